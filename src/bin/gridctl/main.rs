@@ -1,0 +1,3 @@
+//! gridctl.
+
+fn main() {}

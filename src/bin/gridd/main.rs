@@ -1,0 +1,3 @@
+//! gridd.
+
+fn main() {}

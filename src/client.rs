@@ -1,0 +1,135 @@
+//! How our tools reach a broker: its address, the connection, and its refusals in words.
+//!
+//! Guarantees that every failure names the address or the fields concerned and has an exit code.
+//! Does not know what is said over the connection, nor the broker's side of it.
+
+use std::time::Duration;
+
+use tonic::transport::{Channel, Endpoint};
+use tonic_types::StatusExt;
+
+use crate::exit_code::ExitCode;
+use crate::tasks::NamedExecutor;
+
+/// Where a broker listens if nobody says otherwise.
+pub const DEFAULT_BROKER: &str = "127.0.0.1:7443";
+
+/// Metadata key by which a client of a development broker says which appliance it is.
+pub const APPLIANCE_METADATA: &str = "grid-appliance";
+
+/// Metadata key by which a client of a development broker says which administrator it is.
+pub const ADMINISTRATOR_METADATA: &str = "grid-administrator";
+
+/// Longest wait for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why a broker could not be asked, or what it answered in place of an answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Not an address.
+    #[error("broker address `{address}` is not host:port, for instance {DEFAULT_BROKER}")]
+    Address {
+        /// As given.
+        address: String,
+    },
+    /// Nobody answers there.
+    #[error(
+        "no broker answers at {address} ({reason}); is gridd running? --broker or GRID_BROKER say where"
+    )]
+    Unreachable {
+        /// Where it was looked for.
+        address: String,
+        /// The innermost cause.
+        reason: String,
+    },
+    /// The broker answered with a status.
+    #[error("{}", words(.0))]
+    Status(Box<tonic::Status>),
+}
+
+impl ClientError {
+    /// The exit code that says the same.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Address { .. } => ExitCode::Usage,
+            Self::Unreachable { .. } => ExitCode::Unavailable,
+            Self::Status(status) => match status.code() {
+                tonic::Code::InvalidArgument | tonic::Code::OutOfRange => ExitCode::Usage,
+                tonic::Code::FailedPrecondition
+                | tonic::Code::AlreadyExists
+                | tonic::Code::PermissionDenied
+                | tonic::Code::Unauthenticated => ExitCode::Refused,
+                tonic::Code::NotFound => ExitCode::NotFound,
+                tonic::Code::Unavailable | tonic::Code::DeadlineExceeded => ExitCode::Unavailable,
+                tonic::Code::Ok
+                | tonic::Code::Cancelled
+                | tonic::Code::Unknown
+                | tonic::Code::ResourceExhausted
+                | tonic::Code::Aborted
+                | tonic::Code::Unimplemented
+                | tonic::Code::Internal
+                | tonic::Code::DataLoss => ExitCode::Failed,
+            },
+        }
+    }
+}
+
+impl From<tonic::Status> for ClientError {
+    fn from(status: tonic::Status) -> Self {
+        Self::Status(Box::new(status))
+    }
+}
+
+/// Connects to the broker at `address` (`host:port`, or a whole `http://` address).
+///
+/// # Errors
+///
+/// [`ClientError::Address`] for what is no address, [`ClientError::Unreachable`] when nobody
+/// answers within five seconds.
+pub async fn connect(address: &str) -> Result<Channel, ClientError> {
+    let wrong = || ClientError::Address { address: address.to_owned() };
+    let uri = match address.strip_prefix("http://") {
+        Some(_) => address.to_owned(),
+        None => format!("http://{address}"),
+    };
+    let parsed: http::Uri = uri.parse().map_err(|_| wrong())?;
+    if parsed.port_u16().is_none() || !matches!(parsed.path(), "" | "/") {
+        return Err(wrong());
+    }
+    Endpoint::from(parsed)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true)
+        .executor(NamedExecutor("connection"))
+        .connect()
+        .await
+        .map_err(|error| ClientError::Unreachable {
+            address: address.to_owned(),
+            reason: innermost(&error),
+        })
+}
+
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}
+
+/// A status as people read it: its message, then each field that is wrong, then when to come back.
+fn words(status: &tonic::Status) -> String {
+    let details = status.get_error_details();
+    let mut text = status.message().to_owned();
+    if text.is_empty() {
+        text = status.code().description().to_owned();
+    }
+    if let Some(bad) = details.bad_request() {
+        for violation in &bad.field_violations {
+            text.push_str(&format!("\n  {}: {}", violation.field, violation.description));
+        }
+    }
+    if let Some(delay) = details.retry_info().and_then(|retry| retry.retry_delay) {
+        text.push_str(&format!("\n  try again in {} s", delay.as_secs().max(1)));
+    }
+    text
+}

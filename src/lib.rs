@@ -1,0 +1,6 @@
+//! Grid Broker: the event broker of a grid controller.
+
+pub mod client;
+pub mod exit_code;
+pub mod tasks;
+pub mod wire;

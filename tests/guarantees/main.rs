@@ -1,0 +1,1 @@
+//! The guarantees, each against the real programs.
