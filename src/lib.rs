@@ -2,5 +2,6 @@
 
 pub mod client;
 pub mod exit_code;
+pub mod grid;
 pub mod tasks;
 pub mod wire;

@@ -1,0 +1,262 @@
+//! What follows for one appliance when its boot or its start changes?
+//!
+//! Guarantees that a change of lifecycle brings its consequences along: failed starts are counted,
+//! matters opened and closed. Collects effects; applies none.
+
+use std::time::Duration;
+
+use super::event::Severity;
+use super::explain;
+use super::lifecycle::{Lifecycle, Refusal, Step, Stimulus, step};
+use super::name::BootId;
+use super::record::{Alert, Boot, Effect, Marks, Matter};
+use super::settings::{ClassSettings, FLAPPING_FAILURES, FLAPPING_WINDOW, GRACE_AFTER_ABSENCE};
+use super::state::{Appliance, State};
+use super::time::Timestamp;
+
+/// How the boot an appliance speaks in stands to the one that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Relation {
+    /// The present boot.
+    Current,
+    /// The boot that an orchestrator announced.
+    TakesOver(BootId),
+    /// A boot that begins by this.
+    Begins(BootId),
+    /// Another boot than the present one, and not a newer one.
+    Older,
+}
+
+/// One appliance in change.
+pub(super) struct Change<'a> {
+    state: &'a State,
+    appliance: &'a Appliance,
+    rules: &'a ClassSettings,
+    now: Timestamp,
+    boot: Option<Boot>,
+    lifecycle: Lifecycle,
+    failed_starts: Vec<Timestamp>,
+    /// What was noted on the way.
+    pub(super) marks: Marks,
+    effects: Vec<Effect>,
+}
+
+impl<'a> Change<'a> {
+    pub(super) fn new(
+        state: &'a State,
+        appliance: &'a Appliance,
+        rules: &'a ClassSettings,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            state,
+            appliance,
+            rules,
+            now,
+            boot: appliance.boot,
+            lifecycle: appliance.lifecycle.clone(),
+            failed_starts: appliance.failed_starts.clone(),
+            marks: Marks::NONE,
+            effects: Vec::new(),
+        }
+    }
+
+    /// How `boot` stands to the present one. Only what is said live can begin a boot: a replay of a
+    /// boot that is not the present one is history.
+    pub(super) fn relation(
+        &self,
+        boot: Option<BootId>,
+        is_live: bool,
+        uptime: Option<Duration>,
+    ) -> Relation {
+        let Some(id) = boot else { return Relation::Current };
+        let is_stopped = self.appliance.lifecycle == Lifecycle::Idle;
+        match self.appliance.boot {
+            Some(present) if present.id == Some(id) => Relation::Current,
+            _ if !is_live || self.appliance.past_boots.contains(&id) => Relation::Older,
+            Some(Boot { id: None, .. }) if !is_stopped => Relation::TakesOver(id),
+            Some(Boot { id: Some(_), began_at, .. }) if self.began_before(uptime, began_at) => {
+                Relation::Older
+            }
+            Some(_) | None => Relation::Begins(id),
+        }
+    }
+
+    fn began_before(&self, uptime: Option<Duration>, present: Timestamp) -> bool {
+        uptime.is_some_and(|uptime| self.now.before(uptime) < present)
+    }
+
+    /// The appliance speaks in the boot that an orchestrator announced.
+    pub(super) fn take_over(&mut self, id: BootId) {
+        let announced = self.boot.map_or(self.now, |boot| boot.began_at);
+        self.set_boot(Boot { id: Some(id), began_at: announced, has_agent: false });
+    }
+
+    /// A boot begins: by the appliance's word (`id`), or by an orchestrator's.
+    pub(super) fn begin(&mut self, id: Option<BootId>, uptime: Option<Duration>) {
+        let is_first_seen = self.appliance.boot.is_none() && self.appliance.past_boots.is_empty();
+        let began_at = self.now.before(uptime.unwrap_or_default());
+        self.set_boot(Boot { id, began_at, has_agent: false });
+        if self.rules.ignore_reboots && self.lifecycle == Lifecycle::Running && id.is_some() {
+            self.marks |= Marks::REBOOT_IGNORED;
+            return;
+        }
+        let timeout = self.rules.boot_timeout;
+        let is_long_past = is_first_seen
+            && timeout.is_some_and(|timeout| uptime.is_some_and(|uptime| uptime > timeout));
+        if !self.rules.managed {
+            return self.become_now(Lifecycle::Running);
+        }
+        if is_long_past {
+            self.marks |= Marks::NOT_WITNESSED;
+            return self.become_now(Lifecycle::Running);
+        }
+        // A boot the broker did not see begin gets the same grace as after its own absence.
+        let deadline = timeout.map(|timeout| {
+            let due = began_at.after(timeout);
+            if due <= self.now { self.now.after(GRACE_AFTER_ABSENCE) } else { due }
+        });
+        // Another start of the same state is a change all the same.
+        self.lifecycle = Lifecycle::Idle;
+        self.become_now(Lifecycle::Starting { deadline });
+    }
+
+    /// A session of the present boot is seen.
+    pub(super) fn see_agent(&mut self) {
+        if let Some(boot) = self.boot
+            && !boot.has_agent
+        {
+            self.set_boot(Boot { has_agent: true, ..boot });
+        }
+    }
+
+    /// Contact: a loss that was told is over.
+    pub(super) fn see_contact(&mut self) {
+        self.clear(Matter::NoContact);
+    }
+
+    /// The appliance, or time, says something about the start.
+    ///
+    /// # Errors
+    ///
+    /// The refusal, if the rules say no.
+    pub(super) fn step(&mut self, stimulus: &Stimulus<'_>) -> Result<(), Refusal> {
+        let began_at = self.boot.map_or(self.now, |boot| boot.began_at);
+        match step(&self.lifecycle, stimulus, self.rules, began_at, self.now) {
+            Step::Becomes(next, marks) => {
+                self.marks |= marks;
+                self.become_now(next);
+                Ok(())
+            }
+            Step::Stays | Step::Nothing => Ok(()),
+            Step::Refused(refusal) => Err(refusal),
+        }
+    }
+
+    /// The start stands so from now on.
+    pub(super) fn become_now(&mut self, next: Lifecycle) {
+        self.count_failures(&next);
+        let is_same_state = self.lifecycle.word() == next.word();
+        let since = if is_same_state { self.appliance.since } else { self.now };
+        self.effects.push(Effect::Lifecycle {
+            number: self.appliance.number,
+            lifecycle: next.clone(),
+            since,
+        });
+        self.lifecycle = next;
+    }
+
+    /// A matter is open from now on, unless it is already.
+    pub(super) fn raise(&mut self, matter: Matter, severity: Severity, text: String) {
+        if !self.is_open(matter) {
+            self.raise_anew(matter, severity, text);
+        }
+    }
+
+    /// A matter is closed, if it was open.
+    pub(super) fn clear(&mut self, matter: Matter) {
+        if self.is_open(matter) {
+            let number = Some(self.appliance.number);
+            self.effects.push(Effect::AlertCleared { number, matter });
+        }
+    }
+
+    /// The effects, with the matters that the new state opens and closes.
+    pub(super) fn into_effects(mut self) -> (Vec<Effect>, Marks) {
+        if self.failed_starts != self.appliance.failed_starts {
+            let (number, at) = (self.appliance.number, self.failed_starts.clone());
+            self.effects.push(Effect::FailedStarts { number, at });
+        }
+        self.settle_start_failed();
+        self.settle_stuck();
+        self.settle_flapping();
+        (self.effects, self.marks)
+    }
+
+    fn set_boot(&mut self, boot: Boot) {
+        self.boot = Some(boot);
+        self.effects.push(Effect::Boot { number: self.appliance.number, boot });
+    }
+
+    fn count_failures(&mut self, next: &Lifecycle) {
+        let was_failed = matches!(self.lifecycle, Lifecycle::Failed(_));
+        let fails = matches!(next, Lifecycle::Failed(_));
+        if fails && !was_failed {
+            self.failed_starts.push(self.now);
+            let surplus = self.failed_starts.len().saturating_sub(FLAPPING_FAILURES);
+            self.failed_starts.drain(..surplus);
+        }
+        // The same boot made good: that start did not fail after all.
+        if was_failed && matches!(next, Lifecycle::Running | Lifecycle::Maintenance(_)) {
+            self.failed_starts.pop();
+        }
+    }
+
+    fn settle_start_failed(&mut self) {
+        let Lifecycle::Failed(failed) = &self.lifecycle else {
+            return self.clear(Matter::StartFailed);
+        };
+        let text = explain::failure(self.appliance.name.as_str(), failed);
+        let open = self.state.alert(Some(self.appliance.number), Matter::StartFailed);
+        if open.is_none_or(|open| *open.text != *text) {
+            self.raise_anew(Matter::StartFailed, Severity::Error, text);
+        }
+    }
+
+    fn settle_stuck(&mut self) {
+        let name = self.appliance.name.as_str();
+        match &self.lifecycle {
+            Lifecycle::Maintenance(known) if known.stuck_at.is_none() => {
+                let text = explain::stuck(name, known, self.now);
+                self.raise(Matter::Stuck, Severity::Warn, text);
+            }
+            Lifecycle::Idle
+            | Lifecycle::Starting { .. }
+            | Lifecycle::Maintenance(_)
+            | Lifecycle::Running
+            | Lifecycle::Failed(_)
+            | Lifecycle::Dumping { .. } => self.clear(Matter::Stuck),
+        }
+    }
+
+    fn settle_flapping(&mut self) {
+        let horizon = self.now.before(FLAPPING_WINDOW);
+        let recent = self.failed_starts.iter().filter(|at| **at > horizon).count();
+        if recent >= FLAPPING_FAILURES {
+            let text = explain::flapping(self.appliance.name.as_str());
+            self.raise(Matter::Flapping, Severity::Error, text);
+        } else if self.lifecycle == Lifecycle::Running {
+            self.clear(Matter::Flapping);
+        }
+    }
+
+    fn is_open(&self, matter: Matter) -> bool {
+        self.state.alert(Some(self.appliance.number), matter).is_some()
+    }
+
+    fn raise_anew(&mut self, matter: Matter, severity: Severity, text: String) {
+        let alert = Alert { severity, since: self.now, text: text.into() };
+        let number = Some(self.appliance.number);
+        self.effects.push(Effect::AlertRaised { number, matter, alert });
+    }
+}

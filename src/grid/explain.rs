@@ -1,0 +1,214 @@
+//! How does one say it? A start, a failure, an open matter as sentences for administrators.
+//!
+//! Guarantees the same words on the command line, on pages and in mails. Text of appliances goes in
+//! as it came: whoever shows a sentence escapes it.
+
+use std::time::Duration;
+
+use super::lifecycle::{Failed, Failure, LastWord, Lifecycle, Maintenance, Refusal};
+use super::record::Record;
+use super::record::{BrokerStarted, Input, Order, Outcome};
+use super::state::{Appliance, State};
+use super::time::{Timestamp, in_words};
+
+/// How the start of an appliance stands: `starting, 40 s of 300 s`. `clock` shows moments.
+pub fn standing(
+    appliance: &Appliance,
+    now: Timestamp,
+    clock: impl Fn(Timestamp) -> String,
+) -> String {
+    let began_at = appliance.boot.map_or(appliance.since, |boot| boot.began_at);
+    match &appliance.lifecycle {
+        Lifecycle::Idle if appliance.boot.is_none() => "idle, never booted".to_owned(),
+        Lifecycle::Idle => format!("idle, stopped at {}", clock(appliance.since)),
+        Lifecycle::Starting { deadline: Some(deadline) } => {
+            let limit = in_words(deadline.since(began_at));
+            format!("starting, {} of {limit}", in_words(now.since(began_at)))
+        }
+        Lifecycle::Starting { deadline: None } => {
+            format!("starting, {}, no limit", in_words(now.since(began_at)))
+        }
+        Lifecycle::Maintenance(known) => maintenance(known, now),
+        Lifecycle::Running => format!("running since {}", clock(appliance.since)),
+        Lifecycle::Failed(failed) => {
+            let mut text = format!("failed: {}", short_failure(failed));
+            match &failed.last_word {
+                Some(word) => text.push_str(&format!(
+                    ", last word {} at {}",
+                    quoted(&word.text, word.progress.map(|p| p.percent())),
+                    clock(word.at)
+                )),
+                None => text.push_str(&format!(" at {}", clock(appliance.since))),
+            }
+            text
+        }
+        Lifecycle::Dumping { deadline } => {
+            format!("dumping, given up in {}", in_words(deadline.since(now)))
+        }
+    }
+}
+
+fn maintenance(known: &Maintenance, now: Timestamp) -> String {
+    let mut text = "maintenance".to_owned();
+    if let Some(progress) = known.progress {
+        text.push_str(&format!(" {} %", progress.percent()));
+    }
+    if !known.text.is_empty() {
+        text.push_str(&format!(" \"{}\"", known.text));
+    }
+    text.push_str(&format!(", next report due in {}", in_words(known.promise.since(now))));
+    if known.stuck_at.is_none() {
+        text.push_str(&format!(", no progress for {}", in_words(now.since(known.moved_at))));
+    }
+    text
+}
+
+fn short_failure(failed: &Failed) -> String {
+    match failed.failure {
+        Failure::Reported if failed.reason.is_empty() => "no reason given".to_owned(),
+        Failure::Reported => failed.reason.to_string(),
+        Failure::BootTimeout { limit } => {
+            format!("boot timeout, nothing heard within {}", in_words(limit))
+        }
+        Failure::Hung { .. } => "hung".to_owned(),
+        Failure::NoProgress { still_for } => {
+            format!("hung: no progress for {}", in_words(still_for))
+        }
+        Failure::DumpTimeout => "no new boot after the crash dump".to_owned(),
+    }
+}
+
+/// What a failed start is, with the appliance's name and last words.
+pub fn failure(name: &str, failed: &Failed) -> String {
+    let mut text = match failed.failure {
+        Failure::Reported => format!("start of {name} failed: {}", short_failure(failed)),
+        Failure::BootTimeout { limit } => {
+            format!("{name} did not start within {}", in_words(limit))
+        }
+        Failure::Hung { promise } => {
+            format!("{name} hung in maintenance: silent for {}", in_words(promise))
+        }
+        Failure::NoProgress { still_for } => {
+            format!("{name} hung in maintenance: no progress for {}", in_words(still_for))
+        }
+        Failure::DumpTimeout => format!("{name} did not boot again after the crash dump"),
+    };
+    if let Some(word) = &failed.last_word {
+        text.push_str(&format!(", last word {}", spoken(word)));
+    }
+    text
+}
+
+fn spoken(word: &LastWord) -> String {
+    quoted(&word.text, word.progress.map(|progress| progress.percent()))
+}
+
+fn quoted(text: &str, percent: Option<u8>) -> String {
+    match percent {
+        Some(percent) => format!("\"{text}\" {percent} %"),
+        None => format!("\"{text}\""),
+    }
+}
+
+/// That progress does not move.
+pub fn stuck(name: &str, known: &Maintenance, now: Timestamp) -> String {
+    let word = quoted(&known.text, known.progress.map(|progress| progress.percent()));
+    let still_for = in_words(now.since(known.moved_at));
+    format!("{name} reports in maintenance, but nothing moves: {word} for {still_for}")
+}
+
+/// That starts fail again and again.
+pub fn flapping(name: &str) -> String {
+    format!("{name} is flapping: 3 starts failed within 24 h")
+}
+
+/// That contact is lost.
+pub fn no_contact(name: &str, lost_for: Duration) -> String {
+    format!(
+        "no contact with {name} for {}: its session ended and did not come back",
+        in_words(lost_for)
+    )
+}
+
+/// That one name is borne by two.
+pub fn two_machines(name: &str) -> String {
+    format!("two machines speak as {name}: sessions of different boots are open at once")
+}
+
+/// What a record says besides the event's own text; empty: nothing.
+pub fn record(record: &Record, state: &State) -> String {
+    match &record.input {
+        Input::Event(_) => String::new(),
+        Input::Hello(_) => "session began".to_owned(),
+        Input::SessionEnded { .. } => "session ended".to_owned(),
+        Input::Appeared { name, .. } => format!("{name} appeared and is taken in"),
+        Input::Order { order, .. } => ordered(order),
+        Input::Deadline { appliance } => {
+            let name = state.name(*appliance).map_or("", |name| name.as_str());
+            format!("deadline of {name} passed")
+        }
+        Input::BrokerStarted(started) => broker_started(started),
+        Input::BrokerStopped => "broker stopped in good order".to_owned(),
+        Input::BrokerStalled { lasted } => {
+            format!("broker could not work for {}; deadlines moved by it", in_words(*lasted))
+        }
+    }
+}
+
+fn ordered(order: &Order) -> String {
+    match order {
+        Order::Add { .. } => "appliance added".to_owned(),
+        Order::Set { class, overrides, reset, .. } => {
+            let mut parts = Vec::new();
+            parts.extend(class.as_ref().map(|class| format!("class = {class}")));
+            parts.extend(overrides.managed.map(|managed| format!("managed = {managed}")));
+            let boot = overrides.boot_timeout.map(in_words);
+            parts.extend(boot.map(|limit| format!("boot timeout = {limit}")));
+            let silence = overrides.maintenance_silence.map(in_words);
+            parts.extend(silence.map(|limit| format!("maintenance silence = {limit}")));
+            for (is_reset, field) in [
+                (reset.managed, "managed"),
+                (reset.boot_timeout, "boot timeout"),
+                (reset.maintenance_silence, "maintenance silence"),
+            ] {
+                parts.extend(is_reset.then(|| format!("{field} as its class")));
+            }
+            format!("appliance set: {}", parts.join(", "))
+        }
+        Order::Remove { .. } => "appliance removed".to_owned(),
+        Order::StartBoot { .. } => "boot begins".to_owned(),
+        Order::Stop { .. } => "appliance stopped".to_owned(),
+        Order::CrashDump { .. } => "crash dump triggered".to_owned(),
+    }
+}
+
+fn broker_started(started: &BrokerStarted) -> String {
+    let mut text = format!("gridd {} started, term {}", started.version, started.term);
+    match started.away {
+        Some(away) => text.push_str(&format!(
+            ", broker was away {}; deadlines moved by it, no verdict before 60 s",
+            in_words(away)
+        )),
+        None => text.push_str(", a new journal"),
+    }
+    if let Some(back) = started.clock_back {
+        text.push_str(&format!("; clock set back {}", in_words(back)));
+    }
+    for found in &started.recovery {
+        text.push_str("; ");
+        text.push_str(found);
+    }
+    text
+}
+
+/// Why an event was not simply kept: a fixed word and a sentence; empty when it was.
+pub fn outcome(outcome: Outcome) -> (&'static str, &'static str) {
+    match outcome {
+        Outcome::Kept => ("", ""),
+        Outcome::Duplicate => ("DUPLICATE", "known already by boot, spool and sequence"),
+        Outcome::History => {
+            ("OLDER_BOOT", "of another boot than the present one: recorded, no change of state")
+        }
+        Outcome::Refused(refusal) => (Refusal::word(refusal), refusal.sentence()),
+    }
+}

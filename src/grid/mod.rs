@@ -1,0 +1,190 @@
+//! The pure core: decides what becomes of whatever is heard, told the time.
+//!
+//! ```text
+//! hear -> decide(state, settings, circumstances, input, now) -> Record -> apply(state, record)
+//! ```
+//!
+//! Guarantees that [`Grid`] is a plain synchronous value without clock, task, disk or network, and
+//! that its state is the fold of its records. Knows neither wire nor journal.
+
+mod change;
+pub mod decide;
+pub mod event;
+pub mod explain;
+pub mod lifecycle;
+pub mod name;
+mod order;
+pub mod presence;
+pub mod record;
+pub mod settings;
+pub mod state;
+pub mod time;
+pub mod wheel;
+pub mod window;
+
+use std::time::Duration;
+
+use decide::{Circumstances, Decision, decide};
+use lifecycle::Lifecycle;
+use name::{ApplianceNumber, BootId};
+use presence::Presence;
+use record::{Hello, Input, Record, SessionId};
+use settings::{GRACE_AFTER_ABSENCE, Settings};
+use state::State;
+use time::Timestamp;
+use wheel::Wheel;
+
+/// How long sessions of two boots of one name may overlap: a dead one is found by pings within
+/// twice 20 s.
+const TWINS_AFTER: Duration = Duration::from_secs(60);
+
+/// The grid: its state, who is present, and whose time comes next.
+#[derive(Clone, Debug)]
+pub struct Grid {
+    state: State,
+    settings: Settings,
+    presence: Presence,
+    wheel: Wheel,
+}
+
+impl Grid {
+    /// A grid in `state` at `now`, with nobody in a session.
+    pub fn new(state: State, settings: Settings, now: Timestamp) -> Self {
+        let mut grid =
+            Self { state, settings, presence: Presence::default(), wheel: Wheel::new(now) };
+        grid.arm_all();
+        grid
+    }
+
+    /// What is known.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The rules in force.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Who is in a session.
+    pub fn presence(&self) -> &Presence {
+        &self.presence
+    }
+
+    /// Decides on `input` and takes the decision in. A `now` before the last record counts as the
+    /// time of that record.
+    pub fn take(&mut self, input: Input, now: Timestamp) -> Decision {
+        let now = now.max(self.state.last_at());
+        let about = input.appliance();
+        let circumstances = self.circumstances(&input, now);
+        let starts = matches!(input, Input::BrokerStarted(_));
+        let reported = input.live_report();
+        let decision = decide(&self.state, &self.settings, circumstances, input, now);
+        if let Some(record) = &decision.record {
+            self.apply(record);
+        }
+        if let Some(number) = reported {
+            self.presence.expect_until(number, self.contact_until(number, now));
+        }
+        if starts {
+            self.expect_everyone(now);
+        }
+        if let Some(number) = about {
+            self.arm(number);
+        }
+        decision
+    }
+
+    /// Takes in a record that was decided before, at a start.
+    pub fn apply(&mut self, record: &Record) {
+        match self.state.apply(record) {
+            Some(touched) => touched.into_iter().for_each(|number| self.arm(number)),
+            None => self.arm_all(),
+        }
+    }
+
+    /// A session is open; its hello is an input of its own.
+    pub fn session_opened(&mut self, hello: &Hello, now: Timestamp) {
+        let twins_at = now.after(TWINS_AFTER);
+        self.presence.opened(hello.appliance, hello.session, hello.boot, twins_at);
+        self.arm(hello.appliance);
+    }
+
+    /// A session is closed; gives the input that says so.
+    pub fn session_closed(
+        &mut self,
+        appliance: ApplianceNumber,
+        boot: BootId,
+        session: SessionId,
+        now: Timestamp,
+    ) -> Input {
+        let contact_until = self.contact_until(appliance, now);
+        self.presence.closed(appliance, session, contact_until);
+        self.arm(appliance);
+        Input::SessionEnded { appliance, boot }
+    }
+
+    /// When [`Grid::due`] is to be asked next.
+    pub fn wake_at(&self) -> Option<Timestamp> {
+        self.wheel.wake_at()
+    }
+
+    /// Whose deadline may have passed at `now`: each is to be taken as [`Input::Deadline`].
+    pub fn due(&mut self, now: Timestamp) -> Vec<ApplianceNumber> {
+        self.wheel.due(now)
+    }
+
+    fn circumstances(&mut self, input: &Input, now: Timestamp) -> Circumstances {
+        match input {
+            Input::Deadline { appliance } => Circumstances {
+                contact_is_lost: self.presence.takes_contact_lost(*appliance, now),
+                two_speak: self.presence.takes_twins(*appliance, now),
+            },
+            Input::Event(_)
+            | Input::Hello(_)
+            | Input::SessionEnded { .. }
+            | Input::Appeared { .. }
+            | Input::Order { .. }
+            | Input::BrokerStarted(_)
+            | Input::BrokerStopped
+            | Input::BrokerStalled { .. } => {
+                let twins = input.appliance().is_some_and(|number| self.presence.has_twins(number));
+                Circumstances { contact_is_lost: false, two_speak: twins }
+            }
+        }
+    }
+
+    /// When contact with an appliance is lost if it says nothing from `now` on; `None`: it has no
+    /// agent whose silence would mean something.
+    fn contact_until(&self, number: ApplianceNumber, now: Timestamp) -> Option<Timestamp> {
+        let appliance = self.state.appliance(number)?;
+        let has_agent = appliance.boot.is_some_and(|boot| boot.has_agent);
+        let rules = self.settings.rules(&appliance.class, &appliance.overrides);
+        (has_agent && appliance.lifecycle != Lifecycle::Idle).then(|| now.after(rules.lost_contact))
+    }
+
+    fn expect_everyone(&mut self, now: Timestamp) {
+        let numbers: Vec<_> = self.state.appliances().map(|appliance| appliance.number).collect();
+        let earliest = now.after(GRACE_AFTER_ABSENCE);
+        for number in numbers {
+            let until = self.contact_until(number, now).map(|until| until.max(earliest));
+            self.presence.expect_until(number, until);
+            self.arm(number);
+        }
+    }
+
+    fn arm(&mut self, number: ApplianceNumber) {
+        let of_start = self.state.appliance(number).and_then(|it| it.lifecycle.deadline());
+        let of_presence = self.presence.deadline(number);
+        self.wheel.arm(number, [of_start, of_presence].into_iter().flatten().min());
+    }
+
+    fn arm_all(&mut self) {
+        for row in 1..self.state.next_row().0 {
+            self.arm(ApplianceNumber(row));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,141 @@
+//! What may administrators and orchestrators do to appliances?
+//!
+//! Guarantees that a refused order changes nothing, and that a change of limits moves the deadline
+//! that is pending. Knows nothing of who asks.
+
+use super::change::Change;
+use super::decide::{Draft, OrderRefusal};
+use super::lifecycle::Lifecycle;
+use super::name::{ApplianceName, ApplianceNumber};
+use super::record::{Effect, Matter, Order, Reset};
+use super::settings::{ClassSettings, DEFAULT_CLASS, Overrides, Settings};
+use super::state::{Appliance, State};
+use super::time::Timestamp;
+
+type Ordered = Result<(ApplianceNumber, Draft), OrderRefusal>;
+
+pub(super) fn decide(state: &State, settings: &Settings, order: &Order, now: Timestamp) -> Ordered {
+    match order {
+        Order::Add { name, uuid, class, overrides } => {
+            if state.find(name).is_some() {
+                return Err(OrderRefusal::AlreadyExists { name: name.clone() });
+            }
+            let number = state.next_row();
+            let class = class.clone().unwrap_or_else(|| DEFAULT_CLASS.into());
+            known_class(settings, &class)?;
+            let (name, uuid, overrides) = (name.clone(), *uuid, overrides.clone());
+            let added = Effect::Appliance { number, name, uuid, class, overrides };
+            Ok((number, Draft::kept(vec![added])))
+        }
+        Order::Set { name, class, overrides, reset } => {
+            let appliance = find(state, name)?;
+            let class = class.clone().unwrap_or_else(|| appliance.class.clone());
+            known_class(settings, &class)?;
+            let overrides = overridden(&appliance.overrides, overrides, *reset);
+            Ok((appliance.number, set(state, settings, appliance, class, overrides, now)))
+        }
+        Order::Remove { name } => {
+            let number = find(state, name)?.number;
+            Ok((number, Draft::kept(vec![Effect::Removed { number }])))
+        }
+        Order::StartBoot { name } => {
+            let appliance = find(state, name)?;
+            Ok((
+                appliance.number,
+                change(state, settings, appliance, now, |it, _| it.begin(None, None)),
+            ))
+        }
+        Order::Stop { name } => {
+            let appliance = find(state, name)?;
+            Ok((appliance.number, change(state, settings, appliance, now, |it, _| stop(it))))
+        }
+        Order::CrashDump { name } => {
+            let appliance = find(state, name)?;
+            match &appliance.lifecycle {
+                Lifecycle::Running | Lifecycle::Failed(_) => {}
+                Lifecycle::Idle
+                | Lifecycle::Starting { .. }
+                | Lifecycle::Maintenance(_)
+                | Lifecycle::Dumping { .. } => {
+                    let (name, state) = (name.clone(), appliance.lifecycle.word());
+                    return Err(OrderRefusal::NothingToDump { name, state });
+                }
+            }
+            let draft = change(state, settings, appliance, now, |it, rules| {
+                it.become_now(Lifecycle::Dumping { deadline: now.after(rules.dump_timeout) });
+            });
+            Ok((appliance.number, draft))
+        }
+    }
+}
+
+fn find<'a>(state: &'a State, name: &ApplianceName) -> Result<&'a Appliance, OrderRefusal> {
+    state
+        .find(name)
+        .and_then(|number| state.appliance(number))
+        .ok_or_else(|| OrderRefusal::NotFound { name: name.clone() })
+}
+
+fn known_class(settings: &Settings, class: &str) -> Result<(), OrderRefusal> {
+    if settings.class(class).is_some() {
+        return Ok(());
+    }
+    let known: Vec<_> = settings.class_names().collect();
+    Err(OrderRefusal::UnknownClass { class: class.into(), known: known.join(", ").into() })
+}
+
+fn overridden(before: &Overrides, set: &Overrides, reset: Reset) -> Overrides {
+    let kept = |is_reset: bool| !is_reset;
+    Overrides {
+        managed: set.managed.or(before.managed.filter(|_| kept(reset.managed))),
+        boot_timeout: set.boot_timeout.or(before.boot_timeout.filter(|_| kept(reset.boot_timeout))),
+        maintenance_silence: set
+            .maintenance_silence
+            .or(before.maintenance_silence.filter(|_| kept(reset.maintenance_silence))),
+    }
+}
+
+fn set(
+    state: &State,
+    settings: &Settings,
+    appliance: &Appliance,
+    class: Box<str>,
+    overrides: Overrides,
+    now: Timestamp,
+) -> Draft {
+    let rules = settings.rules(&class, &overrides);
+    let mut changed = Change::new(state, appliance, &rules, now);
+    if let (Lifecycle::Starting { .. }, Some(boot)) = (&appliance.lifecycle, appliance.boot) {
+        changed.become_now(if rules.managed {
+            let deadline = rules.boot_timeout.map(|timeout| boot.began_at.after(timeout));
+            Lifecycle::Starting { deadline }
+        } else {
+            Lifecycle::Running
+        });
+    }
+    let (mut effects, _) = changed.into_effects();
+    let (number, name, uuid) = (appliance.number, appliance.name.clone(), appliance.uuid);
+    effects.insert(0, Effect::Appliance { number, name, uuid, class, overrides });
+    Draft::kept(effects)
+}
+
+fn stop(change: &mut Change<'_>) {
+    change.become_now(Lifecycle::Idle);
+    for matter in [Matter::NoContact, Matter::TwoMachines, Matter::Flapping] {
+        change.clear(matter);
+    }
+}
+
+fn change(
+    state: &State,
+    settings: &Settings,
+    appliance: &Appliance,
+    now: Timestamp,
+    what: impl FnOnce(&mut Change<'_>, &ClassSettings),
+) -> Draft {
+    let rules = settings.rules(&appliance.class, &appliance.overrides);
+    let mut change = Change::new(state, appliance, &rules, now);
+    what(&mut change, &rules);
+    let (effects, _) = change.into_effects();
+    Draft::kept(effects)
+}

@@ -1,0 +1,140 @@
+//! Which rules hold? Settings of the grid as meant, by class, with overrides per appliance.
+//!
+//! Guarantees that every limit is within its range. Knows neither files nor flags; only `decide`
+//! reads it, never `apply`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// The class of an appliance that was given none.
+pub const DEFAULT_CLASS: &str = "default";
+
+/// Shortest and longest time limits that can be set (Heat and AWS cap a start at 12 h).
+pub const LIMIT_RANGE: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(12 * 3_600);
+
+/// Grace after the broker's own absence before any verdict falls.
+pub const GRACE_AFTER_ABSENCE: Duration = Duration::from_secs(60);
+
+/// How many failed starts within [`FLAPPING_WINDOW`] are flapping (CA AppLogic's rule).
+pub const FLAPPING_FAILURES: usize = 3;
+
+/// See [`FLAPPING_FAILURES`].
+pub const FLAPPING_WINDOW: Duration = Duration::from_secs(24 * 3_600);
+
+/// The rules of the whole grid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Rules of each class by name; [`DEFAULT_CLASS`] is always there.
+    classes: BTreeMap<String, ClassSettings>,
+}
+
+impl Settings {
+    /// The default class and `classes` besides; a class named [`DEFAULT_CLASS`] replaces it.
+    pub fn new(classes: impl IntoIterator<Item = (String, ClassSettings)>) -> Self {
+        let mut all = BTreeMap::from([(DEFAULT_CLASS.to_owned(), ClassSettings::default())]);
+        all.extend(classes);
+        Self { classes: all }
+    }
+
+    /// The class of that name.
+    pub fn class(&self, name: &str) -> Option<&ClassSettings> {
+        self.classes.get(name)
+    }
+
+    /// Names of all classes, sorted.
+    pub fn class_names(&self) -> impl Iterator<Item = &str> {
+        self.classes.keys().map(String::as_str)
+    }
+
+    /// What holds for an appliance of `class` with `overrides`. A class that is no longer there
+    /// counts as [`DEFAULT_CLASS`].
+    pub fn rules(&self, class: &str, overrides: &Overrides) -> ClassSettings {
+        let mut rules = self
+            .classes
+            .get(class)
+            .or_else(|| self.classes.get(DEFAULT_CLASS))
+            .cloned()
+            .unwrap_or_default();
+        if let Some(managed) = overrides.managed {
+            rules.managed = managed;
+        }
+        if let Some(timeout) = overrides.boot_timeout {
+            rules.boot_timeout = Some(timeout);
+        }
+        if let Some(silence) = overrides.maintenance_silence {
+            rules.maintenance_silence = silence;
+            rules.promise_max = rules.promise_max.max(silence);
+        }
+        rules
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self::new([])
+    }
+}
+
+/// The rules of one class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClassSettings {
+    /// Whether its appliances are expected to say that they started.
+    pub managed: bool,
+    /// How long a start may take; `None`: for ever. 300 s, as Nomad's healthy deadline.
+    pub boot_timeout: Option<Duration>,
+    /// How long one may be silent in maintenance without a promise. 60 s: upper end of the
+    /// vendor's 2013 guide.
+    pub maintenance_silence: Duration,
+    /// Longest promise of a next report. 60 s, from the same guide.
+    pub promise_max: Duration,
+    /// Silence is judged only once the boot deadline has passed too (systemd's rule).
+    pub hung_waits_for_boot_deadline: bool,
+    /// After how long progress that does not move is stuck. 15 min (Cronping's rule).
+    pub stuck_after: Duration,
+    /// What follows from being stuck.
+    pub on_stuck: OnStuck,
+    /// A new boot after a good start only leaves a record (AppLogic's field code 64).
+    pub ignore_reboots: bool,
+    /// After how long without a session contact counts as lost. 120 s, as Sensu.
+    pub lost_contact: Duration,
+    /// How long a crash dump may take. 15 min: our own choice.
+    pub dump_timeout: Duration,
+}
+
+impl Default for ClassSettings {
+    fn default() -> Self {
+        Self {
+            managed: true,
+            boot_timeout: Some(Duration::from_secs(300)),
+            maintenance_silence: Duration::from_secs(60),
+            promise_max: Duration::from_secs(60),
+            hung_waits_for_boot_deadline: false,
+            stuck_after: Duration::from_secs(15 * 60),
+            on_stuck: OnStuck::Warn,
+            ignore_reboots: false,
+            lost_contact: Duration::from_secs(120),
+            dump_timeout: Duration::from_secs(15 * 60),
+        }
+    }
+}
+
+/// What follows when progress does not move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnStuck {
+    /// An alert.
+    Warn,
+    /// The start has failed: hung, no progress.
+    Fail,
+}
+
+/// What is one appliance's own, in place of its class's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// See [`ClassSettings::managed`].
+    pub managed: Option<bool>,
+    /// See [`ClassSettings::boot_timeout`]; within [`LIMIT_RANGE`].
+    pub boot_timeout: Option<Duration>,
+    /// See [`ClassSettings::maintenance_silence`]; within [`LIMIT_RANGE`].
+    pub maintenance_silence: Option<Duration>,
+}

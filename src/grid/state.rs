@@ -1,0 +1,374 @@
+//! What does the grid know? Appliances, their starts, and what is open about them.
+//!
+//! Guarantees that [`State::apply`] is the only thing that changes it, that applying the same
+//! records gives the same state, and that [`State::to_effects`] gives it back by value. Reads no
+//! settings and no clock.
+
+use std::collections::{BTreeMap, HashMap};
+
+use uuid::Uuid;
+
+use super::lifecycle::Lifecycle;
+use super::name::{ApplianceName, ApplianceNumber, BootId, RecordNumber};
+use super::record::{Alert, Boot, Effect, Heard, Input, Matter, Memory, Outcome, Record};
+use super::settings::Overrides;
+use super::time::Timestamp;
+use super::window::Windows;
+
+/// Boot ids remembered of one appliance besides the present one.
+pub const PAST_BOOTS_MAX: usize = 16;
+
+/// The fold of all records.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct State {
+    rows: Vec<Row>,
+    numbers: HashMap<ApplianceName, ApplianceNumber>,
+    alerts: BTreeMap<(Option<ApplianceNumber>, Matter), Alert>,
+    last: RecordNumber,
+    last_at: Timestamp,
+}
+
+/// A row of the slab: rows are never given to another appliance.
+#[derive(Clone, Debug, PartialEq)]
+enum Row {
+    Present(Box<Appliance>),
+    Gone(ApplianceName),
+}
+
+/// One appliance.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Appliance {
+    /// Its row.
+    pub number: ApplianceNumber,
+    /// Its name.
+    pub name: ApplianceName,
+    /// Made by the broker at first sight.
+    pub uuid: Uuid,
+    /// Its class.
+    pub class: Box<str>,
+    /// What is its own.
+    pub overrides: Overrides,
+    /// The present boot; `None`: never booted.
+    pub boot: Option<Boot>,
+    /// Boots before, newest first.
+    pub past_boots: Vec<BootId>,
+    /// How its start stands.
+    pub lifecycle: Lifecycle,
+    /// Since when it is in that state.
+    pub since: Timestamp,
+    /// Starts that failed lately, oldest first.
+    pub failed_starts: Vec<Timestamp>,
+    /// Sequences heard.
+    pub windows: Windows,
+    /// When it last left a record.
+    pub last_heard_at: Option<Timestamp>,
+    /// The last record about it.
+    pub last_record: RecordNumber,
+}
+
+impl State {
+    /// The number of the last record applied; 0: none.
+    pub fn last(&self) -> RecordNumber {
+        self.last
+    }
+
+    /// The time of the last record applied.
+    pub fn last_at(&self) -> Timestamp {
+        self.last_at
+    }
+
+    /// The row of that name.
+    pub fn find(&self, name: &ApplianceName) -> Option<ApplianceNumber> {
+        self.numbers.get(name).copied()
+    }
+
+    /// The appliance in that row, if it is still there.
+    pub fn appliance(&self, number: ApplianceNumber) -> Option<&Appliance> {
+        match self.rows.get(index(number)?)? {
+            Row::Present(appliance) => Some(appliance),
+            Row::Gone(_) => None,
+        }
+    }
+
+    /// The name of a row, its appliance present or gone.
+    pub fn name(&self, number: ApplianceNumber) -> Option<&ApplianceName> {
+        Some(match self.rows.get(index(number)?)? {
+            Row::Present(appliance) => &appliance.name,
+            Row::Gone(name) => name,
+        })
+    }
+
+    /// All appliances, in the order in which they were first seen, from `first` on.
+    pub fn appliances_from(&self, first: ApplianceNumber) -> impl Iterator<Item = &Appliance> {
+        let skipped = index(first).unwrap_or(0).min(self.rows.len());
+        self.rows[skipped..].iter().filter_map(|row| match row {
+            Row::Present(appliance) => Some(&**appliance),
+            Row::Gone(_) => None,
+        })
+    }
+
+    /// All appliances, in the order in which they were first seen.
+    pub fn appliances(&self) -> impl Iterator<Item = &Appliance> {
+        self.appliances_from(ApplianceNumber(1))
+    }
+
+    /// The row that the next new appliance gets.
+    pub fn next_row(&self) -> ApplianceNumber {
+        ApplianceNumber(u32::try_from(self.rows.len() + 1).unwrap_or(u32::MAX))
+    }
+
+    /// An open matter.
+    pub fn alert(&self, number: Option<ApplianceNumber>, matter: Matter) -> Option<&Alert> {
+        self.alerts.get(&(number, matter))
+    }
+
+    /// All open matters, those of the broker first, then by row.
+    pub fn alerts(&self) -> impl Iterator<Item = (Option<ApplianceNumber>, Matter, &Alert)> {
+        self.alerts.iter().map(|((number, matter), alert)| (*number, *matter, alert))
+    }
+
+    /// The open matters about one appliance.
+    pub fn alerts_of(&self, number: ApplianceNumber) -> impl Iterator<Item = (Matter, &Alert)> {
+        let first = (Some(number), Matter::StartFailed);
+        self.alerts
+            .range(first..)
+            .take_while(move |((of, _), _)| *of == Some(number))
+            .map(|((_, matter), alert)| (*matter, alert))
+    }
+
+    /// Takes a record in. Gives the rows it touched; `None`: perhaps all.
+    pub fn apply(&mut self, record: &Record) -> Option<Vec<ApplianceNumber>> {
+        let mut rows: Vec<_> = record.input.appliance().into_iter().collect();
+        let mut touches_all = false;
+        for effect in &record.effects {
+            match self.take(effect) {
+                Touched::All => touches_all = true,
+                Touched::One(number) if !rows.contains(&number) => rows.push(number),
+                Touched::One(_) | Touched::Nothing => {}
+            }
+        }
+        for number in &rows {
+            if let Some(appliance) = self.appliance_mut(*number) {
+                appliance.last_record = record.number;
+                if let Input::Event(heard) = &record.input {
+                    appliance.remember(heard, record.outcome, record.at);
+                }
+            }
+        }
+        self.last = record.number;
+        self.last_at = record.at;
+        (!touches_all).then_some(rows)
+    }
+
+    /// The whole state as effects: applied to an empty state they give an equal one.
+    pub fn to_effects(&self) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        for (row, number) in self.rows.iter().zip(1..) {
+            match row {
+                Row::Gone(name) => {
+                    let number = ApplianceNumber(number);
+                    effects.push(Effect::Tombstone { number, name: name.clone() });
+                }
+                Row::Present(appliance) => appliance.to_effects(&mut effects),
+            }
+        }
+        effects.extend(self.alerts.iter().map(|((number, matter), alert)| Effect::AlertRaised {
+            number: *number,
+            matter: *matter,
+            alert: alert.clone(),
+        }));
+        effects
+    }
+
+    /// The state that [`State::to_effects`] gave, as of record `last` at `last_at`.
+    pub fn from_effects(effects: &[Effect], last: RecordNumber, last_at: Timestamp) -> Self {
+        let mut state = Self::default();
+        for effect in effects {
+            let _touched = state.take(effect);
+        }
+        state.last = last;
+        state.last_at = last_at;
+        state
+    }
+
+    fn appliance_mut(&mut self, number: ApplianceNumber) -> Option<&mut Appliance> {
+        match self.rows.get_mut(index(number)?)? {
+            Row::Present(appliance) => Some(appliance),
+            Row::Gone(_) => None,
+        }
+    }
+
+    fn take(&mut self, effect: &Effect) -> Touched {
+        match effect {
+            Effect::Appliance { number, name, uuid, class, overrides } => {
+                match self.appliance_mut(*number) {
+                    Some(appliance) => {
+                        appliance.class.clone_from(class);
+                        appliance.overrides = overrides.clone();
+                    }
+                    None => self.rows.push(Row::Present(Box::new(Appliance {
+                        class: class.clone(),
+                        overrides: overrides.clone(),
+                        ..Appliance::new(*number, name.clone(), *uuid)
+                    }))),
+                }
+                self.numbers.insert(name.clone(), *number);
+                Touched::One(*number)
+            }
+            Effect::Removed { number } => self.remove(*number),
+            Effect::Tombstone { name, .. } => {
+                self.rows.push(Row::Gone(name.clone()));
+                Touched::Nothing
+            }
+            Effect::AlertRaised { number, matter, alert } => {
+                self.alerts.insert((*number, *matter), alert.clone());
+                number.map_or(Touched::Nothing, Touched::One)
+            }
+            Effect::AlertCleared { number, matter } => {
+                self.alerts.remove(&(*number, *matter));
+                number.map_or(Touched::Nothing, Touched::One)
+            }
+            Effect::DeadlinesMoved { by, not_before } => {
+                let moved = |deadline: Timestamp| deadline.after(*by).max(*not_before);
+                for row in &mut self.rows {
+                    if let Row::Present(appliance) = row {
+                        let lifecycle =
+                            std::mem::replace(&mut appliance.lifecycle, Lifecycle::Idle);
+                        appliance.lifecycle = lifecycle.with_deadlines(moved);
+                    }
+                }
+                Touched::All
+            }
+            Effect::Boot { number, .. }
+            | Effect::Lifecycle { number, .. }
+            | Effect::FailedStarts { number, .. }
+            | Effect::Memory { number, .. } => {
+                if let Some(appliance) = self.appliance_mut(*number) {
+                    appliance.take(effect);
+                }
+                Touched::One(*number)
+            }
+        }
+    }
+
+    fn remove(&mut self, number: ApplianceNumber) -> Touched {
+        if let Some(at) = index(number)
+            && let Some(row @ Row::Present(_)) = self.rows.get_mut(at)
+        {
+            let name = match row {
+                Row::Present(appliance) => appliance.name.clone(),
+                Row::Gone(name) => name.clone(),
+            };
+            self.numbers.remove(&name);
+            *row = Row::Gone(name);
+            self.alerts.retain(|(of, _), _| *of != Some(number));
+        }
+        Touched::One(number)
+    }
+}
+
+impl Appliance {
+    fn new(number: ApplianceNumber, name: ApplianceName, uuid: Uuid) -> Self {
+        Self {
+            number,
+            name,
+            uuid,
+            class: super::settings::DEFAULT_CLASS.into(),
+            overrides: Overrides::default(),
+            boot: None,
+            past_boots: Vec::new(),
+            lifecycle: Lifecycle::Idle,
+            since: Timestamp::EPOCH,
+            failed_starts: Vec::new(),
+            windows: Windows::default(),
+            last_heard_at: None,
+            last_record: 0,
+        }
+    }
+
+    /// The present boot's id, if the appliance spoke in it.
+    pub fn boot_id(&self) -> Option<BootId> {
+        self.boot.and_then(|boot| boot.id)
+    }
+
+    fn remember(&mut self, heard: &Heard, outcome: Outcome, at: Timestamp) {
+        self.last_heard_at = Some(at);
+        let boot = heard.boot.or(self.boot_id());
+        if let (Some(boot), Some(spool), Some(sequence)) = (boot, heard.spool, heard.sequence)
+            && outcome != Outcome::Duplicate
+        {
+            self.windows.mark(boot, spool, sequence, self.boot_id().unwrap_or(boot));
+        }
+    }
+
+    fn take(&mut self, effect: &Effect) {
+        match effect {
+            Effect::Boot { boot, .. } => {
+                let before = self.boot_id().filter(|id| boot.id != Some(*id));
+                if let Some(id) = before {
+                    self.past_boots.retain(|past| *past != id);
+                    self.past_boots.insert(0, id);
+                    self.past_boots.truncate(PAST_BOOTS_MAX);
+                }
+                self.boot = Some(*boot);
+            }
+            Effect::Lifecycle { lifecycle, since, .. } => {
+                self.lifecycle = lifecycle.clone();
+                self.since = *since;
+            }
+            Effect::FailedStarts { at, .. } => self.failed_starts.clone_from(at),
+            Effect::Memory { memory, .. } => {
+                self.past_boots.clone_from(&memory.past_boots);
+                self.windows = Windows::default();
+                for window in &memory.windows {
+                    self.windows.restore(*window);
+                }
+                self.last_heard_at = memory.last_heard_at;
+                self.last_record = memory.last_record;
+            }
+            Effect::Appliance { .. }
+            | Effect::Removed { .. }
+            | Effect::AlertRaised { .. }
+            | Effect::AlertCleared { .. }
+            | Effect::DeadlinesMoved { .. }
+            | Effect::Tombstone { .. } => {}
+        }
+    }
+
+    fn to_effects(&self, effects: &mut Vec<Effect>) {
+        let number = self.number;
+        effects.push(Effect::Appliance {
+            number,
+            name: self.name.clone(),
+            uuid: self.uuid,
+            class: self.class.clone(),
+            overrides: self.overrides.clone(),
+        });
+        effects.extend(self.boot.map(|boot| Effect::Boot { number, boot }));
+        effects.push(Effect::Lifecycle {
+            number,
+            lifecycle: self.lifecycle.clone(),
+            since: self.since,
+        });
+        if !self.failed_starts.is_empty() {
+            effects.push(Effect::FailedStarts { number, at: self.failed_starts.clone() });
+        }
+        let memory = Memory {
+            past_boots: self.past_boots.clone(),
+            windows: self.windows.values().to_vec(),
+            last_heard_at: self.last_heard_at,
+            last_record: self.last_record,
+        };
+        effects.push(Effect::Memory { number, memory });
+    }
+}
+
+enum Touched {
+    Nothing,
+    One(ApplianceNumber),
+    All,
+}
+
+fn index(number: ApplianceNumber) -> Option<usize> {
+    usize::try_from(number.0).ok()?.checked_sub(1)
+}
