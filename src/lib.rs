@@ -3,5 +3,6 @@
 pub mod client;
 pub mod exit_code;
 pub mod grid;
+pub mod journal;
 pub mod tasks;
 pub mod wire;

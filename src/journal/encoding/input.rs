@@ -1,0 +1,196 @@
+//! The reading half for inputs: `grid.journal.v1` to domain.
+
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::DecodeError;
+use super::proto;
+use crate::grid::event::{
+    Counter, Event, EventKind, LostEvents, LostKind, Progress, Severity, Text,
+};
+use crate::grid::lifecycle::Refusal;
+use crate::grid::name::{ApplianceName, ApplianceNumber, BootId, SpoolId};
+use crate::grid::record::{BrokerStarted, Heard, Hello, Input, Order, Reset, SessionId};
+use crate::grid::settings::Overrides;
+use crate::grid::time::Timestamp;
+
+pub(super) fn read(input: Option<proto::record::Input>) -> Result<Input, DecodeError> {
+    use proto::record::Input as P;
+    Ok(match input.ok_or(DecodeError::Newer { what: "an input" })? {
+        P::Event(event) => Input::Event(heard(event)?),
+        P::Hello(hello) => Input::Hello(Hello {
+            appliance: ApplianceNumber(hello.appliance),
+            boot: boot(&hello.boot)?,
+            uptime: hello.uptime_us.map(Duration::from_micros),
+            spool: NonZeroU64::new(hello.spool).map(SpoolId),
+            session: SessionId(hello.session),
+        }),
+        P::SessionEnded(ended) => Input::SessionEnded {
+            appliance: ApplianceNumber(ended.appliance),
+            boot: boot(&ended.boot)?,
+        },
+        P::Appeared(appeared) => {
+            Input::Appeared { name: name(&appeared.name)?, uuid: uuid(&appeared.uuid)? }
+        }
+        P::Ordered(ordered) => {
+            Input::Order { by: ordered.by.as_str().into(), order: order(ordered)? }
+        }
+        P::Deadline(deadline) => Input::Deadline { appliance: ApplianceNumber(deadline.appliance) },
+        P::BrokerStarted(started) => Input::BrokerStarted(BrokerStarted {
+            term: started.term,
+            version: started.version.into(),
+            away: started.away_us.map(Duration::from_micros),
+            clock_back: started.clock_back_us.map(Duration::from_micros),
+            recovery: started.recovery.into_iter().map(Into::into).collect(),
+        }),
+        P::BrokerStopped(proto::BrokerStopped {}) => Input::BrokerStopped,
+        P::BrokerStalled(stalled) => {
+            Input::BrokerStalled { lasted: Duration::from_micros(stalled.lasted_us) }
+        }
+    })
+}
+
+fn heard(heard: proto::Heard) -> Result<Heard, DecodeError> {
+    let kind = kind(heard.kind)?;
+    let boot = match heard.boot.as_slice() {
+        [] => None,
+        bytes => Some(boot(bytes)?),
+    };
+    Ok(Heard {
+        appliance: ApplianceNumber(heard.appliance),
+        boot,
+        spool: NonZeroU64::new(heard.spool).map(SpoolId),
+        sequence: NonZeroU64::new(heard.sequence),
+        // The number of a session means nothing in another run.
+        session: heard.by_session.then_some(SessionId(0)),
+        event: Event {
+            kind,
+            text: Text::with_mark(&heard.text, heard.is_text_cut),
+            severity: severity(heard.severity)?,
+            event_time: heard.event_time_us.map(Timestamp::from_micros),
+            uptime: heard.uptime_us.map(Duration::from_micros),
+            spooled_at: heard.spooled_at_us.map(Timestamp::from_micros),
+            repeated: heard.repeated,
+            lost_before: heard.lost_before.iter().map(lost).collect::<Result<_, _>>()?,
+        },
+    })
+}
+
+fn kind(kind: Option<proto::heard::Kind>) -> Result<EventKind, DecodeError> {
+    use proto::heard::Kind as P;
+    Ok(match kind.ok_or(DecodeError::Newer { what: "an event's kind" })? {
+        P::StartedOk(proto::StartedOk {}) => EventKind::StartedOk,
+        P::StartFailed(proto::StartFailed {}) => EventKind::StartFailed,
+        P::Maintenance(report) => EventKind::Maintenance {
+            progress: progress(report.progress)?,
+            next_report_within: report.next_report_within_us.map(Duration::from_micros),
+        },
+        P::Log(proto::Log {}) => EventKind::Log,
+        P::Alert(alert) if alert.counter.is_empty() => EventKind::Alert { counter: None },
+        P::Alert(alert) => {
+            let counter = Counter::new(&alert.counter, alert.value);
+            let counter = counter.ok_or(DecodeError::Impossible { what: "a counter" })?;
+            EventKind::Alert { counter: Some(counter) }
+        }
+    })
+}
+
+fn lost(lost: &proto::Lost) -> Result<LostEvents, DecodeError> {
+    Ok(LostEvents {
+        kind: match lost.kind {
+            0 => None,
+            1 => Some(LostKind::StartedOk),
+            2 => Some(LostKind::StartFailed),
+            3 => Some(LostKind::Maintenance),
+            4 => Some(LostKind::Log),
+            5 => Some(LostKind::Alert),
+            _ => return Err(DecodeError::Newer { what: "a kind of lost events" }),
+        },
+        count: lost.count,
+        first_at: lost.first_us.map(Timestamp::from_micros),
+        last_at: lost.last_us.map(Timestamp::from_micros),
+    })
+}
+
+fn order(ordered: proto::Ordered) -> Result<Order, DecodeError> {
+    use proto::OrderKind as K;
+    let kind = K::try_from(ordered.kind).map_err(|_| DecodeError::Newer { what: "an order" })?;
+    let name = name(&ordered.name)?;
+    let class = ordered.class.map(Into::into);
+    let own = overrides(ordered.overrides.as_ref());
+    Ok(match kind {
+        K::Unspecified => return Err(DecodeError::Newer { what: "an order" }),
+        K::Add => Order::Add { name, uuid: uuid(&ordered.uuid)?, class, overrides: own },
+        K::Set => Order::Set {
+            name,
+            class,
+            overrides: own,
+            reset: Reset {
+                managed: ordered.reset_managed,
+                boot_timeout: ordered.reset_boot_timeout,
+                maintenance_silence: ordered.reset_maintenance_silence,
+            },
+        },
+        K::Remove => Order::Remove { name },
+        K::StartBoot => Order::StartBoot { name },
+        K::Stop => Order::Stop { name },
+        K::CrashDump => Order::CrashDump { name },
+    })
+}
+
+pub(super) fn overrides(own: Option<&proto::Overrides>) -> Overrides {
+    let Some(own) = own else { return Overrides::default() };
+    Overrides {
+        managed: own.managed,
+        boot_timeout: own.boot_timeout_us.map(Duration::from_micros),
+        maintenance_silence: own.maintenance_silence_us.map(Duration::from_micros),
+    }
+}
+
+pub(super) fn refusal(refusal: i32) -> Result<Refusal, DecodeError> {
+    Ok(match proto::Refusal::try_from(refusal) {
+        Ok(proto::Refusal::Stopped) => Refusal::Stopped,
+        Ok(proto::Refusal::AlreadyRunning) => Refusal::AlreadyRunning,
+        Ok(proto::Refusal::FailedForGood) => Refusal::FailedForGood,
+        Ok(proto::Refusal::Dumping) => Refusal::Dumping,
+        Ok(proto::Refusal::Removed) => Refusal::Removed,
+        Ok(proto::Refusal::Unspecified) | Err(_) => {
+            return Err(DecodeError::Newer { what: "a refusal" });
+        }
+    })
+}
+
+pub(super) fn severity(severity: u32) -> Result<Severity, DecodeError> {
+    Ok(match severity {
+        1 => Severity::Debug,
+        2 => Severity::Info,
+        3 => Severity::Warn,
+        4 => Severity::Error,
+        5 => Severity::Fatal,
+        _ => return Err(DecodeError::Newer { what: "a severity" }),
+    })
+}
+
+pub(super) fn progress(percent: u32) -> Result<Option<Progress>, DecodeError> {
+    match percent {
+        0 => Ok(None),
+        percent => match Progress::new(percent) {
+            Some(progress) => Ok(Some(progress)),
+            None => Err(DecodeError::Impossible { what: "a progress" }),
+        },
+    }
+}
+
+pub(super) fn name(name: &str) -> Result<ApplianceName, DecodeError> {
+    ApplianceName::new(name).map_err(|_| DecodeError::Impossible { what: "an appliance's name" })
+}
+
+pub(super) fn uuid(bytes: &[u8]) -> Result<Uuid, DecodeError> {
+    Uuid::from_slice(bytes).map_err(|_| DecodeError::Impossible { what: "a UUID" })
+}
+
+pub(super) fn boot(bytes: &[u8]) -> Result<BootId, DecodeError> {
+    uuid(bytes).map(BootId)
+}

@@ -1,0 +1,320 @@
+//! The writing half: domain to `grid.journal.v1`. Never fails.
+
+use std::time::Duration;
+
+use super::proto;
+use crate::grid::event::{EventKind, LostEvents, LostKind, Progress, Severity};
+use crate::grid::lifecycle::{Failed, Failure, Lifecycle, Maintenance, Refusal};
+use crate::grid::name::BootId;
+use crate::grid::record::{Effect, Heard, Input, Matter, Memory, Order, Outcome, Record, Reset};
+use crate::grid::settings::Overrides;
+use crate::grid::time::Timestamp;
+
+pub(super) fn record(record: &Record) -> proto::Record {
+    let (outcome, refusal) = match record.outcome {
+        Outcome::Kept | Outcome::Duplicate => (proto::Outcome::Kept, proto::Refusal::Unspecified),
+        Outcome::History => (proto::Outcome::History, proto::Refusal::Unspecified),
+        Outcome::Refused(refusal) => (
+            proto::Outcome::Refused,
+            match refusal {
+                Refusal::Stopped => proto::Refusal::Stopped,
+                Refusal::AlreadyRunning => proto::Refusal::AlreadyRunning,
+                Refusal::FailedForGood => proto::Refusal::FailedForGood,
+                Refusal::Dumping => proto::Refusal::Dumping,
+                Refusal::Removed => proto::Refusal::Removed,
+            },
+        ),
+    };
+    proto::Record {
+        number: record.number,
+        at_us: record.at.as_micros(),
+        input: Some(input(&record.input)),
+        outcome: outcome.into(),
+        refusal: refusal.into(),
+        marks: record.marks.bits(),
+        effects: record.effects.iter().map(effect).collect(),
+    }
+}
+
+fn input(input: &Input) -> proto::record::Input {
+    use proto::record::Input as P;
+    match input {
+        Input::Event(event) => P::Event(heard(event)),
+        Input::Hello(hello) => P::Hello(proto::Hello {
+            appliance: hello.appliance.0,
+            boot: boot(hello.boot),
+            uptime_us: hello.uptime.map(micros),
+            spool: hello.spool.map_or(0, |spool| spool.0.get()),
+            session: hello.session.0,
+        }),
+        Input::SessionEnded { appliance, boot: id } => {
+            P::SessionEnded(proto::SessionEnded { appliance: appliance.0, boot: boot(*id) })
+        }
+        Input::Appeared { name, uuid } => P::Appeared(proto::Appeared {
+            name: name.as_str().to_owned(),
+            uuid: uuid.as_bytes().to_vec(),
+        }),
+        Input::Order { by, order } => P::Ordered(ordered(by, order)),
+        Input::Deadline { appliance } => P::Deadline(proto::Deadline { appliance: appliance.0 }),
+        Input::BrokerStarted(started) => P::BrokerStarted(proto::BrokerStarted {
+            term: started.term,
+            version: started.version.to_string(),
+            away_us: started.away.map(micros),
+            clock_back_us: started.clock_back.map(micros),
+            recovery: started.recovery.iter().map(ToString::to_string).collect(),
+        }),
+        Input::BrokerStopped => P::BrokerStopped(proto::BrokerStopped {}),
+        Input::BrokerStalled { lasted } => {
+            P::BrokerStalled(proto::BrokerStalled { lasted_us: micros(*lasted) })
+        }
+    }
+}
+
+fn heard(heard: &Heard) -> proto::Heard {
+    use proto::heard::Kind as P;
+    let event = &heard.event;
+    let kind = match &event.kind {
+        EventKind::StartedOk => P::StartedOk(proto::StartedOk {}),
+        EventKind::StartFailed => P::StartFailed(proto::StartFailed {}),
+        EventKind::Maintenance { progress, next_report_within } => {
+            P::Maintenance(proto::MaintenanceReport {
+                progress: percent(*progress),
+                next_report_within_us: next_report_within.map(micros),
+            })
+        }
+        EventKind::Log => P::Log(proto::Log {}),
+        EventKind::Alert { counter } => P::Alert(proto::AlertEvent {
+            counter: counter.as_ref().map_or_else(String::new, |it| it.name().to_owned()),
+            value: counter.as_ref().map_or(0.0, |it| it.value()),
+        }),
+    };
+    proto::Heard {
+        appliance: heard.appliance.0,
+        boot: heard.boot.map_or_else(Vec::new, boot),
+        spool: heard.spool.map_or(0, |spool| spool.0.get()),
+        sequence: heard.sequence.map_or(0, |sequence| sequence.get()),
+        by_session: heard.session.is_some(),
+        kind: Some(kind),
+        text: event.text.as_str().to_owned(),
+        is_text_cut: event.text.is_cut(),
+        severity: severity(event.severity),
+        event_time_us: event.event_time.map(Timestamp::as_micros),
+        uptime_us: event.uptime.map(micros),
+        spooled_at_us: event.spooled_at.map(Timestamp::as_micros),
+        repeated: event.repeated,
+        lost_before: event.lost_before.iter().map(lost).collect(),
+    }
+}
+
+fn lost(lost: &LostEvents) -> proto::Lost {
+    let kind = match lost.kind {
+        None => 0,
+        Some(LostKind::StartedOk) => 1,
+        Some(LostKind::StartFailed) => 2,
+        Some(LostKind::Maintenance) => 3,
+        Some(LostKind::Log) => 4,
+        Some(LostKind::Alert) => 5,
+    };
+    proto::Lost {
+        kind,
+        count: lost.count,
+        first_us: lost.first_at.map(Timestamp::as_micros),
+        last_us: lost.last_at.map(Timestamp::as_micros),
+    }
+}
+
+fn ordered(by: &str, order: &Order) -> proto::Ordered {
+    use proto::OrderKind as K;
+    let (kind, name) = match order {
+        Order::Add { name, .. } => (K::Add, name),
+        Order::Set { name, .. } => (K::Set, name),
+        Order::Remove { name } => (K::Remove, name),
+        Order::StartBoot { name } => (K::StartBoot, name),
+        Order::Stop { name } => (K::Stop, name),
+        Order::CrashDump { name } => (K::CrashDump, name),
+    };
+    let mut written = proto::Ordered {
+        by: by.to_owned(),
+        kind: kind.into(),
+        name: name.as_str().to_owned(),
+        ..proto::Ordered::default()
+    };
+    match order {
+        Order::Add { uuid, class, overrides: own, .. } => {
+            written.uuid = uuid.as_bytes().to_vec();
+            written.class = class.as_ref().map(ToString::to_string);
+            written.overrides = Some(overrides(own));
+        }
+        Order::Set { class, overrides: own, reset, .. } => {
+            written.class = class.as_ref().map(ToString::to_string);
+            written.overrides = Some(overrides(own));
+            let Reset { managed, boot_timeout, maintenance_silence } = *reset;
+            written.reset_managed = managed;
+            written.reset_boot_timeout = boot_timeout;
+            written.reset_maintenance_silence = maintenance_silence;
+        }
+        Order::Remove { .. }
+        | Order::StartBoot { .. }
+        | Order::Stop { .. }
+        | Order::CrashDump { .. } => {}
+    }
+    written
+}
+
+fn overrides(own: &Overrides) -> proto::Overrides {
+    proto::Overrides {
+        managed: own.managed,
+        boot_timeout_us: own.boot_timeout.map(micros),
+        maintenance_silence_us: own.maintenance_silence.map(micros),
+    }
+}
+
+pub(super) fn effect(effect: &Effect) -> proto::Effect {
+    use proto::effect::Change as P;
+    let change = match effect {
+        Effect::Appliance { number, name, uuid, class, overrides: own } => {
+            P::Appliance(proto::ApplianceIs {
+                number: number.0,
+                name: name.as_str().to_owned(),
+                uuid: uuid.as_bytes().to_vec(),
+                class: class.to_string(),
+                overrides: Some(overrides(own)),
+            })
+        }
+        Effect::Removed { number } => P::Removed(proto::Removed { number: number.0 }),
+        Effect::Boot { number, boot: it } => P::Boot(proto::BootIs {
+            number: number.0,
+            id: it.id.map_or_else(Vec::new, boot),
+            began_at_us: it.began_at.as_micros(),
+            has_agent: it.has_agent,
+        }),
+        Effect::Lifecycle { number, lifecycle: it, since } => P::Lifecycle(proto::LifecycleIs {
+            number: number.0,
+            since_us: since.as_micros(),
+            state: Some(lifecycle(it)),
+        }),
+        Effect::FailedStarts { number, at } => P::FailedStarts(proto::FailedStarts {
+            number: number.0,
+            at_us: at.iter().map(|at| at.as_micros()).collect(),
+        }),
+        Effect::AlertRaised { number, matter: it, alert } => P::AlertRaised(proto::AlertRaised {
+            number: number.map_or(0, |number| number.0),
+            matter: matter(*it).into(),
+            severity: severity(alert.severity),
+            since_us: alert.since.as_micros(),
+            text: alert.text.to_string(),
+        }),
+        Effect::AlertCleared { number, matter: it } => P::AlertCleared(proto::AlertCleared {
+            number: number.map_or(0, |number| number.0),
+            matter: matter(*it).into(),
+        }),
+        Effect::DeadlinesMoved { by, not_before } => P::DeadlinesMoved(proto::DeadlinesMoved {
+            by_us: micros(*by),
+            not_before_us: not_before.as_micros(),
+        }),
+        Effect::Memory { number, memory: it } => P::Memory(memory(number.0, it)),
+        Effect::Tombstone { number, name } => {
+            P::Tombstone(proto::Tombstone { number: number.0, name: name.as_str().to_owned() })
+        }
+    };
+    proto::Effect { change: Some(change) }
+}
+
+fn lifecycle(lifecycle: &Lifecycle) -> proto::lifecycle_is::State {
+    use proto::lifecycle_is::State as P;
+    match lifecycle {
+        Lifecycle::Idle => P::Idle(proto::Idle {}),
+        Lifecycle::Starting { deadline } => {
+            P::Starting(proto::Starting { deadline_us: deadline.map(Timestamp::as_micros) })
+        }
+        Lifecycle::Maintenance(known) => P::Maintenance(maintenance(known)),
+        Lifecycle::Running => P::Running(proto::Running {}),
+        Lifecycle::Failed(it) => P::Failed(failed(it)),
+        Lifecycle::Dumping { deadline } => {
+            P::Dumping(proto::Dumping { deadline_us: deadline.as_micros() })
+        }
+    }
+}
+
+fn maintenance(known: &Maintenance) -> proto::Maintenance {
+    proto::Maintenance {
+        progress: percent(known.progress),
+        best: percent(known.best),
+        text: known.text.to_string(),
+        reported_at_us: known.reported_at.as_micros(),
+        promise_us: known.promise.as_micros(),
+        moved_at_us: known.moved_at.as_micros(),
+        stuck_at_us: known.stuck_at.map(Timestamp::as_micros),
+        boot_deadline_us: known.boot_deadline.map(Timestamp::as_micros),
+    }
+}
+
+fn failed(failed: &Failed) -> proto::Failed {
+    use proto::FailureKind as K;
+    let (kind, limit) = match failed.failure {
+        Failure::Reported => (K::Reported, Duration::ZERO),
+        Failure::BootTimeout { limit } => (K::BootTimeout, limit),
+        Failure::Hung { promise } => (K::Hung, promise),
+        Failure::NoProgress { still_for } => (K::NoProgress, still_for),
+        Failure::DumpTimeout => (K::DumpTimeout, Duration::ZERO),
+    };
+    proto::Failed {
+        kind: kind.into(),
+        limit_us: micros(limit),
+        reason: failed.reason.to_string(),
+        last_word: failed.last_word.as_ref().map(|word| proto::LastWord {
+            text: word.text.to_string(),
+            progress: percent(word.progress),
+            at_us: word.at.as_micros(),
+        }),
+    }
+}
+
+fn memory(number: u32, memory: &Memory) -> proto::Memory {
+    let window = |it: &crate::grid::window::Window| proto::Window {
+        boot: boot(it.boot),
+        spool: it.spool.0.get(),
+        highest: it.highest,
+        seen_low: u64::try_from(it.seen & u128::from(u64::MAX)).unwrap_or(0),
+        seen_high: u64::try_from(it.seen >> 64).unwrap_or(0),
+    };
+    proto::Memory {
+        number,
+        past_boots: memory.past_boots.iter().map(|id| boot(*id)).collect(),
+        windows: memory.windows.iter().map(window).collect(),
+        last_heard_at_us: memory.last_heard_at.map(Timestamp::as_micros),
+        last_record: memory.last_record,
+    }
+}
+
+fn matter(matter: Matter) -> proto::Matter {
+    match matter {
+        Matter::StartFailed => proto::Matter::StartFailed,
+        Matter::Stuck => proto::Matter::Stuck,
+        Matter::NoContact => proto::Matter::NoContact,
+        Matter::TwoMachines => proto::Matter::TwoMachines,
+        Matter::Flapping => proto::Matter::Flapping,
+    }
+}
+
+fn severity(severity: Severity) -> u32 {
+    match severity {
+        Severity::Debug => 1,
+        Severity::Info => 2,
+        Severity::Warn => 3,
+        Severity::Error => 4,
+        Severity::Fatal => 5,
+    }
+}
+
+fn percent(progress: Option<Progress>) -> u32 {
+    progress.map_or(0, |progress| u32::from(progress.percent()))
+}
+
+fn boot(id: BootId) -> Vec<u8> {
+    id.0.as_bytes().to_vec()
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,2 @@
+//! The journal.
+pub mod encoding;
