@@ -6,9 +6,8 @@
 use std::time::Duration;
 
 use super::lifecycle::{Failed, Failure, LastWord, Lifecycle, Maintenance, Refusal};
-use super::record::Record;
-use super::record::{BrokerStarted, Input, Order, Outcome};
-use super::state::{Appliance, State};
+use super::record::{BrokerStarted, Effect, Input, Marks, Matter, Order, Outcome, Record};
+use super::state::Appliance;
 use super::time::{Timestamp, in_words};
 
 /// How the start of an appliance stands: `starting, 40 s of 300 s`. `clock` shows moments.
@@ -135,23 +134,44 @@ pub fn two_machines(name: &str) -> String {
     format!("two machines speak as {name}: sessions of different boots are open at once")
 }
 
-/// What a record says besides the event's own text; empty: nothing.
-pub fn record(record: &Record, state: &State) -> String {
-    match &record.input {
+/// What a record of something else than an event says.
+pub fn record(record: &Record) -> String {
+    let raised = record.effects.iter().filter_map(|effect| {
+        if let Effect::AlertRaised { alert, .. } = effect {
+            Some(alert.text.to_string())
+        } else {
+            None
+        }
+    });
+    let own = match &record.input {
         Input::Event(_) => String::new(),
-        Input::Hello(_) => "session began".to_owned(),
-        Input::SessionEnded { .. } => "session ended".to_owned(),
-        Input::Appeared { name, .. } => format!("{name} appeared and is taken in"),
+        Input::Hello(_) => hello(record),
+        Input::SessionEnded { .. } => "one machine speaks again".to_owned(),
+        Input::Appeared { .. } => "appliance appeared and is taken in".to_owned(),
         Input::Order { order, .. } => ordered(order),
-        Input::Deadline { appliance } => {
-            let name = state.name(*appliance).map_or("", |name| name.as_str());
-            format!("deadline of {name} passed")
+        Input::Deadline { .. } if record.marks.has(Marks::OUTCOME_UNKNOWN) => {
+            "no new boot after the crash dump; unmanaged, so it counts as running".to_owned()
         }
+        Input::Deadline { .. } => String::new(),
         Input::BrokerStarted(started) => broker_started(started),
-        Input::BrokerStopped => "broker stopped in good order".to_owned(),
+        Input::BrokerStopped => "gridd stopped in good order".to_owned(),
         Input::BrokerStalled { lasted } => {
-            format!("broker could not work for {}; deadlines moved by it", in_words(*lasted))
+            format!("gridd could not work for {}; deadlines moved by it", in_words(*lasted))
         }
+    };
+    Some(own).into_iter().filter(|own| !own.is_empty()).chain(raised).collect::<Vec<_>>().join("; ")
+}
+
+fn hello(record: &Record) -> String {
+    let is_back = record
+        .effects
+        .iter()
+        .any(|effect| matches!(effect, Effect::AlertCleared { matter: Matter::NoContact, .. }));
+    let begins = record.effects.iter().any(|effect| matches!(effect, Effect::Lifecycle { .. }));
+    match (is_back, begins) {
+        (_, true) => "boot began, session opened".to_owned(),
+        (true, false) => "contact again, session opened".to_owned(),
+        (false, false) => "session opened".to_owned(),
     }
 }
 

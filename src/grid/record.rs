@@ -91,6 +91,21 @@ impl Input {
         }
     }
 
+    /// The boot it names.
+    pub fn boot(&self) -> Option<BootId> {
+        match self {
+            Self::Event(heard) => heard.boot,
+            Self::Hello(hello) => Some(hello.boot),
+            Self::SessionEnded { boot, .. } => Some(*boot),
+            Self::Appeared { .. }
+            | Self::Order { .. }
+            | Self::Deadline { .. }
+            | Self::BrokerStarted(_)
+            | Self::BrokerStopped
+            | Self::BrokerStalled { .. } => None,
+        }
+    }
+
     /// Who speaks, if this is an event said live and outside a session.
     pub fn live_report(&self) -> Option<ApplianceNumber> {
         match self {
@@ -191,6 +206,20 @@ pub enum Order {
         /// The appliance's name.
         name: ApplianceName,
     },
+}
+
+impl Order {
+    /// The name of the appliance it is about.
+    pub fn name(&self) -> &ApplianceName {
+        match self {
+            Self::Add { name, .. }
+            | Self::Set { name, .. }
+            | Self::Remove { name }
+            | Self::StartBoot { name }
+            | Self::Stop { name }
+            | Self::CrashDump { name } => name,
+        }
+    }
 }
 
 /// Which overrides go back to the class.

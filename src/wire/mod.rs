@@ -1,18 +1,66 @@
-//! Where the contract meets the domain: generated messages, and what is received of them.
+//! Where the contract meets the domain: generated messages, what is received of them, what is
+//! shown by them.
+//!
+//! Guarantees that nothing of the contract goes further in than here. Opens no connection.
+
+pub mod check;
 pub mod received;
+pub mod show;
+
+use uuid::Uuid;
+
+use crate::grid::event::Severity;
+use crate::grid::time::Timestamp;
 
 /// Messages and clients of the contract, as generated from `proto/grid/events/v1`.
 #[allow(missing_docs, clippy::all, clippy::too_many_lines)]
 pub mod proto {
     tonic::include_proto!("grid.events.v1");
 }
-/// Servers of the administrators' services.
+
+/// Servers of the administrators' services, as generated.
 #[allow(missing_docs, clippy::all, clippy::too_many_lines)]
 pub mod servers {
     include!(concat!(env!("OUT_DIR"), "/servers/grid.events.v1.rs"));
 }
-/// The server of `EventService`, over [`received`].
+
+/// The server of `EventService` over the types of [`received`], as generated.
 #[allow(missing_docs, clippy::all, clippy::too_many_lines)]
 pub mod event_server {
     include!(concat!(env!("OUT_DIR"), "/received/grid.events.v1.rs"));
+}
+
+/// The contract's file descriptors, for reflection.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/grid_events_v1.fds"));
+
+/// A moment as sent; `None` outside the years 1 to 9999. Nanoseconds are cut to microseconds.
+pub fn moment(sent: &prost_types::Timestamp) -> Option<Timestamp> {
+    let nanos = u32::try_from(sent.nanos).ok().filter(|nanos| *nanos < 1_000_000_000)?;
+    let micros = sent.seconds.checked_mul(1_000_000)?.checked_add(i64::from(nanos / 1_000))?;
+    let moment = Timestamp::from_micros(micros);
+    (moment.as_micros() == micros).then_some(moment)
+}
+
+/// A moment as it is sent.
+pub fn timestamp(moment: Timestamp) -> prost_types::Timestamp {
+    let micros = moment.as_micros();
+    let nanos = i32::try_from(micros.rem_euclid(1_000_000)).unwrap_or(0) * 1_000;
+    prost_types::Timestamp { seconds: micros.div_euclid(1_000_000), nanos }
+}
+
+/// A severity as sent; `None`: not said.
+pub fn severity(sent: proto::Severity) -> Option<Severity> {
+    match sent {
+        proto::Severity::Unspecified => None,
+        proto::Severity::Debug => Some(Severity::Debug),
+        proto::Severity::Info => Some(Severity::Info),
+        proto::Severity::Warn => Some(Severity::Warn),
+        proto::Severity::Error => Some(Severity::Error),
+        proto::Severity::Fatal => Some(Severity::Fatal),
+    }
+}
+
+/// A UUID as it is sent.
+pub fn uuid_text(uuid: Uuid) -> String {
+    uuid.hyphenated().to_string()
 }

@@ -1,9 +1,14 @@
-//! The two requests of `EventService` as the broker receives them: everything decoded but the
-//! event, which stays bytes until it is checked.
+//! The requests of `EventService` as the broker receives them: everything decoded but the event,
+//! which stays bytes until it is checked, and the event with its texts still bytes.
+//!
+//! Guarantees the contract's tags: a test compares each type with the generated one. Checks
+//! nothing.
 
 use bytes::Bytes;
+use prost_types::Timestamp;
 
-use super::proto::{CommandResult, Goodbye, Hello};
+use super::proto::{CommandResult, Goodbye, Hello, Log, LostEvents, Maintenance};
+use super::proto::{StartFailed, StartedOk};
 
 /// `grid.events.v1.ReportRequest` with the event undecoded.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -39,4 +44,143 @@ pub enum Said {
     /// The end.
     #[prost(message, tag = "4")]
     Goodbye(Goodbye),
+}
+
+/// `grid.events.v1.Event` with its texts as bytes, so that one that is not UTF-8 can be named.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct EventAsSent {
+    /// What happened.
+    #[prost(oneof = "KindAsSent", tags = "1, 2, 3, 4, 5")]
+    pub kind: Option<KindAsSent>,
+    /// See the contract.
+    #[prost(bytes = "bytes", tag = "16")]
+    pub text: Bytes,
+    /// See the contract.
+    #[prost(int32, tag = "17")]
+    pub severity: i32,
+    /// See the contract.
+    #[prost(bytes = "bytes", tag = "18")]
+    pub boot_id: Bytes,
+    /// See the contract.
+    #[prost(uint64, tag = "19")]
+    pub sequence: u64,
+    /// See the contract.
+    #[prost(message, optional, tag = "20")]
+    pub event_time: Option<Timestamp>,
+    /// See the contract.
+    #[prost(uint64, tag = "21")]
+    pub uptime_ms: u64,
+    /// See the contract.
+    #[prost(message, optional, tag = "22")]
+    pub spooled_at: Option<Timestamp>,
+    /// See the contract.
+    #[prost(bool, tag = "23")]
+    pub repeated: bool,
+    /// See the contract.
+    #[prost(uint32, tag = "24")]
+    pub next_report_within_ms: u32,
+    /// See the contract.
+    #[prost(message, repeated, tag = "25")]
+    pub lost_before: Vec<LostEvents>,
+}
+
+/// The kinds of [`EventAsSent`].
+#[derive(Clone, PartialEq, prost::Oneof)]
+pub enum KindAsSent {
+    /// See the contract.
+    #[prost(message, tag = "1")]
+    StartedOk(StartedOk),
+    /// See the contract.
+    #[prost(message, tag = "2")]
+    StartFailed(StartFailed),
+    /// See the contract.
+    #[prost(message, tag = "3")]
+    Maintenance(Maintenance),
+    /// See the contract.
+    #[prost(message, tag = "4")]
+    Log(Log),
+    /// See the contract.
+    #[prost(message, tag = "5")]
+    Alert(AlertAsSent),
+}
+
+/// `grid.events.v1.Alert`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct AlertAsSent {
+    /// See the contract.
+    #[prost(message, optional, tag = "1")]
+    pub counter: Option<CounterAsSent>,
+}
+
+/// `grid.events.v1.Counter` with its name as bytes.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct CounterAsSent {
+    /// See the contract.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub name: Bytes,
+    /// See the contract.
+    #[prost(double, tag = "2")]
+    pub value: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message;
+
+    use super::super::proto;
+    use super::*;
+
+    fn full_event() -> proto::Event {
+        proto::Event {
+            kind: Some(proto::event::Kind::Alert(proto::Alert {
+                counter: Some(proto::Counter { name: "n".into(), value: 46.5 }),
+            })),
+            text: "text".into(),
+            severity: 5,
+            boot_id: "b".into(),
+            sequence: 7,
+            event_time: Some(Timestamp { seconds: 1, nanos: 2 }),
+            uptime_ms: 3,
+            spooled_at: Some(Timestamp { seconds: 4, nanos: 5 }),
+            repeated: true,
+            next_report_within_ms: 6,
+            lost_before: vec![LostEvents { kind: 4, count: 8, first_at: None, last_at: None }],
+        }
+    }
+
+    #[test]
+    fn an_event_reads_the_same_by_both_types() {
+        let event = full_event();
+        let sent = EventAsSent::decode(&*event.encode_to_vec()).expect("as sent");
+        assert_eq!(sent.encode_to_vec(), event.encode_to_vec());
+        for kind in [
+            proto::event::Kind::StartedOk(StartedOk {}),
+            proto::event::Kind::StartFailed(StartFailed {}),
+            proto::event::Kind::Maintenance(Maintenance { progress: Some(3) }),
+            proto::event::Kind::Log(Log {}),
+        ] {
+            let event = proto::Event { kind: Some(kind), ..proto::Event::default() };
+            let sent = EventAsSent::decode(&*event.encode_to_vec()).expect("as sent");
+            assert_eq!(sent.encode_to_vec(), event.encode_to_vec());
+        }
+    }
+
+    #[test]
+    fn requests_read_the_same_by_both_types() {
+        use proto::session_request::Message as M;
+        let report = proto::ReportRequest { event: Some(full_event()), spool_id: 9 };
+        let received = ReportRequest::decode(&*report.encode_to_vec()).expect("received");
+        assert_eq!(received.encode_to_vec(), report.encode_to_vec());
+        for message in [
+            M::Hello(Hello { boot_id: "b".into(), ..Hello::default() }),
+            M::Event(full_event()),
+            M::CommandResult(CommandResult { done: true, ..CommandResult::default() }),
+            M::Goodbye(Goodbye { reason: "r".into() }),
+        ] {
+            let said = proto::SessionRequest { message: Some(message) };
+            let received = SessionRequest::decode(&*said.encode_to_vec()).expect("received");
+            assert!(received.message.is_some());
+            assert_eq!(received.encode_to_vec(), said.encode_to_vec());
+        }
+    }
 }

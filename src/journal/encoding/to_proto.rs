@@ -125,18 +125,18 @@ fn lost(lost: &LostEvents) -> proto::Lost {
 
 fn ordered(by: &str, order: &Order) -> proto::Ordered {
     use proto::OrderKind as K;
-    let (kind, name) = match order {
-        Order::Add { name, .. } => (K::Add, name),
-        Order::Set { name, .. } => (K::Set, name),
-        Order::Remove { name } => (K::Remove, name),
-        Order::StartBoot { name } => (K::StartBoot, name),
-        Order::Stop { name } => (K::Stop, name),
-        Order::CrashDump { name } => (K::CrashDump, name),
+    let kind = match order {
+        Order::Add { .. } => K::Add,
+        Order::Set { .. } => K::Set,
+        Order::Remove { .. } => K::Remove,
+        Order::StartBoot { .. } => K::StartBoot,
+        Order::Stop { .. } => K::Stop,
+        Order::CrashDump { .. } => K::CrashDump,
     };
     let mut written = proto::Ordered {
         by: by.to_owned(),
         kind: kind.into(),
-        name: name.as_str().to_owned(),
+        name: order.name().as_str().to_owned(),
         ..proto::Ordered::default()
     };
     match order {

@@ -1,0 +1,293 @@
+//! Is this an event? Bytes as sent become an [`Event`] of the domain, or a list of what is wrong.
+//!
+//! Guarantees that every violation names its field, that all are told at once, and that no bytes
+//! whatever make it panic. Knows nothing of who sent it or what becomes of it.
+
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use bytes::Bytes;
+use prost::Message;
+use prost::encoding::{DecodeContext, decode_key, skip_field};
+use uuid::Uuid;
+
+use super::proto::{self, Violation};
+use super::received::{AlertAsSent, EventAsSent, KindAsSent};
+use crate::grid::event::{
+    Counter, Event, EventKind, LOST_ENTRIES_MAX, LostEvents, LostKind, Progress, Severity, Text,
+};
+use crate::grid::name::{BootId, Sequence};
+use crate::grid::settings::LIMIT_RANGE;
+use crate::grid::time::Timestamp;
+
+/// Largest event, in bytes on the wire.
+pub const EVENT_BYTES_MAX: usize = 65_536;
+
+/// Tags of `Event.kind` that are kept for kinds to come.
+const KINDS_TO_COME: std::ops::RangeInclusive<u32> = 6..=15;
+
+/// An event that holds what the contract asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checked {
+    /// The event.
+    pub event: Event,
+    /// The boot it names.
+    pub boot: Option<BootId>,
+    /// The number it bears.
+    pub sequence: Option<Sequence>,
+}
+
+/// Why bytes are not an event.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Unfit {
+    /// These fields are wrong.
+    Invalid(Vec<Violation>),
+    /// It is of a kind to come.
+    Unsupported,
+}
+
+/// Checks an event as sent.
+///
+/// # Errors
+///
+/// [`Unfit`] with every field that is wrong.
+pub fn event(bytes: &Bytes) -> Result<Checked, Unfit> {
+    if bytes.len() > EVENT_BYTES_MAX {
+        let size = bytes.len();
+        let text = format!("takes {size} bytes; at most {EVENT_BYTES_MAX} are allowed");
+        return Err(Unfit::Invalid(vec![violation("event", text)]));
+    }
+    let sent = EventAsSent::decode(bytes.clone())
+        .map_err(|error| Unfit::Invalid(vec![violation("event", error.to_string())]))?;
+    let mut wrong = Wrong::default();
+    let Some(kind) = &sent.kind else {
+        if has_kind_to_come(bytes) {
+            return Err(Unfit::Unsupported);
+        }
+        wrong.add(
+            "kind",
+            "is missing; started_ok, start_failed, maintenance, log or alert is needed",
+        );
+        return Err(Unfit::Invalid(wrong.0));
+    };
+    let kind = check_kind(kind, &sent, &mut wrong);
+    let text = wrong.utf8("text", &sent.text).unwrap_or_default();
+    if sent.text.is_empty() && needs_text(&kind) {
+        wrong.add("text", "is missing; a log needs one, and an alert without a counter too");
+    }
+    let checked = Checked {
+        boot: check_boot(&sent.boot_id, "boot_id", &mut wrong),
+        sequence: NonZeroU64::new(sent.sequence),
+        event: Event {
+            severity: check_severity(sent.severity, &kind, &mut wrong),
+            text: Text::new(text),
+            event_time: check_time("event_time", sent.event_time, &mut wrong),
+            uptime: (sent.uptime_ms > 0).then(|| Duration::from_millis(sent.uptime_ms)),
+            spooled_at: check_time("spooled_at", sent.spooled_at, &mut wrong),
+            repeated: sent.repeated,
+            lost_before: check_lost(&sent.lost_before, &mut wrong),
+            kind,
+        },
+    };
+    if wrong.0.is_empty() { Ok(checked) } else { Err(Unfit::Invalid(wrong.0)) }
+}
+
+/// Checks a boot id as sent; empty: none is named.
+///
+/// # Errors
+///
+/// What is wrong with `field`.
+pub fn boot(text: &[u8], field: &str) -> Result<Option<BootId>, Violation> {
+    let mut wrong = Wrong::default();
+    let boot = check_boot(text, field, &mut wrong);
+    wrong.0.pop().map_or(Ok(boot), Err)
+}
+
+/// What is wrong with a field, as a sentence.
+pub fn violation(field: &str, description: impl Into<String>) -> Violation {
+    Violation { field: field.to_owned(), description: description.into() }
+}
+
+#[derive(Default)]
+struct Wrong(Vec<Violation>);
+
+impl Wrong {
+    fn add(&mut self, field: &str, description: impl Into<String>) {
+        self.0.push(violation(field, description));
+    }
+
+    fn utf8<'a>(&mut self, field: &str, bytes: &'a [u8]) -> Option<&'a str> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Some(text),
+            Err(error) => {
+                let at = error.valid_up_to();
+                self.add(field, format!("is not UTF-8: byte {at} does not fit"));
+                None
+            }
+        }
+    }
+}
+
+fn check_kind(kind: &KindAsSent, sent: &EventAsSent, wrong: &mut Wrong) -> EventKind {
+    let within = check_promise(sent.next_report_within_ms, kind, wrong);
+    match kind {
+        KindAsSent::StartedOk(_) => EventKind::StartedOk,
+        KindAsSent::StartFailed(_) => EventKind::StartFailed,
+        KindAsSent::Maintenance(report) => {
+            let progress = report.progress.and_then(|percent| {
+                let progress = Progress::new(percent);
+                if progress.is_none() {
+                    let text = format!("is {percent}; 1 to 100 percent are allowed");
+                    wrong.add("maintenance.progress", text);
+                }
+                progress
+            });
+            EventKind::Maintenance { progress, next_report_within: within }
+        }
+        KindAsSent::Log(_) => EventKind::Log,
+        KindAsSent::Alert(alert) => EventKind::Alert { counter: check_counter(alert, wrong) },
+    }
+}
+
+fn check_promise(millis: u32, kind: &KindAsSent, wrong: &mut Wrong) -> Option<Duration> {
+    const FIELD: &str = "next_report_within_ms";
+    if millis == 0 {
+        return None;
+    }
+    let within = Duration::from_millis(u64::from(millis));
+    match kind {
+        KindAsSent::Maintenance(_) if LIMIT_RANGE.contains(&within) => return Some(within),
+        KindAsSent::Maintenance(_) => {
+            wrong.add(FIELD, format!("is {millis}; 1000 (1 s) to 43200000 (12 h) are allowed"));
+        }
+        KindAsSent::StartedOk(_)
+        | KindAsSent::StartFailed(_)
+        | KindAsSent::Log(_)
+        | KindAsSent::Alert(_) => {
+            wrong.add(FIELD, "goes with maintenance only");
+        }
+    }
+    None
+}
+
+fn check_counter(alert: &AlertAsSent, wrong: &mut Wrong) -> Option<Counter> {
+    let sent = alert.counter.as_ref()?;
+    let name = std::str::from_utf8(&sent.name).unwrap_or("");
+    let counter = Counter::new(name, sent.value);
+    if counter.is_none() {
+        if sent.value.is_finite() {
+            let text = "1 to 128 bytes of letters, digits, `.`, `_`, `-`, `:` are allowed";
+            wrong.add("alert.counter.name", text);
+        } else {
+            wrong.add("alert.counter.value", "is not a finite number");
+        }
+    }
+    counter
+}
+
+fn needs_text(kind: &EventKind) -> bool {
+    match kind {
+        EventKind::Log | EventKind::Alert { counter: None } => true,
+        EventKind::StartedOk
+        | EventKind::StartFailed
+        | EventKind::Maintenance { .. }
+        | EventKind::Alert { counter: Some(_) } => false,
+    }
+}
+
+fn check_severity(number: i32, kind: &EventKind, wrong: &mut Wrong) -> Severity {
+    match proto::Severity::try_from(number) {
+        Ok(severity) => super::severity(severity).unwrap_or_else(|| kind.default_severity()),
+        Err(_) => {
+            let text = format!("is {number}; debug (1), info, warn, error, fatal (5) are allowed");
+            wrong.add("severity", text);
+            kind.default_severity()
+        }
+    }
+}
+
+fn check_boot(text: &[u8], field: &str, wrong: &mut Wrong) -> Option<BootId> {
+    if text.is_empty() {
+        return None;
+    }
+    let is_plain = text.len() == 36;
+    let id = std::str::from_utf8(text).ok().filter(|_| is_plain).map(Uuid::try_parse);
+    match id {
+        Some(Ok(id)) if !id.is_nil() => Some(BootId(id)),
+        Some(_) | None => {
+            let form =
+                "a UUID in text form is needed, such as 9a0c7c9e-4b1e-4f6e-8a57-0d2b6c1f3e55";
+            wrong.add(field, form);
+            None
+        }
+    }
+}
+
+fn check_time(
+    field: &str,
+    time: Option<prost_types::Timestamp>,
+    wrong: &mut Wrong,
+) -> Option<Timestamp> {
+    let time = time?;
+    let checked = super::moment(&time);
+    if checked.is_none() {
+        wrong.add(field, "lies outside the years 1 to 9999, or its nanoseconds do");
+    }
+    checked
+}
+
+fn check_lost(lost: &[proto::LostEvents], wrong: &mut Wrong) -> Vec<LostEvents> {
+    if lost.len() > LOST_ENTRIES_MAX {
+        let count = lost.len();
+        wrong.add("lost_before", format!("has {count} entries; {LOST_ENTRIES_MAX} are allowed"));
+        return Vec::new();
+    }
+    let mut checked = Vec::with_capacity(lost.len());
+    for (entry, at) in lost.iter().zip(0..) {
+        let field = |name: &str| format!("lost_before[{at}].{name}");
+        let kind = match proto::EventKind::try_from(entry.kind) {
+            Ok(kind) => lost_kind(kind),
+            Err(_) => {
+                wrong.add(&field("kind"), "is no kind of event");
+                None
+            }
+        };
+        if entry.count == 0 {
+            wrong.add(&field("count"), "is 0; at least 1 is needed");
+        }
+        checked.push(LostEvents {
+            kind,
+            count: entry.count,
+            first_at: check_time(&field("first_at"), entry.first_at, wrong),
+            last_at: check_time(&field("last_at"), entry.last_at, wrong),
+        });
+    }
+    checked
+}
+
+fn lost_kind(kind: proto::EventKind) -> Option<LostKind> {
+    match kind {
+        proto::EventKind::Unspecified => None,
+        proto::EventKind::StartedOk => Some(LostKind::StartedOk),
+        proto::EventKind::StartFailed => Some(LostKind::StartFailed),
+        proto::EventKind::Maintenance => Some(LostKind::Maintenance),
+        proto::EventKind::Log => Some(LostKind::Log),
+        proto::EventKind::Alert => Some(LostKind::Alert),
+    }
+}
+
+fn has_kind_to_come(bytes: &Bytes) -> bool {
+    let mut rest = bytes.clone();
+    while let Ok((tag, wire_type)) = decode_key(&mut rest) {
+        if KINDS_TO_COME.contains(&tag) {
+            return true;
+        }
+        if skip_field(wire_type, tag, &mut rest, DecodeContext::default()).is_err() {
+            return false;
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,294 @@
+//! How does the domain look from outside? Records and appliances as messages of the contract.
+//!
+//! Guarantees the same words for the same thing on every surface. Decides nothing and escapes
+//! nothing: texts go out as they came in, and whoever shows them escapes them.
+
+use std::time::Duration;
+
+use jiff::fmt::strtime;
+
+use super::proto;
+use super::{timestamp, uuid_text};
+use crate::grid::Grid;
+use crate::grid::event::{Event, EventKind, LostKind, Severity};
+use crate::grid::explain;
+use crate::grid::lifecycle::Lifecycle;
+use crate::grid::name::{ApplianceNumber, BootId};
+use crate::grid::record::{Effect, Heard, Input, Outcome, Record};
+use crate::grid::state::Appliance;
+use crate::grid::time::Timestamp;
+
+/// A record; `name` gives the name of a row.
+pub fn record(record: &Record, name: impl Fn(ApplianceNumber) -> String) -> proto::Record {
+    let (reason, explanation) = explain::outcome(record.outcome);
+    let appliance = subject(record).map_or_else(|| ordered_name(&record.input), &name);
+    let heard = if let Input::Event(heard) = &record.input { Some(heard) } else { None };
+    proto::Record {
+        number: record.number,
+        received_at: Some(timestamp(record.at)),
+        kind: record_kind(record).into(),
+        severity: proto_severity(record_severity(record)).into(),
+        appliance,
+        boot_id: boot(record).map_or_else(String::new, |boot| uuid_text(boot.0)),
+        text: heard.map_or_else(|| explain::record(record), |heard| event_text(&heard.event)),
+        state: new_state(record).map_or(proto::ApplianceState::Unspecified, state).into(),
+        outcome: heard.map_or(proto::Outcome::Unspecified, |_| outcome(record.outcome)).into(),
+        reason: reason.to_owned(),
+        explanation: explanation.to_owned(),
+        event: heard.map(event),
+        administrator: if let Input::Order { by, .. } = &record.input {
+            by.to_string()
+        } else {
+            String::new()
+        },
+        marks: record.marks.words().map(str::to_owned).collect(),
+    }
+}
+
+/// What a record is about, as a number that fits the journal's masks too.
+pub fn record_kind(record: &Record) -> proto::RecordKind {
+    match &record.input {
+        Input::Event(heard) => match heard.event.kind {
+            EventKind::StartedOk => proto::RecordKind::StartedOk,
+            EventKind::StartFailed => proto::RecordKind::StartFailed,
+            EventKind::Maintenance { .. } => proto::RecordKind::Maintenance,
+            EventKind::Log => proto::RecordKind::Log,
+            EventKind::Alert { .. } => proto::RecordKind::Alert,
+        },
+        Input::Hello(_) | Input::SessionEnded { .. } | Input::Appeared { .. } => {
+            proto::RecordKind::Session
+        }
+        Input::Deadline { .. } => proto::RecordKind::Deadline,
+        Input::Order { .. } => proto::RecordKind::Administrator,
+        Input::BrokerStarted(_) | Input::BrokerStopped | Input::BrokerStalled { .. } => {
+            proto::RecordKind::Broker
+        }
+    }
+}
+
+/// How grave a record is.
+pub fn record_severity(record: &Record) -> Severity {
+    let raised = record.effects.iter().filter_map(|effect| {
+        if let Effect::AlertRaised { alert, .. } = effect { Some(alert.severity) } else { None }
+    });
+    let own = match &record.input {
+        Input::Event(heard) => heard.event.severity,
+        Input::BrokerStarted(started)
+            if !started.recovery.is_empty() || started.clock_back.is_some() =>
+        {
+            Severity::Warn
+        }
+        Input::BrokerStalled { .. } => Severity::Warn,
+        Input::Hello(_)
+        | Input::SessionEnded { .. }
+        | Input::Appeared { .. }
+        | Input::Order { .. }
+        | Input::Deadline { .. }
+        | Input::BrokerStarted(_)
+        | Input::BrokerStopped => Severity::Info,
+    };
+    raised.fold(own, Severity::max)
+}
+
+/// The row a record is about; `None`: the broker itself.
+pub fn subject(record: &Record) -> Option<ApplianceNumber> {
+    record.input.appliance().or_else(|| {
+        record.effects.iter().find_map(|effect| {
+            if let Effect::Appliance { number, .. }
+            | Effect::Removed { number }
+            | Effect::Boot { number, .. }
+            | Effect::Lifecycle { number, .. } = effect
+            {
+                Some(*number)
+            } else {
+                None
+            }
+        })
+    })
+}
+
+/// An appliance as `grid` sees it at `now`.
+pub fn appliance(grid: &Grid, appliance: &Appliance, now: Timestamp) -> proto::Appliance {
+    let rules = grid.settings().rules(&appliance.class, &appliance.overrides);
+    let own = &appliance.overrides;
+    let overrides = [
+        (own.managed.is_some(), "managed"),
+        (own.boot_timeout.is_some(), "boot_timeout"),
+        (own.maintenance_silence.is_some(), "maintenance_silence"),
+    ];
+    let (progress, text, failure) = match &appliance.lifecycle {
+        Lifecycle::Maintenance(known) => {
+            (known.progress.map_or(0, |it| u32::from(it.percent())), known.text.to_string(), "")
+        }
+        Lifecycle::Failed(failed) => (0, failed.reason.to_string(), failed.failure.word()),
+        Lifecycle::Idle
+        | Lifecycle::Starting { .. }
+        | Lifecycle::Running
+        | Lifecycle::Dumping { .. } => (0, String::new(), ""),
+    };
+    let sessions = grid.presence().sessions(appliance.number);
+    proto::Appliance {
+        name: appliance.name.to_string(),
+        uuid: uuid_text(appliance.uuid),
+        class: appliance.class.to_string(),
+        managed: rules.managed,
+        boot_timeout_ms: rules.boot_timeout.map_or(0, millis),
+        maintenance_silence_ms: millis(rules.maintenance_silence),
+        overrides: overrides.iter().filter(|it| it.0).map(|it| it.1.to_owned()).collect(),
+        state: state(&appliance.lifecycle).into(),
+        state_since: (appliance.since > Timestamp::EPOCH).then(|| timestamp(appliance.since)),
+        explanation: explain::standing(appliance, now, local_clock(now)),
+        boot_id: appliance.boot_id().map_or_else(String::new, |boot| uuid_text(boot.0)),
+        boot_began_at: appliance.boot.map(|boot| timestamp(boot.began_at)),
+        deadline: appliance.lifecycle.deadline().map(timestamp),
+        progress,
+        text,
+        failure: failure.to_owned(),
+        last_heard_at: appliance.last_heard_at.map(timestamp),
+        sessions: u32::try_from(sessions).unwrap_or(u32::MAX),
+        open_alerts: grid
+            .state()
+            .alerts_of(appliance.number)
+            .map(|(_, alert)| alert.text.to_string())
+            .collect(),
+        last_record: appliance.last_record,
+    }
+}
+
+/// A state's word in the contract.
+pub fn state(lifecycle: &Lifecycle) -> proto::ApplianceState {
+    match lifecycle {
+        Lifecycle::Idle => proto::ApplianceState::Idle,
+        Lifecycle::Starting { .. } => proto::ApplianceState::Starting,
+        Lifecycle::Maintenance(_) => proto::ApplianceState::Maintenance,
+        Lifecycle::Running => proto::ApplianceState::Running,
+        Lifecycle::Failed(_) => proto::ApplianceState::Failed,
+        Lifecycle::Dumping { .. } => proto::ApplianceState::Dumping,
+    }
+}
+
+/// An outcome's word in the contract.
+pub fn outcome(outcome: Outcome) -> proto::Outcome {
+    match outcome {
+        Outcome::Kept => proto::Outcome::Kept,
+        Outcome::Duplicate => proto::Outcome::Duplicate,
+        Outcome::History => proto::Outcome::History,
+        Outcome::Refused(_) => proto::Outcome::Refused,
+    }
+}
+
+/// A severity's word in the contract.
+pub fn proto_severity(severity: Severity) -> proto::Severity {
+    match severity {
+        Severity::Debug => proto::Severity::Debug,
+        Severity::Info => proto::Severity::Info,
+        Severity::Warn => proto::Severity::Warn,
+        Severity::Error => proto::Severity::Error,
+        Severity::Fatal => proto::Severity::Fatal,
+    }
+}
+
+/// Moments in the broker's time zone: the time alone within a day of `now`, else with the date.
+fn local_clock(now: Timestamp) -> impl Fn(Timestamp) -> String {
+    move |moment| {
+        let is_near = now.since(moment) < Duration::from_secs(20 * 3_600);
+        let format = if is_near { "%H:%M:%S" } else { "%Y-%m-%d %H:%M:%S" };
+        jiff::Timestamp::from_microsecond(moment.as_micros())
+            .ok()
+            .map(|at| at.to_zoned(jiff::tz::TimeZone::system()))
+            .and_then(|at| strtime::format(format, &at).ok())
+            .unwrap_or_default()
+    }
+}
+
+fn event_text(event: &Event) -> String {
+    match &event.kind {
+        EventKind::Alert { counter: Some(counter) } if event.text.is_empty() => {
+            format!("{} = {}", counter.name(), counter.value())
+        }
+        EventKind::StartedOk
+        | EventKind::StartFailed
+        | EventKind::Maintenance { .. }
+        | EventKind::Log
+        | EventKind::Alert { .. } => event.text.as_str().to_owned(),
+    }
+}
+
+fn ordered_name(input: &Input) -> String {
+    if let Input::Order { order, .. } = input { order.name().to_string() } else { String::new() }
+}
+
+fn boot(record: &Record) -> Option<BootId> {
+    let begun = |effect: &Effect| {
+        if let Effect::Boot { boot, .. } = effect { boot.id } else { None }
+    };
+    record.input.boot().or_else(|| record.effects.iter().find_map(begun))
+}
+
+/// The state a record brought about; `None`: it changed none.
+fn new_state(record: &Record) -> Option<&Lifecycle> {
+    let last = record.effects.iter().rev().find_map(|effect| {
+        if let Effect::Lifecycle { lifecycle, since, .. } = effect {
+            Some((lifecycle, since))
+        } else {
+            None
+        }
+    });
+    last.filter(|(_, since)| **since == record.at).map(|(lifecycle, _)| lifecycle)
+}
+
+fn event(heard: &Heard) -> proto::Event {
+    use proto::event::Kind;
+    let event = &heard.event;
+    let mut within = None;
+    let kind = match &event.kind {
+        EventKind::StartedOk => Kind::StartedOk(proto::StartedOk {}),
+        EventKind::StartFailed => Kind::StartFailed(proto::StartFailed {}),
+        EventKind::Maintenance { progress, next_report_within } => {
+            within = *next_report_within;
+            let progress = progress.map(|progress| u32::from(progress.percent()));
+            Kind::Maintenance(proto::Maintenance { progress })
+        }
+        EventKind::Log => Kind::Log(proto::Log {}),
+        EventKind::Alert { counter } => Kind::Alert(proto::Alert {
+            counter: counter.as_ref().map(|counter| proto::Counter {
+                name: counter.name().to_owned(),
+                value: counter.value(),
+            }),
+        }),
+    };
+    let lost = event.lost_before.iter().map(|lost| proto::LostEvents {
+        kind: lost_kind(lost.kind).into(),
+        count: lost.count,
+        first_at: lost.first_at.map(timestamp),
+        last_at: lost.last_at.map(timestamp),
+    });
+    proto::Event {
+        kind: Some(kind),
+        text: event.text.as_str().to_owned(),
+        severity: proto_severity(event.severity).into(),
+        boot_id: heard.boot.map_or_else(String::new, |boot| uuid_text(boot.0)),
+        sequence: heard.sequence.map_or(0, |sequence| sequence.get()),
+        event_time: event.event_time.map(timestamp),
+        uptime_ms: event.uptime.map_or(0, millis),
+        spooled_at: event.spooled_at.map(timestamp),
+        repeated: event.repeated,
+        next_report_within_ms: within.map_or(0, |it| u32::try_from(millis(it)).unwrap_or(u32::MAX)),
+        lost_before: lost.collect(),
+    }
+}
+
+fn lost_kind(kind: Option<LostKind>) -> proto::EventKind {
+    match kind {
+        None => proto::EventKind::Unspecified,
+        Some(LostKind::StartedOk) => proto::EventKind::StartedOk,
+        Some(LostKind::StartFailed) => proto::EventKind::StartFailed,
+        Some(LostKind::Maintenance) => proto::EventKind::Maintenance,
+        Some(LostKind::Log) => proto::EventKind::Log,
+        Some(LostKind::Alert) => proto::EventKind::Alert,
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
