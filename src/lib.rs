@@ -1,6 +1,8 @@
 //! Grid Broker: the event broker of a grid controller.
 
 pub mod client;
+pub mod event_words;
 pub mod exit_code;
+pub mod shown;
 pub mod tasks;
 pub mod wire;
