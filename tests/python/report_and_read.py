@@ -7,8 +7,6 @@ does not hold raises. Can be run again on the same broker: each run is a new boo
 Deliberately knows nothing of our Rust code, and asks for nothing that the contract does not say.
 """
 
-import importlib
-import pathlib
 import queue
 import random
 import sys
@@ -17,19 +15,18 @@ import time
 import uuid
 
 import grpc
-import grpc_tools
 from google.protobuf import timestamp_pb2
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_status import rpc_status
-from grpc_tools import protoc
+
+from contract import PACKAGE, Contract, not_utf8_log_event
 
 APPLIANCE = "py:main.web1"
 SPEAKER = (("grid-appliance", APPLIANCE),)
 CALL_TIMEOUT_S = 10
 SESSION_TIMEOUT_S = 30
-PACKAGE = "grid.events.v1"
 SERVICES = ("EventService", "GridLogService", "ApplianceService", "BrokerService")
 
 
@@ -46,26 +43,6 @@ class Checks:
 
     def same(self, got, expected, what):
         self.holds(got == expected, f"{what}: expected {expected!r}, got {got!r}")
-
-
-class Contract:
-    """The messages and stubs, generated into a folder that is gone afterwards."""
-
-    FILES = ("event", "event_service", "grid_log_service", "appliance_service", "broker_service")
-
-    def __init__(self, folder):
-        protos = pathlib.Path(__file__).resolve().parents[2] / "proto"
-        well_known = pathlib.Path(grpc_tools.__file__).parent / "_proto"
-        arguments = ["protoc", f"-I{protos}", f"-I{well_known}"]
-        arguments += [f"--python_out={folder}", f"--grpc_python_out={folder}"]
-        arguments += [str(protos / "grid/events/v1" / f"{name}.proto") for name in self.FILES]
-        if protoc.main(arguments) != 0:
-            raise RuntimeError("the protos do not compile")
-        sys.path.insert(0, folder)
-        for name in self.FILES:
-            setattr(self, name, importlib.import_module(f"{PACKAGE}.{name}_pb2"))
-            stubs = importlib.import_module(f"{PACKAGE}.{name}_pb2_grpc")
-            setattr(self, f"{name}_stubs", stubs)
 
 
 class Story:
@@ -121,7 +98,12 @@ class Story:
                 event.SEVERITY_INFO,
             ),
             (
-                self.event(4, log=event.Log(), text="Größe: 雪\x1b[31m", severity=event.SEVERITY_WARN),
+                self.event(
+                    4,
+                    log=event.Log(),
+                    text="Größe: 雪\x1b[31m",
+                    severity=event.SEVERITY_WARN,
+                ),
                 log.APPLIANCE_STATE_UNSPECIFIED,
                 event.SEVERITY_WARN,
             ),
@@ -383,13 +365,6 @@ class Story:
         health = health_pb2_grpc.HealthStub(self.channel)
         reply = health.Check(health_pb2.HealthCheckRequest(), timeout=CALL_TIMEOUT_S)
         self.checks.same(reply.status, health_pb2.HealthCheckResponse.SERVING, "health")
-
-
-def not_utf8_log_event():
-    """A SessionRequest with a log event (field 4, empty) whose text (field 16) is not UTF-8."""
-    text = b"broken \xff\xfe text"
-    event = b"\x22\x00" + b"\x82\x01" + bytes([len(text)]) + text
-    return b"\x12" + bytes([len(event)]) + event
 
 
 def main():

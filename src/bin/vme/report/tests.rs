@@ -110,6 +110,22 @@ async fn a_broker_that_starts_late_still_gets_the_event() {
 }
 
 #[tokio::test]
+async fn a_broker_that_goes_away_in_the_middle_is_asked_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let way = way(listener.local_addr().unwrap(), 10_000);
+    let go_away = async {
+        for _ in 0..2 {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            let preface = &mut [0; 24];
+            tokio::io::AsyncReadExt::read_exact(&mut connection, preface).await.unwrap();
+        }
+        serve(listener, [Ok(2)])
+    };
+    let (response, _heard) = tokio::join!(report(&way, request()), go_away);
+    assert_eq!(response.unwrap().record_number, 2);
+}
+
+#[tokio::test]
 async fn a_refusal_is_not_tried_again() {
     let (address, mut heard) = broker([Err(Status::invalid_argument("malformed")), Ok(1)]).await;
     let failure = report(&way(address, 10_000), request()).await.unwrap_err();
