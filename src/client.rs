@@ -48,6 +48,17 @@ pub enum ClientError {
 }
 
 impl ClientError {
+    /// What a call to the broker at `address` ended with. A status that our side of the connection
+    /// made, since the broker went away in the middle, says nothing but that it cannot be reached.
+    pub fn of_call(address: &str, status: tonic::Status) -> Self {
+        match std::error::Error::source(&status) {
+            Some(cause) => {
+                Self::Unreachable { address: address.to_owned(), reason: innermost(cause) }
+            }
+            None => status.into(),
+        }
+    }
+
     /// The exit code that says the same.
     pub fn exit_code(&self) -> ExitCode {
         match self {
@@ -80,13 +91,12 @@ impl From<tonic::Status> for ClientError {
     }
 }
 
-/// Connects to the broker at `address` (`host:port`, or a whole `http://` address).
+/// Where the broker at `address` (`host:port`, or a whole `http://` address) is reached, and how.
 ///
 /// # Errors
 ///
-/// [`ClientError::Address`] for what is no address, [`ClientError::Unreachable`] when nobody
-/// answers within five seconds.
-pub async fn connect(address: &str) -> Result<Channel, ClientError> {
+/// [`ClientError::Address`] for what is no address.
+pub fn endpoint(address: &str) -> Result<Endpoint, ClientError> {
     let wrong = || ClientError::Address { address: address.to_owned() };
     let uri = match address.strip_prefix("http://") {
         Some(_) => address.to_owned(),
@@ -96,16 +106,23 @@ pub async fn connect(address: &str) -> Result<Channel, ClientError> {
     if parsed.port_u16().is_none() || !matches!(parsed.path(), "" | "/") {
         return Err(wrong());
     }
-    Endpoint::from(parsed)
+    Ok(Endpoint::from(parsed)
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
-        .executor(NamedExecutor("connection"))
-        .connect()
-        .await
-        .map_err(|error| ClientError::Unreachable {
-            address: address.to_owned(),
-            reason: innermost(&error),
-        })
+        .executor(NamedExecutor("connection")))
+}
+
+/// Connects to the broker at `address`, as [`endpoint`] takes it.
+///
+/// # Errors
+///
+/// [`ClientError::Address`] for what is no address, [`ClientError::Unreachable`] when nobody
+/// answers within five seconds.
+pub async fn connect(address: &str) -> Result<Channel, ClientError> {
+    endpoint(address)?.connect().await.map_err(|error| ClientError::Unreachable {
+        address: address.to_owned(),
+        reason: innermost(&error),
+    })
 }
 
 fn innermost(error: &dyn std::error::Error) -> String {

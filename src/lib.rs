@@ -2,8 +2,10 @@
 
 pub mod client;
 pub mod clock;
+pub mod event_words;
 pub mod exit_code;
 pub mod grid;
 pub mod journal;
+pub mod shown;
 pub mod tasks;
 pub mod wire;

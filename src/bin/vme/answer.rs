@@ -1,0 +1,175 @@
+//! What does the broker's answer say, in one line and one exit code?
+//!
+//! Guarantees exactly one line without control characters, whatever the broker sends. Does not know
+//! why the broker decided as it did: its own explanation is repeated.
+
+use grid_broker::exit_code::ExitCode;
+use grid_broker::shown;
+use grid_broker::wire::proto::{Outcome, ReportResponse};
+
+/// What became of an event.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Answer {
+    /// For people, behind the event and the appliance: `is record 17`.
+    pub(crate) words: String,
+    /// For scripts.
+    pub(crate) exit_code: ExitCode,
+}
+
+impl Answer {
+    pub(crate) fn new(response: &ReportResponse) -> Self {
+        let record = match response.record_number {
+            0 => String::new(),
+            number => format!(" (record {number})"),
+        };
+        let number = response.record_number;
+        let because = because(response);
+        let (words, exit_code) = match Outcome::try_from(response.outcome) {
+            Ok(Outcome::Kept) => (format!("is record {number}"), ExitCode::Done),
+            Ok(Outcome::Repeated) => {
+                (format!("is the same again, and counted{record}{because}"), ExitCode::Done)
+            }
+            Ok(Outcome::Duplicate) => (format!("is known already{record}"), ExitCode::Done),
+            Ok(Outcome::History) => {
+                (format!("is record {number}, history only{because}"), ExitCode::Done)
+            }
+            Ok(Outcome::NotKept) => (format!("is not kept{because}"), ExitCode::Done),
+            Ok(Outcome::Suppressed) => {
+                (format!("suppressed{}{because}{record}", until(response)), ExitCode::Suppressed)
+            }
+            Ok(Outcome::Refused) => (format!("refused{because}{record}"), ExitCode::Refused),
+            Ok(Outcome::Unsupported) => {
+                (format!("is not supported by this broker{because}"), ExitCode::Refused)
+            }
+            Ok(Outcome::Invalid) => (format!("is invalid{because}"), ExitCode::Usage),
+            Ok(Outcome::Unspecified) | Err(_) => (
+                format!(
+                    "has outcome {}, which this vme does not know{because}{record}",
+                    response.outcome
+                ),
+                ExitCode::Failed,
+            ),
+        };
+        Self { words: words + &marks(&response.marks), exit_code }
+    }
+}
+
+fn because(response: &ReportResponse) -> String {
+    match (response.explanation.as_str(), response.reason.as_str()) {
+        ("", "") => String::new(),
+        ("", reason) => format!(": {}", shown::text(reason)),
+        (explanation, _) => format!(": {}", shown::text(explanation)),
+    }
+}
+
+fn until(response: &ReportResponse) -> String {
+    response
+        .suppressed_until
+        .as_ref()
+        .and_then(|until| jiff::Timestamp::from_second(until.seconds).ok())
+        .map_or_else(String::new, |until| format!(" until {until}"))
+}
+
+fn marks(marks: &[String]) -> String {
+    if marks.is_empty() {
+        return String::new();
+    }
+    let words: Vec<String> = marks
+        .iter()
+        .map(|mark| match mark.as_str() {
+            "text_cut" => "text cut at 4096 bytes".to_owned(),
+            "time_off" => "this clock is far off the broker's".to_owned(),
+            "promise_cut" => "promise cut to what its class allows".to_owned(),
+            "not_witnessed" => "start not witnessed".to_owned(),
+            "late" => "started late".to_owned(),
+            // The contract's marks are words: `progress_fell`.
+            other => shown::text(other).replace('_', " "),
+        })
+        .collect();
+    format!(" ({})", words.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(outcome: Outcome, response: ReportResponse) -> (String, ExitCode) {
+        let answer = Answer::new(&ReportResponse { outcome: outcome.into(), ..response });
+        (answer.words, answer.exit_code)
+    }
+
+    fn because(record_number: u64, explanation: &str) -> ReportResponse {
+        let explanation = explanation.to_owned();
+        ReportResponse { record_number, explanation, ..ReportResponse::default() }
+    }
+
+    #[test]
+    fn every_outcome_has_its_words_and_exit_code() {
+        let suppressed_until = Some(prost_types::Timestamp { seconds: 1_760_000_000, nanos: 5 });
+        let held = ReportResponse { suppressed_until, ..because(20, "too many log events") };
+        for (outcome, response, words, exit_code) in [
+            (Outcome::Kept, because(17, ""), "is record 17", ExitCode::Done),
+            (
+                Outcome::Repeated,
+                because(17, ""),
+                "is the same again, and counted (record 17)",
+                ExitCode::Done,
+            ),
+            (Outcome::Duplicate, because(17, ""), "is known already (record 17)", ExitCode::Done),
+            (Outcome::Duplicate, because(0, ""), "is known already", ExitCode::Done),
+            (
+                Outcome::History,
+                because(18, "an older boot"),
+                "is record 18, history only: an older boot",
+                ExitCode::Done,
+            ),
+            (
+                Outcome::NotKept,
+                because(0, "below severity info"),
+                "is not kept: below severity info",
+                ExitCode::Done,
+            ),
+            (
+                Outcome::Suppressed,
+                held,
+                "suppressed until 2025-10-09T08:53:20Z: too many log events (record 20)",
+                ExitCode::Suppressed,
+            ),
+            (
+                Outcome::Refused,
+                because(19, "already running"),
+                "refused: already running (record 19)",
+                ExitCode::Refused,
+            ),
+            (
+                Outcome::Unsupported,
+                because(0, ""),
+                "is not supported by this broker",
+                ExitCode::Refused,
+            ),
+            (Outcome::Invalid, because(0, "text"), "is invalid: text", ExitCode::Usage),
+            (
+                Outcome::Unspecified,
+                because(3, ""),
+                "has outcome 0, which this vme does not know (record 3)",
+                ExitCode::Failed,
+            ),
+        ] {
+            assert_eq!(answer(outcome, response), (words.to_owned(), exit_code), "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn marks_are_shown_as_words() {
+        let marks = ["text_cut", "progress_fell"].map(ToOwned::to_owned).into();
+        let response = ReportResponse { record_number: 18, marks, ..ReportResponse::default() };
+        let (words, _) = answer(Outcome::Kept, response);
+        assert_eq!(words, "is record 18 (text cut at 4096 bytes, progress fell)");
+    }
+
+    #[test]
+    fn nothing_from_the_broker_steers_the_terminal() {
+        let (words, _) = answer(Outcome::Refused, because(0, "no\u{1b}[2J\nvme: kept"));
+        assert_eq!(words, r"refused: no\u{1b}[2J\nvme: kept");
+    }
+}

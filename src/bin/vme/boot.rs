@@ -1,0 +1,176 @@
+//! Which boot is this, and since when is it up?
+//!
+//! Guarantees that all calls within one boot of a machine or container give the same id, and that
+//! another boot gives another one: a UUID (version 5) over the kernel's boot id, the start time of
+//! process 1 and the PID namespace, since a container shares its host's kernel boot id. Where /proc
+//! hides a part (`hidepid`), only events of the start itself carry the weaker id: a log line of an
+//! unprivileged process must not look like a new boot. Does not know what a boot means.
+
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+use uuid::{Uuid, uuid};
+
+/// Ours alone, drawn once. Another one would make every running boot look new.
+const NAMESPACE: Uuid = uuid!("086fc84d-a624-4e95-9d51-d6a049f86441");
+
+const KERNEL_BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+const PROCESS_1: &str = "/proc/1/stat";
+const PID_NAMESPACE: &str = "/proc/self/ns/pid";
+
+/// One boot, as far as it can be told.
+#[derive(Debug)]
+pub(crate) enum Boot {
+    /// Named by whoever started us (`VME_BOOT_ID`). Its uptime is not the system's.
+    Named(Uuid),
+    /// Told by the system.
+    Told {
+        /// Its name.
+        id: Uuid,
+        /// How long process 1 has run, in milliseconds.
+        uptime_ms: u64,
+    },
+    /// A part is hidden, so the name is weaker: a restarted container may have it again.
+    InDoubt {
+        /// Its name by the parts that can be read.
+        id: Uuid,
+        /// What can't be read.
+        hidden: &'static str,
+    },
+    /// The system says nothing.
+    Unknown(std::io::Error),
+}
+
+/// The boot id stands on less than it should.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{hidden} can't be read, so the boot id is weaker; VME_BOOT_ID can name the boot")]
+pub(crate) struct BootDoubt {
+    hidden: &'static str,
+}
+
+/// There is no boot id, and the event needs one.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "this boot has no id, since {KERNEL_BOOT_ID} can't be read ({cause}); name it by VME_BOOT_ID"
+)]
+pub(crate) struct BootError {
+    cause: String,
+}
+
+impl Boot {
+    /// The boot that this process runs in.
+    pub(crate) fn of_this_system() -> Self {
+        let kernel = match std::fs::read_to_string(KERNEL_BOOT_ID) {
+            Ok(kernel) => kernel,
+            Err(error) => return Self::Unknown(error),
+        };
+        let stat = std::fs::read(PROCESS_1).ok();
+        let start = stat.as_deref().and_then(start_ticks);
+        let namespace = rustix::fs::readlink(PID_NAMESPACE, Vec::new()).ok();
+        let namespace = namespace.as_ref().map(|link| link.to_string_lossy());
+
+        let id = id_of(&kernel, start, namespace.as_deref());
+        match (start, namespace) {
+            (Some(start), Some(_)) => Self::Told { id, uptime_ms: uptime_ms(start) },
+            (None, _) => Self::InDoubt { id, hidden: PROCESS_1 },
+            (_, None) => Self::InDoubt { id, hidden: PID_NAMESPACE },
+        }
+    }
+
+    /// The id an event carries, and the doubt about it. An event of the start needs one; another
+    /// goes without rather than with a doubtful one.
+    pub(crate) fn id(
+        &self,
+        is_lifecycle: bool,
+    ) -> Result<(Option<Uuid>, Option<BootDoubt>), BootError> {
+        match self {
+            Self::Named(id) | Self::Told { id, .. } => Ok((Some(*id), None)),
+            Self::InDoubt { id, hidden } if is_lifecycle => {
+                Ok((Some(*id), Some(BootDoubt { hidden })))
+            }
+            Self::Unknown(error) if is_lifecycle => Err(BootError { cause: error.to_string() }),
+            Self::InDoubt { .. } | Self::Unknown(_) => Ok((None, None)),
+        }
+    }
+
+    /// How long the boot has been up, in milliseconds. 0: not known.
+    pub(crate) fn uptime_ms(&self) -> u64 {
+        match self {
+            Self::Told { uptime_ms, .. } => *uptime_ms,
+            Self::Named(_) | Self::InDoubt { .. } | Self::Unknown(_) => 0,
+        }
+    }
+}
+
+/// No part can hold a newline, and a hidden one is empty: different parts never join alike.
+fn id_of(kernel: &str, start: Option<u64>, namespace: Option<&str>) -> Uuid {
+    let start = start.map_or_else(String::new, |ticks| ticks.to_string());
+    let parts = format!("{}\n{start}\n{}", kernel.trim(), namespace.unwrap_or_default());
+    Uuid::new_v5(&NAMESPACE, parts.as_bytes())
+}
+
+/// Field 22 of `/proc/PID/stat`, in clock ticks since the kernel started. Field 2, the program's
+/// name in parentheses, may hold anything, so counting begins behind the last one.
+fn start_ticks(stat: &[u8]) -> Option<u64> {
+    const BEHIND_NAME: usize = 22 - 3;
+    let name_end = stat.iter().rposition(|byte| *byte == b')')?;
+    let fields = std::str::from_utf8(&stat[name_end + 1..]).ok()?;
+    fields.split_ascii_whitespace().nth(BEHIND_NAME)?.parse().ok()
+}
+
+/// By the kernel's own clock since boot, as /proc/uptime has it; but containers are often given a
+/// /proc/uptime that counts from their own start, while /proc/1/stat stays the kernel's.
+fn uptime_ms(start_ticks: u64) -> u64 {
+    let since_boot = Duration::try_from(clock_gettime(ClockId::Boottime)).unwrap_or_default();
+    let since_boot = u64::try_from(since_boot.as_millis()).unwrap_or(u64::MAX);
+    let ticks_per_second = rustix::param::clock_ticks_per_second().max(1);
+    let start = start_ticks.saturating_mul(1_000) / ticks_per_second;
+    // 0 would say that it is not known.
+    since_boot.saturating_sub(start).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_start_of_process_1_is_found_behind_any_name() {
+        let rest = "S 0 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4711 1 2 3";
+        for name in ["systemd", "a) b (c", ") S 0 1 1", ""] {
+            assert_eq!(start_ticks(format!("1 ({name}) {rest}").as_bytes()), Some(4711), "{name}");
+        }
+        assert_eq!(start_ticks(b"1 (\xff) S 0 1"), None);
+        assert_eq!(start_ticks(b""), None);
+    }
+
+    #[test]
+    fn each_part_makes_another_boot() {
+        let (kernel, namespace) = ("7d6e", Some("pid:[4026531836]"));
+        let boot = id_of(kernel, Some(7), namespace);
+        assert_eq!(boot, id_of("7d6e\n", Some(7), namespace));
+        assert_ne!(boot, id_of("7d6f", Some(7), namespace));
+        assert_ne!(boot, id_of(kernel, Some(8), namespace));
+        assert_ne!(boot, id_of(kernel, Some(7), Some("pid:[4026531837]")));
+        assert_ne!(boot, id_of(kernel, None, namespace));
+        assert_eq!(boot.get_version_num(), 5);
+    }
+
+    #[test]
+    fn this_boot_has_one_id_and_a_growing_uptime() {
+        let (first, second) = (Boot::of_this_system(), Boot::of_this_system());
+        assert_eq!(first.id(true).unwrap(), second.id(true).unwrap());
+        assert!(first.uptime_ms() <= second.uptime_ms());
+    }
+
+    #[test]
+    fn only_events_of_the_start_carry_a_doubtful_boot() {
+        let boot = Boot::InDoubt { id: Uuid::nil(), hidden: PROCESS_1 };
+        assert_eq!(boot.id(false).unwrap(), (None, None));
+        let (id, doubt) = boot.id(true).unwrap();
+        assert_eq!((id, doubt.unwrap().hidden), (Some(Uuid::nil()), PROCESS_1));
+
+        let unknown = Boot::Unknown(std::io::ErrorKind::NotFound.into());
+        assert_eq!(unknown.id(false).unwrap(), (None, None));
+        assert!(unknown.id(true).unwrap_err().to_string().contains("VME_BOOT_ID"));
+    }
+}

@@ -1,0 +1,101 @@
+//! How does one event reach the broker, though it may be away for a moment?
+//!
+//! Guarantees that the same request, with the same spool id and sequence, is tried until the broker
+//! answers or the time is up, so that a lost answer makes no second record. Does not know what the
+//! event says or what the answer means.
+
+use std::time::Duration;
+
+use grid_broker::client::{self, APPLIANCE_METADATA, ClientError};
+use grid_broker::exit_code::ExitCode;
+use grid_broker::wire::proto::event_service_client::EventServiceClient;
+use grid_broker::wire::proto::{ReportRequest, ReportResponse};
+use tokio::time::{Instant, sleep, timeout_at};
+use tonic::metadata::AsciiMetadataValue;
+use tonic_types::StatusExt;
+
+use crate::call::Way;
+
+/// Pause behind the first failure; it doubles with each, up to the longest. The longest keeps a few
+/// tries for a broker that takes most of the ten seconds to come back.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Why no answer can be shown.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The broker could not be asked, or answered with a status.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// It was asked and says nothing.
+    #[error(
+        "no answer from {broker} within {} s; the broker may have kept the event all the same",
+        .timeout.as_secs_f32()
+    )]
+    NoAnswer {
+        /// The broker's address.
+        broker: String,
+        /// How long it was waited for.
+        timeout: Duration,
+    },
+}
+
+impl Failure {
+    /// The exit code that says the same.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Client(error) => error.exit_code(),
+            Self::NoAnswer { .. } => ExitCode::Unavailable,
+        }
+    }
+}
+
+/// Reports one event.
+pub(crate) async fn report(way: &Way, request: ReportRequest) -> Result<ReportResponse, Failure> {
+    let deadline = Instant::now() + way.timeout;
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let Ok(answer) = timeout_at(deadline, attempt(way, request.clone())).await else {
+            let (broker, timeout) = (way.broker.clone(), way.timeout);
+            return Err(Failure::NoAnswer { broker, timeout });
+        };
+        let error = match answer {
+            Ok(response) => return Ok(response),
+            Err(error) => error,
+        };
+        let Some(asked) = pause_asked(&error) else { return Err(error.into()) };
+        let next = Instant::now() + pause.max(asked);
+        if next >= deadline {
+            return Err(error.into());
+        }
+        sleep(next - Instant::now()).await;
+        pause = LONGEST_PAUSE.min(2 * pause);
+    }
+}
+
+async fn attempt(way: &Way, request: ReportRequest) -> Result<ReportResponse, ClientError> {
+    let mut client = EventServiceClient::new(client::connect(&way.broker).await?);
+    let mut request = tonic::Request::new(request);
+    let appliance = AsciiMetadataValue::try_from(&way.appliance)
+        .expect("the name of an appliance is checked and has printable ASCII only");
+    request.metadata_mut().insert(APPLIANCE_METADATA, appliance);
+    let answer = client.report(request).await;
+    answer
+        .map(tonic::Response::into_inner)
+        .map_err(|status| ClientError::of_call(&way.broker, status))
+}
+
+/// How long the broker asks to wait before another try; none when another try is no use.
+fn pause_asked(error: &ClientError) -> Option<Duration> {
+    match error {
+        ClientError::Unreachable { .. } => Some(Duration::ZERO),
+        ClientError::Status(status) if status.code() == tonic::Code::Unavailable => {
+            let retry = status.get_details_retry_info();
+            Some(retry.and_then(|retry| retry.retry_delay).unwrap_or_default())
+        }
+        ClientError::Address { .. } | ClientError::Status(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,170 @@
+//! Does an event reach a broker that is away, goes away, or answers late?
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Mutex;
+
+use grid_broker::tasks;
+use grid_broker::wire::event_server::event_service_server::{EventService, EventServiceServer};
+use grid_broker::wire::proto::{Event, Outcome, SessionResponse};
+use grid_broker::wire::received;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_stream::Stream;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{Request, Response, Status, Streaming};
+use tonic_types::ErrorDetails;
+
+use super::*;
+
+/// Answers as it is told, and tells what it was asked.
+struct Broker {
+    answers: Mutex<VecDeque<Result<u64, Status>>>,
+    heard: mpsc::Sender<(String, received::ReportRequest)>,
+}
+
+#[tonic::async_trait]
+impl EventService for Broker {
+    async fn report(
+        &self,
+        request: Request<received::ReportRequest>,
+    ) -> Result<Response<ReportResponse>, Status> {
+        let name = request.metadata().get(APPLIANCE_METADATA).unwrap().to_str().unwrap().to_owned();
+        self.heard.send((name, request.into_inner())).await.unwrap();
+        let answer = self.answers.lock().unwrap().pop_front();
+        match answer {
+            Some(answer) => answer.map(|record_number| {
+                let outcome = Outcome::Kept.into();
+                Response::new(ReportResponse { outcome, record_number, ..Default::default() })
+            }),
+            None => std::future::pending().await,
+        }
+    }
+
+    type SessionStream = Pin<Box<dyn Stream<Item = Result<SessionResponse, Status>> + Send>>;
+
+    async fn session(
+        &self,
+        _: Request<Streaming<received::SessionRequest>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
+        Err(Status::unimplemented("not asked for here"))
+    }
+}
+
+type Heard = mpsc::Receiver<(String, received::ReportRequest)>;
+
+async fn broker(answers: impl IntoIterator<Item = Result<u64, Status>>) -> (SocketAddr, Heard) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    (address, serve(listener, answers))
+}
+
+fn serve(listener: TcpListener, answers: impl IntoIterator<Item = Result<u64, Status>>) -> Heard {
+    let (heard, asked) = mpsc::channel(16);
+    let answers = Mutex::new(answers.into_iter().collect());
+    let service = EventServiceServer::new(Broker { answers, heard });
+    let serving = tonic::transport::Server::builder()
+        .add_service(service)
+        .serve_with_incoming(TcpListenerStream::new(listener));
+    drop(tasks::spawn("broker", serving));
+    asked
+}
+
+fn way(broker: SocketAddr, timeout_ms: u64) -> Way {
+    let timeout = Duration::from_millis(timeout_ms);
+    Way { broker: broker.to_string(), appliance: "db1".to_owned(), timeout }
+}
+
+fn request() -> ReportRequest {
+    let event = Event { sequence: 1, text: "x".to_owned(), ..Event::default() };
+    ReportRequest { event: Some(event), spool_id: 4711 }
+}
+
+#[tokio::test]
+async fn a_broker_that_takes_nothing_now_is_asked_again_with_the_same_number() {
+    let away = || Err(Status::unavailable("the journal is full"));
+    let (address, mut heard) = broker([away(), away(), Ok(17)]).await;
+    let response = report(&way(address, 10_000), request()).await.unwrap();
+    assert_eq!(response.record_number, 17);
+    let (name, first) = heard.recv().await.unwrap();
+    assert_eq!((name.as_str(), first.spool_id), ("db1", 4711));
+    for _ in 0..2 {
+        assert_eq!(heard.recv().await.unwrap(), (name.clone(), first.clone()));
+    }
+    assert!(heard.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_broker_that_starts_late_still_gets_the_event() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let start = async {
+        sleep(Duration::from_millis(300)).await;
+        serve(TcpListener::bind(address).await.unwrap(), [Ok(1)])
+    };
+    let way = way(address, 10_000);
+    let (response, _heard) = tokio::join!(report(&way, request()), start);
+    assert_eq!(response.unwrap().record_number, 1);
+}
+
+#[tokio::test]
+async fn a_broker_that_goes_away_in_the_middle_is_asked_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let way = way(listener.local_addr().unwrap(), 10_000);
+    let go_away = async {
+        for _ in 0..2 {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            let preface = &mut [0; 24];
+            tokio::io::AsyncReadExt::read_exact(&mut connection, preface).await.unwrap();
+        }
+        serve(listener, [Ok(2)])
+    };
+    let (response, _heard) = tokio::join!(report(&way, request()), go_away);
+    assert_eq!(response.unwrap().record_number, 2);
+}
+
+#[tokio::test]
+async fn a_refusal_is_not_tried_again() {
+    let (address, mut heard) = broker([Err(Status::invalid_argument("malformed")), Ok(1)]).await;
+    let failure = report(&way(address, 10_000), request()).await.unwrap_err();
+    assert_eq!(failure.exit_code(), ExitCode::Usage);
+    heard.recv().await.unwrap();
+    assert!(heard.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_pause_beyond_the_timeout_ends_the_tries_at_once() {
+    let details = ErrorDetails::with_retry_info(Some(Duration::from_secs(30)));
+    let busy = tonic::Status::with_error_details(tonic::Code::Unavailable, "starting", details);
+    let (address, _heard) = broker([Err(busy), Ok(1)]).await;
+    let asked_at = Instant::now();
+    let failure = report(&way(address, 5_000), request()).await.unwrap_err();
+    assert!(asked_at.elapsed() < Duration::from_secs(4));
+    assert_eq!(failure.exit_code(), ExitCode::Unavailable);
+    assert_eq!(failure.to_string(), "starting\n  try again in 30 s");
+}
+
+#[tokio::test]
+async fn a_broker_that_says_nothing_is_waited_for_until_the_timeout() {
+    let (address, _heard) = broker([]).await;
+    let failure = report(&way(address, 300), request()).await.unwrap_err();
+    assert_eq!(failure.exit_code(), ExitCode::Unavailable);
+    assert_eq!(
+        failure.to_string(),
+        format!(
+            "no answer from {address} within 0.3 s; the broker may have kept the event all the same"
+        )
+    );
+}
+
+#[tokio::test]
+async fn nobody_there_is_unavailable() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let failure = report(&way(address, 300), request()).await.unwrap_err();
+    assert_eq!(failure.exit_code(), ExitCode::Unavailable);
+    assert!(failure.to_string().starts_with(&format!("no broker answers at {address}")));
+}

@@ -1,0 +1,223 @@
+//! Do the words say what the manuals promise, and are all mistakes told?
+
+use std::os::unix::ffi::OsStrExt;
+
+use super::*;
+
+fn said(words: &[&str]) -> Spoken {
+    parse(words).expect("these words are right")
+}
+
+fn mistakes(words: &[&str]) -> Vec<String> {
+    let Mistakes(mistakes) = parse(words).expect_err("these words are wrong");
+    mistakes.iter().map(ToString::to_string).collect()
+}
+
+fn event(kind: Kind, text: &str, severity: Severity) -> Event {
+    let (kind, text) = (Some(kind), text.to_owned());
+    Event { kind, text, severity: severity.into(), ..Event::default() }
+}
+
+#[test]
+fn the_six_examples_of_the_manuals_are_understood() {
+    assert_eq!(
+        said(&["id=started_ok"]).event,
+        event(Kind::StartedOk(StartedOk {}), "", Severity::Unspecified)
+    );
+    assert_eq!(
+        said(&["id=start_failed", "msg=Missing DNS server address"]).event,
+        event(
+            Kind::StartFailed(StartFailed {}),
+            "Missing DNS server address",
+            Severity::Unspecified
+        )
+    );
+    assert_eq!(
+        said(&["id=maintenance", "msg=Database recovery", "progress=30"]).event,
+        event(
+            Kind::Maintenance(Maintenance { progress: 30 }),
+            "Database recovery",
+            Severity::Unspecified
+        )
+    );
+    assert_eq!(
+        said(&["id=log", "msg=SSL certificate loaded OK", "severity=info"]).event,
+        event(Kind::Log(Log {}), "SSL certificate loaded OK", Severity::Info)
+    );
+    assert_eq!(
+        said(&["id=alert", "msg=Corrupted database file detected", "severity=fatal"]).event,
+        event(
+            Kind::Alert(Alert { counter: None }),
+            "Corrupted database file detected",
+            Severity::Fatal
+        )
+    );
+    let counter = Some(Counter { name: "n_db_xact_per_min".to_owned(), value: 46.0 });
+    assert_eq!(
+        said(&["id=alert", "cnt_name=n_db_xact_per_min", "cnt_value=46", "severity=fatal"]).event,
+        event(Kind::Alert(Alert { counter }), "", Severity::Fatal)
+    );
+}
+
+#[test]
+fn order_does_not_matter_and_the_aliases_mean_msg() {
+    let expected = said(&["id=log", "msg=a=b", "severity=warn"]);
+    assert_eq!(said(&["severity=warn", "text=a=b", "id=log"]), expected);
+    assert_eq!(said(&["log_text=a=b", "id=log", "severity=warn"]), expected);
+    assert_eq!(expected.event.text, "a=b");
+}
+
+#[test]
+fn every_event_has_its_name() {
+    for name in EVENTS {
+        assert_eq!(said(&[&format!("id={name}"), "msg=x"]).name, name);
+    }
+}
+
+#[test]
+fn a_promise_is_sent_in_milliseconds() {
+    for (given, sent) in [("1s", 1_000), ("60s", 60_000), ("1m", 60_000), ("1500ms", 1_500)] {
+        let said = said(&["id=maintenance", &format!("next_report_within={given}")]);
+        assert_eq!(said.event.next_report_within_ms, sent, "{given}");
+    }
+    for wrong in ["0s", "999ms", "61s", "10", "-5s", "soon", ""] {
+        assert_eq!(
+            mistakes(&["id=maintenance", &format!("next_report_within={wrong}")]),
+            [format!("next_report_within=`{wrong}` is not a time from 1s to 60s")]
+        );
+    }
+}
+
+#[test]
+fn progress_is_a_whole_percent_of_maintenance() {
+    for (given, sent) in [("1", 1), ("100", 100), ("030", 30)] {
+        let said = said(&["id=maintenance", &format!("progress={given}")]);
+        assert_eq!(said.event.kind, Some(Kind::Maintenance(Maintenance { progress: sent })));
+    }
+    for wrong in ["0", "101", "-1", "+5", "30%", "1.5", "", "99999999999"] {
+        assert_eq!(
+            mistakes(&["id=maintenance", &format!("progress={wrong}")]),
+            [format!("progress=`{wrong}` is not a whole number from 1 to 100")]
+        );
+    }
+    assert_eq!(
+        mistakes(&["id=log", "msg=x", "progress=30"]),
+        ["progress=`30` is allowed with id=maintenance only, not with id=log"]
+    );
+}
+
+#[test]
+fn a_counter_is_a_pair_of_an_alert() {
+    assert_eq!(
+        mistakes(&["id=alert", "cnt_name=n_db_xact_per_min"]),
+        ["cnt_name=`n_db_xact_per_min` is half of a counter; cnt_value belongs to it"]
+    );
+    assert_eq!(
+        mistakes(&["id=alert", "msg=x", "cnt_value=46"]),
+        ["cnt_value=`46` is half of a counter; cnt_name belongs to it"]
+    );
+    assert_eq!(
+        mistakes(&["id=log", "msg=x", "cnt_name=n", "cnt_value=46"]),
+        [
+            "cnt_name=`n` is allowed with id=alert only, not with id=log",
+            "cnt_value=`46` is allowed with id=alert only, not with id=log",
+        ]
+    );
+    for wrong in ["", "a b", "größe", &"n".repeat(129)] {
+        let told = mistakes(&["id=alert", &format!("cnt_name={wrong}"), "cnt_value=1"]);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].ends_with("is not 1 to 128 letters, digits, `.`, `_`, `-` or `:`"));
+    }
+    for wrong in ["", "many", "inf", "NaN", "1e999", "4 6"] {
+        assert_eq!(
+            mistakes(&["id=alert", "cnt_name=n", &format!("cnt_value={wrong}")]),
+            [format!("cnt_value=`{wrong}` is not a finite number such as 46 or -0.5")]
+        );
+    }
+}
+
+#[test]
+fn unknown_words_are_told_with_the_nearest_known_one() {
+    assert_eq!(
+        mistakes(&["id=startd_ok"]),
+        ["id=`startd_ok` is no event, did you mean `started_ok`; \
+          it is one of started_ok, start_failed, maintenance, log, alert"]
+    );
+    assert_eq!(
+        mistakes(&["id=log", "msg=x", "severity=warning"]),
+        ["severity=`warning` is no severity, did you mean `warn`; \
+          it is one of debug, info, warn, error, fatal"]
+    );
+    assert_eq!(
+        mistakes(&["id=started_ok", "mgs=x"]),
+        ["parameter `mgs` is unknown, did you mean `msg`; there are id, msg, severity, progress, \
+          cnt_name, cnt_value, next_report_within, text, log_text"]
+    );
+    assert!(
+        mistakes(&["started_ok"])[0].starts_with(
+            "`started_ok` is not name=value, did you mean `id=started_ok`; quote a text"
+        )
+    );
+}
+
+#[test]
+fn all_mistakes_of_a_call_are_told_at_once() {
+    let told = mistakes(&[
+        "severity=bad\u{1b}[31m",
+        "progress=0",
+        "msg=one",
+        "text=two",
+        "words",
+        "cnt_value=x",
+        "colour=red",
+    ]);
+    let expected = [
+        "text is given again as `two`; once is allowed",
+        "`words` is not name=value; quote a text that has spaces: msg=\"two words\"",
+        "parameter `colour` is unknown; there are",
+        "id is missing; it is one of started_ok, start_failed,",
+        r"severity=`bad\u{1b}[31m` is no severity; it is one of debug,",
+        "progress=`0` is not a whole number from 1 to 100",
+        "cnt_value=`x` is not a finite number such as 46 or -0.5",
+        "cnt_value=`x` is half of a counter; cnt_name belongs to it",
+    ];
+    assert_eq!(told.len(), expected.len(), "{told:#?}");
+    for (told, expected) in told.iter().zip(expected) {
+        assert!(told.starts_with(expected), "{told}");
+    }
+}
+
+#[test]
+fn log_and_alert_need_something_to_say() {
+    assert_eq!(mistakes(&["id=log"]), ["msg is missing; id=log needs a text"]);
+    assert_eq!(mistakes(&["id=log", "msg="]), ["msg is missing; id=log needs a text"]);
+    assert_eq!(mistakes(&["id=alert"]), ["msg is missing; id=alert needs a text or a counter"]);
+    assert!(parse(["id=start_failed"]).is_ok());
+}
+
+#[test]
+fn text_that_is_not_utf8_is_mended_and_told() {
+    let words = [OsStr::new("id=log"), OsStr::from_bytes(b"text=disk \xff\xfe full")];
+    let said = parse(words).expect("a wrong byte is no reason to lose an event");
+    assert_eq!(said.event.text, "disk \u{fffd}\u{fffd} full");
+    assert_eq!(said.mendings, [Mending::NotUtf8 { parameter: "text".to_owned() }]);
+}
+
+#[test]
+fn a_long_text_is_sent_and_a_huge_one_cut_at_a_character() {
+    let long = format!("msg={}", "x".repeat(LONGEST_TEXT));
+    let whole = said(&["id=log", &long]);
+    assert_eq!(whole.event.text.len(), LONGEST_TEXT);
+    assert!(whole.mendings.is_empty());
+
+    let huge = format!("msg=x{}", "ä".repeat(30_000));
+    let cut = said(&["id=log", &huge]);
+    assert_eq!(cut.event.text.len(), 59_999);
+    let parameter = "msg".to_owned();
+    assert_eq!(cut.mendings, [Mending::Cut { parameter, bytes: 60_001, kept: 59_999 }]);
+}
+
+#[test]
+fn control_characters_are_kept_in_a_text() {
+    assert_eq!(said(&["id=log", "msg=a\tb\n\u{1b}[0m"]).event.text, "a\tb\n\u{1b}[0m");
+}
