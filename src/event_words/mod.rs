@@ -14,6 +14,7 @@ use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::time::Duration;
 
+use crate::grid::name::is_name;
 use crate::wire::proto::event::Kind;
 use crate::wire::proto::{Alert, Counter, Event, Log, Maintenance, Severity};
 use crate::wire::proto::{StartFailed, StartedOk};
@@ -42,9 +43,6 @@ pub const PARAMETERS: [&str; 9] = [
 /// Longest text that is sent: an event may take 65,536 bytes on the wire. What is beyond 4,096 is
 /// the broker's to cut and mark.
 pub const LONGEST_TEXT: usize = 60_000;
-
-/// Longest name of a counter or an appliance.
-const LONGEST_NAME: usize = 128;
 
 /// The shortest and the longest promise of a next report.
 const PROMISE: std::ops::RangeInclusive<Duration> =
@@ -80,12 +78,6 @@ pub enum Mending {
         /// What is left of it.
         kept: usize,
     },
-}
-
-/// Whether `name` may name an appliance or a counter: 1 to 128 letters, digits, `.`, `_`, `-`, `:`.
-pub fn is_name(name: &str) -> bool {
-    (1..=LONGEST_NAME).contains(&name.len())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-:".contains(&byte))
 }
 
 /// Reads the words of one event, in any order.
@@ -228,14 +220,14 @@ impl Reading {
     }
 
     /// 0 when none is given.
-    fn progress(&mut self, event: Option<&'static str>) -> u32 {
-        let Some(given) = self.progress.take() else { return 0 };
+    fn progress(&mut self, event: Option<&'static str>) -> Option<u32> {
+        let given = self.progress.take()?;
         let progress = whole_number(&given.value).filter(|progress| (1..=100).contains(progress));
         if progress.is_none() {
             self.mistakes.push(Mistake::Progress { value: given.value.clone() });
         }
         self.only_with("maintenance", event, "progress", given.value);
-        progress.unwrap_or(0)
+        progress
     }
 
     /// 0 when none is given.

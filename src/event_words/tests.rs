@@ -35,7 +35,7 @@ fn the_six_examples_of_the_manuals_are_understood() {
     assert_eq!(
         said(&["id=maintenance", "msg=Database recovery", "progress=30"]).event,
         event(
-            Kind::Maintenance(Maintenance { progress: 30 }),
+            Kind::Maintenance(Maintenance { progress: Some(30) }),
             "Database recovery",
             Severity::Unspecified
         )
@@ -92,7 +92,7 @@ fn a_promise_is_sent_in_milliseconds() {
 fn progress_is_a_whole_percent_of_maintenance() {
     for (given, sent) in [("1", 1), ("100", 100), ("030", 30)] {
         let said = said(&["id=maintenance", &format!("progress={given}")]);
-        assert_eq!(said.event.kind, Some(Kind::Maintenance(Maintenance { progress: sent })));
+        assert_eq!(said.event.kind, Some(Kind::Maintenance(Maintenance { progress: Some(sent) })));
     }
     for wrong in ["0", "101", "-1", "+5", "30%", "1.5", "", "99999999999"] {
         assert_eq!(

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use grid_broker::client::{self, ClientError};
 use grid_broker::event_words::{self, Mistakes, Spoken};
+use grid_broker::grid::name::is_name;
 use grid_broker::shown;
 use grid_broker::wire::proto::ReportRequest;
 use uuid::Uuid;
@@ -144,11 +145,7 @@ fn appliance(arguments: &Arguments, environment: Environment) -> Result<String, 
             let host = rustix::system::uname();
             (HOST_NAME, host.nodename().to_string_lossy().into_owned())
         });
-    if event_words::is_name(&value) {
-        Ok(value)
-    } else {
-        Err(Wrong::Appliance { source_name, value })
-    }
+    if is_name(&value) { Ok(value) } else { Err(Wrong::Appliance { source_name, value }) }
 }
 
 fn broker(arguments: &Arguments, environment: Environment) -> Result<String, Wrong> {
