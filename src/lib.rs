@@ -2,5 +2,6 @@
 
 pub mod client;
 pub mod exit_code;
+pub mod show;
 pub mod tasks;
 pub mod wire;
