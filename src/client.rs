@@ -151,7 +151,8 @@ mod tests {
     #[test]
     fn a_refusal_names_each_field_and_hides_no_escape() {
         let mut details = ErrorDetails::new();
-        details.add_bad_request_violation("name", "`db\x1b[2J` holds `\u{202e}`; letters and digits");
+        details
+            .add_bad_request_violation("name", "`db\x1b[2J` holds `\u{202e}`; letters and digits");
         details.set_retry_info(Some(Duration::from_secs(3)));
         let status =
             tonic::Status::with_error_details(tonic::Code::InvalidArgument, "not a name", details);
