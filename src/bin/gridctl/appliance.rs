@@ -142,3 +142,6 @@ struct Removed {
     name: String,
     record_number: u64,
 }
+
+#[cfg(test)]
+mod tests;

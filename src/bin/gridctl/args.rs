@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use grid_broker::client::DEFAULT_BROKER;
@@ -293,12 +293,32 @@ fn resets() -> impl TypedValueParser<Value = String> {
 pub(crate) fn read(arguments: Vec<OsString>) -> Result<Args, clap::Error> {
     let mut command = Args::command();
     let arguments = noun_first(&command, arguments);
-    let matches = command.try_get_matches_from_mut(arguments)?;
+    let matches = match command.try_get_matches_from_mut(arguments) {
+        Ok(matches) => matches,
+        Err(error) => return Err(of_what(&mut command, error)),
+    };
     let args = Args::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
     match contradiction(&args) {
         Some(words) => Err(command.error(ErrorKind::ArgumentConflict, words)),
         None => Ok(args),
     }
+}
+
+/// A verb alone, as in `gridctl list`, is asked for its noun; every other error stays.
+fn of_what(command: &mut clap::Command, error: clap::Error) -> clap::Error {
+    let Some(ContextValue::String(verb)) = error.get(ContextKind::InvalidSubcommand) else {
+        return error;
+    };
+    let nouns: Vec<_> = command
+        .get_subcommands()
+        .filter(|noun| noun.get_name() != "help" && noun.find_subcommand(verb).is_some())
+        .map(|noun| format!("`gridctl {} {verb}`", noun.get_name()))
+        .collect();
+    if nouns.is_empty() {
+        return error;
+    }
+    let words = format!("{verb} what? {}", nouns.join(" or "));
+    command.error(ErrorKind::InvalidSubcommand, words)
 }
 
 /// What clap cannot say: it checks global flags before it knows where they stood.
@@ -334,3 +354,6 @@ fn contradiction(args: &Args) -> Option<&'static str> {
         Command::Log(_) | Command::Appliance(_) | Command::Status => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

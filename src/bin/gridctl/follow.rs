@@ -68,7 +68,15 @@ impl<'a> Tail<'a> {
         let mut delay = first_delay;
         let mut stream = self.open().await?;
         loop {
-            let why = match stream.message().await {
+            let message = tokio::select! {
+                message = stream.message() => message,
+                () = tokio::time::sleep(LONGEST_DELAY), if self.is_away => {
+                    // It is back, it only has nothing to say: the next outage is told again.
+                    self.is_away = false;
+                    continue;
+                }
+            };
+            let why = match message {
                 Ok(Some(message)) => {
                     self.show(message, listing)?;
                     continue;

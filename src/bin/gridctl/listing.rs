@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 use crate::args::{Colour, Format, Global};
 use crate::form::Form;
 use crate::table::{Cell, Column, Table};
-use crate::{csv, json, udl};
+use crate::{csv, json, udl, when};
 
 /// How output is to look.
 #[derive(Clone, Debug)]
@@ -39,6 +39,27 @@ impl Look {
         };
         let zone = if global.utc { TimeZone::UTC } else { TimeZone::system() };
         Self { format: global.format(), colour, screen: is_terminal.then(screen_width), zone }
+    }
+}
+
+/// Below this width of a terminal there is more need of room for sentences than for the year.
+const NARROW: usize = 100;
+const YEAR: &str = "2026-";
+
+impl Look {
+    /// A time on the reader's wall; nothing if there is none.
+    pub(crate) fn time(&self, time: &Option<prost_types::Timestamp>) -> String {
+        let moment = time.as_ref().and_then(when::received);
+        moment.map_or_else(String::new, |moment| when::on_the_wall(moment, &self.zone))
+    }
+
+    /// The same for a column: without its year on a narrow terminal.
+    pub(crate) fn time_in_column(&self, time: &Option<prost_types::Timestamp>) -> String {
+        let mut shown = self.time(time);
+        if self.screen.is_some_and(|screen| screen < NARROW) {
+            shown.replace_range(..shown.len().min(YEAR.len()), "");
+        }
+        shown
     }
 }
 

@@ -11,16 +11,11 @@ use grid_broker::wire::proto::{Event, LostEvents, Outcome, Record, Severity};
 use crate::form::{Fields, Form, Value};
 use crate::listing::{Look, Shape};
 use crate::table::{Cell, Column, Light};
-use crate::when;
 
 /// How records are shown.
 pub(crate) fn shape() -> Shape<Record> {
     Shape { columns: COLUMNS, cells, form }
 }
-
-/// Below this width there is more need of room for the text than of the year.
-const NARROW: usize = 100;
-const YEAR: &str = "2026-";
 
 const COLUMNS: &[Column] = &[
     Column { title: "number", least: 6, to_the_right: true, shrinks: false },
@@ -32,15 +27,10 @@ const COLUMNS: &[Column] = &[
 ];
 
 fn cells(record: &Record, look: &Look) -> Vec<Cell> {
-    let received = record.received_at.as_ref().and_then(when::received);
-    let mut received = received.map_or_else(String::new, |at| when::on_the_wall(at, &look.zone));
-    if look.screen.is_some_and(|screen| screen < NARROW) {
-        received.replace_range(..received.len().min(YEAR.len()), "");
-    }
     let severity = words::severity(record.severity).unwrap_or_default();
     vec![
         Cell::new(&record.number.to_string()),
-        Cell::new(&received),
+        Cell::new(&look.time_in_column(&record.received_at)),
         Cell::new(if record.appliance.is_empty() { "-" } else { &record.appliance }),
         Cell::new(&words::record_kind(record.kind).unwrap_or_default()),
         Cell::lit(&severity, light(record.severity)),

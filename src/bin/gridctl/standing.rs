@@ -11,7 +11,6 @@ use crate::duration::show_ms;
 use crate::form::Form;
 use crate::listing::{Look, Shape};
 use crate::table::{Cell, Column, Light};
-use crate::when;
 
 /// How appliances are listed.
 pub(crate) fn shape() -> Shape<Appliance> {
@@ -21,7 +20,7 @@ pub(crate) fn shape() -> Shape<Appliance> {
 const COLUMNS: &[Column] = &[
     Column { title: "appliance", least: 12, to_the_right: false, shrinks: true },
     Column { title: "state", least: 11, to_the_right: false, shrinks: false },
-    Column { title: "since", least: 19, to_the_right: false, shrinks: false },
+    Column { title: "since", least: 14, to_the_right: false, shrinks: false },
     Column { title: "class", least: 7, to_the_right: false, shrinks: true },
     Column { title: "explanation", least: 0, to_the_right: false, shrinks: false },
 ];
@@ -31,7 +30,7 @@ fn cells(appliance: &Appliance, look: &Look) -> Vec<Cell> {
     vec![
         Cell::new(&appliance.name),
         Cell::lit(&state, light(appliance.state)),
-        Cell::new(&on_the_wall(&appliance.state_since, look)),
+        Cell::new(&look.time_in_column(&appliance.state_since)),
         Cell::new(&appliance.class),
         Cell::new(&appliance.explanation),
     ]
@@ -49,17 +48,12 @@ fn light(state: i32) -> Light {
     }
 }
 
-fn on_the_wall(time: &Option<prost_types::Timestamp>, look: &Look) -> String {
-    let moment = time.as_ref().and_then(when::received);
-    moment.map_or_else(String::new, |moment| when::on_the_wall(moment, &look.zone))
-}
-
 /// One appliance as `key: value` lines; what is not known has none.
 pub(crate) fn lines(appliance: &Appliance, look: &Look) -> Vec<String> {
     let is_own = |key: &str| appliance.overrides.iter().any(|it| it == key);
     let own = |key| if is_own(key) { " (its own)" } else { "" };
     let limit = |ms, none: &str| if ms == 0 { none.to_owned() } else { show_ms(ms) };
-    let with_time = |what: &str, word: &str, time: &Option<_>| match on_the_wall(time, look) {
+    let with_time = |what: &str, word: &str, time: &Option<_>| match look.time(time) {
         at if at.is_empty() || what.is_empty() => what.to_owned(),
         at => format!("{what}{word}{at}"),
     };
@@ -77,12 +71,12 @@ pub(crate) fn lines(appliance: &Appliance, look: &Look) -> Vec<String> {
         ("failure", appliance.failure.clone()),
         ("progress", progress),
         ("text", appliance.text.clone()),
-        ("deadline", on_the_wall(&appliance.deadline, look)),
+        ("deadline", look.time(&appliance.deadline)),
     ];
     pairs.extend(appliance.open_alerts.iter().map(|alert| ("open alert", alert.clone())));
     pairs.extend([
         ("boot", with_time(&appliance.boot_id, ", began ", &appliance.boot_began_at)),
-        ("last heard", on_the_wall(&appliance.last_heard_at, look)),
+        ("last heard", look.time(&appliance.last_heard_at)),
         ("sessions", appliance.sessions.to_string()),
         ("last record", number(appliance.last_record)),
         ("class", format!("{}{}", appliance.class, own("class"))),

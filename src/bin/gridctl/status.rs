@@ -15,7 +15,6 @@ use crate::form::{Form, Value};
 use crate::listing::{Listing, Look, Shape};
 use crate::standing::pair_lines;
 use crate::table::Light;
-use crate::when;
 
 /// Shows how the broker is.
 pub(crate) async fn show(broker: &Broker, look: &Look, out: &mut dyn Write) -> Result<(), Failure> {
@@ -34,10 +33,6 @@ pub(crate) async fn show(broker: &Broker, look: &Look, out: &mut dyn Write) -> R
 }
 
 fn lines(status: &GetStatusResponse, address: &str, look: &Look) -> Vec<String> {
-    let time = |time: &Option<prost_types::Timestamp>| {
-        let moment = time.as_ref().and_then(when::received);
-        moment.map_or_else(String::new, |moment| when::on_the_wall(moment, &look.zone))
-    };
     let records = match (status.first_record, status.last_record) {
         (_, 0) => "none".to_owned(),
         (first, last) => format!("{first} to {last}, archived to {}", status.archived_through),
@@ -51,9 +46,9 @@ fn lines(status: &GetStatusResponse, address: &str, look: &Look) -> Vec<String> 
         ("trusts", status.trust.clone()),
         (
             "started",
-            format!("{} (start {} on this journal)", time(&status.started_at), status.term),
+            format!("{} (start {} on this journal)", look.time(&status.started_at), status.term),
         ),
-        ("its clock", time(&status.server_time)),
+        ("its clock", look.time(&status.server_time)),
         ("appliances", if appliances.is_empty() { "none".to_owned() } else { appliances }),
         ("sessions", status.sessions.to_string()),
         ("records", records),

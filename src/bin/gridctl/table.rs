@@ -9,8 +9,6 @@ use std::io::{self, Write};
 use grid_broker::show::escape::escape;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// Least room for the last column, which is the one read as a sentence, before others are cut.
-const LAST_LEAST: usize = 24;
 const GAP: usize = 2;
 const PLAIN: &str = "\x1b[0m";
 
@@ -23,7 +21,8 @@ pub(crate) struct Column {
     pub(crate) least: usize,
     /// Whether its cells stand at its right edge.
     pub(crate) to_the_right: bool,
-    /// Whether it may be cut to make room for the last.
+    /// Whether it may be cut to make room for the last: at its front, since names of a grid differ
+    /// at their end (`shop:main.db1`).
     pub(crate) shrinks: bool,
 }
 
@@ -126,7 +125,7 @@ impl Table {
         rows.iter().try_for_each(|row| self.line(out, &widths, row))
     }
 
-    /// The widths that leave room for the last column.
+    /// The widths that leave to the last column, the sentence, what it needs or half of the screen.
     fn fitted(&self) -> Vec<usize> {
         let mut widths = self.widths.clone();
         let (Some(screen), Some(last)) = (self.screen, widths.len().checked_sub(1)) else {
@@ -134,7 +133,7 @@ impl Table {
         };
         let others =
             |widths: &[usize]| widths[..last].iter().map(|width| width + GAP).sum::<usize>();
-        while others(&widths) + LAST_LEAST > screen {
+        while others(&widths) > screen / 2 && others(&widths) + self.widths[last] > screen {
             let widest = (0..last)
                 .filter(|place| self.columns[*place].shrinks)
                 .filter(|place| widths[*place] > self.columns[*place].least)
@@ -151,7 +150,11 @@ impl Table {
         let last = row.len().saturating_sub(1);
         for (place, (cell, column)) in row.iter().zip(self.columns).enumerate() {
             let width = if place == last { room } else { widths[place].min(room) };
-            let text = cut(&cell.text, width);
+            let text = if column.shrinks {
+                cut_at_front(&cell.text, width)
+            } else {
+                cut(&cell.text, width)
+            };
             let padding = match place == last {
                 true => 0,
                 false => (width - text.width().min(width) + GAP).min(room - text.width().min(room)),
@@ -170,7 +173,7 @@ impl Table {
 }
 
 /// `text`, or as much of it as fits into `width` display columns with a `…`.
-pub(crate) fn cut(text: &str, width: usize) -> String {
+fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
     }
@@ -187,6 +190,26 @@ pub(crate) fn cut(text: &str, width: usize) -> String {
         shown.push('…');
     }
     shown
+}
+
+/// `text`, or as much of its end as fits into `width` display columns behind a `…`.
+fn cut_at_front(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let mut used = 1;
+    let mut from = text.len();
+    for (place, c) in text.char_indices().rev() {
+        used += c.width().unwrap_or(0);
+        if used > width {
+            break;
+        }
+        // A mark without its letter would sit on the `…`.
+        if c.width() != Some(0) {
+            from = place;
+        }
+    }
+    if width == 0 { String::new() } else { format!("…{}", &text[from..]) }
 }
 
 #[cfg(test)]
@@ -229,6 +252,16 @@ mod tests {
         ] {
             assert_eq!(cut(text, width), expected, "{text} in {width}");
         }
+        for (text, width, expected) in [
+            ("shop:main.db1", 13, "shop:main.db1"),
+            ("shop:main.db1", 9, "…main.db1"),
+            ("数据库", 4, "…库"),
+            ("xe\u{301}e\u{301}", 2, "…e\u{301}"),
+            ("plain", 1, "…"),
+            ("plain", 0, ""),
+        ] {
+            assert_eq!(cut_at_front(text, width), expected, "{text} in {width}");
+        }
     }
 
     #[test]
@@ -247,8 +280,10 @@ mod tests {
         for line in shown(Some(60), false, &rows).lines() {
             assert!(line.width() <= 60, "{line}");
         }
-        assert!(shown(Some(60), false, &rows).contains("shop:main.db1-with-a-long…"));
+        assert!(shown(Some(60), false, &rows).contains(" …b1-with-a-long-name  x"));
         assert!(shown(None, false, &rows).contains(&long));
+        let rows = [["1", "shop:main.db1-with-a-long-name", "short"]];
+        assert!(shown(Some(60), false, &rows).contains(" shop:main.db1-with-a-long-name  short"));
     }
 
     #[test]

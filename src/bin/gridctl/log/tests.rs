@@ -10,7 +10,10 @@ use tonic::{Request, Response, Status};
 
 use grid_broker::client::ADMINISTRATOR_METADATA;
 use grid_broker::wire::proto::tail_records_response::Message;
-use grid_broker::wire::proto::{RecordKind, TailRecordsRequest, TailRecordsResponse};
+use grid_broker::wire::proto::{
+    GetStatusRequest, GetStatusResponse, RecordKind, TailRecordsRequest, TailRecordsResponse,
+};
+use grid_broker::wire::servers::broker_service_server::{BrokerService, BrokerServiceServer};
 use grid_broker::wire::servers::grid_log_service_server::{GridLogService, GridLogServiceServer};
 
 use super::*;
@@ -60,12 +63,23 @@ impl GridLogService for Script {
     }
 }
 
+#[tonic::async_trait]
+impl BrokerService for Script {
+    async fn get_status(
+        &self,
+        _: Request<GetStatusRequest>,
+    ) -> Result<Response<GetStatusResponse>, Status> {
+        Ok(Response::new(GetStatusResponse { last_record: 4, ..GetStatusResponse::default() }))
+    }
+}
+
 impl Script {
     async fn serve(&self) -> Broker {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let server = tonic::transport::Server::builder()
             .add_service(GridLogServiceServer::new(self.clone()))
+            .add_service(BrokerServiceServer::new(self.clone()))
             .serve_with_incoming(TcpListenerStream::new(listener));
         drop(grid_broker::tasks::spawn("script", server));
         Broker::connect(&address, Some("ann")).await.unwrap()
@@ -219,6 +233,16 @@ async fn before_the_first_record_a_tail_asks_for_all_it_may_have_missed() {
     ]);
     assert_eq!(followed(&script, 2).await, [3, 4, 5]);
     assert_eq!(script.0.lock().unwrap().tailed[1].history, 1000);
+}
+
+#[tokio::test]
+async fn a_tail_without_history_shows_only_what_is_new() {
+    let script = Script::default();
+    script.0.lock().unwrap().tails = VecDeque::from([
+        vec![Err(Status::unavailable("stopping"))],
+        vec![told(3), told(4), told(5)],
+    ]);
+    assert_eq!(followed(&script, 0).await, [5]);
 }
 
 #[tokio::test]
