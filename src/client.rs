@@ -9,6 +9,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic_types::StatusExt;
 
 use crate::exit_code::ExitCode;
+use crate::show::escape::escape;
 use crate::tasks::NamedExecutor;
 
 /// Where a broker listens if nobody says otherwise.
@@ -22,6 +23,10 @@ pub const ADMINISTRATOR_METADATA: &str = "grid-administrator";
 
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A silent connection is asked this often whether it lives, so that a broker whose machine went
+/// away without a word is noticed.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
 /// Why a broker could not be asked, or what it answered in place of an answer.
 #[derive(Debug, thiserror::Error)]
@@ -109,6 +114,7 @@ pub fn endpoint(address: &str) -> Result<Endpoint, ClientError> {
     Ok(Endpoint::from(parsed)
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
+        .http2_keep_alive_interval(KEEP_ALIVE)
         .executor(NamedExecutor("connection")))
 }
 
@@ -134,19 +140,51 @@ fn innermost(error: &dyn std::error::Error) -> String {
 }
 
 /// A status as people read it: its message, then each field that is wrong, then when to come back.
+/// The broker may quote what an appliance said, so all of it is escaped.
 fn words(status: &tonic::Status) -> String {
     let details = status.get_error_details();
-    let mut text = status.message().to_owned();
+    let mut text = escape(status.message()).into_owned();
     if text.is_empty() {
         text = status.code().description().to_owned();
     }
     if let Some(bad) = details.bad_request() {
         for violation in &bad.field_violations {
-            text.push_str(&format!("\n  {}: {}", violation.field, violation.description));
+            let (field, wrong) = (escape(&violation.field), escape(&violation.description));
+            text.push_str(&format!("\n  {field}: {wrong}"));
         }
     }
     if let Some(delay) = details.retry_info().and_then(|retry| retry.retry_delay) {
         text.push_str(&format!("\n  try again in {} s", delay.as_secs().max(1)));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_each_field_and_hides_no_escape() {
+        let mut details = ErrorDetails::new();
+        details
+            .add_bad_request_violation("name", "`db\x1b[2J` holds `\u{202e}`; letters and digits");
+        details.set_retry_info(Some(Duration::from_secs(3)));
+        let status =
+            tonic::Status::with_error_details(tonic::Code::InvalidArgument, "not a name", details);
+        let error = ClientError::from(status);
+        assert_eq!(
+            error.to_string(),
+            "not a name\n  name: `db\\x1b[2J` holds `\\u{202e}`; letters and digits\n  try again in 3 s"
+        );
+        assert_eq!(error.exit_code(), ExitCode::Usage);
+    }
+
+    #[test]
+    fn a_status_without_words_is_told_by_its_code() {
+        let error = ClientError::from(tonic::Status::not_found(""));
+        assert_eq!(error.to_string(), tonic::Code::NotFound.description());
+        assert_eq!(error.exit_code(), ExitCode::NotFound);
+    }
 }

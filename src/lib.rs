@@ -6,6 +6,6 @@ pub mod event_words;
 pub mod exit_code;
 pub mod grid;
 pub mod journal;
-pub mod shown;
+pub mod show;
 pub mod tasks;
 pub mod wire;

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::shown;
+use crate::show::escape;
 
 use super::{EVENTS, PARAMETERS, SEVERITIES};
 
@@ -16,7 +16,7 @@ pub enum Mistake {
     /// A word that is not `name=value`.
     #[error(
         "`{}` is not name=value{}; quote a text that has spaces: msg=\"two words\"",
-        shown::value(.word), event_hint(.word)
+        escape::excerpt(.word), event_hint(.word)
     )]
     NotAPair {
         /// The word.
@@ -25,14 +25,14 @@ pub enum Mistake {
     /// A parameter that does not exist.
     #[error(
         "parameter `{}` is unknown{}; there are {}",
-        shown::value(.name), suggestion(.name, &PARAMETERS), list(&PARAMETERS)
+        escape::excerpt(.name), suggestion(.name, &PARAMETERS), list(&PARAMETERS)
     )]
     UnknownParameter {
         /// Its name as given.
         name: String,
     },
     /// A parameter, or one and its alias, given again.
-    #[error("{name} is given again as `{}`; once is allowed", shown::value(.value))]
+    #[error("{name} is given again as `{}`; once is allowed", escape::excerpt(.value))]
     Again {
         /// The parameter, as spelt the second time.
         name: String,
@@ -45,7 +45,7 @@ pub enum Mistake {
     /// An event that does not exist.
     #[error(
         "id=`{}` is no event{}; it is one of {}",
-        shown::value(.value), suggestion(.value, &EVENTS), list(&EVENTS)
+        escape::excerpt(.value), suggestion(.value, &EVENTS), list(&EVENTS)
     )]
     UnknownEvent {
         /// As given.
@@ -54,14 +54,14 @@ pub enum Mistake {
     /// A severity that does not exist.
     #[error(
         "severity=`{}` is no severity{}; it is one of {}",
-        shown::value(.value), suggestion(.value, &SEVERITIES), list(&SEVERITIES)
+        escape::excerpt(.value), suggestion(.value, &SEVERITIES), list(&SEVERITIES)
     )]
     UnknownSeverity {
         /// As given.
         value: String,
     },
     /// Progress out of its range.
-    #[error("progress=`{}` is not a whole number from 1 to 100", shown::value(.value))]
+    #[error("progress=`{}` is not a whole number from 1 to 100", escape::excerpt(.value))]
     Progress {
         /// As given.
         value: String,
@@ -69,20 +69,20 @@ pub enum Mistake {
     /// A counter's name out of the alphabet.
     #[error(
         "cnt_name=`{}` is not 1 to 128 letters, digits, `.`, `_`, `-` or `:`",
-        shown::value(.value)
+        escape::excerpt(.value)
     )]
     CounterName {
         /// As given.
         value: String,
     },
     /// A counter's value that is no number.
-    #[error("cnt_value=`{}` is not a finite number such as 46 or -0.5", shown::value(.value))]
+    #[error("cnt_value=`{}` is not a finite number such as 46 or -0.5", escape::excerpt(.value))]
     CounterValue {
         /// As given.
         value: String,
     },
     /// One half of a counter.
-    #[error("{given}=`{}` is half of a counter; {missing} belongs to it", shown::value(.value))]
+    #[error("{given}=`{}` is half of a counter; {missing} belongs to it", escape::excerpt(.value))]
     HalfCounter {
         /// The parameter given.
         given: &'static str,
@@ -92,13 +92,13 @@ pub enum Mistake {
         missing: &'static str,
     },
     /// A promise out of its range.
-    #[error("next_report_within=`{}` is not a time from 1s to 60s", shown::value(.value))]
+    #[error("next_report_within=`{}` is not a time from 1s to 60s", escape::excerpt(.value))]
     NextReportWithin {
         /// As given.
         value: String,
     },
     /// A parameter that this event does not have.
-    #[error("{name}=`{}` is allowed with id={only} only, not with id={event}", shown::value(.value))]
+    #[error("{name}=`{}` is allowed with id={only} only, not with id={event}", escape::excerpt(.value))]
     NotOfThisEvent {
         /// The parameter.
         name: &'static str,

@@ -1,3 +1,72 @@
-//! gridctl.
+//! `gridctl`: the administrator's command line.
+//!
+//! Guarantees one of the documented exit codes, answers on stdout, words about failures on stderr.
+//! Knows nothing of the commands beyond where each is done.
 
-fn main() {}
+mod appliance;
+mod args;
+mod broker;
+mod csv;
+mod duration;
+mod failure;
+mod follow;
+mod form;
+mod json;
+mod listing;
+mod log;
+mod order;
+mod record;
+mod standing;
+mod status;
+mod table;
+mod udl;
+mod when;
+
+use std::io::{self, BufWriter, Write};
+
+use grid_broker::exit_code::ExitCode;
+
+use crate::args::{Args, Command, LogCommand};
+use crate::broker::Broker;
+use crate::failure::Failure;
+use crate::listing::Look;
+
+fn main() -> std::process::ExitCode {
+    let args = match args::read(std::env::args_os().collect()) {
+        Ok(args) => args,
+        Err(error) => error.exit(),
+    };
+    let code = match run(&args) {
+        Ok(()) => ExitCode::Done,
+        Err(failure) => {
+            if !failure.is_closed_output() {
+                say(&failure.to_string());
+            }
+            failure.exit_code()
+        }
+    };
+    code.into()
+}
+
+fn run(args: &Args) -> Result<(), Failure> {
+    let look = Look::new(&args.global);
+    let mut out = BufWriter::new(io::stdout().lock());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::Start)?;
+    runtime.block_on(async {
+        let login = broker::login_name();
+        let broker = Broker::connect(&args.global.broker, login.as_deref()).await?;
+        match &args.command {
+            Command::Log(LogCommand::List(list)) => log::list(&broker, list, &look, &mut out).await,
+            Command::Appliance(command) => appliance::run(&broker, command, &look, &mut out).await,
+            Command::Status => status::show(&broker, &look, &mut out).await,
+        }
+    })
+}
+
+/// Says something to the person at the terminal. Nobody there to hear it is no failure.
+fn say(words: &str) {
+    let _ = writeln!(io::stderr(), "gridctl: {words}");
+}

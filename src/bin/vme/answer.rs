@@ -4,7 +4,7 @@
 //! why the broker decided as it did: its own explanation is repeated.
 
 use grid_broker::exit_code::ExitCode;
-use grid_broker::shown;
+use grid_broker::show::escape;
 use grid_broker::wire::proto::{Outcome, ReportResponse};
 
 /// What became of an event.
@@ -57,8 +57,8 @@ impl Answer {
 fn because(response: &ReportResponse) -> String {
     match (response.explanation.as_str(), response.reason.as_str()) {
         ("", "") => String::new(),
-        ("", reason) => format!(": {}", shown::text(reason)),
-        (explanation, _) => format!(": {}", shown::text(explanation)),
+        ("", reason) => format!(": {}", escape::escape(reason)),
+        (explanation, _) => format!(": {}", escape::escape(explanation)),
     }
 }
 
@@ -83,7 +83,7 @@ fn marks(marks: &[String]) -> String {
             "not_witnessed" => "start not witnessed".to_owned(),
             "late" => "started late".to_owned(),
             // The contract's marks are words: `progress_fell`.
-            other => shown::text(other).replace('_', " "),
+            other => escape::escape(other).replace('_', " "),
         })
         .collect();
     format!(" ({})", words.join(", "))

@@ -10,7 +10,7 @@ use std::time::Duration;
 use grid_broker::client::{self, ClientError};
 use grid_broker::event_words::{self, Mistakes, Spoken};
 use grid_broker::grid::name::is_name;
-use grid_broker::shown;
+use grid_broker::show::escape;
 use grid_broker::wire::proto::ReportRequest;
 use uuid::Uuid;
 
@@ -51,19 +51,19 @@ pub(crate) enum Wrong {
     /// No name of an appliance.
     #[error(
         "{source_name} `{}` is not 1 to 128 letters, digits, `.`, `_`, `-` or `:`{}",
-        shown::value(.value),
+        escape::excerpt(.value),
         if *.source_name == HOST_NAME { "; say who speaks by --appliance" } else { "" }
     )]
     Appliance { source_name: &'static str, value: String },
     /// No address.
     #[error("{source_name}: broker address `{}` is not host:port, for instance {}",
-        shown::value(.value), client::DEFAULT_BROKER)]
+        escape::excerpt(.value), client::DEFAULT_BROKER)]
     Broker { source_name: &'static str, value: String },
     /// No time.
-    #[error("--timeout `{}` is not a time from 100ms to 24h", shown::value(.value))]
+    #[error("--timeout `{}` is not a time from 100ms to 24h", escape::excerpt(.value))]
     Timeout { value: String },
     /// No UUID.
-    #[error("VME_BOOT_ID `{}` is not a UUID of 36 characters", shown::value(.value))]
+    #[error("VME_BOOT_ID `{}` is not a UUID of 36 characters", escape::excerpt(.value))]
     BootId { value: String },
 }
 

@@ -13,7 +13,6 @@ use std::io::Write;
 
 use clap::Parser;
 use grid_broker::exit_code::ExitCode;
-use grid_broker::shown;
 
 use arguments::Arguments;
 use call::Call;
@@ -74,9 +73,8 @@ fn say(call: &Call) -> ExitCode {
             answer.exit_code
         }
         Err(failure) => {
-            // The broker's part of it may hold anything, and comes in lines.
-            let words: Vec<String> =
-                failure.to_string().lines().map(|line| shown::text(line.trim())).collect();
+            let words = failure.to_string();
+            let words: Vec<&str> = words.lines().map(str::trim).collect();
             tell(&format!("vme: {subject} not acknowledged: {}", words.join("; ")));
             failure.exit_code()
         }

@@ -1,0 +1,163 @@
+//! The appliances as gridctl steers them over a real connection; the broker is a script.
+
+use std::sync::{Arc, Mutex};
+
+use jiff::tz::TimeZone;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{Code, Request, Response, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use grid_broker::exit_code::ExitCode;
+use grid_broker::wire::proto::*;
+use grid_broker::wire::servers::appliance_service_server::{
+    ApplianceService, ApplianceServiceServer,
+};
+
+use super::*;
+use crate::args::{self, Command};
+
+/// Knows `db1` and `db2`, a page each, and keeps what it was asked to set.
+#[derive(Clone, Default)]
+struct Script(Arc<Mutex<Vec<ApplianceSettings>>>);
+
+fn db(name: &str) -> Appliance {
+    Appliance { name: name.to_owned(), explanation: "idle".to_owned(), ..Appliance::default() }
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl ApplianceService for Script {
+    async fn list_appliances(
+        &self,
+        request: Request<ListAppliancesRequest>,
+    ) -> Answer<ListAppliancesResponse> {
+        let (name, next) = match request.get_ref().page_token.as_str() {
+            "" => ("db1", "p2"),
+            _ => ("db2", ""),
+        };
+        let next_page_token = next.to_owned();
+        Ok(Response::new(ListAppliancesResponse { appliances: vec![db(name)], next_page_token }))
+    }
+
+    async fn get_appliance(&self, _: Request<GetApplianceRequest>) -> Answer<GetApplianceResponse> {
+        Err(Status::not_found("no appliance is named `db3\x1b[2J`"))
+    }
+
+    type WatchAppliancesStream = tokio_stream::Empty<Result<WatchAppliancesResponse, Status>>;
+
+    async fn watch_appliances(
+        &self,
+        _: Request<WatchAppliancesRequest>,
+    ) -> Answer<Self::WatchAppliancesStream> {
+        Err(Status::unimplemented("not asked for"))
+    }
+
+    async fn add_appliance(&self, _: Request<AddApplianceRequest>) -> Answer<AddApplianceResponse> {
+        let mut details = ErrorDetails::new();
+        details.add_bad_request_violation("name", "letters, digits, `.`, `_`, `-` and `:`");
+        Err(Status::with_error_details(Code::InvalidArgument, "not added", details))
+    }
+
+    async fn set_appliance(
+        &self,
+        request: Request<SetApplianceRequest>,
+    ) -> Answer<SetApplianceResponse> {
+        let request = request.into_inner();
+        self.0.lock().unwrap().push(request.settings.unwrap());
+        Ok(Response::new(SetApplianceResponse { appliance: Some(db(&request.name)) }))
+    }
+
+    async fn remove_appliance(
+        &self,
+        _: Request<RemoveApplianceRequest>,
+    ) -> Answer<RemoveApplianceResponse> {
+        Ok(Response::new(RemoveApplianceResponse { record_number: 17 }))
+    }
+
+    async fn start_boot(&self, request: Request<StartBootRequest>) -> Answer<StartBootResponse> {
+        Ok(Response::new(StartBootResponse { appliance: Some(db(&request.get_ref().name)) }))
+    }
+
+    async fn stop_appliance(
+        &self,
+        _: Request<StopApplianceRequest>,
+    ) -> Answer<StopApplianceResponse> {
+        Ok(Response::new(StopApplianceResponse { appliance: None }))
+    }
+}
+
+/// What a command line writes, and how it ends.
+async fn typed(script: &Script, line: &str) -> (String, Result<(), Failure>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let server = tonic::transport::Server::builder()
+        .add_service(ApplianceServiceServer::new(script.clone()))
+        .serve_with_incoming(TcpListenerStream::new(listener));
+    drop(grid_broker::tasks::spawn("script", server));
+    let broker = Broker::connect(&address, None).await.unwrap();
+
+    let args = args::read(line.split(' ').map(Into::into).collect()).unwrap();
+    let Command::Appliance(command) = &args.command else { panic!("not of appliances") };
+    let format = args.global.format();
+    let look = Look { format, colour: false, screen: None, zone: TimeZone::UTC };
+    let mut out = Vec::new();
+    let ended = run(&broker, command, &look, &mut out).await;
+    (String::from_utf8(out).unwrap(), ended)
+}
+
+#[tokio::test]
+async fn all_pages_make_one_list() {
+    let (csv, ended) = typed(&Script::default(), "gridctl list appliance --output csv").await;
+    ended.unwrap();
+    let names: Vec<_> = csv.lines().map(|line| line.split(',').next().unwrap()).collect();
+    assert_eq!(names, ["name", "db1", "db2"]);
+}
+
+#[tokio::test]
+async fn only_what_is_typed_is_set() {
+    let script = Script::default();
+    let line = "gridctl appliance set db1 --boot-timeout 15m --reset managed";
+    let (shown, ended) = typed(&script, line).await;
+    ended.unwrap();
+    assert!(shown.starts_with("appliance:           db1\nexplanation:         idle\n"), "{shown}");
+    let expected = ApplianceSettings {
+        boot_timeout_ms: Some(900_000),
+        reset: vec!["managed".to_owned()],
+        ..ApplianceSettings::default()
+    };
+    assert_eq!(*script.0.lock().unwrap(), [expected]);
+}
+
+#[tokio::test]
+async fn removing_names_the_record_that_says_so() {
+    for (line, shown) in [
+        ("gridctl appliance remove db1", "db1 is removed (record 17)\n"),
+        ("gridctl appliance remove db1 --output json", "[\n{\"record_number\":17}\n]\n"),
+        ("gridctl remove appliance db1 --batch", "appliance \"db1\" {\n  record_number = 17\n}\n"),
+    ] {
+        assert_eq!(typed(&Script::default(), line).await.0, shown);
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_has_its_words_and_its_exit_code() {
+    for (line, words, code) in [
+        (
+            "gridctl appliance add d/b",
+            "not added\n  name: letters, digits, `.`, `_`, `-` and `:`",
+            ExitCode::Usage,
+        ),
+        ("gridctl appliance show db3", r"no appliance is named `db3\x1b[2J`", ExitCode::NotFound),
+        (
+            "gridctl appliance stop db1",
+            "the broker's answer lacks `appliance`; are gridd and gridctl of the same version?",
+            ExitCode::Failed,
+        ),
+    ] {
+        let (output, ended) = typed(&Script::default(), line).await;
+        let failure = ended.unwrap_err();
+        assert_eq!((failure.to_string().as_str(), failure.exit_code()), (words, code));
+        assert_eq!(output, "", "{line}");
+    }
+}

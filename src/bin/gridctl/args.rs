@@ -1,0 +1,359 @@
+//! What can be typed: commands, flags, and their help.
+//!
+//! Guarantees that what leaves here is well-formed; names and limits are left to the broker, which
+//! knows them. Every command's help ends with an example.
+
+use std::ffi::OsString;
+
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+use grid_broker::client::DEFAULT_BROKER;
+use grid_broker::show::words;
+use grid_broker::wire::proto::{ApplianceState, RecordKind, Severity};
+
+use crate::duration;
+use crate::order::noun_first;
+use crate::when::{self, When};
+
+/// Reads the grid log and steers the appliances of a grid.
+#[derive(Debug, Parser)]
+#[command(
+    name = "gridctl",
+    version,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "Noun and verb may change places: `gridctl list log` is `gridctl log list`.\n\n\
+        Exit codes: 0 done, 1 something broke, 2 wrong usage, 3 refused by the broker's rules,\n\
+        6 broker out of reach, 7 no such thing.\n\n\
+        Example: what went wrong in the last two hours?\n  \
+        gridctl log list --since 2h --severity error"
+)]
+pub(crate) struct Args {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub(crate) global: Global,
+    /// The command.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags of every command.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "For every command")]
+pub(crate) struct Global {
+    /// Where the broker listens
+    #[arg(long, global = true, env = "GRID_BROKER", value_name = "HOST:PORT",
+          default_value = DEFAULT_BROKER)]
+    pub(crate) broker: String,
+    /// How to print: a table for people, one JSON array, one JSON object a line, or CSV [default:
+    /// table]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        hide_possible_values = true,
+        value_name = "table|json|jsonl|csv"
+    )]
+    output: Option<Format>,
+    /// Print for scripts in UDL: entity "name" { attribute = value }
+    #[arg(long, global = true)]
+    batch: bool,
+    /// Colour: auto is on a terminal only, and not if NO_COLOR is set
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        hide_possible_values = true,
+        value_name = "auto|always|never",
+        default_value = "auto"
+    )]
+    pub(crate) color: Colour,
+    /// Show times in UTC in place of local time
+    #[arg(long, global = true)]
+    pub(crate) utc: bool,
+}
+
+impl Global {
+    /// The format asked for.
+    pub(crate) fn format(&self) -> Format {
+        if self.batch { Format::Udl } else { self.output.unwrap_or(Format::Table) }
+    }
+}
+
+/// A format of output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Table,
+    /// One array.
+    Json,
+    /// One object a line.
+    Jsonl,
+    /// A header, then a line each.
+    Csv,
+    /// The vendor's, by `--batch`.
+    #[value(skip)]
+    Udl,
+}
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Colour {
+    /// On a terminal, unless `NO_COLOR` is set.
+    Auto,
+    /// Also in a pipe.
+    Always,
+    /// Not at all.
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Read the grid log
+    #[command(
+        subcommand,
+        after_help = "Example: the newest 20 records, then those to come\n  \
+        gridctl log list --limit 20 --follow"
+    )]
+    Log(LogCommand),
+    /// Show and steer appliances
+    #[command(
+        subcommand,
+        after_help = "Example: why does it not come up?\n  \
+        gridctl appliance show shop:main.db1"
+    )]
+    Appliance(ApplianceCommand),
+    /// Show how the broker is
+    #[command(after_help = "Example: is it there, and what is open?\n  gridctl status")]
+    Status,
+}
+
+/// What can be done with the grid log.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LogCommand {
+    /// List records: the newest 200, the oldest of them first
+    #[command(after_help = "TIME is an age (90s, 2h, 1h30m, 3d), a local time (14:02, \
+        '2026-11-20 14:02',\n2026-11-20), or RFC 3339 (2026-11-20T14:02:10Z). All filters must \
+        hold; of one filter given\nseveral times, any.\n\n\
+        Example: failed starts of the shop since this morning, and whatever comes\n  \
+        gridctl log list --appliance 'shop:*' --kind start_failed --since 06:00 --follow")]
+    List(LogList),
+}
+
+/// `log list`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct LogList {
+    /// Only of these appliances; `*`, `?` and `[...]` stand for what they do in a shell
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) appliance: Vec<String>,
+    /// Only of these kinds
+    #[arg(long, value_name = "KIND", value_parser = kinds())]
+    pub(crate) kind: Vec<RecordKind>,
+    /// Only at least this grave
+    #[arg(long, value_name = "LEVEL", value_parser = severities())]
+    pub(crate) severity: Option<Severity>,
+    /// Only received at this time or later
+    #[arg(long, value_name = "TIME", value_parser = when::parse)]
+    pub(crate) since: Option<When>,
+    /// Only received before this time
+    #[arg(long, value_name = "TIME", value_parser = when::parse)]
+    pub(crate) until: Option<When>,
+    /// Only with these words in their text, upper and lower case alike
+    #[arg(long, value_name = "WORDS")]
+    pub(crate) text: Option<String>,
+    /// Only of this boot: its id or the first characters of it
+    #[arg(long, value_name = "ID")]
+    pub(crate) boot: Option<String>,
+    /// How many of the newest; with --follow, how many to begin with
+    #[arg(long, value_name = "N", default_value_t = 200,
+          value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    pub(crate) limit: u32,
+    /// All that match, not only the newest
+    #[arg(long, conflicts_with_all = ["limit", "follow"])]
+    pub(crate) all: bool,
+    /// Newest first
+    #[arg(long, short = 'r', conflicts_with = "follow")]
+    pub(crate) newest_first: bool,
+    /// Go on with records as they come, until Ctrl-C
+    #[arg(long, short = 'f', conflicts_with = "until")]
+    pub(crate) follow: bool,
+}
+
+/// What can be done with appliances.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ApplianceCommand {
+    /// List appliances and where they stand
+    #[command(after_help = "Example: what is not up in the shop?\n  \
+        gridctl appliance list 'shop:*' --state failed --state starting")]
+    List {
+        /// Only these names; `*`, `?` and `[...]` stand for what they do in a shell
+        #[arg(value_name = "GLOB")]
+        names: Vec<String>,
+        /// Only in these states
+        #[arg(long, value_name = "STATE", value_parser = states())]
+        state: Vec<ApplianceState>,
+    },
+    /// Show one appliance, and why it stands where it does
+    #[command(after_help = "Example:\n  gridctl appliance show shop:main.db1")]
+    Show(Named),
+    /// Add an appliance before it first speaks
+    #[command(after_help = "Example: a database that may take a quarter of an hour to start\n  \
+        gridctl appliance add shop:main.db1 --boot-timeout 15m")]
+    Add {
+        /// Which.
+        #[command(flatten)]
+        named: Named,
+        /// With what.
+        #[command(flatten)]
+        own: Own,
+    },
+    /// Change an appliance's class, management or time limits
+    #[command(after_help = "Example: half an hour to start, and silence as its class has it\n  \
+        gridctl appliance set shop:main.db1 --boot-timeout 30m --reset maintenance_silence")]
+    Set {
+        /// Which.
+        #[command(flatten)]
+        named: Named,
+        /// To what.
+        #[command(flatten)]
+        own: Own,
+        /// Give back to the class what was set for this appliance alone
+        #[arg(long, value_name = "FIELD", value_parser = resets())]
+        reset: Vec<String>,
+    },
+    /// Remove an appliance; its records stay in the grid log
+    #[command(after_help = "Example:\n  gridctl appliance remove shop:main.db1")]
+    Remove(Named),
+    /// Say that a start of the appliance begins now: its boot deadline runs from here
+    #[command(after_help = "Example: in the script that powers it on\n  \
+        gridctl appliance boot shop:main.db1")]
+    Boot(Named),
+    /// Say that the appliance was stopped on purpose: nothing is expected of it any more
+    #[command(after_help = "Example: in the script that shuts it down\n  \
+        gridctl appliance stop shop:main.db1")]
+    Stop(Named),
+}
+
+/// Which appliance.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Named {
+    /// The appliance's name
+    pub(crate) name: String,
+}
+
+/// What an appliance may have of its own, in place of its class's.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Own {
+    /// Its class: the defaults for everything else
+    #[arg(long)]
+    pub(crate) class: Option<String>,
+    /// Whether it is expected to say that it started
+    #[arg(long, value_name = "true|false", hide_possible_values = true)]
+    pub(crate) managed: Option<bool>,
+    /// How long a start may take, such as 90s, 5m or 1h30m
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse_ms)]
+    pub(crate) boot_timeout: Option<u64>,
+    /// How long it may be silent in maintenance if it promises nothing
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse_ms)]
+    pub(crate) maintenance_silence: Option<u64>,
+}
+
+fn kinds() -> impl TypedValueParser<Value = RecordKind> {
+    PossibleValuesParser::new(words::record_kinds())
+        .try_map(|word| words::record_kind_of(&word).ok_or("not a kind"))
+}
+
+fn severities() -> impl TypedValueParser<Value = Severity> {
+    PossibleValuesParser::new(words::severities())
+        .try_map(|word| words::severity_of(&word).ok_or("not a severity"))
+}
+
+fn states() -> impl TypedValueParser<Value = ApplianceState> {
+    PossibleValuesParser::new(words::states())
+        .try_map(|word| words::state_of(&word).ok_or("not a state"))
+}
+
+fn resets() -> impl TypedValueParser<Value = String> {
+    PossibleValuesParser::new([
+        PossibleValue::new("managed"),
+        PossibleValue::new("boot_timeout").alias("boot-timeout"),
+        PossibleValue::new("maintenance_silence").alias("maintenance-silence"),
+    ])
+    .map(|field| field.replace('-', "_"))
+}
+
+/// Reads the command line.
+///
+/// # Errors
+///
+/// What clap has to say, help and version included.
+pub(crate) fn read(arguments: Vec<OsString>) -> Result<Args, clap::Error> {
+    let mut command = Args::command();
+    let arguments = noun_first(&command, arguments);
+    let matches = match command.try_get_matches_from_mut(arguments) {
+        Ok(matches) => matches,
+        Err(error) => return Err(of_what(&mut command, error)),
+    };
+    let args = Args::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+    match contradiction(&args) {
+        Some(words) => Err(command.error(ErrorKind::ArgumentConflict, words)),
+        None => Ok(args),
+    }
+}
+
+/// A verb alone, as in `gridctl list`, is asked for its noun; every other error stays.
+fn of_what(command: &mut clap::Command, error: clap::Error) -> clap::Error {
+    let Some(ContextValue::String(verb)) = error.get(ContextKind::InvalidSubcommand) else {
+        return error;
+    };
+    let nouns: Vec<_> = command
+        .get_subcommands()
+        .filter(|noun| noun.get_name() != "help" && noun.find_subcommand(verb).is_some())
+        .map(|noun| format!("`gridctl {} {verb}`", noun.get_name()))
+        .collect();
+    if nouns.is_empty() {
+        return error;
+    }
+    let words = format!("{verb} what? {}", nouns.join(" or "));
+    command.error(ErrorKind::InvalidSubcommand, words)
+}
+
+/// What clap cannot say: it checks global flags before it knows where they stood.
+fn contradiction(args: &Args) -> Option<&'static str> {
+    if args.global.batch && args.global.output.is_some() {
+        return Some("--batch is a format of its own: leave out --output");
+    }
+    match &args.command {
+        Command::Log(LogCommand::List(list)) if list.follow => {
+            if args.global.format() == Format::Json {
+                return Some(
+                    "--output json is one array, which --follow would never close: \
+                     use --output jsonl",
+                );
+            }
+            (list.limit > 1000).then_some(
+                "--follow begins with 1000 records at most: \
+                 give a smaller --limit, or list first and follow then",
+            )
+        }
+        Command::Appliance(ApplianceCommand::Set { own, reset, .. }) => {
+            let Own { class, managed, boot_timeout, maintenance_silence } = own;
+            let is_empty = class.is_none()
+                && managed.is_none()
+                && boot_timeout.is_none()
+                && maintenance_silence.is_none()
+                && reset.is_empty();
+            is_empty.then_some(
+                "nothing to set: give --class, --managed, --boot-timeout, \
+                 --maintenance-silence or --reset",
+            )
+        }
+        Command::Log(_) | Command::Appliance(_) | Command::Status => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,50 @@
+//! Why a command did not do what it was asked for.
+//!
+//! Each variant has its exit code. What clap refuses never gets here.
+
+use std::io;
+
+use grid_broker::client::ClientError;
+use grid_broker::exit_code::ExitCode;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The broker is out of reach, or says no.
+    #[error(transparent)]
+    Broker(#[from] ClientError),
+    /// The output cannot be written.
+    #[error("cannot write the output: {0}")]
+    Output(#[from] io::Error),
+    /// There is no runtime to be had.
+    #[error("cannot start: {0}")]
+    Start(#[source] io::Error),
+    /// An answer without what it must hold.
+    #[error("the broker's answer lacks `{field}`; are gridd and gridctl of the same version?")]
+    Answer {
+        /// The missing field.
+        field: &'static str,
+    },
+}
+
+impl Failure {
+    /// The exit code that says the same. A reader who has seen enough is no failure.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Broker(error) => error.exit_code(),
+            Self::Output(_) if self.is_closed_output() => ExitCode::Done,
+            Self::Output(_) | Self::Start(_) | Self::Answer { .. } => ExitCode::Failed,
+        }
+    }
+
+    /// Whether the reader of stdout went away, as `head` does.
+    pub(crate) fn is_closed_output(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+impl From<tonic::Status> for Failure {
+    fn from(status: tonic::Status) -> Self {
+        Self::Broker(status.into())
+    }
+}

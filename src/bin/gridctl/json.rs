@@ -1,0 +1,66 @@
+//! Forms as JSON: one object, on one line.
+//!
+//! Guarantees the form's keys in its order, all of them, 64-bit numbers as numbers, and no hidden
+//! character in the output. Does not know whether the object stands in an array or on a line.
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use grid_broker::show::escape::escape_json;
+
+use crate::form::{Form, Value};
+
+/// One form as a JSON object without line breaks.
+pub(crate) fn object(form: &Form) -> Result<String, serde_json::Error> {
+    let json = serde_json::to_string(&Object(&form.fields))?;
+    Ok(escape_json(&json).into_owned())
+}
+
+struct Object<'a>(&'a [(&'static str, Value)]);
+
+impl Serialize for Object<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (key, value) in self.0 {
+            map.serialize_entry(key, value)?;
+        }
+        map.end()
+    }
+}
+
+impl Serialize for Value {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Null | Self::Object(None) => serializer.serialize_unit(),
+            Self::Bool(value) => serializer.serialize_bool(*value),
+            Self::Number(value) => serializer.serialize_u64(*value),
+            Self::Real(value) => serializer.serialize_f64(*value),
+            Self::Text(value) => serializer.serialize_str(value),
+            Self::List(values) => values.serialize(serializer),
+            Self::Object(Some(fields)) => Object(fields).serialize(serializer),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_keeps_its_order_and_hides_nothing() {
+        let fields = vec![
+            ("zeta", Value::Number(u64::MAX)),
+            ("alpha", Value::Text("\u{9b}2J\"\n".to_owned())),
+            ("on", Value::Bool(true)),
+            ("value", Value::Real(0.5)),
+            ("none", Value::Null),
+            ("event", Value::Object(None)),
+            ("marks", Value::List(vec!["late".into()])),
+            ("counter", Value::Object(Some(vec![("name", "disk".into())]))),
+        ];
+        let form = Form { entity: "record", name: String::new(), fields };
+        assert_eq!(
+            object(&form).unwrap(),
+            r#"{"zeta":18446744073709551615,"alpha":"\u009b2J\"\n","on":true,"value":0.5,"none":null,"event":null,"marks":["late"],"counter":{"name":"disk"}}"#
+        );
+    }
+}

@@ -1,0 +1,163 @@
+//! Writes a list of things in the format asked for, as it comes.
+//!
+//! Guarantees that what was written is whole (one JSON array, one header) once `finish` ran, and
+//! that each thing is flushed with its batch. Machine formats are never mixed with words for
+//! people: those go to stderr there. Does not know what the things are: a [`Shape`] says.
+
+use std::io::{self, IsTerminal, Write};
+
+use jiff::tz::TimeZone;
+
+use crate::args::{Colour, Format, Global};
+use crate::form::Form;
+use crate::table::{Cell, Column, Table};
+use crate::{csv, json, udl, when};
+
+/// How output is to look.
+#[derive(Clone, Debug)]
+pub(crate) struct Look {
+    /// The format.
+    pub(crate) format: Format,
+    /// Whether to use colour.
+    pub(crate) colour: bool,
+    /// The terminal's width, if stdout is one.
+    pub(crate) screen: Option<usize>,
+    /// On whose wall times are read.
+    pub(crate) zone: TimeZone,
+}
+
+impl Look {
+    /// As the flags, the environment and the terminal want it.
+    pub(crate) fn new(global: &Global) -> Self {
+        let is_terminal = io::stdout().is_terminal();
+        let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let colour = match global.color {
+            Colour::Always => true,
+            Colour::Never => false,
+            Colour::Auto => is_terminal && !is_set("NO_COLOR") && !is_dumb,
+        };
+        let zone = if global.utc { TimeZone::UTC } else { TimeZone::system() };
+        Self { format: global.format(), colour, screen: is_terminal.then(screen_width), zone }
+    }
+}
+
+/// Below this width of a terminal there is more need of room for sentences than for the year.
+const NARROW: usize = 100;
+const YEAR: &str = "2026-";
+
+impl Look {
+    /// A time on the reader's wall; nothing if there is none.
+    pub(crate) fn time(&self, time: &Option<prost_types::Timestamp>) -> String {
+        let moment = time.as_ref().and_then(when::received);
+        moment.map_or_else(String::new, |moment| when::on_the_wall(moment, &self.zone))
+    }
+
+    /// The same for a column: without its year on a narrow terminal.
+    pub(crate) fn time_in_column(&self, time: &Option<prost_types::Timestamp>) -> String {
+        let mut shown = self.time(time);
+        if self.screen.is_some_and(|screen| screen < NARROW) {
+            shown.replace_range(..shown.len().min(YEAR.len()), "");
+        }
+        shown
+    }
+}
+
+/// The terminal's width; 80 if it does not say.
+fn screen_width() -> usize {
+    let told = rustix::termios::tcgetwinsize(io::stdout()).map_or(0, |size| size.ws_col);
+    if told == 0 { 80 } else { told.into() }
+}
+
+/// How things of one kind are shown.
+#[derive(Debug)]
+pub(crate) struct Shape<T> {
+    /// For people.
+    pub(crate) columns: &'static [Column],
+    /// For people.
+    pub(crate) cells: fn(&T, &Look) -> Vec<Cell>,
+    /// For machines.
+    pub(crate) form: fn(&T) -> Form,
+}
+
+/// A list under way.
+pub(crate) struct Listing<'a, T> {
+    out: &'a mut dyn Write,
+    look: &'a Look,
+    shape: Shape<T>,
+    table: Table,
+    written: usize,
+}
+
+impl<'a, T: Default> Listing<'a, T> {
+    /// An empty list.
+    pub(crate) fn new(out: &'a mut dyn Write, look: &'a Look, shape: Shape<T>) -> Self {
+        let table = Table::new(shape.columns, look.screen, look.colour);
+        Self { out, look, shape, table, written: 0 }
+    }
+
+    /// Adds things that came together.
+    pub(crate) fn add(&mut self, things: &[T]) -> io::Result<()> {
+        match self.look.format {
+            Format::Table => {
+                let cells = self.shape.cells;
+                let rows: Vec<_> = things.iter().map(|thing| cells(thing, self.look)).collect();
+                self.table.rows(self.out, &rows)?;
+            }
+            Format::Json => self.array(things)?,
+            Format::Jsonl => {
+                for thing in things {
+                    writeln!(self.out, "{}", json::object(&(self.shape.form)(thing))?)?;
+                }
+            }
+            Format::Csv => {
+                if self.written == 0 && !things.is_empty() {
+                    self.csv_header()?;
+                }
+                for thing in things {
+                    writeln!(self.out, "{}", csv::line(&(self.shape.form)(thing)))?;
+                }
+            }
+            Format::Udl => {
+                for thing in things {
+                    self.out.write_all(udl::entity(&(self.shape.form)(thing)).as_bytes())?;
+                }
+            }
+        }
+        self.written += things.len();
+        self.out.flush()
+    }
+
+    /// Says something about the list, at this place of it.
+    pub(crate) fn note(&mut self, words: &str) -> io::Result<()> {
+        match self.look.format {
+            Format::Table => writeln!(self.out, "{words}")?,
+            Format::Json | Format::Jsonl | Format::Csv | Format::Udl => crate::say(words),
+        }
+        self.out.flush()
+    }
+
+    /// Ends the list; `nothing` is said on stderr if it is empty and for people.
+    pub(crate) fn finish(mut self, nothing: &str) -> io::Result<()> {
+        match (self.look.format, self.written) {
+            (Format::Json, 0) => writeln!(self.out, "[]")?,
+            (Format::Json, _) => writeln!(self.out, "\n]")?,
+            (Format::Csv, 0) => self.csv_header()?,
+            (Format::Table, 0) => crate::say(nothing),
+            (Format::Table | Format::Csv | Format::Jsonl | Format::Udl, _) => {}
+        }
+        self.out.flush()
+    }
+
+    fn array(&mut self, things: &[T]) -> io::Result<()> {
+        for (place, thing) in things.iter().enumerate() {
+            let before = if self.written + place == 0 { "[\n" } else { ",\n" };
+            write!(self.out, "{before}{}", json::object(&(self.shape.form)(thing))?)?;
+        }
+        Ok(())
+    }
+
+    fn csv_header(&mut self) -> io::Result<()> {
+        writeln!(self.out, "{}", csv::header(&(self.shape.form)(&T::default())))
+    }
+}

@@ -1,0 +1,259 @@
+//! The grid log as gridctl reads it from a broker over a real connection; the broker is a script.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use clap::Parser;
+use jiff::tz::TimeZone;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{Request, Response, Status};
+
+use grid_broker::client::ADMINISTRATOR_METADATA;
+use grid_broker::wire::proto::tail_records_response::Message;
+use grid_broker::wire::proto::{
+    GetStatusRequest, GetStatusResponse, RecordKind, TailRecordsRequest, TailRecordsResponse,
+};
+use grid_broker::wire::servers::broker_service_server::{BrokerService, BrokerServiceServer};
+use grid_broker::wire::servers::grid_log_service_server::{GridLogService, GridLogServiceServer};
+
+use super::*;
+use crate::args::{Args, Command, Format, LogCommand};
+
+/// Answers one question after the other, and keeps the questions.
+#[derive(Clone, Default)]
+struct Script(Arc<Mutex<Lines>>);
+
+#[derive(Default)]
+struct Lines {
+    pages: VecDeque<ListRecordsResponse>,
+    tails: VecDeque<Vec<Result<TailRecordsResponse, Status>>>,
+    listed: Vec<ListRecordsRequest>,
+    tailed: Vec<TailRecordsRequest>,
+    administrators: Vec<String>,
+}
+
+type TailStream = tokio_stream::Iter<std::vec::IntoIter<Result<TailRecordsResponse, Status>>>;
+
+#[tonic::async_trait]
+impl GridLogService for Script {
+    async fn list_records(
+        &self,
+        request: Request<ListRecordsRequest>,
+    ) -> Result<Response<ListRecordsResponse>, Status> {
+        let mut lines = self.0.lock().unwrap();
+        let administrator = request.metadata().get(ADMINISTRATOR_METADATA).unwrap();
+        lines.administrators.push(administrator.to_str().unwrap().to_owned());
+        lines.listed.push(request.into_inner());
+        lines.pages.pop_front().map(Response::new).ok_or_else(|| Status::invalid_argument("over"))
+    }
+
+    type TailRecordsStream = TailStream;
+
+    async fn tail_records(
+        &self,
+        request: Request<TailRecordsRequest>,
+    ) -> Result<Response<TailStream>, Status> {
+        let mut lines = self.0.lock().unwrap();
+        lines.tailed.push(request.into_inner());
+        match lines.tails.pop_front() {
+            Some(messages) if messages.is_empty() => Err(Status::unavailable("starting")),
+            Some(messages) => Ok(Response::new(tokio_stream::iter(messages))),
+            None => Err(Status::invalid_argument("over")),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl BrokerService for Script {
+    async fn get_status(
+        &self,
+        _: Request<GetStatusRequest>,
+    ) -> Result<Response<GetStatusResponse>, Status> {
+        Ok(Response::new(GetStatusResponse { last_record: 4, ..GetStatusResponse::default() }))
+    }
+}
+
+impl Script {
+    async fn serve(&self) -> Broker {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let server = tonic::transport::Server::builder()
+            .add_service(GridLogServiceServer::new(self.clone()))
+            .add_service(BrokerServiceServer::new(self.clone()))
+            .serve_with_incoming(TcpListenerStream::new(listener));
+        drop(grid_broker::tasks::spawn("script", server));
+        Broker::connect(&address, Some("ann")).await.unwrap()
+    }
+}
+
+fn record(number: u64) -> Record {
+    let kind = RecordKind::Log as i32;
+    let text = format!("line {number}\x1b[2J");
+    Record { number, kind, text, appliance: "db1".to_owned(), ..Record::default() }
+}
+
+fn page(numbers: &[u64], missing: &[(u64, u64)], next: &str) -> ListRecordsResponse {
+    ListRecordsResponse {
+        records: numbers.iter().map(|number| record(*number)).collect(),
+        next_page_token: next.to_owned(),
+        missing: missing.iter().map(|&(first, last)| Missing { first, last }).collect(),
+    }
+}
+
+fn told(number: u64) -> Result<TailRecordsResponse, Status> {
+    let message = Some(Message::Record(record(number)));
+    Ok(TailRecordsResponse { message, cursor: format!("behind {number}") })
+}
+
+/// What `gridctl log list` with these flags writes, and how it ends.
+async fn listed(broker: &Broker, flags: &[&str], format: Format) -> (String, Result<(), Failure>) {
+    let args = Args::parse_from(["gridctl", "log", "list"].iter().chain(flags));
+    let Command::Log(LogCommand::List(wanted)) = args.command else { panic!("not log list") };
+    let look = Look { format, colour: false, screen: None, zone: TimeZone::UTC };
+    let mut out = Vec::new();
+    let ended = list(broker, &wanted, &look, &mut out).await;
+    (String::from_utf8(out).unwrap(), ended)
+}
+
+fn numbers(jsonl: &str) -> Vec<u64> {
+    let number = |line| serde_json::from_str::<serde_json::Value>(line).unwrap()["number"].as_u64();
+    jsonl.lines().map(|line| number(line).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn the_newest_are_shown_oldest_first_with_gaps_in_their_place() {
+    let script = Script::default();
+    script.0.lock().unwrap().pages = VecDeque::from([
+        page(&[20, 19], &[(12, 17)], "p2"),
+        page(&[], &[(12, 17)], "p3"),
+        page(&[18, 11, 10], &[(12, 17)], "p4"),
+    ]);
+    let broker = script.serve().await;
+    let (table, ended) = listed(&broker, &["--limit", "4", "--text", "line"], Format::Table).await;
+    ended.unwrap();
+    assert_eq!(
+        table,
+        "number  received        appliance  kind         severity  what\n    \
+             11                  db1        log                    line 11\\x1b[2J\n\
+         records 12 to 17 are missing\n    \
+             18                  db1        log                    line 18\\x1b[2J\n    \
+             19                  db1        log                    line 19\\x1b[2J\n    \
+             20                  db1        log                    line 20\\x1b[2J\n"
+    );
+    let lines = script.0.lock().unwrap();
+    let asked: Vec<_> = lines
+        .listed
+        .iter()
+        .map(|it| (it.page_size, it.page_token.as_str(), it.newest_first))
+        .collect();
+    assert_eq!(asked, [(4, "", true), (2, "p2", true), (2, "p3", true)]);
+    assert_eq!(lines.listed[0].filter.as_ref().unwrap().text, "line");
+    assert_eq!(lines.administrators, ["ann", "ann", "ann"]);
+}
+
+#[tokio::test]
+async fn json_is_one_array_over_all_pages() {
+    let script = Script::default();
+    script.0.lock().unwrap().pages = VecDeque::from([page(&[1], &[], "p2"), page(&[2], &[], "")]);
+    let broker = script.serve().await;
+    let (json, ended) = listed(&broker, &["--all"], Format::Json).await;
+    ended.unwrap();
+    let array: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();
+    assert_eq!(array.len(), 2);
+    assert_eq!(array[1]["text"], "line 2\x1b[2J");
+    assert!(!script.0.lock().unwrap().listed[0].newest_first);
+}
+
+#[tokio::test]
+async fn an_empty_list_is_whole_in_each_format() {
+    for (format, whole) in [
+        (Format::Table, ""),
+        (Format::Json, "[]\n"),
+        (Format::Jsonl, ""),
+        (
+            Format::Csv,
+            "number,received_at,kind,severity,appliance,boot_id,text,state,outcome,reason,\
+             explanation,administrator\n",
+        ),
+        (Format::Udl, ""),
+    ] {
+        let script = Script::default();
+        script.0.lock().unwrap().pages = VecDeque::from([page(&[], &[], "")]);
+        let broker = script.serve().await;
+        let (output, ended) = listed(&broker, &["-r"], format).await;
+        ended.unwrap();
+        assert_eq!(output, whole, "{format:?}");
+    }
+}
+
+/// Follows with 1 ms between attempts until the script is over.
+async fn followed(script: &Script, history: u32) -> Vec<u64> {
+    let broker = script.serve().await;
+    let look = Look { format: Format::Jsonl, colour: false, screen: None, zone: TimeZone::UTC };
+    let mut out = Vec::new();
+    let mut listing = Listing::new(&mut out, &look, record::shape());
+    let mut tail = Tail::begin(&broker, RecordFilter::default(), history).await.unwrap();
+    let ended = tail.follow(&mut listing, std::time::Duration::from_millis(1)).await;
+    assert_eq!(ended.unwrap_err().to_string(), "over");
+    numbers(&String::from_utf8(out).unwrap())
+}
+
+#[tokio::test]
+async fn a_tail_goes_on_behind_its_last_record_without_gap_or_double() {
+    let script = Script::default();
+    script.0.lock().unwrap().tails = VecDeque::from([
+        vec![told(7), told(8), Err(Status::unavailable("stopping"))],
+        vec![],
+        vec![],
+        vec![told(8), told(9)],
+        vec![told(10), Err(Status::internal("h2 broke"))],
+    ]);
+    assert_eq!(followed(&script, 2).await, [7, 8, 9, 10]);
+    let lines = script.0.lock().unwrap();
+    let asked: Vec<_> = lines.tailed.iter().map(|it| (it.history, it.cursor.as_str())).collect();
+    assert_eq!(
+        asked,
+        [
+            (2, ""),
+            (0, "behind 8"),
+            (0, "behind 8"),
+            (0, "behind 8"),
+            (0, "behind 9"),
+            (0, "behind 10")
+        ]
+    );
+}
+
+#[tokio::test]
+async fn before_the_first_record_a_tail_asks_for_all_it_may_have_missed() {
+    let script = Script::default();
+    script.0.lock().unwrap().tails = VecDeque::from([
+        vec![Err(Status::unavailable("stopping"))],
+        vec![told(3), told(4), told(5)],
+    ]);
+    assert_eq!(followed(&script, 2).await, [3, 4, 5]);
+    assert_eq!(script.0.lock().unwrap().tailed[1].history, 1000);
+}
+
+#[tokio::test]
+async fn a_tail_without_history_shows_only_what_is_new() {
+    let script = Script::default();
+    script.0.lock().unwrap().tails = VecDeque::from([
+        vec![Err(Status::unavailable("stopping"))],
+        vec![told(3), told(4), told(5)],
+    ]);
+    assert_eq!(followed(&script, 0).await, [5]);
+}
+
+#[tokio::test]
+async fn a_first_attempt_that_fails_is_told_at_once() {
+    let script = Script::default();
+    script.0.lock().unwrap().tails = VecDeque::from([vec![]]);
+    let (_, ended) = {
+        let broker = script.serve().await;
+        listed(&broker, &["-f"], Format::Jsonl).await
+    };
+    let failure = ended.unwrap_err();
+    assert_eq!(failure.to_string(), "starting");
+    assert_eq!(failure.exit_code(), grid_broker::exit_code::ExitCode::Unavailable);
+}

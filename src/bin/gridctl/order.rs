@@ -1,0 +1,97 @@
+//! Lets noun and verb be typed in either order: `list log` is `log list`, as the vendor has it.
+//!
+//! Guarantees that only pairs that exist are turned round, and nothing else is touched; global
+//! flags may stand before and between. Knows nouns, verbs and flags from the commands themselves.
+
+use std::ffi::OsString;
+
+use clap::{ArgAction, Command};
+
+/// The arguments, noun first.
+pub(crate) fn noun_first(command: &Command, mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let mut words = places_of_words(command, &arguments).into_iter();
+    let Some(mut first) = words.next() else { return arguments };
+    if arguments[first] == "help" {
+        let Some(next) = words.next() else { return arguments };
+        first = next;
+    }
+    let Some(second) = words.next() else { return arguments };
+    let (verb, noun) = (arguments[first].to_str(), arguments[second].to_str());
+    if let (Some(verb), Some(noun)) = (verb, noun)
+        && command.find_subcommand(verb).is_none()
+        && command.find_subcommand(noun).is_some_and(|noun| noun.find_subcommand(verb).is_some())
+    {
+        arguments.swap(first, second);
+    }
+    arguments
+}
+
+/// Where the first words stand that are neither flags nor their values; three are enough. Stops at
+/// what is no global flag.
+fn places_of_words(command: &Command, arguments: &[OsString]) -> Vec<usize> {
+    let mut places = Vec::new();
+    let mut place = 1;
+    while place < arguments.len() && places.len() < 3 {
+        let Some(text) = arguments[place].to_str() else { break };
+        if !text.starts_with('-') {
+            places.push(place);
+            place += 1;
+            continue;
+        }
+        let Some(flag) = text.strip_prefix("--").filter(|flag| !flag.is_empty()) else { break };
+        let name = flag.split('=').next().unwrap_or(flag);
+        let known = command.get_arguments().find(|it| it.get_long() == Some(name));
+        let Some(known) = known else { break };
+        let has_value = matches!(known.get_action(), ArgAction::Set | ArgAction::Append);
+        place += if has_value && !flag.contains('=') { 2 } else { 1 };
+    }
+    places
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::args::Args;
+
+    fn turned(line: &str) -> String {
+        let arguments = line.split(' ').map(OsString::from).collect();
+        let turned = noun_first(&Args::command(), arguments);
+        turned.iter().map(|it| it.to_str().unwrap()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn noun_and_verb_may_stand_in_either_order() {
+        for (typed, meant) in [
+            ("gridctl list log", "gridctl log list"),
+            ("gridctl log list", "gridctl log list"),
+            ("gridctl list log -f --since 2h", "gridctl log list -f --since 2h"),
+            ("gridctl show appliance db1", "gridctl appliance show db1"),
+            ("gridctl boot appliance list", "gridctl appliance boot list"),
+            ("gridctl --broker h:1 --batch list log", "gridctl --broker h:1 --batch log list"),
+            ("gridctl --output=json list log", "gridctl --output=json log list"),
+            ("gridctl list --color never log", "gridctl log --color never list"),
+            ("gridctl help list log", "gridctl help log list"),
+        ] {
+            assert_eq!(turned(typed), meant);
+        }
+    }
+
+    #[test]
+    fn whatever_is_no_pair_stays_as_typed() {
+        for typed in [
+            "gridctl",
+            "gridctl list",
+            "gridctl status",
+            "gridctl lsit log",
+            "gridctl boot log",
+            "gridctl --broker list log",
+            "gridctl --nonsense list log",
+            "gridctl -- list log",
+            "gridctl appliance show log",
+        ] {
+            assert_eq!(turned(typed), typed);
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! How a record of the grid log is shown: as a line for people, as a form for machines.
+//!
+//! The form has the contract's keys, always all of them. `event` is null or an object: its `kind`
+//! as a word, then `progress` if it is a maintenance or `counter` (null, or name and value) if it
+//! is an alert, then the event's other keys. Does not know how records are asked for.
+
+use grid_broker::show::words;
+use grid_broker::wire::proto::event::Kind;
+use grid_broker::wire::proto::{Event, LostEvents, Outcome, Record, Severity};
+
+use crate::form::{Fields, Form, Value};
+use crate::listing::{Look, Shape};
+use crate::table::{Cell, Column, Light};
+
+/// How records are shown.
+pub(crate) fn shape() -> Shape<Record> {
+    Shape { columns: COLUMNS, cells, form }
+}
+
+const COLUMNS: &[Column] = &[
+    Column { title: "number", least: 6, to_the_right: true, shrinks: false },
+    Column { title: "received", least: 14, to_the_right: false, shrinks: false },
+    Column { title: "appliance", least: 9, to_the_right: false, shrinks: true },
+    Column { title: "kind", least: 11, to_the_right: false, shrinks: false },
+    Column { title: "severity", least: 8, to_the_right: false, shrinks: false },
+    Column { title: "what", least: 0, to_the_right: false, shrinks: false },
+];
+
+fn cells(record: &Record, look: &Look) -> Vec<Cell> {
+    let severity = words::severity(record.severity).unwrap_or_default();
+    vec![
+        Cell::new(&record.number.to_string()),
+        Cell::new(&look.time_in_column(&record.received_at)),
+        Cell::new(if record.appliance.is_empty() { "-" } else { &record.appliance }),
+        Cell::new(&words::record_kind(record.kind).unwrap_or_default()),
+        Cell::lit(&severity, light(record.severity)),
+        Cell::new(&what(record)),
+    ]
+}
+
+fn light(severity: i32) -> Light {
+    match Severity::try_from(severity) {
+        Ok(Severity::Debug) => Light::Dim,
+        Ok(Severity::Warn) => Light::Yellow,
+        Ok(Severity::Error) => Light::Red,
+        Ok(Severity::Fatal) => Light::BoldRed,
+        Ok(Severity::Unspecified | Severity::Info) | Err(_) => Light::None,
+    }
+}
+
+/// What happened, in one line: what was said, the state it led to, why it was not simply kept, on
+/// whose behalf, and what the broker noted.
+fn what(record: &Record) -> String {
+    let mut parts = Vec::new();
+    match record.event.as_ref().and_then(|event| event.kind.as_ref()) {
+        Some(Kind::Maintenance(maintenance)) => {
+            parts.extend(maintenance.progress.map(|progress| format!("{progress} %")));
+        }
+        Some(Kind::Alert(alert)) => {
+            parts.extend(alert.counter.as_ref().map(|it| format!("{} = {}", it.name, it.value)));
+        }
+        Some(Kind::StartedOk(_) | Kind::StartFailed(_) | Kind::Log(_)) | None => {}
+    }
+    parts.push(record.text.clone());
+    parts.extend(words::state(record.state).map(|state| format!("-> {state}")));
+    parts.push(became(record));
+    if !record.administrator.is_empty() {
+        parts.push(format!("by {}", record.administrator));
+    }
+    if !record.marks.is_empty() {
+        parts.push(format!("[{}]", record.marks.join(", ")));
+    }
+    parts.retain(|part| !part.is_empty());
+    parts.join(" ")
+}
+
+/// `(refused: the boot is over)`, or the explanation alone if nothing stood in the way.
+fn became(record: &Record) -> String {
+    let why = [&record.explanation, &record.reason].into_iter().find(|why| !why.is_empty());
+    let why = why.filter(|why| **why != record.text);
+    let is_kept = [Outcome::Unspecified as i32, Outcome::Kept as i32].contains(&record.outcome);
+    let outcome = words::outcome(record.outcome).filter(|_| !is_kept);
+    match (outcome, why) {
+        (Some(outcome), Some(why)) => format!("({outcome}: {why})"),
+        (Some(outcome), None) => format!("({outcome})"),
+        (None, Some(why)) => format!("({why})"),
+        (None, None) => String::new(),
+    }
+}
+
+fn form(record: &Record) -> Form {
+    let Record {
+        number,
+        received_at,
+        kind,
+        severity,
+        appliance,
+        boot_id,
+        text,
+        state,
+        outcome,
+        reason,
+        explanation,
+        event,
+        administrator,
+        marks,
+    } = record;
+    let fields = vec![
+        ("number", (*number).into()),
+        ("received_at", received_at.into()),
+        ("kind", words::record_kind(*kind).into()),
+        ("severity", words::severity(*severity).into()),
+        ("appliance", appliance.into()),
+        ("boot_id", boot_id.into()),
+        ("text", text.into()),
+        ("state", words::state(*state).into()),
+        ("outcome", words::outcome(*outcome).into()),
+        ("reason", reason.into()),
+        ("explanation", explanation.into()),
+        ("event", Value::Object(event.as_ref().map(event_fields))),
+        ("administrator", administrator.into()),
+        ("marks", marks.into()),
+    ];
+    Form { entity: "record", name: number.to_string(), fields }
+}
+
+fn event_fields(event: &Event) -> Fields {
+    let Event {
+        kind,
+        text,
+        severity,
+        boot_id,
+        sequence,
+        event_time,
+        uptime_ms,
+        spooled_at,
+        repeated,
+        next_report_within_ms,
+        lost_before,
+    } = event;
+    let mut fields: Fields =
+        vec![("kind", kind.as_ref().map(|kind| words::kind(kind).to_owned()).into())];
+    match kind {
+        Some(Kind::Maintenance(maintenance)) => {
+            fields.push(("progress", maintenance.progress.map_or(Value::Null, Value::from)));
+        }
+        Some(Kind::Alert(alert)) => {
+            let counter = alert.counter.as_ref();
+            let counter =
+                counter.map(|it| vec![("name", Value::from(&it.name)), ("value", it.value.into())]);
+            fields.push(("counter", Value::Object(counter)));
+        }
+        Some(Kind::StartedOk(_) | Kind::StartFailed(_) | Kind::Log(_)) | None => {}
+    }
+    fields.extend([
+        ("text", text.into()),
+        ("severity", words::severity(*severity).into()),
+        ("boot_id", boot_id.into()),
+        ("sequence", (*sequence).into()),
+        ("event_time", event_time.into()),
+        ("uptime_ms", (*uptime_ms).into()),
+        ("spooled_at", spooled_at.into()),
+        ("repeated", (*repeated).into()),
+        ("next_report_within_ms", (*next_report_within_ms).into()),
+        ("lost_before", Value::List(lost_before.iter().map(lost).collect())),
+    ]);
+    fields
+}
+
+fn lost(lost: &LostEvents) -> Value {
+    let LostEvents { kind, count, first_at, last_at } = lost;
+    Value::Object(Some(vec![
+        ("kind", words::event_kind(*kind).into()),
+        ("count", (*count).into()),
+        ("first_at", first_at.into()),
+        ("last_at", last_at.into()),
+    ]))
+}
+
+#[cfg(test)]
+mod tests {
+    use grid_broker::wire::proto::{Alert, ApplianceState, Counter, Maintenance, RecordKind};
+
+    use super::*;
+    use crate::json;
+
+    fn refused() -> Record {
+        Record {
+            number: 17,
+            received_at: Some(prost_types::Timestamp {
+                seconds: 1_795_183_330,
+                nanos: 500_000_000,
+            }),
+            kind: RecordKind::Maintenance as i32,
+            severity: Severity::Info as i32,
+            appliance: "shop:main.db1".to_owned(),
+            boot_id: "b".to_owned(),
+            text: "checking".to_owned(),
+            outcome: Outcome::Refused as i32,
+            reason: "ALREADY_RUNNING".to_owned(),
+            explanation: "it is running already".to_owned(),
+            event: Some(Event {
+                kind: Some(Kind::Maintenance(Maintenance { progress: Some(34) })),
+                text: "checking".to_owned(),
+                sequence: u64::MAX,
+                lost_before: vec![LostEvents { count: 2, ..LostEvents::default() }],
+                ..Event::default()
+            }),
+            marks: vec!["replayed".to_owned()],
+            ..Record::default()
+        }
+    }
+
+    #[test]
+    fn the_json_of_a_record_is_exactly_this() {
+        assert_eq!(
+            json::object(&form(&refused())).unwrap(),
+            concat!(
+                r#"{"number":17,"received_at":"2026-11-20T14:02:10.5Z","kind":"maintenance","#,
+                r#""severity":"info","appliance":"shop:main.db1","boot_id":"b","text":"checking","#,
+                r#""state":null,"outcome":"refused","reason":"ALREADY_RUNNING","#,
+                r#""explanation":"it is running already","event":{"kind":"maintenance","#,
+                r#""progress":34,"text":"checking","severity":null,"boot_id":"","#,
+                r#""sequence":18446744073709551615,"event_time":null,"uptime_ms":0,"#,
+                r#""spooled_at":null,"repeated":false,"next_report_within_ms":0,"#,
+                r#""lost_before":[{"kind":null,"count":2,"first_at":null,"last_at":null}]},"#,
+                r#""administrator":"","marks":["replayed"]}"#
+            )
+        );
+    }
+
+    #[test]
+    fn an_empty_record_has_all_keys() {
+        assert_eq!(
+            json::object(&form(&Record::default())).unwrap(),
+            concat!(
+                r#"{"number":0,"received_at":null,"kind":null,"severity":null,"appliance":"","#,
+                r#""boot_id":"","text":"","state":null,"outcome":null,"reason":"","#,
+                r#""explanation":"","event":null,"administrator":"","marks":[]}"#
+            )
+        );
+    }
+
+    #[test]
+    fn a_line_says_what_became_of_it() {
+        assert_eq!(what(&refused()), "34 % checking (refused: it is running already) [replayed]");
+        let verdict = Record {
+            text: "boot timeout".to_owned(),
+            explanation: "nothing heard for 300 s".to_owned(),
+            state: ApplianceState::Failed as i32,
+            ..Record::default()
+        };
+        assert_eq!(what(&verdict), "boot timeout -> failed (nothing heard for 300 s)");
+        let counter = Counter { name: "disk".to_owned(), value: 93.5 };
+        let alert = Record {
+            outcome: Outcome::Kept as i32,
+            administrator: "ann".to_owned(),
+            event: Some(Event {
+                kind: Some(Kind::Alert(Alert { counter: Some(counter) })),
+                ..Event::default()
+            }),
+            ..Record::default()
+        };
+        assert_eq!(what(&alert), "disk = 93.5 by ann");
+    }
+}

@@ -1,0 +1,227 @@
+//! How an appliance is shown: as a row, as lines that begin with why it stands where it does, and
+//! as a form for machines.
+//!
+//! The form has the contract's keys, always all of them. The explanation is the broker's, word for
+//! word; nothing is judged here.
+
+use grid_broker::show::words;
+use grid_broker::wire::proto::{Appliance, ApplianceState};
+
+use crate::duration::show_ms;
+use crate::form::Form;
+use crate::listing::{Look, Shape};
+use crate::table::{Cell, Column, Light};
+
+/// How appliances are listed.
+pub(crate) fn shape() -> Shape<Appliance> {
+    Shape { columns: COLUMNS, cells, form }
+}
+
+const COLUMNS: &[Column] = &[
+    Column { title: "appliance", least: 12, to_the_right: false, shrinks: true },
+    Column { title: "state", least: 11, to_the_right: false, shrinks: false },
+    Column { title: "since", least: 14, to_the_right: false, shrinks: false },
+    Column { title: "class", least: 7, to_the_right: false, shrinks: true },
+    Column { title: "explanation", least: 0, to_the_right: false, shrinks: false },
+];
+
+fn cells(appliance: &Appliance, look: &Look) -> Vec<Cell> {
+    let state = words::state(appliance.state).unwrap_or_default();
+    vec![
+        Cell::new(&appliance.name),
+        Cell::lit(&state, light(appliance.state)),
+        Cell::new(&look.time_in_column(&appliance.state_since)),
+        Cell::new(&appliance.class),
+        Cell::new(&appliance.explanation),
+    ]
+}
+
+fn light(state: i32) -> Light {
+    match ApplianceState::try_from(state) {
+        Ok(ApplianceState::Idle) => Light::Dim,
+        Ok(ApplianceState::Starting | ApplianceState::Maintenance | ApplianceState::Dumping) => {
+            Light::Yellow
+        }
+        Ok(ApplianceState::Running) => Light::Green,
+        Ok(ApplianceState::Failed) => Light::Red,
+        Ok(ApplianceState::Unspecified) | Err(_) => Light::None,
+    }
+}
+
+/// One appliance as `key: value` lines; what is not known has none.
+pub(crate) fn lines(appliance: &Appliance, look: &Look) -> Vec<String> {
+    let is_own = |key: &str| appliance.overrides.iter().any(|it| it == key);
+    let own = |key| if is_own(key) { " (its own)" } else { "" };
+    let limit = |ms, none: &str| if ms == 0 { none.to_owned() } else { show_ms(ms) };
+    let with_time = |what: &str, word: &str, time: &Option<_>| match look.time(time) {
+        at if at.is_empty() || what.is_empty() => what.to_owned(),
+        at => format!("{what}{word}{at}"),
+    };
+    let number = |number: u64| if number == 0 { String::new() } else { number.to_string() };
+    let state = words::state(appliance.state).unwrap_or_default();
+    let managed = if appliance.managed { "yes" } else { "no" };
+    let progress = match appliance.progress {
+        0 => String::new(),
+        percent => format!("{percent} %"),
+    };
+    let mut pairs = vec![
+        ("appliance", appliance.name.clone()),
+        ("explanation", appliance.explanation.clone()),
+        ("state", with_time(&state, " since ", &appliance.state_since)),
+        ("failure", appliance.failure.clone()),
+        ("progress", progress),
+        ("text", appliance.text.clone()),
+        ("deadline", look.time(&appliance.deadline)),
+    ];
+    pairs.extend(appliance.open_alerts.iter().map(|alert| ("open alert", alert.clone())));
+    pairs.extend([
+        ("boot", with_time(&appliance.boot_id, ", began ", &appliance.boot_began_at)),
+        ("last heard", look.time(&appliance.last_heard_at)),
+        ("sessions", appliance.sessions.to_string()),
+        ("last record", number(appliance.last_record)),
+        ("class", format!("{}{}", appliance.class, own("class"))),
+        ("managed", format!("{managed}{}", own("managed"))),
+        (
+            "boot timeout",
+            format!("{}{}", limit(appliance.boot_timeout_ms, "none"), own("boot_timeout")),
+        ),
+        (
+            "maintenance silence",
+            format!(
+                "{}{}",
+                limit(appliance.maintenance_silence_ms, "none"),
+                own("maintenance_silence")
+            ),
+        ),
+        ("uuid", appliance.uuid.clone()),
+    ]);
+    let light = Light::Bold;
+    pair_lines(&pairs, |key| if key == "explanation" { light } else { Light::None }, look)
+}
+
+/// `key: value` lines with the values below each other; pairs without a value are left out.
+pub(crate) fn pair_lines(
+    pairs: &[(&str, String)],
+    light: impl Fn(&str) -> Light,
+    look: &Look,
+) -> Vec<String> {
+    let pairs = pairs.iter().filter(|(_, value)| !value.is_empty());
+    let width = pairs.clone().map(|(key, _)| key.len() + 1).max().unwrap_or(0);
+    pairs
+        .map(|(key, value)| {
+            let value = Cell::lit(value, light(key)).shown(look.colour);
+            format!("{:width$} {value}", format!("{key}:"))
+        })
+        .collect()
+}
+
+fn form(appliance: &Appliance) -> Form {
+    let Appliance {
+        name,
+        uuid,
+        class,
+        managed,
+        boot_timeout_ms,
+        maintenance_silence_ms,
+        overrides,
+        state,
+        state_since,
+        explanation,
+        boot_id,
+        boot_began_at,
+        deadline,
+        progress,
+        text,
+        failure,
+        last_heard_at,
+        sessions,
+        open_alerts,
+        last_record,
+    } = appliance;
+    let fields = vec![
+        ("name", name.into()),
+        ("uuid", uuid.into()),
+        ("class", class.into()),
+        ("managed", (*managed).into()),
+        ("boot_timeout_ms", (*boot_timeout_ms).into()),
+        ("maintenance_silence_ms", (*maintenance_silence_ms).into()),
+        ("overrides", overrides.into()),
+        ("state", words::state(*state).into()),
+        ("state_since", state_since.into()),
+        ("explanation", explanation.into()),
+        ("boot_id", boot_id.into()),
+        ("boot_began_at", boot_began_at.into()),
+        ("deadline", deadline.into()),
+        ("progress", (*progress).into()),
+        ("text", text.into()),
+        ("failure", failure.into()),
+        ("last_heard_at", last_heard_at.into()),
+        ("sessions", (*sessions).into()),
+        ("open_alerts", open_alerts.into()),
+        ("last_record", (*last_record).into()),
+    ];
+    Form { entity: "appliance", name: name.clone(), fields }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz::TimeZone;
+
+    use super::*;
+    use crate::args::Format;
+    use crate::json;
+
+    fn look() -> Look {
+        Look { format: Format::Table, colour: false, screen: None, zone: TimeZone::UTC }
+    }
+
+    #[test]
+    fn the_explanation_comes_first_and_nothing_unknown_is_listed() {
+        let appliance = Appliance {
+            name: "shop:main.db1".to_owned(),
+            explanation: "maintenance 34 % \"checking\x1b[2J\", next report due in 22 s".to_owned(),
+            state: ApplianceState::Maintenance as i32,
+            state_since: Some(prost_types::Timestamp { seconds: 1_795_183_330, nanos: 0 }),
+            class: "default".to_owned(),
+            managed: true,
+            boot_timeout_ms: 5_400_000,
+            overrides: vec!["boot_timeout".to_owned()],
+            progress: 34,
+            open_alerts: vec!["disk full".to_owned(), "flapping".to_owned()],
+            ..Appliance::default()
+        };
+        let expected = [
+            "appliance:           shop:main.db1",
+            r#"explanation:         maintenance 34 % "checking\x1b[2J", next report due in 22 s"#,
+            "state:               maintenance since 2026-11-20 14:02:10Z",
+            "progress:            34 %",
+            "open alert:          disk full",
+            "open alert:          flapping",
+            "sessions:            0",
+            "class:               default",
+            "managed:             yes",
+            "boot timeout:        1h30m (its own)",
+            "maintenance silence: none",
+        ];
+        assert_eq!(lines(&appliance, &look()), expected);
+    }
+
+    #[test]
+    fn the_json_of_an_appliance_is_exactly_this() {
+        let appliance = Appliance {
+            name: "db1".to_owned(),
+            state: ApplianceState::Running as i32,
+            ..Appliance::default()
+        };
+        assert_eq!(
+            json::object(&form(&appliance)).unwrap(),
+            concat!(
+                r#"{"name":"db1","uuid":"","class":"","managed":false,"boot_timeout_ms":0,"#,
+                r#""maintenance_silence_ms":0,"overrides":[],"state":"running","#,
+                r#""state_since":null,"explanation":"","boot_id":"","boot_began_at":null,"#,
+                r#""deadline":null,"progress":0,"text":"","failure":"","last_heard_at":null,"#,
+                r#""sessions":0,"open_alerts":[],"last_record":0}"#
+            )
+        );
+    }
+}

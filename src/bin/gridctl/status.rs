@@ -1,0 +1,187 @@
+//! `gridctl status`: how the broker is.
+//!
+//! For people `key: value` lines, the open matters last; for machines a form with the contract's
+//! keys, always all of them. Judges nothing.
+
+use std::io::Write;
+
+use grid_broker::show::words;
+use grid_broker::wire::proto::{GetStatusRequest, GetStatusResponse, StateCount};
+
+use crate::args::Format;
+use crate::broker::Broker;
+use crate::failure::Failure;
+use crate::form::{Form, Value};
+use crate::listing::{Listing, Look, Shape};
+use crate::standing::pair_lines;
+use crate::table::Light;
+
+/// Shows how the broker is.
+pub(crate) async fn show(broker: &Broker, look: &Look, out: &mut dyn Write) -> Result<(), Failure> {
+    let answer = broker.itself().get_status(broker.question(GetStatusRequest {})).await?;
+    let status = answer.into_inner();
+    if look.format == Format::Table {
+        for line in lines(&status, &broker.address, look) {
+            writeln!(out, "{line}")?;
+        }
+        return Ok(out.flush()?);
+    }
+    let shape = Shape { columns: &[], cells: |_, _| Vec::new(), form };
+    let mut listing = Listing::new(out, look, shape);
+    listing.add(&[status])?;
+    Ok(listing.finish("")?)
+}
+
+fn lines(status: &GetStatusResponse, address: &str, look: &Look) -> Vec<String> {
+    let records = match (status.first_record, status.last_record) {
+        (_, 0) => "none".to_owned(),
+        (first, last) => format!("{first} to {last}, archived to {}", status.archived_through),
+    };
+    let counts = status.appliances.iter().filter(|it| it.count > 0).map(|it| {
+        format!("{} {}", it.count, words::state(it.state).unwrap_or_else(|| "unknown".to_owned()))
+    });
+    let appliances = counts.collect::<Vec<_>>().join(", ");
+    let mut pairs = vec![
+        ("broker", format!("gridd {} at {address}", status.version)),
+        ("trusts", status.trust.clone()),
+        (
+            "started",
+            format!("{} (start {} on this journal)", look.time(&status.started_at), status.term),
+        ),
+        ("its clock", look.time(&status.server_time)),
+        ("appliances", if appliances.is_empty() { "none".to_owned() } else { appliances }),
+        ("sessions", status.sessions.to_string()),
+        ("records", records),
+        ("journal", format!("{} of {}", bytes(status.journal_bytes), status.journal_id)),
+        ("disk free", bytes(status.disk_free_bytes)),
+        ("broker id", status.broker_id.clone()),
+    ];
+    if status.open_alerts.is_empty() {
+        pairs.push(("open alerts", "none".to_owned()));
+    }
+    pairs.extend(status.open_alerts.iter().map(|alert| ("open alert", alert.clone())));
+    let light = |key: &str| if key == "open alert" { Light::Red } else { Light::None };
+    pair_lines(&pairs, light, look)
+}
+
+/// Bytes in the largest binary unit of which there is one, cut to a tenth.
+fn bytes(bytes: u64) -> String {
+    const UNITS: [(&str, u64); 4] =
+        [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    match UNITS.into_iter().find(|(_, size)| bytes >= *size) {
+        Some((unit, size)) => format!("{}.{} {unit}", bytes / size, bytes % size * 10 / size),
+        None => format!("{bytes} bytes"),
+    }
+}
+
+fn form(status: &GetStatusResponse) -> Form {
+    let GetStatusResponse {
+        version,
+        broker_id,
+        journal_id,
+        term,
+        started_at,
+        server_time,
+        first_record,
+        last_record,
+        archived_through,
+        journal_bytes,
+        disk_free_bytes,
+        sessions,
+        appliances,
+        open_alerts,
+        trust,
+    } = status;
+    let count = |it: &StateCount| {
+        let StateCount { state, count } = it;
+        Value::Object(Some(vec![
+            ("state", words::state(*state).into()),
+            ("count", (*count).into()),
+        ]))
+    };
+    let fields = vec![
+        ("version", version.into()),
+        ("broker_id", broker_id.into()),
+        ("journal_id", journal_id.into()),
+        ("term", (*term).into()),
+        ("started_at", started_at.into()),
+        ("server_time", server_time.into()),
+        ("first_record", (*first_record).into()),
+        ("last_record", (*last_record).into()),
+        ("archived_through", (*archived_through).into()),
+        ("journal_bytes", (*journal_bytes).into()),
+        ("disk_free_bytes", (*disk_free_bytes).into()),
+        ("sessions", (*sessions).into()),
+        ("appliances", Value::List(appliances.iter().map(count).collect())),
+        ("open_alerts", open_alerts.into()),
+        ("trust", trust.into()),
+    ];
+    Form { entity: "broker", name: broker_id.clone(), fields }
+}
+
+#[cfg(test)]
+mod tests {
+    use grid_broker::wire::proto::ApplianceState;
+    use jiff::tz::TimeZone;
+
+    use super::*;
+    use crate::{json, udl};
+
+    fn status() -> GetStatusResponse {
+        GetStatusResponse {
+            version: "0.1.0".to_owned(),
+            broker_id: "b1".to_owned(),
+            journal_id: "j1".to_owned(),
+            term: 3,
+            last_record: 90,
+            first_record: 1,
+            archived_through: 64,
+            journal_bytes: 1_610_612_736,
+            disk_free_bytes: 1023,
+            appliances: vec![
+                StateCount { state: ApplianceState::Running as i32, count: 2 },
+                StateCount { state: ApplianceState::Failed as i32, count: 0 },
+            ],
+            open_alerts: vec!["db1 hung".to_owned()],
+            trust: "everyone on loopback".to_owned(),
+            started_at: Some(prost_types::Timestamp { seconds: 1_795_183_330, nanos: 0 }),
+            ..GetStatusResponse::default()
+        }
+    }
+
+    #[test]
+    fn people_read_lines() {
+        let zone = TimeZone::UTC;
+        let look = Look { format: Format::Table, colour: false, screen: None, zone };
+        let expected = [
+            "broker:     gridd 0.1.0 at localhost:7443",
+            "trusts:     everyone on loopback",
+            "started:    2026-11-20 14:02:10Z (start 3 on this journal)",
+            "appliances: 2 running",
+            "sessions:   0",
+            "records:    1 to 90, archived to 64",
+            "journal:    1.5 GiB of j1",
+            "disk free:  1023 bytes",
+            "broker id:  b1",
+            "open alert: db1 hung",
+        ];
+        assert_eq!(lines(&status(), "localhost:7443", &look), expected);
+    }
+
+    #[test]
+    fn machines_read_the_contracts_keys() {
+        let form = form(&status());
+        assert_eq!(
+            json::object(&form).unwrap(),
+            concat!(
+                r#"{"version":"0.1.0","broker_id":"b1","journal_id":"j1","term":3,"#,
+                r#""started_at":"2026-11-20T14:02:10Z","server_time":null,"first_record":1,"#,
+                r#""last_record":90,"archived_through":64,"journal_bytes":1610612736,"#,
+                r#""disk_free_bytes":1023,"sessions":0,"appliances":["#,
+                r#"{"state":"running","count":2},{"state":"failed","count":0}],"#,
+                r#""open_alerts":["db1 hung"],"trust":"everyone on loopback"}"#
+            )
+        );
+        assert!(udl::entity(&form).contains("\n  appliances.1.state = running\n"));
+    }
+}

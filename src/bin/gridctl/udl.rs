@@ -1,0 +1,102 @@
+//! Forms as the vendor's Uniform Description Language, which `--batch` prints.
+//!
+//! An entity is `record "17" {`, one `attribute = value` a line, `}`. Booleans are 0 and 1, a null
+//! is left out, what lies within a list or message is named by its path (`event.progress`,
+//! `marks.1`). Guarantees that text outside `[^,"'>=#\s]+`, and any with a brace or an escape, is
+//! quoted, and that within quotes `\"` is a quote and all else is as in `show::escape`. Does not
+//! know which entities there are.
+
+use grid_broker::show::escape::escape;
+
+use crate::form::{Form, Value};
+
+/// One form as an entity, with a line break at its end.
+pub(crate) fn entity(form: &Form) -> String {
+    let mut udl = format!("{} {} {{\n", form.entity, quoted(&form.name));
+    for (key, value) in &form.fields {
+        attribute(&mut udl, key, value);
+    }
+    udl.push_str("}\n");
+    udl
+}
+
+fn attribute(udl: &mut String, path: &str, value: &Value) {
+    let shown = match value {
+        Value::Null | Value::Object(None) => return,
+        Value::Bool(value) => u8::from(*value).to_string(),
+        Value::Number(value) => value.to_string(),
+        Value::Real(value) => value.to_string(),
+        Value::Text(text) => string(text),
+        Value::List(values) => {
+            for (place, value) in values.iter().enumerate() {
+                attribute(udl, &format!("{path}.{}", place + 1), value);
+            }
+            return;
+        }
+        Value::Object(Some(fields)) => {
+            for (key, value) in fields {
+                attribute(udl, &format!("{path}.{key}"), value);
+            }
+            return;
+        }
+    };
+    udl.push_str(&format!("  {path} = {shown}\n"));
+}
+
+fn string(text: &str) -> String {
+    let odd = |c: char| c.is_whitespace() || ",\"'>=#{}\\".contains(c);
+    if text.is_empty() || text.contains(odd) || escape(text) != text {
+        quoted(text)
+    } else {
+        text.to_owned()
+    }
+}
+
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", escape(text).replace('"', "\\\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_strings_stand_bare() {
+        for (text, shown) in [
+            ("started_ok", "started_ok"),
+            ("2026-11-20T14:02:10Z", "2026-11-20T14:02:10Z"),
+            ("größe/50%", "größe/50%"),
+            ("", r#""""#),
+            ("two words", r#""two words""#),
+            ("a,b", r#""a,b""#),
+            ("a=b", r#""a=b""#),
+            ("a>b", r#""a>b""#),
+            ("#1", r##""#1""##),
+            ("it's", r#""it's""#),
+            ("say \"hi\"", r#""say \"hi\"""#),
+            ("{", r#""{""#),
+            ("C:\\", r#""C:\\""#),
+            ("\x1b[2J\n", r#""\x1b[2J\n""#),
+            ("a\u{a0}b", "\"a\u{a0}b\""),
+        ] {
+            assert_eq!(string(text), shown);
+        }
+    }
+
+    #[test]
+    fn an_entity_names_what_lies_deeper_by_its_path() {
+        let fields = vec![
+            ("managed", Value::Bool(true)),
+            ("deadline", Value::Null),
+            ("text", Value::Text("checking \"db\"".to_owned())),
+            ("event", Value::Object(Some(vec![("progress", Value::Number(34))]))),
+            ("marks", Value::List(vec!["late".into(), "text_cut".into()])),
+        ];
+        let form = Form { entity: "record", name: "17".to_owned(), fields };
+        assert_eq!(
+            entity(&form),
+            "record \"17\" {\n  managed = 1\n  text = \"checking \\\"db\\\"\"\n  \
+             event.progress = 34\n  marks.1 = late\n  marks.2 = text_cut\n}\n"
+        );
+    }
+}

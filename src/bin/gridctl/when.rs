@@ -1,0 +1,168 @@
+//! Points in time as an administrator types and reads them.
+//!
+//! Guarantees that what is typed is either understood in one of the documented forms or answered
+//! with all of them. Does not know what the time is for.
+
+use jiff::civil::{Date, DateTime, Time};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::duration;
+
+/// A point in time as typed, before it is known what time it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum When {
+    /// So long ago.
+    Ago(SignedDuration),
+    /// This very moment.
+    At(Timestamp),
+    /// A date and a time on the wall.
+    Local(DateTime),
+    /// A time on the wall, the last time it was so late.
+    LocalTime(Time),
+}
+
+/// Not a point in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "not a time; write an age (90s, 2h, 1h30m, 3d), a local time (14:02, '2026-11-20 14:02', \
+     2026-11-20) or RFC 3339 (2026-11-20T14:02:10Z)"
+)]
+pub(crate) struct NotATime;
+
+/// Reads a point in time.
+pub(crate) fn parse(text: &str) -> Result<When, NotATime> {
+    if let Ok(age) = duration::parse(text) {
+        return SignedDuration::try_from(age).map(When::Ago).map_err(|_| NotATime);
+    }
+    if let Ok(moment) = text.parse::<Timestamp>() {
+        return Ok(When::At(moment));
+    }
+    // jiff also reads ISO 8601's basic forms (`1402`, `20261120`): too easily a mistyped age.
+    let (dashes, colons) = (text.matches('-').count(), text.contains(':'));
+    match (dashes, colons) {
+        (0, true) => text.parse().map(When::LocalTime).map_err(|_| NotATime),
+        (2, true) => text.parse().map(When::Local).map_err(|_| NotATime),
+        (2, false) => text
+            .parse::<Date>()
+            .map(|date| When::Local(date.to_datetime(Time::midnight())))
+            .map_err(|_| NotATime),
+        _ => Err(NotATime),
+    }
+}
+
+impl When {
+    /// The moment meant, at `now` in `zone`. What lies before all time is the beginning of Unix's.
+    pub(crate) fn moment(self, zone: &TimeZone, now: Timestamp) -> Timestamp {
+        let wall = |at: DateTime| zone.to_timestamp(at).unwrap_or(Timestamp::UNIX_EPOCH);
+        match self {
+            Self::Ago(age) => now.checked_sub(age).unwrap_or(Timestamp::UNIX_EPOCH),
+            Self::At(moment) => moment,
+            Self::Local(at) => wall(at),
+            Self::LocalTime(time) => {
+                let today = zone.to_datetime(now).date();
+                let moment = wall(today.to_datetime(time));
+                match today.yesterday() {
+                    Ok(yesterday) if moment > now => wall(yesterday.to_datetime(time)),
+                    _ => moment,
+                }
+            }
+        }
+    }
+}
+
+/// What time it is on this machine: ages and times of day are meant by its clock.
+pub(crate) fn now() -> Timestamp {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "an age such as 2h is counted from the moment the command is typed"
+    )]
+    let now = std::time::SystemTime::now();
+    Timestamp::try_from(now).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// A time of the contract. `None` if it is out of any calendar.
+pub(crate) fn received(time: &prost_types::Timestamp) -> Option<Timestamp> {
+    Timestamp::new(time.seconds, time.nanos).ok()
+}
+
+/// A time for the contract.
+pub(crate) fn sent(moment: Timestamp) -> prost_types::Timestamp {
+    prost_types::Timestamp { seconds: moment.as_second(), nanos: moment.subsec_nanosecond() }
+}
+
+/// A time for scripts: RFC 3339, UTC, microseconds at most.
+pub(crate) fn rfc3339(moment: Timestamp) -> String {
+    let micros = moment.subsec_nanosecond() / 1_000 * 1_000;
+    Timestamp::new(moment.as_second(), micros).unwrap_or(moment).to_string()
+}
+
+/// A time for people, to the second: on the wall of `zone`, with a `Z` if that is UTC by wish.
+pub(crate) fn on_the_wall(moment: Timestamp, zone: &TimeZone) -> String {
+    let utc = if *zone == TimeZone::UTC { "Z" } else { "" };
+    format!("{}{utc}", zone.to_datetime(moment).strftime("%Y-%m-%d %H:%M:%S"))
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz;
+
+    use super::*;
+
+    const NOW: &str = "2026-11-20T14:30:00Z";
+
+    fn meant(text: &str) -> Result<String, NotATime> {
+        let zone = TimeZone::fixed(tz::offset(1));
+        parse(text).map(|when| when.moment(&zone, NOW.parse().unwrap()).to_string())
+    }
+
+    #[test]
+    fn each_documented_form_is_understood() {
+        for (text, moment) in [
+            ("2h", "2026-11-20T12:30:00Z"),
+            ("90s", "2026-11-20T14:28:30Z"),
+            ("1h30m", "2026-11-20T13:00:00Z"),
+            ("3d", "2026-11-17T14:30:00Z"),
+            ("14:02", "2026-11-20T13:02:00Z"),
+            ("14:02:10", "2026-11-20T13:02:10Z"),
+            ("2026-11-20 14:02", "2026-11-20T13:02:00Z"),
+            ("2026-11-20T14:02", "2026-11-20T13:02:00Z"),
+            ("2026-11-20", "2026-11-19T23:00:00Z"),
+            ("2026-11-20T14:02:10Z", "2026-11-20T14:02:10Z"),
+            ("2026-11-20T14:02:10.5-05:00", "2026-11-20T19:02:10.5Z"),
+        ] {
+            assert_eq!(meant(text).as_deref(), Ok(moment), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_time_of_day_still_to_come_is_yesterdays() {
+        assert_eq!(meant("23:00").as_deref(), Ok("2026-11-19T22:00:00Z"));
+    }
+
+    #[test]
+    fn an_age_beyond_all_time_is_the_beginning() {
+        assert_eq!(meant("99999999d").as_deref(), Ok("1970-01-01T00:00:00Z"));
+    }
+
+    #[test]
+    fn what_is_no_time_is_told_what_is() {
+        for text in
+            ["", "90", "1402", "20261120", "yesterday", "25:00", "2026-13-01", "2h ago", "-2h"]
+        {
+            assert_eq!(meant(text), Err(NotATime), "{text}");
+        }
+        assert!(NotATime.to_string().contains("2026-11-20T14:02:10Z"));
+    }
+
+    #[test]
+    fn times_for_scripts_have_microseconds_at_most() {
+        let time = prost_types::Timestamp { seconds: 1_795_183_330, nanos: 123_456_789 };
+        assert_eq!(rfc3339(received(&time).unwrap()), "2026-11-20T14:02:10.123456Z");
+        let time = prost_types::Timestamp { seconds: 1_795_183_330, nanos: 999 };
+        assert_eq!(rfc3339(received(&time).unwrap()), "2026-11-20T14:02:10Z");
+        assert_eq!(on_the_wall(received(&time).unwrap(), &TimeZone::UTC), "2026-11-20 14:02:10Z");
+        assert_eq!(sent(received(&time).unwrap()), time);
+        assert_eq!(received(&prost_types::Timestamp { seconds: i64::MAX, nanos: 0 }), None);
+    }
+}
