@@ -191,6 +191,11 @@ impl State {
         state
     }
 
+    /// Goes on behind record `last`, though records up to it are missing.
+    pub fn resume_behind(&mut self, last: RecordNumber) {
+        self.last = self.last.max(last);
+    }
+
     fn appliance_mut(&mut self, number: ApplianceNumber) -> Option<&mut Appliance> {
         match self.rows.get_mut(index(number)?)? {
             Row::Present(appliance) => Some(appliance),

@@ -1,0 +1,316 @@
+//! The path: wait, decide, append, ack, publish. Start reading here.
+//!
+//! ```text
+//! handlers --queue--> [ wait | decide | append (fdatasync) | answer, publish ] --> handlers
+//! ```
+//!
+//! One thread owns the grid and the journal. It takes what is waiting, gives it with its time to
+//! the pure core, appends the records as one commit, and only then answers whoever asked. While one
+//! commit is being synced the next gathers in the queue: group commit by itself, no timer.
+//!
+//! Guarantees that nobody hears of what is not durable, that a deadline fires only after everything
+//! received before it was decided, and that a failed append ends the loop with its error. Knows
+//! neither gRPC nor how records are encoded.
+
+mod queue;
+mod start;
+
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::{broadcast, mpsc};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::clock::{Clock, monotonic_now};
+use crate::grid::Grid;
+use crate::grid::decide::{Answer, Decision};
+use crate::grid::name::{ApplianceName, ApplianceNumber};
+use crate::grid::record::{Effect, Heard, Hello, Input, Marks, Outcome, Record};
+use crate::grid::time::Timestamp;
+use crate::journal::{EncodedRecord, Journal, JournalError, Mark, encoding};
+use crate::wire::show;
+
+pub use queue::{
+    Broker, Changed, EventAnswer, HeardEvent, Names, Ordered, SessionKey, Unavailable, Welcomed,
+};
+pub use start::{StartError, Started, start};
+use queue::{Item, Reply, Work};
+
+/// Most items decided in one commit.
+const ITEMS_PER_COMMIT: usize = 4_096;
+
+/// Most bytes of records in one commit; the item that exceeds it is the last.
+const BYTES_PER_COMMIT: usize = 4 << 20;
+
+/// Most deadlines judged in one commit.
+const DEADLINES_PER_COMMIT: usize = 4_096;
+
+/// The loop looks around at least this often.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// A turn later than this is credited to the deadlines: a paused machine, a stalled disk.
+const LATE_TURN: Duration = Duration::from_secs(2);
+
+/// A checkpoint is written after so many records, or after [`CHECKPOINT_EVERY`].
+const CHECKPOINT_RECORDS: u64 = 200_000;
+
+/// See [`CHECKPOINT_RECORDS`].
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(600);
+
+/// The loop with all it owns.
+struct Loop {
+    grid: Grid,
+    journal: Journal,
+    clock: Clock,
+    names: Names,
+    changes: broadcast::Sender<Changed>,
+    commit: Commit,
+    checkpointed: u64,
+    checkpointed_at: Instant,
+    last_turn: Timestamp,
+}
+
+/// What one turn decided and nobody has heard of yet.
+#[derive(Default)]
+struct Commit {
+    records: Vec<EncodedRecord>,
+    bytes: usize,
+    replies: Vec<Reply>,
+    changed: Vec<ApplianceNumber>,
+    all_changed: bool,
+}
+
+impl Loop {
+    /// Runs until it is told to stop, or the journal fails.
+    fn run(mut self, mut queue: mpsc::Receiver<Item>, runtime: &Handle) -> Result<(), JournalError> {
+        loop {
+            let first = runtime.block_on(self.wait(&mut queue));
+            let now = self.clock.now();
+            self.credit_late_turn(now);
+            let mut stops = false;
+            let mut next = first;
+            while let Some(item) = next.take() {
+                if let Work::Stop = item.work {
+                    stops = true;
+                    break;
+                }
+                self.decide(item);
+                if self.commit.replies.len() < ITEMS_PER_COMMIT
+                    && self.commit.bytes < BYTES_PER_COMMIT
+                {
+                    next = queue.try_recv().ok();
+                    if next.is_none() {
+                        self.judge_deadlines(now);
+                    }
+                }
+            }
+            if self.commit.replies.is_empty() {
+                self.judge_deadlines(now);
+            }
+            if stops {
+                return self.stop(queue);
+            }
+            self.append_and_tell()?;
+            self.checkpoint_if_due();
+        }
+    }
+
+    async fn wait(&self, queue: &mut mpsc::Receiver<Item>) -> Option<Item> {
+        let longest = monotonic_now() + LONGEST_WAIT;
+        let until = self.grid.wake_at().map_or(longest, |at| self.clock.instant(at).min(longest));
+        tokio::time::timeout_at(until, queue.recv()).await.ok().flatten()
+    }
+
+    /// Time in which the broker could not hear anybody is not held against anybody.
+    fn credit_late_turn(&mut self, now: Timestamp) {
+        let lasted = now.since(self.last_turn);
+        self.last_turn = now;
+        if lasted > LONGEST_WAIT + LATE_TURN {
+            let lasted = lasted.saturating_sub(LONGEST_WAIT);
+            tracing::warn!(duration_ms = lasted.as_millis(), "the broker loop could not run");
+            self.take(Input::BrokerStalled { lasted }, now);
+        }
+    }
+
+    fn judge_deadlines(&mut self, now: Timestamp) {
+        for appliance in self.grid.due(now).into_iter().take(DEADLINES_PER_COMMIT) {
+            self.take(Input::Deadline { appliance }, now);
+        }
+    }
+
+    fn decide(&mut self, item: Item) {
+        let Item { at, work, room: _room } = item;
+        match work {
+            Work::Report { name, spool, event, reply } => {
+                let appliance = self.appliance(&name, at);
+                let answer = self.hear(appliance, spool, None, event, at);
+                self.commit.replies.push(Reply::Report(reply, answer));
+            }
+            Work::Hello { name, boot, uptime, spool, session, reply } => {
+                let appliance = self.appliance(&name, at);
+                let hello = Hello { appliance, boot, uptime, spool, session };
+                let knew_spool = self.knows_spool(&hello);
+                self.grid.session_opened(&hello, at);
+                self.take(Input::Hello(hello), at);
+                if let Some(welcomed) = self.welcomed(appliance, knew_spool) {
+                    self.commit.replies.push(Reply::Hello(reply, welcomed));
+                }
+            }
+            Work::Chunk { session, events, reply } => {
+                let mut answers = Vec::with_capacity(events.len());
+                for mut event in events {
+                    event.boot = event.boot.or(Some(session.boot));
+                    let id = Some(session.id);
+                    answers.push(self.hear(session.appliance, session.spool, id, event, at));
+                }
+                self.commit.replies.push(Reply::Chunk(reply, answers));
+            }
+            Work::SessionEnded { session } => {
+                let SessionKey { appliance, boot, id, .. } = session;
+                let input = self.grid.session_closed(appliance, boot, id, at);
+                self.take(input, at);
+                self.commit.changed.push(appliance);
+            }
+            Work::Order { by, order, reply } => {
+                let decision = self.take(Input::Order { by, order }, at);
+                let record = decision.record.as_ref().map_or(0, |record| record.number);
+                if let Answer::Order(answer) = decision.answer {
+                    let answer = answer.map(|appliance| Ordered { appliance, record });
+                    self.commit.replies.push(Reply::Order(reply, answer));
+                }
+            }
+            Work::Ask(question) => self.commit.replies.push(Reply::Ask(question)),
+            Work::Stop => {}
+        }
+    }
+
+    fn hear(
+        &mut self,
+        appliance: ApplianceNumber,
+        spool: Option<crate::grid::name::SpoolId>,
+        session: Option<crate::grid::record::SessionId>,
+        said: HeardEvent,
+        at: Timestamp,
+    ) -> EventAnswer {
+        let HeardEvent { boot, sequence, event } = said;
+        let heard = Heard { appliance, boot, spool, sequence, session, event };
+        let decision = self.take(Input::Event(heard), at);
+        let record = decision.record.as_ref().map(|record| record.number);
+        let (outcome, marks) = match decision.answer {
+            Answer::Event(outcome, marks) => (outcome, marks),
+            Answer::Order(_) | Answer::Nothing => (Outcome::Kept, Marks::NONE),
+        };
+        EventAnswer { outcome, marks, record }
+    }
+
+    /// The row of that name; a name that is not known is taken in.
+    fn appliance(&mut self, name: &ApplianceName, at: Timestamp) -> ApplianceNumber {
+        if let Some(number) = self.grid.state().find(name) {
+            return number;
+        }
+        let number = self.grid.state().next_row();
+        self.take(Input::Appeared { name: name.clone(), uuid: Uuid::new_v4() }, at);
+        number
+    }
+
+    fn knows_spool(&self, hello: &Hello) -> bool {
+        let appliance = self.grid.state().appliance(hello.appliance);
+        match (appliance, hello.spool) {
+            (Some(appliance), Some(spool)) => appliance.windows.knows(hello.boot, spool),
+            (_, _) => false,
+        }
+    }
+
+    fn welcomed(&self, number: ApplianceNumber, knew_spool: bool) -> Option<Welcomed> {
+        let appliance = self.grid.state().appliance(number)?;
+        let rules = self.grid.settings().rules(&appliance.class, &appliance.overrides);
+        let promise_max = rules.promise_max;
+        Some(Welcomed { appliance: number, uuid: appliance.uuid, knew_spool, promise_max })
+    }
+
+    fn take(&mut self, input: Input, at: Timestamp) -> Decision {
+        let decision = self.grid.take(input, at);
+        if let Some(record) = &decision.record {
+            self.keep(record);
+        }
+        decision
+    }
+
+    fn keep(&mut self, record: &Record) {
+        let bytes = encoding::encode_record(record);
+        self.commit.bytes += bytes.len();
+        let mark = Mark {
+            at_us: record.at.as_micros(),
+            severity: show::proto_severity(show::record_severity(record)) as u8,
+            kind: show::record_kind(record) as u8,
+            appliance: show::subject(record).map_or(0, |number| number.0),
+        };
+        let bytes = bytes.into();
+        self.commit.records.push(EncodedRecord { number: record.number, mark, bytes });
+        self.commit.changed.extend(show::subject(record));
+        for effect in &record.effects {
+            match effect {
+                Effect::Appliance { number, name, .. } => self.names.set(*number, name),
+                Effect::DeadlinesMoved { .. } => self.commit.all_changed = true,
+                Effect::Removed { .. }
+                | Effect::Boot { .. }
+                | Effect::Lifecycle { .. }
+                | Effect::FailedStarts { .. }
+                | Effect::AlertRaised { .. }
+                | Effect::AlertCleared { .. }
+                | Effect::Memory { .. }
+                | Effect::Tombstone { .. } => {}
+            }
+        }
+    }
+
+    /// Makes the commit durable, and only then answers.
+    fn append_and_tell(&mut self) -> Result<(), JournalError> {
+        let commit = std::mem::take(&mut self.commit);
+        if !commit.records.is_empty() {
+            self.journal.append(&commit.records)?;
+        }
+        let now = self.clock.now();
+        for reply in commit.replies {
+            reply.send(&self.grid, now);
+        }
+        if commit.all_changed {
+            // Nobody watching is no failure.
+            let _ = self.changes.send(Changed::All);
+        } else if !commit.changed.is_empty() {
+            let _ = self.changes.send(Changed::These(commit.changed.into()));
+        }
+        Ok(())
+    }
+
+    fn checkpoint_if_due(&mut self) {
+        let last = self.grid.state().last();
+        let many = last >= self.checkpointed + CHECKPOINT_RECORDS;
+        let long = last > self.checkpointed && self.checkpointed_at.elapsed() >= CHECKPOINT_EVERY;
+        if many || long {
+            self.checkpoint();
+        }
+    }
+
+    fn checkpoint(&mut self) {
+        let last = self.grid.state().last();
+        let state = encoding::encode_state(self.grid.state());
+        tracing::debug!(record.number = last, bytes = state.len(), "writing a checkpoint");
+        // One that is still being written makes this one wait for the next occasion.
+        let _ = self.journal.checkpoint(last, state);
+        self.checkpointed = last;
+        self.checkpointed_at = monotonic_now();
+    }
+
+    /// The last words: what was decided is appended, and the rest is turned away.
+    fn stop(mut self, mut queue: mpsc::Receiver<Item>) -> Result<(), JournalError> {
+        queue.close();
+        let now = self.clock.now();
+        self.take(Input::BrokerStopped, now);
+        self.append_and_tell()?;
+        self.checkpoint();
+        drop(queue);
+        self.journal.close()
+    }
+}

@@ -1,0 +1,207 @@
+//! How does the broker start? The state as the fold of the journal, credited for the absence.
+//!
+//! Guarantees that the loop begins with the state that was last durable, that the start itself is a
+//! record, and that no number is given twice even when records are missing. Opens no listener.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
+
+use super::queue::{CHANGES_WAITING, ITEMS_WAITING, KIB_WAITING};
+use super::{Broker, Commit, Loop, Names};
+use crate::clock::{Clock, monotonic_now, wall_now};
+use crate::grid::Grid;
+use crate::grid::name::RecordNumber;
+use crate::grid::record::{BrokerStarted, Input};
+use crate::grid::settings::Settings;
+use crate::grid::state::State;
+use crate::grid::time::Timestamp;
+use crate::journal::{
+    self, Budget, Identity, Journal, JournalError, Opened, Reader, Recovered, Wanted, encoding,
+};
+use crate::tasks;
+
+/// Records read at once while the state is folded.
+const FOLD_PAGE: Budget = Budget { records: 8_192, bytes: 8 << 20 };
+
+/// How often the file `alive` is touched.
+const ALIVE_EVERY: Duration = Duration::from_secs(5);
+
+/// Why the broker does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The journal does not open.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A record is not understood.
+    #[error("record {number} of the journal in {} can't be used: {source}", dir.display())]
+    Record {
+        /// Which.
+        number: RecordNumber,
+        /// Where.
+        dir: PathBuf,
+        /// Why.
+        source: encoding::DecodeError,
+    },
+    /// The checkpoint is not understood.
+    #[error("the checkpoint in {} can't be used: {source}", dir.display())]
+    Checkpoint {
+        /// Where.
+        dir: PathBuf,
+        /// Why.
+        source: encoding::DecodeError,
+    },
+    /// The system gives no thread.
+    #[error("can't start the broker's thread")]
+    Thread(#[source] std::io::Error),
+}
+
+/// A broker that runs.
+#[derive(Debug)]
+pub struct Started {
+    /// The handle.
+    pub broker: Broker,
+    /// Reads the grid log.
+    pub reader: Reader,
+    /// Names of journal and broker.
+    pub identity: Identity,
+    /// The start count.
+    pub term: u64,
+    /// When it started.
+    pub at: Timestamp,
+    /// How the loop ended; a sender that is gone means that it panicked.
+    pub ended: oneshot::Receiver<Result<(), JournalError>>,
+}
+
+/// Opens the journal, folds the state and starts the loop. Blocks until the start is a durable
+/// record.
+///
+/// # Errors
+///
+/// [`StartError`] says what is in the way.
+pub fn start(
+    journal: &journal::Settings,
+    settings: Settings,
+    runtime: Handle,
+) -> Result<Started, StartError> {
+    let opened = Journal::open(journal)?;
+    let alive = journal.dir.join("alive");
+    let state = fold(&opened, &journal.dir)?;
+    let Opened { journal, reader, recovered, .. } = opened;
+    let (clock, clock_back) = Clock::start(state.last_at());
+    let now = clock.now();
+    let away = (state.last() > 0).then(|| {
+        let last_alive = last_alive(&alive).unwrap_or(state.last_at());
+        wall_now().since(last_alive)
+    });
+    let names = Names::default();
+    for row in 1..state.next_row().0 {
+        let number = crate::grid::name::ApplianceNumber(row);
+        if let Some(name) = state.name(number) {
+            names.set(number, name);
+        }
+    }
+    let (queue, items) = mpsc::channel(ITEMS_WAITING);
+    let (changes, _) = broadcast::channel(CHANGES_WAITING);
+    let (identity, term) = (journal.identity(), journal.term());
+    let checkpointed = state.last();
+    let mut owner = Loop {
+        grid: Grid::new(state, settings, now),
+        journal,
+        clock,
+        names: names.clone(),
+        changes: changes.clone(),
+        commit: Commit::default(),
+        checkpointed,
+        checkpointed_at: monotonic_now(),
+        last_turn: now,
+    };
+    let version = env!("CARGO_PKG_VERSION").into();
+    let recovery = sentences(&recovered);
+    for sentence in &recovery {
+        tracing::warn!("{sentence}");
+    }
+    let started = BrokerStarted { term, version, away, clock_back, recovery };
+    owner.take(Input::BrokerStarted(started), now);
+    owner.append_and_tell()?;
+
+    let (tell_end, ended) = oneshot::channel();
+    let loop_runtime = runtime.clone();
+    tasks::spawn_thread("broker", move || {
+        drop(tell_end.send(owner.run(items, &loop_runtime)));
+    })
+    .map_err(StartError::Thread)?;
+    {
+        let _in_runtime = runtime.enter();
+        drop(tasks::spawn("alive", touch_alive(alive)));
+    }
+    let room = Arc::new(Semaphore::new(KIB_WAITING as usize));
+    let broker = Broker { queue, room, clock, names, changes };
+    Ok(Started { broker, reader, identity, term, at: now, ended })
+}
+
+fn fold(opened: &Opened, dir: &Path) -> Result<State, StartError> {
+    let mut state = match &opened.checkpoint {
+        None => State::default(),
+        Some((_, bytes)) => encoding::decode_state(bytes)
+            .map_err(|source| StartError::Checkpoint { dir: dir.to_owned(), source })?,
+    };
+    let mut from = Some(state.last() + 1);
+    while let Some(number) = from {
+        let page = opened.reader.forward(number, &Wanted::default(), FOLD_PAGE)?;
+        for encoded in &page.records {
+            let record = encoding::decode_record(&encoded.bytes).map_err(|source| {
+                StartError::Record { number: encoded.number, dir: dir.to_owned(), source }
+            })?;
+            state.apply(&record);
+        }
+        from = page.next;
+    }
+    state.resume_behind(opened.last_number);
+    Ok(state)
+}
+
+/// What recovery has to say, a sentence each.
+fn sentences(recovered: &Recovered) -> Vec<Box<str>> {
+    let mut sentences = Vec::new();
+    for cut in &recovered.cuts {
+        sentences.push(format!(
+            "{} bytes of an unfinished commit were cut off at byte {} of {}",
+            cut.bytes,
+            cut.offset,
+            cut.path.display()
+        ));
+    }
+    for missing in &recovered.missing {
+        sentences.push(format!("records {} to {} are missing", missing.start(), missing.end()));
+    }
+    for span in &recovered.spans_set_aside {
+        sentences.push(format!("an unreadable span was set aside as {}", span.display()));
+    }
+    for failed in &recovered.failed_checkpoints {
+        sentences.push(format!("a checkpoint did not load: {failed:?}"));
+    }
+    sentences.into_iter().map(Into::into).collect()
+}
+
+fn last_alive(alive: &Path) -> Option<Timestamp> {
+    let text = std::fs::read_to_string(alive).ok()?;
+    text.trim().parse().ok().map(Timestamp::from_micros)
+}
+
+/// Keeps the time at which the broker was last there. Not synced: after a power cut an older time
+/// stands there, and the absence is overestimated by seconds, to the appliances' good.
+async fn touch_alive(alive: PathBuf) {
+    let mut ticks = tokio::time::interval(ALIVE_EVERY);
+    loop {
+        ticks.tick().await;
+        let (path, now) = (alive.clone(), format!("{}\n", wall_now().as_micros()));
+        let written = tasks::spawn_blocking("alive", move || std::fs::write(path, now)).await;
+        if let Ok(Err(error)) = written {
+            tracing::warn!(path = %alive.display(), %error, "can't touch the file");
+        }
+    }
+}
