@@ -15,6 +15,7 @@
 mod queue;
 mod start;
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -34,8 +35,8 @@ use crate::wire::show;
 pub use queue::{
     Broker, Changed, EventAnswer, HeardEvent, Names, Ordered, SessionKey, Unavailable, Welcomed,
 };
-pub use start::{StartError, Started, start};
 use queue::{Item, Reply, Work};
+pub use start::{StartError, Started, start};
 
 /// Most items decided in one commit.
 const ITEMS_PER_COMMIT: usize = 4_096;
@@ -45,6 +46,9 @@ const BYTES_PER_COMMIT: usize = 4 << 20;
 
 /// Most deadlines judged in one commit.
 const DEADLINES_PER_COMMIT: usize = 4_096;
+
+/// How much later than one received after it an item may reach the queue.
+const ARRIVAL_SPREAD: Duration = Duration::from_secs(1);
 
 /// The loop looks around at least this often.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
@@ -69,6 +73,8 @@ struct Loop {
     checkpointed: u64,
     checkpointed_at: Instant,
     last_turn: Timestamp,
+    /// Rows whose deadline came, and which are not judged yet.
+    due: VecDeque<ApplianceNumber>,
 }
 
 /// What one turn decided and nobody has heard of yet.
@@ -81,33 +87,24 @@ struct Commit {
     all_changed: bool,
 }
 
+impl Commit {
+    fn is_full(&self) -> bool {
+        self.replies.len() >= ITEMS_PER_COMMIT || self.bytes >= BYTES_PER_COMMIT
+    }
+}
+
 impl Loop {
     /// Runs until it is told to stop, or the journal fails.
-    fn run(mut self, mut queue: mpsc::Receiver<Item>, runtime: &Handle) -> Result<(), JournalError> {
+    fn run(
+        mut self,
+        mut queue: mpsc::Receiver<Item>,
+        runtime: &Handle,
+    ) -> Result<(), JournalError> {
         loop {
             let first = runtime.block_on(self.wait(&mut queue));
             let now = self.clock.now();
             self.credit_late_turn(now);
-            let mut stops = false;
-            let mut next = first;
-            while let Some(item) = next.take() {
-                if let Work::Stop = item.work {
-                    stops = true;
-                    break;
-                }
-                self.decide(item);
-                if self.commit.replies.len() < ITEMS_PER_COMMIT
-                    && self.commit.bytes < BYTES_PER_COMMIT
-                {
-                    next = queue.try_recv().ok();
-                    if next.is_none() {
-                        self.judge_deadlines(now);
-                    }
-                }
-            }
-            if self.commit.replies.is_empty() {
-                self.judge_deadlines(now);
-            }
+            let stops = self.decide_waiting(first, &mut queue, now);
             if stops {
                 return self.stop(queue);
             }
@@ -117,9 +114,38 @@ impl Loop {
     }
 
     async fn wait(&self, queue: &mut mpsc::Receiver<Item>) -> Option<Item> {
+        if !self.due.is_empty() {
+            return queue.try_recv().ok();
+        }
         let longest = monotonic_now() + LONGEST_WAIT;
         let until = self.grid.wake_at().map_or(longest, |at| self.clock.instant(at).min(longest));
         tokio::time::timeout_at(until, queue.recv()).await.ok().flatten()
+    }
+
+    /// Decides what is waiting, as much as fits a commit, then the deadlines before which all was
+    /// heard. Gives whether the loop is to stop.
+    fn decide_waiting(
+        &mut self,
+        first: Option<Item>,
+        queue: &mut mpsc::Receiver<Item>,
+        now: Timestamp,
+    ) -> bool {
+        let mut next = first;
+        let mut heard_until = now;
+        while let Some(item) = next {
+            if let Work::Stop = item.work {
+                return true;
+            }
+            let at = item.at;
+            self.decide(item);
+            if self.commit.is_full() {
+                heard_until = at.before(ARRIVAL_SPREAD);
+                break;
+            }
+            next = queue.try_recv().ok();
+        }
+        self.judge_deadlines(heard_until);
+        false
     }
 
     /// Time in which the broker could not hear anybody is not held against anybody.
@@ -133,9 +159,11 @@ impl Loop {
         }
     }
 
-    fn judge_deadlines(&mut self, now: Timestamp) {
-        for appliance in self.grid.due(now).into_iter().take(DEADLINES_PER_COMMIT) {
-            self.take(Input::Deadline { appliance }, now);
+    fn judge_deadlines(&mut self, until: Timestamp) {
+        self.due.extend(self.grid.due(until));
+        for _ in 0..DEADLINES_PER_COMMIT {
+            let Some(appliance) = self.due.pop_front() else { break };
+            self.take(Input::Deadline { appliance }, until);
         }
     }
 

@@ -1,10 +1,15 @@
 //! Grid Broker: the event broker of a grid controller.
 
+pub mod broker;
 pub mod client;
 pub mod clock;
+pub mod config;
+pub mod daemon;
+pub mod dashboard;
 pub mod event_words;
 pub mod exit_code;
 pub mod grid;
+pub mod grpc;
 pub mod journal;
 pub mod show;
 pub mod tasks;

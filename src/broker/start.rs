@@ -3,6 +3,7 @@
 //! Guarantees that the loop begins with the state that was last durable, that the start itself is a
 //! record, and that no number is given twice even when records are missing. Opens no listener.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -118,6 +119,7 @@ pub fn start(
         checkpointed,
         checkpointed_at: monotonic_now(),
         last_turn: now,
+        due: VecDeque::new(),
     };
     let version = env!("CARGO_PKG_VERSION").into();
     let recovery = sentences(&recovered);

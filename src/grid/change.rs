@@ -92,8 +92,14 @@ impl<'a> Change<'a> {
         self.set_boot(Boot { id: Some(id), began_at: announced, has_agent: false });
     }
 
-    /// A boot begins: by the appliance's word (`id`), or by an orchestrator's.
-    pub(super) fn begin(&mut self, id: Option<BootId>, uptime: Option<Duration>) {
+    /// A boot begins: by the appliance's word (`id`), or by an orchestrator's. An appliance first
+    /// seen long after power-on counts as running, unless it `tells_of_its_start` by that very word.
+    pub(super) fn begin(
+        &mut self,
+        id: Option<BootId>,
+        uptime: Option<Duration>,
+        tells_of_its_start: bool,
+    ) {
         let is_first_seen = self.appliance.boot.is_none() && self.appliance.past_boots.is_empty();
         let began_at = self.now.before(uptime.unwrap_or_default());
         self.set_boot(Boot { id, began_at, has_agent: false });
@@ -103,6 +109,7 @@ impl<'a> Change<'a> {
         }
         let timeout = self.rules.boot_timeout;
         let is_long_past = is_first_seen
+            && !tells_of_its_start
             && timeout.is_some_and(|timeout| uptime.is_some_and(|uptime| uptime > timeout));
         if !self.rules.managed {
             return self.become_now(Lifecycle::Running);

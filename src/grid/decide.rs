@@ -164,7 +164,9 @@ impl View<'_> {
         match change.relation(heard.boot, is_live, heard.event.uptime) {
             Relation::Current => {}
             Relation::TakesOver(id) => change.take_over(id),
-            Relation::Begins(id) => change.begin(Some(id), heard.event.uptime),
+            Relation::Begins(id) => {
+                change.begin(Some(id), heard.event.uptime, is_of_start(&heard.event.kind))
+            }
             Relation::Older => return self.history(change, heard, appliance),
         }
         if is_live {
@@ -223,7 +225,7 @@ impl View<'_> {
             Relation::Older => return None,
             Relation::Current => {}
             Relation::TakesOver(id) => change.take_over(id),
-            Relation::Begins(id) => change.begin(Some(id), hello.uptime),
+            Relation::Begins(id) => change.begin(Some(id), hello.uptime, false),
         }
         change.see_agent();
         change.see_contact();
@@ -263,6 +265,14 @@ impl View<'_> {
             not_before: self.now.after(GRACE_AFTER_ABSENCE),
         });
         Draft::kept(moved.into_iter().collect())
+    }
+}
+
+/// Whether the appliance says by it that its start is not over, or ended badly.
+fn is_of_start(kind: &EventKind) -> bool {
+    match kind {
+        EventKind::StartFailed | EventKind::Maintenance { .. } => true,
+        EventKind::StartedOk | EventKind::Log | EventKind::Alert { .. } => false,
     }
 }
 

@@ -56,10 +56,11 @@ fn what(record: &Record) -> String {
         Some(Kind::Maintenance(maintenance)) => {
             parts.extend(maintenance.progress.map(|progress| format!("{progress} %")));
         }
-        Some(Kind::Alert(alert)) => {
+        // Without a text of its own the counter is the record's text already.
+        Some(Kind::Alert(alert)) if record.event.as_ref().is_some_and(|it| !it.text.is_empty()) => {
             parts.extend(alert.counter.as_ref().map(|it| format!("{} = {}", it.name, it.value)));
         }
-        Some(Kind::StartedOk(_) | Kind::StartFailed(_) | Kind::Log(_)) | None => {}
+        Some(Kind::Alert(_) | Kind::StartedOk(_) | Kind::StartFailed(_) | Kind::Log(_)) | None => {}
     }
     parts.push(record.text.clone());
     parts.extend(words::state(record.state).map(|state| format!("-> {state}")));

@@ -1,3 +1,142 @@
-//! gridd.
+//! `gridd`: the broker.
 
-fn main() {}
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program speaks to its user")]
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode as ProcessExit;
+
+use clap::Parser;
+use grid_broker::config::{self, Given, Settings};
+use grid_broker::daemon::{self, DaemonError, Place};
+use grid_broker::exit_code::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+const EXAMPLES: &str = "\
+Examples:
+  gridd
+  gridd --config /etc/gridd.toml --data /var/lib/gridd
+  gridd --grpc 127.0.0.1:0 --http 127.0.0.1:0 --ready-file /run/gridd/ready.json
+
+Exit codes: 0 stopped as asked, 1 something broke, 2 wrong usage or configuration.
+It stops in good order on SIGTERM and Ctrl-C; what was acknowledged is durable at any moment.";
+
+/// The event broker of a grid controller: takes the events of appliances, knows how their starts
+/// stand, keeps the grid log.
+#[derive(Debug, Parser)]
+#[command(name = "gridd", version, after_help = EXAMPLES)]
+struct Arguments {
+    /// Settings; config/gridd.toml has every key with its default and reason
+    #[arg(long, value_name = "FILE", env = "GRIDD_CONFIG")]
+    config: Option<PathBuf>,
+    /// Data folder [default: ./gridd-data]
+    #[arg(long, value_name = "DIR", env = "GRIDD_DATA")]
+    data: Option<PathBuf>,
+    /// Where appliances and administrators are heard [default: 127.0.0.1:7443]
+    #[arg(long, value_name = "ADDR", env = "GRIDD_GRPC")]
+    grpc: Option<String>,
+    /// Where pages are served [default: 127.0.0.1:7480]
+    #[arg(long, value_name = "ADDR", env = "GRIDD_HTTP")]
+    http: Option<String>,
+    /// Write the addresses really bound there, as JSON, once it serves
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+    /// What gridd tells of itself on standard error: error, warn, info, debug, trace [default: info]
+    #[arg(long, value_name = "FILTER", env = "GRIDD_TRACING")]
+    tracing: Option<String>,
+}
+
+fn main() -> ProcessExit {
+    let arguments = Arguments::parse();
+    let given = Given {
+        config: arguments.config,
+        data: arguments.data,
+        grpc: arguments.grpc,
+        http: arguments.http,
+        tracing: arguments.tracing,
+    };
+    let settings = match Settings::new(given) {
+        Ok(settings) => settings,
+        Err(error) => return fail(&error.to_string(), ExitCode::Usage),
+    };
+    let filter = match EnvFilter::try_new(&settings.tracing) {
+        Ok(filter) => filter,
+        Err(error) => return fail(&format!("tracing: {error}"), ExitCode::Usage),
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().thread_name("worker").enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("no threads to be had: {error}"), ExitCode::Failed),
+    };
+    let ready_file = arguments.ready_file.as_deref();
+    match runtime.block_on(daemon::run(settings, ready_file, greet)) {
+        Ok(()) => ExitCode::Done.into(),
+        Err(error) => {
+            let code = match &error {
+                DaemonError::Listen { .. } | DaemonError::ReadyFile { .. } => ExitCode::Usage,
+                DaemonError::Start(_)
+                | DaemonError::Journal(_)
+                | DaemonError::LoopDied
+                | DaemonError::Signals(_)
+                | DaemonError::Services(_) => ExitCode::Failed,
+            };
+            fail(&error.to_string(), code)
+        }
+    }
+}
+
+fn fail(text: &str, code: ExitCode) -> ProcessExit {
+    for line in text.lines() {
+        eprintln!("gridd: {line}");
+    }
+    code.into()
+}
+
+/// Three lines: where it listens, where its data lies, what to type next.
+fn greet(place: &Place) {
+    let Place { grpc, http, data, term, last_record } = place;
+    println!(
+        "gridd {}: events on {grpc} (gRPC), pages on http://{http}",
+        env!("CARGO_PKG_VERSION")
+    );
+    println!(
+        "data in {}, start {term}, {last_record} records; trusts everyone on loopback",
+        data.display()
+    );
+    let broker = if grpc.to_string() == config::DEFAULT_GRPC {
+        String::new()
+    } else {
+        format!(" --broker {grpc}")
+    };
+    println!(
+        "next: {}{broker} id=started_ok   and   {}{broker} log list",
+        command("vme"),
+        command("gridctl")
+    );
+}
+
+/// How the user can start a program of ours: from the path, beside this one, or by cargo.
+fn command(name: &str) -> String {
+    let is_there = |folder: &Path| folder.join(name).is_file();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if std::env::split_paths(&path).any(|folder| is_there(&folder)) {
+        return name.to_owned();
+    }
+    let own = std::env::current_exe().ok();
+    match own.as_deref().and_then(Path::parent) {
+        Some(folder) if is_there(folder) => {
+            let here = std::env::current_dir().unwrap_or_default();
+            folder.strip_prefix(&here).unwrap_or(folder).join(name).display().to_string()
+        }
+        Some(folder) if folder.ends_with("release") => {
+            format!("cargo run -q --release --bin {name} --")
+        }
+        Some(_) | None => format!("cargo run -q --bin {name} --"),
+    }
+}

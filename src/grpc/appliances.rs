@@ -1,0 +1,375 @@
+//! `ApplianceService`: administrators and orchestrators see and steer appliances.
+
+use std::collections::BTreeSet;
+use std::pin::Pin;
+use std::time::Duration;
+
+use globset::GlobSet;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc;
+use tokio_stream::Stream;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use super::grid_log::page_size;
+use super::principal::{Role, administrator};
+use super::{Desk, filter, status};
+use crate::broker::{Changed, Ordered};
+use crate::grid::Grid;
+use crate::grid::name::{ApplianceName, ApplianceNumber};
+use crate::grid::record::{Order, Reset};
+use crate::grid::settings::{LIMIT_RANGE, Overrides};
+use crate::grid::state::Appliance;
+use crate::grid::time::Timestamp;
+use crate::tasks;
+use crate::wire::check::violation;
+use crate::wire::proto::{self, ApplianceFilter, ApplianceSettings, ApplianceState, Violation};
+use crate::wire::proto::{
+    AddApplianceRequest, AddApplianceResponse, GetApplianceRequest, GetApplianceResponse,
+    ListAppliancesRequest, ListAppliancesResponse, RemoveApplianceRequest, RemoveApplianceResponse,
+    SetApplianceRequest, SetApplianceResponse, StartBootRequest, StartBootResponse,
+    StopApplianceRequest, StopApplianceResponse, WatchAppliancesRequest, WatchAppliancesResponse,
+};
+use crate::wire::servers::appliance_service_server::ApplianceService;
+use crate::wire::show;
+
+/// Rows looked at for one page, so that a question never holds the broker up for long.
+const ROWS_PER_QUESTION: usize = 4_096;
+
+/// Messages that may wait for a watcher to read them.
+const WAITING: usize = 64;
+
+#[tonic::async_trait]
+impl ApplianceService for Desk {
+    async fn list_appliances(
+        &self,
+        request: Request<ListAppliancesRequest>,
+    ) -> Result<Response<ListAppliancesResponse>, Status> {
+        administrator(request.metadata(), Role::Viewer)?;
+        let request = request.into_inner();
+        let wanted = Wanted::new(request.filter)?;
+        let size = page_size(request.page_size)?;
+        let from = match request.page_token.as_str() {
+            "" => 1,
+            token => token
+                .parse()
+                .map_err(|_| status::invalid_field("page_token", "is not of an earlier page"))?,
+        };
+        let (appliances, next) = self
+            .broker
+            .ask(move |grid, now| page(grid, &wanted, ApplianceNumber(from), size, now))
+            .await
+            .map_err(status::unavailable)?;
+        let next_page_token = next.map_or_else(String::new, |next| next.0.to_string());
+        Ok(Response::new(ListAppliancesResponse { appliances, next_page_token }))
+    }
+
+    async fn get_appliance(
+        &self,
+        request: Request<GetApplianceRequest>,
+    ) -> Result<Response<GetApplianceResponse>, Status> {
+        administrator(request.metadata(), Role::Viewer)?;
+        let name = name(&request.into_inner().name)?;
+        let asked = name.clone();
+        let found = self.broker.ask(move |grid, now| {
+            let number = grid.state().find(&asked)?;
+            let appliance = grid.state().appliance(number)?;
+            Some(show::appliance(grid, appliance, now))
+        });
+        let appliance = found.await.map_err(status::unavailable)?;
+        if appliance.is_none() {
+            let refusal = crate::grid::decide::OrderRefusal::NotFound { name };
+            return Err(status::refused(&refusal));
+        }
+        Ok(Response::new(GetApplianceResponse { appliance }))
+    }
+
+    type WatchAppliancesStream =
+        Pin<Box<dyn Stream<Item = Result<WatchAppliancesResponse, Status>> + Send>>;
+
+    async fn watch_appliances(
+        &self,
+        request: Request<WatchAppliancesRequest>,
+    ) -> Result<Response<Self::WatchAppliancesStream>, Status> {
+        administrator(request.metadata(), Role::Viewer)?;
+        let wanted = Wanted::new(request.into_inner().filter)?;
+        let (told, stream) = mpsc::channel(WAITING);
+        let desk = self.clone();
+        drop(tasks::spawn("watch appliances", async move {
+            if let Err(Ended::Failed(status)) = watch(desk, wanted, &told).await {
+                let _ = told.send(Err(status)).await;
+            }
+        }));
+        Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+    }
+
+    async fn add_appliance(
+        &self,
+        request: Request<AddApplianceRequest>,
+    ) -> Result<Response<AddApplianceResponse>, Status> {
+        let by = administrator(request.metadata(), Role::Operator)?;
+        let request = request.into_inner();
+        let (class, overrides, reset) = settings(request.settings)?;
+        if reset != Reset::default() {
+            let text = "a new appliance has nothing of its own to go back from";
+            return Err(status::invalid_field("settings.reset", text));
+        }
+        let (name, uuid) = (name(&request.name)?, Uuid::new_v4());
+        let ordered = self.order(&by, Order::Add { name, uuid, class, overrides }).await?;
+        let appliance = self.view(ordered.appliance).await?;
+        Ok(Response::new(AddApplianceResponse { appliance }))
+    }
+
+    async fn set_appliance(
+        &self,
+        request: Request<SetApplianceRequest>,
+    ) -> Result<Response<SetApplianceResponse>, Status> {
+        let by = administrator(request.metadata(), Role::Operator)?;
+        let request = request.into_inner();
+        let (class, overrides, reset) = settings(request.settings)?;
+        if class.is_none() && overrides == Overrides::default() && reset == Reset::default() {
+            let text = "holds nothing; class, managed, boot_timeout_ms, maintenance_silence_ms or \
+                        reset is needed";
+            return Err(status::invalid_field("settings", text));
+        }
+        let name = name(&request.name)?;
+        let ordered = self.order(&by, Order::Set { name, class, overrides, reset }).await?;
+        let appliance = self.view(ordered.appliance).await?;
+        Ok(Response::new(SetApplianceResponse { appliance }))
+    }
+
+    async fn remove_appliance(
+        &self,
+        request: Request<RemoveApplianceRequest>,
+    ) -> Result<Response<RemoveApplianceResponse>, Status> {
+        let by = administrator(request.metadata(), Role::Operator)?;
+        let name = name(&request.into_inner().name)?;
+        let ordered = self.order(&by, Order::Remove { name }).await?;
+        Ok(Response::new(RemoveApplianceResponse { record_number: ordered.record }))
+    }
+
+    async fn start_boot(
+        &self,
+        request: Request<StartBootRequest>,
+    ) -> Result<Response<StartBootResponse>, Status> {
+        let by = administrator(request.metadata(), Role::Operator)?;
+        let name = name(&request.into_inner().name)?;
+        let ordered = self.order(&by, Order::StartBoot { name }).await?;
+        let appliance = self.view(ordered.appliance).await?;
+        Ok(Response::new(StartBootResponse { appliance }))
+    }
+
+    async fn stop_appliance(
+        &self,
+        request: Request<StopApplianceRequest>,
+    ) -> Result<Response<StopApplianceResponse>, Status> {
+        let by = administrator(request.metadata(), Role::Operator)?;
+        let name = name(&request.into_inner().name)?;
+        let ordered = self.order(&by, Order::Stop { name }).await?;
+        let appliance = self.view(ordered.appliance).await?;
+        Ok(Response::new(StopApplianceResponse { appliance }))
+    }
+}
+
+impl Desk {
+    async fn order(&self, by: &str, order: Order) -> Result<Ordered, Status> {
+        let answer = self.broker.order(by, order).await.map_err(status::unavailable)?;
+        answer.map_err(|refusal| status::refused(&refusal))
+    }
+
+    async fn view(&self, number: ApplianceNumber) -> Result<Option<proto::Appliance>, Status> {
+        let view = self.broker.ask(move |grid, now| {
+            let appliance = grid.state().appliance(number)?;
+            Some(show::appliance(grid, appliance, now))
+        });
+        view.await.map_err(status::unavailable)
+    }
+}
+
+/// A checked filter of appliances.
+#[derive(Clone)]
+struct Wanted {
+    names: Option<GlobSet>,
+    states: BTreeSet<i32>,
+}
+
+impl Wanted {
+    fn new(filter: Option<ApplianceFilter>) -> Result<Self, Status> {
+        let filter = filter.unwrap_or_default();
+        let mut wrong = Vec::new();
+        let names = filter::patterns("filter.names", &filter.names, &mut wrong);
+        for (state, at) in filter.states.iter().zip(0..) {
+            match ApplianceState::try_from(*state) {
+                Ok(ApplianceState::Unspecified) | Err(_) => {
+                    let field = format!("filter.states[{at}]");
+                    wrong.push(violation(&field, "is no state of an appliance"));
+                }
+                Ok(_) => {}
+            }
+        }
+        if wrong.is_empty() {
+            Ok(Self { names, states: filter.states.into_iter().collect() })
+        } else {
+            Err(status::invalid(wrong))
+        }
+    }
+
+    fn takes_name(&self, name: &str) -> bool {
+        self.names.as_ref().is_none_or(|names| names.is_match(name))
+    }
+
+    fn takes(&self, appliance: &Appliance) -> bool {
+        let state = i32::from(show::state(&appliance.lifecycle));
+        let has_state = self.states.is_empty() || self.states.contains(&state);
+        has_state && self.takes_name(appliance.name.as_str())
+    }
+}
+
+type Page = (Vec<proto::Appliance>, Option<ApplianceNumber>);
+
+fn page(grid: &Grid, wanted: &Wanted, from: ApplianceNumber, size: usize, now: Timestamp) -> Page {
+    let mut found = Vec::new();
+    for (appliance, looked_at) in grid.state().appliances_from(from).zip(0..) {
+        if found.len() == size || looked_at == ROWS_PER_QUESTION {
+            return (found, Some(appliance.number));
+        }
+        if wanted.takes(appliance) {
+            found.push(show::appliance(grid, appliance, now));
+        }
+    }
+    (found, None)
+}
+
+fn name(name: &str) -> Result<ApplianceName, Status> {
+    ApplianceName::new(name).map_err(|wrong| status::invalid_field("name", wrong.to_string()))
+}
+
+type Checked = (Option<Box<str>>, Overrides, Reset);
+
+fn settings(settings: Option<ApplianceSettings>) -> Result<Checked, Status> {
+    let settings = settings.unwrap_or_default();
+    let mut wrong = Vec::new();
+    let overrides = Overrides {
+        managed: settings.managed,
+        boot_timeout: limit("boot_timeout_ms", settings.boot_timeout_ms, &mut wrong),
+        maintenance_silence: limit(
+            "maintenance_silence_ms",
+            settings.maintenance_silence_ms,
+            &mut wrong,
+        ),
+    };
+    let mut reset = Reset::default();
+    for (field, at) in settings.reset.iter().zip(0..) {
+        match field.as_str() {
+            "managed" => reset.managed = true,
+            "boot_timeout" => reset.boot_timeout = true,
+            "maintenance_silence" => reset.maintenance_silence = true,
+            _ => {
+                let text = "managed, boot_timeout or maintenance_silence is allowed";
+                wrong.push(violation(&format!("settings.reset[{at}]"), text));
+            }
+        }
+    }
+    if wrong.is_empty() {
+        Ok((settings.class.map(Into::into), overrides, reset))
+    } else {
+        Err(status::invalid(wrong))
+    }
+}
+
+fn limit(field: &str, millis: Option<u64>, wrong: &mut Vec<Violation>) -> Option<Duration> {
+    let limit = Duration::from_millis(millis?);
+    if LIMIT_RANGE.contains(&limit) {
+        return Some(limit);
+    }
+    let text = format!("is {} ms; 1000 (1 s) to 43200000 (12 h) are allowed", limit.as_millis());
+    wrong.push(violation(&format!("settings.{field}"), text));
+    None
+}
+
+enum Ended {
+    Gone,
+    Failed(Status),
+}
+
+type Told = mpsc::Sender<Result<WatchAppliancesResponse, Status>>;
+
+/// All that match, then each that changes. Who lags behind gets all anew.
+async fn watch(desk: Desk, wanted: Wanted, told: &Told) -> Result<(), Ended> {
+    let mut changes = desk.broker.watch();
+    let mut stopping = desk.stopping.clone();
+    tell_all(&desk, &wanted, told).await?;
+    loop {
+        let changed = tokio::select! {
+            changed = changes.recv() => changed,
+            () = told.closed() => return Err(Ended::Gone),
+            () = super::serve::stopped(&mut stopping) => {
+                return Err(Ended::Failed(status::unavailable(crate::broker::Unavailable)));
+            }
+        };
+        match changed {
+            Ok(Changed::These(numbers)) => {
+                let numbers: BTreeSet<_> = numbers.iter().copied().collect();
+                tell_these(&desk, &wanted, numbers, told).await?;
+            }
+            Ok(Changed::All) | Err(RecvError::Lagged(_)) => tell_all(&desk, &wanted, told).await?,
+            Err(RecvError::Closed) => return Ok(()),
+        }
+    }
+}
+
+async fn tell_all(desk: &Desk, wanted: &Wanted, told: &Told) -> Result<(), Ended> {
+    let mut from = Some(ApplianceNumber(1));
+    while let Some(first) = from {
+        let asked = wanted.clone();
+        let question = move |grid: &Grid, now| page(grid, &asked, first, 256, now);
+        let (appliances, next) = desk
+            .broker
+            .ask(question)
+            .await
+            .map_err(|gone| Ended::Failed(status::unavailable(gone)))?;
+        for appliance in appliances {
+            tell(told, Some(appliance), false, false).await?;
+        }
+        from = next;
+    }
+    tell(told, None, false, true).await
+}
+
+async fn tell_these(
+    desk: &Desk,
+    wanted: &Wanted,
+    numbers: BTreeSet<ApplianceNumber>,
+    told: &Told,
+) -> Result<(), Ended> {
+    let asked = wanted.clone();
+    let question = move |grid: &Grid, now| {
+        let view = |number| match grid.state().appliance(number) {
+            Some(appliance) if asked.takes(appliance) => {
+                Some((show::appliance(grid, appliance, now), false))
+            }
+            Some(_) => None,
+            None => grid.state().name(number).filter(|name| asked.takes_name(name.as_str())).map(
+                |name| (proto::Appliance { name: name.to_string(), ..Default::default() }, true),
+            ),
+        };
+        numbers.into_iter().filter_map(view).collect::<Vec<_>>()
+    };
+    let views =
+        desk.broker.ask(question).await.map_err(|gone| Ended::Failed(status::unavailable(gone)))?;
+    for (appliance, is_removed) in views {
+        tell(told, Some(appliance), is_removed, false).await?;
+    }
+    Ok(())
+}
+
+async fn tell(
+    told: &Told,
+    appliance: Option<proto::Appliance>,
+    removed: bool,
+    complete: bool,
+) -> Result<(), Ended> {
+    let response = WatchAppliancesResponse { appliance, removed, complete };
+    told.send(Ok(response)).await.map_err(|_| Ended::Gone)
+}

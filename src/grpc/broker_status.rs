@@ -1,0 +1,64 @@
+//! `BrokerService`: administrators look at the broker itself.
+
+use std::collections::BTreeMap;
+
+use tonic::{Request, Response, Status};
+
+use super::principal::{Role, administrator};
+use super::{Desk, status};
+use crate::grid::Grid;
+use crate::tasks;
+use crate::wire::proto::{GetStatusRequest, GetStatusResponse, StateCount};
+use crate::wire::servers::broker_service_server::BrokerService;
+use crate::wire::{show, timestamp, uuid_text};
+
+/// Most open matters told.
+const ALERTS_MAX: usize = 100;
+
+#[tonic::async_trait]
+impl BrokerService for Desk {
+    async fn get_status(
+        &self,
+        request: Request<GetStatusRequest>,
+    ) -> Result<Response<GetStatusResponse>, Status> {
+        administrator(request.metadata(), Role::Viewer)?;
+        let reader = self.reader.clone();
+        let journal = tasks::spawn_blocking("journal status", move || reader.status())
+            .await
+            .map_err(|_| Status::internal("looking at the journal was cut short"))?
+            .map_err(|error| status::unreadable(&error))?;
+        let overview = self.broker.ask(|grid, _| overview(grid));
+        let (sessions, appliances, open_alerts) = overview.await.map_err(status::unavailable)?;
+        Ok(Response::new(GetStatusResponse {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            broker_id: uuid_text(self.identity.broker),
+            journal_id: uuid_text(self.identity.journal),
+            term: self.term,
+            started_at: Some(timestamp(self.started_at)),
+            server_time: Some(timestamp(self.broker.now())),
+            first_record: self.reader.first(),
+            last_record: self.reader.durable(),
+            archived_through: self.reader.archived_through(),
+            journal_bytes: journal.commit_log_bytes
+                + journal.archive_bytes
+                + journal.checkpoint_bytes,
+            disk_free_bytes: journal.free_bytes,
+            sessions,
+            appliances,
+            open_alerts,
+            trust: "everyone on loopback".to_owned(),
+        }))
+    }
+}
+
+fn overview(grid: &Grid) -> (u32, Vec<StateCount>, Vec<String>) {
+    let mut counts = BTreeMap::new();
+    for appliance in grid.state().appliances() {
+        *counts.entry(i32::from(show::state(&appliance.lifecycle))).or_insert(0) += 1;
+    }
+    let counts = counts.into_iter().map(|(state, count)| StateCount { state, count }).collect();
+    let mut alerts: Vec<_> = grid.state().alerts().map(|(_, _, alert)| alert).collect();
+    alerts.sort_by_key(|alert| std::cmp::Reverse(alert.since));
+    let alerts = alerts.into_iter().take(ALERTS_MAX).map(|alert| alert.text.to_string());
+    (grid.presence().open(), counts, alerts.collect())
+}

@@ -1,0 +1,86 @@
+//! `EventService`: takes the events of appliances.
+
+use std::num::NonZeroU64;
+use std::pin::Pin;
+
+use tokio_stream::Stream;
+use tonic::{Code, Request, Response, Status, Streaming};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use super::{Desk, principal, session, status};
+use crate::broker::HeardEvent;
+use crate::grid::explain;
+use crate::grid::name::SpoolId;
+use crate::wire::check::{self, Unfit};
+use crate::wire::event_server::event_service_server::EventService;
+use crate::wire::proto::{ReportResponse, SessionResponse};
+use crate::wire::received::{ReportRequest, SessionRequest};
+use crate::wire::show;
+
+#[tonic::async_trait]
+impl EventService for Desk {
+    async fn report(
+        &self,
+        request: Request<ReportRequest>,
+    ) -> Result<Response<ReportResponse>, Status> {
+        let name = principal::appliance(request.metadata())?;
+        let request = request.into_inner();
+        let Some(bytes) = request.event else {
+            return Err(status::invalid_field("event", "is missing"));
+        };
+        let checked = check::event(&bytes).map_err(unfit)?;
+        if checked.boot.is_none() && checked.event.kind.is_lifecycle() {
+            let text = "is missing; an event about the start must name its boot";
+            return Err(status::invalid_field("event.boot_id", text));
+        }
+        let spool = NonZeroU64::new(request.spool_id).map(SpoolId);
+        if spool.is_none() && checked.sequence.is_some() {
+            let text = "is missing; it says whose numbers event.sequence belongs to";
+            return Err(status::invalid_field("spool_id", text));
+        }
+        let heard =
+            HeardEvent { boot: checked.boot, sequence: checked.sequence, event: checked.event };
+        let answer = self
+            .broker
+            .report(name, spool, heard, bytes.len())
+            .await
+            .map_err(status::unavailable)?;
+        let (reason, explanation) = explain::outcome(answer.outcome);
+        Ok(Response::new(ReportResponse {
+            outcome: show::outcome(answer.outcome).into(),
+            record_number: answer.record.unwrap_or(0),
+            reason: reason.to_owned(),
+            explanation: explanation.to_owned(),
+            suppressed_until: None,
+            marks: answer.marks.words().map(str::to_owned).collect(),
+        }))
+    }
+
+    type SessionStream = Pin<Box<dyn Stream<Item = Result<SessionResponse, Status>> + Send>>;
+
+    async fn session(
+        &self,
+        request: Request<Streaming<SessionRequest>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
+        let name = principal::appliance(request.metadata())?;
+        Ok(Response::new(Box::pin(session::open(self.clone(), name, request.into_inner()))))
+    }
+}
+
+fn unfit(unfit: Unfit) -> Status {
+    match unfit {
+        Unfit::Invalid(mut violations) => {
+            for violation in &mut violations {
+                if violation.field != "event" {
+                    violation.field.insert_str(0, "event.");
+                }
+            }
+            status::invalid(violations)
+        }
+        Unfit::Unsupported => {
+            let details = ErrorDetails::with_error_info("UNSUPPORTED", status::DOMAIN, []);
+            let text = "event: is of a kind that this broker does not know";
+            Status::with_error_details(Code::Unimplemented, text, details)
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Which records are wanted? A filter of the contract as the journal and the eye need it.
+//!
+//! Guarantees that a wrong filter is refused with the field's name, and that what the journal can
+//! skip by its masks it does skip; the rest (text, boot) is looked at record by record.
+
+use std::collections::HashSet;
+
+use globset::{Glob, GlobSet, GlobSetBuilder};
+use tonic::Status;
+
+use super::status;
+use crate::broker::Names;
+use crate::grid::time::Timestamp;
+use crate::journal::Wanted;
+use crate::wire::check::violation;
+use crate::wire::proto::{Record, RecordFilter, RecordKind, Severity, Violation};
+
+/// Most patterns in a filter.
+const PATTERNS_MAX: usize = 64;
+
+/// Longest text looked for, in bytes.
+const TEXT_BYTES_MAX: usize = 256;
+
+/// Fewest characters of a boot id.
+const BOOT_CHARACTERS_MIN: usize = 4;
+
+/// A checked filter.
+#[derive(Clone, Debug)]
+pub(super) struct Filter {
+    appliances: Option<GlobSet>,
+    kind_mask: u32,
+    severity_mask: u8,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+    text: String,
+    boot: String,
+}
+
+impl Filter {
+    pub(super) fn new(filter: Option<RecordFilter>) -> Result<Self, Status> {
+        let filter = filter.unwrap_or_default();
+        let mut wrong = Vec::new();
+        let appliances = patterns("filter.appliances", &filter.appliances, &mut wrong);
+        let mut kind_mask = 0;
+        for (kind, at) in filter.kinds.iter().zip(0..) {
+            match RecordKind::try_from(*kind) {
+                Ok(RecordKind::Unspecified) | Err(_) => {
+                    wrong.push(violation(&format!("filter.kinds[{at}]"), "is no kind of record"));
+                }
+                Ok(kind) => kind_mask |= 1 << (kind as u32),
+            }
+        }
+        let severity_mask = match Severity::try_from(filter.severity_at_least) {
+            Ok(severity) => u8::MAX << (severity as u8),
+            Err(_) => {
+                wrong.push(violation("filter.severity_at_least", "is no severity"));
+                0
+            }
+        };
+        let mut time = |field: &str, time: Option<prost_types::Timestamp>| {
+            let checked = time.as_ref().and_then(crate::wire::moment);
+            if time.is_some() && checked.is_none() {
+                wrong.push(violation(field, "lies outside the years 1 to 9999"));
+            }
+            checked
+        };
+        let since = time("filter.since", filter.since);
+        let until = time("filter.until", filter.until);
+        if filter.text.len() > TEXT_BYTES_MAX {
+            wrong.push(violation("filter.text", "at most 256 bytes are allowed"));
+        }
+        if !filter.boot_id.is_empty() && filter.boot_id.len() < BOOT_CHARACTERS_MIN {
+            wrong.push(violation("filter.boot_id", "at least 4 characters are needed"));
+        }
+        if !wrong.is_empty() {
+            return Err(status::invalid(wrong));
+        }
+        Ok(Self {
+            appliances,
+            kind_mask: if kind_mask == 0 { u32::MAX } else { kind_mask },
+            severity_mask,
+            since,
+            until,
+            text: filter.text.to_lowercase(),
+            boot: filter.boot_id.to_lowercase(),
+        })
+    }
+
+    /// What the journal can skip by itself.
+    pub(super) fn wanted(&self, names: &Names) -> Wanted {
+        let appliances = self.appliances.as_ref().map(|globs| {
+            let rows = names.matching(|name| globs.is_match(name));
+            rows.into_iter().map(|number| number.0).collect::<HashSet<_>>()
+        });
+        Wanted {
+            since_us: self.since.map_or(i64::MIN, Timestamp::as_micros),
+            until_us: self.until.map_or(i64::MAX, |until| until.as_micros() - 1),
+            severity_mask: self.severity_mask,
+            kind_mask: self.kind_mask,
+            appliances,
+        }
+    }
+
+    /// Whether new names may come to match.
+    pub(super) fn looks_at_names(&self) -> bool {
+        self.appliances.is_some()
+    }
+
+    /// Whether a record that the journal did not skip is wanted.
+    pub(super) fn takes(&self, record: &Record) -> bool {
+        let has_text = self.text.is_empty()
+            || record.text.to_lowercase().contains(&self.text)
+            || record.explanation.to_lowercase().contains(&self.text);
+        has_text && record.boot_id.starts_with(&self.boot)
+    }
+}
+
+/// Checked patterns of names; `None`: any name.
+pub(super) fn patterns(
+    field: &str,
+    patterns: &[String],
+    wrong: &mut Vec<Violation>,
+) -> Option<GlobSet> {
+    if patterns.is_empty() {
+        return None;
+    }
+    if patterns.len() > PATTERNS_MAX {
+        wrong.push(violation(field, format!("at most {PATTERNS_MAX} patterns are allowed")));
+        return None;
+    }
+    let mut globs = GlobSetBuilder::new();
+    for (pattern, at) in patterns.iter().zip(0..) {
+        match Glob::new(pattern) {
+            Ok(glob) if pattern.len() <= 256 => drop(globs.add(glob)),
+            Ok(_) => wrong.push(violation(&format!("{field}[{at}]"), "is over 256 bytes long")),
+            Err(error) => {
+                let text = format!("is no pattern: {}", error.kind());
+                wrong.push(violation(&format!("{field}[{at}]"), text));
+            }
+        }
+    }
+    match globs.build() {
+        Ok(globs) => Some(globs),
+        Err(error) => {
+            wrong.push(violation(field, format!("can't be looked for: {error}")));
+            None
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! `GridLogService`: administrators read the grid log.
+
+use std::pin::Pin;
+
+use tokio_stream::Stream;
+use tonic::{Request, Response, Status};
+
+use super::filter::Filter;
+use super::principal::{Role, administrator};
+use super::{Desk, status, tail};
+use crate::grid::name::ApplianceNumber;
+use crate::journal::encoding;
+use crate::journal::{Budget, EncodedRecord, Page, Wanted};
+use crate::tasks;
+use crate::wire::proto::{
+    ListRecordsRequest, ListRecordsResponse, Missing, Record, TailRecordsRequest,
+    TailRecordsResponse,
+};
+use crate::wire::servers::grid_log_service_server::GridLogService;
+use crate::wire::show;
+
+/// Records on a page if nobody says how many.
+const PAGE_SIZE: u32 = 100;
+
+/// Most records on a page.
+pub(super) const PAGE_SIZE_MAX: u32 = 1_000;
+
+/// Most bytes of the journal looked at for one page: a page may so come back short.
+const PAGE_BYTES: u64 = 32 << 20;
+
+#[tonic::async_trait]
+impl GridLogService for Desk {
+    async fn list_records(
+        &self,
+        request: Request<ListRecordsRequest>,
+    ) -> Result<Response<ListRecordsResponse>, Status> {
+        administrator(request.metadata(), Role::Viewer)?;
+        let request = request.into_inner();
+        let filter = Filter::new(request.filter)?;
+        let size = page_size(request.page_size)?;
+        let is_newest_first = request.newest_first;
+        let from = match Cursor::read(&request.page_token, self)? {
+            Some(number) => number,
+            None if is_newest_first => u64::MAX,
+            None => 1,
+        };
+        let page = self.page(&filter, from, size, is_newest_first).await?;
+        Ok(Response::new(ListRecordsResponse {
+            next_page_token: page.next.map_or_else(String::new, |next| Cursor::write(next, self)),
+            missing: missing(&page),
+            records: self.show(&page.records)?.into_iter().filter(|it| filter.takes(it)).collect(),
+        }))
+    }
+
+    type TailRecordsStream =
+        Pin<Box<dyn Stream<Item = Result<TailRecordsResponse, Status>> + Send>>;
+
+    async fn tail_records(
+        &self,
+        request: Request<TailRecordsRequest>,
+    ) -> Result<Response<Self::TailRecordsStream>, Status> {
+        administrator(request.metadata(), Role::Viewer)?;
+        let request = request.into_inner();
+        let filter = Filter::new(request.filter)?;
+        if request.history > PAGE_SIZE_MAX {
+            return Err(status::invalid_field("history", "at most 1000 records are allowed"));
+        }
+        let behind = Cursor::read(&request.cursor, self)?;
+        let stream = tail::open(self.clone(), filter, request.history as usize, behind);
+        Ok(Response::new(Box::pin(stream)))
+    }
+}
+
+impl Desk {
+    /// A page of the journal, read on a thread that may wait for the disk.
+    pub(super) async fn page(
+        &self,
+        filter: &Filter,
+        from: u64,
+        records: usize,
+        is_newest_first: bool,
+    ) -> Result<Page, Status> {
+        let wanted = filter.wanted(self.broker.names());
+        self.read(wanted, from, records, is_newest_first).await
+    }
+
+    pub(super) async fn read(
+        &self,
+        wanted: Wanted,
+        from: u64,
+        records: usize,
+        is_newest_first: bool,
+    ) -> Result<Page, Status> {
+        let reader = self.reader.clone();
+        let budget = Budget { records, bytes: PAGE_BYTES };
+        let read = tasks::spawn_blocking("read the grid log", move || {
+            if is_newest_first {
+                reader.backward(from, &wanted, budget)
+            } else {
+                reader.forward(from, &wanted, budget)
+            }
+        });
+        match read.await {
+            Ok(page) => page.map_err(|error| status::unreadable(&error)),
+            Err(_) => Err(Status::internal("reading the grid log was cut short")),
+        }
+    }
+
+    /// Records as the contract shows them.
+    pub(super) fn show(&self, records: &[EncodedRecord]) -> Result<Vec<Record>, Status> {
+        let names = self.broker.names();
+        let name = |number: ApplianceNumber| names.name(number);
+        let shown = records.iter().map(|encoded| {
+            let record = encoding::decode_record(&encoded.bytes)
+                .map_err(|error| Status::internal(format!("record {}: {error}", encoded.number)))?;
+            Ok(show::record(&record, name))
+        });
+        shown.collect()
+    }
+}
+
+pub(super) fn page_size(asked: u32) -> Result<usize, Status> {
+    match asked {
+        0 => Ok(PAGE_SIZE as usize),
+        1..=PAGE_SIZE_MAX => Ok(asked as usize),
+        _ => {
+            let text = format!("is {asked}; 1 to {PAGE_SIZE_MAX} are allowed");
+            Err(status::invalid_field("page_size", text))
+        }
+    }
+}
+
+pub(super) fn missing(page: &Page) -> Vec<Missing> {
+    page.missing.iter().map(|lost| Missing { first: *lost.start(), last: *lost.end() }).collect()
+}
+
+/// A place in the grid log, as an opaque word that is good for this journal alone.
+pub(super) struct Cursor;
+
+impl Cursor {
+    pub(super) fn write(number: u64, desk: &Desk) -> String {
+        format!("{:08x}.{number:x}", desk.journal_mark())
+    }
+
+    /// # Errors
+    ///
+    /// If the word is not of this journal.
+    pub(super) fn read(word: &str, desk: &Desk) -> Result<Option<u64>, Status> {
+        if word.is_empty() {
+            return Ok(None);
+        }
+        let parsed = word.split_once('.').and_then(|(mark, number)| {
+            Some((u32::from_str_radix(mark, 16).ok()?, u64::from_str_radix(number, 16).ok()?))
+        });
+        match parsed {
+            Some((mark, number)) if mark == desk.journal_mark() => Ok(Some(number)),
+            Some(_) | None => Err(status::invalid_field(
+                "cursor",
+                "is not of this grid log; begin anew without it",
+            )),
+        }
+    }
+}
+
+impl Desk {
+    fn journal_mark(&self) -> u32 {
+        self.identity.journal.as_fields().0
+    }
+}

@@ -1,0 +1,87 @@
+//! The broker's side of the contract: thin services, one file each.
+//!
+//! Guarantees that every handler knows the principal it serves, and that every refusal is a status
+//! with its field, its reason and what to do. Decides nothing: it checks, asks the broker and shows
+//! the answer.
+
+mod appliances;
+mod broker_status;
+mod events;
+mod filter;
+mod grid_log;
+pub mod principal;
+pub mod serve;
+mod session;
+mod status;
+mod tail;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use tokio::sync::watch;
+use tonic::service::Routes;
+use tonic_health::server::HealthReporter;
+
+use crate::broker::{Broker, Started};
+use crate::grid::time::Timestamp;
+use crate::journal::{Identity, Reader};
+use crate::wire::event_server::event_service_server::EventServiceServer;
+use crate::wire::servers::appliance_service_server::ApplianceServiceServer;
+use crate::wire::servers::broker_service_server::BrokerServiceServer;
+use crate::wire::servers::grid_log_service_server::GridLogServiceServer;
+
+/// Largest message taken, in bytes: larger than an event may be, so that one that is too large is
+/// refused by name and the stream goes on.
+const MESSAGE_BYTES_MAX: usize = 1 << 20;
+
+/// What all services need.
+#[derive(Clone, Debug)]
+pub struct Desk {
+    broker: Broker,
+    reader: Reader,
+    identity: Identity,
+    term: u64,
+    started_at: Timestamp,
+    sessions: Arc<AtomicU64>,
+    stopping: watch::Receiver<bool>,
+}
+
+impl Desk {
+    /// The desk of a broker that was started; `stopping` turns true when it goes.
+    pub fn new(started: &Started, stopping: watch::Receiver<bool>) -> Self {
+        Self {
+            broker: started.broker.clone(),
+            reader: started.reader.clone(),
+            identity: started.identity,
+            term: started.term,
+            started_at: started.at,
+            sessions: Arc::new(AtomicU64::new(1)),
+            stopping,
+        }
+    }
+}
+
+/// All services; the reporter says how health stands.
+///
+/// # Errors
+///
+/// When the contract's descriptors do not fit the reflection service: a broken build.
+pub async fn routes(
+    desk: Desk,
+) -> Result<(Routes, HealthReporter), tonic_reflection::server::Error> {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<EventServiceServer<Desk>>().await;
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(crate::wire::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()?;
+    let routes = Routes::new(health_service)
+        .add_service(reflection)
+        .add_service(
+            EventServiceServer::new(desk.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX),
+        )
+        .add_service(GridLogServiceServer::new(desk.clone()))
+        .add_service(ApplianceServiceServer::new(desk.clone()))
+        .add_service(BrokerServiceServer::new(desk));
+    Ok((routes.prepare(), health))
+}

@@ -1,0 +1,107 @@
+//! Who speaks? Every handler asks here first.
+//!
+//! Guarantees that a name comes from the credential, never from the message. There is one mode yet,
+//! "trusts everyone on loopback": the name travels in the request's metadata. Knows nothing of what
+//! a principal asks for.
+
+use tonic::metadata::MetadataMap;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::client::{ADMINISTRATOR_METADATA, APPLIANCE_METADATA};
+use crate::grid::name::ApplianceName;
+
+/// An administrator's name if the client gives none.
+const UNNAMED: &str = "somebody on loopback";
+
+/// Longest name of an administrator, in bytes.
+const ADMINISTRATOR_BYTES_MAX: usize = 64;
+
+/// What an administrator may do: each role all that the one before may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Look.
+    Viewer,
+    /// Steer appliances.
+    Operator,
+    /// Everything.
+    Admin,
+}
+
+/// Who speaks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Principal {
+    /// An appliance.
+    Appliance(ApplianceName),
+    /// An administrator or orchestrator.
+    Administrator {
+        /// Their name.
+        name: Box<str>,
+        /// What they may do.
+        role: Role,
+    },
+}
+
+impl Principal {
+    /// Who speaks, on a broker that trusts everyone on loopback.
+    ///
+    /// # Errors
+    ///
+    /// `UNAUTHENTICATED` if a name is given that is none.
+    pub fn of(metadata: &MetadataMap) -> Result<Self, Status> {
+        match (metadata.get(APPLIANCE_METADATA), metadata.get(ADMINISTRATOR_METADATA)) {
+            (Some(name), _) => {
+                let name = name.to_str().unwrap_or_default();
+                ApplianceName::new(name).map(Self::Appliance).map_err(|wrong| {
+                    unauthenticated(
+                        "NOT_A_NAME",
+                        &format!("metadata {APPLIANCE_METADATA} holds no appliance name: {wrong}"),
+                    )
+                })
+            }
+            (None, name) => {
+                let name = name.and_then(|name| name.to_str().ok()).unwrap_or(UNNAMED);
+                let end = name.floor_char_boundary(ADMINISTRATOR_BYTES_MAX);
+                Ok(Self::Administrator { name: name[..end].into(), role: Role::Admin })
+            }
+        }
+    }
+}
+
+/// The appliance that speaks.
+///
+/// # Errors
+///
+/// `UNAUTHENTICATED` if it is none.
+pub fn appliance(metadata: &MetadataMap) -> Result<ApplianceName, Status> {
+    match Principal::of(metadata)? {
+        Principal::Appliance(name) => Ok(name),
+        Principal::Administrator { .. } => Err(unauthenticated(
+            "NO_APPLIANCE",
+            &format!(
+                "nobody knows which appliance speaks: set metadata {APPLIANCE_METADATA} to its name"
+            ),
+        )),
+    }
+}
+
+/// The name of the administrator who speaks, if the role suffices.
+///
+/// # Errors
+///
+/// `PERMISSION_DENIED` if it does not, or if an appliance speaks.
+pub fn administrator(metadata: &MetadataMap, needed: Role) -> Result<Box<str>, Status> {
+    match Principal::of(metadata)? {
+        Principal::Administrator { name, role } if role >= needed => Ok(name),
+        Principal::Administrator { .. } | Principal::Appliance(_) => {
+            let details = ErrorDetails::with_error_info("ROLE", super::status::DOMAIN, []);
+            let text = format!("this needs an administrator with the role {needed:?} or above");
+            Err(Status::with_error_details(Code::PermissionDenied, text, details))
+        }
+    }
+}
+
+fn unauthenticated(reason: &str, text: &str) -> Status {
+    let details = ErrorDetails::with_error_info(reason, super::status::DOMAIN, []);
+    Status::with_error_details(Code::Unauthenticated, text, details)
+}

@@ -1,0 +1,101 @@
+//! The accept loop: ours, so that every connection and every call is a task with a name.
+//!
+//! Guarantees that a connection that fails ends alone, that silent ones are found by pings, and
+//! that at the end those under way are waited for, though not for ever. Knows nothing of what is
+//! served.
+
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::tasks::{self, NamedExecutor};
+
+/// A peer that is silent for so long is asked whether it is there.
+const PING_AFTER: Duration = Duration::from_secs(20);
+
+/// A peer that does not answer for so long is gone.
+const PONG_WITHIN: Duration = Duration::from_secs(20);
+
+/// Flow-control window of a stream, in bytes; 64 KiB cost a third of the speed.
+const STREAM_WINDOW: u32 = 512 << 10;
+
+/// Flow-control window of a connection, in bytes.
+const CONNECTION_WINDOW: u32 = 2 << 20;
+
+/// Pause after a failed accept: out of descriptors, most likely.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Connections that are told to end get so long.
+const DRAIN_WITHIN: Duration = Duration::from_secs(5);
+
+/// Serves `routes` on `listener` until `stopping` turns true and its connections have ended.
+pub async fn serve(listener: TcpListener, routes: Router, stopping: watch::Receiver<bool>) {
+    let mut connections = JoinSet::new();
+    let mut stops = stopping.clone();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stopped(&mut stops) => break,
+            Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                tracing::trace!(%peer, "connected");
+                let connection = connection(stream, routes.clone(), stopping.clone());
+                let task = tasks::spawn("connection", connection);
+                // The set only waits: the task itself was started through the one door.
+                #[expect(clippy::disallowed_methods, reason = "waits for a task of the one door")]
+                connections.spawn(task);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    let drained = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN_WITHIN, drained).await.is_err() {
+        tracing::warn!("connections did not end in time and are cut");
+    }
+}
+
+/// Ends when `stopping` turns true.
+pub(super) async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    // A sender that has gone means the same.
+    let _ = stopping.wait_for(|stops| *stops).await;
+}
+
+async fn connection(stream: TcpStream, routes: Router, mut stopping: watch::Receiver<bool>) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection stays slow: no TCP_NODELAY");
+    }
+    let mut builder = auto::Builder::new(NamedExecutor("http2"));
+    builder.http1().timer(TokioTimer::new());
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_AFTER)
+        .keep_alive_timeout(PONG_WITHIN)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW);
+    let service = TowerToHyperService::new(routes);
+    let served = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    tokio::pin!(served);
+    let ended = tokio::select! {
+        ended = served.as_mut() => ended,
+        () = stopped(&mut stopping) => {
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection broke");
+    }
+}

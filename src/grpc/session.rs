@@ -1,0 +1,363 @@
+//! A session: one appliance's lasting conversation.
+//!
+//! ```text
+//! Hello -> Welcome, then: events (as many as are there, at most a chunk) -> commit -> one Ack
+//! ```
+//!
+//! Guarantees that an Ack leaves only after the commit, that a malformed event is INVALID at its
+//! position and the stream goes on, and that whoever does not read its acks is not read from.
+//! Decides nothing about events.
+
+use std::num::NonZeroU64;
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_stream::Stream;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, Streaming};
+
+use super::{Desk, status};
+use crate::broker::{EventAnswer, HeardEvent, SessionKey, Welcomed};
+use crate::grid::event::TEXT_BYTES_MAX;
+use crate::grid::explain;
+use crate::grid::name::{ApplianceName, SpoolId};
+use crate::grid::record::{Outcome, SessionId};
+use crate::tasks;
+use crate::wire::check::{self, EVENT_BYTES_MAX, Unfit, violation};
+use crate::wire::proto::session_response::Message;
+use crate::wire::proto::{
+    self, Ack, AckException, GoAway, Hello, Limits, SessionResponse, Welcome,
+};
+use crate::wire::received::{Said, SessionRequest};
+use crate::wire::{show, timestamp, uuid_text};
+
+/// The revision of the contract that is spoken here.
+const PROTOCOL_REVISION: u32 = 1;
+
+/// How long a client may take for its Hello.
+const HELLO_WITHIN: Duration = Duration::from_secs(10);
+
+/// Most events in a chunk.
+const CHUNK_EVENTS: usize = 256;
+
+/// Most bytes in a chunk; the event that exceeds them is the last.
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// Answers that may wait for a client to read them.
+const ANSWERS_WAITING: usize = 16;
+
+/// How many events a client may have unacknowledged.
+const WINDOW_EVENTS: u32 = 1_024;
+
+/// How many bytes of events a client may have unacknowledged.
+const WINDOW_BYTES: u32 = 256 << 10;
+
+/// How often a tool should report in maintenance.
+const REPORTING_INTERVAL_MS: u32 = 10_000;
+
+/// When to come back to a broker that stops.
+const RETRY_AFTER_MS: u32 = 1_000;
+
+type Answers = mpsc::Sender<Result<SessionResponse, Status>>;
+
+/// Opens the conversation; what it gives are the broker's messages.
+pub(super) fn open(
+    desk: Desk,
+    name: ApplianceName,
+    said: Streaming<SessionRequest>,
+) -> impl Stream<Item = Result<SessionResponse, Status>> + Send + use<> {
+    let (answers, stream) = mpsc::channel(ANSWERS_WAITING);
+    drop(tasks::spawn("session", async move {
+        if let Err(status) = converse(desk, name, said, &answers).await {
+            // A client that has gone does not mind.
+            let _ = answers.send(Err(status)).await;
+        }
+    }));
+    ReceiverStream::new(stream)
+}
+
+async fn converse(
+    desk: Desk,
+    name: ApplianceName,
+    mut said: Streaming<SessionRequest>,
+    answers: &Answers,
+) -> Result<(), Status> {
+    let hello = hear_hello(&mut said).await?;
+    let boot = check_hello(&hello)?;
+    let spool = NonZeroU64::new(hello.spool_id).map(SpoolId);
+    let uptime = (hello.uptime_ms > 0).then(|| Duration::from_millis(hello.uptime_ms));
+    let id = SessionId(desk.sessions.fetch_add(1, Ordering::Relaxed));
+    let welcomed = desk
+        .broker
+        .hello(name.clone(), boot, uptime, spool, id)
+        .await
+        .map_err(status::unavailable)?;
+    let key = SessionKey { id, appliance: welcomed.appliance, boot, spool };
+    tracing::debug!(appliance.name = %name, boot.id = %boot, "a session opened");
+    let welcome = welcome(&desk, &welcomed, spool.is_some());
+    let ended = match tell(answers, Message::Welcome(welcome)).await {
+        Ok(()) => listen(&desk, key, said, answers).await,
+        Err(Gone) => Ok(()),
+    };
+    tracing::debug!(appliance.name = %name, boot.id = %boot, "a session ended");
+    // A broker that stops knows that all sessions end.
+    let _ = desk.broker.session_ended(key).await;
+    ended
+}
+
+async fn hear_hello(said: &mut Streaming<SessionRequest>) -> Result<Hello, Status> {
+    let first = tokio::time::timeout(HELLO_WITHIN, said.message()).await;
+    match first {
+        Err(_) => Err(status::precondition("NO_HELLO", "no Hello came within 10 s")),
+        Ok(Err(status)) => Err(status),
+        Ok(Ok(Some(SessionRequest { message: Some(Said::Hello(hello)) }))) => Ok(hello),
+        Ok(Ok(_)) => {
+            Err(status::precondition("NO_HELLO", "a session's first message must be a Hello"))
+        }
+    }
+}
+
+fn check_hello(hello: &Hello) -> Result<crate::grid::name::BootId, Status> {
+    let mut wrong = Vec::new();
+    if hello.protocol_revision != PROTOCOL_REVISION {
+        let given = hello.protocol_revision;
+        wrong.push(violation(
+            "hello.protocol_revision",
+            format!("is {given}; this broker speaks {PROTOCOL_REVISION}"),
+        ));
+    }
+    if hello.capabilities.len() > 32 || hello.capabilities.iter().any(|it| it.len() > 64) {
+        wrong.push(violation("hello.capabilities", "at most 32 words of 64 bytes are allowed"));
+    }
+    if hello.tool_version.len() > 64 {
+        wrong.push(violation("hello.tool_version", "at most 64 bytes are allowed"));
+    }
+    let boot = match check::boot(hello.boot_id.as_bytes(), "hello.boot_id") {
+        Ok(Some(boot)) => Some(boot),
+        Ok(None) => {
+            wrong.push(violation("hello.boot_id", "is missing; a session belongs to a boot"));
+            None
+        }
+        Err(violation) => {
+            wrong.push(violation);
+            None
+        }
+    };
+    match boot {
+        Some(boot) if wrong.is_empty() => Ok(boot),
+        Some(_) | None => Err(status::invalid(wrong)),
+    }
+}
+
+fn welcome(desk: &Desk, welcomed: &Welcomed, has_spool: bool) -> Welcome {
+    let promise_max = u32::try_from(welcomed.promise_max.as_millis()).unwrap_or(u32::MAX);
+    Welcome {
+        broker_id: uuid_text(desk.identity.broker),
+        journal_id: uuid_text(desk.identity.journal),
+        term: desk.term,
+        limits: Some(Limits {
+            text_bytes: u32::try_from(TEXT_BYTES_MAX).unwrap_or(u32::MAX),
+            event_bytes: u32::try_from(EVENT_BYTES_MAX).unwrap_or(u32::MAX),
+            next_report_within_ms: promise_max,
+        }),
+        window_events: WINDOW_EVENTS,
+        window_bytes: WINDOW_BYTES,
+        reporting_interval_ms: REPORTING_INTERVAL_MS,
+        server_time: Some(timestamp(desk.broker.now())),
+        sequence_reset: has_spool && !welcomed.knew_spool,
+        appliance_uuid: uuid_text(welcomed.uuid),
+    }
+}
+
+/// The events that are there, what is to be said of those that are none, and where the stream is.
+#[derive(Default)]
+struct Chunk {
+    events: Vec<HeardEvent>,
+    /// The positions of `events`, in order.
+    positions: Vec<u64>,
+    exceptions: Vec<AckException>,
+    bytes: usize,
+    /// The client is done.
+    is_last: bool,
+}
+
+async fn listen(
+    desk: &Desk,
+    key: SessionKey,
+    mut said: Streaming<SessionRequest>,
+    answers: &Answers,
+) -> Result<(), Status> {
+    let mut stopping = desk.stopping.clone();
+    let mut position = 0;
+    loop {
+        let first = tokio::select! {
+            said = said.message() => said,
+            () = super::serve::stopped(&mut stopping) => {
+                let _ = tell(answers, Message::GoAway(go_away())).await;
+                return Ok(());
+            }
+        };
+        let mut chunk = Chunk::default();
+        let mut next = Some(first);
+        let mut broken = None;
+        while let Some(message) = next.take() {
+            match message {
+                Ok(Some(request)) => chunk.take(request, &mut position)?,
+                Ok(None) => chunk.is_last = true,
+                // What came before the breach is still to be kept and acknowledged.
+                Err(status) => broken = Some(status),
+            }
+            if !chunk.is_full() && broken.is_none() {
+                next = ready(&mut said).await;
+            }
+        }
+        let is_last = chunk.is_last;
+        match commit(desk, key, chunk, position, answers).await {
+            Ok(()) => {}
+            Err(Interrupted::Gone) => return Ok(()),
+            Err(Interrupted::Stopping(status)) => return Err(status),
+        }
+        if let Some(status) = broken {
+            return Err(status);
+        }
+        if is_last {
+            return Ok(());
+        }
+    }
+}
+
+impl Chunk {
+    fn is_full(&self) -> bool {
+        self.is_last
+            || self.events.len() + self.exceptions.len() >= CHUNK_EVENTS
+            || self.bytes >= CHUNK_BYTES
+    }
+
+    fn take(&mut self, request: SessionRequest, position: &mut u64) -> Result<(), Status> {
+        match request.message {
+            Some(Said::Event(bytes)) => {
+                *position += 1;
+                self.bytes += bytes.len();
+                match check::event(&bytes) {
+                    Ok(checked) => {
+                        let (boot, sequence, event) =
+                            (checked.boot, checked.sequence, checked.event);
+                        self.events.push(HeardEvent { boot, sequence, event });
+                        self.positions.push(*position);
+                    }
+                    Err(unfit) => self.exceptions.push(unfit_exception(*position, unfit)),
+                }
+                Ok(())
+            }
+            Some(Said::Goodbye(_)) => {
+                self.is_last = true;
+                Ok(())
+            }
+            // No command is sent yet, so no result belongs to one.
+            Some(Said::CommandResult(_)) => Ok(()),
+            Some(Said::Hello(_)) => {
+                Err(status::precondition("SECOND_HELLO", "a session has one Hello"))
+            }
+            // Something newer than this broker; the contract grows by messages one may ignore.
+            None => Ok(()),
+        }
+    }
+}
+
+enum Interrupted {
+    Gone,
+    Stopping(Status),
+}
+
+async fn commit(
+    desk: &Desk,
+    key: SessionKey,
+    chunk: Chunk,
+    through: u64,
+    answers: &Answers,
+) -> Result<(), Interrupted> {
+    let Chunk { events, positions, mut exceptions, bytes, .. } = chunk;
+    if events.is_empty() && exceptions.is_empty() {
+        return Ok(());
+    }
+    if !events.is_empty() {
+        let answered = desk
+            .broker
+            .chunk(key, events, bytes)
+            .await
+            .map_err(|gone| Interrupted::Stopping(status::unavailable(gone)))?;
+        let told = positions.into_iter().zip(answered);
+        exceptions.extend(told.filter_map(|(position, answer)| exception(position, answer)));
+        exceptions.sort_by_key(|exception| exception.position);
+    }
+    let ack = Ack { through, exceptions };
+    tell(answers, Message::Ack(ack)).await.map_err(|Gone| Interrupted::Gone)
+}
+
+fn exception(position: u64, answer: EventAnswer) -> Option<AckException> {
+    if answer.outcome == Outcome::Kept {
+        return None;
+    }
+    let (reason, explanation) = explain::outcome(answer.outcome);
+    Some(AckException {
+        position,
+        outcome: show::outcome(answer.outcome).into(),
+        reason: reason.to_owned(),
+        explanation: explanation.to_owned(),
+        suppressed_until: None,
+        violations: Vec::new(),
+    })
+}
+
+fn unfit_exception(position: u64, unfit: Unfit) -> AckException {
+    let (outcome, reason, explanation, violations) = match unfit {
+        Unfit::Invalid(violations) => {
+            let text = "not an event; sending it again is no use";
+            (proto::Outcome::Invalid, "INVALID", text, violations)
+        }
+        Unfit::Unsupported => {
+            let text = "of a kind that this broker does not know";
+            (proto::Outcome::Unsupported, "UNSUPPORTED", text, Vec::new())
+        }
+    };
+    AckException {
+        position,
+        outcome: outcome.into(),
+        reason: reason.to_owned(),
+        explanation: explanation.to_owned(),
+        suppressed_until: None,
+        violations,
+    }
+}
+
+fn go_away() -> GoAway {
+    GoAway {
+        retry_after_ms: RETRY_AFTER_MS,
+        address: String::new(),
+        explanation: "the broker is stopping".to_owned(),
+    }
+}
+
+/// The client has gone.
+struct Gone;
+
+async fn tell(answers: &Answers, message: Message) -> Result<(), Gone> {
+    let response = SessionResponse { message: Some(message) };
+    answers.send(Ok(response)).await.map_err(|_| Gone)
+}
+
+/// The next message if it is there already.
+async fn ready(
+    said: &mut Streaming<SessionRequest>,
+) -> Option<Result<Option<SessionRequest>, Status>> {
+    std::future::poll_fn(|context| {
+        Poll::Ready(match Pin::new(&mut *said).poll_next(context) {
+            Poll::Pending => None,
+            Poll::Ready(next) => Some(next.transpose()),
+        })
+    })
+    .await
+}

@@ -1,0 +1,65 @@
+//! How does one refuse over gRPC? One place makes statuses, with the standard rich details.
+//!
+//! Guarantees that a status names the fields (`BadRequest`), when to come back (`RetryInfo`) or the
+//! reason (`ErrorInfo`), so that programs need not read sentences.
+
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
+
+use crate::broker::Unavailable;
+use crate::grid::decide::OrderRefusal;
+use crate::journal::JournalError;
+use crate::wire::proto::Violation;
+
+/// Whose reasons these are, in `ErrorInfo`.
+pub(super) const DOMAIN: &str = "grid-broker";
+
+/// When to come back to a broker that stops.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+pub(super) fn invalid(violations: Vec<Violation>) -> Status {
+    let text = match violations.as_slice() {
+        [one] => format!("{}: {}", one.field, one.description),
+        several => format!("{} fields are wrong", several.len()),
+    };
+    let fields = violations.into_iter().map(|it| FieldViolation::new(it.field, it.description));
+    let details = ErrorDetails::with_bad_request(fields.collect::<Vec<_>>());
+    Status::with_error_details(Code::InvalidArgument, text, details)
+}
+
+pub(super) fn invalid_field(field: &str, description: impl Into<String>) -> Status {
+    invalid(vec![crate::wire::check::violation(field, description)])
+}
+
+pub(super) fn unavailable(reason: Unavailable) -> Status {
+    let mut details = ErrorDetails::with_retry_info(Some(RETRY_AFTER));
+    details.set_error_info("STOPPING", DOMAIN, []);
+    Status::with_error_details(Code::Unavailable, reason.to_string(), details)
+}
+
+pub(super) fn refused(refusal: &OrderRefusal) -> Status {
+    let (code, reason) = match refusal {
+        OrderRefusal::NotFound { .. } => (Code::NotFound, "NOT_FOUND"),
+        OrderRefusal::AlreadyExists { .. } => (Code::AlreadyExists, "ALREADY_EXISTS"),
+        OrderRefusal::UnknownClass { .. } => {
+            return invalid_field("settings.class", refusal.to_string());
+        }
+        OrderRefusal::NothingToDump { .. } => (Code::FailedPrecondition, "NOTHING_TO_DUMP"),
+    };
+    let details = ErrorDetails::with_error_info(reason, DOMAIN, []);
+    Status::with_error_details(code, refusal.to_string(), details)
+}
+
+pub(super) fn precondition(reason: &str, text: impl Into<String>) -> Status {
+    let details = ErrorDetails::with_error_info(reason, DOMAIN, []);
+    Status::with_error_details(Code::FailedPrecondition, text, details)
+}
+
+/// The journal could not be read: told to the administrator and to our own diagnostics.
+pub(super) fn unreadable(error: &JournalError) -> Status {
+    tracing::error!(%error, "the journal could not be read");
+    let details = ErrorDetails::with_error_info("JOURNAL", DOMAIN, []);
+    Status::with_error_details(Code::Internal, error.to_string(), details)
+}
