@@ -112,7 +112,6 @@ impl<'a> Change<'a> {
         }
         // Another start of the same state is a change all the same, and makes no failure good.
         self.lifecycle = Lifecycle::Idle;
-        self.since = self.now;
         let timeout = self.rules.boot_timeout;
         let is_long_past = is_first_seen
             && timeout.is_some_and(|timeout| uptime.is_some_and(|uptime| uptime > timeout));

@@ -31,8 +31,9 @@ pub(super) fn decide(state: &State, settings: &Settings, order: &Order, now: Tim
         }
         Order::Set { name, class, overrides, reset } => {
             let appliance = find(state, name)?;
+            // A class that is no longer there may stay: only what is asked for must be known.
+            class.as_ref().map_or(Ok(()), |class| known_class(settings, class))?;
             let class = class.clone().unwrap_or_else(|| appliance.class.clone());
-            known_class(settings, &class)?;
             let overrides = overridden(&appliance.overrides, overrides, *reset);
             Ok((appliance.number, set(state, settings, appliance, class, overrides, now)))
         }

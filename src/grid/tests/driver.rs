@@ -190,6 +190,7 @@ impl Timeline {
 
     /// Lets time go on to `until`, deadline by deadline.
     pub(super) fn go_to(&mut self, until: Timestamp) {
+        let began = self.now;
         while let Some(wake) = self.grid.wake_at().filter(|wake| *wake <= until) {
             // Whoever comes late is woken at once, but only once.
             self.now = self.now.max(wake);
@@ -200,7 +201,8 @@ impl Timeline {
         self.fire();
         let overdue = self.grid.state().appliances().find(|appliance| {
             let deadline = appliance.lifecycle.deadline();
-            deadline.is_some_and(|deadline| deadline.after(seconds(1)) < self.now)
+            // An order may set a deadline that has passed: it fires with the next tick.
+            deadline.is_some_and(|deadline| deadline.max(began).after(seconds(1)) < self.now)
         });
         assert_eq!(overdue, None, "every deadline fires or is cleared");
     }

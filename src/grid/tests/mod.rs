@@ -11,3 +11,4 @@ mod maintenance;
 mod orders;
 mod properties;
 mod stories;
+mod words;

@@ -202,3 +202,23 @@ fn a_name_added_again_is_another_appliance_though_a_session_of_the_first_is_open
     assert_eq!(story.hear(started_ok(1).by(second)).0, Outcome::Kept);
     assert_eq!(story.grid.state().name(DB1), Some(&name(DB1)), "for old records");
 }
+
+#[test]
+fn an_appliance_of_a_class_that_is_gone_counts_as_default_and_can_be_set() {
+    let slow = ClassSettings { boot_timeout: Some(seconds(900)), ..ClassSettings::default() };
+    let mut story = Timeline::empty(Settings::new([("slow".to_owned(), slow)]));
+    story.add(DB1);
+    let class = |class: &str| Order::Set {
+        name: name(DB1),
+        class: Some(class.into()),
+        overrides: Overrides::default(),
+        reset: Reset::default(),
+    };
+    story.order(class("slow")).unwrap();
+    story.away_for(seconds(1), Settings::default());
+    story.hello(1);
+    assert_eq!(story.deadline(), Some(301));
+    story.order(boot_timeout(60)).unwrap();
+    assert_eq!((story.deadline(), &*story.db1().class), (Some(61), "slow"));
+    assert!(story.order(class("slow")).is_err(), "nobody is given it any more");
+}
