@@ -35,7 +35,10 @@ pub(super) struct Change<'a> {
     now: Timestamp,
     boot: Option<Boot>,
     lifecycle: Lifecycle,
+    since: Timestamp,
     failed_starts: Vec<Timestamp>,
+    /// Whether a start fails by this change.
+    fails: bool,
     /// What was noted on the way.
     pub(super) marks: Marks,
     effects: Vec<Effect>,
@@ -55,7 +58,9 @@ impl<'a> Change<'a> {
             now,
             boot: appliance.boot,
             lifecycle: appliance.lifecycle.clone(),
+            since: appliance.since,
             failed_starts: appliance.failed_starts.clone(),
+            fails: false,
             marks: Marks::NONE,
             effects: Vec::new(),
         }
@@ -70,11 +75,13 @@ impl<'a> Change<'a> {
         uptime: Option<Duration>,
     ) -> Relation {
         let Some(id) = boot else { return Relation::Current };
-        let is_stopped = self.appliance.lifecycle == Lifecycle::Idle;
+        // A stopped boot is over, and so is one of which a dump is taken: nobody takes it over.
+        let is_over =
+            matches!(self.appliance.lifecycle, Lifecycle::Idle | Lifecycle::Dumping { .. });
         match self.appliance.boot {
             Some(present) if present.id == Some(id) => Relation::Current,
             _ if !is_live || self.appliance.past_boots.contains(&id) => Relation::Older,
-            Some(Boot { id: None, .. }) if !is_stopped => Relation::TakesOver(id),
+            Some(Boot { id: None, .. }) if !is_over => Relation::TakesOver(id),
             Some(Boot { id: Some(_), began_at, .. }) if self.began_before(uptime, began_at) => {
                 Relation::Older
             }
@@ -103,10 +110,14 @@ impl<'a> Change<'a> {
         let is_first_seen = self.appliance.boot.is_none() && self.appliance.past_boots.is_empty();
         let began_at = self.now.before(uptime.unwrap_or_default());
         self.set_boot(Boot { id, began_at, has_agent: false });
+        // That contact with the boot before was lost does not matter any more.
+        self.clear(Matter::NoContact);
         if self.rules.ignore_reboots && self.lifecycle == Lifecycle::Running && id.is_some() {
             self.marks |= Marks::REBOOT_IGNORED;
             return;
         }
+        // Another start of the same state is a change all the same, and makes no failure good.
+        self.lifecycle = Lifecycle::Idle;
         let timeout = self.rules.boot_timeout;
         let is_long_past = is_first_seen
             && !tells_of_its_start
@@ -123,8 +134,6 @@ impl<'a> Change<'a> {
             let due = began_at.after(timeout);
             if due <= self.now { self.now.after(GRACE_AFTER_ABSENCE) } else { due }
         });
-        // Another start of the same state is a change all the same.
-        self.lifecycle = Lifecycle::Idle;
         self.become_now(Lifecycle::Starting { deadline });
     }
 
@@ -163,12 +172,13 @@ impl<'a> Change<'a> {
     /// The start stands so from now on.
     pub(super) fn become_now(&mut self, next: Lifecycle) {
         self.count_failures(&next);
-        let is_same_state = self.lifecycle.word() == next.word();
-        let since = if is_same_state { self.appliance.since } else { self.now };
+        if self.lifecycle.word() != next.word() {
+            self.since = self.now;
+        }
         self.effects.push(Effect::Lifecycle {
             number: self.appliance.number,
             lifecycle: next.clone(),
-            since,
+            since: self.since,
         });
         self.lifecycle = next;
     }
@@ -209,6 +219,7 @@ impl<'a> Change<'a> {
         let was_failed = matches!(self.lifecycle, Lifecycle::Failed(_));
         let fails = matches!(next, Lifecycle::Failed(_));
         if fails && !was_failed {
+            self.fails = true;
             self.failed_starts.push(self.now);
             let surplus = self.failed_starts.len().saturating_sub(FLAPPING_FAILURES);
             self.failed_starts.drain(..surplus);
@@ -225,7 +236,7 @@ impl<'a> Change<'a> {
         };
         let text = explain::failure(self.appliance.name.as_str(), failed);
         let open = self.state.alert(Some(self.appliance.number), Matter::StartFailed);
-        if open.is_none_or(|open| *open.text != *text) {
+        if self.fails || open.is_none_or(|open| *open.text != *text) {
             self.raise_anew(Matter::StartFailed, Severity::Error, text);
         }
     }
@@ -249,16 +260,20 @@ impl<'a> Change<'a> {
     fn settle_flapping(&mut self) {
         let horizon = self.now.before(FLAPPING_WINDOW);
         let recent = self.failed_starts.iter().filter(|at| **at > horizon).count();
-        if recent >= FLAPPING_FAILURES {
+        // Only another failure opens it: after a stop the same three do not open it again.
+        if recent >= FLAPPING_FAILURES && self.fails {
             let text = explain::flapping(self.appliance.name.as_str());
             self.raise(Matter::Flapping, Severity::Error, text);
-        } else if self.lifecycle == Lifecycle::Running {
+        } else if recent < FLAPPING_FAILURES && self.lifecycle == Lifecycle::Running {
             self.clear(Matter::Flapping);
         }
     }
 
+    /// Whether the matter was open before this change and is not closed by it.
     fn is_open(&self, matter: Matter) -> bool {
-        self.state.alert(Some(self.appliance.number), matter).is_some()
+        let number = Some(self.appliance.number);
+        self.state.alert(number, matter).is_some()
+            && !self.effects.contains(&Effect::AlertCleared { number, matter })
     }
 
     fn raise_anew(&mut self, matter: Matter, severity: Severity, text: String) {

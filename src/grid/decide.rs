@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use super::change::{Change, Relation};
 use super::event::{EventKind, Severity};
 use super::explain;
@@ -28,8 +30,20 @@ const BEHIND_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
 pub struct Circumstances {
     /// The appliance's sessions ended too long ago.
     pub contact_is_lost: bool,
-    /// Sessions of two boots of the appliance are open.
-    pub two_speak: bool,
+    /// Whether one machine speaks under its name, or two.
+    pub voices: Voices,
+}
+
+/// How many machines speak under one name, by the boots of its open sessions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Voices {
+    /// One at most.
+    #[default]
+    One,
+    /// Sessions of two boots, one of which may be dead and not yet found so.
+    PerhapsTwo,
+    /// Sessions of two boots, for too long.
+    Two,
 }
 
 /// What becomes of an input, and the record that says so.
@@ -111,12 +125,7 @@ pub fn decide(
         Input::Event(heard) => view.event(heard),
         Input::Hello(hello) => (Answer::Nothing, view.hello(hello)),
         Input::SessionEnded { appliance, .. } => (Answer::Nothing, view.session_ended(*appliance)),
-        Input::Appeared { name, uuid } => (Answer::Nothing, {
-            let number = state.next_row();
-            let (name, uuid) = (name.clone(), *uuid);
-            let (class, overrides) = (DEFAULT_CLASS.into(), Overrides::default());
-            Some(Draft::kept(vec![Effect::Appliance { number, name, uuid, class, overrides }]))
-        }),
+        Input::Appeared { name, uuid } => (Answer::Nothing, view.appeared(name, *uuid)),
         Input::Order { order, .. } => match order::decide(state, settings, order, now) {
             Ok((number, draft)) => (Answer::Order(Ok(number)), Some(draft)),
             Err(refusal) => (Answer::Order(Err(refusal)), None),
@@ -148,6 +157,16 @@ struct View<'a> {
 }
 
 impl View<'_> {
+    /// `None` for a name that is known by then: of two sessions that bring one name, one is first.
+    fn appeared(&self, name: &ApplianceName, uuid: Uuid) -> Option<Draft> {
+        if self.state.find(name).is_some() {
+            return None;
+        }
+        let (number, name) = (self.state.next_row(), name.clone());
+        let (class, overrides) = (DEFAULT_CLASS.into(), Overrides::default());
+        Some(Draft::kept(vec![Effect::Appliance { number, name, uuid, class, overrides }]))
+    }
+
     fn event(&self, heard: &Heard) -> (Answer, Option<Draft>) {
         let Some(appliance) = self.state.appliance(heard.appliance) else {
             let outcome = Outcome::Refused(Refusal::Removed);
@@ -187,7 +206,10 @@ impl View<'_> {
         heard: &Heard,
         appliance: &Appliance,
     ) -> (Answer, Option<Draft>) {
-        if heard.session.is_some() && self.circumstances.two_speak {
+        // Out of its spool a machine speaks of its own boots before, perhaps while the session of
+        // one of them is not yet found dead.
+        let is_live = heard.session.is_some() && heard.event.spooled_at.is_none();
+        if is_live && self.circumstances.voices != Voices::One {
             let text = explain::two_machines(appliance.name.as_str());
             change.raise(Matter::TwoMachines, Severity::Error, text);
         }
@@ -236,7 +258,7 @@ impl View<'_> {
         let appliance = self.state.appliance(number)?;
         let rules = self.settings.rules(&appliance.class, &appliance.overrides);
         let mut change = Change::new(self.state, appliance, &rules, self.now);
-        if !self.circumstances.two_speak {
+        if self.circumstances.voices == Voices::One {
             change.clear(Matter::TwoMachines);
         }
         worth_keeping(change)
@@ -248,13 +270,19 @@ impl View<'_> {
         let mut change = Change::new(self.state, appliance, &rules, self.now);
         // No state refuses that time passes.
         let _ = change.step(&Stimulus::Deadline);
-        if self.circumstances.contact_is_lost && appliance.lifecycle != Lifecycle::Idle {
+        let had_agent = appliance.boot.is_some_and(|boot| boot.has_agent);
+        let is_stopped = appliance.lifecycle == Lifecycle::Idle;
+        if self.circumstances.contact_is_lost && had_agent && !is_stopped {
             let text = explain::no_contact(appliance.name.as_str(), rules.lost_contact);
             change.raise(Matter::NoContact, Severity::Warn, text);
         }
-        if self.circumstances.two_speak {
-            let text = explain::two_machines(appliance.name.as_str());
-            change.raise(Matter::TwoMachines, Severity::Error, text);
+        match self.circumstances.voices {
+            Voices::One => change.clear(Matter::TwoMachines),
+            Voices::PerhapsTwo => {}
+            Voices::Two => {
+                let text = explain::two_machines(appliance.name.as_str());
+                change.raise(Matter::TwoMachines, Severity::Error, text);
+            }
         }
         worth_keeping(change)
     }

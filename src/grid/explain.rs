@@ -55,7 +55,9 @@ fn maintenance(known: &Maintenance, now: Timestamp) -> String {
     if !known.text.is_empty() {
         text.push_str(&format!(" \"{}\"", known.text));
     }
-    text.push_str(&format!(", next report due in {}", in_words(known.promise.since(now))));
+    if known.promise < Timestamp::MAX {
+        text.push_str(&format!(", next report due in {}", in_words(known.promise.since(now))));
+    }
     if known.stuck_at.is_none() {
         text.push_str(&format!(", no progress for {}", in_words(now.since(known.moved_at))));
     }

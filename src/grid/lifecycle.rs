@@ -1,35 +1,44 @@
 //! Where does an appliance's start stand, and what may come next?
 //!
 //! ```text
-//! state       | stimulus     | becomes     | because
-//! idle        | started_ok   | refused     | stopped
-//! idle        | start_failed | refused     | stopped
-//! idle        | maintenance  | refused     | stopped
-//! idle        | deadline     | -           |
-//! starting    | started_ok   | running     |
-//! starting    | start_failed | failed      |
-//! starting    | maintenance  | maintenance |
-//! starting    | deadline     | failed      | boot timeout
-//! maintenance | started_ok   | running     |
-//! maintenance | start_failed | failed      |
-//! maintenance | maintenance  | maintenance |
-//! maintenance | deadline     | failed      | hung
-//! running     | started_ok   | running     | no change
-//! running     | start_failed | refused     | already running
-//! running     | maintenance  | refused     | already running
-//! running     | deadline     | -           |
-//! failed      | started_ok   | running     | late or recovered
-//! failed      | start_failed | failed      | the appliance's own reason
-//! failed      | maintenance  | maintenance | unless the failure was reported: then refused
-//! failed      | deadline     | -           |
-//! dumping     | started_ok   | refused     | dumping
-//! dumping     | start_failed | refused     | dumping
-//! dumping     | maintenance  | refused     | dumping
-//! dumping     | deadline     | failed      | unmanaged: running, outcome unknown
+//! state                    | stimulus     | becomes     | because
+//! idle                     | started_ok   | refused     | stopped
+//! idle                     | start_failed | refused     | stopped
+//! idle                     | maintenance  | refused     | stopped
+//! idle                     | deadline     | -           |
+//! starting                 | started_ok   | running     |
+//! starting                 | start_failed | failed      | reported
+//! starting                 | maintenance  | maintenance |
+//! starting                 | deadline     | failed      | boot_timeout
+//! maintenance              | started_ok   | running     |
+//! maintenance              | start_failed | failed      | reported
+//! maintenance              | maintenance  | maintenance |
+//! maintenance              | deadline     | failed      | hung
+//! maintenance, stuck: warn | deadline     | maintenance | stuck
+//! maintenance, stuck: fail | deadline     | failed      | no_progress
+//! running                  | started_ok   | running     | no change
+//! running                  | start_failed | refused     | already_running
+//! running                  | maintenance  | refused     | already_running
+//! running                  | deadline     | -           |
+//! failed                   | started_ok   | running     | recovered
+//! failed, boot_timeout     | started_ok   | running     | late
+//! failed                   | start_failed | failed      | reported
+//! failed, reported         | start_failed | failed      | no change
+//! failed                   | maintenance  | maintenance | recovered
+//! failed, reported         | maintenance  | refused     | failed_for_good
+//! failed, dump_timeout     | maintenance  | refused     | failed_for_good
+//! failed                   | deadline     | -           |
+//! dumping                  | started_ok   | refused     | dumping
+//! dumping                  | start_failed | refused     | dumping
+//! dumping                  | maintenance  | refused     | dumping
+//! dumping                  | deadline     | failed      | dump_timeout
+//! dumping, unmanaged       | deadline     | running     | outcome_unknown
 //! ```
 //!
-//! Besides, from any state: a new boot gives starting, a stop gives idle; and from running or
-//! failed a crash dump gives dumping. A test compares this table with what [`step`] does.
+//! A row with a variant (`failed, reported`) goes before the row of the state. Besides, from any
+//! state: a new boot gives starting (unmanaged: running), a stop gives idle; from running or failed
+//! a crash dump gives dumping; and whoever becomes unmanaged in a start or after its failure is
+//! running. A test compares this table with what [`step`] does.
 //!
 //! Guarantees that no other transition exists and that each deadline in a state is absolute. Knows
 //! no clock, no boot ids, no records.
@@ -38,7 +47,7 @@ use std::time::Duration;
 
 use super::event::Progress;
 use super::record::Marks;
-use super::settings::{ClassSettings, OnStuck};
+use super::settings::{ClassSettings, LIMIT_RANGE, OnStuck};
 use super::time::Timestamp;
 
 /// Where an appliance's start stands.
@@ -193,7 +202,7 @@ pub enum Refusal {
     Stopped,
     /// The start is over.
     AlreadyRunning,
-    /// The appliance itself said that this start failed.
+    /// The appliance itself said that this start failed, or no boot followed its crash dump.
     FailedForGood,
     /// A crash dump is being taken.
     Dumping,
@@ -219,7 +228,7 @@ impl Refusal {
             Self::Stopped => "this boot was stopped; a new boot must begin first",
             Self::AlreadyRunning => "the start is over, the appliance counts as running",
             Self::FailedForGood => {
-                "the appliance said that this start failed; only started_ok or a new boot changes that"
+                "this start failed for good; only started_ok or a new boot changes that"
             }
             Self::Dumping => "a crash dump is being taken",
             Self::Removed => "the appliance was removed",
@@ -334,7 +343,8 @@ pub fn step(
         (L::Failed(failed), S::Maintenance(report)) => match failed.failure {
             Failure::Reported | Failure::DumpTimeout => Step::Refused(Refusal::FailedForGood),
             Failure::BootTimeout { .. } | Failure::Hung { .. } | Failure::NoProgress { .. } => {
-                maintenance(None, None, report, rules, now, Marks::RECOVERED)
+                // The boot deadline has passed: `hung_waits_for_boot_deadline` waits no longer.
+                maintenance(None, Some(now), report, rules, now, Marks::RECOVERED)
             }
         },
         (L::Dumping { .. }, S::StartedOk | S::StartFailed { .. } | S::Maintenance(_)) => {
@@ -374,11 +384,14 @@ fn maintenance(
     now: Timestamp,
     mut marks: Marks,
 ) -> Step {
-    let wished = report.next_report_within.unwrap_or(rules.maintenance_silence);
-    let promised = wished.min(rules.promise_max);
-    if promised < wished {
-        marks |= Marks::PROMISE_CUT;
-    }
+    let promised = match report.next_report_within {
+        Some(wished) if wished > rules.promise_max => {
+            marks |= Marks::PROMISE_CUT;
+            rules.promise_max
+        }
+        Some(wished) => wished.max(*LIMIT_RANGE.start()),
+        None => rules.maintenance_silence,
+    };
     let mut promise = now.after(promised);
     if rules.hung_waits_for_boot_deadline {
         promise = promise.max(boot_deadline.unwrap_or(Timestamp::MAX));
@@ -400,7 +413,12 @@ fn maintenance(
         Some(known) if !moved => (known.moved_at, known.stuck_at),
         Some(_) | None => (now, Some(now.after(rules.stuck_after))),
     };
-    let best = progress.max(known.and_then(|known| known.best));
+    // What a tool repeats is not progress, so that the same said anew still is.
+    let best = match known {
+        Some(known) if report.repeated => known.best,
+        Some(known) => progress.max(known.best),
+        None => progress,
+    };
     let reported_at = now;
     let next = Maintenance {
         progress,

@@ -24,12 +24,12 @@ pub mod window;
 
 use std::time::Duration;
 
-use decide::{Circumstances, Decision, decide};
+use decide::{Circumstances, Decision, Voices, decide};
 use lifecycle::Lifecycle;
 use name::{ApplianceNumber, BootId};
 use presence::Presence;
-use record::{Hello, Input, Record, SessionId};
-use settings::{GRACE_AFTER_ABSENCE, Settings};
+use record::{Hello, Input, Matter, Record, SessionId};
+use settings::{FLAPPING_WINDOW, GRACE_AFTER_ABSENCE, Settings};
 use state::State;
 use time::Timestamp;
 use wheel::Wheel;
@@ -78,6 +78,8 @@ impl Grid {
         let about = input.appliance();
         let circumstances = self.circumstances(&input, now);
         let starts = matches!(input, Input::BrokerStarted(_));
+        let stalled =
+            if let Input::BrokerStalled { lasted } = &input { Some(*lasted) } else { None };
         let reported = input.live_report();
         let decision = decide(&self.state, &self.settings, circumstances, input, now);
         if let Some(record) = &decision.record {
@@ -88,6 +90,9 @@ impl Grid {
         }
         if starts {
             self.expect_everyone(now);
+        }
+        if let Some(lasted) = stalled {
+            self.credit_everyone(lasted);
         }
         if let Some(number) = about {
             self.arm(number);
@@ -138,7 +143,7 @@ impl Grid {
         match input {
             Input::Deadline { appliance } => Circumstances {
                 contact_is_lost: self.presence.takes_contact_lost(*appliance, now),
-                two_speak: self.presence.takes_twins(*appliance, now),
+                voices: self.presence.takes_voices(*appliance, now),
             },
             Input::Event(_)
             | Input::Hello(_)
@@ -148,8 +153,9 @@ impl Grid {
             | Input::BrokerStarted(_)
             | Input::BrokerStopped
             | Input::BrokerStalled { .. } => {
-                let twins = input.appliance().is_some_and(|number| self.presence.has_twins(number));
-                Circumstances { contact_is_lost: false, two_speak: twins }
+                let number = input.appliance();
+                let voices = number.map_or(Voices::One, |it| self.presence.voices(it, now));
+                Circumstances { contact_is_lost: false, voices }
             }
         }
     }
@@ -164,11 +170,24 @@ impl Grid {
     }
 
     fn expect_everyone(&mut self, now: Timestamp) {
-        let numbers: Vec<_> = self.state.appliances().map(|appliance| appliance.number).collect();
         let earliest = now.after(GRACE_AFTER_ABSENCE);
-        for number in numbers {
+        for row in 1..self.state.next_row().0 {
+            let number = ApplianceNumber(row);
             let until = self.contact_until(number, now).map(|until| until.max(earliest));
             self.presence.expect_until(number, until);
+            // Neither of two machines need come back: somebody has to close the matter.
+            if self.state.alert(Some(number), Matter::TwoMachines).is_some() {
+                self.presence.judge_voices_at(number, earliest);
+            }
+            self.arm(number);
+        }
+    }
+
+    /// Who could not be heard while the broker did not work gets that time back.
+    fn credit_everyone(&mut self, lasted: Duration) {
+        for row in 1..self.state.next_row().0 {
+            let number = ApplianceNumber(row);
+            self.presence.credit(number, lasted);
             self.arm(number);
         }
     }
@@ -176,7 +195,18 @@ impl Grid {
     fn arm(&mut self, number: ApplianceNumber) {
         let of_start = self.state.appliance(number).and_then(|it| it.lifecycle.deadline());
         let of_presence = self.presence.deadline(number);
-        self.wheel.arm(number, [of_start, of_presence].into_iter().flatten().min());
+        let deadlines = [of_start, of_presence, self.flapping_until(number)];
+        // What lies at the end of time never comes.
+        let next = deadlines.into_iter().flatten().min().filter(|next| *next < Timestamp::MAX);
+        self.wheel.arm(number, next);
+    }
+
+    /// When an appliance that runs no longer counts as flapping.
+    fn flapping_until(&self, number: ApplianceNumber) -> Option<Timestamp> {
+        self.state.alert(Some(number), Matter::Flapping)?;
+        let appliance = self.state.appliance(number)?;
+        let first = appliance.failed_starts.first()?;
+        (appliance.lifecycle == Lifecycle::Running).then(|| first.after(FLAPPING_WINDOW))
     }
 
     fn arm_all(&mut self) {

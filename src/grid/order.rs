@@ -3,6 +3,8 @@
 //! Guarantees that a refused order changes nothing, and that a change of limits moves the deadline
 //! that is pending. Knows nothing of who asks.
 
+use std::time::Duration;
+
 use super::change::Change;
 use super::decide::{Draft, OrderRefusal};
 use super::lifecycle::Lifecycle;
@@ -29,8 +31,9 @@ pub(super) fn decide(state: &State, settings: &Settings, order: &Order, now: Tim
         }
         Order::Set { name, class, overrides, reset } => {
             let appliance = find(state, name)?;
+            // A class that is no longer there may stay: only what is asked for must be known.
+            class.as_ref().map_or(Ok(()), |class| known_class(settings, class))?;
             let class = class.clone().unwrap_or_else(|| appliance.class.clone());
-            known_class(settings, &class)?;
             let overrides = overridden(&appliance.overrides, overrides, *reset);
             Ok((appliance.number, set(state, settings, appliance, class, overrides, now)))
         }
@@ -103,15 +106,33 @@ fn set(
     overrides: Overrides,
     now: Timestamp,
 ) -> Draft {
+    let before = settings.rules(&appliance.class, &appliance.overrides);
     let rules = settings.rules(&class, &overrides);
     let mut changed = Change::new(state, appliance, &rules, now);
-    if let (Lifecycle::Starting { .. }, Some(boot)) = (&appliance.lifecycle, appliance.boot) {
-        changed.become_now(if rules.managed {
-            let deadline = rules.boot_timeout.map(|timeout| boot.began_at.after(timeout));
-            Lifecycle::Starting { deadline }
-        } else {
-            Lifecycle::Running
-        });
+    match &appliance.lifecycle {
+        // Nothing that an unmanaged appliance says would end these.
+        Lifecycle::Starting { .. } | Lifecycle::Maintenance(_) | Lifecycle::Failed(_)
+            if !rules.managed =>
+        {
+            changed.become_now(Lifecycle::Running);
+        }
+        Lifecycle::Starting { deadline } if rules.boot_timeout != before.boot_timeout => {
+            let began_at = appliance.boot.map_or(appliance.since, |boot| boot.began_at);
+            let due = |timeout| began_at.after(timeout);
+            // The deadline may have been moved for the broker's absence: that credit stays.
+            let credit = match (*deadline, before.boot_timeout) {
+                (Some(deadline), Some(timeout)) => deadline.since(due(timeout)),
+                (None, _) | (_, None) => Duration::ZERO,
+            };
+            let deadline = rules.boot_timeout.map(|timeout| due(timeout).after(credit));
+            changed.become_now(Lifecycle::Starting { deadline });
+        }
+        Lifecycle::Idle
+        | Lifecycle::Starting { .. }
+        | Lifecycle::Maintenance(_)
+        | Lifecycle::Running
+        | Lifecycle::Failed(_)
+        | Lifecycle::Dumping { .. } => {}
     }
     let (mut effects, _) = changed.into_effects();
     let (number, name, uuid) = (appliance.number, appliance.name.clone(), appliance.uuid);

@@ -4,7 +4,9 @@
 //! from it ("no contact", "two machines") leaves a record.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
+use super::decide::Voices;
 use super::name::{ApplianceNumber, BootId};
 use super::record::SessionId;
 use super::time::Timestamp;
@@ -22,10 +24,25 @@ pub struct Presence {
 #[derive(Clone, Debug, Default)]
 struct Seats {
     taken: Vec<(SessionId, BootId)>,
+    /// Sessions open beyond [`SEATS_MAX`].
+    standing: u32,
     /// When silence without a session is a loss of contact.
     contact_until: Option<Timestamp>,
-    /// When two sessions of different boots, still open, are two machines.
+    /// When sessions of different boots, if still open, are two machines; `None` while they are
+    /// open: they are known to be.
     twins_at: Option<Timestamp>,
+}
+
+impl Seats {
+    fn is_empty(&self) -> bool {
+        self.taken.is_empty() && self.standing == 0
+    }
+
+    fn has_twins(&self) -> bool {
+        let mut boots = self.taken.iter().map(|(_, boot)| boot);
+        let first = boots.next();
+        boots.any(|boot| Some(boot) != first)
+    }
 }
 
 impl Presence {
@@ -48,10 +65,16 @@ impl Presence {
 
     /// Whether sessions of different boots are open.
     pub fn has_twins(&self, number: ApplianceNumber) -> bool {
-        let Some(seats) = self.rows.get(&number) else { return false };
-        let mut boots = seats.taken.iter().map(|(_, boot)| boot);
-        let first = boots.next();
-        boots.any(|boot| Some(boot) != first)
+        self.rows.get(&number).is_some_and(Seats::has_twins)
+    }
+
+    /// How many machines speak at `now`.
+    pub fn voices(&self, number: ApplianceNumber, now: Timestamp) -> Voices {
+        match self.rows.get(&number).filter(|seats| seats.has_twins()) {
+            None => Voices::One,
+            Some(seats) if seats.twins_at.is_some_and(|at| at > now) => Voices::PerhapsTwo,
+            Some(_) => Voices::Two,
+        }
     }
 
     /// A session opened; should two boots speak, they are judged at `twins_at`.
@@ -65,11 +88,15 @@ impl Presence {
         self.open += 1;
         let seats = self.rows.entry(number).or_default();
         seats.contact_until = None;
+        let had_twins = seats.has_twins();
         if seats.taken.len() < SEATS_MAX {
             seats.taken.push((session, boot));
+        } else {
+            seats.standing += 1;
         }
-        if self.has_twins(number) {
-            self.rows.entry(number).or_default().twins_at = Some(twins_at);
+        // A third session does not put the verdict on two others off.
+        if seats.has_twins() && !had_twins {
+            seats.twins_at = Some(twins_at);
         }
     }
 
@@ -82,13 +109,14 @@ impl Presence {
     ) {
         self.open = self.open.saturating_sub(1);
         let Some(seats) = self.rows.get_mut(&number) else { return };
-        seats.taken.retain(|(seat, _)| *seat != session);
-        if seats.taken.is_empty() {
+        match seats.taken.iter().position(|(seat, _)| *seat == session) {
+            Some(at) => drop(seats.taken.remove(at)),
+            None => seats.standing = seats.standing.saturating_sub(1),
+        }
+        if seats.is_empty() {
             seats.contact_until = contact_until;
         }
-        if !self.has_twins(number)
-            && let Some(seats) = self.rows.get_mut(&number)
-        {
+        if !seats.has_twins() {
             seats.twins_at = None;
         }
         self.forget_if_empty(number);
@@ -97,10 +125,23 @@ impl Presence {
     /// Contact without a session (a report, or a start of the broker) holds until then.
     pub fn expect_until(&mut self, number: ApplianceNumber, contact_until: Option<Timestamp>) {
         let seats = self.rows.entry(number).or_default();
-        if seats.taken.is_empty() {
+        if seats.is_empty() {
             seats.contact_until = contact_until;
         }
         self.forget_if_empty(number);
+    }
+
+    /// Whether one machine or two speak is to be judged then, though nobody is there at this time.
+    pub fn judge_voices_at(&mut self, number: ApplianceNumber, at: Timestamp) {
+        self.rows.entry(number).or_default().twins_at = Some(at);
+    }
+
+    /// What waits for that appliance waits so much longer.
+    pub fn credit(&mut self, number: ApplianceNumber, by: Duration) {
+        if let Some(seats) = self.rows.get_mut(&number) {
+            seats.contact_until = seats.contact_until.map(|until| until.after(by));
+            seats.twins_at = seats.twins_at.map(|at| at.after(by));
+        }
     }
 
     /// When presence of that appliance is to be judged.
@@ -123,21 +164,22 @@ impl Presence {
         lost
     }
 
-    /// Whether two machines speak at `now`; said once.
-    pub fn takes_twins(&mut self, number: ApplianceNumber, now: Timestamp) -> bool {
-        let Some(seats) = self.rows.get_mut(&number) else { return false };
-        let due = seats.twins_at.is_some_and(|at| at <= now);
-        if due {
+    /// How many machines speak at `now`; judged once, unless asked again.
+    pub fn takes_voices(&mut self, number: ApplianceNumber, now: Timestamp) -> Voices {
+        let voices = self.voices(number, now);
+        if let Some(seats) = self.rows.get_mut(&number)
+            && seats.twins_at.is_some_and(|at| at <= now)
+        {
             seats.twins_at = None;
+            self.forget_if_empty(number);
         }
-        due && self.has_twins(number)
+        voices
     }
 
     fn forget_if_empty(&mut self, number: ApplianceNumber) {
-        let is_empty = self
-            .rows
-            .get(&number)
-            .is_some_and(|seats| seats.taken.is_empty() && seats.contact_until.is_none());
+        let is_empty = self.rows.get(&number).is_some_and(|seats| {
+            seats.is_empty() && seats.contact_until.is_none() && seats.twins_at.is_none()
+        });
         if is_empty {
             self.rows.remove(&number);
         }

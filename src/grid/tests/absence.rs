@@ -1,0 +1,179 @@
+//! What if the broker was away, or could not work?
+
+use super::super::record::{Effect, Input, Matter};
+use super::super::settings::ClassSettings;
+use super::driver::*;
+
+#[test]
+fn the_brokers_absence_moves_each_deadline() {
+    let mut story = Timeline::new();
+    story.hello(1);
+    story.at(100).away(seconds(180));
+    assert_eq!(story.deadline(), Some(480));
+    story.at(479);
+    assert_eq!(story.state(), "starting");
+    story.at(481);
+    assert_eq!(story.failure(), "boot_timeout");
+}
+
+#[test]
+fn one_record_holds_the_absence_and_the_shift_of_all_deadlines() {
+    let mut story = Timeline::new();
+    story.add(super::super::name::ApplianceNumber(2));
+    story.hello(1);
+    let records = story.records.len();
+    story.at(100).away(seconds(180));
+    assert_eq!(story.records.len(), records + 1);
+    let moved = Effect::DeadlinesMoved { by: seconds(180), not_before: at(340) };
+    assert_eq!(story.last().effects, [moved]);
+}
+
+#[test]
+fn after_an_absence_no_verdict_falls_within_60_s() {
+    let mut story = Timeline::new();
+    story.hello(1);
+    story.keep(maintenance(1, 5, "a"));
+    story.at(58).away(seconds(1));
+    assert_eq!(story.deadline(), Some(119));
+
+    let mut story = Timeline::new();
+    story.hello(1);
+    story.at(295).away(seconds(2));
+    assert_eq!(story.deadline(), Some(357));
+
+    let mut story = Timeline::new();
+    story.hello(1);
+    story.keep(started_ok(1));
+    story.crash_dump();
+    story.at(899).away(seconds(2));
+    assert_eq!(story.deadline(), Some(961));
+}
+
+#[test]
+fn a_deadline_that_passed_while_nobody_was_there_is_not_judged_at_the_start() {
+    let mut story = Timeline::new();
+    story.hello(1);
+    story.at(100).away(seconds(100_000));
+    assert_eq!(story.deadline(), Some(100_300));
+    story.at(100_299);
+    assert_eq!(story.state(), "starting");
+}
+
+#[test]
+fn an_absence_moves_the_time_for_progress_but_not_a_verdict_on_it() {
+    let mut story = Timeline::new();
+    story.hello(1);
+    for tick in 0..=91 {
+        story.at(tick * 10).keep(maintenance(1, 34, "a"));
+    }
+    assert!(story.is_open(Matter::Stuck));
+    story.away(seconds(30));
+    story.keep(maintenance(1, 34, "a"));
+    story.at(990);
+    assert!(story.is_open(Matter::Stuck), "it has not moved, and is not said again");
+    let said = story.records.iter().flat_map(|record| &record.effects);
+    let stuck = said.filter(|it| matches!(it, Effect::AlertRaised { matter: Matter::Stuck, .. }));
+    assert_eq!(stuck.count(), 1);
+}
+
+#[test]
+fn changed_settings_change_no_state_that_was_decided() {
+    let mut story = Timeline::new();
+    story.hello(1);
+    let rules = ClassSettings { boot_timeout: Some(seconds(5)), ..ClassSettings::default() };
+    story.at(10).away_for(seconds(10), one_class(rules));
+    assert_eq!(story.deadline(), Some(310), "the next boot has the new limit");
+}
+
+#[test]
+fn contact_is_expected_again_after_an_absence() {
+    let rules = ClassSettings { lost_contact: seconds(20), ..ClassSettings::default() };
+    let mut story = Timeline::with(rules);
+    story.hello(1);
+    story.keep(started_ok(1));
+    story.at(100).away(seconds(1_000));
+    story.at(1_159);
+    assert!(!story.is_open(Matter::NoContact), "no verdict within 60 s");
+    story.at(1_161);
+    assert!(story.is_open(Matter::NoContact));
+}
+
+#[test]
+fn who_comes_back_after_an_absence_was_never_lost() {
+    let mut story = Timeline::new();
+    story.hello(1);
+    story.keep(started_ok(1));
+    story.away(seconds(1_000));
+    story.at(1_050).hello(1);
+    story.at(10_000);
+    assert!(!story.is_open(Matter::NoContact));
+}
+
+#[test]
+fn what_was_heard_before_an_absence_is_a_duplicate_after_it() {
+    let mut story = Timeline::new();
+    story.keep(log(1).numbered(7, 1));
+    story.away(seconds(10));
+    let (outcome, _) = story.hear(log(1).numbered(7, 1));
+    assert_eq!(outcome, super::super::record::Outcome::Duplicate);
+}
+
+#[test]
+fn a_stall_moves_each_deadline_by_its_length() {
+    let mut story = Timeline::new();
+    story.hello(1);
+    story.now = at(299);
+    story.take(Input::BrokerStalled { lasted: seconds(40) });
+    assert_eq!(story.deadline(), Some(340));
+}
+
+#[test]
+fn a_stall_is_credited_to_contact_too() {
+    let mut story = Timeline::new();
+    let session = story.hello(1);
+    story.keep(started_ok(1));
+    story.bye(1, session);
+    story.now = at(119);
+    story.take(Input::BrokerStalled { lasted: seconds(40) });
+    story.at(159);
+    assert!(!story.is_open(Matter::NoContact));
+    story.at(161);
+    assert!(story.is_open(Matter::NoContact));
+}
+
+#[test]
+fn a_stop_in_good_order_and_a_first_start_change_nothing() {
+    let mut story = Timeline::new();
+    story.hello(1);
+    story.take(Input::BrokerStopped);
+    assert_eq!((story.last().effects.len(), story.deadline()), (0, Some(300)));
+    story.take(Input::BrokerStarted(super::super::record::BrokerStarted {
+        term: 1,
+        version: "0.1.0".into(),
+        away: None,
+        clock_back: None,
+        recovery: Vec::new(),
+    }));
+    assert_eq!((story.last().effects.len(), story.deadline()), (0, Some(300)));
+}
+
+#[test]
+fn a_clock_set_back_does_not_set_records_back() {
+    let mut story = Timeline::new();
+    story.at(100).hello(1);
+    story.now = at(0);
+    story.keep(log(1));
+    assert_eq!(story.last().at, at(100));
+}
+
+#[test]
+fn absences_of_any_length_are_no_panic() {
+    let mut story = Timeline::new();
+    let session = story.hello(1);
+    story.keep(maintenance(1, 5, "a"));
+    story.bye(1, session);
+    story.take(Input::BrokerStalled { lasted: std::time::Duration::MAX });
+    story.away(seconds(300_000_000_000));
+    story.keep(started_ok(1));
+    assert_eq!(story.now, super::super::time::Timestamp::MAX);
+}

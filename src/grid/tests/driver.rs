@@ -1,0 +1,365 @@
+//! Plays what appliances, administrators and time do to a grid, as a broker would.
+//!
+//! Guarantees that time is told only by the wheel, that every record is kept, and that after each
+//! one the state is the fold of all of them, and the same as by way of a checkpoint.
+
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::super::Grid;
+use super::super::decide::{Answer, Decision, OrderRefusal};
+use super::super::event::{Event, EventKind, Progress, Severity, Text};
+use super::super::lifecycle::Lifecycle;
+use super::super::name::{ApplianceName, ApplianceNumber, BootId, SpoolId};
+use super::super::record::{
+    Alert, BrokerStarted, Heard, Hello, Input, Marks, Matter, Order, Outcome, Record, SessionId,
+};
+use super::super::settings::{ClassSettings, DEFAULT_CLASS, Overrides, Settings};
+use super::super::state::{Appliance, State};
+use super::super::time::Timestamp;
+
+/// The appliance of most stories.
+pub(super) const DB1: ApplianceNumber = ApplianceNumber(1);
+
+/// When the stories begin, in seconds since the epoch.
+const BEGINNING: u64 = 1_800_000_000;
+
+pub(super) fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// The moment `offset` seconds after the story began.
+pub(super) fn at(offset: u64) -> Timestamp {
+    Timestamp::EPOCH.after(seconds(BEGINNING + offset))
+}
+
+pub(super) fn boot(number: u128) -> BootId {
+    BootId(Uuid::from_u128(number))
+}
+
+pub(super) fn name(row: ApplianceNumber) -> ApplianceName {
+    ApplianceName::new(&format!("db{}", row.0)).expect("a name")
+}
+
+/// A grid with one class.
+pub(super) fn one_class(rules: ClassSettings) -> Settings {
+    Settings::new([(DEFAULT_CLASS.to_owned(), rules)])
+}
+
+/// What brings a story on.
+pub(super) type Act = fn(&mut Timeline);
+
+/// An event in the making.
+#[derive(Clone, Debug)]
+pub(super) struct Said(pub(super) Heard);
+
+/// An event of DB1 in `boot`; 0: of no boot.
+pub(super) fn said(boot_number: u128, kind: EventKind, text: &str) -> Said {
+    let event = Event {
+        severity: kind.default_severity(),
+        kind,
+        text: Text::new(text),
+        event_time: None,
+        uptime: None,
+        spooled_at: None,
+        repeated: false,
+        lost_before: Vec::new(),
+    };
+    let boot = (boot_number != 0).then(|| boot(boot_number));
+    Said(Heard { appliance: DB1, boot, spool: None, sequence: None, session: None, event })
+}
+
+pub(super) fn started_ok(boot: u128) -> Said {
+    said(boot, EventKind::StartedOk, "")
+}
+
+pub(super) fn start_failed(boot: u128, reason: &str) -> Said {
+    said(boot, EventKind::StartFailed, reason)
+}
+
+pub(super) fn maintenance(boot: u128, percent: u32, text: &str) -> Said {
+    let progress = Progress::new(percent);
+    said(boot, EventKind::Maintenance { progress, next_report_within: None }, text)
+}
+
+pub(super) fn log(boot: u128) -> Said {
+    said(boot, EventKind::Log, "a line")
+}
+
+impl Said {
+    pub(super) fn by(mut self, appliance: ApplianceNumber) -> Self {
+        self.0.appliance = appliance;
+        self
+    }
+
+    pub(super) fn numbered(mut self, spool: u64, sequence: u64) -> Self {
+        self.0.spool = NonZeroU64::new(spool).map(SpoolId);
+        self.0.sequence = NonZeroU64::new(sequence);
+        self
+    }
+
+    pub(super) fn spooled(mut self, since: Timestamp) -> Self {
+        self.0.event.spooled_at = Some(since);
+        self
+    }
+
+    pub(super) fn through(mut self, session: SessionId) -> Self {
+        self.0.session = Some(session);
+        self
+    }
+
+    pub(super) fn up_for(mut self, uptime: Duration) -> Self {
+        self.0.event.uptime = Some(uptime);
+        self
+    }
+
+    pub(super) fn repeated(mut self) -> Self {
+        self.0.event.repeated = true;
+        self
+    }
+
+    pub(super) fn dated(mut self, time: Timestamp) -> Self {
+        self.0.event.event_time = Some(time);
+        self
+    }
+
+    pub(super) fn promising(mut self, within: Duration) -> Self {
+        let EventKind::Maintenance { next_report_within, .. } = &mut self.0.event.kind else {
+            panic!("only a report in maintenance promises the next one");
+        };
+        *next_report_within = Some(within);
+        self
+    }
+}
+
+/// A grid, what happened to it, and what it is now.
+pub(super) struct Timeline {
+    pub(super) grid: Grid,
+    pub(super) now: Timestamp,
+    pub(super) records: Vec<Record>,
+    /// The fold of `records` from nothing.
+    folded: State,
+    /// The same, by way of a checkpoint after every record.
+    restored: State,
+    sessions: u64,
+    terms: u64,
+}
+
+impl Timeline {
+    /// A grid that knows nobody.
+    pub(super) fn empty(settings: Settings) -> Self {
+        let grid = Grid::new(State::default(), settings, at(0));
+        let (folded, restored) = (State::default(), State::default());
+        let (now, records) = (at(0), Vec::new());
+        Self { grid, now, records, folded, restored, sessions: 0, terms: 1 }
+    }
+
+    /// A grid with one class, in which DB1 was added.
+    pub(super) fn with(rules: ClassSettings) -> Self {
+        let mut story = Self::empty(one_class(rules));
+        story.add(DB1);
+        story
+    }
+
+    /// A grid with the default settings, in which DB1 was added.
+    pub(super) fn new() -> Self {
+        Self::with(ClassSettings::default())
+    }
+
+    /// Gives an input, and checks what holds for every record.
+    pub(super) fn take(&mut self, input: Input) -> Decision {
+        let before = self.grid.state().clone();
+        let decision = self.grid.take(input, self.now);
+        let Some(record) = &decision.record else {
+            assert_eq!(*self.grid.state(), before, "without a record nothing changes");
+            return decision;
+        };
+        assert_eq!(record.number, before.last() + 1, "numbers are dense");
+        assert!(record.at >= before.last_at(), "times never fall");
+        self.folded.apply(record);
+        self.restored.apply(record);
+        assert_eq!(self.folded, *self.grid.state(), "state is the fold of its records");
+        assert_eq!(self.restored, *self.grid.state(), "a checkpoint is the state by value");
+        let (last, last_at) = (self.restored.last(), self.restored.last_at());
+        self.restored = State::from_effects(&self.restored.to_effects(), last, last_at);
+        self.records.push(record.clone());
+        decision
+    }
+
+    /// Lets time go on to `until`, deadline by deadline.
+    pub(super) fn go_to(&mut self, until: Timestamp) {
+        let began = self.now;
+        while let Some(wake) = self.grid.wake_at().filter(|wake| *wake <= until) {
+            // Whoever comes late is woken at once, but only once.
+            self.now = self.now.max(wake);
+            self.fire();
+            assert!(self.grid.wake_at().is_none_or(|next| next > self.now), "time goes on");
+        }
+        self.now = self.now.max(until);
+        self.fire();
+        let overdue = self.grid.state().appliances().find(|appliance| {
+            let deadline = appliance.lifecycle.deadline();
+            // An order may set a deadline that has passed: it fires with the next tick.
+            deadline.is_some_and(|deadline| deadline.max(began).after(seconds(1)) < self.now)
+        });
+        assert_eq!(overdue, None, "every deadline fires or is cleared");
+    }
+
+    /// Lets time go on to `offset` seconds after the beginning.
+    pub(super) fn at(&mut self, offset: u64) -> &mut Self {
+        self.go_to(at(offset));
+        self
+    }
+
+    fn fire(&mut self) {
+        for appliance in self.grid.due(self.now) {
+            self.take(Input::Deadline { appliance });
+        }
+    }
+
+    /// An event is heard.
+    pub(super) fn hear(&mut self, said: Said) -> (Outcome, Marks) {
+        let Answer::Event(outcome, marks) = self.take(Input::Event(said.0)).answer else {
+            panic!("an event is answered");
+        };
+        (outcome, marks)
+    }
+
+    /// An event is heard and kept; gives its marks.
+    pub(super) fn keep(&mut self, said: Said) -> Marks {
+        let (outcome, marks) = self.hear(said);
+        assert_eq!(outcome, Outcome::Kept);
+        marks
+    }
+
+    /// A session of DB1 begins in a boot that has just begun.
+    pub(super) fn hello(&mut self, number: u128) -> SessionId {
+        self.hello_of(DB1, number, Some(Duration::ZERO))
+    }
+
+    pub(super) fn hello_of(
+        &mut self,
+        appliance: ApplianceNumber,
+        number: u128,
+        uptime: Option<Duration>,
+    ) -> SessionId {
+        self.sessions += 1;
+        let session = SessionId(self.sessions);
+        let hello = Hello { appliance, boot: boot(number), uptime, spool: None, session };
+        self.grid.session_opened(&hello, self.now);
+        self.take(Input::Hello(hello));
+        session
+    }
+
+    /// A session of DB1 ends.
+    pub(super) fn bye(&mut self, number: u128, session: SessionId) {
+        self.bye_of(DB1, number, session);
+    }
+
+    pub(super) fn bye_of(&mut self, appliance: ApplianceNumber, number: u128, session: SessionId) {
+        let ended = self.grid.session_closed(appliance, boot(number), session, self.now);
+        self.take(ended);
+    }
+
+    pub(super) fn order(&mut self, order: Order) -> Result<ApplianceNumber, OrderRefusal> {
+        let input = Input::Order { by: "admin".into(), order };
+        let Answer::Order(done) = self.take(input).answer else {
+            panic!("an order is answered");
+        };
+        done
+    }
+
+    pub(super) fn add(&mut self, row: ApplianceNumber) {
+        let (name, uuid) = (name(row), Uuid::from_u128(u128::from(row.0)));
+        let order = Order::Add { name, uuid, class: None, overrides: Overrides::default() };
+        assert_eq!(self.order(order), Ok(row));
+    }
+
+    pub(super) fn start_boot(&mut self) {
+        assert_eq!(self.order(Order::StartBoot { name: name(DB1) }), Ok(DB1));
+    }
+
+    pub(super) fn stop(&mut self) {
+        assert_eq!(self.order(Order::Stop { name: name(DB1) }), Ok(DB1));
+    }
+
+    pub(super) fn crash_dump(&mut self) {
+        assert_eq!(self.order(Order::CrashDump { name: name(DB1) }), Ok(DB1));
+    }
+
+    /// The broker goes away for so long, and comes back with other settings.
+    pub(super) fn away_for(&mut self, away: Duration, settings: Settings) {
+        self.now = self.now.after(away);
+        self.grid = Grid::new(self.restored.clone(), settings, self.now);
+        self.terms += 1;
+        self.take(Input::BrokerStarted(BrokerStarted {
+            term: self.terms,
+            version: "0.1.0".into(),
+            away: Some(away),
+            clock_back: None,
+            recovery: Vec::new(),
+        }));
+    }
+
+    /// The broker goes away for so long.
+    pub(super) fn away(&mut self, away: Duration) {
+        let settings = self.grid.settings().clone();
+        self.away_for(away, settings);
+    }
+
+    pub(super) fn db1(&self) -> &Appliance {
+        self.grid.state().appliance(DB1).expect("db1 is there")
+    }
+
+    /// The word of DB1's state.
+    pub(super) fn state(&self) -> &'static str {
+        self.db1().lifecycle.word()
+    }
+
+    /// The word of DB1's failure; empty: it did not fail.
+    pub(super) fn failure(&self) -> &'static str {
+        match &self.db1().lifecycle {
+            Lifecycle::Failed(failed) => failed.failure.word(),
+            Lifecycle::Idle
+            | Lifecycle::Starting { .. }
+            | Lifecycle::Maintenance(_)
+            | Lifecycle::Running
+            | Lifecycle::Dumping { .. } => "",
+        }
+    }
+
+    /// DB1's deadline, in seconds after the beginning.
+    pub(super) fn deadline(&self) -> Option<u64> {
+        self.db1().lifecycle.deadline().map(|deadline| deadline.since(at(0)).as_secs())
+    }
+
+    /// Since when DB1 is in its state, in seconds after the beginning.
+    pub(super) fn since(&self) -> u64 {
+        self.db1().since.since(at(0)).as_secs()
+    }
+
+    pub(super) fn alert(&self, matter: Matter) -> Option<&Alert> {
+        self.grid.state().alert(Some(DB1), matter)
+    }
+
+    /// The severity of an open matter of DB1.
+    pub(super) fn severity(&self, matter: Matter) -> Option<Severity> {
+        self.alert(matter).map(|alert| alert.severity)
+    }
+
+    /// The text of an open matter of DB1; empty: it is not open.
+    pub(super) fn text(&self, matter: Matter) -> &str {
+        self.alert(matter).map_or("", |alert| &alert.text)
+    }
+
+    pub(super) fn is_open(&self, matter: Matter) -> bool {
+        self.alert(matter).is_some()
+    }
+
+    /// The last record.
+    pub(super) fn last(&self) -> &Record {
+        self.records.last().expect("something was recorded")
+    }
+}

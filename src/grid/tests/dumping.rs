@@ -1,0 +1,99 @@
+//! What does a crash dump do to a start?
+
+use super::super::decide::OrderRefusal;
+use super::super::lifecycle::Refusal;
+use super::super::record::{Marks, Matter, Order, Outcome};
+use super::super::settings::ClassSettings;
+use super::driver::*;
+
+/// A running appliance of which a dump is taken at second 100.
+fn dumping(managed: bool) -> Timeline {
+    let mut story = Timeline::with(ClassSettings { managed, ..ClassSettings::default() });
+    story.hello(1);
+    story.keep(started_ok(1));
+    story.at(100).crash_dump();
+    assert_eq!((story.state(), story.deadline()), ("dumping", Some(1_000)));
+    story
+}
+
+#[test]
+fn a_crash_dump_is_taken_of_the_running_and_the_failed() {
+    let mut story = Timeline::new();
+    story.hello(1);
+    story.keep(start_failed(1, "x"));
+    story.crash_dump();
+    assert_eq!(story.state(), "dumping");
+    assert!(!story.is_open(Matter::StartFailed));
+}
+
+#[test]
+fn there_is_nothing_to_dump_in_other_states() {
+    let mut story = Timeline::new();
+    let dump = || Order::CrashDump { name: name(DB1) };
+    let refused = |state| Err(OrderRefusal::NothingToDump { name: name(DB1), state });
+    assert_eq!(story.order(dump()), refused("idle"));
+    story.hello(1);
+    assert_eq!(story.order(dump()), refused("starting"));
+    story.keep(maintenance(1, 5, "a"));
+    assert_eq!(story.order(dump()), refused("maintenance"));
+    story.keep(started_ok(1));
+    story.crash_dump();
+    assert_eq!(story.order(dump()), refused("dumping"));
+}
+
+#[test]
+fn a_new_boot_id_ends_dumping() {
+    let mut story = dumping(true);
+    story.at(200).hello(2);
+    assert_eq!((story.state(), story.deadline()), ("starting", Some(500)));
+}
+
+#[test]
+fn a_new_boot_id_ends_the_dumping_of_a_boot_without_an_id() {
+    let mut story = Timeline::new();
+    story.start_boot();
+    story.at(301);
+    story.crash_dump();
+    story.at(400).hello(1);
+    assert_eq!((story.state(), story.deadline()), ("starting", Some(700)));
+}
+
+#[test]
+fn dumping_without_a_new_boot_fails_at_the_dump_deadline() {
+    let mut story = dumping(true);
+    story.at(999);
+    assert_eq!(story.state(), "dumping");
+    story.at(1_001);
+    assert_eq!(story.failure(), "dump_timeout");
+    let text = "db1 did not boot again after the crash dump";
+    assert_eq!(story.text(Matter::StartFailed), text);
+}
+
+#[test]
+fn the_unmanaged_run_after_the_dump_deadline_with_an_unknown_outcome() {
+    let mut story = dumping(false);
+    story.at(1_001);
+    assert_eq!(story.state(), "running");
+    assert!(story.last().marks.has(Marks::OUTCOME_UNKNOWN));
+    assert!(!story.is_open(Matter::StartFailed));
+}
+
+#[test]
+fn lifecycle_events_of_the_boot_that_is_dumped_are_refused() {
+    let mut story = dumping(true);
+    for event in [started_ok(1), start_failed(1, "x"), maintenance(1, 3, "y")] {
+        assert_eq!(story.hear(event).0, Outcome::Refused(Refusal::Dumping));
+    }
+    story.keep(log(1));
+    assert_eq!(story.state(), "dumping");
+}
+
+#[test]
+fn after_a_dump_timeout_only_started_ok_or_a_new_boot_helps() {
+    let mut story = dumping(true);
+    story.at(1_001);
+    let refused = Outcome::Refused(Refusal::FailedForGood);
+    assert_eq!(story.hear(maintenance(1, 3, "y")).0, refused);
+    assert!(story.keep(started_ok(1)).has(Marks::RECOVERED));
+    assert_eq!(story.state(), "running");
+}

@@ -1,0 +1,150 @@
+//! What becomes of an event, whatever the state?
+
+use super::super::lifecycle::Refusal;
+use super::super::name::ApplianceNumber;
+use super::super::record::{Input, Marks, Order, Outcome};
+use super::super::time::Timestamp;
+use super::driver::*;
+
+#[test]
+fn log_and_alert_are_taken_in_every_state() {
+    use super::super::event::EventKind;
+    let mut story = Timeline::new();
+    let both = |story: &mut Timeline| {
+        let state = story.db1().lifecycle.clone();
+        story.keep(log(1));
+        story.keep(said(1, EventKind::Alert { counter: None }, "hot"));
+        assert_eq!(story.db1().lifecycle, state);
+    };
+    story.hello(1);
+    both(&mut story);
+    story.keep(maintenance(1, 5, "a"));
+    both(&mut story);
+    story.at(200);
+    assert_eq!(story.failure(), "hung");
+    both(&mut story);
+    story.keep(started_ok(1));
+    both(&mut story);
+    story.crash_dump();
+    both(&mut story);
+    story.stop();
+    both(&mut story);
+}
+
+#[test]
+fn duplicates_by_boot_spool_and_sequence_leave_no_record() {
+    let mut story = Timeline::new();
+    story.keep(log(1).numbered(7, 1));
+    let records = story.records.len();
+    assert_eq!(story.hear(log(1).numbered(7, 1)), (Outcome::Duplicate, Marks::NONE));
+    let spooled = log(1).numbered(7, 1).spooled(at(0));
+    assert_eq!(story.hear(spooled).0, Outcome::Duplicate, "by whichever way it comes again");
+    assert_eq!(story.records.len(), records);
+    story.keep(log(1).numbered(7, 2));
+    story.keep(log(1).numbered(8, 1));
+    assert_eq!(story.hear(log(2).numbered(7, 1)).0, Outcome::Kept, "another boot counts anew");
+}
+
+#[test]
+fn an_event_without_a_boot_counts_to_the_present_one() {
+    let mut story = Timeline::new();
+    story.hello(1);
+    story.keep(started_ok(0).numbered(7, 1));
+    assert_eq!(story.state(), "running");
+    assert_eq!(story.hear(started_ok(1).numbered(7, 1)).0, Outcome::Duplicate);
+}
+
+#[test]
+fn events_without_a_number_are_never_duplicates() {
+    let mut story = Timeline::new();
+    for _ in 0..3 {
+        story.keep(log(1));
+    }
+}
+
+#[test]
+fn the_refused_and_the_historic_are_duplicates_when_they_come_again() {
+    let mut story = Timeline::new();
+    story.hello(2);
+    story.keep(started_ok(2));
+    let refused = start_failed(2, "x").numbered(7, 1);
+    assert_eq!(story.hear(refused.clone()).0, Outcome::Refused(Refusal::AlreadyRunning));
+    assert_eq!(story.hear(refused).0, Outcome::Duplicate);
+    let historic = log(1).numbered(7, 1).spooled(at(0));
+    assert_eq!(story.hear(historic.clone()).0, Outcome::History);
+    assert_eq!(story.hear(historic).0, Outcome::Duplicate);
+}
+
+#[test]
+fn refused_events_leave_a_record_and_change_nothing() {
+    let mut story = Timeline::new();
+    story.hello(1);
+    story.keep(started_ok(1));
+    let records = story.records.len();
+    let before = story.db1().clone();
+    story.at(5).hear(maintenance(1, 3, "y"));
+    assert_eq!(story.records.len(), records + 1);
+    let record = story.last();
+    assert_eq!(record.outcome, Outcome::Refused(Refusal::AlreadyRunning));
+    assert_eq!(record.effects, []);
+    let mut after = story.db1().clone();
+    (after.last_heard_at, after.last_record) = (before.last_heard_at, before.last_record);
+    assert_eq!(after, before);
+}
+
+#[test]
+fn event_times_far_off_are_kept_and_marked() {
+    let mut story = Timeline::new();
+    let day = 24 * 3_600;
+    for (time, is_off) in [
+        (at(0), false),
+        (at(300), false),
+        (at(301), true),
+        (at(0).before(seconds(30 * day)), false),
+        (at(0).before(seconds(30 * day + 1)), true),
+        (Timestamp::MIN, true),
+        (Timestamp::MAX, true),
+    ] {
+        let marks = story.keep(log(1).dated(time));
+        assert_eq!(marks.has(Marks::TIME_OFF), is_off, "{time:?}");
+    }
+}
+
+#[test]
+fn a_text_that_was_cut_is_marked() {
+    use super::super::event::EventKind;
+    let mut story = Timeline::new();
+    let marks = story.keep(said(1, EventKind::Log, &"x".repeat(5_000)));
+    assert_eq!(marks, Marks::TEXT_CUT);
+}
+
+#[test]
+fn a_record_holds_the_input_as_received() {
+    let mut story = Timeline::new();
+    let said = log(1).numbered(7, 3).dated(at(0)).spooled(at(0)).repeated();
+    story.hear(said.clone());
+    assert_eq!(story.last().input, Input::Event(said.0));
+}
+
+#[test]
+fn events_of_the_removed_are_refused_and_recorded() {
+    let mut story = Timeline::new();
+    story.hello(1);
+    assert_eq!(story.order(Order::Remove { name: name(DB1) }), Ok(DB1));
+    let before = story.records.len();
+    assert_eq!(story.hear(log(1)).0, Outcome::Refused(Refusal::Removed));
+    assert_eq!(story.records.len(), before + 1);
+    assert_eq!(story.grid.state().appliances().count(), 0);
+}
+
+#[test]
+fn a_name_that_appears_is_taken_in_once() {
+    let mut story = Timeline::new();
+    let row = ApplianceNumber(2);
+    let appeared = |uuid| Input::Appeared { name: name(row), uuid: uuid::Uuid::from_u128(uuid) };
+    story.take(appeared(5));
+    assert_eq!(story.grid.state().find(&name(row)), Some(row));
+    assert!(story.take(appeared(6)).record.is_none(), "of two at once, one is first");
+    let uuid = story.grid.state().appliance(row).map(|appliance| appliance.uuid);
+    assert_eq!(uuid, Some(uuid::Uuid::from_u128(5)));
+}

@@ -1,0 +1,185 @@
+//! How long may a long start be silent, and what if it does not move?
+
+use super::super::event::Severity;
+use super::super::lifecycle::{Lifecycle, Refusal};
+use super::super::record::{Marks, Matter, Outcome};
+use super::super::settings::{ClassSettings, OnStuck};
+use super::driver::*;
+
+/// A boot that reported 34 % at second 10.
+fn story(rules: ClassSettings) -> Timeline {
+    let mut story = Timeline::with(rules);
+    story.hello(1);
+    story.at(10).keep(maintenance(1, 34, "checking database"));
+    story
+}
+
+fn default_story() -> Timeline {
+    story(ClassSettings::default())
+}
+
+#[test]
+fn maintenance_suspends_the_boot_deadline() {
+    let mut story = default_story();
+    for minute in 1..=60 {
+        story.at(10 + minute * 50).keep(maintenance(1, 34, &format!("table {minute}")));
+    }
+    assert_eq!((story.state(), story.since()), ("maintenance", 10));
+    story.keep(started_ok(1));
+    assert_eq!(story.state(), "running");
+}
+
+#[test]
+fn silence_in_maintenance_fails_the_start() {
+    let mut story = default_story();
+    story.at(69);
+    assert_eq!((story.state(), story.deadline()), ("maintenance", Some(70)));
+    story.at(71);
+    assert_eq!(story.failure(), "hung");
+    let text = "db1 hung in maintenance: silent for 60 s, last word \"checking database\" 34 %";
+    assert_eq!(story.text(Matter::StartFailed), text);
+    assert_eq!(story.severity(Matter::StartFailed), Some(Severity::Error));
+}
+
+#[test]
+fn a_promise_shorter_than_the_silence_is_kept_to() {
+    let mut story = default_story();
+    story.at(20).keep(maintenance(1, 35, "b").promising(seconds(5)));
+    story.at(26);
+    assert_eq!(story.failure(), "hung");
+}
+
+#[test]
+fn a_longer_promise_is_cut_and_marked_and_a_class_may_allow_more() {
+    let mut story = default_story();
+    let marks = story.at(20).keep(maintenance(1, 35, "b").promising(seconds(600)));
+    assert!(marks.has(Marks::PROMISE_CUT));
+    assert_eq!(story.deadline(), Some(80));
+
+    let rules = ClassSettings { promise_max: seconds(900), ..ClassSettings::default() };
+    let mut story = self::story(rules);
+    let marks = story.at(20).keep(maintenance(1, 35, "b").promising(seconds(600)));
+    assert_eq!((marks, story.deadline()), (Marks::NONE, Some(620)));
+}
+
+#[test]
+fn a_class_may_judge_silence_only_once_the_boot_deadline_has_passed() {
+    let mut story =
+        story(ClassSettings { hung_waits_for_boot_deadline: true, ..ClassSettings::default() });
+    story.at(299);
+    assert_eq!(story.state(), "maintenance");
+    story.at(301);
+    assert_eq!(story.failure(), "hung");
+}
+
+#[test]
+fn progress_that_does_not_move_for_15_min_raises_an_alert_that_progress_closes() {
+    let mut story = default_story();
+    for tick in 1..=91 {
+        let again = maintenance(1, 34, "checking database").repeated();
+        assert!(story.at(10 + tick * 10).keep(again).has(Marks::REPEATED));
+    }
+    assert_eq!(story.state(), "maintenance");
+    assert_eq!(story.severity(Matter::Stuck), Some(Severity::Warn));
+    assert!(
+        story.text(Matter::Stuck).contains("34 % for 15 min"),
+        "{:?}",
+        story.text(Matter::Stuck)
+    );
+    let stuck = story.records.iter().filter(|record| record.marks.has(Marks::STUCK)).count();
+    assert_eq!(stuck, 1, "said once");
+    story.at(930).keep(maintenance(1, 35, "checking database"));
+    assert!(!story.is_open(Matter::Stuck));
+}
+
+#[test]
+fn a_class_may_fail_a_start_that_does_not_move() {
+    let mut story = story(ClassSettings { on_stuck: OnStuck::Fail, ..ClassSettings::default() });
+    for tick in 1..=91 {
+        story.at(10 + tick * 10);
+        if story.state() == "maintenance" {
+            story.keep(maintenance(1, 34, "checking database").repeated());
+        }
+    }
+    assert_eq!(story.failure(), "no_progress");
+    assert!(!story.is_open(Matter::Stuck));
+}
+
+#[test]
+fn the_matter_of_being_stuck_ends_with_maintenance() {
+    let ends: [Act; 4] = [
+        |story| {
+            story.keep(started_ok(1));
+        },
+        |story| {
+            story.keep(start_failed(1, "x"));
+        },
+        Timeline::stop,
+        |story| {
+            story.hello(2);
+        },
+    ];
+    for end in ends {
+        let mut story = default_story();
+        for tick in 1..=91 {
+            story.at(10 + tick * 10).keep(maintenance(1, 34, "checking database"));
+        }
+        assert!(story.is_open(Matter::Stuck));
+        end(&mut story);
+        assert!(!story.is_open(Matter::Stuck), "{}", story.state());
+    }
+}
+
+#[test]
+fn who_hung_may_come_back_to_maintenance() {
+    let mut story = default_story();
+    story.at(80);
+    let marks = story.keep(maintenance(1, 36, "still here"));
+    assert!(marks.has(Marks::RECOVERED));
+    assert_eq!((story.state(), story.since(), story.deadline()), ("maintenance", 80, Some(140)));
+    assert!(!story.is_open(Matter::StartFailed));
+}
+
+#[test]
+fn who_timed_out_may_come_late_by_way_of_maintenance() {
+    let mut story = Timeline::new();
+    story.hello(1);
+    story.at(301);
+    assert_eq!(story.failure(), "boot_timeout");
+    story.keep(maintenance(1, 1, "a"));
+    assert_eq!(story.state(), "maintenance");
+    story.keep(started_ok(1));
+    assert_eq!(story.state(), "running");
+}
+
+#[test]
+fn a_silence_after_the_recovery_is_judged_also_by_a_class_that_waits() {
+    let mut story =
+        story(ClassSettings { hung_waits_for_boot_deadline: true, ..ClassSettings::default() });
+    story.at(310).keep(maintenance(1, 36, "b"));
+    story.at(371);
+    assert_eq!(story.failure(), "hung");
+}
+
+#[test]
+fn the_running_refuse_maintenance_and_start_failed() {
+    let mut story = Timeline::new();
+    story.hello(1);
+    story.keep(started_ok(1));
+    for event in [maintenance(1, 3, "y"), start_failed(1, "x")] {
+        assert_eq!(story.hear(event).0, Outcome::Refused(Refusal::AlreadyRunning));
+        assert_eq!(story.last().effects, []);
+    }
+    assert_eq!(story.keep(started_ok(1)), Marks::NONE);
+    assert_eq!(story.last().effects, [], "a record, and no change");
+}
+
+#[test]
+fn progress_of_the_past_boot_does_not_count_in_the_next() {
+    let mut story = default_story();
+    story.at(20).hello(2);
+    let marks = story.keep(maintenance(2, 1, "a"));
+    assert_eq!(marks, Marks::NONE);
+    let Lifecycle::Maintenance(known) = &story.db1().lifecycle else { panic!("in maintenance") };
+    assert_eq!(known.best.map(|best| best.percent()), Some(1));
+}

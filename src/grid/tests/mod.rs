@@ -1,0 +1,14 @@
+//! The rules of the grid, each as a fact, in told time.
+
+mod absence;
+mod boots;
+mod contact;
+mod driver;
+mod dumping;
+mod events;
+mod failures;
+mod maintenance;
+mod orders;
+mod properties;
+mod stories;
+mod words;

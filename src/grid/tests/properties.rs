@@ -1,0 +1,256 @@
+//! What holds whatever happens?
+//!
+//! Random stories on three appliances: events of several boots and spools, sessions, orders, time,
+//! a broker that comes and goes with other settings. The driver itself checks after each record
+//! that numbers are dense, that times never fall, and that state is the fold of the records.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::super::lifecycle::Lifecycle;
+use super::super::name::{ApplianceNumber, BootId};
+use super::super::record::{Effect, Input, Matter, Order, Outcome, Record, Reset, SessionId};
+use super::super::settings::{FLAPPING_FAILURES, Overrides};
+use super::super::state::{PAST_BOOTS_MAX, State};
+use super::super::time::Timestamp;
+use super::super::window::WINDOWS_MAX;
+use super::driver::*;
+use super::stories::{Deed, ROWS, deeds, settings};
+
+/// A story with the sessions that are open in it.
+struct Play {
+    story: Timeline,
+    sessions: Vec<(ApplianceNumber, u128, SessionId)>,
+    said: Option<Said>,
+}
+
+impl Play {
+    fn new() -> Self {
+        let mut story = Timeline::empty(settings(0));
+        (1..=ROWS).for_each(|row| story.add(ApplianceNumber(row)));
+        let overrides = Overrides::default();
+        let (class, reset) = (Some("other".into()), Reset::default());
+        let other = Order::Set { name: name(ApplianceNumber(2)), class, overrides, reset };
+        assert!(story.order(other).is_ok());
+        Self { story, sessions: Vec::new(), said: None }
+    }
+
+    fn does(&mut self, deed: Deed) {
+        match deed {
+            Deed::Say(said) => {
+                self.said = Some(said.clone());
+                self.story.hear(said);
+            }
+            Deed::SayAgain => {
+                let Some(said) = self.said.clone() else { return };
+                self.says_again(said);
+            }
+            Deed::Hello { row, boot, uptime } => {
+                let session = self.story.hello_of(row, boot, uptime);
+                self.sessions.push((row, boot, session));
+            }
+            Deed::Bye(which) if which < self.sessions.len() => {
+                let (row, boot, session) = self.sessions.remove(which);
+                self.story.bye_of(row, boot, session);
+            }
+            Deed::Bye(_) => {}
+            Deed::Order(order) => drop(self.story.order(order)),
+            Deed::Wait(pause) => self.story.go_to(self.story.now.after(pause)),
+            Deed::Stall(lasted) => {
+                self.story.now = self.story.now.after(lasted);
+                self.story.take(Input::BrokerStalled { lasted });
+            }
+            Deed::Away(away, number) => {
+                self.sessions.clear();
+                self.said = None;
+                self.story.away_for(away, settings(number));
+            }
+        }
+    }
+
+    /// An event with a number that comes twice in a row is a duplicate, unless nobody is there.
+    fn says_again(&mut self, said: Said) {
+        let appliance = self.story.grid.state().appliance(said.0.appliance);
+        let boot = said.0.boot.or(appliance.and_then(|appliance| appliance.boot_id()));
+        let is_known = appliance.is_some_and(|appliance| {
+            boot.zip(said.0.spool).zip(said.0.sequence).is_some_and(|((boot, spool), sequence)| {
+                appliance.windows.contains(boot, spool, sequence)
+            })
+        });
+        let records = self.story.records.len();
+        let (outcome, _) = self.story.hear(said);
+        assert_eq!(outcome == Outcome::Duplicate, is_known);
+        assert_eq!(self.story.records.len() == records, is_known, "a duplicate makes no record");
+    }
+}
+
+/// The edges of the diagram; the same state with other data is one too where it says so.
+fn is_edge(from: &Lifecycle, to: &Lifecycle, record: &Record, begins: bool) -> bool {
+    use Lifecycle as L;
+    let order = if let Input::Order { order, .. } = &record.input { Some(order) } else { None };
+    if begins && matches!(to, L::Starting { .. } | L::Running) {
+        return true;
+    }
+    if let Some(Order::Stop { .. }) = order {
+        return matches!(to, L::Idle);
+    }
+    if let Some(Order::CrashDump { .. }) = order {
+        return matches!((from, to), (L::Running | L::Failed(_), L::Dumping { .. }));
+    }
+    if let Some(Order::Set { .. }) = order {
+        let starts_on = matches!((from, to), (L::Starting { .. }, L::Starting { .. }));
+        let is_freed = from.is_under_way() || matches!(from, L::Failed(_));
+        return starts_on || is_freed && matches!(to, L::Running);
+    }
+    match (from, to) {
+        (L::Starting { .. } | L::Maintenance(_), L::Running | L::Maintenance(_) | L::Failed(_))
+        | (L::Failed(_), L::Running | L::Maintenance(_) | L::Failed(_))
+        | (L::Dumping { .. }, L::Failed(_) | L::Running) => true,
+        (L::Idle | L::Running | L::Dumping { .. }, _) => false,
+        (L::Starting { .. } | L::Maintenance(_) | L::Failed(_), _) => begins,
+    }
+}
+
+/// Applies the records one by one and checks each change of state against the diagram.
+fn never_leaves_the_diagram(records: &[Record]) {
+    let mut state = State::default();
+    for record in records {
+        let begins = |effect: &Effect| {
+            let Effect::Boot { number, boot } = effect else { return None };
+            let appliance = state.appliance(*number)?;
+            let is_over =
+                matches!(appliance.lifecycle, Lifecycle::Idle | Lifecycle::Dumping { .. });
+            let is_another = appliance.boot.is_none_or(|before| match (before.id, boot.id) {
+                (None, Some(_)) => is_over,
+                (_, None) => true,
+                (before, after) => before != after,
+            });
+            is_another.then_some(*number)
+        };
+        let begun: BTreeSet<_> = record.effects.iter().filter_map(begins).collect();
+        let mut now: BTreeMap<ApplianceNumber, Lifecycle> = BTreeMap::new();
+        for effect in &record.effects {
+            let Effect::Lifecycle { number, lifecycle, since } = effect else { continue };
+            let begins = begun.contains(number) && !now.contains_key(number);
+            let appliance = state.appliance(*number).expect("only the present have a start");
+            let from = now.get(number).unwrap_or(&appliance.lifecycle);
+            assert!(is_edge(from, lifecycle, record, begins), "{from:?} by {record:?}");
+            if from.word() != lifecycle.word() || begins {
+                assert_eq!(*since, record.at, "since the change: {record:?}");
+            } else {
+                assert!(*since <= record.at);
+            }
+            now.insert(*number, lifecycle.clone());
+        }
+        let before = state.clone();
+        state.apply(record);
+        changes_only_what_it_may(&before, &state, record);
+    }
+}
+
+/// What is refused or history changes neither boot nor start, and no matter of a start.
+fn changes_only_what_it_may(before: &State, after: &State, record: &Record) {
+    let Input::Event(heard) = &record.input else { return };
+    for row in (1..before.next_row().0).map(ApplianceNumber) {
+        let (old, new) = (before.appliance(row), after.appliance(row));
+        if row != heard.appliance {
+            assert_eq!(old, new, "an event is about its own appliance");
+            continue;
+        }
+        let (Some(old), Some(new)) = (old, new) else { continue };
+        let is_other_boot = heard.boot.is_some_and(|boot| new.boot_id() != Some(boot));
+        if is_other_boot {
+            assert_eq!(record.outcome, Outcome::History);
+            assert_eq!((old.boot, &old.lifecycle), (new.boot, &new.lifecycle));
+            assert_eq!((old.since, &old.past_boots), (new.since, &new.past_boots));
+            assert_eq!(old.failed_starts, new.failed_starts);
+        }
+        // An appliance first seen long after its start runs, though what it says is refused.
+        if matches!(record.outcome, Outcome::Refused(_)) && old.boot == new.boot {
+            assert_eq!((&old.lifecycle, old.since), (&new.lifecycle, new.since));
+        }
+    }
+}
+
+/// Memory is bounded, and what is open fits the state it is open about.
+fn is_sound(story: &Timeline) {
+    let state = story.grid.state();
+    for appliance in state.appliances() {
+        assert!(appliance.past_boots.len() <= PAST_BOOTS_MAX);
+        let distinct: BTreeSet<BootId> = appliance.past_boots.iter().copied().collect();
+        assert_eq!(distinct.len(), appliance.past_boots.len());
+        assert!(appliance.boot_id().is_none_or(|boot| !distinct.contains(&boot)));
+        assert!(appliance.windows.values().len() <= WINDOWS_MAX);
+        assert!(appliance.failed_starts.len() <= FLAPPING_FAILURES);
+        assert!(appliance.failed_starts.is_sorted());
+        let is_open = |matter| state.alert(Some(appliance.number), matter).is_some();
+        let is_failed = matches!(appliance.lifecycle, Lifecycle::Failed(_));
+        assert_eq!(is_open(Matter::StartFailed), is_failed);
+        let is_stuck = matches!(&appliance.lifecycle, Lifecycle::Maintenance(known)
+            if known.stuck_at.is_none());
+        assert_eq!(is_open(Matter::Stuck), is_stuck);
+        if appliance.lifecycle == Lifecycle::Idle {
+            assert!(!is_open(Matter::NoContact) && !is_open(Matter::Flapping));
+        }
+        let deadline = appliance.lifecycle.deadline().filter(|it| *it < Timestamp::MAX);
+        let wakes = deadline.is_none() || story.grid.wake_at().is_some();
+        assert!(wakes, "a deadline is armed");
+    }
+    for (number, _, _) in state.alerts() {
+        let number = number.expect("nothing here is about the broker");
+        assert!(state.appliance(number).is_some(), "the removed have nothing open");
+    }
+}
+
+/// A third of proptest's number: a story has up to 120 deeds, and the whole run is to stay short.
+fn config() -> ProptestConfig {
+    let config = ProptestConfig::default();
+    ProptestConfig { cases: config.cases.div_ceil(3), ..config }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn whatever_happens_the_rules_hold(deeds in prop::collection::vec(deeds(), 1..120)) {
+        let mut play = Play::new();
+        for deed in deeds {
+            play.does(deed);
+            is_sound(&play.story);
+        }
+        // In the end all is quiet: whatever was due has fired, and time is not busy for ever.
+        while let Some((row, boot, session)) = play.sessions.pop() {
+            play.story.bye_of(row, boot, session);
+        }
+        play.story.go_to(play.story.now.after(seconds(13 * 3_600)));
+        is_sound(&play.story);
+        for appliance in play.story.grid.state().appliances() {
+            let deadline = appliance.lifecycle.deadline();
+            prop_assert!(deadline.is_none_or(|it| it > play.story.now), "{:?}", appliance);
+        }
+        never_leaves_the_diagram(&play.story.records);
+    }
+
+    #[test]
+    fn a_checkpoint_at_any_point_and_the_records_after_it_give_the_state(
+        deeds in prop::collection::vec(deeds(), 1..60),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let mut play = Play::new();
+        for deed in deeds {
+            play.does(deed);
+        }
+        let records = &play.story.records;
+        let (head, tail) = records.split_at(cut.index(records.len() + 1));
+        let mut state = State::default();
+        head.iter().for_each(|record| drop(state.apply(record)));
+        let mut state = State::from_effects(&state.to_effects(), state.last(), state.last_at());
+        tail.iter().for_each(|record| drop(state.apply(record)));
+        prop_assert_eq!(&state, play.story.grid.state());
+        // A grid with other rules takes the same records in to the same state.
+        let mut grid = super::super::Grid::new(State::default(), settings(3), at(0));
+        records.iter().for_each(|record| grid.apply(record));
+        prop_assert_eq!(grid.state(), play.story.grid.state());
+    }
+}

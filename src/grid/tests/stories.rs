@@ -1,0 +1,184 @@
+//! Random stories: what may be said, ordered and befall a broker, in any order.
+//!
+//! Guarantees nothing about sense: uptimes lie, sessions of nobody speak, and time jumps.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::super::event::{EventKind, Progress};
+use super::super::name::ApplianceNumber;
+use super::super::record::{Order, Reset, SessionId};
+use super::super::settings::{ClassSettings, DEFAULT_CLASS, OnStuck, Overrides, Settings};
+use super::super::time::Timestamp;
+use super::driver::*;
+
+/// Appliances of a story.
+pub(super) const ROWS: u32 = 3;
+
+/// Something that happens in a story.
+#[derive(Clone, Debug)]
+pub(super) enum Deed {
+    Say(Said),
+    /// The same event once more.
+    SayAgain,
+    Hello {
+        row: ApplianceNumber,
+        boot: u128,
+        uptime: Option<Duration>,
+    },
+    /// One of the open sessions ends.
+    Bye(usize),
+    Order(Order),
+    Wait(Duration),
+    /// The clock jumps while the broker works.
+    Stall(Duration),
+    Away(Duration, usize),
+}
+
+/// The rules of one run of the broker: one class stays, the other one changes.
+pub(super) fn settings(number: usize) -> Settings {
+    let rules = ClassSettings::default();
+    let quick = ClassSettings {
+        boot_timeout: Some(seconds(5)),
+        stuck_after: seconds(20),
+        on_stuck: OnStuck::Fail,
+        ignore_reboots: true,
+        lost_contact: seconds(10),
+        dump_timeout: seconds(30),
+        ..rules.clone()
+    };
+    let patient = ClassSettings {
+        boot_timeout: None,
+        promise_max: seconds(3_600),
+        hung_waits_for_boot_deadline: true,
+        ..rules.clone()
+    };
+    let waiting = ClassSettings {
+        hung_waits_for_boot_deadline: true,
+        stuck_after: seconds(30),
+        ..rules.clone()
+    };
+    let unmanaged = ClassSettings { managed: false, ..quick.clone() };
+    let other = match number % 4 {
+        0 => quick,
+        1 => patient,
+        2 => unmanaged,
+        _ => waiting,
+    };
+    Settings::new([(DEFAULT_CLASS.to_owned(), rules), ("other".to_owned(), other)])
+}
+
+fn rows() -> impl Strategy<Value = ApplianceNumber> {
+    (1..=ROWS).prop_map(ApplianceNumber)
+}
+
+fn durations() -> impl Strategy<Value = Duration> {
+    prop_oneof![
+        8 => (0u64..100).prop_map(Duration::from_secs),
+        4 => (0u64..2_000).prop_map(Duration::from_millis),
+        3 => (0u64..4_000).prop_map(Duration::from_secs),
+        1 => (0u64..200_000).prop_map(Duration::from_secs),
+    ]
+}
+
+/// Uptimes, and a few that cannot be.
+fn uptimes() -> impl Strategy<Value = Option<Duration>> {
+    prop_oneof![
+        3 => Just(None),
+        4 => durations().prop_map(Some),
+        1 => Just(Some(Duration::from_millis(u64::MAX))),
+    ]
+}
+
+fn times() -> impl Strategy<Value = Option<Timestamp>> {
+    prop_oneof![
+        3 => Just(None),
+        2 => (0u64..1_000).prop_map(|offset| Some(at(offset))),
+        1 => prop_oneof![Just(Timestamp::MIN), Just(Timestamp::MAX)].prop_map(Some),
+    ]
+}
+
+fn kinds() -> impl Strategy<Value = (EventKind, &'static str)> {
+    let texts = prop_oneof![Just(""), Just("a"), Just("b")];
+    let promises = prop_oneof![Just(None), durations().prop_map(Some), Just(Some(Duration::MAX))];
+    let progress = prop::option::of(1u32..=100);
+    let reports = (progress, promises, texts).prop_map(|(progress, within, text)| {
+        let progress = progress.and_then(Progress::new);
+        (EventKind::Maintenance { progress, next_report_within: within }, text)
+    });
+    prop_oneof![
+        2 => Just((EventKind::StartedOk, "")),
+        2 => Just((EventKind::StartFailed, "x")),
+        4 => reports,
+        1 => Just((EventKind::Log, "l")),
+        1 => Just((EventKind::Alert { counter: None }, "a")),
+    ]
+}
+
+fn events() -> impl Strategy<Value = Said> {
+    let origin = (rows(), 0u128..6, 0u64..3, 0u64..200, prop::option::weighted(0.3, 1u64..20));
+    let how = (any::<bool>(), any::<bool>(), uptimes(), times());
+    (origin, kinds(), how).prop_map(|(origin, (kind, text), how)| {
+        let (row, boot, spool, sequence, session) = origin;
+        let (is_spooled, is_repeated, uptime, time) = how;
+        let mut said = said(boot, kind, text).by(row).numbered(spool, sequence);
+        said.0.session = session.map(SessionId);
+        said.0.event.spooled_at = (is_spooled && sequence % 3 == 0).then(|| at(0));
+        (said.0.event.repeated, said.0.event.uptime) = (is_repeated, uptime);
+        said.0.event.event_time = time;
+        said
+    })
+}
+
+fn orders() -> impl Strategy<Value = Order> {
+    let overrides = (
+        prop::option::of(any::<bool>()),
+        prop::option::of((1u64..1_000).prop_map(Duration::from_secs)),
+        prop::option::of((1u64..100).prop_map(Duration::from_secs)),
+    )
+        .prop_map(|(managed, boot_timeout, maintenance_silence)| Overrides {
+            managed,
+            boot_timeout,
+            maintenance_silence,
+        });
+    let classes = prop_oneof![
+        Just(None),
+        Just(Some(DEFAULT_CLASS.into())),
+        Just(Some("other".into())),
+        Just(Some("unknown".into()))
+    ];
+    let resets =
+        (any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(managed, boot, silence)| Reset {
+            managed,
+            boot_timeout: boot,
+            maintenance_silence: silence,
+        });
+    (rows(), classes, overrides, resets, 0..12).prop_map(|(row, class, overrides, reset, which)| {
+        let name = name(row);
+        let uuid = uuid::Uuid::from_u128(u128::from(row.0));
+        match which {
+            0 => Order::Remove { name },
+            1..=3 => Order::Add { name, uuid, class, overrides },
+            4..=5 => Order::Set { name, class, overrides, reset },
+            6..=7 => Order::StartBoot { name },
+            8 => Order::Stop { name },
+            _ => Order::CrashDump { name },
+        }
+    })
+}
+
+/// Anything at all.
+pub(super) fn deeds() -> impl Strategy<Value = Deed> {
+    prop_oneof![
+        8 => events().prop_map(Deed::Say),
+        2 => Just(Deed::SayAgain),
+        4 => (rows(), 1u128..30, uptimes())
+            .prop_map(|(row, boot, uptime)| Deed::Hello { row, boot, uptime }),
+        2 => (0usize..8).prop_map(Deed::Bye),
+        4 => orders().prop_map(Deed::Order),
+        5 => durations().prop_map(Deed::Wait),
+        1 => durations().prop_map(Deed::Stall),
+        1 => (durations(), 0usize..8).prop_map(|(away, number)| Deed::Away(away, number)),
+    ]
+}
