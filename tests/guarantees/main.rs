@@ -2,3 +2,4 @@
 
 mod harness;
 mod the_story;
+mod what_is_acknowledged_is_kept;

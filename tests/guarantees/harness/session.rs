@@ -31,6 +31,10 @@ pub(crate) struct Session {
     pub(crate) welcome: Welcome,
 }
 
+/// The broker does not listen any more.
+#[derive(Debug)]
+pub(crate) struct Closed;
+
 /// A session of which nothing is expected yet.
 pub(crate) struct Raw {
     says: mpsc::Sender<Bytes>,
@@ -72,11 +76,20 @@ impl Session {
         self.say_bytes(&event.encode_to_vec()).await;
     }
 
+    /// Says an event if the broker still listens.
+    pub(crate) async fn try_say(&self, event: &Event) -> Result<(), Closed> {
+        self.send(&event.encode_to_vec()).await
+    }
+
     /// Says what may or may not be an event.
     pub(crate) async fn say_bytes(&self, event: &[u8]) {
+        self.send(event).await.expect("the session is open");
+    }
+
+    async fn send(&self, event: &[u8]) -> Result<(), Closed> {
         let mut message = Vec::with_capacity(event.len() + 8);
         prost::encoding::bytes::encode(2, &event.to_vec(), &mut message);
-        self.says.send(message.into()).await.expect("the session is open");
+        self.says.send(message.into()).await.map_err(|_| Closed)
     }
 
     /// The next thing the broker says; `None`: it ended the session.
