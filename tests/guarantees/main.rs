@@ -1,5 +1,7 @@
 //! The guarantees, each against the real programs.
 
+mod bad_input_harms_nobody;
+mod bad_sessions_harm_nobody;
 mod harness;
 mod the_story;
 mod what_is_acknowledged_is_kept;
