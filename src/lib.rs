@@ -2,5 +2,6 @@
 
 pub mod client;
 pub mod exit_code;
+pub mod journal;
 pub mod tasks;
 pub mod wire;

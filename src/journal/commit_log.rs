@@ -1,0 +1,233 @@
+//! Is it on the disk? The ack stands on this file alone.
+//!
+//! Files `commits/<first number>.log`, each reserved in full when it is created, filled by
+//! positional writes, one `fdatasync` a commit. A commit is one or more blocks in one file; each
+//! block carries the first number of its commit, so that a start can tell a commit that was never
+//! finished (cut off) from damage inside what was acknowledged (named, and read around).
+//! Guarantees that numbers are dense and that nothing is said to be durable before it is. It does
+//! not know what a record says, nor who reads it; `files` serves the readers, `recovery` opens.
+
+mod files;
+mod recovery;
+#[cfg(test)]
+mod tests;
+
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+pub(super) use self::files::Files;
+use self::files::{LogFile, Run};
+pub use self::recovery::Cut;
+pub(super) use self::recovery::{Found, open};
+use super::disk;
+use super::error::JournalError;
+use super::frame::{Content, Draft, FrameError, Opening};
+use super::record::{EncodedRecord, RECORD_BYTES_MAX};
+
+/// A block of a commit ends at this many bytes or records, whichever comes first.
+const BLOCK_BYTES: usize = 1 << 20;
+const BLOCK_RECORDS: u32 = 4096;
+/// A buffer that one large commit has grown beyond this is given back.
+const BUFFER_BYTES_KEPT: usize = 4 << 20;
+
+/// The writing end; owned by one thread.
+#[derive(Debug)]
+pub(super) struct CommitLog {
+    folder: PathBuf,
+    journal: Uuid,
+    term: u64,
+    file_bytes: u64,
+    files: Arc<Files>,
+    active: Option<Active>,
+    next: u64,
+    tail: Tail,
+    buffer: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Active {
+    file: Arc<LogFile>,
+    /// Where the next commit begins, in bytes.
+    end: u64,
+    /// How far the file is reserved, in bytes.
+    size: u64,
+}
+
+/// What lies behind the last durable commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tail {
+    /// Zeros.
+    Clean,
+    /// Parts of a commit whose write failed; they must be gone before the next one.
+    Torn,
+    /// Nobody knows: a sync failed.
+    Unknown,
+}
+
+impl CommitLog {
+    /// Appends one commit and returns when it is durable.
+    ///
+    /// After an error other than a failed sync the same records may be appended again.
+    ///
+    /// # Panics
+    ///
+    /// When the numbers are not dense.
+    pub(super) fn append(&mut self, records: &[EncodedRecord]) -> Result<(), JournalError> {
+        let Some(last) = records.last() else { return Ok(()) };
+        match self.tail {
+            Tail::Clean => {}
+            Tail::Torn => self.cut_tail()?,
+            Tail::Unknown => return Err(JournalError::Broken { path: self.folder.clone() }),
+        }
+        self.buffer.clear();
+        self.buffer.shrink_to(BUFFER_BYTES_KEPT);
+        let mut runs =
+            encode_commit(&mut self.buffer, (self.journal, self.term, self.next), records)?;
+        let active = self.make_room()?;
+        for run in &mut runs {
+            run.offset += active.end;
+            run.end += active.end;
+        }
+        let (file, end) = (Arc::clone(&active.file), active.end);
+        self.tail = Tail::Torn;
+        file.handle
+            .write_all_at(&self.buffer, end)
+            .map_err(JournalError::io("append to", &file.path))?;
+        self.tail = Tail::Unknown;
+        file.handle.sync_data().map_err(JournalError::io("sync", &file.path))?;
+        self.tail = Tail::Clean;
+        if let Some(active) = &mut self.active {
+            active.end += self.buffer.len() as u64;
+        }
+        file.extend(&runs);
+        self.next = last.number + 1;
+        Ok(())
+    }
+
+    /// The number the next record must have.
+    pub(super) fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// The reading end.
+    pub(super) fn files(&self) -> &Arc<Files> {
+        &self.files
+    }
+
+    /// Leaves out numbers that were given before but are not in the log any more.
+    pub(super) fn skip_to(&mut self, next: u64) {
+        if next > self.next {
+            self.next = next;
+            // The numbers inside a file are dense, and its name is its first one.
+            self.active = None;
+        }
+    }
+
+    /// The file for the commit in the buffer: the active one if it still fits, else a new one.
+    fn make_room(&mut self) -> Result<&Active, JournalError> {
+        let wanted = self.buffer.len() as u64;
+        let fits = |active: &Active| active.end + wanted <= active.size;
+        if !self.active.as_ref().is_some_and(fits) {
+            let size = self.file_bytes.max(wanted);
+            let path = self.folder.join(file_name(self.next));
+            let handle = create_file(&self.folder, &path, size).inspect_err(|_| {
+                // Nothing was promised of it; a leftover would only be found empty at the start.
+                let _ = fs::remove_file(&path);
+            })?;
+            let file = Arc::new(LogFile::new(self.next, path, handle));
+            self.files.add(Arc::clone(&file));
+            self.active = Some(Active { file, end: 0, size });
+        }
+        Ok(self.active.as_ref().expect("the active file was just put there"))
+    }
+
+    fn cut_tail(&mut self) -> Result<(), JournalError> {
+        if let Some(active) = &self.active {
+            cut(&active.file.handle, &active.file.path, active.end, active.size)?;
+        }
+        self.tail = Tail::Clean;
+        Ok(())
+    }
+}
+
+fn file_name(first: u64) -> String {
+    format!("{first:020}.log")
+}
+
+fn create_file(folder: &Path, path: &Path, size: u64) -> Result<File, JournalError> {
+    // No number in it was ever durable, so whatever has this name is of no worth.
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(path)
+        .map_err(JournalError::io("create", path))?;
+    disk::preallocate(&file, size, path)?;
+    file.sync_all().map_err(JournalError::io("sync", path))?;
+    disk::sync_folder(folder)?;
+    Ok(file)
+}
+
+/// Makes everything behind `end` zero again, durably.
+fn cut(file: &File, path: &Path, end: u64, size: u64) -> Result<(), JournalError> {
+    file.set_len(end).map_err(JournalError::io("cut the tail of", path))?;
+    disk::preallocate(file, size.max(end), path)?;
+    file.sync_all().map_err(JournalError::io("sync", path))
+}
+
+/// Puts a commit into `out` as blocks; the runs returned count their bytes from its beginning.
+fn encode_commit(
+    out: &mut Vec<u8>,
+    (journal, term, commit): (Uuid, u64, u64),
+    records: &[EncodedRecord],
+) -> Result<Vec<Run>, JournalError> {
+    let mut runs = Vec::with_capacity(1);
+    let mut rest = records;
+    let mut number = commit;
+    while !rest.is_empty() {
+        let offset = out.len() as u64;
+        let first = number;
+        let mut count = 0;
+        let opening = Opening::new(out, &commit.to_le_bytes());
+        while let Some((record, others)) = rest.split_first() {
+            assert_eq!(record.number, number, "the numbers of records are dense");
+            let bytes = record.bytes.len();
+            if bytes > RECORD_BYTES_MAX {
+                return Err(JournalError::RecordTooLarge {
+                    number,
+                    bytes,
+                    limit: RECORD_BYTES_MAX,
+                });
+            }
+            let payload_bytes = out.len() - usize::try_from(offset).expect("it is a length");
+            if count > 0 && (count == BLOCK_RECORDS || payload_bytes + bytes > BLOCK_BYTES) {
+                break;
+            }
+            record.put(out);
+            (rest, number, count) = (others, number + 1, count + 1);
+        }
+        let draft = Draft { content: Content::Commit, journal, term, first, count };
+        opening.close(out, &draft).expect("a block of bounded records is within its limits");
+        runs.push(Run { first, last: draft.last(), offset, end: out.len() as u64 });
+    }
+    Ok(runs)
+}
+
+/// The first number of the commit that a block belongs to; `OutOfPlace` if it is no such block.
+fn commit_of(block: &super::frame::Block) -> Result<u64, FrameError> {
+    match block.header.draft.content {
+        Content::Commit => block
+            .summary
+            .first_chunk()
+            .map(|first| u64::from_le_bytes(*first))
+            .ok_or(FrameError::OutOfPlace),
+        Content::Records | Content::Checkpoint | Content::Seal | Content::CheckpointEnd => {
+            Err(FrameError::OutOfPlace)
+        }
+    }
+}

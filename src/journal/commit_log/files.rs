@@ -1,0 +1,173 @@
+//! Where in the commit log does a number lie?
+//!
+//! The files and, in memory, one [`Run`] per 64 KiB or more of each: readers go there by a
+//! positional read while the writer appends. Guarantees that a reader sees only what is durable,
+//! because a run is entered after the sync. It does not know the writer.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+
+use bytes::{Buf, Bytes};
+
+use crate::journal::disk;
+use crate::journal::error::JournalError;
+use crate::journal::frame::{Block, FrameError};
+
+/// Blocks are gathered into runs of at least this many bytes.
+const RUN_BYTES: u64 = 64 << 10;
+
+/// Whole blocks that follow each other in a file, with dense numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Run {
+    pub(super) first: u64,
+    pub(super) last: u64,
+    /// Where the first block begins, in bytes.
+    pub(super) offset: u64,
+    /// Where the last block ends, in bytes.
+    pub(super) end: u64,
+}
+
+/// One file of the commit log.
+#[derive(Debug)]
+pub(super) struct LogFile {
+    pub(super) first: u64,
+    pub(super) path: PathBuf,
+    pub(super) handle: File,
+    runs: Mutex<Vec<Run>>,
+}
+
+impl LogFile {
+    pub(super) fn new(first: u64, path: PathBuf, handle: File) -> Self {
+        Self { first, path, handle, runs: Mutex::default() }
+    }
+
+    /// Enters blocks that are durable, in ascending order.
+    pub(super) fn extend(&self, blocks: &[Run]) {
+        let mut runs = self.runs();
+        for block in blocks {
+            match runs.last_mut() {
+                Some(run)
+                    if run.end == block.offset
+                        && run.last + 1 == block.first
+                        && run.end - run.offset < RUN_BYTES =>
+                {
+                    (run.last, run.end) = (block.last, block.end);
+                }
+                Some(_) | None => runs.push(*block),
+            }
+        }
+    }
+
+    pub(super) fn runs(&self) -> MutexGuard<'_, Vec<Run>> {
+        // A panic can't leave the list half changed, so a poisoned one is as good.
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run_with(&self, number: u64) -> Option<Run> {
+        let runs = self.runs();
+        let at = runs.partition_point(|run| run.last < number);
+        runs.get(at).copied().filter(|run| run.first <= number)
+    }
+
+    fn read(&self, run: Run) -> Result<Vec<Block>, JournalError> {
+        let length = usize::try_from(run.end - run.offset).expect("a run fits the memory");
+        let mut bytes = vec![0; length];
+        self.handle
+            .read_exact_at(&mut bytes, run.offset)
+            .map_err(JournalError::io("read", &self.path))?;
+        let damaged = |offset: u64, source: FrameError| JournalError::Damaged {
+            path: self.path.clone(),
+            offset,
+            source,
+        };
+        let mut rest = Bytes::from(bytes);
+        let mut blocks = Vec::new();
+        let mut expected = run.first;
+        while !rest.is_empty() {
+            let offset = run.end - rest.len() as u64;
+            let block = Block::parse(&rest).map_err(|source| damaged(offset, source))?;
+            if block.header.draft.first != expected {
+                return Err(damaged(offset, FrameError::OutOfPlace));
+            }
+            expected = block.header.draft.last() + 1;
+            rest.advance(block.header.block_bytes());
+            blocks.push(block);
+        }
+        Ok(blocks)
+    }
+}
+
+/// All files of the commit log, as readers share them.
+#[derive(Debug)]
+pub(in crate::journal) struct Files {
+    folder: PathBuf,
+    files: RwLock<Vec<Arc<LogFile>>>,
+}
+
+impl Files {
+    pub(super) fn new(folder: PathBuf, files: Vec<Arc<LogFile>>) -> Self {
+        Self { folder, files: RwLock::new(files) }
+    }
+
+    pub(super) fn add(&self, file: Arc<LogFile>) {
+        self.files.write().unwrap_or_else(PoisonError::into_inner).push(file);
+    }
+
+    /// The blocks around `number`, in ascending order; `None` if the number is not held here.
+    pub(in crate::journal) fn blocks_at(
+        &self,
+        number: u64,
+    ) -> Result<Option<Vec<Block>>, JournalError> {
+        let found = {
+            let files = self.list();
+            let behind = files.partition_point(|file| file.first <= number);
+            behind.checked_sub(1).and_then(|at| {
+                let file = &files[at];
+                file.run_with(number).map(|run| (Arc::clone(file), run))
+            })
+        };
+        found.map(|(file, run)| file.read(run)).transpose()
+    }
+
+    /// The smallest number held here that is at least `number`.
+    pub(in crate::journal) fn at_or_above(&self, number: u64) -> Option<u64> {
+        let files = self.list();
+        files.iter().find_map(|file| {
+            let runs = file.runs();
+            let at = runs.partition_point(|run| run.last < number);
+            runs.get(at).map(|run| run.first.max(number))
+        })
+    }
+
+    /// The largest number held here that is at most `number`.
+    pub(in crate::journal) fn at_or_below(&self, number: u64) -> Option<u64> {
+        let files = self.list();
+        files.iter().rev().find_map(|file| {
+            let runs = file.runs();
+            let behind = runs.partition_point(|run| run.first <= number);
+            behind.checked_sub(1).map(|at| runs[at].last.min(number))
+        })
+    }
+
+    /// Removes the files that hold nothing above `number`, except the one being appended to.
+    pub(in crate::journal) fn release_through(&self, number: u64) -> Result<(), JournalError> {
+        let released: Vec<Arc<LogFile>> = {
+            let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
+            let kept_from = files
+                .windows(2)
+                .position(|pair| pair[1].first > number.saturating_add(1))
+                .unwrap_or(files.len().saturating_sub(1));
+            files.drain(..kept_from).collect()
+        };
+        for file in &released {
+            fs::remove_file(&file.path).map_err(JournalError::io("remove", &file.path))?;
+        }
+        if released.is_empty() { Ok(()) } else { disk::sync_folder(&self.folder) }
+    }
+
+    fn list(&self) -> RwLockReadGuard<'_, Vec<Arc<LogFile>>> {
+        self.files.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}

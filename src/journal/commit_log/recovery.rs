@@ -1,0 +1,212 @@
+//! What of the commit log survived the last stop?
+//!
+//! Walks the files in order and believes blocks as long as they hold: checksums, journal, dense
+//! numbers, a term that does not fall. Where that ends it looks behind: blocks of a later commit
+//! prove that what is missing had been acknowledged, so they are kept and the hole is named;
+//! without such proof the rest is a commit that was never finished, and is cut to zeros. It does
+//! not know the archive, so it can't tell whether a hole is filled from there.
+
+use std::fs::{self, OpenOptions};
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::files::{Files, LogFile, Run};
+use super::{Active, CommitLog, Tail, commit_of, cut};
+use crate::journal::disk;
+use crate::journal::error::JournalError;
+use crate::journal::frame::{Block, find_next};
+
+/// Bytes at the end of a commit-log file that were not part of any finished commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// The file.
+    pub path: PathBuf,
+    /// Where the cut was made, in bytes.
+    pub offset: u64,
+    /// How many bytes were not zero any more, up to the last of them.
+    pub bytes: u64,
+}
+
+/// The commit log as it was found.
+#[derive(Debug)]
+pub(in crate::journal) struct Found {
+    pub(in crate::journal) log: CommitLog,
+    /// The highest term of any block; 0 if there is none.
+    pub(in crate::journal) term: u64,
+    pub(in crate::journal) cuts: Vec<Cut>,
+    /// Numbers that were durable once and are not in the log, between others that are.
+    pub(in crate::journal) missing: Vec<RangeInclusive<u64>>,
+}
+
+/// Opens the commit log in `folder`; nothing is appended before a term is set.
+pub(in crate::journal) fn open(
+    folder: PathBuf,
+    journal: Uuid,
+    file_bytes: u64,
+) -> Result<Found, JournalError> {
+    let mut walk = Walk { journal, term: 0, next: None, missing: Vec::new() };
+    let mut names: Vec<(u64, PathBuf)> = disk::paths_in(&folder)?
+        .into_iter()
+        .filter_map(|path| Some((disk::number_in_name(&path, "", ".log")?, path)))
+        .collect();
+    let last = names.pop();
+    let (mut files, mut cuts) = (Vec::new(), Vec::new());
+    for (first, path) in names {
+        let (file, rest) = walk.file(first, path, true)?;
+        // What follows is older than a later file, so it stays for `gridd journal salvage`.
+        cuts.extend(rest);
+        files.push(Arc::new(file));
+    }
+    let mut active = None;
+    if let Some((first, path)) = last {
+        let (file, rest) = walk.file(first, path, false)?;
+        let end = file.end();
+        if end == 0 && walk.next != Some(first) {
+            fs::remove_file(&file.path).map_err(JournalError::io("remove", &file.path))?;
+            disk::sync_folder(&folder)?;
+        } else {
+            let found = file.handle.metadata().map_err(JournalError::io("look at", &file.path))?;
+            let size = found.len().max(file_bytes);
+            // The file may be as its creation left it, and its last commit may be unsynced.
+            if rest.is_some() || found.len() < size {
+                cut(&file.handle, &file.path, end, size)?;
+            }
+            file.handle.sync_all().map_err(JournalError::io("sync", &file.path))?;
+            let file = Arc::new(file);
+            active = Some(Active { file: Arc::clone(&file), end, size });
+            files.push(file);
+        }
+        cuts.extend(rest);
+    }
+    // A crash may have come between the creation of a file and the sync of its name.
+    disk::sync_folder(&folder)?;
+    let log = CommitLog {
+        files: Arc::new(Files::new(folder.clone(), files)),
+        folder,
+        journal,
+        term: 0,
+        file_bytes,
+        active,
+        next: walk.next.unwrap_or(1),
+        tail: Tail::Clean,
+        buffer: Vec::new(),
+    };
+    Ok(Found { log, term: walk.term, cuts, missing: walk.missing })
+}
+
+impl CommitLog {
+    /// Sets the term of all commits to come.
+    pub(in crate::journal) fn set_term(&mut self, term: u64) {
+        self.term = term;
+    }
+}
+
+impl LogFile {
+    fn end(&self) -> u64 {
+        self.runs().last().map_or(0, |run| run.end)
+    }
+}
+
+struct Walk {
+    journal: Uuid,
+    term: u64,
+    /// The number that comes next; unknown until the first file.
+    next: Option<u64>,
+    missing: Vec<RangeInclusive<u64>>,
+}
+
+impl Walk {
+    /// Takes in one file. `has_later` says that its last commit must have been acknowledged.
+    fn file(
+        &mut self,
+        first: u64,
+        path: PathBuf,
+        has_later: bool,
+    ) -> Result<(LogFile, Option<Cut>), JournalError> {
+        let handle = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&path)
+            .map_err(JournalError::io("open", &path))?;
+        let bytes: Bytes = fs::read(&path).map_err(JournalError::io("read", &path))?.into();
+        let file = LogFile::new(first, path, handle);
+        let mut next = self.next.unwrap_or(first);
+        // The file was begun when all before it was durable.
+        let mut hole = (first > next).then(|| std::mem::replace(&mut next, first));
+        let mut offset = 0;
+        loop {
+            let block = match self.block_at(&bytes, offset, next) {
+                Some(block) => block,
+                None => match self.behind(&bytes, offset, next, has_later) {
+                    Some((at, block)) => {
+                        hole = hole.or(Some(next));
+                        offset = at;
+                        block
+                    }
+                    None => break,
+                },
+            };
+            let draft = block.header.draft;
+            if let Some(from) = hole.take() {
+                self.missing.push(from..=draft.first - 1);
+            }
+            let end = offset + block.header.block_bytes();
+            let run = (draft.first, draft.last(), offset as u64, end as u64);
+            file.extend(&[Run { first: run.0, last: run.1, offset: run.2, end: run.3 }]);
+            (self.term, next, offset) = (draft.term, draft.last() + 1, end);
+        }
+        if let Some(from) = hole {
+            self.missing.push(from..=next - 1);
+        }
+        self.next = Some(next);
+        let rest = rest_of(&file.path, &bytes, offset);
+        Ok((file, rest))
+    }
+
+    fn block_at(&self, bytes: &Bytes, offset: usize, next: u64) -> Option<Block> {
+        let block = Block::parse(&bytes.slice(offset..)).ok()?;
+        (self.is_ours(&block) && block.header.draft.first == next).then_some(block)
+    }
+
+    /// The first whole block behind a hole, if it is proved that the hole was acknowledged.
+    fn behind(
+        &self,
+        bytes: &Bytes,
+        mut from: usize,
+        next: u64,
+        has_later: bool,
+    ) -> Option<(usize, Block)> {
+        let mut first = None;
+        while let Some(found) = find_next(&bytes[from..]) {
+            let at = from + found;
+            let block = Block::parse(&bytes.slice(at..)).ok()?;
+            from = at + block.header.block_bytes();
+            if !self.is_ours(&block) || block.header.draft.first <= next {
+                continue;
+            }
+            let proved = has_later || commit_of(&block).is_ok_and(|commit| commit > next);
+            let candidate = first.get_or_insert((at, block));
+            if proved {
+                return Some((candidate.0, candidate.1.clone()));
+            }
+        }
+        None
+    }
+
+    fn is_ours(&self, block: &Block) -> bool {
+        let draft = &block.header.draft;
+        draft.journal == self.journal
+            && draft.term >= self.term
+            && draft.count > 0
+            && commit_of(block).is_ok_and(|commit| commit <= draft.first)
+    }
+}
+
+fn rest_of(path: &Path, bytes: &[u8], offset: usize) -> Option<Cut> {
+    let last = bytes[offset..].iter().rposition(|byte| *byte != 0)?;
+    Some(Cut { path: path.to_owned(), offset: offset as u64, bytes: last as u64 + 1 })
+}

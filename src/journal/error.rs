@@ -1,0 +1,100 @@
+//! What can go wrong in the journal, and what the reader of the message should do about it.
+//!
+//! One variant per thing a caller would do differently; every text names the path. It does not
+//! know which of these end the process: that is decided where they are handled.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::frame::FrameError;
+
+/// A failure of the journal: the world broke, or the folder is not ours to use.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The operating system refused a call.
+    #[error("cannot {action} {}: check the disk, its free space and the folder's owner", path.display())]
+    Io {
+        /// What was tried, as a verb that takes the path.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's word.
+        #[source]
+        source: io::Error,
+    },
+    /// Another process holds the folder's lock.
+    #[error("another gridd uses the data folder {}: stop it, or give this one a folder of its own", path.display())]
+    InUse {
+        /// The data folder.
+        path: PathBuf,
+    },
+    /// The folder was written in a format this program does not know.
+    #[error("{} has format {found}, this gridd knows up to {known}: start a newer gridd", path.display())]
+    NewerFormat {
+        /// The identity file.
+        path: PathBuf,
+        /// The format found there.
+        found: u32,
+        /// The newest format this program reads.
+        known: u32,
+    },
+    /// The identity file can't be understood.
+    #[error("{} is not a journal's identity ({reason}): restore it from a backup", path.display())]
+    Identity {
+        /// The identity file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A block that was whole at the start is not whole any more, or came back from another file.
+    #[error("{} is damaged at byte {offset}: stop gridd and run `gridd journal check`", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where the block begins, in bytes.
+        offset: u64,
+        /// What does not hold.
+        #[source]
+        source: FrameError,
+    },
+    /// A span of the archive can't be used.
+    #[error("cannot {action} the span {} ({reason}): stop gridd and run `gridd journal check`", path.display())]
+    Archive {
+        /// What was tried.
+        action: &'static str,
+        /// The span's folder.
+        path: PathBuf,
+        /// The store's own word, or the text of its panic.
+        reason: String,
+    },
+    /// A record is larger than a block may be.
+    #[error("record {number} has {bytes} bytes, at most {limit} fit: send it in smaller parts")]
+    RecordTooLarge {
+        /// The record's number.
+        number: u64,
+        /// Its encoded length in bytes.
+        bytes: usize,
+        /// The most a record may have, in bytes.
+        limit: usize,
+    },
+    /// A sync of the commit log failed before: what lies on the disk is no longer known.
+    #[error("an earlier sync of {} failed, nothing more can be promised: restart gridd", path.display())]
+    Broken {
+        /// The commit log's folder.
+        path: PathBuf,
+    },
+    /// The journal was closed while this reader was still in use.
+    #[error("the journal in {} is closed", path.display())]
+    Closed {
+        /// The archive's folder.
+        path: PathBuf,
+    },
+}
+
+impl JournalError {
+    /// Makes the mapper from a system's error to ours: `.map_err(JournalError::io("open", path))`.
+    pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path, source }
+    }
+}

@@ -1,0 +1,202 @@
+//! How do records lie in a block, and what does a block say about them from outside?
+//!
+//! A record is opaque bytes with a number and a [`Mark`]; the mark is stored beside it, so that
+//! blocks can be summed up and searched without decoding any record. Guarantees a round trip and
+//! never panics on any payload. It does not know what a record says.
+
+use bytes::{Buf, BufMut, Bytes};
+use prost::encoding::{decode_varint, encode_varint};
+
+use super::frame::{Block, FrameError, RAW_PAYLOAD_BYTES_MAX};
+
+/// The most bytes a record may have, so that its block still fits.
+pub const RECORD_BYTES_MAX: usize = RAW_PAYLOAD_BYTES_MAX - 64;
+
+/// Time, severity and kind take 9 bytes before the appliance.
+const FIXED_MARK_BYTES: usize = 9;
+
+/// What is known of a record without decoding it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// When it was received, in microseconds since the epoch.
+    pub at_us: i64,
+    /// Its severity, 0 to 5.
+    pub severity: u8,
+    /// Its kind, below 32.
+    pub kind: u8,
+    /// The row number of the appliance it is about; 0 for none.
+    pub appliance: u32,
+}
+
+/// A record as the journal keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EncodedRecord {
+    /// The broker's number; dense, from 1.
+    pub number: u64,
+    /// What is known without decoding.
+    pub mark: Mark,
+    /// The record's own encoding.
+    pub bytes: Bytes,
+}
+
+impl EncodedRecord {
+    /// Appends the record to a payload.
+    ///
+    /// # Panics
+    ///
+    /// When the mark's severity is above 5 or its kind above 31.
+    pub fn put(&self, payload: &mut Vec<u8>) {
+        let mark = &self.mark;
+        assert!(mark.severity <= 5, "severities go from 0 to 5");
+        assert!(mark.kind < 32, "a kind fits 5 bits");
+        let appliance = u64::from(mark.appliance);
+        let marked =
+            FIXED_MARK_BYTES + prost::encoding::encoded_len_varint(appliance) + self.bytes.len();
+        encode_varint(marked as u64, payload);
+        payload.put_i64_le(mark.at_us);
+        payload.put_u8(mark.severity << 5 | mark.kind);
+        encode_varint(appliance, payload);
+        payload.extend_from_slice(&self.bytes);
+    }
+}
+
+/// Reads all records of a block, without copying their bytes out of the payload.
+///
+/// # Errors
+///
+/// When the payload does not hold as many records as the header says.
+pub fn records_of(block: &Block) -> Result<Vec<EncodedRecord>, FrameError> {
+    let mut payload = block.payload()?;
+    let draft = &block.header.draft;
+    let mut records = Vec::with_capacity((draft.count as usize).min(payload.len() / 11));
+    for index in 0..u64::from(draft.count) {
+        let (mark, bytes) = take_record(&mut payload).ok_or(FrameError::ImpossibleLength)?;
+        records.push(EncodedRecord { number: draft.first + index, mark, bytes });
+    }
+    if payload.is_empty() { Ok(records) } else { Err(FrameError::ImpossibleLength) }
+}
+
+fn take_record(payload: &mut Bytes) -> Option<(Mark, Bytes)> {
+    let marked = usize::try_from(decode_varint(payload).ok()?).ok()?;
+    if marked > payload.len() {
+        return None;
+    }
+    let mut record = payload.split_to(marked);
+    let at_us = record.try_get_i64_le().ok()?;
+    let severity_kind = record.try_get_u8().ok()?;
+    let appliance = u32::try_from(decode_varint(&mut record).ok()?).ok()?;
+    let (severity, kind) = (severity_kind >> 5, severity_kind & 31);
+    Some((Mark { at_us, severity, kind, appliance }, record))
+}
+
+/// What a block of the archive says about its records, so that a search can pass it by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// The smallest time, in microseconds since the epoch.
+    pub at_us_min: i64,
+    /// The largest time, in microseconds since the epoch.
+    pub at_us_max: i64,
+    /// Bit `n` for severity `n`.
+    pub severity_mask: u8,
+    /// Bit `n` for kind `n`.
+    pub kind_mask: u32,
+    /// The appliances, sorted, each once; 0 stands for records without one.
+    pub appliances: Vec<u32>,
+}
+
+impl Summary {
+    /// Sums up `records`.
+    pub fn of(records: &[EncodedRecord]) -> Self {
+        let marks = || records.iter().map(|record| record.mark);
+        let mut appliances: Vec<u32> = marks().map(|mark| mark.appliance).collect();
+        appliances.sort_unstable();
+        appliances.dedup();
+        Self {
+            at_us_min: marks().map(|mark| mark.at_us).min().unwrap_or(i64::MAX),
+            at_us_max: marks().map(|mark| mark.at_us).max().unwrap_or(i64::MIN),
+            severity_mask: marks().fold(0, |mask, mark| mask | 1 << mark.severity),
+            kind_mask: marks().fold(0, |mask, mark| mask | 1 << mark.kind),
+            appliances,
+        }
+    }
+
+    /// The summary in bytes: fixed fields, then the appliances as varint differences.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(24 + 2 * self.appliances.len());
+        out.put_i64_le(self.at_us_min);
+        out.put_i64_le(self.at_us_max);
+        out.put_u8(self.severity_mask);
+        out.put_u32_le(self.kind_mask);
+        let mut before = 0;
+        for &appliance in &self.appliances {
+            encode_varint(u64::from(appliance - before), &mut out);
+            before = appliance;
+        }
+        out
+    }
+
+    /// Reads what [`Self::encode`] wrote; `None` for anything else.
+    pub fn decode(mut bytes: &[u8]) -> Option<Self> {
+        let mut summary = Self {
+            at_us_min: bytes.try_get_i64_le().ok()?,
+            at_us_max: bytes.try_get_i64_le().ok()?,
+            severity_mask: bytes.try_get_u8().ok()?,
+            kind_mask: bytes.try_get_u32_le().ok()?,
+            appliances: Vec::new(),
+        };
+        let mut before = 0_u32;
+        while bytes.has_remaining() {
+            let step = u32::try_from(decode_varint(&mut bytes).ok()?).ok()?;
+            before = before.checked_add(step)?;
+            summary.appliances.push(before);
+        }
+        Some(summary)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::journal::frame::{Codec, Content, Draft, encode};
+
+    fn marks() -> impl Strategy<Value = Mark> {
+        (any::<i64>(), 0..6_u8, 0..32_u8, any::<u32>()).prop_map(
+            |(at_us, severity, kind, appliance)| Mark { at_us, severity, kind, appliance },
+        )
+    }
+
+    fn block(count: u32, payload: &[u8]) -> Block {
+        let draft =
+            Draft { content: Content::Records, journal: Uuid::nil(), term: 1, first: 10, count };
+        let mut out = Vec::new();
+        encode(&mut out, &draft, Codec::Zstd, b"", payload).unwrap();
+        Block::parse(&out.into()).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn records_and_their_summary_come_back(
+            contents in prop::collection::vec((marks(), any::<Vec<u8>>()), 1..50),
+        ) {
+            let records: Vec<EncodedRecord> = (10..)
+                .zip(contents)
+                .map(|(number, (mark, bytes))| EncodedRecord { number, mark, bytes: bytes.into() })
+                .collect();
+            let mut payload = Vec::new();
+            records.iter().for_each(|record| record.put(&mut payload));
+            let block = block(u32::try_from(records.len()).unwrap(), &payload);
+            prop_assert_eq!(records_of(&block).unwrap(), records.clone());
+            let summary = Summary::of(&records);
+            prop_assert_eq!(Summary::decode(&summary.encode()), Some(summary));
+        }
+
+        #[test]
+        fn arbitrary_payloads_and_summaries_never_panic(count: u32, bytes: Vec<u8>) {
+            let _ = records_of(&block(count, &bytes));
+            let _ = Summary::decode(&bytes);
+        }
+    }
+}
