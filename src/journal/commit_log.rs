@@ -22,7 +22,7 @@ use uuid::Uuid;
 pub(super) use self::files::Files;
 use self::files::{LogFile, Run};
 pub use self::recovery::Cut;
-pub(super) use self::recovery::{Found, open};
+pub(super) use self::recovery::open;
 use super::disk;
 use super::error::JournalError;
 use super::frame::{Content, Draft, FrameError, Opening};

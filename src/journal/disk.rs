@@ -13,7 +13,9 @@ use super::error::JournalError;
 
 /// Makes the names in `folder` durable: creations, renames, removals.
 pub(super) fn sync_folder(folder: &Path) -> Result<(), JournalError> {
-    File::open(folder)
+    // The parent of a relative name is the empty path.
+    let name = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    File::open(name)
         .and_then(|handle| handle.sync_all())
         .map_err(JournalError::io("sync the folder", folder))
 }

@@ -57,6 +57,15 @@ pub enum JournalError {
         #[source]
         source: FrameError,
     },
+    /// A block's checksums hold, and yet its records can't be told apart.
+    #[error("the block of record {number} can't be read: was it written by a newer gridd?")]
+    Unreadable {
+        /// The block's first number.
+        number: u64,
+        /// What does not hold.
+        #[source]
+        source: FrameError,
+    },
     /// A span of the archive can't be used.
     #[error("cannot {action} the span {} ({reason}): stop gridd and run `gridd journal check`", path.display())]
     Archive {

@@ -1,11 +1,202 @@
 //! Remembers: what was appended here is there, once, after anything short of losing the disk.
+//!
+//! Works on opaque records with a [`Mark`]. [`Journal::append`] returns when its records are
+//! durable in the commit log; behind it an archiver packs them into sled; a checkpoint saves the
+//! start from reading everything; [`Reader`]s see both as one row of numbers. Guarantees that
+//! numbers are dense, that none is given twice, and that what is missing is named at the start.
+//!
+//! ```text
+//! append --> commits/<first>.log --archiver--> archive/span-<first>  --seal-->  .sealed
+//!                 |  (the ack)                       (sled)                        |
+//!                 +<-- released through min(sealed, older checkpoint) <-----------+
+//! ```
+//!
+//! It does not know what a record or a state says, reads no clock, and decides nothing about
+//! retention. Which failure ends the process is its callers' business.
 
+mod archive;
+mod background;
+mod checkpoint;
 mod commit_log;
 mod disk;
 mod error;
 pub mod frame;
+mod identity;
+mod opening;
+mod query;
+mod reader;
 pub mod record;
+mod release;
+#[cfg(test)]
+mod tests;
 
-pub use commit_log::Cut;
-pub use error::JournalError;
-pub use record::{EncodedRecord, Mark};
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use self::background::Background;
+use self::commit_log::CommitLog;
+use self::release::Release;
+
+pub use self::background::CheckpointStart;
+pub use self::checkpoint::FailedCheckpoint;
+pub use self::commit_log::Cut;
+pub use self::error::JournalError;
+pub use self::identity::Identity;
+pub use self::opening::{Opened, Recovered};
+pub use self::query::{Budget, Page, Wanted};
+pub use self::reader::Reader;
+pub use self::record::{EncodedRecord, Mark};
+
+/// Where the journal lies and how it is cut.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The data folder; one process at a time.
+    pub dir: PathBuf,
+    /// What a file of the commit log reserves, in bytes.
+    pub commit_file_bytes: u64,
+    /// How large a span of the archive grows, in bytes of packed blocks.
+    pub span_bytes: u64,
+}
+
+impl Settings {
+    /// The defaults: 32 MiB a commit-log file, 256 MiB a span.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into(), commit_file_bytes: 32 << 20, span_bytes: 256 << 20 }
+    }
+}
+
+/// The writing end; owned by one ordinary thread.
+#[derive(Debug)]
+pub struct Journal {
+    dir: PathBuf,
+    identity: Identity,
+    term: u64,
+    log: CommitLog,
+    durable: watch::Sender<u64>,
+    release: Arc<Release>,
+    background: Background,
+    /// Held until all else is closed: another process may open the folder then.
+    _lock: File,
+}
+
+/// What the journal takes and has, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// What the commit log reserves, in bytes.
+    pub commit_log_bytes: u64,
+    /// What the archive takes, in bytes.
+    pub archive_bytes: u64,
+    /// What the checkpoints take, in bytes.
+    pub checkpoint_bytes: u64,
+    /// What the file system still has for us, in bytes.
+    pub free_bytes: u64,
+    /// How many spans are sealed.
+    pub sealed_spans: usize,
+    /// All numbers up to this one are sealed.
+    pub sealed_through: u64,
+    /// All numbers up to this one are in the archive.
+    pub archived_through: u64,
+    /// The last durable number.
+    pub durable: u64,
+    /// Background threads that failed, and of what: the commit log grows until a restart.
+    pub trouble: Vec<String>,
+}
+
+impl Journal {
+    /// Opens the journal in `settings.dir`, or makes one there, and starts its threads.
+    ///
+    /// # Errors
+    ///
+    /// When another process has it, a newer gridd wrote it, or the disk fails. Damage is no
+    /// error: it is told in [`Opened::recovered`].
+    pub fn open(settings: &Settings) -> Result<Opened, JournalError> {
+        opening::open(settings)
+    }
+
+    /// Appends records as one commit and returns when they are durable.
+    ///
+    /// # Errors
+    ///
+    /// When they are not. The same records may be appended again, unless a sync failed: then
+    /// every further call is [`JournalError::Broken`].
+    ///
+    /// # Panics
+    ///
+    /// When the numbers do not follow the last one densely, or a mark is out of its range.
+    pub fn append(&mut self, records: &[EncodedRecord]) -> Result<(), JournalError> {
+        self.log.append(records)?;
+        if let Some(last) = records.last() {
+            self.durable.send_replace(last.number);
+            self.background.poke();
+        }
+        Ok(())
+    }
+
+    /// Hands the state after record `through` to the thread that saves it.
+    ///
+    /// # Panics
+    ///
+    /// When `through` is not durable.
+    pub fn checkpoint(&self, through: u64, state: Vec<u8>) -> CheckpointStart {
+        assert!(through <= *self.durable.borrow(), "a state is made of durable records");
+        self.background.checkpoint((through, self.term, state))
+    }
+
+    /// The term of all that is appended.
+    pub fn term(&self) -> u64 {
+        self.term
+    }
+
+    /// The names of this journal and its broker.
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// What the journal takes and has; walks its folders.
+    ///
+    /// # Errors
+    ///
+    /// When the file system does not tell its free space.
+    pub fn status(&self) -> Result<Status, JournalError> {
+        let space = rustix::fs::statvfs(&self.dir).map_err(|errno| {
+            JournalError::io("ask for the free space of", &self.dir)(errno.into())
+        })?;
+        let archive = &self.release.archive;
+        Ok(Status {
+            commit_log_bytes: self.release.files.bytes(),
+            archive_bytes: archive.bytes(),
+            checkpoint_bytes: disk::bytes_below(&self.dir.join(opening::CHECKPOINTS)),
+            free_bytes: space.f_bavail.saturating_mul(space.f_frsize),
+            sealed_spans: archive.ranges().len(),
+            sealed_through: archive.sealed_through(),
+            archived_through: archive.archived_through(),
+            durable: *self.durable.borrow(),
+            trouble: self.background.trouble(),
+        })
+    }
+
+    /// Ends the threads and closes the archive; readers that go on get an error for it.
+    ///
+    /// # Errors
+    ///
+    /// What a background thread failed of. The journal is closed all the same.
+    pub fn close(mut self) -> Result<(), JournalError> {
+        self.stop()
+    }
+
+    fn stop(&mut self) -> Result<(), JournalError> {
+        let stopped = self.background.stop();
+        self.release.archive.close();
+        stopped
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        // After `close` this finds nothing to do; otherwise the failure was logged where it rose.
+        let _ = self.stop();
+    }
+}

@@ -5,6 +5,7 @@
 //! because a run is entered after the sync. It does not know the writer.
 
 use std::fs::{self, File};
+use std::ops::RangeInclusive;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
@@ -149,6 +150,22 @@ impl Files {
             let behind = runs.partition_point(|run| run.first <= number);
             behind.checked_sub(1).map(|at| runs[at].last.min(number))
         })
+    }
+
+    /// The number that the oldest file was begun with.
+    pub(in crate::journal) fn first(&self) -> Option<u64> {
+        self.list().first().map(|file| file.first)
+    }
+
+    /// The numbers held here, ascending; neighbours may touch.
+    pub(in crate::journal) fn ranges(&self) -> Vec<RangeInclusive<u64>> {
+        let runs = self.list().iter().flat_map(|file| file.runs().clone()).collect::<Vec<_>>();
+        runs.into_iter().map(|run| run.first..=run.last).collect()
+    }
+
+    /// How many bytes its files reserve.
+    pub(in crate::journal) fn bytes(&self) -> u64 {
+        disk::bytes_below(&self.folder)
     }
 
     /// Removes the files that hold nothing above `number`, except the one being appended to.

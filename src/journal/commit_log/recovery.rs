@@ -2,12 +2,11 @@
 //!
 //! Walks the files in order and believes blocks as long as they hold: checksums, journal, dense
 //! numbers, a term that does not fall. Where that ends it looks behind: blocks of a later commit
-//! prove that what is missing had been acknowledged, so they are kept and the hole is named;
-//! without such proof the rest is a commit that was never finished, and is cut to zeros. It does
+//! prove that what is missing had been acknowledged, so they are kept and a hole stays in the
+//! numbers; without such proof the rest is a commit that was never finished, and is cut to zeros. It does
 //! not know the archive, so it can't tell whether a hole is filled from there.
 
 use std::fs::{self, OpenOptions};
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -38,8 +37,6 @@ pub(in crate::journal) struct Found {
     /// The highest term of any block; 0 if there is none.
     pub(in crate::journal) term: u64,
     pub(in crate::journal) cuts: Vec<Cut>,
-    /// Numbers that were durable once and are not in the log, between others that are.
-    pub(in crate::journal) missing: Vec<RangeInclusive<u64>>,
 }
 
 /// Opens the commit log in `folder`; nothing is appended before a term is set.
@@ -48,7 +45,7 @@ pub(in crate::journal) fn open(
     journal: Uuid,
     file_bytes: u64,
 ) -> Result<Found, JournalError> {
-    let mut walk = Walk { journal, term: 0, next: None, missing: Vec::new() };
+    let mut walk = Walk { journal, term: 0, next: None };
     let mut names: Vec<(u64, PathBuf)> = disk::paths_in(&folder)?
         .into_iter()
         .filter_map(|path| Some((disk::number_in_name(&path, "", ".log")?, path)))
@@ -95,7 +92,7 @@ pub(in crate::journal) fn open(
         tail: Tail::Clean,
         buffer: Vec::new(),
     };
-    Ok(Found { log, term: walk.term, cuts, missing: walk.missing })
+    Ok(Found { log, term: walk.term, cuts })
 }
 
 impl CommitLog {
@@ -116,7 +113,6 @@ struct Walk {
     term: u64,
     /// The number that comes next; unknown until the first file.
     next: Option<u64>,
-    missing: Vec<RangeInclusive<u64>>,
 }
 
 impl Walk {
@@ -134,16 +130,14 @@ impl Walk {
             .map_err(JournalError::io("open", &path))?;
         let bytes: Bytes = fs::read(&path).map_err(JournalError::io("read", &path))?.into();
         let file = LogFile::new(first, path, handle);
-        let mut next = self.next.unwrap_or(first);
-        // The file was begun when all before it was durable.
-        let mut hole = (first > next).then(|| std::mem::replace(&mut next, first));
+        // The file was begun when all before it was durable, so its name counts, hole or not.
+        let mut next = self.next.map_or(first, |next| next.max(first));
         let mut offset = 0;
         loop {
             let block = match self.block_at(&bytes, offset, next) {
                 Some(block) => block,
                 None => match self.behind(&bytes, offset, next, has_later) {
                     Some((at, block)) => {
-                        hole = hole.or(Some(next));
                         offset = at;
                         block
                     }
@@ -151,16 +145,10 @@ impl Walk {
                 },
             };
             let draft = block.header.draft;
-            if let Some(from) = hole.take() {
-                self.missing.push(from..=draft.first - 1);
-            }
             let end = offset + block.header.block_bytes();
             let run = (draft.first, draft.last(), offset as u64, end as u64);
             file.extend(&[Run { first: run.0, last: run.1, offset: run.2, end: run.3 }]);
             (self.term, next, offset) = (draft.term, draft.last() + 1, end);
-        }
-        if let Some(from) = hole {
-            self.missing.push(from..=next - 1);
         }
         self.next = Some(next);
         let rest = rest_of(&file.path, &bytes, offset);

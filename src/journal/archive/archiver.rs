@@ -1,0 +1,219 @@
+//! Follows the commit log and fills the archive, in a thread of its own.
+//!
+//! Guarantees that blocks are dense within a span, that a hole in the numbers ends a span, and
+//! that the commit log is only released through what is sealed. It is never waited for: when it
+//! falls behind, or fails, the commit log grows and readers read that.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
+
+use tokio::sync::watch;
+
+use super::span::VALUE_BYTES_MAX;
+use super::{ActiveSpan, Archive};
+use crate::journal::commit_log::Files;
+use crate::journal::error::JournalError;
+use crate::journal::frame::{Codec, Content, Draft, encode};
+use crate::journal::record::{EncodedRecord, Summary, records_of};
+use crate::journal::release::Release;
+
+/// How large a block is made.
+#[derive(Clone, Copy)]
+struct BlockSize {
+    records: usize,
+    /// Before packing: realistic records pack 2.6 times.
+    raw_bytes: usize,
+    packed_bytes: usize,
+}
+
+/// Small blocks keep sled's pages, and with them its memory, small.
+const SMALL: BlockSize = BlockSize { records: 64, raw_bytes: 13 << 10, packed_bytes: 5 << 10 };
+/// When many records wait, larger ones cost a third of the work.
+const LARGE: BlockSize =
+    BlockSize { records: 256, raw_bytes: 62 << 10, packed_bytes: VALUE_BYTES_MAX };
+
+/// The archiver's side of the journal.
+#[derive(Debug)]
+pub(in crate::journal) struct Archiver {
+    archive: Arc<Archive>,
+    files: Arc<Files>,
+    release: Arc<Release>,
+    durable: watch::Receiver<u64>,
+    span_bytes: u64,
+    trash: Vec<PathBuf>,
+    stop: Arc<AtomicBool>,
+    active: Option<Arc<ActiveSpan>>,
+    /// What is in the active span, in bytes of blocks.
+    active_bytes: u64,
+    /// Dense records with their terms, read from the log and not yet in the archive.
+    waiting: VecDeque<(u64, EncodedRecord)>,
+    /// The number to read next.
+    next: u64,
+    /// The newest term in the active span.
+    term: u64,
+}
+
+impl Archiver {
+    /// Makes an archiver that goes on behind what is sealed.
+    pub(in crate::journal) fn new(
+        release: Arc<Release>,
+        durable: watch::Receiver<u64>,
+        span_bytes: u64,
+        trash: Vec<PathBuf>,
+        stop: Arc<AtomicBool>,
+    ) -> Self {
+        Self {
+            archive: Arc::clone(&release.archive),
+            files: Arc::clone(&release.files),
+            durable,
+            span_bytes,
+            trash,
+            stop,
+            active: None,
+            active_bytes: 0,
+            waiting: VecDeque::new(),
+            next: release.archive.sealed_through() + 1,
+            term: 0,
+            release,
+        }
+    }
+
+    /// Works until it is stopped, or all senders of `pokes` are gone, or something fails.
+    pub(in crate::journal) fn run(mut self, pokes: &Receiver<()>) -> Result<(), JournalError> {
+        self.empty_trash()?;
+        loop {
+            self.catch_up()?;
+            if self.is_stopped() || pokes.recv().is_err() {
+                break;
+            }
+        }
+        // An unsealed span is built again at the next start; an orderly end is still kinder.
+        self.active.map_or(Ok(()), |active| active.span.flush())
+    }
+
+    fn empty_trash(&mut self) -> Result<(), JournalError> {
+        for path in self.trash.drain(..) {
+            fs::remove_dir_all(&path).map_err(JournalError::io("remove", &path))?;
+        }
+        Ok(())
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    fn catch_up(&mut self) -> Result<(), JournalError> {
+        while !self.is_stopped() {
+            let durable = *self.durable.borrow();
+            let unread = usize::try_from((durable + 1).saturating_sub(self.next))
+                .expect("there are fewer records than bytes of memory could count");
+            let behind = self.waiting.len().saturating_add(unread);
+            if behind < SMALL.records {
+                break;
+            }
+            let size = if behind < LARGE.records { SMALL } else { LARGE };
+            if self.waiting.len() < size.records && unread > 0 {
+                self.read(durable)?;
+            } else {
+                self.write_block(size)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes over the next run of the log; a hole before it ends the span.
+    fn read(&mut self, durable: u64) -> Result<(), JournalError> {
+        let Some(number) = self.files.at_or_above(self.next).filter(|number| *number <= durable)
+        else {
+            // What was said to be durable and is not in the log is a hole known from the start.
+            self.next = durable + 1;
+            return Ok(());
+        };
+        if number > self.next {
+            while !self.waiting.is_empty() {
+                self.write_block(LARGE)?;
+            }
+            self.seal()?;
+            self.next = number;
+        }
+        for block in self.files.blocks_at(number)?.into_iter().flatten() {
+            let term = block.header.draft.term;
+            let number = block.header.draft.first;
+            let records =
+                records_of(&block).map_err(|source| JournalError::Unreadable { number, source })?;
+            let new = records.into_iter().filter(|record| record.number >= self.next);
+            self.waiting.extend(new.map(|record| (term, record)));
+            self.next = self.next.max(block.header.draft.last() + 1);
+        }
+        Ok(())
+    }
+
+    fn write_block(&mut self, size: BlockSize) -> Result<(), JournalError> {
+        let mut count = self.fitting(size);
+        let (draft, block) = loop {
+            let (draft, block) = self.encode(count);
+            if block.len() <= size.packed_bytes || count == 1 {
+                break (draft, block);
+            }
+            count = count.div_ceil(2);
+        };
+        let active = match &self.active {
+            Some(active) => Arc::clone(active),
+            None => {
+                let active = self.archive.begin(draft.first)?;
+                (self.active, self.active_bytes) = (Some(Arc::clone(&active)), 0);
+                active
+            }
+        };
+        active.span.insert(draft.first, &block)?;
+        active.through.store(draft.last(), Ordering::Release);
+        self.archive.archived_through.store(draft.last(), Ordering::Release);
+        self.waiting.drain(..count);
+        self.term = draft.term;
+        self.active_bytes += block.len() as u64;
+        if self.active_bytes >= self.span_bytes { self.seal() } else { Ok(()) }
+    }
+
+    /// How many of those waiting go into a block of this size; one at least.
+    fn fitting(&self, size: BlockSize) -> usize {
+        let mut raw_bytes = 0;
+        let fitting = self.waiting.iter().take(size.records).take_while(|(_, record)| {
+            raw_bytes += record.bytes.len();
+            raw_bytes <= size.raw_bytes
+        });
+        fitting.count().max(1)
+    }
+
+    fn encode(&self, count: usize) -> (Draft, Vec<u8>) {
+        let (terms, records): (Vec<u64>, Vec<EncodedRecord>) =
+            self.waiting.iter().take(count).cloned().unzip();
+        let draft = Draft {
+            content: Content::Records,
+            journal: self.archive.journal,
+            // Terms do not fall, so the last is the newest.
+            term: *terms.last().expect("a block has at least one record"),
+            first: records[0].number,
+            count: u32::try_from(count).expect("a block has at most 256 records"),
+        };
+        let mut payload = Vec::new();
+        records.iter().for_each(|record| record.put(&mut payload));
+        let mut block = Vec::new();
+        encode(&mut block, &draft, Codec::Zstd, &Summary::of(&records).encode(), &payload)
+            .expect("records that fitted a commit's block fit a block of the archive");
+        (draft, block)
+    }
+
+    fn seal(&mut self) -> Result<(), JournalError> {
+        match self.active.take() {
+            Some(active) => {
+                self.archive.seal(&active, self.term)?;
+                self.release.release()
+            }
+            None => Ok(()),
+        }
+    }
+}

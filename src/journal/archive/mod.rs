@@ -1,0 +1,205 @@
+//! Where are the records that are not new any more? In sled, packed, in spans.
+//!
+//! A span is one sled folder of dense numbers, `archive/span-<first number>`. The newest is filled
+//! by the archiver; the others are sealed: synced, read back whole, and marked so by a file
+//! beside them. Guarantees that a sealed span was whole when its part of the commit log was
+//! given up, and that an unsealed one is never relied on: a start throws it away and the archiver
+//! builds it again. It does not know when a span may be forgotten (retention), nor what to do
+//! with a sealed one that can't be opened: a reader of it gets an error that names it.
+
+mod archiver;
+mod opening;
+mod seal;
+mod span;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use uuid::Uuid;
+
+pub(super) use self::archiver::Archiver;
+pub(super) use self::opening::open;
+use self::seal::Seal;
+use self::span::Span;
+use super::disk;
+use super::error::JournalError;
+use super::frame::Block;
+
+/// Sealed spans open at one time; each has a thread, a cache and a buffer of its own.
+const OPEN_SPANS_MAX: usize = 4;
+/// A span is closed after so many bytes were read, because sled's cache keeps up to 16,384 pages
+/// whatever it was told.
+const READ_BYTES_MAX: u64 = 64 << 20;
+
+/// Open sealed spans by their first number.
+type OpenSpans = Vec<(u64, Arc<Span>)>;
+
+/// The archive, as the archiver and the readers share it.
+#[derive(Debug)]
+pub(super) struct Archive {
+    folder: PathBuf,
+    journal: Uuid,
+    sealed: RwLock<BTreeMap<u64, Seal>>,
+    active: RwLock<Option<Arc<ActiveSpan>>>,
+    /// The least recently used first; `None` once the journal is closed.
+    open: Mutex<Option<OpenSpans>>,
+    sealed_through: AtomicU64,
+    archived_through: AtomicU64,
+}
+
+/// The span being filled.
+#[derive(Debug)]
+struct ActiveSpan {
+    first: u64,
+    /// The last number in it; below `first` while it is empty.
+    through: AtomicU64,
+    span: Span,
+}
+
+impl Archive {
+    /// All numbers up to this one are sealed, or were missing.
+    pub(super) fn sealed_through(&self) -> u64 {
+        self.sealed_through.load(Ordering::Acquire)
+    }
+
+    /// All numbers up to this one are in the archive, sealed or not, or were missing.
+    pub(super) fn archived_through(&self) -> u64 {
+        self.archived_through.load(Ordering::Acquire)
+    }
+
+    /// The block around `number`; `None` if the archive does not hold it (any more, or yet).
+    pub(super) fn block_at(&self, number: u64) -> Result<Option<Block>, JournalError> {
+        if let Some(first) = self.sealed_with(number) {
+            return self.sealed_block(first, number).map(Some);
+        }
+        let active = self.active.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(active) = active else { return Ok(None) };
+        if number < active.first || number > active.through.load(Ordering::Acquire) {
+            return Ok(None);
+        }
+        // The commit log still has all of an unsealed span, so trouble here is no reader's.
+        Ok(active.span.block_at(number).ok().flatten())
+    }
+
+    /// The smallest sealed number that is at least `number`.
+    pub(super) fn at_or_above(&self, number: u64) -> Option<u64> {
+        let sealed = self.sealed.read().unwrap_or_else(PoisonError::into_inner);
+        sealed.iter().find(|(_, seal)| seal.last >= number).map(|(first, _)| number.max(*first))
+    }
+
+    /// The largest sealed number that is at most `number`.
+    pub(super) fn at_or_below(&self, number: u64) -> Option<u64> {
+        let sealed = self.sealed.read().unwrap_or_else(PoisonError::into_inner);
+        sealed.range(..=number).next_back().map(|(_, seal)| number.min(seal.last))
+    }
+
+    /// The numbers of each sealed span, ascending.
+    pub(super) fn ranges(&self) -> Vec<RangeInclusive<u64>> {
+        let sealed = self.sealed.read().unwrap_or_else(PoisonError::into_inner);
+        sealed.iter().map(|(first, seal)| *first..=seal.last).collect()
+    }
+
+    /// How many bytes it has on the disk, sealed or not.
+    pub(super) fn bytes(&self) -> u64 {
+        disk::bytes_below(&self.folder)
+    }
+
+    /// Closes all spans; readers that go on get [`JournalError::Closed`].
+    pub(super) fn close(&self) {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner).take();
+        for (_, span) in open.into_iter().flatten() {
+            span.close();
+        }
+        let active = self.active.write().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(active) = active {
+            active.span.close();
+        }
+    }
+
+    fn sealed_with(&self, number: u64) -> Option<u64> {
+        let sealed = self.sealed.read().unwrap_or_else(PoisonError::into_inner);
+        let (first, seal) = sealed.range(..=number).next_back()?;
+        (number <= seal.last).then_some(*first)
+    }
+
+    fn sealed_block(&self, first: u64, number: u64) -> Result<Block, JournalError> {
+        // Another reader may close the span between our finding and reading it.
+        for _ in 0..OPEN_SPANS_MAX {
+            let span = self.opened(first)?;
+            if let Some(block) = span.block_at(number)? {
+                return Ok(block);
+            }
+            if span.is_open() {
+                break;
+            }
+        }
+        let reason = format!("record {number} is not in it");
+        Err(JournalError::Archive { action: "read", path: self.span_path(first), reason })
+    }
+
+    fn opened(&self, first: u64) -> Result<Arc<Span>, JournalError> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let open =
+            open.as_mut().ok_or_else(|| JournalError::Closed { path: self.folder.clone() })?;
+        if let Some(at) = open.iter().position(|(number, _)| *number == first) {
+            let (_, span) = open.remove(at);
+            if span.bytes_read() < READ_BYTES_MAX {
+                open.push((first, Arc::clone(&span)));
+                return Ok(span);
+            }
+            span.close();
+        }
+        if open.len() >= OPEN_SPANS_MAX {
+            open.remove(0).1.close();
+        }
+        let span = Arc::new(Span::open(self.span_path(first))?);
+        open.push((first, Arc::clone(&span)));
+        Ok(span)
+    }
+
+    /// Begins an empty span.
+    fn begin(&self, first: u64) -> Result<Arc<ActiveSpan>, JournalError> {
+        let path = self.span_path(first);
+        disk::create_folder(&path)?;
+        let span = Span::open(path)?;
+        let active = Arc::new(ActiveSpan { first, through: AtomicU64::new(first - 1), span });
+        *self.active.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&active));
+        Ok(active)
+    }
+
+    /// Makes a filled span durable, checks all of it, and marks it sealed.
+    ///
+    /// Meanwhile readers are served from the commit log.
+    fn seal(&self, active: &ActiveSpan, term: u64) -> Result<(), JournalError> {
+        *self.active.write().unwrap_or_else(PoisonError::into_inner) = None;
+        let last = active.through.load(Ordering::Acquire);
+        active.span.flush()?;
+        active.span.close();
+        let path = self.span_path(active.first);
+        disk::sync_tree(&path)?;
+        // Opened again, so that what is read comes from the files and not from sled's memory.
+        let again = Span::open(path.clone())?;
+        let checked = seal::check(&again, active.first, last);
+        again.close();
+        checked?;
+        disk::sync_tree(&path)?;
+        let seal = Seal { last, term };
+        seal.write(&self.seal_path(active.first), self.journal, active.first)?;
+        self.sealed.write().unwrap_or_else(PoisonError::into_inner).insert(active.first, seal);
+        self.sealed_through.store(last, Ordering::Release);
+        Ok(())
+    }
+
+    fn span_path(&self, first: u64) -> PathBuf {
+        self.folder.join(format!("span-{first:020}"))
+    }
+
+    fn seal_path(&self, first: u64) -> PathBuf {
+        self.folder.join(format!("span-{first:020}.sealed"))
+    }
+}

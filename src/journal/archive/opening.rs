@@ -1,0 +1,142 @@
+//! Which spans are still good after the last stop?
+//!
+//! Sealed ones are taken at their word, without opening them. An unsealed one is put in the trash
+//! if the commit log still has its records; if not, it is checked and sealed here, and set aside
+//! when even that fails. Nothing is deleted that exists nowhere else.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, RwLock};
+
+use uuid::Uuid;
+
+use super::Archive;
+use super::seal::{self, Seal};
+use super::span::Span;
+use crate::journal::disk;
+use crate::journal::error::JournalError;
+
+/// The archive as it was found.
+#[derive(Debug)]
+pub(in crate::journal) struct FoundArchive {
+    pub(in crate::journal) archive: Archive,
+    /// The newest term of any sealed span; 0 if there is none.
+    pub(in crate::journal) term: u64,
+    /// First numbers of the unsealed spans that the archiver will build again.
+    pub(in crate::journal) rebuilt: Vec<u64>,
+    /// Spans that could be neither used nor built again, where they lie now.
+    pub(in crate::journal) set_aside: Vec<PathBuf>,
+    /// Folders to delete, at leisure.
+    pub(in crate::journal) trash: Vec<PathBuf>,
+}
+
+/// Opens the archive in `folder`; `is_in_log` says whether the commit log has a number.
+pub(in crate::journal) fn open(
+    folder: PathBuf,
+    journal: Uuid,
+    is_in_log: impl Fn(u64) -> bool,
+) -> Result<FoundArchive, JournalError> {
+    let mut found = FoundArchive {
+        archive: Archive {
+            folder,
+            journal,
+            sealed: RwLock::default(),
+            active: RwLock::default(),
+            open: Mutex::new(Some(Vec::new())),
+            sealed_through: AtomicU64::new(0),
+            archived_through: AtomicU64::new(0),
+        },
+        term: 0,
+        rebuilt: Vec::new(),
+        set_aside: Vec::new(),
+        trash: Vec::new(),
+    };
+    let mut sealed = BTreeMap::new();
+    let paths = disk::paths_in(&found.archive.folder)?;
+    for path in paths {
+        if path.extension().is_some_and(|extension| extension == "trash") {
+            if !found.trash.contains(&path) {
+                found.trash.push(path);
+            }
+        } else if let Some(first) = disk::number_in_name(&path, "span-", "") {
+            match found.span(first, &is_in_log)? {
+                Some(seal) => drop(sealed.insert(first, seal)),
+                None => remove_seal(&found.archive, first)?,
+            }
+        } else if let Some(first) = disk::number_in_name(&path, "span-", ".sealed")
+            && !found.archive.span_path(first).exists()
+        {
+            // A seal without its span would one day vouch for a new span of that number.
+            remove_seal(&found.archive, first)?;
+        }
+    }
+    found.term = sealed.values().map(|seal| seal.term).max().unwrap_or(0);
+    let through = sealed.values().map(|seal| seal.last).max().unwrap_or(0);
+    *found.archive.sealed_through.get_mut() = through;
+    *found.archive.archived_through.get_mut() = through;
+    found.archive.sealed = RwLock::new(sealed);
+    Ok(found)
+}
+
+impl FoundArchive {
+    /// The seal of a span folder, an old one or a new one; without one the folder is moved away.
+    fn span(
+        &mut self,
+        first: u64,
+        is_in_log: impl Fn(u64) -> bool,
+    ) -> Result<Option<Seal>, JournalError> {
+        let path = self.archive.span_path(first);
+        let seal_path = self.archive.seal_path(first);
+        if let Some(seal) = Seal::read(&seal_path, self.archive.journal, first) {
+            return Ok(Some(seal));
+        }
+        if is_in_log(first) {
+            // First the seal, if there is a bad one: it must not meet the span built anew.
+            remove_seal(&self.archive, first)?;
+            let trash = path.with_added_extension("trash");
+            let _ = fs::remove_dir_all(&trash);
+            disk::rename(&path, &trash)?;
+            self.rebuilt.push(first);
+            if !self.trash.contains(&trash) {
+                self.trash.push(trash);
+            }
+            return Ok(None);
+        }
+        if let Ok(seal) = checked(&path, first) {
+            disk::sync_tree(&path)?;
+            seal.write(&seal_path, self.archive.journal, first)?;
+            return Ok(Some(seal));
+        }
+        let aside = path.with_added_extension("damaged");
+        disk::rename(&path, &aside)?;
+        self.set_aside.push(aside);
+        Ok(None)
+    }
+}
+
+fn checked(path: &Path, first: u64) -> Result<Seal, JournalError> {
+    let span = Span::open(path.to_owned())?;
+    let last = span.last_block()?.map(|block| block.header.draft);
+    let seal = last.map_or(Seal { last: 0, term: 0 }, |d| Seal { last: d.last(), term: d.term });
+    let checked = match seal.last {
+        0 => Err(JournalError::Archive {
+            action: "seal",
+            path: path.to_owned(),
+            reason: "it is empty".to_owned(),
+        }),
+        last => seal::check(&span, first, last),
+    };
+    span.close();
+    checked.map(|()| seal)
+}
+
+fn remove_seal(archive: &Archive, first: u64) -> Result<(), JournalError> {
+    let path = archive.seal_path(first);
+    if path.exists() {
+        fs::remove_file(&path).map_err(JournalError::io("remove", &path))?;
+        disk::sync_folder(&archive.folder)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,1 @@
+//! Spans: what is sealed is whole, what is not is built again.

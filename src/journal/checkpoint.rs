@@ -1,0 +1,222 @@
+//! Where does a start begin, so that it need not read every record ever written?
+//!
+//! `checkpoints/checkpoint-<number>`: the state after that number, as a row of frames and an end
+//! frame with length and checksum of the whole. Written beside, synced, renamed; the two newest
+//! are kept. Guarantees that a state which loads is the one that was saved. The state is opaque.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bytes::{Buf, BufMut, Bytes};
+use uuid::Uuid;
+
+use super::disk;
+use super::error::JournalError;
+use super::frame::{Block, Codec, Content, Draft, FrameError, encode};
+
+/// A part of the state, before packing, in bytes.
+const PART_BYTES: usize = 1 << 20;
+const KEPT: usize = 2;
+const PREFIX: &str = "checkpoint-";
+
+/// A checkpoint that could not be loaded and was renamed, so that it does not count as kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedCheckpoint {
+    /// Where it lies now.
+    pub path: PathBuf,
+    /// What does not hold.
+    pub reason: FrameError,
+}
+
+/// What was found at the start.
+#[derive(Debug)]
+pub(super) struct FoundCheckpoint {
+    /// The newest that is whole: the number it goes to, its term, its state.
+    pub(super) newest: Option<(u64, u64, Vec<u8>)>,
+    pub(super) failed: Vec<FailedCheckpoint>,
+    pub(super) checkpoints: Checkpoints,
+}
+
+/// The folder of checkpoints.
+#[derive(Debug)]
+pub(super) struct Checkpoints {
+    folder: PathBuf,
+    journal: Uuid,
+    /// The numbers kept, ascending; at most two.
+    kept: Vec<u64>,
+}
+
+/// Loads the newest checkpoint in `folder` that is whole.
+pub(super) fn open(folder: PathBuf, journal: Uuid) -> Result<FoundCheckpoint, JournalError> {
+    let mut numbers: Vec<u64> = disk::paths_in(&folder)?
+        .iter()
+        .filter_map(|path| disk::number_in_name(path, PREFIX, ""))
+        .collect();
+    numbers.sort_unstable();
+    let mut found = FoundCheckpoint {
+        newest: None,
+        failed: Vec::new(),
+        checkpoints: Checkpoints { folder, journal, kept: Vec::new() },
+    };
+    while let Some(&through) = numbers.last() {
+        let path = found.checkpoints.path(through);
+        let bytes = fs::read(&path).map_err(JournalError::io("read", &path))?;
+        match decode(bytes.into(), journal, through) {
+            Ok((term, state)) => {
+                found.newest = Some((through, term, state));
+                break;
+            }
+            Err(reason) => {
+                let aside = path.with_added_extension("damaged");
+                disk::rename(&path, &aside)?;
+                found.failed.push(FailedCheckpoint { path: aside, reason });
+                numbers.pop();
+            }
+        }
+    }
+    found.checkpoints.kept = numbers;
+    Ok(found)
+}
+
+impl Checkpoints {
+    /// Writes the state after `through` durably, then forgets all but the two newest.
+    pub(super) fn save(
+        &mut self,
+        through: u64,
+        term: u64,
+        state: &[u8],
+    ) -> Result<(), JournalError> {
+        disk::replace_file(&self.path(through), &encode_state(self.journal, term, through, state))?;
+        self.kept.retain(|kept| *kept != through);
+        self.kept.push(through);
+        while self.kept.len() > KEPT {
+            let path = self.path(self.kept[0]);
+            fs::remove_file(&path).map_err(JournalError::io("remove", &path))?;
+            self.kept.remove(0);
+        }
+        disk::sync_folder(&self.folder)
+    }
+
+    /// The number that the older of two kept checkpoints goes to; 0 while there is only one.
+    pub(super) fn older(&self) -> u64 {
+        if self.kept.len() < KEPT { 0 } else { self.kept[0] }
+    }
+
+    fn path(&self, through: u64) -> PathBuf {
+        path_of(&self.folder, through)
+    }
+}
+
+fn path_of(folder: &Path, through: u64) -> PathBuf {
+    folder.join(format!("{PREFIX}{through:020}"))
+}
+
+fn encode_state(journal: Uuid, term: u64, through: u64, state: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut draft = Draft { content: Content::Checkpoint, journal, term, first: through, count: 0 };
+    for part in state.chunks(PART_BYTES) {
+        encode(&mut out, &draft, Codec::Zstd, &[], part).expect("a part fits a block");
+        draft.count += 1;
+    }
+    let mut end = Vec::new();
+    end.put_u64_le(state.len() as u64);
+    end.put_u32_le(crc32c::crc32c(state));
+    draft.content = Content::CheckpointEnd;
+    encode(&mut out, &draft, Codec::None, &[], &end).expect("12 bytes fit a block");
+    out
+}
+
+fn decode(mut rest: Bytes, journal: Uuid, through: u64) -> Result<(u64, Vec<u8>), FrameError> {
+    let mut state = Vec::new();
+    for count in 0..u32::MAX {
+        let block = Block::parse(&rest)?;
+        let draft = block.header.draft;
+        if (draft.journal, draft.first, draft.count) != (journal, through, count) {
+            return Err(FrameError::OutOfPlace);
+        }
+        rest.advance(block.header.block_bytes());
+        let mut payload = block.payload()?;
+        if draft.content == Content::Checkpoint {
+            state.extend_from_slice(&payload);
+            continue;
+        }
+        let whole = draft.content == Content::CheckpointEnd
+            && payload.try_get_u64_le().ok() == Some(state.len() as u64)
+            && payload.try_get_u32_le().ok() == Some(crc32c::crc32c(&state));
+        return if whole { Ok((draft.term, state)) } else { Err(FrameError::OutOfPlace) };
+    }
+    Err(FrameError::ImpossibleLength)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const JOURNAL: Uuid = Uuid::from_u128(5);
+
+    fn loaded(folder: &Path) -> FoundCheckpoint {
+        open(folder.to_owned(), JOURNAL).unwrap()
+    }
+
+    #[test]
+    fn the_two_newest_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut checkpoints = loaded(dir.path()).checkpoints;
+        let large = vec![3; 3 * PART_BYTES + 1];
+        checkpoints.save(10, 1, b"ten").unwrap();
+        assert_eq!(checkpoints.older(), 0);
+        checkpoints.save(20, 1, b"").unwrap();
+        checkpoints.save(30, 2, &large).unwrap();
+        assert_eq!(checkpoints.older(), 20);
+        assert_eq!(disk::paths_in(dir.path()).unwrap().len(), 2);
+        let found = loaded(dir.path());
+        assert_eq!(found.newest, Some((30, 2, large)));
+        assert_eq!(found.checkpoints.older(), 20);
+    }
+
+    #[test]
+    fn the_older_one_serves_when_the_newer_is_bad() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut checkpoints = loaded(dir.path()).checkpoints;
+        checkpoints.save(10, 1, b"ten").unwrap();
+        checkpoints.save(20, 1, b"twenty").unwrap();
+        let newest = path_of(dir.path(), 20);
+        let mut bytes = fs::read(&newest).unwrap();
+        bytes[66] ^= 1;
+        fs::write(&newest, bytes).unwrap();
+
+        let mut found = loaded(dir.path());
+        assert_eq!(found.newest, Some((10, 1, b"ten".to_vec())));
+        assert_eq!(found.failed.len(), 1);
+        assert_eq!(found.failed[0].reason, FrameError::PayloadChecksum);
+        // The bad one must not count as the older of two.
+        found.checkpoints.save(30, 2, b"thirty").unwrap();
+        assert_eq!(found.checkpoints.older(), 10);
+        assert!(loaded(dir.path()).failed.is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn a_state_that_loads_is_the_one_saved(
+            state: Vec<u8>,
+            damage: Option<(prop::sample::Index, u8)>,
+            length: Option<prop::sample::Index>,
+        ) {
+            let whole = encode_state(JOURNAL, 1, 7, &state);
+            let mut bytes = whole.clone();
+            if let Some((at, byte)) = damage {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            if let Some(length) = length {
+                bytes.truncate(length.index(bytes.len() + 1));
+            }
+            match decode(bytes.clone().into(), JOURNAL, 7) {
+                Ok(loaded) => prop_assert_eq!(loaded, (1, state)),
+                Err(_) => prop_assert_ne!(bytes, whole),
+            }
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Whose journal is this, and can this program read it?
+//!
+//! `identity` is a small text file for people and programs, `key = value` a line. Guarantees that
+//! a newer format is refused before anything else is touched. It knows no records.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use uuid::Uuid;
+
+use super::disk;
+use super::error::JournalError;
+
+/// The newest format of the whole folder that this program reads and writes.
+const FORMAT: u32 = 1;
+
+/// The names of a journal and of the broker that keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The journal; every block carries it.
+    pub journal: Uuid,
+    /// The broker, as clients see it.
+    pub broker: Uuid,
+}
+
+/// Reads the identity at `path`, or makes one there.
+pub(super) fn open(path: &Path) -> Result<Identity, JournalError> {
+    match fs::read_to_string(path) {
+        Ok(text) => parse(path, &text),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let made = Identity { journal: Uuid::new_v4(), broker: Uuid::new_v4() };
+            let text = format!(
+                "# A Grid Broker journal. Do not edit: its blocks carry the journal's id.\n\
+                 format = {FORMAT}\njournal = {}\nbroker = {}\n",
+                made.journal, made.broker
+            );
+            disk::replace_file(path, text.as_bytes())?;
+            Ok(made)
+        }
+        Err(error) => Err(JournalError::io("read", path)(error)),
+    }
+}
+
+fn parse(path: &Path, text: &str) -> Result<Identity, JournalError> {
+    let bad = |reason| JournalError::Identity { path: path.to_owned(), reason };
+    let value = |wanted: &str| {
+        text.lines()
+            .filter_map(|line| line.split_once('='))
+            .find_map(|(key, value)| (key.trim() == wanted).then_some(value.trim()))
+    };
+    let found: u32 = value("format")
+        .and_then(|format| format.parse().ok())
+        .ok_or_else(|| bad("it has no format"))?;
+    if found > FORMAT {
+        return Err(JournalError::NewerFormat { path: path.to_owned(), found, known: FORMAT });
+    }
+    let id = |key| value(key).and_then(|id| Uuid::parse_str(id).ok());
+    Ok(Identity {
+        journal: id("journal").ok_or_else(|| bad("it has no journal id"))?,
+        broker: id("broker").ok_or_else(|| bad("it has no broker id"))?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_is_made_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("identity");
+        let made = open(&path).unwrap();
+        assert_ne!(made.journal, made.broker);
+        assert_eq!(open(&path).unwrap(), made);
+    }
+
+    #[test]
+    fn a_newer_format_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("identity");
+        fs::write(&path, "format = 2\nsomething = else\n").unwrap();
+        let refused = open(&path).unwrap_err();
+        assert!(matches!(refused, JournalError::NewerFormat { found: 2, known: 1, .. }));
+        fs::write(&path, "").unwrap();
+        assert!(matches!(open(&path), Err(JournalError::Identity { .. })));
+    }
+}

@@ -1,0 +1,167 @@
+//! How a start puts the journal together again.
+//!
+//! Lock, identity, checkpoint, commit log, archive, in this order; then the next number and term,
+//! above all that was ever found, and the list of what is missing. Appends may begin at once:
+//! the archive is built again behind them.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+
+use tokio::sync::watch;
+
+use super::archive::Archiver;
+use super::background::Background;
+use super::checkpoint::FailedCheckpoint;
+use super::commit_log::Cut;
+use super::error::JournalError;
+use super::reader::Reader;
+use super::release::Release;
+use super::{Journal, Settings, archive, checkpoint, commit_log, disk, identity};
+
+const COMMITS: &str = "commits";
+const ARCHIVE: &str = "archive";
+pub(super) const CHECKPOINTS: &str = "checkpoints";
+
+/// A journal that is ready for appends.
+#[derive(Debug)]
+pub struct Opened {
+    /// The writing end.
+    pub journal: Journal,
+    /// The reading end.
+    pub reader: Reader,
+    /// The newest checkpoint that is whole: the number it goes to, and the state.
+    pub checkpoint: Option<(u64, Vec<u8>)>,
+    /// The last number ever given; 0 in a new journal.
+    pub last_number: u64,
+    /// The newest term found; the journal writes in the one above.
+    pub previous_term: u64,
+    /// What was not as an orderly stop leaves it.
+    pub recovered: Recovered,
+}
+
+/// What a start found and did; empty after an orderly stop, but for `rebuilt`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Ends of commit-log files that belonged to no finished commit.
+    pub cuts: Vec<Cut>,
+    /// First numbers of the unsealed spans that are built again from the commit log.
+    pub rebuilt: Vec<u64>,
+    /// Numbers that were given, and whose records are nowhere.
+    pub missing: Vec<RangeInclusive<u64>>,
+    /// Spans that could be neither read nor built again, where they lie now.
+    pub spans_set_aside: Vec<PathBuf>,
+    /// Checkpoints that did not load.
+    pub failed_checkpoints: Vec<FailedCheckpoint>,
+}
+
+pub(super) fn open(settings: &Settings) -> Result<Opened, JournalError> {
+    let dir = &settings.dir;
+    if let Some(parent) = dir.parent() {
+        fs::create_dir_all(parent).map_err(JournalError::io("create the folder", parent))?;
+    }
+    disk::create_folder(dir)?;
+    let lock = lock(dir)?;
+    let identity = identity::open(&dir.join("identity"))?;
+    for folder in [COMMITS, ARCHIVE, CHECKPOINTS] {
+        disk::create_folder(&dir.join(folder))?;
+    }
+    let saved = checkpoint::open(dir.join(CHECKPOINTS), identity.journal)?;
+    let found = commit_log::open(dir.join(COMMITS), identity.journal, settings.commit_file_bytes)?;
+    let mut log = found.log;
+    let files = Arc::clone(log.files());
+    let spans = archive::open(dir.join(ARCHIVE), identity.journal, |number| {
+        files.at_or_above(number) == Some(number)
+    })?;
+
+    let (saved_through, saved_term) =
+        saved.newest.as_ref().map_or((0, 0), |(through, term, _)| (*through, *term));
+    let previous_term = found.term.max(spans.term).max(saved_term);
+    let last_number = (log.next() - 1).max(spans.archive.sealed_through()).max(saved_through);
+    log.skip_to(last_number + 1);
+    log.set_term(previous_term + 1);
+    // The oldest file's name counts too: what it began with may be damaged.
+    let oldest = files.first().into_iter().chain(spans.archive.at_or_above(0)).min();
+    let mut held = [spans.archive.ranges(), files.ranges()].concat();
+    let recovered = Recovered {
+        cuts: found.cuts,
+        rebuilt: spans.rebuilt,
+        missing: holes(oldest, &mut held, last_number),
+        spans_set_aside: spans.set_aside,
+        failed_checkpoints: saved.failed,
+    };
+
+    let (durable, watch) = watch::channel(last_number);
+    let archive = Arc::new(spans.archive);
+    let reader = Reader::new(Arc::clone(&archive), Arc::clone(&files), watch.clone());
+    let release = Arc::new(Release { files, archive, older_checkpoint: AtomicU64::new(0) });
+    let stop = Arc::new(AtomicBool::new(false));
+    let archiver = Archiver::new(
+        Arc::clone(&release),
+        watch,
+        settings.span_bytes,
+        spans.trash,
+        Arc::clone(&stop),
+    );
+    let background = Background::start(archiver, stop, saved.checkpoints, Arc::clone(&release))
+        .map_err(JournalError::io("start a thread for", dir))?;
+    let journal = Journal {
+        dir: dir.clone(),
+        identity,
+        term: previous_term + 1,
+        log,
+        durable,
+        release,
+        background,
+        _lock: lock,
+    };
+    let checkpoint = saved.newest.map(|(through, _, state)| (through, state));
+    Ok(Opened { journal, reader, checkpoint, last_number, previous_term, recovered })
+}
+
+fn lock(dir: &Path) -> Result<File, JournalError> {
+    let path = dir.join("lock");
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(JournalError::io("open", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(JournalError::InUse { path: dir.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(JournalError::io("lock", &path)(error)),
+    }
+}
+
+/// The numbers from `oldest` to `last` that are in no range.
+pub(super) fn holes(
+    oldest: Option<u64>,
+    held: &mut [RangeInclusive<u64>],
+    last: u64,
+) -> Vec<RangeInclusive<u64>> {
+    held.sort_by_key(|range| *range.start());
+    // The newest record is never trimmed, so without any record all that were given are missing.
+    let mut next = oldest.unwrap_or(1);
+    let mut holes = Vec::new();
+    for range in held {
+        if *range.start() > next {
+            holes.push(next..=*range.start() - 1);
+        }
+        next = next.max(*range.end() + 1);
+    }
+    if next <= last {
+        holes.push(next..=last);
+    }
+    holes
+}
+
+#[cfg(test)]
+#[test]
+fn holes_lie_between_and_behind_what_is_held() {
+    assert_eq!(holes(Some(2), &mut [5..=9, 3..=6, 12..=12], 14), [2..=2, 10..=11, 13..=14]);
+    assert_eq!(holes(None, &mut [], 2), [1..=2]);
+    assert_eq!(holes(None, &mut [], 0), []);
+}

@@ -1,0 +1,259 @@
+//! What was recorded? The reading end, for any number of threads.
+//!
+//! Reads the archive as far as it goes and the commit log behind it, and never beyond what is
+//! durable. Guarantees that between `first` and `durable` every number is either looked at or
+//! named as missing. All calls may block on the disk: async callers use a blocking thread.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::archive::Archive;
+use super::commit_log::Files;
+use super::error::JournalError;
+use super::frame::{Block, Content};
+use super::query::{Budget, Page, Wanted};
+use super::record::{EncodedRecord, Summary, records_of};
+
+/// A record released from the commit log is in the archive, so a second look finds it.
+const LOOKS: usize = 3;
+
+/// Reads the journal; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    archive: Arc<Archive>,
+    files: Arc<Files>,
+    durable: watch::Receiver<u64>,
+}
+
+/// Blocks in ascending order, or the way to go on from a hole.
+enum Place {
+    Blocks(Vec<Block>),
+    Hole,
+}
+
+impl Reader {
+    pub(super) fn new(
+        archive: Arc<Archive>,
+        files: Arc<Files>,
+        durable: watch::Receiver<u64>,
+    ) -> Self {
+        Self { archive, files, durable }
+    }
+
+    /// The smallest number kept; one above [`Self::durable`] if there is none.
+    pub fn first(&self) -> u64 {
+        self.at_or_above(0).unwrap_or_else(|| self.durable() + 1)
+    }
+
+    /// The last number that is durable; 0 before the first.
+    pub fn durable(&self) -> u64 {
+        *self.durable.borrow()
+    }
+
+    /// The last number that the archive has.
+    pub fn archived_through(&self) -> u64 {
+        self.archive.archived_through()
+    }
+
+    /// Tells each new durable number.
+    pub fn watch_durable(&self) -> watch::Receiver<u64> {
+        self.durable.clone()
+    }
+
+    /// The wanted records from `from` upwards, up to what is durable at the call.
+    ///
+    /// # Errors
+    ///
+    /// When a part of the journal that should be there can't be read.
+    pub fn forward(
+        &self,
+        from: u64,
+        wanted: &Wanted,
+        budget: Budget,
+    ) -> Result<Page, JournalError> {
+        let end = self.durable();
+        let mut number = from.max(self.first());
+        let mut looking = Looking::new(wanted, budget, number.saturating_sub(1));
+        while number <= end {
+            if looking.is_spent() {
+                looking.page.next = Some(number);
+                break;
+            }
+            match self.place(number)? {
+                Place::Blocks(blocks) => {
+                    number = looking.take_ascending(number..=end, &blocks)?;
+                }
+                Place::Hole => {
+                    let behind = self.at_or_above(number).unwrap_or(end + 1).min(end + 1);
+                    // A place that was filled while we looked is no hole.
+                    if behind > number {
+                        looking.page.missing.push(number..=behind - 1);
+                        looking.page.reached = behind - 1;
+                    }
+                    number = behind;
+                }
+            }
+        }
+        Ok(looking.page)
+    }
+
+    /// The wanted records from `from` downwards, newest first, to the smallest number kept.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::forward`].
+    pub fn backward(
+        &self,
+        from: u64,
+        wanted: &Wanted,
+        budget: Budget,
+    ) -> Result<Page, JournalError> {
+        let end = self.first();
+        // `number` is one above the next to look at, so that 0 needs no sign.
+        let mut above = from.min(self.durable()).saturating_add(1);
+        let mut looking = Looking::new(wanted, budget, above);
+        while above > end {
+            let number = above - 1;
+            if looking.is_spent() {
+                looking.page.next = Some(number);
+                break;
+            }
+            match self.place(number)? {
+                Place::Blocks(blocks) => {
+                    above = looking.take_descending(end..=number, &blocks)?;
+                }
+                Place::Hole => {
+                    let below = self.at_or_below(number).map_or(end, |below| below + 1).max(end);
+                    if below < above {
+                        looking.page.missing.push(below..=number);
+                        looking.page.reached = below;
+                    }
+                    above = below;
+                }
+            }
+        }
+        Ok(looking.page)
+    }
+
+    fn place(&self, number: u64) -> Result<Place, JournalError> {
+        for _ in 0..LOOKS {
+            if let Some(block) = self.archive.block_at(number)? {
+                return Ok(Place::Blocks(vec![block]));
+            }
+            if let Some(blocks) = self.files.blocks_at(number)? {
+                return Ok(Place::Blocks(blocks));
+            }
+        }
+        Ok(Place::Hole)
+    }
+
+    fn at_or_above(&self, number: u64) -> Option<u64> {
+        let found = [self.archive.at_or_above(number), self.files.at_or_above(number)];
+        found.into_iter().flatten().min()
+    }
+
+    fn at_or_below(&self, number: u64) -> Option<u64> {
+        let found = [self.archive.at_or_below(number), self.files.at_or_below(number)];
+        found.into_iter().flatten().max()
+    }
+}
+
+/// A page under way.
+struct Looking<'a> {
+    wanted: &'a Wanted,
+    budget: Budget,
+    bytes: u64,
+    page: Page,
+}
+
+impl<'a> Looking<'a> {
+    fn new(wanted: &'a Wanted, budget: Budget, reached: u64) -> Self {
+        let page = Page { records: Vec::new(), next: None, reached, missing: Vec::new() };
+        Self { wanted, budget, bytes: 0, page }
+    }
+
+    fn is_spent(&self) -> bool {
+        self.bytes > 0 && (self.bytes >= self.budget.bytes || self.is_full())
+    }
+
+    /// Takes what is wanted of `range`; returns the number to go on with.
+    fn take_ascending(
+        &mut self,
+        range: RangeInclusive<u64>,
+        blocks: &[Block],
+    ) -> Result<u64, JournalError> {
+        let mut next = *range.start();
+        for block in blocks.iter().filter(|block| block.header.draft.last() >= *range.start()) {
+            if next > *range.end() || self.is_spent() {
+                break;
+            }
+            let last = block.header.draft.last().min(*range.end());
+            if self.looks_into(block) {
+                for record in records(block)?.into_iter().filter(|r| range.contains(&r.number)) {
+                    if self.wanted.takes(&record.mark) {
+                        self.page.records.push(record.clone());
+                    }
+                    self.page.reached = record.number;
+                    if self.is_full() {
+                        return Ok(record.number + 1);
+                    }
+                }
+            }
+            self.page.reached = last;
+            next = last + 1;
+        }
+        Ok(next)
+    }
+
+    /// The same downwards; returns one above the number to go on with.
+    fn take_descending(
+        &mut self,
+        range: RangeInclusive<u64>,
+        blocks: &[Block],
+    ) -> Result<u64, JournalError> {
+        let mut above = *range.end() + 1;
+        for block in blocks.iter().rev().filter(|block| block.header.draft.first <= *range.end()) {
+            if above <= *range.start() || self.is_spent() {
+                break;
+            }
+            let first = block.header.draft.first.max(*range.start());
+            if self.looks_into(block) {
+                let records = records(block)?;
+                for record in records.into_iter().rev().filter(|r| range.contains(&r.number)) {
+                    if self.wanted.takes(&record.mark) {
+                        self.page.records.push(record.clone());
+                    }
+                    self.page.reached = record.number;
+                    if self.is_full() {
+                        return Ok(record.number);
+                    }
+                }
+            }
+            (self.page.reached, above) = (first, first);
+        }
+        Ok(above)
+    }
+
+    fn is_full(&self) -> bool {
+        self.page.records.len() >= self.budget.records
+    }
+
+    /// Counts the block, and says whether it may hold anything wanted.
+    fn looks_into(&mut self, block: &Block) -> bool {
+        self.bytes += block.header.block_bytes() as u64;
+        match block.header.draft.content {
+            // A summary that can't be read only costs a look.
+            Content::Records => {
+                Summary::decode(&block.summary).is_none_or(|summary| self.wanted.may_take(&summary))
+            }
+            Content::Commit | Content::Checkpoint | Content::Seal | Content::CheckpointEnd => true,
+        }
+    }
+}
+
+fn records(block: &Block) -> Result<Vec<EncodedRecord>, JournalError> {
+    let number = block.header.draft.first;
+    records_of(block).map_err(|source| JournalError::Unreadable { number, source })
+}
