@@ -150,13 +150,15 @@ impl Reader {
     }
 
     fn at_or_above(&self, number: u64) -> Option<u64> {
-        let found = [self.archive.at_or_above(number), self.files.at_or_above(number)];
-        found.into_iter().flatten().min()
+        // Records move from the log to the archive, so the log is asked first: what has left it
+        // by then is found there.
+        let in_log = self.files.at_or_above(number);
+        in_log.into_iter().chain(self.archive.at_or_above(number)).min()
     }
 
     fn at_or_below(&self, number: u64) -> Option<u64> {
-        let found = [self.archive.at_or_below(number), self.files.at_or_below(number)];
-        found.into_iter().flatten().max()
+        let in_log = self.files.at_or_below(number);
+        in_log.into_iter().chain(self.archive.at_or_below(number)).max()
     }
 }
 

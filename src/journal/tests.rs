@@ -243,10 +243,12 @@ fn a_span_that_is_lost_is_named_as_missing() {
 fn no_number_is_given_twice_though_the_commit_log_is_lost() {
     let dir = tempfile::tempdir().unwrap();
     let spans = with_sealed_spans(dir.path());
-    let sealed_through = *spans.last().unwrap().end();
     fs::remove_dir_all(dir.path().join("commits")).unwrap();
     let mut opened = open(dir.path());
     assert_eq!((opened.last_number, opened.previous_term), (1000, 1));
+    // The unsealed span is all that is left of its records: it was checked and sealed.
+    let sealed_through = opened.reader.archived_through();
+    assert!(sealed_through > *spans.last().unwrap().end() && sealed_through < 1000);
     assert_eq!(opened.recovered.missing, [sealed_through + 1..=1000]);
     append(&mut opened, 1001..=1200);
     wait_archived(&opened);
