@@ -1,1 +1,0 @@
-//! Spans: what is sealed is whole, what is not is built again.
