@@ -5,19 +5,16 @@
 //! named as missing. All calls may block on the disk: async callers use a blocking thread.
 
 use std::ops::RangeInclusive;
-use std::path::Path;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use tokio::sync::watch;
 
 use super::archive::Archive;
-use super::background::Trouble;
 use super::commit_log::Files;
 use super::error::JournalError;
 use super::frame::{Block, Content};
 use super::query::{Budget, Page, Wanted};
 use super::record::{EncodedRecord, Summary, records_of};
-use super::{Status, disk, opening};
 
 /// A record released from the commit log is in the archive, so a second look finds it.
 const LOOKS: usize = 3;
@@ -28,8 +25,6 @@ pub struct Reader {
     archive: Arc<Archive>,
     files: Arc<Files>,
     durable: watch::Receiver<u64>,
-    dir: Arc<Path>,
-    trouble: Trouble,
 }
 
 /// Blocks in ascending order, or the way to go on from a hole.
@@ -43,38 +38,15 @@ impl Reader {
         archive: Arc<Archive>,
         files: Arc<Files>,
         durable: watch::Receiver<u64>,
-        dir: &Path,
-        trouble: Trouble,
     ) -> Self {
-        Self { archive, files, durable, dir: dir.into(), trouble }
-    }
-
-    /// What the journal takes and has; walks its folders.
-    ///
-    /// # Errors
-    ///
-    /// When the file system does not tell its free space.
-    pub fn status(&self) -> Result<Status, JournalError> {
-        let space = rustix::fs::statvfs(&*self.dir).map_err(|errno| {
-            JournalError::io("ask for the free space of", &self.dir)(errno.into())
-        })?;
-        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Ok(Status {
-            commit_log_bytes: self.files.bytes(),
-            archive_bytes: self.archive.bytes(),
-            checkpoint_bytes: disk::bytes_below(&self.dir.join(opening::CHECKPOINTS)),
-            free_bytes: space.f_bavail.saturating_mul(space.f_frsize),
-            sealed_spans: self.archive.ranges().len(),
-            sealed_through: self.archive.sealed_through(),
-            archived_through: self.archive.archived_through(),
-            durable: self.durable(),
-            trouble,
-        })
+        Self { archive, files, durable }
     }
 
     /// The smallest number kept; one above [`Self::durable`] if there is none.
     pub fn first(&self) -> u64 {
-        self.at_or_above(0).unwrap_or_else(|| self.durable() + 1)
+        // Asked before, because the first records may become durable while we look.
+        let empty = self.durable() + 1;
+        self.at_or_above(0).map_or(empty, |first| first.min(empty))
     }
 
     /// The last number that is durable; 0 before the first.
@@ -104,7 +76,7 @@ impl Reader {
         budget: Budget,
     ) -> Result<Page, JournalError> {
         let end = self.durable();
-        let mut number = from.max(self.first());
+        let mut number = from.max(self.first().min(end + 1));
         let mut looking = Looking::new(wanted, budget, number.saturating_sub(1));
         while number <= end {
             if looking.is_spent() {
