@@ -27,12 +27,14 @@ pub enum CheckpointStart {
 /// A state to be written: the number it goes to, the term, the bytes.
 type State = (u64, u64, Vec<u8>);
 type Outcome = Result<(), JournalError>;
+/// Background threads that failed, a sentence each.
+pub(super) type Trouble = Arc<Mutex<Vec<String>>>;
 
 /// Both threads, with what they are told and what they tell.
 #[derive(Debug)]
 pub(super) struct Background {
     stop: Arc<AtomicBool>,
-    trouble: Arc<Mutex<Vec<String>>>,
+    trouble: Trouble,
     writing: Arc<AtomicBool>,
     poke: Option<SyncSender<()>>,
     states: Option<SyncSender<State>>,
@@ -89,9 +91,9 @@ impl Background {
         }
     }
 
-    /// What the threads failed of, in words.
-    pub(super) fn trouble(&self) -> Vec<String> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// What failed so far, for the reading end to tell.
+    pub(super) fn trouble(&self) -> Trouble {
+        Arc::clone(&self.trouble)
     }
 
     /// Ends both threads; a checkpoint being written is finished first. Returns the first failure.

@@ -19,6 +19,7 @@ mod background;
 mod checkpoint;
 mod commit_log;
 mod disk;
+pub mod encoding;
 mod error;
 pub mod frame;
 mod identity;
@@ -71,7 +72,6 @@ impl Settings {
 /// The writing end; owned by one ordinary thread.
 #[derive(Debug)]
 pub struct Journal {
-    dir: PathBuf,
     identity: Identity,
     term: u64,
     log: CommitLog,
@@ -153,29 +153,6 @@ impl Journal {
     /// The names of this journal and its broker.
     pub fn identity(&self) -> Identity {
         self.identity
-    }
-
-    /// What the journal takes and has; walks its folders.
-    ///
-    /// # Errors
-    ///
-    /// When the file system does not tell its free space.
-    pub fn status(&self) -> Result<Status, JournalError> {
-        let space = rustix::fs::statvfs(&self.dir).map_err(|errno| {
-            JournalError::io("ask for the free space of", &self.dir)(errno.into())
-        })?;
-        let archive = &self.release.archive;
-        Ok(Status {
-            commit_log_bytes: self.release.files.bytes(),
-            archive_bytes: archive.bytes(),
-            checkpoint_bytes: disk::bytes_below(&self.dir.join(opening::CHECKPOINTS)),
-            free_bytes: space.f_bavail.saturating_mul(space.f_frsize),
-            sealed_spans: archive.ranges().len(),
-            sealed_through: archive.sealed_through(),
-            archived_through: archive.archived_through(),
-            durable: *self.durable.borrow(),
-            trouble: self.background.trouble(),
-        })
     }
 
     /// Ends the threads and closes the archive; readers that go on get an error for it.

@@ -95,7 +95,7 @@ pub(super) fn open(settings: &Settings) -> Result<Opened, JournalError> {
 
     let (durable, watch) = watch::channel(last_number);
     let archive = Arc::new(spans.archive);
-    let reader = Reader::new(Arc::clone(&archive), Arc::clone(&files), watch.clone());
+    let (for_reader, reader_watch) = ((Arc::clone(&archive), Arc::clone(&files)), watch.clone());
     let release = Arc::new(Release { files, archive, older_checkpoint: AtomicU64::new(0) });
     let stop = Arc::new(AtomicBool::new(false));
     let archiver = Archiver::new(
@@ -107,8 +107,8 @@ pub(super) fn open(settings: &Settings) -> Result<Opened, JournalError> {
     );
     let background = Background::start(archiver, stop, saved.checkpoints, Arc::clone(&release))
         .map_err(JournalError::io("start a thread for", dir))?;
+    let reader = Reader::new(for_reader.0, for_reader.1, reader_watch, dir, background.trouble());
     let journal = Journal {
-        dir: dir.clone(),
         identity,
         term: previous_term + 1,
         log,

@@ -5,16 +5,19 @@
 //! named as missing. All calls may block on the disk: async callers use a blocking thread.
 
 use std::ops::RangeInclusive;
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, PoisonError};
 
 use tokio::sync::watch;
 
 use super::archive::Archive;
+use super::background::Trouble;
 use super::commit_log::Files;
 use super::error::JournalError;
 use super::frame::{Block, Content};
 use super::query::{Budget, Page, Wanted};
 use super::record::{EncodedRecord, Summary, records_of};
+use super::{Status, disk, opening};
 
 /// A record released from the commit log is in the archive, so a second look finds it.
 const LOOKS: usize = 3;
@@ -25,6 +28,8 @@ pub struct Reader {
     archive: Arc<Archive>,
     files: Arc<Files>,
     durable: watch::Receiver<u64>,
+    dir: Arc<Path>,
+    trouble: Trouble,
 }
 
 /// Blocks in ascending order, or the way to go on from a hole.
@@ -38,8 +43,33 @@ impl Reader {
         archive: Arc<Archive>,
         files: Arc<Files>,
         durable: watch::Receiver<u64>,
+        dir: &Path,
+        trouble: Trouble,
     ) -> Self {
-        Self { archive, files, durable }
+        Self { archive, files, durable, dir: dir.into(), trouble }
+    }
+
+    /// What the journal takes and has; walks its folders.
+    ///
+    /// # Errors
+    ///
+    /// When the file system does not tell its free space.
+    pub fn status(&self) -> Result<Status, JournalError> {
+        let space = rustix::fs::statvfs(&*self.dir).map_err(|errno| {
+            JournalError::io("ask for the free space of", &self.dir)(errno.into())
+        })?;
+        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok(Status {
+            commit_log_bytes: self.files.bytes(),
+            archive_bytes: self.archive.bytes(),
+            checkpoint_bytes: disk::bytes_below(&self.dir.join(opening::CHECKPOINTS)),
+            free_bytes: space.f_bavail.saturating_mul(space.f_frsize),
+            sealed_spans: self.archive.ranges().len(),
+            sealed_through: self.archive.sealed_through(),
+            archived_through: self.archive.archived_through(),
+            durable: self.durable(),
+            trouble,
+        })
     }
 
     /// The smallest number kept; one above [`Self::durable`] if there is none.
