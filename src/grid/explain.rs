@@ -22,10 +22,10 @@ pub fn standing(
         Lifecycle::Idle => format!("idle, stopped at {}", clock(appliance.since)),
         Lifecycle::Starting { deadline: Some(deadline) } => {
             let limit = in_words(deadline.since(began_at));
-            format!("starting, {} of {limit}", in_words(now.since(began_at)))
+            format!("starting, {} of {limit}", in_words(whole_seconds(now.since(began_at))))
         }
         Lifecycle::Starting { deadline: None } => {
-            format!("starting, {}, no limit", in_words(now.since(began_at)))
+            format!("starting, {}, no limit", in_words(whole_seconds(now.since(began_at))))
         }
         Lifecycle::Maintenance(known) => maintenance(known, now),
         Lifecycle::Running => format!("running since {}", clock(appliance.since)),
@@ -45,6 +45,11 @@ pub fn standing(
             format!("dumping, given up in {}", in_words(deadline.since(now)))
         }
     }
+}
+
+/// What goes on is not told in milliseconds.
+fn whole_seconds(duration: Duration) -> Duration {
+    Duration::from_secs(duration.as_secs())
 }
 
 fn maintenance(known: &Maintenance, now: Timestamp) -> String {
