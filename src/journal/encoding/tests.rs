@@ -14,7 +14,7 @@ use crate::grid::lifecycle::{Failed, Failure, LastWord, Lifecycle, Maintenance, 
 use crate::grid::name::{ApplianceName, ApplianceNumber, BootId, SpoolId};
 use crate::grid::record::{
     Alert, Boot, BrokerStarted, Effect, Heard, Hello, Input, Matter, Memory, Order, Reset,
-    SessionId,
+    SessionId, Stall,
 };
 use crate::grid::settings::Overrides;
 use crate::grid::window::Window;
@@ -156,7 +156,9 @@ fn every_other_input_reads_back() {
         Input::Deadline { appliance: ROW },
         Input::BrokerStarted(started),
         Input::BrokerStopped,
-        Input::BrokerStalled { lasted: Duration::from_millis(2_500) },
+        Input::BrokerStalled { lasted: Duration::from_millis(2_500), cause: Stall::LateTurn },
+        Input::BrokerStalled { lasted: Duration::from_secs(9), cause: Stall::ClockWentAhead },
+        Input::ClockSetBack { by: Duration::from_secs(10_800) },
     ] {
         reads_back(&record(input, Vec::new()));
     }
