@@ -112,7 +112,7 @@ pub fn start(
     let mut owner = Loop {
         grid: Grid::new(state, settings, now),
         journal,
-        clock,
+        clock: clock.clone(),
         names: names.clone(),
         changes: changes.clone(),
         commit: Commit::default(),

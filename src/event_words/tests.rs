@@ -176,7 +176,7 @@ fn all_mistakes_of_a_call_are_told_at_once() {
         "`words` is not name=value; quote a text that has spaces: msg=\"two words\"",
         "parameter `colour` is unknown; there are",
         "id is missing; it is one of started_ok, start_failed,",
-        r"severity=`bad\u{1b}[31m` is no severity; it is one of debug,",
+        r"severity=`bad\x1b[31m` is no severity; it is one of debug,",
         "progress=`0` is not a whole number from 1 to 100",
         "cnt_value=`x` is not a finite number such as 46 or -0.5",
         "cnt_value=`x` is half of a counter; cnt_name belongs to it",

@@ -133,7 +133,8 @@ pub fn decide(
         Input::Deadline { appliance } => (Answer::Nothing, view.deadline(*appliance)),
         Input::BrokerStarted(started) => (Answer::Nothing, Some(view.broker_started(started))),
         Input::BrokerStopped => (Answer::Nothing, Some(Draft::kept(Vec::new()))),
-        Input::BrokerStalled { lasted } => (Answer::Nothing, {
+        Input::ClockSetBack { .. } => (Answer::Nothing, Some(Draft::kept(Vec::new()))),
+        Input::BrokerStalled { lasted, .. } => (Answer::Nothing, {
             let moved = Effect::DeadlinesMoved { by: *lasted, not_before: Timestamp::MIN };
             Some(Draft::kept(vec![moved]))
         }),

@@ -79,7 +79,7 @@ impl Grid {
         let circumstances = self.circumstances(&input, now);
         let starts = matches!(input, Input::BrokerStarted(_));
         let stalled =
-            if let Input::BrokerStalled { lasted } = &input { Some(*lasted) } else { None };
+            if let Input::BrokerStalled { lasted, .. } = &input { Some(*lasted) } else { None };
         let reported = input.live_report();
         let decision = decide(&self.state, &self.settings, circumstances, input, now);
         if let Some(record) = &decision.record {
@@ -152,7 +152,8 @@ impl Grid {
             | Input::Order { .. }
             | Input::BrokerStarted(_)
             | Input::BrokerStopped
-            | Input::BrokerStalled { .. } => {
+            | Input::BrokerStalled { .. }
+            | Input::ClockSetBack { .. } => {
                 let number = input.appliance();
                 let voices = number.map_or(Voices::One, |it| self.presence.voices(it, now));
                 Circumstances { contact_is_lost: false, voices }

@@ -69,10 +69,17 @@ pub enum Input {
     BrokerStarted(BrokerStarted),
     /// The broker stops in good order.
     BrokerStopped,
-    /// The broker could not work for so long: a paused machine, a stalled disk.
+    /// The broker could not hear anybody for so long.
     BrokerStalled {
         /// For how long.
         lasted: Duration,
+        /// Why it is thought so.
+        cause: Stall,
+    },
+    /// The wall clock was set back; told time goes on.
+    ClockSetBack {
+        /// How far it lies behind told time.
+        by: Duration,
     },
 }
 
@@ -87,7 +94,8 @@ impl Input {
             | Self::Order { .. }
             | Self::BrokerStarted(_)
             | Self::BrokerStopped
-            | Self::BrokerStalled { .. } => None,
+            | Self::BrokerStalled { .. }
+            | Self::ClockSetBack { .. } => None,
         }
     }
 
@@ -102,7 +110,8 @@ impl Input {
             | Self::Deadline { .. }
             | Self::BrokerStarted(_)
             | Self::BrokerStopped
-            | Self::BrokerStalled { .. } => None,
+            | Self::BrokerStalled { .. }
+            | Self::ClockSetBack { .. } => None,
         }
     }
 
@@ -120,7 +129,8 @@ impl Input {
             | Self::Deadline { .. }
             | Self::BrokerStarted(_)
             | Self::BrokerStopped
-            | Self::BrokerStalled { .. } => None,
+            | Self::BrokerStalled { .. }
+            | Self::ClockSetBack { .. } => None,
         }
     }
 }
@@ -246,6 +256,15 @@ pub struct BrokerStarted {
     pub clock_back: Option<Duration>,
     /// What the journal's recovery has to say, a sentence each.
     pub recovery: Vec<Box<str>>,
+}
+
+/// Why the broker could not hear anybody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stall {
+    /// Its turn came late: a paused process, a stalled disk.
+    LateTurn,
+    /// The wall clock went ahead: a machine that slept, or a clock that was set.
+    ClockWentAhead,
 }
 
 /// What became of an input.

@@ -23,6 +23,7 @@ use super::{Desk, status};
 use crate::broker::{EventAnswer, HeardEvent, SessionKey, Welcomed};
 use crate::grid::event::TEXT_BYTES_MAX;
 use crate::grid::explain;
+use crate::grid::lifecycle::Refusal;
 use crate::grid::name::{ApplianceName, SpoolId};
 use crate::grid::record::{Outcome, SessionId};
 use crate::tasks;
@@ -218,7 +219,7 @@ async fn listen(
         match commit(desk, key, chunk, position, answers).await {
             Ok(()) => {}
             Err(Interrupted::Gone) => return Ok(()),
-            Err(Interrupted::Stopping(status)) => return Err(status),
+            Err(Interrupted::Ended(status)) => return Err(status),
         }
         if let Some(status) = broken {
             return Err(status);
@@ -267,9 +268,12 @@ impl Chunk {
     }
 }
 
+/// Why a session does not go on.
 enum Interrupted {
+    /// The client has gone.
     Gone,
-    Stopping(Status),
+    /// The broker ends it.
+    Ended(Status),
 }
 
 async fn commit(
@@ -288,13 +292,20 @@ async fn commit(
             .broker
             .chunk(key, events, bytes)
             .await
-            .map_err(|gone| Interrupted::Stopping(status::unavailable(gone)))?;
+            .map_err(|gone| Interrupted::Ended(status::unavailable(gone)))?;
         let told = positions.into_iter().zip(answered);
         exceptions.extend(told.filter_map(|(position, answer)| exception(position, answer)));
         exceptions.sort_by_key(|exception| exception.position);
     }
+    // The row this session speaks for is gone for good; a new Hello may find another one.
+    let is_removed = exceptions.iter().any(|it| it.reason == Refusal::Removed.word());
     let ack = Ack { through, exceptions };
-    tell(answers, Message::Ack(ack)).await.map_err(|Gone| Interrupted::Gone)
+    tell(answers, Message::Ack(ack)).await.map_err(|Gone| Interrupted::Gone)?;
+    if is_removed {
+        let text = "the appliance was removed; a new session begins it anew";
+        return Err(Interrupted::Ended(status::precondition("REMOVED", text)));
+    }
+    Ok(())
 }
 
 fn exception(position: u64, answer: EventAnswer) -> Option<AckException> {

@@ -74,7 +74,9 @@ impl Reader {
 
     /// The smallest number kept; one above [`Self::durable`] if there is none.
     pub fn first(&self) -> u64 {
-        self.at_or_above(0).unwrap_or_else(|| self.durable() + 1)
+        // Asked before, because the first records may become durable while we look.
+        let empty = self.durable() + 1;
+        self.at_or_above(0).map_or(empty, |first| first.min(empty))
     }
 
     /// The last number that is durable; 0 before the first.
@@ -104,7 +106,7 @@ impl Reader {
         budget: Budget,
     ) -> Result<Page, JournalError> {
         let end = self.durable();
-        let mut number = from.max(self.first());
+        let mut number = from.max(self.first().min(end + 1));
         let mut looking = Looking::new(wanted, budget, number.saturating_sub(1));
         while number <= end {
             if looking.is_spent() {

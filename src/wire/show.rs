@@ -60,9 +60,10 @@ pub fn record_kind(record: &Record) -> proto::RecordKind {
         }
         Input::Deadline { .. } => proto::RecordKind::Deadline,
         Input::Order { .. } => proto::RecordKind::Administrator,
-        Input::BrokerStarted(_) | Input::BrokerStopped | Input::BrokerStalled { .. } => {
-            proto::RecordKind::Broker
-        }
+        Input::BrokerStarted(_)
+        | Input::BrokerStopped
+        | Input::BrokerStalled { .. }
+        | Input::ClockSetBack { .. } => proto::RecordKind::Broker,
     }
 }
 
@@ -78,7 +79,7 @@ pub fn record_severity(record: &Record) -> Severity {
         {
             Severity::Warn
         }
-        Input::BrokerStalled { .. } => Severity::Warn,
+        Input::BrokerStalled { .. } | Input::ClockSetBack { .. } => Severity::Warn,
         Input::Hello(_)
         | Input::SessionEnded { .. }
         | Input::Appeared { .. }

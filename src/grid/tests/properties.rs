@@ -10,7 +10,9 @@ use proptest::prelude::*;
 
 use super::super::lifecycle::Lifecycle;
 use super::super::name::{ApplianceNumber, BootId};
-use super::super::record::{Effect, Input, Matter, Order, Outcome, Record, Reset, SessionId};
+use super::super::record::{
+    Effect, Input, Matter, Order, Outcome, Record, Reset, SessionId, Stall,
+};
 use super::super::settings::{FLAPPING_FAILURES, Overrides};
 use super::super::state::{PAST_BOOTS_MAX, State};
 use super::super::time::Timestamp;
@@ -59,7 +61,7 @@ impl Play {
             Deed::Wait(pause) => self.story.go_to(self.story.now.after(pause)),
             Deed::Stall(lasted) => {
                 self.story.now = self.story.now.after(lasted);
-                self.story.take(Input::BrokerStalled { lasted });
+                self.story.take(Input::BrokerStalled { lasted, cause: Stall::LateTurn });
             }
             Deed::Away(away, number) => {
                 self.sessions.clear();

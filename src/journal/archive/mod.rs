@@ -11,8 +11,6 @@ mod archiver;
 mod opening;
 mod seal;
 mod span;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;

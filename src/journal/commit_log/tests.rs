@@ -250,3 +250,15 @@ proptest! {
         prop_assert!(found.log.next() >= 26, "only the last commit has no witness behind it");
     }
 }
+
+#[test]
+fn damage_at_the_very_beginning_is_named_by_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut found = open_term(dir.path(), 1024, 1);
+    found.log.append(&records(1..=2)).unwrap();
+    found.log.append(&records(3..=4)).unwrap();
+    drop(found);
+    flip(&log_files(dir.path())[0], 0);
+    let found = open_term(dir.path(), 1024, 2);
+    assert_eq!((missing(&found), read_all(found.log.files())), (vec![1..=2], records(3..=4)));
+}

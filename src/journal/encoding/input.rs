@@ -12,7 +12,7 @@ use crate::grid::event::{
 };
 use crate::grid::lifecycle::Refusal;
 use crate::grid::name::{ApplianceName, ApplianceNumber, BootId, SpoolId};
-use crate::grid::record::{BrokerStarted, Heard, Hello, Input, Order, Reset, SessionId};
+use crate::grid::record::{BrokerStarted, Heard, Hello, Input, Order, Reset, SessionId, Stall};
 use crate::grid::settings::Overrides;
 use crate::grid::time::Timestamp;
 
@@ -46,9 +46,11 @@ pub(super) fn read(input: Option<proto::record::Input>) -> Result<Input, DecodeE
             recovery: started.recovery.into_iter().map(Into::into).collect(),
         }),
         P::BrokerStopped(proto::BrokerStopped {}) => Input::BrokerStopped,
-        P::BrokerStalled(stalled) => {
-            Input::BrokerStalled { lasted: Duration::from_micros(stalled.lasted_us) }
-        }
+        P::BrokerStalled(stalled) => Input::BrokerStalled {
+            lasted: Duration::from_micros(stalled.lasted_us),
+            cause: if stalled.clock_went_ahead { Stall::ClockWentAhead } else { Stall::LateTurn },
+        },
+        P::ClockSetBack(set) => Input::ClockSetBack { by: Duration::from_micros(set.by_us) },
     })
 }
 

@@ -6,7 +6,9 @@ use super::proto;
 use crate::grid::event::{EventKind, LostEvents, LostKind, Progress, Severity};
 use crate::grid::lifecycle::{Failed, Failure, Lifecycle, Maintenance, Refusal};
 use crate::grid::name::BootId;
-use crate::grid::record::{Effect, Heard, Input, Matter, Memory, Order, Outcome, Record, Reset};
+use crate::grid::record::{
+    Effect, Heard, Input, Matter, Memory, Order, Outcome, Record, Reset, Stall,
+};
 use crate::grid::settings::Overrides;
 use crate::grid::time::Timestamp;
 
@@ -64,9 +66,11 @@ fn input(input: &Input) -> proto::record::Input {
             recovery: started.recovery.iter().map(ToString::to_string).collect(),
         }),
         Input::BrokerStopped => P::BrokerStopped(proto::BrokerStopped {}),
-        Input::BrokerStalled { lasted } => {
-            P::BrokerStalled(proto::BrokerStalled { lasted_us: micros(*lasted) })
-        }
+        Input::BrokerStalled { lasted, cause } => P::BrokerStalled(proto::BrokerStalled {
+            lasted_us: micros(*lasted),
+            clock_went_ahead: *cause == Stall::ClockWentAhead,
+        }),
+        Input::ClockSetBack { by } => P::ClockSetBack(proto::ClockSetBack { by_us: micros(*by) }),
     }
 }
 
