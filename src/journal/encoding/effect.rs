@@ -138,6 +138,8 @@ fn matter(matter: i32) -> Result<Matter, DecodeError> {
         Ok(proto::Matter::NoContact) => Matter::NoContact,
         Ok(proto::Matter::TwoMachines) => Matter::TwoMachines,
         Ok(proto::Matter::Flapping) => Matter::Flapping,
+        Ok(proto::Matter::RecordsMissing) => Matter::RecordsMissing,
+        Ok(proto::Matter::DiskLow) => Matter::DiskLow,
         Ok(proto::Matter::Unspecified) | Err(_) => {
             return Err(DecodeError::Newer { what: "a matter" });
         }
