@@ -18,6 +18,7 @@ pub mod presence;
 pub mod record;
 pub mod settings;
 pub mod state;
+pub mod storage;
 pub mod time;
 pub mod wheel;
 pub mod window;
@@ -153,7 +154,8 @@ impl Grid {
             | Input::BrokerStarted(_)
             | Input::BrokerStopped
             | Input::BrokerStalled { .. }
-            | Input::ClockSetBack { .. } => {
+            | Input::ClockSetBack { .. }
+            | Input::Storage(_) => {
                 let number = input.appliance();
                 let voices = number.map_or(Voices::One, |it| self.presence.voices(it, now));
                 Circumstances { contact_is_lost: false, voices }

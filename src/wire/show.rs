@@ -63,7 +63,8 @@ pub fn record_kind(record: &Record) -> proto::RecordKind {
         Input::BrokerStarted(_)
         | Input::BrokerStopped
         | Input::BrokerStalled { .. }
-        | Input::ClockSetBack { .. } => proto::RecordKind::Broker,
+        | Input::ClockSetBack { .. }
+        | Input::Storage(_) => proto::RecordKind::Broker,
     }
 }
 
@@ -86,7 +87,8 @@ pub fn record_severity(record: &Record) -> Severity {
         | Input::Order { .. }
         | Input::Deadline { .. }
         | Input::BrokerStarted(_)
-        | Input::BrokerStopped => Severity::Info,
+        | Input::BrokerStopped
+        | Input::Storage(_) => Severity::Info,
     };
     raised.fold(own, Severity::max)
 }

@@ -153,6 +153,7 @@ fn a_stop_in_good_order_and_a_first_start_change_nothing() {
         away: None,
         clock_back: None,
         recovery: Vec::new(),
+        missing: Vec::new(),
     }));
     assert_eq!((story.last().effects.len(), story.deadline()), (0, Some(300)));
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::proto;
+use super::storage;
 use crate::grid::event::{EventKind, LostEvents, LostKind, Progress, Severity};
 use crate::grid::lifecycle::{Failed, Failure, Lifecycle, Maintenance, Refusal};
 use crate::grid::name::BootId;
@@ -64,12 +65,14 @@ fn input(input: &Input) -> proto::record::Input {
             away_us: started.away.map(micros),
             clock_back_us: started.clock_back.map(micros),
             recovery: started.recovery.iter().map(ToString::to_string).collect(),
+            missing: storage::written(&started.missing),
         }),
         Input::BrokerStopped => P::BrokerStopped(proto::BrokerStopped {}),
         Input::BrokerStalled { lasted, cause } => P::BrokerStalled(proto::BrokerStalled {
             lasted_us: micros(*lasted),
             clock_went_ahead: *cause == Stall::ClockWentAhead,
         }),
+        Input::Storage(it) => storage::write(it),
         Input::ClockSetBack { by } => P::ClockSetBack(proto::ClockSetBack { by_us: micros(*by) }),
     }
 }
@@ -191,6 +194,7 @@ pub(super) fn effect(effect: &Effect) -> proto::Effect {
             id: it.id.map_or_else(Vec::new, boot),
             began_at_us: it.began_at.as_micros(),
             has_agent: it.has_agent,
+            is_assumed: it.is_assumed,
         }),
         Effect::Lifecycle { number, lifecycle: it, since } => P::Lifecycle(proto::LifecycleIs {
             number: number.0,
@@ -298,6 +302,8 @@ fn matter(matter: Matter) -> proto::Matter {
         Matter::NoContact => proto::Matter::NoContact,
         Matter::TwoMachines => proto::Matter::TwoMachines,
         Matter::Flapping => proto::Matter::Flapping,
+        Matter::RecordsMissing => proto::Matter::RecordsMissing,
+        Matter::DiskLow => proto::Matter::DiskLow,
     }
 }
 
