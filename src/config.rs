@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use serde::Deserialize;
 use crate::grid;
 use crate::grid::name::is_name;
 use crate::grid::settings::{ClassSettings, LIMIT_RANGE, OnStuck};
+use crate::journal;
 
 /// Where appliances and administrators are heard if nobody says otherwise.
 pub const DEFAULT_GRPC: &str = "127.0.0.1:7443";
@@ -26,6 +28,9 @@ pub const DEFAULT_DATA: &str = "./gridd-data";
 
 /// What is told of ourselves if nobody says otherwise.
 pub const DEFAULT_TRACING: &str = "info";
+
+/// What a file of the journal may be given, in bytes.
+const SIZE_RANGE: RangeInclusive<u64> = 64 << 10..=4 << 30;
 
 /// A wrong setting.
 #[derive(Debug, thiserror::Error)]
@@ -54,8 +59,8 @@ pub enum ConfigError {
 /// Settings as meant.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The data folder.
-    pub data: PathBuf,
+    /// The data folder, and how the journal in it is cut.
+    pub journal: journal::Settings,
     /// Where gRPC is served; on loopback.
     pub grpc: SocketAddr,
     /// Where pages are served; on loopback.
@@ -90,7 +95,18 @@ pub struct File {
     http: Option<String>,
     tracing: Option<String>,
     #[serde(default)]
+    journal: JournalFile,
+    #[serde(default)]
     class: BTreeMap<String, ClassFile>,
+}
+
+/// The journal's table as written.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct JournalFile {
+    commit_file: Option<String>,
+    span: Option<String>,
+    checkpoint_records: Option<u64>,
 }
 
 /// A class as written: what is not there is as in the default class's defaults.
@@ -144,9 +160,11 @@ impl Settings {
                 Some((name, settings))
             })
             .collect();
+        let data = given.data.or(file.data).unwrap_or_else(|| DEFAULT_DATA.into());
+        let journal = file.journal.settings(data, &mut wrong);
         match (grpc, http) {
             (Some(grpc), Some(http)) if wrong.is_empty() => Ok(Self {
-                data: given.data.or(file.data).unwrap_or_else(|| DEFAULT_DATA.into()),
+                journal,
                 grpc,
                 http,
                 tracing: or(given.tracing, file.tracing, DEFAULT_TRACING),
@@ -154,6 +172,32 @@ impl Settings {
             }),
             (_, _) => Err(ConfigError::Wrong(wrong)),
         }
+    }
+}
+
+impl JournalFile {
+    fn settings(self, data: PathBuf, wrong: &mut Vec<String>) -> journal::Settings {
+        let mut journal = journal::Settings::new(data);
+        let mut size = |key: &str, given: Option<String>, into: &mut u64| {
+            if let Some(given) = given {
+                match size(&given) {
+                    Some(bytes) => *into = bytes,
+                    None => wrong.push(format!(
+                        "journal.{key}: {given:?} is not a size from 64KiB to 4GiB, such as 32MiB"
+                    )),
+                }
+            }
+        };
+        size("commit_file", self.commit_file, &mut journal.commit_file_bytes);
+        size("span", self.span, &mut journal.span_bytes);
+        match self.checkpoint_records {
+            None => {}
+            Some(records @ 1_000..) => journal.checkpoint_records = records,
+            Some(records) => wrong.push(format!(
+                "journal.checkpoint_records: {records} is too few, 1000 is the least"
+            )),
+        }
+        journal
     }
 }
 
@@ -208,6 +252,19 @@ fn limit(text: &str) -> Option<Duration> {
     Duration::try_from(span).ok().filter(|limit| LIMIT_RANGE.contains(limit))
 }
 
+/// The bytes of `64KiB`, `32MiB`, `1GiB`.
+fn size(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|letter: char| !letter.is_ascii_digit());
+    let shift = match text[digits.len()..].trim_start() {
+        "KiB" => 10,
+        "MiB" => 20,
+        "GiB" => 30,
+        _ => return None,
+    };
+    let bytes = digits.parse::<u64>().ok()?.checked_mul(1 << shift)?;
+    SIZE_RANGE.contains(&bytes).then_some(bytes)
+}
+
 /// Until there is TLS nobody listens where others could hear.
 fn loopback(key: &str, text: &str, wrong: &mut Vec<String>) -> Option<SocketAddr> {
     let numeric = match text.strip_prefix("localhost:") {
@@ -260,6 +317,9 @@ mod tests {
             "grpc",
             "http",
             "tracing",
+            "commit_file",
+            "span",
+            "checkpoint_records",
             "managed",
             "boot_timeout",
             "maintenance_silence",
@@ -305,6 +365,21 @@ mod tests {
             "grpc: \"here\" is not an address with a port, such as 127.0.0.1:7443\n\
              class.web.boot_timeout: \"0s\" is not a time from 1s to 12h, such as 90s or 5m\n\
              class.web.on_stuck: \"ask\" is not `warn` or `fail`"
+        );
+    }
+
+    #[test]
+    fn sizes_of_the_journal_have_units_and_bounds() {
+        let (_file, given) = file("[journal]\nspan = \"64KiB\"\ncommit_file = \"2 MiB\"\n");
+        let journal = Settings::new(given).expect("is right").journal;
+        assert_eq!((journal.span_bytes, journal.commit_file_bytes), (64 << 10, 2 << 20));
+        let (_file, given) =
+            file("[journal]\nspan = \"1MB\"\ncommit_file = \"5GiB\"\ncheckpoint_records = 999\n");
+        assert_eq!(
+            wrong(given),
+            "journal.commit_file: \"5GiB\" is not a size from 64KiB to 4GiB, such as 32MiB\n\
+             journal.span: \"1MB\" is not a size from 64KiB to 4GiB, such as 32MiB\n\
+             journal.checkpoint_records: 999 is too few, 1000 is the least"
         );
     }
 
