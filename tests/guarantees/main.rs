@@ -1,3 +1,8 @@
-//! The guarantees, each against the real programs.
+//! The guarantees, each against the real programs, and what the repository promises of itself.
 
+mod bad_input_harms_nobody;
+mod bad_sessions_harm_nobody;
+mod harness;
 mod the_code_map_is_true;
+mod the_story;
+mod what_is_acknowledged_is_kept;
