@@ -80,9 +80,8 @@ async fn a_killed_broker_has_every_acknowledged_event_exactly_once() {
         speakers.push(tasks::spawn("speaker", speak(session)));
     }
     // In the middle: some are acknowledged, and surely not all are said.
-    let last = (SPEAKERS - 1) as usize;
     eventually("records", async || {
-        let known = gridd.appliance(&name(last as u64)).await;
+        let known = gridd.appliance(&name(SPEAKERS - 1)).await;
         (known.last_record > 300).then_some(())
     })
     .await;
