@@ -141,7 +141,11 @@ async fn listen(
 }
 
 async fn start_broker(settings: &Settings) -> Result<Started, DaemonError> {
-    let journal = journal::Settings::new(&settings.data);
+    let journal = journal::Settings {
+        ballast_bytes: settings.journal.ballast,
+        low_water: settings.journal.disk_low_water,
+        ..journal::Settings::new(&settings.data)
+    };
     let grid = settings.grid.clone();
     let runtime = Handle::current();
     let starting = tasks::spawn_blocking("start", move || broker::start(&journal, grid, runtime));

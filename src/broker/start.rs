@@ -6,12 +6,14 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
 
-use super::queue::{CHANGES_WAITING, ITEMS_WAITING, KIB_WAITING};
+use super::queue::{CHANGES_WAITING, ITEMS_WAITING, KIB_WAITING, Signs};
+use super::upkeep::Upkeep;
 use super::{Broker, Commit, Loop, Names};
 use crate::clock::{Clock, monotonic_now, wall_now};
 use crate::grid::Grid;
@@ -88,6 +90,7 @@ pub fn start(
     settings: Settings,
     runtime: Handle,
 ) -> Result<Started, StartError> {
+    let disk_mark = journal.low_water;
     let opened = Journal::open(journal)?;
     let alive = journal.dir.join("alive");
     let state = fold(&opened, &journal.dir)?;
@@ -106,6 +109,8 @@ pub fn start(
         }
     }
     let (queue, items) = mpsc::channel(ITEMS_WAITING);
+    let signs = Arc::new(Signs::default());
+    signs.stops.store(true, Ordering::Release);
     let (changes, _) = broadcast::channel(CHANGES_WAITING);
     let (identity, term) = (journal.identity(), journal.term());
     let checkpointed = state.last();
@@ -119,6 +124,7 @@ pub fn start(
         checkpointed,
         checkpointed_at: monotonic_now(),
         last_turn: now,
+        upkeep: Upkeep::new(disk_mark, Arc::clone(&signs)),
         due: VecDeque::new(),
     };
     let version = env!("CARGO_PKG_VERSION").into();
@@ -133,6 +139,8 @@ pub fn start(
     let started = BrokerStarted { term, version, away, clock_back, recovery, missing };
     owner.take(Input::BrokerStarted(started), now);
     owner.append_and_tell()?;
+    // From here on a full disk is waited for.
+    signs.stops.store(false, Ordering::Release);
 
     let (tell_end, ended) = oneshot::channel();
     let loop_runtime = runtime.clone();
@@ -145,7 +153,7 @@ pub fn start(
         drop(tasks::spawn("alive", touch_alive(alive)));
     }
     let room = Arc::new(Semaphore::new(KIB_WAITING as usize));
-    let broker = Broker { queue, room, clock, names, changes };
+    let broker = Broker { queue, room, clock, names, changes, signs };
     Ok(Started { broker, reader, identity, term, at: now, ended })
 }
 

@@ -30,6 +30,7 @@ pub mod record;
 mod release;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -40,6 +41,7 @@ use tokio::sync::watch;
 use self::background::Background;
 use self::commit_log::CommitLog;
 use self::release::Release;
+use self::upkeep::Upkeep;
 
 pub use self::background::CheckpointStart;
 pub use self::checkpoint::FailedCheckpoint;
@@ -60,12 +62,22 @@ pub struct Settings {
     pub commit_file_bytes: u64,
     /// How large a span of the archive grows, in bytes of packed blocks.
     pub span_bytes: u64,
+    /// What is reserved for a full disk, in bytes.
+    pub ballast_bytes: u64,
+    /// With less free than half of this, in bytes, the archive is not written to.
+    pub low_water: u64,
 }
 
 impl Settings {
-    /// The defaults: 32 MiB a commit-log file, 256 MiB a span.
+    /// The defaults: 32 MiB a commit-log file, 256 MiB a span, 8 MiB in reserve, 256 MiB free.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), commit_file_bytes: 32 << 20, span_bytes: 256 << 20 }
+        Self {
+            dir: dir.into(),
+            commit_file_bytes: 32 << 20,
+            span_bytes: 256 << 20,
+            ballast_bytes: 8 << 20,
+            low_water: 256 << 20,
+        }
     }
 }
 
@@ -78,6 +90,7 @@ pub struct Journal {
     durable: watch::Sender<u64>,
     release: Arc<Release>,
     background: Background,
+    upkeep: Arc<Upkeep>,
     /// Held until all else is closed: another process may open the folder then.
     _lock: File,
 }
@@ -113,7 +126,13 @@ impl Journal {
     /// When another process has it, a newer gridd wrote it, or the disk fails. Damage is no
     /// error: it is told in [`Opened::recovered`].
     pub fn open(settings: &Settings) -> Result<Opened, JournalError> {
-        opening::open(settings)
+        match opening::open(settings) {
+            Err(error) if error.is_out_of_space() => {
+                Upkeep::new(&settings.dir, 0, 0).give_up_ballast();
+                opening::open(settings)
+            }
+            opened => opened,
+        }
     }
 
     /// Appends records as one commit and returns when they are durable.
@@ -143,6 +162,28 @@ impl Journal {
     pub fn checkpoint(&self, through: u64, state: Vec<u8>) -> CheckpointStart {
         assert!(through <= *self.durable.borrow(), "a state is made of durable records");
         self.background.checkpoint((through, self.term, state))
+    }
+
+    /// Tells the time, in microseconds since the epoch, for all that goes by it; at least once in
+    /// a minute or so.
+    pub fn tell(&self, now_us: i64) {
+        self.upkeep.tell(now_us);
+        self.background.poke();
+    }
+
+    /// What the disk still has for us, in bytes.
+    ///
+    /// # Errors
+    ///
+    /// When the file system does not tell.
+    pub fn free_bytes(&self) -> Result<u64, JournalError> {
+        self.upkeep.free_bytes()
+    }
+
+    /// Gives what is reserved back to a full disk; `false` if nothing is left of it. It is reserved
+    /// anew when there is room.
+    pub fn give_up_ballast(&self) -> bool {
+        self.upkeep.give_up_ballast()
     }
 
     /// The term of all that is appended.

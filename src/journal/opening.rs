@@ -19,6 +19,7 @@ use super::commit_log::Cut;
 use super::error::JournalError;
 use super::reader::Reader;
 use super::release::Release;
+use super::upkeep::Upkeep;
 use super::{Journal, Settings, archive, checkpoint, commit_log, disk, identity};
 
 const COMMITS: &str = "commits";
@@ -97,10 +98,12 @@ pub(super) fn open(settings: &Settings) -> Result<Opened, JournalError> {
     let archive = Arc::new(spans.archive);
     let (for_reader, reader_watch) = ((Arc::clone(&archive), Arc::clone(&files)), watch.clone());
     let release = Arc::new(Release { files, archive, older_checkpoint: AtomicU64::new(0) });
+    let upkeep = Arc::new(Upkeep::new(dir, settings.ballast_bytes, settings.low_water));
     let stop = Arc::new(AtomicBool::new(false));
     let archiver = Archiver::new(
         Arc::clone(&release),
         watch,
+        Arc::clone(&upkeep),
         settings.span_bytes,
         spans.trash,
         Arc::clone(&stop),
@@ -115,6 +118,7 @@ pub(super) fn open(settings: &Settings) -> Result<Opened, JournalError> {
         durable,
         release,
         background,
+        upkeep,
         _lock: lock,
     };
     let checkpoint = saved.newest.map(|(through, _, state)| (through, state));

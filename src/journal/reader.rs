@@ -55,15 +55,12 @@ impl Reader {
     ///
     /// When the file system does not tell its free space.
     pub fn status(&self) -> Result<Status, JournalError> {
-        let space = rustix::fs::statvfs(&*self.dir).map_err(|errno| {
-            JournalError::io("ask for the free space of", &self.dir)(errno.into())
-        })?;
         let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Ok(Status {
             commit_log_bytes: self.files.bytes(),
             archive_bytes: self.archive.bytes(),
             checkpoint_bytes: disk::bytes_below(&self.dir.join(opening::CHECKPOINTS)),
-            free_bytes: space.f_bavail.saturating_mul(space.f_frsize),
+            free_bytes: disk::free_bytes(&self.dir)?,
             sealed_spans: self.archive.ranges().len(),
             sealed_through: self.archive.sealed_through(),
             archived_through: self.archive.archived_through(),

@@ -20,6 +20,7 @@ use crate::journal::error::JournalError;
 use crate::journal::frame::{Codec, Content, Draft, encode};
 use crate::journal::record::{EncodedRecord, Summary, records_of};
 use crate::journal::release::Release;
+use crate::journal::upkeep::Upkeep;
 
 /// How large a block is made.
 #[derive(Clone, Copy)]
@@ -36,6 +37,9 @@ const SMALL: BlockSize = BlockSize { records: 64, raw_bytes: 13 << 10, packed_by
 const LARGE: BlockSize =
     BlockSize { records: 256, raw_bytes: 62 << 10, packed_bytes: VALUE_BYTES_MAX };
 
+/// How often the span being filled may fail before something else than the span must be wrong.
+const FAILURES_MAX: u32 = 3;
+
 /// The archiver's side of the journal.
 #[derive(Debug)]
 pub(in crate::journal) struct Archiver {
@@ -43,6 +47,7 @@ pub(in crate::journal) struct Archiver {
     files: Arc<Files>,
     release: Arc<Release>,
     durable: watch::Receiver<u64>,
+    upkeep: Arc<Upkeep>,
     span_bytes: u64,
     trash: Vec<PathBuf>,
     stop: Arc<AtomicBool>,
@@ -55,6 +60,8 @@ pub(in crate::journal) struct Archiver {
     next: u64,
     /// The newest term in the active span.
     term: u64,
+    /// How often the active span failed since the last seal.
+    failures: u32,
 }
 
 impl Archiver {
@@ -62,6 +69,7 @@ impl Archiver {
     pub(in crate::journal) fn new(
         release: Arc<Release>,
         durable: watch::Receiver<u64>,
+        upkeep: Arc<Upkeep>,
         span_bytes: u64,
         trash: Vec<PathBuf>,
         stop: Arc<AtomicBool>,
@@ -70,6 +78,7 @@ impl Archiver {
             archive: Arc::clone(&release.archive),
             files: Arc::clone(&release.files),
             durable,
+            upkeep,
             span_bytes,
             trash,
             stop,
@@ -78,21 +87,28 @@ impl Archiver {
             waiting: VecDeque::new(),
             next: release.archive.sealed_through() + 1,
             term: 0,
+            failures: 0,
             release,
         }
     }
 
     /// Works until it is stopped, or all senders of `pokes` are gone, or something fails.
     pub(in crate::journal) fn run(mut self, pokes: &Receiver<()>) -> Result<(), JournalError> {
-        self.empty_trash()?;
         loop {
-            self.catch_up()?;
+            self.empty_trash()?;
+            self.upkeep.keep_ballast();
+            if let Err(error) = self.catch_up() {
+                self.begin_again(error)?;
+            }
             if self.is_stopped() || pokes.recv().is_err() {
                 break;
             }
         }
         // An unsealed span is built again at the next start; an orderly end is still kinder.
-        self.active.map_or(Ok(()), |active| active.span.flush())
+        match self.active.map_or(Ok(()), |active| active.span.flush()) {
+            Err(error) if error.is_out_of_space() => Ok(()),
+            flushed => flushed,
+        }
     }
 
     fn empty_trash(&mut self) -> Result<(), JournalError> {
@@ -102,12 +118,29 @@ impl Archiver {
         Ok(())
     }
 
+    /// Throws away the span that is being filled: the commit log still has all of it. A full disk
+    /// is waited for, however long; otherwise a span that fails again and again ends the archiver.
+    fn begin_again(&mut self, error: JournalError) -> Result<(), JournalError> {
+        self.failures += u32::from(!error.is_out_of_space());
+        let is_spans =
+            matches!(error, JournalError::Archive { .. }) && self.failures < FAILURES_MAX;
+        if !is_spans && !error.is_out_of_space() {
+            return Err(error);
+        }
+        tracing::warn!(error = &error as &dyn std::error::Error, "a span is filled anew");
+        self.active = None;
+        self.waiting.clear();
+        self.next = self.archive.sealed_through() + 1;
+        self.trash.extend(self.archive.give_up_active()?);
+        Ok(())
+    }
+
     fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Acquire)
     }
 
     fn catch_up(&mut self) -> Result<(), JournalError> {
-        while !self.is_stopped() {
+        while !self.is_stopped() && self.upkeep.has_room() {
             let durable = *self.durable.borrow();
             let unread = usize::try_from((durable + 1).saturating_sub(self.next))
                 .expect("there are fewer records than bytes of memory could count");
@@ -211,6 +244,7 @@ impl Archiver {
         match self.active.take() {
             Some(active) => {
                 self.archive.seal(&active, self.term)?;
+                self.failures = 0;
                 self.release.release()
             }
             None => Ok(()),

@@ -13,6 +13,7 @@ mod seal;
 mod span;
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -168,6 +169,27 @@ impl Archive {
         let active = Arc::new(ActiveSpan { first, through: AtomicU64::new(first - 1), span });
         *self.active.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&active));
         Ok(active)
+    }
+
+    /// Moves all that is not sealed out of the way; gives the folders to delete.
+    fn give_up_active(&self) -> Result<Vec<PathBuf>, JournalError> {
+        let active = self.active.write().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(active) = active {
+            active.span.close();
+        }
+        let through = self.sealed_through();
+        self.archived_through.store(through, Ordering::Release);
+        let mut trash = Vec::new();
+        for path in disk::paths_in(&self.folder)? {
+            let first = disk::number_in_name(&path, "span-", "");
+            if first.is_some_and(|first| first > through) {
+                let away = path.with_added_extension("trash");
+                let _ = fs::remove_dir_all(&away);
+                disk::rename(&path, &away)?;
+                trash.push(away);
+            }
+        }
+        Ok(trash)
     }
 
     /// Makes a filled span durable, checks all of it, and marks it sealed.
