@@ -322,6 +322,7 @@ impl Loop {
         let commit = std::mem::take(&mut self.commit);
         if !commit.records.is_empty() {
             self.append(&commit.records)?;
+            self.trim_what_is_recorded();
         }
         let now = self.clock.now();
         for reply in commit.replies {

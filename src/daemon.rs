@@ -142,6 +142,10 @@ async fn listen(
 
 async fn start_broker(settings: &Settings) -> Result<Started, DaemonError> {
     let journal = journal::Settings {
+        retention: journal::Retention {
+            age: settings.journal.retention_age,
+            bytes: settings.journal.retention_bytes,
+        },
         ballast_bytes: settings.journal.ballast,
         low_water: settings.journal.disk_low_water,
         ..journal::Settings::new(&settings.data)

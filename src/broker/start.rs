@@ -21,6 +21,7 @@ use crate::grid::name::RecordNumber;
 use crate::grid::record::{BrokerStarted, Input};
 use crate::grid::settings::Settings;
 use crate::grid::state::State;
+use crate::grid::storage::Storage;
 use crate::grid::time::Timestamp;
 use crate::journal::{
     self, Budget, Identity, Journal, JournalError, Opened, Reader, Recovered, Wanted, encoding,
@@ -93,8 +94,10 @@ pub fn start(
     let disk_mark = journal.low_water;
     let opened = Journal::open(journal)?;
     let alive = journal.dir.join("alive");
-    let state = fold(&opened, &journal.dir)?;
+    let (state, trimmed) = fold(&opened, &journal.dir)?;
     let Opened { journal, reader, recovered, .. } = opened;
+    // Perhaps a record was the last that came of a trim.
+    journal.trim(trimmed);
     let (clock, clock_back) = Clock::start(state.last_at());
     let now = clock.now();
     let away = (state.last() > 0).then(|| {
@@ -157,12 +160,14 @@ pub fn start(
     Ok(Started { broker, reader, identity, term, at: now, ended })
 }
 
-fn fold(opened: &Opened, dir: &Path) -> Result<State, StartError> {
+/// The state, and up to which number records were trimmed since the checkpoint.
+fn fold(opened: &Opened, dir: &Path) -> Result<(State, RecordNumber), StartError> {
     let mut state = match &opened.checkpoint {
         None => State::default(),
         Some((_, bytes)) => encoding::decode_state(bytes)
             .map_err(|source| StartError::Checkpoint { dir: dir.to_owned(), source })?,
     };
+    let mut trimmed = 0;
     let mut from = Some(state.last() + 1);
     while let Some(number) = from {
         let page = opened.reader.forward(number, &Wanted::default(), FOLD_PAGE)?;
@@ -171,11 +176,14 @@ fn fold(opened: &Opened, dir: &Path) -> Result<State, StartError> {
                 StartError::Record { number: encoded.number, dir: dir.to_owned(), source }
             })?;
             state.apply(&record);
+            if let Input::Storage(Storage::Trimmed(it)) = &record.input {
+                trimmed = it.last;
+            }
         }
         from = page.next;
     }
     state.resume_behind(opened.last_number);
-    Ok(state)
+    Ok((state, trimmed))
 }
 
 /// What recovery has to say, a sentence each.

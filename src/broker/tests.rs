@@ -145,3 +145,27 @@ fn on_a_full_disk_acks_are_held_until_there_is_room() {
         });
     });
 }
+
+#[test]
+fn what_is_trimmed_was_a_durable_record_before() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let retention = journal::Retention { age: Duration::from_secs(1), bytes: u64::MAX };
+    let journal = journal::Settings { retention, low_water: 0, ..small(dir.path()) };
+    run(async {
+        // Each stop writes a checkpoint, and a span must lie below the older of two.
+        for _ in 0..5 {
+            let started = started(journal.clone()).await;
+            started.broker.report(db1(), None, a_log("a"), 10).await.expect("is kept");
+            started.broker.stop().await.expect("stops");
+            started.ended.await.expect("no panic").expect("in good order");
+        }
+        let started = started(journal.clone()).await;
+        until("the trim", async || started.reader.first() > 1).await;
+        let kept_from = started.reader.first();
+        let text = format!("records 1 to {} trimmed: older than 1 s, ", kept_from - 1);
+        let texts = texts(&started);
+        assert!(texts.iter().any(|it| it.starts_with(&text)), "{text} is not in {texts:?}");
+        let name = |grid: &Grid, _| grid.state().find(&db1()).is_some();
+        assert!(started.broker.ask(name).await.expect("answers"), "state keeps what it needs");
+    });
+}

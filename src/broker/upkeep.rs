@@ -1,4 +1,4 @@
-//! What does the loop do for the journal besides appending? It watches the disk.
+//! What does the loop do for the journal besides appending? It watches the disk and trims.
 //!
 //! Guarantees that a full disk loses nothing: what was decided is held and appended again until
 //! there is room, nobody is answered before, and meanwhile nothing new is taken. What is found
@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use super::queue::Signs;
 use super::{BYTES_PER_COMMIT, Loop};
+use crate::grid::name::RecordNumber;
 use crate::grid::record::{Input, Matter};
-use crate::grid::storage::Storage;
+use crate::grid::storage::{Storage, TrimReason, Trimmed};
 use crate::grid::time::Timestamp;
-use crate::journal::{EncodedRecord, JournalError};
+use crate::journal::{EncodedRecord, JournalError, Retention, TrimDue};
 
 /// Room for what is in the queue already when the disk is found nearly full.
 const COMMITS_IN_RESERVE: u64 = 8;
@@ -30,18 +31,20 @@ pub(super) struct Upkeep {
     /// With less free than this, in bytes, nothing new is taken.
     mark: u64,
     looked_at: Option<Timestamp>,
+    /// Records up to this one go when the commit is durable that says so.
+    trims: Option<RecordNumber>,
     signs: Arc<Signs>,
 }
 
 impl Upkeep {
     pub(super) fn new(low_water: u64, signs: Arc<Signs>) -> Self {
         let mark = low_water.saturating_add(COMMITS_IN_RESERVE * BYTES_PER_COMMIT as u64);
-        Self { mark, looked_at: None, signs }
+        Self { mark, looked_at: None, trims: None, signs }
     }
 }
 
 impl Loop {
-    /// Once a second: the disk.
+    /// Once a second: the disk, and what is too old or too much.
     pub(super) fn look_after_journal(&mut self, now: Timestamp) {
         if self.upkeep.looked_at.is_some_and(|before| now.since(before) < LOOK_EVERY) {
             return;
@@ -49,6 +52,25 @@ impl Loop {
         self.upkeep.looked_at = Some(now);
         self.journal.tell(now.as_micros());
         self.watch_disk(now);
+        self.decide_trim(now);
+    }
+
+    /// Retention takes whole spans, oldest first. What is to go must first be a durable record.
+    fn decide_trim(&mut self, now: Timestamp) {
+        let Some(due) = self.journal.trim_due(now.as_micros()) else { return };
+        let TrimDue { first, last, bytes, is_for_age } = due;
+        let Retention { age, bytes: limit } = self.journal.retention();
+        let reason = if is_for_age { TrimReason::Age(age) } else { TrimReason::Bytes(limit) };
+        tracing::info!(first, last, bytes, "records are trimmed");
+        self.take(Input::Storage(Storage::Trimmed(Trimmed { first, last, bytes, reason })), now);
+        self.upkeep.trims = Some(last);
+    }
+
+    /// After the commit: what was decided to go may go.
+    pub(super) fn trim_what_is_recorded(&mut self) {
+        if let Some(last) = self.upkeep.trims.take() {
+            self.journal.trim(last);
+        }
     }
 
     fn watch_disk(&mut self, now: Timestamp) {

@@ -5,6 +5,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
@@ -112,6 +113,20 @@ pub(super) fn bytes_below(folder: &Path) -> u64 {
         .map(|entry| match entry.metadata() {
             Ok(found) if found.is_dir() => bytes_below(&entry.path()),
             Ok(found) => found.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}
+
+/// What all files below `folder` take on the disk, in bytes; what vanishes meanwhile takes nothing.
+pub(super) fn allocated_below(folder: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(folder) else { return 0 };
+    entries
+        .flatten()
+        .map(|entry| match entry.metadata() {
+            Ok(found) if found.is_dir() => allocated_below(&entry.path()),
+            // Counted in these whatever the file system's own blocks are.
+            Ok(found) => found.blocks() * 512,
             Err(_) => 0,
         })
         .sum()

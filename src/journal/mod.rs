@@ -35,6 +35,8 @@ mod upkeep;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -43,6 +45,7 @@ use self::commit_log::CommitLog;
 use self::release::Release;
 use self::upkeep::Upkeep;
 
+pub use self::archive::{Retention, TrimDue};
 pub use self::background::CheckpointStart;
 pub use self::checkpoint::FailedCheckpoint;
 pub use self::commit_log::Cut;
@@ -62,6 +65,8 @@ pub struct Settings {
     pub commit_file_bytes: u64,
     /// How large a span of the archive grows, in bytes of packed blocks.
     pub span_bytes: u64,
+    /// How much is kept; never more than half of the disk.
+    pub retention: Retention,
     /// What is reserved for a full disk, in bytes.
     pub ballast_bytes: u64,
     /// With less free than half of this, in bytes, the archive is not written to.
@@ -69,12 +74,14 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The defaults: 32 MiB a commit-log file, 256 MiB a span, 8 MiB in reserve, 256 MiB free.
+    /// The defaults: 32 MiB a commit-log file, 256 MiB a span, 90 days and 10 GiB kept, 8 MiB in
+    /// reserve, 256 MiB free.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),
             commit_file_bytes: 32 << 20,
             span_bytes: 256 << 20,
+            retention: Retention { age: Duration::from_secs(90 * 86_400), bytes: 10 << 30 },
             ballast_bytes: 8 << 20,
             low_water: 256 << 20,
         }
@@ -91,6 +98,7 @@ pub struct Journal {
     release: Arc<Release>,
     background: Background,
     upkeep: Arc<Upkeep>,
+    retention: Retention,
     /// Held until all else is closed: another process may open the folder then.
     _lock: File,
 }
@@ -178,6 +186,25 @@ impl Journal {
     /// When the file system does not tell.
     pub fn free_bytes(&self) -> Result<u64, JournalError> {
         self.upkeep.free_bytes()
+    }
+
+    /// How much is kept.
+    pub fn retention(&self) -> Retention {
+        self.retention
+    }
+
+    /// The oldest records, if they are to be forgotten at `now_us`, in microseconds since the
+    /// epoch. First that must be a durable record, then comes [`Journal::trim`].
+    pub fn trim_due(&self, now_us: i64) -> Option<TrimDue> {
+        let checkpoint = self.release.older_checkpoint.load(Ordering::Acquire);
+        let ordered = self.upkeep.trim_through();
+        self.release.archive.trim_due(self.retention, now_us, checkpoint, ordered)
+    }
+
+    /// Forgets all records up to `last`, in the background; cut short, the next start ends it.
+    pub fn trim(&self, last: u64) {
+        self.upkeep.trim(last);
+        self.background.poke();
     }
 
     /// Gives what is reserved back to a full disk; `false` if nothing is left of it. It is reserved

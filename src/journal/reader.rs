@@ -71,9 +71,7 @@ impl Reader {
 
     /// The smallest number kept; one above [`Self::durable`] if there is none.
     pub fn first(&self) -> u64 {
-        // Asked before, because the first records may become durable while we look.
-        let empty = self.durable() + 1;
-        self.at_or_above(0).map_or(empty, |first| first.min(empty))
+        (self.archive.trimmed_through() + 1).min(self.durable() + 1)
     }
 
     /// The last number that is durable; 0 before the first.
@@ -115,6 +113,13 @@ impl Reader {
                     number = looking.take_ascending(number..=end, &blocks)?;
                 }
                 Place::Hole => {
+                    let trimmed = self.archive.trimmed_through().min(end);
+                    if number <= trimmed {
+                        looking.page.trimmed = Some(number..=trimmed);
+                        looking.page.reached = trimmed;
+                        number = trimmed + 1;
+                        continue;
+                    }
                     let behind = self.at_or_above(number).unwrap_or(end + 1).min(end + 1);
                     // A place that was filled while we looked is no hole.
                     if behind > number {
@@ -154,7 +159,13 @@ impl Reader {
                     above = looking.take_descending(end..=number, &blocks)?;
                 }
                 Place::Hole => {
-                    let below = self.at_or_below(number).map_or(end, |below| below + 1).max(end);
+                    if number <= self.archive.trimmed_through() {
+                        looking.page.trimmed = Some(end..=number);
+                        looking.page.reached = end;
+                        break;
+                    }
+                    let least = end.max(self.archive.trimmed_through() + 1);
+                    let below = self.at_or_below(number).map_or(least, |it| it + 1).max(least);
                     if below < above {
                         looking.page.missing.push(below..=number);
                         looking.page.reached = below;
@@ -168,7 +179,12 @@ impl Reader {
 
     fn place(&self, number: u64) -> Result<Place, JournalError> {
         for _ in 0..LOOKS {
-            if let Some(block) = self.archive.block_at(number)? {
+            let archived = self.archive.block_at(number);
+            // A span that is trimmed under a reader is no failure.
+            if number <= self.archive.trimmed_through() {
+                break;
+            }
+            if let Some(block) = archived? {
                 return Ok(Place::Blocks(vec![block]));
             }
             if let Some(blocks) = self.files.blocks_at(number)? {
@@ -201,7 +217,8 @@ struct Looking<'a> {
 
 impl<'a> Looking<'a> {
     fn new(wanted: &'a Wanted, budget: Budget, reached: u64) -> Self {
-        let page = Page { records: Vec::new(), next: None, reached, missing: Vec::new() };
+        let page =
+            Page { records: Vec::new(), next: None, reached, missing: Vec::new(), trimmed: None };
         Self { wanted, budget, bytes: 0, page }
     }
 

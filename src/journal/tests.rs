@@ -1,6 +1,7 @@
 //! The promise as a whole: what was appended is read again, from wherever it lies by then.
 
 mod full_disk;
+mod retention;
 
 use std::fs;
 use std::path::Path;

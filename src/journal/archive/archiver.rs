@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -49,11 +50,15 @@ pub(in crate::journal) struct Archiver {
     durable: watch::Receiver<u64>,
     upkeep: Arc<Upkeep>,
     span_bytes: u64,
+    /// A span holds records of no longer time, in microseconds.
+    span_age_us: i64,
     trash: Vec<PathBuf>,
     stop: Arc<AtomicBool>,
     active: Option<Arc<ActiveSpan>>,
     /// What is in the active span, in bytes of blocks.
     active_bytes: u64,
+    /// The time of its first record, in microseconds since the epoch.
+    begun_us: i64,
     /// Dense records with their terms, read from the log and not yet in the archive.
     waiting: VecDeque<(u64, EncodedRecord)>,
     /// The number to read next.
@@ -70,7 +75,7 @@ impl Archiver {
         release: Arc<Release>,
         durable: watch::Receiver<u64>,
         upkeep: Arc<Upkeep>,
-        span_bytes: u64,
+        (span_bytes, span_age): (u64, Duration),
         trash: Vec<PathBuf>,
         stop: Arc<AtomicBool>,
     ) -> Self {
@@ -80,10 +85,12 @@ impl Archiver {
             durable,
             upkeep,
             span_bytes,
+            span_age_us: i64::try_from(span_age.as_micros()).unwrap_or(i64::MAX),
             trash,
             stop,
             active: None,
             active_bytes: 0,
+            begun_us: 0,
             waiting: VecDeque::new(),
             next: release.archive.sealed_through() + 1,
             term: 0,
@@ -95,9 +102,11 @@ impl Archiver {
     /// Works until it is stopped, or all senders of `pokes` are gone, or something fails.
     pub(in crate::journal) fn run(mut self, pokes: &Receiver<()>) -> Result<(), JournalError> {
         loop {
+            let trash = self.archive.trim(self.upkeep.trim_through())?;
+            self.trash.extend(trash);
             self.empty_trash()?;
             self.upkeep.keep_ballast();
-            if let Err(error) = self.catch_up() {
+            if let Err(error) = self.catch_up().and_then(|()| self.end_old_span()) {
                 self.begin_again(error)?;
             }
             if self.is_stopped() || pokes.recv().is_err() {
@@ -158,6 +167,34 @@ impl Archiver {
         Ok(())
     }
 
+    /// Seals what is older than a span may grow, however little it is, so that it can be forgotten
+    /// by its age.
+    fn end_old_span(&mut self) -> Result<(), JournalError> {
+        let durable = *self.durable.borrow();
+        let Some(told_us) = self.upkeep.told_us().filter(|_| self.upkeep.has_room()) else {
+            return Ok(());
+        };
+        if self.active.is_none() && self.waiting.is_empty() && self.next <= durable {
+            self.read(durable)?;
+        }
+        let waiting = self.waiting.front().map(|(_, record)| record.mark.at_us);
+        let oldest_us = self.active.as_ref().map_or(waiting, |_| Some(self.begun_us));
+        let is_old = |oldest_us: i64| told_us.saturating_sub(oldest_us) > self.span_age_us;
+        if !oldest_us.is_some_and(is_old) {
+            return Ok(());
+        }
+        while self.next <= durable && !self.is_stopped() {
+            self.read(durable)?;
+            while self.waiting.len() >= LARGE.records {
+                self.write_block(LARGE)?;
+            }
+        }
+        while !self.waiting.is_empty() {
+            self.write_block(LARGE)?;
+        }
+        self.seal()
+    }
+
     /// Takes over the next run of the log; a hole before it ends the span.
     fn read(&mut self, durable: u64) -> Result<(), JournalError> {
         let Some(number) = self.files.at_or_above(self.next).filter(|number| *number <= durable)
@@ -199,6 +236,7 @@ impl Archiver {
             None => {
                 let active = self.archive.begin(draft.first)?;
                 (self.active, self.active_bytes) = (Some(Arc::clone(&active)), 0);
+                self.begun_us = self.waiting.front().map_or(0, |(_, record)| record.mark.at_us);
                 active
             }
         };

@@ -98,7 +98,8 @@ fn a_checkpoint_without_room_is_skipped_and_the_next_one_is_written() {
     on_small_disk(name, 32, |dir| {
         let mut opened = Journal::open(&settings(dir)).unwrap();
         append(&mut opened, 1..=10);
-        let state: Vec<u8> = (0..3_000_000_u64).map(|n| (n.wrapping_mul(n) >> 7) as u8).collect();
+        let state: Vec<u8> =
+            (0..3_000_000_u64).map(|n| n.wrapping_mul(n | 1 << 40).to_le_bytes()[5]).collect();
         wait("the ballast", || dir.join("data/ballast").exists());
         let filler = fill(dir, 0);
         assert_eq!(opened.journal.checkpoint(9, state), CheckpointStart::Begun);
