@@ -28,6 +28,18 @@ pub enum JournalError {
         /// The data folder.
         path: PathBuf,
     },
+    /// The same, for a tool that wants to look at it.
+    #[error("a gridd is at work in {}: stop it first, or take a copy of a running one by `gridctl journal backup FILE`", path.display())]
+    AtWork {
+        /// The data folder.
+        path: PathBuf,
+    },
+    /// A restore was broken off.
+    #[error("an unfinished restore lies in {}: empty the folder and run `gridd journal restore` again", path.display())]
+    Restoring {
+        /// The data folder.
+        path: PathBuf,
+    },
     /// The folder was written in a format this program does not know.
     #[error("{} has format {found}, this gridd knows up to {known}: start a newer gridd", path.display())]
     NewerFormat {

@@ -21,8 +21,12 @@ use super::reader::Reader;
 use super::release::Release;
 use super::{Journal, Settings, archive, checkpoint, commit_log, disk, identity};
 
-const COMMITS: &str = "commits";
-const ARCHIVE: &str = "archive";
+pub(super) const COMMITS: &str = "commits";
+pub(super) const ARCHIVE: &str = "archive";
+/// Where a restore builds; a folder with it is no journal yet.
+pub(super) const RESTORING: &str = "restoring";
+pub(super) const IDENTITY: &str = "identity";
+pub(super) const LOCK: &str = "lock";
 pub(super) const CHECKPOINTS: &str = "checkpoints";
 
 /// A journal that is ready for appends.
@@ -63,8 +67,11 @@ pub(super) fn open(settings: &Settings) -> Result<Opened, JournalError> {
         fs::create_dir_all(parent).map_err(JournalError::io("create the folder", parent))?;
     }
     disk::create_folder(dir)?;
+    if dir.join(RESTORING).exists() {
+        return Err(JournalError::Restoring { path: dir.clone() });
+    }
     let lock = lock(dir)?;
-    let identity = identity::open(&dir.join("identity"))?;
+    let identity = identity::open(&dir.join(IDENTITY))?;
     for folder in [COMMITS, ARCHIVE, CHECKPOINTS] {
         disk::create_folder(&dir.join(folder))?;
     }
@@ -96,7 +103,12 @@ pub(super) fn open(settings: &Settings) -> Result<Opened, JournalError> {
     let (durable, watch) = watch::channel(last_number);
     let archive = Arc::new(spans.archive);
     let (for_reader, reader_watch) = ((Arc::clone(&archive), Arc::clone(&files)), watch.clone());
-    let release = Arc::new(Release { files, archive, older_checkpoint: AtomicU64::new(0) });
+    let release = Arc::new(Release {
+        files,
+        archive,
+        older_checkpoint: AtomicU64::new(0),
+        sealed_suffices: AtomicBool::new(false),
+    });
     let stop = Arc::new(AtomicBool::new(false));
     let archiver = Archiver::new(
         Arc::clone(&release),
@@ -122,7 +134,7 @@ pub(super) fn open(settings: &Settings) -> Result<Opened, JournalError> {
 }
 
 fn lock(dir: &Path) -> Result<File, JournalError> {
-    let path = dir.join("lock");
+    let path = dir.join(LOCK);
     let file = OpenOptions::new()
         .write(true)
         .create(true)
