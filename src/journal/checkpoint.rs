@@ -65,6 +65,9 @@ pub(super) fn open(folder: PathBuf, journal: Uuid) -> Result<FoundCheckpoint, Jo
                 found.newest = Some((through, term, state));
                 break;
             }
+            Err(FrameError::NewerFormat) => {
+                return Err(JournalError::NewerBlock { path, offset: 0 });
+            }
             Err(reason) => {
                 let aside = path.with_added_extension("damaged");
                 disk::rename(&path, &aside)?;

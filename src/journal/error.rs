@@ -50,6 +50,14 @@ pub enum JournalError {
         /// The newest format this program reads.
         known: u32,
     },
+    /// A block was written in a format this program does not know, so it must not touch it.
+    #[error("{}: the block at byte {offset} was written by a newer gridd, this one knows format {}: start the newer one", path.display(), super::frame::FORMAT)]
+    NewerBlock {
+        /// The file.
+        path: PathBuf,
+        /// Where the block begins, in bytes.
+        offset: u64,
+    },
     /// The identity file can't be understood.
     #[error("{} is not a journal's identity ({reason}): restore it from a backup", path.display())]
     Identity {

@@ -3,6 +3,7 @@
 //! Guarantees that a folder which is looked at is not written, not even by sled. It does not know
 //! how it is asked nor how its findings are printed.
 
+mod check;
 mod faults;
 mod inventory;
 mod lock;
@@ -11,6 +12,7 @@ mod salvage;
 #[cfg(test)]
 mod tests;
 
+pub use self::check::{Finding, Report, check};
 pub use self::faults::Faults;
 pub use self::restore::{RestoreError, Restored, restore};
 pub use self::salvage::{SalvageError, Salvaged, salvage};

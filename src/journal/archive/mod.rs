@@ -21,8 +21,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use uuid::Uuid;
 
 pub(super) use self::archiver::Archiver;
-pub(super) use self::opening::open;
-use self::seal::Seal;
+pub(super) use self::opening::{checked, open};
+pub(super) use self::seal::Seal;
 use self::span::Span;
 use super::disk;
 use super::error::JournalError;

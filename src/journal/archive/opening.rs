@@ -116,7 +116,8 @@ impl FoundArchive {
     }
 }
 
-fn checked(path: &Path, first: u64) -> Result<Seal, JournalError> {
+/// Opens a span with sled, reads all of it, and says what its seal would be.
+pub(in crate::journal) fn checked(path: &Path, first: u64) -> Result<Seal, JournalError> {
     let span = Span::open(path.to_owned())?;
     let last = span.last_block()?.map(|block| block.header.draft);
     let seal = last.map_or(Seal { last: 0, term: 0 }, |d| Seal { last: d.last(), term: d.term });

@@ -17,11 +17,11 @@ use crate::journal::record::{Summary, records_of};
 
 /// What is known of a sealed span besides its first number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Seal {
+pub(in crate::journal) struct Seal {
     /// Its last number.
-    pub(super) last: u64,
+    pub(in crate::journal) last: u64,
     /// The newest term of its records.
-    pub(super) term: u64,
+    pub(in crate::journal) term: u64,
 }
 
 impl Seal {
@@ -36,7 +36,7 @@ impl Seal {
     }
 
     /// Reads a seal; `None` if it is not one of this journal and span.
-    pub(super) fn read(path: &Path, journal: Uuid, first: u64) -> Option<Self> {
+    pub(in crate::journal) fn read(path: &Path, journal: Uuid, first: u64) -> Option<Self> {
         let block = Block::parse(&fs::read(path).ok()?.into()).ok()?;
         let draft = block.header.draft;
         let last = block.payload().ok()?.try_get_u64_le().ok()?;

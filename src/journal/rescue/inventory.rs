@@ -171,10 +171,9 @@ impl Inventory {
     fn records(&self, entry: Entry) -> Result<Vec<EncodedRecord>, JournalError> {
         let path = &self.files[entry.file];
         let mut bytes = vec![0; entry.bytes];
-        let read = |mut bytes: &mut [u8]| -> io::Result<()> {
-            File::open(path)?.read_exact_at(&mut bytes, entry.offset)
-        };
-        read(&mut bytes).map_err(JournalError::io("read", path))?;
+        let read: io::Result<()> =
+            File::open(path).and_then(|file| file.read_exact_at(&mut bytes, entry.offset));
+        read.map_err(JournalError::io("read", path))?;
         let changed = |source: FrameError| JournalError::Damaged {
             path: path.clone(),
             offset: entry.offset,
