@@ -34,6 +34,12 @@ pub enum JournalError {
         /// The data folder.
         path: PathBuf,
     },
+    /// There is nothing to look at.
+    #[error("no journal lies in {}: --data says where the data folder is", path.display())]
+    NoJournal {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A restore was broken off.
     #[error("an unfinished restore lies in {}: empty the folder and run `gridd journal restore` again", path.display())]
     Restoring {

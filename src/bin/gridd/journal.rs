@@ -98,7 +98,7 @@ fn check(data: &Path) -> Done {
     let mut progress = Progress::new();
     let report = rescue::check(data, |path| progress.show(&path.display()));
     progress.clear();
-    let report = report.map_err(|error| failed(&error, ExitCode::Failed))?;
+    let report = report.map_err(|error| failed(&error, code_of(&error)))?;
     Ok((told(data, &report), report.is_sound()))
 }
 
@@ -136,40 +136,29 @@ fn salvage(data: &Path, path: &Path, force: bool) -> Done {
     let mut progress = Progress::new();
     let partial = path.with_added_extension("partial");
     let except: Vec<PathBuf> = [path, &partial].map(Path::to_owned).into();
-    let mut file = None;
-    let saved = rescue::salvage(
-        data,
-        &except,
-        |path| progress.show(&path.display()),
-        || {
-            let made = NewFile::create(path, force);
-            made.map(BufWriter::new).map_err(io::Error::other)
-        },
-    );
+    let file = NewFile::create(path, force).map_err(|error| match &error {
+        FileError::Exists { .. } => failed(&error, ExitCode::Usage),
+        FileError::Io { .. } => failed(&error, ExitCode::Failed),
+    })?;
+    let out = BufWriter::new(file);
+    let saved = rescue::salvage(data, &except, |path| progress.show(&path.display()), out);
     progress.clear();
-    let saved = saved.and_then(|(out, salvaged)| {
-        file = Some(out.into_inner().map_err(io::IntoInnerError::into_error)?);
-        Ok(salvaged)
-    });
-    let salvaged = saved.map_err(|error| {
+    let (out, salvaged) = saved.map_err(|error| {
         let code = match &error {
-            SalvageError::Write(source) if exists(source) => ExitCode::Usage,
-            SalvageError::Write(_)
-            | SalvageError::Journal(_)
-            | SalvageError::Nothing { .. }
-            | SalvageError::Newer { .. } => ExitCode::Failed,
+            SalvageError::Journal(error) => code_of(error),
+            SalvageError::Write(_) | SalvageError::Newer { .. } => ExitCode::Failed,
         };
         failed(&error, code)
     })?;
-    if let Some(file) = file {
-        file.finish().map_err(|error| failed(&error, ExitCode::Failed))?;
-    }
+    let file = out.into_inner().map_err(|error| failed(error.error(), ExitCode::Failed))?;
+    file.finish().map_err(|error| failed(&error, ExitCode::Failed))?;
     Ok((saved_words(path, &salvaged), salvaged.is_whole()))
 }
 
-fn exists(error: &io::Error) -> bool {
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<FileError>());
-    matches!(inner, Some(FileError::Exists { .. }))
+/// The exit code for a folder that can't be looked at.
+fn code_of(error: &JournalError) -> ExitCode {
+    let is_none = matches!(error, JournalError::NoJournal { .. });
+    if is_none { ExitCode::NotFound } else { ExitCode::Failed }
 }
 
 fn saved_words(path: &Path, salvaged: &Salvaged) -> String {

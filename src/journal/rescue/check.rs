@@ -143,8 +143,7 @@ pub fn check(dir: &Path, mut look: impl FnMut(&Path)) -> Result<Report, JournalE
     let identity = match identity::read(&dir.join(IDENTITY)) {
         Ok(Some(identity)) => identity,
         Ok(None) if !dir.join(COMMITS).is_dir() && !dir.join(ARCHIVE).is_dir() => {
-            let (path, reason) = (dir.join(IDENTITY), "there is none: is this the data folder?");
-            return Err(JournalError::Identity { path, reason });
+            return Err(JournalError::NoJournal { path: dir.to_owned() });
         }
         Ok(None) => {
             let words = format!("{} is missing", dir.join(IDENTITY).display());

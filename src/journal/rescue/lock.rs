@@ -9,7 +9,13 @@ use crate::journal::opening::LOCK;
 
 /// Keeps brokers out of the folder while it lives; `None` if there is no lock file to hold.
 pub(super) fn lock(dir: &Path) -> Result<Option<File>, JournalError> {
-    std::fs::read_dir(dir).map_err(JournalError::io("look into", dir))?;
+    match std::fs::read_dir(dir) {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(JournalError::NoJournal { path: dir.to_owned() });
+        }
+        Err(error) => return Err(JournalError::io("look into", dir)(error)),
+    }
     let path = dir.join(LOCK);
     let file = match File::open(&path) {
         Ok(file) => file,

@@ -31,12 +31,6 @@ pub enum SalvageError {
     /// The stream can't be written.
     #[error("the stream can't be written: {0}")]
     Write(#[from] io::Error),
-    /// There is nothing.
-    #[error("nothing of a journal lies in {}: is it the data folder?", path.display())]
-    Nothing {
-        /// The folder.
-        path: PathBuf,
-    },
     /// There are blocks that this program must not pass over.
     #[error("the block at byte {offset} of {} was written by a newer gridd: salvage with that one", path.display())]
     Newer {
@@ -81,7 +75,7 @@ pub fn salvage<W: Write>(
     dir: &Path,
     except: &[PathBuf],
     mut look: impl FnMut(&Path),
-    out: impl FnOnce() -> io::Result<W>,
+    out: W,
 ) -> Result<(W, Salvaged), SalvageError> {
     let _lock = lock(dir)?;
     let found = match identity::read(&dir.join(IDENTITY)) {
@@ -102,7 +96,7 @@ pub fn salvage<W: Write>(
     let ranges = inventory.ranges();
     let through = state.as_ref().map(|(through, _)| *through);
     if ranges.is_empty() && through.is_none() {
-        return Err(SalvageError::Nothing { path: dir.to_owned() });
+        return Err(JournalError::NoJournal { path: dir.to_owned() }.into());
     }
     let after = through.unwrap_or(0);
     let head = Head {
@@ -113,7 +107,7 @@ pub fn salvage<W: Write>(
         checkpoint: through,
         estimate: 0,
     };
-    let mut stream = StreamWriter::new(out()?, head)?;
+    let mut stream = StreamWriter::new(out, head)?;
     if let Some((_, file)) = &mut state {
         copy_checkpoint(file, &mut stream)?;
     }
@@ -145,7 +139,8 @@ fn commonest(dir: &Path, except: &[PathBuf]) -> Result<Uuid, SalvageError> {
         }
     }
     let most = counts.into_iter().max_by_key(|(_, count)| *count);
-    most.map(|(journal, _)| journal).ok_or(SalvageError::Nothing { path: dir.to_owned() })
+    most.map(|(journal, _)| journal)
+        .ok_or_else(|| JournalError::NoJournal { path: dir.to_owned() }.into())
 }
 
 fn newest_checkpoint(dir: &Path, journal: Uuid) -> Result<Option<(u64, File)>, JournalError> {
