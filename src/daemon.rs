@@ -15,7 +15,7 @@ use tokio::sync::{oneshot, watch};
 use crate::broker::{self, StartError, Started};
 use crate::config::Settings;
 use crate::grpc::{self, Desk};
-use crate::journal::{self, JournalError};
+use crate::journal::JournalError;
 use crate::{dashboard, tasks};
 
 /// Why the process ends without having been asked to.
@@ -101,7 +101,7 @@ pub async fn run(
     let place = Place {
         grpc: grpc_at,
         http: http_at,
-        data: std::path::absolute(&settings.data).unwrap_or(settings.data),
+        data: std::path::absolute(&settings.journal.dir).unwrap_or(settings.journal.dir),
         term: started.term,
         last_record: started.reader.durable(),
     };
@@ -141,7 +141,7 @@ async fn listen(
 }
 
 async fn start_broker(settings: &Settings) -> Result<Started, DaemonError> {
-    let journal = journal::Settings::new(&settings.data);
+    let journal = settings.journal.clone();
     let grid = settings.grid.clone();
     let runtime = Handle::current();
     let starting = tasks::spawn_blocking("start", move || broker::start(&journal, grid, runtime));

@@ -88,6 +88,7 @@ pub fn start(
     settings: Settings,
     runtime: Handle,
 ) -> Result<Started, StartError> {
+    let checkpoint_records = journal.checkpoint_records;
     let opened = Journal::open(journal)?;
     let alive = journal.dir.join("alive");
     let state = fold(&opened, &journal.dir)?;
@@ -116,6 +117,7 @@ pub fn start(
         names: names.clone(),
         changes: changes.clone(),
         commit: Commit::default(),
+        checkpoint_records,
         checkpointed,
         checkpointed_at: monotonic_now(),
         last_turn: now,

@@ -65,12 +65,19 @@ pub struct Settings {
     pub commit_file_bytes: u64,
     /// How large a span of the archive grows, in bytes of packed blocks.
     pub span_bytes: u64,
+    /// After how many records the owner of the state is to hand over a checkpoint.
+    pub checkpoint_records: u64,
 }
 
 impl Settings {
-    /// The defaults: 32 MiB a commit-log file, 256 MiB a span.
+    /// The defaults: 32 MiB a commit-log file, 256 MiB a span, 200,000 records a checkpoint.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), commit_file_bytes: 32 << 20, span_bytes: 256 << 20 }
+        Self {
+            dir: dir.into(),
+            commit_file_bytes: 32 << 20,
+            span_bytes: 256 << 20,
+            checkpoint_records: 200_000,
+        }
     }
 }
 

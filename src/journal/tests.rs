@@ -12,7 +12,7 @@ use super::*;
 const ALL: Budget = Budget { records: usize::MAX, bytes: u64::MAX };
 
 fn small(dir: &Path) -> Settings {
-    Settings { dir: dir.to_owned(), commit_file_bytes: 16 << 10, span_bytes: 4 << 10 }
+    Settings { commit_file_bytes: 16 << 10, span_bytes: 4 << 10, ..Settings::new(dir) }
 }
 
 fn open(dir: &Path) -> Opened {

@@ -9,7 +9,6 @@ use grid_broker::client::connect;
 use grid_broker::wire::proto::Appliance;
 use grid_broker::wire::proto::GetApplianceRequest;
 use grid_broker::wire::proto::appliance_service_client::ApplianceServiceClient;
-use grid_broker::wire::proto::grid_log_service_client::GridLogServiceClient;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -29,7 +28,7 @@ maintenance_silence = \"12h\"
 promise_max = \"12h\"
 [class.quick]
 boot_timeout = \"12h\"
-maintenance_silence = \"2s\"
+maintenance_silence = \"3s\"
 [class.talker]
 boot_timeout = \"12h\"
 lost_contact = \"1s\"
@@ -142,11 +141,6 @@ impl Gridd {
     /// A connection.
     pub(crate) async fn channel(&self) -> Channel {
         soon("a connection", connect(&self.grpc)).await.expect("the broker answers")
-    }
-
-    /// The grid log over gRPC.
-    pub(crate) async fn grid_log(&self) -> GridLogServiceClient<Channel> {
-        GridLogServiceClient::new(self.channel().await)
     }
 
     /// The appliances over gRPC.
