@@ -60,10 +60,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// A turn later than this is credited to the deadlines: a paused machine, a stalled disk.
 const LATE_TURN: Duration = Duration::from_secs(2);
 
-/// A checkpoint is written after so many records, or after [`CHECKPOINT_EVERY`].
-const CHECKPOINT_RECORDS: u64 = 200_000;
-
-/// See [`CHECKPOINT_RECORDS`].
+/// A checkpoint is written after so long, or after so many records as the settings say.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(600);
 
 /// The loop with all it owns.
@@ -74,6 +71,8 @@ struct Loop {
     names: Names,
     changes: broadcast::Sender<Changed>,
     commit: Commit,
+    /// A checkpoint is written after so many records.
+    checkpoint_records: u64,
     checkpointed: u64,
     checkpointed_at: Instant,
     last_turn: Timestamp,
@@ -339,7 +338,7 @@ impl Loop {
 
     fn checkpoint_if_due(&mut self) {
         let last = self.grid.state().last();
-        let many = last >= self.checkpointed + CHECKPOINT_RECORDS;
+        let many = last >= self.checkpointed + self.checkpoint_records;
         let long = last > self.checkpointed && self.checkpointed_at.elapsed() >= CHECKPOINT_EVERY;
         if many || long {
             self.checkpoint();

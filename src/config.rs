@@ -18,6 +18,7 @@ use crate::grid;
 use crate::grid::name::is_name;
 use crate::grid::settings::{ClassSettings, LIMIT_RANGE, OnStuck};
 use crate::grid::storage::bytes_in_words;
+use crate::journal;
 
 /// Where appliances and administrators are heard if nobody says otherwise.
 pub const DEFAULT_GRPC: &str = "127.0.0.1:7443";
@@ -47,6 +48,9 @@ pub const DEFAULT_BALLAST: &str = "8MiB";
 const RETENTION_AGE_RANGE: RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(36_500 * 86_400);
 
+/// What a file of the journal may be given, in bytes.
+const SIZE_RANGE: RangeInclusive<u64> = 64 << 10..=4 << 30;
+
 /// A wrong setting.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -74,23 +78,23 @@ pub enum ConfigError {
 /// Settings as meant.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The data folder.
-    pub data: PathBuf,
+    /// The data folder, and how the journal in it is cut.
+    pub journal: journal::Settings,
     /// Where gRPC is served; on loopback.
     pub grpc: SocketAddr,
     /// Where pages are served; on loopback.
     pub http: SocketAddr,
     /// What is told of ourselves: a filter of the tracing crates.
     pub tracing: String,
-    /// How the journal is kept.
-    pub journal: JournalSettings,
+    /// How much of the journal is kept, and how much room is needed.
+    pub storage: StorageSettings,
     /// The rules of the grid.
     pub grid: grid::settings::Settings,
 }
 
-/// How the journal is kept, as meant.
+/// How much of the journal is kept, as meant.
 #[derive(Clone, Debug)]
-pub struct JournalSettings {
+pub struct StorageSettings {
     /// Records older than this are forgotten.
     pub retention_age: Duration,
     /// The archive takes no more than this, in bytes, and never more than half of the disk.
@@ -129,6 +133,8 @@ pub struct File {
     #[serde(default)]
     retention: RetentionFile,
     #[serde(default)]
+    journal: JournalFile,
+    #[serde(default)]
     class: BTreeMap<String, ClassFile>,
 }
 
@@ -138,6 +144,15 @@ pub struct File {
 struct RetentionFile {
     age: Option<String>,
     bytes: Option<String>,
+}
+
+/// The journal's table as written.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct JournalFile {
+    commit_file: Option<String>,
+    span: Option<String>,
+    checkpoint_records: Option<u64>,
 }
 
 /// A class as written: what is not there is as in the default class's defaults.
@@ -180,7 +195,7 @@ impl Settings {
             wrong.push(format!("http: {http} is taken by grpc; give it another port"));
         }
         let kept = [file.disk_low_water, file.ballast, file.retention.age, file.retention.bytes];
-        let journal = JournalSettings::new(kept, &mut wrong);
+        let storage = StorageSettings::new(kept, &mut wrong);
         let classes: Vec<_> = file
             .class
             .into_iter()
@@ -193,13 +208,15 @@ impl Settings {
                 Some((name, settings))
             })
             .collect();
+        let data = given.data.or(file.data).unwrap_or_else(|| DEFAULT_DATA.into());
+        let journal = file.journal.settings(data, &mut wrong);
         match (grpc, http) {
             (Some(grpc), Some(http)) if wrong.is_empty() => Ok(Self {
-                data: given.data.or(file.data).unwrap_or_else(|| DEFAULT_DATA.into()),
+                journal,
                 grpc,
                 http,
                 tracing: or(given.tracing, file.tracing, DEFAULT_TRACING),
-                journal,
+                storage,
                 grid: grid::settings::Settings::new(classes),
             }),
             (_, _) => Err(ConfigError::Wrong(wrong)),
@@ -207,7 +224,7 @@ impl Settings {
     }
 }
 
-impl JournalSettings {
+impl StorageSettings {
     fn new([low, ballast, age, bytes]: [Option<String>; 4], wrong: &mut Vec<String>) -> Self {
         let age = age.as_deref().unwrap_or(DEFAULT_RETENTION_AGE);
         let retention_age = amount::duration(age).filter(|it| RETENTION_AGE_RANGE.contains(it));
@@ -233,6 +250,32 @@ impl JournalSettings {
             retention_bytes: bytes_of("retention.bytes", bytes, DEFAULT_RETENTION_BYTES, 1 << 20),
             retention_age: retention_age.unwrap_or_default(),
         }
+    }
+}
+
+impl JournalFile {
+    fn settings(self, data: PathBuf, wrong: &mut Vec<String>) -> journal::Settings {
+        let mut journal = journal::Settings::new(data);
+        let mut size = |key: &str, given: Option<String>, into: &mut u64| {
+            if let Some(given) = given {
+                match amount::bytes(&given).filter(|bytes| SIZE_RANGE.contains(bytes)) {
+                    Some(bytes) => *into = bytes,
+                    None => wrong.push(format!(
+                        "journal.{key}: {given:?} is not a size from 64KiB to 4GiB, such as 32MiB"
+                    )),
+                }
+            }
+        };
+        size("commit_file", self.commit_file, &mut journal.commit_file_bytes);
+        size("span", self.span, &mut journal.span_bytes);
+        match self.checkpoint_records {
+            None => {}
+            Some(records @ 1_000..) => journal.checkpoint_records = records,
+            Some(records) => wrong.push(format!(
+                "journal.checkpoint_records: {records} is too few, 1000 is the least"
+            )),
+        }
+        journal
     }
 }
 

@@ -101,7 +101,7 @@ pub async fn run(
     let place = Place {
         grpc: grpc_at,
         http: http_at,
-        data: std::path::absolute(&settings.data).unwrap_or(settings.data),
+        data: std::path::absolute(&settings.journal.dir).unwrap_or(settings.journal.dir),
         term: started.term,
         last_record: started.reader.durable(),
     };
@@ -143,12 +143,12 @@ async fn listen(
 async fn start_broker(settings: &Settings) -> Result<Started, DaemonError> {
     let journal = journal::Settings {
         retention: journal::Retention {
-            age: settings.journal.retention_age,
-            bytes: settings.journal.retention_bytes,
+            age: settings.storage.retention_age,
+            bytes: settings.storage.retention_bytes,
         },
-        ballast_bytes: settings.journal.ballast,
-        low_water: settings.journal.disk_low_water,
-        ..journal::Settings::new(&settings.data)
+        ballast_bytes: settings.storage.ballast,
+        low_water: settings.storage.disk_low_water,
+        ..settings.journal.clone()
     };
     let grid = settings.grid.clone();
     let runtime = Handle::current();

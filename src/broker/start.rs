@@ -92,6 +92,7 @@ pub fn start(
     runtime: Handle,
 ) -> Result<Started, StartError> {
     let disk_mark = journal.low_water;
+    let checkpoint_records = journal.checkpoint_records;
     let opened = Journal::open(journal)?;
     let alive = journal.dir.join("alive");
     let (state, trimmed) = fold(&opened, &journal.dir)?;
@@ -124,6 +125,7 @@ pub fn start(
         names: names.clone(),
         changes: changes.clone(),
         commit: Commit::default(),
+        checkpoint_records,
         checkpointed,
         checkpointed_at: monotonic_now(),
         last_turn: now,

@@ -26,6 +26,9 @@ fn the_shipped_file_is_the_defaults_and_names_every_key() {
         "grpc",
         "http",
         "tracing",
+        "commit_file",
+        "span",
+        "checkpoint_records",
         "disk_low_water",
         "ballast",
         "age",
@@ -96,13 +99,28 @@ fn sizes_and_days_of_the_journal_are_taken_and_nonsense_is_refused() {
         "retention.bytes: \"512KiB\" is not a size of at least 1MiB, such as 10GiB"
     );
     let (_file, given) = file("disk_low_water = \"1GiB\"\n[retention]\nage = \"1d12h\"\n");
-    let journal = Settings::new(given).expect("is right").journal;
-    assert_eq!(journal.retention_age, Duration::from_secs(36 * 3_600));
-    assert_eq!((journal.disk_low_water, journal.ballast), (1 << 30, 8 << 20));
+    let storage = Settings::new(given).expect("is right").storage;
+    assert_eq!(storage.retention_age, Duration::from_secs(36 * 3_600));
+    assert_eq!((storage.disk_low_water, storage.ballast), (1 << 30, 8 << 20));
     let (_file, given) = file("ballast = \"8\"\n[retention]\nage = \"0d\"\n");
     assert_eq!(
         wrong(given),
         "retention.age: \"0d\" is not a time from 1s to 36500d, such as 90d or 12h\n\
          ballast: \"8\" is not a size of at least 1MiB, such as 8MiB"
+    );
+}
+
+#[test]
+fn sizes_of_the_journal_have_units_and_bounds() {
+    let (_file, given) = file("[journal]\nspan = \"64KiB\"\ncommit_file = \"2 MiB\"\n");
+    let journal = Settings::new(given).expect("is right").journal;
+    assert_eq!((journal.span_bytes, journal.commit_file_bytes), (64 << 10, 2 << 20));
+    let (_file, given) =
+        file("[journal]\nspan = \"1MB\"\ncommit_file = \"5GiB\"\ncheckpoint_records = 999\n");
+    assert_eq!(
+        wrong(given),
+        "journal.commit_file: \"5GiB\" is not a size from 64KiB to 4GiB, such as 32MiB\n\
+         journal.span: \"1MB\" is not a size from 64KiB to 4GiB, such as 32MiB\n\
+         journal.checkpoint_records: 999 is too few, 1000 is the least"
     );
 }

@@ -186,9 +186,7 @@ impl View<'_> {
         match change.relation(heard.boot, is_live, heard.event.uptime) {
             Relation::Current => {}
             Relation::TakesOver(id) => change.take_over(id),
-            Relation::Begins(id) => {
-                change.begin(Some(id), heard.event.uptime, is_of_start(&heard.event.kind))
-            }
+            Relation::Begins(id) => change.begin(Some(id), heard.event.uptime),
             Relation::Older => return self.history(change, heard, appliance),
         }
         if is_live {
@@ -250,7 +248,7 @@ impl View<'_> {
             Relation::Older => return None,
             Relation::Current => {}
             Relation::TakesOver(id) => change.take_over(id),
-            Relation::Begins(id) => change.begin(Some(id), hello.uptime, false),
+            Relation::Begins(id) => change.begin(Some(id), hello.uptime),
         }
         change.see_agent();
         change.see_contact();
@@ -297,14 +295,6 @@ impl View<'_> {
         });
         let missing = storage::found_at_start(self.state, &started.missing, self.now);
         Draft::kept(moved.into_iter().chain(missing).collect())
-    }
-}
-
-/// Whether the appliance says by it that its start is not over, or ended badly.
-fn is_of_start(kind: &EventKind) -> bool {
-    match kind {
-        EventKind::StartFailed | EventKind::Maintenance { .. } => true,
-        EventKind::StartedOk | EventKind::Log | EventKind::Alert { .. } => false,
     }
 }
 

@@ -381,6 +381,8 @@ pub struct Boot {
     pub began_at: Timestamp,
     /// Whether a session of it was seen, so that lost contact means something.
     pub has_agent: bool,
+    /// Its start was not witnessed and is only assumed to be over: the appliance may say otherwise.
+    pub is_assumed: bool,
 }
 
 /// What an appliance said before.

@@ -28,6 +28,8 @@ mod query;
 mod reader;
 pub mod record;
 mod release;
+pub mod scan;
+pub mod stream;
 #[cfg(test)]
 mod tests;
 mod upkeep;
@@ -71,11 +73,13 @@ pub struct Settings {
     pub ballast_bytes: u64,
     /// With less free than half of this, in bytes, the archive is not written to.
     pub low_water: u64,
+    /// After how many records the owner of the state is to hand over a checkpoint.
+    pub checkpoint_records: u64,
 }
 
 impl Settings {
     /// The defaults: 32 MiB a commit-log file, 256 MiB a span, 90 days and 10 GiB kept, 8 MiB in
-    /// reserve, 256 MiB free.
+    /// reserve, 256 MiB free, 200,000 records a checkpoint.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),
@@ -84,6 +88,7 @@ impl Settings {
             retention: Retention { age: Duration::from_secs(90 * 86_400), bytes: 10 << 30 },
             ballast_bytes: 8 << 20,
             low_water: 256 << 20,
+            checkpoint_records: 200_000,
         }
     }
 }

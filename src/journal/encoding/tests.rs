@@ -187,8 +187,14 @@ fn every_effect_reads_back() {
             overrides: Overrides::default(),
         },
         Effect::Removed { number },
-        Effect::Boot { number, boot: Boot { id: Some(boot()), began_at: at(4), has_agent: true } },
-        Effect::Boot { number, boot: Boot { id: None, began_at: at(4), has_agent: false } },
+        Effect::Boot {
+            number,
+            boot: Boot { id: Some(boot()), began_at: at(4), has_agent: true, is_assumed: false },
+        },
+        Effect::Boot {
+            number,
+            boot: Boot { id: None, began_at: at(4), has_agent: false, is_assumed: true },
+        },
         Effect::FailedStarts { number, at: vec![at(1), at(2), at(3)] },
         Effect::DeadlinesMoved { by: Duration::from_secs(180), not_before: Timestamp::MIN },
         Effect::Tombstone { number, name: name() },

@@ -194,6 +194,7 @@ pub(super) fn effect(effect: &Effect) -> proto::Effect {
             id: it.id.map_or_else(Vec::new, boot),
             began_at_us: it.began_at.as_micros(),
             has_agent: it.has_agent,
+            is_assumed: it.is_assumed,
         }),
         Effect::Lifecycle { number, lifecycle: it, since } => P::Lifecycle(proto::LifecycleIs {
             number: number.0,
