@@ -91,13 +91,8 @@ pub fn start(
     settings: Settings,
     runtime: Handle,
 ) -> Result<Started, StartError> {
-<<<<<<< HEAD
     let checkpoint_records = journal.checkpoint_records;
     let disk_mark = journal.low_water;
-=======
-    let disk_mark = journal.low_water;
-    let checkpoint_records = journal.checkpoint_records;
->>>>>>> 12740f82c0893a20e5e69b50022a655c111c2a29
     let opened = Journal::open(journal)?;
     let alive = journal.dir.join("alive");
     let (state, trimmed) = fold(&opened, &journal.dir)?;

@@ -70,11 +70,6 @@ pub struct Settings {
     pub commit_file_bytes: u64,
     /// How large a span of the archive grows, in bytes of packed blocks.
     pub span_bytes: u64,
-<<<<<<< HEAD
-    /// After how many records the owner of the state is to hand over a checkpoint.
-    pub checkpoint_records: u64,
-=======
->>>>>>> 12740f82c0893a20e5e69b50022a655c111c2a29
     /// How much is kept; never more than half of the disk.
     pub retention: Retention,
     /// What is reserved for a full disk, in bytes.
@@ -93,17 +88,10 @@ impl Settings {
             dir: dir.into(),
             commit_file_bytes: 32 << 20,
             span_bytes: 256 << 20,
-<<<<<<< HEAD
             checkpoint_records: 200_000,
             retention: Retention { age: Duration::from_secs(90 * 86_400), bytes: 10 << 30 },
             ballast_bytes: 8 << 20,
             low_water: 256 << 20,
-=======
-            retention: Retention { age: Duration::from_secs(90 * 86_400), bytes: 10 << 30 },
-            ballast_bytes: 8 << 20,
-            low_water: 256 << 20,
-            checkpoint_records: 200_000,
->>>>>>> 12740f82c0893a20e5e69b50022a655c111c2a29
         }
     }
 }
