@@ -75,7 +75,7 @@ fn main() -> ProcessExit {
         Err(error) => return fail(&error.to_string(), ExitCode::Usage),
     };
     if let Some(Command::Journal(command)) = &arguments.command {
-        return journal::run(command, &settings.data);
+        return journal::run(command, &settings.journal.dir);
     }
     let filter = match EnvFilter::try_new(&settings.tracing) {
         Ok(filter) => filter,

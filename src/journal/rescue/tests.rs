@@ -15,7 +15,7 @@ const ALL: Budget = Budget { records: usize::MAX, bytes: u64::MAX };
 
 fn open(dir: &Path) -> Opened {
     let settings =
-        Settings { dir: dir.to_owned(), commit_file_bytes: 16 << 10, span_bytes: 4 << 10 };
+        Settings { commit_file_bytes: 16 << 10, span_bytes: 4 << 10, ..Settings::new(dir) };
     Journal::open(&settings).unwrap()
 }
 
