@@ -1,0 +1,15 @@
+//! What was acknowledged survives: kills, power cuts, damaged files, failing calls.
+//!
+//! Each module proves one promise of RELIABILITY.md. Every loop has a bounded count and an
+//! environment variable for more, and prints its seed; `GRID_SEED` replays it.
+
+mod broker;
+mod client;
+mod disk;
+mod failing_calls;
+mod killed_at_any_moment;
+mod oracle;
+mod power_cut;
+mod shim;
+mod support;
+mod workload;
