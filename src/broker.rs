@@ -23,11 +23,11 @@ use tokio::sync::{broadcast, mpsc};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::clock::{Clock, monotonic_now};
+use crate::clock::{Clock, Step, monotonic_now};
 use crate::grid::Grid;
 use crate::grid::decide::{Answer, Decision};
 use crate::grid::name::{ApplianceName, ApplianceNumber};
-use crate::grid::record::{Effect, Heard, Hello, Input, Marks, Outcome, Record};
+use crate::grid::record::{Effect, Heard, Hello, Input, Marks, Outcome, Record, Stall};
 use crate::grid::time::Timestamp;
 use crate::journal::{EncodedRecord, Journal, JournalError, Mark, encoding};
 use crate::wire::show;
@@ -101,6 +101,7 @@ impl Loop {
     ) -> Result<(), JournalError> {
         loop {
             let first = runtime.block_on(self.wait(&mut queue));
+            self.follow_wall();
             let now = self.clock.now();
             self.credit_late_turn(now);
             let stops = self.decide_waiting(first, &mut queue, now);
@@ -154,7 +155,24 @@ impl Loop {
         if lasted > LONGEST_WAIT + LATE_TURN {
             let lasted = lasted.saturating_sub(LONGEST_WAIT);
             tracing::warn!(duration_ms = lasted.as_millis(), "the broker loop could not run");
-            self.take(Input::BrokerStalled { lasted }, now);
+            self.take(Input::BrokerStalled { lasted, cause: Stall::LateTurn }, now);
+        }
+    }
+
+    /// What was done to the wall clock leaves a record, and no verdict comes of it.
+    fn follow_wall(&mut self) {
+        match self.clock.follow_wall() {
+            None => {}
+            Some(Step::Forward(lasted)) => {
+                let now = self.clock.now();
+                self.last_turn = now;
+                tracing::warn!(duration_ms = lasted.as_millis(), "the wall clock went ahead");
+                self.take(Input::BrokerStalled { lasted, cause: Stall::ClockWentAhead }, now);
+            }
+            Some(Step::Back(by)) => {
+                tracing::warn!(duration_ms = by.as_millis(), "the wall clock was set back");
+                self.take(Input::ClockSetBack { by }, self.clock.now());
+            }
         }
     }
 

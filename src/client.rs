@@ -150,7 +150,11 @@ fn words(status: &tonic::Status) -> String {
     if let Some(bad) = details.bad_request() {
         for violation in &bad.field_violations {
             let (field, wrong) = (escape(&violation.field), escape(&violation.description));
-            text.push_str(&format!("\n  {field}: {wrong}"));
+            let said = format!("{field}: {wrong}");
+            // Of a single field the message says it already.
+            if text != said {
+                text.push_str(&format!("\n  {said}"));
+            }
         }
     }
     if let Some(delay) = details.retry_info().and_then(|retry| retry.retry_delay) {
@@ -179,6 +183,14 @@ mod tests {
             "not a name\n  name: `db\\x1b[2J` holds `\\u{202e}`; letters and digits\n  try again in 3 s"
         );
         assert_eq!(error.exit_code(), ExitCode::Usage);
+    }
+
+    #[test]
+    fn what_the_message_says_of_a_single_field_is_not_said_again() {
+        let details = ErrorDetails::with_bad_request_violation("name", "is too long");
+        let code = tonic::Code::InvalidArgument;
+        let status = tonic::Status::with_error_details(code, "name: is too long", details);
+        assert_eq!(ClientError::from(status).to_string(), "name: is too long");
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! meant, which cannot hold nonsense. Guarantees that every mistake is told with its key and what is
 //! allowed. Opens nothing but the file.
 
+mod amount;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -15,6 +17,7 @@ use serde::Deserialize;
 use crate::grid;
 use crate::grid::name::is_name;
 use crate::grid::settings::{ClassSettings, LIMIT_RANGE, OnStuck};
+use crate::grid::storage::bytes_in_words;
 use crate::journal;
 
 /// Where appliances and administrators are heard if nobody says otherwise.
@@ -28,6 +31,22 @@ pub const DEFAULT_DATA: &str = "./gridd-data";
 
 /// What is told of ourselves if nobody says otherwise.
 pub const DEFAULT_TRACING: &str = "info";
+
+/// How long records are kept if nobody says otherwise.
+pub const DEFAULT_RETENTION_AGE: &str = "90d";
+
+/// How much the archive may take if nobody says otherwise.
+pub const DEFAULT_RETENTION_BYTES: &str = "10GiB";
+
+/// How much must be free if nobody says otherwise.
+pub const DEFAULT_DISK_LOW_WATER: &str = "256MiB";
+
+/// What is kept in reserve if nobody says otherwise.
+pub const DEFAULT_BALLAST: &str = "8MiB";
+
+/// How long records may be kept.
+const RETENTION_AGE_RANGE: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(36_500 * 86_400);
 
 /// What a file of the journal may be given, in bytes.
 const SIZE_RANGE: RangeInclusive<u64> = 64 << 10..=4 << 30;
@@ -67,8 +86,23 @@ pub struct Settings {
     pub http: SocketAddr,
     /// What is told of ourselves: a filter of the tracing crates.
     pub tracing: String,
+    /// How much of the journal is kept, and how much room is needed.
+    pub storage: StorageSettings,
     /// The rules of the grid.
     pub grid: grid::settings::Settings,
+}
+
+/// How much of the journal is kept, as meant.
+#[derive(Clone, Debug)]
+pub struct StorageSettings {
+    /// Records older than this are forgotten.
+    pub retention_age: Duration,
+    /// The archive takes no more than this, in bytes, and never more than half of the disk.
+    pub retention_bytes: u64,
+    /// With less free than this, in bytes, nothing new is taken.
+    pub disk_low_water: u64,
+    /// What is kept in reserve for a full disk, in bytes.
+    pub ballast: u64,
 }
 
 /// What flags and environment say; each goes before the file.
@@ -94,10 +128,22 @@ pub struct File {
     grpc: Option<String>,
     http: Option<String>,
     tracing: Option<String>,
+    disk_low_water: Option<String>,
+    ballast: Option<String>,
+    #[serde(default)]
+    retention: RetentionFile,
     #[serde(default)]
     journal: JournalFile,
     #[serde(default)]
     class: BTreeMap<String, ClassFile>,
+}
+
+/// Retention as written.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RetentionFile {
+    age: Option<String>,
+    bytes: Option<String>,
 }
 
 /// The journal's table as written.
@@ -148,6 +194,8 @@ impl Settings {
         {
             wrong.push(format!("http: {http} is taken by grpc; give it another port"));
         }
+        let kept = [file.disk_low_water, file.ballast, file.retention.age, file.retention.bytes];
+        let storage = StorageSettings::new(kept, &mut wrong);
         let classes: Vec<_> = file
             .class
             .into_iter()
@@ -168,9 +216,39 @@ impl Settings {
                 grpc,
                 http,
                 tracing: or(given.tracing, file.tracing, DEFAULT_TRACING),
+                storage,
                 grid: grid::settings::Settings::new(classes),
             }),
             (_, _) => Err(ConfigError::Wrong(wrong)),
+        }
+    }
+}
+
+impl StorageSettings {
+    fn new([low, ballast, age, bytes]: [Option<String>; 4], wrong: &mut Vec<String>) -> Self {
+        let age = age.as_deref().unwrap_or(DEFAULT_RETENTION_AGE);
+        let retention_age = amount::duration(age).filter(|it| RETENTION_AGE_RANGE.contains(it));
+        if retention_age.is_none() {
+            wrong.push(format!(
+                "retention.age: {age:?} is not a time from 1s to 36500d, such as 90d or 12h"
+            ));
+        }
+        let mut bytes_of = |key: &str, given: Option<String>, default: &str, least: u64| {
+            let given = given.as_deref().unwrap_or(default);
+            let bytes = amount::bytes(given).filter(|bytes| *bytes >= least);
+            if bytes.is_none() {
+                let least = bytes_in_words(least).replace(' ', "");
+                wrong.push(format!(
+                    "{key}: {given:?} is not a size of at least {least}, such as {default}"
+                ));
+            }
+            bytes.unwrap_or_default()
+        };
+        Self {
+            disk_low_water: bytes_of("disk_low_water", low, DEFAULT_DISK_LOW_WATER, 1 << 20),
+            ballast: bytes_of("ballast", ballast, DEFAULT_BALLAST, 1 << 20),
+            retention_bytes: bytes_of("retention.bytes", bytes, DEFAULT_RETENTION_BYTES, 1 << 20),
+            retention_age: retention_age.unwrap_or_default(),
         }
     }
 }
@@ -180,7 +258,7 @@ impl JournalFile {
         let mut journal = journal::Settings::new(data);
         let mut size = |key: &str, given: Option<String>, into: &mut u64| {
             if let Some(given) = given {
-                match size(&given) {
+                match amount::bytes(&given).filter(|bytes| SIZE_RANGE.contains(bytes)) {
                     Some(bytes) => *into = bytes,
                     None => wrong.push(format!(
                         "journal.{key}: {given:?} is not a size from 64KiB to 4GiB, such as 32MiB"
@@ -248,21 +326,7 @@ fn read(path: &Path) -> Result<File, ConfigError> {
 }
 
 fn limit(text: &str) -> Option<Duration> {
-    let span: jiff::SignedDuration = text.parse().ok()?;
-    Duration::try_from(span).ok().filter(|limit| LIMIT_RANGE.contains(limit))
-}
-
-/// The bytes of `64KiB`, `32MiB`, `1GiB`.
-fn size(text: &str) -> Option<u64> {
-    let digits = text.trim_end_matches(|letter: char| !letter.is_ascii_digit());
-    let shift = match text[digits.len()..].trim_start() {
-        "KiB" => 10,
-        "MiB" => 20,
-        "GiB" => 30,
-        _ => return None,
-    };
-    let bytes = digits.parse::<u64>().ok()?.checked_mul(1 << shift)?;
-    SIZE_RANGE.contains(&bytes).then_some(bytes)
+    amount::duration(text).filter(|limit| LIMIT_RANGE.contains(limit))
 }
 
 /// Until there is TLS nobody listens where others could hear.
@@ -290,103 +354,4 @@ fn loopback(key: &str, text: &str, wrong: &mut Vec<String>) -> Option<SocketAddr
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn wrong(given: Given) -> String {
-        Settings::new(given).expect_err("is taken").to_string()
-    }
-
-    fn file(text: &str) -> (tempfile::NamedTempFile, Given) {
-        let file = tempfile::NamedTempFile::new().expect("a file");
-        std::fs::write(file.path(), text).expect("writes");
-        let given = Given { config: Some(file.path().to_owned()), ..Given::default() };
-        (file, given)
-    }
-
-    #[test]
-    fn the_shipped_file_is_the_defaults_and_names_every_key() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/gridd.toml");
-        let given = Given { config: Some(path.clone()), ..Given::default() };
-        let shipped = Settings::new(given).expect("the shipped file is right");
-        let defaults = Settings::new(Given::default()).expect("the defaults are right");
-        assert_eq!(format!("{shipped:?}"), format!("{defaults:?}"));
-        let text = std::fs::read_to_string(path).expect("reads");
-        for key in [
-            "data",
-            "grpc",
-            "http",
-            "tracing",
-            "commit_file",
-            "span",
-            "checkpoint_records",
-            "managed",
-            "boot_timeout",
-            "maintenance_silence",
-            "promise_max",
-            "hung_waits_for_boot_deadline",
-            "stuck_progress",
-            "on_stuck",
-            "ignore_reboots",
-            "lost_contact",
-            "dump_timeout",
-        ] {
-            let is_there = text.lines().any(|line| line.starts_with(&format!("{key} = ")));
-            assert!(is_there, "{key} is not in the shipped file");
-        }
-    }
-
-    #[test]
-    fn listeners_off_loopback_are_refused() {
-        let given = Given { grpc: Some("0.0.0.0:7443".into()), ..Given::default() };
-        assert_eq!(
-            wrong(given),
-            "grpc: 0.0.0.0:7443 is not on loopback; there is no TLS yet, so gridd listens on \
-             127.0.0.1 or [::1] only"
-        );
-    }
-
-    #[test]
-    fn a_flag_goes_before_the_file() {
-        let (_file, mut given) = file("grpc = \"127.0.0.1:1\"\nhttp = \"[::1]:2\"\n");
-        given.grpc = Some("localhost:3".into());
-        let settings = Settings::new(given).expect("is right");
-        assert_eq!((settings.grpc.port(), settings.http.port()), (3, 2));
-    }
-
-    #[test]
-    fn all_wrong_values_are_told_at_once() {
-        let (_file, given) = file(
-            "grpc = \"here\"\n[class.web]\nboot_timeout = \"0s\"\non_stuck = \"ask\"\n\
-             [class.slow]\nboot_timeout = \"infinite\"\n",
-        );
-        assert_eq!(
-            wrong(given),
-            "grpc: \"here\" is not an address with a port, such as 127.0.0.1:7443\n\
-             class.web.boot_timeout: \"0s\" is not a time from 1s to 12h, such as 90s or 5m\n\
-             class.web.on_stuck: \"ask\" is not `warn` or `fail`"
-        );
-    }
-
-    #[test]
-    fn sizes_of_the_journal_have_units_and_bounds() {
-        let (_file, given) = file("[journal]\nspan = \"64KiB\"\ncommit_file = \"2 MiB\"\n");
-        let journal = Settings::new(given).expect("is right").journal;
-        assert_eq!((journal.span_bytes, journal.commit_file_bytes), (64 << 10, 2 << 20));
-        let (_file, given) =
-            file("[journal]\nspan = \"1MB\"\ncommit_file = \"5GiB\"\ncheckpoint_records = 999\n");
-        assert_eq!(
-            wrong(given),
-            "journal.commit_file: \"5GiB\" is not a size from 64KiB to 4GiB, such as 32MiB\n\
-             journal.span: \"1MB\" is not a size from 64KiB to 4GiB, such as 32MiB\n\
-             journal.checkpoint_records: 999 is too few, 1000 is the least"
-        );
-    }
-
-    #[test]
-    fn an_unknown_key_is_refused_with_its_line() {
-        let (_file, given) = file("grpc = \"127.0.0.1:1\"\n[class.web]\nboot_time = \"5m\"\n");
-        let text = wrong(given);
-        assert!(text.contains("line 3") && text.contains("boot_time"), "{text}");
-    }
-}
+mod tests;

@@ -113,7 +113,7 @@ pub fn start(
     let mut owner = Loop {
         grid: Grid::new(state, settings, now),
         journal,
-        clock,
+        clock: clock.clone(),
         names: names.clone(),
         changes: changes.clone(),
         commit: Commit::default(),
@@ -128,7 +128,11 @@ pub fn start(
     for sentence in &recovery {
         tracing::warn!("{sentence}");
     }
-    let started = BrokerStarted { term, version, away, clock_back, recovery };
+    let missing = recovered.missing;
+    for range in &missing {
+        tracing::error!(first = range.start(), last = range.end(), "records are missing");
+    }
+    let started = BrokerStarted { term, version, away, clock_back, recovery, missing };
     owner.take(Input::BrokerStarted(started), now);
     owner.append_and_tell()?;
 
@@ -178,9 +182,6 @@ fn sentences(recovered: &Recovered) -> Vec<Box<str>> {
             cut.offset,
             cut.path.display()
         ));
-    }
-    for missing in &recovered.missing {
-        sentences.push(format!("records {} to {} are missing", missing.start(), missing.end()));
     }
     for span in &recovered.spans_set_aside {
         sentences.push(format!("an unreadable span was set aside as {}", span.display()));

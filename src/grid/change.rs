@@ -96,20 +96,15 @@ impl<'a> Change<'a> {
     /// The appliance speaks in the boot that an orchestrator announced.
     pub(super) fn take_over(&mut self, id: BootId) {
         let announced = self.boot.map_or(self.now, |boot| boot.began_at);
-        self.set_boot(Boot { id: Some(id), began_at: announced, has_agent: false });
+        self.set_boot(new_boot(Some(id), announced));
     }
 
     /// A boot begins: by the appliance's word (`id`), or by an orchestrator's. An appliance first
-    /// seen long after power-on counts as running, unless it `tells_of_its_start` by that very word.
-    pub(super) fn begin(
-        &mut self,
-        id: Option<BootId>,
-        uptime: Option<Duration>,
-        tells_of_its_start: bool,
-    ) {
+    /// seen long after power-on is assumed to run, until it says otherwise.
+    pub(super) fn begin(&mut self, id: Option<BootId>, uptime: Option<Duration>) {
         let is_first_seen = self.appliance.boot.is_none() && self.appliance.past_boots.is_empty();
         let began_at = self.now.before(uptime.unwrap_or_default());
-        self.set_boot(Boot { id, began_at, has_agent: false });
+        self.set_boot(new_boot(id, began_at));
         // That contact with the boot before was lost does not matter any more.
         self.clear(Matter::NoContact);
         if self.rules.ignore_reboots && self.lifecycle == Lifecycle::Running && id.is_some() {
@@ -120,13 +115,13 @@ impl<'a> Change<'a> {
         self.lifecycle = Lifecycle::Idle;
         let timeout = self.rules.boot_timeout;
         let is_long_past = is_first_seen
-            && !tells_of_its_start
             && timeout.is_some_and(|timeout| uptime.is_some_and(|uptime| uptime > timeout));
         if !self.rules.managed {
             return self.become_now(Lifecycle::Running);
         }
         if is_long_past {
             self.marks |= Marks::NOT_WITNESSED;
+            self.set_boot(Boot { is_assumed: true, ..new_boot(id, began_at) });
             return self.become_now(Lifecycle::Running);
         }
         // A boot the broker did not see begin gets the same grace as after its own absence.
@@ -158,6 +153,7 @@ impl<'a> Change<'a> {
     /// The refusal, if the rules say no.
     pub(super) fn step(&mut self, stimulus: &Stimulus<'_>) -> Result<(), Refusal> {
         let began_at = self.boot.map_or(self.now, |boot| boot.began_at);
+        self.drop_assumption(stimulus);
         match step(&self.lifecycle, stimulus, self.rules, began_at, self.now) {
             Step::Becomes(next, marks) => {
                 self.marks |= marks;
@@ -167,6 +163,21 @@ impl<'a> Change<'a> {
             Step::Stays | Step::Nothing => Ok(()),
             Step::Refused(refusal) => Err(refusal),
         }
+    }
+
+    /// What the appliance itself says of its start goes before what was assumed of it.
+    fn drop_assumption(&mut self, stimulus: &Stimulus<'_>) {
+        let Some(boot) = self.boot.filter(|boot| boot.is_assumed) else { return };
+        match stimulus {
+            Stimulus::Deadline => return,
+            Stimulus::StartedOk => {}
+            Stimulus::StartFailed { .. } | Stimulus::Maintenance(_) => {
+                if self.lifecycle == Lifecycle::Running {
+                    self.lifecycle = Lifecycle::Starting { deadline: None };
+                }
+            }
+        }
+        self.set_boot(Boot { is_assumed: false, ..boot });
     }
 
     /// The start stands so from now on.
@@ -281,4 +292,8 @@ impl<'a> Change<'a> {
         let number = Some(self.appliance.number);
         self.effects.push(Effect::AlertRaised { number, matter, alert });
     }
+}
+
+fn new_boot(id: Option<BootId>, began_at: Timestamp) -> Boot {
+    Boot { id, began_at, has_agent: false, is_assumed: false }
 }

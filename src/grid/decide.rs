@@ -17,6 +17,7 @@ use super::order;
 use super::record::{BrokerStarted, Effect, Heard, Hello, Input, Marks, Matter, Outcome, Record};
 use super::settings::{DEFAULT_CLASS, GRACE_AFTER_ABSENCE, Overrides, Settings};
 use super::state::{Appliance, State};
+use super::storage;
 use super::time::Timestamp;
 
 /// How far ahead of the broker an event's own time is believed.
@@ -133,7 +134,9 @@ pub fn decide(
         Input::Deadline { appliance } => (Answer::Nothing, view.deadline(*appliance)),
         Input::BrokerStarted(started) => (Answer::Nothing, Some(view.broker_started(started))),
         Input::BrokerStopped => (Answer::Nothing, Some(Draft::kept(Vec::new()))),
-        Input::BrokerStalled { lasted } => (Answer::Nothing, {
+        Input::Storage(storage) => (Answer::Nothing, Some(storage.decide(state, now))),
+        Input::ClockSetBack { .. } => (Answer::Nothing, Some(Draft::kept(Vec::new()))),
+        Input::BrokerStalled { lasted, .. } => (Answer::Nothing, {
             let moved = Effect::DeadlinesMoved { by: *lasted, not_before: Timestamp::MIN };
             Some(Draft::kept(vec![moved]))
         }),
@@ -183,9 +186,7 @@ impl View<'_> {
         match change.relation(heard.boot, is_live, heard.event.uptime) {
             Relation::Current => {}
             Relation::TakesOver(id) => change.take_over(id),
-            Relation::Begins(id) => {
-                change.begin(Some(id), heard.event.uptime, is_of_start(&heard.event.kind))
-            }
+            Relation::Begins(id) => change.begin(Some(id), heard.event.uptime),
             Relation::Older => return self.history(change, heard, appliance),
         }
         if is_live {
@@ -247,7 +248,7 @@ impl View<'_> {
             Relation::Older => return None,
             Relation::Current => {}
             Relation::TakesOver(id) => change.take_over(id),
-            Relation::Begins(id) => change.begin(Some(id), hello.uptime, false),
+            Relation::Begins(id) => change.begin(Some(id), hello.uptime),
         }
         change.see_agent();
         change.see_contact();
@@ -292,15 +293,8 @@ impl View<'_> {
             by: away,
             not_before: self.now.after(GRACE_AFTER_ABSENCE),
         });
-        Draft::kept(moved.into_iter().collect())
-    }
-}
-
-/// Whether the appliance says by it that its start is not over, or ended badly.
-fn is_of_start(kind: &EventKind) -> bool {
-    match kind {
-        EventKind::StartFailed | EventKind::Maintenance { .. } => true,
-        EventKind::StartedOk | EventKind::Log | EventKind::Alert { .. } => false,
+        let missing = storage::found_at_start(self.state, &started.missing, self.now);
+        Draft::kept(moved.into_iter().chain(missing).collect())
     }
 }
 

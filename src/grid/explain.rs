@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::lifecycle::{Failed, Failure, LastWord, Lifecycle, Maintenance, Refusal};
-use super::record::{BrokerStarted, Effect, Input, Marks, Matter, Order, Outcome, Record};
+use super::record::{BrokerStarted, Effect, Input, Marks, Matter, Order, Outcome, Record, Stall};
 use super::state::Appliance;
 use super::time::{Timestamp, in_words};
 
@@ -22,10 +22,10 @@ pub fn standing(
         Lifecycle::Idle => format!("idle, stopped at {}", clock(appliance.since)),
         Lifecycle::Starting { deadline: Some(deadline) } => {
             let limit = in_words(deadline.since(began_at));
-            format!("starting, {} of {limit}", in_words(now.since(began_at)))
+            format!("starting, {} of {limit}", in_words(whole_seconds(now.since(began_at))))
         }
         Lifecycle::Starting { deadline: None } => {
-            format!("starting, {}, no limit", in_words(now.since(began_at)))
+            format!("starting, {}, no limit", in_words(whole_seconds(now.since(began_at))))
         }
         Lifecycle::Maintenance(known) => maintenance(known, now),
         Lifecycle::Running => format!("running since {}", clock(appliance.since)),
@@ -45,6 +45,11 @@ pub fn standing(
             format!("dumping, given up in {}", in_words(deadline.since(now)))
         }
     }
+}
+
+/// What goes on is not told in milliseconds.
+fn whole_seconds(duration: Duration) -> Duration {
+    Duration::from_secs(duration.as_secs())
 }
 
 fn maintenance(known: &Maintenance, now: Timestamp) -> String {
@@ -157,8 +162,15 @@ pub fn record(record: &Record) -> String {
         Input::Deadline { .. } => String::new(),
         Input::BrokerStarted(started) => broker_started(started),
         Input::BrokerStopped => "gridd stopped in good order".to_owned(),
-        Input::BrokerStalled { lasted } => {
+        Input::BrokerStalled { lasted, cause: Stall::LateTurn } => {
             format!("gridd could not work for {}; deadlines moved by it", in_words(*lasted))
+        }
+        Input::BrokerStalled { lasted, cause: Stall::ClockWentAhead } => {
+            format!("clock went ahead {}; deadlines moved by it", in_words(*lasted))
+        }
+        Input::Storage(storage) => storage.explain(),
+        Input::ClockSetBack { by } => {
+            format!("clock set back {}; times of records go on as before", in_words(*by))
         }
     };
     Some(own).into_iter().filter(|own| !own.is_empty()).chain(raised).collect::<Vec<_>>().join("; ")

@@ -18,6 +18,7 @@ pub mod presence;
 pub mod record;
 pub mod settings;
 pub mod state;
+pub mod storage;
 pub mod time;
 pub mod wheel;
 pub mod window;
@@ -79,7 +80,7 @@ impl Grid {
         let circumstances = self.circumstances(&input, now);
         let starts = matches!(input, Input::BrokerStarted(_));
         let stalled =
-            if let Input::BrokerStalled { lasted } = &input { Some(*lasted) } else { None };
+            if let Input::BrokerStalled { lasted, .. } = &input { Some(*lasted) } else { None };
         let reported = input.live_report();
         let decision = decide(&self.state, &self.settings, circumstances, input, now);
         if let Some(record) = &decision.record {
@@ -152,7 +153,9 @@ impl Grid {
             | Input::Order { .. }
             | Input::BrokerStarted(_)
             | Input::BrokerStopped
-            | Input::BrokerStalled { .. } => {
+            | Input::BrokerStalled { .. }
+            | Input::ClockSetBack { .. }
+            | Input::Storage(_) => {
                 let number = input.appliance();
                 let voices = number.map_or(Voices::One, |it| self.presence.voices(it, now));
                 Circumstances { contact_is_lost: false, voices }

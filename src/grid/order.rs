@@ -45,7 +45,7 @@ pub(super) fn decide(state: &State, settings: &Settings, order: &Order, now: Tim
             let appliance = find(state, name)?;
             Ok((
                 appliance.number,
-                change(state, settings, appliance, now, |it, _| it.begin(None, None, false)),
+                change(state, settings, appliance, now, |it, _| it.begin(None, None)),
             ))
         }
         Order::Stop { name } => {

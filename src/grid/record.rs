@@ -4,6 +4,7 @@
 //! from nothing gives the same state whatever the settings say by then. Knows no encoding.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -12,6 +13,7 @@ use super::event::{Event, Severity};
 use super::lifecycle::{Lifecycle, Refusal};
 use super::name::{ApplianceName, ApplianceNumber, BootId, RecordNumber, Sequence, SpoolId};
 use super::settings::Overrides;
+use super::storage::Storage;
 use super::time::Timestamp;
 use super::window::Window;
 
@@ -69,11 +71,20 @@ pub enum Input {
     BrokerStarted(BrokerStarted),
     /// The broker stops in good order.
     BrokerStopped,
-    /// The broker could not work for so long: a paused machine, a stalled disk.
+    /// The broker could not hear anybody for so long.
     BrokerStalled {
         /// For how long.
         lasted: Duration,
+        /// Why it is thought so.
+        cause: Stall,
     },
+    /// The wall clock was set back; told time goes on.
+    ClockSetBack {
+        /// How far it lies behind told time.
+        by: Duration,
+    },
+    /// Something happens to the journal.
+    Storage(Storage),
 }
 
 impl Input {
@@ -87,7 +98,9 @@ impl Input {
             | Self::Order { .. }
             | Self::BrokerStarted(_)
             | Self::BrokerStopped
-            | Self::BrokerStalled { .. } => None,
+            | Self::BrokerStalled { .. }
+            | Self::ClockSetBack { .. }
+            | Self::Storage(_) => None,
         }
     }
 
@@ -102,7 +115,9 @@ impl Input {
             | Self::Deadline { .. }
             | Self::BrokerStarted(_)
             | Self::BrokerStopped
-            | Self::BrokerStalled { .. } => None,
+            | Self::BrokerStalled { .. }
+            | Self::ClockSetBack { .. }
+            | Self::Storage(_) => None,
         }
     }
 
@@ -120,7 +135,9 @@ impl Input {
             | Self::Deadline { .. }
             | Self::BrokerStarted(_)
             | Self::BrokerStopped
-            | Self::BrokerStalled { .. } => None,
+            | Self::BrokerStalled { .. }
+            | Self::ClockSetBack { .. }
+            | Self::Storage(_) => None,
         }
     }
 }
@@ -246,6 +263,17 @@ pub struct BrokerStarted {
     pub clock_back: Option<Duration>,
     /// What the journal's recovery has to say, a sentence each.
     pub recovery: Vec<Box<str>>,
+    /// Records that were acknowledged and are nowhere.
+    pub missing: Vec<RangeInclusive<RecordNumber>>,
+}
+
+/// Why the broker could not hear anybody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stall {
+    /// Its turn came late: a paused process, a stalled disk.
+    LateTurn,
+    /// The wall clock went ahead: a machine that slept, or a clock that was set.
+    ClockWentAhead,
 }
 
 /// What became of an input.
@@ -353,6 +381,8 @@ pub struct Boot {
     pub began_at: Timestamp,
     /// Whether a session of it was seen, so that lost contact means something.
     pub has_agent: bool,
+    /// Its start was not witnessed and is only assumed to be over: the appliance may say otherwise.
+    pub is_assumed: bool,
 }
 
 /// What an appliance said before.
@@ -368,7 +398,7 @@ pub struct Memory {
     pub last_record: RecordNumber,
 }
 
-/// What can be open about an appliance.
+/// What can be open about an appliance, or about the broker itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Matter {
     /// Its start failed.
@@ -381,6 +411,10 @@ pub enum Matter {
     TwoMachines,
     /// It failed to start again and again.
     Flapping,
+    /// The broker's own: acknowledged records can't be read any more.
+    RecordsMissing,
+    /// The broker's own: its disk is nearly full.
+    DiskLow,
 }
 
 /// An open matter.

@@ -39,7 +39,7 @@ impl GridLogService for Desk {
         let filter = Filter::new(request.filter)?;
         let size = page_size(request.page_size)?;
         let is_newest_first = request.newest_first;
-        let from = match Cursor::read(&request.page_token, self)? {
+        let from = match Cursor::read("page_token", &request.page_token, self)? {
             Some(number) => number,
             None if is_newest_first => u64::MAX,
             None => 1,
@@ -65,7 +65,7 @@ impl GridLogService for Desk {
         if request.history > PAGE_SIZE_MAX {
             return Err(status::invalid_field("history", "at most 1000 records are allowed"));
         }
-        let behind = Cursor::read(&request.cursor, self)?;
+        let behind = Cursor::read("cursor", &request.cursor, self)?;
         let stream = tail::open(self.clone(), filter, request.history as usize, behind);
         Ok(Response::new(Box::pin(stream)))
     }
@@ -145,7 +145,7 @@ impl Cursor {
     /// # Errors
     ///
     /// If the word is not of this journal.
-    pub(super) fn read(word: &str, desk: &Desk) -> Result<Option<u64>, Status> {
+    pub(super) fn read(field: &str, word: &str, desk: &Desk) -> Result<Option<u64>, Status> {
         if word.is_empty() {
             return Ok(None);
         }
@@ -154,10 +154,9 @@ impl Cursor {
         });
         match parsed {
             Some((mark, number)) if mark == desk.journal_mark() => Ok(Some(number)),
-            Some(_) | None => Err(status::invalid_field(
-                "cursor",
-                "is not of this grid log; begin anew without it",
-            )),
+            Some(_) | None => {
+                Err(status::invalid_field(field, "is not of this grid log; begin anew without it"))
+            }
         }
     }
 }

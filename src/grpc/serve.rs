@@ -11,8 +11,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::sync::{mpsc, watch};
 
 use crate::tasks::{self, NamedExecutor};
 
@@ -36,22 +35,22 @@ const DRAIN_WITHIN: Duration = Duration::from_secs(5);
 
 /// Serves `routes` on `listener` until `stopping` turns true and its connections have ended.
 pub async fn serve(listener: TcpListener, routes: Router, stopping: watch::Receiver<bool>) {
-    let mut connections = JoinSet::new();
+    // Every connection holds a clone; when the last one is gone, all have ended.
+    let (open, mut all_closed) = mpsc::channel::<()>(1);
     let mut stops = stopping.clone();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = stopped(&mut stops) => break,
-            Some(_) = connections.join_next(), if !connections.is_empty() => continue,
         };
         match accepted {
             Ok((stream, peer)) => {
                 tracing::trace!(%peer, "connected");
-                let connection = connection(stream, routes.clone(), stopping.clone());
-                let task = tasks::spawn("connection", connection);
-                // The set only waits: the task itself was started through the one door.
-                #[expect(clippy::disallowed_methods, reason = "waits for a task of the one door")]
-                connections.spawn(task);
+                let (routes, stopping, open) = (routes.clone(), stopping.clone(), open.clone());
+                drop(tasks::spawn("connection", async move {
+                    connection(stream, routes, stopping).await;
+                    drop(open);
+                }));
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -59,9 +58,8 @@ pub async fn serve(listener: TcpListener, routes: Router, stopping: watch::Recei
             }
         }
     }
-    drop(listener);
-    let drained = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(DRAIN_WITHIN, drained).await.is_err() {
+    drop((listener, open));
+    if tokio::time::timeout(DRAIN_WITHIN, all_closed.recv()).await.is_err() {
         tracing::warn!("connections did not end in time and are cut");
     }
 }

@@ -206,9 +206,8 @@ async fn listen(
         let mut broken = None;
         while let Some(message) = next.take() {
             match message {
-                Ok(Some(request)) => chunk.take(request, &mut position)?,
+                Ok(Some(request)) => broken = chunk.take(request, &mut position).err(),
                 Ok(None) => chunk.is_last = true,
-                // What came before the breach is still to be kept and acknowledged.
                 Err(status) => broken = Some(status),
             }
             if !chunk.is_full() && broken.is_none() {
@@ -216,6 +215,7 @@ async fn listen(
             }
         }
         let is_last = chunk.is_last;
+        // What came before a breach is still to be kept and acknowledged.
         match commit(desk, key, chunk, position, answers).await {
             Ok(()) => {}
             Err(Interrupted::Gone) => return Ok(()),

@@ -226,8 +226,11 @@ fn commit_of(block: &super::frame::Block) -> Result<u64, FrameError> {
             .first_chunk()
             .map(|first| u64::from_le_bytes(*first))
             .ok_or(FrameError::OutOfPlace),
-        Content::Records | Content::Checkpoint | Content::Seal | Content::CheckpointEnd => {
-            Err(FrameError::OutOfPlace)
-        }
+        Content::Records
+        | Content::Checkpoint
+        | Content::Seal
+        | Content::CheckpointEnd
+        | Content::StreamHead
+        | Content::StreamEnd => Err(FrameError::OutOfPlace),
     }
 }

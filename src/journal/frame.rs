@@ -32,7 +32,7 @@ pub const SUMMARY_BYTES_MAX: usize = 64 << 10;
 /// The newest format this program writes and reads.
 pub const FORMAT: u16 = 1;
 
-const MAGIC: [u8; 4] = *b"GRJB";
+pub(super) const MAGIC: [u8; 4] = *b"GRJB";
 /// Level 1 packs realistic records 2.6 times for a third of a microsecond each.
 const ZSTD_LEVEL: i32 = 1;
 
@@ -84,6 +84,10 @@ pub enum Content {
     Seal,
     /// The end of a checkpoint: length and checksum of all its parts.
     CheckpointEnd,
+    /// The beginning of a stream: whose it is and what it holds.
+    StreamHead,
+    /// The end of a stream: the same again, count and checksum.
+    StreamEnd,
 }
 
 impl Content {
@@ -94,13 +98,22 @@ impl Content {
             Self::Commit => 2,
             Self::Seal => 3,
             Self::CheckpointEnd => 4,
+            Self::StreamHead => 5,
+            Self::StreamEnd => 6,
         }
     }
 
     fn from_code(code: u8) -> Option<Self> {
-        [Self::Records, Self::Checkpoint, Self::Commit, Self::Seal, Self::CheckpointEnd]
-            .get(usize::from(code))
-            .copied()
+        const ALL: [Content; 7] = [
+            Content::Records,
+            Content::Checkpoint,
+            Content::Commit,
+            Content::Seal,
+            Content::CheckpointEnd,
+            Content::StreamHead,
+            Content::StreamEnd,
+        ];
+        ALL.get(usize::from(code)).copied()
     }
 }
 

@@ -28,6 +28,8 @@ mod query;
 mod reader;
 pub mod record;
 mod release;
+pub mod scan;
+pub mod stream;
 #[cfg(test)]
 mod tests;
 

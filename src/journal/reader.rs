@@ -282,7 +282,12 @@ impl<'a> Looking<'a> {
             Content::Records => {
                 Summary::decode(&block.summary).is_none_or(|summary| self.wanted.may_take(&summary))
             }
-            Content::Commit | Content::Checkpoint | Content::Seal | Content::CheckpointEnd => true,
+            Content::Commit
+            | Content::Checkpoint
+            | Content::Seal
+            | Content::CheckpointEnd
+            | Content::StreamHead
+            | Content::StreamEnd => true,
         }
     }
 }

@@ -70,9 +70,10 @@ pub fn event(bytes: &Bytes) -> Result<Checked, Unfit> {
         );
         return Err(Unfit::Invalid(wrong.0));
     };
+    let needs_text = needs_text(kind);
     let kind = check_kind(kind, &sent, &mut wrong);
     let text = wrong.utf8("text", &sent.text).unwrap_or_default();
-    if sent.text.is_empty() && needs_text(&kind) {
+    if sent.text.is_empty() && needs_text {
         wrong.add("text", "is missing; a log needs one, and an alert without a counter too");
     }
     let checked = Checked {
@@ -185,13 +186,12 @@ fn check_counter(alert: &AlertAsSent, wrong: &mut Wrong) -> Option<Counter> {
     counter
 }
 
-fn needs_text(kind: &EventKind) -> bool {
+/// A counter that is wrong is one all the same: only it is named.
+fn needs_text(kind: &KindAsSent) -> bool {
     match kind {
-        EventKind::Log | EventKind::Alert { counter: None } => true,
-        EventKind::StartedOk
-        | EventKind::StartFailed
-        | EventKind::Maintenance { .. }
-        | EventKind::Alert { counter: Some(_) } => false,
+        KindAsSent::Log(_) => true,
+        KindAsSent::Alert(alert) => alert.counter.is_none(),
+        KindAsSent::StartedOk(_) | KindAsSent::StartFailed(_) | KindAsSent::Maintenance(_) => false,
     }
 }
 

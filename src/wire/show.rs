@@ -60,9 +60,11 @@ pub fn record_kind(record: &Record) -> proto::RecordKind {
         }
         Input::Deadline { .. } => proto::RecordKind::Deadline,
         Input::Order { .. } => proto::RecordKind::Administrator,
-        Input::BrokerStarted(_) | Input::BrokerStopped | Input::BrokerStalled { .. } => {
-            proto::RecordKind::Broker
-        }
+        Input::BrokerStarted(_)
+        | Input::BrokerStopped
+        | Input::BrokerStalled { .. }
+        | Input::ClockSetBack { .. }
+        | Input::Storage(_) => proto::RecordKind::Broker,
     }
 }
 
@@ -78,14 +80,15 @@ pub fn record_severity(record: &Record) -> Severity {
         {
             Severity::Warn
         }
-        Input::BrokerStalled { .. } => Severity::Warn,
+        Input::BrokerStalled { .. } | Input::ClockSetBack { .. } => Severity::Warn,
         Input::Hello(_)
         | Input::SessionEnded { .. }
         | Input::Appeared { .. }
         | Input::Order { .. }
         | Input::Deadline { .. }
         | Input::BrokerStarted(_)
-        | Input::BrokerStopped => Severity::Info,
+        | Input::BrokerStopped
+        | Input::Storage(_) => Severity::Info,
     };
     raised.fold(own, Severity::max)
 }

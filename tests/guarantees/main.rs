@@ -1,1 +1,11 @@
-//! The guarantees, each against the real programs.
+//! The guarantees, each against the real programs, and what the repository promises of itself.
+
+mod another_language_speaks;
+mod bad_input_harms_nobody;
+mod bad_sessions_harm_nobody;
+mod harness;
+mod starts_are_judged;
+mod surfaces_keep_their_word;
+mod the_code_map_is_true;
+mod the_story;
+mod what_is_acknowledged_is_kept;

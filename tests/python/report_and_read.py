@@ -63,7 +63,7 @@ class Story:
 
     def event(self, sequence, **fields):
         now = timestamp_pb2.Timestamp()
-        now.FromNanoseconds(time.time_ns())
+        now.FromMicroseconds(time.time_ns() // 1000)  # what the contract keeps
         return self.contract.event.Event(
             sequence=sequence, event_time=now, boot_id=self.boot_id, uptime_ms=1500, **fields
         )
@@ -306,6 +306,9 @@ class Story:
         newest = next(tail)
         self.checks.same(newest.record.text, "event 3 of the session", "newest record of the tail")
         self.checks.holds(newest.cursor, "a tail can be continued")
+        behind = next(tail)
+        self.checks.same(behind.WhichOneof("message"), None, "behind the history: only a cursor")
+        self.checks.holds(behind.cursor, "even a tail that was told nothing can be continued")
 
         said = self.event(6, log=self.contract.event.Log(), text="while somebody follows")
         number = self.report(said, self.spool_id).record_number

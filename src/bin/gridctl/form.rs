@@ -97,7 +97,6 @@ impl From<&Vec<String>> for Value {
 
 impl From<&Option<prost_types::Timestamp>> for Value {
     fn from(time: &Option<prost_types::Timestamp>) -> Self {
-        let moment = time.as_ref().and_then(crate::when::received);
-        moment.map(crate::when::rfc3339).into()
+        time.as_ref().and_then(crate::when::rfc3339).into()
     }
 }

@@ -253,15 +253,18 @@ mod tests {
         };
         assert_eq!(what(&verdict), "boot timeout -> failed (nothing heard for 300 s)");
         let counter = Counter { name: "disk".to_owned(), value: 93.5 };
-        let alert = Record {
+        let alert = |own: &str, text: &str| Record {
             outcome: Outcome::Kept as i32,
+            text: text.to_owned(),
             administrator: "ann".to_owned(),
             event: Some(Event {
-                kind: Some(Kind::Alert(Alert { counter: Some(counter) })),
+                kind: Some(Kind::Alert(Alert { counter: Some(counter.clone()) })),
+                text: own.to_owned(),
                 ..Event::default()
             }),
             ..Record::default()
         };
-        assert_eq!(what(&alert), "disk = 93.5 by ann");
+        assert_eq!(what(&alert("", "disk = 93.5")), "disk = 93.5 by ann");
+        assert_eq!(what(&alert("nearly full", "nearly full")), "disk = 93.5 nearly full by ann");
     }
 }

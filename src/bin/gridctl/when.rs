@@ -91,10 +91,13 @@ pub(crate) fn sent(moment: Timestamp) -> prost_types::Timestamp {
     prost_types::Timestamp { seconds: moment.as_second(), nanos: moment.subsec_nanosecond() }
 }
 
-/// A time for scripts: RFC 3339, UTC, microseconds at most.
-pub(crate) fn rfc3339(moment: Timestamp) -> String {
-    let micros = moment.subsec_nanosecond() / 1_000 * 1_000;
-    Timestamp::new(moment.as_second(), micros).unwrap_or(moment).to_string()
+/// A time of the contract for scripts: RFC 3339, UTC, microseconds at most. Written as a date, since
+/// a [`Timestamp`] ends a day before the contract's last year does. `None` if it is out of any
+/// calendar.
+pub(crate) fn rfc3339(time: &prost_types::Timestamp) -> Option<String> {
+    let since_epoch = SignedDuration::new(time.seconds, time.nanos / 1_000 * 1_000);
+    let at = DateTime::constant(1970, 1, 1, 0, 0, 0, 0).checked_add(since_epoch).ok()?;
+    Some(format!("{at}Z"))
 }
 
 /// A time for people, to the second: on the wall of `zone`, with a `Z` if that is UTC by wish.
@@ -158,11 +161,23 @@ mod tests {
     #[test]
     fn times_for_scripts_have_microseconds_at_most() {
         let time = prost_types::Timestamp { seconds: 1_795_183_330, nanos: 123_456_789 };
-        assert_eq!(rfc3339(received(&time).unwrap()), "2026-11-20T14:02:10.123456Z");
+        assert_eq!(rfc3339(&time).unwrap(), "2026-11-20T14:02:10.123456Z");
         let time = prost_types::Timestamp { seconds: 1_795_183_330, nanos: 999 };
-        assert_eq!(rfc3339(received(&time).unwrap()), "2026-11-20T14:02:10Z");
+        assert_eq!(rfc3339(&time).unwrap(), "2026-11-20T14:02:10Z");
         assert_eq!(on_the_wall(received(&time).unwrap(), &TimeZone::UTC), "2026-11-20 14:02:10Z");
         assert_eq!(sent(received(&time).unwrap()), time);
         assert_eq!(received(&prost_types::Timestamp { seconds: i64::MAX, nanos: 0 }), None);
+    }
+    #[test]
+    fn the_contracts_first_and_last_seconds_are_written_for_scripts() {
+        for (seconds, written) in [
+            (-62_135_596_800, Some("0001-01-01T00:00:00Z")),
+            (253_402_300_799, Some("9999-12-31T23:59:59Z")),
+            (i64::MAX, None),
+            (i64::MIN, None),
+        ] {
+            let time = prost_types::Timestamp { seconds, nanos: 0 };
+            assert_eq!(rfc3339(&time).as_deref(), written);
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! `gridd`: the broker.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program speaks to its user")]
+#![expect(clippy::print_stderr, reason = "a program speaks to its user")]
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode as ProcessExit;
 
@@ -98,27 +98,26 @@ fn fail(text: &str, code: ExitCode) -> ProcessExit {
     code.into()
 }
 
-/// Three lines: where it listens, where its data lies, what to type next.
+/// Three lines: where it listens, where its data lies, what to type next. Nobody reading them is no
+/// reason not to serve.
 fn greet(place: &Place) {
     let Place { grpc, http, data, term, last_record } = place;
-    println!(
-        "gridd {}: events on {grpc} (gRPC), pages on http://{http}",
-        env!("CARGO_PKG_VERSION")
-    );
-    println!(
-        "data in {}, start {term}, {last_record} records; trusts everyone on loopback",
-        data.display()
-    );
+    let version = env!("CARGO_PKG_VERSION");
     let broker = if grpc.to_string() == config::DEFAULT_GRPC {
         String::new()
     } else {
         format!(" --broker {grpc}")
     };
-    println!(
-        "next: {}{broker} id=started_ok   and   {}{broker} log list",
+    let lines = format!(
+        "gridd {version}: events on {grpc} (gRPC), pages on http://{http}\n\
+         data in {}, start {term}, {last_record} records; trusts everyone on loopback\n\
+         next: {}{broker} id=started_ok   and   {}{broker} log list\n",
+        data.display(),
         command("vme"),
-        command("gridctl")
+        command("gridctl"),
     );
+    let mut out = std::io::stdout();
+    drop(out.write_all(lines.as_bytes()).and_then(|()| out.flush()));
 }
 
 /// How the user can start a program of ours: from the path, beside this one, or by cargo.

@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn nothing_from_the_broker_steers_the_terminal() {
-        let (words, _) = answer(Outcome::Refused, because(0, "no\u{1b}[2J\nvme: kept"));
-        assert_eq!(words, r"refused: no\u{1b}[2J\nvme: kept");
+        let (words, _) = answer(Outcome::Refused, because(0, "no\x1b[2J\nvme: kept"));
+        assert_eq!(words, r"refused: no\x1b[2J\nvme: kept");
     }
 }

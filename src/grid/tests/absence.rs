@@ -1,6 +1,6 @@
 //! What if the broker was away, or could not work?
 
-use super::super::record::{Effect, Input, Matter};
+use super::super::record::{Effect, Input, Matter, Stall};
 use super::super::settings::ClassSettings;
 use super::driver::*;
 
@@ -123,7 +123,7 @@ fn a_stall_moves_each_deadline_by_its_length() {
     let mut story = Timeline::new();
     story.hello(1);
     story.now = at(299);
-    story.take(Input::BrokerStalled { lasted: seconds(40) });
+    story.take(Input::BrokerStalled { lasted: seconds(40), cause: Stall::LateTurn });
     assert_eq!(story.deadline(), Some(340));
 }
 
@@ -134,7 +134,7 @@ fn a_stall_is_credited_to_contact_too() {
     story.keep(started_ok(1));
     story.bye(1, session);
     story.now = at(119);
-    story.take(Input::BrokerStalled { lasted: seconds(40) });
+    story.take(Input::BrokerStalled { lasted: seconds(40), cause: Stall::LateTurn });
     story.at(159);
     assert!(!story.is_open(Matter::NoContact));
     story.at(161);
@@ -153,6 +153,7 @@ fn a_stop_in_good_order_and_a_first_start_change_nothing() {
         away: None,
         clock_back: None,
         recovery: Vec::new(),
+        missing: Vec::new(),
     }));
     assert_eq!((story.last().effects.len(), story.deadline()), (0, Some(300)));
 }
@@ -172,7 +173,10 @@ fn absences_of_any_length_are_no_panic() {
     let session = story.hello(1);
     story.keep(maintenance(1, 5, "a"));
     story.bye(1, session);
-    story.take(Input::BrokerStalled { lasted: std::time::Duration::MAX });
+    story.take(Input::BrokerStalled {
+        lasted: std::time::Duration::MAX,
+        cause: Stall::ClockWentAhead,
+    });
     story.away(seconds(300_000_000_000));
     story.keep(started_ok(1));
     assert_eq!(story.now, super::super::time::Timestamp::MAX);

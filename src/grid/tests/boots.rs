@@ -123,6 +123,22 @@ fn an_appliance_first_seen_with_an_uptime_beyond_its_timeout_counts_as_running()
 }
 
 #[test]
+fn a_start_that_was_only_assumed_to_be_over_goes_on_by_the_appliances_own_word() {
+    let mut story = Timeline::new();
+    story.hello_of(DB1, 1, Some(seconds(301)));
+    story.at(10).keep(maintenance(1, 30, "repair"));
+    assert_eq!((story.state(), story.since(), story.deadline()), ("maintenance", 10, Some(70)));
+    story.at(20).keep(started_ok(1));
+    assert_eq!(story.state(), "running");
+    let (outcome, _) = story.hear(maintenance(1, 40, "again"));
+    assert_eq!(outcome, Outcome::Refused(Refusal::AlreadyRunning), "its own word stands");
+
+    let mut story = Timeline::new();
+    story.keep(start_failed(1, "no disk").up_for(seconds(301)));
+    assert_eq!((story.state(), story.failure()), ("failed", "reported"));
+}
+
+#[test]
 fn an_appliance_first_seen_within_its_timeout_is_starting() {
     let mut story = Timeline::new();
     story.at(300).hello_of(DB1, 1, Some(seconds(300)));

@@ -300,6 +300,7 @@ impl Timeline {
             away: Some(away),
             clock_back: None,
             recovery: Vec::new(),
+            missing: Vec::new(),
         }));
     }
 

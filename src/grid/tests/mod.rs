@@ -10,5 +10,6 @@ mod failures;
 mod maintenance;
 mod orders;
 mod properties;
+mod storage;
 mod stories;
 mod words;

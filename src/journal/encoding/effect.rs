@@ -29,7 +29,8 @@ pub(super) fn read(effect: proto::Effect) -> Result<Effect, DecodeError> {
                 bytes => Some(boot(bytes)?),
             };
             let began_at = Timestamp::from_micros(it.began_at_us);
-            let boot = Boot { id, began_at, has_agent: it.has_agent };
+            let (has_agent, is_assumed) = (it.has_agent, it.is_assumed);
+            let boot = Boot { id, began_at, has_agent, is_assumed };
             Effect::Boot { number: ApplianceNumber(it.number), boot }
         }
         P::Lifecycle(it) => Effect::Lifecycle {
@@ -137,6 +138,8 @@ fn matter(matter: i32) -> Result<Matter, DecodeError> {
         Ok(proto::Matter::NoContact) => Matter::NoContact,
         Ok(proto::Matter::TwoMachines) => Matter::TwoMachines,
         Ok(proto::Matter::Flapping) => Matter::Flapping,
+        Ok(proto::Matter::RecordsMissing) => Matter::RecordsMissing,
+        Ok(proto::Matter::DiskLow) => Matter::DiskLow,
         Ok(proto::Matter::Unspecified) | Err(_) => {
             return Err(DecodeError::Newer { what: "a matter" });
         }

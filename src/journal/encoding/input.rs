@@ -7,13 +7,15 @@ use uuid::Uuid;
 
 use super::DecodeError;
 use super::proto;
+use super::storage;
 use crate::grid::event::{
     Counter, Event, EventKind, LostEvents, LostKind, Progress, Severity, Text,
 };
 use crate::grid::lifecycle::Refusal;
 use crate::grid::name::{ApplianceName, ApplianceNumber, BootId, SpoolId};
-use crate::grid::record::{BrokerStarted, Heard, Hello, Input, Order, Reset, SessionId};
+use crate::grid::record::{BrokerStarted, Heard, Hello, Input, Order, Reset, SessionId, Stall};
 use crate::grid::settings::Overrides;
+use crate::grid::storage::Storage;
 use crate::grid::time::Timestamp;
 
 pub(super) fn read(input: Option<proto::record::Input>) -> Result<Input, DecodeError> {
@@ -44,11 +46,19 @@ pub(super) fn read(input: Option<proto::record::Input>) -> Result<Input, DecodeE
             away: started.away_us.map(Duration::from_micros),
             clock_back: started.clock_back_us.map(Duration::from_micros),
             recovery: started.recovery.into_iter().map(Into::into).collect(),
+            missing: storage::ranges(&started.missing),
         }),
         P::BrokerStopped(proto::BrokerStopped {}) => Input::BrokerStopped,
-        P::BrokerStalled(stalled) => {
-            Input::BrokerStalled { lasted: Duration::from_micros(stalled.lasted_us) }
+        P::BrokerStalled(stalled) => Input::BrokerStalled {
+            lasted: Duration::from_micros(stalled.lasted_us),
+            cause: if stalled.clock_went_ahead { Stall::ClockWentAhead } else { Stall::LateTurn },
+        },
+        P::Trimmed(it) => Input::Storage(Storage::Trimmed(storage::trimmed(it)?)),
+        P::RecordsMissing(it) => {
+            Input::Storage(Storage::Missing { ranges: storage::ranges(&it.ranges) })
         }
+        P::DiskSpace(it) => Input::Storage(storage::disk_space(it)),
+        P::ClockSetBack(set) => Input::ClockSetBack { by: Duration::from_micros(set.by_us) },
     })
 }
 

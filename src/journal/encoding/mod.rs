@@ -5,6 +5,7 @@
 
 mod effect;
 mod input;
+mod storage;
 mod to_proto;
 
 use prost::Message;

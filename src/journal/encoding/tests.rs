@@ -14,9 +14,10 @@ use crate::grid::lifecycle::{Failed, Failure, LastWord, Lifecycle, Maintenance, 
 use crate::grid::name::{ApplianceName, ApplianceNumber, BootId, SpoolId};
 use crate::grid::record::{
     Alert, Boot, BrokerStarted, Effect, Heard, Hello, Input, Matter, Memory, Order, Reset,
-    SessionId,
+    SessionId, Stall,
 };
 use crate::grid::settings::Overrides;
+use crate::grid::storage::{Storage, TrimReason, Trimmed};
 use crate::grid::window::Window;
 
 const ROW: ApplianceNumber = ApplianceNumber(7);
@@ -45,6 +46,10 @@ fn record(input: Input, effects: Vec<Effect>) -> Record {
 fn reads_back(record: &Record) {
     let read = decode_record(&encode_record(record)).expect("is understood");
     assert_eq!(&read, record);
+}
+
+fn trimmed(reason: TrimReason) -> Input {
+    Input::Storage(Storage::Trimmed(Trimmed { first: 1, last: 20_000, bytes: 256 << 20, reason }))
 }
 
 fn heard(kind: EventKind) -> Heard {
@@ -147,7 +152,8 @@ fn every_other_input_reads_back() {
         version: "0.1.0".into(),
         away: Some(Duration::from_secs(180)),
         clock_back: Some(Duration::from_secs(10_800)),
-        recovery: vec!["records 3 to 4 are missing".into()],
+        recovery: vec!["a span was set aside".into()],
+        missing: vec![3..=4, 9..=u64::MAX],
     };
     for input in [
         Input::Hello(hello),
@@ -156,7 +162,14 @@ fn every_other_input_reads_back() {
         Input::Deadline { appliance: ROW },
         Input::BrokerStarted(started),
         Input::BrokerStopped,
-        Input::BrokerStalled { lasted: Duration::from_millis(2_500) },
+        Input::BrokerStalled { lasted: Duration::from_millis(2_500), cause: Stall::LateTurn },
+        Input::BrokerStalled { lasted: Duration::from_secs(9), cause: Stall::ClockWentAhead },
+        Input::ClockSetBack { by: Duration::from_secs(10_800) },
+        trimmed(TrimReason::Age(Duration::from_secs(7_776_000))),
+        trimmed(TrimReason::Bytes(10 << 30)),
+        Input::Storage(Storage::Missing { ranges: vec![1..=2, 4..=4] }),
+        Input::Storage(Storage::Low { free: 1, mark: 2 }),
+        Input::Storage(Storage::Enough { free: 3 }),
     ] {
         reads_back(&record(input, Vec::new()));
     }
@@ -174,8 +187,14 @@ fn every_effect_reads_back() {
             overrides: Overrides::default(),
         },
         Effect::Removed { number },
-        Effect::Boot { number, boot: Boot { id: Some(boot()), began_at: at(4), has_agent: true } },
-        Effect::Boot { number, boot: Boot { id: None, began_at: at(4), has_agent: false } },
+        Effect::Boot {
+            number,
+            boot: Boot { id: Some(boot()), began_at: at(4), has_agent: true, is_assumed: false },
+        },
+        Effect::Boot {
+            number,
+            boot: Boot { id: None, began_at: at(4), has_agent: false, is_assumed: true },
+        },
         Effect::FailedStarts { number, at: vec![at(1), at(2), at(3)] },
         Effect::DeadlinesMoved { by: Duration::from_secs(180), not_before: Timestamp::MIN },
         Effect::Tombstone { number, name: name() },
@@ -200,6 +219,8 @@ fn every_effect_reads_back() {
         Matter::NoContact,
         Matter::TwoMachines,
         Matter::Flapping,
+        Matter::RecordsMissing,
+        Matter::DiskLow,
     ] {
         let alert = Alert { severity: Severity::Error, since: at(6), text: "text".into() };
         effects.push(Effect::AlertRaised { number: Some(number), matter, alert });

@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use super::proto;
+use super::storage;
 use crate::grid::event::{EventKind, LostEvents, LostKind, Progress, Severity};
 use crate::grid::lifecycle::{Failed, Failure, Lifecycle, Maintenance, Refusal};
 use crate::grid::name::BootId;
-use crate::grid::record::{Effect, Heard, Input, Matter, Memory, Order, Outcome, Record, Reset};
+use crate::grid::record::{
+    Effect, Heard, Input, Matter, Memory, Order, Outcome, Record, Reset, Stall,
+};
 use crate::grid::settings::Overrides;
 use crate::grid::time::Timestamp;
 
@@ -62,11 +65,15 @@ fn input(input: &Input) -> proto::record::Input {
             away_us: started.away.map(micros),
             clock_back_us: started.clock_back.map(micros),
             recovery: started.recovery.iter().map(ToString::to_string).collect(),
+            missing: storage::written(&started.missing),
         }),
         Input::BrokerStopped => P::BrokerStopped(proto::BrokerStopped {}),
-        Input::BrokerStalled { lasted } => {
-            P::BrokerStalled(proto::BrokerStalled { lasted_us: micros(*lasted) })
-        }
+        Input::BrokerStalled { lasted, cause } => P::BrokerStalled(proto::BrokerStalled {
+            lasted_us: micros(*lasted),
+            clock_went_ahead: *cause == Stall::ClockWentAhead,
+        }),
+        Input::Storage(it) => storage::write(it),
+        Input::ClockSetBack { by } => P::ClockSetBack(proto::ClockSetBack { by_us: micros(*by) }),
     }
 }
 
@@ -187,6 +194,7 @@ pub(super) fn effect(effect: &Effect) -> proto::Effect {
             id: it.id.map_or_else(Vec::new, boot),
             began_at_us: it.began_at.as_micros(),
             has_agent: it.has_agent,
+            is_assumed: it.is_assumed,
         }),
         Effect::Lifecycle { number, lifecycle: it, since } => P::Lifecycle(proto::LifecycleIs {
             number: number.0,
@@ -294,6 +302,8 @@ fn matter(matter: Matter) -> proto::Matter {
         Matter::NoContact => proto::Matter::NoContact,
         Matter::TwoMachines => proto::Matter::TwoMachines,
         Matter::Flapping => proto::Matter::Flapping,
+        Matter::RecordsMissing => proto::Matter::RecordsMissing,
+        Matter::DiskLow => proto::Matter::DiskLow,
     }
 }
 

@@ -1,0 +1,60 @@
+//! How much does `90d` or `256MiB` say? Checked readers for what people write.
+//!
+//! Guarantees that nothing overflows and that an amount without a unit is none. Knows no setting's
+//! limits.
+
+use std::time::Duration;
+
+/// Units of sizes; each is also taken with a blank before it.
+const UNITS: [(&str, u32); 5] = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40), ("B", 0)];
+
+/// A size: a whole number with `B`, `KiB`, `MiB`, `GiB` or `TiB`.
+pub(super) fn bytes(text: &str) -> Option<u64> {
+    let (number, shift) = UNITS
+        .iter()
+        .find_map(|(unit, shift)| Some((text.strip_suffix(unit)?.trim_end(), *shift)))?;
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    let number: u64 = is_number.then(|| number.parse().ok())??;
+    number.checked_mul(1 << shift)
+}
+
+/// A time: `90s`, `5m`, `1h30m`, and with days before that: `90d`, `1d12h`.
+pub(super) fn duration(text: &str) -> Option<Duration> {
+    let (days, rest) = match text.split_once('d') {
+        Some((days, rest)) if days.bytes().all(|byte| byte.is_ascii_digit()) => {
+            (days.parse::<u64>().ok()?, rest)
+        }
+        Some(_) | None => (0, text),
+    };
+    let days = Duration::from_secs(days.checked_mul(86_400)?);
+    if rest.is_empty() {
+        return (!text.is_empty()).then_some(days);
+    }
+    let rest: jiff::SignedDuration = rest.parse().ok()?;
+    days.checked_add(Duration::try_from(rest).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_need_a_unit_and_do_not_overflow() {
+        let read = ["0B", "7B", "3KiB", "256MiB", "10 GiB", "2TiB"].map(bytes);
+        let meant = [0, 7, 3 << 10, 256 << 20, 10 << 30, 2 << 40].map(Some);
+        assert_eq!(read, meant);
+        for wrong in ["", "8", "MiB", "-1MiB", "+1MiB", "1.5GiB", "1MB", "99999999999TiB", "1mib"] {
+            assert_eq!(bytes(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn times_take_days() {
+        let read = ["90d", "1d12h", "90s", "1h30m", "0d"].map(duration);
+        let meant = [90 * 86_400, 129_600, 90, 5_400, 0];
+        assert_eq!(read, meant.map(|seconds| Some(Duration::from_secs(seconds))));
+        for wrong in ["", "d", "90", "-1d", "1d-2h", "-5s", "99999999999999999999d", "1w2x"] {
+            assert_eq!(duration(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What happens to the journal is recorded, and open until it is over.
+
+use super::super::record::{BrokerStarted, Effect, Input, Matter};
+use super::super::storage::Storage;
+use super::driver::*;
+use crate::grid::event::Severity;
+use crate::grid::explain;
+
+fn started(missing: Vec<std::ops::RangeInclusive<u64>>) -> Input {
+    Input::BrokerStarted(BrokerStarted {
+        term: 2,
+        version: "0.1.0".into(),
+        away: None,
+        clock_back: None,
+        recovery: Vec::new(),
+        missing,
+    })
+}
+
+fn open(story: &Timeline, matter: Matter) -> Option<(Severity, String)> {
+    let alert = story.grid.state().alert(None, matter)?;
+    Some((alert.severity, alert.text.to_string()))
+}
+
+#[test]
+fn missing_records_at_a_start_are_a_fatal_alert_until_a_start_misses_none() {
+    let mut story = Timeline::new();
+    story.take(started(vec![3..=9, 12..=12]));
+    let text = "records 3 to 9, 12 to 12 are missing";
+    assert_eq!(open(&story, Matter::RecordsMissing), Some((Severity::Fatal, text.to_owned())));
+    assert!(explain::record(story.last()).ends_with(text));
+    let since = story.grid.state().alert(None, Matter::RecordsMissing).expect("open").since;
+    story.at(50).take(started(vec![12..=12]));
+    let open_alert = story.grid.state().alert(None, Matter::RecordsMissing).expect("open");
+    assert_eq!((&*open_alert.text, open_alert.since), ("records 12 to 12 are missing", since));
+    story.take(started(Vec::new()));
+    assert_eq!(open(&story, Matter::RecordsMissing), None);
+}
+
+#[test]
+fn records_found_missing_while_running_come_to_those_that_are_known() {
+    let mut story = Timeline::new();
+    story.take(Input::Storage(Storage::Missing { ranges: vec![3..=9] }));
+    assert_eq!(explain::record(story.last()), "records 3 to 9 are missing");
+    story.take(Input::Storage(Storage::Missing { ranges: vec![20..=21] }));
+    let text = "records 3 to 9 are missing; records 20 to 21 are missing";
+    assert_eq!(open(&story, Matter::RecordsMissing), Some((Severity::Fatal, text.to_owned())));
+    for _ in 0..100 {
+        story.take(Input::Storage(Storage::Missing { ranges: vec![20..=21] }));
+    }
+    let (_, text) = open(&story, Matter::RecordsMissing).expect("open");
+    assert!(text.len() <= 1_000, "{text}");
+}
+
+#[test]
+fn a_full_disk_is_an_alert_from_one_record_to_another() {
+    let mut story = Timeline::new();
+    story.take(Input::Storage(Storage::Low { free: 200 << 20, mark: 288 << 20 }));
+    let text = "the disk is nearly full: 200 MiB free, 288 MiB needed; events and orders are \
+                refused until there is room";
+    assert_eq!(open(&story, Matter::DiskLow), Some((Severity::Error, text.to_owned())));
+    story.take(Input::Storage(Storage::Enough { free: 1 << 30 }));
+    let cleared = Effect::AlertCleared { number: None, matter: Matter::DiskLow };
+    assert_eq!(story.last().effects, [cleared]);
+    assert_eq!(explain::record(story.last()), "the disk has room again: 1 GiB free");
+}

@@ -1,0 +1,225 @@
+//! Which whole blocks lie in these bytes, wherever they begin?
+//!
+//! Reads from front to back through a window of at most one block and a little, so that a file of
+//! any size takes the same memory. Guarantees that every block handed out is whole, that a block
+//! inside a whole block is never handed out, and that no input makes it panic. It does not know
+//! which blocks should be there, nor what lies between them.
+
+use std::io::{self, Read};
+
+use bytes::Bytes;
+
+use super::frame::{Block, FrameError, HEADER_BYTES, Header, MAGIC};
+
+/// How much is read at once, in bytes.
+const READ_BYTES: usize = 256 << 10;
+/// How much of zeros is passed by at once, in bytes.
+const ZEROS: [u8; 4096] = [0; 4096];
+
+/// What was found.
+#[derive(Debug)]
+pub enum Found {
+    /// A whole block.
+    Block {
+        /// Where it begins, in bytes.
+        offset: u64,
+        /// The block.
+        block: Block,
+        /// The same as it lies there.
+        bytes: Bytes,
+    },
+    /// A header that holds, of a format, codec or content that this program does not know.
+    Newer {
+        /// Where it begins, in bytes.
+        offset: u64,
+    },
+}
+
+/// What lay between two blocks, or before the first, or behind the last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gap {
+    /// Where it begins, in bytes.
+    pub offset: u64,
+    /// How long it is, in bytes.
+    pub bytes: u64,
+    /// How many of its bytes are not zero.
+    pub not_zero: u64,
+    /// Why the first thing in it that looks like a block is none.
+    pub reason: Option<FrameError>,
+}
+
+/// A scan under way.
+#[derive(Debug)]
+pub struct Scan<R> {
+    read: R,
+    buffer: Vec<u8>,
+    /// What of the buffer was looked at.
+    at: usize,
+    /// Where the buffer begins in the input, in bytes.
+    base: u64,
+    is_at_end: bool,
+    gap: Gap,
+}
+
+impl<R: Read> Scan<R> {
+    /// A scan of all that `read` gives.
+    pub fn new(read: R) -> Self {
+        let (buffer, gap) = (Vec::new(), Gap::default());
+        Self { read, buffer, at: 0, base: 0, is_at_end: false, gap }
+    }
+
+    /// The next whole block; `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// When the input can't be read.
+    pub fn next_block(&mut self) -> io::Result<Option<Found>> {
+        self.gap = Gap { offset: self.offset(), ..Gap::default() };
+        while self.skip_to_magic()? {
+            let offset = self.offset();
+            match self.block_here()? {
+                Ok((block, bytes)) => {
+                    self.at += bytes.len();
+                    return Ok(Some(Found::Block { offset, block, bytes }));
+                }
+                Err(FrameError::NewerFormat) => {
+                    self.skip(MAGIC.len());
+                    return Ok(Some(Found::Newer { offset }));
+                }
+                Err(reason) => {
+                    self.gap.reason.get_or_insert(reason);
+                    self.skip(1);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// What lay before the last thing found, or behind it once the end is reached.
+    pub fn gap(&self) -> Gap {
+        self.gap
+    }
+
+    /// How far it has come, in bytes.
+    pub fn offset(&self) -> u64 {
+        self.base + self.at as u64
+    }
+
+    fn block_here(&mut self) -> io::Result<Result<(Block, Bytes), FrameError>> {
+        self.fill(HEADER_BYTES)?;
+        let header = match Header::parse(&self.buffer[self.at..]) {
+            Ok(header) => header,
+            Err(error) => return Ok(Err(error)),
+        };
+        let length = header.block_bytes();
+        if !self.fill(length)? {
+            return Ok(Err(FrameError::TooShort));
+        }
+        let bytes = Bytes::copy_from_slice(&self.buffer[self.at..self.at + length]);
+        Ok(Block::parse(&bytes).map(|block| (block, bytes)))
+    }
+
+    /// Goes to the next magic; `false` at the end of the input.
+    fn skip_to_magic(&mut self) -> io::Result<bool> {
+        loop {
+            if !self.fill(MAGIC.len())? {
+                self.skip(self.buffer.len() - self.at);
+                return Ok(false);
+            }
+            while self.buffer[self.at..].starts_with(&ZEROS) {
+                self.at += ZEROS.len();
+                self.gap.bytes += ZEROS.len() as u64;
+            }
+            let rest = &self.buffer[self.at..];
+            let window = &rest[..rest.len().min(ZEROS.len() + MAGIC.len() - 1)];
+            match window.windows(MAGIC.len()).position(|bytes| bytes == MAGIC) {
+                Some(ahead) => {
+                    self.skip(ahead);
+                    return Ok(true);
+                }
+                // The magic may begin in the last three bytes.
+                None => self.skip(window.len().saturating_sub(MAGIC.len() - 1)),
+            }
+        }
+    }
+
+    fn skip(&mut self, bytes: usize) {
+        let skipped = &self.buffer[self.at..self.at + bytes];
+        self.gap.not_zero += skipped.iter().filter(|byte| **byte != 0).count() as u64;
+        self.gap.bytes += bytes as u64;
+        self.at += bytes;
+    }
+
+    /// Sees to it that so many bytes can be looked at; `false` if the input has fewer.
+    fn fill(&mut self, wanted: usize) -> io::Result<bool> {
+        while self.buffer.len() - self.at < wanted && !self.is_at_end {
+            if self.at > 0 {
+                self.buffer.drain(..self.at);
+                self.base += self.at as u64;
+                self.at = 0;
+            }
+            let more = READ_BYTES.max(wanted) as u64;
+            let read = self.read.by_ref().take(more).read_to_end(&mut self.buffer)?;
+            self.is_at_end = (read as u64) < more;
+        }
+        Ok(self.buffer.len() - self.at >= wanted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::journal::frame::{Codec, Content, Draft, encode};
+
+    fn block(first: u64, payload: &[u8]) -> Vec<u8> {
+        let (content, journal) = (Content::Records, Uuid::from_u128(1));
+        let draft = Draft { content, journal, term: 1, first, count: 1 };
+        let mut out = Vec::new();
+        encode(&mut out, &draft, Codec::None, &[], payload).unwrap();
+        out
+    }
+
+    fn found(bytes: &[u8]) -> (Vec<(u64, u64)>, Gap) {
+        // One byte at a time is the hardest reader.
+        struct Slow<'a>(&'a [u8]);
+        impl Read for Slow<'_> {
+            fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+                let short = out.len().min(7);
+                self.0.read(&mut out[..short])
+            }
+        }
+        let mut scan = Scan::new(Slow(bytes));
+        let mut found = Vec::new();
+        while let Some(Found::Block { offset, block, .. }) = scan.next_block().unwrap() {
+            found.push((offset, block.header.draft.first));
+        }
+        assert_eq!(scan.offset(), bytes.len() as u64);
+        (found, scan.gap())
+    }
+
+    #[test]
+    fn whole_blocks_are_found_between_anything() {
+        let large = vec![7; 600_000];
+        let parts: [&[u8]; 7] = [
+            b"GRJGRJBGRJ",
+            &block(1, b"one"),
+            &[0; 20_000],
+            &block(2, &large),
+            b"xGRJB",
+            &block(3, b""),
+            &block(4, b"cut")[..66],
+        ];
+        let (found, gap) = found(&parts.concat());
+        let at = |index: usize| parts[..index].iter().map(|part| part.len() as u64).sum::<u64>();
+        assert_eq!(found, [(at(1), 1), (at(3), 2), (at(5), 3)]);
+        assert_eq!((gap.offset, gap.bytes, gap.reason), (at(6), 66, Some(FrameError::TooShort)));
+    }
+
+    #[test]
+    fn a_block_within_a_block_is_not_taken_for_one() {
+        let outer = block(1, &block(2, b"an appliance sent this"));
+        assert_eq!(found(&outer).0, [(0, 1)]);
+    }
+}

@@ -1,0 +1,80 @@
+//! How does a journal travel? One stream of framed blocks, the same for backup, salvage, restore.
+//!
+//! ```text
+//! head | checkpoint parts, checkpoint end | blocks of records, ascending | end
+//! ```
+//!
+//! Head and end both say whose journal it is and which numbers were meant to be in it; the end
+//! also counts the records and sums up all bytes before it. Guarantees that writer and reader need
+//! the memory of a few blocks, whatever the length. Later formats keep the head's frame and the
+//! place of its format. It does not know what a record or a state says, nor where a stream lies.
+
+mod file;
+mod reader;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use bytes::{Buf, BufMut};
+use uuid::Uuid;
+
+use super::identity::Identity;
+
+pub use self::file::{FileError, NewFile};
+pub use self::reader::{Fault, Item, StreamError, StreamReader, StreamSummary};
+pub use self::writer::{StreamWriter, Written};
+
+/// The newest format of a stream that this program writes and reads.
+pub const STREAM_FORMAT: u32 = 1;
+
+/// What a stream says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Whose journal it is.
+    pub identity: Identity,
+    /// The newest term of anything in it.
+    pub term: u64,
+    /// The number of its first record; one above `last` if it has none.
+    pub first: u64,
+    /// The number of its last record.
+    pub last: u64,
+    /// The number that the state in it goes to.
+    pub checkpoint: Option<u64>,
+    /// How long the stream will be, in bytes, roughly.
+    pub estimate: u64,
+}
+
+impl Head {
+    /// How many records it should have, if none is missing.
+    pub fn records(&self) -> u64 {
+        (self.last + 1).saturating_sub(self.first)
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        out.put_u32_le(STREAM_FORMAT);
+        out.put_slice(self.identity.broker.as_bytes());
+        out.put_u64_le(self.first);
+        out.put_u64_le(self.last);
+        // No state goes to record 0, so 0 stands for none.
+        out.put_u64_le(self.checkpoint.unwrap_or(0));
+        out.put_u64_le(self.estimate);
+    }
+
+    /// The other half of [`Self::put`]: `Err` gives a later format, or `None` for no head at all.
+    fn take(payload: &mut impl Buf, journal: Uuid, term: u64) -> Result<Self, Option<u32>> {
+        let format = payload.try_get_u32_le().map_err(|_| None)?;
+        if format > STREAM_FORMAT {
+            return Err(Some(format));
+        }
+        let mut broker = [0; 16];
+        payload.try_copy_to_slice(&mut broker).map_err(|_| None)?;
+        let mut number = || payload.try_get_u64_le().map_err(|_| None);
+        let (first, last, checkpoint, estimate) = (number()?, number()?, number()?, number()?);
+        if last == u64::MAX {
+            return Err(None);
+        }
+        let identity = Identity { journal, broker: Uuid::from_bytes(broker) };
+        let checkpoint = (checkpoint > 0).then_some(checkpoint);
+        Ok(Self { identity, term, first, last, checkpoint, estimate })
+    }
+}

@@ -1,0 +1,42 @@
+//! Starts the real programs and speaks with them, for every guarantee alike.
+//!
+//! Guarantees that whatever it started ends with the test, that every wait has a deadline, and that
+//! the words of a broker are shown when its test fails. Judges nothing: the tests do.
+
+mod gridd;
+mod programs;
+mod session;
+
+use std::time::Duration;
+
+use grid_broker::clock::monotonic_now;
+
+pub(crate) use gridd::{DEADLINE_CLASSES, Gridd, gridd_alone};
+pub(crate) use programs::{Follower, clean, lines, run};
+pub(crate) use session::{Hellos, Raw, Session, ack_exceptions, event};
+
+/// Longest wait for anything that should happen at once, on a machine that is busy.
+pub(crate) const SOON: Duration = Duration::from_secs(30);
+
+/// How often something is looked at that tells nobody when it changes.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Waits until `look` finds something, or fails the test with `what` was waited for.
+pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let until = monotonic_now() + SOON;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(monotonic_now() < until, "{what}: not within {} s", SOON.as_secs());
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Waits for `future`, or fails the test with `what` was waited for.
+pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(SOON, future).await {
+        Ok(found) => found,
+        Err(_) => panic!("{what}: not within {} s", SOON.as_secs()),
+    }
+}

@@ -1,0 +1,218 @@
+//! A session from the appliance's side, whose messages may be any bytes.
+//!
+//! The generated client cannot say what is no message of the contract; this one can. What the
+//! broker says is read by the generated types.
+
+use bytes::{Buf, BufMut, Bytes};
+use grid_broker::client::APPLIANCE_METADATA;
+use grid_broker::wire::proto::session_response::Message;
+use grid_broker::wire::proto::{
+    Ack, AckException, Event, Goodbye, Hello, SessionRequest, SessionResponse, Welcome,
+    event::Kind, session_request,
+};
+use http::uri::PathAndQuery;
+use prost::Message as _;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::{Request, Status, Streaming};
+use uuid::Uuid;
+
+use super::{Gridd, soon};
+
+/// Events and other messages that may wait to be sent.
+const WAITING: usize = 2_048;
+
+/// A session that is open.
+pub(crate) struct Session {
+    says: mpsc::Sender<Bytes>,
+    hears: Streaming<SessionResponse>,
+    /// What the broker said first.
+    pub(crate) welcome: Welcome,
+}
+
+/// The broker does not listen any more.
+#[derive(Debug)]
+pub(crate) struct Closed;
+
+/// A session of which nothing is expected yet.
+pub(crate) struct Raw {
+    says: mpsc::Sender<Bytes>,
+    hears: Streaming<SessionResponse>,
+}
+
+/// The Hellos of tests.
+pub(crate) struct Hellos;
+
+impl Hellos {
+    /// A right one.
+    pub(crate) fn of(boot: u128, spool: u64) -> Hello {
+        Hello {
+            protocol_revision: 1,
+            tool_version: "guarantees 1".to_owned(),
+            boot_id: Uuid::from_u128(boot).to_string(),
+            uptime_ms: 1,
+            spool_id: spool,
+            next_sequence: u64::from(spool > 0),
+            ..Hello::default()
+        }
+    }
+}
+
+impl Session {
+    /// Says hello as `name`, and hears the welcome.
+    pub(crate) async fn open(gridd: &Gridd, name: &str, boot: u128, spool: u64) -> Self {
+        let mut raw = Raw::open(gridd, name).await;
+        raw.hello(Hellos::of(boot, spool)).await;
+        let welcome = match raw.next().await {
+            Ok(Some(Message::Welcome(welcome))) => welcome,
+            other => panic!("a welcome was expected, not {other:?}"),
+        };
+        Self { says: raw.says, hears: raw.hears, welcome }
+    }
+
+    /// Says an event.
+    pub(crate) async fn say(&self, event: &Event) {
+        self.say_bytes(&event.encode_to_vec()).await;
+    }
+
+    /// Says an event if the broker still listens.
+    pub(crate) async fn try_say(&self, event: &Event) -> Result<(), Closed> {
+        self.send(&event.encode_to_vec()).await
+    }
+
+    /// Says what may or may not be an event.
+    pub(crate) async fn say_bytes(&self, event: &[u8]) {
+        self.send(event).await.expect("the session is open");
+    }
+
+    async fn send(&self, event: &[u8]) -> Result<(), Closed> {
+        let mut message = Vec::with_capacity(event.len() + 8);
+        prost::encoding::bytes::encode(2, &event.to_vec(), &mut message);
+        self.says.send(message.into()).await.map_err(|_| Closed)
+    }
+
+    /// The next thing the broker says; `None`: it ended the session.
+    pub(crate) async fn next(&mut self) -> Result<Option<Message>, Status> {
+        next(&mut self.hears).await
+    }
+
+    /// All acks until the first `through` events are answered.
+    pub(crate) async fn acked(&mut self, through: u64) -> Vec<Ack> {
+        let mut acks = Vec::<Ack>::new();
+        while acks.last().is_none_or(|ack| ack.through < through) {
+            match self.next().await {
+                Ok(Some(Message::Ack(ack))) => acks.push(ack),
+                other => panic!("acks through {through} were expected, not {other:?}"),
+            }
+        }
+        acks
+    }
+
+    /// Says goodbye and hears the end.
+    pub(crate) async fn goodbye(mut self) {
+        let message = session_request::Message::Goodbye(Goodbye { reason: "done".to_owned() });
+        let request = SessionRequest { message: Some(message) };
+        self.says.send(request.encode_to_vec().into()).await.expect("the session is open");
+        match self.next().await {
+            Ok(None) => {}
+            other => panic!("the end was expected, not {other:?}"),
+        }
+    }
+}
+
+impl Raw {
+    /// Opens the stream and says nothing.
+    pub(crate) async fn open(gridd: &Gridd, name: &str) -> Self {
+        let path = "/grid.events.v1.EventService/Session";
+        Self::call(gridd, name, path).await.expect("the call begins")
+    }
+
+    /// Calls the stream at `path`.
+    pub(crate) async fn call(
+        gridd: &Gridd,
+        name: &str,
+        path: &'static str,
+    ) -> Result<Self, Status> {
+        let (says, said) = mpsc::channel(WAITING);
+        let mut request = Request::new(ReceiverStream::new(said));
+        let name = name.parse().expect("a name that fits into metadata");
+        request.metadata_mut().insert(APPLIANCE_METADATA, name);
+        let mut grpc = tonic::client::Grpc::new(gridd.channel().await);
+        soon("the connection", grpc.ready()).await.expect("the connection is ready");
+        let call = grpc.streaming(request, PathAndQuery::from_static(path), AnyBytes);
+        let hears = soon("the call", call).await?.into_inner();
+        Ok(Self { says, hears })
+    }
+
+    /// Says hello.
+    pub(crate) async fn hello(&self, hello: Hello) {
+        let message = Some(session_request::Message::Hello(hello));
+        self.say(&SessionRequest { message }.encode_to_vec()).await;
+    }
+
+    /// Says any bytes as one message.
+    pub(crate) async fn say(&self, message: &[u8]) {
+        let sent = self.says.send(Bytes::copy_from_slice(message));
+        sent.await.expect("the stream is open");
+    }
+
+    /// The next thing the broker says; `None`: it ended the stream.
+    pub(crate) async fn next(&mut self) -> Result<Option<Message>, Status> {
+        next(&mut self.hears).await
+    }
+}
+
+async fn next(hears: &mut Streaming<SessionResponse>) -> Result<Option<Message>, Status> {
+    let said = soon("the broker's next message", hears.message()).await?;
+    Ok(said.map(|said| said.message.expect("a message that is known")))
+}
+
+/// The exceptions of all these acks, in order.
+pub(crate) fn ack_exceptions(acks: &[Ack]) -> Vec<AckException> {
+    acks.iter().flat_map(|ack| ack.exceptions.clone()).collect()
+}
+
+/// An event with a number (0: none) and a text.
+pub(crate) fn event(kind: Kind, sequence: u64, text: &str) -> Event {
+    Event { kind: Some(kind), sequence, text: text.to_owned(), ..Event::default() }
+}
+
+/// Sends bytes as they are, reads messages of the contract.
+struct AnyBytes;
+
+impl Codec for AnyBytes {
+    type Encode = Bytes;
+    type Decode = SessionResponse;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for AnyBytes {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, item: Bytes, into: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        into.put(item);
+        Ok(())
+    }
+}
+
+impl Decoder for AnyBytes {
+    type Item = SessionResponse;
+    type Error = Status;
+
+    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<SessionResponse>, Status> {
+        let bytes = from.copy_to_bytes(from.remaining());
+        let said = SessionResponse::decode(bytes).expect("the broker speaks the contract");
+        Ok(Some(said))
+    }
+}
