@@ -5,6 +5,7 @@
 
 mod broker;
 mod client;
+mod damaged_files;
 mod disk;
 mod failing_calls;
 mod killed_at_any_moment;

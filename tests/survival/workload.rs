@@ -62,7 +62,8 @@ impl Told {
         (self.acked, self.submitted) = (last, last);
     }
 
-    fn record(&self, number: u64) -> EncodedRecord {
+    /// The record of that number, of whichever epoch wrote it last.
+    pub(crate) fn record(&self, number: u64) -> EncodedRecord {
         let epoch = self.epochs.iter().rev().find(|(first, _)| *first <= number);
         record(number, epoch.expect("every record has an epoch").1)
     }
