@@ -45,7 +45,9 @@ enum Place {
     Identity,
 }
 
-const PLACES: [Place; 6] = [
+const PLACES: [Place; 8] = [
+    Place::Commits,
+    Place::Commits,
     Place::Commits,
     Place::SealedSpan,
     Place::Seal,
