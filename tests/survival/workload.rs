@@ -22,6 +22,8 @@ const ALL: Budget = Budget { records: usize::MAX, bytes: u64::MAX };
 pub(crate) const DATA: &str = "data";
 pub(crate) const MARKER: &str = "marker";
 const WORK: &str = "GRID_SURVIVAL_WORK";
+/// A worker with more commits than these closes and opens its journal on the way.
+pub(crate) const STAYS_OPEN: usize = 60;
 /// This test, as the test runner calls it: run again as the worker.
 const WORKER: &str = "workload::a_worker_reads_back_all_that_it_was_told_is_durable";
 
@@ -113,11 +115,11 @@ fn a_worker_reads_back_all_that_it_was_told_is_durable() {
     }
     let root = scratch();
     let shim = Shim { root: root.path(), log: None, fail: None };
-    let done = work(&shim, 1, 1, 60);
+    let done = work(&shim, 1, 1, 120);
     assert!(done.status.success(), "{done:?}");
     let mut told = Told::default();
     told.hear(&std::fs::read_to_string(root.path().join(MARKER)).expect("the marker"));
-    assert!(told.acked > 300 && told.acked == told.submitted, "{told:?}");
+    assert!(told.acked > 600 && told.acked == told.submitted, "{told:?}");
     judge(&root.path().join(DATA), &told).expect("nothing is lost");
 }
 
@@ -164,7 +166,7 @@ impl Worker {
             if self.chance.once_in(5) {
                 self.let_the_archive_come_near();
             }
-            if commit == commits / 2 {
+            if commits > STAYS_OPEN as u64 && commit == commits / 2 {
                 self = self.reopened();
             }
         }
@@ -199,7 +201,8 @@ impl Worker {
     }
 
     fn reopened(mut self) -> Self {
-        self.opened.journal.close().expect("it closes");
+        // An archiver that failed says so here; the judge decides whether anything is lost by it.
+        let _ = self.opened.journal.close();
         self.opened = Journal::open(&settings(&self.root.join(DATA))).expect("it opens again");
         assert_eq!(self.opened.last_number, self.last);
         self.tell(&format!("opened {} {}\n", self.last, self.epoch));
