@@ -19,11 +19,17 @@ use super::commit_log::Cut;
 use super::error::JournalError;
 use super::reader::Reader;
 use super::release::Release;
-use super::{Journal, Settings, archive, checkpoint, commit_log, disk, identity};
+use super::upkeep::Upkeep;
+use super::{Journal, Retention, Settings, archive, checkpoint, commit_log, disk, identity};
 
 const COMMITS: &str = "commits";
 const ARCHIVE: &str = "archive";
 pub(super) const CHECKPOINTS: &str = "checkpoints";
+
+/// About so many spans are kept, so that whole ones can go one by one.
+const SPANS_KEPT: u32 = 30;
+/// A span is at least as large as a few of sled's segments.
+const SPAN_BYTES_MIN: u64 = 4 << 20;
 
 /// A journal that is ready for appends.
 #[derive(Debug)]
@@ -82,13 +88,12 @@ pub(super) fn open(settings: &Settings) -> Result<Opened, JournalError> {
     let last_number = (log.next() - 1).max(spans.archive.sealed_through()).max(saved_through);
     log.skip_to(last_number + 1);
     log.set_term(previous_term + 1);
-    // The oldest file's name counts too: what it began with may be damaged.
-    let oldest = files.first().into_iter().chain(spans.archive.at_or_above(0)).min();
+    let oldest = spans.archive.trimmed_through() + 1;
     let mut held = [spans.archive.ranges(), files.ranges()].concat();
     let recovered = Recovered {
         cuts: found.cuts,
         rebuilt: spans.rebuilt,
-        missing: holes(oldest, &mut held, last_number),
+        missing: holes(Some(oldest), &mut held, last_number),
         spans_set_aside: spans.set_aside,
         failed_checkpoints: saved.failed,
     };
@@ -97,11 +102,17 @@ pub(super) fn open(settings: &Settings) -> Result<Opened, JournalError> {
     let archive = Arc::new(spans.archive);
     let (for_reader, reader_watch) = ((Arc::clone(&archive), Arc::clone(&files)), watch.clone());
     let release = Arc::new(Release { files, archive, older_checkpoint: AtomicU64::new(0) });
+    let half = disk::disk_bytes(dir)? / 2;
+    let retention = Retention { bytes: settings.retention.bytes.min(half), ..settings.retention };
+    let span_bytes =
+        settings.span_bytes.min((retention.bytes / u64::from(SPANS_KEPT)).max(SPAN_BYTES_MIN));
+    let upkeep = Arc::new(Upkeep::new(dir, settings.ballast_bytes, settings.low_water));
     let stop = Arc::new(AtomicBool::new(false));
     let archiver = Archiver::new(
         Arc::clone(&release),
         watch,
-        settings.span_bytes,
+        Arc::clone(&upkeep),
+        (span_bytes, retention.age / SPANS_KEPT),
         spans.trash,
         Arc::clone(&stop),
     );
@@ -115,6 +126,8 @@ pub(super) fn open(settings: &Settings) -> Result<Opened, JournalError> {
         durable,
         release,
         background,
+        upkeep,
+        retention,
         _lock: lock,
     };
     let checkpoint = saved.newest.map(|(through, _, state)| (through, state));
