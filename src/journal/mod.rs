@@ -16,6 +16,7 @@
 
 mod archive;
 mod background;
+mod backup;
 mod checkpoint;
 mod commit_log;
 mod disk;
@@ -28,6 +29,7 @@ mod query;
 mod reader;
 pub mod record;
 mod release;
+pub mod rescue;
 pub mod scan;
 pub mod stream;
 #[cfg(test)]
@@ -49,7 +51,8 @@ use self::upkeep::Upkeep;
 
 pub use self::archive::{Retention, TrimDue};
 pub use self::background::CheckpointStart;
-pub use self::checkpoint::FailedCheckpoint;
+pub use self::backup::{BackupError, Progress};
+pub use self::checkpoint::{FailedCheckpoint, decode as decode_checkpoint};
 pub use self::commit_log::Cut;
 pub use self::error::JournalError;
 pub use self::identity::Identity;

@@ -5,7 +5,7 @@
 //! named as missing. All calls may block on the disk: async callers use a blocking thread.
 
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
 use tokio::sync::watch;
@@ -177,6 +177,11 @@ impl Reader {
         Ok(looking.page)
     }
 
+    /// Where the checkpoints lie.
+    pub(super) fn checkpoints_folder(&self) -> PathBuf {
+        self.dir.join(opening::CHECKPOINTS)
+    }
+
     fn place(&self, number: u64) -> Result<Place, JournalError> {
         for _ in 0..LOOKS {
             let archived = self.archive.block_at(number);
@@ -184,12 +189,15 @@ impl Reader {
             if number <= self.archive.trimmed_through() {
                 break;
             }
-            if let Some(block) = archived? {
+            if let Ok(Some(block)) = archived {
                 return Ok(Place::Blocks(vec![block]));
             }
+            // What the log still has can be read though its span can't: a start never needs a span
+            // for the records behind the newest checkpoint.
             if let Some(blocks) = self.files.blocks_at(number)? {
                 return Ok(Place::Blocks(blocks));
             }
+            archived?;
         }
         Ok(Place::Hole)
     }

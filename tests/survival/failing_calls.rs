@@ -75,8 +75,9 @@ impl Run {
                 if self.talk(true).await {
                     self.broker.has_ended().map_or(End::WentOn, End::Ended)
                 } else {
-                    // Nobody is listened to any more, so it ends.
-                    End::Ended(self.broker.ended())
+                    // It ends, or it turned a client away and goes on.
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                    self.broker.has_ended().map_or(End::WentOn, End::Ended)
                 }
             }
         };

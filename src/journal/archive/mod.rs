@@ -22,9 +22,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use uuid::Uuid;
 
 pub(super) use self::archiver::Archiver;
-pub(super) use self::opening::open;
+pub(super) use self::opening::{checked, open};
 pub use self::retention::{Retention, TrimDue};
-use self::seal::Seal;
+pub(super) use self::seal::Seal;
 use self::span::Span;
 use super::disk;
 use super::error::JournalError;

@@ -128,7 +128,8 @@ impl FoundArchive {
     }
 }
 
-fn checked(path: &Path, first: u64) -> Result<Seal, JournalError> {
+/// Opens a span with sled, reads all of it, and says what its seal would be.
+pub(in crate::journal) fn checked(path: &Path, first: u64) -> Result<Seal, JournalError> {
     let span = Span::open(path.to_owned())?;
     let last = span.last_block()?.map(|block| block.header.draft);
     let (last, term) = last.map_or((0, 0), |draft| (draft.last(), draft.term));

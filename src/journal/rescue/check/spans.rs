@@ -1,0 +1,160 @@
+//! Are the spans of the archive sound?
+//!
+//! Two looks at each: a raw scan of its files, which decodes every record, and sled's own, on a
+//! copy that is removed again. The first tells what can be saved when the second fails.
+
+use std::fs;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+
+use super::{Checking, Finding, open};
+use crate::journal::archive::{Seal, checked};
+use crate::journal::disk;
+use crate::journal::error::JournalError;
+use crate::journal::frame::Content;
+use crate::journal::identity::Identity;
+use crate::journal::opening::holes;
+use crate::journal::rescue::inventory::files_below;
+use crate::journal::scan::{Found, Scan};
+
+impl Checking {
+    pub(super) fn spans(
+        &mut self,
+        folder: &Path,
+        identity: Identity,
+        look: &mut impl FnMut(&Path),
+    ) -> Result<(), JournalError> {
+        if !folder.is_dir() {
+            return Ok(());
+        }
+        for path in disk::paths_in(folder)? {
+            if let Some(first) = disk::number_in_name(&path, "span-", "") {
+                look(&path);
+                self.span(&path, first, identity)?;
+            } else if path.is_dir() {
+                let words = "is not used; `gridd journal salvage` reads it, too";
+                self.report.notes.push(format!("{} {words}", path.display()));
+            }
+        }
+        Ok(())
+    }
+
+    fn span(&mut self, path: &Path, first: u64, identity: Identity) -> Result<(), JournalError> {
+        let seal_path = path.with_added_extension("sealed");
+        let seal = Seal::read(&seal_path, identity.journal, first);
+        let Some(seal) = seal else { return self.unsealed(path, &seal_path, first, identity) };
+        self.begun_with(first);
+        self.last = self.last.max(seal.last);
+        let mut found = self.scan(path, identity)?;
+        let lost = holes(Some(first), &mut found, seal.last);
+        let reason = match sled_reads(path, first)? {
+            Ok(last) if last == seal.last => None,
+            Ok(last) => Some(format!("it ends with record {last}, its seal says {}", seal.last)),
+            Err(reason) => Some(reason),
+        };
+        match reason {
+            None => {
+                self.report.sealed_spans += 1;
+                self.hold(first..=seal.last);
+            }
+            Some(reason) => {
+                let (path, found_all) = (path.to_owned(), lost.is_empty());
+                self.report.findings.push(Finding::Span { path, reason, found: found_all });
+                found.into_iter().for_each(|range| self.hold(range));
+            }
+        }
+        Ok(())
+    }
+
+    /// A span that was being filled: the next start builds it again from the commit log.
+    fn unsealed(
+        &mut self,
+        path: &Path,
+        seal: &Path,
+        first: u64,
+        identity: Identity,
+    ) -> Result<(), JournalError> {
+        if seal.exists() {
+            let words = "can't be read: the next start checks its span again";
+            self.report.notes.push(format!("{} {words}", seal.display()));
+        }
+        if !self.held.iter().any(|range| range.contains(&first)) {
+            for range in self.scan(path, identity)? {
+                self.begun_with(*range.start());
+                self.hold(range);
+            }
+        }
+        Ok(())
+    }
+
+    /// The numbers whose blocks lie whole in the span's files, ascending.
+    fn scan(
+        &mut self,
+        span: &Path,
+        identity: Identity,
+    ) -> Result<Vec<RangeInclusive<u64>>, JournalError> {
+        let mut found = Vec::new();
+        for path in files_below(span)? {
+            let mut scan = Scan::new(open(&path)?);
+            while let Some(next) = scan.next_block().map_err(JournalError::io("read", &path))? {
+                match next {
+                    Found::Newer { offset } => self.newer_block(&path, offset),
+                    Found::Block { block, .. } => {
+                        let draft = block.header.draft;
+                        let is_ours = draft.journal == identity.journal
+                            && draft.content == Content::Records
+                            && draft.count > 0;
+                        if is_ours && self.records(&path, &block) {
+                            found.push(draft.first..=draft.last());
+                        }
+                    }
+                }
+            }
+        }
+        found.sort_unstable_by_key(|range| *range.start());
+        Ok(found)
+    }
+}
+
+/// The last number that sled reads out of a copy of the span, or its complaint.
+fn sled_reads(span: &Path, first: u64) -> Result<Result<u64, String>, JournalError> {
+    let copy = Copy::of(span)?;
+    let reads = checked(&copy.0, first);
+    Ok(reads.map(|seal| seal.last).map_err(|error| {
+        // The path of the copy would only lead astray.
+        if let JournalError::Archive { reason, .. } = error { reason } else { error.to_string() }
+    }))
+}
+
+/// A copy of a folder, removed when it is done with.
+struct Copy(PathBuf);
+
+impl Copy {
+    fn of(folder: &Path) -> Result<Self, JournalError> {
+        let name = format!("gridd-check-{}", uuid::Uuid::new_v4());
+        let copy = Self(std::env::temp_dir().join(name));
+        fs::create_dir(&copy.0).map_err(JournalError::io("create the folder", &copy.0))?;
+        copy_into(folder, &copy.0)?;
+        Ok(copy)
+    }
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        // What stays lies among temporary files, under a name that says whose it was.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn copy_into(from: &Path, to: &Path) -> Result<(), JournalError> {
+    for path in disk::paths_in(from)? {
+        let copy = to.join(path.file_name().unwrap_or_default());
+        if path.is_dir() {
+            fs::create_dir(&copy).map_err(JournalError::io("create the folder", &copy))?;
+            copy_into(&path, &copy)?;
+        } else {
+            fs::copy(&path, &copy).map_err(JournalError::io("copy to the temporary", &copy))?;
+        }
+    }
+    Ok(())
+}
