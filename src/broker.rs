@@ -14,6 +14,9 @@
 
 mod queue;
 mod start;
+#[cfg(test)]
+mod tests;
+mod upkeep;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -37,6 +40,7 @@ pub use queue::{
 };
 use queue::{Item, Reply, Work};
 pub use start::{StartError, Started, start};
+use upkeep::Upkeep;
 
 /// Most items decided in one commit.
 const ITEMS_PER_COMMIT: usize = 4_096;
@@ -72,6 +76,7 @@ struct Loop {
     checkpointed: u64,
     checkpointed_at: Instant,
     last_turn: Timestamp,
+    upkeep: Upkeep,
     /// Rows whose deadline came, and which are not judged yet.
     due: VecDeque<ApplianceNumber>,
 }
@@ -104,6 +109,7 @@ impl Loop {
             self.follow_wall();
             let now = self.clock.now();
             self.credit_late_turn(now);
+            self.look_after_journal(now);
             let stops = self.decide_waiting(first, &mut queue, now);
             if stops {
                 return self.stop(queue);
@@ -314,7 +320,8 @@ impl Loop {
     fn append_and_tell(&mut self) -> Result<(), JournalError> {
         let commit = std::mem::take(&mut self.commit);
         if !commit.records.is_empty() {
-            self.journal.append(&commit.records)?;
+            self.append(&commit.records)?;
+            self.trim_what_is_recorded();
         }
         let now = self.clock.now();
         for reply in commit.replies {

@@ -14,3 +14,6 @@ pub mod journal;
 pub mod show;
 pub mod tasks;
 pub mod wire;
+
+#[cfg(test)]
+mod small_disk;

@@ -3,6 +3,7 @@
 //! Guarantees a bound in items and bytes: whoever brings more waits, and so stops reading its
 //! session. Each item is stamped when it is received. Decides nothing.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -26,10 +27,16 @@ pub(super) const KIB_WAITING: u32 = 64 << 10;
 /// Most changes that a slow watcher may lag behind before it is given everything anew.
 pub(super) const CHANGES_WAITING: usize = 1_024;
 
-/// The broker takes nothing any more.
+/// The broker does not take what it was given, and has kept nothing of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the broker is stopping and takes nothing any more")]
-pub struct Unavailable;
+pub enum Unavailable {
+    /// It ends.
+    #[error("the broker is stopping and takes nothing any more")]
+    Stopping,
+    /// Its disk is nearly full.
+    #[error("the broker's disk is nearly full, so it takes nothing new; reading goes on")]
+    DiskLow,
+}
 
 /// The handle to the broker loop. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -39,6 +46,16 @@ pub struct Broker {
     pub(super) clock: Clock,
     pub(super) names: Names,
     pub(super) changes: broadcast::Sender<Changed>,
+    pub(super) signs: Arc<Signs>,
+}
+
+/// What loop and handles tell each other past the queue.
+#[derive(Debug, Default)]
+pub(super) struct Signs {
+    /// The disk is nearly full: what would need room is not even put in the queue.
+    pub(super) disk_is_low: AtomicBool,
+    /// The broker is to stop: a full disk is not waited for any more.
+    pub(super) stops: AtomicBool,
 }
 
 /// An event as it came out of the check, not yet joined with who said it.
@@ -236,7 +253,7 @@ impl Broker {
     ///
     /// # Errors
     ///
-    /// [`Unavailable`] when the broker stops before that.
+    /// [`Unavailable`] when the broker's disk is full, or it stops before that.
     pub async fn report(
         &self,
         name: ApplianceName,
@@ -244,9 +261,10 @@ impl Broker {
         event: HeardEvent,
         bytes: usize,
     ) -> Result<EventAnswer, Unavailable> {
+        self.needs_room()?;
         let (reply, answer) = oneshot::channel();
         self.put(Work::Report { name, spool, event, reply }, bytes).await?;
-        answer.await.map_err(|_| Unavailable)
+        answer.await.map_err(|_| Unavailable::Stopping)
     }
 
     /// A session begins.
@@ -262,9 +280,10 @@ impl Broker {
         spool: Option<SpoolId>,
         session: SessionId,
     ) -> Result<Welcomed, Unavailable> {
+        self.needs_room()?;
         let (reply, answer) = oneshot::channel();
         self.put(Work::Hello { name, boot, uptime, spool, session, reply }, 0).await?;
-        answer.await.map_err(|_| Unavailable)
+        answer.await.map_err(|_| Unavailable::Stopping)
     }
 
     /// A session's next events, of `bytes` on the wire. Answered, in order, when durable.
@@ -278,9 +297,10 @@ impl Broker {
         events: Vec<HeardEvent>,
         bytes: usize,
     ) -> Result<Vec<EventAnswer>, Unavailable> {
+        self.needs_room()?;
         let (reply, answer) = oneshot::channel();
         self.put(Work::Chunk { session, events, reply }, bytes).await?;
-        answer.await.map_err(|_| Unavailable)
+        answer.await.map_err(|_| Unavailable::Stopping)
     }
 
     /// A session ended.
@@ -302,9 +322,10 @@ impl Broker {
         by: &str,
         order: Order,
     ) -> Result<Result<Ordered, OrderRefusal>, Unavailable> {
+        self.needs_room()?;
         let (reply, answer) = oneshot::channel();
         self.put(Work::Order { by: by.into(), order, reply }, 0).await?;
-        answer.await.map_err(|_| Unavailable)
+        answer.await.map_err(|_| Unavailable::Stopping)
     }
 
     /// Asks the grid something; `question` sees only what is durable, and should be quick.
@@ -321,16 +342,23 @@ impl Broker {
             drop(reply.send(question(grid, now)));
         });
         self.put(Work::Ask(question), 0).await?;
-        answer.await.map_err(|_| Unavailable)
+        answer.await.map_err(|_| Unavailable::Stopping)
     }
 
-    /// Tells the loop to stop behind all that is waiting.
+    /// Tells the loop to stop behind all that is waiting; what a full disk does not take is given
+    /// up.
     ///
     /// # Errors
     ///
     /// [`Unavailable`] when it has stopped.
     pub async fn stop(&self) -> Result<(), Unavailable> {
+        self.signs.stops.store(true, Ordering::Release);
         self.put(Work::Stop, 0).await
+    }
+
+    fn needs_room(&self) -> Result<(), Unavailable> {
+        let is_low = self.signs.disk_is_low.load(Ordering::Acquire);
+        if is_low { Err(Unavailable::DiskLow) } else { Ok(()) }
     }
 
     async fn put(&self, work: Work, bytes: usize) -> Result<(), Unavailable> {
@@ -340,9 +368,9 @@ impl Broker {
             0 => None,
             kib => {
                 let room = Arc::clone(&self.room).acquire_many_owned(kib).await;
-                Some(room.map_err(|_| Unavailable)?)
+                Some(room.map_err(|_| Unavailable::Stopping)?)
             }
         };
-        self.queue.send(Item { at, work, room }).await.map_err(|_| Unavailable)
+        self.queue.send(Item { at, work, room }).await.map_err(|_| Unavailable::Stopping)
     }
 }

@@ -6,12 +6,14 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
 
-use super::queue::{CHANGES_WAITING, ITEMS_WAITING, KIB_WAITING};
+use super::queue::{CHANGES_WAITING, ITEMS_WAITING, KIB_WAITING, Signs};
+use super::upkeep::Upkeep;
 use super::{Broker, Commit, Loop, Names};
 use crate::clock::{Clock, monotonic_now, wall_now};
 use crate::grid::Grid;
@@ -19,6 +21,7 @@ use crate::grid::name::RecordNumber;
 use crate::grid::record::{BrokerStarted, Input};
 use crate::grid::settings::Settings;
 use crate::grid::state::State;
+use crate::grid::storage::Storage;
 use crate::grid::time::Timestamp;
 use crate::journal::{
     self, Budget, Identity, Journal, JournalError, Opened, Reader, Recovered, Wanted, encoding,
@@ -89,10 +92,13 @@ pub fn start(
     runtime: Handle,
 ) -> Result<Started, StartError> {
     let checkpoint_records = journal.checkpoint_records;
+    let disk_mark = journal.low_water;
     let opened = Journal::open(journal)?;
     let alive = journal.dir.join("alive");
-    let state = fold(&opened, &journal.dir)?;
+    let (state, trimmed) = fold(&opened, &journal.dir)?;
     let Opened { journal, reader, recovered, .. } = opened;
+    // Perhaps a record was the last that came of a trim.
+    journal.trim(trimmed);
     let (clock, clock_back) = Clock::start(state.last_at());
     let now = clock.now();
     let away = (state.last() > 0).then(|| {
@@ -107,6 +113,8 @@ pub fn start(
         }
     }
     let (queue, items) = mpsc::channel(ITEMS_WAITING);
+    let signs = Arc::new(Signs::default());
+    signs.stops.store(true, Ordering::Release);
     let (changes, _) = broadcast::channel(CHANGES_WAITING);
     let (identity, term) = (journal.identity(), journal.term());
     let checkpointed = state.last();
@@ -121,6 +129,7 @@ pub fn start(
         checkpointed,
         checkpointed_at: monotonic_now(),
         last_turn: now,
+        upkeep: Upkeep::new(disk_mark, Arc::clone(&signs)),
         due: VecDeque::new(),
     };
     let version = env!("CARGO_PKG_VERSION").into();
@@ -135,6 +144,8 @@ pub fn start(
     let started = BrokerStarted { term, version, away, clock_back, recovery, missing };
     owner.take(Input::BrokerStarted(started), now);
     owner.append_and_tell()?;
+    // From here on a full disk is waited for.
+    signs.stops.store(false, Ordering::Release);
 
     let (tell_end, ended) = oneshot::channel();
     let loop_runtime = runtime.clone();
@@ -147,16 +158,18 @@ pub fn start(
         drop(tasks::spawn("alive", touch_alive(alive)));
     }
     let room = Arc::new(Semaphore::new(KIB_WAITING as usize));
-    let broker = Broker { queue, room, clock, names, changes };
+    let broker = Broker { queue, room, clock, names, changes, signs };
     Ok(Started { broker, reader, identity, term, at: now, ended })
 }
 
-fn fold(opened: &Opened, dir: &Path) -> Result<State, StartError> {
+/// The state, and up to which number records were trimmed since the checkpoint.
+fn fold(opened: &Opened, dir: &Path) -> Result<(State, RecordNumber), StartError> {
     let mut state = match &opened.checkpoint {
         None => State::default(),
         Some((_, bytes)) => encoding::decode_state(bytes)
             .map_err(|source| StartError::Checkpoint { dir: dir.to_owned(), source })?,
     };
+    let mut trimmed = 0;
     let mut from = Some(state.last() + 1);
     while let Some(number) = from {
         let page = opened.reader.forward(number, &Wanted::default(), FOLD_PAGE)?;
@@ -165,11 +178,14 @@ fn fold(opened: &Opened, dir: &Path) -> Result<State, StartError> {
                 StartError::Record { number: encoded.number, dir: dir.to_owned(), source }
             })?;
             state.apply(&record);
+            if let Input::Storage(Storage::Trimmed(it)) = &record.input {
+                trimmed = it.last;
+            }
         }
         from = page.next;
     }
     state.resume_behind(opened.last_number);
-    Ok(state)
+    Ok((state, trimmed))
 }
 
 /// What recovery has to say, a sentence each.

@@ -305,7 +305,7 @@ async fn watch(desk: Desk, wanted: Wanted, told: &Told) -> Result<(), Ended> {
             changed = changes.recv() => changed,
             () = told.closed() => return Err(Ended::Gone),
             () = super::serve::stopped(&mut stopping) => {
-                return Err(Ended::Failed(status::unavailable(crate::broker::Unavailable)));
+                return Err(Ended::Failed(status::unavailable(crate::broker::Unavailable::Stopping)));
             }
         };
         match changed {

@@ -67,7 +67,7 @@ fn back_up(desk: &Desk, told: Told) {
     tracing::warn!(error = %failed, "a backup ended early");
     let status = match failed {
         BackupError::Journal(error) => status::unreadable(&error),
-        BackupError::Write(_) => status::unavailable(Unavailable),
+        BackupError::Write(_) => status::unavailable(Unavailable::Stopping),
     };
     // Whoever has gone needs no word.
     let _ = told.blocking_send(Err(status));

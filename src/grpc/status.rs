@@ -19,6 +19,9 @@ pub(super) const DOMAIN: &str = "grid-broker";
 /// When to come back to a broker that stops.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
+/// When to come back to a broker whose disk is full: somebody has to make room first.
+const RETRY_WITH_ROOM_AFTER: Duration = Duration::from_secs(30);
+
 pub(super) fn invalid(violations: Vec<Violation>) -> Status {
     let text = match violations.as_slice() {
         [one] => format!("{}: {}", one.field, one.description),
@@ -34,8 +37,12 @@ pub(super) fn invalid_field(field: &str, description: impl Into<String>) -> Stat
 }
 
 pub(super) fn unavailable(reason: Unavailable) -> Status {
-    let mut details = ErrorDetails::with_retry_info(Some(RETRY_AFTER));
-    details.set_error_info("STOPPING", DOMAIN, []);
+    let (retry_after, word) = match reason {
+        Unavailable::Stopping => (RETRY_AFTER, "STOPPING"),
+        Unavailable::DiskLow => (RETRY_WITH_ROOM_AFTER, "DISK_LOW"),
+    };
+    let mut details = ErrorDetails::with_retry_info(Some(retry_after));
+    details.set_error_info(word, DOMAIN, []);
     Status::with_error_details(Code::Unavailable, reason.to_string(), details)
 }
 

@@ -100,7 +100,7 @@ async fn follow(
             changed = durable.changed() => if changed.is_err() { return Ok(()) },
             () = told.closed() => return Err(Ended::Gone),
             () = super::serve::stopped(&mut stopping) => {
-                return Err(Ended::Failed(super::status::unavailable(crate::broker::Unavailable)));
+                return Err(Ended::Failed(super::status::unavailable(crate::broker::Unavailable::Stopping)));
             }
         }
     }

@@ -124,7 +124,14 @@ fn write_states(
     release.older_checkpoint.store(checkpoints.older(), Ordering::Release);
     release.release()?;
     while let Ok((through, term, state)) = states.recv() {
-        checkpoints.save(through, term, &state)?;
+        match checkpoints.save(through, term, &state) {
+            Ok(()) => {}
+            // The next occasion may find room; the checkpoints before are still there.
+            Err(error) if error.is_out_of_space() => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "no checkpoint");
+            }
+            Err(error) => return Err(error),
+        }
         release.older_checkpoint.store(checkpoints.older(), Ordering::Release);
         release.release()?;
         writing.store(false, Ordering::Release);

@@ -31,6 +31,8 @@ use super::record::{EncodedRecord, RECORD_BYTES_MAX};
 /// A block of a commit ends at this many bytes or records, whichever comes first.
 const BLOCK_BYTES: usize = 1 << 20;
 const BLOCK_RECORDS: u32 = 4096;
+/// What a file reserves when the disk has no room for a whole one.
+const LEAST_FILE_BYTES: u64 = 64 << 10;
 /// A buffer that one large commit has grown beyond this is given back.
 const BUFFER_BYTES_KEPT: usize = 4 << 20;
 
@@ -71,7 +73,8 @@ enum Tail {
 impl CommitLog {
     /// Appends one commit and returns when it is durable.
     ///
-    /// After an error other than a failed sync the same records may be appended again.
+    /// After an error other than a failed sync the same records may be appended again: when that
+    /// is worth it, [`JournalError::is_out_of_space`] says so.
     ///
     /// # Panics
     ///
@@ -132,12 +135,21 @@ impl CommitLog {
         let wanted = self.buffer.len() as u64;
         let fits = |active: &Active| active.end + wanted <= active.size;
         if !self.active.as_ref().is_some_and(fits) {
-            let size = self.file_bytes.max(wanted);
             let path = self.folder.join(file_name(self.next));
-            let handle = create_file(&self.folder, &path, size).inspect_err(|_| {
-                // Nothing was promised of it; a leftover would only be found empty at the start.
-                let _ = fs::remove_file(&path);
-            })?;
+            let create = |size: u64| {
+                let created = create_file(&self.folder, &path, size).map(|handle| (handle, size));
+                created.inspect_err(|_| {
+                    // Nothing was promised of it; a leftover would be found empty at the start.
+                    let _ = fs::remove_file(&path);
+                })
+            };
+            let (handle, size) = match create(self.file_bytes.max(wanted)) {
+                // The last room on a full disk is for what was taken already.
+                Err(error) if error.is_out_of_space() => {
+                    create(wanted.next_multiple_of(LEAST_FILE_BYTES))?
+                }
+                created => created?,
+            };
             let file = Arc::new(LogFile::new(self.next, path, handle));
             self.files.add(Arc::clone(&file));
             self.active = Some(Active { file, end: 0, size });
@@ -147,7 +159,11 @@ impl CommitLog {
 
     fn cut_tail(&mut self) -> Result<(), JournalError> {
         if let Some(active) = &self.active {
-            cut(&active.file.handle, &active.file.path, active.end, active.size)?;
+            let cut = cut(&active.file.handle, &active.file.path, active.end, active.size);
+            if cut.as_ref().is_err_and(|error| !error.is_out_of_space()) {
+                self.tail = Tail::Unknown;
+            }
+            cut?;
         }
         self.tail = Tail::Clean;
         Ok(())

@@ -5,9 +5,10 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::fs::{FallocateFlags, fallocate, statvfs};
 
 use super::error::JournalError;
 
@@ -32,11 +33,16 @@ pub(super) fn create_folder(folder: &Path) -> Result<(), JournalError> {
 /// Puts a whole file in place, so that a crash leaves the old one or the new one, never a part.
 pub(super) fn replace_file(path: &Path, content: &[u8]) -> Result<(), JournalError> {
     let beside = path.with_added_extension("new");
+    // A leftover of a full disk would take room from what comes next.
+    let removed = |error| {
+        let _ = fs::remove_file(&beside);
+        error
+    };
     let written = File::create(&beside).and_then(|mut file| {
         file.write_all(content)?;
         file.sync_all()
     });
-    written.map_err(JournalError::io("write", &beside))?;
+    written.map_err(JournalError::io("write", &beside)).map_err(removed)?;
     fs::rename(&beside, path).map_err(JournalError::io("put in place", path))?;
     path.parent().map_or(Ok(()), sync_folder)
 }
@@ -85,6 +91,20 @@ pub(super) fn paths_in(folder: &Path) -> Result<Vec<PathBuf>, JournalError> {
     Ok(paths)
 }
 
+/// What the file system of `folder` still has for us, in bytes.
+pub(super) fn free_bytes(folder: &Path) -> Result<u64, JournalError> {
+    let space = statvfs(folder)
+        .map_err(|errno| JournalError::io("ask for the free space of", folder)(errno.into()))?;
+    Ok(space.f_bavail.saturating_mul(space.f_frsize))
+}
+
+/// How large the file system of `folder` is, in bytes.
+pub(super) fn disk_bytes(folder: &Path) -> Result<u64, JournalError> {
+    let space = statvfs(folder)
+        .map_err(|errno| JournalError::io("ask for the size of", folder)(errno.into()))?;
+    Ok(space.f_blocks.saturating_mul(space.f_frsize))
+}
+
 /// The length of all files below `folder` in bytes; what vanishes meanwhile counts nothing.
 pub(super) fn bytes_below(folder: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(folder) else { return 0 };
@@ -93,6 +113,20 @@ pub(super) fn bytes_below(folder: &Path) -> u64 {
         .map(|entry| match entry.metadata() {
             Ok(found) if found.is_dir() => bytes_below(&entry.path()),
             Ok(found) => found.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}
+
+/// What all files below `folder` take on the disk, in bytes; what vanishes meanwhile takes nothing.
+pub(super) fn allocated_below(folder: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(folder) else { return 0 };
+    entries
+        .flatten()
+        .map(|entry| match entry.metadata() {
+            Ok(found) if found.is_dir() => allocated_below(&entry.path()),
+            // Counted in these whatever the file system's own blocks are.
+            Ok(found) => found.blocks() * 512,
             Err(_) => 0,
         })
         .sum()

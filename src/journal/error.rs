@@ -127,6 +127,29 @@ pub enum JournalError {
 }
 
 impl JournalError {
+    /// Whether there is no room on the disk: the same may succeed later. A failed sync is never
+    /// meant, whatever its reason: nobody knows then what lies on the disk.
+    pub fn is_out_of_space(&self) -> bool {
+        match self {
+            Self::Io { action, source, .. } => {
+                !action.starts_with("sync") && super::upkeep::is_full(source)
+            }
+            Self::Archive { .. }
+            | Self::InUse { .. }
+            | Self::AtWork { .. }
+            | Self::NoJournal { .. }
+            | Self::Restoring { .. }
+            | Self::NewerBlock { .. }
+            | Self::NewerFormat { .. }
+            | Self::Identity { .. }
+            | Self::Damaged { .. }
+            | Self::Unreadable { .. }
+            | Self::RecordTooLarge { .. }
+            | Self::Broken { .. }
+            | Self::Closed { .. } => false,
+        }
+    }
+
     /// Makes the mapper from a system's error to ours: `.map_err(JournalError::io("open", path))`.
     pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();

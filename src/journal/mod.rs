@@ -34,17 +34,22 @@ pub mod scan;
 pub mod stream;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
 use self::background::Background;
 use self::commit_log::CommitLog;
 use self::release::Release;
+use self::upkeep::Upkeep;
 
+pub use self::archive::{Retention, TrimDue};
 pub use self::background::CheckpointStart;
 pub use self::backup::{BackupError, Progress};
 pub use self::checkpoint::{FailedCheckpoint, decode as decode_checkpoint};
@@ -65,18 +70,28 @@ pub struct Settings {
     pub commit_file_bytes: u64,
     /// How large a span of the archive grows, in bytes of packed blocks.
     pub span_bytes: u64,
+    /// How much is kept; never more than half of the disk.
+    pub retention: Retention,
+    /// What is reserved for a full disk, in bytes.
+    pub ballast_bytes: u64,
+    /// With less free than half of this, in bytes, the archive is not written to.
+    pub low_water: u64,
     /// After how many records the owner of the state is to hand over a checkpoint.
     pub checkpoint_records: u64,
 }
 
 impl Settings {
-    /// The defaults: 32 MiB a commit-log file, 256 MiB a span, 200,000 records a checkpoint.
+    /// The defaults: 32 MiB a commit-log file, 256 MiB a span, 90 days and 10 GiB kept, 8 MiB in
+    /// reserve, 256 MiB free, 200,000 records a checkpoint.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),
             commit_file_bytes: 32 << 20,
             span_bytes: 256 << 20,
             checkpoint_records: 200_000,
+            retention: Retention { age: Duration::from_secs(90 * 86_400), bytes: 10 << 30 },
+            ballast_bytes: 8 << 20,
+            low_water: 256 << 20,
         }
     }
 }
@@ -90,6 +105,8 @@ pub struct Journal {
     durable: watch::Sender<u64>,
     release: Arc<Release>,
     background: Background,
+    upkeep: Arc<Upkeep>,
+    retention: Retention,
     /// Held until all else is closed: another process may open the folder then.
     _lock: File,
 }
@@ -125,7 +142,13 @@ impl Journal {
     /// When another process has it, a newer gridd wrote it, or the disk fails. Damage is no
     /// error: it is told in [`Opened::recovered`].
     pub fn open(settings: &Settings) -> Result<Opened, JournalError> {
-        opening::open(settings)
+        match opening::open(settings) {
+            Err(error) if error.is_out_of_space() => {
+                Upkeep::new(&settings.dir, 0, 0).give_up_ballast();
+                opening::open(settings)
+            }
+            opened => opened,
+        }
     }
 
     /// Appends records as one commit and returns when they are durable.
@@ -155,6 +178,47 @@ impl Journal {
     pub fn checkpoint(&self, through: u64, state: Vec<u8>) -> CheckpointStart {
         assert!(through <= *self.durable.borrow(), "a state is made of durable records");
         self.background.checkpoint((through, self.term, state))
+    }
+
+    /// Tells the time, in microseconds since the epoch, for all that goes by it; at least once in
+    /// a minute or so.
+    pub fn tell(&self, now_us: i64) {
+        self.upkeep.tell(now_us);
+        self.background.poke();
+    }
+
+    /// What the disk still has for us, in bytes.
+    ///
+    /// # Errors
+    ///
+    /// When the file system does not tell.
+    pub fn free_bytes(&self) -> Result<u64, JournalError> {
+        self.upkeep.free_bytes()
+    }
+
+    /// How much is kept.
+    pub fn retention(&self) -> Retention {
+        self.retention
+    }
+
+    /// The oldest records, if they are to be forgotten at `now_us`, in microseconds since the
+    /// epoch. First that must be a durable record, then comes [`Journal::trim`].
+    pub fn trim_due(&self, now_us: i64) -> Option<TrimDue> {
+        let checkpoint = self.release.older_checkpoint.load(Ordering::Acquire);
+        let ordered = self.upkeep.trim_through();
+        self.release.archive.trim_due(self.retention, now_us, checkpoint, ordered)
+    }
+
+    /// Forgets all records up to `last`, in the background; cut short, the next start ends it.
+    pub fn trim(&self, last: u64) {
+        self.upkeep.trim(last);
+        self.background.poke();
+    }
+
+    /// Gives what is reserved back to a full disk; `false` if nothing is left of it. It is reserved
+    /// anew when there is room.
+    pub fn give_up_ballast(&self) -> bool {
+        self.upkeep.give_up_ballast()
     }
 
     /// The term of all that is appended.

@@ -17,9 +17,11 @@ use super::background::Background;
 use super::checkpoint::FailedCheckpoint;
 use super::commit_log::Cut;
 use super::error::JournalError;
+use super::identity::Identity;
 use super::reader::Reader;
 use super::release::Release;
-use super::{Journal, Settings, archive, checkpoint, commit_log, disk, identity};
+use super::upkeep::Upkeep;
+use super::{Journal, Retention, Settings, archive, checkpoint, commit_log, disk, identity};
 
 pub(super) const COMMITS: &str = "commits";
 pub(super) const ARCHIVE: &str = "archive";
@@ -28,6 +30,11 @@ pub(super) const RESTORING: &str = "restoring";
 pub(super) const IDENTITY: &str = "identity";
 pub(super) const LOCK: &str = "lock";
 pub(super) const CHECKPOINTS: &str = "checkpoints";
+
+/// About so many spans are kept, so that whole ones can go one by one.
+const SPANS_KEPT: u32 = 30;
+/// A span is at least as large as a few of sled's segments.
+const SPAN_BYTES_MIN: u64 = 4 << 20;
 
 /// A journal that is ready for appends.
 #[derive(Debug)]
@@ -63,18 +70,7 @@ pub struct Recovered {
 
 pub(super) fn open(settings: &Settings) -> Result<Opened, JournalError> {
     let dir = &settings.dir;
-    if let Some(parent) = dir.parent() {
-        fs::create_dir_all(parent).map_err(JournalError::io("create the folder", parent))?;
-    }
-    disk::create_folder(dir)?;
-    if dir.join(RESTORING).exists() {
-        return Err(JournalError::Restoring { path: dir.clone() });
-    }
-    let lock = lock(dir)?;
-    let identity = identity::open(&dir.join(IDENTITY))?;
-    for folder in [COMMITS, ARCHIVE, CHECKPOINTS] {
-        disk::create_folder(&dir.join(folder))?;
-    }
+    let (lock, identity) = enter(dir)?;
     let saved = checkpoint::open(dir.join(CHECKPOINTS), identity.journal)?;
     let found = commit_log::open(dir.join(COMMITS), identity.journal, settings.commit_file_bytes)?;
     let mut log = found.log;
@@ -89,13 +85,12 @@ pub(super) fn open(settings: &Settings) -> Result<Opened, JournalError> {
     let last_number = (log.next() - 1).max(spans.archive.sealed_through()).max(saved_through);
     log.skip_to(last_number + 1);
     log.set_term(previous_term + 1);
-    // The oldest file's name counts too: what it began with may be damaged.
-    let oldest = files.first().into_iter().chain(spans.archive.at_or_above(0)).min();
+    let oldest = spans.archive.trimmed_through() + 1;
     let mut held = [spans.archive.ranges(), files.ranges()].concat();
     let recovered = Recovered {
         cuts: found.cuts,
         rebuilt: spans.rebuilt,
-        missing: holes(oldest, &mut held, last_number),
+        missing: holes(Some(oldest), &mut held, last_number),
         spans_set_aside: spans.set_aside,
         failed_checkpoints: saved.failed,
     };
@@ -109,11 +104,17 @@ pub(super) fn open(settings: &Settings) -> Result<Opened, JournalError> {
         older_checkpoint: AtomicU64::new(0),
         sealed_suffices: AtomicBool::new(false),
     });
+    let half = disk::disk_bytes(dir)? / 2;
+    let retention = Retention { bytes: settings.retention.bytes.min(half), ..settings.retention };
+    let span_bytes =
+        settings.span_bytes.min((retention.bytes / u64::from(SPANS_KEPT)).max(SPAN_BYTES_MIN));
+    let upkeep = Arc::new(Upkeep::new(dir, settings.ballast_bytes, settings.low_water));
     let stop = Arc::new(AtomicBool::new(false));
     let archiver = Archiver::new(
         Arc::clone(&release),
         watch,
-        settings.span_bytes,
+        Arc::clone(&upkeep),
+        (span_bytes, retention.age / SPANS_KEPT),
         spans.trash,
         Arc::clone(&stop),
     );
@@ -127,10 +128,29 @@ pub(super) fn open(settings: &Settings) -> Result<Opened, JournalError> {
         durable,
         release,
         background,
+        upkeep,
+        retention,
         _lock: lock,
     };
     let checkpoint = saved.newest.map(|(through, _, state)| (through, state));
     Ok(Opened { journal, reader, checkpoint, last_number, previous_term, recovered })
+}
+
+/// Makes the folder if there is none, and takes it.
+fn enter(dir: &Path) -> Result<(File, Identity), JournalError> {
+    if let Some(parent) = dir.parent() {
+        fs::create_dir_all(parent).map_err(JournalError::io("create the folder", parent))?;
+    }
+    disk::create_folder(dir)?;
+    if dir.join(RESTORING).exists() {
+        return Err(JournalError::Restoring { path: dir.to_owned() });
+    }
+    let lock = lock(dir)?;
+    let identity = identity::open(&dir.join(IDENTITY))?;
+    for folder in [COMMITS, ARCHIVE, CHECKPOINTS] {
+        disk::create_folder(&dir.join(folder))?;
+    }
+    Ok((lock, identity))
 }
 
 fn lock(dir: &Path) -> Result<File, JournalError> {

@@ -76,4 +76,6 @@ pub struct Page {
     pub reached: u64,
     /// Numbers on the way that the journal does not have any more.
     pub missing: Vec<RangeInclusive<u64>>,
+    /// Numbers on the way that were forgotten on purpose while the page was read.
+    pub trimmed: Option<RangeInclusive<u64>>,
 }

@@ -55,15 +55,12 @@ impl Reader {
     ///
     /// When the file system does not tell its free space.
     pub fn status(&self) -> Result<Status, JournalError> {
-        let space = rustix::fs::statvfs(&*self.dir).map_err(|errno| {
-            JournalError::io("ask for the free space of", &self.dir)(errno.into())
-        })?;
         let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Ok(Status {
             commit_log_bytes: self.files.bytes(),
             archive_bytes: self.archive.bytes(),
             checkpoint_bytes: disk::bytes_below(&self.dir.join(opening::CHECKPOINTS)),
-            free_bytes: space.f_bavail.saturating_mul(space.f_frsize),
+            free_bytes: disk::free_bytes(&self.dir)?,
             sealed_spans: self.archive.ranges().len(),
             sealed_through: self.archive.sealed_through(),
             archived_through: self.archive.archived_through(),
@@ -74,9 +71,7 @@ impl Reader {
 
     /// The smallest number kept; one above [`Self::durable`] if there is none.
     pub fn first(&self) -> u64 {
-        // Asked before, because the first records may become durable while we look.
-        let empty = self.durable() + 1;
-        self.at_or_above(0).map_or(empty, |first| first.min(empty))
+        (self.archive.trimmed_through() + 1).min(self.durable() + 1)
     }
 
     /// The last number that is durable; 0 before the first.
@@ -118,6 +113,13 @@ impl Reader {
                     number = looking.take_ascending(number..=end, &blocks)?;
                 }
                 Place::Hole => {
+                    let trimmed = self.archive.trimmed_through().min(end);
+                    if number <= trimmed {
+                        looking.page.trimmed = Some(number..=trimmed);
+                        looking.page.reached = trimmed;
+                        number = trimmed + 1;
+                        continue;
+                    }
                     let behind = self.at_or_above(number).unwrap_or(end + 1).min(end + 1);
                     // A place that was filled while we looked is no hole.
                     if behind > number {
@@ -157,7 +159,13 @@ impl Reader {
                     above = looking.take_descending(end..=number, &blocks)?;
                 }
                 Place::Hole => {
-                    let below = self.at_or_below(number).map_or(end, |below| below + 1).max(end);
+                    if number <= self.archive.trimmed_through() {
+                        looking.page.trimmed = Some(end..=number);
+                        looking.page.reached = end;
+                        break;
+                    }
+                    let least = end.max(self.archive.trimmed_through() + 1);
+                    let below = self.at_or_below(number).map_or(least, |it| it + 1).max(least);
                     if below < above {
                         looking.page.missing.push(below..=number);
                         looking.page.reached = below;
@@ -176,7 +184,12 @@ impl Reader {
 
     fn place(&self, number: u64) -> Result<Place, JournalError> {
         for _ in 0..LOOKS {
-            if let Some(block) = self.archive.block_at(number)? {
+            let archived = self.archive.block_at(number);
+            // A span that is trimmed under a reader is no failure.
+            if number <= self.archive.trimmed_through() {
+                break;
+            }
+            if let Some(block) = archived? {
                 return Ok(Place::Blocks(vec![block]));
             }
             if let Some(blocks) = self.files.blocks_at(number)? {
@@ -209,7 +222,8 @@ struct Looking<'a> {
 
 impl<'a> Looking<'a> {
     fn new(wanted: &'a Wanted, budget: Budget, reached: u64) -> Self {
-        let page = Page { records: Vec::new(), next: None, reached, missing: Vec::new() };
+        let page =
+            Page { records: Vec::new(), next: None, reached, missing: Vec::new(), trimmed: None };
         Self { wanted, budget, bytes: 0, page }
     }
 

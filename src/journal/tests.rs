@@ -1,5 +1,8 @@
 //! The promise as a whole: what was appended is read again, from wherever it lies by then.
 
+mod full_disk;
+mod retention;
+
 use std::fs;
 use std::path::Path;
 use std::thread;
@@ -12,7 +15,13 @@ use super::*;
 const ALL: Budget = Budget { records: usize::MAX, bytes: u64::MAX };
 
 fn small(dir: &Path) -> Settings {
-    Settings { commit_file_bytes: 16 << 10, span_bytes: 4 << 10, ..Settings::new(dir) }
+    Settings {
+        commit_file_bytes: 16 << 10,
+        span_bytes: 4 << 10,
+        ballast_bytes: 1 << 20,
+        low_water: 1 << 20,
+        ..Settings::new(dir)
+    }
 }
 
 fn open(dir: &Path) -> Opened {

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -20,6 +21,7 @@ use crate::journal::error::JournalError;
 use crate::journal::frame::{Codec, Content, Draft, encode};
 use crate::journal::record::{EncodedRecord, Summary, records_of};
 use crate::journal::release::Release;
+use crate::journal::upkeep::Upkeep;
 
 /// How large a block is made.
 #[derive(Clone, Copy)]
@@ -36,6 +38,9 @@ const SMALL: BlockSize = BlockSize { records: 64, raw_bytes: 13 << 10, packed_by
 const LARGE: BlockSize =
     BlockSize { records: 256, raw_bytes: 62 << 10, packed_bytes: VALUE_BYTES_MAX };
 
+/// How often the span being filled may fail before something else than the span must be wrong.
+const FAILURES_MAX: u32 = 3;
+
 /// The archiver's side of the journal.
 #[derive(Debug)]
 pub(in crate::journal) struct Archiver {
@@ -43,18 +48,25 @@ pub(in crate::journal) struct Archiver {
     files: Arc<Files>,
     release: Arc<Release>,
     durable: watch::Receiver<u64>,
+    upkeep: Arc<Upkeep>,
     span_bytes: u64,
+    /// A span holds records of no longer time, in microseconds.
+    span_age_us: i64,
     trash: Vec<PathBuf>,
     stop: Arc<AtomicBool>,
     active: Option<Arc<ActiveSpan>>,
     /// What is in the active span, in bytes of blocks.
     active_bytes: u64,
+    /// The time of its first record, in microseconds since the epoch.
+    begun_us: i64,
     /// Dense records with their terms, read from the log and not yet in the archive.
     waiting: VecDeque<(u64, EncodedRecord)>,
     /// The number to read next.
     next: u64,
     /// The newest term in the active span.
     term: u64,
+    /// How often the active span failed since the last seal.
+    failures: u32,
 }
 
 impl Archiver {
@@ -62,7 +74,8 @@ impl Archiver {
     pub(in crate::journal) fn new(
         release: Arc<Release>,
         durable: watch::Receiver<u64>,
-        span_bytes: u64,
+        upkeep: Arc<Upkeep>,
+        (span_bytes, span_age): (u64, Duration),
         trash: Vec<PathBuf>,
         stop: Arc<AtomicBool>,
     ) -> Self {
@@ -70,29 +83,41 @@ impl Archiver {
             archive: Arc::clone(&release.archive),
             files: Arc::clone(&release.files),
             durable,
+            upkeep,
             span_bytes,
+            span_age_us: i64::try_from(span_age.as_micros()).unwrap_or(i64::MAX),
             trash,
             stop,
             active: None,
             active_bytes: 0,
+            begun_us: 0,
             waiting: VecDeque::new(),
             next: release.archive.sealed_through() + 1,
             term: 0,
+            failures: 0,
             release,
         }
     }
 
     /// Works until it is stopped, or all senders of `pokes` are gone, or something fails.
     pub(in crate::journal) fn run(mut self, pokes: &Receiver<()>) -> Result<(), JournalError> {
-        self.empty_trash()?;
         loop {
-            self.catch_up()?;
+            let trash = self.archive.trim(self.upkeep.trim_through())?;
+            self.trash.extend(trash);
+            self.empty_trash()?;
+            self.upkeep.keep_ballast();
+            if let Err(error) = self.catch_up().and_then(|()| self.end_old_span()) {
+                self.begin_again(error)?;
+            }
             if self.is_stopped() || pokes.recv().is_err() {
                 break;
             }
         }
         // An unsealed span is built again at the next start; an orderly end is still kinder.
-        self.active.map_or(Ok(()), |active| active.span.flush())
+        match self.active.map_or(Ok(()), |active| active.span.flush()) {
+            Err(error) if error.is_out_of_space() => Ok(()),
+            flushed => flushed,
+        }
     }
 
     fn empty_trash(&mut self) -> Result<(), JournalError> {
@@ -102,12 +127,29 @@ impl Archiver {
         Ok(())
     }
 
+    /// Throws away the span that is being filled: the commit log still has all of it. A full disk
+    /// is waited for, however long; otherwise a span that fails again and again ends the archiver.
+    fn begin_again(&mut self, error: JournalError) -> Result<(), JournalError> {
+        self.failures += u32::from(!error.is_out_of_space());
+        let is_spans =
+            matches!(error, JournalError::Archive { .. }) && self.failures < FAILURES_MAX;
+        if !is_spans && !error.is_out_of_space() {
+            return Err(error);
+        }
+        tracing::warn!(error = &error as &dyn std::error::Error, "a span is filled anew");
+        self.active = None;
+        self.waiting.clear();
+        self.next = self.archive.sealed_through() + 1;
+        self.trash.extend(self.archive.give_up_active()?);
+        Ok(())
+    }
+
     fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Acquire)
     }
 
     fn catch_up(&mut self) -> Result<(), JournalError> {
-        while !self.is_stopped() {
+        while !self.is_stopped() && self.upkeep.has_room() {
             let durable = *self.durable.borrow();
             let unread = usize::try_from((durable + 1).saturating_sub(self.next))
                 .expect("there are fewer records than bytes of memory could count");
@@ -123,6 +165,34 @@ impl Archiver {
             }
         }
         Ok(())
+    }
+
+    /// Seals what is older than a span may grow, however little it is, so that it can be forgotten
+    /// by its age.
+    fn end_old_span(&mut self) -> Result<(), JournalError> {
+        let durable = *self.durable.borrow();
+        let Some(told_us) = self.upkeep.told_us().filter(|_| self.upkeep.has_room()) else {
+            return Ok(());
+        };
+        if self.active.is_none() && self.waiting.is_empty() && self.next <= durable {
+            self.read(durable)?;
+        }
+        let waiting = self.waiting.front().map(|(_, record)| record.mark.at_us);
+        let oldest_us = self.active.as_ref().map_or(waiting, |_| Some(self.begun_us));
+        let is_old = |oldest_us: i64| told_us.saturating_sub(oldest_us) > self.span_age_us;
+        if !oldest_us.is_some_and(is_old) {
+            return Ok(());
+        }
+        while self.next <= durable && !self.is_stopped() {
+            self.read(durable)?;
+            while self.waiting.len() >= LARGE.records {
+                self.write_block(LARGE)?;
+            }
+        }
+        while !self.waiting.is_empty() {
+            self.write_block(LARGE)?;
+        }
+        self.seal()
     }
 
     /// Takes over the next run of the log; a hole before it ends the span.
@@ -166,6 +236,7 @@ impl Archiver {
             None => {
                 let active = self.archive.begin(draft.first)?;
                 (self.active, self.active_bytes) = (Some(Arc::clone(&active)), 0);
+                self.begun_us = self.waiting.front().map_or(0, |(_, record)| record.mark.at_us);
                 active
             }
         };
@@ -211,6 +282,7 @@ impl Archiver {
         match self.active.take() {
             Some(active) => {
                 self.archive.seal(&active, self.term)?;
+                self.failures = 0;
                 self.release.release()
             }
             None => Ok(()),

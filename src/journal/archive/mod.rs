@@ -4,11 +4,12 @@
 //! by the archiver; the others are sealed: synced, read back whole, and marked so by a file
 //! beside them. Guarantees that a sealed span was whole when its part of the commit log was
 //! given up, and that an unsealed one is never relied on: a start throws it away and the archiver
-//! builds it again. It does not know when a span may be forgotten (retention), nor what to do
-//! with a sealed one that can't be opened: a reader of it gets an error that names it.
+//! builds it again.
 
 mod archiver;
+mod filling;
 mod opening;
+mod retention;
 mod seal;
 mod span;
 
@@ -21,7 +22,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use uuid::Uuid;
 
 pub(super) use self::archiver::Archiver;
-pub(super) use self::opening::{checked, open};
+pub(super) use self::opening::{open, verify};
+pub(super) use self::retention::read_mark;
+pub use self::retention::{Retention, TrimDue};
 pub(super) use self::seal::Seal;
 use self::span::Span;
 use super::disk;
@@ -42,12 +45,21 @@ type OpenSpans = Vec<(u64, Arc<Span>)>;
 pub(super) struct Archive {
     folder: PathBuf,
     journal: Uuid,
-    sealed: RwLock<BTreeMap<u64, Seal>>,
+    sealed: RwLock<BTreeMap<u64, SealedSpan>>,
     active: RwLock<Option<Arc<ActiveSpan>>>,
     /// The least recently used first; `None` once the journal is closed.
     open: Mutex<Option<OpenSpans>>,
     sealed_through: AtomicU64,
     archived_through: AtomicU64,
+    trimmed_through: AtomicU64,
+}
+
+/// A sealed span, as it is known without opening it.
+#[derive(Debug)]
+struct SealedSpan {
+    seal: Seal,
+    /// What it takes on the disk, in bytes.
+    bytes: u64,
 }
 
 /// The span being filled.
@@ -70,6 +82,11 @@ impl Archive {
         self.archived_through.load(Ordering::Acquire)
     }
 
+    /// All numbers up to this one were forgotten on purpose.
+    pub(super) fn trimmed_through(&self) -> u64 {
+        self.trimmed_through.load(Ordering::Acquire)
+    }
+
     /// The block around `number`; `None` if the archive does not hold it (any more, or yet).
     pub(super) fn block_at(&self, number: u64) -> Result<Option<Block>, JournalError> {
         if let Some(first) = self.sealed_with(number) {
@@ -87,19 +104,23 @@ impl Archive {
     /// The smallest sealed number that is at least `number`.
     pub(super) fn at_or_above(&self, number: u64) -> Option<u64> {
         let sealed = self.sealed.read().unwrap_or_else(PoisonError::into_inner);
-        sealed.iter().find(|(_, seal)| seal.last >= number).map(|(first, _)| number.max(*first))
+        let (first, span) = sealed.iter().find(|(_, span)| span.seal.last >= number)?;
+        let number = number.max(*first);
+        Some(span.seal.gap_at(number).map_or(number, |gap| *gap.end() + 1))
     }
 
     /// The largest sealed number that is at most `number`.
     pub(super) fn at_or_below(&self, number: u64) -> Option<u64> {
         let sealed = self.sealed.read().unwrap_or_else(PoisonError::into_inner);
-        sealed.range(..=number).next_back().map(|(_, seal)| number.min(seal.last))
+        let (_, span) = sealed.range(..=number).next_back()?;
+        let number = number.min(span.seal.last);
+        Some(span.seal.gap_at(number).map_or(number, |gap| *gap.start() - 1))
     }
 
-    /// The numbers of each sealed span, ascending.
+    /// The numbers that sealed spans hold, ascending.
     pub(super) fn ranges(&self) -> Vec<RangeInclusive<u64>> {
         let sealed = self.sealed.read().unwrap_or_else(PoisonError::into_inner);
-        sealed.iter().map(|(first, seal)| *first..=seal.last).collect()
+        sealed.iter().flat_map(|(first, span)| span.seal.held(*first)).collect()
     }
 
     /// How many bytes it has on the disk, sealed or not.
@@ -121,8 +142,8 @@ impl Archive {
 
     fn sealed_with(&self, number: u64) -> Option<u64> {
         let sealed = self.sealed.read().unwrap_or_else(PoisonError::into_inner);
-        let (first, seal) = sealed.range(..=number).next_back()?;
-        (number <= seal.last).then_some(*first)
+        let (first, SealedSpan { seal, .. }) = sealed.range(..=number).next_back()?;
+        (number <= seal.last && seal.gap_at(number).is_none()).then_some(*first)
     }
 
     fn sealed_block(&self, first: u64, number: u64) -> Result<Block, JournalError> {
@@ -160,37 +181,14 @@ impl Archive {
         Ok(span)
     }
 
-    /// Begins an empty span.
-    fn begin(&self, first: u64) -> Result<Arc<ActiveSpan>, JournalError> {
-        let path = self.span_path(first);
-        disk::create_folder(&path)?;
-        let span = Span::open(path)?;
-        let active = Arc::new(ActiveSpan { first, through: AtomicU64::new(first - 1), span });
-        *self.active.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&active));
-        Ok(active)
-    }
-
-    /// Makes a filled span durable, checks all of it, and marks it sealed.
-    ///
-    /// Meanwhile readers are served from the commit log.
-    fn seal(&self, active: &ActiveSpan, term: u64) -> Result<(), JournalError> {
-        *self.active.write().unwrap_or_else(PoisonError::into_inner) = None;
-        let last = active.through.load(Ordering::Acquire);
-        active.span.flush()?;
-        active.span.close();
-        let path = self.span_path(active.first);
-        disk::sync_tree(&path)?;
-        // Opened again, so that what is read comes from the files and not from sled's memory.
-        let again = Span::open(path.clone())?;
-        let checked = seal::check(&again, active.first, last);
-        again.close();
-        checked?;
-        disk::sync_tree(&path)?;
-        let seal = Seal { last, term };
-        seal.write(&self.seal_path(active.first), self.journal, active.first)?;
-        self.sealed.write().unwrap_or_else(PoisonError::into_inner).insert(active.first, seal);
-        self.sealed_through.store(last, Ordering::Release);
-        Ok(())
+    /// Closes one sealed span, once those who read a block of it right now are done.
+    fn close_one(&self, first: u64) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = open.as_mut()
+            && let Some(at) = open.iter().position(|(number, _)| *number == first)
+        {
+            open.remove(at).1.close();
+        }
     }
 
     fn span_path(&self, first: u64) -> PathBuf {

@@ -12,9 +12,9 @@ use std::sync::{Mutex, RwLock};
 
 use uuid::Uuid;
 
-use super::Archive;
 use super::seal::{self, Seal};
 use super::span::Span;
+use super::{Archive, SealedSpan, retention};
 use crate::journal::disk;
 use crate::journal::error::JournalError;
 
@@ -47,12 +47,17 @@ pub(in crate::journal) fn open(
             open: Mutex::new(Some(Vec::new())),
             sealed_through: AtomicU64::new(0),
             archived_through: AtomicU64::new(0),
+            trimmed_through: AtomicU64::new(0),
         },
         term: 0,
         rebuilt: Vec::new(),
         set_aside: Vec::new(),
         trash: Vec::new(),
     };
+    let folder = &found.archive.folder;
+    let trimmed = retention::read_mark(folder, journal);
+    // A trim that was cut short is finished.
+    found.trash = retention::trash(folder, journal, trimmed.unwrap_or(0))?;
     let mut sealed = BTreeMap::new();
     let paths = disk::paths_in(&found.archive.folder)?;
     for path in paths {
@@ -62,7 +67,10 @@ pub(in crate::journal) fn open(
             }
         } else if let Some(first) = disk::number_in_name(&path, "span-", "") {
             match found.span(first, &is_in_log)? {
-                Some(seal) => drop(sealed.insert(first, seal)),
+                Some(seal) => {
+                    let bytes = disk::allocated_below(&path);
+                    drop(sealed.insert(first, SealedSpan { seal, bytes }));
+                }
                 None => remove_seal(&found.archive, first)?,
             }
         } else if let Some(first) = disk::number_in_name(&path, "span-", ".sealed")
@@ -72,8 +80,12 @@ pub(in crate::journal) fn open(
             remove_seal(&found.archive, first)?;
         }
     }
-    found.term = sealed.values().map(|seal| seal.term).max().unwrap_or(0);
-    let through = sealed.values().map(|seal| seal.last).max().unwrap_or(0);
+    found.term = sealed.values().map(|span| span.seal.term).max().unwrap_or(0);
+    // With a damaged mark nobody knows any more what lay below.
+    let oldest = sealed.keys().next().copied();
+    let trimmed = trimmed.or(oldest.map(|oldest| oldest - 1)).unwrap_or(0);
+    let through = sealed.values().map(|span| span.seal.last).max().unwrap_or(0).max(trimmed);
+    *found.archive.trimmed_through.get_mut() = trimmed;
     *found.archive.sealed_through.get_mut() = through;
     *found.archive.archived_through.get_mut() = through;
     found.archive.sealed = RwLock::new(sealed);
@@ -116,21 +128,31 @@ impl FoundArchive {
     }
 }
 
+/// Opens a span with sled and reads all that its seal says is there.
+pub(in crate::journal) fn verify(path: &Path, first: u64, seal: &Seal) -> Result<(), JournalError> {
+    let span = Span::open(path.to_owned())?;
+    let checked = seal::check(&span, first, seal);
+    span.close();
+    checked.map(drop)
+}
+
 /// Opens a span with sled, reads all of it, and says what its seal would be.
-pub(in crate::journal) fn checked(path: &Path, first: u64) -> Result<Seal, JournalError> {
+fn checked(path: &Path, first: u64) -> Result<Seal, JournalError> {
     let span = Span::open(path.to_owned())?;
     let last = span.last_block()?.map(|block| block.header.draft);
-    let seal = last.map_or(Seal { last: 0, term: 0 }, |d| Seal { last: d.last(), term: d.term });
-    let checked = match seal.last {
+    let (last, term) = last.map_or((0, 0), |draft| (draft.last(), draft.term));
+    let mut seal = Seal { last, term, newest_us: None, missing: Vec::new() };
+    let checked = match last {
         0 => Err(JournalError::Archive {
             action: "seal",
             path: path.to_owned(),
             reason: "it is empty".to_owned(),
         }),
-        last => seal::check(&span, first, last),
+        _ => seal::check(&span, first, &seal),
     };
     span.close();
-    checked.map(|()| seal)
+    seal.newest_us = Some(checked?);
+    Ok(seal)
 }
 
 fn remove_seal(archive: &Archive, first: u64) -> Result<(), JournalError> {

@@ -4,6 +4,7 @@
 //! was done, and up to which number. It does not know how a span came to be.
 
 use std::fs;
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use bytes::{Buf, BufMut};
@@ -16,22 +17,37 @@ use crate::journal::frame::{Block, Codec, Content, Draft, encode};
 use crate::journal::record::{Summary, records_of};
 
 /// What is known of a sealed span besides its first number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::journal) struct Seal {
     /// Its last number.
     pub(in crate::journal) last: u64,
     /// The newest term of its records.
     pub(in crate::journal) term: u64,
+    /// The newest time of its records, in microseconds since the epoch.
+    pub(in crate::journal) newest_us: Option<i64>,
+    /// What was lost of it, ascending; neither its first number nor its last.
+    pub(in crate::journal) missing: Vec<RangeInclusive<u64>>,
 }
 
 impl Seal {
     /// Writes the seal durably.
-    pub(super) fn write(self, path: &Path, journal: Uuid, first: u64) -> Result<(), JournalError> {
+    pub(super) fn write(&self, path: &Path, journal: Uuid, first: u64) -> Result<(), JournalError> {
         let draft = Draft { content: Content::Seal, journal, term: self.term, first, count: 0 };
         let mut payload = Vec::new();
         payload.put_u64_le(self.last);
+        payload.put_i64_le(self.newest_us.unwrap_or(i64::MAX));
+        for gap in &self.missing {
+            payload.put_u64_le(*gap.start());
+            payload.put_u64_le(*gap.end());
+        }
         let mut out = Vec::new();
-        encode(&mut out, &draft, Codec::None, &[], &payload).expect("8 bytes fit a block");
+        encode(&mut out, &draft, Codec::None, &[], &payload).map_err(|_| {
+            JournalError::Archive {
+                action: "seal",
+                path: path.to_owned(),
+                reason: format!("it has {} gaps", self.missing.len()),
+            }
+        })?;
         disk::replace_file(path, &out)
     }
 
@@ -39,32 +55,69 @@ impl Seal {
     pub(in crate::journal) fn read(path: &Path, journal: Uuid, first: u64) -> Option<Self> {
         let block = Block::parse(&fs::read(path).ok()?.into()).ok()?;
         let draft = block.header.draft;
-        let last = block.payload().ok()?.try_get_u64_le().ok()?;
+        let mut payload = block.payload().ok()?;
+        let last = payload.try_get_u64_le().ok()?;
+        let newest_us = payload.try_get_i64_le().ok().filter(|newest| *newest < i64::MAX);
+        let mut missing = Vec::new();
+        while let (Ok(from), Ok(to)) = (payload.try_get_u64_le(), payload.try_get_u64_le()) {
+            missing.push(from..=to);
+        }
         let ours = draft.content == Content::Seal
             && (draft.journal, draft.first) == (journal, first)
             && last >= first;
-        ours.then_some(Self { last, term: draft.term })
+        ours.then_some(Self { last, term: draft.term, newest_us, missing })
+    }
+
+    /// The gap around `number`.
+    pub(super) fn gap_at(&self, number: u64) -> Option<&RangeInclusive<u64>> {
+        let at = self.missing.partition_point(|gap| *gap.end() < number);
+        self.missing.get(at).filter(|gap| gap.contains(&number))
+    }
+
+    /// The numbers that are there, of a span that begins with `first`.
+    pub(in crate::journal) fn held(&self, first: u64) -> Vec<RangeInclusive<u64>> {
+        let mut held = Vec::with_capacity(self.missing.len() + 1);
+        let mut from = first;
+        for gap in &self.missing {
+            if *gap.start() > from {
+                held.push(from..=*gap.start() - 1);
+            }
+            from = *gap.end() + 1;
+        }
+        if from <= self.last {
+            held.push(from..=self.last);
+        }
+        held
     }
 }
 
-/// Reads the whole span: dense from `first` to `last`, every checksum, record and summary good.
-pub(super) fn check(span: &Span, first: u64, last: u64) -> Result<(), JournalError> {
+/// Reads the whole span, from `first` to the seal's last: dense but for the gaps, every checksum,
+/// record and summary good. Gives the newest time of its records.
+pub(super) fn check(span: &Span, first: u64, seal: &Seal) -> Result<i64, JournalError> {
     let failed = |reason: String| JournalError::Archive {
         action: "seal",
         path: span.path().to_owned(),
         reason,
     };
-    let mut next = first;
-    while next <= last {
-        let block = span
-            .block_at(next)?
-            .filter(|block| block.header.draft.first == next)
-            .ok_or_else(|| failed(format!("record {next} is not in it")))?;
-        let records = records_of(&block).map_err(|error| failed(error.to_string()))?;
-        if records.is_empty() || Summary::decode(&block.summary) != Some(Summary::of(&records)) {
-            return Err(failed(format!("the summary of record {next} does not fit")));
+    let mut newest_us = i64::MIN;
+    for held in seal.held(first) {
+        let mut next = *held.start();
+        while next <= *held.end() {
+            let block = span
+                .block_at(next)?
+                .filter(|block| block.header.draft.first == next)
+                .ok_or_else(|| failed(format!("record {next} is not in it")))?;
+            let records = records_of(&block).map_err(|error| failed(error.to_string()))?;
+            let summary = Summary::of(&records);
+            if records.is_empty() || Summary::decode(&block.summary).as_ref() != Some(&summary) {
+                return Err(failed(format!("the summary of record {next} does not fit")));
+            }
+            newest_us = newest_us.max(summary.at_us_max);
+            next = block.header.draft.last() + 1;
         }
-        next = block.header.draft.last() + 1;
+        if next != *held.end() + 1 {
+            return Err(failed(format!("it goes beyond {}", held.end())));
+        }
     }
-    if next == last + 1 { Ok(()) } else { Err(failed(format!("it goes beyond {last}"))) }
+    Ok(newest_us)
 }

@@ -153,6 +153,7 @@ impl Files {
     }
 
     /// The number that the oldest file was begun with.
+    #[cfg(test)]
     pub(in crate::journal) fn first(&self) -> Option<u64> {
         self.list().first().map(|file| file.first)
     }

@@ -201,6 +201,10 @@ impl Building {
         identity::write(&work.join(IDENTITY), Identity { journal, broker: Uuid::nil() })?;
         let settings = Settings { commit_file_bytes: FILE_BYTES, ..Settings::new(work) };
         let mut opened = Journal::open(&settings)?;
+        // What lies before the stream's first record was trimmed where it came from.
+        if let Some(head) = stream.head() {
+            opened.journal.release.archive.trim(head.first.saturating_sub(1))?;
+        }
         let term = stream.term() + 1;
         opened.journal.term = term;
         opened.journal.log.set_term(term);

@@ -14,8 +14,13 @@ use crate::journal::*;
 const ALL: Budget = Budget { records: usize::MAX, bytes: u64::MAX };
 
 fn open(dir: &Path) -> Opened {
-    let settings =
-        Settings { commit_file_bytes: 16 << 10, span_bytes: 4 << 10, ..Settings::new(dir) };
+    let settings = Settings {
+        commit_file_bytes: 16 << 10,
+        span_bytes: 4 << 10,
+        ballast_bytes: 1 << 20,
+        low_water: 1 << 20,
+        ..Settings::new(dir)
+    };
     Journal::open(&settings).unwrap()
 }
 

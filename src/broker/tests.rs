@@ -1,0 +1,171 @@
+//! The loop with its real journal.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::*;
+use crate::grid::event::{Event, EventKind, Severity, Text};
+use crate::grid::explain;
+use crate::grid::record::Matter;
+use crate::grid::settings;
+use crate::journal::{self, Budget, Wanted};
+use crate::small_disk::{fill, on_small_disk};
+use crate::tasks;
+
+fn a_log(text: &str) -> HeardEvent {
+    let event = Event {
+        kind: EventKind::Log,
+        text: Text::with_mark(text, false),
+        severity: Severity::Info,
+        event_time: None,
+        uptime: None,
+        spooled_at: None,
+        repeated: false,
+        lost_before: Vec::new(),
+    };
+    HeardEvent { boot: None, sequence: None, event }
+}
+
+fn db1() -> ApplianceName {
+    ApplianceName::new("db1").expect("a name")
+}
+
+fn small(dir: &Path) -> journal::Settings {
+    journal::Settings {
+        commit_file_bytes: 64 << 10,
+        span_bytes: 1 << 20,
+        ballast_bytes: 1 << 20,
+        low_water: 4 << 20,
+        ..journal::Settings::new(dir.join("data"))
+    }
+}
+
+fn run<T>(test: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime")
+        .block_on(test)
+}
+
+async fn started(journal: journal::Settings) -> Started {
+    let runtime = Handle::current();
+    let grid = settings::Settings::new([]);
+    let starting = move || start(&journal, grid, runtime).expect("starts");
+    tasks::spawn_blocking("start", starting).await.expect("no panic")
+}
+
+async fn is_low(broker: &Broker) -> bool {
+    let alert = |grid: &Grid, _| grid.state().alert(None, Matter::DiskLow).is_some();
+    broker.ask(alert).await.expect("answers")
+}
+
+async fn until(what: &str, mut reached: impl AsyncFnMut() -> bool) {
+    for _ in 0..200 {
+        if reached().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("not reached within 10 s: {what}");
+}
+
+fn texts(started: &Started) -> Vec<String> {
+    let all = Budget { records: usize::MAX, bytes: u64::MAX };
+    let page = started.reader.forward(1, &Wanted::default(), all).expect("reads");
+    let read = |it: &EncodedRecord| encoding::decode_record(&it.bytes).expect("is understood");
+    page.records.iter().map(|it| explain::record(&read(it))).collect()
+}
+
+#[test]
+fn below_the_low_water_mark_nothing_new_is_taken_and_reading_goes_on() {
+    let name = "broker::tests::below_the_low_water_mark_nothing_new_is_taken_and_reading_goes_on";
+    on_small_disk(name, 128, |dir| {
+        run(async {
+            let started = started(small(dir)).await;
+            let broker = &started.broker;
+            broker.report(db1(), None, a_log("a"), 10).await.expect("there is room");
+            let filler = fill(dir, 20 << 20);
+            until("the alert", async || is_low(broker).await).await;
+            let refused = broker.report(db1(), None, a_log("b"), 10).await;
+            assert_eq!(refused.expect_err("the disk is low"), Unavailable::DiskLow);
+            let order = crate::grid::record::Order::Remove { name: db1() };
+            let refused = broker.order("me", order).await;
+            assert_eq!(refused.expect_err("the disk is low"), Unavailable::DiskLow);
+            std::fs::remove_file(filler).expect("removes");
+            until("room", async || !is_low(broker).await).await;
+            broker.report(db1(), None, a_log("c"), 10).await.expect("there is room again");
+            let texts = texts(&started);
+            let low = texts.iter().filter(|it| it.starts_with("the disk is nearly full: ")).count();
+            let room = texts.iter().filter(|it| it.starts_with("the disk has room again")).count();
+            assert_eq!((low, room), (1, 1), "{texts:?}");
+        });
+    });
+}
+
+#[test]
+fn on_a_full_disk_acks_are_held_until_there_is_room() {
+    let name = "broker::tests::on_a_full_disk_acks_are_held_until_there_is_room";
+    on_small_disk(name, 128, |dir| {
+        run(async {
+            let started = started(small(dir)).await;
+            let text = "x".repeat(4_000);
+            let (filler, asked) = loop {
+                until("room", async || !is_low(&started.broker).await).await;
+                let filler = fill(dir, 0);
+                // The disk is looked at once a second; most times these are quicker.
+                let ask = |_| {
+                    let (broker, event) = (started.broker.clone(), a_log(&text));
+                    let report = async move { broker.report(db1(), None, event, 4_000).await };
+                    tasks::spawn("report", report)
+                };
+                let asked: Vec<_> = (0..600).map(ask).collect();
+                tokio::time::sleep(Duration::from_secs(2)).await;
+                if asked.iter().any(|it| !it.is_finished()) {
+                    break (filler, asked);
+                }
+                std::fs::remove_file(filler).expect("removes");
+            };
+            let held = asked.iter().filter(|it| !it.is_finished()).count();
+            std::fs::remove_file(filler).expect("removes");
+            let mut kept = 0;
+            for answer in asked {
+                match answer.await.expect("no panic") {
+                    Ok(answer) => {
+                        assert!(answer.record.expect("a record") <= started.reader.durable());
+                        kept += 1;
+                    }
+                    Err(refused) => assert_eq!(refused, Unavailable::DiskLow),
+                }
+            }
+            assert!(kept >= held, "what was held is kept: {kept} of {held}");
+            started.broker.stop().await.expect("stops");
+            started.ended.await.expect("no panic").expect("in good order");
+        });
+    });
+}
+
+#[test]
+fn what_is_trimmed_was_a_durable_record_before() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let retention = journal::Retention { age: Duration::from_secs(1), bytes: u64::MAX };
+    let journal = journal::Settings { retention, low_water: 0, ..small(dir.path()) };
+    run(async {
+        // Each stop writes a checkpoint, and a span must lie below the older of two.
+        for _ in 0..5 {
+            let started = started(journal.clone()).await;
+            started.broker.report(db1(), None, a_log("a"), 10).await.expect("is kept");
+            started.broker.stop().await.expect("stops");
+            started.ended.await.expect("no panic").expect("in good order");
+        }
+        let started = started(journal.clone()).await;
+        until("the trim", async || started.reader.first() > 1).await;
+        let kept_from = started.reader.first();
+        let text = format!("records 1 to {} trimmed: older than 1 s, ", kept_from - 1);
+        let texts = texts(&started);
+        assert!(texts.iter().any(|it| it.starts_with(&text)), "{text} is not in {texts:?}");
+        let name = |grid: &Grid, _| grid.state().find(&db1()).is_some();
+        assert!(started.broker.ask(name).await.expect("answers"), "state keeps what it needs");
+    });
+}

@@ -1,0 +1,124 @@
+//! What does the loop do for the journal besides appending? It watches the disk and trims.
+//!
+//! Guarantees that a full disk loses nothing: what was decided is held and appended again until
+//! there is room, nobody is answered before, and meanwhile nothing new is taken. What is found
+//! leaves a record. A disk that fails otherwise is not argued with.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::queue::Signs;
+use super::{BYTES_PER_COMMIT, Loop};
+use crate::grid::name::RecordNumber;
+use crate::grid::record::{Input, Matter};
+use crate::grid::storage::{Storage, TrimReason, Trimmed};
+use crate::grid::time::Timestamp;
+use crate::journal::{EncodedRecord, JournalError, Retention, TrimDue};
+
+/// Room for what is in the queue already when the disk is found nearly full.
+const COMMITS_IN_RESERVE: u64 = 8;
+
+/// The disk is measured at most so often.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// A commit that found no room tries again after so long.
+const ROOM_PAUSE: Duration = Duration::from_millis(250);
+
+/// What the loop knows of the journal's disk.
+#[derive(Debug)]
+pub(super) struct Upkeep {
+    /// With less free than this, in bytes, nothing new is taken.
+    mark: u64,
+    looked_at: Option<Timestamp>,
+    /// Records up to this one go when the commit is durable that says so.
+    trims: Option<RecordNumber>,
+    signs: Arc<Signs>,
+}
+
+impl Upkeep {
+    pub(super) fn new(low_water: u64, signs: Arc<Signs>) -> Self {
+        let mark = low_water.saturating_add(COMMITS_IN_RESERVE * BYTES_PER_COMMIT as u64);
+        Self { mark, looked_at: None, trims: None, signs }
+    }
+}
+
+impl Loop {
+    /// Once a second: the disk, and what is too old or too much.
+    pub(super) fn look_after_journal(&mut self, now: Timestamp) {
+        if self.upkeep.looked_at.is_some_and(|before| now.since(before) < LOOK_EVERY) {
+            return;
+        }
+        self.upkeep.looked_at = Some(now);
+        self.journal.tell(now.as_micros());
+        self.watch_disk(now);
+        self.decide_trim(now);
+    }
+
+    /// Retention takes whole spans, oldest first. What is to go must first be a durable record.
+    fn decide_trim(&mut self, now: Timestamp) {
+        let Some(due) = self.journal.trim_due(now.as_micros()) else { return };
+        let TrimDue { first, last, bytes, is_for_age } = due;
+        let Retention { age, bytes: limit } = self.journal.retention();
+        let reason = if is_for_age { TrimReason::Age(age) } else { TrimReason::Bytes(limit) };
+        tracing::info!(first, last, bytes, "records are trimmed");
+        self.take(Input::Storage(Storage::Trimmed(Trimmed { first, last, bytes, reason })), now);
+        self.upkeep.trims = Some(last);
+    }
+
+    /// After the commit: what was decided to go may go.
+    pub(super) fn trim_what_is_recorded(&mut self) {
+        if let Some(last) = self.upkeep.trims.take() {
+            self.journal.trim(last);
+        }
+    }
+
+    fn watch_disk(&mut self, now: Timestamp) {
+        let free = match self.journal.free_bytes() {
+            Ok(free) => free,
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the disk is not watched");
+                return;
+            }
+        };
+        let mark = self.upkeep.mark;
+        let is_open = self.grid.state().alert(None, Matter::DiskLow).is_some();
+        // A little more is wanted for the way back, so that the alert does not flutter.
+        let is_low = free < if is_open { mark + mark / 8 } else { mark };
+        self.upkeep.signs.disk_is_low.store(is_low, Ordering::Release);
+        if is_low && !is_open {
+            tracing::error!(free, mark, "the disk is nearly full: nothing new is taken");
+            self.take(Input::Storage(Storage::Low { free, mark }), now);
+        } else if is_open && !is_low {
+            tracing::info!(free, "the disk has room again");
+            self.take(Input::Storage(Storage::Enough { free }), now);
+        }
+    }
+
+    /// Makes records durable. A full disk is waited for, with the same records; whoever reads the
+    /// journal does not mind.
+    pub(super) fn append(&mut self, records: &[EncodedRecord]) -> Result<(), JournalError> {
+        let mut is_told = false;
+        loop {
+            let error = match self.journal.append(records) {
+                Err(error) if error.is_out_of_space() => error,
+                done => return done,
+            };
+            self.upkeep.signs.disk_is_low.store(true, Ordering::Release);
+            self.upkeep.looked_at = None;
+            if self.journal.give_up_ballast() {
+                tracing::error!("the disk is full: the ballast is given up");
+                continue;
+            }
+            if self.upkeep.signs.stops.load(Ordering::Acquire) {
+                return Err(error);
+            }
+            if !is_told {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, "the disk is full: what was taken waits for room");
+                is_told = true;
+            }
+            std::thread::sleep(ROOM_PAUSE);
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What happens to the span that is being filled? It is begun, sealed, or thrown away.
+//!
+//! Guarantees that a span is sealed only after all of it was read back from the files. Until then
+//! the commit log has all of it.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
+
+use super::seal::{self, Seal};
+use super::span::Span;
+use super::{ActiveSpan, Archive, SealedSpan};
+use crate::journal::disk;
+use crate::journal::error::JournalError;
+
+impl Archive {
+    /// Begins an empty span.
+    pub(super) fn begin(&self, first: u64) -> Result<Arc<ActiveSpan>, JournalError> {
+        let path = self.span_path(first);
+        disk::create_folder(&path)?;
+        let span = Span::open(path)?;
+        let active = Arc::new(ActiveSpan { first, through: AtomicU64::new(first - 1), span });
+        *self.active.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&active));
+        Ok(active)
+    }
+
+    /// Moves all that is not sealed out of the way; gives the folders to delete.
+    pub(super) fn give_up_active(&self) -> Result<Vec<PathBuf>, JournalError> {
+        let active = self.active.write().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(active) = active {
+            active.span.close();
+        }
+        let through = self.sealed_through();
+        self.archived_through.store(through, Ordering::Release);
+        let mut trash = Vec::new();
+        for path in disk::paths_in(&self.folder)? {
+            let first = disk::number_in_name(&path, "span-", "");
+            if first.is_some_and(|first| first > through) {
+                let away = path.with_added_extension("trash");
+                let _ = fs::remove_dir_all(&away);
+                disk::rename(&path, &away)?;
+                trash.push(away);
+            }
+        }
+        Ok(trash)
+    }
+
+    /// Makes a filled span durable, checks all of it, and marks it sealed.
+    ///
+    /// Meanwhile readers are served from the commit log.
+    pub(super) fn seal(&self, active: &ActiveSpan, term: u64) -> Result<(), JournalError> {
+        *self.active.write().unwrap_or_else(PoisonError::into_inner) = None;
+        let last = active.through.load(Ordering::Acquire);
+        active.span.flush()?;
+        active.span.close();
+        let path = self.span_path(active.first);
+        disk::sync_tree(&path)?;
+        // Opened again, so that what is read comes from the files and not from sled's memory.
+        let again = Span::open(path.clone())?;
+        let mut seal = Seal { last, term, newest_us: None, missing: Vec::new() };
+        let checked = seal::check(&again, active.first, &seal);
+        again.close();
+        seal.newest_us = Some(checked?);
+        disk::sync_tree(&path)?;
+        seal.write(&self.seal_path(active.first), self.journal, active.first)?;
+        let span = SealedSpan { seal, bytes: disk::allocated_below(&path) };
+        self.sealed.write().unwrap_or_else(PoisonError::into_inner).insert(active.first, span);
+        self.sealed_through.store(last, Ordering::Release);
+        Ok(())
+    }
+}

@@ -1,0 +1,166 @@
+//! What is too old or too much is forgotten, and nothing else is.
+
+use super::*;
+
+/// A closed journal of sealed spans with two checkpoints, the older one after `older`.
+fn filled(settings: &Settings, older: u64) -> Opened {
+    let mut opened = Journal::open(settings).unwrap();
+    // Small blocks make small spans, and so several of them.
+    for first in (1..=1000).step_by(64) {
+        append(&mut opened, first..=1000.min(first + 63));
+        wait_archived(&opened);
+    }
+    wait_checkpoint(&settings.dir, &opened.journal, older, b"older");
+    wait_checkpoint(&settings.dir, &opened.journal, 1000, b"newer");
+    let release = Arc::clone(&opened.journal.release);
+    wait("the checkpoint counts", || release.older_checkpoint.load(Ordering::Acquire) == older);
+    opened
+}
+
+fn keep(dir: &Path, age: Duration, bytes: u64) -> Settings {
+    Settings { retention: Retention { age, bytes }, ..small(dir) }
+}
+
+const FOR_EVER: Duration = Duration::from_secs(1 << 30);
+
+fn trim(opened: &Opened, due: TrimDue) {
+    opened.journal.trim(due.last);
+    wait("the trim", || opened.reader.first() == due.last + 1);
+}
+
+#[test]
+fn what_is_older_than_retention_goes_in_whole_spans_and_its_space_returns() {
+    let dir = tempfile::tempdir().unwrap();
+    let age = Duration::from_secs(60);
+    let settings = keep(dir.path(), age, u64::MAX);
+    let opened = filled(&settings, 990);
+    let spans = opened.journal.release.archive.ranges();
+    assert!(spans.len() >= 3, "{spans:?}");
+    // The times of the records are about ten times their numbers.
+    let age_us = i64::try_from(age.as_micros()).unwrap();
+    assert_eq!(opened.journal.trim_due(age_us), None);
+    let at = age_us + 10 * i64::try_from(*spans[1].end()).unwrap() + 60;
+    let due = opened.journal.trim_due(at).unwrap();
+    assert_eq!((due.first, due.last, due.is_for_age), (1, *spans[1].end(), true));
+    let archive = dir.path().join("archive");
+    let before = disk::allocated_below(&archive);
+    trim(&opened, due);
+    assert_eq!(opened.journal.trim_due(at), None, "nothing is trimmed twice");
+    wait("the space", || disk::allocated_below(&archive) + due.bytes <= before + 8192);
+    let names = || disk::paths_in(&archive).unwrap();
+    wait("no trash", || !names().iter().any(|path| path.extension() == Some("trash".as_ref())));
+    let kept = *spans[2].start();
+    let from = |number| opened.reader.forward(number, &Wanted::default(), ALL).unwrap();
+    assert_eq!((from(0).records, from(0).missing.len()), (records(kept..=1000), 0));
+    let down = opened.reader.backward(u64::MAX, &Wanted::default(), ALL).unwrap();
+    assert_eq!(
+        (down.records.len(), down.missing.len()),
+        (usize::try_from(1001 - kept).unwrap(), 0)
+    );
+    opened.journal.close().unwrap();
+    let again = Journal::open(&settings).unwrap();
+    assert_eq!((again.reader.first(), again.recovered.missing.len()), (kept, 0));
+    assert_eq!(read_all(&again.reader), records(kept..=1000));
+}
+
+#[test]
+fn what_is_more_than_retention_goes_oldest_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let opened = filled(&keep(dir.path(), FOR_EVER, u64::MAX), 990);
+    let spans = opened.journal.release.archive.ranges();
+    let all = opened.journal.release.archive.trim_due(
+        Retention { age: FOR_EVER, bytes: 0 },
+        0,
+        u64::MAX,
+        0,
+    );
+    let all = all.unwrap();
+    assert_eq!((all.first, all.last, all.is_for_age), (1, *spans.last().unwrap().end(), false));
+    opened.journal.close().unwrap();
+    let opened = Journal::open(&keep(dir.path(), FOR_EVER, all.bytes - 1)).unwrap();
+    wait("the older checkpoint", || opened.journal.trim_due(0).is_some());
+    let due = opened.journal.trim_due(0).unwrap();
+    assert_eq!((due.first, due.last), (1, *spans[0].end()));
+    trim(&opened, due);
+    assert_eq!(opened.journal.trim_due(0), None);
+}
+
+#[test]
+fn nothing_that_the_older_checkpoint_needs_is_ever_trimmed() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = keep(dir.path(), Duration::from_secs(1), 0);
+    let opened = filled(&settings, 500);
+    let due = opened.journal.trim_due(i64::MAX).unwrap();
+    assert!(due.last <= 500, "{due:?}");
+    trim(&opened, due);
+    assert_eq!(opened.journal.trim_due(i64::MAX), None);
+    opened.journal.close().unwrap();
+    let again = Journal::open(&settings).unwrap();
+    let needed = again.reader.forward(501, &Wanted::default(), ALL).unwrap();
+    assert_eq!((needed.records, needed.missing.len()), (records(501..=1000), 0));
+}
+
+#[test]
+fn a_trim_cut_short_at_any_point_is_finished_by_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = keep(dir.path(), FOR_EVER, 0);
+    let opened = filled(&settings, 990);
+    let spans = opened.journal.release.archive.ranges();
+    let due = opened.journal.trim_due(0).unwrap();
+    // The mark alone, as if the power had failed behind it.
+    let archive = dir.path().join("archive");
+    let sealed = fs::read(archive.join("span-00000000000000000001.sealed")).unwrap();
+    trim(&opened, due);
+    opened.journal.close().unwrap();
+    fs::create_dir(archive.join("span-00000000000000000001")).unwrap();
+    fs::write(archive.join("span-00000000000000000001.sealed"), sealed).unwrap();
+    fs::create_dir(archive.join(format!("span-{:020}.trash", spans[1].start()))).unwrap();
+    let again = Journal::open(&settings).unwrap();
+    assert_eq!((again.reader.first(), again.recovered.missing.len()), (due.last + 1, 0));
+    wait("all trash is gone", || {
+        disk::paths_in(&archive).unwrap().iter().all(|path| {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            !name.contains("trash") && !name.contains("span-00000000000000000001")
+        })
+    });
+}
+
+#[test]
+fn a_page_that_is_overtaken_by_a_trim_names_what_went_as_trimmed() {
+    let dir = tempfile::tempdir().unwrap();
+    let opened = filled(&keep(dir.path(), FOR_EVER, 0), 990);
+    let reader = opened.reader.clone();
+    let due = opened.journal.trim_due(0).unwrap();
+    // A page is one call, so the trim must come in the middle of many.
+    let follower = crate::tasks::spawn_thread("follower", move || {
+        for _ in 0..200 {
+            let up = reader.forward(1, &Wanted::default(), ALL).unwrap();
+            let down = reader.backward(u64::MAX, &Wanted::default(), ALL).unwrap();
+            for page in [up, down] {
+                assert!(page.missing.is_empty(), "{:?}", page.missing);
+                let numbers = page.records.len() as u64;
+                let trimmed = page.trimmed.map_or(0, |it| it.end() - it.start() + 1);
+                assert!(numbers + trimmed <= 1000 && numbers >= 1000 - due.last);
+            }
+        }
+    })
+    .unwrap();
+    thread::sleep(Duration::from_millis(30));
+    trim(&opened, due);
+    follower.join().unwrap();
+}
+
+#[test]
+fn little_traffic_is_sealed_by_age_so_that_it_can_go_by_age() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = keep(dir.path(), Duration::from_secs(300), u64::MAX);
+    let mut opened = Journal::open(&settings).unwrap();
+    append(&mut opened, 1..=3);
+    opened.journal.tell(5_000_000);
+    thread::sleep(Duration::from_millis(50));
+    assert_eq!(opened.journal.release.archive.ranges(), []);
+    opened.journal.tell(11_000_000);
+    wait("the seal", || opened.journal.release.archive.ranges() == [1..=3]);
+    append(&mut opened, 4..=5);
+    assert_eq!(read_all(&opened.reader), records(1..=5));
+}

@@ -1,0 +1,52 @@
+//! A disk that is really full: tests run again by themselves on a small tmpfs of their own.
+//!
+//! Guarantees that nobody else sees the tmpfs (a private mount namespace), and that a machine that
+//! can't give one fails the test with the reason instead of passing it by.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const INSIDE: &str = "GRID_TEST_SMALL_DISK";
+
+/// Runs `body` in a process of its own with a folder on a disk of `mib` MiB. `test` is the full
+/// name of the calling test, without the crate.
+pub(crate) fn on_small_disk(test: &str, mib: u32, body: impl FnOnce(&Path)) {
+    if let Some(dir) = std::env::var_os(INSIDE) {
+        return body(Path::new(&dir));
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let script = "mount -t tmpfs -o size=$1m grid-test \"$2\" || exit 99; shift 2; exec \"$@\"";
+    let ended = Command::new("unshare")
+        .args(["--mount", "sh", "-c", script, "sh", &mib.to_string()])
+        .arg(dir.path())
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(INSIDE, dir.path())
+        .output()
+        .expect("unshare (util-linux) is needed for a disk that is full: install it");
+    let (out, err) =
+        (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
+    assert_ne!(
+        ended.status.code(),
+        Some(99),
+        "a small tmpfs can't be mounted ({err}): run as root, or in a user namespace that may mount"
+    );
+    assert!(ended.status.success(), "{test} failed on a small disk:\n{out}\n{err}");
+    assert!(out.contains("1 passed"), "{test} is not the name of the calling test:\n{out}\n{err}");
+}
+
+/// Fills the disk of `dir` at once, but for `left` bytes; the space returns when the file goes.
+pub(crate) fn fill(dir: &Path, left: u64) -> PathBuf {
+    let path = dir.join("filler");
+    let file = File::create(&path).unwrap();
+    let no_flags = rustix::fs::FallocateFlags::empty();
+    // Others may take what was free a moment ago.
+    for _ in 0..1_000 {
+        let space = rustix::fs::statvfs(dir).unwrap();
+        let (free, filled) = (space.f_bavail * space.f_frsize, file.metadata().unwrap().len());
+        let Some(wanted) = free.checked_sub(left).filter(|wanted| *wanted > 0) else { break };
+        let _ = rustix::fs::fallocate(&file, no_flags, filled, wanted);
+    }
+    path
+}
