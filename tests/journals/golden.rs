@@ -134,7 +134,7 @@ fn trim(from: &Path, to: &Path) {
         let (path, target) = entry.map(|it| (it.path(), to.join(it.file_name()))).unwrap();
         if path.is_dir() {
             trim(&path, &target);
-        } else if !path.ends_with("lock") && !path.ends_with("alive") {
+        } else if !["lock", "alive", "ballast"].iter().any(|name| path.ends_with(name)) {
             let bytes = fs::read(&path).unwrap();
             let has_room = path.ends_with("db") || path.extension().is_some_and(|it| it == "log");
             let written = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);

@@ -97,6 +97,25 @@ fn a_stream_of_format_1_restores_to_the_same_records_and_state() {
 }
 
 #[test]
+fn a_broker_started_on_a_restored_journal_has_the_same_grid_log_and_state() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = Settings::new(dir.path().join("data"));
+    rescue::restore(&v1().join("journal.stream"), &settings.dir, |_| {}).unwrap();
+    golden::start(&settings).unwrap();
+    let opened = Journal::open(&settings).unwrap();
+    let records = read_all(&opened);
+    let expected = fs::read_to_string(v1().join("records.txt")).unwrap();
+    let (before, since) = records.split_at(expected.lines().count());
+    assert_eq!(text::records(before), expected);
+    assert!(!since.is_empty(), "the start and the stop are records");
+    // What the broker saved when it stopped is the fold of all, the old ones and its own.
+    let mut from_records = State::default();
+    fold(&mut from_records, &records);
+    let (_, checkpoint) = opened.checkpoint.as_ref().unwrap();
+    assert_eq!(encoding::decode_state(checkpoint).unwrap(), from_records);
+}
+
+#[test]
 fn what_is_salvaged_of_a_data_folder_of_format_1_is_all_of_it() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");

@@ -22,7 +22,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use uuid::Uuid;
 
 pub(super) use self::archiver::Archiver;
-pub(super) use self::opening::{checked, open};
+pub(super) use self::opening::{open, verify};
+pub(super) use self::retention::read_mark;
 pub use self::retention::{Retention, TrimDue};
 pub(super) use self::seal::Seal;
 use self::span::Span;

@@ -128,8 +128,16 @@ impl FoundArchive {
     }
 }
 
+/// Opens a span with sled and reads all that its seal says is there.
+pub(in crate::journal) fn verify(path: &Path, first: u64, seal: &Seal) -> Result<(), JournalError> {
+    let span = Span::open(path.to_owned())?;
+    let checked = seal::check(&span, first, seal);
+    span.close();
+    checked.map(drop)
+}
+
 /// Opens a span with sled, reads all of it, and says what its seal would be.
-pub(in crate::journal) fn checked(path: &Path, first: u64) -> Result<Seal, JournalError> {
+fn checked(path: &Path, first: u64) -> Result<Seal, JournalError> {
     let span = Span::open(path.to_owned())?;
     let last = span.last_block()?.map(|block| block.header.draft);
     let (last, term) = last.map_or((0, 0), |draft| (draft.last(), draft.term));

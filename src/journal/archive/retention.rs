@@ -141,7 +141,7 @@ fn write_mark(folder: &Path, journal: Uuid, through: u64) -> Result<(), JournalE
 }
 
 /// Through which number records were trimmed; `None` if the mark is damaged, 0 if there is none.
-pub(super) fn read_mark(folder: &Path, journal: Uuid) -> Option<u64> {
+pub(in crate::journal) fn read_mark(folder: &Path, journal: Uuid) -> Option<u64> {
     let path = folder.join(MARK);
     if !path.exists() {
         return Some(0);

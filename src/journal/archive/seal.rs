@@ -75,7 +75,7 @@ impl Seal {
     }
 
     /// The numbers that are there, of a span that begins with `first`.
-    pub(super) fn held(&self, first: u64) -> Vec<RangeInclusive<u64>> {
+    pub(in crate::journal) fn held(&self, first: u64) -> Vec<RangeInclusive<u64>> {
         let mut held = Vec::with_capacity(self.missing.len() + 1);
         let mut from = first;
         for gap in &self.missing {

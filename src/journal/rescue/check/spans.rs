@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use super::{Checking, Finding, open};
-use crate::journal::archive::{Seal, checked};
+use crate::journal::archive::{Seal, read_mark, verify};
 use crate::journal::disk;
 use crate::journal::error::JournalError;
 use crate::journal::frame::Content;
@@ -27,8 +27,17 @@ impl Checking {
         if !folder.is_dir() {
             return Ok(());
         }
+        let trimmed = read_mark(folder, identity.journal);
+        if trimmed.is_none() {
+            let words = "can't be read: what was trimmed on purpose and what is lost look alike";
+            self.report.notes.push(format!("{} {words}", folder.join("trimmed").display()));
+        }
         for path in disk::paths_in(folder)? {
             if let Some(first) = disk::number_in_name(&path, "span-", "") {
+                if trimmed.is_some_and(|trimmed| first <= trimmed) {
+                    self.report.notes.push(format!("{} was trimmed", path.display()));
+                    continue;
+                }
                 look(&path);
                 self.span(&path, first, identity)?;
             } else if path.is_dir() {
@@ -36,6 +45,8 @@ impl Checking {
                 self.report.notes.push(format!("{} {words}", path.display()));
             }
         }
+        // Without a word about trims the oldest that is there is where it began.
+        self.oldest = trimmed.map(|trimmed| trimmed + 1).or(self.oldest);
         Ok(())
     }
 
@@ -46,21 +57,18 @@ impl Checking {
         self.begun_with(first);
         self.last = self.last.max(seal.last);
         let mut found = self.scan(path, identity)?;
-        let lost = holes(Some(first), &mut found, seal.last);
-        let reason = match sled_reads(path, first)? {
-            Ok(last) if last == seal.last => None,
-            Ok(last) => Some(format!("it ends with record {last}, its seal says {}", seal.last)),
-            Err(reason) => Some(reason),
-        };
-        match reason {
-            None => {
+        // Gaps that the seal knows of are told as missing records, not of the span.
+        let mut whole = [found.clone(), seal.missing.clone()].concat();
+        let lost = holes(Some(first), &mut whole, seal.last);
+        match sled_reads(path, first, &seal)? {
+            Ok(()) => {
                 self.report.sealed_spans += 1;
-                self.hold(first..=seal.last);
+                seal.held(first).into_iter().for_each(|range| self.hold(range));
             }
-            Some(reason) => {
+            Err(reason) => {
                 let (path, found_all) = (path.to_owned(), lost.is_empty());
                 self.report.findings.push(Finding::Span { path, reason, found: found_all });
-                found.into_iter().for_each(|range| self.hold(range));
+                found.drain(..).for_each(|range| self.hold(range));
             }
         }
         Ok(())
@@ -116,11 +124,10 @@ impl Checking {
     }
 }
 
-/// The last number that sled reads out of a copy of the span, or its complaint.
-fn sled_reads(span: &Path, first: u64) -> Result<Result<u64, String>, JournalError> {
+/// Whether sled reads all of a copy of the span, or its complaint.
+fn sled_reads(span: &Path, first: u64, seal: &Seal) -> Result<Result<(), String>, JournalError> {
     let copy = Copy::of(span)?;
-    let reads = checked(&copy.0, first);
-    Ok(reads.map(|seal| seal.last).map_err(|error| {
+    Ok(verify(&copy.0, first, seal).map_err(|error| {
         // The path of the copy would only lead astray.
         if let JournalError::Archive { reason, .. } = error { reason } else { error.to_string() }
     }))
