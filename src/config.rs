@@ -17,7 +17,6 @@ use serde::Deserialize;
 use crate::grid;
 use crate::grid::name::is_name;
 use crate::grid::settings::{ClassSettings, LIMIT_RANGE, OnStuck};
-use crate::grid::storage::bytes_in_words;
 use crate::journal;
 
 /// Where appliances and administrators are heard if nobody says otherwise.
@@ -50,6 +49,9 @@ const RETENTION_AGE_RANGE: RangeInclusive<Duration> =
 
 /// What a file of the journal may be given, in bytes.
 const SIZE_RANGE: RangeInclusive<u64> = 64 << 10..=4 << 30;
+
+/// The least of anything that is room on the disk, in bytes.
+const LEAST_ROOM: u64 = 1 << 20;
 
 /// A wrong setting.
 #[derive(Debug, thiserror::Error)]
@@ -86,23 +88,8 @@ pub struct Settings {
     pub http: SocketAddr,
     /// What is told of ourselves: a filter of the tracing crates.
     pub tracing: String,
-    /// How much of the journal is kept, and how much room is needed.
-    pub storage: StorageSettings,
     /// The rules of the grid.
     pub grid: grid::settings::Settings,
-}
-
-/// How much of the journal is kept, as meant.
-#[derive(Clone, Debug)]
-pub struct StorageSettings {
-    /// Records older than this are forgotten.
-    pub retention_age: Duration,
-    /// The archive takes no more than this, in bytes, and never more than half of the disk.
-    pub retention_bytes: u64,
-    /// With less free than this, in bytes, nothing new is taken.
-    pub disk_low_water: u64,
-    /// What is kept in reserve for a full disk, in bytes.
-    pub ballast: u64,
 }
 
 /// What flags and environment say; each goes before the file.
@@ -195,7 +182,6 @@ impl Settings {
             wrong.push(format!("http: {http} is taken by grpc; give it another port"));
         }
         let kept = [file.disk_low_water, file.ballast, file.retention.age, file.retention.bytes];
-        let storage = StorageSettings::new(kept, &mut wrong);
         let classes: Vec<_> = file
             .class
             .into_iter()
@@ -209,14 +195,14 @@ impl Settings {
             })
             .collect();
         let data = given.data.or(file.data).unwrap_or_else(|| DEFAULT_DATA.into());
-        let journal = file.journal.settings(data, &mut wrong);
+        let mut journal = file.journal.settings(data, &mut wrong);
+        keep(kept, &mut journal, &mut wrong);
         match (grpc, http) {
             (Some(grpc), Some(http)) if wrong.is_empty() => Ok(Self {
                 journal,
                 grpc,
                 http,
                 tracing: or(given.tracing, file.tracing, DEFAULT_TRACING),
-                storage,
                 grid: grid::settings::Settings::new(classes),
             }),
             (_, _) => Err(ConfigError::Wrong(wrong)),
@@ -224,33 +210,31 @@ impl Settings {
     }
 }
 
-impl StorageSettings {
-    fn new([low, ballast, age, bytes]: [Option<String>; 4], wrong: &mut Vec<String>) -> Self {
-        let age = age.as_deref().unwrap_or(DEFAULT_RETENTION_AGE);
-        let retention_age = amount::duration(age).filter(|it| RETENTION_AGE_RANGE.contains(it));
-        if retention_age.is_none() {
-            wrong.push(format!(
-                "retention.age: {age:?} is not a time from 1s to 36500d, such as 90d or 12h"
-            ));
-        }
-        let mut bytes_of = |key: &str, given: Option<String>, default: &str, least: u64| {
-            let given = given.as_deref().unwrap_or(default);
-            let bytes = amount::bytes(given).filter(|bytes| *bytes >= least);
-            if bytes.is_none() {
-                let least = bytes_in_words(least).replace(' ', "");
-                wrong.push(format!(
-                    "{key}: {given:?} is not a size of at least {least}, such as {default}"
-                ));
-            }
-            bytes.unwrap_or_default()
-        };
-        Self {
-            disk_low_water: bytes_of("disk_low_water", low, DEFAULT_DISK_LOW_WATER, 1 << 20),
-            ballast: bytes_of("ballast", ballast, DEFAULT_BALLAST, 1 << 20),
-            retention_bytes: bytes_of("retention.bytes", bytes, DEFAULT_RETENTION_BYTES, 1 << 20),
-            retention_age: retention_age.unwrap_or_default(),
-        }
+/// How much of the journal is kept, and how much room it needs.
+fn keep(
+    [low, ballast, age, bytes]: [Option<String>; 4],
+    journal: &mut journal::Settings,
+    wrong: &mut Vec<String>,
+) {
+    let age = age.as_deref().unwrap_or(DEFAULT_RETENTION_AGE);
+    match amount::duration(age).filter(|age| RETENTION_AGE_RANGE.contains(age)) {
+        Some(age) => journal.retention.age = age,
+        None => wrong.push(format!(
+            "retention.age: {age:?} is not a time from 1s to 36500d, such as 90d or 12h"
+        )),
     }
+    let mut size = |key: &str, given: Option<String>, default: &str, into: &mut u64| {
+        let given = given.as_deref().unwrap_or(default);
+        match amount::bytes(given).filter(|bytes| *bytes >= LEAST_ROOM) {
+            Some(bytes) => *into = bytes,
+            None => wrong.push(format!(
+                "{key}: {given:?} is not a size of at least 1MiB, such as {default}"
+            )),
+        }
+    };
+    size("disk_low_water", low, DEFAULT_DISK_LOW_WATER, &mut journal.low_water);
+    size("ballast", ballast, DEFAULT_BALLAST, &mut journal.ballast_bytes);
+    size("retention.bytes", bytes, DEFAULT_RETENTION_BYTES, &mut journal.retention.bytes);
 }
 
 impl JournalFile {

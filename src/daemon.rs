@@ -15,7 +15,7 @@ use tokio::sync::{oneshot, watch};
 use crate::broker::{self, StartError, Started};
 use crate::config::Settings;
 use crate::grpc::{self, Desk};
-use crate::journal::{self, JournalError};
+use crate::journal::JournalError;
 use crate::{dashboard, tasks};
 
 /// Why the process ends without having been asked to.
@@ -141,15 +141,7 @@ async fn listen(
 }
 
 async fn start_broker(settings: &Settings) -> Result<Started, DaemonError> {
-    let journal = journal::Settings {
-        retention: journal::Retention {
-            age: settings.storage.retention_age,
-            bytes: settings.storage.retention_bytes,
-        },
-        ballast_bytes: settings.storage.ballast,
-        low_water: settings.storage.disk_low_water,
-        ..settings.journal.clone()
-    };
+    let journal = settings.journal.clone();
     let grid = settings.grid.clone();
     let runtime = Handle::current();
     let starting = tasks::spawn_blocking("start", move || broker::start(&journal, grid, runtime));

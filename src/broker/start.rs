@@ -91,8 +91,8 @@ pub fn start(
     settings: Settings,
     runtime: Handle,
 ) -> Result<Started, StartError> {
-    let disk_mark = journal.low_water;
     let checkpoint_records = journal.checkpoint_records;
+    let disk_mark = journal.low_water;
     let opened = Journal::open(journal)?;
     let alive = journal.dir.join("alive");
     let (state, trimmed) = fold(&opened, &journal.dir)?;

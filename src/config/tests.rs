@@ -99,9 +99,9 @@ fn sizes_and_days_of_the_journal_are_taken_and_nonsense_is_refused() {
         "retention.bytes: \"512KiB\" is not a size of at least 1MiB, such as 10GiB"
     );
     let (_file, given) = file("disk_low_water = \"1GiB\"\n[retention]\nage = \"1d12h\"\n");
-    let storage = Settings::new(given).expect("is right").storage;
-    assert_eq!(storage.retention_age, Duration::from_secs(36 * 3_600));
-    assert_eq!((storage.disk_low_water, storage.ballast), (1 << 30, 8 << 20));
+    let journal = Settings::new(given).expect("is right").journal;
+    assert_eq!(journal.retention.age, Duration::from_secs(36 * 3_600));
+    assert_eq!((journal.low_water, journal.ballast_bytes), (1 << 30, 8 << 20));
     let (_file, given) = file("ballast = \"8\"\n[retention]\nage = \"0d\"\n");
     assert_eq!(
         wrong(given),

@@ -9,6 +9,7 @@ mod broker_status;
 mod events;
 mod filter;
 mod grid_log;
+mod journal;
 pub mod principal;
 pub mod serve;
 mod session;
@@ -29,6 +30,7 @@ use crate::wire::event_server::event_service_server::EventServiceServer;
 use crate::wire::servers::appliance_service_server::ApplianceServiceServer;
 use crate::wire::servers::broker_service_server::BrokerServiceServer;
 use crate::wire::servers::grid_log_service_server::GridLogServiceServer;
+use crate::wire::servers::journal_service_server::JournalServiceServer;
 
 /// Largest message taken, in bytes: larger than an event may be, so that one that is too large is
 /// refused by name and the stream goes on.
@@ -71,6 +73,7 @@ pub async fn routes(
 ) -> Result<(Routes, HealthReporter), tonic_reflection::server::Error> {
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<EventServiceServer<Desk>>().await;
+    health.set_serving::<JournalServiceServer<Desk>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(crate::wire::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -82,6 +85,7 @@ pub async fn routes(
         )
         .add_service(GridLogServiceServer::new(desk.clone()))
         .add_service(ApplianceServiceServer::new(desk.clone()))
-        .add_service(BrokerServiceServer::new(desk));
+        .add_service(BrokerServiceServer::new(desk.clone()))
+        .add_service(JournalServiceServer::new(desk));
     Ok((routes.prepare(), health))
 }

@@ -5,6 +5,7 @@
 //! are kept. Guarantees that a state which loads is the one that was saved. The state is opaque.
 
 use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use bytes::{Buf, BufMut, Bytes};
@@ -13,6 +14,7 @@ use uuid::Uuid;
 use super::disk;
 use super::error::JournalError;
 use super::frame::{Block, Codec, Content, Draft, FrameError, encode};
+use super::scan::{Found, Scan};
 
 /// A part of the state, before packing, in bytes.
 const PART_BYTES: usize = 1 << 20;
@@ -48,11 +50,8 @@ pub(super) struct Checkpoints {
 
 /// Loads the newest checkpoint in `folder` that is whole.
 pub(super) fn open(folder: PathBuf, journal: Uuid) -> Result<FoundCheckpoint, JournalError> {
-    let mut numbers: Vec<u64> = disk::paths_in(&folder)?
-        .iter()
-        .filter_map(|path| disk::number_in_name(path, PREFIX, ""))
-        .collect();
-    numbers.sort_unstable();
+    let mut numbers: Vec<u64> =
+        numbered(&folder)?.into_iter().map(|(through, _)| through).collect();
     let mut found = FoundCheckpoint {
         newest: None,
         failed: Vec::new(),
@@ -65,6 +64,9 @@ pub(super) fn open(folder: PathBuf, journal: Uuid) -> Result<FoundCheckpoint, Jo
             Ok((term, state)) => {
                 found.newest = Some((through, term, state));
                 break;
+            }
+            Err(FrameError::NewerFormat) => {
+                return Err(JournalError::NewerBlock { path, offset: 0 });
             }
             Err(reason) => {
                 let aside = path.with_added_extension("damaged");
@@ -107,7 +109,7 @@ impl Checkpoints {
     }
 }
 
-fn path_of(folder: &Path, through: u64) -> PathBuf {
+pub(super) fn path_of(folder: &Path, through: u64) -> PathBuf {
     folder.join(format!("{PREFIX}{through:020}"))
 }
 
@@ -126,26 +128,91 @@ fn encode_state(journal: Uuid, term: u64, through: u64, state: &[u8]) -> Vec<u8>
     out
 }
 
-fn decode(mut rest: Bytes, journal: Uuid, through: u64) -> Result<(u64, Vec<u8>), FrameError> {
+/// The state in the bytes of a checkpoint's file, and its term.
+///
+/// # Errors
+///
+/// When they are not the whole state of that journal after `through`.
+pub fn decode(mut rest: Bytes, journal: Uuid, through: u64) -> Result<(u64, Vec<u8>), FrameError> {
     let mut state = Vec::new();
-    for count in 0..u32::MAX {
+    let mut parts = Parts::new(journal, through);
+    loop {
         let block = Block::parse(&rest)?;
+        rest.advance(block.header.block_bytes());
+        match parts.take(&block)? {
+            Some(part) => state.extend_from_slice(&part),
+            None => return Ok((block.header.draft.term, state)),
+        }
+    }
+}
+
+/// Reads a checkpoint through without keeping it: its term, or why it is not whole.
+pub(super) fn verify(
+    read: impl Read,
+    journal: Uuid,
+    through: u64,
+) -> io::Result<Result<u64, FrameError>> {
+    let mut scan = Scan::new(read);
+    let mut parts = Parts::new(journal, through);
+    Ok(loop {
+        match scan.next_block()? {
+            None => break Err(scan.gap().reason.unwrap_or(FrameError::TooShort)),
+            Some(_) if scan.gap().bytes > 0 => {
+                break Err(scan.gap().reason.unwrap_or(FrameError::NotABlock));
+            }
+            Some(Found::Newer { .. }) => break Err(FrameError::NewerFormat),
+            Some(Found::Block { block, .. }) => match parts.take(&block) {
+                Ok(Some(_)) => {}
+                Ok(None) => break Ok(block.header.draft.term),
+                Err(error) => break Err(error),
+            },
+        }
+    })
+}
+
+/// The checkpoints in `folder`, ascending.
+pub(super) fn numbered(folder: &Path) -> Result<Vec<(u64, PathBuf)>, JournalError> {
+    let paths = disk::paths_in(folder)?.into_iter();
+    let mut found: Vec<_> =
+        paths.filter_map(|path| Some((disk::number_in_name(&path, PREFIX, "")?, path))).collect();
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// The parts of a checkpoint, as they come.
+#[derive(Debug)]
+pub(super) struct Parts {
+    journal: Uuid,
+    through: u64,
+    next: u32,
+    bytes: u64,
+    crc: u32,
+}
+
+impl Parts {
+    /// None yet.
+    pub(super) fn new(journal: Uuid, through: u64) -> Self {
+        Self { journal, through, next: 0, bytes: 0, crc: 0 }
+    }
+
+    /// Takes the next block: a part of the state, or `None` if this is the end and all is whole.
+    pub(super) fn take(&mut self, block: &Block) -> Result<Option<Bytes>, FrameError> {
         let draft = block.header.draft;
-        if (draft.journal, draft.first, draft.count) != (journal, through, count) {
+        if (draft.journal, draft.first, draft.count) != (self.journal, self.through, self.next) {
             return Err(FrameError::OutOfPlace);
         }
-        rest.advance(block.header.block_bytes());
         let mut payload = block.payload()?;
         if draft.content == Content::Checkpoint {
-            state.extend_from_slice(&payload);
-            continue;
+            self.next = self.next.checked_add(1).ok_or(FrameError::ImpossibleLength)?;
+            self.bytes += payload.len() as u64;
+            self.crc = crc32c::crc32c_append(self.crc, &payload);
+            return Ok(Some(payload));
         }
         let whole = draft.content == Content::CheckpointEnd
-            && payload.try_get_u64_le().ok() == Some(state.len() as u64)
-            && payload.try_get_u32_le().ok() == Some(crc32c::crc32c(&state));
-        return if whole { Ok((draft.term, state)) } else { Err(FrameError::OutOfPlace) };
+            && payload.try_get_u64_le().ok() == Some(self.bytes)
+            && payload.try_get_u32_le().ok() == Some(self.crc);
+        if whole { Ok(None) } else { Err(FrameError::OutOfPlace) }
     }
-    Err(FrameError::ImpossibleLength)
 }
 
 #[cfg(test)]

@@ -235,7 +235,7 @@ fn encode_commit(
 }
 
 /// The first number of the commit that a block belongs to; `OutOfPlace` if it is no such block.
-fn commit_of(block: &super::frame::Block) -> Result<u64, FrameError> {
+pub(super) fn commit_of(block: &super::frame::Block) -> Result<u64, FrameError> {
     match block.header.draft.content {
         Content::Commit => block
             .summary

@@ -28,6 +28,24 @@ pub enum JournalError {
         /// The data folder.
         path: PathBuf,
     },
+    /// The same, for a tool that wants to look at it.
+    #[error("a gridd is at work in {}: stop it first, or take a copy of a running one by `gridctl journal backup FILE`", path.display())]
+    AtWork {
+        /// The data folder.
+        path: PathBuf,
+    },
+    /// There is nothing to look at.
+    #[error("no journal lies in {}: --data says where the data folder is", path.display())]
+    NoJournal {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A restore was broken off.
+    #[error("an unfinished restore lies in {}: empty the folder and run `gridd journal restore` again", path.display())]
+    Restoring {
+        /// The data folder.
+        path: PathBuf,
+    },
     /// The folder was written in a format this program does not know.
     #[error("{} has format {found}, this gridd knows up to {known}: start a newer gridd", path.display())]
     NewerFormat {
@@ -37,6 +55,14 @@ pub enum JournalError {
         found: u32,
         /// The newest format this program reads.
         known: u32,
+    },
+    /// A block was written in a format this program does not know, so it must not touch it.
+    #[error("{}: the block at byte {offset} was written by a newer gridd, this one knows format {}: start the newer one", path.display(), super::frame::FORMAT)]
+    NewerBlock {
+        /// The file.
+        path: PathBuf,
+        /// Where the block begins, in bytes.
+        offset: u64,
     },
     /// The identity file can't be understood.
     #[error("{} is not a journal's identity ({reason}): restore it from a backup", path.display())]
@@ -110,6 +136,10 @@ impl JournalError {
             }
             Self::Archive { .. }
             | Self::InUse { .. }
+            | Self::AtWork { .. }
+            | Self::NoJournal { .. }
+            | Self::Restoring { .. }
+            | Self::NewerBlock { .. }
             | Self::NewerFormat { .. }
             | Self::Identity { .. }
             | Self::Damaged { .. }

@@ -30,14 +30,28 @@ pub(super) fn open(path: &Path) -> Result<Identity, JournalError> {
         Ok(text) => parse(path, &text),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let made = Identity { journal: Uuid::new_v4(), broker: Uuid::new_v4() };
-            let text = format!(
-                "# A Grid Broker journal. Do not edit: its blocks carry the journal's id.\n\
-                 format = {FORMAT}\njournal = {}\nbroker = {}\n",
-                made.journal, made.broker
-            );
-            disk::replace_file(path, text.as_bytes())?;
+            write(path, made)?;
             Ok(made)
         }
+        Err(error) => Err(JournalError::io("read", path)(error)),
+    }
+}
+
+/// Writes an identity durably.
+pub(super) fn write(path: &Path, identity: Identity) -> Result<(), JournalError> {
+    let text = format!(
+        "# A Grid Broker journal. Do not edit: its blocks carry the journal's id.\n\
+         format = {FORMAT}\njournal = {}\nbroker = {}\n",
+        identity.journal, identity.broker
+    );
+    disk::replace_file(path, text.as_bytes())
+}
+
+/// Reads an identity and makes none; `None` if there is no such file.
+pub(super) fn read(path: &Path) -> Result<Option<Identity>, JournalError> {
+    match fs::read(path) {
+        Ok(text) => parse(path, &String::from_utf8_lossy(&text)).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(JournalError::io("read", path)(error)),
     }
 }

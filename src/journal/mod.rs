@@ -16,6 +16,7 @@
 
 mod archive;
 mod background;
+mod backup;
 mod checkpoint;
 mod commit_log;
 mod disk;
@@ -28,6 +29,7 @@ mod query;
 mod reader;
 pub mod record;
 mod release;
+pub mod rescue;
 pub mod scan;
 pub mod stream;
 #[cfg(test)]
@@ -50,7 +52,8 @@ use self::upkeep::Upkeep;
 
 pub use self::archive::{Retention, TrimDue};
 pub use self::background::CheckpointStart;
-pub use self::checkpoint::FailedCheckpoint;
+pub use self::backup::{BackupError, Progress};
+pub use self::checkpoint::{FailedCheckpoint, decode as decode_checkpoint};
 pub use self::commit_log::Cut;
 pub use self::error::JournalError;
 pub use self::identity::Identity;
@@ -86,10 +89,10 @@ impl Settings {
             dir: dir.into(),
             commit_file_bytes: 32 << 20,
             span_bytes: 256 << 20,
+            checkpoint_records: 200_000,
             retention: Retention { age: Duration::from_secs(90 * 86_400), bytes: 10 << 30 },
             ballast_bytes: 8 << 20,
             low_water: 256 << 20,
-            checkpoint_records: 200_000,
         }
     }
 }

@@ -17,13 +17,18 @@ use super::background::Background;
 use super::checkpoint::FailedCheckpoint;
 use super::commit_log::Cut;
 use super::error::JournalError;
+use super::identity::Identity;
 use super::reader::Reader;
 use super::release::Release;
 use super::upkeep::Upkeep;
 use super::{Journal, Retention, Settings, archive, checkpoint, commit_log, disk, identity};
 
-const COMMITS: &str = "commits";
-const ARCHIVE: &str = "archive";
+pub(super) const COMMITS: &str = "commits";
+pub(super) const ARCHIVE: &str = "archive";
+/// Where a restore builds; a folder with it is no journal yet.
+pub(super) const RESTORING: &str = "restoring";
+pub(super) const IDENTITY: &str = "identity";
+pub(super) const LOCK: &str = "lock";
 pub(super) const CHECKPOINTS: &str = "checkpoints";
 
 /// About so many spans are kept, so that whole ones can go one by one.
@@ -65,15 +70,7 @@ pub struct Recovered {
 
 pub(super) fn open(settings: &Settings) -> Result<Opened, JournalError> {
     let dir = &settings.dir;
-    if let Some(parent) = dir.parent() {
-        fs::create_dir_all(parent).map_err(JournalError::io("create the folder", parent))?;
-    }
-    disk::create_folder(dir)?;
-    let lock = lock(dir)?;
-    let identity = identity::open(&dir.join("identity"))?;
-    for folder in [COMMITS, ARCHIVE, CHECKPOINTS] {
-        disk::create_folder(&dir.join(folder))?;
-    }
+    let (lock, identity) = enter(dir)?;
     let saved = checkpoint::open(dir.join(CHECKPOINTS), identity.journal)?;
     let found = commit_log::open(dir.join(COMMITS), identity.journal, settings.commit_file_bytes)?;
     let mut log = found.log;
@@ -101,7 +98,12 @@ pub(super) fn open(settings: &Settings) -> Result<Opened, JournalError> {
     let (durable, watch) = watch::channel(last_number);
     let archive = Arc::new(spans.archive);
     let (for_reader, reader_watch) = ((Arc::clone(&archive), Arc::clone(&files)), watch.clone());
-    let release = Arc::new(Release { files, archive, older_checkpoint: AtomicU64::new(0) });
+    let release = Arc::new(Release {
+        files,
+        archive,
+        older_checkpoint: AtomicU64::new(0),
+        sealed_suffices: AtomicBool::new(false),
+    });
     let half = disk::disk_bytes(dir)? / 2;
     let retention = Retention { bytes: settings.retention.bytes.min(half), ..settings.retention };
     let span_bytes =
@@ -134,8 +136,25 @@ pub(super) fn open(settings: &Settings) -> Result<Opened, JournalError> {
     Ok(Opened { journal, reader, checkpoint, last_number, previous_term, recovered })
 }
 
+/// Makes the folder if there is none, and takes it.
+fn enter(dir: &Path) -> Result<(File, Identity), JournalError> {
+    if let Some(parent) = dir.parent() {
+        fs::create_dir_all(parent).map_err(JournalError::io("create the folder", parent))?;
+    }
+    disk::create_folder(dir)?;
+    if dir.join(RESTORING).exists() {
+        return Err(JournalError::Restoring { path: dir.to_owned() });
+    }
+    let lock = lock(dir)?;
+    let identity = identity::open(&dir.join(IDENTITY))?;
+    for folder in [COMMITS, ARCHIVE, CHECKPOINTS] {
+        disk::create_folder(&dir.join(folder))?;
+    }
+    Ok((lock, identity))
+}
+
 fn lock(dir: &Path) -> Result<File, JournalError> {
-    let path = dir.join("lock");
+    let path = dir.join(LOCK);
     let file = OpenOptions::new()
         .write(true)
         .create(true)

@@ -5,7 +5,7 @@
 //! named as missing. All calls may block on the disk: async callers use a blocking thread.
 
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
 use tokio::sync::watch;
@@ -175,6 +175,11 @@ impl Reader {
             }
         }
         Ok(looking.page)
+    }
+
+    /// Where the checkpoints lie.
+    pub(super) fn checkpoints_folder(&self) -> PathBuf {
+        self.dir.join(opening::CHECKPOINTS)
     }
 
     fn place(&self, number: u64) -> Result<Place, JournalError> {

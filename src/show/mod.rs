@@ -4,4 +4,5 @@
 //! where it is printed.
 
 pub mod escape;
+pub mod size;
 pub mod words;

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::harness::{Gridd, event, soon};
+use crate::harness::{Gridd, clean, event, run, soon};
 
 const DB1: &str = "shop:main.db1";
 
@@ -90,9 +90,9 @@ async fn wrong_words_of_vme_are_named_with_what_is_allowed_and_send_nothing() {
         ),
     ] {
         let said = if words[0] == "--appliance" {
-            let mut command = crate::harness::clean(env!("CARGO_BIN_EXE_vme"));
+            let mut command = clean(env!("CARGO_BIN_EXE_vme"));
             command.args(["--broker", &gridd.grpc]).args(words);
-            crate::harness::run(command).await
+            run(command).await
         } else {
             gridd.vme(DB1, 1, words).await
         };
@@ -250,6 +250,28 @@ async fn a_long_text_is_cut_at_a_character_and_marked() {
     gridd.vme(DB1, 1, &["id=log", &format!("msg={}", "x".repeat(4_096))]).await.done();
     let record = &gridd.records(&["--kind", "log"]).await[1];
     assert_eq!(record["marks"], serde_json::json!([]), "4096 bytes are not too many");
+}
+
+#[tokio::test]
+async fn text_that_is_not_utf8_is_mended_by_vme_and_it_says_so() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let gridd = Gridd::start().await;
+    let mut command = clean(env!("CARGO_BIN_EXE_vme"));
+    command.env("VME_BOOT_ID", boot(1)).args(["--broker", &gridd.grpc, "--appliance", DB1]);
+    command.arg("id=log").arg(OsStr::from_bytes(b"msg=caf\xe9 closed"));
+    let said = run(command).await;
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert_eq!(said.stdout, "vme: log of shop:main.db1 is record 3\n");
+    assert!(said.stderr.contains("UTF-8"), "{said:?}");
+    let record = &gridd.records(&["--kind", "log"]).await[0];
+    assert_eq!(record["text"], "caf\u{fffd} closed");
+    // A name is not mended: another name would be another appliance.
+    let mut command = clean(env!("CARGO_BIN_EXE_vme"));
+    command.args(["--broker", &gridd.grpc, "--appliance"]).arg(OsStr::from_bytes(b"caf\xe9"));
+    command.arg("id=started_ok");
+    let said = run(command).await;
+    assert_eq!(said.code, Some(2), "{said:?}");
 }
 
 #[tokio::test]

@@ -188,7 +188,8 @@ async fn who_says_nothing_is_asked_to_go_and_holds_nobody_up() {
 async fn garbage_behind_a_hello_ends_its_session_alone_and_what_came_before_is_kept() {
     let gridd = Gridd::start().await;
     let mut neighbour = Session::open(&gridd, "shop:main.web1", 2, 0).await;
-    for garbage in [&b"\xff\xff\xff\xff garbage"[..], &Hellos::of(1, 0).encode_to_vec()] {
+    let too_large = vec![0; (1 << 20) + 1];
+    for garbage in [&b"\xff\xff\xff\xff garbage"[..], &too_large] {
         let mut raw = Raw::open(&gridd, DB1).await;
         raw.hello(Hellos::of(1, 0)).await;
         assert!(matches!(raw.next().await, Ok(Some(Message::Welcome(_)))));

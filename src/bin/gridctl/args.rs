@@ -4,6 +4,7 @@
 //! knows them. Every command's help ends with an example.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -126,6 +127,12 @@ pub(crate) enum Command {
         gridctl appliance show shop:main.db1"
     )]
     Appliance(ApplianceCommand),
+    /// Copy the journal out of the running broker
+    #[command(
+        subcommand,
+        after_help = "Example:\n  gridctl journal backup /backup/grid-monday.journal"
+    )]
+    Journal(JournalCommand),
     /// Show how the broker is
     #[command(after_help = "Example: is it there, and what is open?\n  gridctl status")]
     Status,
@@ -180,6 +187,25 @@ pub(crate) struct LogList {
     /// Go on with records as they come, until Ctrl-C
     #[arg(long, short = 'f', conflicts_with = "until")]
     pub(crate) follow: bool,
+}
+
+/// What can be done with the journal.
+#[derive(Debug, Subcommand)]
+pub(crate) enum JournalCommand {
+    /// Write all records and the newest checkpoint to a file that `gridd journal restore` takes
+    #[command(after_help = "The broker goes on meanwhile; the backup holds all up to the moment \
+        it began. FILE appears\nonly once it is whole, checked and on the disk; until then it is \
+        FILE.partial.\n\n\
+        Example: every night, from cron\n  \
+        gridctl journal backup --force /backup/grid.journal")]
+    Backup {
+        /// Where to; readable by its owner only
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Replace FILE if it is there
+        #[arg(long)]
+        force: bool,
+    },
 }
 
 /// What can be done with appliances.
@@ -351,7 +377,7 @@ fn contradiction(args: &Args) -> Option<&'static str> {
                  --maintenance-silence or --reset",
             )
         }
-        Command::Log(_) | Command::Appliance(_) | Command::Status => None,
+        Command::Log(_) | Command::Appliance(_) | Command::Journal(_) | Command::Status => None,
     }
 }
 

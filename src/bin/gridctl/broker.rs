@@ -13,6 +13,7 @@ use grid_broker::client::{self, ADMINISTRATOR_METADATA, ClientError};
 use grid_broker::wire::proto::appliance_service_client::ApplianceServiceClient;
 use grid_broker::wire::proto::broker_service_client::BrokerServiceClient;
 use grid_broker::wire::proto::grid_log_service_client::GridLogServiceClient;
+use grid_broker::wire::proto::journal_service_client::JournalServiceClient;
 
 /// Longest wait for an answer: a text search reads the whole grid log.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -61,6 +62,11 @@ impl Broker {
     /// The appliances.
     pub(crate) fn appliances(&self) -> ApplianceServiceClient<Channel> {
         ApplianceServiceClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER)
+    }
+
+    /// The journal.
+    pub(crate) fn journal(&self) -> JournalServiceClient<Channel> {
+        JournalServiceClient::new(self.channel.clone())
     }
 
     /// The broker itself.

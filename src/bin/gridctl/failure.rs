@@ -3,9 +3,11 @@
 //! Each variant has its exit code. What clap refuses never gets here.
 
 use std::io;
+use std::path::PathBuf;
 
 use grid_broker::client::ClientError;
 use grid_broker::exit_code::ExitCode;
+use grid_broker::journal::stream::FileError;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +21,17 @@ pub(crate) enum Failure {
     /// There is no runtime to be had.
     #[error("cannot start: {0}")]
     Start(#[source] io::Error),
+    /// The backup's file is not to be had.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// What the broker sent is no whole backup.
+    #[error("what the broker sent for {} is no whole backup ({reason}): try again, and see what gridd tells", path.display())]
+    Backup {
+        /// The file it was meant for.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// An answer without what it must hold.
     #[error("the broker's answer lacks `{field}`; are gridd and gridctl of the same version?")]
     Answer {
@@ -33,7 +46,12 @@ impl Failure {
         match self {
             Self::Broker(error) => error.exit_code(),
             Self::Output(_) if self.is_closed_output() => ExitCode::Done,
-            Self::Output(_) | Self::Start(_) | Self::Answer { .. } => ExitCode::Failed,
+            Self::File(FileError::Exists { .. }) => ExitCode::Usage,
+            Self::File(FileError::Io { .. })
+            | Self::Backup { .. }
+            | Self::Output(_)
+            | Self::Start(_)
+            | Self::Answer { .. } => ExitCode::Failed,
         }
     }
 

@@ -11,6 +11,7 @@ mod duration;
 mod failure;
 mod follow;
 mod form;
+mod journal;
 mod json;
 mod listing;
 mod log;
@@ -61,6 +62,7 @@ fn run(args: &Args) -> Result<(), Failure> {
         match &args.command {
             Command::Log(LogCommand::List(list)) => log::list(&broker, list, &look, &mut out).await,
             Command::Appliance(command) => appliance::run(&broker, command, &look, &mut out).await,
+            Command::Journal(command) => journal::run(&broker, command, &look, &mut out).await,
             Command::Status => status::show(&broker, &look, &mut out).await,
         }
     })

@@ -5,6 +5,7 @@
 
 use std::io::Write;
 
+use grid_broker::show::size::bytes;
 use grid_broker::show::words;
 use grid_broker::wire::proto::{GetStatusRequest, GetStatusResponse, StateCount};
 
@@ -62,16 +63,6 @@ fn lines(status: &GetStatusResponse, address: &str, look: &Look) -> Vec<String> 
     pairs.extend(status.open_alerts.iter().map(|alert| ("open alert", alert.clone())));
     let light = |key: &str| if key == "open alert" { Light::Red } else { Light::None };
     pair_lines(&pairs, light, look)
-}
-
-/// Bytes in the largest binary unit of which there is one, cut to a tenth.
-fn bytes(bytes: u64) -> String {
-    const UNITS: [(&str, u64); 4] =
-        [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
-    match UNITS.into_iter().find(|(_, size)| bytes >= *size) {
-        Some((unit, size)) => format!("{}.{} {unit}", bytes / size, bytes % size * 10 / size),
-        None => format!("{bytes} bytes"),
-    }
 }
 
 fn form(status: &GetStatusResponse) -> Form {

@@ -2,11 +2,13 @@
 
 #![expect(clippy::print_stderr, reason = "a program speaks to its user")]
 
+mod journal;
+
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode as ProcessExit;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use grid_broker::config::{self, Given, Settings};
 use grid_broker::daemon::{self, DaemonError, Place};
 use grid_broker::exit_code::ExitCode;
@@ -18,6 +20,8 @@ Examples:
   gridd --config /etc/gridd.toml --data /var/lib/gridd
   gridd --grpc 127.0.0.1:0 --http 127.0.0.1:0 --ready-file /run/gridd/ready.json
 
+  gridd journal check --data /var/lib/gridd
+
 Exit codes: 0 stopped as asked, 1 something broke, 2 wrong usage or configuration.
 It stops in good order on SIGTERM and Ctrl-C; what was acknowledged is durable at any moment.";
 
@@ -27,10 +31,10 @@ It stops in good order on SIGTERM and Ctrl-C; what was acknowledged is durable a
 #[command(name = "gridd", version, after_help = EXAMPLES)]
 struct Arguments {
     /// Settings; config/gridd.toml has every key with its default and reason
-    #[arg(long, value_name = "FILE", env = "GRIDD_CONFIG")]
+    #[arg(long, global = true, value_name = "FILE", env = "GRIDD_CONFIG")]
     config: Option<PathBuf>,
     /// Data folder [default: ./gridd-data]
-    #[arg(long, value_name = "DIR", env = "GRIDD_DATA")]
+    #[arg(long, global = true, value_name = "DIR", env = "GRIDD_DATA")]
     data: Option<PathBuf>,
     /// Where appliances and administrators are heard [default: 127.0.0.1:7443]
     #[arg(long, value_name = "ADDR", env = "GRIDD_GRPC")]
@@ -44,6 +48,17 @@ struct Arguments {
     /// What gridd tells of itself on standard error: error, warn, info, debug, trace [default: info]
     #[arg(long, value_name = "FILTER", env = "GRIDD_TRACING")]
     tracing: Option<String>,
+    /// What to do in place of running the broker.
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What `gridd` does besides being the broker.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Look after a data folder that no broker is at work in: check, salvage, restore
+    #[command(subcommand, after_help = journal::HELP)]
+    Journal(journal::Command),
 }
 
 fn main() -> ProcessExit {
@@ -59,6 +74,9 @@ fn main() -> ProcessExit {
         Ok(settings) => settings,
         Err(error) => return fail(&error.to_string(), ExitCode::Usage),
     };
+    if let Some(Command::Journal(command)) = &arguments.command {
+        return journal::run(command, &settings.journal.dir);
+    }
     let filter = match EnvFilter::try_new(&settings.tracing) {
         Ok(filter) => filter,
         Err(error) => return fail(&format!("tracing: {error}"), ExitCode::Usage),

@@ -25,10 +25,10 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use uuid::Uuid;
 
 pub(super) use self::archiver::Archiver;
-pub(super) use self::opening::open;
+pub(super) use self::opening::{checked, open};
 use self::places::Places;
 pub use self::retention::{Retention, TrimDue};
-use self::seal::Seal;
+pub(super) use self::seal::Seal;
 use self::span::Span;
 use super::disk;
 use super::error::JournalError;

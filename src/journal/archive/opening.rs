@@ -120,7 +120,7 @@ impl FoundArchive {
             }
             return Ok(None);
         }
-        if let Ok(seal) = checked(&self.archive, &path, first) {
+        if let Ok(seal) = checked(&path, self.archive.journal, first) {
             disk::sync_tree(&path)?;
             seal.write(&seal_path, self.archive.journal, first)?;
             return Ok(Some(seal));
@@ -132,9 +132,14 @@ impl FoundArchive {
     }
 }
 
-fn checked(archive: &Archive, path: &Path, first: u64) -> Result<Seal, JournalError> {
+/// Reads all of a span, as it lies there, and says what its seal would be if it has no gaps.
+pub(in crate::journal) fn checked(
+    path: &Path,
+    journal: Uuid,
+    first: u64,
+) -> Result<Seal, JournalError> {
     let numbers = first..=u64::MAX - 1;
-    let span = Places::scan(path, archive.journal, &numbers, &archive.closing)?;
+    let span = Places::scan(path, journal, &numbers, &AtomicBool::default())?;
     let empty = || JournalError::Archive {
         action: "seal",
         path: path.to_owned(),

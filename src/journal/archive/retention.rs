@@ -76,7 +76,7 @@ impl Archive {
     }
 
     /// Forgets all sealed spans that end at or below `through`; gives the folders to delete.
-    pub(super) fn trim(&self, through: u64) -> Result<Vec<PathBuf>, JournalError> {
+    pub(in crate::journal) fn trim(&self, through: u64) -> Result<Vec<PathBuf>, JournalError> {
         if through <= self.trimmed_through() {
             return Ok(Vec::new());
         }

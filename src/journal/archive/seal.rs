@@ -18,15 +18,15 @@ use crate::journal::record::{Summary, records_of};
 
 /// What is known of a sealed span besides its first number.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Seal {
+pub(in crate::journal) struct Seal {
     /// Its last number.
-    pub(super) last: u64,
+    pub(in crate::journal) last: u64,
     /// The newest term of its records.
-    pub(super) term: u64,
+    pub(in crate::journal) term: u64,
     /// The newest time of its records, in microseconds since the epoch.
-    pub(super) newest_us: Option<i64>,
+    pub(in crate::journal) newest_us: Option<i64>,
     /// What was lost of it, ascending; never its last number.
-    pub(super) missing: Vec<RangeInclusive<u64>>,
+    pub(in crate::journal) missing: Vec<RangeInclusive<u64>>,
 }
 
 impl Seal {
@@ -52,7 +52,7 @@ impl Seal {
     }
 
     /// Reads a seal; `None` if it is not one of this journal and span.
-    pub(super) fn read(path: &Path, journal: Uuid, first: u64) -> Option<Self> {
+    pub(in crate::journal) fn read(path: &Path, journal: Uuid, first: u64) -> Option<Self> {
         let block = Block::parse(&fs::read(path).ok()?.into()).ok()?;
         let draft = block.header.draft;
         let mut payload = block.payload().ok()?;

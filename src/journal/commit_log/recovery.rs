@@ -17,7 +17,7 @@ use super::files::{Files, LogFile, Run};
 use super::{Active, CommitLog, Tail, commit_of, cut};
 use crate::journal::disk;
 use crate::journal::error::JournalError;
-use crate::journal::frame::{Block, find_next};
+use crate::journal::frame::{Block, FrameError, Header, find_next};
 
 /// Bytes at the end of a commit-log file that were not part of any finished commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,6 +136,13 @@ impl Walk {
         loop {
             let block = match self.block_at(&bytes, offset, next) {
                 Some(block) => block,
+                // Cutting it off would lose what a newer gridd acknowledged.
+                None if Header::parse(&bytes[offset..]) == Err(FrameError::NewerFormat) => {
+                    return Err(JournalError::NewerBlock {
+                        path: file.path,
+                        offset: offset as u64,
+                    });
+                }
                 None => match self.behind(&bytes, offset, next, has_later) {
                     Some((at, block)) => {
                         offset = at;

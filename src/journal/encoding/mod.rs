@@ -21,7 +21,7 @@ pub mod proto {
 }
 
 /// Why bytes of the journal are not understood, though their checksum holds.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// Not a message at all.
     #[error("not a journal message: {0}")]

@@ -129,6 +129,7 @@ pub struct StreamReader<R> {
     scan: Scan<R>,
     head: Option<Head>,
     journal: Uuid,
+    term: u64,
     /// Found and not yet handed on, the last first.
     waiting: Vec<Item>,
     crc: u32,
@@ -149,6 +150,7 @@ impl<R: Read> StreamReader<R> {
             scan: Scan::new(read),
             head: None,
             journal: Uuid::nil(),
+            term: 0,
             waiting: Vec::new(),
             crc: 0,
             faults: 0,
@@ -177,6 +179,11 @@ impl<R: Read> StreamReader<R> {
     /// The journal that the blocks belong to.
     pub fn journal(&self) -> Uuid {
         self.journal
+    }
+
+    /// The newest term that a block of it has so far.
+    pub fn term(&self) -> u64 {
+        self.term
     }
 
     /// The next thing; `None` at the end.
@@ -240,6 +247,7 @@ impl<R: Read> StreamReader<R> {
             self.fault(Fault::Foreign { offset, found, expected });
             return Ok(());
         }
+        self.term = self.term.max(draft.term);
         if self.has_end {
             self.fault(Fault::OutOfPlace { offset });
             return Ok(());

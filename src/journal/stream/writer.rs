@@ -95,6 +95,11 @@ impl<W: Write> StreamWriter<W> {
         Ok(())
     }
 
+    /// Where it goes.
+    pub fn out(&mut self) -> &mut W {
+        &mut self.out
+    }
+
     /// What was written so far; records that wait for their block are not counted.
     pub fn written(&self) -> Written {
         self.written

@@ -28,7 +28,7 @@ maintenance_silence = \"12h\"
 promise_max = \"12h\"
 [class.quick]
 boot_timeout = \"12h\"
-maintenance_silence = \"2s\"
+maintenance_silence = \"3s\"
 [class.talker]
 boot_timeout = \"12h\"
 lost_contact = \"1s\"

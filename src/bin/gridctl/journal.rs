@@ -1,0 +1,192 @@
+//! `gridctl journal backup`: the journal of a running broker into a file.
+//!
+//! Guarantees that the file is there only once it is whole: it was read back block by block, and
+//! lies on the disk. Shows on a terminal how far it is. Knows no blocks.
+
+use std::fmt;
+use std::io::{self, BufReader, IsTerminal, Write};
+use std::path::Path;
+
+use grid_broker::client::ClientError;
+use grid_broker::journal::stream::{Head, Item, NewFile, StreamReader, StreamSummary};
+use grid_broker::show::size;
+use grid_broker::wire::proto::{BackUpRequest, BackUpResponse};
+use grid_broker::wire::uuid_text;
+
+use crate::args::{Format, JournalCommand};
+use crate::broker::Broker;
+use crate::failure::Failure;
+use crate::form::{Form, Value};
+use crate::listing::{Listing, Look, Shape};
+
+/// Does what can be done with the journal.
+pub(crate) async fn run(
+    broker: &Broker,
+    command: &JournalCommand,
+    look: &Look,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let JournalCommand::Backup { file, force } = command;
+    let made = back_up(broker, file, *force).await?;
+    if look.format == Format::Table {
+        writeln!(out, "{made}")?;
+        return Ok(out.flush()?);
+    }
+    let shape = Shape { columns: &[], cells: |_, _| Vec::new(), form: Backup::form };
+    let mut listing = Listing::new(out, look, shape);
+    listing.add(&[made])?;
+    Ok(listing.finish("")?)
+}
+
+async fn back_up(broker: &Broker, path: &Path, force: bool) -> Result<Backup, Failure> {
+    let mut file = NewFile::create(path, force)?;
+    let mut progress = Progress::new();
+    let failed = |status| ClientError::of_call(&broker.address, status);
+    let asked = broker.journal().back_up(broker.lasting(BackUpRequest {})).await;
+    let mut chunks = asked.map_err(failed)?.into_inner();
+    while let Some(message) = chunks.message().await.map_err(failed)? {
+        file.write_all(&message.chunk).map_err(|error| file.write_failed(error))?;
+        progress.show(&message);
+    }
+    progress.clear();
+    let made = checked(path, &file)?;
+    file.finish()?;
+    Ok(made)
+}
+
+/// Reads back what was written: a backup that nobody ever read is none.
+fn checked(path: &Path, file: &NewFile) -> Result<Backup, Failure> {
+    let broken = |reason: &dyn fmt::Display| Failure::Backup {
+        path: path.to_owned(),
+        reason: reason.to_string(),
+    };
+    let mut stream =
+        StreamReader::open(BufReader::new(file.read_back()?)).map_err(|error| broken(&error))?;
+    while let Some(item) = stream.next_item().map_err(|error| broken(&error))? {
+        if let Item::Fault(fault) = item {
+            return Err(broken(&fault));
+        }
+    }
+    let head = stream.head().copied().ok_or_else(|| broken(&"it has no head"))?;
+    Ok(Backup {
+        file: path.display().to_string(),
+        head: Some(head),
+        summary: stream.summary().clone(),
+    })
+}
+
+/// A backup that was made.
+#[derive(Debug, Default)]
+struct Backup {
+    file: String,
+    head: Option<Head>,
+    summary: StreamSummary,
+}
+
+impl fmt::Display for Backup {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, head, summary } = self;
+        write!(to, "{file}: {}", size::count(summary.records, "record"))?;
+        if let Some(range) = &summary.range {
+            write!(to, " ({} to {})", range.start(), range.end())?;
+        }
+        match head.and_then(|head| head.checkpoint) {
+            Some(through) => write!(to, ", the state after record {through}")?,
+            None => write!(to, ", no checkpoint yet")?,
+        }
+        write!(to, ", {}", size::bytes(summary.bytes))?;
+        if let Some(head) = head {
+            write!(to, "; journal {}", head.identity.journal)?;
+        }
+        for lost in &summary.missing {
+            write!(to, "\nnot in the journal: records {} to {}", lost.start(), lost.end())?;
+        }
+        Ok(())
+    }
+}
+
+impl Backup {
+    fn form(&self) -> Form {
+        let head = self.head.as_ref();
+        let ends = |end: fn(&std::ops::RangeInclusive<u64>) -> u64| {
+            self.summary.range.as_ref().map_or(0, end).into()
+        };
+        let missing = self.summary.missing.iter().map(|lost| {
+            Value::Object(Some(vec![
+                ("first", (*lost.start()).into()),
+                ("last", (*lost.end()).into()),
+            ]))
+        });
+        let fields = vec![
+            ("file", (&self.file).into()),
+            ("journal_id", head.map_or(Value::Null, |it| (&uuid_text(it.identity.journal)).into())),
+            ("records", self.summary.records.into()),
+            ("first_record", ends(|range| *range.start())),
+            ("last_record", ends(|range| *range.end())),
+            ("checkpoint_record", head.and_then(|it| it.checkpoint).unwrap_or(0).into()),
+            ("bytes", self.summary.bytes.into()),
+            ("missing", Value::List(missing.collect())),
+        ];
+        Form { entity: "backup", name: self.file.clone(), fields }
+    }
+}
+
+/// The line that says how far it is, if somebody watches.
+struct Progress {
+    is_watched: bool,
+    bytes: u64,
+    /// What was last shown, so that a line is written only if it says something new.
+    shown: String,
+}
+
+impl Progress {
+    fn new() -> Self {
+        Self { is_watched: io::stderr().is_terminal(), bytes: 0, shown: String::new() }
+    }
+
+    fn show(&mut self, message: &BackUpResponse) {
+        self.bytes += message.chunk.len() as u64;
+        if !self.is_watched {
+            return;
+        }
+        let line = line(message, self.bytes);
+        if line != self.shown {
+            let _ = write!(io::stderr(), "\r\x1b[K{line}");
+            self.shown = line;
+        }
+    }
+
+    fn clear(&self) {
+        if !self.shown.is_empty() {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
+}
+
+fn line(message: &BackUpResponse, bytes: u64) -> String {
+    let BackUpResponse { records_done, records_total, bytes_estimate, .. } = message;
+    let percent = records_done.saturating_mul(100).checked_div(*records_total).unwrap_or(100);
+    // Once a tenth is done its own size tells more than the guess before it.
+    let whole = if percent >= 10 { bytes.saturating_mul(100) / percent } else { *bytes_estimate };
+    format!(
+        "{percent} % of {}, {} of about {}",
+        size::count(*records_total, "record"),
+        size::bytes(bytes),
+        size::bytes(whole.max(bytes))
+    )
+}
+
+#[cfg(test)]
+#[test]
+fn progress_is_told_in_one_line() {
+    let message = |done| BackUpResponse {
+        chunk: vec![0; 2048],
+        records_done: done,
+        records_total: 200,
+        bytes_estimate: 24_000,
+    };
+    assert_eq!(line(&message(4), 2048), "2 % of 200 records, 2.0 KiB of about 23.4 KiB");
+    assert_eq!(line(&message(100), 2048), "50 % of 200 records, 2.0 KiB of about 4.0 KiB");
+    let none = BackUpResponse { records_total: 0, ..message(0) };
+    assert_eq!(line(&none, 300), "100 % of 0 records, 300 bytes of about 300 bytes");
+}

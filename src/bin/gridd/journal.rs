@@ -1,0 +1,274 @@
+//! `gridd journal check|salvage|restore`: what can be done for data that no broker is at work on.
+//!
+//! Guarantees that findings go to standard output, progress and failures to standard error, and an
+//! exit code that says whether all is well. Knows neither blocks nor files of the journal.
+
+use std::fmt::Display;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode as ProcessExit;
+
+use clap::Subcommand;
+use grid_broker::exit_code::ExitCode;
+use grid_broker::journal::JournalError;
+use grid_broker::journal::rescue::{self, Report, RestoreError, Restored, SalvageError, Salvaged};
+use grid_broker::journal::stream::{FileError, NewFile};
+use grid_broker::show::size;
+
+pub(crate) const HELP: &str = "\
+They work on the host, on a folder that no broker has open. `check` and `salvage` never write into
+it. A copy of a running broker's journal: `gridctl journal backup FILE`.
+
+Example: what is wrong, what can be had, and on with a new folder
+  gridd journal check --data /var/lib/gridd
+  gridd journal salvage --data /var/lib/gridd /backup/salvaged.journal
+  gridd journal restore /backup/salvaged.journal --data /var/lib/gridd-new";
+
+/// Ranges of missing records that are named; the rest is counted.
+const RANGES_TOLD: usize = 20;
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Say whether all of the journal is there and can be read
+    #[command(after_help = "sled reads a copy of each span, below the folder for temporary files \
+        (TMPDIR).\n\nExit codes: 0 sound, 1 damaged or unreadable.\n\n\
+        Example:\n  gridd journal check --data /var/lib/gridd")]
+    Check,
+    /// Write every record that is still whole, anywhere in the folder, to FILE
+    #[command(after_help = "Exit codes: 0 all of it, 1 something is missing; FILE is written \
+        either way.\n\n\
+        Example:\n  gridd journal salvage --data /var/lib/gridd /backup/salvaged.journal")]
+    Salvage {
+        /// Where to; `gridd journal restore` takes it
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Replace FILE if it is there
+        #[arg(long)]
+        force: bool,
+    },
+    /// Build a new data folder out of FILE
+    #[command(after_help = "FILE comes from `gridctl journal backup` or `gridd journal salvage`. \
+        The folder must be empty or not\nbe there. Journal and broker keep their ids: never run \
+        the old and the new folder side by side.\n\n\
+        Exit codes: 0 all of it, 1 something is missing; what is whole is restored either way.\n\n\
+        Example:\n  gridd journal restore /backup/grid.journal --data /var/lib/gridd")]
+    Restore {
+        /// A backup, or what was salvaged
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+}
+
+/// Does it.
+pub(crate) fn run(command: &Command, data: &Path) -> ProcessExit {
+    let done = match command {
+        Command::Check => check(data),
+        Command::Salvage { file, force } => salvage(data, file, *force),
+        Command::Restore { file } => restore(file, data),
+    };
+    match done {
+        Ok((words, is_whole)) => {
+            // A reader of it that went away has seen enough.
+            let _ = writeln!(io::stdout(), "{words}");
+            if is_whole { ExitCode::Done.into() } else { ExitCode::Failed.into() }
+        }
+        Err((words, code)) => super::fail(&words, code),
+    }
+}
+
+/// What to print and whether all is well, or why nothing was done.
+type Done = Result<(String, bool), (String, ExitCode)>;
+
+fn failed(error: &dyn std::error::Error, code: ExitCode) -> (String, ExitCode) {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let text = next.to_string();
+        if !words.contains(&text) {
+            words.push_str(&format!(": {text}"));
+        }
+        cause = next.source();
+    }
+    (words, code)
+}
+
+fn check(data: &Path) -> Done {
+    let mut progress = Progress::new();
+    let report = rescue::check(data, |path| progress.show(&path.display()));
+    progress.clear();
+    let report = report.map_err(|error| failed(&error, code_of(&error)))?;
+    Ok((told(data, &report), report.is_sound()))
+}
+
+fn told(data: &Path, report: &Report) -> String {
+    let mut lines = Vec::new();
+    if let Some(identity) = report.identity {
+        lines.push(format!("journal {} in {}", identity.journal, data.display()));
+    }
+    lines.push(match &report.records {
+        Some(range) => format!("records {} to {}", range.start(), range.end()),
+        None => "no records".to_owned(),
+    });
+    let checkpoints: Vec<_> = report.checkpoints.iter().map(ToString::to_string).collect();
+    lines.push(format!(
+        "whole: {} of the commit log, {}, {}{}",
+        size::count(report.commit_blocks, "block"),
+        size::count(report.sealed_spans, "sealed span"),
+        size::count(checkpoints.len() as u64, "checkpoint"),
+        if checkpoints.is_empty() {
+            String::new()
+        } else {
+            format!(" (after record {})", checkpoints.join(" and "))
+        }
+    ));
+    lines.extend(report.notes.iter().map(|note| format!("note: {note}")));
+    lines.extend(report.findings.kept().iter().map(|finding| format!("wrong: {finding}")));
+    if report.findings.more() > 0 {
+        lines.push(format!("wrong: {} more of the kind", report.findings.more()));
+    }
+    lines.push(if report.is_sound() { "sound".to_owned() } else { "damaged".to_owned() });
+    lines.join("\n")
+}
+
+fn salvage(data: &Path, path: &Path, force: bool) -> Done {
+    let mut progress = Progress::new();
+    let partial = path.with_added_extension("partial");
+    let except: Vec<PathBuf> = [path, &partial].map(Path::to_owned).into();
+    let file = NewFile::create(path, force).map_err(|error| match &error {
+        FileError::Exists { .. } => failed(&error, ExitCode::Usage),
+        FileError::Io { .. } => failed(&error, ExitCode::Failed),
+    })?;
+    let out = BufWriter::new(file);
+    let saved = rescue::salvage(data, &except, |path| progress.show(&path.display()), out);
+    progress.clear();
+    let (out, salvaged) = saved.map_err(|error| {
+        let code = match &error {
+            SalvageError::Journal(error) => code_of(error),
+            SalvageError::Write(_) | SalvageError::Newer { .. } => ExitCode::Failed,
+        };
+        failed(&error, code)
+    })?;
+    let file = out.into_inner().map_err(|error| failed(error.error(), ExitCode::Failed))?;
+    file.finish().map_err(|error| failed(&error, ExitCode::Failed))?;
+    Ok((saved_words(path, &salvaged), salvaged.is_whole()))
+}
+
+/// The exit code for a folder that can't be looked at.
+fn code_of(error: &JournalError) -> ExitCode {
+    let is_none = matches!(error, JournalError::NoJournal { .. });
+    if is_none { ExitCode::NotFound } else { ExitCode::Failed }
+}
+
+fn saved_words(path: &Path, salvaged: &Salvaged) -> String {
+    let Salvaged { head, written, missing, unreadable, foreign, identity_lost } = salvaged;
+    let mut lines = vec![format!(
+        "{}: {} of journal {}, {}",
+        path.display(),
+        size::count(written.records, "record"),
+        head.identity.journal,
+        size::bytes(written.bytes)
+    )];
+    lines.push(state_words(head.checkpoint));
+    if *identity_lost {
+        lines.push("the folder does not say whose it is: the broker gets a new id".to_owned());
+    }
+    if *unreadable > 0 {
+        lines.push(format!("{} of records make no sense", size::count(*unreadable, "block")));
+    }
+    if *foreign > 0 {
+        lines.push(format!("{} of other journals left out", size::count(*foreign, "block")));
+    }
+    lines.extend(missing_words(missing));
+    lines.join("\n")
+}
+
+fn state_words(checkpoint: Option<u64>) -> String {
+    match checkpoint {
+        Some(through) => format!("with the state after record {through}"),
+        None => "without a checkpoint: the state is that of the records alone".to_owned(),
+    }
+}
+
+fn missing_words(missing: &[RangeInclusive<u64>]) -> Vec<String> {
+    let told = missing.iter().take(RANGES_TOLD);
+    let mut lines: Vec<_> = told
+        .map(|range| match range.end() - range.start() {
+            0 => format!("missing: record {}", range.start()),
+            _ => format!("missing: records {} to {}", range.start(), range.end()),
+        })
+        .collect();
+    if missing.len() > RANGES_TOLD {
+        lines.push(format!("missing: {} more ranges", missing.len() - RANGES_TOLD));
+    }
+    lines
+}
+
+fn restore(path: &Path, data: &Path) -> Done {
+    let mut progress = Progress::new();
+    let restored =
+        rescue::restore(path, data, |last| progress.show(&format_args!("record {last}")));
+    progress.clear();
+    let restored = restored.map_err(|error| {
+        let code = match &error {
+            RestoreError::NotEmpty { .. }
+            | RestoreError::Journal(JournalError::Restoring { .. })
+            | RestoreError::Stream { .. } => ExitCode::Usage,
+            RestoreError::Journal(_) => ExitCode::Failed,
+        };
+        failed(&error, code)
+    })?;
+    Ok((restored_words(path, data, &restored), restored.is_whole()))
+}
+
+fn restored_words(path: &Path, data: &Path, restored: &Restored) -> String {
+    let Restored { identity, is_broker_new, summary, faults, checkpoint, checkpoint_lost } =
+        restored;
+    let mut lines = vec![format!(
+        "{}: {} of journal {}",
+        data.display(),
+        size::count(summary.records, "record"),
+        identity.journal
+    )];
+    lines.push(match checkpoint_lost {
+        Some(reason) => format!("{}; the one in the stream: {reason}", state_words(None)),
+        None => state_words(*checkpoint),
+    });
+    if *is_broker_new {
+        lines.push(
+            "the stream does not say any more which broker it is: it got a new id".to_owned(),
+        );
+    }
+    let wrong = faults.kept().iter().map(|fault| format!("wrong: {}: {fault}", path.display()));
+    lines.extend(wrong);
+    if faults.more() > 0 {
+        lines.push(format!("wrong: {} more of the kind", faults.more()));
+    }
+    lines.extend(missing_words(&summary.missing));
+    lines.push(format!("next: gridd --data {}", data.display()));
+    lines.join("\n")
+}
+
+/// A line that says where it is, if somebody watches.
+struct Progress {
+    is_watched: bool,
+}
+
+impl Progress {
+    fn new() -> Self {
+        Self { is_watched: io::stderr().is_terminal() }
+    }
+
+    fn show(&mut self, what: &dyn Display) {
+        if self.is_watched {
+            let _ = write!(io::stderr(), "\r\x1b[K{what}");
+        }
+    }
+
+    fn clear(&self) {
+        if self.is_watched {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
+}

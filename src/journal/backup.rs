@@ -1,0 +1,137 @@
+//! How does a running journal become a stream?
+//!
+//! All records from the first kept to the last durable one at the call, and the newest checkpoint
+//! not above it. Guarantees that the stream is consistent whatever is appended, sealed, trimmed
+//! or checkpointed meanwhile. A part of the journal that can't be read fails the backup: a copy
+//! with a silent hole would be worse. It does not know where the stream goes.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+
+use super::checkpoint;
+use super::error::JournalError;
+use super::identity::Identity;
+use super::query::{Budget, Wanted};
+use super::reader::Reader;
+use super::scan::{Found, Scan};
+use super::stream::{Head, StreamWriter, Written};
+
+/// Records read at once.
+const PAGE: Budget = Budget { records: 2048, bytes: 1 << 20 };
+/// A checkpoint that is removed while we look for it has a newer one beside it.
+const LOOKS: usize = 5;
+/// What a record takes in a stream, roughly: measured 80 to 150 bytes.
+const RECORD_BYTES: u64 = 120;
+
+/// Why a backup ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// The journal can't be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// Where it goes takes no more.
+    #[error("the backup can't be written: {0}")]
+    Write(#[from] io::Error),
+}
+
+/// How far a backup is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// What the stream holds.
+    pub head: Head,
+    /// The last record in it so far, or looked for in vain; one below the first at the beginning.
+    pub reached: u64,
+}
+
+impl Reader {
+    /// Writes the journal as a stream; `tell` hears of the progress after each page.
+    ///
+    /// # Errors
+    ///
+    /// [`BackupError`]; what was written is then no whole stream.
+    pub fn back_up<W: Write>(
+        &self,
+        identity: Identity,
+        term: u64,
+        out: W,
+        tell: impl Fn(&mut W, Progress) -> io::Result<()>,
+    ) -> Result<(W, Written), BackupError> {
+        // First the checkpoint, then the end: so the checkpoint is never above the end.
+        let mut checkpoint = self.newest_checkpoint(identity)?;
+        let last = self.durable();
+        let first = self.first();
+        let head = Head {
+            identity,
+            term,
+            first,
+            last,
+            checkpoint: checkpoint.as_ref().map(|found| found.through),
+            estimate: self.estimate(first, last, checkpoint.as_ref().map_or(0, |it| it.bytes)),
+        };
+        let mut stream = StreamWriter::new(out, head)?;
+        if let Some(checkpoint) = &mut checkpoint {
+            copy_checkpoint(&mut checkpoint.file, &mut stream)?;
+        }
+        let mut from = Some(first).filter(|first| *first <= last);
+        tell(stream.out(), Progress { head, reached: first - 1 })?;
+        while let Some(number) = from {
+            let page = self.forward(number, &Wanted::default(), PAGE)?;
+            for record in page.records.into_iter().filter(|record| record.number <= last) {
+                stream.record(record)?;
+            }
+            let reached = page.reached.min(last);
+            from = page.next.filter(|next| *next <= last);
+            tell(stream.out(), Progress { head, reached })?;
+        }
+        Ok(stream.finish()?)
+    }
+
+    fn newest_checkpoint(&self, identity: Identity) -> Result<Option<Checkpoint>, JournalError> {
+        let folder = self.checkpoints_folder();
+        for _ in 0..LOOKS {
+            let mut failed = false;
+            for (through, path) in checkpoint::numbered(&folder)?.into_iter().rev() {
+                let Ok(mut file) = File::open(&path) else {
+                    failed = true;
+                    break;
+                };
+                let whole = checkpoint::verify(&mut file, identity.journal, through)
+                    .map_err(JournalError::io("read", &path))?;
+                if whole.is_ok() {
+                    let bytes = fs::metadata(&path).map_or(0, |found| found.len());
+                    io::Seek::rewind(&mut file).map_err(JournalError::io("read", &path))?;
+                    return Ok(Some(Checkpoint { through, file, bytes }));
+                }
+            }
+            if !failed {
+                break;
+            }
+        }
+        Ok(None)
+    }
+
+    fn estimate(&self, first: u64, last: u64, checkpoint: u64) -> u64 {
+        let records = (last + 1).saturating_sub(first);
+        records.saturating_mul(RECORD_BYTES).saturating_add(checkpoint)
+    }
+}
+
+struct Checkpoint {
+    through: u64,
+    file: File,
+    bytes: u64,
+}
+
+/// Puts a checkpoint into a stream, block by block.
+pub(super) fn copy_checkpoint<W: Write>(
+    file: &mut impl Read,
+    stream: &mut StreamWriter<W>,
+) -> io::Result<()> {
+    let mut scan = Scan::new(file);
+    while let Some(found) = scan.next_block()? {
+        if let Found::Block { bytes, .. } = found {
+            stream.checkpoint_block(&bytes)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,18 @@
+//! What can be done for a journal that no broker has open: restore, salvage, check.
+//!
+//! Guarantees that a folder which is looked at is not written, not even by sled. It does not know
+//! how it is asked nor how its findings are printed.
+
+mod check;
+mod faults;
+mod inventory;
+mod lock;
+mod restore;
+mod salvage;
+#[cfg(test)]
+mod tests;
+
+pub use self::check::{Finding, Report, check};
+pub use self::faults::Faults;
+pub use self::restore::{RestoreError, Restored, restore};
+pub use self::salvage::{SalvageError, Salvaged, salvage};

@@ -1,0 +1,270 @@
+//! Is this data folder sound?
+//!
+//! Reads every block of the commit log, of the sealed spans and of the checkpoints, decodes what
+//! they hold, and looks whether the numbers are dense. Guarantees that nothing of the folder is
+//! written, for nothing is given to sled. What a start
+//! mends by itself is a note; what is lost or unreadable is a finding.
+
+mod commits;
+mod spans;
+
+use std::fs::File;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+
+use super::faults::Faults;
+use super::inventory::files_below;
+use super::lock::lock;
+use crate::journal::checkpoint;
+use crate::journal::encoding::{self, DecodeError};
+use crate::journal::error::JournalError;
+use crate::journal::frame::{Block, FrameError};
+use crate::journal::identity::{self, Identity};
+use crate::journal::opening::{self, ARCHIVE, CHECKPOINTS, COMMITS, IDENTITY, RESTORING};
+use crate::journal::record::records_of;
+
+/// Something that is lost, or that no start mends.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Finding {
+    /// The folder's identity.
+    #[error("{0}")]
+    Identity(String),
+    /// Bytes in the commit log that should be blocks.
+    #[error("{}: damaged from byte {offset} on, {bytes} bytes{}", path.display(), because(*reason))]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where it begins, in bytes.
+        offset: u64,
+        /// How many bytes.
+        bytes: u64,
+        /// What does not hold.
+        reason: Option<FrameError>,
+    },
+    /// A whole block in the wrong place.
+    #[error("{}: the block at byte {offset} does not belong there", path.display())]
+    OutOfPlace {
+        /// The file.
+        path: PathBuf,
+        /// Where it begins, in bytes.
+        offset: u64,
+    },
+    /// Something of a later release.
+    #[error("{}: {what}", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// What is newer, and that a newer gridd wrote it.
+        what: String,
+    },
+    /// A record whose checksum holds and whose content makes no sense.
+    #[error("{}: record {number} can't be used: {reason}", path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// The record.
+        number: u64,
+        /// Why.
+        reason: DecodeError,
+    },
+    /// A span that a start can't use as it is.
+    #[error("{}: it can't be read ({reason}); {}", path.display(), held(*found))]
+    Span {
+        /// The span's folder.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+        /// Whether a scan finds all of its records all the same.
+        found: bool,
+    },
+    /// A checkpoint that does not load.
+    #[error("{}: the checkpoint does not load: {reason}", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// Numbers that were given and whose records are nowhere.
+    #[error("records {} to {} are missing", .0.start(), .0.end())]
+    Missing(RangeInclusive<u64>),
+}
+
+fn because(reason: Option<FrameError>) -> String {
+    reason.map_or_else(String::new, |reason| format!(" ({reason})"))
+}
+
+fn held(found: bool) -> &'static str {
+    if found {
+        "all of its records are whole: `gridd journal salvage` gets them"
+    } else {
+        "some of its records are gone: `gridd journal salvage` gets the others"
+    }
+}
+
+/// What a check found.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Whose journal it is.
+    pub identity: Option<Identity>,
+    /// The first and the last record.
+    pub records: Option<RangeInclusive<u64>>,
+    /// Whole blocks of the commit log.
+    pub commit_blocks: u64,
+    /// Sealed spans that are sound.
+    pub sealed_spans: u64,
+    /// The numbers that whole checkpoints go to.
+    pub checkpoints: Vec<u64>,
+    /// What a start mends by itself.
+    pub notes: Vec<String>,
+    /// What is wrong.
+    pub findings: Faults<Finding>,
+}
+
+impl Report {
+    /// Whether nothing is lost and all can be read.
+    pub fn is_sound(&self) -> bool {
+        self.findings.is_empty()
+    }
+}
+
+/// Checks the data folder `dir`; `look` sees each file or folder that is begun.
+///
+/// # Errors
+///
+/// When a broker has it open, it is no data folder, it is a newer one, or the disk fails. Damage
+/// is no error: it is told in the [`Report`].
+pub fn check(dir: &Path, mut look: impl FnMut(&Path)) -> Result<Report, JournalError> {
+    let _lock = lock(dir)?;
+    if dir.join(RESTORING).exists() {
+        return Err(JournalError::Restoring { path: dir.to_owned() });
+    }
+    let mut checking = Checking::default();
+    let identity = match identity::read(&dir.join(IDENTITY)) {
+        Ok(Some(identity)) => identity,
+        Ok(None) if !dir.join(COMMITS).is_dir() && !dir.join(ARCHIVE).is_dir() => {
+            return Err(JournalError::NoJournal { path: dir.to_owned() });
+        }
+        Ok(None) => {
+            let words = format!("{} is missing", dir.join(IDENTITY).display());
+            checking.report.findings.push(Finding::Identity(words));
+            return Ok(checking.report);
+        }
+        Err(error @ JournalError::Identity { .. }) => {
+            checking.report.findings.push(Finding::Identity(error.to_string()));
+            return Ok(checking.report);
+        }
+        Err(error) => return Err(error),
+    };
+    checking.report.identity = Some(identity);
+    checking.checkpoints(&dir.join(CHECKPOINTS), identity, &mut look)?;
+    checking.commits(&dir.join(COMMITS), identity, &mut look)?;
+    checking.spans(&dir.join(ARCHIVE), identity, &mut look)?;
+    Ok(checking.finish())
+}
+
+/// A check under way.
+#[derive(Default)]
+struct Checking {
+    report: Report,
+    held: Vec<RangeInclusive<u64>>,
+    /// The number that the oldest file or span was begun with.
+    oldest: Option<u64>,
+    /// The largest number known to have been given.
+    last: u64,
+    /// Whether a record of a newer gridd was told already: the others would say the same.
+    has_newer: bool,
+}
+
+impl Checking {
+    fn begun_with(&mut self, first: u64) {
+        self.oldest = Some(self.oldest.map_or(first, |oldest| oldest.min(first)));
+    }
+
+    fn hold(&mut self, range: RangeInclusive<u64>) {
+        self.last = self.last.max(*range.end());
+        match self.held.last_mut() {
+            Some(held) if *range.start() == *held.end() + 1 => *held = *held.start()..=*range.end(),
+            Some(_) | None => self.held.push(range),
+        }
+    }
+
+    /// Decodes the records of a block; `false` if they can't even be told apart.
+    fn records(&mut self, path: &Path, block: &Block) -> bool {
+        let Ok(records) = records_of(block) else { return false };
+        for encoded in records {
+            let Err(reason) = encoding::decode_record(&encoded.bytes) else { continue };
+            let path = path.to_owned();
+            match reason {
+                DecodeError::Newer { .. } if self.has_newer => {}
+                DecodeError::Newer { .. } => {
+                    self.has_newer = true;
+                    let what = format!("record {}: {reason}", encoded.number);
+                    self.report.findings.push(Finding::Newer { path, what });
+                }
+                DecodeError::Malformed(_) | DecodeError::Impossible { .. } => {
+                    let number = encoded.number;
+                    self.report.findings.push(Finding::Record { path, number, reason });
+                }
+            }
+        }
+        true
+    }
+
+    fn newer_block(&mut self, path: &Path, offset: u64) {
+        let what = format!("the block at byte {offset} was written by a newer gridd: use that one");
+        self.report.findings.push(Finding::Newer { path: path.to_owned(), what });
+    }
+
+    fn checkpoints(
+        &mut self,
+        folder: &Path,
+        identity: Identity,
+        look: &mut impl FnMut(&Path),
+    ) -> Result<(), JournalError> {
+        if !folder.is_dir() {
+            return Ok(());
+        }
+        let numbered = checkpoint::numbered(folder)?;
+        for (through, path) in &numbered {
+            look(path);
+            let bytes = std::fs::read(path).map_err(JournalError::io("read", path))?;
+            let decoded = checkpoint::decode(bytes.into(), identity.journal, *through)
+                .map_err(|error| error.to_string())
+                .and_then(|(_, state)| {
+                    encoding::decode_state(&state).map_err(|error| error.to_string())
+                });
+            match decoded {
+                Ok(_) => {
+                    self.last = self.last.max(*through);
+                    self.report.checkpoints.push(*through);
+                }
+                Err(reason) => {
+                    let path = path.clone();
+                    self.report.findings.push(Finding::Checkpoint { path, reason });
+                }
+            }
+        }
+        for path in files_below(folder)? {
+            if !numbered.iter().any(|(_, known)| *known == path) {
+                self.report.notes.push(format!("{} is not used any more", path.display()));
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Report {
+        let missing = opening::holes(self.oldest, &mut self.held, self.last);
+        for range in missing {
+            self.report.findings.push(Finding::Missing(range));
+        }
+        let first = self.held.iter().map(|range| *range.start()).min();
+        let last = self.held.iter().map(|range| *range.end()).max();
+        self.report.records = first.zip(last).map(|(first, last)| first..=last);
+        self.report
+    }
+}
+
+fn open(path: &Path) -> Result<File, JournalError> {
+    File::open(path).map_err(JournalError::io("open", path))
+}

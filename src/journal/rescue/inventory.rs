@@ -1,0 +1,199 @@
+//! Which whole blocks of records lie anywhere in this data folder?
+//!
+//! Scans every file below it from front to back: commit log, sled's files and blobs, what was set
+//! aside as `.damaged` or put away as `.trash`. Writes nothing and lets sled touch nothing. Keeps a
+//! row of 48 bytes for each block, so 10 GB of archive take about 100 MB. Guarantees that
+//! [`Inventory::read`] gives every record found once, in order. It does not know which should be
+//! there.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
+use crate::journal::disk;
+use crate::journal::error::JournalError;
+use crate::journal::frame::{Block, Content, FrameError};
+use crate::journal::record::{EncodedRecord, records_of};
+use crate::journal::scan::{Found, Scan};
+
+/// Where a block of records lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Entry {
+    first: u64,
+    last: u64,
+    term: u64,
+    file: usize,
+    offset: u64,
+    bytes: usize,
+}
+
+/// Better is greater: the newest term tells the truth, and a longer reach saves a look.
+impl Ord for Entry {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let rank = |it: &Self| (it.term, it.last, it.file, it.offset);
+        rank(self).cmp(&rank(other))
+    }
+}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// All blocks of records below a folder.
+#[derive(Debug, Default)]
+pub(super) struct Inventory {
+    files: Vec<PathBuf>,
+    entries: Vec<Entry>,
+    /// Whole blocks of another journal.
+    pub(super) foreign: u64,
+    /// Whole blocks whose records can't be told apart.
+    pub(super) unreadable: u64,
+    /// Where the first block of a newer gridd lies.
+    pub(super) newer: Option<(PathBuf, u64)>,
+    /// The newest term.
+    pub(super) term: u64,
+}
+
+impl Inventory {
+    /// Scans all files below `folder` but `except`; `look` sees each file that is begun.
+    pub(super) fn of(
+        folder: &Path,
+        journal: Uuid,
+        except: &[PathBuf],
+        look: &mut impl FnMut(&Path),
+    ) -> Result<Self, JournalError> {
+        let mut inventory = Self::default();
+        for path in files_below(folder)? {
+            if !except.contains(&path) {
+                look(&path);
+                inventory.scan(path, journal)?;
+            }
+        }
+        inventory.entries.sort_unstable_by_key(|entry| (entry.first, entry.term, entry.last));
+        Ok(inventory)
+    }
+
+    fn scan(&mut self, path: PathBuf, journal: Uuid) -> Result<(), JournalError> {
+        let file = File::open(&path).map_err(JournalError::io("open", &path))?;
+        let mut scan = Scan::new(file);
+        while let Some(found) = scan.next_block().map_err(JournalError::io("read", &path))? {
+            match found {
+                Found::Newer { offset } => {
+                    self.newer.get_or_insert((path.clone(), offset));
+                }
+                Found::Block { offset, block, bytes } => {
+                    self.add(offset, &block, bytes.len(), journal)
+                }
+            }
+        }
+        self.files.push(path);
+        Ok(())
+    }
+
+    fn add(&mut self, offset: u64, block: &Block, bytes: usize, journal: Uuid) {
+        let draft = block.header.draft;
+        let is_records = matches!(draft.content, Content::Records | Content::Commit);
+        if !is_records || draft.count == 0 {
+            return;
+        }
+        if draft.journal != journal {
+            self.foreign += 1;
+        } else if records_of(block).is_err() {
+            self.unreadable += 1;
+        } else {
+            self.term = self.term.max(draft.term);
+            let (first, last, term) = (draft.first, draft.last(), draft.term);
+            self.entries.push(Entry { first, last, term, file: self.files.len(), offset, bytes });
+        }
+    }
+
+    /// The numbers found, ascending, apart from each other.
+    pub(super) fn ranges(&self) -> Vec<std::ops::RangeInclusive<u64>> {
+        let mut ranges: Vec<std::ops::RangeInclusive<u64>> = Vec::new();
+        for entry in &self.entries {
+            match ranges.last_mut() {
+                Some(range) if entry.first <= range.end().saturating_add(1) => {
+                    *range = *range.start()..=entry.last.max(*range.end());
+                }
+                Some(_) | None => ranges.push(entry.first..=entry.last),
+            }
+        }
+        ranges
+    }
+
+    /// Gives every record found, once and in order, in pieces.
+    ///
+    /// Where several blocks have a number, the one of the newest term is believed.
+    pub(super) fn read<E: From<JournalError>>(
+        &self,
+        mut take: impl FnMut(Vec<EncodedRecord>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut heap = BinaryHeap::new();
+        let mut waiting = self.entries.iter().peekable();
+        let mut next = 0;
+        let mut current: Option<(Entry, Vec<EncodedRecord>)> = None;
+        loop {
+            while let Some(entry) = waiting.next_if(|entry| entry.first <= next) {
+                heap.push(*entry);
+            }
+            while heap.peek().is_some_and(|best| best.last < next) {
+                heap.pop();
+            }
+            let Some(best) = heap.peek().copied() else {
+                match waiting.peek() {
+                    Some(entry) => next = entry.first,
+                    None => return Ok(()),
+                }
+                continue;
+            };
+            let stays = current
+                .as_ref()
+                .is_some_and(|(entry, _)| entry.last >= next && entry.term >= best.term);
+            if !stays {
+                current = Some((best, self.records(best)?));
+            }
+            let Some((entry, records)) = &current else { continue };
+            // Up to where nothing else begins that may be newer.
+            let end = waiting.peek().map_or(entry.last, |other| entry.last.min(other.first - 1));
+            let piece = records.iter().filter(|it| (next..=end).contains(&it.number));
+            take(piece.cloned().collect())?;
+            next = end + 1;
+        }
+    }
+
+    fn records(&self, entry: Entry) -> Result<Vec<EncodedRecord>, JournalError> {
+        let path = &self.files[entry.file];
+        let mut bytes = vec![0; entry.bytes];
+        let read: io::Result<()> =
+            File::open(path).and_then(|file| file.read_exact_at(&mut bytes, entry.offset));
+        read.map_err(JournalError::io("read", path))?;
+        let changed = |source: FrameError| JournalError::Damaged {
+            path: path.clone(),
+            offset: entry.offset,
+            source,
+        };
+        let block = Block::parse(&bytes.into()).map_err(changed)?;
+        records_of(&block).map_err(changed)
+    }
+}
+
+/// Every file below `folder`, sorted.
+pub(super) fn files_below(folder: &Path) -> Result<Vec<PathBuf>, JournalError> {
+    let mut files = Vec::new();
+    for path in disk::paths_in(folder)? {
+        let found = fs::symlink_metadata(&path).map_err(JournalError::io("look at", &path))?;
+        if found.is_dir() {
+            files.extend(files_below(&path)?);
+        } else if found.is_file() {
+            files.push(path);
+        }
+    }
+    Ok(files)
+}

@@ -1,0 +1,160 @@
+//! What can be saved of a data folder that no broker opens any more?
+//!
+//! Every record that lies whole anywhere in it, and the newest whole checkpoint, as a stream that
+//! `restore` takes. Guarantees that the folder is not written. It does not know what the records
+//! say, nor why the folder is as it is.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
+use super::inventory::{Inventory, files_below};
+use super::lock::lock;
+use crate::journal::backup::copy_checkpoint;
+use crate::journal::checkpoint;
+use crate::journal::error::JournalError;
+use crate::journal::identity::{self, Identity};
+use crate::journal::opening::{CHECKPOINTS, IDENTITY};
+use crate::journal::scan::{Found, Scan};
+use crate::journal::stream::{Head, StreamWriter, Written};
+
+/// Why nothing was salvaged.
+#[derive(Debug, thiserror::Error)]
+pub enum SalvageError {
+    /// The folder can't be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The stream can't be written.
+    #[error("the stream can't be written: {0}")]
+    Write(#[from] io::Error),
+    /// There are blocks that this program must not pass over.
+    #[error("the block at byte {offset} of {} was written by a newer gridd: salvage with that one", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Where the block begins, in bytes.
+        offset: u64,
+    },
+}
+
+/// What was salvaged.
+#[derive(Clone, Debug)]
+pub struct Salvaged {
+    /// What the stream says of itself.
+    pub head: Head,
+    /// What was written.
+    pub written: Written,
+    /// Numbers between the first and the last that are nowhere.
+    pub missing: Vec<RangeInclusive<u64>>,
+    /// Whole blocks of records whose content makes no sense.
+    pub unreadable: u64,
+    /// Whole blocks of another journal, left out.
+    pub foreign: u64,
+    /// Why the folder's own identity could not be used.
+    pub identity_lost: bool,
+}
+
+impl Salvaged {
+    /// Whether nothing is known to be lost.
+    pub fn is_whole(&self) -> bool {
+        self.missing.is_empty() && self.unreadable == 0 && !self.identity_lost
+    }
+}
+
+/// Writes what can be saved of `dir` as a stream; `look` sees each file that is begun. Files in
+/// `except` are left out.
+///
+/// # Errors
+///
+/// When a broker has the folder open, there is nothing in it, or something newer.
+pub fn salvage<W: Write>(
+    dir: &Path,
+    except: &[PathBuf],
+    mut look: impl FnMut(&Path),
+    out: W,
+) -> Result<(W, Salvaged), SalvageError> {
+    let _lock = lock(dir)?;
+    let found = match identity::read(&dir.join(IDENTITY)) {
+        Ok(found) => found,
+        Err(error @ JournalError::NewerFormat { .. }) => return Err(error.into()),
+        Err(_) => None,
+    };
+    let identity_lost = found.is_none();
+    let identity = match found {
+        Some(identity) => identity,
+        None => Identity { journal: commonest(dir, except)?, broker: Uuid::new_v4() },
+    };
+    let inventory = Inventory::of(dir, identity.journal, except, &mut look)?;
+    if let Some((path, offset)) = inventory.newer {
+        return Err(SalvageError::Newer { path, offset });
+    }
+    let mut state = newest_checkpoint(dir, identity.journal)?;
+    let ranges = inventory.ranges();
+    let through = state.as_ref().map(|(through, _)| *through);
+    if ranges.is_empty() && through.is_none() {
+        return Err(JournalError::NoJournal { path: dir.to_owned() }.into());
+    }
+    let after = through.unwrap_or(0);
+    let head = Head {
+        identity,
+        term: inventory.term,
+        first: ranges.first().map_or(after + 1, |range| *range.start()),
+        last: ranges.last().map_or(after, |range| *range.end()).max(after),
+        checkpoint: through,
+        estimate: 0,
+    };
+    let mut stream = StreamWriter::new(out, head)?;
+    if let Some((_, file)) = &mut state {
+        copy_checkpoint(file, &mut stream)?;
+    }
+    inventory.read(|records| -> Result<(), SalvageError> {
+        records.into_iter().try_for_each(|record| Ok(stream.record(record)?))
+    })?;
+    let (out, written) = stream.finish()?;
+    let missing = gaps(&ranges, head.last);
+    let Inventory { unreadable, foreign, .. } = inventory;
+    Ok((out, Salvaged { head, written, missing, unreadable, foreign, identity_lost }))
+}
+
+fn gaps(ranges: &[RangeInclusive<u64>], last: u64) -> Vec<RangeInclusive<u64>> {
+    let mut held = ranges.to_vec();
+    let oldest = ranges.first().map(|range| *range.start());
+    crate::journal::opening::holes(oldest, &mut held, last)
+}
+
+/// The journal that most blocks are of, for a folder that does not say whose it is.
+fn commonest(dir: &Path, except: &[PathBuf]) -> Result<Uuid, SalvageError> {
+    let mut counts = BTreeMap::<Uuid, u64>::new();
+    for path in files_below(dir)?.into_iter().filter(|path| !except.contains(path)) {
+        let file = File::open(&path).map_err(JournalError::io("open", &path))?;
+        let mut scan = Scan::new(file);
+        while let Some(found) = scan.next_block().map_err(JournalError::io("read", &path))? {
+            if let Found::Block { block, .. } = found {
+                *counts.entry(block.header.draft.journal).or_default() += 1;
+            }
+        }
+    }
+    let most = counts.into_iter().max_by_key(|(_, count)| *count);
+    most.map(|(journal, _)| journal)
+        .ok_or_else(|| JournalError::NoJournal { path: dir.to_owned() }.into())
+}
+
+fn newest_checkpoint(dir: &Path, journal: Uuid) -> Result<Option<(u64, File)>, JournalError> {
+    let folder = dir.join(CHECKPOINTS);
+    if !folder.is_dir() {
+        return Ok(None);
+    }
+    for (through, path) in checkpoint::numbered(&folder)?.into_iter().rev() {
+        let open = || fs::File::open(&path).map_err(JournalError::io("open", &path));
+        let whole = checkpoint::verify(open()?, journal, through)
+            .map_err(JournalError::io("read", &path))?;
+        if whole.is_ok() {
+            return Ok(Some((through, open()?)));
+        }
+    }
+    Ok(None)
+}

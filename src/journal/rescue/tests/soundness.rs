@@ -1,0 +1,146 @@
+//! What is sound is called so; what is damaged, unfinished or newer is named with its place.
+
+use super::*;
+
+fn findings(dir: &Path) -> Vec<String> {
+    let report = check(dir, |_| {}).unwrap();
+    report.findings.kept().iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_sound_folder_is_called_so_and_nothing_of_it_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let opened = journal(&data);
+    assert!(matches!(check(&data, |_| {}), Err(JournalError::AtWork { .. })));
+    opened.journal.close().unwrap();
+    let before = content(&data);
+    let report = check(&data, |_| {}).unwrap();
+    assert!(content(&data) == before, "the folder was written");
+    assert!(report.is_sound(), "{report:?}");
+    assert_eq!((report.records, report.checkpoints), (Some(1..=1000), vec![600, 900]));
+    assert!(report.sealed_spans >= 3 && report.commit_blocks > 0 && report.notes.is_empty());
+}
+
+#[test]
+fn what_is_damaged_is_named_with_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let opened = journal(&data);
+    let spans = opened.journal.release.archive.ranges();
+    opened.journal.close().unwrap();
+    let spoil = |path: &Path, at: usize| {
+        let mut bytes = fs::read(path).unwrap();
+        bytes[at] ^= 1;
+        fs::write(path, bytes).unwrap();
+    };
+    let span = data.join(format!("archive/span-{:020}", spans[0].start()));
+    let db = fs::read(span.join("db")).unwrap();
+    let blocks: Vec<usize> = (0..db.len() - 4).filter(|at| &db[*at..*at + 4] == b"GRJB").collect();
+    blocks.iter().for_each(|at| spoil(&span.join("db"), at + 70));
+    let checkpoint = data.join("checkpoints/checkpoint-00000000000000000900");
+    spoil(&checkpoint, 65);
+    let found = findings(&data);
+    assert_eq!(found[0], {
+        let why = "the checkpoint does not load: the payload's checksum does not hold";
+        format!("{}: {why}", checkpoint.display())
+    });
+    assert!(found[1].starts_with(&format!("{}: it can't be read (", span.display())));
+    assert!(
+        found[1]
+            .ends_with("; some of its records are gone: `gridd journal salvage` gets the others")
+    );
+    assert!(found[2].starts_with("records 1 to "), "{found:?}");
+    assert_eq!(found.len(), 3);
+}
+
+#[test]
+fn an_unfinished_commit_is_a_note_and_damage_before_a_finished_one_is_a_finding() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let mut opened = Journal::open(&Settings::new(&data)).unwrap();
+    for number in 1..=3 {
+        opened.journal.append(&[record(number)]).unwrap();
+    }
+    opened.journal.close().unwrap();
+    let log = data.join("commits/00000000000000000001.log");
+    let whole = fs::read(&log).unwrap();
+    let blocks: Vec<usize> = (0..1000).filter(|at| whole[*at..].starts_with(b"GRJB")).collect();
+    assert_eq!(blocks.len(), 3);
+    let spoilt = |block: usize| {
+        let mut bytes = whole.clone();
+        bytes[blocks[block] + 80] ^= 1;
+        fs::write(&log, bytes).unwrap();
+        let report = check(&data, |_| {}).unwrap();
+        let found: Vec<_> = report.findings.kept().iter().map(ToString::to_string).collect();
+        (report.notes, found)
+    };
+    let (path, at, bytes) = (log.display(), blocks[1], blocks[2] - blocks[1]);
+    let damaged = format!(
+        "{path}: damaged from byte {at} on, {bytes} bytes (the payload's checksum does not hold)"
+    );
+    assert_eq!(spoilt(1), (vec![], vec![damaged, "records 2 to 2 are missing".to_owned()]));
+    let at = blocks[2];
+    let note = format!(
+        "{path}: from byte {at} on it holds an unfinished commit, which nobody was told of"
+    );
+    assert_eq!(spoilt(2), (vec![note], vec![]));
+}
+
+#[test]
+fn what_a_newer_gridd_wrote_is_refused_in_words_at_each_level() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let mut opened = Journal::open(&Settings::new(&data)).unwrap();
+    let newer = encoding::proto::Record {
+        number: 2,
+        effects: vec![encoding::proto::Effect { change: None }],
+        input: Some(encoding::proto::record::Input::BrokerStalled(Default::default())),
+        ..Default::default()
+    };
+    let newer = prost::Message::encode_to_vec(&newer);
+    let bytes = newer.into();
+    opened.journal.append(&[record(1)]).unwrap();
+    opened.journal.append(&[EncodedRecord { number: 2, mark: Mark::default(), bytes }]).unwrap();
+    opened.journal.close().unwrap();
+    let log = data.join("commits/00000000000000000001.log");
+    let word = "an effect is unknown: written by a newer gridd, which must be used to read it";
+    assert_eq!(findings(&data), [format!("{}: record 2: {word}", log.display())]);
+
+    let mut bytes = fs::read(&log).unwrap();
+    bytes[4] = 2;
+    let crc = crc32c::crc32c(&bytes[..60]);
+    bytes[60..64].copy_from_slice(&crc.to_le_bytes());
+    fs::write(&log, bytes).unwrap();
+    let word = "the block at byte 0 was written by a newer gridd: use that one";
+    assert_eq!(findings(&data)[0], format!("{}: {word}", log.display()));
+    let word = "the block at byte 0 was written by a newer gridd, this one knows format 1: start \
+                the newer one";
+    assert_eq!(
+        Journal::open(&Settings::new(&data)).unwrap_err().to_string(),
+        format!("{}: {word}", log.display())
+    );
+    assert_eq!(
+        salvage(&data, &[], |_| {}, Vec::new()).unwrap_err().to_string(),
+        format!("the block at byte 0 of {} was written by a newer gridd: salvage with that one", {
+            log.display()
+        })
+    );
+
+    let checkpoint = data.join("checkpoints/checkpoint-00000000000000000002");
+    fs::copy(&log, &checkpoint).unwrap();
+    assert_eq!(
+        Journal::open(&Settings::new(&data)).unwrap_err().to_string(),
+        format!("{}: {word}", checkpoint.display())
+    );
+
+    let identity = data.join("identity");
+    fs::write(&identity, "format = 2\n").unwrap();
+    let word = format!(
+        "{} has format 2, this gridd knows up to 1: start a newer gridd",
+        identity.display()
+    );
+    assert_eq!(check(&data, |_| {}).unwrap_err().to_string(), word);
+    assert_eq!(Journal::open(&Settings::new(&data)).unwrap_err().to_string(), word);
+    assert_eq!(salvage(&data, &[], |_| {}, Vec::new()).unwrap_err().to_string(), word);
+}
