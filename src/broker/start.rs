@@ -139,7 +139,10 @@ pub fn start(
     for sentence in &recovery {
         tracing::warn!("{sentence}");
     }
-    let missing = recovered.missing;
+    let mut missing = recovered.missing;
+    // The fold may have come upon a damaged span.
+    missing.extend(owner.journal.take_lost());
+    missing.sort_by_key(|range| *range.start());
     for range in &missing {
         tracing::error!(first = range.start(), last = range.end(), "records are missing");
     }

@@ -54,6 +54,10 @@ impl Loop {
         self.upkeep.looked_at = Some(now);
         self.journal.tell(now.as_micros());
         self.watch_disk(now);
+        let ranges = self.journal.take_lost();
+        if !ranges.is_empty() {
+            self.take(Input::Storage(Storage::Missing { ranges }), now);
+        }
         self.decide_trim(now);
     }
 

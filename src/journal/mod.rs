@@ -37,6 +37,7 @@ mod tests;
 mod upkeep;
 
 use std::fs::File;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -207,6 +208,11 @@ impl Journal {
         let checkpoint = self.release.older_checkpoint.load(Ordering::Acquire);
         let ordered = self.upkeep.trim_through();
         self.release.archive.trim_due(self.retention, now_us, checkpoint, ordered)
+    }
+
+    /// Ranges of numbers, acknowledged once, that were found unreadable since this was last asked.
+    pub fn take_lost(&self) -> Vec<RangeInclusive<u64>> {
+        self.release.archive.take_lost()
     }
 
     /// Forgets all records up to `last`, in the background; cut short, the next start ends it.

@@ -184,7 +184,14 @@ impl Reader {
 
     fn place(&self, number: u64) -> Result<Place, JournalError> {
         for _ in 0..LOOKS {
-            let archived = self.archive.block_at(number);
+            let mut archived = self.archive.block_at(number);
+            if let Err(error) = &archived
+                && error.is_damaged_span()
+                && number > self.archive.trimmed_through()
+            {
+                self.archive.repair(number, error, &self.files)?;
+                archived = self.archive.block_at(number);
+            }
             // A span that is trimmed under a reader is no failure.
             if number <= self.archive.trimmed_through() {
                 break;

@@ -1,5 +1,6 @@
 //! The promise as a whole: what was appended is read again, from wherever it lies by then.
 
+mod damage;
 mod full_disk;
 mod retention;
 

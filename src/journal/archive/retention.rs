@@ -90,7 +90,6 @@ impl Archive {
             gone
         };
         for first in gone {
-            // Whoever reads a block of it right now is waited for.
             self.close_one(first);
         }
         trash(&self.folder, self.journal, through)

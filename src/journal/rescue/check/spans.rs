@@ -1,11 +1,10 @@
 //! Are the spans of the archive sound?
 //!
-//! Two looks at each: a raw scan of its files, which decodes every record, and sled's own, on a
-//! copy that is removed again. The first tells what can be saved when the second fails.
+//! Two looks at each: a raw scan of its files, which decodes every record, and the check that its
+//! sealing made. The first tells what can be saved when the second fails.
 
-use std::fs;
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::{Checking, Finding, open};
 use crate::journal::archive::{Seal, read_mark, verify};
@@ -60,7 +59,7 @@ impl Checking {
         // Gaps that the seal knows of are told as missing records, not of the span.
         let mut whole = [found.clone(), seal.missing.clone()].concat();
         let lost = holes(Some(first), &mut whole, seal.last);
-        match sled_reads(path, first, &seal)? {
+        match reads(path, first, &seal, identity) {
             Ok(()) => {
                 self.report.sealed_spans += 1;
                 seal.held(first).into_iter().for_each(|range| self.hold(range));
@@ -124,44 +123,9 @@ impl Checking {
     }
 }
 
-/// Whether sled reads all of a copy of the span, or its complaint.
-fn sled_reads(span: &Path, first: u64, seal: &Seal) -> Result<Result<(), String>, JournalError> {
-    let copy = Copy::of(span)?;
-    Ok(verify(&copy.0, first, seal).map_err(|error| {
-        // The path of the copy would only lead astray.
+/// Whether the broker would read all of the span, or its complaint.
+fn reads(span: &Path, first: u64, seal: &Seal, identity: Identity) -> Result<(), String> {
+    verify(span, identity.journal, first, seal).map_err(|error| {
         if let JournalError::Archive { reason, .. } = error { reason } else { error.to_string() }
-    }))
-}
-
-/// A copy of a folder, removed when it is done with.
-struct Copy(PathBuf);
-
-impl Copy {
-    fn of(folder: &Path) -> Result<Self, JournalError> {
-        let name = format!("gridd-check-{}", uuid::Uuid::new_v4());
-        let copy = Self(std::env::temp_dir().join(name));
-        fs::create_dir(&copy.0).map_err(JournalError::io("create the folder", &copy.0))?;
-        copy_into(folder, &copy.0)?;
-        Ok(copy)
-    }
-}
-
-impl Drop for Copy {
-    fn drop(&mut self) {
-        // What stays lies among temporary files, under a name that says whose it was.
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-fn copy_into(from: &Path, to: &Path) -> Result<(), JournalError> {
-    for path in disk::paths_in(from)? {
-        let copy = to.join(path.file_name().unwrap_or_default());
-        if path.is_dir() {
-            fs::create_dir(&copy).map_err(JournalError::io("create the folder", &copy))?;
-            copy_into(&path, &copy)?;
-        } else {
-            fs::copy(&path, &copy).map_err(JournalError::io("copy to the temporary", &copy))?;
-        }
-    }
-    Ok(())
+    })
 }
