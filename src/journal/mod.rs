@@ -70,14 +70,14 @@ pub struct Settings {
     pub commit_file_bytes: u64,
     /// How large a span of the archive grows, in bytes of packed blocks.
     pub span_bytes: u64,
-    /// After how many records the owner of the state is to hand over a checkpoint.
-    pub checkpoint_records: u64,
     /// How much is kept; never more than half of the disk.
     pub retention: Retention,
     /// What is reserved for a full disk, in bytes.
     pub ballast_bytes: u64,
     /// With less free than half of this, in bytes, the archive is not written to.
     pub low_water: u64,
+    /// After how many records the owner of the state is to hand over a checkpoint.
+    pub checkpoint_records: u64,
 }
 
 impl Settings {
