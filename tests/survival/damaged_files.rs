@@ -12,12 +12,12 @@ use std::thread;
 
 use bytes::{Buf, Bytes};
 use grid_broker::journal::frame::Block;
-use grid_broker::journal::{Budget, Journal, JournalError, Opened, Reader, Wanted};
+use grid_broker::journal::{Budget, JournalError, Opened, Reader, Wanted};
 use tempfile::TempDir;
 
 use super::shim::Shim;
 use super::support::{Chance, copy_folder, count, files_below, say, scratch, seed};
-use super::workload::{DATA, MARKER, Told, settings, state, work};
+use super::workload::{DATA, MARKER, Told, open, state, work};
 
 const ALL: Budget = Budget { records: usize::MAX, bytes: u64::MAX };
 const AT_ONCE: usize = 8;
@@ -198,7 +198,7 @@ impl Model {
 
     fn judge(&self, damaged: &Damaged) -> End {
         let dir = damaged.folder.path().join(DATA);
-        let opened = match Journal::open(&settings(&dir)) {
+        let opened = match open(&dir) {
             Ok(opened) => opened,
             Err(JournalError::Identity { .. } | JournalError::NewerFormat { .. })
                 if damaged.place == Place::Identity =>

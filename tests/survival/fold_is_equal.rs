@@ -15,7 +15,7 @@ use grid_broker::grid::record::{
 use grid_broker::grid::settings::{ClassSettings, OnStuck, Overrides, Settings};
 use grid_broker::grid::state::State;
 use grid_broker::grid::time::Timestamp;
-use grid_broker::journal::{CheckpointStart, EncodedRecord, Journal, Mark, Opened, encoding};
+use grid_broker::journal::{CheckpointStart, EncodedRecord, Mark, Opened, encoding};
 use grid_broker::wire::check;
 use grid_broker::wire::proto::event::Kind;
 use grid_broker::wire::proto::{Alert, Counter, Event, Log, Maintenance, StartFailed, StartedOk};
@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use super::oracle::fold;
 use super::support::{Chance, count, say, scratch, seed};
-use super::workload::settings;
+use super::workload::open;
 
 const NAMES: u64 = 6;
 const INPUTS: usize = 6_000;
@@ -192,7 +192,7 @@ fn rules(chance: &mut Chance) -> Settings {
 
 /// Lives, and leaves a journal in `dir`; gives states on the way, and the last.
 fn lived(dir: &Path, seed: u64) -> Vec<State> {
-    let Opened { mut journal, reader, .. } = Journal::open(&settings(dir)).expect("it opens");
+    let Opened { mut journal, reader, .. } = open(dir).expect("it opens");
     let mut life = Life::new(seed);
     let mut saved = Vec::new();
     let mut checkpointed = 0;
@@ -221,7 +221,7 @@ fn lived(dir: &Path, seed: u64) -> Vec<State> {
 }
 
 fn folded(dir: &Path) -> (Opened, Option<State>) {
-    let opened = Journal::open(&settings(dir)).expect("it opens");
+    let opened = open(dir).expect("it opens");
     let saved = opened.checkpoint.as_ref();
     let saved = saved.map(|(_, bytes)| encoding::decode_state(bytes).expect("a state"));
     (opened, saved)

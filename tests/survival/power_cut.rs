@@ -5,7 +5,7 @@
 //! and open again. `GRID_CUTS` images, in rounds of a new recording each; every second round begins
 //! with an image of the round before, so that recovery is cut, too.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use tempfile::TempDir;
@@ -188,7 +188,9 @@ fn the_record_explains_every_byte_on_the_disk() {
         names.collect::<Vec<_>>()
     };
     assert_eq!(names(base.path()), names(image.path()));
-    for name in names(base.path()) {
+    // Its length is set by a raw call that no sync follows; nothing is in it.
+    let told = |name: &PathBuf| !name.ends_with("ballast");
+    for name in names(base.path()).into_iter().filter(told) {
         let read = |root: &Path| std::fs::read(root.join(&name)).expect("a file");
         assert!(read(base.path()) == read(image.path()), "{} differs", name.display());
     }

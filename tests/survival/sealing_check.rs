@@ -16,7 +16,7 @@ use super::workload::{DATA, MARKER, STAYS_OPEN, Told, judge, work};
 /// The journal stays open: the next start would build the span anew.
 const COMMITS: usize = STAYS_OPEN;
 const FIRST_SPAN: &str = "span-00000000000000000001";
-/// Some write to the span is one whose damage the check has to find.
+/// From one of its first writes on all are wrong: the archiver fills a span anew that is.
 const WRITES: usize = 8;
 
 #[test]
@@ -24,7 +24,7 @@ fn a_span_that_was_written_wrong_is_never_relied_on_and_the_rig_notices_if_it_we
     let mut unsealed = 0;
     for write in 1..=WRITES {
         let root = scratch();
-        let fail = format!("pwrite:/archive/{FIRST_SPAN}/:{write}:1:flip");
+        let fail = format!("pwrite:/archive/{FIRST_SPAN}/:{write}:1000:flip");
         let shim = Shim { root: root.path(), log: None, fail: Some(fail) };
         let done = work(&shim, 5, 1, COMMITS);
         assert!(done.status.success(), "{done:?}");

@@ -12,7 +12,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use grid_broker::journal::{
-    Budget, CheckpointStart, EncodedRecord, Journal, Mark, Opened, Reader, Settings, Wanted,
+    Budget, CheckpointStart, EncodedRecord, Journal, JournalError, Mark, Opened, Reader, Settings,
+    Wanted,
 };
 
 use super::shim::Shim;
@@ -237,9 +238,20 @@ pub(crate) fn judge(dir: &Path, told: &Told) -> Result<(), String> {
     })
 }
 
+/// Another test of this process may be starting a program just now, and until that runs it holds
+/// every lock of ours.
+pub(crate) fn open(dir: &Path) -> Result<Opened, JournalError> {
+    for _ in 0..100 {
+        match Journal::open(&settings(dir)) {
+            Err(JournalError::InUse { .. }) => std::thread::sleep(Duration::from_millis(20)),
+            opened => return opened,
+        }
+    }
+    Journal::open(&settings(dir))
+}
+
 fn look(dir: &Path, told: &Told) -> Result<Opened, String> {
-    let opened =
-        Journal::open(&settings(dir)).map_err(|error| format!("does not open: {error:?}"))?;
+    let opened = open(dir).map_err(|error| format!("does not open: {error:?}"))?;
     if !(told.acked..=told.submitted).contains(&opened.last_number) {
         return Err(format!("lost: goes to {}, {told:?}", opened.last_number));
     }
