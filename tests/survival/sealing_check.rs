@@ -1,6 +1,7 @@
 //! A span is read back whole before its part of the commit log is given up.
 //!
-//! The shim flips a bit of what is written to a span. With the check nothing is lost, since such a
+//! The shim spoils what is written to a span: a bit in every 256 bytes, since sled writes a block more
+//! than once and any whole copy would do. With the check nothing is lost, since such a
 //! span is never sealed; and when the seal is forged and the log removed, as without the check, the
 //! judge must see it.
 
@@ -24,7 +25,7 @@ fn a_span_that_was_written_wrong_is_never_relied_on_and_the_rig_notices_if_it_we
     let mut unsealed = 0;
     for write in 1..=WRITES {
         let root = scratch();
-        let fail = format!("pwrite:/archive/{FIRST_SPAN}/:{write}:1000:flip");
+        let fail = format!("pwrite:/archive/{FIRST_SPAN}/:{write}:1000:spoil");
         let shim = Shim { root: root.path(), log: None, fail: Some(fail) };
         let done = work(&shim, 5, 1, COMMITS);
         assert!(done.status.success(), "{done:?}");

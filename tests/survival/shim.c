@@ -3,7 +3,7 @@
  *   GRID_SHIM_ROOT   the folder that is watched, absolute; everything else is left alone
  *   GRID_SHIM_LOG    where to record: entries as `struct entry`, then both paths, then the data
  *   GRID_SHIM_FAIL   what to make fail: CALL:PART-OF-PATH:FIRST:COUNT:HOW, HOW being `short`, `flip`
- *                    (one bit of what is written), `lost` (a sync: EIO, and what was written last
+ *                    (one bit of what is written), `spoil` (a bit in every 256 bytes), `lost` (a sync: EIO, and what was written last
  *                    is gone) or an errno as a number; the FIRST-th matching call (from 1) and those
  *                    after it, COUNT in all
  *
@@ -186,6 +186,11 @@ static ssize_t write_at(int fd, const void *data, size_t bytes, off_t offset, in
             size_t used = bytes; /* mostly zeros behind it, which nobody reads */
             while (used > 1 && !flipped[used - 1]) used--;
             flipped[used / 2] ^= 1;
+            data = flipped;
+        } else if (!strcmp(fail_how, "spoil")) {
+            flipped = malloc(bytes);
+            memcpy(flipped, data, bytes);
+            for (size_t at = 100; at < bytes; at += 256) flipped[at] ^= 1;
             data = flipped;
         } else {
             error = atoi(fail_how);
