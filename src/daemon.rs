@@ -6,17 +6,23 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tonic_health::server::HealthReporter;
 
-use crate::broker::{self, StartError, Started};
+use crate::broker::{self, Broker, StartError, Started};
 use crate::config::Settings;
 use crate::grpc::{self, Desk};
 use crate::journal::JournalError;
 use crate::{dashboard, tasks};
+
+/// An orderly stop takes no longer.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
 
 /// Why the process ends without having been asked to.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +54,9 @@ pub enum DaemonError {
         /// Why.
         source: std::io::Error,
     },
+    /// It ended without order; what was acknowledged is durable all the same.
+    #[error("{0}: ended at once, what was acknowledged is durable all the same")]
+    NoOrderlyStop(&'static str),
     /// Signals can't be heard.
     #[error("can't hear signals: {0}")]
     Signals(std::io::Error),
@@ -83,6 +92,9 @@ pub async fn run(
 ) -> Result<(), DaemonError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::Signals)?;
+    if let Some(path) = ready_file {
+        clear_ready_file(path)?;
+    }
     let (grpc, grpc_at) = listen("grpc", settings.grpc).await?;
     let (http, http_at) = listen("http", settings.http).await?;
 
@@ -116,7 +128,24 @@ pub async fn run(
         _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
         _ = interrupt.recv() => tracing::info!("interrupted: stopping"),
     }
-    health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+    let stop_in_order = stop_in_order(health, stop, serving, broker, ended);
+    tokio::select! {
+        stopped = tokio::time::timeout(STOP_WITHIN, stop_in_order) => {
+            stopped.unwrap_or(Err(DaemonError::NoOrderlyStop("did not stop within 10 s")))
+        }
+        _ = terminate.recv() => Err(DaemonError::NoOrderlyStop("was told twice")),
+        _ = interrupt.recv() => Err(DaemonError::NoOrderlyStop("was interrupted twice")),
+    }
+}
+
+async fn stop_in_order(
+    health: HealthReporter,
+    stop: watch::Sender<bool>,
+    serving: [JoinHandle<()>; 2],
+    broker: Broker,
+    ended: oneshot::Receiver<Result<(), JournalError>>,
+) -> Result<(), DaemonError> {
+    grpc::tell_stopping(&health).await;
     // Sessions hear it, say GoAway and end; then the loop stops behind all they brought.
     stop.send_replace(true);
     for task in serving {
@@ -156,6 +185,17 @@ fn early_end(ended: Result<Result<(), JournalError>, oneshot::error::RecvError>)
         Ok(Err(error)) => DaemonError::Journal(error),
         Ok(Ok(())) | Err(_) => DaemonError::LoopDied,
     }
+}
+
+/// A ready file of the last run says nothing true, and one that can't be written is told before
+/// anything is begun.
+fn clear_ready_file(path: &Path) -> Result<(), DaemonError> {
+    let failed = |source| DaemonError::ReadyFile { path: path.to_owned(), source };
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+        Ok(()) | Err(_) => {}
+    }
+    std::fs::write(path.with_extension("tmp"), "").map_err(failed)
 }
 
 fn write_ready_file(path: &Path, place: &Place) -> Result<(), DaemonError> {

@@ -111,7 +111,10 @@ fn on_a_full_disk_acks_are_held_until_there_is_room() {
         run(async {
             let started = started(small(dir)).await;
             let text = "x".repeat(4_000);
+            let mut tries = 0;
             let (filler, asked) = loop {
+                tries += 1;
+                assert!(tries <= 20, "no commit met a full disk in 20 tries");
                 until("room", async || !is_low(&started.broker).await).await;
                 let filler = fill(dir, 0);
                 // The disk is looked at once a second; most times these are quicker.

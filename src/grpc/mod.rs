@@ -18,9 +18,11 @@ mod tail;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tonic::service::Routes;
+use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::broker::{Broker, Started};
@@ -35,6 +37,9 @@ use crate::wire::servers::journal_service_server::JournalServiceServer;
 /// Largest message taken, in bytes: larger than an event may be, so that one that is too large is
 /// refused by name and the stream goes on.
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
+
+/// How long watchers of health get for the last word.
+const LAST_WORD_PAUSE: Duration = Duration::from_millis(50);
 
 /// What all services need.
 #[derive(Clone, Debug)]
@@ -63,6 +68,29 @@ impl Desk {
     }
 }
 
+/// The services whose health is told; the empty name stands for the whole.
+const HEALTH_TOLD: [&str; 6] = [
+    "",
+    "grid.events.v1.ApplianceService",
+    "grid.events.v1.BrokerService",
+    "grid.events.v1.EventService",
+    "grid.events.v1.GridLogService",
+    "grid.events.v1.JournalService",
+];
+
+/// Tells all who ask or watch that the broker stops, and ends their watches.
+pub async fn tell_stopping(health: &HealthReporter) {
+    for service in HEALTH_TOLD {
+        health.set_service_status(service, ServingStatus::NotServing).await;
+    }
+    // Watchers get the last word before their streams end.
+    tokio::time::sleep(LAST_WORD_PAUSE).await;
+    for service in HEALTH_TOLD {
+        let mut health = health.clone();
+        health.clear_service_status(service).await;
+    }
+}
+
 /// All services; the reporter says how health stands.
 ///
 /// # Errors
@@ -72,7 +100,9 @@ pub async fn routes(
     desk: Desk,
 ) -> Result<(Routes, HealthReporter), tonic_reflection::server::Error> {
     let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_serving::<EventServiceServer<Desk>>().await;
+    for service in HEALTH_TOLD {
+        health.set_service_status(service, ServingStatus::Serving).await;
+    }
     health.set_serving::<JournalServiceServer<Desk>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(crate::wire::DESCRIPTORS)

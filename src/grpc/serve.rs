@@ -35,6 +35,7 @@ const DRAIN_WITHIN: Duration = Duration::from_secs(5);
 
 /// Serves `routes` on `listener` until `stopping` turns true and its connections have ended.
 pub async fn serve(listener: TcpListener, routes: Router, stopping: watch::Receiver<bool>) {
+    let (cut, cutting) = watch::channel(false);
     // Every connection holds a clone; when the last one is gone, all have ended.
     let (open, mut all_closed) = mpsc::channel::<()>(1);
     let mut stops = stopping.clone();
@@ -47,8 +48,12 @@ pub async fn serve(listener: TcpListener, routes: Router, stopping: watch::Recei
             Ok((stream, peer)) => {
                 tracing::trace!(%peer, "connected");
                 let (routes, stopping, open) = (routes.clone(), stopping.clone(), open.clone());
+                let mut cutting = cutting.clone();
                 drop(tasks::spawn("connection", async move {
-                    connection(stream, routes, stopping).await;
+                    tokio::select! {
+                        () = connection(stream, routes, stopping) => {}
+                        () = stopped(&mut cutting) => {}
+                    }
                     drop(open);
                 }));
             }
@@ -61,6 +66,8 @@ pub async fn serve(listener: TcpListener, routes: Router, stopping: watch::Recei
     drop((listener, open));
     if tokio::time::timeout(DRAIN_WITHIN, all_closed.recv()).await.is_err() {
         tracing::warn!("connections did not end in time and are cut");
+        cut.send_replace(true);
+        all_closed.recv().await;
     }
 }
 
@@ -73,6 +80,16 @@ pub(super) async fn stopped(stopping: &mut watch::Receiver<bool>) {
 async fn connection(stream: TcpStream, routes: Router, mut stopping: watch::Receiver<bool>) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection stays slow: no TCP_NODELAY");
+    }
+    // A peer that says nothing at all has no protocol yet in which it could be asked.
+    let mut first_byte = [0];
+    let heard = tokio::time::timeout(PING_AFTER, stream.peek(&mut first_byte));
+    let heard = tokio::select! {
+        heard = heard => heard,
+        () = stopped(&mut stopping) => return,
+    };
+    if !matches!(heard, Ok(Ok(1..))) {
+        return;
     }
     let mut builder = auto::Builder::new(NamedExecutor("http2"));
     builder.http1().timer(TokioTimer::new());

@@ -101,6 +101,7 @@ fn main() -> ProcessExit {
                 DaemonError::Start(_)
                 | DaemonError::Journal(_)
                 | DaemonError::LoopDied
+                | DaemonError::NoOrderlyStop(_)
                 | DaemonError::Signals(_)
                 | DaemonError::Services(_) => ExitCode::Failed,
             };
