@@ -10,11 +10,13 @@ mod events;
 mod filter;
 mod grid_log;
 mod journal;
+mod page;
 pub mod principal;
 pub mod serve;
 mod session;
 mod status;
 mod tail;
+mod telling;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
