@@ -17,6 +17,7 @@ mod session;
 mod status;
 mod tail;
 mod telling;
+mod watching;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
