@@ -6,6 +6,7 @@
 
 mod appliances;
 mod broker_status;
+mod chunk;
 mod events;
 mod filter;
 mod grid_log;
