@@ -5,24 +5,21 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use globset::GlobSet;
-use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::mpsc;
+use prost::Message;
 use tokio_stream::Stream;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use super::grid_log::page_size;
 use super::principal::{Role, administrator};
-use super::{Desk, filter, status};
-use crate::broker::{Changed, Ordered};
+use super::{Desk, filter, page, status, watching};
+use crate::broker::Ordered;
 use crate::grid::Grid;
-use crate::grid::name::{ApplianceName, ApplianceNumber};
+use crate::grid::name::{self, ApplianceName, ApplianceNumber};
 use crate::grid::record::{Order, Reset};
 use crate::grid::settings::{LIMIT_RANGE, Overrides};
 use crate::grid::state::Appliance;
 use crate::grid::time::Timestamp;
-use crate::tasks;
 use crate::wire::check::violation;
 use crate::wire::proto::{self, ApplianceFilter, ApplianceSettings, ApplianceState, Violation};
 use crate::wire::proto::{
@@ -36,9 +33,6 @@ use crate::wire::show;
 
 /// Rows looked at for one page, so that a question never holds the broker up for long.
 const ROWS_PER_QUESTION: usize = 4_096;
-
-/// Messages that may wait for a watcher to read them.
-const WAITING: usize = 64;
 
 #[tonic::async_trait]
 impl ApplianceService for Desk {
@@ -94,14 +88,7 @@ impl ApplianceService for Desk {
     ) -> Result<Response<Self::WatchAppliancesStream>, Status> {
         administrator(request.metadata(), Role::Viewer)?;
         let wanted = Wanted::new(request.into_inner().filter)?;
-        let (told, stream) = mpsc::channel(WAITING);
-        let desk = self.clone();
-        drop(tasks::spawn("watch appliances", async move {
-            if let Err(Ended::Failed(status)) = watch(desk, wanted, &told).await {
-                let _ = told.send(Err(status)).await;
-            }
-        }));
-        Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+        Ok(Response::new(Box::pin(watching::open(self.clone(), wanted))))
     }
 
     async fn add_appliance(
@@ -189,13 +176,13 @@ impl Desk {
 
 /// A checked filter of appliances.
 #[derive(Clone)]
-struct Wanted {
+pub(super) struct Wanted {
     names: Option<GlobSet>,
     states: BTreeSet<i32>,
 }
 
 impl Wanted {
-    fn new(filter: Option<ApplianceFilter>) -> Result<Self, Status> {
+    pub(super) fn new(filter: Option<ApplianceFilter>) -> Result<Self, Status> {
         let filter = filter.unwrap_or_default();
         let mut wrong = Vec::new();
         let names = filter::patterns("filter.names", &filter.names, &mut wrong);
@@ -215,27 +202,36 @@ impl Wanted {
         }
     }
 
-    fn takes_name(&self, name: &str) -> bool {
+    pub(super) fn takes_name(&self, name: &str) -> bool {
         self.names.as_ref().is_none_or(|names| names.is_match(name))
     }
 
-    fn takes(&self, appliance: &Appliance) -> bool {
+    pub(super) fn takes(&self, appliance: &Appliance) -> bool {
         let state = i32::from(show::state(&appliance.lifecycle));
         let has_state = self.states.is_empty() || self.states.contains(&state);
         has_state && self.takes_name(appliance.name.as_str())
     }
 }
 
-type Page = (Vec<proto::Appliance>, Option<ApplianceNumber>);
+pub(super) type Page = (Vec<proto::Appliance>, Option<ApplianceNumber>);
 
-fn page(grid: &Grid, wanted: &Wanted, from: ApplianceNumber, size: usize, now: Timestamp) -> Page {
-    let mut found = Vec::new();
+pub(super) fn page(
+    grid: &Grid,
+    wanted: &Wanted,
+    from: ApplianceNumber,
+    size: usize,
+    now: Timestamp,
+) -> Page {
+    let (mut found, mut bytes) = (Vec::new(), 0);
     for (appliance, looked_at) in grid.state().appliances_from(from).zip(0..) {
-        if found.len() == size || looked_at == ROWS_PER_QUESTION {
+        let is_full = found.len() == size || bytes >= page::ENCODED_BYTES_MAX;
+        if is_full || looked_at == ROWS_PER_QUESTION {
             return (found, Some(appliance.number));
         }
         if wanted.takes(appliance) {
-            found.push(show::appliance(grid, appliance, now));
+            let shown = show::appliance(grid, appliance, now);
+            bytes += shown.encoded_len();
+            found.push(shown);
         }
     }
     (found, None)
@@ -259,6 +255,10 @@ fn settings(settings: Option<ApplianceSettings>) -> Result<Checked, Status> {
             &mut wrong,
         ),
     };
+    if settings.class.as_deref().is_some_and(|class| !name::is_name(class)) {
+        let text = "1 to 128 bytes of letters, digits, `.`, `_`, `-`, `:` are allowed";
+        wrong.push(violation("settings.class", text));
+    }
     let mut reset = Reset::default();
     for (field, at) in settings.reset.iter().zip(0..) {
         match field.as_str() {
@@ -286,90 +286,4 @@ fn limit(field: &str, millis: Option<u64>, wrong: &mut Vec<Violation>) -> Option
     let text = format!("is {} ms; 1000 (1 s) to 43200000 (12 h) are allowed", limit.as_millis());
     wrong.push(violation(&format!("settings.{field}"), text));
     None
-}
-
-enum Ended {
-    Gone,
-    Failed(Status),
-}
-
-type Told = mpsc::Sender<Result<WatchAppliancesResponse, Status>>;
-
-/// All that match, then each that changes. Who lags behind gets all anew.
-async fn watch(desk: Desk, wanted: Wanted, told: &Told) -> Result<(), Ended> {
-    let mut changes = desk.broker.watch();
-    let mut stopping = desk.stopping.clone();
-    tell_all(&desk, &wanted, told).await?;
-    loop {
-        let changed = tokio::select! {
-            changed = changes.recv() => changed,
-            () = told.closed() => return Err(Ended::Gone),
-            () = super::serve::stopped(&mut stopping) => {
-                return Err(Ended::Failed(status::unavailable(crate::broker::Unavailable::Stopping)));
-            }
-        };
-        match changed {
-            Ok(Changed::These(numbers)) => {
-                let numbers: BTreeSet<_> = numbers.iter().copied().collect();
-                tell_these(&desk, &wanted, numbers, told).await?;
-            }
-            Ok(Changed::All) | Err(RecvError::Lagged(_)) => tell_all(&desk, &wanted, told).await?,
-            Err(RecvError::Closed) => return Ok(()),
-        }
-    }
-}
-
-async fn tell_all(desk: &Desk, wanted: &Wanted, told: &Told) -> Result<(), Ended> {
-    let mut from = Some(ApplianceNumber(1));
-    while let Some(first) = from {
-        let asked = wanted.clone();
-        let question = move |grid: &Grid, now| page(grid, &asked, first, 256, now);
-        let (appliances, next) = desk
-            .broker
-            .ask(question)
-            .await
-            .map_err(|gone| Ended::Failed(status::unavailable(gone)))?;
-        for appliance in appliances {
-            tell(told, Some(appliance), false, false).await?;
-        }
-        from = next;
-    }
-    tell(told, None, false, true).await
-}
-
-async fn tell_these(
-    desk: &Desk,
-    wanted: &Wanted,
-    numbers: BTreeSet<ApplianceNumber>,
-    told: &Told,
-) -> Result<(), Ended> {
-    let asked = wanted.clone();
-    let question = move |grid: &Grid, now| {
-        let view = |number| match grid.state().appliance(number) {
-            Some(appliance) if asked.takes(appliance) => {
-                Some((show::appliance(grid, appliance, now), false))
-            }
-            Some(_) => None,
-            None => grid.state().name(number).filter(|name| asked.takes_name(name.as_str())).map(
-                |name| (proto::Appliance { name: name.to_string(), ..Default::default() }, true),
-            ),
-        };
-        numbers.into_iter().filter_map(view).collect::<Vec<_>>()
-    };
-    let views =
-        desk.broker.ask(question).await.map_err(|gone| Ended::Failed(status::unavailable(gone)))?;
-    for (appliance, is_removed) in views {
-        tell(told, Some(appliance), is_removed, false).await?;
-    }
-    Ok(())
-}
-
-async fn tell(
-    told: &Told,
-    appliance: Option<proto::Appliance>,
-    removed: bool,
-    complete: bool,
-) -> Result<(), Ended> {
-    let response = WatchAppliancesResponse { appliance, removed, complete };
-    told.send(Ok(response)).await.map_err(|_| Ended::Gone)
 }

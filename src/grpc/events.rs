@@ -4,16 +4,16 @@ use std::num::NonZeroU64;
 use std::pin::Pin;
 
 use tokio_stream::Stream;
-use tonic::{Code, Request, Response, Status, Streaming};
-use tonic_types::{ErrorDetails, StatusExt};
+use tonic::{Request, Response, Status, Streaming};
 
+use super::chunk::UNSUPPORTED;
 use super::{Desk, principal, session, status};
 use crate::broker::HeardEvent;
 use crate::grid::explain;
 use crate::grid::name::SpoolId;
 use crate::wire::check::{self, Unfit};
 use crate::wire::event_server::event_service_server::EventService;
-use crate::wire::proto::{ReportResponse, SessionResponse};
+use crate::wire::proto::{Outcome, ReportResponse, SessionResponse, Violation};
 use crate::wire::received::{ReportRequest, SessionRequest};
 use crate::wire::show;
 
@@ -28,7 +28,11 @@ impl EventService for Desk {
         let Some(bytes) = request.event else {
             return Err(status::invalid_field("event", "is missing"));
         };
-        let checked = check::event(&bytes).map_err(unfit)?;
+        let checked = match check::event(&bytes) {
+            Ok(checked) => checked,
+            Err(Unfit::Unsupported) => return Ok(Response::new(unsupported())),
+            Err(Unfit::Invalid(violations)) => return Err(invalid(violations)),
+        };
         if checked.boot.is_none() && checked.event.kind.is_lifecycle() {
             let text = "is missing; an event about the start must name its boot";
             return Err(status::invalid_field("event.boot_id", text));
@@ -67,20 +71,21 @@ impl EventService for Desk {
     }
 }
 
-fn unfit(unfit: Unfit) -> Status {
-    match unfit {
-        Unfit::Invalid(mut violations) => {
-            for violation in &mut violations {
-                if violation.field != "event" {
-                    violation.field.insert_str(0, "event.");
-                }
-            }
-            status::invalid(violations)
-        }
-        Unfit::Unsupported => {
-            let details = ErrorDetails::with_error_info("UNSUPPORTED", status::DOMAIN, []);
-            let text = "event: is of a kind that this broker does not know";
-            Status::with_error_details(Code::Unimplemented, text, details)
+fn unsupported() -> ReportResponse {
+    let (reason, explanation) = UNSUPPORTED;
+    ReportResponse {
+        outcome: Outcome::Unsupported.into(),
+        reason: reason.to_owned(),
+        explanation: explanation.to_owned(),
+        ..ReportResponse::default()
+    }
+}
+
+fn invalid(mut violations: Vec<Violation>) -> Status {
+    for violation in &mut violations {
+        if violation.field != "event" {
+            violation.field.insert_str(0, "event.");
         }
     }
+    status::invalid(violations)
 }

@@ -3,6 +3,7 @@
 //! Guarantees that a wrong filter is refused with the field's name, and that what the journal can
 //! skip by its masks it does skip; the rest (text, boot) is looked at record by record.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
@@ -10,6 +11,7 @@ use tonic::Status;
 
 use super::status;
 use crate::broker::Names;
+use crate::grid::name::ApplianceNumber;
 use crate::grid::time::Timestamp;
 use crate::journal::Wanted;
 use crate::wire::check::violation;
@@ -86,24 +88,45 @@ impl Filter {
         })
     }
 
-    /// What the journal can skip by itself.
-    pub(super) fn wanted(&self, names: &Names) -> Wanted {
+    /// What the journal can skip by itself, and how many names were looked at for it.
+    pub(super) fn wanted(&self, names: &Names) -> (Wanted, u32) {
+        let names_seen = Cell::new(0);
         let appliances = self.appliances.as_ref().map(|globs| {
-            let rows = names.matching(|name| globs.is_match(name));
+            let rows = names.matching(|name| {
+                names_seen.set(names_seen.get() + 1);
+                globs.is_match(name)
+            });
             rows.into_iter().map(|number| number.0).collect::<HashSet<_>>()
         });
-        Wanted {
+        let wanted = Wanted {
             since_us: self.since.map_or(i64::MIN, Timestamp::as_micros),
             until_us: self.until.map_or(i64::MAX, |until| until.as_micros() - 1),
             severity_mask: self.severity_mask,
             kind_mask: self.kind_mask,
             appliances,
+        };
+        (wanted, names_seen.get())
+    }
+
+    /// Looks at the names that came since `names_seen`: names are only ever added.
+    pub(super) fn want_new(&self, wanted: &mut Wanted, names_seen: &mut u32, names: &Names) {
+        let (Some(globs), Some(rows)) = (&self.appliances, &mut wanted.appliances) else { return };
+        loop {
+            let number = *names_seen + 1;
+            let name = names.name(ApplianceNumber(number));
+            if name.is_empty() {
+                return;
+            }
+            if globs.is_match(name) {
+                rows.insert(number);
+            }
+            *names_seen = number;
         }
     }
 
-    /// Whether new names may come to match.
-    pub(super) fn looks_at_names(&self) -> bool {
-        self.appliances.is_some()
+    /// Whether records from the first one on are asked for.
+    pub(super) fn asks_for_all_times(&self) -> bool {
+        self.since.is_none()
     }
 
     /// Whether a record that the journal did not skip is wanted.

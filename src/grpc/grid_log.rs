@@ -1,11 +1,13 @@
 //! `GridLogService`: administrators read the grid log.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
 use super::filter::Filter;
+use super::page::{self, Entry};
 use super::principal::{Role, administrator};
 use super::{Desk, status, tail};
 use crate::grid::name::ApplianceNumber;
@@ -13,8 +15,7 @@ use crate::journal::encoding;
 use crate::journal::{Budget, EncodedRecord, Page, Wanted};
 use crate::tasks;
 use crate::wire::proto::{
-    ListRecordsRequest, ListRecordsResponse, Missing, Record, TailRecordsRequest,
-    TailRecordsResponse,
+    ListRecordsRequest, ListRecordsResponse, Record, TailRecordsRequest, TailRecordsResponse,
 };
 use crate::wire::servers::grid_log_service_server::GridLogService;
 use crate::wire::show;
@@ -39,17 +40,33 @@ impl GridLogService for Desk {
         let filter = Filter::new(request.filter)?;
         let size = page_size(request.page_size)?;
         let is_newest_first = request.newest_first;
-        let from = match Cursor::read("page_token", &request.page_token, self)? {
-            Some(number) => number,
-            None if is_newest_first => u64::MAX,
-            None => 1,
+        let token = Cursor::read("page_token", &request.page_token, self)?;
+        let from = token.unwrap_or(if is_newest_first { u64::MAX } else { 1 });
+        let (wanted, _) = filter.wanted(self.broker.names());
+        let page = self.read(Arc::new(wanted), from, size, is_newest_first).await?;
+        let mut missing = page::met(&page);
+        let first_kept = self.reader.first();
+        // Who asks for what came since a time has not asked for what lies long before it.
+        let (asks_upwards, asks_for_all) = (token.is_some(), filter.asks_for_all_times());
+        missing.extend(match is_newest_first {
+            true if asks_for_all => page::trimmed_behind(&page, from, first_kept),
+            false if asks_for_all || asks_upwards => page::trimmed_below(&page, from, first_kept),
+            true | false => None,
+        });
+        let records = self.show(&filter, &page.records)?;
+        let mut row = page::row(records, missing, is_newest_first);
+        let next = page::cut(&mut row, page::ENCODED_BYTES_MAX).or(page.next);
+        let mut response = ListRecordsResponse {
+            next_page_token: next.map_or_else(String::new, |next| Cursor::write(next, self)),
+            ..ListRecordsResponse::default()
         };
-        let page = self.page(&filter, from, size, is_newest_first).await?;
-        Ok(Response::new(ListRecordsResponse {
-            next_page_token: page.next.map_or_else(String::new, |next| Cursor::write(next, self)),
-            missing: missing(&page),
-            records: self.show(&page.records)?.into_iter().filter(|it| filter.takes(it)).collect(),
-        }))
+        for entry in row {
+            match entry {
+                Entry::Record(record) => response.records.push(*record),
+                Entry::Missing(missing) => response.missing.push(missing),
+            }
+        }
+        Ok(Response::new(response))
     }
 
     type TailRecordsStream =
@@ -73,20 +90,9 @@ impl GridLogService for Desk {
 
 impl Desk {
     /// A page of the journal, read on a thread that may wait for the disk.
-    pub(super) async fn page(
-        &self,
-        filter: &Filter,
-        from: u64,
-        records: usize,
-        is_newest_first: bool,
-    ) -> Result<Page, Status> {
-        let wanted = filter.wanted(self.broker.names());
-        self.read(wanted, from, records, is_newest_first).await
-    }
-
     pub(super) async fn read(
         &self,
-        wanted: Wanted,
+        wanted: Arc<Wanted>,
         from: u64,
         records: usize,
         is_newest_first: bool,
@@ -106,16 +112,24 @@ impl Desk {
         }
     }
 
-    /// Records as the contract shows them.
-    pub(super) fn show(&self, records: &[EncodedRecord]) -> Result<Vec<Record>, Status> {
+    /// Those of the records that the filter takes, as the contract shows them.
+    pub(super) fn show(
+        &self,
+        filter: &Filter,
+        records: &[EncodedRecord],
+    ) -> Result<Vec<Record>, Status> {
         let names = self.broker.names();
         let name = |number: ApplianceNumber| names.name(number);
-        let shown = records.iter().map(|encoded| {
+        let mut shown = Vec::with_capacity(records.len());
+        for encoded in records {
             let record = encoding::decode_record(&encoded.bytes)
                 .map_err(|error| Status::internal(format!("record {}: {error}", encoded.number)))?;
-            Ok(show::record(&record, name))
-        });
-        shown.collect()
+            let record = show::record(&record, name);
+            if filter.takes(&record) {
+                shown.push(record);
+            }
+        }
+        Ok(shown)
     }
 }
 
@@ -130,10 +144,6 @@ pub(super) fn page_size(asked: u32) -> Result<usize, Status> {
     }
 }
 
-pub(super) fn missing(page: &Page) -> Vec<Missing> {
-    page.missing.iter().map(|lost| Missing { first: *lost.start(), last: *lost.end() }).collect()
-}
-
 /// A place in the grid log, as an opaque word that is good for this journal alone.
 pub(super) struct Cursor;
 
@@ -144,7 +154,7 @@ impl Cursor {
 
     /// # Errors
     ///
-    /// If the word is not of this journal.
+    /// If the word is not of this journal, or of a time that the journal knows nothing of any more.
     pub(super) fn read(field: &str, word: &str, desk: &Desk) -> Result<Option<u64>, Status> {
         if word.is_empty() {
             return Ok(None);
@@ -153,7 +163,18 @@ impl Cursor {
             Some((u32::from_str_radix(mark, 16).ok()?, u64::from_str_radix(number, 16).ok()?))
         });
         match parsed {
-            Some((mark, number)) if mark == desk.journal_mark() => Ok(Some(number)),
+            Some((mark, number)) if mark == desk.journal_mark() => {
+                let end = desk.reader.durable();
+                if number <= end {
+                    return Ok(Some(number));
+                }
+                // To wait for it would hide all that gets the numbers up to there anew.
+                let text = format!(
+                    "{field}: is at record {number}, but this grid log ends with record {end}: it \
+                     was restored from an older copy; begin anew without it"
+                );
+                Err(status::precondition("CURSOR_AHEAD", text))
+            }
             Some(_) | None => {
                 Err(status::invalid_field(field, "is not of this grid log; begin anew without it"))
             }

@@ -6,15 +6,19 @@
 
 mod appliances;
 mod broker_status;
+mod chunk;
 mod events;
 mod filter;
 mod grid_log;
 mod journal;
+mod page;
 pub mod principal;
 pub mod serve;
 mod session;
 mod status;
 mod tail;
+mod telling;
+mod watching;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;

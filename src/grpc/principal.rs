@@ -60,7 +60,8 @@ impl Principal {
                 })
             }
             (None, name) => {
-                let name = name.and_then(|name| name.to_str().ok()).unwrap_or(UNNAMED);
+                let name = name.and_then(|name| name.to_str().ok()).map(str::trim);
+                let name = name.filter(|name| !name.is_empty()).unwrap_or(UNNAMED);
                 let end = name.floor_char_boundary(ADMINISTRATOR_BYTES_MAX);
                 Ok(Self::Administrator { name: name[..end].into(), role: Role::Admin })
             }
@@ -104,4 +105,25 @@ pub fn administrator(metadata: &MetadataMap, needed: Role) -> Result<Box<str>, S
 fn unauthenticated(reason: &str, text: &str) -> Status {
     let details = ErrorDetails::with_error_info(reason, super::status::DOMAIN, []);
     Status::with_error_details(Code::Unauthenticated, text, details)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_administrator_without_a_name_is_somebody() {
+        let by = |name: Option<&str>| {
+            let mut metadata = MetadataMap::new();
+            if let Some(name) = name {
+                metadata.insert(ADMINISTRATOR_METADATA, name.parse().expect("metadata"));
+            }
+            administrator(&metadata, Role::Admin).expect("may do everything")
+        };
+        for none in [None, Some(""), Some("  ")] {
+            assert_eq!(&*by(none), UNNAMED, "{none:?}");
+        }
+        assert_eq!(&*by(Some("ann")), "ann");
+        assert_eq!(by(Some(&"x".repeat(100))).len(), ADMINISTRATOR_BYTES_MAX);
+    }
 }

@@ -19,19 +19,18 @@ use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
+use super::chunk::Chunk;
 use super::{Desk, status};
-use crate::broker::{EventAnswer, HeardEvent, SessionKey, Welcomed};
+use crate::broker::{EventAnswer, SessionKey, Welcomed};
 use crate::grid::event::TEXT_BYTES_MAX;
 use crate::grid::explain;
 use crate::grid::lifecycle::Refusal;
 use crate::grid::name::{ApplianceName, SpoolId};
 use crate::grid::record::{Outcome, SessionId};
 use crate::tasks;
-use crate::wire::check::{self, EVENT_BYTES_MAX, Unfit, violation};
+use crate::wire::check::{self, EVENT_BYTES_MAX, violation};
 use crate::wire::proto::session_response::Message;
-use crate::wire::proto::{
-    self, Ack, AckException, GoAway, Hello, Limits, SessionResponse, Welcome,
-};
+use crate::wire::proto::{Ack, AckException, GoAway, Hello, Limits, SessionResponse, Welcome};
 use crate::wire::received::{Said, SessionRequest};
 use crate::wire::{show, timestamp, uuid_text};
 
@@ -40,12 +39,6 @@ const PROTOCOL_REVISION: u32 = 1;
 
 /// How long a client may take for its Hello.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
-
-/// Most events in a chunk.
-const CHUNK_EVENTS: usize = 256;
-
-/// Most bytes in a chunk; the event that exceeds them is the last.
-const CHUNK_BYTES: usize = 64 << 10;
 
 /// Answers that may wait for a client to read them.
 const ANSWERS_WAITING: usize = 16;
@@ -173,18 +166,6 @@ fn welcome(desk: &Desk, welcomed: &Welcomed, has_spool: bool) -> Welcome {
     }
 }
 
-/// The events that are there, what is to be said of those that are none, and where the stream is.
-#[derive(Default)]
-struct Chunk {
-    events: Vec<HeardEvent>,
-    /// The positions of `events`, in order.
-    positions: Vec<u64>,
-    exceptions: Vec<AckException>,
-    bytes: usize,
-    /// The client is done.
-    is_last: bool,
-}
-
 async fn listen(
     desk: &Desk,
     key: SessionKey,
@@ -201,7 +182,7 @@ async fn listen(
                 return Ok(());
             }
         };
-        let mut chunk = Chunk::default();
+        let mut chunk = Chunk::new(key.spool.is_some());
         let mut next = Some(first);
         let mut broken = None;
         while let Some(message) = next.take() {
@@ -226,44 +207,6 @@ async fn listen(
         }
         if is_last {
             return Ok(());
-        }
-    }
-}
-
-impl Chunk {
-    fn is_full(&self) -> bool {
-        self.is_last
-            || self.events.len() + self.exceptions.len() >= CHUNK_EVENTS
-            || self.bytes >= CHUNK_BYTES
-    }
-
-    fn take(&mut self, request: SessionRequest, position: &mut u64) -> Result<(), Status> {
-        match request.message {
-            Some(Said::Event(bytes)) => {
-                *position += 1;
-                self.bytes += bytes.len();
-                match check::event(&bytes) {
-                    Ok(checked) => {
-                        let (boot, sequence, event) =
-                            (checked.boot, checked.sequence, checked.event);
-                        self.events.push(HeardEvent { boot, sequence, event });
-                        self.positions.push(*position);
-                    }
-                    Err(unfit) => self.exceptions.push(unfit_exception(*position, unfit)),
-                }
-                Ok(())
-            }
-            Some(Said::Goodbye(_)) => {
-                self.is_last = true;
-                Ok(())
-            }
-            // No command is sent yet, so no result belongs to one.
-            Some(Said::CommandResult(_)) => Ok(()),
-            Some(Said::Hello(_)) => {
-                Err(status::precondition("SECOND_HELLO", "a session has one Hello"))
-            }
-            // Something newer than this broker; the contract grows by messages one may ignore.
-            None => Ok(()),
         }
     }
 }
@@ -321,27 +264,6 @@ fn exception(position: u64, answer: EventAnswer) -> Option<AckException> {
         suppressed_until: None,
         violations: Vec::new(),
     })
-}
-
-fn unfit_exception(position: u64, unfit: Unfit) -> AckException {
-    let (outcome, reason, explanation, violations) = match unfit {
-        Unfit::Invalid(violations) => {
-            let text = "not an event; sending it again is no use";
-            (proto::Outcome::Invalid, "INVALID", text, violations)
-        }
-        Unfit::Unsupported => {
-            let text = "of a kind that this broker does not know";
-            (proto::Outcome::Unsupported, "UNSUPPORTED", text, Vec::new())
-        }
-    };
-    AckException {
-        position,
-        outcome: outcome.into(),
-        reason: reason.to_owned(),
-        explanation: explanation.to_owned(),
-        suppressed_until: None,
-        violations,
-    }
 }
 
 fn go_away() -> GoAway {

@@ -11,10 +11,14 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 use crate::broker::Unavailable;
 use crate::grid::decide::OrderRefusal;
 use crate::journal::JournalError;
+use crate::wire::check::violation;
 use crate::wire::proto::Violation;
 
 /// Whose reasons these are, in `ErrorInfo`.
 pub(super) const DOMAIN: &str = "grid-broker";
+
+/// Most fields that a status names.
+const VIOLATIONS_MAX: usize = 32;
 
 /// When to come back to a broker that stops.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -22,18 +26,24 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// When to come back to a broker whose disk is full: somebody has to make room first.
 const RETRY_WITH_ROOM_AFTER: Duration = Duration::from_secs(30);
 
-pub(super) fn invalid(violations: Vec<Violation>) -> Status {
+/// Names what is wrong, but not more than fits into a header.
+pub(super) fn invalid(mut violations: Vec<Violation>) -> Status {
     let text = match violations.as_slice() {
         [one] => format!("{}: {}", one.field, one.description),
         several => format!("{} fields are wrong", several.len()),
     };
+    if violations.len() > VIOLATIONS_MAX {
+        let more = violations.len() - VIOLATIONS_MAX;
+        violations.truncate(VIOLATIONS_MAX);
+        violations.push(violation("...", format!("{more} more fields are wrong")));
+    }
     let fields = violations.into_iter().map(|it| FieldViolation::new(it.field, it.description));
     let details = ErrorDetails::with_bad_request(fields.collect::<Vec<_>>());
     Status::with_error_details(Code::InvalidArgument, text, details)
 }
 
 pub(super) fn invalid_field(field: &str, description: impl Into<String>) -> Status {
-    invalid(vec![crate::wire::check::violation(field, description)])
+    invalid(vec![violation(field, description)])
 }
 
 pub(super) fn unavailable(reason: Unavailable) -> Status {
@@ -69,4 +79,24 @@ pub(super) fn unreadable(error: &JournalError) -> Status {
     tracing::error!(%error, "the journal could not be read");
     let details = ErrorDetails::with_error_info("JOURNAL", DOMAIN, []);
     Status::with_error_details(Code::Internal, error.to_string(), details)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_names_32_fields_and_counts_the_others() {
+        let wrong = |count| (0..count).map(|at| violation(&format!("f[{at}]"), "is odd")).collect();
+        let named = |status: Status| {
+            let details = status.get_error_details();
+            details.bad_request().expect("fields").field_violations.clone()
+        };
+        assert_eq!(named(invalid(wrong(32))).len(), 32);
+        let status = invalid(wrong(1_000));
+        assert_eq!(status.message(), "1000 fields are wrong");
+        let fields = named(status);
+        assert_eq!((fields.len(), fields[31].field.as_str()), (33, "f[31]"));
+        assert_eq!(fields[32].description, "968 more fields are wrong");
+    }
 }

@@ -219,6 +219,37 @@ async fn a_malformed_report_names_its_field_and_the_next_is_taken() {
     assert_eq!(answer.outcome, i32::from(Outcome::Kept));
 }
 
+/// `ReportRequest` with any bytes as the event.
+#[derive(Clone, PartialEq, prost::Message)]
+struct AnyReport {
+    #[prost(bytes = "vec", tag = "1")]
+    event: Vec<u8>,
+}
+
+async fn report_bytes(gridd: &Gridd, event: Vec<u8>) -> Result<ReportResponse, Status> {
+    let mut request = tonic::Request::new(AnyReport { event });
+    request.metadata_mut().insert(APPLIANCE_METADATA, DB1.parse().expect("metadata"));
+    let mut grpc = tonic::client::Grpc::new(gridd.channel().await);
+    soon("the connection", grpc.ready()).await.expect("the connection is ready");
+    let path = http::uri::PathAndQuery::from_static("/grid.events.v1.EventService/Report");
+    let codec = tonic_prost::ProstCodec::default();
+    soon("the answer", grpc.unary(request, path, codec)).await.map(tonic::Response::into_inner)
+}
+
+#[tokio::test]
+async fn a_report_of_a_kind_to_come_is_unsupported_and_one_over_a_message_is_out_of_range() {
+    let gridd = Gridd::start().await;
+    let mut to_come = Vec::new();
+    prost::encoding::bytes::encode(6, &Vec::<u8>::new(), &mut to_come);
+    let answer = report_bytes(&gridd, to_come).await.expect("an answer, not a refusal");
+    assert_eq!((answer.outcome(), answer.record_number), (Outcome::Unsupported, 0));
+    assert_eq!(answer.reason, "UNSUPPORTED");
+    assert_eq!(answer.explanation, "of a kind that this broker does not know");
+    let refused = report_bytes(&gridd, vec![0; 1 << 20]).await.expect_err("too large");
+    assert_eq!(refused.code(), Code::OutOfRange);
+    assert_eq!(gridd.records(&[]).await.len(), 1, "nothing was kept");
+}
+
 #[tokio::test]
 async fn whoever_gives_no_name_or_none_of_the_alphabet_is_told_so() {
     let gridd = Gridd::start().await;

@@ -95,6 +95,22 @@ async fn what_is_no_event_is_invalid_at_its_position_and_its_neighbours_are_kept
     assert_eq!(kept[bad.len()..], ["the last"]);
 }
 
+#[tokio::test]
+async fn a_number_is_invalid_in_a_session_that_does_not_say_whose_it_is() {
+    let gridd = Gridd::start().await;
+    let mut session = Session::open(&gridd, DB1, 1, 0).await;
+    session.say(&log("first")).await;
+    session.say(&Event { sequence: 7, ..log("numbered") }).await;
+    session.say(&log("last")).await;
+    let exceptions = ack_exceptions(&session.acked(3).await);
+    let [exception] = &exceptions[..] else { panic!("one, not {exceptions:?}") };
+    assert_eq!((exception.position, exception.outcome()), (2, Outcome::Invalid));
+    assert_eq!(named(exception), ["sequence"]);
+    session.goodbye().await;
+    assert_eq!(gridd.records(&["--text", "numbered"]).await.len(), 0);
+    assert_eq!(gridd.records(&["--kind", "log"]).await.len(), 2);
+}
+
 /// What the broker ends a stream with, before it ever said welcome.
 async fn refusal(raw: &mut Raw) -> Status {
     match raw.next().await {
@@ -189,7 +205,9 @@ async fn garbage_behind_a_hello_ends_its_session_alone_and_what_came_before_is_k
     let gridd = Gridd::start().await;
     let mut neighbour = Session::open(&gridd, "shop:main.web1", 2, 0).await;
     let too_large = vec![0; (1 << 20) + 1];
-    for garbage in [&b"\xff\xff\xff\xff garbage"[..], &too_large] {
+    for (garbage, code) in
+        [(&b"\xff\xff\xff\xff garbage"[..], Code::Internal), (&too_large, Code::OutOfRange)]
+    {
         let mut raw = Raw::open(&gridd, DB1).await;
         raw.hello(Hellos::of(1, 0)).await;
         assert!(matches!(raw.next().await, Ok(Some(Message::Welcome(_)))));
@@ -201,7 +219,7 @@ async fn garbage_behind_a_hello_ends_its_session_alone_and_what_came_before_is_k
             other => panic!("an ack was expected, not {other:?}"),
         }
         raw.say(garbage).await;
-        refusal(&mut raw).await;
+        assert_eq!(refusal(&mut raw).await.code(), code);
     }
     let mut raw = Raw::open(&gridd, DB1).await;
     raw.hello(Hellos::of(1, 0)).await;

@@ -17,7 +17,7 @@ use grid_broker::wire::proto::{
 use crate::broker::Broker;
 use crate::failure::Failure;
 use crate::listing::Listing;
-use crate::log::lost;
+use crate::log::gone;
 
 /// First wait for a broker that is away; each further one is twice as long.
 pub(crate) const FIRST_DELAY: Duration = Duration::from_secs(1);
@@ -123,7 +123,7 @@ impl<'a> Tail<'a> {
             }
             Some(Message::Missing(missing)) if missing.last > self.shown_through => {
                 self.shown_through = missing.last;
-                listing.note(&lost(missing))?;
+                listing.note(&gone(missing))?;
             }
             Some(Message::Record(_) | Message::Missing(_)) | None => {}
         }

@@ -1,7 +1,8 @@
 //! `gridctl log list`: the grid log, page by page.
 //!
-//! Guarantees each record once and in order, and that numbers which are lost are told where they
-//! would stand. Does not know how a tail goes on (`follow`) or how a record looks (`record`).
+//! Guarantees each record once and in order, and that numbers which are lost or were trimmed are
+//! told where they would stand. Does not know how a tail goes on (`follow`) or how a record looks
+//! (`record`).
 
 use std::io::Write;
 
@@ -153,20 +154,21 @@ fn write(listing: &mut Listing<'_, Record>, entries: Vec<Entry>) -> Result<(), F
             Entry::Record(record) => records.push(*record),
             Entry::Missing(missing) => {
                 listing.add(&std::mem::take(&mut records))?;
-                listing.note(&lost(missing))?;
+                listing.note(&gone(missing))?;
             }
         }
     }
     Ok(listing.add(&records)?)
 }
 
-/// What is said of numbers that are lost.
-pub(crate) fn lost(missing: Missing) -> String {
-    let Missing { first, last } = missing;
-    if first == last {
-        format!("record {first} is missing")
-    } else {
-        format!("records {first} to {last} are missing")
+/// What is said of numbers that are not there.
+pub(crate) fn gone(missing: Missing) -> String {
+    let Missing { first, last, trimmed } = missing;
+    match (first == last, trimmed) {
+        (true, false) => format!("record {first} is missing"),
+        (false, false) => format!("records {first} to {last} are missing"),
+        (true, true) => format!("record {first} was trimmed"),
+        (false, true) => format!("records {first} to {last} were trimmed"),
     }
 }
 

@@ -96,7 +96,10 @@ fn page(numbers: &[u64], missing: &[(u64, u64)], next: &str) -> ListRecordsRespo
     ListRecordsResponse {
         records: numbers.iter().map(|number| record(*number)).collect(),
         next_page_token: next.to_owned(),
-        missing: missing.iter().map(|&(first, last)| Missing { first, last }).collect(),
+        missing: missing
+            .iter()
+            .map(|&(first, last)| Missing { first, last, trimmed: false })
+            .collect(),
     }
 }
 
@@ -256,4 +259,12 @@ async fn a_first_attempt_that_fails_is_told_at_once() {
     let failure = ended.unwrap_err();
     assert_eq!(failure.to_string(), "starting");
     assert_eq!(failure.exit_code(), grid_broker::exit_code::ExitCode::Unavailable);
+}
+
+#[test]
+fn what_was_trimmed_is_not_called_missing() {
+    let words = |first, last, trimmed| gone(Missing { first, last, trimmed });
+    assert_eq!(words(1, 20, true), "records 1 to 20 were trimmed");
+    assert_eq!(words(1, 1, true), "record 1 was trimmed");
+    assert_eq!(words(4, 5, false), "records 4 to 5 are missing");
 }
