@@ -217,9 +217,9 @@ impl Loop {
                 let answer = self.hear(appliance, spool, None, event, at);
                 self.commit.replies.push(Reply::Report(reply, answer));
             }
-            Work::Hello { name, boot, uptime, spool, session, reply } => {
+            Work::Hello { name, boot, uptime, spool, acked_through, session, reply } => {
                 let appliance = self.appliance(&name, at);
-                let hello = Hello { appliance, boot, uptime, spool, session };
+                let hello = Hello { appliance, boot, uptime, spool, acked_through, session };
                 let knew_spool = self.knows_spool(&hello);
                 self.grid.session_opened(&hello, at);
                 self.take(Input::Hello(hello), at);

@@ -180,6 +180,7 @@ pub(super) enum Work {
         boot: BootId,
         uptime: Option<Duration>,
         spool: Option<SpoolId>,
+        acked_through: u64,
         session: SessionId,
         reply: oneshot::Sender<Welcomed>,
     },
@@ -281,11 +282,13 @@ impl Broker {
         boot: BootId,
         uptime: Option<Duration>,
         spool: Option<SpoolId>,
+        acked_through: u64,
         session: SessionId,
     ) -> Result<Welcomed, Unavailable> {
         self.needs_room()?;
         let (reply, answer) = oneshot::channel();
-        self.put(Work::Hello { name, boot, uptime, spool, session, reply }, 0).await?;
+        let hello = Work::Hello { name, boot, uptime, spool, acked_through, session, reply };
+        self.put(hello, 0).await?;
         answer.await.map_err(|_| Unavailable::Stopping)
     }
 

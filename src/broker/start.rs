@@ -17,7 +17,7 @@ use super::upkeep::Upkeep;
 use super::{Broker, Commit, Loop, Names};
 use crate::clock::{Clock, monotonic_now, wall_now};
 use crate::grid::Grid;
-use crate::grid::name::RecordNumber;
+use crate::grid::name::{ApplianceNumber, RecordNumber};
 use crate::grid::record::{BrokerStarted, Input};
 use crate::grid::settings::Settings;
 use crate::grid::state::State;
@@ -105,13 +105,7 @@ pub fn start(
         let last_alive = last_alive(&alive).unwrap_or(state.last_at());
         wall_now().since(last_alive.max(state.last_at()))
     });
-    let names = Names::default();
-    for row in 1..state.next_row().0 {
-        let number = crate::grid::name::ApplianceNumber(row);
-        if let Some(name) = state.name(number) {
-            names.set(number, name);
-        }
-    }
+    let names = names_of(&state);
     let (queue, items) = mpsc::channel(ITEMS_WAITING);
     let signs = Arc::new(Signs::default());
     signs.stops.store(true, Ordering::Release);
@@ -146,7 +140,9 @@ pub fn start(
     for range in &missing {
         tracing::error!(first = range.start(), last = range.end(), "records are missing");
     }
-    let started = BrokerStarted { term, version, away, clock_back, recovery, missing };
+    let rebuilt_from = recovered.rebuilt.iter().min().copied();
+    let started =
+        BrokerStarted { term, version, away, clock_back, recovery, missing, rebuilt_from };
     owner.take(Input::BrokerStarted(started), now);
     owner.append_and_tell()?;
     // From here on a full disk is waited for.
@@ -167,6 +163,16 @@ pub fn start(
 }
 
 /// The state, and up to which number records were trimmed since the checkpoint.
+fn names_of(state: &State) -> Names {
+    let names = Names::default();
+    for number in (1..state.next_row().0).map(ApplianceNumber) {
+        if let Some(name) = state.name(number) {
+            names.set(number, name);
+        }
+    }
+    names
+}
+
 fn fold(opened: &Opened, dir: &Path) -> Result<(State, RecordNumber), StartError> {
     let mut state = match &opened.checkpoint {
         None => State::default(),

@@ -259,7 +259,18 @@ impl View<'_> {
         }
         change.see_agent();
         change.see_contact();
-        worth_keeping(change)
+        let (mut effects, marks) = change.into_effects();
+        effects.extend(self.lost_of(appliance, hello));
+        let outcome = Outcome::Kept;
+        (!effects.is_empty()).then_some(Draft { outcome, marks, effects })
+    }
+
+    /// That the appliance has acknowledgements for events which are not known here.
+    fn lost_of(&self, appliance: &Appliance, hello: &Hello) -> Option<Effect> {
+        let known = appliance.windows.highest(hello.boot, hello.spool?)?;
+        (known < hello.acked_through).then_some(())?;
+        let lost = known + 1..=hello.acked_through;
+        storage::acknowledged_and_lost(self.state, appliance.name.as_str(), &lost, self.now)
     }
 
     fn session_ended(&self, number: ApplianceNumber) -> Option<Draft> {

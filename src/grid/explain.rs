@@ -231,6 +231,9 @@ fn broker_started(started: &BrokerStarted) -> String {
     if let Some(back) = started.clock_back {
         text.push_str(&format!("; clock set back {}", in_words(back)));
     }
+    if let Some(first) = started.rebuilt_from {
+        text.push_str(&format!("; records from {first} on go into the archive again"));
+    }
     for found in &started.recovery {
         text.push_str("; ");
         text.push_str(found);

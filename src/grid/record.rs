@@ -174,6 +174,8 @@ pub struct Hello {
     pub uptime: Option<Duration>,
     /// Whose numbers its events bear.
     pub spool: Option<SpoolId>,
+    /// Up to which of them the appliance had acknowledgements; 0: none.
+    pub acked_through: u64,
     /// The session.
     pub session: SessionId,
 }
@@ -265,6 +267,8 @@ pub struct BrokerStarted {
     pub recovery: Vec<Box<str>>,
     /// Records that were acknowledged and are nowhere.
     pub missing: Vec<RangeInclusive<RecordNumber>>,
+    /// From this record on the archive is built again behind the start, which is ordinary.
+    pub rebuilt_from: Option<RecordNumber>,
 }
 
 /// Why the broker could not hear anybody.

@@ -126,6 +126,25 @@ fn missing_alert(state: &State, ranges: &[RangeInclusive<RecordNumber>], now: Ti
     raised(Matter::RecordsMissing, now, text)
 }
 
+/// What a client's acknowledgements say of gaps that the journal itself does not know; once.
+pub(super) fn acknowledged_and_lost(
+    state: &State,
+    name: &str,
+    lost: &RangeInclusive<u64>,
+    now: Timestamp,
+) -> Option<Effect> {
+    let (first, last) = (lost.start(), lost.end());
+    let new = format!("events {first} to {last} of {name} were acknowledged and are missing");
+    let text = match state.alert(None, Matter::RecordsMissing) {
+        Some(open) if open.text.contains(&new) => return None,
+        Some(open) if open.text.len() + new.len() <= TEXT_BYTES_MAX => {
+            format!("{}; {new}", open.text)
+        }
+        Some(_) | None => new,
+    };
+    Some(raised(Matter::RecordsMissing, now, text))
+}
+
 fn raised(matter: Matter, now: Timestamp, text: String) -> Effect {
     let severity = match matter {
         Matter::RecordsMissing => Severity::Fatal,

@@ -62,6 +62,11 @@ impl Windows {
         self.find(boot, spool).is_some()
     }
 
+    /// The highest sequence marked of that spool in that boot.
+    pub fn highest(&self, boot: BootId, spool: SpoolId) -> Option<u64> {
+        self.find(boot, spool).map(|at| self.0[at].highest)
+    }
+
     /// Marks a sequence as seen; makes room by `current`, the boot to spare.
     pub fn mark(&mut self, boot: BootId, spool: SpoolId, sequence: Sequence, current: BootId) {
         let mut window = match self.find(boot, spool) {

@@ -86,7 +86,7 @@ async fn converse(
     let id = SessionId(desk.sessions.fetch_add(1, Ordering::Relaxed));
     let welcomed = desk
         .broker
-        .hello(name.clone(), boot, uptime, spool, id)
+        .hello(name.clone(), boot, uptime, spool, hello.acked_through, id)
         .await
         .map_err(status::unavailable)?;
     let key = SessionKey { id, appliance: welcomed.appliance, boot, spool };

@@ -9,6 +9,7 @@ use grid_broker::wire::proto::{
     Appliance, ApplianceFilter, ApplianceState, Maintenance, StartedOk, WatchAppliancesRequest,
     WatchAppliancesResponse,
 };
+use rustix::process::Signal;
 use tonic::Streaming;
 
 use crate::harness::{DEADLINE_CLASSES, Gridd, Session, event, eventually, soon};
@@ -266,4 +267,25 @@ async fn lost_contact_is_told_after_its_time_not_before_and_the_state_stays() {
     assert!(alone.open_alerts[0].starts_with("no contact with db1 for "), "{alone:?}");
     let _back = Session::open(&gridd, "db1", 1, 0).await;
     assert_eq!(gridd.appliance("db1").await.open_alerts.len(), 0, "contact again");
+}
+
+#[tokio::test]
+async fn a_paused_broker_holds_its_pause_against_nobody_and_says_so() {
+    let gridd = judged().await;
+    gridd.gridctl(&["appliance", "add", "db1", "--class", "quick"]).await.done();
+    let promised = monotonic_now();
+    gridd.vme("db1", 1, &["id=maintenance", "progress=34"]).await.done();
+    gridd.signal(Signal::STOP);
+    // Beyond the 3 s of silence that its class allows.
+    tokio::time::sleep(Duration::from_millis(4_000)).await;
+    gridd.signal(Signal::CONT);
+    assert_eq!(state(&gridd.appliance("db1").await), ApplianceState::Maintenance);
+    let told = &gridd.records(&["--kind", "broker", "--text", "could not work"]).await[0];
+    assert!(
+        told["text"].as_str().is_some_and(|it| it.ends_with("deadlines moved by it")),
+        "{told}"
+    );
+    gridd.explained("db1", "failed: hung").await;
+    let since = promised.elapsed();
+    assert!(since >= Duration::from_millis(6_500), "3 s and the pause: {since:?}");
 }

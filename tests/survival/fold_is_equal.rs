@@ -54,7 +54,9 @@ impl Life {
         let version = "0.1.0".into();
         let missing = away.map(|_| 7..=9).into_iter().collect();
         let clock_back = None;
-        let started = BrokerStarted { term, version, away, clock_back, recovery, missing };
+        let rebuilt_from = None;
+        let started =
+            BrokerStarted { term, version, away, clock_back, recovery, missing, rebuilt_from };
         self.take(Input::BrokerStarted(started));
     }
 
@@ -79,7 +81,8 @@ impl Life {
                 if let Some((appliance, boot)) = self.someone() {
                     let spool = self.spool();
                     let session = SessionId(self.chance.below(50));
-                    let hello = Hello { appliance, boot, uptime: None, spool, session };
+                    let (uptime, acked_through) = (None, 0);
+                    let hello = Hello { appliance, boot, uptime, spool, acked_through, session };
                     self.grid.session_opened(&hello, self.now);
                     self.take(Input::Hello(hello));
                 }

@@ -156,6 +156,7 @@ fn a_stop_in_good_order_and_a_first_start_change_nothing() {
         clock_back: None,
         recovery: Vec::new(),
         missing: Vec::new(),
+        rebuilt_from: None,
     }));
     assert_eq!((story.last().effects.len(), story.deadline()), (0, Some(300)));
 }

@@ -247,7 +247,9 @@ impl Timeline {
     ) -> SessionId {
         self.sessions += 1;
         let session = SessionId(self.sessions);
-        let hello = Hello { appliance, boot: boot(number), uptime, spool: None, session };
+        let boot = boot(number);
+        let (spool, acked_through) = (None, 0);
+        let hello = Hello { appliance, boot, uptime, spool, acked_through, session };
         self.grid.session_opened(&hello, self.now);
         self.take(Input::Hello(hello));
         session
@@ -301,6 +303,7 @@ impl Timeline {
             clock_back: None,
             recovery: Vec::new(),
             missing: Vec::new(),
+            rebuilt_from: None,
         }));
     }
 

@@ -1,8 +1,9 @@
 //! What becomes of an event, whatever the state?
 
+use super::super::event::Severity;
 use super::super::lifecycle::Refusal;
-use super::super::name::ApplianceNumber;
-use super::super::record::{Input, Marks, Order, Outcome};
+use super::super::name::{ApplianceNumber, SpoolId};
+use super::super::record::{Hello, Input, Marks, Matter, Order, Outcome, SessionId};
 use super::super::time::Timestamp;
 use super::driver::*;
 
@@ -147,4 +148,22 @@ fn a_name_that_appears_is_taken_in_once() {
     assert!(story.take(appeared(6)).record.is_none(), "of two at once, one is first");
     let uuid = story.grid.state().appliance(row).map(|appliance| appliance.uuid);
     assert_eq!(uuid, Some(uuid::Uuid::from_u128(5)));
+}
+
+#[test]
+fn acknowledgements_for_events_that_are_not_known_raise_a_fatal_alert_once() {
+    let mut story = Timeline::new();
+    story.hello(1);
+    story.keep(log(1).numbered(9, 57));
+    let spool = std::num::NonZeroU64::new(9).map(SpoolId);
+    let hello = |acked_through, session| {
+        let (appliance, boot, uptime) = (DB1, boot(1), None);
+        Input::Hello(Hello { appliance, boot, uptime, spool, acked_through, session })
+    };
+    assert_eq!(story.take(hello(57, SessionId(90))).record, None, "all of it is known");
+    story.take(hello(70, SessionId(91)));
+    let alert = story.grid.state().alert(None, Matter::RecordsMissing).expect("is open");
+    assert_eq!(alert.severity, Severity::Fatal);
+    assert_eq!(&*alert.text, "events 58 to 70 of db1 were acknowledged and are missing");
+    assert_eq!(story.take(hello(70, SessionId(92))).record, None, "it is told already");
 }

@@ -14,6 +14,7 @@ fn started(missing: Vec<std::ops::RangeInclusive<u64>>) -> Input {
         clock_back: None,
         recovery: Vec::new(),
         missing,
+        rebuilt_from: None,
     })
 }
 

@@ -28,6 +28,7 @@ pub(super) fn read(input: Option<proto::record::Input>) -> Result<Input, DecodeE
             uptime: hello.uptime_us.map(Duration::from_micros),
             spool: NonZeroU64::new(hello.spool).map(SpoolId),
             session: SessionId(hello.session),
+            acked_through: hello.acked_through,
         }),
         P::SessionEnded(ended) => Input::SessionEnded {
             appliance: ApplianceNumber(ended.appliance),
@@ -45,6 +46,7 @@ pub(super) fn read(input: Option<proto::record::Input>) -> Result<Input, DecodeE
             version: started.version.into(),
             away: started.away_us.map(Duration::from_micros),
             clock_back: started.clock_back_us.map(Duration::from_micros),
+            rebuilt_from: (started.rebuilt_from > 0).then_some(started.rebuilt_from),
             recovery: started.recovery.into_iter().map(Into::into).collect(),
             missing: storage::ranges(&started.missing),
         }),

@@ -146,6 +146,7 @@ fn every_other_input_reads_back() {
         uptime: Some(Duration::from_secs(40)),
         spool: spool(),
         session: SessionId(5),
+        acked_through: 70,
     };
     let started = BrokerStarted {
         term: 3,
@@ -154,6 +155,7 @@ fn every_other_input_reads_back() {
         clock_back: Some(Duration::from_secs(10_800)),
         recovery: vec!["a span was set aside".into()],
         missing: vec![3..=4, 9..=u64::MAX],
+        rebuilt_from: Some(65),
     };
     for input in [
         Input::Hello(hello),

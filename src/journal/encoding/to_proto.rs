@@ -49,6 +49,7 @@ fn input(input: &Input) -> proto::record::Input {
             uptime_us: hello.uptime.map(micros),
             spool: hello.spool.map_or(0, |spool| spool.0.get()),
             session: hello.session.0,
+            acked_through: hello.acked_through,
         }),
         Input::SessionEnded { appliance, boot: id } => {
             P::SessionEnded(proto::SessionEnded { appliance: appliance.0, boot: boot(*id) })
@@ -64,6 +65,7 @@ fn input(input: &Input) -> proto::record::Input {
             version: started.version.to_string(),
             away_us: started.away.map(micros),
             clock_back_us: started.clock_back.map(micros),
+            rebuilt_from: started.rebuilt_from.unwrap_or(0),
             recovery: started.recovery.iter().map(ToString::to_string).collect(),
             missing: storage::written(&started.missing),
         }),

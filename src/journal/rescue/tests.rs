@@ -35,6 +35,7 @@ fn record(number: u64) -> EncodedRecord {
         clock_back: None,
         recovery: Vec::new(),
         missing: Vec::new(),
+        rebuilt_from: None,
     };
     let record = Record {
         number,
