@@ -19,10 +19,11 @@ mod tests;
 mod upkeep;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{Semaphore, broadcast, mpsc};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -54,6 +55,9 @@ const DEADLINES_PER_COMMIT: usize = 4_096;
 /// How much later than one received after it an item may reach the queue.
 const ARRIVAL_SPREAD: Duration = Duration::from_secs(1);
 
+/// How long an item may have waited for room in a queue that is full.
+const OVERLOAD_SPREAD: Duration = Duration::from_secs(10);
+
 /// The loop looks around at least this often.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
@@ -79,6 +83,8 @@ struct Loop {
     upkeep: Upkeep,
     /// Rows whose deadline came, and which are not judged yet.
     due: VecDeque<ApplianceNumber>,
+    /// What the queue has left, in KiB.
+    room: Arc<Semaphore>,
 }
 
 /// What one turn decided and nobody has heard of yet.
@@ -97,6 +103,11 @@ impl Commit {
     }
 }
 
+/// The next item, or nothing until then.
+async fn wait(queue: &mut mpsc::Receiver<Item>, until: Instant) -> Option<Item> {
+    tokio::time::timeout_at(until, queue.recv()).await.ok().flatten()
+}
+
 impl Loop {
     /// Runs until it is told to stop, or the journal fails.
     fn run(
@@ -105,12 +116,16 @@ impl Loop {
         runtime: &Handle,
     ) -> Result<(), JournalError> {
         loop {
-            let first = runtime.block_on(self.wait(&mut queue));
+            let ready = self.clock.now();
+            let busy = ready.since(self.last_turn);
+            let until = self.clock.instant(self.wait_until(ready)).max(monotonic_now());
+            let first = runtime.block_on(wait(&mut queue, until));
+            let overslept = monotonic_now().saturating_duration_since(until);
             self.follow_wall();
             let now = self.clock.now();
-            self.credit_late_turn(now);
+            self.credit_late_turn(now, busy.max(overslept));
             self.look_after_journal(now);
-            let stops = self.decide_waiting(first, &mut queue, now);
+            let stops = self.decide_waiting(first, &mut queue, now.before(busy));
             if stops {
                 return self.stop(queue);
             }
@@ -119,25 +134,28 @@ impl Loop {
         }
     }
 
-    async fn wait(&self, queue: &mut mpsc::Receiver<Item>) -> Option<Item> {
+    /// When to look around even if nothing comes.
+    fn wait_until(&self, ready: Timestamp) -> Timestamp {
         if !self.due.is_empty() {
-            return queue.try_recv().ok();
+            return ready;
         }
-        let longest = monotonic_now() + LONGEST_WAIT;
-        let until = self.grid.wake_at().map_or(longest, |at| self.clock.instant(at).min(longest));
-        tokio::time::timeout_at(until, queue.recv()).await.ok().flatten()
+        let longest = ready.after(LONGEST_WAIT);
+        self.grid.wake_at().map_or(longest, |at| at.min(longest))
     }
 
     /// Decides what is waiting, as much as fits a commit, then the deadlines before which all was
-    /// heard. Gives whether the loop is to stop.
+    /// heard: at the latest those of `heard_until`, when sessions last had their answers and could
+    /// bring what came next. Gives whether the loop is to stop.
     fn decide_waiting(
         &mut self,
         first: Option<Item>,
         queue: &mut mpsc::Receiver<Item>,
-        now: Timestamp,
+        mut heard_until: Timestamp,
     ) -> bool {
         let mut next = first;
-        let mut heard_until = now;
+        if self.room.available_permits() == 0 {
+            heard_until = heard_until.before(OVERLOAD_SPREAD);
+        }
         while let Some(item) = next {
             if let Work::Stop = item.work {
                 return true;
@@ -145,7 +163,7 @@ impl Loop {
             let at = item.at;
             self.decide(item);
             if self.commit.is_full() {
-                heard_until = at.before(ARRIVAL_SPREAD);
+                heard_until = heard_until.min(at.before(ARRIVAL_SPREAD));
                 break;
             }
             next = queue.try_recv().ok();
@@ -155,11 +173,9 @@ impl Loop {
     }
 
     /// Time in which the broker could not hear anybody is not held against anybody.
-    fn credit_late_turn(&mut self, now: Timestamp) {
-        let lasted = now.since(self.last_turn);
+    fn credit_late_turn(&mut self, now: Timestamp, lasted: Duration) {
         self.last_turn = now;
-        if lasted > LONGEST_WAIT + LATE_TURN {
-            let lasted = lasted.saturating_sub(LONGEST_WAIT);
+        if lasted > LATE_TURN {
             tracing::warn!(duration_ms = lasted.as_millis(), "the broker loop could not run");
             self.take(Input::BrokerStalled { lasted, cause: Stall::LateTurn }, now);
         }
@@ -183,6 +199,9 @@ impl Loop {
     }
 
     fn judge_deadlines(&mut self, until: Timestamp) {
+        if self.turns_away() {
+            return;
+        }
         self.due.extend(self.grid.due(until));
         for _ in 0..DEADLINES_PER_COMMIT {
             let Some(appliance) = self.due.pop_front() else { break };
@@ -204,6 +223,7 @@ impl Loop {
                 let knew_spool = self.knows_spool(&hello);
                 self.grid.session_opened(&hello, at);
                 self.take(Input::Hello(hello), at);
+                self.commit.changed.push(appliance);
                 if let Some(welcomed) = self.welcomed(appliance, knew_spool) {
                     self.commit.replies.push(Reply::Hello(reply, welcomed));
                 }

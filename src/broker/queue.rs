@@ -126,31 +126,34 @@ pub enum Changed {
 
 /// Names of all rows, those gone included. Cheap to clone; all clones are one.
 #[derive(Clone, Debug, Default)]
-pub struct Names(Arc<RwLock<Vec<ApplianceName>>>);
+pub struct Names(Arc<RwLock<Vec<Option<ApplianceName>>>>);
 
 impl Names {
     /// The name of a row; empty if there is none.
     pub fn name(&self, number: ApplianceNumber) -> String {
         let names = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let at = number.0.checked_sub(1).map(|at| at as usize);
-        at.and_then(|at| names.get(at)).map(ToString::to_string).unwrap_or_default()
+        let name = at.and_then(|at| names.get(at)).and_then(Option::as_ref);
+        name.map(ToString::to_string).unwrap_or_default()
     }
 
     /// The rows whose name is wanted.
     pub fn matching(&self, is_wanted: impl Fn(&str) -> bool) -> Vec<ApplianceNumber> {
         let names = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let rows = names.iter().zip(1..);
-        rows.filter(|(name, _)| is_wanted(name.as_str()))
+        rows.filter(|(name, _)| name.as_ref().is_some_and(|name| is_wanted(name.as_str())))
             .map(|(_, number)| ApplianceNumber(number))
             .collect()
     }
 
-    /// Rows are named in order, once each.
+    /// A row bears one name for ever; those lost with missing records bear none.
     pub(super) fn set(&self, number: ApplianceNumber, name: &ApplianceName) {
         let mut names = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if number.0 as usize == names.len() + 1 {
-            names.push(name.clone());
+        let Some(at) = number.0.checked_sub(1).map(|at| at as usize) else { return };
+        if at >= names.len() {
+            names.resize(at + 1, None);
         }
+        names[at] = Some(name.clone());
     }
 }
 

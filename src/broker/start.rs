@@ -103,7 +103,7 @@ pub fn start(
     let now = clock.now();
     let away = (state.last() > 0).then(|| {
         let last_alive = last_alive(&alive).unwrap_or(state.last_at());
-        wall_now().since(last_alive)
+        wall_now().since(last_alive.max(state.last_at()))
     });
     let names = Names::default();
     for row in 1..state.next_row().0 {
@@ -118,6 +118,7 @@ pub fn start(
     let (changes, _) = broadcast::channel(CHANGES_WAITING);
     let (identity, term) = (journal.identity(), journal.term());
     let checkpointed = state.last();
+    let room = Arc::new(Semaphore::new(KIB_WAITING as usize));
     let mut owner = Loop {
         grid: Grid::new(state, settings, now),
         journal,
@@ -131,13 +132,17 @@ pub fn start(
         last_turn: now,
         upkeep: Upkeep::new(disk_mark, Arc::clone(&signs)),
         due: VecDeque::new(),
+        room: Arc::clone(&room),
     };
     let version = env!("CARGO_PKG_VERSION").into();
     let recovery = sentences(&recovered);
     for sentence in &recovery {
         tracing::warn!("{sentence}");
     }
-    let missing = recovered.missing;
+    let mut missing = recovered.missing;
+    // The fold may have come upon a damaged span.
+    missing.extend(owner.journal.take_lost());
+    missing.sort_by_key(|range| *range.start());
     for range in &missing {
         tracing::error!(first = range.start(), last = range.end(), "records are missing");
     }
@@ -157,7 +162,6 @@ pub fn start(
         let _in_runtime = runtime.enter();
         drop(tasks::spawn("alive", touch_alive(alive)));
     }
-    let room = Arc::new(Semaphore::new(KIB_WAITING as usize));
     let broker = Broker { queue, room, clock, names, changes, signs };
     Ok(Started { broker, reader, identity, term, at: now, ended })
 }
@@ -208,20 +212,31 @@ fn sentences(recovered: &Recovered) -> Vec<Box<str>> {
     sentences.into_iter().map(Into::into).collect()
 }
 
+/// When the broker was last there: as the file says, or as old as the file is.
 fn last_alive(alive: &Path) -> Option<Timestamp> {
     let text = std::fs::read_to_string(alive).ok()?;
-    text.trim().parse().ok().map(Timestamp::from_micros)
+    let told = text.trim().parse().ok().map(Timestamp::from_micros);
+    told.or_else(|| {
+        let changed = std::fs::metadata(alive).ok()?.modified().ok()?;
+        let since_epoch = changed.duration_since(std::time::UNIX_EPOCH).ok()?;
+        Some(Timestamp::EPOCH.after(since_epoch))
+    })
 }
 
 /// Keeps the time at which the broker was last there. Not synced: after a power cut an older time
-/// stands there, and the absence is overestimated by seconds, to the appliances' good.
+/// may stand there, and the absence is overestimated by seconds, to the appliances' good.
 async fn touch_alive(alive: PathBuf) {
     let mut ticks = tokio::time::interval(ALIVE_EVERY);
     loop {
         ticks.tick().await;
         let (path, now) = (alive.clone(), format!("{}\n", wall_now().as_micros()));
-        let written = tasks::spawn_blocking("alive", move || std::fs::write(path, now)).await;
-        if let Ok(Err(error)) = written {
+        let touched = tasks::spawn_blocking("alive", move || {
+            // Written beside, so that a full disk leaves the last time and not an empty file.
+            let beside = path.with_extension("tmp");
+            std::fs::write(&beside, now)?;
+            std::fs::rename(&beside, &path)
+        });
+        if let Ok(Err(error)) = touched.await {
             tracing::warn!(path = %alive.display(), %error, "can't touch the file");
         }
     }

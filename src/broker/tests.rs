@@ -169,3 +169,47 @@ fn what_is_trimmed_was_a_durable_record_before() {
         assert!(started.broker.ask(name).await.expect("answers"), "state keeps what it needs");
     });
 }
+
+#[test]
+fn records_found_missing_while_running_are_a_fatal_alert_and_so_they_are_after_a_start() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let journal = journal::Settings { span_bytes: 2 << 10, low_water: 0, ..small(dir.path()) };
+    run(async {
+        let missing = async |started: &Started| {
+            let alert = |grid: &Grid, _| {
+                let alert = grid.state().alert(None, Matter::RecordsMissing);
+                alert.map(|it| (it.severity, it.text.to_string()))
+            };
+            started.broker.ask(alert).await.expect("answers")
+        };
+        let first = started(journal.clone()).await;
+        // Enough that the first span is in no file of the commit log any more.
+        for turn in 0..2 {
+            for number in 0..150 {
+                let text = format!("{turn} {number} ").repeat(150);
+                first.broker.report(db1(), None, a_log(&text), 10).await.expect("is kept");
+            }
+        }
+        first.broker.stop().await.expect("stops");
+        first.ended.await.expect("no panic").expect("in good order");
+        // The second checkpoint lets the commit log go.
+        let second = started(journal.clone()).await;
+        second.broker.stop().await.expect("stops");
+        second.ended.await.expect("no panic").expect("in good order");
+
+        let third = started(journal.clone()).await;
+        assert_eq!(missing(&third).await, None);
+        let span = dir.path().join("data/archive/span-00000000000000000001");
+        std::fs::remove_dir_all(span).expect("is there");
+        let all = Budget { records: 1, bytes: u64::MAX };
+        let page = third.reader.forward(1, &Wanted::default(), all).expect("reads on");
+        let lost = page.missing.first().expect("something is missing").clone();
+        until("the alert", async || missing(&third).await.is_some()).await;
+        let text = format!("records 1 to {} are missing", lost.end());
+        assert_eq!(missing(&third).await, Some((Severity::Fatal, text.clone())));
+        third.broker.stop().await.expect("stops");
+        third.ended.await.expect("no panic").expect("in good order");
+        let fourth = started(journal).await;
+        assert_eq!(missing(&fourth).await, Some((Severity::Fatal, text)));
+    });
+}

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::queue::Signs;
 use super::{BYTES_PER_COMMIT, Loop};
 use crate::grid::name::RecordNumber;
-use crate::grid::record::{Input, Matter};
+use crate::grid::record::{Input, Matter, Stall};
 use crate::grid::storage::{Storage, TrimReason, Trimmed};
 use crate::grid::time::Timestamp;
 use crate::journal::{EncodedRecord, JournalError, Retention, TrimDue};
@@ -31,6 +31,8 @@ pub(super) struct Upkeep {
     /// With less free than this, in bytes, nothing new is taken.
     mark: u64,
     looked_at: Option<Timestamp>,
+    /// Since when nothing new is taken.
+    low_since: Option<Timestamp>,
     /// Records up to this one go when the commit is durable that says so.
     trims: Option<RecordNumber>,
     signs: Arc<Signs>,
@@ -39,7 +41,7 @@ pub(super) struct Upkeep {
 impl Upkeep {
     pub(super) fn new(low_water: u64, signs: Arc<Signs>) -> Self {
         let mark = low_water.saturating_add(COMMITS_IN_RESERVE * BYTES_PER_COMMIT as u64);
-        Self { mark, looked_at: None, trims: None, signs }
+        Self { mark, looked_at: None, low_since: None, trims: None, signs }
     }
 }
 
@@ -52,6 +54,10 @@ impl Loop {
         self.upkeep.looked_at = Some(now);
         self.journal.tell(now.as_micros());
         self.watch_disk(now);
+        let ranges = self.journal.take_lost();
+        if !ranges.is_empty() {
+            self.take(Input::Storage(Storage::Missing { ranges }), now);
+        }
         self.decide_trim(now);
     }
 
@@ -64,6 +70,11 @@ impl Loop {
         tracing::info!(first, last, bytes, "records are trimmed");
         self.take(Input::Storage(Storage::Trimmed(Trimmed { first, last, bytes, reason })), now);
         self.upkeep.trims = Some(last);
+    }
+
+    /// Whether appliances are turned away, so that nobody may be judged by silence.
+    pub(super) fn turns_away(&self) -> bool {
+        self.upkeep.low_since.is_some()
     }
 
     /// After the commit: what was decided to go may go.
@@ -86,6 +97,13 @@ impl Loop {
         // A little more is wanted for the way back, so that the alert does not flutter.
         let is_low = free < if is_open { mark + mark / 8 } else { mark };
         self.upkeep.signs.disk_is_low.store(is_low, Ordering::Release);
+        if is_low {
+            self.upkeep.low_since.get_or_insert(now);
+        } else if let Some(since) = self.upkeep.low_since.take() {
+            // Whoever was turned away could not report.
+            let lasted = now.since(since);
+            self.take(Input::BrokerStalled { lasted, cause: Stall::DiskWasLow }, now);
+        }
         if is_low && !is_open {
             tracing::error!(free, mark, "the disk is nearly full: nothing new is taken");
             self.take(Input::Storage(Storage::Low { free, mark }), now);

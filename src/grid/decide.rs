@@ -14,7 +14,9 @@ use super::explain;
 use super::lifecycle::{Lifecycle, Refusal, Report, Stimulus};
 use super::name::{ApplianceName, ApplianceNumber};
 use super::order;
-use super::record::{BrokerStarted, Effect, Heard, Hello, Input, Marks, Matter, Outcome, Record};
+use super::record::{
+    BrokerStarted, Effect, Heard, Hello, Input, Marks, Matter, Outcome, Record, Stall,
+};
 use super::settings::{DEFAULT_CLASS, GRACE_AFTER_ABSENCE, Overrides, Settings};
 use super::state::{Appliance, State};
 use super::storage;
@@ -136,8 +138,13 @@ pub fn decide(
         Input::BrokerStopped => (Answer::Nothing, Some(Draft::kept(Vec::new()))),
         Input::Storage(storage) => (Answer::Nothing, Some(storage.decide(state, now))),
         Input::ClockSetBack { .. } => (Answer::Nothing, Some(Draft::kept(Vec::new()))),
-        Input::BrokerStalled { lasted, .. } => (Answer::Nothing, {
-            let moved = Effect::DeadlinesMoved { by: *lasted, not_before: Timestamp::MIN };
+        Input::BrokerStalled { lasted, cause } => (Answer::Nothing, {
+            let not_before = match cause {
+                Stall::LateTurn | Stall::ClockWentAhead => Timestamp::MIN,
+                // Whoever was turned away comes back by and by, as after an absence.
+                Stall::DiskWasLow => now.after(GRACE_AFTER_ABSENCE),
+            };
+            let moved = Effect::DeadlinesMoved { by: *lasted, not_before };
             Some(Draft::kept(vec![moved]))
         }),
     };

@@ -168,6 +168,9 @@ pub fn record(record: &Record) -> String {
         Input::BrokerStalled { lasted, cause: Stall::ClockWentAhead } => {
             format!("clock went ahead {}; deadlines moved by it", in_words(*lasted))
         }
+        Input::BrokerStalled { lasted, cause: Stall::DiskWasLow } => {
+            format!("gridd took nothing for {}; deadlines moved by it", in_words(*lasted))
+        }
         Input::Storage(storage) => storage.explain(),
         Input::ClockSetBack { by } => {
             format!("clock set back {}; times of records go on as before", in_words(*by))

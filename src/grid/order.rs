@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::change::Change;
 use super::decide::{Draft, OrderRefusal};
-use super::lifecycle::Lifecycle;
+use super::lifecycle::{Lifecycle, Maintenance};
 use super::name::{ApplianceName, ApplianceNumber};
 use super::record::{Effect, Matter, Order, Reset};
 use super::settings::{ClassSettings, DEFAULT_CLASS, Overrides, Settings};
@@ -126,6 +126,13 @@ fn set(
             };
             let deadline = rules.boot_timeout.map(|timeout| due(timeout).after(credit));
             changed.become_now(Lifecycle::Starting { deadline });
+        }
+        // More time counts at once, less with the next report: what was promised was promised.
+        Lifecycle::Maintenance(known) if rules.maintenance_silence > before.maintenance_silence => {
+            let more = rules.maintenance_silence.saturating_sub(before.maintenance_silence);
+            let promise = known.promise.after(more);
+            let known = Maintenance { promise, ..(**known).clone() };
+            changed.become_now(Lifecycle::Maintenance(Box::new(known)));
         }
         Lifecycle::Idle
         | Lifecycle::Starting { .. }

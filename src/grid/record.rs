@@ -274,6 +274,8 @@ pub enum Stall {
     LateTurn,
     /// The wall clock went ahead: a machine that slept, or a clock that was set.
     ClockWentAhead,
+    /// Its disk was nearly full, so that it took nothing.
+    DiskWasLow,
 }
 
 /// What became of an input.

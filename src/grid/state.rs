@@ -33,6 +33,8 @@ pub struct State {
 enum Row {
     Present(Box<Appliance>),
     Gone(ApplianceName),
+    /// Its appliance lay in records that are missing; should it speak, it appears anew.
+    Lost,
 }
 
 /// One appliance.
@@ -86,7 +88,7 @@ impl State {
     pub fn appliance(&self, number: ApplianceNumber) -> Option<&Appliance> {
         match self.rows.get(index(number)?)? {
             Row::Present(appliance) => Some(appliance),
-            Row::Gone(_) => None,
+            Row::Gone(_) | Row::Lost => None,
         }
     }
 
@@ -95,6 +97,7 @@ impl State {
         Some(match self.rows.get(index(number)?)? {
             Row::Present(appliance) => &appliance.name,
             Row::Gone(name) => name,
+            Row::Lost => return None,
         })
     }
 
@@ -103,7 +106,7 @@ impl State {
         let skipped = index(first).unwrap_or(0).min(self.rows.len());
         self.rows[skipped..].iter().filter_map(|row| match row {
             Row::Present(appliance) => Some(&**appliance),
-            Row::Gone(_) => None,
+            Row::Gone(_) | Row::Lost => None,
         })
     }
 
@@ -169,6 +172,7 @@ impl State {
                     let number = ApplianceNumber(number);
                     effects.push(Effect::Tombstone { number, name: name.clone() });
                 }
+                Row::Lost => {}
                 Row::Present(appliance) => appliance.to_effects(&mut effects),
             }
         }
@@ -199,7 +203,7 @@ impl State {
     fn appliance_mut(&mut self, number: ApplianceNumber) -> Option<&mut Appliance> {
         match self.rows.get_mut(index(number)?)? {
             Row::Present(appliance) => Some(appliance),
-            Row::Gone(_) => None,
+            Row::Gone(_) | Row::Lost => None,
         }
     }
 
@@ -211,18 +215,21 @@ impl State {
                         appliance.class.clone_from(class);
                         appliance.overrides = overrides.clone();
                     }
-                    None => self.rows.push(Row::Present(Box::new(Appliance {
-                        class: class.clone(),
-                        overrides: overrides.clone(),
-                        ..Appliance::new(*number, name.clone(), *uuid)
-                    }))),
+                    None => {
+                        let new = Appliance {
+                            class: class.clone(),
+                            overrides: overrides.clone(),
+                            ..Appliance::new(*number, name.clone(), *uuid)
+                        };
+                        self.put(*number, Row::Present(Box::new(new)));
+                    }
                 }
                 self.numbers.insert(name.clone(), *number);
                 Touched::One(*number)
             }
             Effect::Removed { number } => self.remove(*number),
-            Effect::Tombstone { name, .. } => {
-                self.rows.push(Row::Gone(name.clone()));
+            Effect::Tombstone { number, name } => {
+                self.put(*number, Row::Gone(name.clone()));
                 Touched::Nothing
             }
             Effect::AlertRaised { number, matter, alert } => {
@@ -256,16 +263,19 @@ impl State {
         }
     }
 
+    /// Puts a row in its place. Rows before it that nobody told of lay in records that are missing.
+    fn put(&mut self, number: ApplianceNumber, row: Row) {
+        let Some(at) = index(number) else { return };
+        if at >= self.rows.len() {
+            self.rows.resize(at + 1, Row::Lost);
+        }
+        self.rows[at] = row;
+    }
+
     fn remove(&mut self, number: ApplianceNumber) -> Touched {
-        if let Some(at) = index(number)
-            && let Some(row @ Row::Present(_)) = self.rows.get_mut(at)
-        {
-            let name = match row {
-                Row::Present(appliance) => appliance.name.clone(),
-                Row::Gone(name) => name.clone(),
-            };
+        if let Some(name) = self.appliance(number).map(|appliance| appliance.name.clone()) {
             self.numbers.remove(&name);
-            *row = Row::Gone(name);
+            self.put(number, Row::Gone(name));
             self.alerts.retain(|(of, _), _| *of != Some(number));
         }
         Touched::One(number)

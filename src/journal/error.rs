@@ -150,6 +150,11 @@ impl JournalError {
         }
     }
 
+    /// Whether a sealed span itself is at fault, and not the system that reads it.
+    pub(super) fn is_damaged_span(&self) -> bool {
+        matches!(self, Self::Archive { .. })
+    }
+
     /// Makes the mapper from a system's error to ours: `.map_err(JournalError::io("open", path))`.
     pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();

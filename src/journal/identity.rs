@@ -1,7 +1,8 @@
 //! Whose journal is this, and can this program read it?
 //!
 //! `identity` is a small text file for people and programs, `key = value` a line. Guarantees that
-//! a newer format is refused before anything else is touched. It knows no records.
+//! a newer format, or an identity that was changed by accident, is refused before anything else is
+//! touched: under another journal's id no block would be ours. It knows no records.
 
 use std::fs;
 use std::io;
@@ -26,8 +27,8 @@ pub struct Identity {
 
 /// Reads the identity at `path`, or makes one there.
 pub(super) fn open(path: &Path) -> Result<Identity, JournalError> {
-    match fs::read_to_string(path) {
-        Ok(text) => parse(path, &text),
+    match fs::read(path) {
+        Ok(text) => parse(path, &String::from_utf8_lossy(&text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let made = Identity { journal: Uuid::new_v4(), broker: Uuid::new_v4() };
             write(path, made)?;
@@ -41,8 +42,11 @@ pub(super) fn open(path: &Path) -> Result<Identity, JournalError> {
 pub(super) fn write(path: &Path, identity: Identity) -> Result<(), JournalError> {
     let text = format!(
         "# A Grid Broker journal. Do not edit: its blocks carry the journal's id.\n\
-         format = {FORMAT}\njournal = {}\nbroker = {}\n",
-        identity.journal, identity.broker
+         format = {FORMAT}\njournal = {}\nbroker = {}\n\
+         check = {:08x}\n",
+        identity.journal,
+        identity.broker,
+        check_of(identity)
     );
     disk::replace_file(path, text.as_bytes())
 }
@@ -70,10 +74,16 @@ fn parse(path: &Path, text: &str) -> Result<Identity, JournalError> {
         return Err(JournalError::NewerFormat { path: path.to_owned(), found, known: FORMAT });
     }
     let id = |key| value(key).and_then(|id| Uuid::parse_str(id).ok());
-    Ok(Identity {
+    let read = Identity {
         journal: id("journal").ok_or_else(|| bad("it has no journal id"))?,
         broker: id("broker").ok_or_else(|| bad("it has no broker id"))?,
-    })
+    };
+    let holds = |check| u32::from_str_radix(check, 16) == Ok(check_of(read));
+    if value("check").is_none_or(holds) { Ok(read) } else { Err(bad("its check does not hold")) }
+}
+
+fn check_of(identity: Identity) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(identity.journal.as_bytes()), identity.broker.as_bytes())
 }
 
 #[cfg(test)]
@@ -87,6 +97,24 @@ mod tests {
         let made = open(&path).unwrap();
         assert_ne!(made.journal, made.broker);
         assert_eq!(open(&path).unwrap(), made);
+    }
+
+    #[test]
+    fn an_identity_with_a_flipped_bit_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("identity");
+        let made = open(&path).unwrap();
+        let whole = fs::read(&path).unwrap();
+        for (at, bit) in (0..whole.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1 << bit;
+            fs::write(&path, &damaged).unwrap();
+            match open(&path) {
+                Ok(read) => assert_eq!(read, made, "bit {bit} of byte {at}"),
+                Err(JournalError::Identity { .. } | JournalError::NewerFormat { .. }) => {}
+                Err(error) => panic!("bit {bit} of byte {at}: {error:?}"),
+            }
+        }
     }
 
     #[test]

@@ -37,6 +37,7 @@ mod tests;
 mod upkeep;
 
 use std::fs::File;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -70,14 +71,14 @@ pub struct Settings {
     pub commit_file_bytes: u64,
     /// How large a span of the archive grows, in bytes of packed blocks.
     pub span_bytes: u64,
-    /// After how many records the owner of the state is to hand over a checkpoint.
-    pub checkpoint_records: u64,
     /// How much is kept; never more than half of the disk.
     pub retention: Retention,
     /// What is reserved for a full disk, in bytes.
     pub ballast_bytes: u64,
     /// With less free than half of this, in bytes, the archive is not written to.
     pub low_water: u64,
+    /// After how many records the owner of the state is to hand over a checkpoint.
+    pub checkpoint_records: u64,
 }
 
 impl Settings {
@@ -207,6 +208,11 @@ impl Journal {
         let checkpoint = self.release.older_checkpoint.load(Ordering::Acquire);
         let ordered = self.upkeep.trim_through();
         self.release.archive.trim_due(self.retention, now_us, checkpoint, ordered)
+    }
+
+    /// Ranges of numbers, acknowledged once, that were found unreadable since this was last asked.
+    pub fn take_lost(&self) -> Vec<RangeInclusive<u64>> {
+        self.release.archive.take_lost()
     }
 
     /// Forgets all records up to `last`, in the background; cut short, the next start ends it.

@@ -184,17 +184,27 @@ impl Reader {
 
     fn place(&self, number: u64) -> Result<Place, JournalError> {
         for _ in 0..LOOKS {
-            let archived = self.archive.block_at(number);
+            let mut archived = self.archive.block_at(number);
+            if let Err(error) = &archived
+                && error.is_damaged_span()
+                && number > self.archive.trimmed_through()
+            {
+                self.archive.repair(number, error, &self.files)?;
+                archived = self.archive.block_at(number);
+            }
             // A span that is trimmed under a reader is no failure.
             if number <= self.archive.trimmed_through() {
                 break;
             }
-            if let Some(block) = archived? {
+            if let Ok(Some(block)) = archived {
                 return Ok(Place::Blocks(vec![block]));
             }
+            // What the log still has can be read though its span can't: a start never needs a span
+            // for the records behind the newest checkpoint.
             if let Some(blocks) = self.files.blocks_at(number)? {
                 return Ok(Place::Blocks(blocks));
             }
+            archived?;
         }
         Ok(Place::Hole)
     }

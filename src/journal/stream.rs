@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Head and end both say whose journal it is and which numbers were meant to be in it; the end
-//! also counts the records and sums up all bytes before it. Guarantees that writer and reader need
+//! also counts the records and sums up all blocks before it. Guarantees that writer and reader need
 //! the memory of a few blocks, whatever the length. Later formats keep the head's frame and the
 //! place of its format. It does not know what a record or a state says, nor where a stream lies.
 
@@ -18,6 +18,7 @@ mod writer;
 use bytes::{Buf, BufMut};
 use uuid::Uuid;
 
+use super::frame::HEADER_BYTES;
 use super::identity::Identity;
 
 pub use self::file::{FileError, NewFile};
@@ -77,4 +78,13 @@ impl Head {
         let checkpoint = (checkpoint > 0).then_some(checkpoint);
         Ok(Self { identity, term, first, last, checkpoint, estimate })
     }
+}
+
+/// The checksum over a stream, one block further.
+///
+/// Over each header without its own checksum: a CRC over bytes that end with their CRC is the same
+/// whatever the bytes are. The header holds the checksum of the rest.
+fn add_block(crc: u32, block: &[u8]) -> u32 {
+    let header = block.get(..HEADER_BYTES - 4).unwrap_or(block);
+    crc32c::crc32c_append(crc, header)
 }

@@ -1,5 +1,6 @@
 //! The promise as a whole: what was appended is read again, from wherever it lies by then.
 
+mod damage;
 mod full_disk;
 mod retention;
 
@@ -185,6 +186,20 @@ fn an_unsealed_span_is_built_again_while_appends_go_on() {
     assert_eq!(read_all(&opened.reader), records(1..=500));
     assert!(!dir.path().join("archive/span-00000000000000000001.trash").exists());
     assert_eq!(opened.reader.status().unwrap().trouble, [""; 0]);
+}
+
+#[test]
+fn a_damaged_span_is_read_from_the_commit_log_while_that_has_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut opened = open(dir.path());
+    append(&mut opened, 1..=1000);
+    wait("a seal", || !opened.journal.release.archive.ranges().is_empty());
+    opened.journal.close().unwrap();
+    // Without checkpoints nothing was released.
+    fs::write(dir.path().join("archive/span-00000000000000000001/db"), b"rubbish").unwrap();
+    let opened = open(dir.path());
+    assert!(opened.reader.archived_through() > 0);
+    assert_eq!(read_all(&opened.reader), records(1..=1000));
 }
 
 /// A closed journal of 1,000 records, the older of them in sealed spans only.

@@ -293,6 +293,7 @@ async fn reflection_lists_all_services_and_health_serves() {
             "grid.events.v1.BrokerService",
             "grid.events.v1.EventService",
             "grid.events.v1.GridLogService",
+            "grid.events.v1.JournalService",
             "grpc.health.v1.Health",
             "grpc.reflection.v1.ServerReflection",
         ]

@@ -1,7 +1,9 @@
 //! What if the broker was away, or could not work?
 
-use super::super::record::{Effect, Input, Matter, Stall};
+use super::super::name::ApplianceNumber;
+use super::super::record::{Effect, Input, Matter, Record, Stall};
 use super::super::settings::ClassSettings;
+use super::super::state::State;
 use super::driver::*;
 
 #[test]
@@ -180,4 +182,35 @@ fn absences_of_any_length_are_no_panic() {
     story.away(seconds(300_000_000_000));
     story.keep(started_ok(1));
     assert_eq!(story.now, super::super::time::Timestamp::MAX);
+}
+
+#[test]
+fn who_was_turned_away_by_a_full_disk_gets_that_time_back_and_60_s_of_grace() {
+    let mut story = Timeline::new();
+    story.hello(1);
+    story.at(10).keep(maintenance(1, 34, "checking"));
+    story.at(15);
+    story.take(Input::BrokerStalled { lasted: seconds(2), cause: Stall::DiskWasLow });
+    assert_eq!(story.deadline(), Some(75), "60 s from now are later than 70 + 2");
+    story.take(Input::BrokerStalled { lasted: seconds(40), cause: Stall::DiskWasLow });
+    assert_eq!(story.deadline(), Some(115));
+}
+
+#[test]
+fn appliances_behind_a_gap_keep_their_rows_and_nobody_takes_them_over() {
+    let mut story = Timeline::new();
+    let rows = [ApplianceNumber(2), ApplianceNumber(3)];
+    rows.into_iter().for_each(|row| story.add(row));
+    let appearing = |record: &&Record| matches!(&record.effects[..], [Effect::Appliance { number, .. }] if *number == rows[0]);
+    let lost = story.records.iter().find(appearing).expect("it appeared").number;
+    let mut state = State::default();
+    for record in story.records.iter().filter(|record| record.number != lost) {
+        state.apply(record);
+    }
+    assert_eq!(state.find(&name(rows[0])), None, "it lay in the gap");
+    assert_eq!(state.find(&name(rows[1])), Some(rows[1]));
+    assert_eq!(state.appliance(rows[1]).map(|it| it.name.clone()), Some(name(rows[1])));
+    assert_eq!(state.next_row(), ApplianceNumber(4));
+    let again = State::from_effects(&state.to_effects(), state.last(), state.last_at());
+    assert_eq!(again, state);
 }

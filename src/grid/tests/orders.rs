@@ -222,3 +222,22 @@ fn an_appliance_of_a_class_that_is_gone_counts_as_default_and_can_be_set() {
     assert_eq!((story.deadline(), &*story.db1().class), (Some(61), "slow"));
     assert!(story.order(class("slow")).is_err(), "nobody is given it any more");
 }
+
+#[test]
+fn more_silence_counts_at_once_in_maintenance_and_less_with_the_next_report() {
+    let mut story = Timeline::new();
+    story.hello(1);
+    story.at(10).keep(maintenance(1, 34, "checking"));
+    let silence = |limit| Order::Set {
+        name: name(DB1),
+        class: None,
+        overrides: Overrides { maintenance_silence: Some(limit), ..Overrides::default() },
+        reset: Reset::default(),
+    };
+    story.at(20).order(silence(seconds(300))).expect("is allowed");
+    assert_eq!(story.deadline(), Some(310));
+    story.at(30).order(silence(seconds(5))).expect("is allowed");
+    assert_eq!(story.deadline(), Some(310), "what was promised was promised");
+    story.at(40).keep(maintenance(1, 35, "checking"));
+    assert_eq!(story.deadline(), Some(45));
+}

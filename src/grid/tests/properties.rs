@@ -101,7 +101,10 @@ fn is_edge(from: &Lifecycle, to: &Lifecycle, record: &Record, begins: bool) -> b
         return matches!((from, to), (L::Running | L::Failed(_), L::Dumping { .. }));
     }
     if let Some(Order::Set { .. }) = order {
-        let starts_on = matches!((from, to), (L::Starting { .. }, L::Starting { .. }));
+        let starts_on = matches!(
+            (from, to),
+            (L::Starting { .. }, L::Starting { .. }) | (L::Maintenance(_), L::Maintenance(_))
+        );
         let is_freed = from.is_under_way() || matches!(from, L::Failed(_));
         return starts_on || is_freed && matches!(to, L::Running);
     }

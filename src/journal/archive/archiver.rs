@@ -13,6 +13,7 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use super::span::VALUE_BYTES_MAX;
 use super::{ActiveSpan, Archive};
@@ -225,7 +226,8 @@ impl Archiver {
     fn write_block(&mut self, size: BlockSize) -> Result<(), JournalError> {
         let mut count = self.fitting(size);
         let (draft, block) = loop {
-            let (draft, block) = self.encode(count);
+            let waiting = self.waiting.make_contiguous();
+            let (draft, block) = encode_block(self.archive.journal, &waiting[..count]);
             if block.len() <= size.packed_bytes || count == 1 {
                 break (draft, block);
             }
@@ -259,25 +261,6 @@ impl Archiver {
         fitting.count().max(1)
     }
 
-    fn encode(&self, count: usize) -> (Draft, Vec<u8>) {
-        let (terms, records): (Vec<u64>, Vec<EncodedRecord>) =
-            self.waiting.iter().take(count).cloned().unzip();
-        let draft = Draft {
-            content: Content::Records,
-            journal: self.archive.journal,
-            // Terms do not fall, so the last is the newest.
-            term: *terms.last().expect("a block has at least one record"),
-            first: records[0].number,
-            count: u32::try_from(count).expect("a block has at most 256 records"),
-        };
-        let mut payload = Vec::new();
-        records.iter().for_each(|record| record.put(&mut payload));
-        let mut block = Vec::new();
-        encode(&mut block, &draft, Codec::Zstd, &Summary::of(&records).encode(), &payload)
-            .expect("records that fitted a commit's block fit a block of the archive");
-        (draft, block)
-    }
-
     fn seal(&mut self) -> Result<(), JournalError> {
         match self.active.take() {
             Some(active) => {
@@ -288,4 +271,23 @@ impl Archiver {
             None => Ok(()),
         }
     }
+}
+
+/// A block of the archive, of at least one record with its term.
+pub(super) fn encode_block(journal: Uuid, records: &[(u64, EncodedRecord)]) -> (Draft, Vec<u8>) {
+    let (terms, records): (Vec<u64>, Vec<EncodedRecord>) = records.iter().cloned().unzip();
+    let draft = Draft {
+        content: Content::Records,
+        journal,
+        // Terms do not fall, so the last is the newest.
+        term: *terms.last().expect("a block has at least one record"),
+        first: records[0].number,
+        count: u32::try_from(records.len()).expect("a block has at most 256 records"),
+    };
+    let mut payload = Vec::new();
+    records.iter().for_each(|record| record.put(&mut payload));
+    let mut block = Vec::new();
+    encode(&mut block, &draft, Codec::Zstd, &Summary::of(&records).encode(), &payload)
+        .expect("records that fitted a commit's block fit a block of the archive");
+    (draft, block)
 }

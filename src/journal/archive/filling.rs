@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 
+use super::places::Places;
 use super::seal::{self, Seal};
 use super::span::Span;
 use super::{ActiveSpan, Archive, SealedSpan};
@@ -56,13 +57,10 @@ impl Archive {
         active.span.close();
         let path = self.span_path(active.first);
         disk::sync_tree(&path)?;
-        // Opened again, so that what is read comes from the files and not from sled's memory.
-        let again = Span::open(path.clone())?;
+        // From the files, not from sled's memory; sled does not get to see it again.
+        let again = Places::scan(&path, self.journal, &(active.first..=last), &self.closing)?;
         let mut seal = Seal { last, term, newest_us: None, missing: Vec::new() };
-        let checked = seal::check(&again, active.first, &seal);
-        again.close();
-        seal.newest_us = Some(checked?);
-        disk::sync_tree(&path)?;
+        seal.newest_us = Some(seal::check(&again, active.first, &seal)?);
         seal.write(&self.seal_path(active.first), self.journal, active.first)?;
         let span = SealedSpan { seal, bytes: disk::allocated_below(&path) };
         self.sealed.write().unwrap_or_else(PoisonError::into_inner).insert(active.first, span);

@@ -4,11 +4,14 @@
 //! by the archiver; the others are sealed: synced, read back whole, and marked so by a file
 //! beside them. Guarantees that a sealed span was whole when its part of the commit log was
 //! given up, and that an unsealed one is never relied on: a start throws it away and the archiver
-//! builds it again.
+//! builds it again. A sealed one is read without sled (`places`); one that is damaged is
+//! salvaged by whoever finds it (`repair`).
 
 mod archiver;
 mod filling;
 mod opening;
+mod places;
+mod repair;
 mod retention;
 mod seal;
 mod span;
@@ -16,13 +19,15 @@ mod span;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use uuid::Uuid;
 
 pub(super) use self::archiver::Archiver;
-pub(super) use self::opening::{checked, open};
+pub(super) use self::opening::{open, verify};
+use self::places::Places;
+pub(super) use self::retention::read_mark;
 pub use self::retention::{Retention, TrimDue};
 pub(super) use self::seal::Seal;
 use self::span::Span;
@@ -30,14 +35,11 @@ use super::disk;
 use super::error::JournalError;
 use super::frame::Block;
 
-/// Sealed spans open at one time; each has a thread, a cache and a buffer of its own.
+/// Sealed spans open at one time; each takes the places of its blocks in memory.
 const OPEN_SPANS_MAX: usize = 4;
-/// A span is closed after so many bytes were read, because sled's cache keeps up to 16,384 pages
-/// whatever it was told.
-const READ_BYTES_MAX: u64 = 64 << 20;
 
 /// Open sealed spans by their first number.
-type OpenSpans = Vec<(u64, Arc<Span>)>;
+type OpenSpans = Vec<(u64, Arc<Places>)>;
 
 /// The archive, as the archiver and the readers share it.
 #[derive(Debug)]
@@ -51,6 +53,12 @@ pub(super) struct Archive {
     sealed_through: AtomicU64,
     archived_through: AtomicU64,
     trimmed_through: AtomicU64,
+    /// Held by whoever repairs a span; true once the journal is closed.
+    repairing: Mutex<bool>,
+    /// Tells a repair to give up.
+    closing: AtomicBool,
+    /// Numbers that repairs found missing, until they are asked for.
+    lost: Mutex<Vec<RangeInclusive<u64>>>,
 }
 
 /// A sealed span, as it is known without opening it.
@@ -129,10 +137,9 @@ impl Archive {
 
     /// Closes all spans; readers that go on get [`JournalError::Closed`].
     pub(super) fn close(&self) {
-        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner).take();
-        for (_, span) in open.into_iter().flatten() {
-            span.close();
-        }
+        self.closing.store(true, Ordering::Release);
+        *self.repairing.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let active = self.active.write().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(active) = active {
             active.span.close();
@@ -146,47 +153,52 @@ impl Archive {
     }
 
     fn sealed_block(&self, first: u64, number: u64) -> Result<Block, JournalError> {
-        // Another reader may close the span between our finding and reading it.
-        for _ in 0..OPEN_SPANS_MAX {
-            let span = self.opened(first)?;
-            if let Some(block) = span.block_at(number)? {
-                return Ok(block);
-            }
-            if span.is_open() {
-                break;
-            }
-        }
-        let reason = format!("record {number} is not in it");
-        Err(JournalError::Archive { action: "read", path: self.span_path(first), reason })
+        let unusable =
+            |reason| JournalError::Archive { action: "read", path: self.span_path(first), reason };
+        let block = self.opened(first)?.block_at(number)?;
+        block.ok_or_else(|| unusable(format!("record {number} is not in it")))
     }
 
-    fn opened(&self, first: u64) -> Result<Arc<Span>, JournalError> {
+    fn opened(&self, first: u64) -> Result<Arc<Places>, JournalError> {
+        let closed = || JournalError::Closed { path: self.folder.clone() };
+        {
+            let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+            let open = open.as_mut().ok_or_else(closed)?;
+            if let Some(at) = open.iter().position(|(number, _)| *number == first) {
+                let found = open.remove(at);
+                open.push(found);
+                return Ok(Arc::clone(&open[open.len() - 1].1));
+            }
+        }
+        // The scan takes a while, and is no business of those who read other spans.
+        let path = self.span_path(first);
+        let unusable =
+            |reason| JournalError::Archive { action: "open", path: path.clone(), reason };
+        let held = {
+            let sealed = self.sealed.read().unwrap_or_else(PoisonError::into_inner);
+            sealed.get(&first).map(|span| (span.seal.held(first), span.seal.last))
+        };
+        let (held, last) = held.ok_or_else(|| unusable("it is not sealed".to_owned()))?;
+        let places = Places::scan(&path, self.journal, &(first..=last), &self.closing)?;
+        if let Some(lost) = places.first_lost(&held) {
+            return Err(unusable(format!("record {lost} is not in it")));
+        }
+        let places = Arc::new(places);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let open =
-            open.as_mut().ok_or_else(|| JournalError::Closed { path: self.folder.clone() })?;
-        if let Some(at) = open.iter().position(|(number, _)| *number == first) {
-            let (_, span) = open.remove(at);
-            if span.bytes_read() < READ_BYTES_MAX {
-                open.push((first, Arc::clone(&span)));
-                return Ok(span);
-            }
-            span.close();
-        }
+        let open = open.as_mut().ok_or_else(closed)?;
+        open.retain(|(number, _)| *number != first);
         if open.len() >= OPEN_SPANS_MAX {
-            open.remove(0).1.close();
+            open.remove(0);
         }
-        let span = Arc::new(Span::open(self.span_path(first))?);
-        open.push((first, Arc::clone(&span)));
-        Ok(span)
+        open.push((first, Arc::clone(&places)));
+        Ok(places)
     }
 
-    /// Closes one sealed span, once those who read a block of it right now are done.
+    /// Forgets where the blocks of one sealed span lie; whoever reads one right now still does.
     fn close_one(&self, first: u64) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(open) = open.as_mut()
-            && let Some(at) = open.iter().position(|(number, _)| *number == first)
-        {
-            open.remove(at).1.close();
+        if let Some(open) = open.as_mut() {
+            open.retain(|(number, _)| *number != first);
         }
     }
 

@@ -7,14 +7,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Mutex, RwLock};
 
 use uuid::Uuid;
 
+use super::places::Places;
 use super::seal::{self, Seal};
-use super::span::Span;
-use super::{Archive, SealedSpan, retention};
+use super::{Archive, SealedSpan, repair, retention};
 use crate::journal::disk;
 use crate::journal::error::JournalError;
 
@@ -48,6 +48,9 @@ pub(in crate::journal) fn open(
             sealed_through: AtomicU64::new(0),
             archived_through: AtomicU64::new(0),
             trimmed_through: AtomicU64::new(0),
+            repairing: Mutex::default(),
+            closing: AtomicBool::default(),
+            lost: Mutex::default(),
         },
         term: 0,
         rebuilt: Vec::new(),
@@ -58,6 +61,7 @@ pub(in crate::journal) fn open(
     let trimmed = retention::read_mark(folder, journal);
     // A trim that was cut short is finished.
     found.trash = retention::trash(folder, journal, trimmed.unwrap_or(0))?;
+    found.trash.extend(repair::undo(folder)?);
     let mut sealed = BTreeMap::new();
     let paths = disk::paths_in(&found.archive.folder)?;
     for path in paths {
@@ -116,7 +120,7 @@ impl FoundArchive {
             }
             return Ok(None);
         }
-        if let Ok(seal) = checked(&path, first) {
+        if let Ok(seal) = checked(&path, self.archive.journal, first) {
             disk::sync_tree(&path)?;
             seal.write(&seal_path, self.archive.journal, first)?;
             return Ok(Some(seal));
@@ -128,22 +132,30 @@ impl FoundArchive {
     }
 }
 
-/// Opens a span with sled, reads all of it, and says what its seal would be.
-pub(in crate::journal) fn checked(path: &Path, first: u64) -> Result<Seal, JournalError> {
-    let span = Span::open(path.to_owned())?;
-    let last = span.last_block()?.map(|block| block.header.draft);
-    let (last, term) = last.map_or((0, 0), |draft| (draft.last(), draft.term));
-    let mut seal = Seal { last, term, newest_us: None, missing: Vec::new() };
-    let checked = match last {
-        0 => Err(JournalError::Archive {
-            action: "seal",
-            path: path.to_owned(),
-            reason: "it is empty".to_owned(),
-        }),
-        _ => seal::check(&span, first, &seal),
+/// Reads all of a span, as it lies there, that its seal says is there.
+pub(in crate::journal) fn verify(
+    path: &Path,
+    journal: Uuid,
+    first: u64,
+    seal: &Seal,
+) -> Result<(), JournalError> {
+    let span = Places::scan(path, journal, &(first..=seal.last), &AtomicBool::default())?;
+    seal::check(&span, first, seal).map(drop)
+}
+
+/// Reads all of a span, as it lies there, and says what its seal would be if it has no gaps.
+fn checked(path: &Path, journal: Uuid, first: u64) -> Result<Seal, JournalError> {
+    let numbers = first..=u64::MAX - 1;
+    let span = Places::scan(path, journal, &numbers, &AtomicBool::default())?;
+    let empty = || JournalError::Archive {
+        action: "seal",
+        path: path.to_owned(),
+        reason: "it is empty".to_owned(),
     };
-    span.close();
-    seal.newest_us = Some(checked?);
+    let last = *span.blocks().last().ok_or_else(empty)?.end();
+    let term = span.block_at(last)?.map_or(0, |block| block.header.draft.term);
+    let mut seal = Seal { last, term, newest_us: None, missing: Vec::new() };
+    seal.newest_us = Some(seal::check(&span, first, &seal)?);
     Ok(seal)
 }
 

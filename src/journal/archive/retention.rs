@@ -90,7 +90,6 @@ impl Archive {
             gone
         };
         for first in gone {
-            // Whoever reads a block of it right now is waited for.
             self.close_one(first);
         }
         trash(&self.folder, self.journal, through)
@@ -141,7 +140,7 @@ fn write_mark(folder: &Path, journal: Uuid, through: u64) -> Result<(), JournalE
 }
 
 /// Through which number records were trimmed; `None` if the mark is damaged, 0 if there is none.
-pub(super) fn read_mark(folder: &Path, journal: Uuid) -> Option<u64> {
+pub(in crate::journal) fn read_mark(folder: &Path, journal: Uuid) -> Option<u64> {
     let path = folder.join(MARK);
     if !path.exists() {
         return Some(0);

@@ -10,7 +10,7 @@ use std::path::Path;
 use bytes::{Buf, BufMut};
 use uuid::Uuid;
 
-use super::span::Span;
+use super::places::Places;
 use crate::journal::disk;
 use crate::journal::error::JournalError;
 use crate::journal::frame::{Block, Codec, Content, Draft, encode};
@@ -25,7 +25,7 @@ pub(in crate::journal) struct Seal {
     pub(in crate::journal) term: u64,
     /// The newest time of its records, in microseconds since the epoch.
     pub(in crate::journal) newest_us: Option<i64>,
-    /// What was lost of it, ascending; neither its first number nor its last.
+    /// What was lost of it, ascending; never its last number.
     pub(in crate::journal) missing: Vec<RangeInclusive<u64>>,
 }
 
@@ -75,7 +75,7 @@ impl Seal {
     }
 
     /// The numbers that are there, of a span that begins with `first`.
-    pub(super) fn held(&self, first: u64) -> Vec<RangeInclusive<u64>> {
+    pub(in crate::journal) fn held(&self, first: u64) -> Vec<RangeInclusive<u64>> {
         let mut held = Vec::with_capacity(self.missing.len() + 1);
         let mut from = first;
         for gap in &self.missing {
@@ -93,7 +93,7 @@ impl Seal {
 
 /// Reads the whole span, from `first` to the seal's last: dense but for the gaps, every checksum,
 /// record and summary good. Gives the newest time of its records.
-pub(super) fn check(span: &Span, first: u64, seal: &Seal) -> Result<i64, JournalError> {
+pub(super) fn check(span: &Places, first: u64, seal: &Seal) -> Result<i64, JournalError> {
     let failed = |reason: String| JournalError::Archive {
         action: "seal",
         path: span.path().to_owned(),

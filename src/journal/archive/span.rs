@@ -1,4 +1,4 @@
-//! One sled folder: the only file that names sled.
+//! One sled folder being filled: the only file that names sled.
 //!
 //! Values are framed blocks, keys their first numbers. Guarantees that sled's errors and panics
 //! come out as ours, and that a value which is not a whole block is never handed on. It promises
@@ -6,7 +6,6 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 use std::thread;
 use std::time::Duration;
@@ -33,7 +32,6 @@ const LOCK_POLL: Duration = Duration::from_millis(5);
 pub(super) struct Span {
     path: PathBuf,
     db: RwLock<Option<sled::Db>>,
-    bytes_read: AtomicU64,
 }
 
 impl Span {
@@ -56,7 +54,7 @@ impl Span {
                 opened => break opened?,
             }
         };
-        Ok(Self { path, db: RwLock::new(Some(db)), bytes_read: AtomicU64::new(0) })
+        Ok(Self { path, db: RwLock::new(Some(db)) })
     }
 
     /// Puts a block in under its first number.
@@ -74,12 +72,6 @@ impl Span {
         Ok(block.filter(|block| block.header.draft.last() >= number))
     }
 
-    /// The block with the highest numbers; `None` if there is none or the span is closed.
-    pub(super) fn last_block(&self) -> Result<Option<Block>, JournalError> {
-        let entry = self.with("read", |db| db.last())?;
-        self.block(entry.flatten())
-    }
-
     /// Hands everything to the operating system; no sync.
     pub(super) fn flush(&self) -> Result<(), JournalError> {
         self.with("flush", |db| db.flush()).map(drop)
@@ -92,19 +84,6 @@ impl Span {
             drop(db);
             Ok(())
         });
-    }
-
-    pub(super) fn is_open(&self) -> bool {
-        self.db.read().unwrap_or_else(PoisonError::into_inner).is_some()
-    }
-
-    /// How many bytes of blocks were read since it was opened.
-    pub(super) fn bytes_read(&self) -> u64 {
-        self.bytes_read.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
     }
 
     fn with<T>(
@@ -121,7 +100,6 @@ impl Span {
         entry: Option<(sled::IVec, sled::IVec)>,
     ) -> Result<Option<Block>, JournalError> {
         let Some((key, value)) = entry else { return Ok(None) };
-        self.bytes_read.fetch_add(value.len() as u64, Ordering::Relaxed);
         let damaged = |reason: String| JournalError::Archive {
             action: "read",
             path: self.path.clone(),

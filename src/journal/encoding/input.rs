@@ -51,7 +51,11 @@ pub(super) fn read(input: Option<proto::record::Input>) -> Result<Input, DecodeE
         P::BrokerStopped(proto::BrokerStopped {}) => Input::BrokerStopped,
         P::BrokerStalled(stalled) => Input::BrokerStalled {
             lasted: Duration::from_micros(stalled.lasted_us),
-            cause: if stalled.clock_went_ahead { Stall::ClockWentAhead } else { Stall::LateTurn },
+            cause: match (stalled.clock_went_ahead, stalled.disk_was_low) {
+                (false, false) => Stall::LateTurn,
+                (true, _) => Stall::ClockWentAhead,
+                (false, true) => Stall::DiskWasLow,
+            },
         },
         P::Trimmed(it) => Input::Storage(Storage::Trimmed(storage::trimmed(it)?)),
         P::RecordsMissing(it) => {

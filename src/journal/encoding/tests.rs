@@ -164,6 +164,7 @@ fn every_other_input_reads_back() {
         Input::BrokerStopped,
         Input::BrokerStalled { lasted: Duration::from_millis(2_500), cause: Stall::LateTurn },
         Input::BrokerStalled { lasted: Duration::from_secs(9), cause: Stall::ClockWentAhead },
+        Input::BrokerStalled { lasted: Duration::from_secs(9), cause: Stall::DiskWasLow },
         Input::ClockSetBack { by: Duration::from_secs(10_800) },
         trimmed(TrimReason::Age(Duration::from_secs(7_776_000))),
         trimmed(TrimReason::Bytes(10 << 30)),

@@ -71,6 +71,7 @@ fn input(input: &Input) -> proto::record::Input {
         Input::BrokerStalled { lasted, cause } => P::BrokerStalled(proto::BrokerStalled {
             lasted_us: micros(*lasted),
             clock_went_ahead: *cause == Stall::ClockWentAhead,
+            disk_was_low: *cause == Stall::DiskWasLow,
         }),
         Input::Storage(it) => storage::write(it),
         Input::ClockSetBack { by } => P::ClockSetBack(proto::ClockSetBack { by_us: micros(*by) }),

@@ -2,7 +2,7 @@
 //!
 //! Reads every block of the commit log, of the sealed spans and of the checkpoints, decodes what
 //! they hold, and looks whether the numbers are dense. Guarantees that nothing of the folder is
-//! written: sled gets a copy of each span in the system's folder for temporary files. What a start
+//! written, for nothing is given to sled. What a start
 //! mends by itself is a note; what is lost or unreadable is a finding.
 
 mod commits;
@@ -67,8 +67,8 @@ pub enum Finding {
         /// Why.
         reason: DecodeError,
     },
-    /// A span that sled can't read.
-    #[error("{}: sled can't read it ({reason}); {}", path.display(), held(*found))]
+    /// A span that a start can't use as it is.
+    #[error("{}: it can't be read ({reason}); {}", path.display(), held(*found))]
     Span {
         /// The span's folder.
         path: PathBuf,

@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 use bytes::{Buf, Bytes};
 use uuid::Uuid;
 
-use super::{Head, STREAM_FORMAT};
+use super::{Head, STREAM_FORMAT, add_block};
 use crate::journal::frame::{Block, Content, FORMAT};
 use crate::journal::record::{EncodedRecord, records_of};
 use crate::journal::scan::{Found, Gap, Scan};
@@ -265,7 +265,7 @@ impl<R: Read> StreamReader<R> {
             | Content::Commit
             | Content::Seal => self.fault(Fault::OutOfPlace { offset }),
         }
-        self.crc = crc32c::crc32c_append(self.crc, &bytes);
+        self.crc = add_block(self.crc, &bytes);
         Ok(())
     }
 
@@ -309,6 +309,9 @@ impl<R: Read> StreamReader<R> {
             return;
         };
         self.has_end = true;
+        if self.head.is_some_and(|known| known != head) {
+            self.fault(Fault::OutOfPlace { offset });
+        }
         if self.head.is_none() {
             self.head = Some(head);
             if let Some(range) = self.summary.range.clone().filter(|r| *r.start() > head.first) {

@@ -161,6 +161,27 @@ fn a_newer_stream_and_a_newer_block_are_refused_in_words() {
 }
 
 #[test]
+fn a_block_that_was_replaced_by_another_whole_one_is_noticed() {
+    let whole = stream(1..=30, head(1, 30));
+    let mut other = head(1, 30);
+    other.estimate += 1;
+    let head_bytes = 64 + 52;
+    let mixed = [&stream(1..=30, other)[..head_bytes], &whole[head_bytes..]].concat();
+    let all = read(&mixed).unwrap();
+    assert!(!all.is_whole);
+    let mut replaced = whole.clone();
+    // The term is in no payload.
+    let at = head_bytes + checkpoint().len();
+    replaced[at + 24] ^= 1;
+    let crc = crc32c::crc32c(&replaced[at..at + 60]);
+    replaced[at + 60..at + 64].copy_from_slice(&crc.to_le_bytes());
+    let mut all = read(&replaced).unwrap();
+    assert_eq!(all.faults.pop().map(|it| it.to_string()), {
+        Some("the checksum over the whole does not hold".to_owned())
+    });
+}
+
+#[test]
 fn a_lost_head_is_made_good_by_the_end() {
     let mut bytes = stream(3..=30, head(1, 30));
     bytes[70] ^= 1;

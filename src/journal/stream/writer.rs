@@ -8,7 +8,7 @@ use std::io::{self, Write};
 
 use bytes::BufMut;
 
-use super::Head;
+use super::{Head, add_block};
 use crate::journal::frame::{Codec, Content, Draft, encode};
 use crate::journal::record::{EncodedRecord, Summary};
 
@@ -67,7 +67,7 @@ impl<W: Write> StreamWriter<W> {
     /// As [`Self::new`].
     pub fn checkpoint_block(&mut self, block: &[u8]) -> io::Result<()> {
         self.out.write_all(block)?;
-        self.crc = crc32c::crc32c_append(self.crc, block);
+        self.crc = add_block(self.crc, block);
         self.written.bytes += block.len() as u64;
         Ok(())
     }
@@ -152,7 +152,7 @@ impl<W: Write> StreamWriter<W> {
 
     fn write_buffer(&mut self) -> io::Result<()> {
         self.out.write_all(&self.buffer)?;
-        self.crc = crc32c::crc32c_append(self.crc, &self.buffer);
+        self.crc = add_block(self.crc, &self.buffer);
         self.written.bytes += self.buffer.len() as u64;
         Ok(())
     }

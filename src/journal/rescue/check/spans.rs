@@ -1,14 +1,13 @@
 //! Are the spans of the archive sound?
 //!
-//! Two looks at each: a raw scan of its files, which decodes every record, and sled's own, on a
-//! copy that is removed again. The first tells what can be saved when the second fails.
+//! Two looks at each: a raw scan of its files, which decodes every record, and the check that its
+//! sealing made. The first tells what can be saved when the second fails.
 
-use std::fs;
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::{Checking, Finding, open};
-use crate::journal::archive::{Seal, checked};
+use crate::journal::archive::{Seal, read_mark, verify};
 use crate::journal::disk;
 use crate::journal::error::JournalError;
 use crate::journal::frame::Content;
@@ -27,8 +26,17 @@ impl Checking {
         if !folder.is_dir() {
             return Ok(());
         }
+        let trimmed = read_mark(folder, identity.journal);
+        if trimmed.is_none() {
+            let words = "can't be read: what was trimmed on purpose and what is lost look alike";
+            self.report.notes.push(format!("{} {words}", folder.join("trimmed").display()));
+        }
         for path in disk::paths_in(folder)? {
             if let Some(first) = disk::number_in_name(&path, "span-", "") {
+                if trimmed.is_some_and(|trimmed| first <= trimmed) {
+                    self.report.notes.push(format!("{} was trimmed", path.display()));
+                    continue;
+                }
                 look(&path);
                 self.span(&path, first, identity)?;
             } else if path.is_dir() {
@@ -36,6 +44,8 @@ impl Checking {
                 self.report.notes.push(format!("{} {words}", path.display()));
             }
         }
+        // Without a word about trims the oldest that is there is where it began.
+        self.oldest = trimmed.map(|trimmed| trimmed + 1).or(self.oldest);
         Ok(())
     }
 
@@ -46,21 +56,18 @@ impl Checking {
         self.begun_with(first);
         self.last = self.last.max(seal.last);
         let mut found = self.scan(path, identity)?;
-        let lost = holes(Some(first), &mut found, seal.last);
-        let reason = match sled_reads(path, first)? {
-            Ok(last) if last == seal.last => None,
-            Ok(last) => Some(format!("it ends with record {last}, its seal says {}", seal.last)),
-            Err(reason) => Some(reason),
-        };
-        match reason {
-            None => {
+        // Gaps that the seal knows of are told as missing records, not of the span.
+        let mut whole = [found.clone(), seal.missing.clone()].concat();
+        let lost = holes(Some(first), &mut whole, seal.last);
+        match reads(path, first, &seal, identity) {
+            Ok(()) => {
                 self.report.sealed_spans += 1;
-                self.hold(first..=seal.last);
+                seal.held(first).into_iter().for_each(|range| self.hold(range));
             }
-            Some(reason) => {
+            Err(reason) => {
                 let (path, found_all) = (path.to_owned(), lost.is_empty());
                 self.report.findings.push(Finding::Span { path, reason, found: found_all });
-                found.into_iter().for_each(|range| self.hold(range));
+                found.drain(..).for_each(|range| self.hold(range));
             }
         }
         Ok(())
@@ -116,45 +123,9 @@ impl Checking {
     }
 }
 
-/// The last number that sled reads out of a copy of the span, or its complaint.
-fn sled_reads(span: &Path, first: u64) -> Result<Result<u64, String>, JournalError> {
-    let copy = Copy::of(span)?;
-    let reads = checked(&copy.0, first);
-    Ok(reads.map(|seal| seal.last).map_err(|error| {
-        // The path of the copy would only lead astray.
+/// Whether the broker would read all of the span, or its complaint.
+fn reads(span: &Path, first: u64, seal: &Seal, identity: Identity) -> Result<(), String> {
+    verify(span, identity.journal, first, seal).map_err(|error| {
         if let JournalError::Archive { reason, .. } = error { reason } else { error.to_string() }
-    }))
-}
-
-/// A copy of a folder, removed when it is done with.
-struct Copy(PathBuf);
-
-impl Copy {
-    fn of(folder: &Path) -> Result<Self, JournalError> {
-        let name = format!("gridd-check-{}", uuid::Uuid::new_v4());
-        let copy = Self(std::env::temp_dir().join(name));
-        fs::create_dir(&copy.0).map_err(JournalError::io("create the folder", &copy.0))?;
-        copy_into(folder, &copy.0)?;
-        Ok(copy)
-    }
-}
-
-impl Drop for Copy {
-    fn drop(&mut self) {
-        // What stays lies among temporary files, under a name that says whose it was.
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-fn copy_into(from: &Path, to: &Path) -> Result<(), JournalError> {
-    for path in disk::paths_in(from)? {
-        let copy = to.join(path.file_name().unwrap_or_default());
-        if path.is_dir() {
-            fs::create_dir(&copy).map_err(JournalError::io("create the folder", &copy))?;
-            copy_into(&path, &copy)?;
-        } else {
-            fs::copy(&path, &copy).map_err(JournalError::io("copy to the temporary", &copy))?;
-        }
-    }
-    Ok(())
+    })
 }

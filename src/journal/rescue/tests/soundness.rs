@@ -45,7 +45,7 @@ fn what_is_damaged_is_named_with_its_place() {
         let why = "the checkpoint does not load: the payload's checksum does not hold";
         format!("{}: {why}", checkpoint.display())
     });
-    assert!(found[1].starts_with(&format!("{}: sled can't read it (", span.display())));
+    assert!(found[1].starts_with(&format!("{}: it can't be read (", span.display())));
     assert!(
         found[1]
             .ends_with("; some of its records are gone: `gridd journal salvage` gets the others")

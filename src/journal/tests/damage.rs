@@ -1,0 +1,193 @@
+//! A damaged span: what can be read goes on being served, the rest is named.
+
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+
+use super::*;
+
+/// How many flips, cuts and lost files are tried; `GRID_TEST_DAMAGES` says otherwise.
+const DAMAGES: u64 = 40;
+
+/// A closed journal of 2,000 records in large spans, with nothing of them in the commit log.
+fn spans(dir: &Path) -> (Settings, Vec<RangeInclusive<u64>>) {
+    let settings = Settings { span_bytes: 8 << 10, ..small(dir) };
+    let mut opened = Journal::open(&settings).unwrap();
+    for first in (1..=2000).step_by(64) {
+        append(&mut opened, first..=2000.min(first + 63));
+        wait_archived(&opened);
+    }
+    wait_checkpoint(dir, &opened.journal, 1990, b"older");
+    wait_checkpoint(dir, &opened.journal, 2000, b"newer");
+    let spans = opened.journal.release.archive.ranges();
+    let files = Arc::clone(&opened.journal.release.files);
+    wait("the log is released", || files.at_or_above(1) > Some(*spans[1].end()));
+    opened.journal.close().unwrap();
+    assert!(spans.len() >= 2, "{spans:?}");
+    (settings, spans)
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for path in disk::paths_in(from).unwrap() {
+        let there = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy(&path, &there);
+        } else {
+            fs::copy(&path, &there).unwrap();
+        }
+    }
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let (dirs, mut files): (Vec<_>, Vec<_>) =
+        disk::paths_in(folder).unwrap().into_iter().partition(|path| path.is_dir());
+    files.extend(dirs.iter().flat_map(|dir| files_below(dir)));
+    files.retain(|path| fs::metadata(path).unwrap().len() > 0);
+    files
+}
+
+/// Reads all, upwards and downwards; gives what is missing. All else must be as it was appended.
+fn read_around(reader: &Reader) -> Vec<RangeInclusive<u64>> {
+    let up = reader.forward(0, &Wanted::default(), ALL).unwrap();
+    let is_kept = |number: &u64| !up.missing.iter().any(|gap| gap.contains(number));
+    let kept: Vec<_> = (1..=2000).filter(is_kept).map(record).collect();
+    assert_eq!(up.records, kept);
+    let mut down = reader.backward(u64::MAX, &Wanted::default(), ALL).unwrap();
+    down.records.reverse();
+    assert_eq!(down.records, kept);
+    up.missing
+}
+
+fn numbers(ranges: &[RangeInclusive<u64>]) -> Vec<u64> {
+    ranges.iter().flat_map(Clone::clone).collect()
+}
+
+#[test]
+fn a_damaged_block_is_named_and_the_rest_of_its_span_is_served_now_and_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let (settings, spans) = spans(dir.path());
+    let span = dir.path().join(format!("archive/span-{:020}", spans[1].start()));
+    let path = files_below(&span).into_iter().find(|path| path.ends_with("db")).unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    // Every copy of one block, so that none can be found.
+    let mut at = 0;
+    let mut flipped = 0;
+    while let Some(found) = frame::find_next(&bytes[at..]) {
+        at += found;
+        let block = frame::Block::parse(&bytes[at..].to_vec().into()).unwrap();
+        let end = at + block.header.block_bytes();
+        if block.header.draft.first == *spans[1].start() + 64 {
+            bytes[end - 9] ^= 4;
+            flipped += 1;
+        }
+        at = end;
+    }
+    assert!(flipped > 0);
+    fs::write(&path, bytes).unwrap();
+
+    let opened = Journal::open(&settings).unwrap();
+    assert!(opened.recovered.missing.is_empty(), "sealed spans are opened lazily");
+    let missing = read_around(&opened.reader);
+    let lost = spans[1].start() + 64..=spans[1].start() + 127;
+    assert_eq!(missing, std::slice::from_ref(&lost));
+    assert_eq!(opened.journal.take_lost(), missing);
+    assert_eq!(opened.journal.take_lost(), []);
+    assert!(span.with_extension("damaged").exists() && span.exists());
+    opened.journal.close().unwrap();
+
+    let again = Journal::open(&settings).unwrap();
+    assert_eq!(again.recovered.missing, std::slice::from_ref(&lost));
+    assert_eq!(read_around(&again.reader), [lost]);
+    assert_eq!(again.journal.take_lost(), [], "what is known is not told again");
+}
+
+#[test]
+fn whatever_happens_to_a_sealed_span_nothing_false_is_served_and_all_that_is_lost_is_named() {
+    let template = tempfile::tempdir().unwrap();
+    let (_, spans) = spans(template.path());
+    let damages = std::env::var("GRID_TEST_DAMAGES").ok().and_then(|it| it.parse().ok());
+    let (mut seed, mut lost_most, mut harmed) = (7_u64, 0, 0);
+    let mut random = |below: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % below
+    };
+    for round in 0..damages.unwrap_or(DAMAGES) {
+        let dir = tempfile::tempdir().unwrap();
+        copy(template.path(), dir.path());
+        let span = dir.path().join(format!("archive/span-{:020}", spans[1].start()));
+        let files = files_below(&span);
+        let path = &files[usize::try_from(random(files.len() as u64)).unwrap()];
+        let mut bytes = fs::read(path).unwrap();
+        let at = usize::try_from(random(bytes.len() as u64)).unwrap();
+        match round % 8 {
+            0 => bytes.truncate(at),
+            1 => bytes.fill(0),
+            2 => bytes[at..].fill(0xa5),
+            _ => bytes[at] ^= 1 << random(8),
+        }
+        fs::write(path, &bytes).unwrap();
+        let settings = Settings { span_bytes: 8 << 10, ..small(dir.path()) };
+        let opened = Journal::open(&settings).unwrap();
+        let missing = read_around(&opened.reader);
+        assert_eq!(missing, opened.journal.take_lost(), "round {round}");
+        let lost = numbers(&missing);
+        assert!(lost.iter().all(|number| spans[1].contains(number)), "round {round}: {missing:?}");
+        harmed += u64::from(!lost.is_empty());
+        if round % 8 > 2 {
+            lost_most = lost_most.max(lost.len());
+        }
+        opened.journal.close().unwrap();
+        let again = Journal::open(&settings).unwrap();
+        assert_eq!(again.recovered.missing, missing, "round {round}");
+        assert_eq!(read_around(&again.reader), missing, "round {round}");
+    }
+    let all = spans[1].end() - spans[1].start() + 1;
+    assert!(harmed > 0, "the damages do harm");
+    assert!(lost_most <= 64, "one flipped bit takes one block at most: {lost_most} of {all}");
+}
+
+#[test]
+fn a_span_that_vanished_is_named_at_run_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let (settings, spans) = spans(dir.path());
+    let opened = Journal::open(&settings).unwrap();
+    fs::remove_dir_all(dir.path().join(format!("archive/span-{:020}", spans[1].start()))).unwrap();
+    let missing = read_around(&opened.reader);
+    assert_eq!(missing, std::slice::from_ref(&spans[1]));
+    assert_eq!(opened.journal.take_lost(), missing);
+    opened.journal.close().unwrap();
+    assert_eq!(Journal::open(&settings).unwrap().recovered.missing, missing);
+}
+
+#[test]
+fn what_the_commit_log_still_has_is_not_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = small(dir.path());
+    let mut opened = Journal::open(&settings).unwrap();
+    append(&mut opened, 1..=2000);
+    wait_archived(&opened);
+    let first = opened.journal.release.archive.ranges()[0].clone();
+    opened.journal.close().unwrap();
+    let span = dir.path().join(format!("archive/span-{:020}", first.start()));
+    for path in files_below(&span) {
+        fs::write(path, b"rubbish").unwrap();
+    }
+    let opened = Journal::open(&settings).unwrap();
+    assert_eq!(read_around(&opened.reader), []);
+    assert_eq!(opened.journal.take_lost(), []);
+    assert_eq!(opened.journal.release.archive.ranges()[0], first);
+}
+
+#[test]
+fn a_repair_cut_short_begins_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let (settings, spans) = spans(dir.path());
+    let span = dir.path().join(format!("archive/span-{:020}", spans[1].start()));
+    fs::rename(&span, span.with_extension("damaged")).unwrap();
+    fs::create_dir(span.with_extension("rebuilt")).unwrap();
+    let opened = Journal::open(&settings).unwrap();
+    assert!(opened.recovered.missing.is_empty());
+    assert_eq!(read_around(&opened.reader), []);
+    wait("no leftovers", || !span.with_extension("rebuilt.trash").exists());
+    assert!(span.exists() && !span.with_extension("damaged").exists());
+}

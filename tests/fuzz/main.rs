@@ -1,0 +1,224 @@
+//! What reads bytes from a disk or from afar must survive any bytes.
+//!
+//! Fuzzing without a nightly compiler: seeds are the golden journal's real blocks, records and
+//! states; each input is a seed with a few random changes, and for half of them the checksums are
+//! made to hold again, so that what lies behind them is reached. A target fails by a panic or by
+//! believing what was never written. One second a target by default; for hours:
+//!
+//! ```text
+//! GRID_FUZZ_SECONDS=3600 cargo test --release --test fuzz -- --nocapture
+//! ```
+//!
+//! that many seconds for each target, which run side by side. The seed of a run is printed and
+//! taken from `GRID_FUZZ_SEED` if that is set. An input that fails is kept as
+//! `target/fuzz/<target>-<seed>-<count>.bin`; `GRID_FUZZ_INPUT=FILE` runs every target on it alone.
+
+#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a test speaks and may panic")]
+
+mod mutate;
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use grid_broker::clock::{monotonic_now, wall_now};
+use grid_broker::journal::frame::{Block, Content, Header, find_next};
+use grid_broker::journal::record::{Summary, records_of};
+use grid_broker::journal::scan::{Found, Scan};
+use grid_broker::journal::stream::{Item, StreamReader};
+use grid_broker::journal::{decode_checkpoint, encoding};
+
+use crate::mutate::{Random, mend, mutate};
+
+/// How long the end of a stream is.
+const END_BYTES: usize = 128;
+
+fn golden() -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/journals/v1/journal.stream");
+    fs::read(path).unwrap()
+}
+
+/// The blocks of the golden stream, as they lie there.
+fn blocks() -> Vec<(Block, Bytes)> {
+    let stream = golden();
+    let mut scan = Scan::new(&stream[..]);
+    let mut blocks = Vec::new();
+    while let Some(found) = scan.next_block().unwrap() {
+        if let Found::Block { block, bytes, .. } = found {
+            blocks.push((block, bytes));
+        }
+    }
+    blocks
+}
+
+fn block_bytes() -> Vec<Vec<u8>> {
+    blocks().into_iter().map(|(_, bytes)| bytes.to_vec()).collect()
+}
+
+fn checkpoints() -> Vec<Vec<u8>> {
+    let is_part = |content| matches!(content, Content::Checkpoint | Content::CheckpointEnd);
+    let parts = blocks().into_iter().filter(|(block, _)| is_part(block.header.draft.content));
+    vec![parts.flat_map(|(_, bytes)| bytes.to_vec()).collect()]
+}
+
+fn records() -> Vec<Vec<u8>> {
+    let is_records = |block: &Block| block.header.draft.content == Content::Records;
+    let of_records = blocks().into_iter().filter(|(block, _)| is_records(block));
+    of_records
+        .flat_map(|(block, _)| records_of(&block).unwrap())
+        .map(|record| record.bytes.to_vec())
+        .collect()
+}
+
+fn states() -> Vec<Vec<u8>> {
+    let is_state = |block: &Block| block.header.draft.content == Content::Checkpoint;
+    let of_state = blocks().into_iter().filter(|(block, _)| is_state(block));
+    of_state.map(|(block, _)| block.payload().unwrap().to_vec()).collect()
+}
+
+fn seconds() -> Duration {
+    let given = std::env::var("GRID_FUZZ_SECONDS").ok();
+    Duration::from_secs(given.and_then(|given| given.parse().ok()).unwrap_or(1))
+}
+
+fn seed() -> u64 {
+    let given = std::env::var("GRID_FUZZ_SEED").ok().and_then(|given| given.parse().ok());
+    given.unwrap_or_else(|| wall_now().as_micros().unsigned_abs())
+}
+
+/// Runs `target` on changed seeds until the time is over; it gets the seed and the input.
+fn fuzz(name: &str, seeds: &[Vec<u8>], target: impl Fn(&[u8], &[u8])) {
+    if let Some(path) = std::env::var_os("GRID_FUZZ_INPUT") {
+        let input = fs::read(path).unwrap();
+        target(&input, &input);
+        return;
+    }
+    let (seed, until) = (seed(), monotonic_now() + seconds());
+    println!("{name}: GRID_FUZZ_SEED={seed}, {} seeds", seeds.len());
+    let mut random = Random::new(seed);
+    let mut count = 0_u64;
+    while monotonic_now() < until {
+        let whole = &seeds[random.below(seeds.len())];
+        let mut input = whole.clone();
+        mutate(&mut random, &mut input, seeds);
+        if random.below(2) == 0 {
+            mend(&mut input);
+        }
+        count += 1;
+        if catch_unwind(AssertUnwindSafe(|| target(whole, &input))).is_err() {
+            let path = keep(name, seed, count, &input);
+            panic!("{name} failed; GRID_FUZZ_INPUT={} shows it again", path.display());
+        }
+    }
+    println!("{name}: {count} inputs");
+}
+
+fn keep(name: &str, seed: u64, count: u64, input: &[u8]) -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/fuzz");
+    fs::create_dir_all(&folder).unwrap();
+    let path = folder.join(format!("{name}-{seed}-{count}.bin"));
+    fs::write(&path, input).unwrap();
+    path
+}
+
+fn look_into(block: &Block) {
+    let _ = block.payload().map(|payload| assert!(payload.len() <= 8 << 20));
+    let _ = Summary::decode(&block.summary);
+    if let Ok(records) = records_of(block) {
+        assert_eq!(records.len() as u64, u64::from(block.header.draft.count));
+    }
+}
+
+#[test]
+fn frame() {
+    fuzz("frame", &block_bytes(), |_, input| {
+        if let Ok(header) = Header::parse(input) {
+            assert!(header.block_bytes() <= 64 + (64 << 10) + (8 << 20));
+        }
+        let bytes = Bytes::copy_from_slice(input);
+        if let Ok(block) = Block::parse(&bytes) {
+            assert!(block.header.block_bytes() <= input.len());
+            look_into(&block);
+        }
+    });
+}
+
+#[test]
+fn scan() {
+    fuzz("scan", &[golden()], |_, input| {
+        let (mut scan, mut at) = (Scan::new(input), 0);
+        while let Some(found) = scan.next_block().unwrap() {
+            match found {
+                Found::Newer { offset } => assert!(offset >= at),
+                Found::Block { offset, block, bytes } => {
+                    assert_eq!(scan.gap().offset + scan.gap().bytes, offset);
+                    let start = usize::try_from(offset).unwrap();
+                    assert_eq!(&input[start..start + bytes.len()], &bytes[..]);
+                    look_into(&block);
+                    at = offset + bytes.len() as u64;
+                }
+            }
+        }
+        assert_eq!(scan.offset(), input.len() as u64);
+        if let Some(offset) = find_next(input) {
+            assert!(Block::parse(&Bytes::copy_from_slice(&input[offset..])).is_ok());
+        }
+    });
+}
+
+#[test]
+fn stream() {
+    fuzz("stream", &[golden()], |whole, input| {
+        let Ok(mut reader) = StreamReader::open(input) else { return };
+        let mut next = 0;
+        loop {
+            match reader.next_item() {
+                Ok(Some(Item::Records(records))) => {
+                    assert!(records[0].number >= next);
+                    next = records[records.len() - 1].number + 1;
+                }
+                Ok(Some(Item::Checkpoint { .. } | Item::Fault(_))) => {}
+                Ok(None) => break,
+                Err(_) => return,
+            }
+        }
+        // The end sums up all before it, but a mended end vouches for itself.
+        let before_end = whole.len() - END_BYTES;
+        assert!(!reader.is_whole() || input[..before_end] == whole[..before_end]);
+    });
+}
+
+#[test]
+fn checkpoint() {
+    let seeds = checkpoints();
+    let mut scan = Scan::new(&seeds[0][..]);
+    let Some(Found::Block { block, .. }) = scan.next_block().unwrap() else { panic!("no block") };
+    let draft = block.header.draft;
+    fuzz("checkpoint", &seeds, |whole, input| {
+        let bytes = Bytes::copy_from_slice(input);
+        if let Ok((_, state)) = decode_checkpoint(bytes, draft.journal, draft.first) {
+            assert!(input.starts_with(whole) || !state.is_empty());
+        }
+    });
+}
+
+#[test]
+fn record() {
+    fuzz("record", &records(), |_, input| {
+        if let Ok(record) = encoding::decode_record(input) {
+            let again = encoding::encode_record(&record);
+            assert_eq!(encoding::encode_record(&encoding::decode_record(&again).unwrap()), again);
+        }
+    });
+}
+
+#[test]
+fn state() {
+    fuzz("state", &states(), |_, input| {
+        if let Ok(state) = encoding::decode_state(input) {
+            let _ = encoding::encode_state(&state);
+        }
+    });
+}

@@ -1,0 +1,145 @@
+//! Writes the golden journal, once per format: a small grid with a bit of everything.
+
+use std::fs;
+use std::path::Path;
+
+use grid_broker::broker::{self, Broker, HeardEvent, Started};
+use grid_broker::grid::event::{Counter, Event, EventKind, Progress, Severity, Text};
+use grid_broker::grid::name::{ApplianceName, BootId};
+use grid_broker::grid::record::Order;
+use grid_broker::grid::settings::{Overrides, Settings as Rules};
+use grid_broker::journal::{self, Journal, encoding};
+use tokio::runtime::{Handle, Runtime};
+use uuid::Uuid;
+
+use crate::{fold, read_all, text, v1};
+
+fn name(word: &str) -> ApplianceName {
+    ApplianceName::new(word).unwrap()
+}
+
+fn boot(number: u128) -> Option<BootId> {
+    Some(BootId(Uuid::from_u128(number)))
+}
+
+fn event(kind: EventKind, text: &str) -> Event {
+    Event {
+        kind,
+        text: Text::new(text),
+        severity: Severity::Warn,
+        event_time: None,
+        uptime: None,
+        spooled_at: None,
+        repeated: false,
+        lost_before: Vec::new(),
+    }
+}
+
+async fn say(broker: &Broker, who: &str, boot: Option<BootId>, kind: EventKind, text: &str) {
+    let event = HeardEvent { boot, sequence: None, event: event(kind, text) };
+    broker.report(name(who), None, event, 100).await.unwrap();
+}
+
+/// Starts a broker and stops it; its complaint, if it does not start.
+pub(crate) fn start(settings: &journal::Settings) -> Result<(), String> {
+    let runtime = Runtime::new().unwrap();
+    let handle: Handle = runtime.handle().clone();
+    let started = broker::start(settings, Rules::default(), handle);
+    let Started { broker, ended, .. } = started.map_err(|error| error.to_string())?;
+    runtime.block_on(async {
+        broker.stop().await.unwrap();
+        ended.await.unwrap().unwrap();
+    });
+    Ok(())
+}
+
+async fn live(broker: &Broker) {
+    let progress = |percent| EventKind::Maintenance {
+        progress: Progress::new(percent),
+        next_report_within: None,
+    };
+    say(broker, "shop:main.db1", boot(1), EventKind::StartedOk, "up").await;
+    say(broker, "shop:main.db2", boot(2), progress(10), "checking the file system").await;
+    say(broker, "shop:main.db2", boot(2), progress(55), "replaying").await;
+    say(broker, "shop:main.web", boot(3), EventKind::StartFailed, "no address").await;
+    say(broker, "shop:main.web", boot(4), EventKind::StartedOk, "").await;
+    say(broker, "shop:main.cache", boot(6), EventKind::StartFailed, "out of memory").await;
+    say(broker, "old", boot(5), EventKind::StartFailed, "disk gone").await;
+    let counter = Counter::new("errors", 7.5);
+    say(broker, "shop:main.db1", boot(1), EventKind::Alert { counter }, "").await;
+    for number in 0_u64..300 {
+        let text = format!("line {:x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        say(broker, "shop:main.db1", boot(1), EventKind::Log, &text).await;
+    }
+    let add = Order::Add {
+        name: name("planned"),
+        uuid: Uuid::from_u128(99),
+        class: None,
+        overrides: Overrides::default(),
+    };
+    for order in [
+        add,
+        Order::StartBoot { name: name("planned") },
+        Order::Stop { name: name("shop:main.web") },
+        Order::Remove { name: name("old") },
+    ] {
+        broker.order("anna", order).await.unwrap().unwrap();
+    }
+}
+
+#[test]
+fn the_golden_journal_is_written_if_asked_for() {
+    if std::env::var_os("GRID_WRITE_GOLDEN").is_none() {
+        return;
+    }
+    let folder = v1();
+    assert!(!folder.exists(), "{} is never written again", folder.display());
+    let work = tempfile::tempdir().unwrap();
+    let data = work.path().join("data");
+    let settings = journal::Settings {
+        commit_file_bytes: 16 << 10,
+        span_bytes: 6 << 10,
+        ..journal::Settings::new(&data)
+    };
+    let runtime = Runtime::new().unwrap();
+    let started = broker::start(&settings, Rules::default(), runtime.handle().clone()).unwrap();
+    let Started { broker, ended, .. } = started;
+    runtime.block_on(async {
+        live(&broker).await;
+        broker.stop().await.unwrap();
+        ended.await.unwrap().unwrap();
+    });
+    start(&settings).unwrap();
+
+    let opened = Journal::open(&settings).unwrap();
+    let records = read_all(&opened);
+    let mut state = Default::default();
+    fold(&mut state, &records);
+    let identity = opened.journal.identity();
+    let term = opened.journal.term();
+    let (stream, _) = opened.reader.back_up(identity, term, Vec::new(), |_, _| Ok(())).unwrap();
+    opened.journal.close().unwrap();
+    assert_eq!(encoding::decode_state(&encoding::encode_state(&state)).unwrap(), state);
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("records.txt"), text::records(&records)).unwrap();
+    fs::write(folder.join("state.txt"), text::state(&state)).unwrap();
+    fs::write(folder.join("journal.stream"), stream).unwrap();
+    trim(&data, &folder.join("data"));
+    println!("written: {}", folder.display());
+}
+
+fn trim(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let (path, target) = entry.map(|it| (it.path(), to.join(it.file_name()))).unwrap();
+        if path.is_dir() {
+            trim(&path, &target);
+        } else if !["lock", "alive", "ballast"].iter().any(|name| path.ends_with(name)) {
+            let bytes = fs::read(&path).unwrap();
+            let has_room = path.ends_with("db") || path.extension().is_some_and(|it| it == "log");
+            let written = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
+            let end = if has_room { written } else { bytes.len() };
+            fs::write(target, &bytes[..end]).unwrap();
+        }
+    }
+}

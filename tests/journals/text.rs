@@ -1,0 +1,63 @@
+//! Records and state as text that stays the same though types get more fields.
+
+use std::fmt::Write;
+
+use grid_broker::grid::lifecycle::Lifecycle;
+use grid_broker::grid::state::State;
+use grid_broker::grid::time::Timestamp;
+use grid_broker::journal::EncodedRecord;
+
+/// A line a record: its mark, its length and its checksum.
+pub(crate) fn records(records: &[EncodedRecord]) -> String {
+    let mut out = String::new();
+    for EncodedRecord { number, mark, bytes } in records {
+        let (at, kind, severity) = (mark.at_us, mark.kind, mark.severity);
+        let (row, length, crc) = (mark.appliance, bytes.len(), crc32c::crc32c(bytes));
+        writeln!(
+            out,
+            "{number} at {at} kind {kind} severity {severity} row {row}: {length} bytes {crc:08x}"
+        )
+        .unwrap();
+    }
+    out
+}
+
+/// A few lines an appliance, then the open matters.
+pub(crate) fn state(state: &State) -> String {
+    let mut out = String::new();
+    writeln!(out, "last {} at {}", state.last(), state.last_at().as_micros()).unwrap();
+    for it in state.appliances() {
+        let boot = it.boot.as_ref().and_then(|boot| boot.id);
+        writeln!(out, "{} {} {} class {}", it.number.0, it.name, it.uuid, it.class).unwrap();
+        writeln!(out, "  {}", lifecycle(&it.lifecycle)).unwrap();
+        writeln!(out, "  since {} record {}", it.since.as_micros(), it.last_record).unwrap();
+        writeln!(out, "  boot {boot:?} before {:?}", it.past_boots).unwrap();
+    }
+    for (number, matter, alert) in state.alerts() {
+        let row = number.map_or(0, |number| number.0);
+        let (since, text) = (alert.since.as_micros(), &alert.text);
+        writeln!(out, "{row} {matter:?} {:?} since {since}: {text}", alert.severity).unwrap();
+    }
+    out
+}
+
+fn lifecycle(lifecycle: &Lifecycle) -> String {
+    let micros = |at: Timestamp| at.as_micros();
+    match lifecycle {
+        Lifecycle::Idle => "idle".to_owned(),
+        Lifecycle::Running => "running".to_owned(),
+        Lifecycle::Starting { deadline } => {
+            format!("starting until {:?}", deadline.map(micros))
+        }
+        Lifecycle::Maintenance(it) => format!(
+            "maintenance {:?} best {:?} at {} promise {}: {}",
+            it.progress.map(|it| it.percent()),
+            it.best.map(|it| it.percent()),
+            micros(it.reported_at),
+            micros(it.promise),
+            it.text
+        ),
+        Lifecycle::Failed(it) => format!("failed {:?}: {}", it.failure, it.reason),
+        Lifecycle::Dumping { deadline } => format!("dumping until {}", micros(*deadline)),
+    }
+}

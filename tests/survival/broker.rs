@@ -1,0 +1,158 @@
+//! A real `gridd` on a data folder of its own, to be killed and started again.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use grid_broker::clock::monotonic_now;
+use tempfile::TempDir;
+
+use super::shim::Shim;
+use super::support::scratch;
+
+/// Longest wait for a start or an end, on a machine that is busy.
+const SOON: Duration = Duration::from_secs(30);
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// Files and checkpoints as small as they may be; deadlines that no test waits for.
+const CONFIG: &str = "\
+[journal]
+commit_file = \"64KiB\"
+span = \"64KiB\"
+checkpoint_records = 1000
+[class.default]
+boot_timeout = \"12h\"
+maintenance_silence = \"12h\"
+promise_max = \"12h\"
+stuck_progress = \"12h\"
+lost_contact = \"12h\"
+";
+
+static STARTED: AtomicU8 = AtomicU8::new(0);
+
+/// The broker under test; it ends with the test.
+pub(crate) struct Broker {
+    folder: TempDir,
+    child: Option<Child>,
+    /// `HOST:PORT` of gRPC; the same over restarts.
+    pub(crate) grpc: String,
+}
+
+impl Broker {
+    /// One with an empty data folder, not started yet.
+    pub(crate) fn new() -> Self {
+        let folder = scratch();
+        std::fs::write(folder.path().join("gridd.toml"), CONFIG).expect("the configuration");
+        // An address of loopback of its own, so that its port is free when it starts again.
+        let process = std::process::id();
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let host = format!("127.{}.{}.{}", 1 + process / 250 % 250, process % 250, 1 + number);
+        Self { folder, child: None, grpc: format!("{host}:0") }
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Starts it, and waits for nothing. `fail` is what the shim shall make fail.
+    pub(crate) fn spawn(&mut self, fail: Option<&str>, log: Option<&Path>) {
+        assert!(self.child.is_none(), "it runs already");
+        let _ = std::fs::remove_file(self.root().join("ready.json"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gridd"));
+        command.env_clear().env("TZ", "UTC").stdin(Stdio::null()).current_dir(self.root());
+        let http = format!("{}:0", self.grpc.split(':').next().expect("a host"));
+        command.args(["--config", "gridd.toml", "--data", "data", "--ready-file", "ready.json"]);
+        command.args(["--grpc", &self.grpc, "--http", &http]);
+        command.stdout(Stdio::null()).stderr(self.words());
+        if fail.is_some() || log.is_some() {
+            Shim { root: self.root(), log, fail: fail.map(ToOwned::to_owned) }.load(&mut command);
+        }
+        self.child = Some(command.spawn().expect("gridd starts"));
+    }
+
+    fn words(&self) -> File {
+        let file = File::options().create(true).append(true).open(self.root().join("stderr"));
+        file.expect("a file for its words")
+    }
+
+    /// What it said on standard error, over all its starts.
+    pub(crate) fn said(&self) -> String {
+        std::fs::read_to_string(self.root().join("stderr")).unwrap_or_default()
+    }
+
+    /// Waits until it serves, or gives how it ended before.
+    pub(crate) fn ready(&mut self) -> Result<(), ExitStatus> {
+        let until = monotonic_now() + SOON;
+        loop {
+            if let Ok(text) = std::fs::read_to_string(self.root().join("ready.json")) {
+                let place: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+                self.grpc = place["grpc"].as_str().expect("an address").to_owned();
+                return Ok(());
+            }
+            if let Some(status) = self.has_ended() {
+                return Err(status);
+            }
+            assert!(monotonic_now() < until, "gridd does not start: {}", self.said());
+            thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    /// Starts it, and waits until it serves.
+    pub(crate) fn start(&mut self) {
+        self.spawn(None, None);
+        if let Err(status) = self.ready() {
+            panic!("gridd ended with {status}: {}", self.said());
+        }
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn has_ended(&mut self) -> Option<ExitStatus> {
+        let status = self.child.as_mut()?.try_wait().expect("waits")?;
+        self.child = None;
+        Some(status)
+    }
+
+    /// Waits for its end.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        let until = monotonic_now() + SOON;
+        loop {
+            if let Some(status) = self.has_ended() {
+                return status;
+            }
+            assert!(monotonic_now() < until, "gridd does not end: {}", self.said());
+            thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("it can be killed");
+            child.wait().expect("it ends");
+        }
+    }
+
+    /// SIGTERM; gives how it ended.
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
+        let child = self.child.as_ref().expect("it runs");
+        let process = rustix::process::Pid::from_child(child);
+        rustix::process::kill_process(process, rustix::process::Signal::TERM).expect("a signal");
+        self.ended()
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Calls that fail one after another: what was acknowledged is there, and nothing else was claimed.
+//!
+//! The shim makes the n-th call of a kind fail in a real gridd, for each n in turn, `GRID_FAILS` of
+//! each; the data folder and the client go on from one failure to the next.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::broker::Broker;
+use super::client::{Client, Orders};
+use super::oracle;
+use super::support::{count, say, scratch, seed};
+
+/// A broker that goes on in spite of the failure is killed after this.
+const LONG_ENOUGH: Duration = Duration::from_millis(1_200);
+const CLIENTS: usize = 2;
+
+/// What a broker with a failing call did.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    /// It ended, before it served or while it did.
+    Ended(ExitStatus),
+    /// It went on.
+    WentOn,
+}
+
+struct Run {
+    broker: Broker,
+    clients: Vec<Client>,
+}
+
+impl Run {
+    fn new(what: &str) -> Self {
+        let broker = Broker::new();
+        let seed = seed(what);
+        let name = |number: usize| format!("vm-{number}");
+        let client = |number| Client::new(&name(number), seed + number as u64, broker.root());
+        let clients = (0..CLIENTS).map(client).collect();
+        Self { broker, clients }
+    }
+
+    /// Lets the clients talk until they give up on the broker, or it was long enough; gives whether
+    /// it was long enough.
+    async fn talk(&mut self, gives_up: bool) -> bool {
+        let finish = Arc::new(AtomicBool::new(false));
+        let address = self.broker.grpc.clone();
+        let orders = Orders { address, finish: Arc::clone(&finish), gives_up };
+        let timer = async {
+            tokio::time::sleep(LONG_ENOUGH).await;
+            finish.store(true, Ordering::Release);
+        };
+        let talking = async {
+            let (first, second) = self.clients.split_at_mut(1);
+            tokio::join!(first[0].run(&orders), second[0].run(&orders));
+        };
+        if gives_up {
+            // The first of them; a client that finds nobody gives up before the time.
+            tokio::select! { () = timer => true, () = talking => false }
+        } else {
+            tokio::join!(timer, talking);
+            true
+        }
+    }
+
+    /// A run in which calls fail, then one in which none does and all that was answered is looked
+    /// for.
+    async fn fail(&mut self, fail: &str) -> End {
+        self.broker.spawn(Some(fail), None);
+        let end = match self.broker.ready() {
+            Err(status) => End::Ended(status),
+            Ok(()) => {
+                if self.talk(true).await {
+                    self.broker.has_ended().map_or(End::WentOn, End::Ended)
+                } else {
+                    // It ends, or it turned a client away and goes on.
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                    self.broker.has_ended().map_or(End::WentOn, End::Ended)
+                }
+            }
+        };
+        if let End::Ended(status) = end {
+            assert_eq!(status.signal(), None, "{fail}: {}", self.broker.said());
+        }
+        self.broker.kill();
+        self.broker.start();
+        let records = oracle::records(&self.broker.grpc).await;
+        oracle::compare(&self.clients, &records, false);
+        self.broker.kill();
+        end
+    }
+
+    /// The end of it all: everything is answered, exactly once.
+    async fn finish(mut self, what: &str, ends: &[End]) {
+        self.broker.start();
+        self.talk(false).await;
+        let records = oracle::records(&self.broker.grpc).await;
+        let tally = oracle::compare(&self.clients, &records, true);
+        let ended = ends.iter().filter(|end| **end != End::WentOn).count();
+        say(&format!("{what}: {} failures, {ended} ended the process; {tally}", ends.len()));
+    }
+}
+
+/// Makes the n-th of these calls fail, for each n; gives the ends.
+async fn each(run: &mut Run, call: &str, how: &str) -> Vec<End> {
+    let mut ends = Vec::new();
+    for first in 1..=count("GRID_FAILS", 8) {
+        ends.push(run.fail(&format!("{call}:{first}:1:{how}")).await);
+    }
+    ends
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_sync_of_a_commit_ends_the_process_and_claims_nothing() {
+    let mut run = Run::new("failed syncs of commits");
+    let ends = each(&mut run, "fdatasync:/commits/", "lost").await;
+    for end in &ends {
+        assert!(matches!(end, End::Ended(status) if status.code() == Some(1)), "{ends:?}");
+    }
+    let words = run.broker.said().matches("gridd: ").count();
+    assert!(words >= ends.len(), "each end has a last word: {}", run.broker.said());
+    run.finish("failed syncs of commits", &ends).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_failed_fsync_loses_nothing_acknowledged() {
+    let mut run = Run::new("failed syncs of anything");
+    let ends = each(&mut run, "fsync:/data", "5").await;
+    run.finish("failed syncs of anything", &ends).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_short_write_of_a_commit_is_completed() {
+    let mut run = Run::new("short writes");
+    let ends = each(&mut run, "pwrite:/commits/", "short").await;
+    assert!(ends.iter().all(|end| *end == End::WentOn), "{ends:?}");
+    run.finish("short writes", &ends).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_at_any_commit_loses_nothing_and_doubles_nothing() {
+    let mut run = Run::new("no space for commits");
+    let ends = each(&mut run, "pwrite:/commits/", "28").await;
+    // The first call is the record of the start: a disk that is full by then refuses the start.
+    let went_on = ends.iter().skip(1).all(|end| *end == End::WentOn);
+    assert!(went_on, "{ends:?}: {}", run.broker.said());
+    run.finish("no space for commits", &ends).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_error_at_any_commit_loses_nothing_and_doubles_nothing() {
+    let mut run = Run::new("write errors of commits");
+    let ends = each(&mut run, "pwrite:/commits/", "5").await;
+    run.finish("write errors of commits", &ends).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failing_archive_stops_no_acks() {
+    let mut run = Run::new("write errors of the archive");
+    let ends = each(&mut run, "pwrite:/archive/", "5").await;
+    let went_on = ends.iter().all(|end| *end == End::WentOn);
+    assert!(went_on, "{ends:?}: {}", run.broker.said());
+    run.finish("write errors of the archive", &ends).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rename_that_fails_loses_nothing_acknowledged() {
+    let mut run = Run::new("failed renames");
+    let ends = each(&mut run, "rename:/data", "5").await;
+    run.finish("failed renames", &ends).await;
+}
+
+#[test]
+fn the_shim_makes_nothing_fail_unasked() {
+    let logs = scratch();
+    let log = logs.path().join("trace");
+    let mut broker = Broker::new();
+    broker.spawn(None, Some(&log));
+    assert_eq!(broker.ready(), Ok(()));
+    assert!(broker.terminate().success(), "{}", broker.said());
+    let trace = super::shim::Trace::read(&log);
+    assert!(trace.entries.iter().any(|it| it.path.contains("/commits/")), "{trace:?}");
+}

@@ -1,0 +1,76 @@
+//! `kill -9` at any moment, also during a start, loses nothing that was acknowledged.
+//!
+//! Clients talk to a real gridd that is killed again and again, send again what was not answered,
+//! and log to files of their own. `GRID_KILLS` kills.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use grid_broker::tasks;
+
+use super::broker::Broker;
+use super::client::{Client, Orders};
+use super::oracle;
+use super::support::{Chance, count, say, seed};
+
+const CLIENTS: usize = 4;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kill_9_at_any_moment_loses_nothing_acknowledged() {
+    let mut chance = Chance::new(seed("kills"));
+    let kills = count("GRID_KILLS", 20);
+    let mut broker = Broker::new();
+    broker.start();
+    let finish = Arc::new(AtomicBool::new(false));
+    let orders =
+        Orders { address: broker.grpc.clone(), finish: Arc::clone(&finish), gives_up: false };
+    let talking: Vec<_> = (0..CLIENTS)
+        .map(|number| {
+            let mut client = Client::new(&format!("vm-{number}"), chance.next(), broker.root());
+            let orders = orders.clone();
+            tasks::spawn("client", async move {
+                client.run(&orders).await;
+                client
+            })
+        })
+        .collect();
+    let mut done = 0;
+    let mut during_start = 0;
+    while done < kills {
+        tokio::time::sleep(Duration::from_millis(chance.below(1_500))).await;
+        assert_eq!(broker.has_ended(), None, "it ended by itself: {}", broker.said());
+        broker.kill();
+        done += 1;
+        while done < kills && chance.once_in(2) {
+            broker.spawn(None, None);
+            tokio::time::sleep(Duration::from_millis(chance.below(80))).await;
+            assert_eq!(broker.has_ended(), None, "it ended by itself: {}", broker.said());
+            broker.kill();
+            (done, during_start) = (done + 1, during_start + 1);
+        }
+        broker.start();
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    finish.store(true, Ordering::Release);
+    let mut clients = Vec::new();
+    for client in talking {
+        clients.push(client.await.expect("the client ends"));
+    }
+    let records = oracle::records(&broker.grpc).await;
+    let tally = oracle::compare(&clients, &records, true);
+    assert!(tally.outcomes.get("OUTCOME_KEPT").is_some_and(|kept| *kept > 100), "{tally:?}");
+    let (address, data) = (broker.grpc.clone(), broker.data());
+    let shown = loop {
+        // Sessions that end leave records of their own; a state is compared when it is at rest.
+        let before = oracle::records(&address).await.len();
+        let shown = oracle::appliances(&address).await;
+        if oracle::records(&address).await.len() == before {
+            break shown;
+        }
+    };
+    let ended = broker.terminate();
+    assert!(ended.success(), "{ended}: {}", broker.said());
+    oracle::compare_state(&data, &shown);
+    say(&format!("kills: {kills}, {during_start} of them during a start; {tally}"));
+}

@@ -1,0 +1,18 @@
+//! What was acknowledged survives: kills, power cuts, damaged files, failing calls.
+//!
+//! Each module proves one promise of RELIABILITY.md. Every loop has a bounded count and an
+//! environment variable for more, and prints its seed; `GRID_SEED` replays it.
+
+mod broker;
+mod client;
+mod damaged_files;
+mod disk;
+mod failing_calls;
+mod fold_is_equal;
+mod killed_at_any_moment;
+mod oracle;
+mod power_cut;
+mod sealing_check;
+mod shim;
+mod support;
+mod workload;

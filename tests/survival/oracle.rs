@@ -1,0 +1,136 @@
+//! Compares what the clients' files say with what the broker has: over gRPC while it runs, and in
+//! its journal when it has stopped.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use grid_broker::client::connect;
+use grid_broker::grid::name::ApplianceName;
+use grid_broker::grid::state::State;
+use grid_broker::journal::{Budget, Journal, Opened, Settings, Wanted, encoding};
+use grid_broker::wire::proto::appliance_service_client::ApplianceServiceClient;
+use grid_broker::wire::proto::grid_log_service_client::GridLogServiceClient;
+use grid_broker::wire::proto::{
+    Appliance, ListAppliancesRequest, ListRecordsRequest, Outcome, Record,
+};
+
+use super::client::Client;
+
+/// How many of what there were.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) sent: u64,
+    pub(crate) records: u64,
+    pub(crate) outcomes: BTreeMap<&'static str, u64>,
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} sent, {} records, {:?}", self.sent, self.records, self.outcomes)
+    }
+}
+
+/// All records of the broker at `address`.
+pub(crate) async fn records(address: &str) -> Vec<Record> {
+    let mut log = GridLogServiceClient::new(connect(address).await.expect("it answers"));
+    let (mut records, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let request = ListRecordsRequest { page_size: 1_000, page_token, ..Default::default() };
+        let page = log.list_records(request).await.expect("a page").into_inner();
+        assert!(page.missing.is_empty(), "{:?} are missing", page.missing);
+        records.extend(page.records);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return records;
+        }
+    }
+}
+
+/// All appliances of the broker at `address`.
+pub(crate) async fn appliances(address: &str) -> Vec<Appliance> {
+    let mut service = ApplianceServiceClient::new(connect(address).await.expect("it answers"));
+    let request = ListAppliancesRequest { page_size: 1_000, ..Default::default() };
+    service.list_appliances(request).await.expect("appliances").into_inner().appliances
+}
+
+/// Fails unless every answered event is in the grid log exactly once, as it was answered, and
+/// every event sent is either answered or, if `all_answered` is not asked for, in doubt.
+pub(crate) fn compare(clients: &[Client], records: &[Record], all_answered: bool) -> Tally {
+    for (record, number) in records.iter().zip(1..) {
+        assert_eq!(record.number, number, "the numbers are dense");
+    }
+    let mut tally = Tally { records: records.len() as u64, ..Tally::default() };
+    for client in clients {
+        let mut found: BTreeMap<u64, &Record> = BTreeMap::new();
+        for record in records.iter().filter(|it| it.appliance == client.name) {
+            if let Some(event) = &record.event {
+                let twice = found.insert(event.sequence, record);
+                assert!(twice.is_none(), "{} {} is there twice", client.name, event.sequence);
+                let begin = format!("{} {} ", client.name, event.sequence);
+                assert!(event.text.starts_with(&begin), "another text: {record:?}");
+            }
+        }
+        let witness = client.witness();
+        for (sequence, outcome) in &witness.answers {
+            *tally.outcomes.entry(outcome.as_str_name()).or_default() += 1;
+            let what = format!("{} {sequence}, answered {}", client.name, outcome.as_str_name());
+            let found = found.remove(sequence);
+            match outcome {
+                Outcome::Invalid => assert!(found.is_none(), "{what}: there is a record"),
+                Outcome::Duplicate => assert!(found.is_some(), "{what}: there is none"),
+                Outcome::Kept | Outcome::Refused | Outcome::History => {
+                    let record = found.unwrap_or_else(|| panic!("{what}: there is no record"));
+                    assert_eq!(record.outcome(), *outcome, "{what}");
+                }
+                // Counted in a record of their own; the clients here do not provoke them.
+                Outcome::Repeated
+                | Outcome::Suppressed
+                | Outcome::NotKept
+                | Outcome::Unsupported
+                | Outcome::Unspecified => panic!("{what}: not expected"),
+            }
+        }
+        let answered = witness.answers.len() as u64;
+        assert!(!all_answered || answered == witness.sent, "{} lacks answers", client.name);
+        for sequence in found.keys() {
+            assert!(*sequence <= witness.sent, "{} never sent {sequence}", client.name);
+        }
+        tally.sent += witness.sent;
+    }
+    tally
+}
+
+/// Opens the journal of a stopped broker; fails unless the state from the newest checkpoint is the
+/// fold of all records, and is what the broker showed.
+pub(crate) fn compare_state(data: &Path, shown: &[Appliance]) {
+    let opened = Journal::open(&Settings::new(data)).expect("the journal opens");
+    let whole = fold(&opened, State::default());
+    if let Some((_, bytes)) = &opened.checkpoint {
+        let saved = encoding::decode_state(bytes).expect("the checkpoint is a state");
+        assert!(fold(&opened, saved) == whole, "the checkpoint is not the fold of the records");
+    }
+    for appliance in shown {
+        let name = ApplianceName::new(&appliance.name).expect("a name");
+        let number = whole.find(&name).expect("it is in the fold");
+        let folded = whole.appliance(number).expect("it is there");
+        assert_eq!(folded.uuid.to_string(), appliance.uuid);
+        let boot = folded.boot_id().map(|it| it.0.to_string()).unwrap_or_default();
+        assert_eq!(boot, appliance.boot_id);
+        assert_eq!(folded.last_record, appliance.last_record);
+        let state = grid_broker::wire::show::state(&folded.lifecycle);
+        assert_eq!(state, appliance.state(), "{}", appliance.name);
+    }
+    assert_eq!(whole.appliances().count(), shown.len());
+    opened.journal.close().expect("it closes");
+}
+
+/// Applies all records behind `state`.
+pub(crate) fn fold(opened: &Opened, mut state: State) -> State {
+    let all = Budget { records: usize::MAX, bytes: u64::MAX };
+    let page = opened.reader.forward(state.last() + 1, &Wanted::default(), all);
+    for record in page.expect("the records can be read").records {
+        state.apply(&encoding::decode_record(&record.bytes).expect("a record"));
+    }
+    state
+}
