@@ -193,6 +193,8 @@ fn records_found_missing_while_running_are_a_fatal_alert_and_so_they_are_after_a
                 first.broker.report(db1(), None, a_log(&text), 10).await.expect("is kept");
             }
         }
+        until("a sealed span", async || first.reader.status().expect("a status").sealed_spans > 0)
+            .await;
         first.broker.stop().await.expect("stops");
         first.ended.await.expect("no panic").expect("in good order");
         // The second checkpoint lets the commit log go.
