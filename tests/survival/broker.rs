@@ -44,8 +44,14 @@ pub(crate) struct Broker {
 impl Broker {
     /// One with an empty data folder, not started yet.
     pub(crate) fn new() -> Self {
+        Self::with("")
+    }
+
+    /// With these lines of configuration besides.
+    pub(crate) fn with(more: &str) -> Self {
         let folder = scratch();
-        std::fs::write(folder.path().join("gridd.toml"), CONFIG).expect("the configuration");
+        let config = format!("{CONFIG}{more}");
+        std::fs::write(folder.path().join("gridd.toml"), config).expect("the configuration");
         // An address of loopback of its own, so that its port is free when it starts again.
         let process = std::process::id();
         let number = STARTED.fetch_add(1, Ordering::Relaxed);

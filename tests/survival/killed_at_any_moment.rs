@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use grid_broker::tasks;
+use grid_broker::wire::proto::Record;
 
 use super::broker::Broker;
 use super::client::{Client, Orders};
@@ -18,9 +19,20 @@ const CLIENTS: usize = 4;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_9_at_any_moment_loses_nothing_acknowledged() {
+    let records = killed_again_and_again(Broker::new(), count("GRID_KILLS", 20)).await;
+    assert_eq!(records.first().map(|oldest| oldest.number), Some(1), "nothing was to be trimmed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kill_9_while_records_are_trimmed_takes_only_the_oldest() {
+    let broker = Broker::with("[retention]\nbytes = \"1MiB\"\n");
+    let records = killed_again_and_again(broker, count("GRID_KILLS", 20)).await;
+    assert!(records[0].number > 1, "nothing was trimmed");
+}
+
+/// Kills that broker and judges what is left; gives its records.
+async fn killed_again_and_again(mut broker: Broker, kills: usize) -> Vec<Record> {
     let mut chance = Chance::new(seed("kills"));
-    let kills = count("GRID_KILLS", 20);
-    let mut broker = Broker::new();
     broker.start();
     let finish = Arc::new(AtomicBool::new(false));
     let orders =
@@ -73,4 +85,5 @@ async fn kill_9_at_any_moment_loses_nothing_acknowledged() {
     assert!(ended.success(), "{ended}: {}", broker.said());
     oracle::compare_state(&data, &shown);
     say(&format!("kills: {kills}, {during_start} of them during a start; {tally}"));
+    records
 }

@@ -31,14 +31,15 @@ impl fmt::Display for Tally {
     }
 }
 
-/// All records of the broker at `address`.
+/// All records of the broker at `address`; none is missing but those that retention took.
 pub(crate) async fn records(address: &str) -> Vec<Record> {
     let mut log = GridLogServiceClient::new(connect(address).await.expect("it answers"));
     let (mut records, mut page_token) = (Vec::new(), String::new());
     loop {
         let request = ListRecordsRequest { page_size: 1_000, page_token, ..Default::default() };
         let page = log.list_records(request).await.expect("a page").into_inner();
-        assert!(page.missing.is_empty(), "{:?} are missing", page.missing);
+        let is_trimmed = page.missing.iter().all(|range| range.trimmed);
+        assert!(is_trimmed, "{:?} are missing", page.missing);
         records.extend(page.records);
         page_token = page.next_page_token;
         if page_token.is_empty() {
@@ -55,11 +56,14 @@ pub(crate) async fn appliances(address: &str) -> Vec<Appliance> {
 }
 
 /// Fails unless every answered event is in the grid log exactly once, as it was answered, and
-/// every event sent is either answered or, if `all_answered` is not asked for, in doubt.
+/// every event sent is either answered or, if `all_answered` is not asked for, in doubt. What
+/// retention took are each client's oldest events, and no more than it took records.
 pub(crate) fn compare(clients: &[Client], records: &[Record], all_answered: bool) -> Tally {
-    for (record, number) in records.iter().zip(1..) {
+    let trimmed = records.first().map_or(0, |oldest| oldest.number - 1);
+    for (record, number) in records.iter().zip(trimmed + 1..) {
         assert_eq!(record.number, number, "the numbers are dense");
     }
+    let mut gone = 0;
     let mut tally = Tally { records: records.len() as u64, ..Tally::default() };
     for client in clients {
         let mut found: BTreeMap<u64, &Record> = BTreeMap::new();
@@ -72,10 +76,15 @@ pub(crate) fn compare(clients: &[Client], records: &[Record], all_answered: bool
             }
         }
         let witness = client.witness();
+        let oldest = found.keys().next().copied().unwrap_or(u64::MAX);
         for (sequence, outcome) in &witness.answers {
             *tally.outcomes.entry(outcome.as_str_name()).or_default() += 1;
             let what = format!("{} {sequence}, answered {}", client.name, outcome.as_str_name());
             let found = found.remove(sequence);
+            if found.is_none() && trimmed > 0 && *sequence < oldest {
+                gone += u64::from(*outcome != Outcome::Invalid);
+                continue;
+            }
             match outcome {
                 Outcome::Invalid => assert!(found.is_none(), "{what}: there is a record"),
                 Outcome::Duplicate => assert!(found.is_some(), "{what}: there is none"),
@@ -98,6 +107,7 @@ pub(crate) fn compare(clients: &[Client], records: &[Record], all_answered: bool
         }
         tally.sent += witness.sent;
     }
+    assert!(gone <= trimmed, "{gone} events are gone, {trimmed} records were trimmed");
     tally
 }
 
@@ -105,11 +115,20 @@ pub(crate) fn compare(clients: &[Client], records: &[Record], all_answered: bool
 /// fold of all records, and is what the broker showed.
 pub(crate) fn compare_state(data: &Path, shown: &[Appliance]) {
     let opened = Journal::open(&Settings::new(data)).expect("the journal opens");
-    let whole = fold(&opened, State::default());
-    if let Some((_, bytes)) = &opened.checkpoint {
+    let saved = opened.checkpoint.as_ref().map(|(_, bytes)| {
         let saved = encoding::decode_state(bytes).expect("the checkpoint is a state");
-        assert!(fold(&opened, saved) == whole, "the checkpoint is not the fold of the records");
-    }
+        fold(&opened, saved)
+    });
+    let whole = match (opened.reader.first(), saved) {
+        // The oldest records are gone: what they said is in the checkpoint alone.
+        (2.., saved) => saved.expect("a trim leaves a checkpoint"),
+        (_, saved) => {
+            let whole = fold(&opened, State::default());
+            let is_fold = saved.is_none_or(|saved| saved == whole);
+            assert!(is_fold, "the checkpoint is not the fold of the records");
+            whole
+        }
+    };
     for appliance in shown {
         let name = ApplianceName::new(&appliance.name).expect("a name");
         let number = whole.find(&name).expect("it is in the fold");
