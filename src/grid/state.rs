@@ -18,6 +18,9 @@ use super::window::Windows;
 /// Boot ids remembered of one appliance besides the present one.
 pub const PAST_BOOTS_MAX: usize = 16;
 
+/// Most rows that missing records can have held in one go: a number beyond is damage, not a row.
+const LOST_ROWS_MAX: usize = 1 << 20;
+
 /// The fold of all records.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct State {
@@ -224,7 +227,9 @@ impl State {
                         self.put(*number, Row::Present(Box::new(new)));
                     }
                 }
-                self.numbers.insert(name.clone(), *number);
+                if self.appliance(*number).is_some() {
+                    self.numbers.insert(name.clone(), *number);
+                }
                 Touched::One(*number)
             }
             Effect::Removed { number } => self.remove(*number),
@@ -265,7 +270,9 @@ impl State {
 
     /// Puts a row in its place. Rows before it that nobody told of lay in records that are missing.
     fn put(&mut self, number: ApplianceNumber, row: Row) {
-        let Some(at) = index(number) else { return };
+        let Some(at) = index(number).filter(|at| *at <= self.rows.len() + LOST_ROWS_MAX) else {
+            return;
+        };
         if at >= self.rows.len() {
             self.rows.resize(at + 1, Row::Lost);
         }
