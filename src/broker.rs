@@ -118,12 +118,15 @@ impl Loop {
         loop {
             let ready = self.clock.now();
             let busy = ready.since(self.last_turn);
-            let until = self.clock.instant(self.wait_until(ready)).max(monotonic_now());
+            let waiting = monotonic_now();
+            let until = self.clock.instant(self.wait_until(ready)).max(waiting);
             let first = runtime.block_on(wait(&mut queue, until));
             let overslept = monotonic_now().saturating_duration_since(until);
             self.follow_wall();
             let now = self.clock.now();
-            self.credit_late_turn(now, busy.max(overslept));
+            // Who overslept may have been away from the beginning of the wait.
+            let away = if overslept > LATE_TURN { waiting.elapsed() } else { Duration::ZERO };
+            self.credit_late_turn(now, busy.max(away));
             self.look_after_journal(now);
             let stops = self.decide_waiting(first, &mut queue, now.before(busy));
             if stops {
