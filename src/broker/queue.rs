@@ -14,8 +14,9 @@ use crate::clock::Clock;
 use crate::grid::Grid;
 use crate::grid::decide::OrderRefusal;
 use crate::grid::event::Event;
+use crate::grid::marks::Marks;
 use crate::grid::name::{ApplianceName, ApplianceNumber, BootId, RecordNumber, Sequence, SpoolId};
-use crate::grid::record::{Marks, Order, Outcome, SessionId};
+use crate::grid::record::{Order, Outcome, SessionId};
 use crate::grid::time::Timestamp;
 
 /// Most items that wait; a session has one at a time.

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::*;
+use crate::grid::effect::Matter;
 use crate::grid::event::{Event, EventKind, Severity, Text};
 use crate::grid::explain;
-use crate::grid::record::Matter;
 use crate::grid::settings;
 use crate::journal::{self, Budget, Wanted};
 use crate::small_disk::{fill, on_small_disk};

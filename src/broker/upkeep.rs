@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use super::queue::Signs;
 use super::{BYTES_PER_COMMIT, Loop};
+use crate::grid::effect::Matter;
 use crate::grid::name::RecordNumber;
-use crate::grid::record::{Input, Matter, Stall};
+use crate::grid::record::{Input, Stall};
 use crate::grid::storage::{Storage, TrimReason, Trimmed};
 use crate::grid::time::Timestamp;
 use crate::journal::{EncodedRecord, JournalError, Retention, TrimDue};

@@ -5,11 +5,12 @@
 
 use std::time::Duration;
 
+use super::effect::{Alert, Boot, Effect, Matter};
 use super::event::Severity;
 use super::explain;
 use super::lifecycle::{Lifecycle, Refusal, Step, Stimulus, step};
+use super::marks::Marks;
 use super::name::BootId;
-use super::record::{Alert, Boot, Effect, Marks, Matter};
 use super::settings::{ClassSettings, FLAPPING_FAILURES, FLAPPING_WINDOW, GRACE_AFTER_ABSENCE};
 use super::state::{Appliance, State};
 use super::time::Timestamp;

@@ -9,14 +9,14 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::change::{Change, Relation};
+use super::effect::{Effect, Matter};
 use super::event::{EventKind, Severity};
 use super::explain;
 use super::lifecycle::{Lifecycle, Refusal, Report, Stimulus};
+use super::marks::Marks;
 use super::name::{ApplianceName, ApplianceNumber};
 use super::order;
-use super::record::{
-    BrokerStarted, Effect, Heard, Hello, Input, Marks, Matter, Outcome, Record, Stall,
-};
+use super::record::{BrokerStarted, Heard, Hello, Input, Outcome, Record, Stall};
 use super::settings::{DEFAULT_CLASS, GRACE_AFTER_ABSENCE, Overrides, Settings};
 use super::state::{Appliance, State};
 use super::storage;

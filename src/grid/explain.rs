@@ -5,8 +5,10 @@
 
 use std::time::Duration;
 
+use super::effect::{Effect, Matter};
 use super::lifecycle::{Failed, Failure, LastWord, Lifecycle, Maintenance, Refusal};
-use super::record::{BrokerStarted, Effect, Input, Marks, Matter, Order, Outcome, Record, Stall};
+use super::marks::Marks;
+use super::record::{BrokerStarted, Input, Order, Outcome, Record, Stall};
 use super::state::Appliance;
 use super::time::{Timestamp, in_words};
 

@@ -46,7 +46,7 @@
 use std::time::Duration;
 
 use super::event::Progress;
-use super::record::Marks;
+use super::marks::Marks;
 use super::settings::{ClassSettings, LIMIT_RANGE, OnStuck};
 use super::time::Timestamp;
 

@@ -9,9 +9,11 @@
 
 mod change;
 pub mod decide;
+pub mod effect;
 pub mod event;
 pub mod explain;
 pub mod lifecycle;
+pub mod marks;
 pub mod name;
 mod order;
 pub mod presence;
@@ -26,10 +28,11 @@ pub mod window;
 use std::time::Duration;
 
 use decide::{Circumstances, Decision, Voices, decide};
+use effect::Matter;
 use lifecycle::Lifecycle;
 use name::{ApplianceNumber, BootId};
 use presence::Presence;
-use record::{Hello, Input, Matter, Record, SessionId};
+use record::{Hello, Input, Record, SessionId};
 use settings::{FLAPPING_WINDOW, GRACE_AFTER_ABSENCE, Settings};
 use state::State;
 use time::Timestamp;

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use super::change::Change;
 use super::decide::{Draft, OrderRefusal};
+use super::effect::{Effect, Matter};
 use super::lifecycle::{Lifecycle, Maintenance};
 use super::name::{ApplianceName, ApplianceNumber};
-use super::record::{Effect, Matter, Order, Reset};
+use super::record::{Order, Reset};
 use super::settings::{ClassSettings, DEFAULT_CLASS, Overrides, Settings};
 use super::state::{Appliance, State};
 use super::time::Timestamp;

@@ -4,7 +4,10 @@
 //! reads it, never `apply`.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::time::Duration;
+
+use super::event::Severity;
 
 /// The class of an appliance that was given none.
 pub const DEFAULT_CLASS: &str = "default";
@@ -100,6 +103,10 @@ pub struct ClassSettings {
     pub lost_contact: Duration,
     /// How long a crash dump may take. 15 min: our own choice.
     pub dump_timeout: Duration,
+    /// The least severity of a `log` that is kept. Info: the vendor's guide disagrees with itself.
+    pub log_severity: Severity,
+    /// How much its appliances may say.
+    pub budgets: Budgets,
 }
 
 impl Default for ClassSettings {
@@ -115,6 +122,8 @@ impl Default for ClassSettings {
             ignore_reboots: false,
             lost_contact: Duration::from_secs(120),
             dump_timeout: Duration::from_secs(15 * 60),
+            log_severity: Severity::Info,
+            budgets: Budgets::default(),
         }
     }
 }
@@ -137,4 +146,60 @@ pub struct Overrides {
     pub boot_timeout: Option<Duration>,
     /// See [`ClassSettings::maintenance_silence`]; within [`LIMIT_RANGE`].
     pub maintenance_silence: Option<Duration>,
+}
+
+/// How much an appliance may say before it is held back: a burst, then one each so long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// How many at once after a long silence.
+    pub burst: NonZeroU32,
+    /// After how long the next one is allowed, from 1 ms to a day.
+    pub every: Duration,
+}
+
+/// What the appliances of a class may say; `None`: as much as they like. Defaults are our own
+/// choice: Kubernetes' 25, then one per 5 min, is too strict for a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Budgets {
+    /// `started_ok`, `start_failed` and `maintenance` together.
+    pub lifecycle: Option<Budget>,
+    /// New boot ids.
+    pub boots: Option<Budget>,
+    /// `log`.
+    pub log: Option<Budget>,
+    /// `alert` with text, for each key.
+    pub alert_key: Option<Budget>,
+    /// `alert` with text, over all keys.
+    pub alert: Option<Budget>,
+    /// `alert` with a counter and no text.
+    pub counter: Option<Budget>,
+}
+
+impl Budgets {
+    /// No budget at all, for load tests.
+    pub const UNLIMITED: Self = Self {
+        lifecycle: None,
+        boots: None,
+        log: None,
+        alert_key: None,
+        alert: None,
+        counter: None,
+    };
+}
+
+impl Default for Budgets {
+    fn default() -> Self {
+        let budget = |burst: u32, seconds: u64| {
+            NonZeroU32::new(burst)
+                .map(|burst| Budget { burst, every: Duration::from_secs(seconds) })
+        };
+        Self {
+            lifecycle: budget(30, 1),
+            boots: budget(10, 360),
+            log: budget(25, 5),
+            alert_key: budget(5, 300),
+            alert: budget(20, 60),
+            counter: budget(10, 10),
+        }
+    }
 }

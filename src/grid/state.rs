@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use uuid::Uuid;
 
+use super::effect::{Alert, Boot, Effect, Matter, Memory};
 use super::lifecycle::Lifecycle;
 use super::name::{ApplianceName, ApplianceNumber, BootId, RecordNumber};
-use super::record::{Alert, Boot, Effect, Heard, Input, Matter, Memory, Outcome, Record};
+use super::record::{Heard, Input, Outcome, Record};
 use super::settings::Overrides;
 use super::time::Timestamp;
 use super::window::Windows;

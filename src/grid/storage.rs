@@ -8,9 +8,9 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::decide::Draft;
+use super::effect::{Alert, Effect, Matter};
 use super::event::Severity;
 use super::name::RecordNumber;
-use super::record::{Alert, Effect, Matter};
 use super::state::State;
 use super::time::{Timestamp, in_words};
 

@@ -10,11 +10,12 @@ use jiff::fmt::strtime;
 use super::proto;
 use super::{timestamp, uuid_text};
 use crate::grid::Grid;
+use crate::grid::effect::Effect;
 use crate::grid::event::{Event, EventKind, LostKind, Severity};
 use crate::grid::explain;
 use crate::grid::lifecycle::Lifecycle;
 use crate::grid::name::{ApplianceNumber, BootId};
-use crate::grid::record::{Effect, Heard, Input, Outcome, Record};
+use crate::grid::record::{Heard, Input, Outcome, Record};
 use crate::grid::state::Appliance;
 use crate::grid::time::Timestamp;
 

@@ -1,7 +1,8 @@
 //! What if the broker was away, or could not work?
 
+use super::super::effect::{Effect, Matter};
 use super::super::name::ApplianceNumber;
-use super::super::record::{Effect, Input, Matter, Record, Stall};
+use super::super::record::{Input, Record, Stall};
 use super::super::settings::ClassSettings;
 use super::super::state::State;
 use super::driver::*;

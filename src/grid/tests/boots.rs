@@ -1,7 +1,9 @@
 //! When does a boot begin, and which events are another boot's?
 
+use super::super::effect::Matter;
 use super::super::lifecycle::Refusal;
-use super::super::record::{Marks, Matter, Outcome};
+use super::super::marks::Marks;
+use super::super::record::Outcome;
 use super::super::settings::ClassSettings;
 use super::super::state::PAST_BOOTS_MAX;
 use super::driver::*;

@@ -1,7 +1,8 @@
 //! Who is there, and is it one machine?
 
+use super::super::effect::Matter;
 use super::super::event::Severity;
-use super::super::record::{Input, Matter, Outcome};
+use super::super::record::{Input, Outcome};
 use super::super::settings::ClassSettings;
 use super::driver::*;
 

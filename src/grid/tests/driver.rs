@@ -10,12 +10,12 @@ use uuid::Uuid;
 
 use super::super::Grid;
 use super::super::decide::{Answer, Decision, OrderRefusal};
+use super::super::effect::{Alert, Matter};
 use super::super::event::{Event, EventKind, Progress, Severity, Text};
 use super::super::lifecycle::Lifecycle;
+use super::super::marks::Marks;
 use super::super::name::{ApplianceName, ApplianceNumber, BootId, SpoolId};
-use super::super::record::{
-    Alert, BrokerStarted, Heard, Hello, Input, Marks, Matter, Order, Outcome, Record, SessionId,
-};
+use super::super::record::{BrokerStarted, Heard, Hello, Input, Order, Outcome, Record, SessionId};
 use super::super::settings::{ClassSettings, DEFAULT_CLASS, Overrides, Settings};
 use super::super::state::{Appliance, State};
 use super::super::time::Timestamp;

@@ -1,8 +1,10 @@
 //! What does a crash dump do to a start?
 
 use super::super::decide::OrderRefusal;
+use super::super::effect::Matter;
 use super::super::lifecycle::Refusal;
-use super::super::record::{Marks, Matter, Order, Outcome};
+use super::super::marks::Marks;
+use super::super::record::{Order, Outcome};
 use super::super::settings::ClassSettings;
 use super::driver::*;
 

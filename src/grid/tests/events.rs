@@ -1,9 +1,11 @@
 //! What becomes of an event, whatever the state?
 
+use super::super::effect::Matter;
 use super::super::event::Severity;
 use super::super::lifecycle::Refusal;
+use super::super::marks::Marks;
 use super::super::name::{ApplianceNumber, SpoolId};
-use super::super::record::{Hello, Input, Marks, Matter, Order, Outcome, SessionId};
+use super::super::record::{Hello, Input, Order, Outcome, SessionId};
 use super::super::time::Timestamp;
 use super::driver::*;
 

@@ -1,7 +1,9 @@
 //! How does a start fail, recover, and flap?
 
+use super::super::effect::Matter;
 use super::super::lifecycle::{Lifecycle, Refusal};
-use super::super::record::{Marks, Matter, Outcome};
+use super::super::marks::Marks;
+use super::super::record::Outcome;
 use super::super::settings::ClassSettings;
 use super::driver::*;
 

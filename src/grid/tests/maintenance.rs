@@ -1,8 +1,10 @@
 //! How long may a long start be silent, and what if it does not move?
 
+use super::super::effect::Matter;
 use super::super::event::Severity;
 use super::super::lifecycle::{Lifecycle, Refusal};
-use super::super::record::{Marks, Matter, Outcome};
+use super::super::marks::Marks;
+use super::super::record::Outcome;
 use super::super::settings::{ClassSettings, OnStuck};
 use super::driver::*;
 

@@ -1,9 +1,10 @@
 //! What may administrators and orchestrators do?
 
 use super::super::decide::OrderRefusal;
+use super::super::effect::Matter;
 use super::super::lifecycle::Refusal;
 use super::super::name::ApplianceNumber;
-use super::super::record::{Matter, Order, Outcome, Reset};
+use super::super::record::{Order, Outcome, Reset};
 use super::super::settings::{ClassSettings, DEFAULT_CLASS, Overrides, Settings};
 use super::driver::*;
 

@@ -8,11 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
+use super::super::effect::{Effect, Matter};
 use super::super::lifecycle::Lifecycle;
 use super::super::name::{ApplianceNumber, BootId};
-use super::super::record::{
-    Effect, Input, Matter, Order, Outcome, Record, Reset, SessionId, Stall,
-};
+use super::super::record::{Input, Order, Outcome, Record, Reset, SessionId, Stall};
 use super::super::settings::{FLAPPING_FAILURES, Overrides};
 use super::super::state::{Appliance, PAST_BOOTS_MAX, State};
 use super::super::time::Timestamp;

@@ -1,6 +1,7 @@
 //! What happens to the journal is recorded, and open until it is over.
 
-use super::super::record::{BrokerStarted, Effect, Input, Matter};
+use super::super::effect::{Effect, Matter};
+use super::super::record::{BrokerStarted, Input};
 use super::super::storage::Storage;
 use super::driver::*;
 use crate::grid::event::Severity;

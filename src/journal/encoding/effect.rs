@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::DecodeError;
 use super::input::{boot, name, overrides, progress, severity, uuid};
 use super::proto;
+use crate::grid::effect::{Alert, Boot, Effect, Matter, Memory};
 use crate::grid::lifecycle::{Failed, Failure, LastWord, Lifecycle, Maintenance};
 use crate::grid::name::{ApplianceNumber, SpoolId};
-use crate::grid::record::{Alert, Boot, Effect, Matter, Memory};
 use crate::grid::time::Timestamp;
 use crate::grid::window::Window;
 

@@ -10,7 +10,8 @@ mod to_proto;
 
 use prost::Message;
 
-use crate::grid::record::{Marks, Outcome, Record};
+use crate::grid::marks::Marks;
+use crate::grid::record::{Outcome, Record};
 use crate::grid::state::State;
 use crate::grid::time::Timestamp;
 

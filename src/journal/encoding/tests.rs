@@ -7,15 +7,13 @@ use prost::Message;
 use uuid::Uuid;
 
 use super::*;
+use crate::grid::effect::{Alert, Boot, Effect, Matter, Memory};
 use crate::grid::event::{
     Counter, Event, EventKind, LostEvents, LostKind, Progress, Severity, Text,
 };
 use crate::grid::lifecycle::{Failed, Failure, LastWord, Lifecycle, Maintenance, Refusal};
 use crate::grid::name::{ApplianceName, ApplianceNumber, BootId, SpoolId};
-use crate::grid::record::{
-    Alert, Boot, BrokerStarted, Effect, Heard, Hello, Input, Matter, Memory, Order, Reset,
-    SessionId, Stall,
-};
+use crate::grid::record::{BrokerStarted, Heard, Hello, Input, Order, Reset, SessionId, Stall};
 use crate::grid::settings::Overrides;
 use crate::grid::storage::{Storage, TrimReason, Trimmed};
 use crate::grid::window::Window;

@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use super::proto;
 use super::storage;
+use crate::grid::effect::{Effect, Matter, Memory};
 use crate::grid::event::{EventKind, LostEvents, LostKind, Progress, Severity};
 use crate::grid::lifecycle::{Failed, Failure, Lifecycle, Maintenance, Refusal};
 use crate::grid::name::BootId;
-use crate::grid::record::{
-    Effect, Heard, Input, Matter, Memory, Order, Outcome, Record, Reset, Stall,
-};
+use crate::grid::record::{Heard, Input, Order, Outcome, Record, Reset, Stall};
 use crate::grid::settings::Overrides;
 use crate::grid::time::Timestamp;
 

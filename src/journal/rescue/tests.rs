@@ -6,7 +6,8 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
-use crate::grid::record::{BrokerStarted, Input, Marks, Outcome, Record};
+use crate::grid::marks::Marks;
+use crate::grid::record::{BrokerStarted, Input, Outcome, Record};
 use crate::grid::state::State;
 use crate::grid::time::Timestamp;
 use crate::journal::*;

@@ -1,0 +1,154 @@
+//! What can a record change? One entity each, as an absolute value.
+//!
+//! Guarantees that an effect needs nothing but itself to be applied: neither settings nor a clock,
+//! nor what was there before. Decides nothing.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::event::Severity;
+use super::lifecycle::Lifecycle;
+use super::name::{ApplianceName, ApplianceNumber, BootId, RecordNumber};
+use super::settings::Overrides;
+use super::time::Timestamp;
+use super::window::Window;
+
+/// A change of one entity, as an absolute value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// There is such an appliance.
+    Appliance {
+        /// Its row.
+        number: ApplianceNumber,
+        /// Its name.
+        name: ApplianceName,
+        /// Its UUID.
+        uuid: Uuid,
+        /// Its class.
+        class: Box<str>,
+        /// What is its own.
+        overrides: Overrides,
+    },
+    /// The appliance is gone, and all that was open about it.
+    Removed {
+        /// Its row.
+        number: ApplianceNumber,
+    },
+    /// The appliance's boot is this one.
+    Boot {
+        /// Its row.
+        number: ApplianceNumber,
+        /// The boot.
+        boot: Boot,
+    },
+    /// The start stands so.
+    Lifecycle {
+        /// The appliance's row.
+        number: ApplianceNumber,
+        /// How it stands.
+        lifecycle: Lifecycle,
+        /// Since when it is in that state.
+        since: Timestamp,
+    },
+    /// These starts failed lately, oldest first.
+    FailedStarts {
+        /// The appliance's row.
+        number: ApplianceNumber,
+        /// When, at most [`super::settings::FLAPPING_FAILURES`].
+        at: Vec<Timestamp>,
+    },
+    /// A matter is open.
+    AlertRaised {
+        /// The appliance it is about; `None`: the broker.
+        number: Option<ApplianceNumber>,
+        /// Which matter.
+        matter: Matter,
+        /// The alert.
+        alert: Alert,
+    },
+    /// A matter is no longer open.
+    AlertCleared {
+        /// The appliance it is about; `None`: the broker.
+        number: Option<ApplianceNumber>,
+        /// Which matter.
+        matter: Matter,
+    },
+    /// Every deadline lies later by this, and none before that.
+    DeadlinesMoved {
+        /// By how much.
+        by: Duration,
+        /// No deadline lies before this.
+        not_before: Timestamp,
+    },
+    /// Checkpoints only: what the appliance said before, which records give by their inputs.
+    Memory {
+        /// The appliance's row.
+        number: ApplianceNumber,
+        /// The memory.
+        memory: Memory,
+    },
+    /// Checkpoints only: the name of a row whose appliance is gone.
+    Tombstone {
+        /// The row.
+        number: ApplianceNumber,
+        /// The name it had.
+        name: ApplianceName,
+    },
+}
+
+/// One start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Boot {
+    /// Its id; `None`: an orchestrator said that it begins, and the appliance has not spoken.
+    pub id: Option<BootId>,
+    /// When it began: at power-on, if the appliance told its uptime.
+    pub began_at: Timestamp,
+    /// Whether a session of it was seen, so that lost contact means something.
+    pub has_agent: bool,
+    /// Its start was not witnessed and is only assumed to be over: the appliance may say otherwise.
+    pub is_assumed: bool,
+}
+
+/// What an appliance said before.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Its boots before the present one, newest first.
+    pub past_boots: Vec<BootId>,
+    /// The sequences heard, most recently used spool first.
+    pub windows: Vec<Window>,
+    /// When it last left a record.
+    pub last_heard_at: Option<Timestamp>,
+    /// The last record about it.
+    pub last_record: RecordNumber,
+}
+
+/// What can be open about an appliance, or about the broker itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Matter {
+    /// Its start failed.
+    StartFailed,
+    /// Its progress does not move.
+    Stuck,
+    /// Its session is gone.
+    NoContact,
+    /// Two machines speak under its name.
+    TwoMachines,
+    /// It failed to start again and again.
+    Flapping,
+    /// The broker's own: acknowledged records can't be read any more.
+    RecordsMissing,
+    /// The broker's own: its disk is nearly full.
+    DiskLow,
+}
+
+/// An open matter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alert {
+    /// How grave.
+    pub severity: Severity,
+    /// Since when.
+    pub since: Timestamp,
+    /// What it is, as a sentence; may hold hostile text.
+    pub text: Box<str>,
+}

@@ -1,0 +1,93 @@
+//! What is noted about a record, besides what became of it?
+//!
+//! Guarantees a fixed word for each mark, and that bits of a later release survive. Knows nothing of
+//! how they come about.
+
+use std::fmt;
+
+/// What is noted about a record: a set.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Marks(u32);
+
+impl Marks {
+    /// Nothing.
+    pub const NONE: Self = Self(0);
+    /// The event's time is far from the broker's.
+    pub const TIME_OFF: Self = Self(1);
+    /// The text was cut.
+    pub const TEXT_CUT: Self = Self(1 << 1);
+    /// The event comes out of the appliance's spool.
+    pub const REPLAYED: Self = Self(1 << 2);
+    /// A tool sent its last report again.
+    pub const REPEATED: Self = Self(1 << 3);
+    /// Progress lies below what it was.
+    pub const PROGRESS_FELL: Self = Self(1 << 4);
+    /// The promise was longer than its class allows.
+    pub const PROMISE_CUT: Self = Self(1 << 5);
+    /// The start completed after its deadline.
+    pub const LATE: Self = Self(1 << 6);
+    /// A failure is cleared by the appliance's own word.
+    pub const RECOVERED: Self = Self(1 << 7);
+    /// The boot was under way long before the broker first saw the appliance.
+    pub const NOT_WITNESSED: Self = Self(1 << 8);
+    /// The appliance is unmanaged: the event changes nothing.
+    pub const UNMANAGED: Self = Self(1 << 9);
+    /// Neither progress nor text moved for too long.
+    pub const STUCK: Self = Self(1 << 10);
+    /// A crash dump of an unmanaged appliance may have worked or not.
+    pub const OUTCOME_UNKNOWN: Self = Self(1 << 11);
+    /// A reboot after a good start, which its class ignores.
+    pub const REBOOT_IGNORED: Self = Self(1 << 12);
+
+    const WORDS: [&'static str; 13] = [
+        "time_off",
+        "text_cut",
+        "replayed",
+        "repeated",
+        "progress_fell",
+        "promise_cut",
+        "late",
+        "recovered",
+        "not_witnessed",
+        "unmanaged",
+        "stuck",
+        "outcome_unknown",
+        "reboot_ignored",
+    ];
+
+    /// From the bits of [`Marks::bits`]; bits that mean nothing are kept.
+    pub fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+
+    /// The set as bits, for keeping.
+    pub fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// Whether all of `other` is noted.
+    pub fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The words of what is noted, in a fixed order.
+    pub fn words(self) -> impl Iterator<Item = &'static str> {
+        Self::WORDS
+            .iter()
+            .enumerate()
+            .filter(move |(bit, _)| self.0 >> bit & 1 == 1)
+            .map(|(_, word)| *word)
+    }
+}
+
+impl std::ops::BitOrAssign for Marks {
+    fn bitor_assign(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+}
+
+impl fmt::Debug for Marks {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_set().entries(self.words()).finish()
+    }
+}
