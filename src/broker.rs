@@ -13,6 +13,7 @@
 //! neither gRPC nor how records are encoded.
 
 mod queue;
+mod settings;
 mod start;
 #[cfg(test)]
 mod tests;
@@ -42,6 +43,7 @@ pub use queue::{
     Broker, Changed, EventAnswer, HeardEvent, Names, Ordered, SessionKey, Unavailable, Welcomed,
 };
 use queue::{Item, Reply, Work};
+pub use settings::Reconfiguration;
 pub use start::{StartError, Started, start};
 use upkeep::Upkeep;
 
@@ -256,6 +258,7 @@ impl Loop {
                     self.commit.replies.push(Reply::Order(reply, answer));
                 }
             }
+            Work::Settings { new, reply } => self.reconfigure(*new, reply, at),
             Work::Ask(question) => self.commit.replies.push(Reply::Ask(question)),
             Work::Stop => {}
         }

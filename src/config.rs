@@ -17,6 +17,7 @@ pub mod key;
 pub mod keys;
 pub mod mistake;
 mod raw;
+mod record;
 pub mod secret;
 
 use std::collections::BTreeMap;

@@ -4,6 +4,8 @@
 //! early ends the process with its error, and that SIGTERM or Ctrl-C lose nothing acknowledged.
 //! Decides nothing.
 
+mod reload;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,6 +22,8 @@ use crate::config::Settings;
 use crate::grpc::{self, Desk};
 use crate::journal::JournalError;
 use crate::{dashboard, tasks};
+
+pub use reload::{Reload, TracingReload};
 
 /// An orderly stop takes no longer.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
@@ -80,18 +84,21 @@ pub struct Place {
     pub last_record: u64,
 }
 
-/// Runs until SIGTERM or Ctrl-C. `tell` is called once it serves.
+/// Runs until SIGTERM or Ctrl-C; reads the settings again on SIGHUP. `tell` is called once it serves.
 ///
 /// # Errors
 ///
 /// [`DaemonError`] says what is in the way.
 pub async fn run(
     settings: Settings,
+    reload: Reload,
     ready_file: Option<&Path>,
     tell: impl FnOnce(&Place),
 ) -> Result<(), DaemonError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::Signals)?;
+    let hangups = signal(SignalKind::hangup()).map_err(DaemonError::Signals)?;
+    settings.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     if let Some(path) = ready_file {
         clear_ready_file(path)?;
     }
@@ -103,6 +110,14 @@ pub async fn run(
     let desk = Desk::new(&started, stopping.clone());
     let (routes, health) = grpc::routes(desk).await?;
     let pages = dashboard::pages(stopping.clone());
+    let reloading = reload::on_hangups(
+        hangups,
+        stopping.clone(),
+        reload,
+        settings.clone(),
+        started.broker.clone(),
+    );
+    drop(tasks::spawn("reload", reloading));
     let serving = [
         tasks::spawn(
             "accept grpc",
@@ -172,8 +187,10 @@ async fn listen(
 async fn start_broker(settings: &Settings) -> Result<Started, DaemonError> {
     let journal = settings.journal.clone();
     let grid = settings.grid.clone();
+    let in_force = settings.at_start();
     let runtime = Handle::current();
-    let starting = tasks::spawn_blocking("start", move || broker::start(&journal, grid, runtime));
+    let starting =
+        tasks::spawn_blocking("start", move || broker::start(&journal, grid, in_force, runtime));
     match starting.await {
         Ok(started) => Ok(started?),
         Err(_) => Err(DaemonError::LoopDied),

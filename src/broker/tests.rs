@@ -1,5 +1,7 @@
 //! The loop with its real journal.
 
+mod settings;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -7,7 +9,8 @@ use super::*;
 use crate::grid::effect::Matter;
 use crate::grid::event::{Event, EventKind, Severity, Text};
 use crate::grid::explain;
-use crate::grid::settings;
+use crate::grid::in_force::SettingsInForce;
+use crate::grid::settings as rules;
 use crate::journal::{self, Budget, Wanted};
 use crate::small_disk::{fill, on_small_disk};
 use crate::tasks;
@@ -51,8 +54,9 @@ fn run<T>(test: impl Future<Output = T>) -> T {
 
 async fn started(journal: journal::Settings) -> Started {
     let runtime = Handle::current();
-    let grid = settings::Settings::new([]);
-    let starting = move || start(&journal, grid, runtime).expect("starts");
+    let grid = rules::Settings::new([]);
+    let starting =
+        move || start(&journal, grid, SettingsInForce::default(), runtime).expect("starts");
     tasks::spawn_blocking("start", starting).await.expect("no panic")
 }
 

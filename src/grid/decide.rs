@@ -137,7 +137,9 @@ pub fn decide(
         Input::BrokerStarted(started) => (Answer::Nothing, Some(view.broker_started(started))),
         Input::BrokerStopped => (Answer::Nothing, Some(Draft::kept(Vec::new()))),
         Input::Storage(storage) => (Answer::Nothing, Some(storage.decide(state, now))),
-        Input::ClockSetBack { .. } => (Answer::Nothing, Some(Draft::kept(Vec::new()))),
+        Input::ClockSetBack { .. } | Input::Settings(_) => {
+            (Answer::Nothing, Some(Draft::kept(Vec::new())))
+        }
         Input::BrokerStalled { lasted, cause } => (Answer::Nothing, {
             let not_before = match cause {
                 Stall::LateTurn | Stall::ClockWentAhead => Timestamp::MIN,

@@ -174,6 +174,7 @@ pub fn record(record: &Record) -> String {
             format!("gridd took nothing for {}; deadlines moved by it", in_words(*lasted))
         }
         Input::Storage(storage) => storage.explain(),
+        Input::Settings(settings) => settings.explain(),
         Input::ClockSetBack { by } => {
             format!("clock set back {}; times of records go on as before", in_words(*by))
         }

@@ -12,6 +12,7 @@ pub mod decide;
 pub mod effect;
 pub mod event;
 pub mod explain;
+pub mod in_force;
 pub mod lifecycle;
 pub mod marks;
 pub mod name;
@@ -112,6 +113,26 @@ impl Grid {
         }
     }
 
+    /// Lets other rules hold from `now` on. What was decided by the old ones stays, deadlines of
+    /// starts included; who is silent without a session is judged by the new ones, but no sooner
+    /// than a minute from now, unless that was near anyway.
+    pub fn set_settings(&mut self, settings: Settings, now: Timestamp) {
+        let before = std::mem::replace(&mut self.settings, settings);
+        let earliest = now.after(GRACE_AFTER_ABSENCE);
+        for number in (1..self.state.next_row().0).map(ApplianceNumber) {
+            let Some(appliance) = self.state.appliance(number) else { continue };
+            let limit = |settings: &Settings| {
+                settings.rules(&appliance.class, &appliance.overrides).lost_contact
+            };
+            let (old, new) = (limit(&before), limit(&self.settings));
+            if old != new {
+                self.presence
+                    .relimit(number, |until| until.before(old).after(new).max(until.min(earliest)));
+                self.arm(number);
+            }
+        }
+    }
+
     /// A session is open; its hello is an input of its own.
     pub fn session_opened(&mut self, hello: &Hello, now: Timestamp) {
         let twins_at = now.after(TWINS_AFTER);
@@ -158,7 +179,8 @@ impl Grid {
             | Input::BrokerStopped
             | Input::BrokerStalled { .. }
             | Input::ClockSetBack { .. }
-            | Input::Storage(_) => {
+            | Input::Storage(_)
+            | Input::Settings(_) => {
                 let number = input.appliance();
                 let voices = number.map_or(Voices::One, |it| self.presence.voices(it, now));
                 Circumstances { contact_is_lost: false, voices }

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::effect::Effect;
 use super::event::Event;
+use super::in_force::SettingsInForce;
 use super::lifecycle::Refusal;
 use super::marks::Marks;
 use super::name::{ApplianceName, ApplianceNumber, BootId, RecordNumber, Sequence, SpoolId};
@@ -85,6 +86,8 @@ pub enum Input {
     },
     /// Something happens to the journal.
     Storage(Storage),
+    /// Settings came to hold.
+    Settings(SettingsInForce),
 }
 
 impl Input {
@@ -100,7 +103,8 @@ impl Input {
             | Self::BrokerStopped
             | Self::BrokerStalled { .. }
             | Self::ClockSetBack { .. }
-            | Self::Storage(_) => None,
+            | Self::Storage(_)
+            | Self::Settings(_) => None,
         }
     }
 
@@ -117,7 +121,8 @@ impl Input {
             | Self::BrokerStopped
             | Self::BrokerStalled { .. }
             | Self::ClockSetBack { .. }
-            | Self::Storage(_) => None,
+            | Self::Storage(_)
+            | Self::Settings(_) => None,
         }
     }
 
@@ -137,7 +142,8 @@ impl Input {
             | Self::BrokerStopped
             | Self::BrokerStalled { .. }
             | Self::ClockSetBack { .. }
-            | Self::Storage(_) => None,
+            | Self::Storage(_)
+            | Self::Settings(_) => None,
         }
     }
 }

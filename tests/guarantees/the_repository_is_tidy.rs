@@ -47,7 +47,7 @@ const MODULES: [(&str, &[&str]); 16] = [
     ("broker", &["grid", "journal", "wire", "clock", "tasks"]),
     ("grpc", &["broker", "client", "grid", "journal", "tasks", "wire"]),
     ("dashboard", &["broker", "grid", "journal", "tasks", "wire"]),
-    ("daemon", &["broker", "config", "dashboard", "grpc", "journal", "tasks"]),
+    ("daemon", &["broker", "config", "dashboard", "grid", "grpc", "journal", "tasks"]),
     ("lib", &[]),
     ("small_disk", &[]),
 ];

@@ -12,9 +12,9 @@ use std::process::ExitCode as ProcessExit;
 
 use clap::{Parser, Subcommand};
 use grid_broker::config::{self, Given, Settings};
-use grid_broker::daemon::{self, DaemonError, Place};
+use grid_broker::daemon::{self, DaemonError, Place, Reload, TracingReload};
 use grid_broker::exit_code::ExitCode;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, reload};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -87,11 +87,13 @@ fn main() -> ProcessExit {
         Ok(filter) => filter,
         Err(error) => return fail(&format!("tracing: {error}"), ExitCode::Usage),
     };
-    tracing_subscriber::fmt()
+    let traced = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
-        .init();
+        .with_filter_reloading();
+    let reload = Reload { given, tracing: tracing_reload(traced.reload_handle()) };
+    traced.init();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().thread_name("worker").enable_all().build();
     let runtime = match runtime {
@@ -99,7 +101,7 @@ fn main() -> ProcessExit {
         Err(error) => return fail(&format!("no threads to be had: {error}"), ExitCode::Failed),
     };
     let ready_file = arguments.ready_file.as_deref();
-    match runtime.block_on(daemon::run(settings, ready_file, greet)) {
+    match runtime.block_on(daemon::run(settings, reload, ready_file, greet)) {
         Ok(()) => ExitCode::Done.into(),
         Err(error) => {
             let code = match &error {
@@ -114,6 +116,14 @@ fn main() -> ProcessExit {
             fail(&error.to_string(), code)
         }
     }
+}
+
+/// How another filter comes to hold while gridd runs.
+fn tracing_reload<S: 'static>(handle: reload::Handle<EnvFilter, S>) -> TracingReload {
+    Box::new(move |filter| {
+        let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
+        handle.reload(filter).map_err(|error| error.to_string())
+    })
 }
 
 /// What flags and environment say; each flag is a key of the same name.

@@ -10,6 +10,7 @@ mod failures;
 mod maintenance;
 mod orders;
 mod properties;
+mod settings;
 mod storage;
 mod stories;
 mod words;

@@ -5,6 +5,7 @@
 
 mod effect;
 mod input;
+mod settings;
 mod storage;
 mod to_proto;
 

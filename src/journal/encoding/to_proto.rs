@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::proto;
-use super::storage;
+use super::{settings, storage};
 use crate::grid::effect::{Effect, Matter, Memory};
 use crate::grid::event::{EventKind, LostEvents, LostKind, Progress, Severity};
 use crate::grid::lifecycle::{Failed, Failure, Lifecycle, Maintenance, Refusal};
@@ -75,6 +75,7 @@ fn input(input: &Input) -> proto::record::Input {
             disk_was_low: *cause == Stall::DiskWasLow,
         }),
         Input::Storage(it) => storage::write(it),
+        Input::Settings(it) => P::Settings(settings::write(it)),
         Input::ClockSetBack { by } => P::ClockSetBack(proto::ClockSetBack { by_us: micros(*by) }),
     }
 }
