@@ -4,6 +4,7 @@ mod another_language_speaks;
 mod bad_input_harms_nobody;
 mod bad_sessions_harm_nobody;
 mod harness;
+mod settings_are_in_force;
 mod starts_are_judged;
 mod surfaces_keep_their_word;
 mod the_code_map_is_true;

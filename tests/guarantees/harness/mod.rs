@@ -12,7 +12,7 @@ use std::time::Duration;
 use grid_broker::clock::monotonic_now;
 
 pub(crate) use gridd::{DEADLINE_CLASSES, Gridd, gridd_alone};
-pub(crate) use programs::{Follower, clean, lines, run};
+pub(crate) use programs::{Follower, Run, clean, lines, run};
 pub(crate) use session::{Hellos, Raw, Session, ack_exceptions, event};
 
 /// Longest wait for anything that should happen at once, on a machine that is busy.
