@@ -110,13 +110,10 @@ pub async fn run(
     let desk = Desk::new(&started, stopping.clone());
     let (routes, health) = grpc::routes(desk).await?;
     let pages = dashboard::pages(stopping.clone());
-    let reloading = reload::on_hangups(
-        hangups,
-        stopping.clone(),
-        reload,
-        settings.clone(),
-        started.broker.clone(),
-    );
+    // Whoever tells of the settings in force subscribes here.
+    let (in_force, _) = watch::channel(settings.clone());
+    let reloading =
+        reload::on_hangups(hangups, stopping.clone(), reload, in_force, started.broker.clone());
     drop(tasks::spawn("reload", reloading));
     let serving = [
         tasks::spawn(

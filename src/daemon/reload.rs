@@ -47,24 +47,30 @@ enum ReloadError {
     Panicked,
 }
 
-/// Reads the settings again at each SIGHUP, until the broker stops.
+/// Reads the settings again at each SIGHUP, until the broker stops; `held` has those that hold.
 pub(super) async fn on_hangups(
     mut hangups: Signal,
     mut stopping: watch::Receiver<bool>,
     reload: Reload,
-    mut held: Settings,
+    held: watch::Sender<Settings>,
     broker: Broker,
 ) {
-    tell_classes(&broker, &held).await;
+    let at_start = held.borrow().clone();
+    tell_classes(&broker, &at_start).await;
     loop {
         tokio::select! {
             heard = hangups.recv() => if heard.is_none() { return },
             // Whoever would tell of a stop has gone: that is one.
             _ = stopping.wait_for(|stops| *stops) => return,
         }
+        if reload.given.config.is_none() {
+            tracing::warn!("SIGHUP: there is no file to be read again; --config names one");
+            continue;
+        }
         tracing::info!("SIGHUP: the settings are read again");
-        match again(&reload, &held, &broker).await {
-            Ok(new) => held = new,
+        let before = held.borrow().clone();
+        match again(&reload, &before, &broker).await {
+            Ok(new) => drop(held.send_replace(new)),
             Err(error) => {
                 if let ReloadError::Mistakes(mistakes) = &error {
                     mistakes.0.iter().for_each(|mistake| tracing::error!("{mistake}"));
