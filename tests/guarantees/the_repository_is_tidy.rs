@@ -43,7 +43,7 @@ const MODULES: [(&str, &[&str]); 16] = [
     ("event_words", &["grid", "show", "wire"]),
     ("client", &["exit_code", "show", "tasks"]),
     ("journal", &["grid", "tasks"]),
-    ("config", &["grid", "journal"]),
+    ("config", &["grid", "journal", "show"]),
     ("broker", &["grid", "journal", "wire", "clock", "tasks"]),
     ("grpc", &["broker", "client", "grid", "journal", "tasks", "wire"]),
     ("dashboard", &["broker", "grid", "journal", "tasks", "wire"]),
