@@ -1,6 +1,6 @@
 //! The loop with its real journal.
 
-mod settings;
+mod reconfigured;
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::grid::effect::Matter;
 use crate::grid::event::{Event, EventKind, Severity, Text};
 use crate::grid::explain;
 use crate::grid::in_force::SettingsInForce;
-use crate::grid::settings as rules;
+use crate::grid::settings;
 use crate::journal::{self, Budget, Wanted};
 use crate::small_disk::{fill, on_small_disk};
 use crate::tasks;
@@ -52,9 +52,16 @@ fn run<T>(test: impl Future<Output = T>) -> T {
         .block_on(test)
 }
 
+/// Rules under which a flood is taken.
+fn unlimited() -> settings::Settings {
+    let budgets = settings::Budgets::UNLIMITED;
+    let rules = settings::ClassSettings { budgets, ..settings::ClassSettings::default() };
+    settings::Settings::new([(settings::DEFAULT_CLASS.to_owned(), rules)])
+}
+
 async fn started(journal: journal::Settings) -> Started {
     let runtime = Handle::current();
-    let grid = rules::Settings::new([]);
+    let grid = unlimited();
     let starting =
         move || start(&journal, grid, SettingsInForce::default(), runtime).expect("starts");
     tasks::spawn_blocking("start", starting).await.expect("no panic")
@@ -79,7 +86,10 @@ fn texts(started: &Started) -> Vec<String> {
     let all = Budget { records: usize::MAX, bytes: u64::MAX };
     let page = started.reader.forward(1, &Wanted::default(), all).expect("reads");
     let read = |it: &EncodedRecord| encoding::decode_record(&it.bytes).expect("is understood");
-    page.records.iter().map(|it| explain::record(&read(it))).collect()
+    page.records
+        .iter()
+        .map(|it| explain::record(&read(it), |moment| moment.as_micros().to_string()))
+        .collect()
 }
 
 #[test]

@@ -88,6 +88,15 @@ pub enum Input {
     Storage(Storage),
     /// Settings came to hold.
     Settings(SettingsInForce),
+    /// Another alert of the same key comes: the run of repeats of the one before is over.
+    RunOver {
+        /// Whose.
+        appliance: ApplianceNumber,
+        /// The key's fingerprint.
+        key: Uuid,
+    },
+    /// What was heard without a record of its own, within a second or more.
+    Tally,
 }
 
 impl Input {
@@ -96,7 +105,9 @@ impl Input {
         match self {
             Self::Event(heard) => Some(heard.appliance),
             Self::Hello(hello) => Some(hello.appliance),
-            Self::SessionEnded { appliance, .. } | Self::Deadline { appliance } => Some(*appliance),
+            Self::SessionEnded { appliance, .. }
+            | Self::Deadline { appliance }
+            | Self::RunOver { appliance, .. } => Some(*appliance),
             Self::Appeared { .. }
             | Self::Order { .. }
             | Self::BrokerStarted(_)
@@ -104,6 +115,7 @@ impl Input {
             | Self::BrokerStalled { .. }
             | Self::ClockSetBack { .. }
             | Self::Storage(_)
+            | Self::Tally
             | Self::Settings(_) => None,
         }
     }
@@ -122,6 +134,8 @@ impl Input {
             | Self::BrokerStalled { .. }
             | Self::ClockSetBack { .. }
             | Self::Storage(_)
+            | Self::RunOver { .. }
+            | Self::Tally
             | Self::Settings(_) => None,
         }
     }
@@ -143,6 +157,8 @@ impl Input {
             | Self::BrokerStalled { .. }
             | Self::ClockSetBack { .. }
             | Self::Storage(_)
+            | Self::RunOver { .. }
+            | Self::Tally
             | Self::Settings(_) => None,
         }
     }
@@ -231,6 +247,11 @@ pub enum Order {
         /// The appliance's name.
         name: ApplianceName,
     },
+    /// What the appliance says is no longer held back, and its budgets are full.
+    Unsuppress {
+        /// The appliance's name.
+        name: ApplianceName,
+    },
 }
 
 impl Order {
@@ -242,7 +263,8 @@ impl Order {
             | Self::Remove { name }
             | Self::StartBoot { name }
             | Self::Stop { name }
-            | Self::CrashDump { name } => name,
+            | Self::CrashDump { name }
+            | Self::Unsuppress { name } => name,
         }
     }
 }
@@ -293,6 +315,14 @@ pub enum Stall {
 pub enum Outcome {
     /// Taken.
     Kept,
+    /// The same alert again: counted, no record of its own.
+    Repeated,
+    /// A report in maintenance right behind another: its progress counts, no record of its own.
+    Folded,
+    /// Over budget. The first of many has a record, the others are counted.
+    Suppressed,
+    /// A log below the severity its class keeps: counted, no record of its own.
+    NotKept,
     /// Known already; no record.
     Duplicate,
     /// Of an older boot: recorded, no change.

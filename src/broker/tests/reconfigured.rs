@@ -3,7 +3,6 @@
 use super::super::Reconfiguration;
 use super::*;
 use crate::grid::in_force::SettingIs;
-use crate::grid::settings::ClassSettings;
 
 fn changed(value: &str) -> SettingsInForce {
     let setting = SettingIs {
@@ -22,16 +21,16 @@ fn new_settings_are_durable_when_they_are_answered_and_hold_for_what_comes_then(
     run(async {
         let started = started(journal.clone()).await;
         let broker = &started.broker;
-        let web = ("web".to_owned(), ClassSettings::default());
+        let web = ("web".to_owned(), settings::ClassSettings::default());
         let add = |name: &str| crate::grid::record::Order::Add {
             name: ApplianceName::new(name).expect("a name"),
             uuid: Uuid::from_u128(1),
             class: Some("web".into()),
-            overrides: rules::Overrides::default(),
+            overrides: settings::Overrides::default(),
         };
         broker.order("me", add("a")).await.expect("answers").expect_err("no such class");
         let mut changes = broker.watch();
-        let grid = rules::Settings::new([web]);
+        let grid = settings::Settings::new([web]);
         let new = Reconfiguration { grid, journal: journal.clone(), record: changed("a class") };
         let number = broker.reconfigure(new).await.expect("answers");
         assert_eq!((number, started.reader.durable()), (3, 3));
@@ -51,7 +50,7 @@ fn another_low_water_mark_holds_at_once() {
     run(async {
         let started = started(journal.clone()).await;
         let with = |low_water| Reconfiguration {
-            grid: rules::Settings::default(),
+            grid: settings::Settings::default(),
             journal: journal::Settings { low_water, ..journal.clone() },
             record: changed("x"),
         };
