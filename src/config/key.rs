@@ -146,7 +146,10 @@ impl<T: Default + 'static> Place<T> {
                 *field(into) = Budgets::UNLIMITED;
             }
             Self::SecretFile(field) => {
-                let secret = Secret::read(path(raw).ok_or_else(wrong)?);
+                // What is no path may be the secret itself, which is not to be repeated.
+                let path =
+                    path(raw).filter(|path| path.to_str().is_some_and(|it| it.contains('/')));
+                let secret = Secret::read(path.ok_or_else(wrong)?);
                 *field(into) = Some(secret.map_err(|error| error.to_string())?);
             }
             Self::SecretText(field) => {

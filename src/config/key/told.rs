@@ -71,7 +71,9 @@ impl<T: Default + 'static> Place<T> {
                 format!("{UNLIMITED}, or a table such as {{ burst = 25, every = \"5s\" }}")
             }
             Self::AllUnlimited(_) => format!("{UNLIMITED}, or a table of budgets"),
-            Self::SecretFile(_) => "the path of a file with the secret".to_owned(),
+            Self::SecretFile(_) => {
+                "the path of a file with the secret, such as ./password".to_owned()
+            }
             Self::SecretText(_) => {
                 "for a file or a command line: use the key that ends in _file, or the environment"
                     .to_owned()
@@ -83,8 +85,23 @@ impl<T: Default + 'static> Place<T> {
     pub(super) fn wrong(&self, raw: &Raw) -> String {
         let allowed = self.allowed();
         // A secret in the wrong place is not repeated.
-        if let Self::SecretText(_) = self {
-            return format!("a secret is not {allowed}");
+        match self {
+            Self::SecretText(_) => return format!("a secret is not {allowed}"),
+            Self::SecretFile(_) => return format!("its value is not {allowed}"),
+            Self::Address(_)
+            | Self::Path(_)
+            | Self::Filter(_)
+            | Self::Truth(_)
+            | Self::Count(..)
+            | Self::Size(..)
+            | Self::Time(..)
+            | Self::Limit(..)
+            | Self::OnStuck(_)
+            | Self::Severity(_)
+            | Self::Burst(_)
+            | Self::Every(..)
+            | Self::Unlimited(_)
+            | Self::AllUnlimited(_) => {}
         }
         let hint = match self {
             Self::Truth(_) | Self::Count(..) | Self::Burst(_) if raw.is_quoted() => {
