@@ -13,8 +13,9 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
 
 use super::queue::{CHANGES_WAITING, ITEMS_WAITING, KIB_WAITING, Signs};
+use super::tallies::Tallies;
 use super::upkeep::Upkeep;
-use super::{Broker, Commit, Loop, Names, Tallies};
+use super::{Broker, Commit, Loop, Names};
 use crate::clock::{Clock, monotonic_now, wall_now};
 use crate::grid::Grid;
 use crate::grid::name::{ApplianceNumber, RecordNumber};

@@ -103,7 +103,7 @@ macro_rules! budget {
 }
 
 /// The settings of one class, within `class.NAME`, in the order of the shipped file.
-pub static CLASS: [&[Key<ClassSettings>]; 8] = [
+pub static CLASS: [&[Key<ClassSettings>]; 9] = [
     &[
         at_once("managed", Place::Truth(|it| &mut it.managed)),
         at_once("boot_timeout", Place::Limit(LIMIT_RANGE, |it| &mut it.boot_timeout)),
@@ -127,6 +127,7 @@ pub static CLASS: [&[Key<ClassSettings>]; 8] = [
     &budget!("alert_key", |it| &mut it.budgets.alert_key),
     &budget!("alert", |it| &mut it.budgets.alert),
     &budget!("counter", |it| &mut it.budgets.counter),
+    &budget!("replay", |it| &mut it.budgets.replay),
 ];
 
 /// All settings of one class.

@@ -248,7 +248,7 @@ async fn commit(
         exceptions.extend(told.filter_map(|(position, answer)| exception(position, answer)));
         exceptions.sort_by_key(|exception| exception.position);
     }
-    let held_back = exceptions.iter().filter_map(|it| it.suppressed_until.clone()).next_back();
+    let held_back = exceptions.iter().filter_map(|it| it.suppressed_until).next_back();
     // The row this session speaks for is gone for good; a new Hello may find another one.
     let is_removed = exceptions.iter().any(|it| it.reason == Refusal::Removed.word());
     let ack = Ack { through, exceptions };

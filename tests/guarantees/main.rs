@@ -12,3 +12,4 @@ mod the_repository_is_tidy;
 mod the_story;
 mod watchers_know_what_there_is;
 mod what_is_acknowledged_is_kept;
+mod who_talks_too_much_is_held_back;

@@ -149,7 +149,8 @@ fn is_pure(source: &Source) -> Vec<String> {
     if source.module() != Some("grid") {
         return Vec::new();
     }
-    let code = source.code();
+    // governor calls the moments of a clock so; ours are told.
+    let code = source.code().replace("type Instant = Duration;", "");
     let named = NOT_PURE.iter().filter(|word| behind(&code, word).next().is_some());
     named.map(|word| format!("{} is of the pure core, but names {word}", source.path)).collect()
 }

@@ -31,6 +31,9 @@ stuck_progress = \"12h\"
 lost_contact = \"12h\"
 ";
 
+/// A line of configuration: appliances may say as much as they like.
+pub(crate) const UNLIMITED: &str = "budget = \"unlimited\"\n";
+
 static STARTED: AtomicU8 = AtomicU8::new(0);
 
 /// The broker under test; it ends with the test.
@@ -42,12 +45,12 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
-    /// One with an empty data folder, not started yet.
+    /// One with an empty data folder, not started yet, that takes whatever comes.
     pub(crate) fn new() -> Self {
-        Self::with("")
+        Self::with(UNLIMITED)
     }
 
-    /// With these lines of configuration besides.
+    /// With these lines of configuration besides, the first ones about the class.
     pub(crate) fn with(more: &str) -> Self {
         let folder = scratch();
         let config = format!("{CONFIG}{more}");

@@ -52,6 +52,11 @@ impl Gridd {
         Self::with_config("").await
     }
 
+    /// Starts one whose appliances may say as much as they like.
+    pub(crate) async fn without_budgets() -> Self {
+        Self::with_config("[class.default]\nbudget = \"unlimited\"\n").await
+    }
+
     /// Starts one with that configuration file.
     pub(crate) async fn with_config(config: &str) -> Self {
         let folder = TempDir::with_prefix("gridd-test-").expect("a temporary folder");

@@ -85,6 +85,14 @@ impl ApplianceService for Script {
     ) -> Answer<StopApplianceResponse> {
         Ok(Response::new(StopApplianceResponse { appliance: None }))
     }
+
+    async fn unsuppress_appliance(
+        &self,
+        request: Request<UnsuppressApplianceRequest>,
+    ) -> Answer<UnsuppressApplianceResponse> {
+        let appliance = Some(db(&request.get_ref().name));
+        Ok(Response::new(UnsuppressApplianceResponse { appliance }))
+    }
 }
 
 /// What a command line writes, and how it ends.
