@@ -12,6 +12,7 @@
 //! received before it was decided, and that a failed append ends the loop with its error. Knows
 //! neither gRPC nor how records are encoded.
 
+mod counting;
 mod queue;
 mod start;
 #[cfg(test)]
@@ -36,6 +37,7 @@ use crate::grid::name::{ApplianceName, ApplianceNumber};
 use crate::grid::record::{Heard, Hello, Input, Outcome, Record, Stall};
 use crate::grid::time::Timestamp;
 use crate::journal::{EncodedRecord, Journal, JournalError, Mark, encoding};
+use crate::metrics::Metrics;
 use crate::wire::show;
 
 pub use queue::{
@@ -87,6 +89,7 @@ struct Loop {
     due: VecDeque<ApplianceNumber>,
     /// What the queue has left, in KiB.
     room: Arc<Semaphore>,
+    metrics: Metrics,
 }
 
 /// What one turn decided and nobody has heard of yet.
@@ -118,6 +121,7 @@ impl Loop {
         runtime: &Handle,
     ) -> Result<(), JournalError> {
         loop {
+            self.turned();
             let ready = self.clock.now();
             let busy = ready.since(self.last_turn);
             let waiting = monotonic_now();
@@ -210,7 +214,8 @@ impl Loop {
         self.due.extend(self.grid.due(until));
         for _ in 0..DEADLINES_PER_COMMIT {
             let Some(appliance) = self.due.pop_front() else { break };
-            self.take(Input::Deadline { appliance }, until);
+            let decision = self.take(Input::Deadline { appliance }, until);
+            counting::deadline(&self.metrics, decision.record.as_ref());
         }
     }
 
@@ -270,6 +275,7 @@ impl Loop {
         at: Timestamp,
     ) -> EventAnswer {
         let HeardEvent { boot, sequence, event } = said;
+        let kind = counting::kind(&event.kind);
         let heard = Heard { appliance, boot, spool, sequence, session, event };
         let decision = self.take(Input::Event(heard), at);
         let record = decision.record.as_ref().map(|record| record.number);
@@ -277,6 +283,7 @@ impl Loop {
             Answer::Event(outcome, marks) => (outcome, marks),
             Answer::Order(_) | Answer::Nothing => (Outcome::Kept, Marks::NONE),
         };
+        counting::event(&self.metrics, kind, outcome);
         EventAnswer { outcome, marks, record }
     }
 
@@ -345,7 +352,9 @@ impl Loop {
     fn append_and_tell(&mut self) -> Result<(), JournalError> {
         let commit = std::mem::take(&mut self.commit);
         if !commit.records.is_empty() {
+            let began = monotonic_now();
             self.append(&commit.records)?;
+            self.metrics.commit(commit.records.len(), began.elapsed());
             self.trim_what_is_recorded();
         }
         let now = self.clock.now();
@@ -373,7 +382,7 @@ impl Loop {
     fn checkpoint(&mut self) {
         let last = self.grid.state().last();
         let state = encoding::encode_state(self.grid.state());
-        tracing::debug!(record.number = last, bytes = state.len(), "writing a checkpoint");
+        tracing::debug!(record = last, bytes = state.len(), "writing a checkpoint");
         // One that is still being written makes this one wait for the next occasion.
         let _ = self.journal.checkpoint(last, state);
         self.checkpointed = last;

@@ -18,6 +18,7 @@ use crate::grid;
 use crate::grid::name::is_name;
 use crate::grid::settings::{ClassSettings, LIMIT_RANGE, OnStuck};
 use crate::journal;
+use crate::tracing_lines::Format;
 
 /// Where appliances and administrators are heard if nobody says otherwise.
 pub const DEFAULT_GRPC: &str = "127.0.0.1:7443";
@@ -88,6 +89,8 @@ pub struct Settings {
     pub http: SocketAddr,
     /// What is told of ourselves: a filter of the tracing crates.
     pub tracing: String,
+    /// For whom that is written.
+    pub tracing_format: Format,
     /// The rules of the grid.
     pub grid: grid::settings::Settings,
 }
@@ -105,6 +108,8 @@ pub struct Given {
     pub http: Option<String>,
     /// `--tracing`, `GRIDD_TRACING`
     pub tracing: Option<String>,
+    /// `--tracing-format`, `GRIDD_TRACING_FORMAT`
+    pub tracing_format: Option<String>,
 }
 
 /// The file as written.
@@ -115,6 +120,7 @@ pub struct File {
     grpc: Option<String>,
     http: Option<String>,
     tracing: Option<String>,
+    tracing_format: Option<String>,
     disk_low_water: Option<String>,
     ballast: Option<String>,
     #[serde(default)]
@@ -181,6 +187,8 @@ impl Settings {
         {
             wrong.push(format!("http: {http} is taken by grpc; give it another port"));
         }
+        let tracing_format =
+            tracing_format(&or(given.tracing_format, file.tracing_format, "human"), &mut wrong);
         let kept = [file.disk_low_water, file.ballast, file.retention.age, file.retention.bytes];
         let classes: Vec<_> = file
             .class
@@ -203,9 +211,21 @@ impl Settings {
                 grpc,
                 http,
                 tracing: or(given.tracing, file.tracing, DEFAULT_TRACING),
+                tracing_format,
                 grid: grid::settings::Settings::new(classes),
             }),
             (_, _) => Err(ConfigError::Wrong(wrong)),
+        }
+    }
+}
+
+fn tracing_format(text: &str, wrong: &mut Vec<String>) -> Format {
+    match text {
+        "human" => Format::Human,
+        "json" => Format::Json,
+        other => {
+            wrong.push(format!("tracing_format: {other:?} is not `human` or `json`"));
+            Format::Human
         }
     }
 }

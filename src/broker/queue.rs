@@ -3,7 +3,7 @@
 //! Guarantees a bound in items and bytes: whoever brings more waits, and so stops reading its
 //! session. Each item is stamped when it is received. Decides nothing.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -57,6 +57,8 @@ pub(super) struct Signs {
     pub(super) disk_is_low: AtomicBool,
     /// The broker is to stop: a full disk is not waited for any more.
     pub(super) stops: AtomicBool,
+    /// How often the loop went round, or looked for room on a full disk.
+    pub(super) turns: AtomicU64,
 }
 
 /// An event as it came out of the check, not yet joined with who said it.
@@ -244,6 +246,22 @@ impl Broker {
         self.clock.now()
     }
 
+    /// Grows for as long as the loop is at work, even while it waits for room on a full disk.
+    pub fn turns(&self) -> u64 {
+        self.signs.turns.load(Ordering::Relaxed)
+    }
+
+    /// Whether nothing new is taken because the disk is nearly full.
+    pub fn disk_is_low(&self) -> bool {
+        self.signs.disk_is_low.load(Ordering::Acquire)
+    }
+
+    /// How many items wait, and how many bytes of events there is room for.
+    pub fn waiting(&self) -> (usize, usize) {
+        let items = self.queue.max_capacity() - self.queue.capacity();
+        (items, self.room.available_permits() << 10)
+    }
+
     /// Names of all rows.
     pub fn names(&self) -> &Names {
         &self.names
@@ -364,8 +382,7 @@ impl Broker {
     }
 
     fn needs_room(&self) -> Result<(), Unavailable> {
-        let is_low = self.signs.disk_is_low.load(Ordering::Acquire);
-        if is_low { Err(Unavailable::DiskLow) } else { Ok(()) }
+        if self.disk_is_low() { Err(Unavailable::DiskLow) } else { Ok(()) }
     }
 
     async fn put(&self, work: Work, bytes: usize) -> Result<(), Unavailable> {

@@ -26,6 +26,7 @@ use crate::grid::time::Timestamp;
 use crate::journal::{
     self, Budget, Identity, Journal, JournalError, Opened, Reader, Recovered, Wanted, encoding,
 };
+use crate::metrics::Metrics;
 use crate::tasks;
 
 /// Records read at once while the state is folded.
@@ -76,6 +77,8 @@ pub struct Started {
     pub term: u64,
     /// When it started.
     pub at: Timestamp,
+    /// What is counted, by the loop and whoever else has a clone.
+    pub metrics: Metrics,
     /// How the loop ended; a sender that is gone means that it panicked.
     pub ended: oneshot::Receiver<Result<(), JournalError>>,
 }
@@ -113,6 +116,7 @@ pub fn start(
     let (identity, term) = (journal.identity(), journal.term());
     let checkpointed = state.last();
     let room = Arc::new(Semaphore::new(KIB_WAITING as usize));
+    let metrics = Metrics::default();
     let mut owner = Loop {
         grid: Grid::new(state, settings, now),
         journal,
@@ -127,6 +131,7 @@ pub fn start(
         upkeep: Upkeep::new(disk_mark, Arc::clone(&signs)),
         due: VecDeque::new(),
         room: Arc::clone(&room),
+        metrics: metrics.clone(),
     };
     let version = env!("CARGO_PKG_VERSION").into();
     let recovery = sentences(&recovered);
@@ -159,7 +164,7 @@ pub fn start(
         drop(tasks::spawn("alive", touch_alive(alive)));
     }
     let broker = Broker { queue, room, clock, names, changes, signs };
-    Ok(Started { broker, reader, identity, term, at: now, ended })
+    Ok(Started { broker, reader, identity, term, at: now, metrics, ended })
 }
 
 /// The state, and up to which number records were trimmed since the checkpoint.

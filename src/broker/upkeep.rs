@@ -73,6 +73,11 @@ impl Loop {
         self.upkeep.trims = Some(last);
     }
 
+    /// A sign of life.
+    pub(super) fn turned(&self) {
+        self.upkeep.signs.turns.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Whether appliances are turned away, so that nobody may be judged by silence.
     pub(super) fn turns_away(&self) -> bool {
         self.upkeep.low_since.is_some()
@@ -138,6 +143,7 @@ impl Loop {
                 is_told = true;
             }
             std::thread::sleep(ROOM_PAUSE);
+            self.turned();
         }
     }
 }

@@ -7,12 +7,18 @@
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::middleware::map_response_with_state;
+use axum::response::Response;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 
+use super::status::code_word;
+use crate::metrics::Metrics;
 use crate::tasks::{self, NamedExecutor};
 
 /// A peer that is silent for so long is asked whether it is there.
@@ -33,8 +39,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Connections that are told to end get so long.
 const DRAIN_WITHIN: Duration = Duration::from_secs(5);
 
-/// Serves `routes` on `listener` until `stopping` turns true and its connections have ended.
-pub async fn serve(listener: TcpListener, routes: Router, stopping: watch::Receiver<bool>) {
+/// Serves `routes` of `listener`, which is for `what`, until `stopping` turns true and its connections have ended.
+pub async fn serve(
+    listener: TcpListener,
+    routes: Router,
+    what: &'static str,
+    stopping: watch::Receiver<bool>,
+) {
     let (cut, cutting) = watch::channel(false);
     // Every connection holds a clone; when the last one is gone, all have ended.
     let (open, mut all_closed) = mpsc::channel::<()>(1);
@@ -65,10 +76,26 @@ pub async fn serve(listener: TcpListener, routes: Router, stopping: watch::Recei
     }
     drop((listener, open));
     if tokio::time::timeout(DRAIN_WITHIN, all_closed.recv()).await.is_err() {
-        tracing::warn!("connections did not end in time and are cut");
+        tracing::warn!(listener = what, "connections did not end in time and are cut");
         cut.send_replace(true);
         all_closed.recv().await;
     }
+}
+
+/// The same routes, with calls counted that a status answers in place of an answer.
+pub fn counted(routes: Router, metrics: Metrics) -> Router {
+    routes.layer(map_response_with_state(metrics, count_refused))
+}
+
+/// Statuses that come before any message stand in the headers.
+async fn count_refused(State(metrics): State<Metrics>, response: Response) -> Response {
+    let status = |headers: &HeaderMap| headers.get("grpc-status").map(|it| it.as_bytes().to_vec());
+    if let Some(code) = status(response.headers()).map(|it| tonic::Code::from_bytes(&it))
+        && code != tonic::Code::Ok
+    {
+        metrics.refused(code_word(code));
+    }
+    response
 }
 
 /// Ends when `stopping` turns true.

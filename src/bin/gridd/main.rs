@@ -4,7 +4,7 @@
 
 mod journal;
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode as ProcessExit;
 
@@ -12,7 +12,7 @@ use clap::{Parser, Subcommand};
 use grid_broker::config::{self, Given, Settings};
 use grid_broker::daemon::{self, DaemonError, Place};
 use grid_broker::exit_code::ExitCode;
-use tracing_subscriber::EnvFilter;
+use grid_broker::tracing_lines;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -48,6 +48,9 @@ struct Arguments {
     /// What gridd tells of itself on standard error: error, warn, info, debug, trace [default: info]
     #[arg(long, value_name = "FILTER", env = "GRIDD_TRACING")]
     tracing: Option<String>,
+    /// How that is written: human or json, one line an event [default: human]
+    #[arg(long, value_name = "FORMAT", env = "GRIDD_TRACING_FORMAT")]
+    tracing_format: Option<String>,
     /// What to do in place of running the broker.
     #[command(subcommand)]
     command: Option<Command>,
@@ -69,6 +72,7 @@ fn main() -> ProcessExit {
         grpc: arguments.grpc,
         http: arguments.http,
         tracing: arguments.tracing,
+        tracing_format: arguments.tracing_format,
     };
     let settings = match Settings::new(given) {
         Ok(settings) => settings,
@@ -77,15 +81,9 @@ fn main() -> ProcessExit {
     if let Some(Command::Journal(command)) = &arguments.command {
         return journal::run(command, &settings.journal.dir);
     }
-    let filter = match EnvFilter::try_new(&settings.tracing) {
-        Ok(filter) => filter,
-        Err(error) => return fail(&format!("tracing: {error}"), ExitCode::Usage),
-    };
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
+    if let Err(error) = tracing_lines::begin(&settings.tracing, settings.tracing_format) {
+        return fail(&format!("tracing: {error}"), ExitCode::Usage);
+    }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().thread_name("worker").enable_all().build();
     let runtime = match runtime {
@@ -93,11 +91,14 @@ fn main() -> ProcessExit {
         Err(error) => return fail(&format!("no threads to be had: {error}"), ExitCode::Failed),
     };
     let ready_file = arguments.ready_file.as_deref();
-    match runtime.block_on(daemon::run(settings, ready_file, greet)) {
+    let ended = runtime.block_on(daemon::run(settings, ready_file, greet));
+    // A thread that hangs on a disk must not hold up the end; nothing it does is promised yet.
+    runtime.shutdown_background();
+    match ended {
         Ok(()) => ExitCode::Done.into(),
         Err(error) => {
             let code = match &error {
-                DaemonError::Listen { .. } | DaemonError::ReadyFile { .. } => ExitCode::Usage,
+                DaemonError::Listen { .. } | DaemonError::ReadyFile(_) => ExitCode::Usage,
                 DaemonError::Start(_)
                 | DaemonError::Journal(_)
                 | DaemonError::LoopDied
