@@ -352,9 +352,7 @@ impl Loop {
     fn append_and_tell(&mut self) -> Result<(), JournalError> {
         let commit = std::mem::take(&mut self.commit);
         if !commit.records.is_empty() {
-            let began = monotonic_now();
             self.append(&commit.records)?;
-            self.metrics.commit(commit.records.len(), began.elapsed());
             self.trim_what_is_recorded();
         }
         let now = self.clock.now();

@@ -143,7 +143,11 @@ pub fn start(
     missing.extend(owner.journal.take_lost());
     missing.sort_by_key(|range| *range.start());
     for range in &missing {
-        tracing::error!(first = range.start(), last = range.end(), "records are missing");
+        tracing::error!(
+            first_record = range.start(),
+            last_record = range.end(),
+            "records are missing"
+        );
     }
     let rebuilt_from = recovered.rebuilt.iter().min().copied();
     let started =
