@@ -4,6 +4,7 @@
 //! record, and that no number is given twice even when records are missing. Opens no listener.
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -135,20 +136,11 @@ pub fn start(
     };
     let version = env!("CARGO_PKG_VERSION").into();
     let recovery = sentences(&recovered);
-    for sentence in &recovery {
-        tracing::warn!("{sentence}");
-    }
     let mut missing = recovered.missing;
     // The fold may have come upon a damaged span.
     missing.extend(owner.journal.take_lost());
     missing.sort_by_key(|range| *range.start());
-    for range in &missing {
-        tracing::error!(
-            first_record = range.start(),
-            last_record = range.end(),
-            "records are missing"
-        );
-    }
+    tell(&recovery, &missing);
     let rebuilt_from = recovered.rebuilt.iter().min().copied();
     let started =
         BrokerStarted { term, version, away, clock_back, recovery, missing, rebuilt_from };
@@ -205,6 +197,19 @@ fn fold(opened: &Opened, dir: &Path) -> Result<(State, RecordNumber), StartError
     }
     state.resume_behind(opened.last_number);
     Ok((state, trimmed))
+}
+
+fn tell(recovery: &[Box<str>], missing: &[RangeInclusive<RecordNumber>]) {
+    for sentence in recovery {
+        tracing::warn!("{sentence}");
+    }
+    for range in missing {
+        tracing::error!(
+            first_record = range.start(),
+            last_record = range.end(),
+            "records are missing"
+        );
+    }
 }
 
 /// What recovery has to say, a sentence each.

@@ -136,6 +136,17 @@ pub(crate) enum Command {
     /// Show how the broker is
     #[command(after_help = "Example: is it there, and what is open?\n  gridctl status")]
     Status,
+    /// Write man pages and shell completions of gridd, gridctl and vme; asks no broker
+    #[command(after_help = "Below DIR they lie as they belong below /usr/share: man/man1, \
+        man/man8, bash-completion,\nzsh, fish. Files that are there are replaced; what was written is \
+        told.\n\n\
+        Example: for this user's bash and man\n  \
+        gridctl generate ~/.local/share")]
+    Generate {
+        /// Where to; it is made if it is not there
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
 }
 
 /// What can be done with the grid log.
@@ -377,7 +388,11 @@ fn contradiction(args: &Args) -> Option<&'static str> {
                  --maintenance-silence or --reset",
             )
         }
-        Command::Log(_) | Command::Appliance(_) | Command::Journal(_) | Command::Status => None,
+        Command::Log(_)
+        | Command::Appliance(_)
+        | Command::Journal(_)
+        | Command::Status
+        | Command::Generate { .. } => None,
     }
 }
 

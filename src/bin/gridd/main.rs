@@ -2,67 +2,20 @@
 
 #![expect(clippy::print_stderr, reason = "a program speaks to its user")]
 
+mod arguments;
 mod journal;
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode as ProcessExit;
 
-use clap::{Parser, Subcommand};
+use clap::Parser;
 use grid_broker::config::{self, Given, Settings};
 use grid_broker::daemon::{self, DaemonError, Place};
 use grid_broker::exit_code::ExitCode;
 use grid_broker::tracing_lines;
 
-const EXAMPLES: &str = "\
-Examples:
-  gridd
-  gridd --config /etc/gridd.toml --data /var/lib/gridd
-  gridd --grpc 127.0.0.1:0 --http 127.0.0.1:0 --ready-file /run/gridd/ready.json
-
-  gridd journal check --data /var/lib/gridd
-
-Exit codes: 0 stopped as asked, 1 something broke, 2 wrong usage or configuration.
-It stops in good order on SIGTERM and Ctrl-C; what was acknowledged is durable at any moment.";
-
-/// The event broker of a grid controller: takes the events of appliances, knows how their starts
-/// stand, keeps the grid log.
-#[derive(Debug, Parser)]
-#[command(name = "gridd", version, after_help = EXAMPLES)]
-struct Arguments {
-    /// Settings; config/gridd.toml has every key with its default and reason
-    #[arg(long, global = true, value_name = "FILE", env = "GRIDD_CONFIG")]
-    config: Option<PathBuf>,
-    /// Data folder [default: ./gridd-data]
-    #[arg(long, global = true, value_name = "DIR", env = "GRIDD_DATA")]
-    data: Option<PathBuf>,
-    /// Where appliances and administrators are heard [default: 127.0.0.1:7443]
-    #[arg(long, value_name = "ADDR", env = "GRIDD_GRPC")]
-    grpc: Option<String>,
-    /// Where pages are served [default: 127.0.0.1:7480]
-    #[arg(long, value_name = "ADDR", env = "GRIDD_HTTP")]
-    http: Option<String>,
-    /// Write the addresses really bound there, as JSON, once it serves
-    #[arg(long, value_name = "FILE")]
-    ready_file: Option<PathBuf>,
-    /// What gridd tells of itself on standard error: error, warn, info, debug, trace [default: info]
-    #[arg(long, value_name = "FILTER", env = "GRIDD_TRACING")]
-    tracing: Option<String>,
-    /// How that is written: human or json, one line an event [default: human]
-    #[arg(long, value_name = "FORMAT", env = "GRIDD_TRACING_FORMAT")]
-    tracing_format: Option<String>,
-    /// What to do in place of running the broker.
-    #[command(subcommand)]
-    command: Option<Command>,
-}
-
-/// What `gridd` does besides being the broker.
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Look after a data folder that no broker is at work in: check, salvage, restore
-    #[command(subcommand, after_help = journal::HELP)]
-    Journal(journal::Command),
-}
+use arguments::{Arguments, Command};
 
 fn main() -> ProcessExit {
     let arguments = Arguments::parse();
