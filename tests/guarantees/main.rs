@@ -10,6 +10,7 @@ mod metrics_are_exact;
 mod starts_are_judged;
 mod surfaces_keep_their_word;
 mod the_code_map_is_true;
+mod the_command_line_helps;
 mod the_deployment_is_sound;
 mod the_grid_log_is_told_whole;
 mod the_repository_is_tidy;

@@ -20,6 +20,7 @@ mod order;
 mod record;
 mod standing;
 mod status;
+mod suggest;
 mod table;
 mod udl;
 mod when;
