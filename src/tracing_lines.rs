@@ -12,14 +12,13 @@ use std::io::IsTerminal;
 use rustix::fs::fstat;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, MakeWriter};
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::{EnvFilter, filter::ParseError};
 
 use crate::clock::wall_now;
-use crate::show::escape::{escape, escape_json, excerpt};
-use crate::show::nearest::nearest;
+use crate::show::escape::{escape, escape_json};
 
 /// Longest value that is told, in bytes; more is cut at a character and marked by `...`.
 const VALUE_BYTES_MAX: usize = 8_192;
@@ -54,52 +53,13 @@ enum Surroundings {
     Journald,
 }
 
-/// The levels of a filter.
-const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
-
-/// What is no filter.
-#[derive(Debug, thiserror::Error)]
-pub enum FilterError {
-    /// A word alone that is no level. The crate would take it for a module and tell nothing else.
-    #[error(
-        "`{}` is no level{}; there are {}; a module is written grid_broker::journal=debug",
-        excerpt(.word),
-        nearest(.word, &LEVELS).map_or_else(String::new, |it| format!(", did you mean `{it}`")),
-        LEVELS.join(", ")
-    )]
-    NoLevel {
-        /// The word.
-        word: String,
-    },
-    /// Something else that the crate does not take.
-    #[error("`{}` is no filter: {source}; such as info,grid_broker::journal=debug", excerpt(.filter))]
-    Malformed {
-        /// All of it.
-        filter: String,
-        /// Why.
-        source: tracing_subscriber::filter::ParseError,
-    },
-}
-
-fn parsed(filter: &str) -> Result<EnvFilter, FilterError> {
-    let words = filter.split(',').map(str::trim);
-    let no_level = |word: &&str| {
-        !word.contains(['=', '[', ':']) && !LEVELS.contains(&word.to_ascii_lowercase().as_str())
-    };
-    if let Some(word) = words.into_iter().find(no_level) {
-        return Err(FilterError::NoLevel { word: word.to_owned() });
-    }
-    EnvFilter::try_new(filter)
-        .map_err(|source| FilterError::Malformed { filter: filter.to_owned(), source })
-}
-
 /// Begins to tell on standard error what `filter` lets through.
 ///
 /// # Errors
 ///
 /// When `filter` is none.
-pub fn begin(filter: &str, format: Format) -> Result<(), FilterError> {
-    let filter = parsed(filter)?;
+pub fn begin(filter: &str, format: Format) -> Result<(), ParseError> {
+    let filter = EnvFilter::try_new(filter)?;
     let surroundings = if goes_to_journald(std::env::var("JOURNAL_STREAM").ok().as_deref()) {
         Surroundings::Journald
     } else if std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() {

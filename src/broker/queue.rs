@@ -81,6 +81,8 @@ pub struct EventAnswer {
     pub marks: Marks,
     /// Its record, if it has one.
     pub record: Option<RecordNumber>,
+    /// Suppressed: until when.
+    pub suppressed_until: Option<Timestamp>,
 }
 
 /// The broker's side of an accepted hello.
@@ -258,8 +260,7 @@ impl Broker {
 
     /// How many items wait, and how many bytes of events there is room for.
     pub fn waiting(&self) -> (usize, usize) {
-        let items = self.queue.max_capacity() - self.queue.capacity();
-        (items, self.room.available_permits() << 10)
+        (self.queue.max_capacity() - self.queue.capacity(), self.room.available_permits() << 10)
     }
 
     /// Names of all rows.

@@ -32,7 +32,10 @@ const PLACES: [(&[&str], &[&str]); 7] = [
     (&["axum"], &["src/dashboard", "src/grpc/serve.rs"]),
     (&["prometheus_client"], &["src/metrics.rs", "src/dashboard/metrics_page.rs"]),
     (&["sd_notify"], &["src/service_manager.rs"]),
-    (&["tracing_subscriber"], &["src/tracing_lines.rs", "src/tracing_lines/"]),
+    (
+        &["tracing_subscriber"],
+        &["src/tracing_lines.rs", "src/tracing_lines/", "src/config/filter.rs"],
+    ),
 ];
 
 /// Modules of the library, lowest first, and what each may import of the others.
@@ -49,7 +52,7 @@ const MODULES: [(&str, &[&str]); 20] = [
     ("event_words", &["grid", "show", "wire"]),
     ("client", &["exit_code", "show", "tasks"]),
     ("journal", &["grid", "tasks"]),
-    ("config", &["grid", "journal", "tracing_lines"]),
+    ("config", &["grid", "journal", "show", "tracing_lines"]),
     ("broker", &["grid", "journal", "metrics", "wire", "clock", "tasks"]),
     ("grpc", &["broker", "client", "grid", "journal", "metrics", "tasks", "wire"]),
     ("dashboard", &["broker", "grid", "journal", "metrics", "tasks", "wire"]),

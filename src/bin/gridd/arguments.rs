@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -13,9 +13,11 @@ Examples:
   gridd --config /etc/gridd.toml --data /var/lib/gridd
   gridd --grpc 127.0.0.1:0 --http 127.0.0.1:0 --ready-file /run/gridd/ready.json
 
+  gridd check-config /etc/gridd.toml
   gridd journal check --data /var/lib/gridd
 
 Exit codes: 0 stopped as asked, 1 something broke, 2 wrong usage or configuration.
+SIGHUP reads the file again: what can change at once does, the rest is named.
 It stops in good order on SIGTERM and Ctrl-C; what was acknowledged is durable at any moment.";
 
 /// The event broker of a grid controller: takes the events of appliances, knows how their starts
@@ -26,24 +28,25 @@ pub(crate) struct Arguments {
     /// Settings; config/gridd.toml has every key with its default and reason
     #[arg(long, global = true, value_name = "FILE", env = "GRIDD_CONFIG")]
     pub(crate) config: Option<PathBuf>,
-    /// Data folder [default: ./gridd-data]
-    #[arg(long, global = true, value_name = "DIR", env = "GRIDD_DATA")]
-    pub(crate) data: Option<PathBuf>,
-    /// Where appliances and administrators are heard [default: 127.0.0.1:7443]
-    #[arg(long, value_name = "ADDR", env = "GRIDD_GRPC")]
+    /// Data folder [default: ./gridd-data] [env: GRIDD_DATA]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data: Option<String>,
+    /// Where appliances and administrators are heard [default: 127.0.0.1:7443] [env: GRIDD_GRPC]
+    #[arg(long, value_name = "ADDR")]
     pub(crate) grpc: Option<String>,
-    /// Where pages are served [default: 127.0.0.1:7480]
-    #[arg(long, value_name = "ADDR", env = "GRIDD_HTTP")]
+    /// Where pages are served [default: 127.0.0.1:7480] [env: GRIDD_HTTP]
+    #[arg(long, value_name = "ADDR")]
     pub(crate) http: Option<String>,
     /// Write the addresses really bound there, as JSON, once it serves
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "GRIDD_READY_FILE")]
     pub(crate) ready_file: Option<PathBuf>,
-    /// What gridd tells of itself on standard error: error, warn, info, debug, trace [default: info]
-    #[arg(long, value_name = "FILTER", env = "GRIDD_TRACING")]
+    /// What gridd tells of itself on standard error: error, warn, info, debug, trace
+    /// [default: info] [env: GRIDD_TRACING]
+    #[arg(long, value_name = "FILTER")]
     pub(crate) tracing: Option<String>,
-    /// How that is written: human or json, one line an event [default: human]
-    #[arg(long, value_name = "FORMAT", env = "GRIDD_TRACING_FORMAT",
-          value_parser = ["human", "json"], hide_possible_values = true)]
+    /// How that is written: human or json, one line an event
+    /// [default: human] [env: GRIDD_TRACING_FORMAT]
+    #[arg(long, value_name = "FORMAT", value_parser = ["human", "json"], hide_possible_values = true)]
     pub(crate) tracing_format: Option<String>,
     /// What to do in place of running the broker.
     #[command(subcommand)]
@@ -53,9 +56,44 @@ pub(crate) struct Arguments {
 /// What `gridd` does besides being the broker.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Say whether the configuration is right, and which settings would hold
+    #[command(after_help = CHECK_CONFIG_HELP)]
+    CheckConfig(CheckConfig),
     /// Look after a data folder that no broker is at work in: check, salvage, restore
     #[command(subcommand, after_help = JOURNAL_HELP)]
     Journal(JournalCommand),
+}
+
+const CHECK_CONFIG_HELP: &str = "\
+Mistakes and warnings go to standard error as FILE:LINE: KEY: what is wrong and what is allowed, the
+settings that would hold to standard output, each with where it is from: a flag, a variable of the
+environment, a line of the file, or its default. The data folder is not touched.
+
+Exit codes: 0 right, 2 there are mistakes.
+
+Examples:
+  gridd check-config /etc/gridd.toml
+  gridd check-config /etc/gridd.toml && systemctl reload gridd
+  gridd check-config --output json /etc/gridd.toml";
+
+/// What can be said with `check-config`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CheckConfig {
+    /// The file, in place of --config
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// How it is told
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub(crate) output: Output,
+}
+
+/// How it is told.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Output {
+    /// Columns, for people.
+    Table,
+    /// One object with `mistakes`, `warnings` and `settings`.
+    Json,
 }
 
 const JOURNAL_HELP: &str = "\

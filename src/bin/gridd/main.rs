@@ -3,8 +3,10 @@
 #![expect(clippy::print_stderr, reason = "a program speaks to its user")]
 
 mod arguments;
+mod check_config;
 mod journal;
 
+use std::ffi::OsStr;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode as ProcessExit;
@@ -19,17 +21,14 @@ use arguments::{Arguments, Command};
 
 fn main() -> ProcessExit {
     let arguments = Arguments::parse();
-    let given = Given {
-        config: arguments.config,
-        data: arguments.data,
-        grpc: arguments.grpc,
-        http: arguments.http,
-        tracing: arguments.tracing,
-        tracing_format: arguments.tracing_format,
-    };
-    let settings = match Settings::new(given) {
+    let mut given = given(&arguments);
+    if let Some(Command::CheckConfig(command)) = arguments.command {
+        given.config = command.file.clone().or(given.config);
+        return check_config::run(&command, &given);
+    }
+    let settings = match Settings::new(&given) {
         Ok(settings) => settings,
-        Err(error) => return fail(&error.to_string(), ExitCode::Usage),
+        Err(mistakes) => return fail(&mistakes.to_string(), ExitCode::Usage),
     };
     if let Some(Command::Journal(command)) = &arguments.command {
         return journal::run(command, &settings.journal.dir);
@@ -64,6 +63,29 @@ fn main() -> ProcessExit {
     }
 }
 
+/// What flags and environment say; each flag is a key of the same name.
+fn given(arguments: &Arguments) -> Given {
+    let Arguments { config, data, grpc, http, tracing, tracing_format, .. } = arguments;
+    let flags = [
+        ("data", data),
+        ("grpc", grpc),
+        ("http", http),
+        ("tracing", tracing),
+        ("tracing_format", tracing_format),
+    ];
+    let flags = flags.into_iter().filter_map(|(key, value)| Some((key, value.clone()?)));
+    let variables = std::env::vars_os();
+    Given {
+        config: config.clone(),
+        flags: flags.collect(),
+        environment: variables.map(|(name, value)| (lossy(&name), value)).collect(),
+    }
+}
+
+fn lossy(name: &OsStr) -> String {
+    name.to_string_lossy().into_owned()
+}
+
 fn fail(text: &str, code: ExitCode) -> ProcessExit {
     for line in text.lines() {
         eprintln!("gridd: {line}");
@@ -76,11 +98,8 @@ fn fail(text: &str, code: ExitCode) -> ProcessExit {
 fn greet(place: &Place) {
     let Place { grpc, http, data, term, last_record } = place;
     let version = env!("CARGO_PKG_VERSION");
-    let broker = if grpc.to_string() == config::DEFAULT_GRPC {
-        String::new()
-    } else {
-        format!(" --broker {grpc}")
-    };
+    let broker =
+        if *grpc == config::DEFAULT_GRPC { String::new() } else { format!(" --broker {grpc}") };
     let lines = format!(
         "gridd {version}: events on {grpc} (gRPC), pages on http://{http}\n\
          data in {}, start {term}, {last_record} records; trusts everyone on loopback\n\
