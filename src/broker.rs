@@ -14,6 +14,7 @@
 
 mod counting;
 mod queue;
+mod signs;
 mod start;
 #[cfg(test)]
 mod tests;

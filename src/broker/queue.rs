@@ -3,13 +3,14 @@
 //! Guarantees a bound in items and bytes: whoever brings more waits, and so stops reading its
 //! session. Each item is stamped when it is received. Decides nothing.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot};
 use uuid::Uuid;
 
+use super::signs::Signs;
 use crate::clock::Clock;
 use crate::grid::Grid;
 use crate::grid::decide::OrderRefusal;
@@ -48,17 +49,6 @@ pub struct Broker {
     pub(super) names: Names,
     pub(super) changes: broadcast::Sender<Changed>,
     pub(super) signs: Arc<Signs>,
-}
-
-/// What loop and handles tell each other past the queue.
-#[derive(Debug, Default)]
-pub(super) struct Signs {
-    /// The disk is nearly full: what would need room is not even put in the queue.
-    pub(super) disk_is_low: AtomicBool,
-    /// The broker is to stop: a full disk is not waited for any more.
-    pub(super) stops: AtomicBool,
-    /// How often the loop went round, or looked for room on a full disk.
-    pub(super) turns: AtomicU64,
 }
 
 /// An event as it came out of the check, not yet joined with who said it.
@@ -246,21 +236,6 @@ impl Broker {
     /// The time.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
-    }
-
-    /// Grows for as long as the loop is at work, even while it waits for room on a full disk.
-    pub fn turns(&self) -> u64 {
-        self.signs.turns.load(Ordering::Relaxed)
-    }
-
-    /// Whether nothing new is taken because the disk is nearly full.
-    pub fn disk_is_low(&self) -> bool {
-        self.signs.disk_is_low.load(Ordering::Acquire)
-    }
-
-    /// How many items wait, and how many bytes of events there is room for.
-    pub fn waiting(&self) -> (usize, usize) {
-        (self.queue.max_capacity() - self.queue.capacity(), self.room.available_permits() << 10)
     }
 
     /// Names of all rows.

@@ -13,7 +13,8 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
 
-use super::queue::{CHANGES_WAITING, ITEMS_WAITING, KIB_WAITING, Signs};
+use super::queue::{CHANGES_WAITING, ITEMS_WAITING, KIB_WAITING};
+use super::signs::Signs;
 use super::upkeep::Upkeep;
 use super::{Broker, Commit, Loop, Names, Tallies};
 use crate::clock::{Clock, monotonic_now, wall_now};

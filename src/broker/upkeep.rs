@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::queue::Signs;
+use super::signs::Signs;
 use super::{BYTES_PER_COMMIT, Loop};
 use crate::clock::monotonic_now;
 use crate::grid::effect::Matter;

@@ -55,7 +55,7 @@ async fn speak(mut session: Session) -> (u64, bool) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_busy_broker_stops_in_time_and_every_ack_it_gave_was_durable() {
-    let mut gridd = Gridd::start().await;
+    let mut gridd = Gridd::with_config("[class.default]\nbudget = \"unlimited\"\n").await;
     let mut busy = Vec::new();
     for speaker in 0..BUSY {
         let session = Session::open(&gridd, &name(speaker), 1, 1 + speaker).await;
