@@ -33,6 +33,12 @@ const STREAM_WINDOW: u32 = 512 << 10;
 /// Flow-control window of a connection, in bytes.
 const CONNECTION_WINDOW: u32 = 2 << 20;
 
+/// Calls under way on one connection; more wait for one to end. hyper's own default.
+const STREAMS_MAX: u32 = 200;
+
+/// Headers of a call or a request, in bytes. hyper's own default for HTTP/2.
+const HEADER_BYTES_MAX: u32 = 16 << 10;
+
 /// Pause after a failed accept: out of descriptors, most likely.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -119,12 +125,14 @@ async fn connection(stream: TcpStream, routes: Router, mut stopping: watch::Rece
         return;
     }
     let mut builder = auto::Builder::new(NamedExecutor("http2"));
-    builder.http1().timer(TokioTimer::new());
+    builder.http1().timer(TokioTimer::new()).max_buf_size(HEADER_BYTES_MAX as usize);
     builder
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(PING_AFTER)
         .keep_alive_timeout(PONG_WITHIN)
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(HEADER_BYTES_MAX)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW);
     let service = TowerToHyperService::new(routes);

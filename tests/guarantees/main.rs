@@ -5,6 +5,7 @@ mod a_stop_is_orderly;
 mod another_language_speaks;
 mod bad_input_harms_nobody;
 mod bad_sessions_harm_nobody;
+mod every_limit_is_written_down;
 mod harness;
 mod metrics_are_exact;
 mod starts_are_judged;
