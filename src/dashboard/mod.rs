@@ -110,3 +110,22 @@ async fn metrics(State(front): State<Front>) -> Response {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_starts_or_stops_is_not_ready_and_says_why() {
+        let (_show, desk) = watch::channel(None);
+        let (stop, stopping) = watch::channel(false);
+        let front = Front { desk, stopping };
+        assert_eq!(unready(&front).await, Some("starting: the journal is being read\n"));
+        let (status, _) = ready(State(front.clone())).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        let page = metrics(State(front.clone())).await;
+        assert_eq!(page.status(), StatusCode::OK, "the process is told of even then");
+        stop.send_replace(true);
+        assert_eq!(unready(&front).await, Some("stopping\n"));
+    }
+}
