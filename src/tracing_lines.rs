@@ -8,12 +8,13 @@
 use std::error::Error;
 use std::fmt::{self, Debug, Write};
 use std::io::IsTerminal;
+use std::sync::Arc;
 
 use rustix::fs::fstat;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
-use tracing_subscriber::fmt::{FmtContext, MakeWriter};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{EnvFilter, filter::ParseError};
 
@@ -53,12 +54,35 @@ enum Surroundings {
     Journald,
 }
 
-/// Begins to tell on standard error what `filter` lets through.
+/// What is told from now on. Cheap to clone.
+#[derive(Clone)]
+pub struct Told(Arc<dyn Fn(EnvFilter) -> bool + Send + Sync>);
+
+impl Told {
+    /// Tells what this filter lets through, in place of what the one before did.
+    ///
+    /// # Errors
+    ///
+    /// When `filter` is none; the one before stays.
+    pub fn set(&self, filter: &str) -> Result<(), ParseError> {
+        let is_there = (self.0)(EnvFilter::try_new(filter)?);
+        debug_assert!(is_there, "what tells lives as long as the process");
+        Ok(())
+    }
+}
+
+impl Debug for Told {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Told")
+    }
+}
+
+/// Begins to tell on standard error what `filter` lets through; what is given can change that.
 ///
 /// # Errors
 ///
 /// When `filter` is none.
-pub fn begin(filter: &str, format: Format) -> Result<(), ParseError> {
+pub fn begin(filter: &str, format: Format) -> Result<Told, ParseError> {
     let filter = EnvFilter::try_new(filter)?;
     let surroundings = if goes_to_journald(std::env::var("JOURNAL_STREAM").ok().as_deref()) {
         Surroundings::Journald
@@ -67,19 +91,14 @@ pub fn begin(filter: &str, format: Format) -> Result<(), ParseError> {
     } else {
         Surroundings::Plain
     };
-    install(filter, Lines { format, surroundings }, std::io::stderr);
-    Ok(())
-}
-
-fn install<W>(filter: EnvFilter, lines: Lines, writer: W)
-where
-    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
-{
-    tracing_subscriber::fmt()
+    let subscriber = tracing_subscriber::fmt()
+        .event_format(Lines { format, surroundings })
+        .with_writer(std::io::stderr)
         .with_env_filter(filter)
-        .event_format(lines)
-        .with_writer(writer)
-        .init();
+        .with_filter_reloading();
+    let handle = subscriber.reload_handle();
+    subscriber.init();
+    Ok(Told(Arc::new(move |filter| handle.reload(filter).is_ok())))
 }
 
 /// systemd.exec(5): the variable names device and inode of the stream, and is inherited by children
@@ -103,13 +122,13 @@ where
         mut out: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut told = Told::default();
-        event.record(&mut told);
+        let mut said = Said::default();
+        event.record(&mut said);
         let level = *event.metadata().level();
-        let target = told.target.as_deref().unwrap_or_else(|| event.metadata().target());
+        let target = said.target.as_deref().unwrap_or_else(|| event.metadata().target());
         let line = match self.format {
-            Format::Human => human(self.surroundings, level, target, &told),
-            Format::Json => json(level, target, &told),
+            Format::Human => human(self.surroundings, level, target, &said),
+            Format::Json => json(level, target, &said),
         };
         writeln!(out, "{line}")
     }
@@ -117,7 +136,7 @@ where
 
 /// What an event says.
 #[derive(Debug, Default)]
-struct Told {
+struct Said {
     message: String,
     fields: Vec<(&'static str, Value)>,
     /// The target of events that come by the crate `log`.
@@ -131,7 +150,7 @@ enum Value {
     Bare(String),
 }
 
-impl Told {
+impl Said {
     fn text(&mut self, field: &Field, mut text: String) {
         if text.len() > VALUE_BYTES_MAX {
             text.truncate(text.floor_char_boundary(VALUE_BYTES_MAX));
@@ -152,7 +171,7 @@ impl Told {
     }
 }
 
-impl Visit for Told {
+impl Visit for Said {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         self.text(field, format!("{value:?}"));
     }
@@ -205,15 +224,15 @@ fn short(target: &str) -> &str {
     target.strip_prefix("grid_broker::").unwrap_or(target)
 }
 
-fn human(surroundings: Surroundings, level: Level, target: &str, told: &Told) -> String {
+fn human(surroundings: Surroundings, level: Level, target: &str, said: &Said) -> String {
     let mut line = match surroundings {
         Surroundings::Plain => format!("{} {level:>5}", now()),
         Surroundings::Terminal => format!("{} \x1b[{}m{level:>5}\x1b[0m", now(), colour(level)),
         Surroundings::Journald => format!("<{}>{level:>5}", priority(level)),
     };
-    let (target, message) = (escape(short(target)), escape(&told.message));
+    let (target, message) = (escape(short(target)), escape(&said.message));
     append(&mut line, format_args!(" {target}: {message}"));
-    for (name, value) in &told.fields {
+    for (name, value) in &said.fields {
         match value {
             Value::Bare(value) => append(&mut line, format_args!(" {name}={value}")),
             Value::Text(text) => {
@@ -225,15 +244,15 @@ fn human(surroundings: Surroundings, level: Level, target: &str, told: &Told) ->
     line
 }
 
-fn json(level: Level, target: &str, told: &Told) -> String {
+fn json(level: Level, target: &str, said: &Said) -> String {
     let level = level.as_str().to_ascii_lowercase();
     let mut line = format!(
         "{{\"time\":\"{}\",\"level\":\"{level}\",\"target\":{},\"message\":{}",
         now(),
         quoted(short(target)),
-        quoted(&told.message)
+        quoted(&said.message)
     );
-    for (name, value) in &told.fields {
+    for (name, value) in &said.fields {
         let before = if OWN_KEYS.contains(name) { "field." } else { "" };
         match value {
             Value::Bare(value) => append(&mut line, format_args!(",\"{before}{name}\":{value}")),
