@@ -55,16 +55,28 @@ async fn the_unit_is_as_hardened_as_the_documents_say() {
     assert_ne!(said.code, Some(0), "the threshold is near: {}", said.stdout);
 }
 
-/// The words of the unit's `ExecStart`.
-fn exec_start() -> Vec<String> {
+/// The words of the unit's first command of that key.
+fn command_of(key: &str) -> Vec<String> {
     let unit = std::fs::read_to_string(UNIT).expect("the unit");
-    let line = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).expect("a command");
+    let line = unit.lines().find_map(|line| line.strip_prefix(key)).expect("a command");
     line.split(' ').map(ToOwned::to_owned).collect()
 }
 
 #[tokio::test]
+async fn a_reload_checks_the_shipped_configuration_first() {
+    let mut words = command_of("ExecReload=");
+    assert_eq!(words.remove(0), "/usr/bin/gridd");
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/config/gridd.toml");
+    let words = words.iter().map(|it| it.replace("/etc/gridd/gridd.toml", shipped));
+    let mut command = crate::harness::clean(env!("CARGO_BIN_EXE_gridd"));
+    command.args(words);
+    let said = run(command).await.done();
+    assert!(said.contains("tracing_format"), "the settings that hold: {said}");
+}
+
+#[tokio::test]
 async fn gridd_knows_every_flag_of_the_unit_and_has_time_to_stop() {
-    let mut words = exec_start();
+    let mut words = command_of("ExecStart=");
     assert_eq!(words.remove(0), "/usr/bin/gridd");
     let mut command = Command::new(env!("CARGO_BIN_EXE_gridd"));
     // A flag that is not known would be told before the version.

@@ -79,6 +79,13 @@ impl ApplianceService for Script {
         Ok(Response::new(StartBootResponse { appliance: Some(db(&request.get_ref().name)) }))
     }
 
+    async fn unsuppress_appliance(
+        &self,
+        _: Request<UnsuppressApplianceRequest>,
+    ) -> Answer<UnsuppressApplianceResponse> {
+        Err(Status::unimplemented("not asked for"))
+    }
+
     async fn stop_appliance(
         &self,
         _: Request<StopApplianceRequest>,
