@@ -158,7 +158,7 @@ fn every_constant_that_bounds_something_is_in_the_table() {
     for path in files {
         for (name, value) in constants(&read(&path)) {
             let bounds = BOUNDING.iter().any(|word| name.contains(word));
-            let is_excused = NO_BOUNDS.iter().any(|it| *it == (path.as_str(), name.as_str()));
+            let is_excused = NO_BOUNDS.contains(&(path.as_str(), name.as_str()));
             let is_there = rows.iter().any(|row| row.path == path && row.name == name);
             if bounds && !is_there && !is_excused {
                 missing.push(format!("{path}: {name} = {value}"));
