@@ -12,8 +12,10 @@
 //! received before it was decided, and that a failed append ends the loop with its error. Knows
 //! neither gRPC nor how records are encoded.
 
+mod counting;
 mod lost_time;
 mod queue;
+mod signs;
 mod start;
 mod tallies;
 #[cfg(test)]
@@ -38,6 +40,7 @@ use crate::grid::name::{ApplianceName, ApplianceNumber};
 use crate::grid::record::{Heard, Hello, Input, Outcome, Record};
 use crate::grid::time::Timestamp;
 use crate::journal::{EncodedRecord, Journal, JournalError, Mark, encoding};
+use crate::metrics::Metrics;
 use crate::wire::show;
 
 pub use queue::{
@@ -88,6 +91,7 @@ struct Loop {
     due: VecDeque<ApplianceNumber>,
     /// What the queue has left, in KiB.
     room: Arc<Semaphore>,
+    metrics: Metrics,
 }
 
 /// What one turn decided and nobody has heard of yet.
@@ -120,6 +124,7 @@ impl Loop {
         runtime: &Handle,
     ) -> Result<(), JournalError> {
         loop {
+            self.turned();
             let ready = self.clock.now();
             let busy = ready.since(self.last_turn);
             let waiting = monotonic_now();
@@ -189,7 +194,8 @@ impl Loop {
         self.due.extend(self.grid.due(until));
         for _ in 0..DEADLINES_PER_COMMIT {
             let Some(appliance) = self.due.pop_front() else { break };
-            self.take(Input::Deadline { appliance }, until);
+            let decision = self.take(Input::Deadline { appliance }, until);
+            counting::deadline(&self.metrics, decision.record.as_ref());
         }
     }
 
@@ -250,6 +256,7 @@ impl Loop {
         at: Timestamp,
     ) -> EventAnswer {
         let HeardEvent { boot, sequence, event } = said;
+        let kind = counting::kind(&event.kind);
         let heard = Heard { appliance, boot, spool, sequence, session, event };
         if let Some(ended) = self.grid.before(&heard, at) {
             self.take(ended, at);
@@ -260,6 +267,7 @@ impl Loop {
             Answer::Event(outcome, marks) => (outcome, marks),
             Answer::Order(_) | Answer::Nothing => (Outcome::Kept, Marks::NONE),
         };
+        counting::event(&self.metrics, kind, outcome);
         let suppressed_until = match outcome {
             Outcome::Suppressed => self.suppressed_until(appliance),
             Outcome::Kept
@@ -378,7 +386,7 @@ impl Loop {
     fn checkpoint(&mut self) {
         let last = self.grid.state().last();
         let state = encoding::encode_state(self.grid.state());
-        tracing::debug!(record.number = last, bytes = state.len(), "writing a checkpoint");
+        tracing::debug!(record = last, bytes = state.len(), "writing a checkpoint");
         // One that is still being written makes this one wait for the next occasion.
         let _ = self.journal.checkpoint(last, state);
         self.checkpointed = last;

@@ -48,7 +48,7 @@ const fn at_restart<T>(path: &'static str, place: Place<T>, flag: Option<&'stati
 }
 
 /// The settings outside of classes.
-pub static SETTINGS: [Key<Settings>; 11] = [
+pub static SETTINGS: [Key<Settings>; 12] = [
     at_restart("data", Place::Path(|it| &mut it.journal.dir), Some("--data")),
     at_restart("grpc", Place::Address(|it| &mut it.grpc), Some("--grpc")),
     at_restart("http", Place::Address(|it| &mut it.http), Some("--http")),
@@ -58,6 +58,11 @@ pub static SETTINGS: [Key<Settings>; 11] = [
         changes: Changes::AtOnce,
         flag: Some("--tracing"),
     },
+    at_restart(
+        "tracing_format",
+        Place::TracingFormat(|it| &mut it.tracing_format),
+        Some("--tracing-format"),
+    ),
     at_once("disk_low_water", Place::Size(ROOM_RANGE, |it| &mut it.journal.low_water)),
     at_once("ballast", Place::Size(ROOM_RANGE, |it| &mut it.journal.ballast_bytes)),
     at_once("retention.age", Place::Time(RETENTION_AGE_RANGE, |it| &mut it.journal.retention.age)),

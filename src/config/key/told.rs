@@ -6,7 +6,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{INFINITE, ON_STUCK, Place, SEVERITIES, UNLIMITED};
+use super::{INFINITE, ON_STUCK, Place, SEVERITIES, TRACING_FORMATS, UNLIMITED};
 use crate::config::raw::Raw;
 use crate::config::{amount, filter};
 
@@ -28,6 +28,7 @@ impl<T: Default + 'static> Place<T> {
             Self::Address(_)
             | Self::Path(_)
             | Self::Filter(_)
+            | Self::TracingFormat(_)
             | Self::Truth(_)
             | Self::Count(..)
             | Self::Size(..)
@@ -48,6 +49,7 @@ impl<T: Default + 'static> Place<T> {
             Self::Address(_) => format!("an address with a port, such as {default}"),
             Self::Path(_) => format!("the path of a folder, such as {default}"),
             Self::Filter(_) => filter::ALLOWED.to_owned(),
+            Self::TracingFormat(_) => words(&TRACING_FORMATS),
             Self::Truth(_) => "true or false".to_owned(),
             Self::Count(least, _) => format!("a whole number of at least {least}"),
             Self::Size(range, _) if *range.end() == u64::MAX => {
@@ -98,6 +100,7 @@ impl<T: Default + 'static> Place<T> {
             Self::Address(_)
             | Self::Path(_)
             | Self::Filter(_)
+            | Self::TracingFormat(_)
             | Self::Truth(_)
             | Self::Count(..)
             | Self::Size(..)
