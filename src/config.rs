@@ -22,12 +22,14 @@ pub mod secret;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use crate::grid;
 use crate::grid::settings::ClassSettings;
 use crate::journal;
+use crate::tracing_lines::Format;
 
 use self::key::Key;
 use self::keys::CLASS_TABLE;
@@ -57,6 +59,8 @@ pub struct Settings {
     pub http: SocketAddr,
     /// What is told of ourselves: a filter of the tracing crates.
     pub tracing: String,
+    /// For whom that is written.
+    pub tracing_format: Format,
     /// The rules of the grid.
     pub grid: grid::settings::Settings,
     /// Where the values are from that are not defaults, by key.
@@ -70,6 +74,7 @@ impl Default for Settings {
             grpc: DEFAULT_GRPC,
             http: DEFAULT_HTTP,
             tracing: DEFAULT_TRACING.to_owned(),
+            tracing_format: Format::Human,
             grid: grid::settings::Settings::default(),
             origins: BTreeMap::new(),
         }
@@ -77,7 +82,7 @@ impl Default for Settings {
 }
 
 /// What flags and environment say; kept, since a file that is read again still stands below them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Given {
     /// The file.
     pub config: Option<PathBuf>,
@@ -85,6 +90,13 @@ pub struct Given {
     pub flags: Vec<(&'static str, String)>,
     /// The environment; what does not begin with `GRIDD_` is not looked at.
     pub environment: Vec<(String, OsString)>,
+}
+
+/// Without the environment and values of flags: secrets may be among them.
+impl fmt::Debug for Given {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Given").field("config", &self.config).finish_non_exhaustive()
+    }
 }
 
 /// A setting in force.

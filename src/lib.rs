@@ -11,8 +11,12 @@ pub mod exit_code;
 pub mod grid;
 pub mod grpc;
 pub mod journal;
+pub mod metrics;
+pub mod ready_file;
+pub mod service_manager;
 pub mod show;
 pub mod tasks;
+pub mod tracing_lines;
 pub mod wire;
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use super::raw::Raw;
 use super::secret::{HIDDEN, Secret};
 use crate::grid::event::Severity;
 use crate::grid::settings::{Budget, Budgets, OnStuck};
+use crate::tracing_lines::Format;
 
 /// For ever, said by its own word.
 pub const INFINITE: &str = "infinite";
@@ -34,6 +35,8 @@ const SEVERITIES: [(&str, Severity); 5] = [
 ];
 
 const ON_STUCK: [(&str, OnStuck); 2] = [("warn", OnStuck::Warn), ("fail", OnStuck::Fail)];
+
+const TRACING_FORMATS: [(&str, Format); 2] = [("human", Format::Human), ("json", Format::Json)];
 
 /// One setting within `T`.
 #[derive(Debug)]
@@ -69,6 +72,8 @@ pub enum Place<T: 'static> {
     Path(Field<T, PathBuf>),
     /// A filter of the tracing crates.
     Filter(Field<T, String>),
+    /// How tracing is written.
+    TracingFormat(Field<T, Format>),
     /// Yes or no.
     Truth(Field<T, bool>),
     /// A number, at least so large.
@@ -112,6 +117,9 @@ impl<T: Default + 'static> Place<T> {
                 let text = raw.text().ok_or_else(wrong)?;
                 filter::check(text)?;
                 text.clone_into(field(into));
+            }
+            Self::TracingFormat(field) => {
+                *field(into) = word(raw, &TRACING_FORMATS).ok_or_else(wrong)?;
             }
             Self::Truth(field) => *field(into) = raw.truth().ok_or_else(wrong)?,
             Self::Count(least, field) => {
@@ -169,6 +177,7 @@ impl<T: Default + 'static> Place<T> {
             Self::Address(field) => field(of).to_string(),
             Self::Path(field) => field(of).display().to_string(),
             Self::Filter(field) => field(of).clone(),
+            Self::TracingFormat(field) => word_of(*field(of), &TRACING_FORMATS),
             Self::Truth(field) => field(of).to_string(),
             Self::Count(_, field) => field(of).to_string(),
             Self::Size(_, field) => amount::bytes_text(*field(of)),
@@ -200,25 +209,8 @@ impl<T: Default + 'static> Place<T> {
 
     /// Whether it is a secret, and another one in `new`, which what is shown does not tell.
     pub(super) fn is_renewed(&self, old: &mut T, new: &mut T) -> bool {
-        match self {
-            Self::SecretFile(field) | Self::SecretText(field) => {
-                self.shown(old) == self.shown(new) && field(old) != field(new)
-            }
-            Self::Address(_)
-            | Self::Path(_)
-            | Self::Filter(_)
-            | Self::Truth(_)
-            | Self::Count(..)
-            | Self::Size(..)
-            | Self::Time(..)
-            | Self::Limit(..)
-            | Self::OnStuck(_)
-            | Self::Severity(_)
-            | Self::Burst(_)
-            | Self::Every(..)
-            | Self::Unlimited(_)
-            | Self::AllUnlimited(_) => false,
-        }
+        let (Self::SecretFile(field) | Self::SecretText(field)) = self else { return false };
+        self.shown(old) == self.shown(new) && field(old) != field(new)
     }
 
     /// Copies the value from one `T` to another.
@@ -227,6 +219,7 @@ impl<T: Default + 'static> Place<T> {
             Self::Address(field) => *field(into) = *field(from),
             Self::Path(field) => field(into).clone_from(field(from)),
             Self::Filter(field) => field(into).clone_from(field(from)),
+            Self::TracingFormat(field) => *field(into) = *field(from),
             Self::Truth(field) => *field(into) = *field(from),
             Self::Count(_, field) | Self::Size(_, field) => *field(into) = *field(from),
             Self::Time(_, field) => *field(into) = *field(from),

@@ -5,7 +5,6 @@
 //! restart is named and stays. Does not know what the settings mean.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use tokio::signal::unix::Signal;
 use tokio::sync::watch;
@@ -17,23 +16,27 @@ use crate::config::{Given, Settings};
 use crate::grid::Grid;
 use crate::grid::name::ApplianceNumber;
 use crate::grid::settings::DEFAULT_CLASS;
+use crate::service_manager::ServiceManager;
 use crate::tasks;
-
-/// Lets another filter of tracing hold; what is in the way, if it can't.
-pub type TracingReload = Box<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
+use crate::tracing_lines::Told;
 
 /// What reading the settings again needs.
+#[derive(Debug)]
 pub struct Reload {
     /// Flags and environment of the start, and the path of the file.
     pub given: Given,
     /// How another filter of tracing comes to hold.
-    pub tracing: TracingReload,
+    pub told: Told,
 }
 
-impl fmt::Debug for Reload {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Reload").field("config", &self.given.config).finish_non_exhaustive()
-    }
+/// What is heard, and who hears of it.
+#[derive(Debug)]
+pub(super) struct Hearing {
+    pub(super) hangups: Signal,
+    pub(super) stopping: watch::Receiver<bool>,
+    pub(super) manager: ServiceManager,
+    /// What the manager is told when all is done.
+    pub(super) status: String,
 }
 
 /// Why the settings stay as they were.
@@ -49,12 +52,12 @@ enum ReloadError {
 
 /// Reads the settings again at each SIGHUP, until the broker stops; `held` has those that hold.
 pub(super) async fn on_hangups(
-    mut hangups: Signal,
-    mut stopping: watch::Receiver<bool>,
+    hearing: Hearing,
     reload: Reload,
     held: watch::Sender<Settings>,
     broker: Broker,
 ) {
+    let Hearing { mut hangups, mut stopping, manager, status } = hearing;
     let at_start = held.borrow().clone();
     tell_classes(&broker, &at_start).await;
     loop {
@@ -68,6 +71,7 @@ pub(super) async fn on_hangups(
             continue;
         }
         tracing::info!("SIGHUP: the settings are read again");
+        manager.reloading();
         let before = held.borrow().clone();
         match again(&reload, &before, &broker).await {
             Ok(new) => drop(held.send_replace(new)),
@@ -78,6 +82,7 @@ pub(super) async fn on_hangups(
                 tracing::error!("the settings stay as they were: {error}");
             }
         }
+        manager.ready(status.clone());
     }
 }
 
@@ -99,7 +104,7 @@ async fn again(reload: &Reload, held: &Settings, broker: &Broker) -> Result<Sett
         })
         .await?;
     if new.tracing != held.tracing
-        && let Err(error) = (reload.tracing)(&new.tracing)
+        && let Err(error) = reload.told.set(&new.tracing)
     {
         tracing::error!("tracing stays as it was: {error}");
     }

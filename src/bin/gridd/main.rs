@@ -2,72 +2,22 @@
 
 #![expect(clippy::print_stderr, reason = "a program speaks to its user")]
 
+mod arguments;
 mod check_config;
 mod journal;
 
 use std::ffi::OsStr;
-use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode as ProcessExit;
 
-use clap::{Parser, Subcommand};
+use clap::Parser;
 use grid_broker::config::{self, Given, Settings};
-use grid_broker::daemon::{self, DaemonError, Place, Reload, TracingReload};
+use grid_broker::daemon::{self, DaemonError, Place, Reload};
 use grid_broker::exit_code::ExitCode;
-use tracing_subscriber::{EnvFilter, reload};
+use grid_broker::tracing_lines;
 
-const EXAMPLES: &str = "\
-Examples:
-  gridd
-  gridd --config /etc/gridd.toml --data /var/lib/gridd
-  gridd --grpc 127.0.0.1:0 --http 127.0.0.1:0 --ready-file /run/gridd/ready.json
-
-  gridd check-config /etc/gridd.toml
-  gridd journal check --data /var/lib/gridd
-
-Exit codes: 0 stopped as asked, 1 something broke, 2 wrong usage or configuration.
-SIGHUP reads the file again: what can change at once does, the rest is named.
-It stops in good order on SIGTERM and Ctrl-C; what was acknowledged is durable at any moment.";
-
-/// The event broker of a grid controller: takes the events of appliances, knows how their starts
-/// stand, keeps the grid log.
-#[derive(Debug, Parser)]
-#[command(name = "gridd", version, after_help = EXAMPLES)]
-struct Arguments {
-    /// Settings; config/gridd.toml has every key with its default and reason
-    #[arg(long, global = true, value_name = "FILE", env = "GRIDD_CONFIG")]
-    config: Option<PathBuf>,
-    /// Data folder [default: ./gridd-data] [env: GRIDD_DATA]
-    #[arg(long, global = true, value_name = "DIR")]
-    data: Option<String>,
-    /// Where appliances and administrators are heard [default: 127.0.0.1:7443] [env: GRIDD_GRPC]
-    #[arg(long, value_name = "ADDR")]
-    grpc: Option<String>,
-    /// Where pages are served [default: 127.0.0.1:7480] [env: GRIDD_HTTP]
-    #[arg(long, value_name = "ADDR")]
-    http: Option<String>,
-    /// Write the addresses really bound there, as JSON, once it serves
-    #[arg(long, value_name = "FILE", env = "GRIDD_READY_FILE")]
-    ready_file: Option<PathBuf>,
-    /// What gridd tells of itself on standard error: error, warn, info, debug, trace
-    /// [default: info] [env: GRIDD_TRACING]
-    #[arg(long, value_name = "FILTER")]
-    tracing: Option<String>,
-    /// What to do in place of running the broker.
-    #[command(subcommand)]
-    command: Option<Command>,
-}
-
-/// What `gridd` does besides being the broker.
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Say whether the configuration is right, and which settings would hold
-    #[command(after_help = check_config::HELP)]
-    CheckConfig(check_config::Arguments),
-    /// Look after a data folder that no broker is at work in: check, salvage, restore
-    #[command(subcommand, after_help = journal::HELP)]
-    Journal(journal::Command),
-}
+use arguments::{Arguments, Command};
 
 fn main() -> ProcessExit {
     let arguments = Arguments::parse();
@@ -83,17 +33,11 @@ fn main() -> ProcessExit {
     if let Some(Command::Journal(command)) = &arguments.command {
         return journal::run(command, &settings.journal.dir);
     }
-    let filter = match EnvFilter::try_new(&settings.tracing) {
-        Ok(filter) => filter,
+    let told = match tracing_lines::begin(&settings.tracing, settings.tracing_format) {
+        Ok(told) => told,
         Err(error) => return fail(&format!("tracing: {error}"), ExitCode::Usage),
     };
-    let traced = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_filter_reloading();
-    let reload = Reload { given, tracing: tracing_reload(traced.reload_handle()) };
-    traced.init();
+    let reload = Reload { given, told };
     let runtime =
         tokio::runtime::Builder::new_multi_thread().thread_name("worker").enable_all().build();
     let runtime = match runtime {
@@ -101,11 +45,14 @@ fn main() -> ProcessExit {
         Err(error) => return fail(&format!("no threads to be had: {error}"), ExitCode::Failed),
     };
     let ready_file = arguments.ready_file.as_deref();
-    match runtime.block_on(daemon::run(settings, reload, ready_file, greet)) {
+    let ended = runtime.block_on(daemon::run(settings, reload, ready_file, greet));
+    // A thread that hangs on a disk must not hold up the end; nothing it does is promised yet.
+    runtime.shutdown_background();
+    match ended {
         Ok(()) => ExitCode::Done.into(),
         Err(error) => {
             let code = match &error {
-                DaemonError::Listen { .. } | DaemonError::ReadyFile { .. } => ExitCode::Usage,
+                DaemonError::Listen { .. } | DaemonError::ReadyFile(_) => ExitCode::Usage,
                 DaemonError::Start(_)
                 | DaemonError::Journal(_)
                 | DaemonError::LoopDied
@@ -118,18 +65,16 @@ fn main() -> ProcessExit {
     }
 }
 
-/// How another filter comes to hold while gridd runs.
-fn tracing_reload<S: 'static>(handle: reload::Handle<EnvFilter, S>) -> TracingReload {
-    Box::new(move |filter| {
-        let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
-        handle.reload(filter).map_err(|error| error.to_string())
-    })
-}
-
 /// What flags and environment say; each flag is a key of the same name.
 fn given(arguments: &Arguments) -> Given {
-    let Arguments { config, data, grpc, http, tracing, .. } = arguments;
-    let flags = [("data", data), ("grpc", grpc), ("http", http), ("tracing", tracing)];
+    let Arguments { config, data, grpc, http, tracing, tracing_format, .. } = arguments;
+    let flags = [
+        ("data", data),
+        ("grpc", grpc),
+        ("http", http),
+        ("tracing", tracing),
+        ("tracing_format", tracing_format),
+    ];
     let flags = flags.into_iter().filter_map(|(key, value)| Some((key, value.clone()?)));
     let variables = std::env::vars_os();
     Given {

@@ -6,7 +6,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{INFINITE, ON_STUCK, Place, SEVERITIES, UNLIMITED};
+use super::{INFINITE, ON_STUCK, Place, SEVERITIES, TRACING_FORMATS, UNLIMITED};
 use crate::config::raw::Raw;
 use crate::config::{amount, filter};
 
@@ -28,6 +28,7 @@ impl<T: Default + 'static> Place<T> {
             Self::Address(_)
             | Self::Path(_)
             | Self::Filter(_)
+            | Self::TracingFormat(_)
             | Self::Truth(_)
             | Self::Count(..)
             | Self::Size(..)
@@ -48,6 +49,7 @@ impl<T: Default + 'static> Place<T> {
             Self::Address(_) => format!("an address with a port, such as {default}"),
             Self::Path(_) => format!("the path of a folder, such as {default}"),
             Self::Filter(_) => filter::ALLOWED.to_owned(),
+            Self::TracingFormat(_) => words(&TRACING_FORMATS),
             Self::Truth(_) => "true or false".to_owned(),
             Self::Count(least, _) => format!("a whole number of at least {least}"),
             Self::Size(range, _) if *range.end() == u64::MAX => {
@@ -85,49 +87,21 @@ impl<T: Default + 'static> Place<T> {
     pub(super) fn wrong(&self, raw: &Raw) -> String {
         let allowed = self.allowed();
         // A secret in the wrong place is not repeated.
-        match self {
-            Self::SecretText(_) => return format!("a secret is not {allowed}"),
-            Self::SecretFile(_) => return format!("its value is not {allowed}"),
-            Self::Address(_)
-            | Self::Path(_)
-            | Self::Filter(_)
-            | Self::Truth(_)
-            | Self::Count(..)
-            | Self::Size(..)
-            | Self::Time(..)
-            | Self::Limit(..)
-            | Self::OnStuck(_)
-            | Self::Severity(_)
-            | Self::Burst(_)
-            | Self::Every(..)
-            | Self::Unlimited(_)
-            | Self::AllUnlimited(_) => {}
+        if let Self::SecretText(_) = self {
+            return format!("a secret is not {allowed}");
         }
-        let hint = match self {
-            Self::Truth(_) | Self::Count(..) | Self::Burst(_) if raw.is_quoted() => {
-                ", without quotes"
-            }
-            Self::Size(..) | Self::Time(..) | Self::Limit(..) | Self::Every(..)
-                if raw.is_number() =>
-            {
-                ", with its unit and in quotes"
-            }
-            Self::Address(_)
-            | Self::Path(_)
-            | Self::Filter(_)
-            | Self::Truth(_)
-            | Self::Count(..)
-            | Self::Size(..)
-            | Self::Time(..)
-            | Self::Limit(..)
-            | Self::OnStuck(_)
-            | Self::Severity(_)
-            | Self::Burst(_)
-            | Self::Every(..)
-            | Self::Unlimited(_)
-            | Self::AllUnlimited(_)
-            | Self::SecretFile(_)
-            | Self::SecretText(_) => "",
+        if let Self::SecretFile(_) = self {
+            return format!("its value is not {allowed}");
+        }
+        let is_bare = matches!(self, Self::Truth(_) | Self::Count(..) | Self::Burst(_));
+        let is_amount =
+            matches!(self, Self::Size(..) | Self::Time(..) | Self::Limit(..) | Self::Every(..));
+        let hint = if is_bare && raw.is_quoted() {
+            ", without quotes"
+        } else if is_amount && raw.is_number() {
+            ", with its unit and in quotes"
+        } else {
+            ""
         };
         format!("{raw} is not {allowed}{hint}")
     }

@@ -4,6 +4,8 @@
 //! the words of a broker are shown when its test fails. Judges nothing: the tests do.
 
 mod gridd;
+mod notify;
+mod page;
 mod programs;
 mod session;
 
@@ -12,6 +14,8 @@ use std::time::Duration;
 use grid_broker::clock::monotonic_now;
 
 pub(crate) use gridd::{DEADLINE_CLASSES, Gridd, gridd_alone};
+pub(crate) use notify::Notified;
+pub(crate) use page::page;
 pub(crate) use programs::{Follower, Run, clean, lines, run};
 pub(crate) use session::{Hellos, Raw, Session, ack_exceptions, event};
 
