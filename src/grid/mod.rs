@@ -20,6 +20,7 @@ pub mod explain;
 mod hear;
 pub mod in_force;
 pub mod lifecycle;
+pub mod mail;
 pub mod marks;
 pub mod name;
 mod order;
