@@ -110,8 +110,8 @@ async fn again(reload: &Reload, held: &Settings, broker: &Broker) -> Result<Sett
     }
     for change in &changes {
         match change.holds {
-            Changes::AtOnce => tracing::info!(record.number = record, "{change}"),
-            Changes::AtRestart => tracing::warn!(record.number = record, "{change}"),
+            Changes::AtOnce => tracing::info!(record, "{change}"),
+            Changes::AtRestart => tracing::warn!(record, "{change}"),
         }
     }
     new.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));

@@ -68,12 +68,12 @@ async fn a_file_with_mistakes_changes_nothing_and_each_is_traced_with_its_line()
     assert_eq!(
         told,
         [
-            "INFO grid_broker::daemon::reload: SIGHUP: the settings are read again",
-            "ERROR grid_broker::daemon::reload: gridd.toml:1: ballast: \"8\" is not a size of at \
+            "INFO daemon::reload: SIGHUP: the settings are read again",
+            "ERROR daemon::reload: gridd.toml:1: ballast: \"8\" is not a size of at \
              least 1MiB, such as 8MiB",
-            "ERROR grid_broker::daemon::reload: gridd.toml:4: class.web.boot_time: there is no such \
+            "ERROR daemon::reload: gridd.toml:4: class.web.boot_time: there is no such \
              key; did you mean boot_timeout?",
-            "ERROR grid_broker::daemon::reload: the settings stay as they were: what was read has \
+            "ERROR daemon::reload: the settings stay as they were: what was read has \
              the mistakes above",
         ]
     );
@@ -177,7 +177,7 @@ async fn check_config_names_every_mistake_or_every_setting_and_touches_no_data()
 #[tokio::test]
 async fn a_class_that_nothing_uses_is_a_warning_of_the_start() {
     let gridd = Gridd::with_config("\n[class.web]\n[class.used]\n").await;
-    let line = "WARN grid_broker::daemon::reload: gridd.toml:2: class.web: no appliance is of this \
+    let line = "WARN daemon::reload: gridd.toml:2: class.web: no appliance is of this \
                 class; `gridctl appliance set NAME --class web` makes one so";
     eventually("the warning", async || traced(&gridd).contains(&line.to_owned()).then_some(()))
         .await;
