@@ -82,6 +82,9 @@ pub(super) async fn on_hangups(
                 tracing::error!("the settings stay as they were: {error}");
             }
         }
+        if *stopping.borrow() {
+            return;
+        }
         manager.ready(status.clone());
     }
 }
