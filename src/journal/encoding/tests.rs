@@ -15,6 +15,7 @@ use crate::grid::event::{
 };
 use crate::grid::in_force::{SettingIs, SettingsInForce};
 use crate::grid::lifecycle::{Failed, Failure, LastWord, Lifecycle, Maintenance, Refusal};
+use crate::grid::mail::{self, Delivery, MailEffect, MailOrder, MessageNumber, Notice, Standing};
 use crate::grid::name::{ApplianceName, ApplianceNumber, BootId, SpoolId};
 use crate::grid::record::{BrokerStarted, Heard, Hello, Input, Order, Reset, SessionId, Stall};
 use crate::grid::settings::Overrides;
@@ -243,6 +244,53 @@ fn every_other_input_reads_back() {
 }
 
 #[test]
+fn every_mail_reads_back() {
+    let number = MessageNumber(7);
+    let mut effects = vec![
+        MailEffect::Gone { number, recipient: "anna@example.org".into() },
+        MailEffect::RecipientSpent { recipient: "anna@example.org".into(), full_at: at(9) },
+        MailEffect::LastNumber { number },
+    ];
+    for standing in [Standing::Waiting, Standing::UnderWay, Standing::Failed] {
+        let message = mail::Message {
+            number,
+            recipient: "anna@example.org".into(),
+            owed_since: at(1),
+            notices: Vec::new(),
+            more: 2,
+            attempts: 3,
+            standing,
+            due: at(4),
+            last_reply: "451 later".into(),
+        };
+        effects.push(MailEffect::Stands { message: Box::new(message) });
+    }
+    let notice = Notice {
+        about: "db1".into(),
+        matter: "hung".into(),
+        severity: Severity::Fatal,
+        at: at(5),
+        text: "text".into(),
+        record: 6,
+        is_resolved: true,
+    };
+    effects.push(MailEffect::Notice { number, at: 31, notice });
+    let effects = effects.into_iter().map(Effect::Mail).collect();
+    reads_back(&record(Input::MailDue { message: number }, effects));
+    for delivery in [
+        Delivery::Sent("250".into()),
+        Delivery::Deferred("451".into()),
+        Delivery::Refused("550".into()),
+    ] {
+        reads_back(&record(Input::MailAnswered { message: number, attempt: 2, delivery }, vec![]));
+    }
+    for order in [MailOrder::Retry, MailOrder::Drop] {
+        let (by, message) = ("anna".into(), number);
+        reads_back(&record(Input::MailOrdered { by, message, order }, vec![]));
+    }
+}
+
+#[test]
 fn every_effect_of_admission_reads_back() {
     let number = ROW;
     let mut effects = vec![
@@ -319,6 +367,7 @@ fn every_effect_reads_back() {
         Matter::Flapping,
         Matter::RecordsMissing,
         Matter::DiskLow,
+        Matter::MailFails,
     ] {
         let alert = Alert { severity: Severity::Error, since: at(6), text: "text".into() };
         effects.push(Effect::AlertRaised { number: Some(number), matter, alert });
