@@ -101,4 +101,6 @@ fn malformed(error: prost::DecodeError) -> DecodeError {
 }
 
 #[cfg(test)]
+mod kept_tests;
+#[cfg(test)]
 mod tests;
