@@ -4,6 +4,7 @@
 //! with its field, its reason and what to do. Decides nothing: it checks, asks the broker and shows
 //! the answer.
 
+mod ahead;
 mod appliances;
 mod broker_status;
 mod chunk;
