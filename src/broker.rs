@@ -12,6 +12,7 @@
 //! received before it was decided, and that a failed append ends the loop with its error. Knows
 //! neither gRPC nor how records are encoded.
 
+mod look;
 mod queue;
 mod start;
 #[cfg(test)]
@@ -38,6 +39,7 @@ use crate::grid::time::Timestamp;
 use crate::journal::{EncodedRecord, Journal, JournalError, Mark, encoding};
 use crate::wire::show;
 
+pub use look::{Commits, NoAnswer, Waiting};
 pub use queue::{
     Broker, Changed, EventAnswer, HeardEvent, Names, Ordered, SessionKey, Unavailable, Welcomed,
 };

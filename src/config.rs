@@ -5,6 +5,7 @@
 //! allowed. Opens nothing but the file.
 
 mod amount;
+pub mod report;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use self::report::{ReportFile, ReportSettings};
 use crate::grid;
 use crate::grid::name::is_name;
 use crate::grid::settings::{ClassSettings, LIMIT_RANGE, OnStuck};
@@ -90,6 +92,8 @@ pub struct Settings {
     pub tracing: String,
     /// The rules of the grid.
     pub grid: grid::settings::Settings,
+    /// Where reports go.
+    pub report: ReportSettings,
 }
 
 /// What flags and environment say; each goes before the file.
@@ -121,6 +125,8 @@ pub struct File {
     retention: RetentionFile,
     #[serde(default)]
     journal: JournalFile,
+    #[serde(default)]
+    report: ReportFile,
     #[serde(default)]
     class: BTreeMap<String, ClassFile>,
 }
@@ -197,6 +203,7 @@ impl Settings {
         let data = given.data.or(file.data).unwrap_or_else(|| DEFAULT_DATA.into());
         let mut journal = file.journal.settings(data, &mut wrong);
         keep(kept, &mut journal, &mut wrong);
+        let report = file.report.settings(&mut wrong);
         match (grpc, http) {
             (Some(grpc), Some(http)) if wrong.is_empty() => Ok(Self {
                 journal,
@@ -204,6 +211,7 @@ impl Settings {
                 http,
                 tracing: or(given.tracing, file.tracing, DEFAULT_TRACING),
                 grid: grid::settings::Settings::new(classes),
+                report,
             }),
             (_, _) => Err(ConfigError::Wrong(wrong)),
         }

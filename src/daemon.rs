@@ -18,8 +18,9 @@ use tonic_health::server::HealthReporter;
 use crate::broker::{self, Broker, StartError, Started};
 use crate::config::Settings;
 use crate::grpc::{self, Desk};
+use crate::guru_meditation::{Reporter, Warnings};
 use crate::journal::JournalError;
-use crate::{dashboard, tasks};
+use crate::{dashboard, report, tasks};
 
 /// An orderly stop takes no longer.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
@@ -80,6 +81,15 @@ pub struct Place {
     pub last_record: u64,
 }
 
+/// What a broker tells of itself when something is wrong.
+#[derive(Clone, Debug)]
+pub struct Telling {
+    /// Its reports.
+    pub reporter: Reporter,
+    /// Its last warnings.
+    pub warnings: Warnings,
+}
+
 /// Runs until SIGTERM or Ctrl-C. `tell` is called once it serves.
 ///
 /// # Errors
@@ -87,11 +97,15 @@ pub struct Place {
 /// [`DaemonError`] says what is in the way.
 pub async fn run(
     settings: Settings,
+    telling: Telling,
     ready_file: Option<&Path>,
     tell: impl FnOnce(&Place),
 ) -> Result<(), DaemonError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::Signals)?;
+    let Telling { reporter, warnings } = telling;
+    reporter.watch_runtime(Handle::current());
+    report::configure(&reporter, &settings);
     if let Some(path) = ready_file {
         clear_ready_file(path)?;
     }
@@ -100,7 +114,8 @@ pub async fn run(
 
     let started = start_broker(&settings).await?;
     let (stop, stopping) = watch::channel(false);
-    let desk = Desk::new(&started, stopping.clone());
+    report::register(&reporter, &started, &warnings);
+    let desk = Desk::new(&started, Some(reporter), stopping.clone());
     let (routes, health) = grpc::routes(desk).await?;
     let pages = dashboard::pages(stopping.clone());
     let serving = [

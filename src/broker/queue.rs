@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot};
 use uuid::Uuid;
 
+use super::look::CommitTimes;
 use crate::clock::Clock;
 use crate::grid::Grid;
 use crate::grid::decide::OrderRefusal;
@@ -57,6 +58,8 @@ pub(super) struct Signs {
     pub(super) disk_is_low: AtomicBool,
     /// The broker is to stop: a full disk is not waited for any more.
     pub(super) stops: AtomicBool,
+    /// How long commits take.
+    pub(super) commits: CommitTimes,
 }
 
 /// An event as it came out of the check, not yet joined with who said it.

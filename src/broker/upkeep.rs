@@ -114,9 +114,14 @@ impl Loop {
         }
     }
 
-    /// Makes records durable. A full disk is waited for, with the same records; whoever reads the
-    /// journal does not mind.
+    /// Makes records durable, and notes how long that takes.
     pub(super) fn append(&mut self, records: &[EncodedRecord]) -> Result<(), JournalError> {
+        let signs = Arc::clone(&self.upkeep.signs);
+        signs.commits.measure(self.clock.now(), || self.append_when_there_is_room(records))
+    }
+
+    /// A full disk is waited for, with the same records; whoever reads the journal does not mind.
+    fn append_when_there_is_room(&mut self, records: &[EncodedRecord]) -> Result<(), JournalError> {
         let mut is_told = false;
         loop {
             let error = match self.journal.append(records) {

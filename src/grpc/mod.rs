@@ -10,6 +10,7 @@ mod chunk;
 mod events;
 mod filter;
 mod grid_log;
+mod guard;
 mod journal;
 mod page;
 pub mod principal;
@@ -31,6 +32,7 @@ use tonic_health::server::HealthReporter;
 
 use crate::broker::{Broker, Started};
 use crate::grid::time::Timestamp;
+use crate::guru_meditation::Reporter;
 use crate::journal::{Identity, Reader};
 use crate::wire::event_server::event_service_server::EventServiceServer;
 use crate::wire::servers::appliance_service_server::ApplianceServiceServer;
@@ -54,12 +56,18 @@ pub struct Desk {
     term: u64,
     started_at: Timestamp,
     sessions: Arc<AtomicU64>,
+    /// `None` where nobody installed one: in tests.
+    reporter: Option<Reporter>,
     stopping: watch::Receiver<bool>,
 }
 
 impl Desk {
     /// The desk of a broker that was started; `stopping` turns true when it goes.
-    pub fn new(started: &Started, stopping: watch::Receiver<bool>) -> Self {
+    pub fn new(
+        started: &Started,
+        reporter: Option<Reporter>,
+        stopping: watch::Receiver<bool>,
+    ) -> Self {
         Self {
             broker: started.broker.clone(),
             reader: started.reader.clone(),
@@ -67,6 +75,7 @@ impl Desk {
             term: started.term,
             started_at: started.at,
             sessions: Arc::new(AtomicU64::new(1)),
+            reporter,
             stopping,
         }
     }

@@ -7,12 +7,14 @@
 use std::time::Duration;
 
 use axum::Router;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 
+use super::guard;
 use crate::tasks::{self, NamedExecutor};
 
 /// A peer that is silent for so long is asked whether it is there.
@@ -100,7 +102,8 @@ async fn connection(stream: TcpStream, routes: Router, mut stopping: watch::Rece
         .keep_alive_timeout(PONG_WITHIN)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW);
-    let service = TowerToHyperService::new(routes);
+    let routes = TowerToHyperService::new(routes);
+    let service = service_fn(move |request| guard::answer(routes.clone(), request));
     let served = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     tokio::pin!(served);
     let ended = tokio::select! {

@@ -20,14 +20,13 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
 use super::chunk::Chunk;
-use super::{Desk, status};
+use super::{Desk, guard, status};
 use crate::broker::{EventAnswer, SessionKey, Welcomed};
 use crate::grid::event::TEXT_BYTES_MAX;
 use crate::grid::explain;
 use crate::grid::lifecycle::Refusal;
 use crate::grid::name::{ApplianceName, SpoolId};
 use crate::grid::record::{Outcome, SessionId};
-use crate::tasks;
 use crate::wire::check::{self, EVENT_BYTES_MAX, violation};
 use crate::wire::proto::session_response::Message;
 use crate::wire::proto::{Ack, AckException, GoAway, Hello, Limits, SessionResponse, Welcome};
@@ -64,12 +63,12 @@ pub(super) fn open(
     said: Streaming<SessionRequest>,
 ) -> impl Stream<Item = Result<SessionResponse, Status>> + Send + use<> {
     let (answers, stream) = mpsc::channel(ANSWERS_WAITING);
-    drop(tasks::spawn("session", async move {
+    guard::spawn_telling("session", answers.clone(), async move {
         if let Err(status) = converse(desk, name, said, &answers).await {
             // A client that has gone does not mind.
             let _ = answers.send(Err(status)).await;
         }
-    }));
+    });
     ReceiverStream::new(stream)
 }
 

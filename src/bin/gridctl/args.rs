@@ -133,6 +133,18 @@ pub(crate) enum Command {
         after_help = "Example:\n  gridctl journal backup /backup/grid-monday.journal"
     )]
     Journal(JournalCommand),
+    /// Show what every thread and task of the broker is doing at this moment
+    #[command(
+        after_help = "A Guru Meditation Report, as `kill -USR2` on the broker's host writes it; that works \
+        even if the\nbroker answers nobody. docs/guru-meditation.md shows how to read it.\n\n\
+        Example: which threads wait for the disk?\n  \
+        gridctl report | grep -A 40 'Thread #'"
+    )]
+    Report {
+        /// Print one JSON object in place of text
+        #[arg(long)]
+        json: bool,
+    },
     /// Show how the broker is
     #[command(after_help = "Example: is it there, and what is open?\n  gridctl status")]
     Status,
@@ -377,7 +389,11 @@ fn contradiction(args: &Args) -> Option<&'static str> {
                  --maintenance-silence or --reset",
             )
         }
-        Command::Log(_) | Command::Appliance(_) | Command::Journal(_) | Command::Status => None,
+        Command::Log(_)
+        | Command::Appliance(_)
+        | Command::Journal(_)
+        | Command::Report { .. }
+        | Command::Status => None,
     }
 }
 

@@ -17,6 +17,7 @@ mod listing;
 mod log;
 mod order;
 mod record;
+mod report;
 mod standing;
 mod status;
 mod table;
@@ -26,6 +27,7 @@ mod when;
 use std::io::{self, BufWriter, Write};
 
 use grid_broker::exit_code::ExitCode;
+use grid_broker::guru_meditation;
 
 use crate::args::{Args, Command, LogCommand};
 use crate::broker::Broker;
@@ -33,6 +35,10 @@ use crate::failure::Failure;
 use crate::listing::Look;
 
 fn main() -> std::process::ExitCode {
+    // First of all: until then SIGUSR2 ends a process. Without reports it works all the same.
+    if let Err(error) = guru_meditation::install(grid_broker::report::package("gridctl")) {
+        say(&error.to_string());
+    }
     let args = match args::read(std::env::args_os().collect()) {
         Ok(args) => args,
         Err(error) => error.exit(),
@@ -63,6 +69,7 @@ fn run(args: &Args) -> Result<(), Failure> {
             Command::Log(LogCommand::List(list)) => log::list(&broker, list, &look, &mut out).await,
             Command::Appliance(command) => appliance::run(&broker, command, &look, &mut out).await,
             Command::Journal(command) => journal::run(&broker, command, &look, &mut out).await,
+            Command::Report { json } => report::show(&broker, *json, &mut out).await,
             Command::Status => status::show(&broker, &look, &mut out).await,
         }
     })

@@ -10,9 +10,12 @@ use std::process::ExitCode as ProcessExit;
 
 use clap::{Parser, Subcommand};
 use grid_broker::config::{self, Given, Settings};
-use grid_broker::daemon::{self, DaemonError, Place};
+use grid_broker::daemon::{self, DaemonError, Place, Telling};
 use grid_broker::exit_code::ExitCode;
-use tracing_subscriber::EnvFilter;
+use grid_broker::{guru_meditation, report};
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::prelude::*;
+use tracing_subscriber::{EnvFilter, Layer};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -62,6 +65,11 @@ enum Command {
 }
 
 fn main() -> ProcessExit {
+    // First of all: until then SIGUSR2 ends a process.
+    let reporter = match guru_meditation::install(report::package("gridd")) {
+        Ok(reporter) => reporter,
+        Err(error) => return fail(&format!("no reports are possible: {error}"), ExitCode::Failed),
+    };
     let arguments = Arguments::parse();
     let given = Given {
         config: arguments.config,
@@ -81,10 +89,13 @@ fn main() -> ProcessExit {
         Ok(filter) => filter,
         Err(error) => return fail(&format!("tracing: {error}"), ExitCode::Usage),
     };
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(std::io::stderr().is_terminal());
+    let warnings = guru_meditation::Warnings::default();
+    tracing_subscriber::registry()
+        .with(lines.with_filter(filter))
+        .with(warnings.clone().with_filter(LevelFilter::WARN))
         .init();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().thread_name("worker").enable_all().build();
@@ -92,8 +103,12 @@ fn main() -> ProcessExit {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("no threads to be had: {error}"), ExitCode::Failed),
     };
-    let ready_file = arguments.ready_file.as_deref();
-    match runtime.block_on(daemon::run(settings, ready_file, greet)) {
+    let ready_file = arguments.ready_file;
+    let telling = Telling { reporter, warnings };
+    let whole = guru_meditation::root("gridd", async move {
+        daemon::run(settings, telling, ready_file.as_deref(), greet).await
+    });
+    match runtime.block_on(whole) {
         Ok(()) => ExitCode::Done.into(),
         Err(error) => {
             let code = match &error {

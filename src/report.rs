@@ -1,0 +1,241 @@
+//! What do our programs say in their Guru Meditation Reports?
+//!
+//! The package, the settings in force, and the broker's sections. Guarantees that a section that asks
+//! the broker loop gives up in time, since a loop that is stuck is when reports matter, and that all
+//! sections of one report ask it once. How reports are made is `guru_meditation`'s business.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp as Moment;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::broker::{Broker, NoAnswer, Started};
+use crate::clock::monotonic_now;
+use crate::config::Settings;
+use crate::grid::Grid;
+use crate::grid::time::{Timestamp, in_words};
+use crate::guru_meditation::{Package, Page, Reporter, Warnings};
+use crate::journal::Reader;
+
+/// The loop answers at once, or it is said that it does not.
+const ASK_WITHIN: Duration = Duration::from_millis(200);
+
+/// Sections asked within this time are of the same report.
+const SAME_REPORT: Duration = Duration::from_secs(1);
+
+/// Most deadlines told, the next first.
+const DEADLINES_MAX: usize = 20;
+
+/// Most open matters told, the newest first.
+const MATTERS_MAX: usize = 100;
+
+/// What a program of ours is.
+pub fn package(product: &'static str) -> Package {
+    Package {
+        vendor: "Grid Broker",
+        product,
+        version: env!("CARGO_PKG_VERSION"),
+        commit: env!("GRID_BUILT_COMMIT"),
+        rustc: env!("GRID_BUILT_RUSTC"),
+        target: env!("GRID_BUILT_TARGET"),
+        profile: env!("GRID_BUILT_PROFILE"),
+        features: env!("GRID_BUILT_FEATURES"),
+    }
+}
+
+/// Tells the settings in force, the folder of reports and the file that asks for one.
+pub fn configure(reporter: &Reporter, settings: &Settings) {
+    reporter.configuration(in_force(settings));
+    reporter.log_dir(settings.report.log_dir.clone());
+    if let Some(file) = &settings.report.trigger_file {
+        reporter.trigger_file(file.clone(), settings.report.trigger_interval);
+    }
+}
+
+/// Each setting by its key, with its value and where that came from.
+fn in_force(settings: &Settings) -> Vec<(String, Value, String)> {
+    let Settings { journal, grpc, http, tracing, grid, report } = settings;
+    let path = |path: &std::path::Path| json!(path.display().to_string());
+    let log_dir = report.log_dir.as_ref();
+    let mut all = vec![
+        ("data", path(&journal.dir)),
+        ("grpc", json!(grpc.to_string())),
+        ("http", json!(http.to_string())),
+        ("tracing", json!(tracing)),
+        ("disk_low_water", json!(journal.low_water)),
+        ("ballast", json!(journal.ballast_bytes)),
+        ("retention.age", json!(in_words(journal.retention.age))),
+        ("retention.bytes", json!(journal.retention.bytes)),
+        ("journal.commit_file", json!(journal.commit_file_bytes)),
+        ("journal.span", json!(journal.span_bytes)),
+        ("journal.checkpoint_records", json!(journal.checkpoint_records)),
+        ("report.log_dir", log_dir.map_or(Value::Null, |it| path(&it.folder))),
+        ("report.trigger_file", report.trigger_file.as_deref().map_or(Value::Null, path)),
+    ];
+    let classes: Vec<_> = grid.class_names().collect();
+    all.push(("class", json!(classes)));
+    all.into_iter().map(|(key, value)| (key.to_owned(), value, String::new())).collect()
+}
+
+/// Adds the broker's sections.
+pub fn register(reporter: &Reporter, started: &Started, warnings: &Warnings) {
+    let look = Look::new(started.broker.clone());
+    let own = look.clone();
+    reporter.register("Appliances", move |page| own.tell_appliances(page));
+    let (reader, own) = (started.reader.clone(), look.clone());
+    reporter.register("Journal", move |page| tell_journal(page, &reader, &own.broker));
+    let own = look.clone();
+    reporter.register("Queues", move |page| tell_queues(page, &own.broker));
+    let own = look.clone();
+    reporter.register("Sessions", move |page| own.tell_sessions(page));
+    reporter.register("Open Matters", move |page| look.tell_matters(page));
+    let warnings = warnings.clone();
+    reporter.register("Warnings", move |page| warnings.tell(page));
+}
+
+/// What the grid said, or why it did not.
+type Seen = Result<Arc<Overview>, NoAnswer>;
+
+/// Asks the grid once a report.
+#[derive(Clone)]
+struct Look {
+    broker: Broker,
+    last: Arc<Mutex<Option<(Instant, Seen)>>>,
+}
+
+/// What the sections tell of the grid.
+struct Overview {
+    states: Vec<(&'static str, usize)>,
+    deadlines: Vec<(Timestamp, String)>,
+    matters: Vec<(Timestamp, String)>,
+    sessions: u32,
+    in_session: usize,
+    now: Timestamp,
+}
+
+impl Look {
+    fn new(broker: Broker) -> Self {
+        Self { broker, last: Arc::default() }
+    }
+
+    fn overview(&self) -> Seen {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, seen)) = &*last
+            && at.elapsed() < SAME_REPORT
+        {
+            return seen.clone();
+        }
+        let seen = self.broker.ask_within(ASK_WITHIN, Overview::new).map(Arc::new);
+        *last = Some((monotonic_now(), seen.clone()));
+        seen
+    }
+
+    fn with_overview(&self, page: &Page, tell: impl FnOnce(&Overview)) {
+        match self.overview() {
+            Ok(overview) => tell(&overview),
+            Err(no_answer) => page.put("error", no_answer.to_string()),
+        }
+    }
+
+    fn tell_appliances(&self, page: &Page) {
+        self.with_overview(page, |overview| {
+            for (state, count) in &overview.states {
+                page.put(*state, *count);
+            }
+            let deadlines = overview.deadlines.iter();
+            let lines = deadlines.map(|(at, whose)| Value::from(format!("{} {whose}", told(*at))));
+            page.put("next_deadlines", lines.collect::<Vec<_>>());
+            page.put("time_told", told(overview.now));
+        });
+    }
+
+    fn tell_sessions(&self, page: &Page) {
+        self.with_overview(page, |overview| {
+            page.put("open", overview.sessions);
+            page.put("appliances_in_session", overview.in_session);
+        });
+    }
+
+    fn tell_matters(&self, page: &Page) {
+        self.with_overview(page, |overview| {
+            let newest = overview.matters.iter().take(MATTERS_MAX);
+            let lines = newest.map(|(since, text)| Value::from(format!("{} {text}", told(*since))));
+            page.put("open", overview.matters.len());
+            page.put("newest", lines.collect::<Vec<_>>());
+        });
+    }
+}
+
+impl Overview {
+    fn new(grid: &Grid, now: Timestamp) -> Self {
+        let mut states: Vec<(&'static str, usize)> = Vec::new();
+        let mut deadlines: Vec<(Timestamp, &str, &str)> = Vec::new();
+        let mut in_session = 0;
+        for appliance in grid.state().appliances() {
+            let state = appliance.lifecycle.word();
+            match states.iter_mut().find(|(word, _)| *word == state) {
+                Some((_, count)) => *count += 1,
+                None => states.push((state, 1)),
+            }
+            if let Some(at) = appliance.lifecycle.deadline() {
+                deadlines.push((at, appliance.name.as_str(), state));
+            }
+            in_session += usize::from(grid.presence().sessions(appliance.number) > 0);
+        }
+        deadlines.sort();
+        deadlines.truncate(DEADLINES_MAX);
+        let deadlines = deadlines.into_iter();
+        let deadlines = deadlines.map(|(at, name, state)| (at, format!("{name} ({state})")));
+        let alerts = grid.state().alerts();
+        let mut matters: Vec<_> =
+            alerts.map(|(_, _, alert)| (alert.since, alert.text.to_string())).collect();
+        matters.sort_by_key(|(since, _)| std::cmp::Reverse(*since));
+        Self {
+            states,
+            deadlines: deadlines.collect(),
+            matters,
+            sessions: grid.presence().open(),
+            in_session,
+            now,
+        }
+    }
+}
+
+fn tell_journal(page: &Page, reader: &Reader, broker: &Broker) {
+    page.put("first_record", reader.first());
+    page.put("last_record", reader.durable());
+    page.put("archived_through", reader.archived_through());
+    let commits = broker.commits();
+    page.put("commits", commits.count);
+    page.put("commit_last_us", commits.last_us);
+    page.put("commit_longest_us", commits.longest_us);
+    page.put("commit_mean_us", commits.total_us.checked_div(commits.count));
+    page.put("commit_under_way_us", commits.under_way_us);
+    match reader.status() {
+        Ok(status) => {
+            page.put("archive_bytes", status.archive_bytes);
+            page.put("checkpoint_bytes", status.checkpoint_bytes);
+            page.put("commit_log_bytes", status.commit_log_bytes);
+            page.put("disk_free_bytes", status.free_bytes);
+            page.put("sealed_spans", status.sealed_spans);
+            page.put("sealed_through", status.sealed_through);
+            page.put("trouble", status.trouble);
+        }
+        Err(error) => page.put("error", error.to_string()),
+    }
+}
+
+fn tell_queues(page: &Page, broker: &Broker) {
+    let waiting = broker.waiting();
+    page.put("items_waiting", waiting.items);
+    page.put("items_waiting_at_most", waiting.items_max);
+    page.put("kib_waiting", waiting.kib);
+    page.put("kib_waiting_at_most", waiting.kib_max);
+    page.put("watchers", waiting.watchers);
+}
+
+fn told(at: Timestamp) -> String {
+    Moment::from_microsecond(at.as_micros()).unwrap_or_default().to_string()
+}
