@@ -41,6 +41,10 @@ const PANIC_WAITS: Duration = Duration::from_secs(3);
 /// Who asks by a call waits so long, at most behind a report that is under way.
 const CALL_WAITS: Duration = Duration::from_secs(15);
 
+/// The names of functions are kept so long for the next report: to read them again is what most of a
+/// report's time goes for.
+const NAMES_KEPT: Duration = Duration::from_secs(5);
+
 /// Most calls that wait for a report.
 const CALLS_MAX: usize = 16;
 
@@ -252,8 +256,15 @@ impl Reporter {
     fn work(&self, mut waiting: UnixStream) {
         let mut runner = Runner::new();
         let mut bytes = [0; 512];
+        let mut written: Option<Instant> = None;
         loop {
+            if written.is_some_and(|written| written.elapsed() >= NAMES_KEPT) {
+                threads::forget();
+                written = None;
+            }
             let every = self.set().trigger.as_ref().map(|trigger| trigger.every);
+            let every =
+                written.map(|_| every.map_or(NAMES_KEPT, |it| it.min(NAMES_KEPT))).or(every);
             if waiting.set_read_timeout(every).is_err() {
                 return;
             }
@@ -263,12 +274,14 @@ impl Reporter {
                 Ok(read) => bytes[..read].contains(&b'X'),
                 Err(_) => false,
             };
-            self.turn(signalled, &mut runner);
+            if self.turn(signalled, &mut runner) {
+                written = Some(time::monotonic());
+            }
         }
     }
 
-    /// Writes what is asked for at this moment.
-    fn turn(&self, signalled: bool, runner: &mut Runner) {
+    /// Writes what is asked for at this moment; gives whether anything was.
+    fn turn(&self, signalled: bool, runner: &mut Runner) -> bool {
         let (calls, panics) = {
             let mut asked = self.asked();
             (std::mem::take(&mut asked.calls), std::mem::take(&mut asked.panics))
@@ -280,7 +293,7 @@ impl Reporter {
         let is_kept = !reasons.is_empty();
         reasons.extend((!calls.is_empty()).then(|| "a call".to_owned()));
         if reasons.is_empty() {
-            return;
+            return false;
         }
         let report = Report::write(&self.sections(&reasons), runner);
         if is_kept {
@@ -295,8 +308,7 @@ impl Reporter {
             let _ = call.send(text);
         }
         drop(panics);
-        // Debug information took tens of megabytes: they go back to the system.
-        threads::trim_heap();
+        true
     }
 
     fn sections(&self, reasons: &[String]) -> Vec<Section> {

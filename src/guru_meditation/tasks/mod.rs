@@ -7,6 +7,8 @@
 mod census;
 mod probe;
 mod registry;
+#[cfg(test)]
+mod tests;
 mod traced;
 
 use std::cell::Cell;

@@ -43,7 +43,10 @@ pub(super) fn poll<F: Future>(future: Pin<&mut F>, real: &Waker) -> (Poll<F::Out
     // real waker's, so the pointer is not used later. `Probe` is `Sync`, as wakers must be.
     let waker = ManuallyDrop::new(unsafe { Waker::from_raw(raw) });
     let polled = future.poll(&mut Context::from_waker(&waker));
-    (polled, probe.traces.into_inner().unwrap_or_else(PoisonError::into_inner))
+    let mut traces = probe.traces.into_inner().unwrap_or_else(PoisonError::into_inner);
+    // `select!` polls its branches in any order.
+    traces.sort_unstable();
+    (polled, traces)
 }
 
 /// # Safety

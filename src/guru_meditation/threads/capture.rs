@@ -409,7 +409,7 @@ mod elsewhere {
 }
 
 /// Gives memory that is free back to the system.
-pub(in crate::guru_meditation) fn trim_heap() {
+pub(super) fn trim_heap() {
     #[cfg(target_env = "gnu")]
     // SAFETY: it takes the allocator's own locks and touches free memory only.
     unsafe {

@@ -7,6 +7,8 @@
 
 mod capture;
 mod symbols;
+#[cfg(test)]
+mod tests;
 mod unwind;
 
 use std::time::{Duration, Instant};
@@ -14,9 +16,9 @@ use std::time::{Duration, Instant};
 use procfs::process::{Process, Task};
 use serde_json::{Map, Value, json};
 
+pub(super) use self::capture::install;
 use self::capture::{BATCH, NoSample, Sample, blocks_us, sample, sample_from_outside};
-pub(super) use self::capture::{install, trim_heap};
-pub(super) use self::symbols::Symbols;
+pub(super) use self::symbols::{Symbols, forget};
 use self::unwind::Walk;
 pub(super) use self::unwind::{FRAMES_MAX, Tables};
 use super::page::{Frame, Page, Stack};

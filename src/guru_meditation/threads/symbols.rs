@@ -2,7 +2,8 @@
 //!
 //! Guarantees an answer for every address: without debug information the object and the place in
 //! it, from which tools can tell the rest. Names are whole paths without hash. A line of the source is
-//! shown only if the file is not newer than the program. Keeps nothing beyond a report.
+//! shown only if the file is not newer than the program. What is kept of debug information goes with
+//! [`forget`].
 
 use std::collections::HashMap;
 use std::fs;
@@ -10,6 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::capture::trim_heap;
 use super::unwind::Tables;
 use crate::guru_meditation::page::Frame;
 
@@ -120,11 +122,10 @@ impl Symbols {
     }
 }
 
-impl Drop for Symbols {
-    fn drop(&mut self) {
-        // Debug information takes tens of megabytes, and reports are rare.
-        backtrace::clear_symbol_cache();
-    }
+/// Gives back what looking up names has taken: tens of megabytes of debug information.
+pub(in crate::guru_meditation) fn forget() {
+    backtrace::clear_symbol_cache();
+    trim_heap();
 }
 
 fn without_source(name: String, address: u64, place: Option<(&str, u64)>) -> Frame {
