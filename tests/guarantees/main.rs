@@ -4,6 +4,8 @@ mod another_language_speaks;
 mod bad_input_harms_nobody;
 mod bad_sessions_harm_nobody;
 mod harness;
+mod reports_come_whatever_happens;
+mod reports_tell_all;
 mod starts_are_judged;
 mod surfaces_keep_their_word;
 mod the_code_map_is_true;
