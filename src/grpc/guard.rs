@@ -80,7 +80,46 @@ async fn caught<F: Future>(future: F) -> Result<F::Output, Panicked> {
 
 #[cfg(test)]
 mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::sync::watch;
+
     use super::*;
+    use crate::grpc::serve::serve;
+
+    /// What a server whose page panics answers to such a request.
+    async fn answered(content_type: &str) -> String {
+        let routes = Router::new().route("/panics", get(panicking_page));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("its address");
+        let (_stop, stopping) = watch::channel(false);
+        drop(tasks::spawn("server", serve(listener, routes, stopping)));
+        let mut client = TcpStream::connect(address).await.expect("it listens");
+        let request = format!(
+            "GET /panics HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\
+             Content-Type: {content_type}\r\n\r\n"
+        );
+        client.write_all(request.as_bytes()).await.expect("taken");
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.expect("an answer");
+        answer
+    }
+
+    async fn panicking_page() -> &'static str {
+        tokio::task::yield_now().await;
+        panic!("on purpose")
+    }
+
+    #[tokio::test]
+    async fn a_call_whose_code_panics_is_answered_with_internal() {
+        let page = answered("text/html").await;
+        assert!(page.starts_with("HTTP/1.1 500 "), "{page}");
+        assert!(page.ends_with(&format!("\r\n\r\n{WORDS}\n")), "{page}");
+        let call = answered("application/grpc").await;
+        assert!(call.starts_with("HTTP/1.1 200 "), "{call}");
+        assert!(call.contains("\r\ngrpc-status: 13\r\n"), "{call}");
+    }
 
     #[tokio::test]
     async fn a_stream_whose_task_panics_ends_with_internal() {

@@ -61,8 +61,9 @@ async fn reports_on_stderr(gridd: &Gridd, count: usize) -> String {
 #[tokio::test]
 async fn every_thread_has_its_stack_and_every_task_the_place_where_it_waits() {
     let gridd = Gridd::start().await;
-    let session = Session::open(&gridd, "shop:main.db1", 1, 1).await;
+    let mut session = Session::open(&gridd, "shop:main.db1", 1, 1).await;
     session.say(&event(Kind::Log(Log {}), 1, "\u{1b}[2J hello")).await;
+    session.acked(1).await;
     let mut tail = Follower::start(gridd.gridctl_command(&["log", "list", "--follow"]));
     tail.lines(2).await;
     let before = threads_of(gridd.pid());

@@ -3,6 +3,8 @@
 #![expect(unsafe_code, reason = "masks of signals are set by the C library alone")]
 #![expect(clippy::disallowed_methods, reason = "threads of the test's own")]
 
+mod hostile;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
