@@ -68,6 +68,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// A turn later than this is credited to the deadlines: a paused machine, a stalled disk.
 const LATE_TURN: Duration = Duration::from_secs(2);
 
+/// At most one tally so often.
+const TALLY_EVERY: Duration = Duration::from_secs(1);
+
 /// A checkpoint is written after so long, or after so many records as the settings say.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(600);
 
@@ -85,6 +88,7 @@ struct Loop {
     checkpointed_at: Instant,
     last_turn: Timestamp,
     upkeep: Upkeep,
+    tallies: Tallies,
     /// Rows whose deadline came, and which are not judged yet.
     due: VecDeque<ApplianceNumber>,
     /// What the queue has left, in KiB.
@@ -94,6 +98,7 @@ struct Loop {
 /// What one turn decided and nobody has heard of yet.
 #[derive(Default)]
 struct Commit {
+    items: usize,
     records: Vec<EncodedRecord>,
     bytes: usize,
     replies: Vec<Reply>,
@@ -101,9 +106,20 @@ struct Commit {
     all_changed: bool,
 }
 
+/// What was heard without a record of its own, and waits for the tally that counts it.
+#[derive(Default)]
+struct Tallies {
+    /// Answers to hold until then: one a session, and one a report that is under way.
+    held: Vec<Reply>,
+    /// Something of the item at hand was absorbed.
+    awaited: bool,
+    /// When a tally was last made.
+    told_at: Timestamp,
+}
+
 impl Commit {
     fn is_full(&self) -> bool {
-        self.replies.len() >= ITEMS_PER_COMMIT || self.bytes >= BYTES_PER_COMMIT
+        self.items >= ITEMS_PER_COMMIT || self.bytes >= BYTES_PER_COMMIT
     }
 }
 
@@ -136,8 +152,9 @@ impl Loop {
             if stops {
                 return self.stop(queue);
             }
+            self.tally_if_due();
             self.append_and_tell()?;
-            self.checkpoint_if_due();
+            self.checkpoint_if_due()?;
         }
     }
 
@@ -147,7 +164,8 @@ impl Loop {
             return ready;
         }
         let longest = ready.after(LONGEST_WAIT);
-        self.grid.wake_at().map_or(longest, |at| at.min(longest))
+        let wakes = [self.grid.wake_at(), self.tally_due(), Some(longest)];
+        wakes.into_iter().flatten().min().unwrap_or(longest)
     }
 
     /// Decides what is waiting, as much as fits a commit, then the deadlines before which all was
@@ -218,11 +236,12 @@ impl Loop {
 
     fn decide(&mut self, item: Item) {
         let Item { at, work, room: _room } = item;
+        self.commit.items += 1;
         match work {
             Work::Report { name, spool, event, reply } => {
                 let appliance = self.appliance(&name, at);
                 let answer = self.hear(appliance, spool, None, event, at);
-                self.commit.replies.push(Reply::Report(reply, answer));
+                self.answer(Reply::Report(reply, answer));
             }
             Work::Hello { name, boot, uptime, spool, acked_through, session, reply } => {
                 let appliance = self.appliance(&name, at);
@@ -242,7 +261,7 @@ impl Loop {
                     let id = Some(session.id);
                     answers.push(self.hear(session.appliance, session.spool, id, event, at));
                 }
-                self.commit.replies.push(Reply::Chunk(reply, answers));
+                self.answer(Reply::Chunk(reply, answers));
             }
             Work::SessionEnded { session } => {
                 let SessionKey { appliance, boot, id, .. } = session;
@@ -273,13 +292,63 @@ impl Loop {
     ) -> EventAnswer {
         let HeardEvent { boot, sequence, event } = said;
         let heard = Heard { appliance, boot, spool, sequence, session, event };
+        if let Some(ended) = self.grid.before(&heard, at) {
+            self.take(ended, at);
+        }
         let decision = self.take(Input::Event(heard), at);
         let record = decision.record.as_ref().map(|record| record.number);
         let (outcome, marks) = match decision.answer {
             Answer::Event(outcome, marks) => (outcome, marks),
             Answer::Order(_) | Answer::Nothing => (Outcome::Kept, Marks::NONE),
         };
-        EventAnswer { outcome, marks, record }
+        let suppressed_until = match outcome {
+            Outcome::Suppressed => self.suppressed_until(appliance),
+            Outcome::Kept
+            | Outcome::Repeated
+            | Outcome::Folded
+            | Outcome::NotKept
+            | Outcome::Duplicate
+            | Outcome::History
+            | Outcome::Refused(_) => None,
+        };
+        self.tallies.awaited |= decision.absorbed.is_some();
+        EventAnswer { outcome, marks, record, suppressed_until }
+    }
+
+    fn suppressed_until(&self, number: ApplianceNumber) -> Option<Timestamp> {
+        let appliance = self.grid.state().appliance(number)?;
+        Some(appliance.admission.suppression.as_ref()?.until())
+    }
+
+    /// What was absorbed is answered with its tally, all else with this commit.
+    fn answer(&mut self, reply: Reply) {
+        if std::mem::take(&mut self.tallies.awaited) {
+            self.tallies.held.push(reply);
+        } else {
+            self.commit.replies.push(reply);
+        }
+    }
+
+    /// Tallies what was absorbed, at most once a second.
+    fn tally_if_due(&mut self) {
+        if self.tally_due().is_some_and(|due| due <= self.clock.now()) {
+            self.tally();
+        }
+    }
+
+    fn tally(&mut self) {
+        let now = self.clock.now();
+        while let Some(record) = self.grid.tally(now) {
+            self.keep(&record);
+        }
+        self.tallies.told_at = now;
+        self.commit.replies.append(&mut self.tallies.held);
+    }
+
+    /// When the next tally is due; `None`: nothing is to be tallied.
+    fn tally_due(&self) -> Option<Timestamp> {
+        let owed = self.grid.owes_tally() || !self.tallies.held.is_empty();
+        owed.then(|| self.tallies.told_at.after(TALLY_EVERY))
     }
 
     /// The row of that name; a name that is not known is taken in.
@@ -331,12 +400,19 @@ impl Loop {
             match effect {
                 Effect::Appliance { number, name, .. } => self.names.set(*number, name),
                 Effect::DeadlinesMoved { .. } => self.commit.all_changed = true,
+                Effect::Heard { number, .. } => self.commit.changed.push(*number),
                 Effect::Removed { .. }
                 | Effect::Boot { .. }
                 | Effect::Lifecycle { .. }
                 | Effect::FailedStarts { .. }
                 | Effect::AlertRaised { .. }
                 | Effect::AlertCleared { .. }
+                | Effect::Spent { .. }
+                | Effect::BudgetsFilled { .. }
+                | Effect::AlertKey { .. }
+                | Effect::AlertKeyForgotten { .. }
+                | Effect::RunTold { .. }
+                | Effect::Suppression { .. }
                 | Effect::Memory { .. }
                 | Effect::Tombstone { .. } => {}
             }
@@ -363,13 +439,17 @@ impl Loop {
         Ok(())
     }
 
-    fn checkpoint_if_due(&mut self) {
+    fn checkpoint_if_due(&mut self) -> Result<(), JournalError> {
         let last = self.grid.state().last();
         let many = last >= self.checkpointed + self.checkpoint_records;
         let long = last > self.checkpointed && self.checkpointed_at.elapsed() >= CHECKPOINT_EVERY;
         if many || long {
+            // A checkpoint holds what records say, and nothing besides.
+            self.tally();
+            self.append_and_tell()?;
             self.checkpoint();
         }
+        Ok(())
     }
 
     fn checkpoint(&mut self) {
@@ -386,6 +466,7 @@ impl Loop {
     fn stop(mut self, mut queue: mpsc::Receiver<Item>) -> Result<(), JournalError> {
         queue.close();
         let now = self.clock.now();
+        self.tally();
         self.take(Input::BrokerStopped, now);
         self.append_and_tell()?;
         self.checkpoint();

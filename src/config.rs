@@ -1,31 +1,45 @@
 //! Which settings hold? Flag over environment over file over default.
 //!
-//! Two types: the [`File`] as written, which refuses unknown keys, becomes the [`Settings`] as
-//! meant, which cannot hold nonsense. Guarantees that every mistake is told with its key and what is
-//! allowed. Opens nothing but the file.
+//! ```text
+//! file, environment, flags --> what was said --keys--> Settings, which cannot hold nonsense
+//! ```
+//!
+//! Guarantees that all mistakes are told at once, each with its file and line (or variable, or
+//! flag), its key and what is allowed; and that every setting in force can be listed with where its
+//! value is from. Opens nothing but the file and the files of secrets.
 
 mod amount;
+pub mod change;
+mod environment;
+mod file;
+mod filter;
+pub mod key;
+pub mod keys;
+pub mod mistake;
+mod raw;
 pub mod report;
+pub mod secret;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::ffi::OsString;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
-use serde::Deserialize;
-
-use self::report::{ReportFile, ReportSettings};
 use crate::grid;
-use crate::grid::name::is_name;
-use crate::grid::settings::{ClassSettings, LIMIT_RANGE, OnStuck};
+use crate::grid::settings::ClassSettings;
 use crate::journal;
 
+use self::key::Key;
+use self::keys::CLASS_TABLE;
+use self::mistake::{Mistake, Mistakes, Origin};
+use self::raw::{Raw, Said, dotted};
+use self::report::ReportSettings;
+
 /// Where appliances and administrators are heard if nobody says otherwise.
-pub const DEFAULT_GRPC: &str = "127.0.0.1:7443";
+pub const DEFAULT_GRPC: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7443);
 
 /// Where pages are served if nobody says otherwise.
-pub const DEFAULT_HTTP: &str = "127.0.0.1:7480";
+pub const DEFAULT_HTTP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7480);
 
 /// Where data lies if nobody says otherwise.
 pub const DEFAULT_DATA: &str = "./gridd-data";
@@ -33,56 +47,10 @@ pub const DEFAULT_DATA: &str = "./gridd-data";
 /// What is told of ourselves if nobody says otherwise.
 pub const DEFAULT_TRACING: &str = "info";
 
-/// How long records are kept if nobody says otherwise.
-pub const DEFAULT_RETENTION_AGE: &str = "90d";
-
-/// How much the archive may take if nobody says otherwise.
-pub const DEFAULT_RETENTION_BYTES: &str = "10GiB";
-
-/// How much must be free if nobody says otherwise.
-pub const DEFAULT_DISK_LOW_WATER: &str = "256MiB";
-
-/// What is kept in reserve if nobody says otherwise.
-pub const DEFAULT_BALLAST: &str = "8MiB";
-
-/// How long records may be kept.
-const RETENTION_AGE_RANGE: RangeInclusive<Duration> =
-    Duration::from_secs(1)..=Duration::from_secs(36_500 * 86_400);
-
-/// What a file of the journal may be given, in bytes.
-const SIZE_RANGE: RangeInclusive<u64> = 64 << 10..=4 << 30;
-
-/// The least of anything that is room on the disk, in bytes.
-const LEAST_ROOM: u64 = 1 << 20;
-
-/// A wrong setting.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file can't be read.
-    #[error("can't read {}: {source}", path.display())]
-    Unreadable {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The file is not what a configuration looks like.
-    #[error("{}: {text}", path.display())]
-    Malformed {
-        /// Which.
-        path: PathBuf,
-        /// Line, key and what is allowed.
-        text: String,
-    },
-    /// Values that are wrong, a line each.
-    #[error("{}", .0.join("\n"))]
-    Wrong(Vec<String>),
-}
-
 /// Settings as meant.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The data folder, and how the journal in it is cut.
+    /// The data folder, and how the journal in it is cut and kept.
     pub journal: journal::Settings,
     /// Where gRPC is served; on loopback.
     pub grpc: SocketAddr,
@@ -94,74 +62,44 @@ pub struct Settings {
     pub grid: grid::settings::Settings,
     /// Where reports go.
     pub report: ReportSettings,
+    /// Where the values are from that are not defaults, by key.
+    origins: BTreeMap<String, Origin>,
 }
 
-/// What flags and environment say; each goes before the file.
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            journal: journal::Settings::new(DEFAULT_DATA),
+            grpc: DEFAULT_GRPC,
+            http: DEFAULT_HTTP,
+            tracing: DEFAULT_TRACING.to_owned(),
+            grid: grid::settings::Settings::default(),
+            report: ReportSettings::default(),
+            origins: BTreeMap::new(),
+        }
+    }
+}
+
+/// What flags and environment say; kept, since a file that is read again still stands below them.
 #[derive(Clone, Debug, Default)]
 pub struct Given {
-    /// `--config`, `GRIDD_CONFIG`
+    /// The file.
     pub config: Option<PathBuf>,
-    /// `--data`, `GRIDD_DATA`
-    pub data: Option<PathBuf>,
-    /// `--grpc`, `GRIDD_GRPC`
-    pub grpc: Option<String>,
-    /// `--http`, `GRIDD_HTTP`
-    pub http: Option<String>,
-    /// `--tracing`, `GRIDD_TRACING`
-    pub tracing: Option<String>,
+    /// Values of flags, by key.
+    pub flags: Vec<(&'static str, String)>,
+    /// The environment; what does not begin with `GRIDD_` is not looked at.
+    pub environment: Vec<(String, OsString)>,
 }
 
-/// The file as written.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct File {
-    data: Option<PathBuf>,
-    grpc: Option<String>,
-    http: Option<String>,
-    tracing: Option<String>,
-    disk_low_water: Option<String>,
-    ballast: Option<String>,
-    #[serde(default)]
-    retention: RetentionFile,
-    #[serde(default)]
-    journal: JournalFile,
-    #[serde(default)]
-    report: ReportFile,
-    #[serde(default)]
-    class: BTreeMap<String, ClassFile>,
-}
-
-/// Retention as written.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RetentionFile {
-    age: Option<String>,
-    bytes: Option<String>,
-}
-
-/// The journal's table as written.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct JournalFile {
-    commit_file: Option<String>,
-    span: Option<String>,
-    checkpoint_records: Option<u64>,
-}
-
-/// A class as written: what is not there is as in the default class's defaults.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ClassFile {
-    managed: Option<bool>,
-    boot_timeout: Option<String>,
-    maintenance_silence: Option<String>,
-    promise_max: Option<String>,
-    hung_waits_for_boot_deadline: Option<bool>,
-    stuck_progress: Option<String>,
-    on_stuck: Option<String>,
-    ignore_reboots: Option<bool>,
-    lost_contact: Option<String>,
-    dump_timeout: Option<String>,
+/// A setting in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// Its key, as the file would write it.
+    pub key: String,
+    /// Its value, as the file would write it, without quotes; `***` for a secret.
+    pub value: String,
+    /// Where the value is from.
+    pub origin: Origin,
 }
 
 impl Settings {
@@ -169,180 +107,158 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// All wrong values at once.
-    pub fn new(given: Given) -> Result<Self, ConfigError> {
-        let file = match &given.config {
-            Some(path) => read(path)?,
-            None => File::default(),
-        };
-        let mut wrong = Vec::new();
-        let or = |given: Option<String>, file: Option<String>, default: &str| {
-            given.or(file).unwrap_or_else(|| default.to_owned())
-        };
-        let grpc = loopback("grpc", &or(given.grpc, file.grpc, DEFAULT_GRPC), &mut wrong);
-        let http = loopback("http", &or(given.http, file.http, DEFAULT_HTTP), &mut wrong);
-        if let (Some(grpc), Some(http)) = (grpc, http)
-            && grpc == http
-            && grpc.port() != 0
-        {
-            wrong.push(format!("http: {http} is taken by grpc; give it another port"));
+    /// All mistakes at once, those in values that something else goes before included.
+    pub fn new(given: &Given) -> Result<Self, Mistakes> {
+        let file = given.config.as_deref().map(file::read).unwrap_or_default();
+        let (variables, wrong_variables) = environment::read(&given.environment);
+        let mut mistakes = [file.mistakes, wrong_variables].concat();
+        let mut settings = Self::default();
+        let mut classes = BTreeMap::new();
+        for (name, origin) in file.classes {
+            settings.origins.insert(dotted(&[CLASS_TABLE, name.as_str()]), origin);
+            classes.insert(name, ClassSettings::default());
         }
-        let kept = [file.disk_low_water, file.ballast, file.retention.age, file.retention.bytes];
-        let classes: Vec<_> = file
-            .class
-            .into_iter()
-            .filter_map(|(name, class)| {
-                if !is_name(&name) {
-                    wrong.push(format!("class.{name:?}: {}", grid::name::NotAName));
-                    return None;
-                }
-                let settings = class.settings(&name, &mut wrong);
-                Some((name, settings))
-            })
-            .collect();
-        let data = given.data.or(file.data).unwrap_or_else(|| DEFAULT_DATA.into());
-        let mut journal = file.journal.settings(data, &mut wrong);
-        keep(kept, &mut journal, &mut wrong);
-        let report = file.report.settings(&mut wrong);
-        match (grpc, http) {
-            (Some(grpc), Some(http)) if wrong.is_empty() => Ok(Self {
-                journal,
-                grpc,
-                http,
-                tracing: or(given.tracing, file.tracing, DEFAULT_TRACING),
-                grid: grid::settings::Settings::new(classes),
-                report,
-            }),
-            (_, _) => Err(ConfigError::Wrong(wrong)),
+        // Whatever goes before comes later.
+        for said in [file.said, variables, flags(&given.flags)].concat() {
+            let Said { path, raw, origin } = said;
+            let key = dotted(&path);
+            match settings.take(&mut classes, &path, &raw, &origin) {
+                Ok(()) => drop(settings.origins.insert(key, origin)),
+                Err(text) => mistakes.push(Mistake { origin, key, text }),
+            }
         }
+        settings.grid = grid::settings::Settings::new(classes);
+        mistakes.extend(settings.overlap());
+        mistakes.sort_by(|a, b| a.origin.cmp(&b.origin));
+        if mistakes.is_empty() { Ok(settings) } else { Err(Mistakes(mistakes)) }
+    }
+
+    fn take(
+        &mut self,
+        classes: &mut BTreeMap<String, ClassSettings>,
+        path: &[String],
+        raw: &Raw,
+        origin: &Origin,
+    ) -> Result<(), String> {
+        // Whoever found the path found it among the keys.
+        let unknown = || "there is no such key".to_owned();
+        match path {
+            [first, class, within @ ..] if first == CLASS_TABLE => {
+                let key = keys::find_of_class(within).ok_or_else(unknown)?;
+                key.place.set(raw, origin, classes.entry(class.clone()).or_default())
+            }
+            path => keys::find(path).ok_or_else(unknown)?.place.set(raw, origin, self),
+        }
+    }
+
+    /// Two listeners that would want the same port.
+    fn overlap(&self) -> Option<Mistake> {
+        if !overlap(self.grpc, self.http) {
+            return None;
+        }
+        let [grpc, http] = ["grpc", "http"].map(|key| self.origin(key));
+        let (key, other, at, origin) = if http == Origin::Default {
+            ("grpc", format!("http ({http})"), self.grpc, grpc)
+        } else {
+            ("http", format!("grpc ({grpc})"), self.http, http)
+        };
+        let text = format!("{at} is taken by {other}; give one of them another port");
+        Some(Mistake { origin, key: key.to_owned(), text })
+    }
+
+    fn origin(&self, key: &str) -> Origin {
+        self.origins.get(key).cloned().unwrap_or(Origin::Default)
+    }
+
+    /// Where a class begins: its table, or the first of its values.
+    pub fn origin_of_class(&self, name: &str) -> Origin {
+        let table = dotted(&[CLASS_TABLE, name]);
+        let begin = format!("{table}.");
+        let is_its = |key: &str| key == table || key.starts_with(&begin);
+        let own = self.origins.iter().filter(|(key, _)| is_its(key));
+        own.map(|(_, origin)| origin.clone()).min().unwrap_or(Origin::Default)
+    }
+
+    /// Every setting that holds, with where it is from; secrets as `***`.
+    pub fn in_force(&self) -> Vec<Setting> {
+        let mut all = Vec::new();
+        self.each(|setting, _| all.push(setting));
+        all
+    }
+
+    /// What an operator should know, though it is allowed: one line each.
+    pub fn warnings(&self) -> Vec<Mistake> {
+        let mut all = Vec::new();
+        self.each(|_, warning| all.extend(warning));
+        // Of a whole table it is told once.
+        all.dedup();
+        for name in self.grid.class_names() {
+            let rules = self.grid.class(name).filter(|it| it.maintenance_silence > it.promise_max);
+            if rules.is_some() {
+                let key = keys::class_path(name, "maintenance_silence");
+                let text = "is longer than promise_max: who promises nothing may be silent for \
+                            longer than who does"
+                    .to_owned();
+                all.push(Mistake { origin: self.origin(&key), key, text });
+            }
+        }
+        all
+    }
+
+    /// Calls `with` for each setting in force, with what should be known of it.
+    fn each(&self, mut with: impl FnMut(Setting, Option<Mistake>)) {
+        let mut whole = self.clone();
+        for key in &keys::SETTINGS {
+            self.one(key, &mut whole, key.path.to_owned(), &mut with);
+        }
+        for name in self.grid.class_names() {
+            let mut class = self.grid.class(name).cloned().unwrap_or_default();
+            for key in keys::of_class() {
+                self.one(key, &mut class, keys::class_path(name, key.path), &mut with);
+            }
+        }
+    }
+
+    fn one<T: Default>(
+        &self,
+        key: &Key<T>,
+        of: &mut T,
+        path: String,
+        with: &mut impl FnMut(Setting, Option<Mistake>),
+    ) {
+        let Some(value) = key.place.shown(of) else { return };
+        // `budget = "unlimited"` says it for all budgets.
+        let above = path.rsplit_once('.').map_or("", |(above, _)| above);
+        let own = self.origin(&path);
+        let (said_at, origin) = if own == Origin::Default && key.place.is_word() {
+            (above, self.origin(above))
+        } else {
+            (path.as_str(), own)
+        };
+        let warning = key.place.warning(of).map(|text| Mistake {
+            origin: origin.clone(),
+            key: said_at.to_owned(),
+            text,
+        });
+        with(Setting { key: path, value, origin }, warning);
     }
 }
 
-/// How much of the journal is kept, and how much room it needs.
-fn keep(
-    [low, ballast, age, bytes]: [Option<String>; 4],
-    journal: &mut journal::Settings,
-    wrong: &mut Vec<String>,
-) {
-    let age = age.as_deref().unwrap_or(DEFAULT_RETENTION_AGE);
-    match amount::duration(age).filter(|age| RETENTION_AGE_RANGE.contains(age)) {
-        Some(age) => journal.retention.age = age,
-        None => wrong.push(format!(
-            "retention.age: {age:?} is not a time from 1s to 36500d, such as 90d or 12h"
-        )),
-    }
-    let mut size = |key: &str, given: Option<String>, default: &str, into: &mut u64| {
-        let given = given.as_deref().unwrap_or(default);
-        match amount::bytes(given).filter(|bytes| *bytes >= LEAST_ROOM) {
-            Some(bytes) => *into = bytes,
-            None => wrong.push(format!(
-                "{key}: {given:?} is not a size of at least 1MiB, such as {default}"
-            )),
-        }
+fn flags(flags: &[(&'static str, String)]) -> Vec<Said> {
+    let said = |(key, value): &(&'static str, String)| {
+        let path = vec![(*key).to_owned()];
+        let flag = keys::find(&path).and_then(|key| key.flag)?;
+        let raw = Raw::Untyped(value.clone());
+        Some(Said { path, raw, origin: Origin::Flag(flag) })
     };
-    size("disk_low_water", low, DEFAULT_DISK_LOW_WATER, &mut journal.low_water);
-    size("ballast", ballast, DEFAULT_BALLAST, &mut journal.ballast_bytes);
-    size("retention.bytes", bytes, DEFAULT_RETENTION_BYTES, &mut journal.retention.bytes);
+    flags.iter().filter_map(said).collect()
 }
 
-impl JournalFile {
-    fn settings(self, data: PathBuf, wrong: &mut Vec<String>) -> journal::Settings {
-        let mut journal = journal::Settings::new(data);
-        let mut size = |key: &str, given: Option<String>, into: &mut u64| {
-            if let Some(given) = given {
-                match amount::bytes(&given).filter(|bytes| SIZE_RANGE.contains(bytes)) {
-                    Some(bytes) => *into = bytes,
-                    None => wrong.push(format!(
-                        "journal.{key}: {given:?} is not a size from 64KiB to 4GiB, such as 32MiB"
-                    )),
-                }
-            }
-        };
-        size("commit_file", self.commit_file, &mut journal.commit_file_bytes);
-        size("span", self.span, &mut journal.span_bytes);
-        match self.checkpoint_records {
-            None => {}
-            Some(records @ 1_000..) => journal.checkpoint_records = records,
-            Some(records) => wrong.push(format!(
-                "journal.checkpoint_records: {records} is too few, 1000 is the least"
-            )),
-        }
-        journal
-    }
-}
-
-impl ClassFile {
-    fn settings(self, name: &str, wrong: &mut Vec<String>) -> ClassSettings {
-        let mut class = ClassSettings::default();
-        let mut limit = |key: &str, given: Option<String>, into: &mut Duration| {
-            if let Some(given) = given {
-                match limit(&given) {
-                    Some(limit) => *into = limit,
-                    None => wrong.push(format!(
-                        "class.{name}.{key}: {given:?} is not a time from 1s to 12h, such as 90s or 5m"
-                    )),
-                }
-            }
-        };
-        let mut boot_timeout = class.boot_timeout.unwrap_or_default();
-        let is_infinite = self.boot_timeout.as_deref() == Some("infinite");
-        limit("boot_timeout", self.boot_timeout.filter(|_| !is_infinite), &mut boot_timeout);
-        limit("maintenance_silence", self.maintenance_silence, &mut class.maintenance_silence);
-        limit("promise_max", self.promise_max, &mut class.promise_max);
-        limit("stuck_progress", self.stuck_progress, &mut class.stuck_after);
-        limit("lost_contact", self.lost_contact, &mut class.lost_contact);
-        limit("dump_timeout", self.dump_timeout, &mut class.dump_timeout);
-        class.boot_timeout = (!is_infinite).then_some(boot_timeout);
-        match self.on_stuck.as_deref() {
-            None => {}
-            Some("warn") => class.on_stuck = OnStuck::Warn,
-            Some("fail") => class.on_stuck = OnStuck::Fail,
-            Some(other) => {
-                wrong.push(format!("class.{name}.on_stuck: {other:?} is not `warn` or `fail`"));
-            }
-        }
-        let or = |given: Option<bool>, default: bool| given.unwrap_or(default);
-        class.managed = or(self.managed, class.managed);
-        class.ignore_reboots = or(self.ignore_reboots, class.ignore_reboots);
-        class.hung_waits_for_boot_deadline =
-            or(self.hung_waits_for_boot_deadline, class.hung_waits_for_boot_deadline);
-        class
-    }
-}
-
-fn read(path: &Path) -> Result<File, ConfigError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-    toml::from_str(&text)
-        .map_err(|error| ConfigError::Malformed { path: path.to_owned(), text: error.to_string() })
-}
-
-fn limit(text: &str) -> Option<Duration> {
-    amount::duration(text).filter(|limit| LIMIT_RANGE.contains(limit))
-}
-
-/// Until there is TLS nobody listens where others could hear.
-fn loopback(key: &str, text: &str, wrong: &mut Vec<String>) -> Option<SocketAddr> {
-    let numeric = match text.strip_prefix("localhost:") {
-        Some(port) => format!("127.0.0.1:{port}"),
-        None => text.to_owned(),
-    };
-    match numeric.parse::<SocketAddr>() {
-        Ok(address) if address.ip().is_loopback() => Some(address),
-        Ok(address) => {
-            wrong.push(format!(
-                "{key}: {address} is not on loopback; there is no TLS yet, so gridd listens on \
-                 127.0.0.1 or [::1] only"
-            ));
-            None
-        }
-        Err(_) => {
-            wrong.push(format!(
-                "{key}: {text:?} is not an address with a port, such as {DEFAULT_GRPC}"
-            ));
-            None
-        }
-    }
+/// Whether two listeners want the same port; an address for all takes it of each one.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let takes_all = |address: SocketAddr| address.ip().is_unspecified();
+    let is_same = one.ip() == other.ip() || takes_all(one) || takes_all(other);
+    is_same && one.port() == other.port() && one.port() != 0
 }
 
 #[cfg(test)]

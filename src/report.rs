@@ -8,15 +8,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp as Moment;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::broker::{Broker, NoAnswer, Started};
 use crate::clock::monotonic_now;
-use crate::config::Settings;
+use crate::config::report::ReportSettings;
+use crate::config::{Setting, Settings};
 use crate::grid::Grid;
-use crate::grid::time::{Timestamp, in_words};
-use crate::guru_meditation::{Package, Page, Reporter, Warnings};
+use crate::grid::time::Timestamp;
+use crate::guru_meditation::{LogDir, Package, Page, Reporter, Warnings};
 use crate::journal::Reader;
 
 /// The loop answers at once, or it is said that it does not.
@@ -47,36 +48,24 @@ pub fn package(product: &'static str) -> Package {
 
 /// Tells the settings in force, the folder of reports and the file that asks for one.
 pub fn configure(reporter: &Reporter, settings: &Settings) {
-    reporter.configuration(in_force(settings));
-    reporter.log_dir(settings.report.log_dir.clone());
-    if let Some(file) = &settings.report.trigger_file {
-        reporter.trigger_file(file.clone(), settings.report.trigger_interval);
+    tell_settings(reporter, settings);
+    let ReportSettings { log_dir, keep, trigger_file, trigger_interval } = &settings.report;
+    let keep = usize::try_from(*keep).unwrap_or(usize::MAX);
+    let log_dir = log_dir.clone();
+    let service = "gridd".to_owned();
+    reporter.log_dir(log_dir.map(|folder| LogDir { folder, service, keep }));
+    if let Some(file) = trigger_file {
+        reporter.trigger_file(file.clone(), *trigger_interval);
     }
 }
 
-/// Each setting by its key, with its value and where that came from.
-fn in_force(settings: &Settings) -> Vec<(String, Value, String)> {
-    let Settings { journal, grpc, http, tracing, grid, report } = settings;
-    let path = |path: &std::path::Path| json!(path.display().to_string());
-    let log_dir = report.log_dir.as_ref();
-    let mut all = vec![
-        ("data", path(&journal.dir)),
-        ("grpc", json!(grpc.to_string())),
-        ("http", json!(http.to_string())),
-        ("tracing", json!(tracing)),
-        ("disk_low_water", json!(journal.low_water)),
-        ("ballast", json!(journal.ballast_bytes)),
-        ("retention.age", json!(in_words(journal.retention.age))),
-        ("retention.bytes", json!(journal.retention.bytes)),
-        ("journal.commit_file", json!(journal.commit_file_bytes)),
-        ("journal.span", json!(journal.span_bytes)),
-        ("journal.checkpoint_records", json!(journal.checkpoint_records)),
-        ("report.log_dir", log_dir.map_or(Value::Null, |it| path(&it.folder))),
-        ("report.trigger_file", report.trigger_file.as_deref().map_or(Value::Null, path)),
-    ];
-    let classes: Vec<_> = grid.class_names().collect();
-    all.push(("class", json!(classes)));
-    all.into_iter().map(|(key, value)| (key.to_owned(), value, String::new())).collect()
+/// Tells the settings in force from now on: each by its key, with its value and its origin.
+pub fn tell_settings(reporter: &Reporter, settings: &Settings) {
+    let told = settings.in_force().into_iter().map(|setting| {
+        let Setting { key, value, origin } = setting;
+        (key, Value::from(value), origin.to_string())
+    });
+    reporter.configuration(told.collect());
 }
 
 /// Adds the broker's sections.

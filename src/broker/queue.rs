@@ -82,6 +82,8 @@ pub struct EventAnswer {
     pub marks: Marks,
     /// Its record, if it has one.
     pub record: Option<RecordNumber>,
+    /// Suppressed: until when.
+    pub suppressed_until: Option<Timestamp>,
 }
 
 /// The broker's side of an accepted hello.

@@ -14,7 +14,7 @@ use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
 
 use super::queue::{CHANGES_WAITING, ITEMS_WAITING, KIB_WAITING, Signs};
 use super::upkeep::Upkeep;
-use super::{Broker, Commit, Loop, Names};
+use super::{Broker, Commit, Loop, Names, Tallies};
 use crate::clock::{Clock, monotonic_now, wall_now};
 use crate::grid::Grid;
 use crate::grid::name::{ApplianceNumber, RecordNumber};
@@ -125,6 +125,7 @@ pub fn start(
         checkpointed_at: monotonic_now(),
         last_turn: now,
         upkeep: Upkeep::new(disk_mark, Arc::clone(&signs)),
+        tallies: Tallies::default(),
         due: VecDeque::new(),
         room: Arc::clone(&room),
     };

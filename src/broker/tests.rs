@@ -49,9 +49,16 @@ fn run<T>(test: impl Future<Output = T>) -> T {
         .block_on(test)
 }
 
+/// Rules under which a flood is taken.
+fn unlimited() -> settings::Settings {
+    let budgets = settings::Budgets::UNLIMITED;
+    let rules = settings::ClassSettings { budgets, ..settings::ClassSettings::default() };
+    settings::Settings::new([(settings::DEFAULT_CLASS.to_owned(), rules)])
+}
+
 async fn started(journal: journal::Settings) -> Started {
     let runtime = Handle::current();
-    let grid = settings::Settings::new([]);
+    let grid = unlimited();
     let starting = move || start(&journal, grid, runtime).expect("starts");
     tasks::spawn_blocking("start", starting).await.expect("no panic")
 }
@@ -75,7 +82,10 @@ fn texts(started: &Started) -> Vec<String> {
     let all = Budget { records: usize::MAX, bytes: u64::MAX };
     let page = started.reader.forward(1, &Wanted::default(), all).expect("reads");
     let read = |it: &EncodedRecord| encoding::decode_record(&it.bytes).expect("is understood");
-    page.records.iter().map(|it| explain::record(&read(it))).collect()
+    page.records
+        .iter()
+        .map(|it| explain::record(&read(it), |moment| moment.as_micros().to_string()))
+        .collect()
 }
 
 #[test]

@@ -1,7 +1,7 @@
-//! How much does `90d` or `256MiB` say? Checked readers for what people write.
+//! How much does `90d` or `256MiB` say? Checked readers for what people write, and the way back.
 //!
-//! Guarantees that nothing overflows and that an amount without a unit is none. Knows no setting's
-//! limits.
+//! Guarantees that nothing overflows, that an amount without a unit is none, and that what is
+//! written by [`bytes_text`] and [`duration_text`] reads back equal. Knows no setting's limits.
 
 use std::time::Duration;
 
@@ -34,9 +34,61 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
     days.checked_add(Duration::try_from(rest).ok()?)
 }
 
+/// A size in the largest unit that divides it: `256MiB`.
+pub(super) fn bytes_text(bytes: u64) -> String {
+    let whole = |shift: u32| bytes > 0 && bytes.trailing_zeros() >= shift;
+    let fitting = UNITS.iter().filter(|(_, shift)| whole(*shift)).max_by_key(|(_, shift)| *shift);
+    let (unit, shift) = fitting.unwrap_or(&("B", 0));
+    format!("{}{unit}", bytes >> shift)
+}
+
+/// A time in the largest units that it has: `90d`, `1h30m`, `250ms`.
+pub(super) fn duration_text(duration: Duration) -> String {
+    let (seconds, below) = (duration.as_secs(), duration.subsec_nanos());
+    let parts = [
+        (seconds / 86_400, "d"),
+        (seconds / 3_600 % 24, "h"),
+        (seconds / 60 % 60, "m"),
+        (seconds % 60, "s"),
+        (u64::from(below) / 1_000_000, "ms"),
+        (u64::from(below) / 1_000 % 1_000, "us"),
+        (u64::from(below) % 1_000, "ns"),
+    ];
+    let there = parts.iter().filter(|(count, _)| *count > 0);
+    let text: String = there.map(|(count, unit)| format!("{count}{unit}")).collect();
+    if text.is_empty() { "0s".to_owned() } else { text }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_written_reads_back_equal() {
+        for (amount, text) in [
+            (0, "0B"),
+            (7, "7B"),
+            (1_536, "1536B"),
+            (3 << 10, "3KiB"),
+            (256 << 20, "256MiB"),
+            (10 << 30, "10GiB"),
+            (5 << 40, "5TiB"),
+        ] {
+            assert_eq!((bytes_text(amount).as_str(), bytes(text)), (text, Some(amount)));
+        }
+        for (millis, text) in [
+            (0, "0s"),
+            (250, "250ms"),
+            (1_500, "1s500ms"),
+            (300_000, "5m"),
+            (5_400_000, "1h30m"),
+            (90 * 86_400_000, "90d"),
+            (129_600_000, "1d12h"),
+        ] {
+            let amount = Duration::from_millis(millis);
+            assert_eq!((duration_text(amount).as_str(), duration(text)), (text, Some(amount)));
+        }
+    }
 
     #[test]
     fn sizes_need_a_unit_and_do_not_overflow() {

@@ -1,11 +1,16 @@
-//! What is wrong is told by key and value; what is shipped is what holds without it.
+//! What is wrong is told with its place; what is shipped is what holds without it.
 
+mod mistakes;
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::key::{Changes, Field, Place};
+use super::secret::Secret;
 use super::*;
+use crate::grid::event::Severity;
 
-fn wrong(given: Given) -> String {
-    Settings::new(given).expect_err("is taken").to_string()
-}
-
+/// A file of that text.
 fn file(text: &str) -> (tempfile::NamedTempFile, Given) {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), text).expect("writes");
@@ -13,114 +18,273 @@ fn file(text: &str) -> (tempfile::NamedTempFile, Given) {
     (file, given)
 }
 
+fn environment(variables: &[(&str, &str)]) -> Given {
+    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).into());
+    Given { environment: variables.iter().map(owned).collect(), ..Given::default() }
+}
+
+fn right(given: &Given) -> Settings {
+    Settings::new(given).unwrap_or_else(|mistakes| panic!("is refused: {mistakes}"))
+}
+
+/// Key, value and origin of what is no default; files without their path.
+fn set(settings: &Settings) -> Vec<String> {
+    let rows = settings.in_force().into_iter().filter(|it| it.origin != Origin::Default);
+    let row = |Setting { key, value, origin }| match origin {
+        Origin::File { line, .. } => format!("{key} = {value} ({line})"),
+        Origin::Default | Origin::Environment(_) | Origin::Flag(_) => {
+            format!("{key} = {value} ({origin})")
+        }
+    };
+    rows.map(row).collect()
+}
+
 #[test]
 fn the_shipped_file_is_the_defaults_and_names_every_key() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/gridd.toml");
-    let given = Given { config: Some(path.clone()), ..Given::default() };
-    let shipped = Settings::new(given).expect("the shipped file is right");
-    let defaults = Settings::new(Given::default()).expect("the defaults are right");
-    assert_eq!(format!("{shipped:?}"), format!("{defaults:?}"));
-    let text = std::fs::read_to_string(path).expect("reads");
-    for key in [
-        "data",
-        "grpc",
-        "http",
-        "tracing",
-        "commit_file",
-        "span",
-        "checkpoint_records",
-        "disk_low_water",
-        "ballast",
-        "age",
-        "bytes",
-        "managed",
-        "boot_timeout",
-        "maintenance_silence",
-        "promise_max",
-        "hung_waits_for_boot_deadline",
-        "stuck_progress",
-        "on_stuck",
-        "ignore_reboots",
-        "lost_contact",
-        "dump_timeout",
-    ] {
-        let is_there = text.lines().any(|line| line.starts_with(&format!("{key} = ")));
-        assert!(is_there, "{key} is not in the shipped file");
+    let shipped = right(&Given { config: Some(path), ..Given::default() });
+    let defaults = Settings::default();
+    let values = |settings: &Settings| -> Vec<_> {
+        settings.in_force().into_iter().map(|it| (it.key, it.value)).collect()
+    };
+    assert_eq!(values(&shipped), values(&defaults));
+    assert_eq!(shipped.grid, defaults.grid);
+    assert_eq!(shipped.journal, defaults.journal);
+    // That every key in it is known, the reading itself says.
+    let missing: Vec<_> =
+        shipped.in_force().into_iter().filter(|it| it.origin == Origin::Default).collect();
+    assert_eq!(missing, [], "these are not in the shipped file");
+    assert_eq!(shipped.warnings(), []);
+}
+
+#[test]
+fn every_key_is_shown_and_found_by_its_path_and_its_variable() {
+    for key in &keys::SETTINGS {
+        let path: Vec<String> = key.path.split('.').map(str::to_owned).collect();
+        assert!(keys::known(&path).is_setting, "{}", key.path);
+        assert!(keys::find(&path).is_some_and(|found| std::ptr::eq(found, key)));
+        let is_containers = ["port", "service"].iter().any(|it| key.path.starts_with(it));
+        assert!(!is_containers, "{}: a container's keeper makes such variables", key.path);
+        assert_ne!(key.path.split('.').next(), Some("config"), "the flag has this name");
     }
-}
-
-#[test]
-fn listeners_off_loopback_are_refused() {
-    let given = Given { grpc: Some("0.0.0.0:7443".into()), ..Given::default() };
+    let given = environment(&[
+        ("GRIDD_DATA", "d"),
+        ("GRIDD_RETENTION__AGE", "1d12h"),
+        ("GRIDD_JOURNAL__CHECKPOINT_RECORDS", "2000"),
+        ("GRIDD_CLASS__DATABASE__BOOT_TIMEOUT", "1h"),
+        ("GRIDD_CLASS__DATABASE__MANAGED", "false"),
+        ("GRIDD_CLASS__DATABASE__BUDGET__LOG__EVERY", "250ms"),
+        ("GRIDD_CONFIG", "read by the flag"),
+        ("GRIDD_PORT_7443_TCP", "tcp://10.0.0.1:7443"),
+        ("GRIDD_SERVICE_HOST", "10.0.0.1"),
+        ("OTHER", "not ours"),
+    ]);
     assert_eq!(
-        wrong(given),
-        "grpc: 0.0.0.0:7443 is not on loopback; there is no TLS yet, so gridd listens on \
-         127.0.0.1 or [::1] only"
+        set(&right(&given)),
+        [
+            "data = d (GRIDD_DATA)",
+            "retention.age = 1d12h (GRIDD_RETENTION__AGE)",
+            "journal.checkpoint_records = 2000 (GRIDD_JOURNAL__CHECKPOINT_RECORDS)",
+            "class.database.managed = false (GRIDD_CLASS__DATABASE__MANAGED)",
+            "class.database.boot_timeout = 1h (GRIDD_CLASS__DATABASE__BOOT_TIMEOUT)",
+            "class.database.budget.log.every = 250ms (GRIDD_CLASS__DATABASE__BUDGET__LOG__EVERY)",
+        ]
     );
+    assert_eq!(keys::variable(&["class", "Web", "managed"]), None);
+    assert_eq!(keys::variable(&["class", "a-b", "managed"]), None);
 }
 
 #[test]
-fn a_flag_goes_before_the_file() {
-    let (_file, mut given) = file("grpc = \"127.0.0.1:1\"\nhttp = \"[::1]:2\"\n");
-    given.grpc = Some("localhost:3".into());
-    let settings = Settings::new(given).expect("is right");
-    assert_eq!((settings.grpc.port(), settings.http.port()), (3, 2));
+fn a_flag_goes_before_the_environment_that_before_the_file_that_before_the_default() {
+    let (_file, mut given) = file("grpc = \"127.0.0.1:1\"\nhttp = \"[::1]:2\"\ndata = \"f\"\n");
+    given.environment =
+        environment(&[("GRIDD_GRPC", "127.0.0.1:3"), ("GRIDD_DATA", "e")]).environment;
+    given.flags = vec![("grpc", "localhost:4".to_owned())];
+    let settings = right(&given);
+    assert_eq!(
+        set(&settings),
+        ["data = e (GRIDD_DATA)", "grpc = 127.0.0.1:4 (--grpc)", "http = [::1]:2 (2)"]
+    );
+    assert_eq!((settings.grpc.port(), settings.http.port()), (4, 2));
+    assert_eq!(settings.tracing, "info");
 }
 
 #[test]
-fn all_wrong_values_are_told_at_once() {
+fn a_class_has_all_its_settings() {
     let (_file, given) = file(
-        "grpc = \"here\"\n[class.web]\nboot_timeout = \"0s\"\non_stuck = \"ask\"\n\
-         [class.slow]\nboot_timeout = \"infinite\"\n",
+        "[class.web]\nmanaged = false\nboot_timeout = \"infinite\"\nlog_severity = \"debug\"\n\
+         on_stuck = \"fail\"\n[class.empty]\n[class.\"a.b\"]\nlost_contact = \"1s\"\n",
     );
+    let settings = right(&given);
+    let web = settings.grid.class("web").expect("is there");
+    assert!(!web.managed && web.boot_timeout.is_none() && web.log_severity == Severity::Debug);
+    assert_eq!(settings.grid.class("empty"), Some(&ClassSettings::default()));
+    let dotted = settings.grid.class("a.b").expect("is there");
+    assert_eq!(dotted.lost_contact, Duration::from_secs(1));
+    assert_eq!(set(&settings).last().unwrap(), "class.web.log_severity = debug (4)");
+    assert!(set(&settings).contains(&"class.\"a.b\".lost_contact = 1s (8)".to_owned()));
     assert_eq!(
-        wrong(given),
-        "grpc: \"here\" is not an address with a port, such as 127.0.0.1:7443\n\
-         class.web.boot_timeout: \"0s\" is not a time from 1s to 12h, such as 90s or 5m\n\
-         class.web.on_stuck: \"ask\" is not `warn` or `fail`"
+        settings.origin_of_class("empty").to_string(),
+        format!("{}:6", given.config.unwrap().display())
     );
 }
 
 #[test]
-fn an_unknown_key_is_refused_with_its_line() {
-    let (_file, given) = file("grpc = \"127.0.0.1:1\"\n[class.web]\nboot_time = \"5m\"\n");
-    let text = wrong(given);
-    assert!(text.contains("line 3") && text.contains("boot_time"), "{text}");
+fn budgets_are_said_by_halves_by_word_and_for_a_whole_class() {
+    let text = "[class.load]\nbudget = \"unlimited\"\n[class.web.budget]\nlog = { burst = 7 }\n\
+                alert = \"unlimited\"\ncounter = { burst = 1, every = \"1h\" }\n";
+    let (_file, mut given) = file(text);
+    given.environment = environment(&[
+        ("GRIDD_CLASS__WEB__BUDGET__ALERT__BURST", "3"),
+        ("GRIDD_CLASS__WEB__BUDGET__COUNTER", "unlimited"),
+        ("GRIDD_CLASS__LOAD__BUDGET__LOG__EVERY", "1s"),
+    ])
+    .environment;
+    let settings = right(&given);
+    let of = |class: &str| settings.grid.class(class).expect("is there").budgets.clone();
+    let budget = |burst, every| {
+        let burst = std::num::NonZeroU32::new(burst).expect("not zero");
+        Some(grid::settings::Budget { burst, every: Duration::from_secs(every) })
+    };
+    let (load, web) = (of("load"), of("web"));
+    assert_eq!((load.lifecycle, load.log), (None, budget(25, 1)), "the more particular one");
+    assert_eq!((web.log, web.alert, web.counter), (budget(7, 5), budget(3, 60), None));
+    let warned: Vec<_> = settings.warnings().into_iter().map(|it| it.key).collect();
+    assert_eq!(warned, ["class.load.budget", "class.web.budget.counter"]);
 }
 
 #[test]
-fn sizes_and_days_of_the_journal_are_taken_and_nonsense_is_refused() {
+fn what_is_allowed_but_should_be_known_is_a_warning() {
     let (_file, given) = file(
-        "disk_low_water = \"1GiB\"\nballast = \"16 MiB\"\n\
-         [retention]\nage = \"30d\"\nbytes = \"512KiB\"\n",
+        "[class.a]\nboot_timeout = \"infinite\"\n[class.b]\nmaintenance_silence = \"5m\"\n\
+         [class.c.budget]\nlog = \"unlimited\"\n",
     );
+    let path = given.config.clone().expect("a path");
+    let told: Vec<_> = right(&given)
+        .warnings()
+        .iter()
+        .map(|it| it.to_string().replace(&path.display().to_string(), "FILE"))
+        .collect();
     assert_eq!(
-        wrong(given),
-        "retention.bytes: \"512KiB\" is not a size of at least 1MiB, such as 10GiB"
-    );
-    let (_file, given) = file("disk_low_water = \"1GiB\"\n[retention]\nage = \"1d12h\"\n");
-    let journal = Settings::new(given).expect("is right").journal;
-    assert_eq!(journal.retention.age, Duration::from_secs(36 * 3_600));
-    assert_eq!((journal.low_water, journal.ballast_bytes), (1 << 30, 8 << 20));
-    let (_file, given) = file("ballast = \"8\"\n[retention]\nage = \"0d\"\n");
-    assert_eq!(
-        wrong(given),
-        "retention.age: \"0d\" is not a time from 1s to 36500d, such as 90d or 12h\n\
-         ballast: \"8\" is not a size of at least 1MiB, such as 8MiB"
+        told,
+        [
+            "FILE:2: class.a.boot_timeout: infinite: a start that never ends is never told as \
+             failed",
+            "FILE:6: class.c.budget.log: unlimited: one appliance alone can fill the grid log",
+            "FILE:4: class.b.maintenance_silence: is longer than promise_max: who promises nothing \
+             may be silent for longer than who does",
+        ]
     );
 }
 
 #[test]
-fn sizes_of_the_journal_have_units_and_bounds() {
-    let (_file, given) = file("[journal]\nspan = \"64KiB\"\ncommit_file = \"2 MiB\"\n");
-    let journal = Settings::new(given).expect("is right").journal;
-    assert_eq!((journal.span_bytes, journal.commit_file_bytes), (64 << 10, 2 << 20));
-    let (_file, given) =
-        file("[journal]\nspan = \"1MB\"\ncommit_file = \"5GiB\"\ncheckpoint_records = 999\n");
+fn what_can_change_does_and_what_needs_a_restart_stays_and_is_named() {
+    let (file, mut given) = file("[retention]\nage = \"30d\"\n[class.old]\n[class.web]\n");
+    given.flags = vec![("http", "127.0.0.1:5".to_owned())];
+    let old = right(&given);
+    let text = "grpc = \"127.0.0.1:9\"\nhttp = \"127.0.0.1:6\"\n[retention]\nage = \"40d\"\n\
+                [journal]\nspan = \"1MiB\"\n[class.web]\nbudget.log = \"unlimited\"\n\
+                [class.new]\nmanaged = false\n";
+    std::fs::write(file.path(), text).expect("writes");
+    let (held, changes) = old.reloaded(right(&given));
+    let path = file.path().display().to_string();
+    let told: Vec<_> = changes.iter().map(|it| it.to_string().replace(&path, "FILE")).collect();
     assert_eq!(
-        wrong(given),
-        "journal.commit_file: \"5GiB\" is not a size from 64KiB to 4GiB, such as 32MiB\n\
-         journal.span: \"1MB\" is not a size from 64KiB to 4GiB, such as 32MiB\n\
-         journal.checkpoint_records: 999 is too few, 1000 is the least"
+        told,
+        [
+            "class.old is gone, was a class",
+            "class.new = a class (FILE:9)",
+            "grpc = 127.0.0.1:9, was 127.0.0.1:7443 (FILE:1); needs a restart, until then it stays \
+             as it was",
+            "retention.age = 40d, was 30d (FILE:4)",
+            "journal.span = 1MiB, was 256MiB (FILE:6); needs a restart, until then it stays as it \
+             was",
+            "class.new.managed = false (FILE:10)",
+            "class.web.budget.log = unlimited (FILE:8)",
+        ],
+        "the flag still goes before the file"
     );
+    assert_eq!(held.grpc, old.grpc);
+    assert_eq!(held.journal.span_bytes, old.journal.span_bytes);
+    assert_eq!(held.journal.retention.age, Duration::from_secs(40 * 86_400));
+    assert!(held.grid.class("old").is_none() && held.grid.class("new").is_some());
+    let (again, changes) = held.reloaded(right(&given));
+    assert_eq!(again.in_force(), held.in_force());
+    assert_eq!(changes.len(), 2, "what needs a restart is told until there is one");
+    let (_, nothing) = held.reloaded(held.clone());
+    assert_eq!(nothing, []);
+}
+
+/// Settings with a secret, as a part of gridd that needs one would have them.
+#[derive(Clone, Debug, Default)]
+struct WithSecret {
+    password: Option<Secret>,
+}
+
+const PASSWORD: Field<WithSecret, Option<Secret>> = |it| &mut it.password;
+
+#[test]
+fn a_secret_comes_by_file_or_environment_and_is_shown_nowhere() {
+    let of_file = Key {
+        path: "mail.password_file",
+        place: Place::SecretFile(PASSWORD),
+        changes: Changes::AtOnce,
+        flag: None,
+    };
+    let of_environment = Place::SecretText(PASSWORD);
+    let secret_file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(secret_file.path(), "s3cr3t\n").expect("writes");
+    let path = secret_file.path().display().to_string();
+    let line = Origin::File { path: "gridd.toml".into(), line: 3 };
+    let variable = Origin::Environment("GRIDD_MAIL__PASSWORD".to_owned());
+
+    let mut settings = WithSecret::default();
+    assert_eq!(of_file.place.shown(&mut settings), None, "there is none");
+    of_file.place.set(&Raw::Text(path.clone()), &line, &mut settings).expect("is taken");
+    assert_eq!(settings.password.as_ref().expect("is there").expose(), "s3cr3t");
+    assert_eq!(of_file.place.shown(&mut settings), Some(format!("*** in {path}")));
+    assert_eq!(of_environment.shown(&mut settings), None);
+    assert_eq!(format!("{settings:?}"), "WithSecret { password: Some(***) }");
+    assert_eq!(of_file.place.warning(&mut settings), None);
+
+    std::fs::write(secret_file.path(), "another\n").expect("writes");
+    let mut renewed = WithSecret::default();
+    of_file.place.set(&Raw::Text(path), &line, &mut renewed).expect("is taken");
+    assert!(of_file.place.is_renewed(&mut settings, &mut renewed));
+    assert!(!of_file.place.is_renewed(&mut settings.clone(), &mut settings));
+
+    let raw = Raw::Untyped("s3cr3t".to_owned());
+    of_environment.set(&raw, &variable, &mut settings).expect("is taken");
+    assert_eq!(of_environment.shown(&mut settings), Some("***".to_owned()));
+    for origin in [line, Origin::Flag("--password")] {
+        let wrong = of_environment.set(&raw, &origin, &mut settings).expect_err("is refused");
+        assert_eq!(
+            wrong,
+            "a secret is not for a file or a command line: use the key that ends in _file, or the \
+             environment"
+        );
+    }
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    std::fs::set_permissions(secret_file.path(), open).expect("a mode");
+    let raw = Raw::Text(secret_file.path().display().to_string());
+    of_file.place.set(&raw, &Origin::Default, &mut settings).expect("is taken");
+    let warning = of_file.place.warning(&mut settings).expect("a warning");
+    assert!(warning.starts_with("everybody on this machine can read /"), "{warning}");
+}
+
+#[test]
+fn listeners_overlap_where_they_want_one_port() {
+    let at = |text: &str| text.parse::<SocketAddr>().expect("an address");
+    for (one, other, expected) in [
+        ("127.0.0.1:1", "127.0.0.1:1", true),
+        ("127.0.0.1:1", "127.0.0.2:1", false),
+        ("127.0.0.1:1", "127.0.0.1:2", false),
+        ("127.0.0.1:0", "127.0.0.1:0", false),
+        ("0.0.0.0:1", "127.0.0.1:1", true),
+        ("[::1]:1", "[::]:1", true),
+        ("[::]:1", "127.0.0.1:1", true),
+        ("[::1]:1", "127.0.0.1:1", false),
+    ] {
+        assert_eq!(overlap(at(one), at(other)), expected, "{one} {other}");
+    }
 }

@@ -7,6 +7,7 @@
 use std::fmt;
 
 use crate::show::escape;
+use crate::show::nearest::nearest;
 
 use super::{EVENTS, PARAMETERS, SEVERITIES};
 
@@ -144,29 +145,6 @@ fn suggestion(given: &str, known: &[&str]) -> String {
 /// `vme started_ok` is the likeliest wrong call of all.
 fn event_hint(word: &str) -> String {
     nearest(word, &EVENTS).map_or_else(String::new, |event| format!(", did you mean `id={event}`"))
-}
-
-/// The known word that `given` was probably meant to be: a third of its letters may differ, or one
-/// of the two holds the other.
-fn nearest<'known>(given: &str, known: &[&'known str]) -> Option<&'known str> {
-    // Nothing long is a slip of one of our short words, and the distance is quadratic.
-    const LONGEST: usize = 40;
-    const SHORTEST_PART: usize = 3;
-    if given.len() > LONGEST {
-        return None;
-    }
-    let given = given.to_lowercase().replace('-', "_");
-    let near = |word: &&str| {
-        let distance = strsim::damerau_levenshtein(&given, word);
-        let part = given.len() >= SHORTEST_PART && (word.contains(&given) || given.contains(*word));
-        let close = 3 * distance <= word.len().max(given.len());
-        (part || close).then_some(distance)
-    };
-    known
-        .iter()
-        .filter_map(|word| near(word).map(|distance| (distance, *word)))
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, word)| word)
 }
 
 #[cfg(test)]

@@ -195,6 +195,11 @@ impl<'a> Change<'a> {
         self.lifecycle = next;
     }
 
+    /// What follows besides.
+    pub(super) fn costs(&mut self, effects: Vec<Effect>) {
+        self.effects.extend(effects);
+    }
+
     /// A matter is open from now on, unless it is already.
     pub(super) fn raise(&mut self, matter: Matter, severity: Severity, text: String) {
         if !self.is_open(matter) {

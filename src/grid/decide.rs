@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::admission::{BudgetName, Suppression};
 use super::change::{Change, Relation};
-use super::effect::{Effect, Matter};
+use super::door::{self, Door, Verdict};
+use super::effect::{Effect, Matter, Phase};
 use super::event::{EventKind, Severity};
 use super::explain;
 use super::lifecycle::{Lifecycle, Refusal, Report, Stimulus};
@@ -56,6 +58,19 @@ pub struct Decision {
     pub answer: Answer,
     /// The record; `None`: nothing changes, and nothing is worth keeping.
     pub record: Option<Record>,
+    /// What changes without a record of its own: the next tally says so.
+    pub absorbed: Option<Absorbed>,
+}
+
+/// An event that is counted, and what it changes besides.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Absorbed {
+    /// The event.
+    pub heard: Heard,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// What it changes.
+    pub effects: Vec<Effect>,
 }
 
 /// The answer to an input.
@@ -100,18 +115,36 @@ pub enum OrderRefusal {
         /// Its state.
         state: &'static str,
     },
+    /// Nothing to lift.
+    #[error(
+        "nothing that {name} says is held back; `gridctl appliance list --suppressed` shows of whom something is"
+    )]
+    NotSuppressed {
+        /// The appliance.
+        name: ApplianceName,
+    },
 }
 
-/// What is to be recorded.
+/// What is to be recorded, or absorbed.
 pub(super) struct Draft {
     pub(super) outcome: Outcome,
     pub(super) marks: Marks,
     pub(super) effects: Vec<Effect>,
+    /// It needs no record of its own.
+    is_absorbed: bool,
 }
 
 impl Draft {
+    pub(super) fn new(outcome: Outcome, marks: Marks, effects: Vec<Effect>) -> Self {
+        Self { outcome, marks, effects, is_absorbed: false }
+    }
+
     pub(super) fn kept(effects: Vec<Effect>) -> Self {
-        Self { outcome: Outcome::Kept, marks: Marks::NONE, effects }
+        Self::new(Outcome::Kept, Marks::NONE, effects)
+    }
+
+    fn absorbed(outcome: Outcome, marks: Marks, effects: Vec<Effect>) -> Self {
+        Self { outcome, marks, effects, is_absorbed: true }
     }
 }
 
@@ -125,7 +158,11 @@ pub fn decide(
 ) -> Decision {
     let view = View { state, settings, circumstances, now };
     let (answer, draft) = match &input {
-        Input::Event(heard) => view.event(heard),
+        Input::Event(heard) => {
+            let (outcome, draft) = view.event(heard);
+            let marks = draft.as_ref().map_or(Marks::NONE, |draft| draft.marks);
+            (Answer::Event(outcome, marks), draft)
+        }
         Input::Hello(hello) => (Answer::Nothing, view.hello(hello)),
         Input::SessionEnded { appliance, .. } => (Answer::Nothing, view.session_ended(*appliance)),
         Input::Appeared { name, uuid } => (Answer::Nothing, view.appeared(name, *uuid)),
@@ -138,6 +175,9 @@ pub fn decide(
         Input::BrokerStopped => (Answer::Nothing, Some(Draft::kept(Vec::new()))),
         Input::Storage(storage) => (Answer::Nothing, Some(storage.decide(state, now))),
         Input::ClockSetBack { .. } => (Answer::Nothing, Some(Draft::kept(Vec::new()))),
+        Input::RunOver { appliance, key } => (Answer::Nothing, view.run_over(*appliance, *key)),
+        // Made by `tally`, of what is pending.
+        Input::Tally => (Answer::Nothing, None),
         Input::BrokerStalled { lasted, cause } => (Answer::Nothing, {
             let not_before = match cause {
                 Stall::LateTurn | Stall::ClockWentAhead => Timestamp::MIN,
@@ -148,15 +188,19 @@ pub fn decide(
             Some(Draft::kept(vec![moved]))
         }),
     };
-    let record = draft.map(|draft| Record {
-        number: state.last() + 1,
-        at: now,
-        input,
-        outcome: draft.outcome,
-        marks: draft.marks,
-        effects: draft.effects,
-    });
-    Decision { answer, record }
+    let (mut record, mut absorbed) = (None, None);
+    if let Some(Draft { outcome, marks, effects, is_absorbed }) = draft {
+        match input {
+            Input::Event(heard) if is_absorbed => {
+                absorbed = Some(Absorbed { heard, outcome, effects });
+            }
+            input => {
+                let number = state.last() + 1;
+                record = Some(Record { number, at: now, input, outcome, marks, effects });
+            }
+        }
+    }
+    Decision { answer, record, absorbed }
 }
 
 struct View<'a> {
@@ -177,20 +221,48 @@ impl View<'_> {
         Some(Draft::kept(vec![Effect::Appliance { number, name, uuid, class, overrides }]))
     }
 
-    fn event(&self, heard: &Heard) -> (Answer, Option<Draft>) {
+    fn event(&self, heard: &Heard) -> (Outcome, Option<Draft>) {
+        // Whose row is gone leaves nothing: it could say so for ever.
         let Some(appliance) = self.state.appliance(heard.appliance) else {
-            let outcome = Outcome::Refused(Refusal::Removed);
-            let draft = Draft { outcome, marks: Marks::NONE, effects: Vec::new() };
-            return (Answer::Event(outcome, Marks::NONE), Some(draft));
+            return (Outcome::Refused(Refusal::Removed), None);
         };
         if is_known(appliance, heard) {
-            return (Answer::Event(Outcome::Duplicate, Marks::NONE), None);
+            return (Outcome::Duplicate, None);
         }
+        let draft = self.event_of(appliance, heard);
+        (draft.outcome, Some(draft))
+    }
+
+    fn event_of(&self, appliance: &Appliance, heard: &Heard) -> Draft {
         let rules = self.settings.rules(&appliance.class, &appliance.overrides);
         let mut change = Change::new(self.state, appliance, &rules, self.now);
-        change.marks = self.marks(heard);
+        let marks = self.marks(heard);
+        change.marks = marks;
         let is_live = heard.event.spooled_at.is_none();
-        match change.relation(heard.boot, is_live, heard.event.uptime) {
+        let relation = change.relation(heard.boot, is_live, heard.event.uptime);
+        let record = self.state.last() + 1;
+        let door = Door { appliance, rules: &rules, now: self.now, record };
+        let number = appliance.number;
+        match door.judge(heard, matches!(relation, Relation::Begins(_))) {
+            Verdict::Enters(effects) => change.costs(effects),
+            Verdict::BelowSeverity => return Draft::absorbed(Outcome::NotKept, marks, Vec::new()),
+            Verdict::Repeats(key) => {
+                let effects = vec![Effect::AlertKey { number, key }];
+                return Draft::absorbed(Outcome::Repeated, marks, effects);
+            }
+            Verdict::Over(budget) => {
+                let (phase, suppression) = door.hold_back(heard, budget);
+                let effects = vec![Effect::Suppression { number, phase, suppression }];
+                // The event with which it begins shows what it is about.
+                return match phase {
+                    Phase::Begins => Draft::new(Outcome::Suppressed, marks, effects),
+                    Phase::Counts | Phase::SummedUp | Phase::Ends => {
+                        Draft::absorbed(Outcome::Suppressed, marks, effects)
+                    }
+                };
+            }
+        }
+        match relation {
             Relation::Current => {}
             Relation::TakesOver(id) => change.take_over(id),
             Relation::Begins(id) => change.begin(Some(id), heard.event.uptime),
@@ -204,16 +276,16 @@ impl View<'_> {
             Err(refusal) => Outcome::Refused(refusal),
         };
         let (effects, marks) = change.into_effects();
-        (Answer::Event(outcome, marks), Some(Draft { outcome, marks, effects }))
+        // Only a report that brings nothing but itself folds.
+        let is_mere_report = matches!(effects.as_slice(), [Effect::Lifecycle { .. }]);
+        if relation == Relation::Current && is_mere_report && door.folds(heard) {
+            return Draft::absorbed(Outcome::Folded, marks, effects);
+        }
+        Draft::new(outcome, marks, effects)
     }
 
     /// An event of another boot than the present one: kept, but the state is not its business.
-    fn history(
-        &self,
-        mut change: Change<'_>,
-        heard: &Heard,
-        appliance: &Appliance,
-    ) -> (Answer, Option<Draft>) {
+    fn history(&self, mut change: Change<'_>, heard: &Heard, appliance: &Appliance) -> Draft {
         // Out of its spool a machine speaks of its own boots before, perhaps while the session of
         // one of them is not yet found dead.
         let is_live = heard.session.is_some() && heard.event.spooled_at.is_none();
@@ -221,9 +293,13 @@ impl View<'_> {
             let text = explain::two_machines(appliance.name.as_str());
             change.raise(Matter::TwoMachines, Severity::Error, text);
         }
-        let outcome = Outcome::History;
         let (effects, marks) = change.into_effects();
-        (Answer::Event(outcome, marks), Some(Draft { outcome, marks, effects }))
+        Draft::new(Outcome::History, marks, effects)
+    }
+
+    fn run_over(&self, number: ApplianceNumber, key: Uuid) -> Option<Draft> {
+        let key = self.state.appliance(number)?.admission.key(key)?.clone();
+        Some(Draft::kept(vec![Effect::RunTold { number, key }]))
     }
 
     fn marks(&self, heard: &Heard) -> Marks {
@@ -255,14 +331,33 @@ impl View<'_> {
             Relation::Older => return None,
             Relation::Current => {}
             Relation::TakesOver(id) => change.take_over(id),
-            Relation::Begins(id) => change.begin(Some(id), hello.uptime),
+            Relation::Begins(id) => {
+                let record = self.state.last() + 1;
+                let door = Door { appliance, rules: &rules, now: self.now, record };
+                match door.spend([BudgetName::Boots].into_iter()) {
+                    Verdict::Enters(effects) => change.costs(effects),
+                    // The boot begins with an event for which there is room again.
+                    Verdict::Over(budget) => return self.boot_held_back(appliance, budget),
+                    Verdict::BelowSeverity | Verdict::Repeats(_) => {}
+                }
+                change.begin(Some(id), hello.uptime);
+            }
         }
         change.see_agent();
         change.see_contact();
         let (mut effects, marks) = change.into_effects();
         effects.extend(self.lost_of(appliance, hello));
-        let outcome = Outcome::Kept;
-        (!effects.is_empty()).then_some(Draft { outcome, marks, effects })
+        (!effects.is_empty()).then_some(Draft::new(Outcome::Kept, marks, effects))
+    }
+
+    /// Too many boots began lately.
+    fn boot_held_back(&self, appliance: &Appliance, budget: BudgetName) -> Option<Draft> {
+        if appliance.admission.suppression.is_some() {
+            return None;
+        }
+        let suppression = Suppression::new(budget, self.now);
+        let (number, phase) = (appliance.number, Phase::Begins);
+        Some(Draft::kept(vec![Effect::Suppression { number, phase, suppression }]))
     }
 
     /// That the appliance has acknowledgements for events which are not known here.
@@ -303,7 +398,30 @@ impl View<'_> {
                 change.raise(Matter::TwoMachines, Severity::Error, text);
             }
         }
+        change.costs(self.told_of(appliance));
         worth_keeping(change)
+    }
+
+    /// What is to be told of repeats and of what is held back.
+    fn told_of(&self, appliance: &Appliance) -> Vec<Effect> {
+        let number = appliance.number;
+        let runs = appliance.admission.keys.iter();
+        let due = runs.filter(|key| key.due().is_some_and(|due| due <= self.now)).cloned();
+        let mut effects: Vec<_> = due.map(|key| Effect::RunTold { number, key }).collect();
+        let Some(suppression) = &appliance.admission.suppression else { return effects };
+        let mut suppression = (**suppression).clone();
+        let phase = if suppression.until() <= self.now {
+            Phase::Ends
+        } else if suppression.next_summary() <= self.now {
+            while suppression.next_summary() <= self.now {
+                suppression.summed_up += 1;
+            }
+            Phase::SummedUp
+        } else {
+            return effects;
+        };
+        effects.push(Effect::Suppression { number, phase, suppression });
+        effects
     }
 
     fn broker_started(&self, started: &BrokerStarted) -> Draft {
@@ -314,6 +432,11 @@ impl View<'_> {
         let missing = storage::found_at_start(self.state, &started.missing, self.now);
         Draft::kept(moved.into_iter().chain(missing).collect())
     }
+}
+
+/// The run of repeats that an event ends; a duplicate ends none.
+pub(super) fn run_over(appliance: &Appliance, heard: &Heard, now: Timestamp) -> Option<Uuid> {
+    if is_known(appliance, heard) { None } else { door::run_over(appliance, heard, now) }
 }
 
 fn is_known(appliance: &Appliance, heard: &Heard) -> bool {
@@ -348,5 +471,5 @@ fn tell_lifecycle(change: &mut Change<'_>, heard: &Heard, is_managed: bool) -> R
 
 fn worth_keeping(change: Change<'_>) -> Option<Draft> {
     let (effects, marks) = change.into_effects();
-    (!effects.is_empty()).then_some(Draft { outcome: Outcome::Kept, marks, effects })
+    (!effects.is_empty()).then_some(Draft::new(Outcome::Kept, marks, effects))
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::admission::{Admission, BudgetName, Counts, Suppression};
+use super::alert_key::AlertKey;
 use super::event::Severity;
 use super::lifecycle::Lifecycle;
 use super::name::{ApplianceName, ApplianceNumber, BootId, RecordNumber};
@@ -81,6 +83,61 @@ pub enum Effect {
         /// No deadline lies before this.
         not_before: Timestamp,
     },
+    /// A budget of an appliance is full again at that moment.
+    Spent {
+        /// The appliance's row.
+        number: ApplianceNumber,
+        /// Which budget.
+        budget: BudgetName,
+        /// When.
+        full_at: Timestamp,
+    },
+    /// All budgets of an appliance are full.
+    BudgetsFilled {
+        /// The appliance's row.
+        number: ApplianceNumber,
+    },
+    /// An alert key of an appliance stands so.
+    AlertKey {
+        /// The appliance's row.
+        number: ApplianceNumber,
+        /// The key.
+        key: AlertKey,
+    },
+    /// An alert key is forgotten.
+    AlertKeyForgotten {
+        /// The appliance's row.
+        number: ApplianceNumber,
+        /// Its fingerprint.
+        id: Uuid,
+    },
+    /// A run of repeats is told of.
+    RunTold {
+        /// The appliance's row.
+        number: ApplianceNumber,
+        /// The key, as it stood before.
+        key: AlertKey,
+    },
+    /// A suppression stands so.
+    Suppression {
+        /// The appliance's row.
+        number: ApplianceNumber,
+        /// What is told of it.
+        phase: Phase,
+        /// How it stands.
+        suppression: Suppression,
+    },
+    /// Tallies only: what was heard of an appliance stands so.
+    Heard {
+        /// The appliance's row.
+        number: ApplianceNumber,
+        /// Sequences heard, most recently used first.
+        windows: Vec<Window>,
+        /// When it was last heard.
+        last_heard_at: Timestamp,
+        /// How many events had which outcome.
+        counts: Counts,
+    },
     /// Checkpoints only: what the appliance said before, which records give by their inputs.
     Memory {
         /// The appliance's row.
@@ -95,6 +152,19 @@ pub enum Effect {
         /// The name it had.
         name: ApplianceName,
     },
+}
+
+/// What is told of a suppression.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It begins.
+    Begins,
+    /// It counts on; nothing is told.
+    Counts,
+    /// It is summed up, and goes on.
+    SummedUp,
+    /// It ends.
+    Ends,
 }
 
 /// One start.
@@ -121,6 +191,8 @@ pub struct Memory {
     pub last_heard_at: Option<Timestamp>,
     /// The last record about it.
     pub last_record: RecordNumber,
+    /// How much it says.
+    pub admission: Admission,
 }
 
 /// What can be open about an appliance, or about the broker itself.

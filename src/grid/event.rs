@@ -67,15 +67,20 @@ impl EventKind {
         }
     }
 
+    /// The kind without its content.
+    pub fn plain(&self) -> PlainKind {
+        match self {
+            Self::StartedOk => PlainKind::StartedOk,
+            Self::StartFailed => PlainKind::StartFailed,
+            Self::Maintenance { .. } => PlainKind::Maintenance,
+            Self::Log => PlainKind::Log,
+            Self::Alert { .. } => PlainKind::Alert,
+        }
+    }
+
     /// The kind's word, as users type and read it.
     pub fn word(&self) -> &'static str {
-        match self {
-            Self::StartedOk => "started_ok",
-            Self::StartFailed => "start_failed",
-            Self::Maintenance { .. } => "maintenance",
-            Self::Log => "log",
-            Self::Alert { .. } => "alert",
-        }
+        self.plain().word()
     }
 
     /// How grave an event of this kind is if it does not say.
@@ -181,7 +186,7 @@ impl Text {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LostEvents {
     /// Their kind's word; `None`: several kinds.
-    pub kind: Option<LostKind>,
+    pub kind: Option<PlainKind>,
     /// How many, at least 1.
     pub count: u64,
     /// When the first happened.
@@ -191,8 +196,8 @@ pub struct LostEvents {
 }
 
 /// A kind of event without its content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LostKind {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PlainKind {
     /// `started_ok`
     StartedOk,
     /// `start_failed`
@@ -203,6 +208,23 @@ pub enum LostKind {
     Log,
     /// `alert`
     Alert,
+}
+
+impl PlainKind {
+    /// All there are.
+    pub const ALL: [Self; 5] =
+        [Self::StartedOk, Self::StartFailed, Self::Maintenance, Self::Log, Self::Alert];
+
+    /// The kind's word, as users type and read it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::StartedOk => "started_ok",
+            Self::StartFailed => "start_failed",
+            Self::Maintenance => "maintenance",
+            Self::Log => "log",
+            Self::Alert => "alert",
+        }
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,10 @@
 
 use std::time::Duration;
 
-use super::effect::{Effect, Matter};
+use super::admission::{BudgetName, Held, Suppression};
+use super::alert_key::AlertKey;
+use super::effect::{Effect, Matter, Phase};
+use super::event::PlainKind;
 use super::lifecycle::{Failed, Failure, LastWord, Lifecycle, Maintenance, Refusal};
 use super::marks::Marks;
 use super::record::{BrokerStarted, Input, Order, Outcome, Record, Stall};
@@ -143,17 +146,34 @@ pub fn two_machines(name: &str) -> String {
     format!("two machines speak as {name}: sessions of different boots are open at once")
 }
 
-/// What a record of something else than an event says.
-pub fn record(record: &Record) -> String {
-    let raised = record.effects.iter().filter_map(|effect| {
-        if let Effect::AlertRaised { alert, .. } = effect {
-            Some(alert.text.to_string())
-        } else {
-            None
-        }
+/// What a record of something else than an event says. `clock` shows moments.
+pub fn record(record: &Record, clock: impl Fn(Timestamp) -> String) -> String {
+    let raised = record.effects.iter().filter_map(|effect| match effect {
+        Effect::AlertRaised { alert, .. } => Some(alert.text.to_string()),
+        Effect::RunTold { key, .. } => Some(repeats(key, &clock)),
+        Effect::Suppression { phase, suppression, .. } => held(*phase, suppression, &clock),
+        Effect::Appliance { .. }
+        | Effect::Removed { .. }
+        | Effect::Boot { .. }
+        | Effect::Lifecycle { .. }
+        | Effect::FailedStarts { .. }
+        | Effect::AlertCleared { .. }
+        | Effect::DeadlinesMoved { .. }
+        | Effect::Spent { .. }
+        | Effect::BudgetsFilled { .. }
+        | Effect::AlertKey { .. }
+        | Effect::AlertKeyForgotten { .. }
+        | Effect::Heard { .. }
+        | Effect::Memory { .. }
+        | Effect::Tombstone { .. } => None,
     });
     let own = match &record.input {
-        Input::Event(_) => String::new(),
+        Input::Event(_) | Input::RunOver { .. } => String::new(),
+        Input::Tally => {
+            let of = record.effects.iter().filter(|it| matches!(it, Effect::Heard { .. })).count();
+            let appliances = if of == 1 { "appliance" } else { "appliances" };
+            format!("counted what was heard of {of} {appliances} without records of their own")
+        }
         Input::Hello(_) => hello(record),
         Input::SessionEnded { .. } => "one machine speaks again".to_owned(),
         Input::Appeared { .. } => "appliance appeared and is taken in".to_owned(),
@@ -179,6 +199,59 @@ pub fn record(record: &Record) -> String {
         }
     };
     Some(own).into_iter().filter(|own| !own.is_empty()).chain(raised).collect::<Vec<_>>().join("; ")
+}
+
+/// A run of repeats: `repeated 57 times, 14:02 to 14:19: disk # is full (record 812)`.
+fn repeats(key: &AlertKey, clock: impl Fn(Timestamp) -> String) -> String {
+    let (count, label, record) = (key.repeats, &key.label, key.record);
+    let within = span(key.first_repeat_at, key.said_at, clock);
+    format!("repeated {}, {within}: {label} (record {record})", times(count))
+}
+
+fn times(count: u64) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
+}
+
+fn span(first: Timestamp, last: Timestamp, clock: impl Fn(Timestamp) -> String) -> String {
+    let (first, last) = (clock(first), clock(last));
+    if first == last { format!("at {first}") } else { format!("{first} to {last}") }
+}
+
+/// A suppression: `812 log events not stored, 14:02 to 14:19; the last: "disk 3"`.
+fn held(
+    phase: Phase,
+    suppression: &Suppression,
+    clock: impl Fn(Timestamp) -> String,
+) -> Option<String> {
+    let standing = match phase {
+        Phase::Counts => return None,
+        Phase::Begins => return Some(held_back(suppression.budget)),
+        Phase::SummedUp => format!("held back since {}", clock(suppression.since)),
+        Phase::Ends => "held back no more".to_owned(),
+    };
+    let Some(held) = &suppression.held else { return Some(standing) };
+    Some(format!("{standing}: {}", not_stored(held, clock)))
+}
+
+/// What was not stored.
+pub fn not_stored(held: &Held, clock: impl Fn(Timestamp) -> String) -> String {
+    let kinds = PlainKind::ALL.into_iter().zip(held.counts).filter(|(_, count)| *count > 0);
+    let counts: Vec<_> = kinds.map(|(kind, count)| format!("{count} {}", kind.word())).collect();
+    let events = if held.counts.iter().sum::<u64>() == 1 { "event" } else { "events" };
+    let mut text = format!(
+        "{} {events} not stored, {}",
+        counts.join(", "),
+        span(held.first_at, held.last_at, clock)
+    );
+    if !held.sample.is_empty() {
+        text.push_str(&format!("; the last: \"{}\"", held.sample));
+    }
+    text
+}
+
+/// That a budget is spent.
+pub fn held_back(budget: BudgetName) -> String {
+    format!("{} come faster than the budget `{}` allows", budget.what(), budget.word())
 }
 
 fn hello(record: &Record) -> String {
@@ -218,6 +291,7 @@ fn ordered(order: &Order) -> String {
         Order::StartBoot { .. } => "boot begins".to_owned(),
         Order::Stop { .. } => "appliance stopped".to_owned(),
         Order::CrashDump { .. } => "crash dump triggered".to_owned(),
+        Order::Unsuppress { .. } => "held back no more by order, budgets filled".to_owned(),
     }
 }
 
@@ -247,6 +321,14 @@ fn broker_started(started: &BrokerStarted) -> String {
 pub fn outcome(outcome: Outcome) -> (&'static str, &'static str) {
     match outcome {
         Outcome::Kept => ("", ""),
+        Outcome::Repeated => ("REPEATED", "the same alert again: counted, no record of its own"),
+        Outcome::Folded => {
+            ("FOLDED", "within a second of the report before: its progress counts, no record")
+        }
+        Outcome::Suppressed => {
+            ("OVER_BUDGET", "more than its class allows: counted, held back for now")
+        }
+        Outcome::NotKept => ("BELOW_SEVERITY", "below the severity that its class keeps: counted"),
         Outcome::Duplicate => ("DUPLICATE", "known already by boot, spool and sequence"),
         Outcome::History => {
             ("OLDER_BOOT", "of another boot than the present one: recorded, no change of state")

@@ -7,8 +7,12 @@
 //! Guarantees that [`Grid`] is a plain synchronous value without clock, task, disk or network, and
 //! that its state is the fold of its records. Knows neither wire nor journal.
 
+pub mod admission;
+pub mod alert_key;
+pub mod budget;
 mod change;
 pub mod decide;
+mod door;
 pub mod effect;
 pub mod event;
 pub mod explain;
@@ -21,6 +25,7 @@ pub mod record;
 pub mod settings;
 pub mod state;
 pub mod storage;
+mod tally;
 pub mod time;
 pub mod wheel;
 pub mod window;
@@ -32,9 +37,10 @@ use effect::Matter;
 use lifecycle::Lifecycle;
 use name::{ApplianceNumber, BootId};
 use presence::Presence;
-use record::{Hello, Input, Record, SessionId};
+use record::{Heard, Hello, Input, Record, SessionId};
 use settings::{FLAPPING_WINDOW, GRACE_AFTER_ABSENCE, Settings};
 use state::State;
+use tally::Pending;
 use time::Timestamp;
 use wheel::Wheel;
 
@@ -49,13 +55,15 @@ pub struct Grid {
     settings: Settings,
     presence: Presence,
     wheel: Wheel,
+    /// What was absorbed and is in no tally yet.
+    pending: Pending,
 }
 
 impl Grid {
     /// A grid in `state` at `now`, with nobody in a session.
     pub fn new(state: State, settings: Settings, now: Timestamp) -> Self {
-        let mut grid =
-            Self { state, settings, presence: Presence::default(), wheel: Wheel::new(now) };
+        let (presence, wheel, pending) = (Presence::default(), Wheel::new(now), Pending::default());
+        let mut grid = Self { state, settings, presence, wheel, pending };
         grid.arm_all();
         grid
     }
@@ -89,6 +97,10 @@ impl Grid {
         if let Some(record) = &decision.record {
             self.apply(record);
         }
+        if let Some(absorbed) = &decision.absorbed {
+            self.state.absorb(absorbed, now);
+            self.pending.note(absorbed);
+        }
         if let Some(number) = reported {
             self.presence.expect_until(number, self.contact_until(number, now));
         }
@@ -110,6 +122,30 @@ impl Grid {
             Some(touched) => touched.into_iter().for_each(|number| self.arm(number)),
             None => self.arm_all(),
         }
+    }
+
+    /// What is to be taken before this event: the end of a run of repeats which it ends.
+    pub fn before(&self, heard: &Heard, now: Timestamp) -> Option<Input> {
+        let appliance = self.state.appliance(heard.appliance)?;
+        let key = decide::run_over(appliance, heard, now.max(self.state.last_at()))?;
+        Some(Input::RunOver { appliance: heard.appliance, key })
+    }
+
+    /// Whether something was absorbed that no tally tells of yet.
+    pub fn owes_tally(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// The next tally of what was absorbed, taken in; ask again until there is none.
+    pub fn tally(&mut self, now: Timestamp) -> Option<Record> {
+        let now = now.max(self.state.last_at());
+        while self.owes_tally() {
+            if let Some(record) = self.pending.tally(&self.state, now) {
+                self.apply(&record);
+                return Some(record);
+            }
+        }
+        None
     }
 
     /// A session is open; its hello is an input of its own.
@@ -158,6 +194,8 @@ impl Grid {
             | Input::BrokerStopped
             | Input::BrokerStalled { .. }
             | Input::ClockSetBack { .. }
+            | Input::RunOver { .. }
+            | Input::Tally
             | Input::Storage(_) => {
                 let number = input.appliance();
                 let voices = number.map_or(Voices::One, |it| self.presence.voices(it, now));
@@ -201,7 +239,9 @@ impl Grid {
     fn arm(&mut self, number: ApplianceNumber) {
         let of_start = self.state.appliance(number).and_then(|it| it.lifecycle.deadline());
         let of_presence = self.presence.deadline(number);
-        let deadlines = [of_start, of_presence, self.flapping_until(number)];
+        let of_admission =
+            self.state.appliance(number).and_then(|appliance| appliance.admission.deadline());
+        let deadlines = [of_start, of_presence, of_admission, self.flapping_until(number)];
         // What lies at the end of time never comes.
         let next = deadlines.into_iter().flatten().min().filter(|next| *next < Timestamp::MAX);
         self.wheel.arm(number, next);

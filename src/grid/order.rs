@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::change::Change;
 use super::decide::{Draft, OrderRefusal};
-use super::effect::{Effect, Matter};
+use super::effect::{Effect, Matter, Phase};
 use super::lifecycle::{Lifecycle, Maintenance};
 use super::name::{ApplianceName, ApplianceNumber};
 use super::record::{Order, Reset};
@@ -69,6 +69,16 @@ pub(super) fn decide(state: &State, settings: &Settings, order: &Order, now: Tim
                 it.become_now(Lifecycle::Dumping { deadline: now.after(rules.dump_timeout) });
             });
             Ok((appliance.number, draft))
+        }
+        Order::Unsuppress { name } => {
+            let appliance = find(state, name)?;
+            let Some(suppression) = &appliance.admission.suppression else {
+                return Err(OrderRefusal::NotSuppressed { name: name.clone() });
+            };
+            let (number, phase) = (appliance.number, Phase::Ends);
+            let suppression = (**suppression).clone();
+            let ends = Effect::Suppression { number, phase, suppression };
+            Ok((number, Draft::kept(vec![ends, Effect::BudgetsFilled { number }])))
         }
     }
 }

@@ -85,6 +85,15 @@ pub enum Input {
     },
     /// Something happens to the journal.
     Storage(Storage),
+    /// Another alert of the same key comes: the run of repeats of the one before is over.
+    RunOver {
+        /// Whose.
+        appliance: ApplianceNumber,
+        /// The key's fingerprint.
+        key: Uuid,
+    },
+    /// What was heard without a record of its own, within a second or more.
+    Tally,
 }
 
 impl Input {
@@ -93,14 +102,17 @@ impl Input {
         match self {
             Self::Event(heard) => Some(heard.appliance),
             Self::Hello(hello) => Some(hello.appliance),
-            Self::SessionEnded { appliance, .. } | Self::Deadline { appliance } => Some(*appliance),
+            Self::SessionEnded { appliance, .. }
+            | Self::Deadline { appliance }
+            | Self::RunOver { appliance, .. } => Some(*appliance),
             Self::Appeared { .. }
             | Self::Order { .. }
             | Self::BrokerStarted(_)
             | Self::BrokerStopped
             | Self::BrokerStalled { .. }
             | Self::ClockSetBack { .. }
-            | Self::Storage(_) => None,
+            | Self::Storage(_)
+            | Self::Tally => None,
         }
     }
 
@@ -117,7 +129,9 @@ impl Input {
             | Self::BrokerStopped
             | Self::BrokerStalled { .. }
             | Self::ClockSetBack { .. }
-            | Self::Storage(_) => None,
+            | Self::Storage(_)
+            | Self::RunOver { .. }
+            | Self::Tally => None,
         }
     }
 
@@ -137,7 +151,9 @@ impl Input {
             | Self::BrokerStopped
             | Self::BrokerStalled { .. }
             | Self::ClockSetBack { .. }
-            | Self::Storage(_) => None,
+            | Self::Storage(_)
+            | Self::RunOver { .. }
+            | Self::Tally => None,
         }
     }
 }
@@ -225,6 +241,11 @@ pub enum Order {
         /// The appliance's name.
         name: ApplianceName,
     },
+    /// What the appliance says is no longer held back, and its budgets are full.
+    Unsuppress {
+        /// The appliance's name.
+        name: ApplianceName,
+    },
 }
 
 impl Order {
@@ -236,7 +257,8 @@ impl Order {
             | Self::Remove { name }
             | Self::StartBoot { name }
             | Self::Stop { name }
-            | Self::CrashDump { name } => name,
+            | Self::CrashDump { name }
+            | Self::Unsuppress { name } => name,
         }
     }
 }
@@ -287,6 +309,14 @@ pub enum Stall {
 pub enum Outcome {
     /// Taken.
     Kept,
+    /// The same alert again: counted, no record of its own.
+    Repeated,
+    /// A report in maintenance right behind another: its progress counts, no record of its own.
+    Folded,
+    /// Over budget. The first of many has a record, the others are counted.
+    Suppressed,
+    /// A log below the severity its class keeps: counted, no record of its own.
+    NotKept,
     /// Known already; no record.
     Duplicate,
     /// Of an older boot: recorded, no change.

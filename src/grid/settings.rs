@@ -173,6 +173,8 @@ pub struct Budgets {
     pub alert: Option<Budget>,
     /// `alert` with a counter and no text.
     pub counter: Option<Budget>,
+    /// Events of any kind out of a spool: what was said while nobody could hear it comes at once.
+    pub replay: Option<Budget>,
 }
 
 impl Budgets {
@@ -184,6 +186,7 @@ impl Budgets {
         alert_key: None,
         alert: None,
         counter: None,
+        replay: None,
     };
 }
 
@@ -200,6 +203,7 @@ impl Default for Budgets {
             alert_key: budget(5, 300),
             alert: budget(20, 60),
             counter: budget(10, 10),
+            replay: budget(10_000, 1),
         }
     }
 }

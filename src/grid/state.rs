@@ -8,7 +8,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use uuid::Uuid;
 
-use super::effect::{Alert, Boot, Effect, Matter, Memory};
+use super::admission::{Admission, PlainOutcome, Spent};
+use super::decide::Absorbed;
+use super::effect::{Alert, Boot, Effect, Matter, Memory, Phase};
+use super::event::EventKind;
 use super::lifecycle::Lifecycle;
 use super::name::{ApplianceName, ApplianceNumber, BootId, RecordNumber};
 use super::record::{Heard, Input, Outcome, Record};
@@ -70,6 +73,8 @@ pub struct Appliance {
     pub last_heard_at: Option<Timestamp>,
     /// The last record about it.
     pub last_record: RecordNumber,
+    /// How much it says.
+    pub admission: Admission,
 }
 
 impl State {
@@ -156,7 +161,9 @@ impl State {
         }
         for number in &rows {
             if let Some(appliance) = self.appliance_mut(*number) {
-                appliance.last_record = record.number;
+                if record.input != Input::Tally {
+                    appliance.last_record = record.number;
+                }
                 if let Input::Event(heard) = &record.input {
                     appliance.remember(heard, record.outcome, record.at);
                 }
@@ -165,6 +172,17 @@ impl State {
         self.last = record.number;
         self.last_at = record.at;
         (!touches_all).then_some(rows)
+    }
+
+    /// Takes in what has no record of its own. The next tally says the same, and until that is
+    /// durable nobody may hear of it.
+    pub fn absorb(&mut self, absorbed: &Absorbed, at: Timestamp) {
+        for effect in &absorbed.effects {
+            let _touched = self.take(effect);
+        }
+        if let Some(appliance) = self.appliance_mut(absorbed.heard.appliance) {
+            appliance.remember(&absorbed.heard, absorbed.outcome, at);
+        }
     }
 
     /// The whole state as effects: applied to an empty state they give an equal one.
@@ -260,6 +278,13 @@ impl State {
             Effect::Boot { number, .. }
             | Effect::Lifecycle { number, .. }
             | Effect::FailedStarts { number, .. }
+            | Effect::Spent { number, .. }
+            | Effect::BudgetsFilled { number }
+            | Effect::AlertKey { number, .. }
+            | Effect::AlertKeyForgotten { number, .. }
+            | Effect::RunTold { number, .. }
+            | Effect::Suppression { number, .. }
+            | Effect::Heard { number, .. }
             | Effect::Memory { number, .. } => {
                 if let Some(appliance) = self.appliance_mut(*number) {
                     appliance.take(effect);
@@ -306,6 +331,7 @@ impl Appliance {
             windows: Windows::default(),
             last_heard_at: None,
             last_record: 0,
+            admission: Admission::default(),
         }
     }
 
@@ -321,6 +347,12 @@ impl Appliance {
             && outcome != Outcome::Duplicate
         {
             self.windows.mark(boot, spool, sequence, self.boot_id().unwrap_or(boot));
+        }
+        if let Some(outcome) = PlainOutcome::new(outcome) {
+            self.admission.counts.add(heard.event.kind.plain(), outcome);
+        }
+        if outcome == Outcome::Kept && matches!(heard.event.kind, EventKind::Maintenance { .. }) {
+            self.admission.progress_at = at;
         }
     }
 
@@ -348,6 +380,35 @@ impl Appliance {
                 }
                 self.last_heard_at = memory.last_heard_at;
                 self.last_record = memory.last_record;
+                self.admission = memory.admission.clone();
+            }
+            Effect::Spent { budget, full_at, .. } => self.admission.spent.set(*budget, *full_at),
+            Effect::BudgetsFilled { .. } => {
+                self.admission.spent = Spent::default();
+                for key in &mut self.admission.keys {
+                    key.full_at = Timestamp::EPOCH;
+                }
+            }
+            Effect::AlertKey { key, .. } => self.admission.put(key.clone()),
+            Effect::AlertKeyForgotten { id, .. } => {
+                self.admission.keys.retain(|key| key.id != *id);
+            }
+            Effect::RunTold { key, .. } => self.admission.put(key.clone().told()),
+            Effect::Suppression { phase, suppression, .. } => {
+                self.admission.suppression = match phase {
+                    Phase::Begins | Phase::Counts | Phase::SummedUp => {
+                        Some(Box::new(suppression.clone()))
+                    }
+                    Phase::Ends => None,
+                };
+            }
+            Effect::Heard { windows, last_heard_at, counts, .. } => {
+                self.windows = Windows::default();
+                for window in windows {
+                    self.windows.restore(*window);
+                }
+                self.last_heard_at = Some(*last_heard_at);
+                self.admission.counts = counts.clone();
             }
             Effect::Appliance { .. }
             | Effect::Removed { .. }
@@ -381,6 +442,7 @@ impl Appliance {
             windows: self.windows.values().to_vec(),
             last_heard_at: self.last_heard_at,
             last_record: self.last_record,
+            admission: self.admission.clone(),
         };
         effects.push(Effect::Memory { number, memory });
     }

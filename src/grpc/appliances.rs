@@ -26,7 +26,8 @@ use crate::wire::proto::{
     AddApplianceRequest, AddApplianceResponse, GetApplianceRequest, GetApplianceResponse,
     ListAppliancesRequest, ListAppliancesResponse, RemoveApplianceRequest, RemoveApplianceResponse,
     SetApplianceRequest, SetApplianceResponse, StartBootRequest, StartBootResponse,
-    StopApplianceRequest, StopApplianceResponse, WatchAppliancesRequest, WatchAppliancesResponse,
+    StopApplianceRequest, StopApplianceResponse, UnsuppressApplianceRequest,
+    UnsuppressApplianceResponse, WatchAppliancesRequest, WatchAppliancesResponse,
 };
 use crate::wire::servers::appliance_service_server::ApplianceService;
 use crate::wire::show;
@@ -157,6 +158,17 @@ impl ApplianceService for Desk {
         let appliance = self.view(ordered.appliance).await?;
         Ok(Response::new(StopApplianceResponse { appliance }))
     }
+
+    async fn unsuppress_appliance(
+        &self,
+        request: Request<UnsuppressApplianceRequest>,
+    ) -> Result<Response<UnsuppressApplianceResponse>, Status> {
+        let by = administrator(request.metadata(), Role::Operator)?;
+        let name = name(&request.into_inner().name)?;
+        let ordered = self.order(&by, Order::Unsuppress { name }).await?;
+        let appliance = self.view(ordered.appliance).await?;
+        Ok(Response::new(UnsuppressApplianceResponse { appliance }))
+    }
 }
 
 impl Desk {
@@ -179,6 +191,7 @@ impl Desk {
 pub(super) struct Wanted {
     names: Option<GlobSet>,
     states: BTreeSet<i32>,
+    suppressed: bool,
 }
 
 impl Wanted {
@@ -196,7 +209,8 @@ impl Wanted {
             }
         }
         if wrong.is_empty() {
-            Ok(Self { names, states: filter.states.into_iter().collect() })
+            let states = filter.states.into_iter().collect();
+            Ok(Self { names, states, suppressed: filter.suppressed })
         } else {
             Err(status::invalid(wrong))
         }
@@ -209,7 +223,8 @@ impl Wanted {
     pub(super) fn takes(&self, appliance: &Appliance) -> bool {
         let state = i32::from(show::state(&appliance.lifecycle));
         let has_state = self.states.is_empty() || self.states.contains(&state);
-        has_state && self.takes_name(appliance.name.as_str())
+        let is_suppressed = !self.suppressed || appliance.admission.suppression.is_some();
+        has_state && is_suppressed && self.takes_name(appliance.name.as_str())
     }
 }
 

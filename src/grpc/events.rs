@@ -15,7 +15,7 @@ use crate::wire::check::{self, Unfit};
 use crate::wire::event_server::event_service_server::EventService;
 use crate::wire::proto::{Outcome, ReportResponse, SessionResponse, Violation};
 use crate::wire::received::{ReportRequest, SessionRequest};
-use crate::wire::show;
+use crate::wire::{show, timestamp};
 
 #[tonic::async_trait]
 impl EventService for Desk {
@@ -55,7 +55,7 @@ impl EventService for Desk {
             record_number: answer.record.unwrap_or(0),
             reason: reason.to_owned(),
             explanation: explanation.to_owned(),
-            suppressed_until: None,
+            suppressed_until: answer.suppressed_until.map(timestamp),
             marks: answer.marks.words().map(str::to_owned).collect(),
         }))
     }

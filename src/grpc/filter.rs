@@ -26,6 +26,9 @@ const TEXT_BYTES_MAX: usize = 256;
 /// Fewest characters of a boot id.
 const BOOT_CHARACTERS_MIN: usize = 4;
 
+/// Tallies are our own book-keeping: shown to whoever asks for them.
+const TALLIES: u32 = 1 << (RecordKind::Tally as u32);
+
 /// A checked filter.
 #[derive(Clone, Debug)]
 pub(super) struct Filter {
@@ -79,7 +82,7 @@ impl Filter {
         }
         Ok(Self {
             appliances,
-            kind_mask: if kind_mask == 0 { u32::MAX } else { kind_mask },
+            kind_mask: if kind_mask == 0 { !TALLIES } else { kind_mask },
             severity_mask,
             since,
             until,

@@ -27,9 +27,12 @@ use crate::grid::explain;
 use crate::grid::lifecycle::Refusal;
 use crate::grid::name::{ApplianceName, SpoolId};
 use crate::grid::record::{Outcome, SessionId};
+use crate::grid::time::Timestamp;
 use crate::wire::check::{self, EVENT_BYTES_MAX, violation};
 use crate::wire::proto::session_response::Message;
-use crate::wire::proto::{Ack, AckException, GoAway, Hello, Limits, SessionResponse, Welcome};
+use crate::wire::proto::{
+    Ack, AckException, GoAway, Hello, Limits, Notice, SessionResponse, Welcome,
+};
 use crate::wire::received::{Said, SessionRequest};
 use crate::wire::{show, timestamp, uuid_text};
 
@@ -53,6 +56,9 @@ const REPORTING_INTERVAL_MS: u32 = 10_000;
 
 /// When to come back to a broker that stops.
 const RETRY_AFTER_MS: u32 = 1_000;
+
+/// How often an appliance is told that it is held back.
+const NOTICES_EVERY: Duration = Duration::from_secs(60);
 
 type Answers = mpsc::Sender<Result<SessionResponse, Status>>;
 
@@ -173,6 +179,7 @@ async fn listen(
 ) -> Result<(), Status> {
     let mut stopping = desk.stopping.clone();
     let mut position = 0;
+    let mut notices = Notices::default();
     loop {
         let first = tokio::select! {
             said = said.message() => said,
@@ -196,7 +203,7 @@ async fn listen(
         }
         let is_last = chunk.is_last;
         // What came before a breach is still to be kept and acknowledged.
-        match commit(desk, key, chunk, position, answers).await {
+        match commit(desk, key, chunk, position, answers, &mut notices).await {
             Ok(()) => {}
             Err(Interrupted::Gone) => return Ok(()),
             Err(Interrupted::Ended(status)) => return Err(status),
@@ -224,6 +231,7 @@ async fn commit(
     chunk: Chunk,
     through: u64,
     answers: &Answers,
+    notices: &mut Notices,
 ) -> Result<(), Interrupted> {
     let Chunk { events, positions, mut exceptions, bytes, .. } = chunk;
     if events.is_empty() && exceptions.is_empty() {
@@ -239,10 +247,15 @@ async fn commit(
         exceptions.extend(told.filter_map(|(position, answer)| exception(position, answer)));
         exceptions.sort_by_key(|exception| exception.position);
     }
+    let held_back = exceptions.iter().filter_map(|it| it.suppressed_until.clone()).next_back();
     // The row this session speaks for is gone for good; a new Hello may find another one.
     let is_removed = exceptions.iter().any(|it| it.reason == Refusal::Removed.word());
     let ack = Ack { through, exceptions };
     tell(answers, Message::Ack(ack)).await.map_err(|Gone| Interrupted::Gone)?;
+    if let Some(until) = held_back.filter(|_| notices.is_news(desk.broker.now())) {
+        let notice = Message::Notice(suppressed(until));
+        tell(answers, notice).await.map_err(|Gone| Interrupted::Gone)?;
+    }
     if is_removed {
         let text = "the appliance was removed; a new session begins it anew";
         return Err(Interrupted::Ended(status::precondition("REMOVED", text)));
@@ -260,9 +273,36 @@ fn exception(position: u64, answer: EventAnswer) -> Option<AckException> {
         outcome: show::outcome(answer.outcome).into(),
         reason: reason.to_owned(),
         explanation: explanation.to_owned(),
-        suppressed_until: None,
+        suppressed_until: answer.suppressed_until.map(timestamp),
         violations: Vec::new(),
     })
+}
+
+/// When the appliance was last told that it is held back.
+#[derive(Default)]
+struct Notices {
+    told_at: Option<Timestamp>,
+}
+
+impl Notices {
+    /// Whether it is time to say so, again.
+    fn is_news(&mut self, now: Timestamp) -> bool {
+        let is_news = self.told_at.is_none_or(|told| now >= told.after(NOTICES_EVERY));
+        if is_news {
+            self.told_at = Some(now);
+        }
+        is_news
+    }
+}
+
+fn suppressed(until: prost_types::Timestamp) -> Notice {
+    Notice {
+        reason: "SUPPRESSED".to_owned(),
+        explanation: "more comes than is allowed: what is over budget is counted, not stored, \
+                      until there was none of it for a minute"
+            .to_owned(),
+        until: Some(until),
+    }
 }
 
 fn go_away() -> GoAway {

@@ -63,6 +63,7 @@ pub(super) fn refused(refusal: &OrderRefusal) -> Status {
         OrderRefusal::UnknownClass { .. } => {
             return invalid_field("settings.class", refusal.to_string());
         }
+        OrderRefusal::NotSuppressed { .. } => (Code::FailedPrecondition, "NOT_SUPPRESSED"),
         OrderRefusal::NothingToDump { .. } => (Code::FailedPrecondition, "NOTHING_TO_DUMP"),
     };
     let details = ErrorDetails::with_error_info(reason, DOMAIN, []);

@@ -4,5 +4,6 @@
 //! where it is printed.
 
 pub mod escape;
+pub mod nearest;
 pub mod size;
 pub mod words;

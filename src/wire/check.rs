@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::proto::{self, Violation};
 use super::received::{AlertAsSent, EventAsSent, KindAsSent};
 use crate::grid::event::{
-    Counter, Event, EventKind, LOST_ENTRIES_MAX, LostEvents, LostKind, Progress, Severity, Text,
+    Counter, Event, EventKind, LOST_ENTRIES_MAX, LostEvents, PlainKind, Progress, Severity, Text,
 };
 use crate::grid::name::{BootId, Sequence};
 use crate::grid::settings::LIMIT_RANGE;
@@ -265,14 +265,14 @@ fn check_lost(lost: &[proto::LostEvents], wrong: &mut Wrong) -> Vec<LostEvents> 
     checked
 }
 
-fn lost_kind(kind: proto::EventKind) -> Option<LostKind> {
+fn lost_kind(kind: proto::EventKind) -> Option<PlainKind> {
     match kind {
         proto::EventKind::Unspecified => None,
-        proto::EventKind::StartedOk => Some(LostKind::StartedOk),
-        proto::EventKind::StartFailed => Some(LostKind::StartFailed),
-        proto::EventKind::Maintenance => Some(LostKind::Maintenance),
-        proto::EventKind::Log => Some(LostKind::Log),
-        proto::EventKind::Alert => Some(LostKind::Alert),
+        proto::EventKind::StartedOk => Some(PlainKind::StartedOk),
+        proto::EventKind::StartFailed => Some(PlainKind::StartFailed),
+        proto::EventKind::Maintenance => Some(PlainKind::Maintenance),
+        proto::EventKind::Log => Some(PlainKind::Log),
+        proto::EventKind::Alert => Some(PlainKind::Alert),
     }
 }
 

@@ -10,8 +10,9 @@ use jiff::fmt::strtime;
 use super::proto;
 use super::{timestamp, uuid_text};
 use crate::grid::Grid;
-use crate::grid::effect::Effect;
-use crate::grid::event::{Event, EventKind, LostKind, Severity};
+use crate::grid::admission::{PlainOutcome, Suppression};
+use crate::grid::effect::{Effect, Phase};
+use crate::grid::event::{Event, EventKind, PlainKind, Severity};
 use crate::grid::explain;
 use crate::grid::lifecycle::Lifecycle;
 use crate::grid::name::{ApplianceNumber, BootId};
@@ -22,6 +23,7 @@ use crate::grid::time::Timestamp;
 /// A record; `name` gives the name of a row.
 pub fn record(record: &Record, name: impl Fn(ApplianceNumber) -> String) -> proto::Record {
     let (reason, explanation) = explain::outcome(record.outcome);
+    let explanation = over_budget(record).unwrap_or_else(|| explanation.to_owned());
     let appliance = subject(record).map_or_else(|| ordered_name(&record.input), &name);
     let heard = if let Input::Event(heard) = &record.input { Some(heard) } else { None };
     proto::Record {
@@ -31,11 +33,14 @@ pub fn record(record: &Record, name: impl Fn(ApplianceNumber) -> String) -> prot
         severity: proto_severity(record_severity(record)).into(),
         appliance,
         boot_id: boot(record).map_or_else(String::new, |boot| uuid_text(boot.0)),
-        text: heard.map_or_else(|| explain::record(record), |heard| event_text(&heard.event)),
+        text: heard.map_or_else(
+            || explain::record(record, local_clock(record.at)),
+            |heard| event_text(&heard.event),
+        ),
         state: new_state(record).map_or(proto::ApplianceState::Unspecified, state).into(),
         outcome: heard.map_or(proto::Outcome::Unspecified, |_| outcome(record.outcome)).into(),
         reason: reason.to_owned(),
-        explanation: explanation.to_owned(),
+        explanation,
         event: heard.map(event),
         administrator: if let Input::Order { by, .. } = &record.input {
             by.to_string()
@@ -59,7 +64,10 @@ pub fn record_kind(record: &Record) -> proto::RecordKind {
         Input::Hello(_) | Input::SessionEnded { .. } | Input::Appeared { .. } => {
             proto::RecordKind::Session
         }
+        Input::Deadline { .. } if is_of_admission(record) => proto::RecordKind::Admission,
         Input::Deadline { .. } => proto::RecordKind::Deadline,
+        Input::RunOver { .. } => proto::RecordKind::Admission,
+        Input::Tally => proto::RecordKind::Tally,
         Input::Order { .. } => proto::RecordKind::Administrator,
         Input::BrokerStarted(_)
         | Input::BrokerStopped
@@ -72,7 +80,11 @@ pub fn record_kind(record: &Record) -> proto::RecordKind {
 /// How grave a record is.
 pub fn record_severity(record: &Record) -> Severity {
     let raised = record.effects.iter().filter_map(|effect| {
-        if let Effect::AlertRaised { alert, .. } = effect { Some(alert.severity) } else { None }
+        if let Effect::AlertRaised { alert, .. } = effect {
+            Some(alert.severity)
+        } else {
+            matches!(effect, Effect::Suppression { .. }).then_some(Severity::Warn)
+        }
     });
     let own = match &record.input {
         Input::Event(heard) => heard.event.severity,
@@ -82,6 +94,7 @@ pub fn record_severity(record: &Record) -> Severity {
             Severity::Warn
         }
         Input::BrokerStalled { .. } | Input::ClockSetBack { .. } => Severity::Warn,
+        Input::Tally => return Severity::Debug,
         Input::Hello(_)
         | Input::SessionEnded { .. }
         | Input::Appeared { .. }
@@ -89,9 +102,28 @@ pub fn record_severity(record: &Record) -> Severity {
         | Input::Deadline { .. }
         | Input::BrokerStarted(_)
         | Input::BrokerStopped
+        | Input::RunOver { .. }
         | Input::Storage(_) => Severity::Info,
     };
     raised.fold(own, Severity::max)
+}
+
+/// Whether a record tells of repeats or of what is held back, and of nothing else.
+fn is_of_admission(record: &Record) -> bool {
+    let tells = |it: &Effect| matches!(it, Effect::RunTold { .. } | Effect::Suppression { .. });
+    !record.effects.is_empty() && record.effects.iter().all(tells)
+}
+
+/// Which budget an event is over, if it has a record since a suppression begins with it.
+fn over_budget(record: &Record) -> Option<String> {
+    let begun = record.effects.iter().find_map(|effect| {
+        if let Effect::Suppression { phase: Phase::Begins, suppression, .. } = effect {
+            Some(explain::held_back(suppression.budget))
+        } else {
+            None
+        }
+    });
+    begun.filter(|_| record.outcome == Outcome::Suppressed)
 }
 
 /// The row a record is about; `None`: the broker itself.
@@ -101,7 +133,8 @@ pub fn subject(record: &Record) -> Option<ApplianceNumber> {
             if let Effect::Appliance { number, .. }
             | Effect::Removed { number }
             | Effect::Boot { number, .. }
-            | Effect::Lifecycle { number, .. } = effect
+            | Effect::Lifecycle { number, .. }
+            | Effect::Suppression { number, .. } = effect
             {
                 Some(*number)
             } else {
@@ -156,7 +189,39 @@ pub fn appliance(grid: &Grid, appliance: &Appliance, now: Timestamp) -> proto::A
             .map(|(_, alert)| alert.text.to_string())
             .collect(),
         last_record: appliance.last_record,
+        suppression: appliance.admission.suppression.as_deref().map(suppression),
+        counts: appliance.admission.counts.iter().map(event_count).collect(),
     }
+}
+
+fn suppression(suppression: &Suppression) -> proto::Suppression {
+    let held = suppression.held.as_ref();
+    let counts = held.into_iter().flat_map(|held| PlainKind::ALL.into_iter().zip(held.counts));
+    let outcome = PlainOutcome::Suppressed;
+    let counts = counts.filter(|(_, count)| *count > 0);
+    proto::Suppression {
+        since: Some(timestamp(suppression.since)),
+        until: Some(timestamp(suppression.until())),
+        budget: suppression.budget.word().to_owned(),
+        explanation: explain::held_back(suppression.budget),
+        not_stored: counts.map(|(kind, count)| event_count((kind, outcome, count))).collect(),
+        first_at: held.map(|held| timestamp(held.first_at)),
+        last_at: held.map(|held| timestamp(held.last_at)),
+        sample: held.map(|held| held.sample.to_string()).unwrap_or_default(),
+    }
+}
+
+fn event_count((kind, outcome, count): (PlainKind, PlainOutcome, u64)) -> proto::EventCount {
+    let outcome = match outcome {
+        PlainOutcome::Kept => proto::Outcome::Kept,
+        PlainOutcome::Repeated => proto::Outcome::Repeated,
+        PlainOutcome::Folded => proto::Outcome::Folded,
+        PlainOutcome::Suppressed => proto::Outcome::Suppressed,
+        PlainOutcome::Refused => proto::Outcome::Refused,
+        PlainOutcome::History => proto::Outcome::History,
+        PlainOutcome::NotKept => proto::Outcome::NotKept,
+    };
+    proto::EventCount { kind: event_kind(Some(kind)).into(), outcome: outcome.into(), count }
 }
 
 /// A state's word in the contract.
@@ -175,6 +240,10 @@ pub fn state(lifecycle: &Lifecycle) -> proto::ApplianceState {
 pub fn outcome(outcome: Outcome) -> proto::Outcome {
     match outcome {
         Outcome::Kept => proto::Outcome::Kept,
+        Outcome::Repeated => proto::Outcome::Repeated,
+        Outcome::Folded => proto::Outcome::Folded,
+        Outcome::Suppressed => proto::Outcome::Suppressed,
+        Outcome::NotKept => proto::Outcome::NotKept,
         Outcome::Duplicate => proto::Outcome::Duplicate,
         Outcome::History => proto::Outcome::History,
         Outcome::Refused(_) => proto::Outcome::Refused,
@@ -262,7 +331,7 @@ fn event(heard: &Heard) -> proto::Event {
         }),
     };
     let lost = event.lost_before.iter().map(|lost| proto::LostEvents {
-        kind: lost_kind(lost.kind).into(),
+        kind: event_kind(lost.kind).into(),
         count: lost.count,
         first_at: lost.first_at.map(timestamp),
         last_at: lost.last_at.map(timestamp),
@@ -282,14 +351,14 @@ fn event(heard: &Heard) -> proto::Event {
     }
 }
 
-fn lost_kind(kind: Option<LostKind>) -> proto::EventKind {
+fn event_kind(kind: Option<PlainKind>) -> proto::EventKind {
     match kind {
         None => proto::EventKind::Unspecified,
-        Some(LostKind::StartedOk) => proto::EventKind::StartedOk,
-        Some(LostKind::StartFailed) => proto::EventKind::StartFailed,
-        Some(LostKind::Maintenance) => proto::EventKind::Maintenance,
-        Some(LostKind::Log) => proto::EventKind::Log,
-        Some(LostKind::Alert) => proto::EventKind::Alert,
+        Some(PlainKind::StartedOk) => proto::EventKind::StartedOk,
+        Some(PlainKind::StartFailed) => proto::EventKind::StartFailed,
+        Some(PlainKind::Maintenance) => proto::EventKind::Maintenance,
+        Some(PlainKind::Log) => proto::EventKind::Log,
+        Some(PlainKind::Alert) => proto::EventKind::Alert,
     }
 }
 

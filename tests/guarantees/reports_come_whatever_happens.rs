@@ -34,10 +34,11 @@ fn broker(reporter: &Reporter) -> (Runtime, tempfile::TempDir, String, JoinHandl
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(WORKERS).enable_all().build().expect("a runtime");
     let folder = tempfile::tempdir().expect("a folder");
-    let nowhere = Some("127.0.0.1:0".to_owned());
-    let data = Some(folder.path().join("data"));
-    let given = Given { data, grpc: nowhere.clone(), http: nowhere, ..Given::default() };
-    let settings = Settings::new(given).expect("right settings");
+    let data = folder.path().join("data").display().to_string();
+    let free = "127.0.0.1:0".to_owned();
+    let flags = vec![("data", data), ("grpc", free.clone()), ("http", free)];
+    let given = Given { flags, ..Given::default() };
+    let settings = Settings::new(&given).expect("right settings");
     let (say, said) = sync_channel(1);
     let telling = Telling { reporter: reporter.clone(), warnings: Warnings::default() };
     let whole = async move {

@@ -10,7 +10,7 @@ const BEGIN: &str = "<!-- code map -->\n";
 const END: &str = "<!-- end of code map -->\n";
 
 /// Files and folders of `src/` in the order of the path; whatever is not named comes last.
-const ORDER: [&str; 22] = [
+const ORDER: [&str; 23] = [
     "lib.rs",
     "bin/gridd",
     "bin/vme",
@@ -28,6 +28,7 @@ const ORDER: [&str; 22] = [
     "dashboard",
     "show",
     "config.rs",
+    "config",
     "daemon.rs",
     "clock.rs",
     "tasks.rs",

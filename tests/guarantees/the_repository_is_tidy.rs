@@ -46,7 +46,7 @@ const MODULES: [(&str, &[&str]); 18] = [
     ("event_words", &["grid", "show", "wire"]),
     ("client", &["exit_code", "show", "tasks"]),
     ("journal", &["grid", "tasks"]),
-    ("config", &["grid", "guru_meditation", "journal"]),
+    ("config", &["grid", "journal", "show"]),
     ("broker", &["grid", "journal", "wire", "clock", "tasks"]),
     ("report", &["broker", "clock", "config", "grid", "guru_meditation", "journal"]),
     ("grpc", &["broker", "client", "grid", "guru_meditation", "journal", "tasks", "wire"]),

@@ -8,7 +8,7 @@ use std::io::Write;
 use grid_broker::wire::proto::{
     AddApplianceRequest, Appliance, ApplianceFilter, ApplianceSettings, GetApplianceRequest,
     ListAppliancesRequest, RemoveApplianceRequest, SetApplianceRequest, StartBootRequest,
-    StopApplianceRequest,
+    StopApplianceRequest, UnsuppressApplianceRequest,
 };
 
 use crate::args::{ApplianceCommand, Format, Own};
@@ -30,9 +30,9 @@ pub(crate) async fn run(
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
     match command {
-        ApplianceCommand::List { names, state } => {
+        ApplianceCommand::List { names, state, suppressed } => {
             let states = state.iter().map(|state| *state as i32).collect();
-            let filter = ApplianceFilter { names: names.clone(), states };
+            let filter = ApplianceFilter { names: names.clone(), states, suppressed: *suppressed };
             list(broker, filter, look, out).await
         }
         ApplianceCommand::Show(named) => {
@@ -61,6 +61,11 @@ pub(crate) async fn run(
         ApplianceCommand::Stop(named) => {
             let request = broker.question(StopApplianceRequest { name: named.name.clone() });
             let answer = broker.appliances().stop_appliance(request).await?;
+            show(answer.into_inner().appliance, look, out)
+        }
+        ApplianceCommand::Unsuppress(named) => {
+            let request = UnsuppressApplianceRequest { name: named.name.clone() };
+            let answer = broker.appliances().unsuppress_appliance(broker.question(request)).await?;
             show(answer.into_inner().appliance, look, out)
         }
     }

@@ -233,6 +233,9 @@ pub(crate) enum ApplianceCommand {
         /// Only in these states
         #[arg(long, value_name = "STATE", value_parser = states())]
         state: Vec<ApplianceState>,
+        /// Only those of which something is held back
+        #[arg(long)]
+        suppressed: bool,
     },
     /// Show one appliance, and why it stands where it does
     #[command(after_help = "Example:\n  gridctl appliance show shop:main.db1")]
@@ -273,6 +276,9 @@ pub(crate) enum ApplianceCommand {
     #[command(after_help = "Example: in the script that shuts it down\n  \
         gridctl appliance stop shop:main.db1")]
     Stop(Named),
+    /// Hold back nothing more of what the appliance says, and fill its budgets
+    #[command(after_help = "Example:\n  gridctl appliance unsuppress shop:main.db1")]
+    Unsuppress(Named),
 }
 
 /// Which appliance.

@@ -5,10 +5,10 @@
 //! word; nothing is judged here.
 
 use grid_broker::show::words;
-use grid_broker::wire::proto::{Appliance, ApplianceState};
+use grid_broker::wire::proto::{Appliance, ApplianceState, EventCount, Suppression};
 
 use crate::duration::show_ms;
-use crate::form::Form;
+use crate::form::{Fields, Form, Value};
 use crate::listing::{Look, Shape};
 use crate::table::{Cell, Column, Light};
 
@@ -73,10 +73,15 @@ pub(crate) fn lines(appliance: &Appliance, look: &Look) -> Vec<String> {
         ("text", appliance.text.clone()),
         ("deadline", look.time(&appliance.deadline)),
     ];
+    if let Some(suppression) = &appliance.suppression {
+        pairs.push(("held back", held_back(suppression, look)));
+        pairs.push(("not stored", not_stored(suppression, look)));
+    }
     pairs.extend(appliance.open_alerts.iter().map(|alert| ("open alert", alert.clone())));
     pairs.extend([
         ("boot", with_time(&appliance.boot_id, ", began ", &appliance.boot_began_at)),
         ("last heard", look.time(&appliance.last_heard_at)),
+        ("events", heard(&appliance.counts)),
         ("sessions", appliance.sessions.to_string()),
         ("last record", number(appliance.last_record)),
         ("class", format!("{}{}", appliance.class, own("class"))),
@@ -137,6 +142,8 @@ fn form(appliance: &Appliance) -> Form {
         sessions,
         open_alerts,
         last_record,
+        suppression,
+        counts,
     } = appliance;
     let fields = vec![
         ("name", name.into()),
@@ -159,8 +166,74 @@ fn form(appliance: &Appliance) -> Form {
         ("sessions", (*sessions).into()),
         ("open_alerts", open_alerts.into()),
         ("last_record", (*last_record).into()),
+        ("suppression", Value::Object(suppression.as_ref().map(suppression_fields))),
+        ("counts", event_counts(counts)),
     ];
     Form { entity: "appliance", name: name.clone(), fields }
+}
+
+fn suppression_fields(suppression: &Suppression) -> Fields {
+    let Suppression { since, until, budget, explanation, not_stored, first_at, last_at, sample } =
+        suppression;
+    vec![
+        ("since", since.into()),
+        ("until", until.into()),
+        ("budget", budget.into()),
+        ("explanation", explanation.into()),
+        ("not_stored", event_counts(not_stored)),
+        ("first_at", first_at.into()),
+        ("last_at", last_at.into()),
+        ("sample", sample.into()),
+    ]
+}
+
+fn event_counts(counts: &[EventCount]) -> Value {
+    let fields = counts.iter().map(|it| {
+        Value::Object(Some(vec![
+            ("kind", words::event_kind(it.kind).into()),
+            ("outcome", words::outcome(it.outcome).into()),
+            ("count", it.count.into()),
+        ]))
+    });
+    Value::List(fields.collect())
+}
+
+/// What is held back: `log events come faster ... since 14:02:03Z, 812 log not stored`.
+fn held_back(suppression: &Suppression, look: &Look) -> String {
+    let mut text = suppression.explanation.clone();
+    text.push_str(&format!(", since {}", look.time(&suppression.since)));
+    text.push_str(&format!(", until {} at least", look.time(&suppression.until)));
+    text
+}
+
+/// How often something was: `812 log, 3 alert; the last at 14:02:03Z: "disk 3"`.
+fn not_stored(suppression: &Suppression, look: &Look) -> String {
+    let counts: Vec<_> = suppression.not_stored.iter().map(|it| count(it)).collect();
+    if counts.is_empty() {
+        return String::new();
+    }
+    let last = look.time(&suppression.last_at);
+    format!("{}; the last at {last}: \"{}\"", counts.join(", "), suppression.sample)
+}
+
+fn count(count: &EventCount) -> String {
+    format!("{} {}", count.count, words::event_kind(count.kind).unwrap_or_default())
+}
+
+/// How many events had which outcome: `kept 12 log, 1 started_ok; repeated 57 alert`.
+fn heard(counts: &[EventCount]) -> String {
+    let mut outcomes: Vec<(i32, Vec<String>)> = Vec::new();
+    for it in counts {
+        match outcomes.iter_mut().find(|(outcome, _)| *outcome == it.outcome) {
+            Some((_, counts)) => counts.push(count(it)),
+            None => outcomes.push((it.outcome, vec![count(it)])),
+        }
+    }
+    let outcomes = outcomes.into_iter().map(|(outcome, counts)| {
+        let word = words::outcome(outcome).unwrap_or_default();
+        format!("{word} {}", counts.join(", "))
+    });
+    outcomes.collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]
@@ -220,7 +293,7 @@ mod tests {
                 r#""maintenance_silence_ms":0,"overrides":[],"state":"running","#,
                 r#""state_since":null,"explanation":"","boot_id":"","boot_began_at":null,"#,
                 r#""deadline":null,"progress":0,"text":"","failure":"","last_heard_at":null,"#,
-                r#""sessions":0,"open_alerts":[],"last_record":0}"#
+                r#""sessions":0,"open_alerts":[],"last_record":0,"suppression":null,"counts":[]}"#
             )
         );
     }

@@ -2,8 +2,10 @@
 
 #![expect(clippy::print_stderr, reason = "a program speaks to its user")]
 
+mod check_config;
 mod journal;
 
+use std::ffi::OsStr;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode as ProcessExit;
@@ -23,9 +25,11 @@ Examples:
   gridd --config /etc/gridd.toml --data /var/lib/gridd
   gridd --grpc 127.0.0.1:0 --http 127.0.0.1:0 --ready-file /run/gridd/ready.json
 
+  gridd check-config /etc/gridd.toml
   gridd journal check --data /var/lib/gridd
 
 Exit codes: 0 stopped as asked, 1 something broke, 2 wrong usage or configuration.
+SIGHUP reads the file again: what can change at once does, the rest is named.
 It stops in good order on SIGTERM and Ctrl-C; what was acknowledged is durable at any moment.";
 
 /// The event broker of a grid controller: takes the events of appliances, knows how their starts
@@ -36,20 +40,21 @@ struct Arguments {
     /// Settings; config/gridd.toml has every key with its default and reason
     #[arg(long, global = true, value_name = "FILE", env = "GRIDD_CONFIG")]
     config: Option<PathBuf>,
-    /// Data folder [default: ./gridd-data]
-    #[arg(long, global = true, value_name = "DIR", env = "GRIDD_DATA")]
-    data: Option<PathBuf>,
-    /// Where appliances and administrators are heard [default: 127.0.0.1:7443]
-    #[arg(long, value_name = "ADDR", env = "GRIDD_GRPC")]
+    /// Data folder [default: ./gridd-data] [env: GRIDD_DATA]
+    #[arg(long, global = true, value_name = "DIR")]
+    data: Option<String>,
+    /// Where appliances and administrators are heard [default: 127.0.0.1:7443] [env: GRIDD_GRPC]
+    #[arg(long, value_name = "ADDR")]
     grpc: Option<String>,
-    /// Where pages are served [default: 127.0.0.1:7480]
-    #[arg(long, value_name = "ADDR", env = "GRIDD_HTTP")]
+    /// Where pages are served [default: 127.0.0.1:7480] [env: GRIDD_HTTP]
+    #[arg(long, value_name = "ADDR")]
     http: Option<String>,
     /// Write the addresses really bound there, as JSON, once it serves
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "GRIDD_READY_FILE")]
     ready_file: Option<PathBuf>,
-    /// What gridd tells of itself on standard error: error, warn, info, debug, trace [default: info]
-    #[arg(long, value_name = "FILTER", env = "GRIDD_TRACING")]
+    /// What gridd tells of itself on standard error: error, warn, info, debug, trace
+    /// [default: info] [env: GRIDD_TRACING]
+    #[arg(long, value_name = "FILTER")]
     tracing: Option<String>,
     /// What to do in place of running the broker.
     #[command(subcommand)]
@@ -59,6 +64,9 @@ struct Arguments {
 /// What `gridd` does besides being the broker.
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Say whether the configuration is right, and which settings would hold
+    #[command(after_help = check_config::HELP)]
+    CheckConfig(check_config::Arguments),
     /// Look after a data folder that no broker is at work in: check, salvage, restore
     #[command(subcommand, after_help = journal::HELP)]
     Journal(journal::Command),
@@ -71,16 +79,14 @@ fn main() -> ProcessExit {
         Err(error) => return fail(&format!("no reports are possible: {error}"), ExitCode::Failed),
     };
     let arguments = Arguments::parse();
-    let given = Given {
-        config: arguments.config,
-        data: arguments.data,
-        grpc: arguments.grpc,
-        http: arguments.http,
-        tracing: arguments.tracing,
-    };
-    let settings = match Settings::new(given) {
+    let mut given = given(&arguments);
+    if let Some(Command::CheckConfig(command)) = arguments.command {
+        given.config = command.file.clone().or(given.config);
+        return check_config::run(&command, &given);
+    }
+    let settings = match Settings::new(&given) {
         Ok(settings) => settings,
-        Err(error) => return fail(&error.to_string(), ExitCode::Usage),
+        Err(mistakes) => return fail(&mistakes.to_string(), ExitCode::Usage),
     };
     if let Some(Command::Journal(command)) = &arguments.command {
         return journal::run(command, &settings.journal.dir);
@@ -125,6 +131,23 @@ fn main() -> ProcessExit {
     }
 }
 
+/// What flags and environment say; each flag is a key of the same name.
+fn given(arguments: &Arguments) -> Given {
+    let Arguments { config, data, grpc, http, tracing, .. } = arguments;
+    let flags = [("data", data), ("grpc", grpc), ("http", http), ("tracing", tracing)];
+    let flags = flags.into_iter().filter_map(|(key, value)| Some((key, value.clone()?)));
+    let variables = std::env::vars_os();
+    Given {
+        config: config.clone(),
+        flags: flags.collect(),
+        environment: variables.map(|(name, value)| (lossy(&name), value)).collect(),
+    }
+}
+
+fn lossy(name: &OsStr) -> String {
+    name.to_string_lossy().into_owned()
+}
+
 fn fail(text: &str, code: ExitCode) -> ProcessExit {
     for line in text.lines() {
         eprintln!("gridd: {line}");
@@ -137,11 +160,8 @@ fn fail(text: &str, code: ExitCode) -> ProcessExit {
 fn greet(place: &Place) {
     let Place { grpc, http, data, term, last_record } = place;
     let version = env!("CARGO_PKG_VERSION");
-    let broker = if grpc.to_string() == config::DEFAULT_GRPC {
-        String::new()
-    } else {
-        format!(" --broker {grpc}")
-    };
+    let broker =
+        if *grpc == config::DEFAULT_GRPC { String::new() } else { format!(" --broker {grpc}") };
     let lines = format!(
         "gridd {version}: events on {grpc} (gRPC), pages on http://{http}\n\
          data in {}, start {term}, {last_record} records; trusts everyone on loopback\n\

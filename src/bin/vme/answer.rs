@@ -29,6 +29,7 @@ impl Answer {
             Ok(Outcome::Repeated) => {
                 (format!("is the same again, and counted{record}{because}"), ExitCode::Done)
             }
+            Ok(Outcome::Folded) => (format!("is counted{because}"), ExitCode::Done),
             Ok(Outcome::Duplicate) => (format!("is known already{record}"), ExitCode::Done),
             Ok(Outcome::History) => {
                 (format!("is record {number}, history only{because}"), ExitCode::Done)

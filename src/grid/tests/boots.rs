@@ -4,7 +4,7 @@ use super::super::effect::Matter;
 use super::super::lifecycle::Refusal;
 use super::super::marks::Marks;
 use super::super::record::Outcome;
-use super::super::settings::ClassSettings;
+use super::super::settings::{Budgets, ClassSettings};
 use super::super::state::PAST_BOOTS_MAX;
 use super::driver::*;
 
@@ -178,7 +178,7 @@ fn spooled_events_of_another_boot_are_history() {
     for event in [started_ok(1), start_failed(1, "x"), maintenance(1, 3, "y"), log(1)] {
         let (outcome, marks) = story.hear(spooled(event));
         assert_eq!((outcome, marks), (Outcome::History, Marks::REPLAYED));
-        assert_eq!(story.last().effects, []);
+        assert_eq!(story.changes(), []);
     }
     assert_eq!((story.state(), story.db1().boot_id()), ("starting", Some(boot(2))));
 }
@@ -217,7 +217,8 @@ fn an_uptime_orders_boots_that_the_broker_never_saw() {
 
 #[test]
 fn only_sixteen_past_boots_are_remembered() {
-    let mut story = Timeline::new();
+    let budgets = Budgets::UNLIMITED;
+    let mut story = Timeline::with(ClassSettings { budgets, ..ClassSettings::default() });
     for number in 1..=20 {
         story.hello(number);
     }
@@ -261,7 +262,7 @@ fn lifecycle_events_of_the_unmanaged_only_leave_a_record() {
     story.hello(1);
     for event in [started_ok(1), start_failed(1, "x"), maintenance(1, 3, "y")] {
         assert!(story.keep(event).has(Marks::UNMANAGED));
-        assert_eq!((story.last().effects.len(), story.state()), (0, "running"));
+        assert_eq!((story.changes().len(), story.state()), (0, "running"));
     }
 }
 

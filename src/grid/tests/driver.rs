@@ -10,8 +10,9 @@ use uuid::Uuid;
 
 use super::super::Grid;
 use super::super::decide::{Answer, Decision, OrderRefusal};
-use super::super::effect::{Alert, Matter};
+use super::super::effect::{Alert, Effect, Matter};
 use super::super::event::{Event, EventKind, Progress, Severity, Text};
+use super::super::explain;
 use super::super::lifecycle::Lifecycle;
 use super::super::marks::Marks;
 use super::super::name::{ApplianceName, ApplianceNumber, BootId, SpoolId};
@@ -145,6 +146,8 @@ pub(super) struct Timeline {
     restored: State,
     sessions: u64,
     terms: u64,
+    /// Tallies come when [`Timeline::tally`] is called, not behind each input.
+    pub(super) tallies_late: bool,
 }
 
 impl Timeline {
@@ -153,7 +156,8 @@ impl Timeline {
         let grid = Grid::new(State::default(), settings, at(0));
         let (folded, restored) = (State::default(), State::default());
         let (now, records) = (at(0), Vec::new());
-        Self { grid, now, records, folded, restored, sessions: 0, terms: 1 }
+        let (sessions, terms, tallies_late) = (0, 1, false);
+        Self { grid, now, records, folded, restored, sessions, terms, tallies_late }
     }
 
     /// A grid with one class, in which DB1 was added.
@@ -172,20 +176,41 @@ impl Timeline {
     pub(super) fn take(&mut self, input: Input) -> Decision {
         let before = self.grid.state().clone();
         let decision = self.grid.take(input, self.now);
-        let Some(record) = &decision.record else {
-            assert_eq!(*self.grid.state(), before, "without a record nothing changes");
-            return decision;
-        };
-        assert_eq!(record.number, before.last() + 1, "numbers are dense");
-        assert!(record.at >= before.last_at(), "times never fall");
-        self.folded.apply(record);
-        self.restored.apply(record);
-        assert_eq!(self.folded, *self.grid.state(), "state is the fold of its records");
-        assert_eq!(self.restored, *self.grid.state(), "a checkpoint is the state by value");
+        assert!(decision.record.is_none() || decision.absorbed.is_none(), "one or the other");
+        match &decision.record {
+            Some(record) => {
+                assert_eq!(record.number, before.last() + 1, "numbers are dense");
+                self.record(record.clone());
+            }
+            None if decision.absorbed.is_some() => assert!(self.grid.owes_tally()),
+            None => {
+                assert_eq!(*self.grid.state(), before, "without a record nothing changes");
+            }
+        }
+        if !self.tallies_late {
+            self.tally();
+        }
+        decision
+    }
+
+    /// What was absorbed is tallied, and what holds for every record is checked.
+    pub(super) fn tally(&mut self) {
+        while let Some(tally) = self.grid.tally(self.now) {
+            self.record(tally);
+        }
+    }
+
+    fn record(&mut self, record: Record) {
+        assert!(record.at >= self.folded.last_at(), "times never fall");
+        self.folded.apply(&record);
+        self.restored.apply(&record);
+        if !self.grid.owes_tally() {
+            assert_eq!(self.folded, *self.grid.state(), "state is the fold of its records");
+            assert_eq!(self.restored, *self.grid.state(), "a checkpoint is the state by value");
+        }
         let (last, last_at) = (self.restored.last(), self.restored.last_at());
         self.restored = State::from_effects(&self.restored.to_effects(), last, last_at);
-        self.records.push(record.clone());
-        decision
+        self.records.push(record);
     }
 
     /// Lets time go on to `until`, deadline by deadline.
@@ -221,6 +246,9 @@ impl Timeline {
 
     /// An event is heard.
     pub(super) fn hear(&mut self, said: Said) -> (Outcome, Marks) {
+        if let Some(ended) = self.grid.before(&said.0, self.now) {
+            self.take(ended);
+        }
         let Answer::Event(outcome, marks) = self.take(Input::Event(said.0)).answer else {
             panic!("an event is answered");
         };
@@ -360,6 +388,19 @@ impl Timeline {
 
     pub(super) fn is_open(&self, matter: Matter) -> bool {
         self.alert(matter).is_some()
+    }
+
+    /// What the last record changed, besides what it cost.
+    pub(super) fn changes(&self) -> Vec<Effect> {
+        let effects = self.last().effects.iter();
+        effects.filter(|effect| !matches!(effect, Effect::Spent { .. })).cloned().collect()
+    }
+
+    /// What the last record that is no tally says; moments as seconds after the beginning.
+    pub(super) fn words(&self) -> String {
+        let clock = |moment: Timestamp| format!("+{} s", moment.since(at(0)).as_secs());
+        let last = self.records.iter().rfind(|record| record.input != Input::Tally);
+        last.map_or_else(String::new, |last| explain::record(last, clock))
     }
 
     /// The last record.

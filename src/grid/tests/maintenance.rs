@@ -170,10 +170,10 @@ fn the_running_refuse_maintenance_and_start_failed() {
     story.keep(started_ok(1));
     for event in [maintenance(1, 3, "y"), start_failed(1, "x")] {
         assert_eq!(story.hear(event).0, Outcome::Refused(Refusal::AlreadyRunning));
-        assert_eq!(story.last().effects, []);
+        assert_eq!(story.changes(), []);
     }
     assert_eq!(story.keep(started_ok(1)), Marks::NONE);
-    assert_eq!(story.last().effects, [], "a record, and no change");
+    assert_eq!(story.changes(), [], "a record, and no change");
 }
 
 #[test]

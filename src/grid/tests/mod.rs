@@ -1,6 +1,7 @@
 //! The rules of the grid, each as a fact, in told time.
 
 mod absence;
+mod admission;
 mod boots;
 mod contact;
 mod driver;

@@ -5,10 +5,14 @@
 //! that numbers are dense, that times never fall, and that state is the fold of the records.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU64;
 
 use proptest::prelude::*;
 
+use super::super::admission::PlainOutcome;
+use super::super::alert_key::KEYS_MAX;
 use super::super::effect::{Effect, Matter};
+use super::super::event::PlainKind;
 use super::super::lifecycle::Lifecycle;
 use super::super::name::{ApplianceNumber, BootId};
 use super::super::record::{Input, Order, Outcome, Record, Reset, SessionId, Stall};
@@ -24,24 +28,42 @@ struct Play {
     story: Timeline,
     sessions: Vec<(ApplianceNumber, u128, SessionId)>,
     said: Option<Said>,
+    flooded: u64,
+    unacknowledged: Vec<(ApplianceNumber, PlainKind, PlainOutcome)>,
+    acknowledged: BTreeMap<(ApplianceNumber, PlainKind, PlainOutcome), u64>,
 }
 
 impl Play {
-    fn new() -> Self {
+    fn new(tallies_late: bool) -> Self {
         let mut story = Timeline::empty(settings(0));
+        story.tallies_late = tallies_late;
         (1..=ROWS).for_each(|row| story.add(ApplianceNumber(row)));
         let overrides = Overrides::default();
         let (class, reset) = (Some("other".into()), Reset::default());
         let other = Order::Set { name: name(ApplianceNumber(2)), class, overrides, reset };
         assert!(story.order(other).is_ok());
-        Self { story, sessions: Vec::new(), said: None }
+        let (sessions, said, flooded) = (Vec::new(), None, 0);
+        let (unacknowledged, acknowledged) = (Vec::new(), BTreeMap::new());
+        Self { story, sessions, said, flooded, unacknowledged, acknowledged }
     }
 
     fn does(&mut self, deed: Deed) {
         match deed {
             Deed::Say(said) => {
                 self.said = Some(said.clone());
-                self.story.hear(said);
+                self.hear(said);
+            }
+            Deed::Flood(times) => {
+                let Some(mut said) = self.said.clone() else { return };
+                for ahead in 1..=times {
+                    self.flooded += 1;
+                    said.0.sequence = NonZeroU64::new(1_000 + self.flooded * 50 + ahead);
+                    self.hear(said.clone());
+                }
+            }
+            Deed::Tally => {
+                self.story.tally();
+                self.acknowledge();
             }
             Deed::SayAgain => {
                 let Some(said) = self.said.clone() else { return };
@@ -65,6 +87,8 @@ impl Play {
             Deed::Away(away, number) => {
                 self.sessions.clear();
                 self.said = None;
+                // Nobody was told of what is in no tally: a crash forgets it.
+                self.unacknowledged.clear();
                 self.story.away_for(away, settings(number));
             }
         }
@@ -80,9 +104,46 @@ impl Play {
             })
         });
         let records = self.story.records.len();
-        let (outcome, _) = self.story.hear(said);
+        let outcome = self.hear(said);
         assert_eq!(outcome == Outcome::Duplicate, is_known);
-        assert_eq!(self.story.records.len() == records, is_known, "a duplicate makes no record");
+        let is_silent = self.story.records.len() == records;
+        assert!(is_silent || !is_known, "a duplicate makes no record");
+    }
+
+    /// Says it, and counts what became of it as its sender does: once it is acknowledged.
+    fn hear(&mut self, said: Said) -> Outcome {
+        let (row, kind) = (said.0.appliance, said.0.event.kind.plain());
+        let records = self.story.records.len();
+        let (outcome, _) = self.story.hear(said);
+        let is_there = self.story.grid.state().appliance(row).is_some();
+        if let Some(counted) = PlainOutcome::new(outcome).filter(|_| is_there) {
+            let since = &self.story.records[records..];
+            if since.iter().any(|record| matches!(record.input, Input::Event(_))) {
+                *self.acknowledged.entry((row, kind, counted)).or_default() += 1;
+            } else {
+                self.unacknowledged.push((row, kind, counted));
+            }
+        }
+        if !self.story.grid.owes_tally() {
+            self.acknowledge();
+        }
+        outcome
+    }
+
+    /// All that was answered so far is durable.
+    fn acknowledge(&mut self) {
+        for counted in self.unacknowledged.drain(..) {
+            *self.acknowledged.entry(counted).or_default() += 1;
+        }
+    }
+
+    /// What the senders counted is what the grid counted.
+    fn counts_add_up(&self) {
+        for appliance in self.story.grid.state().appliances() {
+            let own = self.acknowledged.iter().filter(|((row, ..), _)| *row == appliance.number);
+            let own: Vec<_> = own.map(|((_, kind, outcome), n)| (*kind, *outcome, *n)).collect();
+            assert_eq!(own, appliance.admission.counts.iter().collect::<Vec<_>>());
+        }
     }
 }
 
@@ -179,10 +240,16 @@ fn changes_only_what_it_may(before: &State, after: &State, record: &Record) {
         let (Some(old), Some(new)) = (old, new) else { continue };
         let is_other_boot = heard.boot.is_some_and(|boot| new.boot_id() != Some(boot));
         if is_other_boot {
-            assert_eq!(record.outcome, Outcome::History);
+            assert!(matches!(record.outcome, Outcome::History | Outcome::Suppressed));
             assert_eq!((old.boot, &old.lifecycle), (new.boot, &new.lifecycle));
             assert_eq!((old.since, &old.past_boots), (new.since, &new.past_boots));
             assert_eq!(old.failed_starts, new.failed_starts);
+        }
+        if record.outcome == Outcome::Suppressed {
+            assert_eq!(
+                (old.boot, &old.lifecycle, old.since),
+                (new.boot, &new.lifecycle, new.since)
+            );
         }
         // An appliance first seen long after its start runs, though what it says is refused.
         if matches!(record.outcome, Outcome::Refused(_)) && old.boot == new.boot {
@@ -200,6 +267,7 @@ fn is_sound(story: &Timeline) {
         assert_eq!(distinct.len(), appliance.past_boots.len());
         assert!(appliance.boot_id().is_none_or(|boot| !distinct.contains(&boot)));
         assert!(appliance.windows.values().len() <= WINDOWS_MAX);
+        assert!(appliance.admission.keys.len() <= KEYS_MAX);
         assert!(appliance.failed_starts.len() <= FLAPPING_FAILURES);
         assert!(appliance.failed_starts.is_sorted());
         let is_open = |matter| state.alert(Some(appliance.number), matter).is_some();
@@ -231,8 +299,11 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn whatever_happens_the_rules_hold(deeds in prop::collection::vec(deeds(), 1..120)) {
-        let mut play = Play::new();
+    fn whatever_happens_the_rules_hold(
+        deeds in prop::collection::vec(deeds(), 1..120),
+        tallies_late in any::<bool>(),
+    ) {
+        let mut play = Play::new(tallies_late);
         for deed in deeds {
             play.does(deed);
             is_sound(&play.story);
@@ -242,7 +313,9 @@ proptest! {
             play.story.bye_of(row, boot, session);
         }
         play.story.go_to(play.story.now.after(seconds(13 * 3_600)));
+        play.does(Deed::Tally);
         is_sound(&play.story);
+        play.counts_add_up();
         for appliance in play.story.grid.state().appliances() {
             let deadline = appliance.lifecycle.deadline();
             prop_assert!(deadline.is_none_or(|it| it > play.story.now), "{:?}", appliance);
@@ -254,11 +327,13 @@ proptest! {
     fn a_checkpoint_at_any_point_and_the_records_after_it_give_the_state(
         deeds in prop::collection::vec(deeds(), 1..60),
         cut in any::<prop::sample::Index>(),
+        tallies_late in any::<bool>(),
     ) {
-        let mut play = Play::new();
+        let mut play = Play::new(tallies_late);
         for deed in deeds {
             play.does(deed);
         }
+        play.does(Deed::Tally);
         let records = &play.story.records;
         let (head, tail) = records.split_at(cut.index(records.len() + 1));
         let mut state = State::default();

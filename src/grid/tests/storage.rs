@@ -5,7 +5,6 @@ use super::super::record::{BrokerStarted, Input};
 use super::super::storage::Storage;
 use super::driver::*;
 use crate::grid::event::Severity;
-use crate::grid::explain;
 
 fn started(missing: Vec<std::ops::RangeInclusive<u64>>) -> Input {
     Input::BrokerStarted(BrokerStarted {
@@ -30,7 +29,7 @@ fn missing_records_at_a_start_are_a_fatal_alert_until_a_start_misses_none() {
     story.take(started(vec![3..=9, 12..=12]));
     let text = "records 3 to 9, 12 to 12 are missing";
     assert_eq!(open(&story, Matter::RecordsMissing), Some((Severity::Fatal, text.to_owned())));
-    assert!(explain::record(story.last()).ends_with(text));
+    assert!(story.words().ends_with(text));
     let since = story.grid.state().alert(None, Matter::RecordsMissing).expect("open").since;
     story.at(50).take(started(vec![12..=12]));
     let open_alert = story.grid.state().alert(None, Matter::RecordsMissing).expect("open");
@@ -43,7 +42,7 @@ fn missing_records_at_a_start_are_a_fatal_alert_until_a_start_misses_none() {
 fn records_found_missing_while_running_come_to_those_that_are_known() {
     let mut story = Timeline::new();
     story.take(Input::Storage(Storage::Missing { ranges: vec![3..=9] }));
-    assert_eq!(explain::record(story.last()), "records 3 to 9 are missing");
+    assert_eq!(story.words(), "records 3 to 9 are missing");
     story.take(Input::Storage(Storage::Missing { ranges: vec![20..=21] }));
     let text = "records 3 to 9 are missing; records 20 to 21 are missing";
     assert_eq!(open(&story, Matter::RecordsMissing), Some((Severity::Fatal, text.to_owned())));
@@ -64,5 +63,5 @@ fn a_full_disk_is_an_alert_from_one_record_to_another() {
     story.take(Input::Storage(Storage::Enough { free: 1 << 30 }));
     let cleared = Effect::AlertCleared { number: None, matter: Matter::DiskLow };
     assert_eq!(story.last().effects, [cleared]);
-    assert_eq!(explain::record(story.last()), "the disk has room again: 1 GiB free");
+    assert_eq!(story.words(), "the disk has room again: 1 GiB free");
 }

@@ -2,14 +2,17 @@
 //!
 //! Guarantees nothing about sense: uptimes lie, sessions of nobody speak, and time jumps.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::super::event::{EventKind, Progress};
+use super::super::event::{Counter, EventKind, Progress, Severity};
 use super::super::name::ApplianceNumber;
 use super::super::record::{Order, Reset, SessionId};
-use super::super::settings::{ClassSettings, DEFAULT_CLASS, OnStuck, Overrides, Settings};
+use super::super::settings::{
+    Budget, Budgets, ClassSettings, DEFAULT_CLASS, OnStuck, Overrides, Settings,
+};
 use super::super::time::Timestamp;
 use super::driver::*;
 
@@ -22,6 +25,10 @@ pub(super) enum Deed {
     Say(Said),
     /// The same event once more.
     SayAgain,
+    /// The last event, so often, each with a number of its own.
+    Flood(u64),
+    /// What was absorbed is tallied.
+    Tally,
     Hello {
         row: ApplianceNumber,
         boot: u128,
@@ -34,6 +41,10 @@ pub(super) enum Deed {
     /// The clock jumps while the broker works.
     Stall(Duration),
     Away(Duration, usize),
+}
+
+fn tight(burst: u32, every: u64) -> Option<Budget> {
+    NonZeroU32::new(burst).map(|burst| Budget { burst, every: seconds(every) })
 }
 
 /// The rules of one run of the broker: one class stays, the other one changes.
@@ -49,6 +60,15 @@ pub(super) fn settings(number: usize) -> Settings {
         ..rules.clone()
     };
     let patient = ClassSettings {
+        budgets: Budgets {
+            lifecycle: tight(5, 20),
+            boots: tight(2, 60),
+            log: tight(2, 30),
+            alert_key: tight(2, 60),
+            alert: tight(3, 60),
+            counter: tight(1, 10),
+            replay: tight(4, 10),
+        },
         boot_timeout: None,
         promise_max: seconds(3_600),
         hung_waits_for_boot_deadline: true,
@@ -112,7 +132,10 @@ fn kinds() -> impl Strategy<Value = (EventKind, &'static str)> {
         2 => Just((EventKind::StartFailed, "x")),
         4 => reports,
         1 => Just((EventKind::Log, "l")),
-        1 => Just((EventKind::Alert { counter: None }, "a")),
+        2 => prop_oneof![Just("a"), Just("a 1"), Just("a 2"), Just("b")]
+            .prop_map(|text| (EventKind::Alert { counter: None }, text)),
+        1 => prop_oneof![Just(""), Just("high")]
+            .prop_map(|text| (EventKind::Alert { counter: Counter::new("n", 1.0) }, text)),
     ]
 }
 
@@ -127,6 +150,9 @@ fn events() -> impl Strategy<Value = Said> {
         said.0.event.spooled_at = (is_spooled && sequence % 3 == 0).then(|| at(0));
         (said.0.event.repeated, said.0.event.uptime) = (is_repeated, uptime);
         said.0.event.event_time = time;
+        if sequence % 7 == 0 {
+            said.0.event.severity = Severity::Debug;
+        }
         said
     })
 }
@@ -154,7 +180,7 @@ fn orders() -> impl Strategy<Value = Order> {
             boot_timeout: boot,
             maintenance_silence: silence,
         });
-    (rows(), classes, overrides, resets, 0..12).prop_map(|(row, class, overrides, reset, which)| {
+    (rows(), classes, overrides, resets, 0..14).prop_map(|(row, class, overrides, reset, which)| {
         let name = name(row);
         let uuid = uuid::Uuid::from_u128(u128::from(row.0));
         match which {
@@ -163,6 +189,7 @@ fn orders() -> impl Strategy<Value = Order> {
             4..=5 => Order::Set { name, class, overrides, reset },
             6..=7 => Order::StartBoot { name },
             8 => Order::Stop { name },
+            9..=10 => Order::Unsuppress { name },
             _ => Order::CrashDump { name },
         }
     })
@@ -173,6 +200,8 @@ pub(super) fn deeds() -> impl Strategy<Value = Deed> {
     prop_oneof![
         8 => events().prop_map(Deed::Say),
         2 => Just(Deed::SayAgain),
+        2 => (1u64..40).prop_map(Deed::Flood),
+        3 => Just(Deed::Tally),
         4 => (rows(), 1u128..30, uptimes())
             .prop_map(|(row, boot, uptime)| Deed::Hello { row, boot, uptime }),
         2 => (0usize..8).prop_map(Deed::Bye),

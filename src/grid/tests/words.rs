@@ -62,7 +62,7 @@ fn an_absence_is_told_in_one_record() {
     story.away(seconds(180));
     let words = "gridd 0.1.0 started, term 2, broker was away 3 min; \
                  deadlines moved by it, no verdict before 60 s";
-    assert_eq!(explain::record(story.last()), words);
+    assert_eq!(story.words(), words);
 }
 
 #[test]

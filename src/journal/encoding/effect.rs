@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::DecodeError;
 use super::input::{boot, name, overrides, progress, severity, uuid};
-use super::proto;
+use super::{admission, proto};
 use crate::grid::effect::{Alert, Boot, Effect, Matter, Memory};
 use crate::grid::lifecycle::{Failed, Failure, LastWord, Lifecycle, Maintenance};
 use crate::grid::name::{ApplianceNumber, SpoolId};
@@ -59,9 +59,22 @@ pub(super) fn read(effect: proto::Effect) -> Result<Effect, DecodeError> {
             by: Duration::from_micros(it.by_us),
             not_before: Timestamp::from_micros(it.not_before_us),
         },
-        P::Memory(it) => {
-            Effect::Memory { number: ApplianceNumber(it.number), memory: memory(&it)? }
+        P::Spent(it) => admission::read_spent(&it)?,
+        P::BudgetsFilled(it) => Effect::BudgetsFilled { number: ApplianceNumber(it.number) },
+        P::AlertKey(it) => Effect::AlertKey {
+            number: ApplianceNumber(it.number),
+            key: admission::read_alert_key(it.key)?,
+        },
+        P::AlertKeyForgotten(it) => {
+            Effect::AlertKeyForgotten { number: ApplianceNumber(it.number), id: uuid(&it.id)? }
         }
+        P::RunTold(it) => Effect::RunTold {
+            number: ApplianceNumber(it.number),
+            key: admission::read_alert_key(it.key)?,
+        },
+        P::Suppression(it) => admission::read_suppression_is(it)?,
+        P::HeardOf(it) => admission::read_heard_of(&it)?,
+        P::Memory(it) => Effect::Memory { number: ApplianceNumber(it.number), memory: memory(it)? },
         P::Tombstone(it) => {
             Effect::Tombstone { number: ApplianceNumber(it.number), name: name(&it.name)? }
         }
@@ -113,21 +126,23 @@ fn failed(failed: proto::Failed) -> Result<Failed, DecodeError> {
     Ok(Failed { failure, reason: failed.reason.into(), last_word })
 }
 
-fn memory(it: &proto::Memory) -> Result<Memory, DecodeError> {
-    let window = |it: &proto::Window| {
-        let spool = NonZeroU64::new(it.spool).map(SpoolId);
-        Ok(Window {
-            boot: boot(&it.boot)?,
-            spool: spool.ok_or(DecodeError::Impossible { what: "a spool id" })?,
-            highest: it.highest,
-            seen: u128::from(it.seen_high) << 64 | u128::from(it.seen_low),
-        })
-    };
+fn memory(mut it: proto::Memory) -> Result<Memory, DecodeError> {
     Ok(Memory {
         past_boots: it.past_boots.iter().map(|id| boot(id)).collect::<Result<_, _>>()?,
         windows: it.windows.iter().map(window).collect::<Result<_, _>>()?,
         last_heard_at: it.last_heard_at_us.map(Timestamp::from_micros),
         last_record: it.last_record,
+        admission: admission::recall(&mut it)?,
+    })
+}
+
+pub(super) fn window(it: &proto::Window) -> Result<Window, DecodeError> {
+    let spool = NonZeroU64::new(it.spool).map(SpoolId);
+    Ok(Window {
+        boot: boot(&it.boot)?,
+        spool: spool.ok_or(DecodeError::Impossible { what: "a spool id" })?,
+        highest: it.highest,
+        seen: u128::from(it.seen_high) << 64 | u128::from(it.seen_low),
     })
 }
 

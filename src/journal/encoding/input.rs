@@ -9,7 +9,7 @@ use super::DecodeError;
 use super::proto;
 use super::storage;
 use crate::grid::event::{
-    Counter, Event, EventKind, LostEvents, LostKind, Progress, Severity, Text,
+    Counter, Event, EventKind, LostEvents, PlainKind, Progress, Severity, Text,
 };
 use crate::grid::lifecycle::Refusal;
 use crate::grid::name::{ApplianceName, ApplianceNumber, BootId, SpoolId};
@@ -64,6 +64,10 @@ pub(super) fn read(input: Option<proto::record::Input>) -> Result<Input, DecodeE
             Input::Storage(Storage::Missing { ranges: storage::ranges(&it.ranges) })
         }
         P::DiskSpace(it) => Input::Storage(storage::disk_space(it)),
+        P::Tally(proto::Tally {}) => Input::Tally,
+        P::RunOver(over) => {
+            Input::RunOver { appliance: ApplianceNumber(over.appliance), key: uuid(&over.key)? }
+        }
         P::ClockSetBack(set) => Input::ClockSetBack { by: Duration::from_micros(set.by_us) },
     })
 }
@@ -117,16 +121,22 @@ fn lost(lost: &proto::Lost) -> Result<LostEvents, DecodeError> {
     Ok(LostEvents {
         kind: match lost.kind {
             0 => None,
-            1 => Some(LostKind::StartedOk),
-            2 => Some(LostKind::StartFailed),
-            3 => Some(LostKind::Maintenance),
-            4 => Some(LostKind::Log),
-            5 => Some(LostKind::Alert),
-            _ => return Err(DecodeError::Newer { what: "a kind of lost events" }),
+            kind => Some(plain_kind(kind)?),
         },
         count: lost.count,
         first_at: lost.first_us.map(Timestamp::from_micros),
         last_at: lost.last_us.map(Timestamp::from_micros),
+    })
+}
+
+pub(super) fn plain_kind(kind: u32) -> Result<PlainKind, DecodeError> {
+    Ok(match kind {
+        1 => PlainKind::StartedOk,
+        2 => PlainKind::StartFailed,
+        3 => PlainKind::Maintenance,
+        4 => PlainKind::Log,
+        5 => PlainKind::Alert,
+        _ => return Err(DecodeError::Newer { what: "a kind of event" }),
     })
 }
 
@@ -153,6 +163,7 @@ fn order(ordered: proto::Ordered) -> Result<Order, DecodeError> {
         K::StartBoot => Order::StartBoot { name },
         K::Stop => Order::Stop { name },
         K::CrashDump => Order::CrashDump { name },
+        K::Unsuppress => Order::Unsuppress { name },
     })
 }
 

@@ -3,6 +3,7 @@
 //! Guarantees that what was written by this release reads back equal, and that what a newer one
 //! wrote is refused in plain words rather than half understood. Knows no files and no frames.
 
+mod admission;
 mod effect;
 mod input;
 mod storage;
@@ -57,6 +58,7 @@ pub fn decode_record(bytes: &[u8]) -> Result<Record, DecodeError> {
     let outcome = match proto::Outcome::try_from(read.outcome) {
         Ok(proto::Outcome::Unspecified | proto::Outcome::Kept) => Outcome::Kept,
         Ok(proto::Outcome::History) => Outcome::History,
+        Ok(proto::Outcome::Suppressed) => Outcome::Suppressed,
         Ok(proto::Outcome::Refused) => Outcome::Refused(refusal()?),
         Err(_) => return Err(DecodeError::Newer { what: "an outcome" }),
     };

@@ -7,9 +7,11 @@ use prost::Message;
 use uuid::Uuid;
 
 use super::*;
-use crate::grid::effect::{Alert, Boot, Effect, Matter, Memory};
+use crate::grid::admission::{Admission, BudgetName, Counts, PlainOutcome, Spent, Suppression};
+use crate::grid::alert_key::AlertKey;
+use crate::grid::effect::{Alert, Boot, Effect, Matter, Memory, Phase};
 use crate::grid::event::{
-    Counter, Event, EventKind, LostEvents, LostKind, Progress, Severity, Text,
+    Counter, Event, EventKind, LostEvents, PlainKind, Progress, Severity, Text,
 };
 use crate::grid::lifecycle::{Failed, Failure, LastWord, Lifecycle, Maintenance, Refusal};
 use crate::grid::name::{ApplianceName, ApplianceNumber, BootId, SpoolId};
@@ -34,6 +36,45 @@ fn boot() -> BootId {
 
 fn spool() -> Option<SpoolId> {
     NonZeroU64::new(u64::MAX).map(SpoolId)
+}
+
+fn alert_key() -> AlertKey {
+    AlertKey {
+        id: Uuid::from_u128(1),
+        label: "disk # is full".into(),
+        full_at: at(1),
+        said: Uuid::from_u128(2),
+        record: 3,
+        began_at: at(4),
+        said_at: at(5),
+        repeats: 6,
+        first_repeat_at: at(7),
+    }
+}
+
+/// Every value that can be kept, each another.
+fn admission() -> Admission {
+    let mut spent = Spent::default();
+    let mut counts = Counts::default();
+    for (at_second, budget) in (1..).zip(BudgetName::ALL) {
+        spent.set(budget, at(at_second));
+    }
+    let outcomes = [
+        PlainOutcome::Kept,
+        PlainOutcome::Repeated,
+        PlainOutcome::Folded,
+        PlainOutcome::Suppressed,
+        PlainOutcome::Refused,
+        PlainOutcome::History,
+        PlainOutcome::NotKept,
+    ];
+    for (count, outcome) in (1..).zip(outcomes) {
+        PlainKind::ALL.into_iter().for_each(|kind| counts.set(kind, outcome, count));
+    }
+    let suppression = Suppression { summed_up: 3, ..Suppression::new(BudgetName::Log, at(1)) };
+    let suppression = suppression.holding(PlainKind::Log, "a line", at(2));
+    let suppression = Some(Box::new(suppression.holding(PlainKind::Alert, "an alert", at(3))));
+    Admission { spent, keys: vec![alert_key()], suppression, counts, progress_at: at(4) }
 }
 
 fn record(input: Input, effects: Vec<Effect>) -> Record {
@@ -67,7 +108,7 @@ fn heard(kind: EventKind) -> Heard {
             repeated: true,
             lost_before: vec![
                 LostEvents {
-                    kind: Some(LostKind::Log),
+                    kind: Some(PlainKind::Log),
                     count: 17,
                     first_at: Some(at(1)),
                     last_at: None,
@@ -104,6 +145,7 @@ fn every_outcome_reads_back() {
     for outcome in [
         Outcome::Kept,
         Outcome::History,
+        Outcome::Suppressed,
         Outcome::Refused(Refusal::Stopped),
         Outcome::Refused(Refusal::AlreadyRunning),
         Outcome::Refused(Refusal::FailedForGood),
@@ -134,6 +176,7 @@ fn every_other_input_reads_back() {
         Order::StartBoot { name: name() },
         Order::Stop { name: name() },
         Order::CrashDump { name: name() },
+        Order::Unsuppress { name: name() },
     ];
     for order in orders {
         reads_back(&record(Input::Order { by: "root".into(), order }, Vec::new()));
@@ -166,6 +209,8 @@ fn every_other_input_reads_back() {
         Input::BrokerStalled { lasted: Duration::from_secs(9), cause: Stall::ClockWentAhead },
         Input::BrokerStalled { lasted: Duration::from_secs(9), cause: Stall::DiskWasLow },
         Input::ClockSetBack { by: Duration::from_secs(10_800) },
+        Input::Tally,
+        Input::RunOver { appliance: ROW, key: Uuid::max() },
         trimmed(TrimReason::Age(Duration::from_secs(7_776_000))),
         trimmed(TrimReason::Bytes(10 << 30)),
         Input::Storage(Storage::Missing { ranges: vec![1..=2, 4..=4] }),
@@ -211,9 +256,32 @@ fn every_effect_reads_back() {
                 }],
                 last_heard_at: Some(at(5)),
                 last_record: 11,
+                admission: admission(),
             },
         },
+        Effect::BudgetsFilled { number },
+        Effect::AlertKey { number, key: alert_key() },
+        Effect::AlertKeyForgotten { number, id: Uuid::max() },
+        Effect::RunTold { number, key: alert_key() },
+        Effect::Heard {
+            number,
+            windows: vec![Window {
+                boot: boot(),
+                spool: spool().expect("a spool"),
+                highest: 7,
+                seen: 1,
+            }],
+            last_heard_at: at(5),
+            counts: admission().counts,
+        },
     ];
+    for budget in BudgetName::ALL {
+        effects.push(Effect::Spent { number, budget, full_at: at(9) });
+        for phase in [Phase::Begins, Phase::Counts, Phase::SummedUp, Phase::Ends] {
+            let suppression = Suppression::new(budget, at(10));
+            effects.push(Effect::Suppression { number, phase, suppression });
+        }
+    }
     for matter in [
         Matter::StartFailed,
         Matter::Stuck,

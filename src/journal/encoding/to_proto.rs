@@ -2,19 +2,25 @@
 
 use std::time::Duration;
 
-use super::proto;
-use super::storage;
+use super::{admission, proto, storage};
 use crate::grid::effect::{Effect, Matter, Memory};
-use crate::grid::event::{EventKind, LostEvents, LostKind, Progress, Severity};
+use crate::grid::event::{EventKind, LostEvents, PlainKind, Progress, Severity};
 use crate::grid::lifecycle::{Failed, Failure, Lifecycle, Maintenance, Refusal};
-use crate::grid::name::BootId;
+use crate::grid::name::{ApplianceNumber, BootId};
 use crate::grid::record::{Heard, Input, Order, Outcome, Record, Reset, Stall};
 use crate::grid::settings::Overrides;
 use crate::grid::time::Timestamp;
+use crate::grid::window::Window;
 
 pub(super) fn record(record: &Record) -> proto::Record {
     let (outcome, refusal) = match record.outcome {
-        Outcome::Kept | Outcome::Duplicate => (proto::Outcome::Kept, proto::Refusal::Unspecified),
+        // Of those without records of their own nothing is ever written.
+        Outcome::Kept
+        | Outcome::Duplicate
+        | Outcome::Repeated
+        | Outcome::Folded
+        | Outcome::NotKept => (proto::Outcome::Kept, proto::Refusal::Unspecified),
+        Outcome::Suppressed => (proto::Outcome::Suppressed, proto::Refusal::Unspecified),
         Outcome::History => (proto::Outcome::History, proto::Refusal::Unspecified),
         Outcome::Refused(refusal) => (
             proto::Outcome::Refused,
@@ -75,6 +81,10 @@ fn input(input: &Input) -> proto::record::Input {
             disk_was_low: *cause == Stall::DiskWasLow,
         }),
         Input::Storage(it) => storage::write(it),
+        Input::Tally => P::Tally(proto::Tally {}),
+        Input::RunOver { appliance, key } => {
+            P::RunOver(proto::RunOver { appliance: appliance.0, key: key.as_bytes().to_vec() })
+        }
         Input::ClockSetBack { by } => P::ClockSetBack(proto::ClockSetBack { by_us: micros(*by) }),
     }
 }
@@ -116,19 +126,22 @@ fn heard(heard: &Heard) -> proto::Heard {
 }
 
 fn lost(lost: &LostEvents) -> proto::Lost {
-    let kind = match lost.kind {
-        None => 0,
-        Some(LostKind::StartedOk) => 1,
-        Some(LostKind::StartFailed) => 2,
-        Some(LostKind::Maintenance) => 3,
-        Some(LostKind::Log) => 4,
-        Some(LostKind::Alert) => 5,
-    };
+    let kind = lost.kind.map_or(0, kind_number);
     proto::Lost {
         kind,
         count: lost.count,
         first_us: lost.first_at.map(Timestamp::as_micros),
         last_us: lost.last_at.map(Timestamp::as_micros),
+    }
+}
+
+pub(super) fn kind_number(kind: PlainKind) -> u32 {
+    match kind {
+        PlainKind::StartedOk => 1,
+        PlainKind::StartFailed => 2,
+        PlainKind::Maintenance => 3,
+        PlainKind::Log => 4,
+        PlainKind::Alert => 5,
     }
 }
 
@@ -141,6 +154,7 @@ fn ordered(by: &str, order: &Order) -> proto::Ordered {
         Order::StartBoot { .. } => K::StartBoot,
         Order::Stop { .. } => K::Stop,
         Order::CrashDump { .. } => K::CrashDump,
+        Order::Unsuppress { .. } => K::Unsuppress,
     };
     let mut written = proto::Ordered {
         by: by.to_owned(),
@@ -165,7 +179,8 @@ fn ordered(by: &str, order: &Order) -> proto::Ordered {
         Order::Remove { .. }
         | Order::StartBoot { .. }
         | Order::Stop { .. }
-        | Order::CrashDump { .. } => {}
+        | Order::CrashDump { .. }
+        | Order::Unsuppress { .. } => {}
     }
     written
 }
@@ -222,7 +237,31 @@ pub(super) fn effect(effect: &Effect) -> proto::Effect {
             by_us: micros(*by),
             not_before_us: not_before.as_micros(),
         }),
-        Effect::Memory { number, memory: it } => P::Memory(memory(number.0, it)),
+        Effect::Spent { number, budget, full_at } => {
+            P::Spent(admission::spent(*number, *budget, *full_at))
+        }
+        Effect::BudgetsFilled { number } => {
+            P::BudgetsFilled(proto::BudgetsFilled { number: number.0 })
+        }
+        Effect::AlertKey { number, key } => {
+            let key = Some(admission::alert_key(key));
+            P::AlertKey(proto::AlertKeyIs { number: number.0, key })
+        }
+        Effect::AlertKeyForgotten { number, id } => {
+            let id = id.as_bytes().to_vec();
+            P::AlertKeyForgotten(proto::AlertKeyForgotten { number: number.0, id })
+        }
+        Effect::RunTold { number, key } => {
+            let key = Some(admission::alert_key(key));
+            P::RunTold(proto::RunTold { number: number.0, key })
+        }
+        Effect::Suppression { number, phase, suppression } => {
+            P::Suppression(admission::suppression_is(*number, *phase, suppression))
+        }
+        Effect::Heard { number, windows, last_heard_at, counts } => {
+            P::HeardOf(admission::heard_of(*number, windows, *last_heard_at, counts))
+        }
+        Effect::Memory { number, memory: it } => P::Memory(memory(*number, it)),
         Effect::Tombstone { number, name } => {
             P::Tombstone(proto::Tombstone { number: number.0, name: name.as_str().to_owned() })
         }
@@ -280,20 +319,26 @@ fn failed(failed: &Failed) -> proto::Failed {
     }
 }
 
-fn memory(number: u32, memory: &Memory) -> proto::Memory {
-    let window = |it: &crate::grid::window::Window| proto::Window {
-        boot: boot(it.boot),
-        spool: it.spool.0.get(),
-        highest: it.highest,
-        seen_low: u64::try_from(it.seen & u128::from(u64::MAX)).unwrap_or(0),
-        seen_high: u64::try_from(it.seen >> 64).unwrap_or(0),
-    };
-    proto::Memory {
-        number,
+fn memory(number: ApplianceNumber, memory: &Memory) -> proto::Memory {
+    let mut written = proto::Memory {
+        number: number.0,
         past_boots: memory.past_boots.iter().map(|id| boot(*id)).collect(),
         windows: memory.windows.iter().map(window).collect(),
         last_heard_at_us: memory.last_heard_at.map(Timestamp::as_micros),
         last_record: memory.last_record,
+        ..proto::Memory::default()
+    };
+    admission::remember(number, &memory.admission, &mut written);
+    written
+}
+
+pub(super) fn window(window: &Window) -> proto::Window {
+    proto::Window {
+        boot: boot(window.boot),
+        spool: window.spool.0.get(),
+        highest: window.highest,
+        seen_low: u64::try_from(window.seen & u128::from(u64::MAX)).unwrap_or(0),
+        seen_high: u64::try_from(window.seen >> 64).unwrap_or(0),
     }
 }
 

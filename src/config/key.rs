@@ -1,0 +1,303 @@
+//! What is a setting? A key, the place of its value, what is allowed there, and when a change holds.
+//!
+//! Guarantees that a value is read, shown and named in mistakes by one description alone, and that
+//! what is shown is what really holds. Knows neither files nor the names of our keys.
+
+mod told;
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::amount;
+use super::filter;
+use super::mistake::Origin;
+use super::raw::Raw;
+use super::secret::{HIDDEN, Secret};
+use crate::grid::event::Severity;
+use crate::grid::settings::{Budget, Budgets, OnStuck};
+
+/// For ever, said by its own word.
+pub const INFINITE: &str = "infinite";
+
+/// As much as one likes, said by its own word.
+pub const UNLIMITED: &str = "unlimited";
+
+/// Nowhere, said by its own word.
+pub const NONE: &str = "none";
+
+const SEVERITIES: [(&str, Severity); 5] = [
+    ("debug", Severity::Debug),
+    ("info", Severity::Info),
+    ("warn", Severity::Warn),
+    ("error", Severity::Error),
+    ("fatal", Severity::Fatal),
+];
+
+const ON_STUCK: [(&str, OnStuck); 2] = [("warn", OnStuck::Warn), ("fail", OnStuck::Fail)];
+
+/// One setting within `T`.
+#[derive(Debug)]
+pub struct Key<T: 'static> {
+    /// Its path, with dots.
+    pub path: &'static str,
+    /// Where its value is.
+    pub place: Place<T>,
+    /// When a change of it holds.
+    pub changes: Changes,
+    /// The flag that sets it, with its dashes.
+    pub flag: Option<&'static str>,
+}
+
+/// When a changed value holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Changes {
+    /// At once, on SIGHUP.
+    AtOnce,
+    /// At the next start.
+    AtRestart,
+}
+
+/// The way to a field of `T`.
+pub type Field<T, V> = fn(&mut T) -> &mut V;
+
+/// Where a value is, of which kind, and within which limits.
+#[derive(Debug)]
+pub enum Place<T: 'static> {
+    /// An address on loopback, with its port.
+    Address(Field<T, SocketAddr>),
+    /// A path.
+    Path(Field<T, PathBuf>),
+    /// A path, or [`NONE`].
+    PathOrNone(Field<T, Option<PathBuf>>),
+    /// A filter of the tracing crates.
+    Filter(Field<T, String>),
+    /// Yes or no.
+    Truth(Field<T, bool>),
+    /// A number, at least so large.
+    Count(u64, Field<T, u64>),
+    /// An amount of bytes.
+    Size(RangeInclusive<u64>, Field<T, u64>),
+    /// A time.
+    Time(RangeInclusive<Duration>, Field<T, Duration>),
+    /// A time, or [`INFINITE`].
+    Limit(RangeInclusive<Duration>, Field<T, Option<Duration>>),
+    /// What follows from being stuck.
+    OnStuck(Field<T, OnStuck>),
+    /// A severity.
+    Severity(Field<T, Severity>),
+    /// The first half of a budget.
+    Burst(Field<T, Option<Budget>>),
+    /// The second half of a budget.
+    Every(RangeInclusive<Duration>, Field<T, Option<Budget>>),
+    /// A budget that is none: [`UNLIMITED`].
+    Unlimited(Field<T, Option<Budget>>),
+    /// No budget at all: [`UNLIMITED`].
+    AllUnlimited(Field<T, Budgets>),
+    /// A secret, by the file it is in.
+    SecretFile(Field<T, Option<Secret>>),
+    /// A secret, by the environment alone.
+    SecretText(Field<T, Option<Secret>>),
+}
+
+impl<T: Default + 'static> Place<T> {
+    /// Takes a value in.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it and what is allowed; nothing has changed then.
+    pub(super) fn set(&self, raw: &Raw, origin: &Origin, into: &mut T) -> Result<(), String> {
+        let wrong = || self.wrong(raw);
+        match self {
+            Self::Address(field) => *field(into) = self.loopback(raw)?,
+            Self::Path(field) => *field(into) = path(raw).ok_or_else(wrong)?.to_owned(),
+            Self::PathOrNone(field) => {
+                let path = path(raw).ok_or_else(wrong)?;
+                *field(into) = (path != Path::new(NONE)).then(|| path.to_owned());
+            }
+            Self::Filter(field) => {
+                let text = raw.text().ok_or_else(wrong)?;
+                filter::check(text)?;
+                text.clone_into(field(into));
+            }
+            Self::Truth(field) => *field(into) = raw.truth().ok_or_else(wrong)?,
+            Self::Count(least, field) => {
+                *field(into) = raw.whole().filter(|it| it >= least).ok_or_else(wrong)?;
+            }
+            Self::Size(range, field) => {
+                let bytes = raw.text().and_then(amount::bytes);
+                *field(into) = bytes.filter(|it| range.contains(it)).ok_or_else(wrong)?;
+            }
+            Self::Time(range, field) => *field(into) = time(raw, range).ok_or_else(wrong)?,
+            Self::Limit(_, field) if raw.text() == Some(INFINITE) => *field(into) = None,
+            Self::Limit(range, field) => {
+                *field(into) = Some(time(raw, range).ok_or_else(wrong)?);
+            }
+            Self::OnStuck(field) => *field(into) = word(raw, &ON_STUCK).ok_or_else(wrong)?,
+            Self::Severity(field) => *field(into) = word(raw, &SEVERITIES).ok_or_else(wrong)?,
+            Self::Burst(field) => {
+                let burst = raw.whole().and_then(|it| u32::try_from(it).ok());
+                let burst = burst.and_then(NonZeroU32::new).ok_or_else(wrong)?;
+                budget(into, *field).burst = burst;
+            }
+            Self::Every(range, field) => {
+                let every = time(raw, range).ok_or_else(wrong)?;
+                budget(into, *field).every = every;
+            }
+            Self::Unlimited(field) => {
+                unlimited(raw).ok_or_else(wrong)?;
+                *field(into) = None;
+            }
+            Self::AllUnlimited(field) => {
+                unlimited(raw).ok_or_else(wrong)?;
+                *field(into) = Budgets::UNLIMITED;
+            }
+            Self::SecretFile(field) => {
+                let secret = Secret::read(path(raw).ok_or_else(wrong)?);
+                *field(into) = Some(secret.map_err(|error| error.to_string())?);
+            }
+            Self::SecretText(field) => {
+                let (Origin::Environment(name), Some(text)) = (origin, raw.text()) else {
+                    return Err(wrong());
+                };
+                let secret = Secret::of_environment(name, text);
+                *field(into) = Some(secret.map_err(|error| error.to_string())?);
+            }
+        }
+        Ok(())
+    }
+
+    /// The value that holds, as it would be written; `None`: another key of the same place says it.
+    pub fn shown(&self, of: &mut T) -> Option<String> {
+        Some(match self {
+            Self::Address(field) => field(of).to_string(),
+            Self::Path(field) => field(of).display().to_string(),
+            Self::PathOrNone(field) => {
+                let path = field(of).as_ref().map(|path| path.display().to_string());
+                path.unwrap_or_else(|| NONE.to_owned())
+            }
+            Self::Filter(field) => field(of).clone(),
+            Self::Truth(field) => field(of).to_string(),
+            Self::Count(_, field) => field(of).to_string(),
+            Self::Size(_, field) => amount::bytes_text(*field(of)),
+            Self::Time(_, field) => amount::duration_text(*field(of)),
+            Self::Limit(_, field) => {
+                field(of).map_or_else(|| INFINITE.to_owned(), amount::duration_text)
+            }
+            Self::OnStuck(field) => word_of(*field(of), &ON_STUCK),
+            Self::Severity(field) => word_of(*field(of), &SEVERITIES),
+            Self::Burst(field) => field(of).as_ref()?.burst.to_string(),
+            Self::Every(_, field) => amount::duration_text(field(of).as_ref()?.every),
+            Self::Unlimited(field) if field(of).is_none() => UNLIMITED.to_owned(),
+            Self::Unlimited(_) | Self::AllUnlimited(_) => return None,
+            Self::SecretFile(field) => {
+                let file = field(of).as_ref()?.file()?;
+                format!("{HIDDEN} in {}", file.display())
+            }
+            Self::SecretText(field) => {
+                let is_from_file = field(of).as_ref()?.file().is_some();
+                return (!is_from_file).then(|| HIDDEN.to_owned());
+            }
+        })
+    }
+
+    /// Whether it shows a word that a table above it may have said.
+    pub(super) fn is_word(&self) -> bool {
+        matches!(self, Self::Unlimited(_))
+    }
+
+    /// Whether it is a secret, and another one in `new`, which what is shown does not tell.
+    pub(super) fn is_renewed(&self, old: &mut T, new: &mut T) -> bool {
+        match self {
+            Self::SecretFile(field) | Self::SecretText(field) => {
+                self.shown(old) == self.shown(new) && field(old) != field(new)
+            }
+            Self::Address(_)
+            | Self::Path(_)
+            | Self::PathOrNone(_)
+            | Self::Filter(_)
+            | Self::Truth(_)
+            | Self::Count(..)
+            | Self::Size(..)
+            | Self::Time(..)
+            | Self::Limit(..)
+            | Self::OnStuck(_)
+            | Self::Severity(_)
+            | Self::Burst(_)
+            | Self::Every(..)
+            | Self::Unlimited(_)
+            | Self::AllUnlimited(_) => false,
+        }
+    }
+
+    /// Copies the value from one `T` to another.
+    pub(super) fn copy(&self, from: &mut T, into: &mut T) {
+        match self {
+            Self::Address(field) => *field(into) = *field(from),
+            Self::Path(field) => field(into).clone_from(field(from)),
+            Self::PathOrNone(field) => field(into).clone_from(field(from)),
+            Self::Filter(field) => field(into).clone_from(field(from)),
+            Self::Truth(field) => *field(into) = *field(from),
+            Self::Count(_, field) | Self::Size(_, field) => *field(into) = *field(from),
+            Self::Time(_, field) => *field(into) = *field(from),
+            Self::Limit(_, field) => *field(into) = *field(from),
+            Self::OnStuck(field) => *field(into) = *field(from),
+            Self::Severity(field) => *field(into) = *field(from),
+            Self::Burst(field) | Self::Every(_, field) | Self::Unlimited(field) => {
+                *field(into) = *field(from);
+            }
+            Self::AllUnlimited(field) => field(into).clone_from(field(from)),
+            Self::SecretFile(field) | Self::SecretText(field) => {
+                field(into).clone_from(field(from));
+            }
+        }
+    }
+
+    /// Until there is TLS nobody listens where others could hear.
+    fn loopback(&self, raw: &Raw) -> Result<SocketAddr, String> {
+        let text = raw.text().ok_or_else(|| self.wrong(raw))?;
+        let numeric = match text.strip_prefix("localhost:") {
+            Some(port) => format!("127.0.0.1:{port}"),
+            None => text.to_owned(),
+        };
+        let address: SocketAddr = numeric.parse().map_err(|_| self.wrong(raw))?;
+        if address.ip().is_loopback() {
+            return Ok(address);
+        }
+        Err(format!(
+            "{address} is not on loopback; there is no TLS yet, so gridd listens on 127.0.0.1 or \
+             [::1] only"
+        ))
+    }
+}
+
+fn path(raw: &Raw) -> Option<&Path> {
+    raw.text().filter(|text| !text.is_empty() && !text.contains('\0')).map(Path::new)
+}
+
+fn time(raw: &Raw, range: &RangeInclusive<Duration>) -> Option<Duration> {
+    raw.text().and_then(amount::duration).filter(|it| range.contains(it))
+}
+
+/// The budget there; where there is none, its default begins it.
+fn budget<T: Default>(into: &mut T, field: Field<T, Option<Budget>>) -> &mut Budget {
+    let least = Budget { burst: NonZeroU32::MIN, every: Duration::from_secs(1) };
+    let default = field(&mut T::default()).unwrap_or(least);
+    field(into).get_or_insert(default)
+}
+
+fn unlimited(raw: &Raw) -> Option<()> {
+    (raw.text() == Some(UNLIMITED)).then_some(())
+}
+
+fn word<V: Copy>(raw: &Raw, words: &[(&str, V)]) -> Option<V> {
+    let given = raw.text()?;
+    words.iter().find(|(word, _)| *word == given).map(|(_, value)| *value)
+}
+
+fn word_of<V: Copy + PartialEq>(value: V, words: &[(&'static str, V)]) -> String {
+    let found = words.iter().find(|(_, it)| *it == value);
+    found.map_or_else(String::new, |(word, _)| (*word).to_owned())
+}

@@ -1,0 +1,130 @@
+//! What is said of a setting: what is allowed, what is wrong with a value, what should be known of it.
+//!
+//! Guarantees that limits are said by the same numbers that are checked, and that a secret is never
+//! repeated. Judges no value.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::{INFINITE, NONE, ON_STUCK, Place, SEVERITIES, UNLIMITED};
+use crate::config::raw::Raw;
+use crate::config::{amount, filter};
+
+impl<T: Default + 'static> Place<T> {
+    /// What an operator should know of the value, though it is allowed.
+    pub(in crate::config) fn warning(&self, of: &mut T) -> Option<String> {
+        match self {
+            Self::Limit(_, field) => field(of)
+                .is_none()
+                .then(|| format!("{INFINITE}: a start that never ends is never told as failed")),
+            Self::Unlimited(field) => field(of)
+                .is_none()
+                .then(|| format!("{UNLIMITED}: one appliance alone can fill the grid log")),
+            Self::SecretFile(field) => {
+                let secret = field(of).as_ref().filter(|secret| secret.is_open())?;
+                let path = secret.file()?.display();
+                Some(format!("everybody on this machine can read {path}; `chmod o-r` ends it"))
+            }
+            Self::Address(_)
+            | Self::Path(_)
+            | Self::PathOrNone(_)
+            | Self::Filter(_)
+            | Self::Truth(_)
+            | Self::Count(..)
+            | Self::Size(..)
+            | Self::Time(..)
+            | Self::OnStuck(_)
+            | Self::Severity(_)
+            | Self::Burst(_)
+            | Self::Every(..)
+            | Self::AllUnlimited(_)
+            | Self::SecretText(_) => None,
+        }
+    }
+
+    /// What is allowed, as it goes on behind "is not": `a time from 1s to 12h, such as 5m`.
+    pub fn allowed(&self) -> String {
+        let default = self.shown(&mut T::default()).unwrap_or_default();
+        match self {
+            Self::Address(_) => format!("an address with a port, such as {default}"),
+            Self::Path(_) => format!("the path of a folder, such as {default}"),
+            Self::PathOrNone(_) => format!("a path, or {NONE}"),
+            Self::Filter(_) => filter::ALLOWED.to_owned(),
+            Self::Truth(_) => "true or false".to_owned(),
+            Self::Count(least, _) => format!("a whole number of at least {least}"),
+            Self::Size(range, _) if *range.end() == u64::MAX => {
+                let least = amount::bytes_text(*range.start());
+                format!("a size of at least {least}, such as {default}")
+            }
+            Self::Size(range, _) => {
+                let [least, most] = [*range.start(), *range.end()].map(amount::bytes_text);
+                format!("a size from {least} to {most}, such as {default}")
+            }
+            Self::Time(range, _) | Self::Every(range, _) => {
+                format!("{}, such as {default}", times(range))
+            }
+            Self::Limit(range, _) => {
+                format!("{}, such as {default}, or {INFINITE}", times(range))
+            }
+            Self::OnStuck(_) => words(&ON_STUCK),
+            Self::Severity(_) => words(&SEVERITIES),
+            Self::Burst(_) => format!("a whole number from 1 to {}", u32::MAX),
+            Self::Unlimited(_) => {
+                format!("{UNLIMITED}, or a table such as {{ burst = 25, every = \"5s\" }}")
+            }
+            Self::AllUnlimited(_) => format!("{UNLIMITED}, or a table of budgets"),
+            Self::SecretFile(_) => "the path of a file with the secret".to_owned(),
+            Self::SecretText(_) => {
+                "for a file or a command line: use the key that ends in _file, or the environment"
+                    .to_owned()
+            }
+        }
+    }
+
+    /// What is wrong with a value of another kind, or out of its limits.
+    pub(super) fn wrong(&self, raw: &Raw) -> String {
+        let allowed = self.allowed();
+        // A secret in the wrong place is not repeated.
+        if let Self::SecretText(_) = self {
+            return format!("a secret is not {allowed}");
+        }
+        let hint = match self {
+            Self::Truth(_) | Self::Count(..) | Self::Burst(_) if raw.is_quoted() => {
+                ", without quotes"
+            }
+            Self::Size(..) | Self::Time(..) | Self::Limit(..) | Self::Every(..)
+                if raw.is_number() =>
+            {
+                ", with its unit and in quotes"
+            }
+            Self::Address(_)
+            | Self::Path(_)
+            | Self::PathOrNone(_)
+            | Self::Filter(_)
+            | Self::Truth(_)
+            | Self::Count(..)
+            | Self::Size(..)
+            | Self::Time(..)
+            | Self::Limit(..)
+            | Self::OnStuck(_)
+            | Self::Severity(_)
+            | Self::Burst(_)
+            | Self::Every(..)
+            | Self::Unlimited(_)
+            | Self::AllUnlimited(_)
+            | Self::SecretFile(_)
+            | Self::SecretText(_) => "",
+        };
+        format!("{raw} is not {allowed}{hint}")
+    }
+}
+
+fn times(range: &RangeInclusive<Duration>) -> String {
+    let [least, most] = [*range.start(), *range.end()].map(amount::duration_text);
+    format!("a time from {least} to {most}")
+}
+
+fn words<V>(words: &[(&str, V)]) -> String {
+    let all: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+    format!("one of {}", all.join(", "))
+}

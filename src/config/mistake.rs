@@ -1,0 +1,73 @@
+//! What is wrong with the settings, and where does it stand?
+//!
+//! Guarantees that every mistake says from where the value came: file and line, the variable of the
+//! environment, or the flag. Does not know what is allowed.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// Nobody said otherwise.
+    Default,
+    /// The file.
+    File {
+        /// Its path, as given.
+        path: PathBuf,
+        /// The line, from 1; 0: the file as a whole.
+        line: usize,
+    },
+    /// A variable of the environment.
+    Environment(String),
+    /// A flag, with its dashes.
+    Flag(&'static str),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => out.write_str("default"),
+            Self::File { path, line: 0 } => write!(out, "{}", path.display()),
+            Self::File { path, line } => write!(out, "{}:{line}", path.display()),
+            Self::Environment(name) => out.write_str(name),
+            Self::Flag(name) => out.write_str(name),
+        }
+    }
+}
+
+/// One thing that is wrong, or that should be known: `gridd.toml:12: retention.age: "0d" is ...`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// Where it stands.
+    pub origin: Origin,
+    /// Which key; empty: none in particular.
+    pub key: String,
+    /// What is wrong with it, and what is allowed.
+    pub text: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { origin, key, text } = self;
+        match origin {
+            Origin::Default => write!(out, "{key}: {text}"),
+            Origin::File { .. } if !key.is_empty() => write!(out, "{origin}: {key}: {text}"),
+            // Their names say which key it is.
+            Origin::File { .. } | Origin::Environment(_) | Origin::Flag(_) => {
+                write!(out, "{origin}: {text}")
+            }
+        }
+    }
+}
+
+/// All mistakes: those of the file by line, then those of the environment, then those of flags.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Mistakes(pub Vec<Mistake>);
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<_> = self.0.iter().map(ToString::to_string).collect();
+        out.write_str(&lines.join("\n"))
+    }
+}

@@ -1,0 +1,195 @@
+//! How is something kept that nobody may read by accident?
+//!
+//! Guarantees that neither `Debug` nor `Display` shows a [`Secret`], that one comes only from a file
+//! of its own or from the environment, and that what is wrong with such a file is told without a
+//! letter of what is in it. Does not clear memory: whoever reads that of gridd is root.
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// What is shown of a secret.
+pub const HIDDEN: &str = "***";
+
+/// No password, token or key is longer, in bytes; a file that is, is another one.
+const BYTES_MAX: u64 = 64 << 10;
+
+/// The bit of a file's mode that lets everybody read it.
+const READ_BY_OTHERS: u32 = 0o004;
+
+/// A password or the like, which prints as `***`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret {
+    text: String,
+    /// The file it is from.
+    file: Option<PathBuf>,
+    /// Everybody on this machine can read that file.
+    is_open: bool,
+}
+
+/// What is wrong with a secret. The text is never part of it.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// No file, or not ours to read.
+    #[error("can't read the secret in {}: {source}", path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A folder, a pipe, a device.
+    #[error("{} is no regular file, so there is no secret to be read", path.display())]
+    NoFile {
+        /// Which.
+        path: PathBuf,
+    },
+    /// Nothing in it.
+    #[error("the secret in {place} is empty")]
+    Empty {
+        /// Where it should be.
+        place: String,
+    },
+    /// Too much in it.
+    #[error("{} is larger than 64KiB, so it holds no secret", path.display())]
+    TooLarge {
+        /// Which.
+        path: PathBuf,
+    },
+    /// Not text, or several lines.
+    #[error("the secret in {place} is not one line of text")]
+    NotOneLine {
+        /// Where it is.
+        place: String,
+    },
+}
+
+impl Secret {
+    /// The secret in that file: one line, whose end does not belong to it.
+    ///
+    /// # Errors
+    ///
+    /// [`SecretError`] names the file and what is wrong.
+    pub fn read(path: &Path) -> Result<Self, SecretError> {
+        let unreadable = |source| SecretError::Unreadable { path: path.to_owned(), source };
+        // Before it is opened: opening a pipe waits for somebody to write.
+        if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+            return Err(SecretError::NoFile { path: path.to_owned() });
+        }
+        let file = File::open(path).map_err(unreadable)?;
+        let mode = file.metadata().map_err(unreadable)?.mode();
+        let mut bytes = Vec::new();
+        file.take(BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+        if bytes.len() as u64 > BYTES_MAX {
+            return Err(SecretError::TooLarge { path: path.to_owned() });
+        }
+        let place = path.display().to_string();
+        let Ok(text) = String::from_utf8(bytes) else {
+            return Err(SecretError::NotOneLine { place });
+        };
+        let text = text.strip_suffix('\n').unwrap_or(&text);
+        let text = text.strip_suffix('\r').unwrap_or(text);
+        let is_open = mode & READ_BY_OTHERS != 0;
+        Self::checked(text, place).map(|it| Self { file: Some(path.to_owned()), is_open, ..it })
+    }
+
+    /// The secret in the variable `name` of the environment.
+    ///
+    /// # Errors
+    ///
+    /// [`SecretError`] names the variable and what is wrong.
+    pub fn of_environment(name: &str, text: &str) -> Result<Self, SecretError> {
+        Self::checked(text, name.to_owned())
+    }
+
+    fn checked(text: &str, place: String) -> Result<Self, SecretError> {
+        if text.is_empty() {
+            return Err(SecretError::Empty { place });
+        }
+        if text.chars().any(char::is_control) {
+            return Err(SecretError::NotOneLine { place });
+        }
+        Ok(Self { text: text.to_owned(), file: None, is_open: false })
+    }
+
+    /// The secret itself, for whoever needs it; it belongs into no text for people.
+    pub fn expose(&self) -> &str {
+        &self.text
+    }
+
+    /// The file it is from; `None`: from the environment.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
+    /// Whether everybody on this machine can read its file.
+    pub fn is_open(&self) -> bool {
+        self.is_open
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(HIDDEN)
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(HIDDEN)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_secret_is_read_without_its_lines_end_and_never_printed() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        for text in ["s3cr3t", "s3cr3t\n", "s3cr3t\r\n"] {
+            std::fs::write(file.path(), text).expect("writes");
+            let secret = Secret::read(file.path()).expect("is taken");
+            assert_eq!((secret.expose(), secret.file()), ("s3cr3t", Some(file.path())));
+            assert!(!secret.is_open(), "a temporary file is its owner's alone");
+            assert_eq!((format!("{secret:?}"), secret.to_string()), ("***".into(), "***".into()));
+        }
+        std::fs::set_permissions(file.path(), PermissionsExt::from_mode(0o644)).expect("a mode");
+        assert!(Secret::read(file.path()).expect("is taken").is_open());
+    }
+
+    #[test]
+    fn what_is_wrong_names_the_place_and_not_a_letter_of_the_secret() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let path = file.path().display().to_string();
+        let long = "x".repeat(65 << 10).into_bytes();
+        for (bytes, said) in [
+            (&b""[..], format!("the secret in {path} is empty")),
+            (b"\n", format!("the secret in {path} is empty")),
+            (b"s3cr3t\nmore\n", format!("the secret in {path} is not one line of text")),
+            (b"s3cr3t\0", format!("the secret in {path} is not one line of text")),
+            (b"s3cr3t\xff", format!("the secret in {path} is not one line of text")),
+            (&long, format!("{path} is larger than 64KiB, so it holds no secret")),
+        ] {
+            std::fs::write(file.path(), bytes).expect("writes");
+            assert_eq!(Secret::read(file.path()).expect_err("is refused").to_string(), said);
+        }
+        for (path, said) in [
+            (
+                "/nowhere",
+                "can't read the secret in /nowhere: No such file or directory (os error 2)",
+            ),
+            ("/", "/ is no regular file, so there is no secret to be read"),
+            ("/dev/zero", "/dev/zero is no regular file, so there is no secret to be read"),
+        ] {
+            let error = Secret::read(Path::new(path)).expect_err("is refused");
+            assert_eq!(error.to_string(), said);
+        }
+        let empty = Secret::of_environment("GRIDD_MAIL__PASSWORD", "").expect_err("is refused");
+        assert_eq!(empty.to_string(), "the secret in GRIDD_MAIL__PASSWORD is empty");
+    }
+}

@@ -1,0 +1,206 @@
+//! Every mistake that can be made in the configuration, and what is said of it: `mistakes.txt`.
+//!
+//! `GRID_WRITE_MISTAKES=1` writes the file anew; then read it as an operator would.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use super::*;
+
+/// Values that are wrong for most keys, each in its own way.
+const WRONG: [&str; 11] = [
+    "\"\"",
+    "\"nonsense\"",
+    "\"0s\"",
+    "\"99999d\"",
+    "\"infinite\"",
+    "\"0B\"",
+    "\"true\"",
+    "0",
+    "1.5",
+    "true",
+    "[1]",
+];
+
+/// Files that are wrong as a whole or in their form.
+const FORMS: [&str; 14] = [
+    "grpc",
+    "grpc = here",
+    "boot_timeout = 5m",
+    "data = \"a",
+    "data = \"a\"\ndata = \"b\"",
+    "[class.web]\n[class.web]",
+    "[retention",
+    "retention = 5",
+    "class = 5",
+    "class.web = 5",
+    "class.web.budget = { x = 1 }",
+    "class.web.budget.log = { x = 1 }",
+    "class.\"a b\".managed = true",
+    "class.\"\".managed = true",
+];
+
+/// Keys that are not there.
+const UNKNOWN: [&str; 12] = [
+    "htp",
+    "password",
+    "boot_timeout",
+    "age",
+    "\"retention.age\"",
+    "retention.aeg",
+    "retention.x",
+    "retentoin.age",
+    "class.web.boot_time",
+    "class.web.x",
+    "class.web.budget.logs.burst",
+    "x.y.z",
+];
+
+/// Variables of the environment that are wrong.
+const VARIABLES: [(&str, &str); 13] = [
+    ("GRIDD_FOO", ""),
+    ("GRIDD_", ""),
+    ("GRIDD_GRCP", "127.0.0.1:1"),
+    ("GRIDD_RETENTION_AGE", "3d"),
+    ("GRIDD_RETENTION", "3d"),
+    ("GRIDD_retention__age", "3d"),
+    ("GRIDD_CLASS__WEB__BOOT_TIME", "3d"),
+    ("GRIDD_CLASS____MANAGED", "true"),
+    ("GRIDD_CLASS__WEB__MANAGED", "yes"),
+    ("GRIDD_CLASS__WEB__BUDGET__LOG__BURST", "+3"),
+    ("GRIDD_JOURNAL__CHECKPOINT_RECORDS", "1e6"),
+    ("GRIDD_RETENTION__AGE", ""),
+    ("GRIDD_HTTP", "127.0.0.1:7443"),
+];
+
+/// All that is said, without the path of the file.
+fn said_of(given: &Given) -> Vec<String> {
+    let Err(mistakes) = Settings::new(given) else { return Vec::new() };
+    let path = given.config.as_ref().map(|path| path.display().to_string());
+    let hidden = |text: String| match &path {
+        Some(path) => text.replace(path, "gridd.toml"),
+        None => text,
+    };
+    mistakes.0.iter().map(|mistake| hidden(mistake.to_string())).collect()
+}
+
+fn told(out: &mut String, what: &str, given: &Given) {
+    let said = said_of(given);
+    if !said.is_empty() {
+        writeln!(out, "{what}").expect("a string takes it");
+        said.iter().for_each(|line| writeln!(out, "    {line}").expect("a string takes it"));
+    }
+}
+
+fn each_value(out: &mut String) {
+    let within = |key: &str| format!("class.web.{key}");
+    let outside = keys::SETTINGS.iter().map(|key| key.path.to_owned());
+    // One budget is like the other.
+    let of_class = keys::of_class().map(|key| key.path);
+    let of_class = of_class.filter(|key| !key.starts_with("budget.") || key.contains(".log"));
+    for key in outside.chain(of_class.map(within)) {
+        for value in WRONG {
+            let text = format!("{key} = {value}");
+            let (_file, given) = file(&text);
+            told(out, &text, &given);
+        }
+    }
+    for text in [
+        "grpc = \"0.0.0.0:7443\"",
+        "http = \"[::]:1\"",
+        "http = \"127.0.0.1\"",
+        "http = \"127.0.0.1:7443\"",
+        "tracing = \"info,grid_broker=inof\"",
+        "tracing = \"grid_broker[=info\"",
+        "retention.age = \"36501d\"",
+        "retention.age = \"-5s\"",
+        "retention.age = \"90\"",
+        "retention.age = 2026-11-20",
+        "ballast = \"8MB\"",
+        "ballast = -1",
+        "retention.bytes = \"512KiB\"",
+        "journal.span = \"5GiB\"",
+        "journal.checkpoint_records = 999",
+        "class.web.boot_timeout = \"13h\"",
+        "class.web.budget.log.every = \"999us\"",
+        "class.web.budget.log.burst = 4294967296",
+    ] {
+        let (_file, given) = file(text);
+        told(out, text, &given);
+    }
+}
+
+fn all() -> String {
+    let mut out = String::new();
+    each_value(&mut out);
+    for form in FORMS {
+        let (_file, given) = file(form);
+        told(&mut out, &form.replace('\n', " | "), &given);
+    }
+    for key in UNKNOWN {
+        let (_file, given) = file(&format!("{key} = 1"));
+        told(&mut out, &format!("{key} = 1"), &given);
+    }
+    for (name, value) in VARIABLES {
+        told(&mut out, &format!("{name}={value}"), &environment(&[(name, value)]));
+    }
+    let mut bytes = environment(&[]);
+    let not_utf8 = std::os::unix::ffi::OsStringExt::from_vec(b"a\xff".to_vec());
+    bytes.environment.push(("GRIDD_DATA".to_owned(), not_utf8));
+    told(&mut out, "GRIDD_DATA=a\\xff", &bytes);
+    for (key, value) in [("grpc", "here"), ("http", "0.0.0.0:1"), ("data", ""), ("tracing", "loud")]
+    {
+        let flags = vec![(key, value.to_owned())];
+        told(&mut out, &format!("--{key} '{value}'"), &Given { flags, ..Given::default() });
+    }
+    let (large, given) = file(&"#".repeat((1 << 20) + 1));
+    told(&mut out, "a file of 1 MiB and one byte", &given);
+    std::fs::write(large.path(), b"data = \"\xff\"").expect("writes");
+    told(&mut out, "a file that is not UTF-8", &given);
+    for path in ["nowhere.toml", "/"] {
+        let given = Given { config: Some(path.into()), ..Given::default() };
+        told(&mut out, &format!("--config {path}"), &given);
+    }
+    out
+}
+
+#[test]
+fn every_mistake_is_told_in_these_words() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config/tests/mistakes.txt");
+    let all = all();
+    if std::env::var_os("GRID_WRITE_MISTAKES").is_some() {
+        std::fs::write(&path, &all).expect("writes");
+    }
+    let known = std::fs::read_to_string(&path).expect("the checked-in words");
+    for (is, was) in all.lines().zip(known.lines()) {
+        assert_eq!(is, was, "GRID_WRITE_MISTAKES=1 writes what is said at present");
+    }
+    assert_eq!(all.len(), known.len(), "GRID_WRITE_MISTAKES=1 writes what is said at present");
+    // Each key has something that is wrong for it.
+    for setting in Settings::default().in_force() {
+        let key = setting.key.replace("class.default", "class.web");
+        let is_budget = key.contains(".budget.") && !key.contains(".log.");
+        assert!(is_budget || known.contains(&format!("\n{key} = ")) || known.starts_with(&key));
+    }
+}
+
+#[test]
+fn all_mistakes_are_told_at_once_from_wherever_they_come() {
+    let (_file, mut given) = file("grpc = \"here\"\nx = 1\n[retention]\nage = \"0d\"\ny = [\n");
+    given.environment = environment(&[("GRIDD_FOO", ""), ("GRIDD_BALLAST", "8")]).environment;
+    given.flags = vec![("http", "there".to_owned())];
+    let told = said_of(&given);
+    let places: Vec<_> = told.iter().map(|line| line.split(": ").next().unwrap()).collect();
+    assert_eq!(
+        places,
+        [
+            "gridd.toml:1",
+            "gridd.toml:2",
+            "gridd.toml:4",
+            "gridd.toml:5",
+            "GRIDD_BALLAST",
+            "GRIDD_FOO",
+            "--http"
+        ]
+    );
+}

@@ -1,0 +1,187 @@
+//! May this event come in? Severity, repeats and budgets, before its start is looked at.
+//!
+//! Guarantees that whatever is turned away here changes neither boot nor start, and that an event
+//! either spends all the budgets it needs or none. Collects effects; applies none.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::admission::{BudgetName, Suppression};
+use super::alert_key::{self, AlertKey, KEYS_MAX};
+use super::effect::{Effect, Phase};
+use super::event::{Counter, Event, EventKind};
+use super::lifecycle::Lifecycle;
+use super::name::RecordNumber;
+use super::record::Heard;
+use super::settings::ClassSettings;
+use super::state::Appliance;
+use super::time::Timestamp;
+
+/// Reports in maintenance that come faster fold into the newest.
+const REPORTS_FOLD_WITHIN: Duration = Duration::from_secs(1);
+
+/// What the door says.
+pub(super) enum Verdict {
+    /// It comes in, and costs so much.
+    Enters(Vec<Effect>),
+    /// It is the same alert again.
+    Repeats(AlertKey),
+    /// A log below the severity that is kept.
+    BelowSeverity,
+    /// This budget has nothing left for it.
+    Over(BudgetName),
+}
+
+/// Who wants in, when, and under which rules.
+pub(super) struct Door<'a> {
+    pub(super) appliance: &'a Appliance,
+    pub(super) rules: &'a ClassSettings,
+    pub(super) now: Timestamp,
+    /// The number of the record it would have.
+    pub(super) record: RecordNumber,
+}
+
+impl Door<'_> {
+    /// Judges an event; `begins` says whether it begins a boot.
+    pub(super) fn judge(&self, heard: &Heard, begins: bool) -> Verdict {
+        let event = &heard.event;
+        if matches!(event.kind, EventKind::Log) && event.severity < self.rules.log_severity {
+            return Verdict::BelowSeverity;
+        }
+        let boots = begins.then_some(BudgetName::Boots);
+        if event.spooled_at.is_some() {
+            return self.spend(boots.into_iter().chain([BudgetName::Replay]));
+        }
+        let of_kind = match &event.kind {
+            EventKind::Maintenance { .. } if self.folds(heard) && !begins => {
+                return Verdict::Enters(Vec::new());
+            }
+            EventKind::StartedOk | EventKind::StartFailed | EventKind::Maintenance { .. } => {
+                BudgetName::Lifecycle
+            }
+            EventKind::Log => BudgetName::Log,
+            EventKind::Alert { .. } if event.text.is_empty() => BudgetName::Counter,
+            EventKind::Alert { counter } => {
+                return self.judge_alert(event, counter.as_ref(), boots);
+            }
+        };
+        self.spend(boots.into_iter().chain([of_kind]))
+    }
+
+    /// Whether this is a report right behind another one that was kept.
+    pub(super) fn folds(&self, heard: &Heard) -> bool {
+        let admission = &self.appliance.admission;
+        matches!(heard.event.kind, EventKind::Maintenance { .. })
+            && heard.event.spooled_at.is_none()
+            && matches!(self.appliance.lifecycle, Lifecycle::Maintenance(_))
+            && self.now < admission.progress_at.after(REPORTS_FOLD_WITHIN)
+    }
+
+    /// Spends all these budgets, or names the first that has nothing left.
+    pub(super) fn spend(&self, budgets: impl Iterator<Item = BudgetName>) -> Verdict {
+        let mut effects = Vec::new();
+        for name in budgets {
+            let Some(budget) = name.of(&self.rules.budgets) else { continue };
+            match budget.spend(self.appliance.admission.spent.full_at(name), self.now) {
+                Some(full_at) => {
+                    let number = self.appliance.number;
+                    effects.push(Effect::Spent { number, budget: name, full_at });
+                }
+                None => return Verdict::Over(name),
+            }
+        }
+        Verdict::Enters(effects)
+    }
+
+    /// What follows from being over budget: the suppression as it stands then.
+    pub(super) fn hold_back(&self, heard: &Heard, budget: BudgetName) -> (Phase, Suppression) {
+        match &self.appliance.admission.suppression {
+            None => (Phase::Begins, Suppression::new(budget, self.now)),
+            Some(suppression) => {
+                let (kind, text) = (heard.event.kind.plain(), heard.event.text.as_str());
+                (Phase::Counts, (**suppression).clone().holding(kind, text, self.now))
+            }
+        }
+    }
+
+    fn judge_alert(
+        &self,
+        event: &Event,
+        counter: Option<&Counter>,
+        boots: Option<BudgetName>,
+    ) -> Verdict {
+        let text = event.text.as_str();
+        let (id, label) = alert_key::key(counter, text);
+        let said = alert_key::said(event.severity, text);
+        let known = self.appliance.admission.key(id);
+        if let Some(key) = known.filter(|key| key.is_repeated_by(said, self.now)) {
+            return Verdict::Repeats(key.clone().repeated(self.now));
+        }
+        let spent = known.map_or(Timestamp::EPOCH, |key| key.full_at);
+        let full_at = match BudgetName::AlertKey.of(&self.rules.budgets) {
+            None => spent,
+            Some(budget) => match budget.spend(spent, self.now) {
+                Some(full_at) => full_at,
+                None => return Verdict::Over(BudgetName::AlertKey),
+            },
+        };
+        let mut effects = match self.spend(boots.into_iter().chain([BudgetName::Alert])) {
+            Verdict::Enters(effects) => effects,
+            other => return other,
+        };
+        let number = self.appliance.number;
+        if known.is_none() {
+            let gone = self.forgotten();
+            effects.extend(gone.map(|id| Effect::AlertKeyForgotten { number, id }));
+        }
+        let (now, record) = (self.now, self.record);
+        let key = AlertKey {
+            id,
+            label,
+            full_at,
+            said,
+            record,
+            began_at: now,
+            said_at: now,
+            repeats: 0,
+            first_repeat_at: now,
+        };
+        effects.push(Effect::AlertKey { number, key });
+        Verdict::Enters(effects)
+    }
+
+    /// Which keys make room for another one: those that are idle, else the one said longest ago.
+    fn forgotten(&self) -> impl Iterator<Item = Uuid> {
+        let keys = &self.appliance.admission.keys;
+        let idle: Vec<_> =
+            keys.iter().filter(|key| key.is_idle(self.now)).map(|key| key.id).collect();
+        let is_full = idle.is_empty() && keys.len() >= KEYS_MAX;
+        let oldest = is_full.then(|| oldest(keys).map(|key| key.id)).flatten();
+        idle.into_iter().chain(oldest)
+    }
+}
+
+/// The run of repeats that this event ends: of its own key, or of the one that makes room for it.
+pub(super) fn run_over(appliance: &Appliance, heard: &Heard, now: Timestamp) -> Option<Uuid> {
+    let event = &heard.event;
+    let EventKind::Alert { counter } = &event.kind else { return None };
+    if event.text.is_empty() || event.spooled_at.is_some() {
+        return None;
+    }
+    let (id, _) = alert_key::key(counter.as_ref(), event.text.as_str());
+    let keys = &appliance.admission.keys;
+    let over = match appliance.admission.key(id) {
+        Some(key) => {
+            let said = alert_key::said(event.severity, event.text.as_str());
+            (!key.is_repeated_by(said, now)).then_some(key)
+        }
+        None if keys.len() >= KEYS_MAX && !keys.iter().any(|key| key.is_idle(now)) => oldest(keys),
+        None => None,
+    };
+    over.filter(|key| key.repeats > 0).map(|key| key.id)
+}
+
+fn oldest(keys: &[AlertKey]) -> Option<&AlertKey> {
+    keys.iter().min_by_key(|key| key.said_at)
+}

@@ -1,0 +1,390 @@
+//! How much may be said, and what becomes of what is too much? Days of flood, told the time.
+
+use std::time::Duration;
+
+use super::super::admission::PlainOutcome;
+use super::super::alert_key::KEYS_MAX;
+use super::super::decide::OrderRefusal;
+use super::super::effect::{Effect, Matter, Phase};
+use super::super::event::{Counter, EventKind, PlainKind, Severity};
+use super::super::lifecycle::{Lifecycle, Refusal};
+use super::super::marks::Marks;
+use super::super::record::{Input, Order, Outcome};
+use super::super::settings::{Budgets, ClassSettings};
+use super::driver::*;
+
+fn alert(text: &str) -> Said {
+    said(1, EventKind::Alert { counter: None }, text)
+}
+
+fn counter(text: &str) -> Said {
+    said(1, EventKind::Alert { counter: Counter::new("n_xact", 7.0) }, text)
+}
+
+fn line(text: &str) -> Said {
+    said(1, EventKind::Log, text)
+}
+
+/// A story with DB1 running.
+fn running() -> Timeline {
+    let mut story = Timeline::new();
+    story.hello(1);
+    story.keep(started_ok(1));
+    story
+}
+
+/// The outcome of so many of these, at this moment.
+fn outcomes(story: &mut Timeline, said: &Said, count: usize) -> Vec<Outcome> {
+    (0..count).map(|_| story.hear(said.clone()).0).collect()
+}
+
+fn kept(outcomes: &[Outcome]) -> usize {
+    outcomes.iter().filter(|outcome| **outcome == Outcome::Kept).count()
+}
+
+fn count(story: &Timeline, kind: PlainKind, outcome: PlainOutcome) -> u64 {
+    story.db1().admission.counts.get(kind, outcome)
+}
+
+/// Records other than tallies.
+fn told(story: &Timeline) -> usize {
+    story.records.iter().filter(|record| record.input != Input::Tally).count()
+}
+
+fn is_suppressed(story: &Timeline) -> bool {
+    story.db1().admission.suppression.is_some()
+}
+
+#[test]
+fn a_burst_of_lines_is_kept_and_the_rest_is_counted() {
+    let mut story = running();
+    let became = outcomes(&mut story.at(10), &log(1), 1_000);
+    assert_eq!(kept(&became), 25);
+    assert!(became[25..].iter().all(|outcome| *outcome == Outcome::Suppressed));
+    assert_eq!(count(&story, PlainKind::Log, PlainOutcome::Kept), 25);
+    assert_eq!(count(&story, PlainKind::Log, PlainOutcome::Suppressed), 975);
+    // One record shows what it is about, and 974 are held.
+    let shown = story.records.iter().filter(|record| record.outcome == Outcome::Suppressed);
+    assert_eq!(shown.count(), 1);
+    let suppression = story.db1().admission.suppression.as_ref().expect("held back");
+    let held = suppression.held.as_ref().expect("some are held");
+    assert_eq!(held.counts, [0, 0, 0, 974, 0]);
+    assert_eq!(&*held.sample, "a line");
+}
+
+#[test]
+fn a_flood_of_three_days_leaves_few_records_and_all_of_it_is_counted() {
+    let mut story = running();
+    let before = told(&story);
+    let minutes = 3 * 24 * 60;
+    for minute in 1..=minutes {
+        let became = outcomes(story.at(minute * 60), &log(1), 200);
+        assert!(kept(&became) <= if minute == 1 { 25 } else { 12 });
+        story.at(minute * 60 + 30);
+        outcomes(&mut story, &log(1), 10);
+    }
+    let kept = count(&story, PlainKind::Log, PlainOutcome::Kept);
+    let suppressed = count(&story, PlainKind::Log, PlainOutcome::Suppressed);
+    assert_eq!(kept + suppressed, minutes * 210);
+    // A burst of 25, and one for each of 5 s.
+    assert!((minutes * 12..=minutes * 12 + 25).contains(&kept), "{kept}");
+    // Besides the kept: the beginning, summaries at 1, 5, 30 min and two daily ones.
+    assert_eq!(told(&story) - before, usize::try_from(kept).expect("few") + 6);
+}
+
+#[test]
+fn a_suppression_is_summed_up_and_ends_after_a_minute_of_peace() {
+    let mut story = running();
+    outcomes(story.at(10), &line("disk 3 is slow"), 100);
+    story.at(40);
+    outcomes(&mut story, &line("disk 4 is slow"), 10);
+    // Peace, but for a line that fits the budget.
+    story.at(70).keep(line("at rest"));
+    assert!(is_suppressed(&story));
+    story.at(71);
+    assert_eq!(
+        story.words(),
+        "held back since +10 s: 78 log events not stored, +10 s to +40 s; \
+         the last: \"disk 4 is slow\""
+    );
+    story.at(99);
+    assert!(is_suppressed(&story));
+    story.at(101);
+    assert!(!is_suppressed(&story));
+    assert_eq!(
+        story.words(),
+        "held back no more: 78 log events not stored, +10 s to +40 s; \
+         the last: \"disk 4 is slow\""
+    );
+}
+
+#[test]
+fn a_suppression_of_one_event_ends_with_nothing_held() {
+    let mut story = running();
+    assert_eq!(kept(&outcomes(story.at(10), &log(1), 26)), 25);
+    assert_eq!(story.words(), "log events come faster than the budget `log` allows");
+    story.at(71);
+    assert_eq!((is_suppressed(&story), story.words().as_str()), (false, "held back no more"));
+}
+
+#[test]
+fn noise_cannot_use_up_what_the_start_needs() {
+    let mut story = Timeline::new();
+    story.hello(1);
+    outcomes(story.at(10), &log(1), 10_000);
+    for number in 0..1_000 {
+        story.hear(alert(&format!("alert {}", "x".repeat(number))));
+        story.hear(counter(""));
+    }
+    story.keep(maintenance(1, 5, "checking"));
+    story.at(12).keep(started_ok(1));
+    assert_eq!(story.state(), "running");
+}
+
+#[test]
+fn what_is_over_budget_changes_neither_boot_nor_start() {
+    let mut story = Timeline::new();
+    story.hello(1);
+    story.keep(started_ok(1));
+    let refused = outcomes(story.at(5), &start_failed(1, "x"), 40);
+    assert!(refused[..30].iter().all(|it| *it == Outcome::Refused(Refusal::AlreadyRunning)));
+    assert!(refused[30..].iter().all(|it| *it == Outcome::Suppressed));
+    // A new boot within budget, but its word is not.
+    let before = story.db1().boot;
+    assert_eq!(story.hear(started_ok(2)).0, Outcome::Suppressed);
+    assert_eq!((story.db1().boot, story.state()), (before, "running"));
+    // A second later there is room for one.
+    story.at(6).keep(started_ok(2));
+    assert_eq!(story.db1().boot_id(), Some(boot(2)));
+}
+
+#[test]
+fn new_boots_are_ten_and_then_ten_an_hour() {
+    let mut story = Timeline::new();
+    for number in 1..=10 {
+        story.hello(number);
+        assert_eq!(story.db1().boot_id(), Some(boot(number)));
+    }
+    let before = story.records.len();
+    for number in 11..=30 {
+        story.hello(number);
+    }
+    assert_eq!(story.db1().boot_id(), Some(boot(10)));
+    assert_eq!(story.records.len(), before + 1, "one record tells of the suppression");
+    assert_eq!(
+        story.words(),
+        "session opened; new boots come faster than the budget `boots` allows"
+    );
+    // The boot that was held back begins with an event for which there is room again.
+    assert_eq!(story.at(100).hear(log(30)).0, Outcome::Suppressed);
+    story.at(361).keep(log(30));
+    assert_eq!(story.db1().boot_id(), Some(boot(30)));
+}
+
+#[test]
+fn lifting_ends_it_and_fills_the_budgets() {
+    let mut story = running();
+    assert_eq!(kept(&outcomes(story.at(10), &log(1), 30)), 25);
+    let unsuppress = Order::Unsuppress { name: name(DB1) };
+    assert_eq!(story.order(unsuppress.clone()), Ok(DB1));
+    assert!(!is_suppressed(&story));
+    assert_eq!(
+        story.words(),
+        "held back no more by order, budgets filled; held back no more: 4 log events not stored, \
+         at +10 s; the last: \"a line\""
+    );
+    assert_eq!(kept(&outcomes(&mut story, &log(1), 30)), 25);
+    assert_eq!(story.order(unsuppress.clone()), Ok(DB1));
+    let refusal = OrderRefusal::NotSuppressed { name: name(DB1) };
+    assert_eq!(story.order(unsuppress), Err(refusal));
+}
+
+#[test]
+fn the_same_alert_again_is_counted_and_told_of_after_5_minutes_without_it() {
+    let mut story = running();
+    story.at(10).keep(alert("disk 3 is slow"));
+    let record = story.last().number;
+    for second in 0..=57 {
+        assert_eq!(story.at(20 + second * 10).hear(alert("disk 3 is slow")).0, Outcome::Repeated);
+    }
+    let before = told(&story);
+    story.at(590 + 299);
+    assert_eq!(told(&story), before);
+    story.at(590 + 301);
+    assert_eq!(told(&story), before + 1);
+    assert_eq!(
+        story.words(),
+        format!("repeated 58 times, +20 s to +590 s: disk # is slow (record {record})")
+    );
+    // By then it is news again.
+    story.keep(alert("disk 3 is slow"));
+    assert_eq!(count(&story, PlainKind::Alert, PlainOutcome::Repeated), 58);
+}
+
+#[test]
+fn another_text_of_the_key_ends_the_run_first() {
+    let mut story = running();
+    story.keep(alert("disk 3 is slow"));
+    outcomes(&mut story, &alert("disk 3 is slow"), 7);
+    let before = told(&story);
+    story.at(20).keep(alert("disk 4 is slow"));
+    let of_run = &story.records[story.records.len() - 2];
+    assert_eq!(told(&story), before + 2);
+    assert!(matches!(of_run.input, Input::RunOver { .. }));
+    assert!(matches!(of_run.effects.as_slice(), [Effect::RunTold { key, .. }] if key.repeats == 7));
+    // A graver one is news too, and a duplicate ends nothing.
+    let fatal = |mut it: Said| {
+        it.0.event.severity = Severity::Fatal;
+        it
+    };
+    story.keep(fatal(alert("disk 4 is slow")).numbered(5, 1));
+    outcomes(&mut story, &fatal(alert("disk 4 is slow")), 1);
+    story.keep(alert("fan 1").numbered(5, 2));
+    let before = told(&story);
+    assert_eq!(story.hear(alert("disk 9").numbered(5, 2)).0, Outcome::Duplicate);
+    assert_eq!(told(&story), before);
+}
+
+#[test]
+fn a_run_that_goes_on_for_days_is_told_of_daily() {
+    let mut story = running();
+    story.keep(alert("fan 1 stands"));
+    let before = told(&story);
+    for minute in 1..=3 * 24 * 60 + 1 {
+        assert_eq!(story.at(minute * 60).hear(alert("fan 1 stands")).0, Outcome::Repeated);
+    }
+    assert_eq!(told(&story) - before, 3);
+    assert!(story.words().starts_with("repeated 1440 times, "), "{}", story.words());
+}
+
+#[test]
+fn alerts_have_a_budget_by_key_and_one_over_all() {
+    let mut story = running();
+    let of_one_key: Vec<_> =
+        (0..8).map(|number| story.hear(alert(&format!("disk {number}"))).0).collect();
+    assert_eq!(kept(&of_one_key), 5);
+    let words = ["fan", "cpu", "net", "ups", "raid"]
+        .into_iter()
+        .flat_map(|what| ["slow", "hot", "dead", "late"].map(|how| format!("{what} is {how}")));
+    let of_many: Vec<_> = words.map(|text| story.hear(alert(&text)).0).collect();
+    assert_eq!(kept(&of_many), 15);
+    assert_eq!(kept(&outcomes(&mut story, &counter(""), 12)), 10, "counters have their own");
+    story.at(60).keep(alert("door is open"));
+    assert_eq!(story.hear(alert("disk 99")).0, Outcome::Suppressed);
+    story.at(400).keep(alert("disk 99"));
+}
+
+#[test]
+fn keys_are_bounded_and_the_run_of_a_forgotten_one_is_told() {
+    let budgets = Budgets::UNLIMITED;
+    let mut story = Timeline::with(ClassSettings { budgets, ..ClassSettings::default() });
+    story.hello(1);
+    let text = |number: usize| format!("alert {}", "x".repeat(number));
+    for number in 1..=KEYS_MAX {
+        story.at(u64::try_from(number).expect("small")).keep(alert(&text(number)));
+    }
+    story.hear(alert(&text(1)));
+    for number in 2..=KEYS_MAX {
+        story.hear(alert(&text(number)));
+    }
+    story.keep(alert(&text(KEYS_MAX + 1)));
+    let of_run = &story.records[story.records.len() - 2];
+    assert!(matches!(of_run.effects.as_slice(), [Effect::RunTold { .. }]));
+    assert_eq!(story.db1().admission.keys.len(), KEYS_MAX);
+    // The idle make room too, all at once.
+    story.at(1_000).keep(alert("another"));
+    assert_eq!(story.db1().admission.keys.len(), 1);
+}
+
+#[test]
+fn lines_below_the_kept_severity_are_counted_only() {
+    let mut story = running();
+    let before = (story.records.len(), told(&story));
+    let mut debug = log(1);
+    debug.0.event.severity = Severity::Debug;
+    assert!(outcomes(&mut story, &debug, 100).iter().all(|it| *it == Outcome::NotKept));
+    assert_eq!(told(&story), before.1);
+    assert_eq!(count(&story, PlainKind::Log, PlainOutcome::NotKept), 100);
+    // They cost nothing.
+    assert_eq!(kept(&outcomes(&mut story, &log(1), 30)), 25);
+    // An alert is kept whatever it says of itself.
+    let mut mild = alert("x");
+    mild.0.event.severity = Severity::Debug;
+    story.keep(mild);
+}
+
+#[test]
+fn reports_within_a_second_fold_into_the_newest() {
+    let mut story = Timeline::new();
+    story.hello(1);
+    story.keep(maintenance(1, 1, "checking"));
+    for percent in 2..=60 {
+        story.now = story.now.after(Duration::from_millis(10));
+        assert_eq!(story.hear(maintenance(1, percent, "checking")).0, Outcome::Folded);
+    }
+    let Lifecycle::Maintenance(known) = &story.db1().lifecycle else { panic!("in maintenance") };
+    assert_eq!(known.progress.map(|it| it.percent()), Some(60));
+    assert_eq!(known.promise, story.now.after(seconds(60)));
+    assert_eq!(story.hear(maintenance(1, 50, "checking")), (Outcome::Folded, Marks::PROGRESS_FELL));
+    story.at(1).keep(maintenance(1, 61, "checking"));
+    // Their promise holds: silence is judged from the newest.
+    story.at(62);
+    assert_eq!(story.failure(), "hung");
+    // One that ends being hung is more than a report.
+    story.keep(maintenance(1, 62, "checking"));
+    assert!(!story.is_open(Matter::StartFailed));
+}
+
+#[test]
+fn a_flood_of_reports_does_not_stop_the_word_that_ends_it() {
+    let mut story = Timeline::new();
+    story.hello(1);
+    let mut folded = 0;
+    for tenth in 0..3_600 {
+        story.now = at(0).after(Duration::from_millis(tenth * 100));
+        let (outcome, _) = story.hear(maintenance(1, 5, &format!("page {tenth}")));
+        folded += u64::from(outcome == Outcome::Folded);
+        assert_ne!(outcome, Outcome::Suppressed);
+    }
+    assert_eq!(folded, 3_600 - 360);
+    story.keep(started_ok(1));
+}
+
+#[test]
+fn a_spool_may_hold_much_and_is_bounded_too() {
+    let mut story = running();
+    let spooled = log(1).spooled(at(0));
+    assert_eq!(kept(&outcomes(story.at(100), &spooled, 10_500)), 10_000);
+    // What is said live has its own budget.
+    assert_eq!(kept(&outcomes(&mut story, &log(1), 30)), 25);
+}
+
+#[test]
+fn what_was_absorbed_and_not_tallied_is_forgotten_by_a_crash_and_heard_again() {
+    let mut story = running();
+    story.tallies_late = true;
+    outcomes(story.at(10), &log(1), 26);
+    let mut debug = log(1).numbered(5, 7);
+    debug.0.event.severity = Severity::Debug;
+    assert_eq!(story.hear(debug.clone()).0, Outcome::NotKept);
+    assert_eq!(story.hear(debug.clone()).0, Outcome::Duplicate);
+    story.away(seconds(1));
+    assert_eq!(story.hear(debug.clone()).0, Outcome::NotKept);
+    story.tally();
+    story.away(seconds(1));
+    assert_eq!(story.hear(debug).0, Outcome::Duplicate);
+    assert_eq!(count(&story, PlainKind::Log, PlainOutcome::NotKept), 1);
+    assert!(is_suppressed(&story), "and what is held back stays so");
+}
+
+#[test]
+fn a_tally_holds_what_it_tells_of_a_suppression() {
+    let mut story = running();
+    outcomes(story.at(10), &log(1), 30);
+    let tally = story.records.iter().rfind(|record| record.input == Input::Tally);
+    let effects = &tally.expect("a tally").effects;
+    assert!(effects.iter().any(|effect| {
+        matches!(effect, Effect::Suppression { phase: Phase::Counts, suppression, .. }
+            if suppression.held.as_ref().is_some_and(|held| held.counts[3] == 4))
+    }));
+}
