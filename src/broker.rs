@@ -12,9 +12,13 @@
 //! received before it was decided, and that a failed append ends the loop with its error. Knows
 //! neither gRPC nor how records are encoded.
 
+mod counting;
 mod look;
+mod lost_time;
 mod queue;
+mod signs;
 mod start;
+mod tallies;
 #[cfg(test)]
 mod tests;
 mod upkeep;
@@ -28,23 +32,25 @@ use tokio::sync::{Semaphore, broadcast, mpsc};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::clock::{Clock, Step, monotonic_now};
+use crate::clock::{Clock, monotonic_now};
 use crate::grid::Grid;
 use crate::grid::decide::{Answer, Decision};
 use crate::grid::effect::Effect;
 use crate::grid::marks::Marks;
 use crate::grid::name::{ApplianceName, ApplianceNumber};
-use crate::grid::record::{Heard, Hello, Input, Outcome, Record, Stall};
+use crate::grid::record::{Heard, Hello, Input, Outcome, Record};
 use crate::grid::time::Timestamp;
 use crate::journal::{EncodedRecord, Journal, JournalError, Mark, encoding};
+use crate::metrics::Metrics;
 use crate::wire::show;
 
-pub use look::{Commits, NoAnswer, Waiting};
+pub use look::{Commits, NoAnswer};
 pub use queue::{
     Broker, Changed, EventAnswer, HeardEvent, Names, Ordered, SessionKey, Unavailable, Welcomed,
 };
 use queue::{Item, Reply, Work};
 pub use start::{StartError, Started, start};
+use tallies::Tallies;
 use upkeep::Upkeep;
 
 /// Most items decided in one commit.
@@ -64,12 +70,6 @@ const OVERLOAD_SPREAD: Duration = Duration::from_secs(10);
 
 /// The loop looks around at least this often.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
-
-/// A turn later than this is credited to the deadlines: a paused machine, a stalled disk.
-const LATE_TURN: Duration = Duration::from_secs(2);
-
-/// At most one tally so often.
-const TALLY_EVERY: Duration = Duration::from_secs(1);
 
 /// A checkpoint is written after so long, or after so many records as the settings say.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(600);
@@ -93,6 +93,7 @@ struct Loop {
     due: VecDeque<ApplianceNumber>,
     /// What the queue has left, in KiB.
     room: Arc<Semaphore>,
+    metrics: Metrics,
 }
 
 /// What one turn decided and nobody has heard of yet.
@@ -104,17 +105,6 @@ struct Commit {
     replies: Vec<Reply>,
     changed: Vec<ApplianceNumber>,
     all_changed: bool,
-}
-
-/// What was heard without a record of its own, and waits for the tally that counts it.
-#[derive(Default)]
-struct Tallies {
-    /// Answers to hold until then: one a session, and one a report that is under way.
-    held: Vec<Reply>,
-    /// Something of the item at hand was absorbed.
-    awaited: bool,
-    /// When a tally was last made.
-    told_at: Timestamp,
 }
 
 impl Commit {
@@ -136,6 +126,7 @@ impl Loop {
         runtime: &Handle,
     ) -> Result<(), JournalError> {
         loop {
+            self.turned();
             let ready = self.clock.now();
             let busy = ready.since(self.last_turn);
             let waiting = monotonic_now();
@@ -145,7 +136,8 @@ impl Loop {
             self.follow_wall();
             let now = self.clock.now();
             // Who overslept may have been away from the beginning of the wait.
-            let away = if overslept > LATE_TURN { waiting.elapsed() } else { Duration::ZERO };
+            let away =
+                if overslept > lost_time::LATE_TURN { waiting.elapsed() } else { Duration::ZERO };
             self.credit_late_turn(now, busy.max(away));
             self.look_after_journal(now);
             let stops = self.decide_waiting(first, &mut queue, now.before(busy));
@@ -197,32 +189,6 @@ impl Loop {
         false
     }
 
-    /// Time in which the broker could not hear anybody is not held against anybody.
-    fn credit_late_turn(&mut self, now: Timestamp, lasted: Duration) {
-        self.last_turn = now;
-        if lasted > LATE_TURN {
-            tracing::warn!(duration_ms = lasted.as_millis(), "the broker loop could not run");
-            self.take(Input::BrokerStalled { lasted, cause: Stall::LateTurn }, now);
-        }
-    }
-
-    /// What was done to the wall clock leaves a record, and no verdict comes of it.
-    fn follow_wall(&mut self) {
-        match self.clock.follow_wall() {
-            None => {}
-            Some(Step::Forward(lasted)) => {
-                let now = self.clock.now();
-                self.last_turn = now;
-                tracing::warn!(duration_ms = lasted.as_millis(), "the wall clock went ahead");
-                self.take(Input::BrokerStalled { lasted, cause: Stall::ClockWentAhead }, now);
-            }
-            Some(Step::Back(by)) => {
-                tracing::warn!(duration_ms = by.as_millis(), "the wall clock was set back");
-                self.take(Input::ClockSetBack { by }, self.clock.now());
-            }
-        }
-    }
-
     fn judge_deadlines(&mut self, until: Timestamp) {
         if self.turns_away() {
             return;
@@ -230,7 +196,8 @@ impl Loop {
         self.due.extend(self.grid.due(until));
         for _ in 0..DEADLINES_PER_COMMIT {
             let Some(appliance) = self.due.pop_front() else { break };
-            self.take(Input::Deadline { appliance }, until);
+            let decision = self.take(Input::Deadline { appliance }, until);
+            counting::deadline(&self.metrics, decision.record.as_ref());
         }
     }
 
@@ -291,6 +258,7 @@ impl Loop {
         at: Timestamp,
     ) -> EventAnswer {
         let HeardEvent { boot, sequence, event } = said;
+        let kind = counting::kind(&event.kind);
         let heard = Heard { appliance, boot, spool, sequence, session, event };
         if let Some(ended) = self.grid.before(&heard, at) {
             self.take(ended, at);
@@ -301,6 +269,7 @@ impl Loop {
             Answer::Event(outcome, marks) => (outcome, marks),
             Answer::Order(_) | Answer::Nothing => (Outcome::Kept, Marks::NONE),
         };
+        counting::event(&self.metrics, kind, outcome);
         let suppressed_until = match outcome {
             Outcome::Suppressed => self.suppressed_until(appliance),
             Outcome::Kept
@@ -313,42 +282,6 @@ impl Loop {
         };
         self.tallies.awaited |= decision.absorbed.is_some();
         EventAnswer { outcome, marks, record, suppressed_until }
-    }
-
-    fn suppressed_until(&self, number: ApplianceNumber) -> Option<Timestamp> {
-        let appliance = self.grid.state().appliance(number)?;
-        Some(appliance.admission.suppression.as_ref()?.until())
-    }
-
-    /// What was absorbed is answered with its tally, all else with this commit.
-    fn answer(&mut self, reply: Reply) {
-        if std::mem::take(&mut self.tallies.awaited) {
-            self.tallies.held.push(reply);
-        } else {
-            self.commit.replies.push(reply);
-        }
-    }
-
-    /// Tallies what was absorbed, at most once a second.
-    fn tally_if_due(&mut self) {
-        if self.tally_due().is_some_and(|due| due <= self.clock.now()) {
-            self.tally();
-        }
-    }
-
-    fn tally(&mut self) {
-        let now = self.clock.now();
-        while let Some(record) = self.grid.tally(now) {
-            self.keep(&record);
-        }
-        self.tallies.told_at = now;
-        self.commit.replies.append(&mut self.tallies.held);
-    }
-
-    /// When the next tally is due; `None`: nothing is to be tallied.
-    fn tally_due(&self) -> Option<Timestamp> {
-        let owed = self.grid.owes_tally() || !self.tallies.held.is_empty();
-        owed.then(|| self.tallies.told_at.after(TALLY_EVERY))
     }
 
     /// The row of that name; a name that is not known is taken in.
@@ -455,7 +388,7 @@ impl Loop {
     fn checkpoint(&mut self) {
         let last = self.grid.state().last();
         let state = encoding::encode_state(self.grid.state());
-        tracing::debug!(record.number = last, bytes = state.len(), "writing a checkpoint");
+        tracing::debug!(record = last, bytes = state.len(), "writing a checkpoint");
         // One that is still being written makes this one wait for the next occasion.
         let _ = self.journal.checkpoint(last, state);
         self.checkpointed = last;

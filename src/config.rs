@@ -28,6 +28,7 @@ use std::path::PathBuf;
 use crate::grid;
 use crate::grid::settings::ClassSettings;
 use crate::journal;
+use crate::tracing_lines::Format;
 
 use self::key::Key;
 use self::keys::CLASS_TABLE;
@@ -58,6 +59,8 @@ pub struct Settings {
     pub http: SocketAddr,
     /// What is told of ourselves: a filter of the tracing crates.
     pub tracing: String,
+    /// For whom that is written.
+    pub tracing_format: Format,
     /// The rules of the grid.
     pub grid: grid::settings::Settings,
     /// Where reports go.
@@ -73,6 +76,7 @@ impl Default for Settings {
             grpc: DEFAULT_GRPC,
             http: DEFAULT_HTTP,
             tracing: DEFAULT_TRACING.to_owned(),
+            tracing_format: Format::Human,
             grid: grid::settings::Settings::default(),
             report: ReportSettings::default(),
             origins: BTreeMap::new(),

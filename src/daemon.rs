@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tonic_health::server::HealthReporter;
@@ -20,10 +20,12 @@ use crate::config::Settings;
 use crate::grpc::{self, Desk};
 use crate::guru_meditation::{Reporter, Warnings};
 use crate::journal::JournalError;
+use crate::ready_file::{ReadyFile, ReadyFileError};
+use crate::service_manager::ServiceManager;
 use crate::{dashboard, report, tasks};
 
-/// An orderly stop takes no longer.
-const STOP_WITHIN: Duration = Duration::from_secs(10);
+/// An orderly stop takes no longer; with the end of the process it stays within 10 s.
+const STOP_WITHIN: Duration = Duration::from_millis(9_500);
 
 /// Why the process ends without having been asked to.
 #[derive(Debug, thiserror::Error)]
@@ -48,13 +50,8 @@ pub enum DaemonError {
     #[error("the broker loop ended early; the lines above say why")]
     LoopDied,
     /// The ready file can't be written.
-    #[error("can't write the ready file {}: {source}", path.display())]
-    ReadyFile {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    ReadyFile(#[from] ReadyFileError),
     /// It ended without order; what was acknowledged is durable all the same.
     #[error("{0}: ended at once, what was acknowledged is durable all the same")]
     NoOrderlyStop(&'static str),
@@ -81,6 +78,21 @@ pub struct Place {
     pub last_record: u64,
 }
 
+impl Place {
+    /// What the ready file holds: one object, one line.
+    fn to_json(&self) -> String {
+        let ready = serde_json::json!({
+            "grpc": self.grpc.to_string(),
+            "http": self.http.to_string(),
+            "data": self.data.display().to_string(),
+            "pid": std::process::id(),
+            "version": env!("CARGO_PKG_VERSION"),
+            "term": self.term,
+        });
+        format!("{ready}\n")
+    }
+}
+
 /// What a broker tells of itself when something is wrong.
 #[derive(Clone, Debug)]
 pub struct Telling {
@@ -101,30 +113,30 @@ pub async fn run(
     ready_file: Option<&Path>,
     tell: impl FnOnce(&Place),
 ) -> Result<(), DaemonError> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::Signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::Signals)?;
+    let mut stops = Stops::heard()?;
     let Telling { reporter, warnings } = telling;
     reporter.watch_runtime(Handle::current());
     report::configure(&reporter, &settings);
-    if let Some(path) = ready_file {
-        clear_ready_file(path)?;
-    }
+    let manager = ServiceManager::of_environment();
+    let ready_file = ready_file.map(ReadyFile::prepare).transpose()?;
     let (grpc, grpc_at) = listen("grpc", settings.grpc).await?;
     let (http, http_at) = listen("http", settings.http).await?;
 
-    let started = start_broker(&settings).await?;
     let (stop, stopping) = watch::channel(false);
+    let (show_desk, desk) = watch::channel(None);
+    let pages = dashboard::pages(desk, stopping.clone());
+    // Pages answer while the journal is still being read: alive, and not ready.
+    let pages =
+        tasks::spawn("accept http", grpc::serve::serve(http, pages, "http", stopping.clone()));
+    let Some(started) = start_unless_stopped(&settings, &manager, &mut stops).await? else {
+        return Ok(());
+    };
+    show_desk.send_replace(Some(dashboard::Desk::new(&started)));
     report::register(&reporter, &started, &warnings);
     let desk = Desk::new(&started, Some(reporter), stopping.clone());
     let (routes, health) = grpc::routes(desk).await?;
-    let pages = dashboard::pages(stopping.clone());
-    let serving = [
-        tasks::spawn(
-            "accept grpc",
-            grpc::serve::serve(grpc, routes.into_axum_router(), stopping.clone()),
-        ),
-        tasks::spawn("accept http", grpc::serve::serve(http, pages, stopping)),
-    ];
+    let routes = grpc::serve::counted(routes.into_axum_router(), started.metrics.clone());
+    let events = tasks::spawn("accept grpc", grpc::serve::serve(grpc, routes, "grpc", stopping));
     let place = Place {
         grpc: grpc_at,
         http: http_at,
@@ -132,25 +144,73 @@ pub async fn run(
         term: started.term,
         last_record: started.reader.durable(),
     };
-    if let Some(path) = ready_file {
-        write_ready_file(path, &place)?;
+    if let Some(file) = &ready_file {
+        file.write(&place.to_json())?;
     }
     tell(&place);
+    manager.ready(format!("serves on {grpc_at} and http://{http_at}, start {}", place.term));
+    manager.watches(started.broker.clone());
 
     let Started { broker, mut ended, .. } = started;
     tokio::select! {
         early = &mut ended => return Err(early_end(early)),
-        _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
-        _ = interrupt.recv() => tracing::info!("interrupted: stopping"),
+        signal = stops.next() => tracing::info!("{signal}: stopping"),
     }
-    let stop_in_order = stop_in_order(health, stop, serving, broker, ended);
+    manager.stopping();
+    // It does not serve any more.
+    drop(ready_file);
+    let stop_in_order = stop_in_order(health, stop, [events, pages], broker, ended);
     tokio::select! {
         stopped = tokio::time::timeout(STOP_WITHIN, stop_in_order) => {
-            stopped.unwrap_or(Err(DaemonError::NoOrderlyStop("did not stop within 10 s")))
+            stopped.unwrap_or(Err(DaemonError::NoOrderlyStop("did not stop within 9.5 s")))
         }
-        _ = terminate.recv() => Err(DaemonError::NoOrderlyStop("was told twice")),
-        _ = interrupt.recv() => Err(DaemonError::NoOrderlyStop("was interrupted twice")),
+        _ = stops.next() => Err(DaemonError::NoOrderlyStop("was told to stop a second time")),
     }
+}
+
+/// The signals that ask for an end.
+struct Stops {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stops {
+    fn heard() -> Result<Self, DaemonError> {
+        let hear = |kind| signal(kind).map_err(DaemonError::Signals);
+        let (terminate, interrupt) =
+            (hear(SignalKind::terminate())?, hear(SignalKind::interrupt())?);
+        Ok(Self { terminate, interrupt })
+    }
+
+    /// The next one, by name.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "interrupted",
+        }
+    }
+}
+
+/// The broker, started; or nothing if it was told to stop meanwhile. Reading the journal may take
+/// long, changes nothing that the next start would miss, and so can be cut short.
+async fn start_unless_stopped(
+    settings: &Settings,
+    manager: &ServiceManager,
+    stops: &mut Stops,
+) -> Result<Option<Started>, DaemonError> {
+    let telling = manager.starts();
+    let started = tokio::select! {
+        started = start_broker(settings) => Some(started),
+        signal = stops.next() => {
+            tracing::info!("{signal}: stopping before the start was done; nothing was taken");
+            manager.stopping();
+            None
+        }
+    };
+    if let Some(telling) = telling {
+        telling.abort();
+    }
+    started.transpose()
 }
 
 async fn stop_in_order(
@@ -200,28 +260,4 @@ fn early_end(ended: Result<Result<(), JournalError>, oneshot::error::RecvError>)
         Ok(Err(error)) => DaemonError::Journal(error),
         Ok(Ok(())) | Err(_) => DaemonError::LoopDied,
     }
-}
-
-/// A ready file of the last run says nothing true, and one that can't be written is told before
-/// anything is begun.
-fn clear_ready_file(path: &Path) -> Result<(), DaemonError> {
-    let failed = |source| DaemonError::ReadyFile { path: path.to_owned(), source };
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
-        Ok(()) | Err(_) => {}
-    }
-    std::fs::write(path.with_extension("tmp"), "").map_err(failed)
-}
-
-fn write_ready_file(path: &Path, place: &Place) -> Result<(), DaemonError> {
-    let failed = |source| DaemonError::ReadyFile { path: path.to_owned(), source };
-    let ready = serde_json::json!({
-        "grpc": place.grpc.to_string(),
-        "http": place.http.to_string(),
-        "data": place.data.display().to_string(),
-        "pid": std::process::id(),
-    });
-    let beside = path.with_extension("tmp");
-    std::fs::write(&beside, format!("{ready}\n")).map_err(failed)?;
-    std::fs::rename(&beside, path).map_err(failed)
 }

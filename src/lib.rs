@@ -12,9 +12,13 @@ pub mod grid;
 pub mod grpc;
 pub mod guru_meditation;
 pub mod journal;
+pub mod metrics;
+pub mod ready_file;
 pub mod report;
+pub mod service_manager;
 pub mod show;
 pub mod tasks;
+pub mod tracing_lines;
 pub mod wire;
 
 #[cfg(test)]

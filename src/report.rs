@@ -217,12 +217,12 @@ fn tell_journal(page: &Page, reader: &Reader, broker: &Broker) {
 }
 
 fn tell_queues(page: &Page, broker: &Broker) {
-    let waiting = broker.waiting();
-    page.put("items_waiting", waiting.items);
-    page.put("items_waiting_at_most", waiting.items_max);
-    page.put("kib_waiting", waiting.kib);
-    page.put("kib_waiting_at_most", waiting.kib_max);
-    page.put("watchers", waiting.watchers);
+    let (items, room_bytes) = broker.waiting();
+    page.put("items_waiting", items);
+    page.put("room_bytes", room_bytes);
+    page.put("turns_of_the_loop", broker.turns());
+    page.put("disk_is_low", broker.disk_is_low());
+    page.put("watchers", broker.watchers());
 }
 
 fn told(at: Timestamp) -> String {

@@ -52,6 +52,11 @@ pub fn spawn_thread<T: Send + 'static>(
     std::thread::Builder::new().name(name.to_owned()).spawn(work)
 }
 
+/// How many tasks started by [`spawn`] are alive.
+pub fn alive() -> usize {
+    guru_meditation::alive()
+}
+
 /// Lets hyper and tonic start their tasks through [`spawn`].
 #[derive(Clone, Copy, Debug)]
 pub struct NamedExecutor(pub &'static str);

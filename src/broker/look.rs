@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::Broker;
-use super::queue::{Item, KIB_WAITING, Work};
+use super::queue::{Item, Work};
 use crate::clock::monotonic_now;
 use crate::grid::Grid;
 use crate::grid::time::Timestamp;
@@ -27,21 +27,6 @@ pub enum NoAnswer {
     /// It has ended.
     #[error("the broker loop has ended")]
     Stopped,
-}
-
-/// What waits for the loop.
-#[derive(Clone, Copy, Debug)]
-pub struct Waiting {
-    /// Items in the queue.
-    pub items: usize,
-    /// Its bound.
-    pub items_max: usize,
-    /// What events in it weigh, in KiB.
-    pub kib: usize,
-    /// The bound of that.
-    pub kib_max: usize,
-    /// Streams that are told of changes.
-    pub watchers: usize,
 }
 
 /// How long commits take, in microseconds.
@@ -114,16 +99,9 @@ impl Broker {
         })
     }
 
-    /// What waits for the loop at this moment.
-    pub fn waiting(&self) -> Waiting {
-        let kib_max = KIB_WAITING as usize;
-        Waiting {
-            items: self.queue.max_capacity() - self.queue.capacity(),
-            items_max: self.queue.max_capacity(),
-            kib: kib_max - self.room.available_permits().min(kib_max),
-            kib_max,
-            watchers: self.changes.receiver_count(),
-        }
+    /// How many streams are told of changes.
+    pub fn watchers(&self) -> usize {
+        self.changes.receiver_count()
     }
 
     /// How long commits take.

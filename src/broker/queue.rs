@@ -3,14 +3,14 @@
 //! Guarantees a bound in items and bytes: whoever brings more waits, and so stops reading its
 //! session. Each item is stamped when it is received. Decides nothing.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot};
 use uuid::Uuid;
 
-use super::look::CommitTimes;
+use super::signs::Signs;
 use crate::clock::Clock;
 use crate::grid::Grid;
 use crate::grid::decide::OrderRefusal;
@@ -49,17 +49,6 @@ pub struct Broker {
     pub(super) names: Names,
     pub(super) changes: broadcast::Sender<Changed>,
     pub(super) signs: Arc<Signs>,
-}
-
-/// What loop and handles tell each other past the queue.
-#[derive(Debug, Default)]
-pub(super) struct Signs {
-    /// The disk is nearly full: what would need room is not even put in the queue.
-    pub(super) disk_is_low: AtomicBool,
-    /// The broker is to stop: a full disk is not waited for any more.
-    pub(super) stops: AtomicBool,
-    /// How long commits take.
-    pub(super) commits: CommitTimes,
 }
 
 /// An event as it came out of the check, not yet joined with who said it.
@@ -369,8 +358,7 @@ impl Broker {
     }
 
     fn needs_room(&self) -> Result<(), Unavailable> {
-        let is_low = self.signs.disk_is_low.load(Ordering::Acquire);
-        if is_low { Err(Unavailable::DiskLow) } else { Ok(()) }
+        if self.disk_is_low() { Err(Unavailable::DiskLow) } else { Ok(()) }
     }
 
     async fn put(&self, work: Work, bytes: usize) -> Result<(), Unavailable> {

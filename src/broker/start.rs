@@ -4,6 +4,7 @@
 //! record, and that no number is given twice even when records are missing. Opens no listener.
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,9 +13,11 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
 
-use super::queue::{CHANGES_WAITING, ITEMS_WAITING, KIB_WAITING, Signs};
+use super::queue::{CHANGES_WAITING, ITEMS_WAITING, KIB_WAITING};
+use super::signs::Signs;
+use super::tallies::Tallies;
 use super::upkeep::Upkeep;
-use super::{Broker, Commit, Loop, Names, Tallies};
+use super::{Broker, Commit, Loop, Names};
 use crate::clock::{Clock, monotonic_now, wall_now};
 use crate::grid::Grid;
 use crate::grid::name::{ApplianceNumber, RecordNumber};
@@ -26,6 +29,7 @@ use crate::grid::time::Timestamp;
 use crate::journal::{
     self, Budget, Identity, Journal, JournalError, Opened, Reader, Recovered, Wanted, encoding,
 };
+use crate::metrics::Metrics;
 use crate::tasks;
 
 /// Records read at once while the state is folded.
@@ -76,6 +80,8 @@ pub struct Started {
     pub term: u64,
     /// When it started.
     pub at: Timestamp,
+    /// What is counted, by the loop and whoever else has a clone.
+    pub metrics: Metrics,
     /// How the loop ended; a sender that is gone means that it panicked.
     pub ended: oneshot::Receiver<Result<(), JournalError>>,
 }
@@ -113,6 +119,7 @@ pub fn start(
     let (identity, term) = (journal.identity(), journal.term());
     let checkpointed = state.last();
     let room = Arc::new(Semaphore::new(KIB_WAITING as usize));
+    let metrics = Metrics::default();
     let mut owner = Loop {
         grid: Grid::new(state, settings, now),
         journal,
@@ -128,19 +135,15 @@ pub fn start(
         tallies: Tallies::default(),
         due: VecDeque::new(),
         room: Arc::clone(&room),
+        metrics: metrics.clone(),
     };
     let version = env!("CARGO_PKG_VERSION").into();
     let recovery = sentences(&recovered);
-    for sentence in &recovery {
-        tracing::warn!("{sentence}");
-    }
     let mut missing = recovered.missing;
     // The fold may have come upon a damaged span.
     missing.extend(owner.journal.take_lost());
     missing.sort_by_key(|range| *range.start());
-    for range in &missing {
-        tracing::error!(first = range.start(), last = range.end(), "records are missing");
-    }
+    tell(&recovery, &missing);
     let rebuilt_from = recovered.rebuilt.iter().min().copied();
     let started =
         BrokerStarted { term, version, away, clock_back, recovery, missing, rebuilt_from };
@@ -160,7 +163,7 @@ pub fn start(
         drop(tasks::spawn("alive", touch_alive(alive)));
     }
     let broker = Broker { queue, room, clock, names, changes, signs };
-    Ok(Started { broker, reader, identity, term, at: now, ended })
+    Ok(Started { broker, reader, identity, term, at: now, metrics, ended })
 }
 
 /// The state, and up to which number records were trimmed since the checkpoint.
@@ -197,6 +200,19 @@ fn fold(opened: &Opened, dir: &Path) -> Result<(State, RecordNumber), StartError
     }
     state.resume_behind(opened.last_number);
     Ok((state, trimmed))
+}
+
+fn tell(recovery: &[Box<str>], missing: &[RangeInclusive<RecordNumber>]) {
+    for sentence in recovery {
+        tracing::warn!("{sentence}");
+    }
+    for range in missing {
+        tracing::error!(
+            first_record = range.start(),
+            last_record = range.end(),
+            "records are missing"
+        );
+    }
 }
 
 /// What recovery has to say, a sentence each.

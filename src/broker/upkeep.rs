@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::queue::Signs;
+use super::signs::Signs;
 use super::{BYTES_PER_COMMIT, Loop};
+use crate::clock::monotonic_now;
 use crate::grid::effect::Matter;
 use crate::grid::name::RecordNumber;
 use crate::grid::record::{Input, Stall};
@@ -68,9 +69,14 @@ impl Loop {
         let TrimDue { first, last, bytes, is_for_age } = due;
         let Retention { age, bytes: limit } = self.journal.retention();
         let reason = if is_for_age { TrimReason::Age(age) } else { TrimReason::Bytes(limit) };
-        tracing::info!(first, last, bytes, "records are trimmed");
+        tracing::info!(first_record = first, last_record = last, bytes, "records are trimmed");
         self.take(Input::Storage(Storage::Trimmed(Trimmed { first, last, bytes, reason })), now);
         self.upkeep.trims = Some(last);
+    }
+
+    /// A sign of life.
+    pub(super) fn turned(&self) {
+        self.upkeep.signs.turns.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Whether appliances are turned away, so that nobody may be judged by silence.
@@ -106,21 +112,27 @@ impl Loop {
             self.take(Input::BrokerStalled { lasted, cause: Stall::DiskWasLow }, now);
         }
         if is_low && !is_open {
-            tracing::error!(free, mark, "the disk is nearly full: nothing new is taken");
+            tracing::error!(
+                free_bytes = free,
+                needed_bytes = mark,
+                "the disk is nearly full: nothing new is taken"
+            );
             self.take(Input::Storage(Storage::Low { free, mark }), now);
         } else if is_open && !is_low {
-            tracing::info!(free, "the disk has room again");
+            tracing::info!(free_bytes = free, "the disk has room again");
             self.take(Input::Storage(Storage::Enough { free }), now);
         }
     }
 
     /// Makes records durable, and notes how long that takes.
     pub(super) fn append(&mut self, records: &[EncodedRecord]) -> Result<(), JournalError> {
+        let began = monotonic_now();
         let signs = Arc::clone(&self.upkeep.signs);
-        signs.commits.measure(self.clock.now(), || self.append_when_there_is_room(records))
+        signs.commits.measure(self.clock.now(), || self.append_when_there_is_room(records))?;
+        self.metrics.commit(records.len(), began.elapsed());
+        Ok(())
     }
 
-    /// A full disk is waited for, with the same records; whoever reads the journal does not mind.
     fn append_when_there_is_room(&mut self, records: &[EncodedRecord]) -> Result<(), JournalError> {
         let mut is_told = false;
         loop {
@@ -143,6 +155,7 @@ impl Loop {
                 is_told = true;
             }
             std::thread::sleep(ROOM_PAUSE);
+            self.turned();
         }
     }
 }

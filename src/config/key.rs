@@ -18,6 +18,7 @@ use super::raw::Raw;
 use super::secret::{HIDDEN, Secret};
 use crate::grid::event::Severity;
 use crate::grid::settings::{Budget, Budgets, OnStuck};
+use crate::tracing_lines::Format;
 
 /// For ever, said by its own word.
 pub const INFINITE: &str = "infinite";
@@ -37,6 +38,8 @@ const SEVERITIES: [(&str, Severity); 5] = [
 ];
 
 const ON_STUCK: [(&str, OnStuck); 2] = [("warn", OnStuck::Warn), ("fail", OnStuck::Fail)];
+
+const TRACING_FORMATS: [(&str, Format); 2] = [("human", Format::Human), ("json", Format::Json)];
 
 /// One setting within `T`.
 #[derive(Debug)]
@@ -74,6 +77,8 @@ pub enum Place<T: 'static> {
     PathOrNone(Field<T, Option<PathBuf>>),
     /// A filter of the tracing crates.
     Filter(Field<T, String>),
+    /// How tracing is written.
+    TracingFormat(Field<T, Format>),
     /// Yes or no.
     Truth(Field<T, bool>),
     /// A number, at least so large.
@@ -121,6 +126,9 @@ impl<T: Default + 'static> Place<T> {
                 let text = raw.text().ok_or_else(wrong)?;
                 filter::check(text)?;
                 text.clone_into(field(into));
+            }
+            Self::TracingFormat(field) => {
+                *field(into) = word(raw, &TRACING_FORMATS).ok_or_else(wrong)?;
             }
             Self::Truth(field) => *field(into) = raw.truth().ok_or_else(wrong)?,
             Self::Count(least, field) => {
@@ -179,6 +187,7 @@ impl<T: Default + 'static> Place<T> {
                 path.unwrap_or_else(|| NONE.to_owned())
             }
             Self::Filter(field) => field(of).clone(),
+            Self::TracingFormat(field) => word_of(*field(of), &TRACING_FORMATS),
             Self::Truth(field) => field(of).to_string(),
             Self::Count(_, field) => field(of).to_string(),
             Self::Size(_, field) => amount::bytes_text(*field(of)),
@@ -218,6 +227,7 @@ impl<T: Default + 'static> Place<T> {
             | Self::Path(_)
             | Self::PathOrNone(_)
             | Self::Filter(_)
+            | Self::TracingFormat(_)
             | Self::Truth(_)
             | Self::Count(..)
             | Self::Size(..)
@@ -239,6 +249,7 @@ impl<T: Default + 'static> Place<T> {
             Self::Path(field) => field(into).clone_from(field(from)),
             Self::PathOrNone(field) => field(into).clone_from(field(from)),
             Self::Filter(field) => field(into).clone_from(field(from)),
+            Self::TracingFormat(field) => *field(into) = *field(from),
             Self::Truth(field) => *field(into) = *field(from),
             Self::Count(_, field) | Self::Size(_, field) => *field(into) = *field(from),
             Self::Time(_, field) => *field(into) = *field(from),

@@ -51,7 +51,7 @@ const fn at_restart<T>(path: &'static str, place: Place<T>, flag: Option<&'stati
 }
 
 /// The settings outside of classes.
-pub static SETTINGS: [Key<Settings>; 15] = [
+pub static SETTINGS: [Key<Settings>; 16] = [
     at_restart("data", Place::Path(|it| &mut it.journal.dir), Some("--data")),
     at_restart("grpc", Place::Address(|it| &mut it.grpc), Some("--grpc")),
     at_restart("http", Place::Address(|it| &mut it.http), Some("--http")),
@@ -61,6 +61,11 @@ pub static SETTINGS: [Key<Settings>; 15] = [
         changes: Changes::AtOnce,
         flag: Some("--tracing"),
     },
+    at_restart(
+        "tracing_format",
+        Place::TracingFormat(|it| &mut it.tracing_format),
+        Some("--tracing-format"),
+    ),
     at_once("disk_low_water", Place::Size(ROOM_RANGE, |it| &mut it.journal.low_water)),
     at_once("ballast", Place::Size(ROOM_RANGE, |it| &mut it.journal.ballast_bytes)),
     at_once("retention.age", Place::Time(RETENTION_AGE_RANGE, |it| &mut it.journal.retention.age)),
@@ -114,7 +119,7 @@ macro_rules! budget {
 }
 
 /// The settings of one class, within `class.NAME`, in the order of the shipped file.
-pub static CLASS: [&[Key<ClassSettings>]; 8] = [
+pub static CLASS: [&[Key<ClassSettings>]; 9] = [
     &[
         at_once("managed", Place::Truth(|it| &mut it.managed)),
         at_once("boot_timeout", Place::Limit(LIMIT_RANGE, |it| &mut it.boot_timeout)),
@@ -138,6 +143,7 @@ pub static CLASS: [&[Key<ClassSettings>]; 8] = [
     &budget!("alert_key", |it| &mut it.budgets.alert_key),
     &budget!("alert", |it| &mut it.budgets.alert),
     &budget!("counter", |it| &mut it.budgets.counter),
+    &budget!("replay", |it| &mut it.budgets.replay),
 ];
 
 /// All settings of one class.

@@ -1,35 +1,131 @@
-//! What does a browser see? For the present: who answers, and whether it is ready.
+//! What does a browser see? For the present: who answers, whether it is ready, and the metrics.
 //!
-//! Guarantees `/livez` (the process answers) and `/readyz` (the broker takes events; 503 while it
-//! stops). The pages of the dashboard are to come.
+//! Guarantees `/livez` (the process answers), `/readyz` (the broker takes events; 503 with the
+//! reason while it starts, stops, has no room on its disk, or its loop is stuck) and `/metrics`. All
+//! of them answer from the moment the listener is bound, while the journal is still being read. The
+//! pages of the dashboard are to come.
+
+mod metrics_page;
+mod process;
+
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::sync::watch;
+
+use crate::broker::{Broker, Started};
+use crate::grid::time::Timestamp;
+use crate::journal::Reader;
+use crate::metrics::Metrics;
+
+/// The loop gets so long for an answer to a page.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 const FRONT_PAGE: &str = concat!(
     "gridd ",
     env!("CARGO_PKG_VERSION"),
     "\n\n\
      The broker runs. Its pages are not built yet; the command line shows everything:\n\n  \
-     gridctl status\n  gridctl appliance list\n  gridctl log list -f\n"
+     gridctl status\n  gridctl appliance list\n  gridctl log list -f\n\n\
+     For machines: /livez, /readyz, /metrics\n"
 );
 
-/// The pages; `stopping` turns true when the broker goes.
-pub fn pages(stopping: watch::Receiver<bool>) -> Router {
+/// What the pages show of a broker that has started.
+#[derive(Clone, Debug)]
+pub struct Desk {
+    broker: Broker,
+    reader: Reader,
+    term: u64,
+    started_at: Timestamp,
+    metrics: Metrics,
+}
+
+impl Desk {
+    /// The desk of a broker that was started.
+    pub fn new(started: &Started) -> Self {
+        Self {
+            broker: started.broker.clone(),
+            reader: started.reader.clone(),
+            term: started.term,
+            started_at: started.at,
+            metrics: started.metrics.clone(),
+        }
+    }
+}
+
+/// What the pages know: nothing of a broker that has not started yet.
+#[derive(Clone, Debug)]
+struct Front {
+    desk: watch::Receiver<Option<Desk>>,
+    stopping: watch::Receiver<bool>,
+}
+
+/// The pages; `desk` is there once the broker has started, `stopping` turns true when it goes.
+pub fn pages(desk: watch::Receiver<Option<Desk>>, stopping: watch::Receiver<bool>) -> Router {
     Router::new()
         .route("/", get(|| async { FRONT_PAGE }))
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
-        .with_state(stopping)
+        .route("/metrics", get(metrics))
+        .with_state(Front { desk, stopping })
 }
 
-async fn ready(State(stopping): State<watch::Receiver<bool>>) -> (StatusCode, &'static str) {
-    if *stopping.borrow() {
-        (StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
-    } else {
-        (StatusCode::OK, "ready\n")
+async fn ready(State(front): State<Front>) -> (StatusCode, &'static str) {
+    match unready(&front).await {
+        None => (StatusCode::OK, "ready\n"),
+        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason),
+    }
+}
+
+/// Why the broker takes nothing at this moment.
+async fn unready(front: &Front) -> Option<&'static str> {
+    if *front.stopping.borrow() {
+        return Some("stopping\n");
+    }
+    let Some(desk) = front.desk.borrow().clone() else {
+        return Some("starting: the journal is being read\n");
+    };
+    if desk.broker.disk_is_low() {
+        return Some("disk low: nothing new is taken until there is room; reading goes on\n");
+    }
+    let answer = tokio::time::timeout(ANSWER_WITHIN, desk.broker.ask(|_, _| ())).await;
+    match answer {
+        Ok(Ok(())) => None,
+        Ok(Err(_)) => Some("stopping\n"),
+        Err(_) => Some("stuck: the broker loop does not answer within 2 s; see what gridd tells\n"),
+    }
+}
+
+async fn metrics(State(front): State<Front>) -> Response {
+    let desk = front.desk.borrow().clone();
+    match metrics_page::text(desk).await {
+        Ok(text) => ([(header::CONTENT_TYPE, metrics_page::CONTENT_TYPE)], text).into_response(),
+        Err(error) => {
+            let text = format!("the metrics can't be written: {error}\n");
+            (StatusCode::INTERNAL_SERVER_ERROR, text).into_response()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_starts_or_stops_is_not_ready_and_says_why() {
+        let (_show, desk) = watch::channel(None);
+        let (stop, stopping) = watch::channel(false);
+        let front = Front { desk, stopping };
+        assert_eq!(unready(&front).await, Some("starting: the journal is being read\n"));
+        let (status, _) = ready(State(front.clone())).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        let page = metrics(State(front.clone())).await;
+        assert_eq!(page.status(), StatusCode::OK, "the process is told of even then");
+        stop.send_replace(true);
+        assert_eq!(unready(&front).await, Some("stopping\n"));
     }
 }

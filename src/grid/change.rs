@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::appliance::Appliance;
 use super::effect::{Alert, Boot, Effect, Matter};
 use super::event::Severity;
 use super::explain;
@@ -12,7 +13,7 @@ use super::lifecycle::{Lifecycle, Refusal, Step, Stimulus, step};
 use super::marks::Marks;
 use super::name::BootId;
 use super::settings::{ClassSettings, FLAPPING_FAILURES, FLAPPING_WINDOW, GRACE_AFTER_ABSENCE};
-use super::state::{Appliance, State};
+use super::state::State;
 use super::time::Timestamp;
 
 /// How the boot an appliance speaks in stands to the one that is known.

@@ -9,13 +9,13 @@ use uuid::Uuid;
 
 use super::admission::{BudgetName, Suppression};
 use super::alert_key::{self, AlertKey, KEYS_MAX};
+use super::appliance::Appliance;
 use super::effect::{Effect, Phase};
 use super::event::{Counter, Event, EventKind};
 use super::lifecycle::Lifecycle;
 use super::name::RecordNumber;
 use super::record::Heard;
 use super::settings::ClassSettings;
-use super::state::Appliance;
 use super::time::Timestamp;
 
 /// Reports in maintenance that come faster fold into the newest.
@@ -51,7 +51,7 @@ impl Door<'_> {
         }
         let boots = begins.then_some(BudgetName::Boots);
         if event.spooled_at.is_some() {
-            return self.spend(boots.into_iter().chain([BudgetName::Replay]));
+            return self.enter(boots, BudgetName::Replay);
         }
         let of_kind = match &event.kind {
             EventKind::Maintenance { .. } if self.folds(heard) && !begins => {
@@ -66,7 +66,7 @@ impl Door<'_> {
                 return self.judge_alert(event, counter.as_ref(), boots);
             }
         };
-        self.spend(boots.into_iter().chain([of_kind]))
+        self.enter(boots, of_kind)
     }
 
     /// Whether this is a report right behind another one that was kept.
@@ -78,8 +78,18 @@ impl Door<'_> {
             && self.now < admission.progress_at.after(REPORTS_FOLD_WITHIN)
     }
 
-    /// Spends all these budgets, or names the first that has nothing left.
-    pub(super) fn spend(&self, budgets: impl Iterator<Item = BudgetName>) -> Verdict {
+    fn enter(&self, boots: Option<BudgetName>, of_kind: BudgetName) -> Verdict {
+        match self.spend(boots.into_iter().chain([of_kind])) {
+            Ok(effects) => Verdict::Enters(effects),
+            Err(budget) => Verdict::Over(budget),
+        }
+    }
+
+    /// Spends all these budgets; the error is the first that has nothing left.
+    pub(super) fn spend(
+        &self,
+        budgets: impl IntoIterator<Item = BudgetName>,
+    ) -> Result<Vec<Effect>, BudgetName> {
         let mut effects = Vec::new();
         for name in budgets {
             let Some(budget) = name.of(&self.rules.budgets) else { continue };
@@ -88,10 +98,10 @@ impl Door<'_> {
                     let number = self.appliance.number;
                     effects.push(Effect::Spent { number, budget: name, full_at });
                 }
-                None => return Verdict::Over(name),
+                None => return Err(name),
             }
         }
-        Verdict::Enters(effects)
+        Ok(effects)
     }
 
     /// What follows from being over budget: the suppression as it stands then.
@@ -127,8 +137,8 @@ impl Door<'_> {
             },
         };
         let mut effects = match self.spend(boots.into_iter().chain([BudgetName::Alert])) {
-            Verdict::Enters(effects) => effects,
-            other => return other,
+            Ok(effects) => effects,
+            Err(budget) => return Verdict::Over(budget),
         };
         let number = self.appliance.number;
         if known.is_none() {

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use super::admission::{BudgetName, Held, Suppression};
 use super::alert_key::AlertKey;
+use super::appliance::Appliance;
 use super::effect::{Effect, Matter, Phase};
 use super::event::PlainKind;
 use super::lifecycle::{Failed, Failure, LastWord, Lifecycle, Maintenance, Refusal};
 use super::marks::Marks;
 use super::record::{BrokerStarted, Input, Order, Outcome, Record, Stall};
-use super::state::Appliance;
 use super::time::{Timestamp, in_words};
 
 /// How the start of an appliance stands: `starting, 40 s of 300 s`. `clock` shows moments.

@@ -9,6 +9,7 @@
 
 pub mod admission;
 pub mod alert_key;
+pub mod appliance;
 pub mod budget;
 mod change;
 pub mod decide;
@@ -16,6 +17,7 @@ mod door;
 pub mod effect;
 pub mod event;
 pub mod explain;
+mod hear;
 pub mod lifecycle;
 pub mod marks;
 pub mod name;
@@ -127,7 +129,7 @@ impl Grid {
     /// What is to be taken before this event: the end of a run of repeats which it ends.
     pub fn before(&self, heard: &Heard, now: Timestamp) -> Option<Input> {
         let appliance = self.state.appliance(heard.appliance)?;
-        let key = decide::run_over(appliance, heard, now.max(self.state.last_at()))?;
+        let key = hear::run_over(appliance, heard, now.max(self.state.last_at()))?;
         Some(Input::RunOver { appliance: heard.appliance, key })
     }
 

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::appliance::Appliance;
 use super::change::Change;
 use super::decide::{Draft, OrderRefusal};
 use super::effect::{Effect, Matter, Phase};
@@ -12,7 +13,7 @@ use super::lifecycle::{Lifecycle, Maintenance};
 use super::name::{ApplianceName, ApplianceNumber};
 use super::record::{Order, Reset};
 use super::settings::{ClassSettings, DEFAULT_CLASS, Overrides, Settings};
-use super::state::{Appliance, State};
+use super::state::State;
 use super::time::Timestamp;
 
 type Ordered = Result<(ApplianceNumber, Draft), OrderRefusal>;

@@ -24,21 +24,30 @@ impl EventService for Desk {
         request: Request<ReportRequest>,
     ) -> Result<Response<ReportResponse>, Status> {
         let name = principal::appliance(request.metadata())?;
+        self.needs_time()?;
         let request = request.into_inner();
         let Some(bytes) = request.event else {
             return Err(status::invalid_field("event", "is missing"));
         };
         let checked = match check::event(&bytes) {
             Ok(checked) => checked,
-            Err(Unfit::Unsupported) => return Ok(Response::new(unsupported())),
-            Err(Unfit::Invalid(violations)) => return Err(invalid(violations)),
+            Err(Unfit::Unsupported) => {
+                self.count_unfit(Outcome::Unsupported);
+                return Ok(Response::new(unsupported()));
+            }
+            Err(Unfit::Invalid(violations)) => {
+                self.count_unfit(Outcome::Invalid);
+                return Err(invalid(violations));
+            }
         };
         if checked.boot.is_none() && checked.event.kind.is_lifecycle() {
+            self.count_unfit(Outcome::Invalid);
             let text = "is missing; an event about the start must name its boot";
             return Err(status::invalid_field("event.boot_id", text));
         }
         let spool = NonZeroU64::new(request.spool_id).map(SpoolId);
         if spool.is_none() && checked.sequence.is_some() {
+            self.count_unfit(Outcome::Invalid);
             let text = "is missing; it says whose numbers event.sequence belongs to";
             return Err(status::invalid_field("spool_id", text));
         }
@@ -67,6 +76,7 @@ impl EventService for Desk {
         request: Request<Streaming<SessionRequest>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
         let name = principal::appliance(request.metadata())?;
+        self.needs_time()?;
         Ok(Response::new(Box::pin(session::open(self.clone(), name, request.into_inner()))))
     }
 }

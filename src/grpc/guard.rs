@@ -94,7 +94,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("its address");
         let (_stop, stopping) = watch::channel(false);
-        drop(tasks::spawn("server", serve(listener, routes, stopping)));
+        drop(tasks::spawn("server", serve(listener, routes, "http", stopping)));
         let mut client = TcpStream::connect(address).await.expect("it listens");
         let request = format!(
             "GET /panics HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\

@@ -38,7 +38,7 @@ impl JournalService for Desk {
         let by = administrator(request.metadata(), Role::Admin)?;
         let (told, chunks) = mpsc::channel(WAITING);
         let desk = self.clone();
-        tracing::info!(%by, records = desk.reader.durable(), "a backup begins");
+        tracing::info!(administrator = %by, records = desk.reader.durable(), "a backup begins");
         drop(tasks::spawn_blocking("backup", move || back_up(&desk, told)));
         Ok(Response::new(Box::pin(ReceiverStream::new(chunks))))
     }

@@ -26,15 +26,18 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tonic::Status;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use crate::broker::{Broker, Started};
+use crate::broker::{Broker, Started, Unavailable};
 use crate::grid::time::Timestamp;
 use crate::guru_meditation::Reporter;
 use crate::journal::{Identity, Reader};
+use crate::metrics::{Metrics, Word};
 use crate::wire::event_server::event_service_server::EventServiceServer;
+use crate::wire::proto::Outcome;
 use crate::wire::servers::appliance_service_server::ApplianceServiceServer;
 use crate::wire::servers::broker_service_server::BrokerServiceServer;
 use crate::wire::servers::grid_log_service_server::GridLogServiceServer;
@@ -56,6 +59,7 @@ pub struct Desk {
     term: u64,
     started_at: Timestamp,
     sessions: Arc<AtomicU64>,
+    metrics: Metrics,
     /// `None` where nobody installed one: in tests.
     reporter: Option<Reporter>,
     stopping: watch::Receiver<bool>,
@@ -75,9 +79,24 @@ impl Desk {
             term: started.term,
             started_at: started.at,
             sessions: Arc::new(AtomicU64::new(1)),
+            metrics: started.metrics.clone(),
             reporter,
             stopping,
         }
+    }
+
+    /// Counts what came as an event and is none.
+    fn count_unfit(&self, outcome: Outcome) {
+        let outcome = Word::without("OUTCOME_", outcome.as_str_name());
+        self.metrics.event(Word("unknown"), outcome);
+    }
+
+    /// Whoever comes while the broker stops is told to come back.
+    fn needs_time(&self) -> Result<(), Status> {
+        if *self.stopping.borrow() {
+            return Err(status::unavailable(Unavailable::Stopping));
+        }
+        Ok(())
     }
 }
 

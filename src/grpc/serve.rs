@@ -7,6 +7,10 @@
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::middleware::map_response_with_state;
+use axum::response::Response;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -15,6 +19,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 
 use super::guard;
+use super::status::code_word;
+use crate::metrics::Metrics;
 use crate::tasks::{self, NamedExecutor};
 
 /// A peer that is silent for so long is asked whether it is there.
@@ -29,14 +35,25 @@ const STREAM_WINDOW: u32 = 512 << 10;
 /// Flow-control window of a connection, in bytes.
 const CONNECTION_WINDOW: u32 = 2 << 20;
 
+/// Calls under way on one connection; more wait for one to end. hyper's own default.
+const STREAMS_MAX: u32 = 200;
+
+/// Headers of a call or a request, in bytes. hyper's own default for HTTP/2.
+const HEADER_BYTES_MAX: u32 = 16 << 10;
+
 /// Pause after a failed accept: out of descriptors, most likely.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Connections that are told to end get so long.
 const DRAIN_WITHIN: Duration = Duration::from_secs(5);
 
-/// Serves `routes` on `listener` until `stopping` turns true and its connections have ended.
-pub async fn serve(listener: TcpListener, routes: Router, stopping: watch::Receiver<bool>) {
+/// Serves `routes` of `listener`, which is for `what`, until `stopping` turns true and its connections have ended.
+pub async fn serve(
+    listener: TcpListener,
+    routes: Router,
+    what: &'static str,
+    stopping: watch::Receiver<bool>,
+) {
     let (cut, cutting) = watch::channel(false);
     // Every connection holds a clone; when the last one is gone, all have ended.
     let (open, mut all_closed) = mpsc::channel::<()>(1);
@@ -67,10 +84,26 @@ pub async fn serve(listener: TcpListener, routes: Router, stopping: watch::Recei
     }
     drop((listener, open));
     if tokio::time::timeout(DRAIN_WITHIN, all_closed.recv()).await.is_err() {
-        tracing::warn!("connections did not end in time and are cut");
+        tracing::warn!(listener = what, "connections did not end in time and are cut");
         cut.send_replace(true);
         all_closed.recv().await;
     }
+}
+
+/// The same routes, with calls counted that a status answers in place of an answer.
+pub fn counted(routes: Router, metrics: Metrics) -> Router {
+    routes.layer(map_response_with_state(metrics, count_refused))
+}
+
+/// Statuses that come before any message stand in the headers.
+async fn count_refused(State(metrics): State<Metrics>, response: Response) -> Response {
+    let status = |headers: &HeaderMap| headers.get("grpc-status").map(|it| it.as_bytes().to_vec());
+    if let Some(code) = status(response.headers()).map(|it| tonic::Code::from_bytes(&it))
+        && code != tonic::Code::Ok
+    {
+        metrics.refused(code_word(code));
+    }
+    response
 }
 
 /// Ends when `stopping` turns true.
@@ -94,12 +127,14 @@ async fn connection(stream: TcpStream, routes: Router, mut stopping: watch::Rece
         return;
     }
     let mut builder = auto::Builder::new(NamedExecutor("http2"));
-    builder.http1().timer(TokioTimer::new());
+    builder.http1().timer(TokioTimer::new()).max_buf_size(HEADER_BYTES_MAX as usize);
     builder
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(PING_AFTER)
         .keep_alive_timeout(PONG_WITHIN)
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(HEADER_BYTES_MAX)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW);
     let routes = TowerToHyperService::new(routes);

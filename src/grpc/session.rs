@@ -69,8 +69,10 @@ pub(super) fn open(
     said: Streaming<SessionRequest>,
 ) -> impl Stream<Item = Result<SessionResponse, Status>> + Send + use<> {
     let (answers, stream) = mpsc::channel(ANSWERS_WAITING);
+    let metrics = desk.metrics.clone();
     guard::spawn_telling("session", answers.clone(), async move {
         if let Err(status) = converse(desk, name, said, &answers).await {
+            metrics.refused(status::code_word(status.code()));
             // A client that has gone does not mind.
             let _ = answers.send(Err(status)).await;
         }
@@ -95,13 +97,13 @@ async fn converse(
         .await
         .map_err(status::unavailable)?;
     let key = SessionKey { id, appliance: welcomed.appliance, boot, spool };
-    tracing::debug!(appliance.name = %name, boot.id = %boot, "a session opened");
+    tracing::debug!(appliance = %name, boot = %boot, "a session opened");
     let welcome = welcome(&desk, &welcomed, spool.is_some());
     let ended = match tell(answers, Message::Welcome(welcome)).await {
         Ok(()) => listen(&desk, key, said, answers).await,
         Err(Gone) => Ok(()),
     };
-    tracing::debug!(appliance.name = %name, boot.id = %boot, "a session ended");
+    tracing::debug!(appliance = %name, boot = %boot, "a session ended");
     // A broker that stops knows that all sessions end.
     let _ = desk.broker.session_ended(key).await;
     ended
@@ -182,11 +184,13 @@ async fn listen(
     let mut notices = Notices::default();
     loop {
         let first = tokio::select! {
-            said = said.message() => said,
+            // Whoever never pauses hears that the broker stops, too.
+            biased;
             () = super::serve::stopped(&mut stopping) => {
                 let _ = tell(answers, Message::GoAway(go_away())).await;
                 return Ok(());
             }
+            said = said.message() => said,
         };
         let mut chunk = Chunk::new(key.spool.is_some());
         let mut next = Some(first);
@@ -234,6 +238,9 @@ async fn commit(
     notices: &mut Notices,
 ) -> Result<(), Interrupted> {
     let Chunk { events, positions, mut exceptions, bytes, .. } = chunk;
+    for unfit in &exceptions {
+        desk.count_unfit(unfit.outcome());
+    }
     if events.is_empty() && exceptions.is_empty() {
         return Ok(());
     }
@@ -247,7 +254,7 @@ async fn commit(
         exceptions.extend(told.filter_map(|(position, answer)| exception(position, answer)));
         exceptions.sort_by_key(|exception| exception.position);
     }
-    let held_back = exceptions.iter().filter_map(|it| it.suppressed_until.clone()).next_back();
+    let held_back = exceptions.iter().filter_map(|it| it.suppressed_until).next_back();
     // The row this session speaks for is gone for good; a new Hello may find another one.
     let is_removed = exceptions.iter().any(|it| it.reason == Refusal::Removed.word());
     let ack = Ack { through, exceptions };

@@ -11,6 +11,7 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 use crate::broker::Unavailable;
 use crate::grid::decide::OrderRefusal;
 use crate::journal::JournalError;
+use crate::metrics::Word;
 use crate::wire::check::violation;
 use crate::wire::proto::Violation;
 
@@ -25,6 +26,32 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// When to come back to a broker whose disk is full: somebody has to make room first.
 const RETRY_WITH_ROOM_AFTER: Duration = Duration::from_secs(30);
+
+/// The words of gRPC's codes, in the order of their numbers.
+const CODES: [&str; 17] = [
+    "ok",
+    "cancelled",
+    "unknown",
+    "invalid_argument",
+    "deadline_exceeded",
+    "not_found",
+    "already_exists",
+    "permission_denied",
+    "resource_exhausted",
+    "failed_precondition",
+    "aborted",
+    "out_of_range",
+    "unimplemented",
+    "internal",
+    "unavailable",
+    "data_loss",
+    "unauthenticated",
+];
+
+/// A code as a label.
+pub(super) fn code_word(code: Code) -> Word {
+    Word(usize::try_from(i32::from(code)).ok().and_then(|at| CODES.get(at)).unwrap_or(&"unknown"))
+}
 
 /// Names what is wrong, but not more than fits into a header.
 pub(super) fn invalid(mut violations: Vec<Violation>) -> Status {

@@ -31,5 +31,5 @@ pub use self::output::LogDir;
 pub use self::package::Package;
 pub use self::page::Page;
 pub use self::reporter::{Format, InstallError, NoReport, Reporter, install};
-pub use self::tasks::{Traced, detail, root, spawned};
+pub use self::tasks::{Traced, alive, detail, root, spawned};
 pub use self::warnings::Warnings;

@@ -121,6 +121,8 @@ pub struct Status {
     pub archive_bytes: u64,
     /// What the checkpoints take, in bytes.
     pub checkpoint_bytes: u64,
+    /// The newest checkpoint: after which record, and when it was written, since 1970.
+    pub checkpoint: Option<(u64, Duration)>,
     /// What the file system still has for us, in bytes.
     pub free_bytes: u64,
     /// How many spans are sealed.

@@ -7,6 +7,7 @@
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -17,7 +18,7 @@ use super::error::JournalError;
 use super::frame::{Block, Content};
 use super::query::{Budget, Page, Wanted};
 use super::record::{EncodedRecord, Summary, records_of};
-use super::{Status, disk, opening};
+use super::{Status, checkpoint, disk, opening};
 
 /// A record released from the commit log is in the archive, so a second look finds it.
 const LOOKS: usize = 3;
@@ -60,6 +61,7 @@ impl Reader {
             commit_log_bytes: self.files.bytes(),
             archive_bytes: self.archive.bytes(),
             checkpoint_bytes: disk::bytes_below(&self.dir.join(opening::CHECKPOINTS)),
+            checkpoint: self.checkpoint_written(),
             free_bytes: disk::free_bytes(&self.dir)?,
             sealed_spans: self.archive.ranges().len(),
             sealed_through: self.archive.sealed_through(),
@@ -67,6 +69,14 @@ impl Reader {
             durable: self.durable(),
             trouble,
         })
+    }
+
+    /// One that goes while it is looked at is told the next time.
+    fn checkpoint_written(&self) -> Option<(u64, Duration)> {
+        let found = checkpoint::numbered(&self.dir.join(opening::CHECKPOINTS)).ok()?;
+        let (through, path) = found.into_iter().max_by_key(|(through, _)| *through)?;
+        let written = std::fs::metadata(path).and_then(|it| it.modified()).ok()?;
+        Some((through, written.duration_since(std::time::UNIX_EPOCH).ok()?))
     }
 
     /// The smallest number kept; one above [`Self::durable`] if there is none.

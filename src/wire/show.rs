@@ -11,13 +11,13 @@ use super::proto;
 use super::{timestamp, uuid_text};
 use crate::grid::Grid;
 use crate::grid::admission::{PlainOutcome, Suppression};
+use crate::grid::appliance::Appliance;
 use crate::grid::effect::{Effect, Phase};
 use crate::grid::event::{Event, EventKind, PlainKind, Severity};
 use crate::grid::explain;
 use crate::grid::lifecycle::Lifecycle;
 use crate::grid::name::{ApplianceNumber, BootId};
 use crate::grid::record::{Heard, Input, Outcome, Record};
-use crate::grid::state::Appliance;
 use crate::grid::time::Timestamp;
 
 /// A record; `name` gives the name of a row.

@@ -215,7 +215,8 @@ async fn a_watcher_is_told_what_is_and_then_every_change() {
     for name in ["shop:db1", "shop:web1", "else:db1"] {
         gridd.gridctl(&["appliance", "add", name, "--class", "slow"]).await.done();
     }
-    let filter = Some(ApplianceFilter { names: vec!["shop:*".to_owned()], states: Vec::new() });
+    let filter =
+        Some(ApplianceFilter { names: vec!["shop:*".to_owned()], ..ApplianceFilter::default() });
     let mut client = gridd.appliances().await;
     let watch = client.watch_appliances(WatchAppliancesRequest { filter });
     let mut watch = soon("the watch", watch).await.expect("it begins").into_inner();

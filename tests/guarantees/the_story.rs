@@ -71,7 +71,7 @@ async fn each_filter_leaves_what_it_names() {
         (DB1, 1, &["id=start_failed", "msg=no disk"]),
         ("shop:main.web1", boot_of_web.as_u128(), &["id=started_ok"]),
         ("shop:main.web1", boot_of_web.as_u128(), &["id=alert", "cnt_name=n", "cnt_value=4"]),
-        (DB1, 1, &["id=log", "msg=debugging", "severity=debug"]),
+        (DB1, 1, &["id=log", "msg=wondering", "severity=warn"]),
     ] {
         gridd.vme(name, boot, words).await.done();
     }
@@ -82,7 +82,7 @@ async fn each_filter_leaves_what_it_names() {
         (&["--kind", "start_failed", "--kind", "log"], &[4, 8]),
         (&["--kind", "broker"], &[1]),
         (&["--severity", "error"], &[4, 7]),
-        (&["--severity", "info", "--appliance", DB1, "--kind", "log"], &[]),
+        (&["--severity", "error", "--appliance", DB1, "--kind", "log"], &[]),
         (&["--text", "rEcovery of t"], &[3]),
         (&["--boot", "7ab3"], &[6, 7]),
         (&["--since", "1h", "--kind", "start_failed"], &[4]),

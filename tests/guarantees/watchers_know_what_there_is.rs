@@ -11,7 +11,11 @@ struct Watch(Streaming<WatchAppliancesResponse>);
 
 impl Watch {
     async fn open(gridd: &Gridd, states: Vec<i32>) -> Self {
-        let filter = Some(ApplianceFilter { names: vec!["db*".to_owned()], states });
+        let filter = Some(ApplianceFilter {
+            names: vec!["db*".to_owned()],
+            states,
+            ..ApplianceFilter::default()
+        });
         let request = WatchAppliancesRequest { filter };
         let answer = soon("a watch", gridd.appliances().await.watch_appliances(request)).await;
         Self(answer.expect("it begins").into_inner())

@@ -7,7 +7,9 @@ use grid_broker::broker::{self, Broker, HeardEvent, Started};
 use grid_broker::grid::event::{Counter, Event, EventKind, Progress, Severity, Text};
 use grid_broker::grid::name::{ApplianceName, BootId};
 use grid_broker::grid::record::Order;
-use grid_broker::grid::settings::{Overrides, Settings as Rules};
+use grid_broker::grid::settings::{
+    Budgets, ClassSettings, DEFAULT_CLASS, Overrides, Settings as Rules,
+};
 use grid_broker::journal::{self, Journal, encoding};
 use tokio::runtime::{Handle, Runtime};
 use uuid::Uuid;
@@ -33,6 +35,16 @@ fn event(kind: EventKind, text: &str) -> Event {
         repeated: false,
         lost_before: Vec::new(),
     }
+}
+
+/// A class of appliances that are held back when they talk too much.
+const HELD: &str = "held";
+
+fn rules() -> Rules {
+    let budgets = Budgets::UNLIMITED;
+    let unlimited = ClassSettings { budgets, ..ClassSettings::default() };
+    let held = ClassSettings::default();
+    Rules::new([(DEFAULT_CLASS.to_owned(), unlimited), (HELD.to_owned(), held)])
 }
 
 async fn say(broker: &Broker, who: &str, boot: Option<BootId>, kind: EventKind, text: &str) {
@@ -71,14 +83,21 @@ async fn live(broker: &Broker) {
         let text = format!("line {:x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         say(broker, "shop:main.db1", boot(1), EventKind::Log, &text).await;
     }
-    let add = Order::Add {
-        name: name("planned"),
+    let add = |word: &str, class: Option<&str>| Order::Add {
+        name: name(word),
         uuid: Uuid::from_u128(99),
-        class: None,
+        class: class.map(Into::into),
         overrides: Overrides::default(),
     };
+    broker.order("anna", add("noisy", Some(HELD))).await.unwrap().unwrap();
+    for number in 0..28 {
+        say(broker, "noisy", boot(7), EventKind::Log, &format!("noise {number}")).await;
+    }
+    for text in ["fan 1 stands", "fan 1 stands", "fan 2 stands", "fan 2 stands"] {
+        say(broker, "noisy", boot(7), EventKind::Alert { counter: None }, text).await;
+    }
     for order in [
-        add,
+        add("planned", None),
         Order::StartBoot { name: name("planned") },
         Order::Stop { name: name("shop:main.web") },
         Order::Remove { name: name("old") },
@@ -102,7 +121,7 @@ fn the_golden_journal_is_written_if_asked_for() {
         ..journal::Settings::new(&data)
     };
     let runtime = Runtime::new().unwrap();
-    let started = broker::start(&settings, Rules::default(), runtime.handle().clone()).unwrap();
+    let started = broker::start(&settings, rules(), runtime.handle().clone()).unwrap();
     let Started { broker, ended, .. } = started;
     runtime.block_on(async {
         live(&broker).await;

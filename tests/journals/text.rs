@@ -32,6 +32,7 @@ pub(crate) fn state(state: &State) -> String {
         writeln!(out, "  {}", lifecycle(&it.lifecycle)).unwrap();
         writeln!(out, "  since {} record {}", it.since.as_micros(), it.last_record).unwrap();
         writeln!(out, "  boot {boot:?} before {:?}", it.past_boots).unwrap();
+        writeln!(out, "  {:?}", it.admission).unwrap();
     }
     for (number, matter, alert) in state.alerts() {
         let row = number.map_or(0, |number| number.0);

@@ -111,7 +111,7 @@ class Story:
                 self.event(
                     5,
                     alert=event.Alert(counter=counter),
-                    text="Corrupted database file detected",
+                    text=f"Corrupted database file {self.boot_id} detected",
                     severity=event.SEVERITY_FATAL,
                 ),
                 log.APPLIANCE_STATE_UNSPECIFIED,

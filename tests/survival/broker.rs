@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use grid_broker::clock::monotonic_now;
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::shim::Shim;
@@ -31,23 +32,28 @@ stuck_progress = \"12h\"
 lost_contact = \"12h\"
 ";
 
+/// A line of configuration: appliances may say as much as they like.
+pub(crate) const UNLIMITED: &str = "budget = \"unlimited\"\n";
+
 static STARTED: AtomicU8 = AtomicU8::new(0);
 
 /// The broker under test; it ends with the test.
 pub(crate) struct Broker {
     folder: TempDir,
+    /// Variables that it is started with.
+    pub(crate) environment: Vec<(&'static str, String)>,
     child: Option<Child>,
     /// `HOST:PORT` of gRPC; the same over restarts.
     pub(crate) grpc: String,
 }
 
 impl Broker {
-    /// One with an empty data folder, not started yet.
+    /// One with an empty data folder, not started yet, that takes whatever comes.
     pub(crate) fn new() -> Self {
-        Self::with("")
+        Self::with(UNLIMITED)
     }
 
-    /// With these lines of configuration besides.
+    /// With these lines of configuration besides, the first ones about the class.
     pub(crate) fn with(more: &str) -> Self {
         let folder = scratch();
         let config = format!("{CONFIG}{more}");
@@ -56,7 +62,7 @@ impl Broker {
         let process = std::process::id();
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let host = format!("127.{}.{}.{}", 1 + process / 250 % 250, process % 250, 1 + number);
-        Self { folder, child: None, grpc: format!("{host}:0") }
+        Self { folder, environment: Vec::new(), child: None, grpc: format!("{host}:0") }
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -76,6 +82,7 @@ impl Broker {
         let http = format!("{}:0", self.grpc.split(':').next().expect("a host"));
         command.args(["--config", "gridd.toml", "--data", "data", "--ready-file", "ready.json"]);
         command.args(["--grpc", &self.grpc, "--http", &http]);
+        command.envs(self.environment.iter().cloned());
         command.stdout(Stdio::null()).stderr(self.words());
         if fail.is_some() || log.is_some() {
             Shim { root: self.root(), log, fail: fail.map(ToOwned::to_owned) }.load(&mut command);
@@ -145,11 +152,15 @@ impl Broker {
         }
     }
 
+    /// Sends a signal, and waits for nothing.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let child = self.child.as_ref().expect("it runs");
+        kill_process(Pid::from_child(child), signal).expect("a signal");
+    }
+
     /// SIGTERM; gives how it ended.
     pub(crate) fn terminate(&mut self) -> ExitStatus {
-        let child = self.child.as_ref().expect("it runs");
-        let process = rustix::process::Pid::from_child(child);
-        rustix::process::kill_process(process, rustix::process::Signal::TERM).expect("a signal");
+        self.signal(Signal::TERM);
         self.ended()
     }
 }

@@ -61,7 +61,9 @@ impl Life {
     }
 
     fn take(&mut self, input: Input) {
-        if let Some(record) = self.grid.take(input, self.now).record {
+        let taken = self.grid.take(input, self.now).record;
+        // What is absorbed is tallied at once, so that the state is always the fold.
+        for record in taken.into_iter().chain(self.grid.tally(self.now)) {
             let bytes = encoding::encode_record(&record).into();
             let mark = Mark { at_us: record.at.as_micros(), ..Mark::default() };
             self.records.push(EncodedRecord { number: record.number, mark, bytes });

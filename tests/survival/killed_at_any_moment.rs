@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use grid_broker::tasks;
-use grid_broker::wire::proto::Record;
+use grid_broker::wire::proto::{Outcome, Record};
 
-use super::broker::Broker;
+use super::broker::{Broker, UNLIMITED};
 use super::client::{Client, Orders};
 use super::oracle;
 use super::support::{Chance, count, say, seed};
@@ -25,9 +25,16 @@ async fn kill_9_at_any_moment_loses_nothing_acknowledged() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_9_while_records_are_trimmed_takes_only_the_oldest() {
-    let broker = Broker::with("[retention]\nbytes = \"1MiB\"\n");
+    let broker = Broker::with(&format!("{UNLIMITED}[retention]\nbytes = \"1MiB\"\n"));
     let records = killed_again_and_again(broker, count("GRID_KILLS", 20)).await;
     assert!(records[0].number > 1, "nothing was trimmed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kill_9_under_budgets_loses_no_count() {
+    let records = killed_again_and_again(Broker::with(""), count("GRID_KILLS", 20)).await;
+    let is_suppressed = |it: &Record| it.outcome() == Outcome::Suppressed;
+    assert!(records.iter().any(is_suppressed), "nothing was held back");
 }
 
 /// Kills that broker and judges what is left; gives its records.
@@ -81,6 +88,7 @@ async fn killed_again_and_again(mut broker: Broker, kills: usize) -> Vec<Record>
             break shown;
         }
     };
+    oracle::compare_counts(&clients, &shown);
     let ended = broker.terminate();
     assert!(ended.success(), "{ended}: {}", broker.said());
     oracle::compare_state(&data, &shown);

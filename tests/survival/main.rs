@@ -14,5 +14,6 @@ mod oracle;
 mod power_cut;
 mod sealing_check;
 mod shim;
+mod slow_disk;
 mod support;
 mod workload;

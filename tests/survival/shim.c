@@ -4,7 +4,8 @@
  *   GRID_SHIM_LOG    where to record: entries as `struct entry`, then both paths, then the data
  *   GRID_SHIM_FAIL   what to make fail: CALL:PART-OF-PATH:FIRST:COUNT:HOW, HOW being `short`, `flip`
  *                    (one bit of what is written), `spoil` (a bit in every 256 bytes), `lost` (a sync: EIO, and what was written last
- *                    is gone) or an errno as a number; the FIRST-th matching call (from 1) and those
+ *                    is gone), `wait` and milliseconds (a sync: it takes so long more) or an errno as a
+ *                    number; the FIRST-th matching call (from 1) and those
  *                    after it, COUNT in all
  *
  * A call that raises or lowers a file's size without passing here (fallocate by a raw system call)
@@ -25,6 +26,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { OPEN = 1, WRITE, TRUNCATE, RENAME, REMOVE, MKDIR, SYNC_BEGIN, SYNC_END };
@@ -294,6 +296,12 @@ static int sync_as(int fd, const char *call, long number) {
     int fails = is_to_fail(call, path);
     record(SYNC_BEGIN, path, call, &found, 0, sync, 0, 0, 0);
     pthread_mutex_unlock(&lock);
+    if (fails && !strncmp(fail_how, "wait", 4)) {
+        long wait = atol(fail_how + 4);
+        struct timespec rest = {wait / 1000, wait % 1000 * 1000000};
+        while (nanosleep(&rest, &rest) && errno == EINTR) {}
+        fails = 0;
+    }
     int is_lost = fails && !strcmp(fail_how, "lost");
     if (is_lost && last_inode == found.st_ino) {
         char *zeros = calloc(1, last_bytes);

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use grid_broker::client::DEFAULT_BROKER;
@@ -16,6 +16,7 @@ use grid_broker::wire::proto::{ApplianceState, RecordKind, Severity};
 
 use crate::duration;
 use crate::order::noun_first;
+use crate::suggest;
 use crate::when::{self, When};
 
 /// Reads the grid log and steers the appliances of a grid.
@@ -148,6 +149,17 @@ pub(crate) enum Command {
     /// Show how the broker is
     #[command(after_help = "Example: is it there, and what is open?\n  gridctl status")]
     Status,
+    /// Write man pages and shell completions of gridd, gridctl and vme; asks no broker
+    #[command(after_help = "Below DIR they lie as they belong below /usr/share: man/man1, \
+        man/man8, bash-completion,\nzsh, fish. Files that are there are replaced; what was written is \
+        told.\n\n\
+        Example: for this user's bash and man\n  \
+        gridctl generate ~/.local/share")]
+    Generate {
+        /// Where to; it is made if it is not there
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
 }
 
 /// What can be done with the grid log.
@@ -339,30 +351,13 @@ pub(crate) fn read(arguments: Vec<OsString>) -> Result<Args, clap::Error> {
     let arguments = noun_first(&command, arguments);
     let matches = match command.try_get_matches_from_mut(arguments) {
         Ok(matches) => matches,
-        Err(error) => return Err(of_what(&mut command, error)),
+        Err(error) => return Err(suggest::better(&mut command, error)),
     };
     let args = Args::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
     match contradiction(&args) {
         Some(words) => Err(command.error(ErrorKind::ArgumentConflict, words)),
         None => Ok(args),
     }
-}
-
-/// A verb alone, as in `gridctl list`, is asked for its noun; every other error stays.
-fn of_what(command: &mut clap::Command, error: clap::Error) -> clap::Error {
-    let Some(ContextValue::String(verb)) = error.get(ContextKind::InvalidSubcommand) else {
-        return error;
-    };
-    let nouns: Vec<_> = command
-        .get_subcommands()
-        .filter(|noun| noun.get_name() != "help" && noun.find_subcommand(verb).is_some())
-        .map(|noun| format!("`gridctl {} {verb}`", noun.get_name()))
-        .collect();
-    if nouns.is_empty() {
-        return error;
-    }
-    let words = format!("{verb} what? {}", nouns.join(" or "));
-    command.error(ErrorKind::InvalidSubcommand, words)
 }
 
 /// What clap cannot say: it checks global flags before it knows where they stood.
@@ -399,7 +394,8 @@ fn contradiction(args: &Args) -> Option<&'static str> {
         | Command::Appliance(_)
         | Command::Journal(_)
         | Command::Report { .. }
-        | Command::Status => None,
+        | Command::Status
+        | Command::Generate { .. } => None,
     }
 }
 

@@ -32,6 +32,14 @@ pub(crate) enum Failure {
         /// What is wrong with it.
         reason: String,
     },
+    /// A man page or completion can't be written.
+    #[error("can't write {}: {source}", path.display())]
+    Generate {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// An answer without what it must hold.
     #[error("the broker's answer lacks `{field}`; are gridd and gridctl of the same version?")]
     Answer {
@@ -49,6 +57,7 @@ impl Failure {
             Self::File(FileError::Exists { .. }) => ExitCode::Usage,
             Self::File(FileError::Io { .. })
             | Self::Backup { .. }
+            | Self::Generate { .. }
             | Self::Output(_)
             | Self::Start(_)
             | Self::Answer { .. } => ExitCode::Failed,

@@ -11,6 +11,7 @@ mod duration;
 mod failure;
 mod follow;
 mod form;
+mod generate;
 mod journal;
 mod json;
 mod listing;
@@ -20,6 +21,7 @@ mod record;
 mod report;
 mod standing;
 mod status;
+mod suggest;
 mod table;
 mod udl;
 mod when;
@@ -62,15 +64,21 @@ fn run(args: &Args) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(Failure::Start)?;
+    let login = broker::login_name();
+    let broker = || Broker::connect(&args.global.broker, login.as_deref());
+    let out = &mut out;
     runtime.block_on(async {
-        let login = broker::login_name();
-        let broker = Broker::connect(&args.global.broker, login.as_deref()).await?;
         match &args.command {
-            Command::Log(LogCommand::List(list)) => log::list(&broker, list, &look, &mut out).await,
-            Command::Appliance(command) => appliance::run(&broker, command, &look, &mut out).await,
-            Command::Journal(command) => journal::run(&broker, command, &look, &mut out).await,
-            Command::Report { json } => report::show(&broker, *json, &mut out).await,
-            Command::Status => status::show(&broker, &look, &mut out).await,
+            Command::Log(LogCommand::List(list)) => {
+                log::list(&broker().await?, list, &look, out).await
+            }
+            Command::Appliance(command) => {
+                appliance::run(&broker().await?, command, &look, out).await
+            }
+            Command::Journal(command) => journal::run(&broker().await?, command, &look, out).await,
+            Command::Report { json } => report::show(&broker().await?, *json, out).await,
+            Command::Status => status::show(&broker().await?, &look, out).await,
+            Command::Generate { folder } => generate::run(folder, out),
         }
     })
 }

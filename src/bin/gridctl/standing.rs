@@ -208,7 +208,7 @@ fn held_back(suppression: &Suppression, look: &Look) -> String {
 
 /// How often something was: `812 log, 3 alert; the last at 14:02:03Z: "disk 3"`.
 fn not_stored(suppression: &Suppression, look: &Look) -> String {
-    let counts: Vec<_> = suppression.not_stored.iter().map(|it| count(it)).collect();
+    let counts: Vec<_> = suppression.not_stored.iter().map(count).collect();
     if counts.is_empty() {
         return String::new();
     }

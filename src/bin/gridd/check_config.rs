@@ -4,50 +4,18 @@
 //! told, and that nothing but the file and the files of secrets is opened. Knows no key.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::process::ExitCode as ProcessExit;
 
-use clap::{Args, ValueEnum};
 use grid_broker::config::mistake::Mistake;
 use grid_broker::config::{Given, Setting, Settings};
 use grid_broker::exit_code::ExitCode;
 use grid_broker::show::escape;
 use serde_json::{Value, json};
 
-pub(crate) const HELP: &str = "\
-Mistakes and warnings go to standard error as FILE:LINE: KEY: what is wrong and what is allowed, the
-settings that would hold to standard output, each with where it is from: a flag, a variable of the
-environment, a line of the file, or its default. The data folder is not touched.
-
-Exit codes: 0 right, 2 there are mistakes.
-
-Examples:
-  gridd check-config /etc/gridd.toml
-  gridd check-config /etc/gridd.toml && systemctl reload gridd
-  gridd check-config --output json /etc/gridd.toml";
-
-/// What can be said with `check-config`.
-#[derive(Debug, Args)]
-pub(crate) struct Arguments {
-    /// The file, in place of --config
-    #[arg(value_name = "FILE")]
-    pub(crate) file: Option<PathBuf>,
-    /// How it is told
-    #[arg(long, value_name = "FORMAT", default_value = "table")]
-    output: Output,
-}
-
-/// How it is told.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Output {
-    /// Columns, for people.
-    Table,
-    /// One object with `mistakes`, `warnings` and `settings`.
-    Json,
-}
+use crate::arguments::{CheckConfig, Output};
 
 /// Does it.
-pub(crate) fn run(arguments: &Arguments, given: &Given) -> ProcessExit {
+pub(crate) fn run(arguments: &CheckConfig, given: &Given) -> ProcessExit {
     let (mistakes, warnings, settings) = match Settings::new(given) {
         Ok(settings) => (Vec::new(), settings.warnings(), settings.in_force()),
         Err(mistakes) => (mistakes.0, Vec::new(), Vec::new()),

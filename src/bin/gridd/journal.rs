@@ -9,64 +9,23 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode as ProcessExit;
 
-use clap::Subcommand;
 use grid_broker::exit_code::ExitCode;
 use grid_broker::journal::JournalError;
 use grid_broker::journal::rescue::{self, Report, RestoreError, Restored, SalvageError, Salvaged};
 use grid_broker::journal::stream::{FileError, NewFile};
 use grid_broker::show::size;
 
-pub(crate) const HELP: &str = "\
-They work on the host, on a folder that no broker has open. `check` and `salvage` never write into
-it. A copy of a running broker's journal: `gridctl journal backup FILE`.
-
-Example: what is wrong, what can be had, and on with a new folder
-  gridd journal check --data /var/lib/gridd
-  gridd journal salvage --data /var/lib/gridd /backup/salvaged.journal
-  gridd journal restore /backup/salvaged.journal --data /var/lib/gridd-new";
+use crate::arguments::JournalCommand;
 
 /// Ranges of missing records that are named; the rest is counted.
 const RANGES_TOLD: usize = 20;
 
-/// What can be done.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    /// Say whether all of the journal is there and can be read
-    #[command(after_help = "sled reads a copy of each span, below the folder for temporary files \
-        (TMPDIR).\n\nExit codes: 0 sound, 1 damaged or unreadable.\n\n\
-        Example:\n  gridd journal check --data /var/lib/gridd")]
-    Check,
-    /// Write every record that is still whole, anywhere in the folder, to FILE
-    #[command(after_help = "Exit codes: 0 all of it, 1 something is missing; FILE is written \
-        either way.\n\n\
-        Example:\n  gridd journal salvage --data /var/lib/gridd /backup/salvaged.journal")]
-    Salvage {
-        /// Where to; `gridd journal restore` takes it
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
-        /// Replace FILE if it is there
-        #[arg(long)]
-        force: bool,
-    },
-    /// Build a new data folder out of FILE
-    #[command(after_help = "FILE comes from `gridctl journal backup` or `gridd journal salvage`. \
-        The folder must be empty or not\nbe there. Journal and broker keep their ids: never run \
-        the old and the new folder side by side.\n\n\
-        Exit codes: 0 all of it, 1 something is missing; what is whole is restored either way.\n\n\
-        Example:\n  gridd journal restore /backup/grid.journal --data /var/lib/gridd")]
-    Restore {
-        /// A backup, or what was salvaged
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
-    },
-}
-
 /// Does it.
-pub(crate) fn run(command: &Command, data: &Path) -> ProcessExit {
+pub(crate) fn run(command: &JournalCommand, data: &Path) -> ProcessExit {
     let done = match command {
-        Command::Check => check(data),
-        Command::Salvage { file, force } => salvage(data, file, *force),
-        Command::Restore { file } => restore(file, data),
+        JournalCommand::Check => check(data),
+        JournalCommand::Salvage { file, force } => salvage(data, file, *force),
+        JournalCommand::Restore { file } => restore(file, data),
     };
     match done {
         Ok((words, is_whole)) => {

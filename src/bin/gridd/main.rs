@@ -2,75 +2,23 @@
 
 #![expect(clippy::print_stderr, reason = "a program speaks to its user")]
 
+mod arguments;
 mod check_config;
 mod journal;
 
 use std::ffi::OsStr;
-use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode as ProcessExit;
 
-use clap::{Parser, Subcommand};
+use clap::Parser;
 use grid_broker::config::{self, Given, Settings};
 use grid_broker::daemon::{self, DaemonError, Place, Telling};
 use grid_broker::exit_code::ExitCode;
-use grid_broker::{guru_meditation, report};
-use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::prelude::*;
-use tracing_subscriber::{EnvFilter, Layer};
+use grid_broker::guru_meditation::{self, Warnings};
+use grid_broker::{report, tracing_lines};
 
-const EXAMPLES: &str = "\
-Examples:
-  gridd
-  gridd --config /etc/gridd.toml --data /var/lib/gridd
-  gridd --grpc 127.0.0.1:0 --http 127.0.0.1:0 --ready-file /run/gridd/ready.json
-
-  gridd check-config /etc/gridd.toml
-  gridd journal check --data /var/lib/gridd
-
-Exit codes: 0 stopped as asked, 1 something broke, 2 wrong usage or configuration.
-SIGHUP reads the file again: what can change at once does, the rest is named.
-It stops in good order on SIGTERM and Ctrl-C; what was acknowledged is durable at any moment.";
-
-/// The event broker of a grid controller: takes the events of appliances, knows how their starts
-/// stand, keeps the grid log.
-#[derive(Debug, Parser)]
-#[command(name = "gridd", version, after_help = EXAMPLES)]
-struct Arguments {
-    /// Settings; config/gridd.toml has every key with its default and reason
-    #[arg(long, global = true, value_name = "FILE", env = "GRIDD_CONFIG")]
-    config: Option<PathBuf>,
-    /// Data folder [default: ./gridd-data] [env: GRIDD_DATA]
-    #[arg(long, global = true, value_name = "DIR")]
-    data: Option<String>,
-    /// Where appliances and administrators are heard [default: 127.0.0.1:7443] [env: GRIDD_GRPC]
-    #[arg(long, value_name = "ADDR")]
-    grpc: Option<String>,
-    /// Where pages are served [default: 127.0.0.1:7480] [env: GRIDD_HTTP]
-    #[arg(long, value_name = "ADDR")]
-    http: Option<String>,
-    /// Write the addresses really bound there, as JSON, once it serves
-    #[arg(long, value_name = "FILE", env = "GRIDD_READY_FILE")]
-    ready_file: Option<PathBuf>,
-    /// What gridd tells of itself on standard error: error, warn, info, debug, trace
-    /// [default: info] [env: GRIDD_TRACING]
-    #[arg(long, value_name = "FILTER")]
-    tracing: Option<String>,
-    /// What to do in place of running the broker.
-    #[command(subcommand)]
-    command: Option<Command>,
-}
-
-/// What `gridd` does besides being the broker.
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Say whether the configuration is right, and which settings would hold
-    #[command(after_help = check_config::HELP)]
-    CheckConfig(check_config::Arguments),
-    /// Look after a data folder that no broker is at work in: check, salvage, restore
-    #[command(subcommand, after_help = journal::HELP)]
-    Journal(journal::Command),
-}
+use arguments::{Arguments, Command};
 
 fn main() -> ProcessExit {
     // First of all: until then SIGUSR2 ends a process.
@@ -91,18 +39,11 @@ fn main() -> ProcessExit {
     if let Some(Command::Journal(command)) = &arguments.command {
         return journal::run(command, &settings.journal.dir);
     }
-    let filter = match EnvFilter::try_new(&settings.tracing) {
-        Ok(filter) => filter,
-        Err(error) => return fail(&format!("tracing: {error}"), ExitCode::Usage),
-    };
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    let warnings = guru_meditation::Warnings::default();
-    tracing_subscriber::registry()
-        .with(lines.with_filter(filter))
-        .with(warnings.clone().with_filter(LevelFilter::WARN))
-        .init();
+    let warnings = Warnings::default();
+    let began = tracing_lines::begin(&settings.tracing, settings.tracing_format, warnings.clone());
+    if let Err(error) = began {
+        return fail(&format!("tracing: {error}"), ExitCode::Usage);
+    }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().thread_name("worker").enable_all().build();
     let runtime = match runtime {
@@ -114,11 +55,14 @@ fn main() -> ProcessExit {
     let whole = guru_meditation::root("gridd", async move {
         daemon::run(settings, telling, ready_file.as_deref(), greet).await
     });
-    match runtime.block_on(whole) {
+    let ended = runtime.block_on(whole);
+    // A thread that hangs on a disk must not hold up the end; nothing it does is promised yet.
+    runtime.shutdown_background();
+    match ended {
         Ok(()) => ExitCode::Done.into(),
         Err(error) => {
             let code = match &error {
-                DaemonError::Listen { .. } | DaemonError::ReadyFile { .. } => ExitCode::Usage,
+                DaemonError::Listen { .. } | DaemonError::ReadyFile(_) => ExitCode::Usage,
                 DaemonError::Start(_)
                 | DaemonError::Journal(_)
                 | DaemonError::LoopDied
@@ -133,8 +77,14 @@ fn main() -> ProcessExit {
 
 /// What flags and environment say; each flag is a key of the same name.
 fn given(arguments: &Arguments) -> Given {
-    let Arguments { config, data, grpc, http, tracing, .. } = arguments;
-    let flags = [("data", data), ("grpc", grpc), ("http", http), ("tracing", tracing)];
+    let Arguments { config, data, grpc, http, tracing, tracing_format, .. } = arguments;
+    let flags = [
+        ("data", data),
+        ("grpc", grpc),
+        ("http", http),
+        ("tracing", tracing),
+        ("tracing_format", tracing_format),
+    ];
     let flags = flags.into_iter().filter_map(|(key, value)| Some((key, value.clone()?)));
     let variables = std::env::vars_os();
     Given {

@@ -6,7 +6,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{INFINITE, NONE, ON_STUCK, Place, SEVERITIES, UNLIMITED};
+use super::{INFINITE, NONE, ON_STUCK, Place, SEVERITIES, TRACING_FORMATS, UNLIMITED};
 use crate::config::raw::Raw;
 use crate::config::{amount, filter};
 
@@ -29,6 +29,7 @@ impl<T: Default + 'static> Place<T> {
             | Self::Path(_)
             | Self::PathOrNone(_)
             | Self::Filter(_)
+            | Self::TracingFormat(_)
             | Self::Truth(_)
             | Self::Count(..)
             | Self::Size(..)
@@ -50,6 +51,7 @@ impl<T: Default + 'static> Place<T> {
             Self::Path(_) => format!("the path of a folder, such as {default}"),
             Self::PathOrNone(_) => format!("a path, or {NONE}"),
             Self::Filter(_) => filter::ALLOWED.to_owned(),
+            Self::TracingFormat(_) => words(&TRACING_FORMATS),
             Self::Truth(_) => "true or false".to_owned(),
             Self::Count(least, _) => format!("a whole number of at least {least}"),
             Self::Size(range, _) if *range.end() == u64::MAX => {
@@ -101,6 +103,7 @@ impl<T: Default + 'static> Place<T> {
             | Self::Path(_)
             | Self::PathOrNone(_)
             | Self::Filter(_)
+            | Self::TracingFormat(_)
             | Self::Truth(_)
             | Self::Count(..)
             | Self::Size(..)

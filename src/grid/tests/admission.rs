@@ -58,7 +58,7 @@ fn is_suppressed(story: &Timeline) -> bool {
 #[test]
 fn a_burst_of_lines_is_kept_and_the_rest_is_counted() {
     let mut story = running();
-    let became = outcomes(&mut story.at(10), &log(1), 1_000);
+    let became = outcomes(story.at(10), &log(1), 1_000);
     assert_eq!(kept(&became), 25);
     assert!(became[25..].iter().all(|outcome| *outcome == Outcome::Suppressed));
     assert_eq!(count(&story, PlainKind::Log, PlainOutcome::Kept), 25);

@@ -1,11 +1,11 @@
 //! When does a boot begin, and which events are another boot's?
 
+use super::super::appliance::PAST_BOOTS_MAX;
 use super::super::effect::Matter;
 use super::super::lifecycle::Refusal;
 use super::super::marks::Marks;
 use super::super::record::Outcome;
 use super::super::settings::{Budgets, ClassSettings};
-use super::super::state::PAST_BOOTS_MAX;
 use super::driver::*;
 
 #[test]

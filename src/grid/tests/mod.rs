@@ -11,6 +11,7 @@ mod failures;
 mod maintenance;
 mod orders;
 mod properties;
+mod saying;
 mod storage;
 mod stories;
 mod words;

@@ -11,13 +11,14 @@ use proptest::prelude::*;
 
 use super::super::admission::PlainOutcome;
 use super::super::alert_key::KEYS_MAX;
+use super::super::appliance::{Appliance, PAST_BOOTS_MAX};
 use super::super::effect::{Effect, Matter};
 use super::super::event::PlainKind;
 use super::super::lifecycle::Lifecycle;
 use super::super::name::{ApplianceNumber, BootId};
 use super::super::record::{Input, Order, Outcome, Record, Reset, SessionId, Stall};
 use super::super::settings::{FLAPPING_FAILURES, Overrides};
-use super::super::state::{Appliance, PAST_BOOTS_MAX, State};
+use super::super::state::State;
 use super::super::time::Timestamp;
 use super::super::window::WINDOWS_MAX;
 use super::driver::*;

@@ -62,6 +62,11 @@ pub fn detail(detail: &str) {
     }
 }
 
+/// How many tasks made by [`spawned`] are alive.
+pub fn alive() -> usize {
+    registry::counted()
+}
+
 /// The id of this thread, as the kernel has it.
 fn own_thread() -> i32 {
     match THREAD.get() {

@@ -33,6 +33,15 @@ pub(super) fn find(id: u64) -> Option<Arc<dyn Task>> {
     shard(id).get(&id).cloned()
 }
 
+/// How many there are that a runtime counts, too.
+pub(super) fn counted() -> usize {
+    let counted = |shard: &Mutex<Shard>| {
+        let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+        shard.values().filter(|task| task.meta().is_counted).count()
+    };
+    BOOK.iter().map(counted).sum()
+}
+
 /// All tasks, the oldest first.
 pub(super) fn all() -> Vec<Arc<dyn Task>> {
     let mut all = Vec::new();

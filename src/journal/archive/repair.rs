@@ -70,7 +70,7 @@ impl Archive {
             }
         }
         let blocks = salvage.blocks().count();
-        tracing::error!(blocks, lost = ?lost, aside = %aside.display(), "a span was salvaged");
+        tracing::error!(blocks, lost_records = ?lost, path = %aside.display(), "a span was salvaged");
         self.lost.lock().unwrap_or_else(PoisonError::into_inner).extend(lost);
         Ok(())
     }

@@ -222,6 +222,36 @@ fn every_other_input_reads_back() {
 }
 
 #[test]
+fn every_effect_of_admission_reads_back() {
+    let number = ROW;
+    let mut effects = vec![
+        Effect::BudgetsFilled { number },
+        Effect::AlertKey { number, key: alert_key() },
+        Effect::AlertKeyForgotten { number, id: Uuid::max() },
+        Effect::RunTold { number, key: alert_key() },
+        Effect::Heard {
+            number,
+            windows: vec![Window {
+                boot: boot(),
+                spool: spool().expect("a spool"),
+                highest: 7,
+                seen: 1,
+            }],
+            last_heard_at: at(5),
+            counts: admission().counts,
+        },
+    ];
+    for budget in BudgetName::ALL {
+        effects.push(Effect::Spent { number, budget, full_at: at(9) });
+        for phase in [Phase::Begins, Phase::Counts, Phase::SummedUp, Phase::Ends] {
+            let suppression = Suppression::new(budget, at(10));
+            effects.push(Effect::Suppression { number, phase, suppression });
+        }
+    }
+    reads_back(&record(Input::Tally, effects));
+}
+
+#[test]
 fn every_effect_reads_back() {
     let number = ROW;
     let mut effects = vec![
@@ -259,29 +289,7 @@ fn every_effect_reads_back() {
                 admission: admission(),
             },
         },
-        Effect::BudgetsFilled { number },
-        Effect::AlertKey { number, key: alert_key() },
-        Effect::AlertKeyForgotten { number, id: Uuid::max() },
-        Effect::RunTold { number, key: alert_key() },
-        Effect::Heard {
-            number,
-            windows: vec![Window {
-                boot: boot(),
-                spool: spool().expect("a spool"),
-                highest: 7,
-                seen: 1,
-            }],
-            last_heard_at: at(5),
-            counts: admission().counts,
-        },
     ];
-    for budget in BudgetName::ALL {
-        effects.push(Effect::Spent { number, budget, full_at: at(9) });
-        for phase in [Phase::Begins, Phase::Counts, Phase::SummedUp, Phase::Ends] {
-            let suppression = Suppression::new(budget, at(10));
-            effects.push(Effect::Suppression { number, phase, suppression });
-        }
-    }
     for matter in [
         Matter::StartFailed,
         Matter::Stuck,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{admission, proto, storage};
-use crate::grid::effect::{Effect, Matter, Memory};
+use crate::grid::effect::{Alert, Boot, Effect, Matter, Memory};
 use crate::grid::event::{EventKind, LostEvents, PlainKind, Progress, Severity};
 use crate::grid::lifecycle::{Failed, Failure, Lifecycle, Maintenance, Refusal};
 use crate::grid::name::{ApplianceNumber, BootId};
@@ -206,13 +206,7 @@ pub(super) fn effect(effect: &Effect) -> proto::Effect {
             })
         }
         Effect::Removed { number } => P::Removed(proto::Removed { number: number.0 }),
-        Effect::Boot { number, boot: it } => P::Boot(proto::BootIs {
-            number: number.0,
-            id: it.id.map_or_else(Vec::new, boot),
-            began_at_us: it.began_at.as_micros(),
-            has_agent: it.has_agent,
-            is_assumed: it.is_assumed,
-        }),
+        Effect::Boot { number, boot } => P::Boot(boot_is(*number, boot)),
         Effect::Lifecycle { number, lifecycle: it, since } => P::Lifecycle(proto::LifecycleIs {
             number: number.0,
             since_us: since.as_micros(),
@@ -222,13 +216,9 @@ pub(super) fn effect(effect: &Effect) -> proto::Effect {
             number: number.0,
             at_us: at.iter().map(|at| at.as_micros()).collect(),
         }),
-        Effect::AlertRaised { number, matter: it, alert } => P::AlertRaised(proto::AlertRaised {
-            number: number.map_or(0, |number| number.0),
-            matter: matter(*it).into(),
-            severity: severity(alert.severity),
-            since_us: alert.since.as_micros(),
-            text: alert.text.to_string(),
-        }),
+        Effect::AlertRaised { number, matter, alert } => {
+            P::AlertRaised(alert_raised(*number, *matter, alert))
+        }
         Effect::AlertCleared { number, matter: it } => P::AlertCleared(proto::AlertCleared {
             number: number.map_or(0, |number| number.0),
             matter: matter(*it).into(),
@@ -267,6 +257,26 @@ pub(super) fn effect(effect: &Effect) -> proto::Effect {
         }
     };
     proto::Effect { change: Some(change) }
+}
+
+fn boot_is(number: ApplianceNumber, it: &Boot) -> proto::BootIs {
+    proto::BootIs {
+        number: number.0,
+        id: it.id.map_or_else(Vec::new, boot),
+        began_at_us: it.began_at.as_micros(),
+        has_agent: it.has_agent,
+        is_assumed: it.is_assumed,
+    }
+}
+
+fn alert_raised(number: Option<ApplianceNumber>, it: Matter, alert: &Alert) -> proto::AlertRaised {
+    proto::AlertRaised {
+        number: number.map_or(0, |number| number.0),
+        matter: matter(it).into(),
+        severity: severity(alert.severity),
+        since_us: alert.since.as_micros(),
+        text: alert.text.to_string(),
+    }
 }
 
 fn lifecycle(lifecycle: &Lifecycle) -> proto::lifecycle_is::State {

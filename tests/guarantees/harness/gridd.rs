@@ -1,6 +1,7 @@
 //! A real `gridd` with a data folder of its own, which can be killed, stopped, paused and started
 //! again on the same data and address.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -40,6 +41,7 @@ static STARTED: AtomicU8 = AtomicU8::new(0);
 pub(crate) struct Gridd {
     folder: TempDir,
     child: Option<Child>,
+    environment: Vec<(&'static str, OsString)>,
     /// `HOST:PORT` of gRPC; the same over restarts.
     pub(crate) grpc: String,
     /// `HOST:PORT` of the pages; the same over restarts.
@@ -52,13 +54,26 @@ impl Gridd {
         Self::with_config("").await
     }
 
+    /// Starts one whose appliances may say as much as they like.
+    pub(crate) async fn without_budgets() -> Self {
+        Self::with_config("[class.default]\nbudget = \"unlimited\"\n").await
+    }
+
     /// Starts one with that configuration file.
     pub(crate) async fn with_config(config: &str) -> Self {
+        Self::with_environment(config, Vec::new()).await
+    }
+
+    /// Starts one with that configuration file and these variables.
+    pub(crate) async fn with_environment(
+        config: &str,
+        environment: Vec<(&'static str, OsString)>,
+    ) -> Self {
         let folder = TempDir::with_prefix("gridd-test-").expect("a temporary folder");
         std::fs::write(folder.path().join("gridd.toml"), config).expect("the configuration");
         let host = own_loopback();
         let (grpc, http) = (format!("{host}:0"), format!("{host}:0"));
-        let mut gridd = Self { folder, child: None, grpc, http };
+        let mut gridd = Self { folder, child: None, environment, grpc, http };
         gridd.start_again().await;
         gridd
     }
@@ -88,6 +103,7 @@ impl Gridd {
         command.current_dir(self.folder.path());
         command.args(["--config", "gridd.toml", "--data", "data", "--ready-file", "ready.json"]);
         command.args(["--grpc", &self.grpc, "--http", &self.http]);
+        command.envs(self.environment.iter().cloned());
         command.stdout(self.append("stdout")).stderr(stderr);
         let child = command.spawn().expect("gridd starts");
         let pid = child.id();
@@ -203,9 +219,13 @@ impl Gridd {
         std::fs::read_to_string(self.path("stdout")).expect("its stdout")
     }
 
+    /// All it said on stderr, over all its starts.
+    pub(crate) fn stderr(&self) -> String {
+        std::fs::read_to_string(self.path("stderr")).unwrap_or_default()
+    }
+
     fn said(&self) -> String {
-        let stderr = std::fs::read_to_string(self.path("stderr")).unwrap_or_default();
-        format!("gridd's stdout:\n{}gridd's stderr:\n{stderr}", self.stdout())
+        format!("gridd's stdout:\n{}gridd's stderr:\n{}", self.stdout(), self.stderr())
     }
 
     fn append(&self, name: &str) -> Stdio {

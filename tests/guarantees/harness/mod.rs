@@ -5,6 +5,8 @@
 
 mod alone;
 mod gridd;
+mod notify;
+mod page;
 mod programs;
 mod report;
 mod session;
@@ -15,7 +17,9 @@ use grid_broker::clock::monotonic_now;
 
 pub(crate) use alone::alone;
 pub(crate) use gridd::{DEADLINE_CLASSES, Gridd, gridd_alone};
-pub(crate) use programs::{Follower, clean, lines, run};
+pub(crate) use notify::Notified;
+pub(crate) use page::page;
+pub(crate) use programs::{Follower, Run, clean, lines, run};
 pub(crate) use report::{Report, assert_frame, frames, whole_reports};
 pub(crate) use session::{Hellos, Raw, Session, ack_exceptions, event};
 

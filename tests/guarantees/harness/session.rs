@@ -7,7 +7,7 @@ use bytes::{Buf, BufMut, Bytes};
 use grid_broker::client::APPLIANCE_METADATA;
 use grid_broker::wire::proto::session_response::Message;
 use grid_broker::wire::proto::{
-    Ack, AckException, Event, Goodbye, Hello, SessionRequest, SessionResponse, Welcome,
+    Ack, AckException, Event, Goodbye, Hello, Notice, SessionRequest, SessionResponse, Welcome,
     event::Kind, session_request,
 };
 use http::uri::PathAndQuery;
@@ -29,6 +29,8 @@ pub(crate) struct Session {
     hears: Streaming<SessionResponse>,
     /// What the broker said first.
     pub(crate) welcome: Welcome,
+    /// What it said besides, while acks were waited for.
+    pub(crate) notices: Vec<Notice>,
 }
 
 /// The broker does not listen any more.
@@ -68,7 +70,7 @@ impl Session {
             Ok(Some(Message::Welcome(welcome))) => welcome,
             other => panic!("a welcome was expected, not {other:?}"),
         };
-        Self { says: raw.says, hears: raw.hears, welcome }
+        Self { says: raw.says, hears: raw.hears, welcome, notices: Vec::new() }
     }
 
     /// Says an event.
@@ -103,6 +105,7 @@ impl Session {
         while acks.last().is_none_or(|ack| ack.through < through) {
             match self.next().await {
                 Ok(Some(Message::Ack(ack))) => acks.push(ack),
+                Ok(Some(Message::Notice(notice))) => self.notices.push(notice),
                 other => panic!("acks through {through} were expected, not {other:?}"),
             }
         }

@@ -79,11 +79,12 @@ impl ApplianceService for Script {
         Ok(Response::new(StartBootResponse { appliance: Some(db(&request.get_ref().name)) }))
     }
 
-    async fn stop_appliance(
+    async fn unsuppress_appliance(
         &self,
-        _: Request<StopApplianceRequest>,
-    ) -> Answer<StopApplianceResponse> {
-        Ok(Response::new(StopApplianceResponse { appliance: None }))
+        request: Request<UnsuppressApplianceRequest>,
+    ) -> Answer<UnsuppressApplianceResponse> {
+        let appliance = Some(db(&request.get_ref().name));
+        Ok(Response::new(UnsuppressApplianceResponse { appliance }))
     }
 }
 

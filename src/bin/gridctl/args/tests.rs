@@ -58,6 +58,14 @@ fn global_flags_stand_before_or_after() {
 fn what_cannot_be_meant_is_refused_in_words() {
     for (line, words) in [
         ("gridctl list", "list what? `gridctl log list` or `gridctl appliance list`"),
+        ("gridctl lgo list", "there is no command `lgo`; did you mean `gridctl log`?"),
+        ("gridctl lsit log", "did you mean `gridctl log list` or `gridctl appliance list`?"),
+        ("gridctl backpu", "did you mean `gridctl journal backup`?"),
+        ("gridctl stauts", "a similar subcommand exists: 'status'"),
+        ("gridctl --output jsn status", "a similar value exists: 'json"),
+        ("gridctl --color nevr status", "a similar value exists: 'never'"),
+        ("gridctl appliance list --state runing", "a similar value exists: 'running'"),
+        ("gridctl nonsense", "unrecognized subcommand 'nonsense'"),
         ("gridctl log lits", "a similar subcommand exists: 'list'"),
         ("gridctl list log --sinse 2h", "a similar argument exists: '--since'"),
         ("gridctl log list --severity waring", "a similar value exists: 'warn'"),

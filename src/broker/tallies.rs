@@ -1,0 +1,63 @@
+//! When is what was absorbed told of, and whoever said it answered?
+//!
+//! Guarantees at most one round of tallies a second while the broker works, and that nobody hears
+//! what became of an absorbed event before its tally is durable. Decides nothing.
+
+use std::time::Duration;
+
+use super::Loop;
+use super::queue::Reply;
+use crate::grid::name::ApplianceNumber;
+use crate::grid::time::Timestamp;
+
+/// At most one tally so often.
+const TALLY_EVERY: Duration = Duration::from_secs(1);
+
+/// What was heard without a record of its own, and waits for the tally that counts it.
+#[derive(Default)]
+pub(super) struct Tallies {
+    /// Answers to hold until then: one a session, and one a report that is under way.
+    held: Vec<Reply>,
+    /// Something of the item at hand was absorbed.
+    pub(super) awaited: bool,
+    /// When a tally was last made.
+    told_at: Timestamp,
+}
+
+impl Loop {
+    pub(super) fn suppressed_until(&self, number: ApplianceNumber) -> Option<Timestamp> {
+        let appliance = self.grid.state().appliance(number)?;
+        Some(appliance.admission.suppression.as_ref()?.until())
+    }
+
+    /// What was absorbed is answered with its tally, all else with this commit.
+    pub(super) fn answer(&mut self, reply: Reply) {
+        if std::mem::take(&mut self.tallies.awaited) {
+            self.tallies.held.push(reply);
+        } else {
+            self.commit.replies.push(reply);
+        }
+    }
+
+    /// Tallies what was absorbed, at most once a second.
+    pub(super) fn tally_if_due(&mut self) {
+        if self.tally_due().is_some_and(|due| due <= self.clock.now()) {
+            self.tally();
+        }
+    }
+
+    pub(super) fn tally(&mut self) {
+        let now = self.clock.now();
+        while let Some(record) = self.grid.tally(now) {
+            self.keep(&record);
+        }
+        self.tallies.told_at = now;
+        self.commit.replies.append(&mut self.tallies.held);
+    }
+
+    /// When the next tally is due; `None`: nothing is to be tallied.
+    pub(super) fn tally_due(&self) -> Option<Timestamp> {
+        let owed = self.grid.owes_tally() || !self.tallies.held.is_empty();
+        owed.then(|| self.tallies.told_at.after(TALLY_EVERY))
+    }
+}

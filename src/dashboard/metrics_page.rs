@@ -1,0 +1,210 @@
+//! `/metrics`: what is counted, and what can be looked up when somebody asks, as OpenMetrics text.
+//!
+//! Guarantees names that begin with `gridd_` (`process_` for what every program has), a unit in the
+//! name, and labels from fixed lists of words: never a name of an appliance. What could not be
+//! looked up in time is left out, and `gridd_loop_answers` says so. docs/operation.md lists them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::process::Process;
+use super::{ANSWER_WITHIN, Desk};
+use crate::grid::Grid;
+use crate::grid::effect::Matter;
+use crate::grid::time::Timestamp;
+use crate::journal::Status;
+use crate::metrics::Word;
+use crate::tasks;
+use crate::wire::show;
+
+/// What the text is, for who asks.
+pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// What the loop is asked for.
+#[derive(Debug)]
+struct Standing {
+    sessions: u32,
+    appliances: BTreeMap<Word, u64>,
+    alerts: BTreeMap<(Word, Word), u64>,
+    next_deadline: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabels {
+    state: Word,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AlertLabels {
+    matter: Word,
+    severity: Word,
+}
+
+/// All of it; before the broker has started, only what is known of the process.
+pub(super) async fn text(desk: Option<Desk>) -> Result<String, fmt::Error> {
+    let mut all = Registry::default();
+    process(all.sub_registry_with_prefix("process"), &Process::now(), desk.as_ref());
+    let registry = all.sub_registry_with_prefix("gridd");
+    let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+    registry.register("build", "What runs", version);
+    gauge(registry, "tasks", "Tasks alive", tasks::alive() as f64);
+    if let Some(desk) = desk {
+        desk.metrics.register(registry);
+        queue(registry, &desk);
+        let asked = tokio::time::timeout(ANSWER_WITHIN, desk.broker.ask(|grid, _| look(grid)));
+        let standing = asked.await.ok().and_then(Result::ok);
+        let answers = f64::from(u8::from(standing.is_some()));
+        gauge(registry, "loop_answers", "Whether the broker loop answered within 2 s", answers);
+        if let Some(standing) = standing {
+            grid(registry, &standing);
+        }
+        let reader = desk.reader.clone();
+        let status = tasks::spawn_blocking("journal status", move || reader.status()).await;
+        journal(registry, &desk, status.ok().and_then(Result::ok));
+    }
+    let mut text = String::new();
+    text::encode(&mut text, &all)?;
+    Ok(text)
+}
+
+fn gauge(registry: &mut Registry, name: &str, help: &str, value: f64) {
+    registry.register(name, help, ConstGauge::new(value));
+}
+
+fn gauge_of(registry: &mut Registry, name: &str, unit: Unit, help: &str, value: f64) {
+    registry.register_with_unit(name, help, unit, ConstGauge::new(value));
+}
+
+fn process(registry: &mut Registry, process: &Process, desk: Option<&Desk>) {
+    let Process { resident_bytes, fds, fds_max, cpu_seconds, threads } = *process;
+    if let Some(bytes) = resident_bytes {
+        gauge_of(registry, "resident_memory", Unit::Bytes, "Memory in RAM", bytes as f64);
+    }
+    if let Some(fds) = fds {
+        gauge(registry, "open_fds", "Open descriptors", fds as f64);
+    }
+    if let Some(max) = fds_max {
+        gauge(registry, "max_fds", "Descriptors it may open", max as f64);
+    }
+    if let Some(threads) = threads {
+        gauge(registry, "threads", "Threads", threads as f64);
+    }
+    if let Some(seconds) = cpu_seconds {
+        let help = "CPU time spent, user and system";
+        registry.register_with_unit("cpu", help, Unit::Seconds, ConstCounter::new(seconds));
+    }
+    if let Some(desk) = desk {
+        let help = "When the broker started, since 1970";
+        gauge_of(registry, "start_time", Unit::Seconds, help, seconds(desk.started_at));
+    }
+}
+
+fn queue(registry: &mut Registry, desk: &Desk) {
+    let (items, room) = desk.broker.waiting();
+    gauge(registry, "queue_items", "Items that wait for the broker loop", items as f64);
+    let help = "Room for events in the queue";
+    gauge_of(registry, "queue_room", Unit::Bytes, help, room as f64);
+    let low = f64::from(u8::from(desk.broker.disk_is_low()));
+    gauge(registry, "disk_low", "Whether nothing new is taken because the disk is full", low);
+}
+
+/// Runs in the loop.
+fn look(grid: &Grid) -> Standing {
+    let mut appliances: BTreeMap<Word, u64> = STATES.into_iter().map(|it| (Word(it), 0)).collect();
+    for appliance in grid.state().appliances() {
+        let name = show::state(&appliance.lifecycle).as_str_name();
+        *appliances.entry(Word::without("APPLIANCE_STATE_", name)).or_default() += 1;
+    }
+    let mut alerts = BTreeMap::new();
+    for (_, matter, alert) in grid.state().alerts() {
+        let severity = show::proto_severity(alert.severity).as_str_name();
+        let labels = (Word(matter_word(matter)), Word::without("SEVERITY_", severity));
+        *alerts.entry(labels).or_default() += 1;
+    }
+    let sessions = grid.presence().open();
+    Standing { sessions, appliances, alerts, next_deadline: grid.wake_at() }
+}
+
+/// Told even when there is none, so that a series does not begin with its first appliance.
+const STATES: [&str; 6] = ["IDLE", "STARTING", "MAINTENANCE", "RUNNING", "FAILED", "DUMPING"];
+
+fn matter_word(matter: Matter) -> &'static str {
+    match matter {
+        Matter::StartFailed => "start_failed",
+        Matter::Stuck => "stuck",
+        Matter::NoContact => "no_contact",
+        Matter::TwoMachines => "two_machines",
+        Matter::Flapping => "flapping",
+        Matter::RecordsMissing => "records_missing",
+        Matter::DiskLow => "disk_low",
+    }
+}
+
+fn grid(registry: &mut Registry, standing: &Standing) {
+    gauge(registry, "sessions", "Sessions open", f64::from(standing.sessions));
+    let appliances = Family::<StateLabels, Gauge<f64, std::sync::atomic::AtomicU64>>::default();
+    for (state, count) in &standing.appliances {
+        appliances.get_or_create(&StateLabels { state: *state }).set(*count as f64);
+    }
+    registry.register("appliances", "Appliances by state", appliances);
+    let alerts = Family::<AlertLabels, Gauge<f64, std::sync::atomic::AtomicU64>>::default();
+    for ((matter, severity), count) in &standing.alerts {
+        let labels = AlertLabels { matter: *matter, severity: *severity };
+        alerts.get_or_create(&labels).set(*count as f64);
+    }
+    registry.register("alerts_open", "Open matters by what they are and how grave", alerts);
+    if let Some(at) = standing.next_deadline {
+        let help = "When the next deadline is looked at, since 1970";
+        gauge_of(registry, "next_deadline_timestamp", Unit::Seconds, help, seconds(at));
+    }
+}
+
+fn journal(registry: &mut Registry, desk: &Desk, status: Option<Status>) {
+    let journal = registry.sub_registry_with_prefix("journal");
+    gauge(journal, "term", "Starts on this journal", desk.term as f64);
+    gauge(journal, "first_record", "Oldest record kept", desk.reader.first() as f64);
+    gauge(journal, "last_record", "Newest durable record", desk.reader.durable() as f64);
+    let Some(status) = status else { return };
+    let Status {
+        commit_log_bytes,
+        archive_bytes,
+        checkpoint_bytes,
+        checkpoint,
+        free_bytes,
+        sealed_spans,
+        sealed_through,
+        archived_through,
+        durable: _,
+        trouble,
+    } = status;
+    gauge(journal, "archived_record", "Newest record in the archive", archived_through as f64);
+    gauge(journal, "sealed_record", "Newest record in a sealed span", sealed_through as f64);
+    gauge(journal, "sealed_spans", "Sealed spans", sealed_spans as f64);
+    for (name, help, bytes) in [
+        ("commit_log", "What the commit log reserves", commit_log_bytes),
+        ("archive", "What the archive takes", archive_bytes),
+        ("checkpoints", "What the checkpoints take", checkpoint_bytes),
+        ("disk_free", "What the file system still has for us", free_bytes),
+    ] {
+        gauge_of(journal, name, Unit::Bytes, help, bytes as f64);
+    }
+    let help = "Background threads of the journal that failed: the commit log grows";
+    gauge(journal, "threads_failed", help, trouble.len() as f64);
+    if let Some((through, written)) = checkpoint {
+        gauge(journal, "checkpoint_record", "Newest record in a checkpoint", through as f64);
+        let help = "When the newest checkpoint was written, since 1970";
+        let at = written.as_secs_f64();
+        gauge_of(journal, "checkpoint_timestamp", Unit::Seconds, help, at);
+    }
+}
+
+fn seconds(at: Timestamp) -> f64 {
+    at.as_micros() as f64 / 1e6
+}

@@ -1,0 +1,74 @@
+//! How is the process? Memory, descriptors, CPU time, as Linux tells in `/proc/self`.
+//!
+//! What the system does not tell is left out. Knows nothing of the broker.
+
+use std::fs;
+
+use rustix::process::{Resource, getrlimit};
+
+/// What the system tells of this process.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Process {
+    /// Memory in RAM, in bytes.
+    pub(super) resident_bytes: Option<u64>,
+    /// Open descriptors.
+    pub(super) fds: Option<u64>,
+    /// How many it may open.
+    pub(super) fds_max: Option<u64>,
+    /// CPU time spent, in seconds.
+    pub(super) cpu_seconds: Option<f64>,
+    /// Its threads.
+    pub(super) threads: Option<u64>,
+}
+
+impl Process {
+    /// As it is now; reads files that the kernel makes up.
+    pub(super) fn now() -> Self {
+        let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+        let (cpu_seconds, threads) = of_stat(&stat, rustix::param::clock_ticks_per_second());
+        let pages = fs::read_to_string("/proc/self/statm").ok();
+        let pages = pages.and_then(|statm| statm.split(' ').nth(1)?.parse::<u64>().ok());
+        let fds = fs::read_dir("/proc/self/fd").ok().map(|found| found.count() as u64);
+        Self {
+            resident_bytes: pages.map(|pages| pages * rustix::param::page_size() as u64),
+            // The folder itself was open while it was read.
+            fds: fds.map(|count| count.saturating_sub(1)),
+            fds_max: getrlimit(Resource::Nofile).current,
+            cpu_seconds,
+            threads,
+        }
+    }
+}
+
+/// CPU time and threads; the name in parentheses may hold anything, so fields are counted behind it.
+fn of_stat(stat: &str, ticks_per_second: u64) -> (Option<f64>, Option<u64>) {
+    let Some((_, behind)) = stat.rsplit_once(") ") else { return (None, None) };
+    let fields: Vec<&str> = behind.split(' ').collect();
+    let number = |at: usize| fields.get(at).and_then(|field| field.parse::<u32>().ok());
+    // proc_pid_stat(5): utime is field 14, stime 15, num_threads 20; the first here is 3.
+    let ticks =
+        number(11).zip(number(12)).map(|(user, system)| f64::from(user) + f64::from(system));
+    let per_second = u32::try_from(ticks_per_second).unwrap_or(u32::MAX);
+    (ticks.map(|ticks| ticks / f64::from(per_second)), number(17).map(u64::from))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_counted_behind_a_name_that_holds_anything() {
+        let stat = "7 (a) b) 1 (c) R 1 7 7 0 -1 4194304 1 0 0 0 150 50 0 0 20 0 9 0 12345 1 1";
+        assert_eq!(of_stat(stat, 100), (Some(2.0), Some(9)));
+        assert_eq!(of_stat("", 100), (None, None));
+    }
+
+    #[test]
+    fn this_process_is_told() {
+        let process = Process::now();
+        assert!(process.resident_bytes.is_some_and(|bytes| bytes > 1 << 20), "{process:?}");
+        assert!(process.fds.is_some_and(|fds| fds >= 3), "{process:?}");
+        assert!(process.threads.is_some_and(|threads| threads >= 1), "{process:?}");
+        assert!(process.cpu_seconds.is_some(), "{process:?}");
+    }
+}

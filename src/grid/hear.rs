@@ -1,0 +1,166 @@
+//! What becomes of an event?
+//!
+//! Guarantees that what is known already, below what is kept, repeated or over budget changes
+//! neither boot nor start, and that an event of another boot is history. Applies nothing itself.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::appliance::Appliance;
+use super::change::{Change, Relation};
+use super::decide::{Draft, View, Voices};
+use super::door::{self, Door, Verdict};
+use super::effect::{Effect, Matter, Phase};
+use super::event::{EventKind, Severity};
+use super::explain;
+use super::lifecycle::{Refusal, Report, Stimulus};
+use super::marks::Marks;
+use super::name::ApplianceNumber;
+use super::record::{Heard, Outcome};
+use super::time::Timestamp;
+
+/// How far ahead of the broker an event's own time is believed.
+const AHEAD_MAX: Duration = Duration::from_secs(5 * 60);
+
+/// How far behind the broker an event's own time is believed.
+const BEHIND_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
+
+impl View<'_> {
+    pub(super) fn event(&self, heard: &Heard) -> (Outcome, Option<Draft>) {
+        // Whose row is gone leaves nothing: it could say so for ever.
+        let Some(appliance) = self.state.appliance(heard.appliance) else {
+            return (Outcome::Refused(Refusal::Removed), None);
+        };
+        if is_known(appliance, heard) {
+            return (Outcome::Duplicate, None);
+        }
+        let draft = self.event_of(appliance, heard);
+        (draft.outcome, Some(draft))
+    }
+
+    fn event_of(&self, appliance: &Appliance, heard: &Heard) -> Draft {
+        let rules = self.settings.rules(&appliance.class, &appliance.overrides);
+        let mut change = Change::new(self.state, appliance, &rules, self.now);
+        let marks = self.marks(heard);
+        change.marks = marks;
+        let is_live = heard.event.spooled_at.is_none();
+        let relation = change.relation(heard.boot, is_live, heard.event.uptime);
+        let record = self.state.last() + 1;
+        let door = Door { appliance, rules: &rules, now: self.now, record };
+        let number = appliance.number;
+        match door.judge(heard, matches!(relation, Relation::Begins(_))) {
+            Verdict::Enters(effects) => change.costs(effects),
+            Verdict::BelowSeverity => return Draft::absorbed(Outcome::NotKept, marks, Vec::new()),
+            Verdict::Repeats(key) => {
+                let effects = vec![Effect::AlertKey { number, key }];
+                return Draft::absorbed(Outcome::Repeated, marks, effects);
+            }
+            Verdict::Over(budget) => {
+                let (phase, suppression) = door.hold_back(heard, budget);
+                let effects = vec![Effect::Suppression { number, phase, suppression }];
+                // The event with which it begins shows what it is about.
+                return match phase {
+                    Phase::Begins => Draft::new(Outcome::Suppressed, marks, effects),
+                    Phase::Counts | Phase::SummedUp | Phase::Ends => {
+                        Draft::absorbed(Outcome::Suppressed, marks, effects)
+                    }
+                };
+            }
+        }
+        match relation {
+            Relation::Current => {}
+            Relation::TakesOver(id) => change.take_over(id),
+            Relation::Begins(id) => change.begin(Some(id), heard.event.uptime),
+            Relation::Older => return self.history(change, heard, appliance),
+        }
+        if is_live {
+            change.see_contact();
+        }
+        let outcome = match tell_lifecycle(&mut change, heard, rules.managed) {
+            Ok(()) => Outcome::Kept,
+            Err(refusal) => Outcome::Refused(refusal),
+        };
+        let (effects, marks) = change.into_effects();
+        // Only a report that brings nothing but itself folds.
+        let is_mere_report = matches!(effects.as_slice(), [Effect::Lifecycle { .. }]);
+        if relation == Relation::Current && is_mere_report && door.folds(heard) {
+            return Draft::absorbed(Outcome::Folded, marks, effects);
+        }
+        Draft::new(outcome, marks, effects)
+    }
+
+    /// An event of another boot than the present one: kept, but the state is not its business.
+    fn history(&self, mut change: Change<'_>, heard: &Heard, appliance: &Appliance) -> Draft {
+        // Out of its spool a machine speaks of its own boots before, perhaps while the session of
+        // one of them is not yet found dead.
+        let is_live = heard.session.is_some() && heard.event.spooled_at.is_none();
+        if is_live && self.circumstances.voices != Voices::One {
+            let text = explain::two_machines(appliance.name.as_str());
+            change.raise(Matter::TwoMachines, Severity::Error, text);
+        }
+        let (effects, marks) = change.into_effects();
+        Draft::new(Outcome::History, marks, effects)
+    }
+
+    pub(super) fn run_over(&self, number: ApplianceNumber, key: Uuid) -> Option<Draft> {
+        let key = self.state.appliance(number)?.admission.key(key)?.clone();
+        Some(Draft::kept(vec![Effect::RunTold { number, key }]))
+    }
+
+    fn marks(&self, heard: &Heard) -> Marks {
+        let event = &heard.event;
+        let mut marks = Marks::NONE;
+        let is_off = |time: Timestamp| {
+            time > self.now.after(AHEAD_MAX) || time < self.now.before(BEHIND_MAX)
+        };
+        if event.event_time.is_some_and(is_off) {
+            marks |= Marks::TIME_OFF;
+        }
+        if event.text.is_cut() {
+            marks |= Marks::TEXT_CUT;
+        }
+        if event.spooled_at.is_some() {
+            marks |= Marks::REPLAYED;
+        }
+        if event.repeated {
+            marks |= Marks::REPEATED;
+        }
+        marks
+    }
+}
+
+/// The run of repeats that an event ends; a duplicate ends none.
+pub(super) fn run_over(appliance: &Appliance, heard: &Heard, now: Timestamp) -> Option<Uuid> {
+    if is_known(appliance, heard) { None } else { door::run_over(appliance, heard, now) }
+}
+
+fn is_known(appliance: &Appliance, heard: &Heard) -> bool {
+    match (heard.boot.or(appliance.boot_id()), heard.spool, heard.sequence) {
+        (Some(boot), Some(spool), Some(sequence)) => {
+            appliance.windows.contains(boot, spool, sequence)
+        }
+        (_, _, _) => false,
+    }
+}
+
+fn tell_lifecycle(change: &mut Change<'_>, heard: &Heard, is_managed: bool) -> Result<(), Refusal> {
+    let stimulus = match &heard.event.kind {
+        EventKind::Log | EventKind::Alert { .. } => return Ok(()),
+        EventKind::StartedOk | EventKind::StartFailed | EventKind::Maintenance { .. }
+            if !is_managed =>
+        {
+            change.marks |= Marks::UNMANAGED;
+            return Ok(());
+        }
+        EventKind::StartedOk => Stimulus::StartedOk,
+        EventKind::StartFailed => Stimulus::StartFailed { reason: heard.event.text.as_str() },
+        EventKind::Maintenance { progress, next_report_within } => Stimulus::Maintenance(Report {
+            progress: *progress,
+            text: heard.event.text.as_str(),
+            next_report_within: *next_report_within,
+            repeated: heard.event.repeated,
+        }),
+    };
+    change.step(&stimulus)
+}

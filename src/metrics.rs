@@ -1,0 +1,127 @@
+//! How often, how long, how much? What is counted where it happens, for `/metrics`.
+//!
+//! A plain value that is handed on and cloned; all clones count together, and there is no global
+//! one. Guarantees that labels come from fixed lists of words, so that no client can make a series.
+//! What can be looked up when somebody asks is not kept here; see `dashboard/metrics_page.rs`.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+/// Shortest bucket of a commit's duration, in seconds; each further one is twice as long.
+const COMMIT_SECONDS_LEAST: f64 = 0.000_1;
+
+/// Buckets of a commit's duration: up to 6.6 s.
+const COMMIT_SECONDS_BUCKETS: u16 = 17;
+
+/// Buckets of a commit's records: 1, 4, 16 ... 65,536.
+const COMMIT_RECORDS_BUCKETS: u16 = 9;
+
+/// Counters and histograms of one broker. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    events: Family<EventLabels, Counter>,
+    refused: Family<CodeLabels, Counter>,
+    deadlines: Family<VerdictLabels, Counter>,
+    commit_seconds: Histogram,
+    commit_records: Histogram,
+}
+
+/// A label's value: one of our own words, never a text of somebody else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Word(pub &'static str);
+
+impl Word {
+    /// A name of the contract, such as `EVENT_KIND_LOG`, without its prefix.
+    pub fn without(prefix: &str, name: &'static str) -> Self {
+        Self(name.strip_prefix(prefix).unwrap_or(name))
+    }
+}
+
+impl EncodeLabelValue for Word {
+    fn encode(&self, encoder: &mut LabelValueEncoder) -> Result<(), std::fmt::Error> {
+        self.0.to_ascii_lowercase().as_str().encode(encoder)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EventLabels {
+    kind: Word,
+    outcome: Word,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CodeLabels {
+    code: Word,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VerdictLabels {
+    verdict: Word,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let seconds = exponential_buckets(COMMIT_SECONDS_LEAST, 2.0, COMMIT_SECONDS_BUCKETS);
+        Self {
+            events: Family::default(),
+            refused: Family::default(),
+            deadlines: Family::default(),
+            commit_seconds: Histogram::new(seconds),
+            commit_records: Histogram::new(exponential_buckets(1.0, 4.0, COMMIT_RECORDS_BUCKETS)),
+        }
+    }
+}
+
+impl Metrics {
+    /// An event was decided, or is none.
+    pub fn event(&self, kind: Word, outcome: Word) {
+        self.events.get_or_create(&EventLabels { kind, outcome }).inc();
+    }
+
+    /// A call was answered by that status, in place of an answer.
+    pub fn refused(&self, code: Word) {
+        self.refused.get_or_create(&CodeLabels { code }).inc();
+    }
+
+    /// A deadline was judged.
+    pub fn deadline(&self, verdict: Word) {
+        self.deadlines.get_or_create(&VerdictLabels { verdict }).inc();
+    }
+
+    /// So many records became durable, after so long.
+    pub fn commit(&self, records: usize, lasted: Duration) {
+        self.commit_seconds.observe(lasted.as_secs_f64());
+        self.commit_records.observe(f64::from(u32::try_from(records).unwrap_or(u32::MAX)));
+    }
+
+    /// Adds all of it to a registry, under the names that are scripted against.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "events",
+            "Events by kind and outcome; invalid ones are of kind unknown",
+            self.events.clone(),
+        );
+        registry.register(
+            "grpc_requests_refused",
+            "gRPC calls, sessions included, that ended by a status other than OK",
+            self.refused.clone(),
+        );
+        registry.register(
+            "deadlines_judged",
+            "Deadlines that came, by what followed: failed, alert, other, nothing",
+            self.deadlines.clone(),
+        );
+        registry.register_with_unit(
+            "commit_duration",
+            "How long it took until a commit was durable",
+            Unit::Seconds,
+            self.commit_seconds.clone(),
+        );
+        registry.register("commit_records", "Records in a commit", self.commit_records.clone());
+    }
+}

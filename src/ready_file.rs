@@ -1,0 +1,95 @@
+//! The ready file: where a broker that serves can be found, for whoever started it.
+//!
+//! Guarantees that the file is there only while the broker serves, as far as that is in its hands:
+//! one left by an earlier run goes first, it appears whole or not at all, and it is removed when
+//! the broker stops. Knows nothing of what is written.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The ready file can't be written.
+#[derive(Debug, thiserror::Error)]
+#[error("can't write the ready file {}: {source}", path.display())]
+pub struct ReadyFileError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// A ready file; it is removed when this goes.
+#[derive(Debug)]
+pub struct ReadyFile {
+    path: PathBuf,
+    beside: PathBuf,
+}
+
+impl ReadyFile {
+    /// Removes what an earlier run left there, and makes sure that it can be written.
+    ///
+    /// # Errors
+    ///
+    /// When it can't.
+    pub fn prepare(path: &Path) -> Result<Self, ReadyFileError> {
+        let ready = Self { path: path.to_owned(), beside: path.with_added_extension("tmp") };
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(ready.failed(error));
+            }
+            Ok(()) | Err(_) => {}
+        }
+        std::fs::write(&ready.beside, "").map_err(|error| ready.failed(error))?;
+        Ok(ready)
+    }
+
+    /// Writes it: whoever finds the file finds all of it.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be written.
+    pub fn write(&self, text: &str) -> Result<(), ReadyFileError> {
+        std::fs::write(&self.beside, text)
+            .and_then(|()| std::fs::rename(&self.beside, &self.path))
+            .map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, source: io::Error) -> ReadyFileError {
+        ReadyFileError { path: self.path.clone(), source }
+    }
+}
+
+impl Drop for ReadyFile {
+    fn drop(&mut self) {
+        for path in [&self.path, &self.beside] {
+            match std::fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    tracing::warn!(path = %path.display(), %error, "the ready file stays");
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_there_whole_from_its_writing_to_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ready.json");
+        std::fs::write(&path, "of an earlier run").unwrap();
+        let ready = ReadyFile::prepare(&path).unwrap();
+        assert!(!path.exists(), "an old one says nothing true");
+        ready.write("{}\n").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{}\n");
+        drop(ready);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing stays");
+    }
+
+    #[test]
+    fn one_that_cannot_be_written_is_told_at_once_with_its_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = ReadyFile::prepare(&folder.path().join("nowhere/ready.json")).unwrap_err();
+        assert!(error.to_string().contains("nowhere/ready.json"), "{error}");
+    }
+}

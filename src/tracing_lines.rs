@@ -1,0 +1,307 @@
+//! How does gridd tell of itself? One event of tracing, one line on standard error.
+//!
+//! Guarantees that a line is readable by itself, that nothing in it can break the line or act on a
+//! terminal whatever its values hold, and that in JSON the keys `time`, `level`, `target`, `message`
+//! come first and are ours. The names of the other fields are listed in docs/operation.md. Spans are
+//! not told: every event carries its fields itself. Decides nothing about what is told.
+
+use std::error::Error;
+use std::fmt::{self, Debug, Write};
+use std::io::IsTerminal;
+use std::sync::Arc;
+
+use rustix::fs::fstat;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::{LevelFilter, ParseError};
+use tracing_subscriber::fmt::FmtContext;
+use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
+use tracing_subscriber::prelude::*;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::{EnvFilter, Layer, reload};
+
+use crate::clock::wall_now;
+use crate::guru_meditation::Warnings;
+use crate::show::escape::{escape, escape_json};
+
+/// Longest value that is told, in bytes; more is cut at a character and marked by `...`.
+const VALUE_BYTES_MAX: usize = 8_192;
+
+/// Keys that are ours: a field of that name gets `field.` before it.
+const OWN_KEYS: [&str; 4] = ["time", "level", "target", "message"];
+
+/// For whom lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// For people: time, level, target, message, fields.
+    Human,
+    /// For machines: one JSON object a line.
+    Json,
+}
+
+/// How lines are written.
+#[derive(Clone, Copy, Debug)]
+struct Lines {
+    format: Format,
+    surroundings: Surroundings,
+}
+
+/// Where the lines go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Surroundings {
+    /// Anywhere.
+    Plain,
+    /// A terminal.
+    Terminal,
+    /// The systemd journal, which adds the time itself and reads the level from a prefix.
+    Journald,
+}
+
+/// What is told from now on. Cheap to clone.
+#[derive(Clone)]
+pub struct Told(Arc<dyn Fn(EnvFilter) -> bool + Send + Sync>);
+
+impl Told {
+    /// Tells what this filter lets through, in place of what the one before did.
+    ///
+    /// # Errors
+    ///
+    /// When `filter` is none; the one before stays.
+    pub fn set(&self, filter: &str) -> Result<(), ParseError> {
+        let is_there = (self.0)(EnvFilter::try_new(filter)?);
+        debug_assert!(is_there, "what tells lives as long as the process");
+        Ok(())
+    }
+}
+
+impl Debug for Told {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Told")
+    }
+}
+
+/// Begins to tell on standard error what `filter` lets through; what is given can change that.
+/// `warnings` hears all warnings and errors, whatever the filter says.
+///
+/// # Errors
+///
+/// When `filter` is none.
+pub fn begin(filter: &str, format: Format, warnings: Warnings) -> Result<Told, ParseError> {
+    let filter = EnvFilter::try_new(filter)?;
+    let surroundings = if goes_to_journald(std::env::var("JOURNAL_STREAM").ok().as_deref()) {
+        Surroundings::Journald
+    } else if std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
+        Surroundings::Terminal
+    } else {
+        Surroundings::Plain
+    };
+    let (filter, handle) = reload::Layer::new(filter);
+    let lines = tracing_subscriber::fmt::layer()
+        .event_format(Lines { format, surroundings })
+        .with_writer(std::io::stderr)
+        .with_filter(filter);
+    let warnings = warnings.with_filter(LevelFilter::WARN);
+    tracing_subscriber::registry().with(lines).with(warnings).init();
+    Ok(Told(Arc::new(move |filter| handle.reload(filter).is_ok())))
+}
+
+/// systemd.exec(5): the variable names device and inode of the stream, and is inherited by children
+/// whose standard error may go elsewhere.
+fn goes_to_journald(stream: Option<&str>) -> bool {
+    let is_stderr = |device: &str, inode: &str| {
+        fstat(std::io::stderr())
+            .is_ok_and(|it| device.parse() == Ok(it.st_dev) && inode.parse() == Ok(it.st_ino))
+    };
+    stream.and_then(|it| it.split_once(':')).is_some_and(|(dev, inode)| is_stderr(dev, inode))
+}
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut out: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut said = Said::default();
+        event.record(&mut said);
+        let level = *event.metadata().level();
+        let target = said.target.as_deref().unwrap_or_else(|| event.metadata().target());
+        let line = match self.format {
+            Format::Human => human(self.surroundings, level, target, &said),
+            Format::Json => json(level, target, &said),
+        };
+        writeln!(out, "{line}")
+    }
+}
+
+/// What an event says.
+#[derive(Debug, Default)]
+struct Said {
+    message: String,
+    fields: Vec<(&'static str, Value)>,
+    /// The target of events that come by the crate `log`.
+    target: Option<String>,
+}
+
+#[derive(Debug)]
+enum Value {
+    Text(String),
+    /// A number or a truth value: the same in JSON and for people.
+    Bare(String),
+}
+
+impl Said {
+    fn text(&mut self, field: &Field, mut text: String) {
+        if text.len() > VALUE_BYTES_MAX {
+            text.truncate(text.floor_char_boundary(VALUE_BYTES_MAX));
+            text.push_str("...");
+        }
+        match field.name() {
+            "message" => self.message = text,
+            "log.target" => self.target = Some(text),
+            name if name.starts_with("log.") => {}
+            name => self.fields.push((name, Value::Text(text))),
+        }
+    }
+
+    fn bare(&mut self, field: &Field, value: impl ToString) {
+        if !field.name().starts_with("log.") {
+            self.fields.push((field.name(), Value::Bare(value.to_string())));
+        }
+    }
+}
+
+impl Visit for Said {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.text(field, format!("{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.text(field, value.to_owned());
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
+        let mut text = value.to_string();
+        let mut cause = value.source();
+        while let Some(error) = cause {
+            let words = error.to_string();
+            if !text.contains(&words) {
+                text.push_str(": ");
+                text.push_str(&words);
+            }
+            cause = error.source();
+        }
+        self.text(field, text);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.bare(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.bare(field, value);
+    }
+
+    fn record_u128(&mut self, field: &Field, value: u128) {
+        self.bare(field, value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.bare(field, value);
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        if value.is_finite() {
+            self.bare(field, value);
+        } else {
+            self.text(field, value.to_string());
+        }
+    }
+}
+
+/// Our own modules without the name of the crate.
+fn short(target: &str) -> &str {
+    target.strip_prefix("grid_broker::").unwrap_or(target)
+}
+
+fn human(surroundings: Surroundings, level: Level, target: &str, said: &Said) -> String {
+    let mut line = match surroundings {
+        Surroundings::Plain => format!("{} {level:>5}", now()),
+        Surroundings::Terminal => format!("{} \x1b[{}m{level:>5}\x1b[0m", now(), colour(level)),
+        Surroundings::Journald => format!("<{}>{level:>5}", priority(level)),
+    };
+    let (target, message) = (escape(short(target)), escape(&said.message));
+    append(&mut line, format_args!(" {target}: {message}"));
+    for (name, value) in &said.fields {
+        match value {
+            Value::Bare(value) => append(&mut line, format_args!(" {name}={value}")),
+            Value::Text(text) => {
+                let text = escape(text).replace('"', "\\\"");
+                append(&mut line, format_args!(" {name}=\"{text}\""));
+            }
+        }
+    }
+    line
+}
+
+fn json(level: Level, target: &str, said: &Said) -> String {
+    let level = level.as_str().to_ascii_lowercase();
+    let mut line = format!(
+        "{{\"time\":\"{}\",\"level\":\"{level}\",\"target\":{},\"message\":{}",
+        now(),
+        quoted(short(target)),
+        quoted(&said.message)
+    );
+    for (name, value) in &said.fields {
+        let before = if OWN_KEYS.contains(name) { "field." } else { "" };
+        match value {
+            Value::Bare(value) => append(&mut line, format_args!(",\"{before}{name}\":{value}")),
+            Value::Text(text) => {
+                append(&mut line, format_args!(",\"{before}{name}\":{}", quoted(text)));
+            }
+        }
+    }
+    line.push('}');
+    line
+}
+
+/// A JSON string, with all that is hidden escaped.
+fn quoted(text: &str) -> String {
+    escape_json(&serde_json::Value::from(text).to_string()).into_owned()
+}
+
+fn now() -> String {
+    let at = jiff::Timestamp::from_microsecond(wall_now().as_micros()).unwrap_or_default();
+    format!("{at:.6}")
+}
+
+/// sd-daemon(3).
+fn priority(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 3,
+        Level::WARN => 4,
+        Level::INFO => 6,
+        _ => 7,
+    }
+}
+
+fn colour(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 31,
+        Level::WARN => 33,
+        Level::INFO => 32,
+        _ => 34,
+    }
+}
+
+fn append(line: &mut String, piece: fmt::Arguments<'_>) {
+    // Writing to a string does not fail.
+    let _ = line.write_fmt(piece);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,130 @@
+//! Lines of tracing, from event to text, hostile values included.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::show::escape::is_hidden;
+
+/// What was written, by as many writes as there are entries.
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<String>>>);
+
+impl io::Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().push(String::from_utf8(bytes.to_vec()).unwrap());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The one line that `tell` makes.
+fn line(format: Format, surroundings: Surroundings, tell: impl FnOnce()) -> String {
+    let written = Written::default();
+    let writer = written.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new("trace"))
+        .event_format(Lines { format, surroundings })
+        .with_writer(move || writer.clone())
+        .finish();
+    tracing::subscriber::with_default(subscriber, tell);
+    let written = written.0.lock().unwrap();
+    let [line] = &written[..] else { panic!("one write a line, not {written:?}") };
+    let line = line.strip_suffix('\n').expect("a line ends");
+    assert!(!line.contains('\n'), "{line}");
+    line.to_owned()
+}
+
+fn json_line(tell: impl FnOnce()) -> serde_json::Value {
+    let line = line(Format::Json, Surroundings::Terminal, tell);
+    assert!(!line.contains(is_hidden), "{line}");
+    serde_json::from_str(&line).expect("JSON")
+}
+
+#[test]
+fn a_line_for_people_has_time_level_target_message_and_fields() {
+    let tell = || {
+        let lasted = 2_u64;
+        tracing::warn!(target: "grid_broker::broker", duration_ms = lasted, path = "/a b", "late");
+    };
+    let plain = line(Format::Human, Surroundings::Plain, tell);
+    let (time, rest) = plain.split_once(' ').unwrap();
+    assert!(time.ends_with('Z') && time.parse::<jiff::Timestamp>().is_ok(), "{time}");
+    assert_eq!(rest, " WARN broker: late duration_ms=2 path=\"/a b\"");
+    let coloured = line(Format::Human, Surroundings::Terminal, tell);
+    assert!(coloured.ends_with(" \x1b[33m WARN\x1b[0m broker: late duration_ms=2 path=\"/a b\""));
+    let journald = line(Format::Human, Surroundings::Journald, tell);
+    assert_eq!(journald, "<4> WARN broker: late duration_ms=2 path=\"/a b\"", "no time, no colour");
+}
+
+#[test]
+fn a_line_for_machines_is_one_flat_object() {
+    let error = crate::daemon::DaemonError::from(crate::broker::StartError::Thread(
+        io::Error::other("no more threads"),
+    ));
+    let told = json_line(|| {
+        let error = &error as &dyn Error;
+        tracing::error!(error, record = 7_u64, good = true, load = 0.5, "it {}", "broke");
+    });
+    assert_eq!(told["level"], "error");
+    assert_eq!(told["target"], "tracing_lines::tests");
+    assert_eq!(told["message"], "it broke");
+    assert_eq!(
+        (&told["record"], &told["good"], &told["load"]),
+        (&7.into(), &true.into(), &0.5.into())
+    );
+    let error = told["error"].as_str().unwrap();
+    assert_eq!(error, "can't start the broker's thread: no more threads", "with its cause");
+    assert!(told["time"].as_str().unwrap().parse::<jiff::Timestamp>().is_ok());
+    let line = line(Format::Json, Surroundings::Plain, || tracing::info!("x"));
+    assert!(line.starts_with("{\"time\":\""), "{line}");
+}
+
+#[test]
+fn fields_named_as_our_keys_do_not_replace_them() {
+    let told = json_line(|| tracing::info!(level = "mine", time = 1, "x"));
+    assert_eq!((&told["level"], &told["field.level"]), (&"info".into(), &"mine".into()));
+    assert_eq!(told["field.time"], 1);
+}
+
+#[test]
+fn what_is_longer_than_anyone_reads_is_cut_at_a_character() {
+    let text = "ä".repeat(VALUE_BYTES_MAX);
+    let told = json_line(|| tracing::info!(path = text, "x"));
+    assert_eq!(told["path"], format!("{}...", "ä".repeat(VALUE_BYTES_MAX / 2)));
+    let told = json_line(|| tracing::info!(load = f64::NAN, "x"));
+    assert_eq!(told["load"], "NaN", "no number of JSON");
+}
+
+#[test]
+fn only_a_stream_that_is_ours_is_the_journal() {
+    let ours = fstat(std::io::stderr()).unwrap();
+    assert!(goes_to_journald(Some(&format!("{}:{}", ours.st_dev, ours.st_ino))));
+    assert!(!goes_to_journald(Some(&format!("{}:{}", ours.st_dev, ours.st_ino + 1))));
+    assert!(!goes_to_journald(Some("nonsense")));
+    assert!(!goes_to_journald(None));
+}
+
+proptest! {
+    #[test]
+    fn nothing_breaks_a_line_whatever_is_told(
+        text in any::<String>(),
+        odd in "[\"\\\\\\x00-\\x1f\\u{7f}-\\u{a0}\\u{2028}-\\u{202e} =]{0,20}",
+    ) {
+        for text in [text, odd] {
+            let tell = || tracing::info!(appliance = %text, path = text, "said {text}");
+            for surroundings in [Surroundings::Plain, Surroundings::Journald] {
+                let line = line(Format::Human, surroundings, tell);
+                prop_assert!(!line.contains(is_hidden), "{}", line);
+            }
+            let told = json_line(tell);
+            prop_assert_eq!(told["appliance"].as_str(), Some(text.as_str()));
+            prop_assert_eq!(told["message"].as_str().unwrap(), format!("said {text}"));
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! A disk that answers late: the watchdog is not told that all is well, and a stop keeps its bound.
+
+use std::os::unix::net::UnixDatagram;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use grid_broker::clock::monotonic_now;
+use grid_broker::tasks;
+use rustix::process::Signal;
+
+use super::broker::Broker;
+use super::client::{Client, Orders};
+use super::oracle;
+use super::support::seed;
+
+/// The bound that is promised.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
+
+/// Longer than anything that does not wait takes on a busy machine.
+const AT_ONCE: Duration = Duration::from_secs(3);
+
+/// The watchdog's time.
+const WATCHDOG: Duration = Duration::from_secs(1);
+
+/// Lets one client talk until it gives up on the broker.
+fn talks(broker: &Broker, mut client: Client) -> tokio::task::JoinHandle<Client> {
+    let address = broker.grpc.clone();
+    let orders = Orders { address, finish: Arc::new(AtomicBool::new(false)), gives_up: true };
+    tasks::spawn("client", async move {
+        client.run(&orders).await;
+        orders.finish.store(true, Ordering::Release);
+        client
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_loop_that_is_stuck_in_a_sync_is_not_called_alive() {
+    let mut broker = Broker::new();
+    let path = broker.root().join("notify");
+    let socket = UnixDatagram::bind(&path).expect("a socket");
+    socket.set_nonblocking(true).expect("a socket");
+    let watchdog = WATCHDOG.as_micros().to_string();
+    let client = Client::new("vm-0", seed("a stuck loop"), broker.root());
+    broker.environment = vec![
+        ("NOTIFY_SOCKET", path.to_str().expect("UTF-8").to_owned()),
+        ("WATCHDOG_USEC", watchdog),
+    ];
+    // Of the commits it is the third that hangs, for five seconds.
+    broker.spawn(Some("fdatasync:/commits/:3:1:wait5000"), None);
+    assert_eq!(broker.ready(), Ok(()), "{}", broker.said());
+    let talking = talks(&broker, client);
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let heard = |_: &str| {
+        let mut word = [0; 4_096];
+        let mut words = String::new();
+        while let Ok(bytes) = socket.recv(&mut word) {
+            words.push_str(&String::from_utf8_lossy(&word[..bytes]));
+        }
+        words
+    };
+    assert!(heard("before").contains("READY=1"));
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    assert_eq!(heard("while it is stuck"), "");
+    assert!(broker.said().contains("the broker loop does not turn"), "{}", broker.said());
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    assert!(heard("after").contains("WATCHDOG=1"), "it turns again");
+    broker.kill();
+    let client = talking.await.expect("no panic");
+    broker.environment = Vec::new();
+    broker.start();
+    oracle::compare(&[client], &oracle::records(&broker.grpc).await, false);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_on_a_slow_disk_keeps_its_bound_and_loses_nothing_acknowledged() {
+    for wait in [700, 60_000] {
+        let mut broker = Broker::new();
+        let client = Client::new("vm-0", seed("a slow disk"), broker.root());
+        broker.spawn(Some(&format!("fdatasync:/commits/:20:1000000:wait{wait}")), None);
+        assert_eq!(broker.ready(), Ok(()), "{}", broker.said());
+        let talking = talks(&broker, client);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let began = monotonic_now();
+        let status = broker.terminate();
+        let lasted = began.elapsed();
+        assert!(lasted < STOP_WITHIN, "{wait} ms a sync: {lasted:?}");
+        if wait < 1_000 {
+            assert!(status.success(), "{status}: {}", broker.said());
+        } else {
+            assert_eq!(status.code(), Some(1), "{}", broker.said());
+            let word = "gridd: did not stop within 9.5 s: ended at once, what was acknowledged is \
+                        durable all the same\n";
+            assert!(broker.said().ends_with(word), "{}", broker.said());
+        }
+        let client = talking.await.expect("no panic");
+        broker.start();
+        oracle::compare(&[client], &oracle::records(&broker.grpc).await, false);
+        broker.kill();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_on_a_full_disk_keeps_its_bound_and_says_what_it_could_not_keep() {
+    let mut broker = Broker::new();
+    let client = Client::new("vm-0", seed("a full disk"), broker.root());
+    broker.spawn(Some("pwrite:/commits/:20:1000000:28"), None);
+    assert_eq!(broker.ready(), Ok(()), "{}", broker.said());
+    let talking = talks(&broker, client);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(broker.said().contains("the disk is full: what was taken waits for room"));
+    let began = monotonic_now();
+    let status = broker.terminate();
+    assert!(began.elapsed() < STOP_WITHIN, "{:?}", began.elapsed());
+    assert_eq!(status.code(), Some(1), "{}", broker.said());
+    assert!(broker.said().contains("No space left on device"), "{}", broker.said());
+    let client = talking.await.expect("no panic");
+    broker.start();
+    oracle::compare(&[client], &oracle::records(&broker.grpc).await, false);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_signal_ends_a_stop_that_takes_long_at_once() {
+    let mut broker = Broker::new();
+    let client = Client::new("vm-0", seed("a second signal"), broker.root());
+    broker.spawn(Some("fdatasync:/commits/:20:1:wait60000"), None);
+    assert_eq!(broker.ready(), Ok(()), "{}", broker.said());
+    let talking = talks(&broker, client);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    broker.signal(Signal::TERM);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(broker.has_ended(), None, "it waits for the sync");
+    let began = monotonic_now();
+    let status = broker.terminate();
+    assert!(began.elapsed() < AT_ONCE, "{:?}", began.elapsed());
+    assert_eq!(status.code(), Some(1));
+    let word = "gridd: was told to stop a second time: ended at once, what was acknowledged is \
+                durable all the same\n";
+    assert!(broker.said().ends_with(word), "{}", broker.said());
+    let client = talking.await.expect("no panic");
+    broker.start();
+    oracle::compare(&[client], &oracle::records(&broker.grpc).await, false);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_still_starts_ends_at_once_when_told_to() {
+    let mut broker = Broker::new();
+    broker.start();
+    assert!(broker.terminate().success());
+    // The record of the start hangs.
+    broker.spawn(Some("fdatasync:/commits/:1:1:wait60000"), None);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let began = monotonic_now();
+    let status = broker.terminate();
+    assert!(began.elapsed() < AT_ONCE, "{:?}", began.elapsed());
+    assert!(status.success(), "{status}: {}", broker.said());
+    let word = "stopping before the start was done; nothing was taken";
+    assert!(broker.said().contains(word), "{}", broker.said());
+    broker.start();
+}
