@@ -12,6 +12,7 @@
 //! received before it was decided, and that a failed append ends the loop with its error. Knows
 //! neither gRPC nor how records are encoded.
 
+mod checkpoint;
 mod counting;
 mod look;
 mod lost_time;
@@ -70,9 +71,6 @@ const OVERLOAD_SPREAD: Duration = Duration::from_secs(10);
 
 /// The loop looks around at least this often.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
-
-/// A checkpoint is written after so long, or after so many records as the settings say.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(600);
 
 /// The loop with all it owns.
 struct Loop {
@@ -370,29 +368,6 @@ impl Loop {
             let _ = self.changes.send(Changed::These(commit.changed.into()));
         }
         Ok(())
-    }
-
-    fn checkpoint_if_due(&mut self) -> Result<(), JournalError> {
-        let last = self.grid.state().last();
-        let many = last >= self.checkpointed + self.checkpoint_records;
-        let long = last > self.checkpointed && self.checkpointed_at.elapsed() >= CHECKPOINT_EVERY;
-        if many || long {
-            // A checkpoint holds what records say, and nothing besides.
-            self.tally();
-            self.append_and_tell()?;
-            self.checkpoint();
-        }
-        Ok(())
-    }
-
-    fn checkpoint(&mut self) {
-        let last = self.grid.state().last();
-        let state = encoding::encode_state(self.grid.state());
-        tracing::debug!(record = last, bytes = state.len(), "writing a checkpoint");
-        // One that is still being written makes this one wait for the next occasion.
-        let _ = self.journal.checkpoint(last, state);
-        self.checkpointed = last;
-        self.checkpointed_at = monotonic_now();
     }
 
     /// The last words: what was decided is appended, and the rest is turned away.

@@ -19,6 +19,7 @@ pub mod event;
 pub mod explain;
 mod hear;
 pub mod lifecycle;
+pub mod mail;
 pub mod marks;
 pub mod name;
 mod order;

@@ -79,6 +79,13 @@ impl ApplianceService for Script {
         Ok(Response::new(StartBootResponse { appliance: Some(db(&request.get_ref().name)) }))
     }
 
+    async fn stop_appliance(
+        &self,
+        _: Request<StopApplianceRequest>,
+    ) -> Answer<StopApplianceResponse> {
+        Ok(Response::new(StopApplianceResponse { appliance: None }))
+    }
+
     async fn unsuppress_appliance(
         &self,
         request: Request<UnsuppressApplianceRequest>,

@@ -1,0 +1,37 @@
+//! When is the state written down, so that a start need not read every record?
+//!
+//! Guarantees that a checkpoint holds what durable records say, and nothing besides.
+
+use std::time::Duration;
+
+use super::Loop;
+use crate::clock::monotonic_now;
+use crate::journal::{JournalError, encoding};
+
+/// A checkpoint is written after so long, or after so many records as the settings say.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(600);
+
+impl Loop {
+    pub(super) fn checkpoint_if_due(&mut self) -> Result<(), JournalError> {
+        let last = self.grid.state().last();
+        let many = last >= self.checkpointed + self.checkpoint_records;
+        let long = last > self.checkpointed && self.checkpointed_at.elapsed() >= CHECKPOINT_EVERY;
+        if many || long {
+            // A checkpoint holds what records say, and nothing besides.
+            self.tally();
+            self.append_and_tell()?;
+            self.checkpoint();
+        }
+        Ok(())
+    }
+
+    pub(super) fn checkpoint(&mut self) {
+        let last = self.grid.state().last();
+        let state = encoding::encode_state(self.grid.state());
+        tracing::debug!(record = last, bytes = state.len(), "writing a checkpoint");
+        // One that is still being written makes this one wait for the next occasion.
+        let _ = self.journal.checkpoint(last, state);
+        self.checkpointed = last;
+        self.checkpointed_at = monotonic_now();
+    }
+}
