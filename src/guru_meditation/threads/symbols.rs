@@ -11,8 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::capture::trim_heap;
-use super::unwind::Tables;
+use super::unwind::{Tables, trim_heap};
 use crate::guru_meditation::page::Frame;
 
 /// Largest source file read, in bytes.

@@ -216,6 +216,15 @@ unsafe fn bytes(range: Range<u64>) -> Option<&'static [u8]> {
     Some(unsafe { slice::from_raw_parts(begin as *const u8, length) })
 }
 
+/// Gives memory that is free back to the system.
+pub(super) fn trim_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it takes the allocator's own locks and touches free memory only.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// The GNU build id in a segment of notes.
 fn build_id(mut notes: &[u8]) -> Option<String> {
     const GNU_BUILD_ID: u32 = 3;

@@ -143,11 +143,6 @@ impl Gridd {
         self.child.as_ref().expect("it runs").id()
     }
 
-    /// All it said on stderr, over all its starts.
-    pub(crate) fn stderr(&self) -> String {
-        std::fs::read_to_string(self.path("stderr")).expect("its stderr")
-    }
-
     /// Waits for the end; gives the exit code, or none if a signal ended it.
     pub(crate) async fn ended(&mut self) -> Option<i32> {
         let mut child = self.child.take().expect("it runs");
