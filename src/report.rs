@@ -29,7 +29,7 @@ const SAME_REPORT: Duration = Duration::from_secs(1);
 /// Most deadlines told, the next first.
 const DEADLINES_MAX: usize = 20;
 
-/// Most open matters told, the newest first.
+/// Most open matters told, and most suppressions, the newest first.
 const MATTERS_MAX: usize = 100;
 
 /// What a program of ours is.
@@ -79,6 +79,8 @@ pub fn register(reporter: &Reporter, started: &Started, warnings: &Warnings) {
     reporter.register("Queues", move |page| tell_queues(page, &own.broker));
     let own = look.clone();
     reporter.register("Sessions", move |page| own.tell_sessions(page));
+    let own = look.clone();
+    reporter.register("Suppressions", move |page| own.tell_suppressions(page));
     reporter.register("Open Matters", move |page| look.tell_matters(page));
     let warnings = warnings.clone();
     reporter.register("Warnings", move |page| warnings.tell(page));
@@ -99,6 +101,7 @@ struct Overview {
     states: Vec<(&'static str, usize)>,
     deadlines: Vec<(Timestamp, String)>,
     matters: Vec<(Timestamp, String)>,
+    suppressions: Vec<(Timestamp, String)>,
     sessions: u32,
     in_session: usize,
     now: Timestamp,
@@ -147,13 +150,12 @@ impl Look {
         });
     }
 
+    fn tell_suppressions(&self, page: &Page) {
+        self.with_overview(page, |overview| tell_newest(page, &overview.suppressions));
+    }
+
     fn tell_matters(&self, page: &Page) {
-        self.with_overview(page, |overview| {
-            let newest = overview.matters.iter().take(MATTERS_MAX);
-            let lines = newest.map(|(since, text)| Value::from(format!("{} {text}", told(*since))));
-            page.put("open", overview.matters.len());
-            page.put("newest", lines.collect::<Vec<_>>());
-        });
+        self.with_overview(page, |overview| tell_newest(page, &overview.matters));
     }
 }
 
@@ -162,6 +164,7 @@ impl Overview {
         let mut states: Vec<(&'static str, usize)> = Vec::new();
         let mut deadlines: Vec<(Timestamp, &str, &str)> = Vec::new();
         let mut in_session = 0;
+        let mut suppressions = Vec::new();
         for appliance in grid.state().appliances() {
             let state = appliance.lifecycle.word();
             match states.iter_mut().find(|(word, _)| *word == state) {
@@ -170,6 +173,12 @@ impl Overview {
             }
             if let Some(at) = appliance.lifecycle.deadline() {
                 deadlines.push((at, appliance.name.as_str(), state));
+            }
+            if let Some(suppression) = &appliance.admission.suppression {
+                let (name, budget) = (&appliance.name, suppression.budget.word());
+                let held = suppression.held.as_ref().map_or(0, |held| held.counts.iter().sum());
+                let text = format!("{name}: budget {budget}, {held} events not stored");
+                suppressions.push((suppression.since, text));
             }
             in_session += usize::from(grid.presence().sessions(appliance.number) > 0);
         }
@@ -181,15 +190,24 @@ impl Overview {
         let mut matters: Vec<_> =
             alerts.map(|(_, _, alert)| (alert.since, alert.text.to_string())).collect();
         matters.sort_by_key(|(since, _)| std::cmp::Reverse(*since));
+        suppressions.sort_by_key(|(since, _)| std::cmp::Reverse(*since));
         Self {
             states,
             deadlines: deadlines.collect(),
             matters,
+            suppressions,
             sessions: grid.presence().open(),
             in_session,
             now,
         }
     }
+}
+
+fn tell_newest(page: &Page, since_when: &[(Timestamp, String)]) {
+    let newest = since_when.iter().take(MATTERS_MAX);
+    let lines = newest.map(|(since, text)| Value::from(format!("{} {text}", told(*since))));
+    page.put("open", since_when.len());
+    page.put("newest", lines.collect::<Vec<_>>());
 }
 
 fn tell_journal(page: &Page, reader: &Reader, broker: &Broker) {

@@ -39,7 +39,7 @@ pub(super) async fn answer(
     if let Ok(answer) = caught(async move { routes.call(request).await }).await {
         return answer;
     }
-    tracing::error!(path, "a call failed of a bug of ours");
+    tracing::error!(call = path, "a call failed of a bug of ours");
     if is_grpc {
         return Ok(Status::internal(WORDS).into_http());
     }
@@ -59,7 +59,7 @@ pub(super) fn spawn_telling<T: Send + 'static>(
 ) {
     drop(tasks::spawn(name, async move {
         if let Err(Panicked) = caught(telling).await {
-            tracing::error!(stream = name, "a stream ended of a bug of ours");
+            tracing::error!(call = name, "a stream ended of a bug of ours");
             // A client that has gone does not mind.
             let _ = told.send(Err(Status::internal(WORDS))).await;
         }

@@ -16,6 +16,9 @@ use super::{text, time};
 /// All sections together get so long: the report is to come within 2 s.
 const WITHIN: Duration = Duration::from_millis(1_700);
 
+/// What sections that may take longer leave to those behind them.
+const RESERVE: Duration = Duration::from_millis(250);
+
 /// One section gets so long, unless it says otherwise.
 pub(super) const SECTION_WITHIN: Duration = Duration::from_millis(300);
 
@@ -67,8 +70,11 @@ impl Report {
         let at = time::wall();
         let mut written = Vec::with_capacity(sections.len());
         for section in sections {
-            let left = WITHIN.saturating_sub(begun.elapsed()).min(section.within);
-            written.push(section.write(left, runner));
+            let left = WITHIN.saturating_sub(begun.elapsed());
+            // Those that may take long leave something to the others.
+            let is_long = section.within > SECTION_WITHIN;
+            let left = if is_long { left.saturating_sub(RESERVE) } else { left };
+            written.push(section.write(left.min(section.within), runner));
         }
         Self { at, written }
     }

@@ -24,7 +24,7 @@ use super::runner::{self, Runner, Whose, Work, in_words};
 use super::{processes, secret, tasks, threads, time};
 
 /// Stacks of many threads, and the names of their functions, which the first time come from disk.
-const THREADS_WITHIN: Duration = Duration::from_millis(800);
+const THREADS_WITHIN: Duration = Duration::from_millis(1_000);
 
 /// Two graces of the tasks, and the names.
 const TASKS_WITHIN: Duration = Duration::from_millis(900);

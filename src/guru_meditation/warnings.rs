@@ -134,7 +134,7 @@ mod tests {
         tracing::subscriber::with_default(subscriber, || {
             tracing::info!("not told");
             for number in 0..WARNINGS_MAX + 5 {
-                tracing::warn!(number, from = "bob@example.org", "late");
+                tracing::warn!(bytes = number, peer = "bob@example.org", "late");
             }
             let error = std::io::Error::other("\u{1b}[2J bad");
             tracing::error!(error = &error as &dyn std::error::Error, "broken");
@@ -147,7 +147,7 @@ mod tests {
         assert_eq!(told.len(), WARNINGS_MAX);
         let first = told[0].as_str().expect("a text");
         assert!(first.ends_with(
-            "Z WARN grid_broker::guru_meditation::warnings::tests: late number=7 from=b***@example.org"
+            "Z WARN grid_broker::guru_meditation::warnings::tests: late bytes=7 peer=b***@example.org"
         ));
         assert!(told.last().and_then(Value::as_str).is_some_and(|last| last.len() == BYTES_MAX));
         assert_eq!(json["values"]["since_start"], 207);

@@ -24,9 +24,16 @@ fn install() -> Reporter {
     guru_meditation::install(report::package("a test")).expect("reports are possible")
 }
 
+/// A report with the names of all functions: on a machine that is very busy the first one of a debug
+/// build may lack some; they are kept for the next.
 fn asked(reporter: &Reporter) -> Report {
-    let report = reporter.report(Format::Json).expect("a report");
-    Report(serde_json::from_str(&report).expect("JSON"))
+    let tell = || Report::read(&reporter.report(Format::Json).expect("a report"));
+    let is_named = |report: &Report| {
+        let complete = |section| report.section(section)["is_complete"] == true;
+        complete("Threads") && complete("Green Threads")
+    };
+    let mut reports = std::iter::repeat_with(tell).take(20);
+    reports.find(is_named).expect("one of twenty has all names")
 }
 
 /// A broker in this process, with all that a real one has.
@@ -114,7 +121,7 @@ fn with_all_workers_blocked_it_names_the_culprit() {
     let test = "reports_come_whatever_happens::with_all_workers_blocked_it_names_the_culprit";
     let Some(said) = alone(test, names_the_culprits_and_all_others) else { return };
     assert!(said.stderr.contains("a_bug_that_blocks_its_worker"), "{}", said.stderr);
-    assert_eq!(whole_reports(&said.stderr), 1, "{}", said.stderr);
+    assert!(whole_reports(&said.stderr) >= 1, "{}", said.stderr);
 }
 
 fn tells_of_bad_sections_with_stderr_held() {

@@ -24,7 +24,10 @@ use crate::harness::{
 /// Reports that a broker under load writes; a debug build is slower.
 const REPORTS: usize = if cfg!(debug_assertions) { 60 } else { 1_000 };
 
-const SECTIONS: [&str; 11] = [
+/// Nobody is held back.
+const UNLIMITED: &str = "[class.default]\nbudget = \"unlimited\"\n";
+
+const SECTIONS: [&str; 12] = [
     "Package",
     "Threads",
     "Green Threads",
@@ -34,14 +37,18 @@ const SECTIONS: [&str; 11] = [
     "Journal",
     "Queues",
     "Sessions",
+    "Suppressions",
     "Open Matters",
     "Warnings",
 ];
 
 async fn report(gridd: &Gridd) -> Report {
-    let said = gridd.gridctl(&["report", "--json"]).await.done();
-    assert_eq!(lines(&said).len(), 1, "one document on one line");
-    Report(serde_json::from_str(&said).expect("JSON"))
+    eventually("a complete report", async || {
+        let said = gridd.gridctl(&["report", "--json"]).await.done();
+        assert_eq!(lines(&said).len(), 1, "one document on one line");
+        Some(Report::read(&said)).filter(Report::is_complete)
+    })
+    .await
 }
 
 fn threads_of(pid: u32) -> BTreeSet<u64> {
@@ -71,9 +78,6 @@ async fn every_thread_has_its_stack_and_every_task_the_place_where_it_waits() {
     let after = threads_of(gridd.pid());
 
     assert_eq!(report.sections(), SECTIONS);
-    for name in SECTIONS {
-        assert_eq!(report.section(name)["is_complete"], true, "{:#}", report.section(name));
-    }
     let stacks = report.stacks("Threads");
     for id in before.intersection(&after) {
         let title = format!("Thread #{id}");
@@ -120,9 +124,10 @@ fn tells_the_grid(report: &Report) {
     assert_eq!(values("Appliances")["next_deadlines"].as_array().map(Vec::len), Some(1));
     assert_eq!(values("Sessions")["open"], 1);
     assert!(values("Journal")["commits"].as_u64() > Some(1));
-    assert!(values("Queues")["items_waiting_at_most"].as_u64() > Some(0));
+    assert!(values("Queues")["room_bytes"].as_u64() > Some(0));
     assert!(values("Processes")["descriptors"].as_u64() > Some(3));
-    assert_eq!(report.section("Configuration")["groups"]["default"]["tracing"]["value"], "info");
+    let grpc = &report.section("Configuration")["groups"]["default"]["grpc"];
+    assert_eq!(grpc["origin"], "--grpc");
 }
 
 #[tokio::test]
@@ -153,8 +158,8 @@ asked_by = signal SIGUSR2
         rest = &rest[at..];
     }
     let own = format!("\nProcess {} (under {}) [ run by: ", gridd.pid(), std::process::id());
-    assert!(text.contains(&own), "{own}");
-    assert!(text.contains("\nConfiguration") || text.contains("====\n\ndefault: \n  "), "{text}");
+    assert!(text.contains(&own), "no {own:?} in {text}");
+    assert!(text.contains("====\n\nclass: \n") || text.contains("====\n\ndefault: \n"), "{text}");
 }
 
 #[tokio::test]
@@ -184,8 +189,9 @@ async fn a_signal_during_start_up_is_harmless() {
 
 fn files(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).expect("the folder").map(|it| it.expect("an entry"));
-    let mut names: Vec<_> =
-        entries.map(|it| it.file_name().into_string().expect("a name")).collect();
+    // What begins with a dot is not whole yet.
+    let names = entries.map(|it| it.file_name().into_string().expect("a name"));
+    let mut names: Vec<_> = names.filter(|name| !name.starts_with('.')).collect();
     names.sort();
     names
 }
@@ -243,7 +249,8 @@ async fn speak(mut session: Session, mut over: tokio::sync::watch::Receiver<bool
     let (mut acked, mut kept) = (0, 0);
     while !*over.borrow_and_update() {
         for sequence in acked + 1..=acked + 200 {
-            session.say(&event(Kind::Log(Log {}), sequence, "under load")).await;
+            let text = format!("event {sequence}");
+            session.say(&event(Kind::Log(Log {}), sequence, &text)).await;
         }
         acked += 200;
         kept += 200 - ack_exceptions(&session.acked(acked).await).len();
@@ -269,7 +276,7 @@ fn anonymous_kib(pid: u32) -> u64 {
 
 #[tokio::test]
 async fn many_reports_under_load_lose_nothing_and_give_their_memory_back() {
-    let mut gridd = Gridd::start().await;
+    let mut gridd = Gridd::with_config(UNLIMITED).await;
     gridd.terminate().await;
     let (stderr, said) = std::io::pipe().expect("a pipe");
     gridd.start_again_saying(said.into()).await;
@@ -310,7 +317,7 @@ async fn many_reports_under_load_lose_nothing_and_give_their_memory_back() {
 
 #[tokio::test]
 async fn a_broker_whose_standard_error_nobody_reads_serves_on() {
-    let mut gridd = Gridd::start().await;
+    let mut gridd = Gridd::with_config(UNLIMITED).await;
     gridd.terminate().await;
     let (reader, writer) = std::io::pipe().expect("a pipe");
     gridd.start_again_saying(Stdio::from(writer)).await;

@@ -134,13 +134,8 @@ pub(crate) enum Command {
         after_help = "Example:\n  gridctl journal backup /backup/grid-monday.journal"
     )]
     Journal(JournalCommand),
-    /// Show what every thread and task of the broker is doing at this moment
-    #[command(
-        after_help = "A Guru Meditation Report, as `kill -USR2` on the broker's host writes it; that works \
-        even if the\nbroker answers nobody. docs/guru-meditation.md shows how to read it.\n\n\
-        Example: which threads wait for the disk?\n  \
-        gridctl report | grep -A 40 'Thread #'"
-    )]
+    /// Show what every thread and task of the broker is doing; `kill -USR2` works when this does not
+    #[command(after_help = "Example:\n  gridctl report | grep -A 40 'Thread #'")]
     Report {
         /// Print one JSON object in place of text
         #[arg(long)]

@@ -6,9 +6,34 @@ use serde_json::Value;
 const TITLE: &str = "====                        Guru Meditation                         ====";
 
 /// A report in JSON.
-pub(crate) struct Report(pub(crate) Value);
+pub(crate) struct Report(Value);
 
 impl Report {
+    /// Reads one. A task whose stack is told elsewhere gets it from there.
+    pub(crate) fn read(json: &str) -> Self {
+        let mut report: Value = serde_json::from_str(json).expect("JSON");
+        let stacks = |section: &mut Value| section["stacks"].as_array_mut().map(std::mem::take);
+        for section in report["sections"].as_array_mut().expect("sections") {
+            let Some(mut all) = stacks(section) else { continue };
+            for at in 0..all.len() {
+                let same = all[at]["same_stack_as"].clone();
+                let traces = all.iter().find(|it| !same.is_null() && it["id"] == same);
+                if let Some(traces) = traces.map(|it| it["stack_traces"].clone()) {
+                    all[at]["stack_traces"] = traces;
+                }
+            }
+            section["stacks"] = all.into();
+        }
+        Self(report)
+    }
+
+    /// Whether every section came to its end. On a machine that is very busy the first report of a
+    /// debug build may lack names; they are kept for the next one.
+    pub(crate) fn is_complete(&self) -> bool {
+        let sections = self.0["sections"].as_array().expect("sections");
+        sections.iter().all(|section| section["is_complete"] == true)
+    }
+
     /// The names of its sections.
     pub(crate) fn sections(&self) -> Vec<&str> {
         let sections = self.0["sections"].as_array().expect("sections");
