@@ -17,6 +17,7 @@ mod counting;
 mod look;
 mod lost_time;
 mod queue;
+mod settings;
 mod signs;
 mod start;
 mod tallies;
@@ -50,6 +51,7 @@ pub use queue::{
     Broker, Changed, EventAnswer, HeardEvent, Names, Ordered, SessionKey, Unavailable, Welcomed,
 };
 use queue::{Item, Reply, Work};
+pub use settings::Reconfiguration;
 pub use start::{StartError, Started, start};
 use tallies::Tallies;
 use upkeep::Upkeep;
@@ -242,6 +244,7 @@ impl Loop {
                     self.commit.replies.push(Reply::Order(reply, answer));
                 }
             }
+            Work::Settings { new, reply } => self.reconfigure(*new, reply, at),
             Work::Ask(question) => self.commit.replies.push(Reply::Ask(question)),
             Work::Stop => {}
         }

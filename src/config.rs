@@ -17,11 +17,13 @@ pub mod key;
 pub mod keys;
 pub mod mistake;
 mod raw;
+mod record;
 pub mod report;
 pub mod secret;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -85,7 +87,7 @@ impl Default for Settings {
 }
 
 /// What flags and environment say; kept, since a file that is read again still stands below them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Given {
     /// The file.
     pub config: Option<PathBuf>,
@@ -93,6 +95,13 @@ pub struct Given {
     pub flags: Vec<(&'static str, String)>,
     /// The environment; what does not begin with `GRIDD_` is not looked at.
     pub environment: Vec<(String, OsString)>,
+}
+
+/// Without the environment and values of flags: secrets may be among them.
+impl fmt::Debug for Given {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Given").field("config", &self.config).finish_non_exhaustive()
+    }
 }
 
 /// A setting in force.

@@ -4,6 +4,8 @@
 //! early ends the process with its error, and that SIGTERM or Ctrl-C lose nothing acknowledged.
 //! Decides nothing.
 
+mod reload;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -23,6 +25,10 @@ use crate::journal::JournalError;
 use crate::ready_file::{ReadyFile, ReadyFileError};
 use crate::service_manager::ServiceManager;
 use crate::{dashboard, report, tasks};
+
+use self::reload::Hearing;
+
+pub use reload::Reload;
 
 /// An orderly stop takes no longer; with the end of the process it stays within 10 s.
 const STOP_WITHIN: Duration = Duration::from_millis(9_500);
@@ -102,7 +108,7 @@ pub struct Telling {
     pub warnings: Warnings,
 }
 
-/// Runs until SIGTERM or Ctrl-C. `tell` is called once it serves.
+/// Runs until SIGTERM or Ctrl-C; reads the settings again on SIGHUP. `tell` is called once it serves.
 ///
 /// # Errors
 ///
@@ -110,6 +116,7 @@ pub struct Telling {
 pub async fn run(
     settings: Settings,
     telling: Telling,
+    reload: Reload,
     ready_file: Option<&Path>,
     tell: impl FnOnce(&Place),
 ) -> Result<(), DaemonError> {
@@ -117,6 +124,8 @@ pub async fn run(
     let Telling { reporter, warnings } = telling;
     reporter.watch_runtime(Handle::current());
     report::configure(&reporter, &settings);
+    let hangups = signal(SignalKind::hangup()).map_err(DaemonError::Signals)?;
+    settings.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     let manager = ServiceManager::of_environment();
     let ready_file = ready_file.map(ReadyFile::prepare).transpose()?;
     let (grpc, grpc_at) = listen("grpc", settings.grpc).await?;
@@ -133,14 +142,18 @@ pub async fn run(
     };
     show_desk.send_replace(Some(dashboard::Desk::new(&started)));
     report::register(&reporter, &started, &warnings);
+    let (in_force, now_in_force) = watch::channel(settings.clone());
+    report::tell_settings(&reporter, now_in_force);
     let desk = Desk::new(&started, Some(reporter), stopping.clone());
     let (routes, health) = grpc::routes(desk).await?;
     let routes = grpc::serve::counted(routes.into_axum_router(), started.metrics.clone());
-    let events = tasks::spawn("accept grpc", grpc::serve::serve(grpc, routes, "grpc", stopping));
+    let events =
+        tasks::spawn("accept grpc", grpc::serve::serve(grpc, routes, "grpc", stopping.clone()));
     let place = Place {
         grpc: grpc_at,
         http: http_at,
-        data: std::path::absolute(&settings.journal.dir).unwrap_or(settings.journal.dir),
+        data: std::path::absolute(&settings.journal.dir)
+            .unwrap_or_else(|_| settings.journal.dir.clone()),
         term: started.term,
         last_record: started.reader.durable(),
     };
@@ -148,8 +161,12 @@ pub async fn run(
         file.write(&place.to_json())?;
     }
     tell(&place);
-    manager.ready(format!("serves on {grpc_at} and http://{http_at}, start {}", place.term));
+    let status = format!("serves on {grpc_at} and http://{http_at}, start {}", place.term);
+    manager.ready(status.clone());
     manager.watches(started.broker.clone());
+    let hearing = Hearing { hangups, stopping, manager: manager.clone(), status };
+    let reloading = reload::on_hangups(hearing, reload, in_force, started.broker.clone());
+    drop(tasks::spawn("reload", reloading));
 
     let Started { broker, mut ended, .. } = started;
     tokio::select! {
@@ -247,8 +264,10 @@ async fn listen(
 async fn start_broker(settings: &Settings) -> Result<Started, DaemonError> {
     let journal = settings.journal.clone();
     let grid = settings.grid.clone();
+    let in_force = settings.at_start();
     let runtime = Handle::current();
-    let starting = tasks::spawn_blocking("start", move || broker::start(&journal, grid, runtime));
+    let starting =
+        tasks::spawn_blocking("start", move || broker::start(&journal, grid, in_force, runtime));
     match starting.await {
         Ok(started) => Ok(started?),
         Err(_) => Err(DaemonError::LoopDied),

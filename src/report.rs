@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp as Moment;
 use serde_json::Value;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::broker::{Broker, NoAnswer, Started};
@@ -46,9 +47,8 @@ pub fn package(product: &'static str) -> Package {
     }
 }
 
-/// Tells the settings in force, the folder of reports and the file that asks for one.
+/// Says where reports go, and which file asks for one.
 pub fn configure(reporter: &Reporter, settings: &Settings) {
-    tell_settings(reporter, settings);
     let ReportSettings { log_dir, keep, trigger_file, trigger_interval } = &settings.report;
     let keep = usize::try_from(*keep).unwrap_or(usize::MAX);
     let log_dir = log_dir.clone();
@@ -59,13 +59,15 @@ pub fn configure(reporter: &Reporter, settings: &Settings) {
     }
 }
 
-/// Tells the settings in force from now on: each by its key, with its value and its origin.
-pub fn tell_settings(reporter: &Reporter, settings: &Settings) {
-    let told = settings.in_force().into_iter().map(|setting| {
-        let Setting { key, value, origin } = setting;
-        (key, Value::from(value), origin.to_string())
+/// Tells the settings in force: each by its key, with its value and its origin.
+pub fn tell_settings(reporter: &Reporter, in_force: watch::Receiver<Settings>) {
+    reporter.configuration(move || {
+        let told = in_force.borrow().in_force().into_iter().map(|setting| {
+            let Setting { key, value, origin } = setting;
+            (key, Value::from(value), origin.to_string())
+        });
+        told.collect()
     });
-    reporter.configuration(told.collect());
 }
 
 /// Adds the broker's sections.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot};
 use uuid::Uuid;
 
+use super::settings::Reconfiguration;
 use super::signs::Signs;
 use crate::clock::Clock;
 use crate::grid::Grid;
@@ -192,6 +193,10 @@ pub(super) enum Work {
         order: Order,
         reply: oneshot::Sender<Result<Ordered, OrderRefusal>>,
     },
+    Settings {
+        new: Box<Reconfiguration>,
+        reply: oneshot::Sender<RecordNumber>,
+    },
     Ask(Question),
     Stop,
 }
@@ -204,6 +209,7 @@ impl std::fmt::Debug for Work {
             Self::Chunk { .. } => "Chunk",
             Self::SessionEnded { .. } => "SessionEnded",
             Self::Order { .. } => "Order",
+            Self::Settings { .. } => "Settings",
             Self::Ask(_) => "Ask",
             Self::Stop => "Stop",
         })
@@ -216,6 +222,7 @@ pub(super) enum Reply {
     Hello(oneshot::Sender<Welcomed>, Welcomed),
     Chunk(oneshot::Sender<Vec<EventAnswer>>, Vec<EventAnswer>),
     Order(oneshot::Sender<Result<Ordered, OrderRefusal>>, Result<Ordered, OrderRefusal>),
+    Settings(oneshot::Sender<RecordNumber>, RecordNumber),
     Ask(Question),
 }
 
@@ -227,6 +234,7 @@ impl Reply {
             Self::Hello(to, welcomed) => drop(to.send(welcomed)),
             Self::Chunk(to, answers) => drop(to.send(answers)),
             Self::Order(to, answer) => drop(to.send(answer)),
+            Self::Settings(to, number) => drop(to.send(number)),
             Self::Ask(question) => question(grid, now),
         }
     }
@@ -361,7 +369,7 @@ impl Broker {
         if self.disk_is_low() { Err(Unavailable::DiskLow) } else { Ok(()) }
     }
 
-    async fn put(&self, work: Work, bytes: usize) -> Result<(), Unavailable> {
+    pub(super) async fn put(&self, work: Work, bytes: usize) -> Result<(), Unavailable> {
         let at = self.clock.now();
         let kib = u32::try_from(bytes.div_ceil(1_024)).unwrap_or(KIB_WAITING).min(KIB_WAITING);
         let room = match kib {

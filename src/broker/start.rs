@@ -20,6 +20,7 @@ use super::upkeep::Upkeep;
 use super::{Broker, Commit, Loop, Names};
 use crate::clock::{Clock, monotonic_now, wall_now};
 use crate::grid::Grid;
+use crate::grid::in_force::SettingsInForce;
 use crate::grid::name::{ApplianceNumber, RecordNumber};
 use crate::grid::record::{BrokerStarted, Input};
 use crate::grid::settings::Settings;
@@ -87,7 +88,7 @@ pub struct Started {
 }
 
 /// Opens the journal, folds the state and starts the loop. Blocks until the start is a durable
-/// record.
+/// record, and beside it what `in_force` says of the settings.
 ///
 /// # Errors
 ///
@@ -95,6 +96,7 @@ pub struct Started {
 pub fn start(
     journal: &journal::Settings,
     settings: Settings,
+    in_force: SettingsInForce,
     runtime: Handle,
 ) -> Result<Started, StartError> {
     let checkpoint_records = journal.checkpoint_records;
@@ -148,6 +150,7 @@ pub fn start(
     let started =
         BrokerStarted { term, version, away, clock_back, recovery, missing, rebuilt_from };
     owner.take(Input::BrokerStarted(started), now);
+    owner.take(Input::Settings(in_force.bounded()), now);
     owner.append_and_tell()?;
     // From here on a full disk is waited for.
     signs.stops.store(false, Ordering::Release);

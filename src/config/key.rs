@@ -163,7 +163,10 @@ impl<T: Default + 'static> Place<T> {
                 *field(into) = Budgets::UNLIMITED;
             }
             Self::SecretFile(field) => {
-                let secret = Secret::read(path(raw).ok_or_else(wrong)?);
+                // What is no path may be the secret itself, which is not to be repeated.
+                let path =
+                    path(raw).filter(|path| path.to_str().is_some_and(|it| it.contains('/')));
+                let secret = Secret::read(path.ok_or_else(wrong)?);
                 *field(into) = Some(secret.map_err(|error| error.to_string())?);
             }
             Self::SecretText(field) => {
@@ -219,27 +222,8 @@ impl<T: Default + 'static> Place<T> {
 
     /// Whether it is a secret, and another one in `new`, which what is shown does not tell.
     pub(super) fn is_renewed(&self, old: &mut T, new: &mut T) -> bool {
-        match self {
-            Self::SecretFile(field) | Self::SecretText(field) => {
-                self.shown(old) == self.shown(new) && field(old) != field(new)
-            }
-            Self::Address(_)
-            | Self::Path(_)
-            | Self::PathOrNone(_)
-            | Self::Filter(_)
-            | Self::TracingFormat(_)
-            | Self::Truth(_)
-            | Self::Count(..)
-            | Self::Size(..)
-            | Self::Time(..)
-            | Self::Limit(..)
-            | Self::OnStuck(_)
-            | Self::Severity(_)
-            | Self::Burst(_)
-            | Self::Every(..)
-            | Self::Unlimited(_)
-            | Self::AllUnlimited(_) => false,
-        }
+        let (Self::SecretFile(field) | Self::SecretText(field)) = self else { return false };
+        self.shown(old) == self.shown(new) && field(old) != field(new)
     }
 
     /// Copies the value from one `T` to another.

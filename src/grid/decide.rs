@@ -167,7 +167,9 @@ pub fn decide(
         Input::BrokerStarted(started) => (Answer::Nothing, Some(view.broker_started(started))),
         Input::BrokerStopped => (Answer::Nothing, Some(Draft::kept(Vec::new()))),
         Input::Storage(storage) => (Answer::Nothing, Some(storage.decide(state, now))),
-        Input::ClockSetBack { .. } => (Answer::Nothing, Some(Draft::kept(Vec::new()))),
+        Input::ClockSetBack { .. } | Input::Settings(_) => {
+            (Answer::Nothing, Some(Draft::kept(Vec::new())))
+        }
         Input::RunOver { appliance, key } => (Answer::Nothing, view.run_over(*appliance, *key)),
         // Made by `tally`, of what is pending.
         Input::Tally => (Answer::Nothing, None),

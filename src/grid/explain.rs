@@ -194,6 +194,7 @@ pub fn record(record: &Record, clock: impl Fn(Timestamp) -> String) -> String {
             format!("gridd took nothing for {}; deadlines moved by it", in_words(*lasted))
         }
         Input::Storage(storage) => storage.explain(),
+        Input::Settings(settings) => settings.explain(),
         Input::ClockSetBack { by } => {
             format!("clock set back {}; times of records go on as before", in_words(*by))
         }

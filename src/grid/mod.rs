@@ -18,6 +18,7 @@ pub mod effect;
 pub mod event;
 pub mod explain;
 mod hear;
+pub mod in_force;
 pub mod lifecycle;
 pub mod mail;
 pub mod marks;
@@ -127,6 +128,26 @@ impl Grid {
         }
     }
 
+    /// Lets other rules hold from `now` on. What was decided by the old ones stays, deadlines of
+    /// starts included; who is silent without a session is judged by the new ones, but no sooner
+    /// than a minute from now, unless that was near anyway.
+    pub fn set_settings(&mut self, settings: Settings, now: Timestamp) {
+        let before = std::mem::replace(&mut self.settings, settings);
+        let earliest = now.after(GRACE_AFTER_ABSENCE);
+        for number in (1..self.state.next_row().0).map(ApplianceNumber) {
+            let Some(appliance) = self.state.appliance(number) else { continue };
+            let limit = |settings: &Settings| {
+                settings.rules(&appliance.class, &appliance.overrides).lost_contact
+            };
+            let (old, new) = (limit(&before), limit(&self.settings));
+            if old != new {
+                self.presence
+                    .relimit(number, |until| until.before(old).after(new).max(until.min(earliest)));
+                self.arm(number);
+            }
+        }
+    }
+
     /// What is to be taken before this event: the end of a run of repeats which it ends.
     pub fn before(&self, heard: &Heard, now: Timestamp) -> Option<Input> {
         let appliance = self.state.appliance(heard.appliance)?;
@@ -199,7 +220,8 @@ impl Grid {
             | Input::ClockSetBack { .. }
             | Input::RunOver { .. }
             | Input::Tally
-            | Input::Storage(_) => {
+            | Input::Storage(_)
+            | Input::Settings(_) => {
                 let number = input.appliance();
                 let voices = number.map_or(Voices::One, |it| self.presence.voices(it, now));
                 Circumstances { contact_is_lost: false, voices }

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::effect::Effect;
 use super::event::Event;
+use super::in_force::SettingsInForce;
 use super::lifecycle::Refusal;
 use super::marks::Marks;
 use super::name::{ApplianceName, ApplianceNumber, BootId, RecordNumber, Sequence, SpoolId};
@@ -85,6 +86,8 @@ pub enum Input {
     },
     /// Something happens to the journal.
     Storage(Storage),
+    /// Settings came to hold.
+    Settings(SettingsInForce),
     /// Another alert of the same key comes: the run of repeats of the one before is over.
     RunOver {
         /// Whose.
@@ -112,7 +115,8 @@ impl Input {
             | Self::BrokerStalled { .. }
             | Self::ClockSetBack { .. }
             | Self::Storage(_)
-            | Self::Tally => None,
+            | Self::Tally
+            | Self::Settings(_) => None,
         }
     }
 
@@ -131,7 +135,8 @@ impl Input {
             | Self::ClockSetBack { .. }
             | Self::Storage(_)
             | Self::RunOver { .. }
-            | Self::Tally => None,
+            | Self::Tally
+            | Self::Settings(_) => None,
         }
     }
 
@@ -153,7 +158,8 @@ impl Input {
             | Self::ClockSetBack { .. }
             | Self::Storage(_)
             | Self::RunOver { .. }
-            | Self::Tally => None,
+            | Self::Tally
+            | Self::Settings(_) => None,
         }
     }
 }

@@ -168,15 +168,19 @@ impl Reporter {
         }
     }
 
-    /// Says what the section Configuration tells: key, value and origin of each setting. A key
-    /// `mail.host` is the key `host` of the group `mail`; one without a group is of `default`.
-    pub fn configuration(&self, settings: Vec<(String, Value, String)>) {
+    /// Says what the section Configuration tells, each time anew: key, value and origin of each
+    /// setting. A key `mail.host` is the key `host` of the group `mail`; one without a group is of
+    /// `default`.
+    pub fn configuration(
+        &self,
+        settings: impl Fn() -> Vec<(String, Value, String)> + Send + Sync + 'static,
+    ) {
         let section = Section::new("Configuration", SECTION_WITHIN, move |page| {
-            for (path, value, origin) in &settings {
-                let (group, key) = path.rsplit_once('.').unwrap_or(("default", path));
+            for (path, value, origin) in settings() {
+                let (group, key) = path.rsplit_once('.').unwrap_or(("default", &path));
                 let is_secret = secret::is_secret_name(key);
-                let value = if is_secret { secret::MASK.into() } else { masked(value) };
-                page.put_setting(group, key, value, origin);
+                let value = if is_secret { secret::MASK.into() } else { masked(&value) };
+                page.put_setting(group, key, value, &origin);
             }
         });
         self.set().configuration = Some(section);

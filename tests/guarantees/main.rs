@@ -10,6 +10,7 @@ mod harness;
 mod metrics_are_exact;
 mod reports_come_whatever_happens;
 mod reports_tell_all;
+mod settings_are_in_force;
 mod starts_are_judged;
 mod surfaces_keep_their_word;
 mod the_code_map_is_true;

@@ -159,7 +159,7 @@ asked_by = signal SIGUSR2
     }
     let own = format!("\nProcess {} (under {}) [ run by: ", gridd.pid(), std::process::id());
     assert!(text.contains(&own), "no {own:?} in {text}");
-    assert!(text.contains("====\n\nclass: \n") || text.contains("====\n\ndefault: \n"), "{text}");
+    assert!(text.contains("\n\ndefault: \n  ballast = 8MiB (default)\n"), "{text}");
 }
 
 #[tokio::test]

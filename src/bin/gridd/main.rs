@@ -13,7 +13,7 @@ use std::process::ExitCode as ProcessExit;
 
 use clap::Parser;
 use grid_broker::config::{self, Given, Settings};
-use grid_broker::daemon::{self, DaemonError, Place, Telling};
+use grid_broker::daemon::{self, DaemonError, Place, Reload, Telling};
 use grid_broker::exit_code::ExitCode;
 use grid_broker::guru_meditation::{self, Warnings};
 use grid_broker::{report, tracing_lines};
@@ -40,10 +40,12 @@ fn main() -> ProcessExit {
         return journal::run(command, &settings.journal.dir);
     }
     let warnings = Warnings::default();
-    let began = tracing_lines::begin(&settings.tracing, settings.tracing_format, warnings.clone());
-    if let Err(error) = began {
-        return fail(&format!("tracing: {error}"), ExitCode::Usage);
-    }
+    let told = tracing_lines::begin(&settings.tracing, settings.tracing_format, warnings.clone());
+    let told = match told {
+        Ok(told) => told,
+        Err(error) => return fail(&format!("tracing: {error}"), ExitCode::Usage),
+    };
+    let reload = Reload { given, told };
     let runtime =
         tokio::runtime::Builder::new_multi_thread().thread_name("worker").enable_all().build();
     let runtime = match runtime {
@@ -53,7 +55,7 @@ fn main() -> ProcessExit {
     let ready_file = arguments.ready_file;
     let telling = Telling { reporter, warnings };
     let whole = guru_meditation::root("gridd", async move {
-        daemon::run(settings, telling, ready_file.as_deref(), greet).await
+        daemon::run(settings, telling, reload, ready_file.as_deref(), greet).await
     });
     let ended = runtime.block_on(whole);
     // A thread that hangs on a disk must not hold up the end; nothing it does is promised yet.

@@ -12,6 +12,7 @@ mod maintenance;
 mod orders;
 mod properties;
 mod saying;
+mod settings;
 mod storage;
 mod stories;
 mod words;

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::DecodeError;
 use super::proto;
-use super::storage;
+use super::{settings, storage};
 use crate::grid::event::{
     Counter, Event, EventKind, LostEvents, PlainKind, Progress, Severity, Text,
 };
@@ -64,6 +64,7 @@ pub(super) fn read(input: Option<proto::record::Input>) -> Result<Input, DecodeE
             Input::Storage(Storage::Missing { ranges: storage::ranges(&it.ranges) })
         }
         P::DiskSpace(it) => Input::Storage(storage::disk_space(it)),
+        P::Settings(it) => Input::Settings(settings::read(it)),
         P::Tally(proto::Tally {}) => Input::Tally,
         P::RunOver(over) => {
             Input::RunOver { appliance: ApplianceNumber(over.appliance), key: uuid(&over.key)? }

@@ -6,6 +6,7 @@
 mod admission;
 mod effect;
 mod input;
+mod settings;
 mod storage;
 mod to_proto;
 

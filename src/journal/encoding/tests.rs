@@ -13,6 +13,7 @@ use crate::grid::effect::{Alert, Boot, Effect, Matter, Memory, Phase};
 use crate::grid::event::{
     Counter, Event, EventKind, LostEvents, PlainKind, Progress, Severity, Text,
 };
+use crate::grid::in_force::{SettingIs, SettingsInForce};
 use crate::grid::lifecycle::{Failed, Failure, LastWord, Lifecycle, Maintenance, Refusal};
 use crate::grid::name::{ApplianceName, ApplianceNumber, BootId, SpoolId};
 use crate::grid::record::{BrokerStarted, Heard, Hello, Input, Order, Reset, SessionId, Stall};
@@ -154,6 +155,26 @@ fn every_outcome_reads_back() {
     ] {
         let input = Input::Event(heard(EventKind::StartedOk));
         reads_back(&Record { outcome, ..record(input, Vec::new()) });
+    }
+}
+
+#[test]
+fn settings_read_back() {
+    let setting = |value: Option<&str>| SettingIs {
+        key: "retention.age".into(),
+        value: value.map(Into::into),
+        origin: "gridd.toml:3".into(),
+        before: (value.is_none()).then(|| "90d".into()),
+    };
+    let whole = SettingsInForce {
+        at_start: true,
+        settings: vec![setting(Some("30d")), setting(None)],
+        waiting: vec![setting(Some(""))],
+        warnings: vec!["infinite".into()],
+        left_out: 7,
+    };
+    for settings in [whole, SettingsInForce::default()] {
+        reads_back(&record(Input::Settings(settings), Vec::new()));
     }
 }
 

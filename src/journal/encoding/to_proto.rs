@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{admission, proto, storage};
+use super::{admission, proto, settings, storage};
 use crate::grid::effect::{Alert, Boot, Effect, Matter, Memory};
 use crate::grid::event::{EventKind, LostEvents, PlainKind, Progress, Severity};
 use crate::grid::lifecycle::{Failed, Failure, Lifecycle, Maintenance, Refusal};
@@ -81,6 +81,7 @@ fn input(input: &Input) -> proto::record::Input {
             disk_was_low: *cause == Stall::DiskWasLow,
         }),
         Input::Storage(it) => storage::write(it),
+        Input::Settings(it) => P::Settings(settings::write(it)),
         Input::Tally => P::Tally(proto::Tally {}),
         Input::RunOver { appliance, key } => {
             P::RunOver(proto::RunOver { appliance: appliance.0, key: key.as_bytes().to_vec() })
