@@ -70,6 +70,7 @@ impl BrokerService for Desk {
         let report = written.map_err(|none| match none {
             NoReport::TooMany => Status::resource_exhausted(none.to_string()),
             NoReport::TookTooLong => Status::deadline_exceeded(none.to_string()),
+            NoReport::Failed => Status::internal(none.to_string()),
         })?;
         Ok(Response::new(GetReportResponse { report }))
     }

@@ -25,6 +25,7 @@ mod tasks;
 mod text;
 mod threads;
 mod time;
+mod trigger;
 mod warnings;
 
 pub use self::output::LogDir;

@@ -42,3 +42,20 @@ pub(super) fn tell(page: &Page, package: &Package) {
     put("features", features);
     put("build_id", Tables::load().own_build_id().unwrap_or_default());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_program_does_not_say_is_none() {
+        let page = Page::default();
+        tell(&page, &Package { vendor: "Grid", product: "Broker", ..Package::default() });
+        let text = page.read().to_text();
+        assert!(
+            text.contains("\nproduct = Broker\n") && text.contains("\nversion = None\n"),
+            "{text}"
+        );
+        assert!(text.ends_with("\nvendor = Grid\nversion = None\n"), "{text}");
+    }
+}

@@ -7,11 +7,11 @@
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::panic::PanicHookInfo;
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio::runtime::Handle;
@@ -21,6 +21,7 @@ use super::package::{self, Package};
 use super::page::Page;
 use super::report::{Report, SECTION_WITHIN, Section};
 use super::runner::{self, Runner, Whose, Work, in_words};
+use super::trigger::Trigger;
 use super::{processes, secret, tasks, threads, time};
 
 /// Stacks of many threads, and the names of their functions, which the first time come from disk.
@@ -71,6 +72,9 @@ pub enum NoReport {
     /// It took too long.
     #[error("no report within 15 s; SIGUSR2 may do better")]
     TookTooLong,
+    /// The report's own code failed.
+    #[error("the report itself failed; standard error says why")]
+    Failed,
 }
 
 /// How a report is written.
@@ -110,12 +114,6 @@ struct Set {
     runtimes: Vec<Handle>,
     log_dir: Option<LogDir>,
     trigger: Option<Trigger>,
-}
-
-struct Trigger {
-    file: PathBuf,
-    every: Duration,
-    seen: Option<SystemTime>,
 }
 
 impl std::fmt::Debug for Reporter {
@@ -199,8 +197,7 @@ impl Reporter {
 
     /// Writes a report whenever the time of that file or folder changes; it need not be there yet.
     pub fn trigger_file(&self, file: PathBuf, every: Duration) {
-        let seen = modified(&file);
-        self.set().trigger = Some(Trigger { file, every, seen });
+        self.set().trigger = Some(Trigger::new(file, every));
         self.wake();
     }
 
@@ -219,7 +216,10 @@ impl Reporter {
             asked.calls.push_back((format, tell));
         }
         self.wake();
-        told.recv_timeout(CALL_WAITS).map_err(|_| NoReport::TookTooLong)
+        told.recv_timeout(CALL_WAITS).map_err(|error| match error {
+            RecvTimeoutError::Timeout => NoReport::TookTooLong,
+            RecvTimeoutError::Disconnected => NoReport::Failed,
+        })
     }
 
     /// The hook: a thread of the program panics, and waits in here for its report.
@@ -278,8 +278,14 @@ impl Reporter {
                 Ok(read) => bytes[..read].contains(&b'X'),
                 Err(_) => false,
             };
-            if self.turn(signalled, &mut runner) {
-                written = Some(time::monotonic());
+            match catch_unwind(AssertUnwindSafe(|| self.turn(signalled, &mut runner))) {
+                Ok(true) => written = Some(time::monotonic()),
+                Ok(false) => {}
+                Err(_) => {
+                    let words = runner::last_panic().unwrap_or_else(|| "panicked".to_owned());
+                    let _ =
+                        output::to_stderr(&format!("Guru Meditation Report: none, it {words}\n"));
+                }
             }
         }
     }
@@ -290,7 +296,7 @@ impl Reporter {
             let mut asked = self.asked();
             (std::mem::take(&mut asked.calls), std::mem::take(&mut asked.panics))
         };
-        let touched = self.touched();
+        let touched = self.set().trigger.as_mut().and_then(Trigger::touched);
         let mut reasons: Vec<_> = panics.iter().map(|(words, _)| words.clone()).collect();
         reasons.extend(signalled.then(|| "signal SIGUSR2".to_owned()));
         reasons.extend(touched.map(|file| format!("{} was touched", file.display())));
@@ -369,17 +375,6 @@ impl Reporter {
         };
         let _ = output::to_stderr(&line);
     }
-
-    /// The trigger file, if it was touched since this was last asked.
-    fn touched(&self) -> Option<PathBuf> {
-        let mut set = self.set();
-        let trigger = set.trigger.as_mut()?;
-        let seen = modified(&trigger.file);
-        let is_new = seen.is_some() && seen != trigger.seen;
-        // One that is gone may come back.
-        trigger.seen = seen.or(trigger.seen);
-        is_new.then(|| trigger.file.clone())
-    }
 }
 
 fn masked(value: &Value) -> Value {
@@ -388,8 +383,4 @@ fn masked(value: &Value) -> Value {
         Value::Array(items) => items.iter().map(masked).collect(),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => value.clone(),
     }
-}
-
-fn modified(file: &std::path::Path) -> Option<SystemTime> {
-    std::fs::metadata(file).and_then(|found| found.modified()).ok()
 }

@@ -129,6 +129,11 @@ pub(super) fn guarded(body: &dyn Fn()) -> Ended {
     }
 }
 
+/// What the hook heard of this thread's last panic.
+pub(super) fn last_panic() -> Option<String> {
+    LAST_PANIC.take()
+}
+
 /// Starts a thread of the report's own.
 pub(super) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
     let marked = move || {

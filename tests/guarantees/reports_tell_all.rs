@@ -157,6 +157,13 @@ asked_by = signal SIGUSR2
         let at = rest.find(&heading).unwrap_or_else(|| panic!("{section} comes in its order"));
         rest = &rest[at..];
     }
+    // oslo.reports' own tests know a thread by this line.
+    for line in text.lines().filter(|line| line.starts_with("------")) {
+        let within = line.trim_matches('-');
+        let sides =
+            (within.len() - within.trim_start().len(), within.len() - within.trim_end().len());
+        assert!(line.len() == 72 && (sides.1 == sides.0 || sides.1 == sides.0 + 1), "{line}");
+    }
     let own = format!("\nProcess {} (under {}) [ run by: ", gridd.pid(), std::process::id());
     assert!(text.contains(&own), "no {own:?} in {text}");
     assert!(text.contains("\n\ndefault: \n  ballast = 8MiB (default)\n"), "{text}");
