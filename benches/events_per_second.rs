@@ -85,7 +85,11 @@ async fn events_per_second(program: &str) -> Result<f64, Failure> {
     let ready = folder.path().join("ready.json");
     std::fs::write(folder.path().join("gridd.toml"), CONFIG)?;
     let mut command = Command::new(std::path::absolute(program)?);
-    command.current_dir(folder.path()).stdin(Stdio::null()).stdout(Stdio::null());
+    command
+        .current_dir(folder.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     command.args(["--config", "gridd.toml", "--data", "data", "--ready-file", "ready.json"]);
     command.args(["--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
     let _running = Running(command.spawn()?);

@@ -123,7 +123,8 @@ pub async fn run(
     let mut stops = Stops::heard()?;
     let Telling { reporter, warnings } = telling;
     reporter.watch_runtime(Handle::current());
-    report::configure(&reporter, &settings);
+    let (in_force, now_in_force) = watch::channel(settings.clone());
+    report::configure(&reporter, &settings, now_in_force);
     let hangups = signal(SignalKind::hangup()).map_err(DaemonError::Signals)?;
     settings.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     let manager = ServiceManager::of_environment();
@@ -142,8 +143,6 @@ pub async fn run(
     };
     show_desk.send_replace(Some(dashboard::Desk::new(&started)));
     report::register(&reporter, &started, &warnings);
-    let (in_force, now_in_force) = watch::channel(settings.clone());
-    report::tell_settings(&reporter, now_in_force);
     let desk = Desk::new(&started, Some(reporter), stopping.clone());
     let (routes, health) = grpc::routes(desk).await?;
     let routes = grpc::serve::counted(routes.into_axum_router(), started.metrics.clone());

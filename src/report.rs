@@ -47,8 +47,9 @@ pub fn package(product: &'static str) -> Package {
     }
 }
 
-/// Says where reports go, and which file asks for one.
-pub fn configure(reporter: &Reporter, settings: &Settings) {
+/// Says where reports go, which file asks for one, and tells the settings in force: each by its key,
+/// with its value and its origin.
+pub fn configure(reporter: &Reporter, settings: &Settings, in_force: watch::Receiver<Settings>) {
     let ReportSettings { log_dir, keep, trigger_file, trigger_interval } = &settings.report;
     let keep = usize::try_from(*keep).unwrap_or(usize::MAX);
     let log_dir = log_dir.clone();
@@ -57,10 +58,6 @@ pub fn configure(reporter: &Reporter, settings: &Settings) {
     if let Some(file) = trigger_file {
         reporter.trigger_file(file.clone(), *trigger_interval);
     }
-}
-
-/// Tells the settings in force: each by its key, with its value and its origin.
-pub fn tell_settings(reporter: &Reporter, in_force: watch::Receiver<Settings>) {
     reporter.configuration(move || {
         let told = in_force.borrow().in_force().into_iter().map(|setting| {
             let Setting { key, value, origin } = setting;
