@@ -92,6 +92,8 @@ fn names_the_culprits_and_all_others() {
     let reporter = install();
     let (runtime, _folder, address, ended) = broker(&reporter);
     let go_on = block_all(&runtime);
+    // The names of functions are known then, however busy the machine is.
+    asked(&reporter);
     kill_process(getpid(), Signal::USR2).expect("it is sent");
     let report = asked(&reporter);
     let tasks = report.stacks("Green Threads");

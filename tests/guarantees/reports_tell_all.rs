@@ -251,16 +251,23 @@ async fn reports_go_to_the_folder_by_signal_or_file_and_to_standard_error_if_it_
     .await;
 }
 
+/// Events said at once, and the pause behind them: some 5,000 a second and session, of which all are
+/// listed at the end.
+const AT_ONCE: u64 = 100;
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// Says events until told to stop; gives how many were acknowledged as kept.
 async fn speak(mut session: Session, mut over: tokio::sync::watch::Receiver<bool>) -> usize {
     let (mut acked, mut kept) = (0, 0);
     while !*over.borrow_and_update() {
-        for sequence in acked + 1..=acked + 200 {
+        for sequence in acked + 1..=acked + AT_ONCE {
             let text = format!("event {sequence}");
             session.say(&event(Kind::Log(Log {}), sequence, &text)).await;
         }
-        acked += 200;
-        kept += 200 - ack_exceptions(&session.acked(acked).await).len();
+        acked += AT_ONCE;
+        let refused = ack_exceptions(&session.acked(acked).await).len();
+        kept += usize::try_from(AT_ONCE).expect("small") - refused;
+        tokio::time::sleep(PAUSE).await;
     }
     session.goodbye().await;
     kept
