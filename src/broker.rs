@@ -312,7 +312,7 @@ impl Loop {
 
     fn take(&mut self, input: Input, at: Timestamp) -> Decision {
         let decision = self.grid.take(input, at);
-        if let Some(record) = &decision.record {
+        for record in decision.tally_first.iter().chain(&decision.record) {
             self.keep(record);
         }
         decision

@@ -53,6 +53,8 @@ pub struct Decision {
     pub record: Option<Record>,
     /// What changes without a record of its own: the next tally says so.
     pub absorbed: Option<Absorbed>,
+    /// A tally that goes before the record.
+    pub tally_first: Option<Record>,
 }
 
 /// An event that is counted, and what it changes besides.
@@ -195,7 +197,7 @@ pub fn decide(
             }
         }
     }
-    Decision { answer, record, absorbed }
+    Decision { answer, record, absorbed, tally_first: None }
 }
 
 /// What a decision looks at.

@@ -97,13 +97,14 @@ impl Grid {
         let stalled =
             if let Input::BrokerStalled { lasted, .. } = &input { Some(*lasted) } else { None };
         let reported = input.live_report();
-        let decision = decide(&self.state, &self.settings, circumstances, input, now);
+        let decision = self.decide(circumstances, input, now);
         if let Some(record) = &decision.record {
             self.apply(record);
         }
         if let Some(absorbed) = &decision.absorbed {
+            let boot = self.boot_of(absorbed.heard.appliance);
             self.state.absorb(absorbed, now);
-            self.pending.note(absorbed);
+            self.pending.note(absorbed, boot);
         }
         if let Some(number) = reported {
             self.presence.expect_until(number, self.contact_until(number, now));
@@ -118,6 +119,29 @@ impl Grid {
             self.arm(number);
         }
         decision
+    }
+
+    /// Decides; what is pending about the same appliance is tallied first where that matters.
+    fn decide(&mut self, circumstances: Circumstances, input: Input, now: Timestamp) -> Decision {
+        let decision = decide(&self.state, &self.settings, circumstances, input, now);
+        let Some(Record { input: Input::Event(heard), .. }) = &decision.record else {
+            return decision;
+        };
+        let number = heard.appliance;
+        if !self.pending.comes_before(heard, self.boot_of(number)) {
+            return decision;
+        }
+        let tally_first = self.pending.tally_of(number, &self.state, now);
+        if let Some(tally) = &tally_first {
+            self.apply(tally);
+        }
+        let again = decision.record.map_or(Input::Tally, |record| record.input);
+        let decision = decide(&self.state, &self.settings, circumstances, again, now);
+        Decision { tally_first, ..decision }
+    }
+
+    fn boot_of(&self, number: ApplianceNumber) -> Option<BootId> {
+        self.state.appliance(number)?.boot_id()
     }
 
     /// Takes in a record that was decided before, at a start.

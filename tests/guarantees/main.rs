@@ -1,5 +1,6 @@
 //! The guarantees, each against the real programs, and what the repository promises of itself.
 
+mod a_crowd_is_served;
 mod a_service_manager_hears_the_truth;
 mod a_stop_is_orderly;
 mod another_language_speaks;

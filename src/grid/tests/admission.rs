@@ -388,3 +388,23 @@ fn a_tally_holds_what_it_tells_of_a_suppression() {
             if suppression.held.as_ref().is_some_and(|held| held.counts[3] == 4))
     }));
 }
+
+#[test]
+fn what_is_pending_is_tallied_before_a_record_pushes_it_out_of_the_window() {
+    let mut story = running();
+    story.tallies_late = true;
+    let mut debug = log(1);
+    debug.0.event.severity = Severity::Debug;
+    for sequence in 1..=50 {
+        assert_eq!(story.hear(debug.clone().numbered(5, sequence)).0, Outcome::NotKept);
+    }
+    // Near enough, these stay in the window.
+    story.keep(log(1).numbered(5, 128));
+    assert!(story.grid.owes_tally());
+    // A crash here would forget them, and 129 would make them known.
+    story.keep(log(1).numbered(5, 129));
+    assert!(!story.grid.owes_tally());
+    story.away(seconds(1));
+    assert_eq!(count(&story, PlainKind::Log, PlainOutcome::NotKept), 50);
+    assert_eq!(story.hear(debug.numbered(5, 1)).0, Outcome::Duplicate);
+}
