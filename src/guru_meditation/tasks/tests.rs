@@ -81,9 +81,11 @@ fn each_branch_of_a_select_is_told_and_equal_stacks_once() {
             }))
         })
         .collect();
-    told_as("two branches", "waiting", &runtime);
-    let all = told("two branches", &runtime);
-    assert_eq!(all.len(), 3);
+    // Reports of other tests ask the same tasks meanwhile, and may find one being polled.
+    let all = (0..200)
+        .map(|_| told("two branches", &runtime))
+        .find(|all| all.len() == 3 && all.iter().all(|it| it["state"] == "waiting"))
+        .expect("all three wait");
     assert_eq!(all[0]["stack_traces"].as_array().map(Vec::len), Some(2), "{:#}", all[0]);
     assert!(waits_in(&all[0], "sync/notify.rs") && waits_in(&all[0], "time/sleep.rs"));
     assert_eq!(all[1]["same_stack_as"], all[0]["id"]);
@@ -276,8 +278,9 @@ fn a_thousand_idle_tasks_are_told_and_nobody_waits_long_for_it() {
         drop(runtime.spawn(spawned("one of many", async move { stop.notified().await })));
     }
     told_as("one of many", "waiting", &runtime);
-    let all = told("one of many", &runtime);
-    assert_eq!(all.len(), 1_000);
-    assert!(all.iter().all(|it| it["state"] == "waiting"));
+    (0..200)
+        .map(|_| told("one of many", &runtime))
+        .find(|all| all.len() == 1_000 && all.iter().all(|it| it["state"] == "waiting"))
+        .expect("all wait");
     stop.notify_waiters();
 }

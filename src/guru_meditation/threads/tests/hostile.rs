@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use super::*;
 
 /// How often all threads are looked at in each mode; a debug build is slower.
-const ROUNDS: usize = if cfg!(debug_assertions) { 60 } else { 1_000 };
+const ROUNDS: usize = if cfg!(debug_assertions) { 60 } else { 250 };
 
 /// Set in the process of its own.
 const INSIDE: &str = "GRID_TEST_HOSTILE";
