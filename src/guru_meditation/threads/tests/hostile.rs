@@ -98,7 +98,8 @@ fn look_at(modes: &[Mode]) {
     }
     over.store(true, Ordering::Release);
     acting.into_iter().for_each(|(_, thread)| thread.join().expect("no panic"));
-    assert!(looked > ROUNDS * 2 && silent < looked / 20, "{looked} stacks, {silent} silent");
+    // Who has no processor for a while can't answer, nor can who starts a thread at that moment.
+    assert!(looked > ROUNDS * 2 && silent < looked / 4, "{looked} stacks, {silent} silent");
 }
 
 #[test]
