@@ -125,7 +125,11 @@ impl Look {
 
     fn with_overview(&self, page: &Page, tell: impl FnOnce(&Overview)) {
         match self.overview() {
-            Ok(overview) => tell(&overview),
+            Ok(overview) => {
+                // Of which moment: a report that follows another at once tells the same.
+                page.put("time_told", told(overview.now));
+                tell(&overview);
+            }
             Err(no_answer) => page.put("error", no_answer.to_string()),
         }
     }
@@ -138,7 +142,6 @@ impl Look {
             let deadlines = overview.deadlines.iter();
             let lines = deadlines.map(|(at, whose)| Value::from(format!("{} {whose}", told(*at))));
             page.put("next_deadlines", lines.collect::<Vec<_>>());
-            page.put("time_told", told(overview.now));
         });
     }
 
