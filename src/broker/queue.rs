@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot};
 use uuid::Uuid;
 
+use super::mailing::{MailReply, MailWork};
 use super::settings::Reconfiguration;
 use super::signs::Signs;
 use crate::clock::Clock;
@@ -18,6 +19,7 @@ use crate::grid::decide::OrderRefusal;
 use crate::grid::event::Event;
 use crate::grid::marks::Marks;
 use crate::grid::name::{ApplianceName, ApplianceNumber, BootId, RecordNumber, Sequence, SpoolId};
+use crate::grid::outbox::NoSuchMail;
 use crate::grid::record::{Order, Outcome, SessionId};
 use crate::grid::time::Timestamp;
 
@@ -197,6 +199,7 @@ pub(super) enum Work {
         new: Box<Reconfiguration>,
         reply: oneshot::Sender<RecordNumber>,
     },
+    Mail(MailWork),
     Ask(Question),
     Stop,
 }
@@ -210,6 +213,7 @@ impl std::fmt::Debug for Work {
             Self::SessionEnded { .. } => "SessionEnded",
             Self::Order { .. } => "Order",
             Self::Settings { .. } => "Settings",
+            Self::Mail(_) => "Mail",
             Self::Ask(_) => "Ask",
             Self::Stop => "Stop",
         })
@@ -223,6 +227,7 @@ pub(super) enum Reply {
     Chunk(oneshot::Sender<Vec<EventAnswer>>, Vec<EventAnswer>),
     Order(oneshot::Sender<Result<Ordered, OrderRefusal>>, Result<Ordered, OrderRefusal>),
     Settings(oneshot::Sender<RecordNumber>, RecordNumber),
+    Mail(MailReply, Result<RecordNumber, NoSuchMail>),
     Ask(Question),
 }
 
@@ -235,6 +240,7 @@ impl Reply {
             Self::Chunk(to, answers) => drop(to.send(answers)),
             Self::Order(to, answer) => drop(to.send(answer)),
             Self::Settings(to, number) => drop(to.send(number)),
+            Self::Mail(to, answer) => drop(to.send(answer)),
             Self::Ask(question) => question(grid, now),
         }
     }

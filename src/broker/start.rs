@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
 
+use super::mailing::{Deliver, to_courier};
 use super::queue::{CHANGES_WAITING, ITEMS_WAITING, KIB_WAITING};
 use super::signs::Signs;
 use super::tallies::Tallies;
@@ -83,6 +84,8 @@ pub struct Started {
     pub at: Timestamp,
     /// What is counted, by the loop and whoever else has a clone.
     pub metrics: Metrics,
+    /// Mails for the courier.
+    pub mails: mpsc::Receiver<Deliver>,
     /// How the loop ended; a sender that is gone means that it panicked.
     pub ended: oneshot::Receiver<Result<(), JournalError>>,
 }
@@ -122,6 +125,7 @@ pub fn start(
     let checkpointed = state.last();
     let room = Arc::new(Semaphore::new(KIB_WAITING as usize));
     let metrics = Metrics::default();
+    let (courier, mails) = to_courier();
     let mut owner = Loop {
         grid: Grid::new(state, settings, now),
         journal,
@@ -135,6 +139,7 @@ pub fn start(
         last_turn: now,
         upkeep: Upkeep::new(disk_mark, Arc::clone(&signs)),
         tallies: Tallies::default(),
+        courier,
         due: VecDeque::new(),
         room: Arc::clone(&room),
         metrics: metrics.clone(),
@@ -166,7 +171,7 @@ pub fn start(
         drop(tasks::spawn("alive", touch_alive(alive)));
     }
     let broker = Broker { queue, room, clock, names, changes, signs };
-    Ok(Started { broker, reader, identity, term, at: now, metrics, ended })
+    Ok(Started { mails, broker, reader, identity, term, at: now, metrics, ended })
 }
 
 /// The state, and up to which number records were trimmed since the checkpoint.

@@ -151,6 +151,7 @@ impl Appliance {
             | Effect::AlertRaised { .. }
             | Effect::AlertCleared { .. }
             | Effect::DeadlinesMoved { .. }
+            | Effect::Mail(_)
             | Effect::Tombstone { .. } => {}
         }
     }

@@ -24,6 +24,7 @@ pub mod mail;
 pub mod marks;
 pub mod name;
 mod order;
+pub mod outbox;
 pub mod presence;
 pub mod record;
 pub mod settings;
@@ -37,8 +38,9 @@ pub mod window;
 use std::time::Duration;
 
 use decide::{Circumstances, Decision, Voices, decide};
-use effect::Matter;
+use effect::{Effect, Matter};
 use lifecycle::Lifecycle;
+use mail::{MessageNumber, Standing};
 use name::{ApplianceNumber, BootId};
 use presence::Presence;
 use record::{Heard, Hello, Input, Record, SessionId};
@@ -61,14 +63,21 @@ pub struct Grid {
     wheel: Wheel,
     /// What was absorbed and is in no tally yet.
     pending: Pending,
+    /// When the next mail is due.
+    mail_due: Option<Timestamp>,
 }
+
+/// Most mails that the courier has at once.
+pub const MAILS_UNDER_WAY: usize = 64;
 
 impl Grid {
     /// A grid in `state` at `now`, with nobody in a session.
     pub fn new(state: State, settings: Settings, now: Timestamp) -> Self {
         let (presence, wheel, pending) = (Presence::default(), Wheel::new(now), Pending::default());
-        let mut grid = Self { state, settings, presence, wheel, pending };
+        let mail_due = None;
+        let mut grid = Self { state, settings, presence, wheel, pending, mail_due };
         grid.arm_all();
+        grid.arm_mail();
         grid
     }
 
@@ -150,6 +159,10 @@ impl Grid {
             Some(touched) => touched.into_iter().for_each(|number| self.arm(number)),
             None => self.arm_all(),
         }
+        let is_of_mail = |it: &Effect| matches!(it, Effect::Mail(_));
+        if record.effects.iter().any(is_of_mail) {
+            self.arm_mail();
+        }
     }
 
     /// Lets other rules hold from `now` on. What was decided by the old ones stays, deadlines of
@@ -170,6 +183,7 @@ impl Grid {
                 self.arm(number);
             }
         }
+        self.arm_mail();
     }
 
     /// What is to be taken before this event: the end of a run of repeats which it ends.
@@ -219,7 +233,31 @@ impl Grid {
 
     /// When [`Grid::due`] is to be asked next.
     pub fn wake_at(&self) -> Option<Timestamp> {
-        self.wheel.wake_at()
+        [self.wheel.wake_at(), self.mail_due].into_iter().flatten().min()
+    }
+
+    /// Mails that are due at `now`, oldest first: each is to be taken as [`Input::MailDue`]. Nobody
+    /// delivers mails that were owed under settings with mail, while there is none.
+    pub fn due_mails(&self, now: Timestamp) -> Vec<MessageNumber> {
+        if self.mail_due.is_none_or(|due| due > now) {
+            return Vec::new();
+        }
+        let messages = self.state.outbox().messages.values();
+        let due = messages.filter(|it| it.standing != Standing::UnderWay && it.due <= now);
+        due.map(|it| it.number).take(MAILS_UNDER_WAY - self.mails_under_way()).collect()
+    }
+
+    fn mails_under_way(&self) -> usize {
+        let messages = self.state.outbox().messages.values();
+        let under_way = messages.filter(|it| it.standing == Standing::UnderWay).count();
+        under_way.min(MAILS_UNDER_WAY)
+    }
+
+    fn arm_mail(&mut self) {
+        let messages = self.state.outbox().messages.values();
+        let waiting = messages.filter(|it| it.standing != Standing::UnderWay).map(|it| it.due);
+        let has_room = self.settings.mail().is_some() && self.mails_under_way() < MAILS_UNDER_WAY;
+        self.mail_due = waiting.min().filter(|_| has_room);
     }
 
     /// Whose deadline may have passed at `now`: each is to be taken as [`Input::Deadline`].
@@ -244,6 +282,9 @@ impl Grid {
             | Input::ClockSetBack { .. }
             | Input::RunOver { .. }
             | Input::Tally
+            | Input::MailDue { .. }
+            | Input::MailAnswered { .. }
+            | Input::MailOrdered { .. }
             | Input::Storage(_)
             | Input::Settings(_) => {
                 let number = input.appliance();

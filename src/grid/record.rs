@@ -12,6 +12,7 @@ use super::effect::Effect;
 use super::event::Event;
 use super::in_force::SettingsInForce;
 use super::lifecycle::Refusal;
+use super::mail::{Delivery, MailOrder, MessageNumber};
 use super::marks::Marks;
 use super::name::{ApplianceName, ApplianceNumber, BootId, RecordNumber, Sequence, SpoolId};
 use super::settings::Overrides;
@@ -97,6 +98,29 @@ pub enum Input {
     },
     /// What was heard without a record of its own, within a second or more.
     Tally,
+    /// A mail is due.
+    MailDue {
+        /// Which.
+        message: MessageNumber,
+    },
+    /// The courier tried to deliver a mail.
+    MailAnswered {
+        /// Which.
+        message: MessageNumber,
+        /// To which attempt that is the answer.
+        attempt: u32,
+        /// What came of it.
+        delivery: Delivery,
+    },
+    /// An administrator says what is to become of a mail.
+    MailOrdered {
+        /// Who.
+        by: Box<str>,
+        /// Which.
+        message: MessageNumber,
+        /// What.
+        order: MailOrder,
+    },
 }
 
 impl Input {
@@ -116,6 +140,9 @@ impl Input {
             | Self::ClockSetBack { .. }
             | Self::Storage(_)
             | Self::Tally
+            | Self::MailDue { .. }
+            | Self::MailAnswered { .. }
+            | Self::MailOrdered { .. }
             | Self::Settings(_) => None,
         }
     }
@@ -136,6 +163,9 @@ impl Input {
             | Self::Storage(_)
             | Self::RunOver { .. }
             | Self::Tally
+            | Self::MailDue { .. }
+            | Self::MailAnswered { .. }
+            | Self::MailOrdered { .. }
             | Self::Settings(_) => None,
         }
     }
@@ -159,6 +189,9 @@ impl Input {
             | Self::Storage(_)
             | Self::RunOver { .. }
             | Self::Tally
+            | Self::MailDue { .. }
+            | Self::MailAnswered { .. }
+            | Self::MailOrdered { .. }
             | Self::Settings(_) => None,
         }
     }

@@ -70,6 +70,9 @@ pub fn record_kind(record: &Record) -> proto::RecordKind {
         Input::Deadline { .. } => proto::RecordKind::Deadline,
         Input::RunOver { .. } => proto::RecordKind::Admission,
         Input::Tally => proto::RecordKind::Tally,
+        Input::MailDue { .. } | Input::MailAnswered { .. } | Input::MailOrdered { .. } => {
+            proto::RecordKind::Mail
+        }
         Input::Order { .. } => proto::RecordKind::Administrator,
         Input::BrokerStarted(_)
         | Input::BrokerStopped
@@ -99,6 +102,8 @@ pub fn record_severity(record: &Record) -> Severity {
         Input::BrokerStalled { .. } | Input::ClockSetBack { .. } => Severity::Warn,
         Input::Settings(settings) if !settings.warnings.is_empty() => Severity::Warn,
         Input::Tally => return Severity::Debug,
+        Input::MailDue { .. } => Severity::Debug,
+        Input::MailAnswered { .. } | Input::MailOrdered { .. } => Severity::Info,
         Input::Hello(_)
         | Input::SessionEnded { .. }
         | Input::Appeared { .. }

@@ -166,6 +166,9 @@ impl Timeline {
         for appliance in self.grid.due(self.now) {
             self.take(Input::Deadline { appliance });
         }
+        for message in self.grid.due_mails(self.now) {
+            self.take(Input::MailDue { message });
+        }
     }
 
     /// An event is heard.
