@@ -17,6 +17,7 @@ use crate::clock::monotonic_now;
 use crate::config::report::ReportSettings;
 use crate::config::{Setting, Settings};
 use crate::grid::Grid;
+use crate::grid::mail::Standing;
 use crate::grid::time::Timestamp;
 use crate::guru_meditation::{LogDir, Package, Page, Reporter, Warnings};
 use crate::journal::Reader;
@@ -80,6 +81,8 @@ pub fn register(reporter: &Reporter, started: &Started, warnings: &Warnings) {
     reporter.register("Sessions", move |page| own.tell_sessions(page));
     let own = look.clone();
     reporter.register("Suppressions", move |page| own.tell_suppressions(page));
+    let own = look.clone();
+    reporter.register("Mails", move |page| own.tell_mails(page));
     reporter.register("Open Matters", move |page| look.tell_matters(page));
     let warnings = warnings.clone();
     reporter.register("Warnings", move |page| warnings.tell(page));
@@ -101,6 +104,9 @@ struct Overview {
     deadlines: Vec<(Timestamp, String)>,
     matters: Vec<(Timestamp, String)>,
     suppressions: Vec<(Timestamp, String)>,
+    /// Messages by how they stand, and since when the oldest is owed; one that failed is not.
+    mails: Vec<(&'static str, usize)>,
+    oldest_mail: Option<Timestamp>,
     sessions: u32,
     in_session: usize,
     now: Timestamp,
@@ -152,6 +158,16 @@ impl Look {
         });
     }
 
+    /// Without their recipients: those are people.
+    fn tell_mails(&self, page: &Page) {
+        self.with_overview(page, |overview| {
+            for (standing, count) in &overview.mails {
+                page.put(*standing, *count);
+            }
+            page.put("oldest_since", overview.oldest_mail.map(told));
+        });
+    }
+
     fn tell_suppressions(&self, page: &Page) {
         self.with_overview(page, |overview| tell_newest(page, &overview.suppressions));
     }
@@ -165,14 +181,18 @@ impl Overview {
     fn new(grid: &Grid, now: Timestamp) -> Self {
         let mut states: Vec<(&'static str, usize)> = Vec::new();
         let mut deadlines: Vec<(Timestamp, &str, &str)> = Vec::new();
+        let messages = &grid.state().outbox().messages;
+        let mut mails = Vec::new();
+        for message in messages.values() {
+            count(&mut mails, message.standing.word());
+        }
+        let owed = messages.values().filter(|message| message.standing != Standing::Failed);
+        let oldest_mail = owed.map(|message| message.owed_since).min();
         let mut in_session = 0;
         let mut suppressions = Vec::new();
         for appliance in grid.state().appliances() {
             let state = appliance.lifecycle.word();
-            match states.iter_mut().find(|(word, _)| *word == state) {
-                Some((_, count)) => *count += 1,
-                None => states.push((state, 1)),
-            }
+            count(&mut states, state);
             if let Some(at) = appliance.lifecycle.deadline() {
                 deadlines.push((at, appliance.name.as_str(), state));
             }
@@ -198,10 +218,19 @@ impl Overview {
             deadlines: deadlines.collect(),
             matters,
             suppressions,
+            mails,
+            oldest_mail,
             sessions: grid.presence().open(),
             in_session,
             now,
         }
+    }
+}
+
+fn count(counts: &mut Vec<(&'static str, usize)>, word: &'static str) {
+    match counts.iter_mut().find(|(known, _)| *known == word) {
+        Some((_, count)) => *count += 1,
+        None => counts.push((word, 1)),
     }
 }
 

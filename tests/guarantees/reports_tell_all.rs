@@ -27,7 +27,7 @@ const REPORTS: usize = if cfg!(debug_assertions) { 60 } else { 1_000 };
 /// Nobody is held back.
 const UNLIMITED: &str = "[class.default]\nbudget = \"unlimited\"\n";
 
-const SECTIONS: [&str; 12] = [
+const SECTIONS: [&str; 13] = [
     "Package",
     "Threads",
     "Green Threads",
@@ -38,6 +38,7 @@ const SECTIONS: [&str; 12] = [
     "Queues",
     "Sessions",
     "Suppressions",
+    "Mails",
     "Open Matters",
     "Warnings",
 ];
