@@ -19,7 +19,7 @@ use tonic::{Status, Streaming};
 
 use super::ahead::{Ahead, WINDOW_BYTES, WINDOW_EVENTS};
 use super::chunk::Chunk;
-use super::{Desk, status};
+use super::{Desk, guard, status};
 use crate::broker::{EventAnswer, SessionKey, Welcomed};
 use crate::grid::event::TEXT_BYTES_MAX;
 use crate::grid::explain;
@@ -27,7 +27,6 @@ use crate::grid::lifecycle::Refusal;
 use crate::grid::name::{ApplianceName, SpoolId};
 use crate::grid::record::{Outcome, SessionId};
 use crate::grid::time::Timestamp;
-use crate::tasks;
 use crate::wire::check::{self, EVENT_BYTES_MAX, violation};
 use crate::wire::proto::session_response::Message;
 use crate::wire::proto::{
@@ -64,13 +63,13 @@ pub(super) fn open(
 ) -> impl Stream<Item = Result<SessionResponse, Status>> + Send + use<> {
     let (answers, stream) = mpsc::channel(ANSWERS_WAITING);
     let metrics = desk.metrics.clone();
-    drop(tasks::spawn("session", async move {
+    guard::spawn_telling("session", answers.clone(), async move {
         if let Err(status) = converse(desk, name, said, &answers).await {
             metrics.refused(status::code_word(status.code()));
             // A client that has gone does not mind.
             let _ = answers.send(Err(status)).await;
         }
-    }));
+    });
     ReceiverStream::new(stream)
 }
 
