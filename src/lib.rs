@@ -11,6 +11,7 @@ pub mod exit_code;
 pub mod grid;
 pub mod grpc;
 pub mod journal;
+pub mod mail;
 pub mod metrics;
 pub mod ready_file;
 pub mod service_manager;
