@@ -114,9 +114,7 @@ impl Failure {
         let source = error.source().map(ToString::to_string).unwrap_or_default();
         let why = match error.status() {
             Some(code) => wire.hide(format!("{code} {source}").trim_end()),
-            None if error.is_response() && source == "incomplete response" => {
-                "the server closed the connection".to_owned()
-            }
+            None if is_end(error) => "the server closed the connection".to_owned(),
             None if error.is_response() => {
                 "the server answers something that is no SMTP".to_owned()
             }
@@ -140,6 +138,17 @@ impl Failure {
         let words = shortened(&format!("{} at {}: {}", place, self.step, self.why));
         if self.is_final { Delivery::Refused(words) } else { Delivery::Deferred(words) }
     }
+}
+
+/// Whether the other side ended the connection, in order or not.
+fn is_end(error: &Error) -> bool {
+    let source = error.source();
+    let kind = source.and_then(|it| it.downcast_ref::<io::Error>()).map(io::Error::kind);
+    let is_cut = kind.is_some_and(|kind| {
+        [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe]
+            .contains(&kind)
+    });
+    is_cut || source.is_some_and(|it| it.to_string() == "incomplete response")
 }
 
 /// A reply or reason made harmless, and short enough to be kept.

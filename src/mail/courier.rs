@@ -48,8 +48,9 @@ pub struct Answer {
     pub delivery: Delivery,
 }
 
-/// Starts the courier of the journal `journal`. Without a [`Post`] every order is deferred. It stops
-/// when `stopping` turns true or `orders` is closed: what is under way then may end, for a few
+/// Starts the courier of the journal `journal`. Without a [`Post`] every order is deferred.
+///
+/// It stops when `stopping` turns true or `orders` is closed: what is under way then may end, for a few
 /// seconds, and what still waits is not answered.
 pub fn start(
     journal: Uuid,
@@ -100,6 +101,13 @@ async fn run(
     let mut pool = post.borrow_and_update().clone().map(Pool::new);
     loop {
         tokio::select! {
+            // In this order: what was told before an order holds for it.
+            biased;
+            () = stopped(&mut stopping) => break,
+            Ok(()) = post.changed() => {
+                let new = post.borrow_and_update().clone().map(Pool::new);
+                part(std::mem::replace(&mut pool, new).as_ref(), |_| true);
+            }
             next = next(&mut orders, pool.as_ref()) => match (next, &pool) {
                 (Some((order, Some(seat))), Some(pool)) => {
                     let work = handle(Arc::clone(pool), journal, order, answers.clone(), seat);
@@ -111,11 +119,6 @@ async fn run(
                 }
                 (None, _) => break,
             },
-            Ok(()) = post.changed() => {
-                let new = post.borrow_and_update().clone().map(Pool::new);
-                part(std::mem::replace(&mut pool, new).as_ref(), |_| true);
-            }
-            () = stopped(&mut stopping) => break,
             () = sleep(IDLE_MAX / 4), if pool.is_some() => {
                 part(pool.as_ref(), |idle| idle.used_at.elapsed() > IDLE_MAX);
             }
@@ -128,7 +131,12 @@ async fn run(
                 "mails were under way at the stop; they are tried again, maybe twice sent"
             );
         }
-        part(Some(&pool), |_| true);
+        let farewells = pool.take(|_| true).into_iter();
+        let farewells: Vec<_> =
+            farewells.map(|idle| tasks::spawn("mail farewell", idle.quit())).collect();
+        for farewell in farewells {
+            let _ = farewell.await;
+        }
     }
 }
 

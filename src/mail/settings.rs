@@ -315,7 +315,8 @@ mod tests {
     #[test]
     fn each_mistake_names_its_key_and_what_to_do() {
         assert_eq!(told(|_| {}), "mail.example.org:25");
-        let cases: [(fn(&mut Settings), &str); 9] = [
+        type Change = fn(&mut Settings);
+        let cases: [(Change, &str); 9] = [
             (|it| it.server = "a b".to_owned(), "mail.server: not a host name or IP address"),
             (|it| it.from = "grid@example.org\nBcc: x@y.z".to_owned(), "mail.from: not a mail"),
             (|it| it.from = "grid@exämple.org".to_owned(), "mail.from: not a mail address"),

@@ -20,8 +20,9 @@ use super::settings::Login;
 use crate::config::secret::HIDDEN;
 use crate::show::escape::escape;
 
-/// Most bytes of an answer; lettre bounds lines only once they end.
-const ANSWER_BYTES_MAX: usize = 64 << 10;
+/// Most bytes of an answer. lettre bounds lines only once they end, and reads an answer of many lines
+/// anew with each of them.
+const ANSWER_BYTES_MAX: usize = 16 << 10;
 
 /// Most lines of a conversation that are told.
 const LINES_MAX: usize = 200;

@@ -20,7 +20,7 @@ const NOT_PURE: [&str; 9] =
     ["tokio", "sled", "tonic", "lettre", "axum", "std::fs", "std::net", "SystemTime", "Instant"];
 
 /// Crates with effects, and the files and folders that may name them. Programs may name them all.
-const PLACES: [(&[&str], &[&str]); 7] = [
+const PLACES: [(&[&str], &[&str]); 9] = [
     (&["sled"], &["src/journal/archive"]),
     (
         &["tonic", "tonic_types", "tonic_prost"],
@@ -31,6 +31,8 @@ const PLACES: [(&[&str], &[&str]); 7] = [
     (&["tonic_health", "tonic_reflection"], &["src/grpc", "src/daemon.rs"]),
     (&["axum"], &["src/dashboard", "src/grpc/serve.rs"]),
     (&["prometheus_client"], &["src/metrics.rs", "src/dashboard/metrics_page.rs"]),
+    (&["lettre"], &["src/mail"]),
+    (&["tokio_rustls", "rustls_native_certs"], &["src/mail"]),
     (&["sd_notify"], &["src/service_manager.rs"]),
     (
         &["tracing_subscriber"],
@@ -39,7 +41,7 @@ const PLACES: [(&[&str], &[&str]); 7] = [
 ];
 
 /// Modules of the library, lowest first, and what each may import of the others.
-const MODULES: [(&str, &[&str]); 20] = [
+const MODULES: [(&str, &[&str]); 21] = [
     ("exit_code", &[]),
     ("tasks", &[]),
     ("metrics", &[]),
@@ -56,6 +58,7 @@ const MODULES: [(&str, &[&str]); 20] = [
     ("broker", &["grid", "journal", "metrics", "wire", "clock", "tasks"]),
     ("grpc", &["broker", "client", "grid", "journal", "metrics", "tasks", "wire"]),
     ("dashboard", &["broker", "grid", "journal", "metrics", "tasks", "wire"]),
+    ("mail", &["clock", "config", "grid", "show", "tasks"]),
     ("service_manager", &["broker", "clock", "tasks"]),
     (
         "daemon",

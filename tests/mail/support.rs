@@ -23,7 +23,7 @@ pub(crate) const PASSWORD: &str = "s3cr3t-of-grid";
 pub(crate) const JOURNAL: Uuid = Uuid::from_u128(0x0123_4567_89ab_4def_8123_4567_89ab_cdef);
 
 /// Longest wait for anything, on a machine that is busy.
-const SOON: Duration = Duration::from_secs(30);
+pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 /// A certificate for `localhost`, by its own authority, in a folder.
 pub(crate) fn certify(folder: &Path) -> CertifiedKey<rcgen::KeyPair> {
