@@ -15,7 +15,9 @@
 mod checkpoint;
 mod counting;
 mod lost_time;
+mod mailing;
 mod queue;
+mod settings;
 mod signs;
 mod start;
 mod tallies;
@@ -36,6 +38,7 @@ use crate::clock::{Clock, monotonic_now};
 use crate::grid::Grid;
 use crate::grid::decide::{Answer, Decision};
 use crate::grid::effect::Effect;
+use crate::grid::mail::MessageNumber;
 use crate::grid::marks::Marks;
 use crate::grid::name::{ApplianceName, ApplianceNumber};
 use crate::grid::record::{Heard, Hello, Input, Outcome, Record};
@@ -44,10 +47,12 @@ use crate::journal::{EncodedRecord, Journal, JournalError, Mark, encoding};
 use crate::metrics::Metrics;
 use crate::wire::show;
 
+pub use mailing::Deliver;
 pub use queue::{
     Broker, Changed, EventAnswer, HeardEvent, Names, Ordered, SessionKey, Unavailable, Welcomed,
 };
 use queue::{Item, Reply, Work};
+pub use settings::Reconfiguration;
 pub use start::{StartError, Started, start};
 use tallies::Tallies;
 use upkeep::Upkeep;
@@ -85,6 +90,8 @@ struct Loop {
     last_turn: Timestamp,
     upkeep: Upkeep,
     tallies: Tallies,
+    /// The way to whoever delivers mails.
+    courier: mpsc::Sender<Deliver>,
     /// Rows whose deadline came, and which are not judged yet.
     due: VecDeque<ApplianceNumber>,
     /// What the queue has left, in KiB.
@@ -100,6 +107,8 @@ struct Commit {
     bytes: usize,
     replies: Vec<Reply>,
     changed: Vec<ApplianceNumber>,
+    /// Mails that the courier is to have.
+    mails: Vec<MessageNumber>,
     all_changed: bool,
 }
 
@@ -195,6 +204,7 @@ impl Loop {
             let decision = self.take(Input::Deadline { appliance }, until);
             counting::deadline(&self.metrics, decision.record.as_ref());
         }
+        self.take_due_mails(until);
     }
 
     fn decide(&mut self, item: Item) {
@@ -240,6 +250,8 @@ impl Loop {
                     self.commit.replies.push(Reply::Order(reply, answer));
                 }
             }
+            Work::Settings { new, reply } => self.reconfigure(*new, reply, at),
+            Work::Mail(work) => self.work_on_mail(work, at),
             Work::Ask(question) => self.commit.replies.push(Reply::Ask(question)),
             Work::Stop => {}
         }
@@ -263,7 +275,7 @@ impl Loop {
         let record = decision.record.as_ref().map(|record| record.number);
         let (outcome, marks) = match decision.answer {
             Answer::Event(outcome, marks) => (outcome, marks),
-            Answer::Order(_) | Answer::Nothing => (Outcome::Kept, Marks::NONE),
+            Answer::Order(_) | Answer::Mail(_) | Answer::Nothing => (Outcome::Kept, Marks::NONE),
         };
         counting::event(&self.metrics, kind, outcome);
         let suppressed_until = match outcome {
@@ -307,7 +319,7 @@ impl Loop {
 
     fn take(&mut self, input: Input, at: Timestamp) -> Decision {
         let decision = self.grid.take(input, at);
-        if let Some(record) = &decision.record {
+        for record in decision.tally_first.iter().chain(&decision.record) {
             self.keep(record);
         }
         decision
@@ -325,6 +337,7 @@ impl Loop {
         let bytes = bytes.into();
         self.commit.records.push(EncodedRecord { number: record.number, mark, bytes });
         self.commit.changed.extend(show::subject(record));
+        self.note_mails(record);
         for effect in &record.effects {
             match effect {
                 Effect::Appliance { number, name, .. } => self.names.set(*number, name),
@@ -342,6 +355,7 @@ impl Loop {
                 | Effect::AlertKeyForgotten { .. }
                 | Effect::RunTold { .. }
                 | Effect::Suppression { .. }
+                | Effect::Mail(_)
                 | Effect::Memory { .. }
                 | Effect::Tombstone { .. } => {}
             }
@@ -350,11 +364,12 @@ impl Loop {
 
     /// Makes the commit durable, and only then answers.
     fn append_and_tell(&mut self) -> Result<(), JournalError> {
-        let commit = std::mem::take(&mut self.commit);
+        let mut commit = std::mem::take(&mut self.commit);
         if !commit.records.is_empty() {
             self.append(&commit.records)?;
             self.trim_what_is_recorded();
         }
+        self.hand_over(std::mem::take(&mut commit.mails));
         let now = self.clock.now();
         for reply in commit.replies {
             reply.send(&self.grid, now);

@@ -4,6 +4,8 @@
 //! early ends the process with its error, and that SIGTERM or Ctrl-C lose nothing acknowledged.
 //! Decides nothing.
 
+mod reload;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,6 +24,10 @@ use crate::journal::JournalError;
 use crate::ready_file::{ReadyFile, ReadyFileError};
 use crate::service_manager::ServiceManager;
 use crate::{dashboard, tasks};
+
+use self::reload::Hearing;
+
+pub use reload::Reload;
 
 /// An orderly stop takes no longer; with the end of the process it stays within 10 s.
 const STOP_WITHIN: Duration = Duration::from_millis(9_500);
@@ -92,17 +98,20 @@ impl Place {
     }
 }
 
-/// Runs until SIGTERM or Ctrl-C. `tell` is called once it serves.
+/// Runs until SIGTERM or Ctrl-C; reads the settings again on SIGHUP. `tell` is called once it serves.
 ///
 /// # Errors
 ///
 /// [`DaemonError`] says what is in the way.
 pub async fn run(
     settings: Settings,
+    reload: Reload,
     ready_file: Option<&Path>,
     tell: impl FnOnce(&Place),
 ) -> Result<(), DaemonError> {
     let mut stops = Stops::heard()?;
+    let hangups = signal(SignalKind::hangup()).map_err(DaemonError::Signals)?;
+    settings.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     let manager = ServiceManager::of_environment();
     let ready_file = ready_file.map(ReadyFile::prepare).transpose()?;
     let (grpc, grpc_at) = listen("grpc", settings.grpc).await?;
@@ -120,11 +129,13 @@ pub async fn run(
     show_desk.send_replace(Some(dashboard::Desk::new(&started)));
     let (routes, health) = grpc::routes(Desk::new(&started, stopping.clone())).await?;
     let routes = grpc::serve::counted(routes.into_axum_router(), started.metrics.clone());
-    let events = tasks::spawn("accept grpc", grpc::serve::serve(grpc, routes, "grpc", stopping));
+    let events =
+        tasks::spawn("accept grpc", grpc::serve::serve(grpc, routes, "grpc", stopping.clone()));
     let place = Place {
         grpc: grpc_at,
         http: http_at,
-        data: std::path::absolute(&settings.journal.dir).unwrap_or(settings.journal.dir),
+        data: std::path::absolute(&settings.journal.dir)
+            .unwrap_or_else(|_| settings.journal.dir.clone()),
         term: started.term,
         last_record: started.reader.durable(),
     };
@@ -132,8 +143,14 @@ pub async fn run(
         file.write(&place.to_json())?;
     }
     tell(&place);
-    manager.ready(format!("serves on {grpc_at} and http://{http_at}, start {}", place.term));
+    let status = format!("serves on {grpc_at} and http://{http_at}, start {}", place.term);
+    manager.ready(status.clone());
     manager.watches(started.broker.clone());
+    // Whoever tells of the settings in force subscribes here.
+    let (in_force, _) = watch::channel(settings);
+    let hearing = Hearing { hangups, stopping, manager: manager.clone(), status };
+    let reloading = reload::on_hangups(hearing, reload, in_force, started.broker.clone());
+    drop(tasks::spawn("reload", reloading));
 
     let Started { broker, mut ended, .. } = started;
     tokio::select! {
@@ -231,8 +248,10 @@ async fn listen(
 async fn start_broker(settings: &Settings) -> Result<Started, DaemonError> {
     let journal = settings.journal.clone();
     let grid = settings.grid.clone();
+    let in_force = settings.at_start();
     let runtime = Handle::current();
-    let starting = tasks::spawn_blocking("start", move || broker::start(&journal, grid, runtime));
+    let starting =
+        tasks::spawn_blocking("start", move || broker::start(&journal, grid, in_force, runtime));
     match starting.await {
         Ok(started) => Ok(started?),
         Err(_) => Err(DaemonError::LoopDied),

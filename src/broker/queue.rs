@@ -10,6 +10,8 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot};
 use uuid::Uuid;
 
+use super::mailing::{MailReply, MailWork};
+use super::settings::Reconfiguration;
 use super::signs::Signs;
 use crate::clock::Clock;
 use crate::grid::Grid;
@@ -17,6 +19,7 @@ use crate::grid::decide::OrderRefusal;
 use crate::grid::event::Event;
 use crate::grid::marks::Marks;
 use crate::grid::name::{ApplianceName, ApplianceNumber, BootId, RecordNumber, Sequence, SpoolId};
+use crate::grid::outbox::NoSuchMail;
 use crate::grid::record::{Order, Outcome, SessionId};
 use crate::grid::time::Timestamp;
 
@@ -192,6 +195,11 @@ pub(super) enum Work {
         order: Order,
         reply: oneshot::Sender<Result<Ordered, OrderRefusal>>,
     },
+    Settings {
+        new: Box<Reconfiguration>,
+        reply: oneshot::Sender<RecordNumber>,
+    },
+    Mail(MailWork),
     Ask(Question),
     Stop,
 }
@@ -204,6 +212,8 @@ impl std::fmt::Debug for Work {
             Self::Chunk { .. } => "Chunk",
             Self::SessionEnded { .. } => "SessionEnded",
             Self::Order { .. } => "Order",
+            Self::Settings { .. } => "Settings",
+            Self::Mail(_) => "Mail",
             Self::Ask(_) => "Ask",
             Self::Stop => "Stop",
         })
@@ -216,6 +226,8 @@ pub(super) enum Reply {
     Hello(oneshot::Sender<Welcomed>, Welcomed),
     Chunk(oneshot::Sender<Vec<EventAnswer>>, Vec<EventAnswer>),
     Order(oneshot::Sender<Result<Ordered, OrderRefusal>>, Result<Ordered, OrderRefusal>),
+    Settings(oneshot::Sender<RecordNumber>, RecordNumber),
+    Mail(MailReply, Result<RecordNumber, NoSuchMail>),
     Ask(Question),
 }
 
@@ -227,6 +239,8 @@ impl Reply {
             Self::Hello(to, welcomed) => drop(to.send(welcomed)),
             Self::Chunk(to, answers) => drop(to.send(answers)),
             Self::Order(to, answer) => drop(to.send(answer)),
+            Self::Settings(to, number) => drop(to.send(number)),
+            Self::Mail(to, answer) => drop(to.send(answer)),
             Self::Ask(question) => question(grid, now),
         }
     }
@@ -361,7 +375,7 @@ impl Broker {
         if self.disk_is_low() { Err(Unavailable::DiskLow) } else { Ok(()) }
     }
 
-    async fn put(&self, work: Work, bytes: usize) -> Result<(), Unavailable> {
+    pub(super) async fn put(&self, work: Work, bytes: usize) -> Result<(), Unavailable> {
         let at = self.clock.now();
         let kib = u32::try_from(bytes.div_ceil(1_024)).unwrap_or(KIB_WAITING).min(KIB_WAITING);
         let room = match kib {

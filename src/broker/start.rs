@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
 
+use super::mailing::{Deliver, to_courier};
 use super::queue::{CHANGES_WAITING, ITEMS_WAITING, KIB_WAITING};
 use super::signs::Signs;
 use super::tallies::Tallies;
@@ -20,6 +21,7 @@ use super::upkeep::Upkeep;
 use super::{Broker, Commit, Loop, Names};
 use crate::clock::{Clock, monotonic_now, wall_now};
 use crate::grid::Grid;
+use crate::grid::in_force::SettingsInForce;
 use crate::grid::name::{ApplianceNumber, RecordNumber};
 use crate::grid::record::{BrokerStarted, Input};
 use crate::grid::settings::Settings;
@@ -82,12 +84,14 @@ pub struct Started {
     pub at: Timestamp,
     /// What is counted, by the loop and whoever else has a clone.
     pub metrics: Metrics,
+    /// Mails for the courier.
+    pub mails: mpsc::Receiver<Deliver>,
     /// How the loop ended; a sender that is gone means that it panicked.
     pub ended: oneshot::Receiver<Result<(), JournalError>>,
 }
 
 /// Opens the journal, folds the state and starts the loop. Blocks until the start is a durable
-/// record.
+/// record, and beside it what `in_force` says of the settings.
 ///
 /// # Errors
 ///
@@ -95,6 +99,7 @@ pub struct Started {
 pub fn start(
     journal: &journal::Settings,
     settings: Settings,
+    in_force: SettingsInForce,
     runtime: Handle,
 ) -> Result<Started, StartError> {
     let checkpoint_records = journal.checkpoint_records;
@@ -120,6 +125,7 @@ pub fn start(
     let checkpointed = state.last();
     let room = Arc::new(Semaphore::new(KIB_WAITING as usize));
     let metrics = Metrics::default();
+    let (courier, mails) = to_courier();
     let mut owner = Loop {
         grid: Grid::new(state, settings, now),
         journal,
@@ -133,6 +139,7 @@ pub fn start(
         last_turn: now,
         upkeep: Upkeep::new(disk_mark, Arc::clone(&signs)),
         tallies: Tallies::default(),
+        courier,
         due: VecDeque::new(),
         room: Arc::clone(&room),
         metrics: metrics.clone(),
@@ -148,6 +155,7 @@ pub fn start(
     let started =
         BrokerStarted { term, version, away, clock_back, recovery, missing, rebuilt_from };
     owner.take(Input::BrokerStarted(started), now);
+    owner.take(Input::Settings(in_force.bounded()), now);
     owner.append_and_tell()?;
     // From here on a full disk is waited for.
     signs.stops.store(false, Ordering::Release);
@@ -163,7 +171,7 @@ pub fn start(
         drop(tasks::spawn("alive", touch_alive(alive)));
     }
     let broker = Broker { queue, room, clock, names, changes, signs };
-    Ok(Started { broker, reader, identity, term, at: now, metrics, ended })
+    Ok(Started { mails, broker, reader, identity, term, at: now, metrics, ended })
 }
 
 /// The state, and up to which number records were trimmed since the checkpoint.

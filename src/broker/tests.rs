@@ -1,5 +1,7 @@
 //! The loop with its real journal.
 
+mod reconfigured;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -7,6 +9,7 @@ use super::*;
 use crate::grid::effect::Matter;
 use crate::grid::event::{Event, EventKind, Severity, Text};
 use crate::grid::explain;
+use crate::grid::in_force::SettingsInForce;
 use crate::grid::settings;
 use crate::journal::{self, Budget, Wanted};
 use crate::small_disk::{fill, on_small_disk};
@@ -59,7 +62,8 @@ fn unlimited() -> settings::Settings {
 async fn started(journal: journal::Settings) -> Started {
     let runtime = Handle::current();
     let grid = unlimited();
-    let starting = move || start(&journal, grid, runtime).expect("starts");
+    let starting =
+        move || start(&journal, grid, SettingsInForce::default(), runtime).expect("starts");
     tasks::spawn_blocking("start", starting).await.expect("no panic")
 }
 

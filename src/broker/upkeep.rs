@@ -42,9 +42,18 @@ pub(super) struct Upkeep {
 
 impl Upkeep {
     pub(super) fn new(low_water: u64, signs: Arc<Signs>) -> Self {
-        let mark = low_water.saturating_add(COMMITS_IN_RESERVE * BYTES_PER_COMMIT as u64);
+        let mark = mark(low_water);
         Self { mark, looked_at: None, low_since: None, trims: None, signs }
     }
+
+    /// Another mark, which is looked at in the next turn.
+    pub(super) fn set_low_water(&mut self, low_water: u64) {
+        (self.mark, self.looked_at) = (mark(low_water), None);
+    }
+}
+
+fn mark(low_water: u64) -> u64 {
+    low_water.saturating_add(COMMITS_IN_RESERVE * BYTES_PER_COMMIT as u64)
 }
 
 impl Loop {

@@ -20,6 +20,10 @@ pub(super) fn bytes(text: &str) -> Option<u64> {
 
 /// A time: `90s`, `5m`, `1h30m`, and with days before that: `90d`, `1d12h`.
 pub(super) fn duration(text: &str) -> Option<Duration> {
+    // jiff reads more than is promised here: `PT5M`, `5 minutes`, `+5m`.
+    if !text.bytes().all(|byte| byte.is_ascii_digit() || b".dhmsun".contains(&byte)) {
+        return None;
+    }
     let (days, rest) = match text.split_once('d') {
         Some((days, rest)) if days.bytes().all(|byte| byte.is_ascii_digit()) => {
             (days.parse::<u64>().ok()?, rest)
@@ -105,7 +109,21 @@ mod tests {
         let read = ["90d", "1d12h", "90s", "1h30m", "0d"].map(duration);
         let meant = [90 * 86_400, 129_600, 90, 5_400, 0];
         assert_eq!(read, meant.map(|seconds| Some(Duration::from_secs(seconds))));
-        for wrong in ["", "d", "90", "-1d", "1d-2h", "-5s", "99999999999999999999d", "1w2x"] {
+        for wrong in [
+            "PT5M",
+            "+5m",
+            "5 m",
+            "5min",
+            "5M",
+            "",
+            "d",
+            "90",
+            "-1d",
+            "1d-2h",
+            "-5s",
+            "99999999999999999999d",
+            "1w2x",
+        ] {
             assert_eq!(duration(wrong), None, "{wrong}");
         }
     }

@@ -3,6 +3,7 @@
 //! Guarantees that all mistakes of form and all unknown keys are told, each with its line, and that
 //! what is told twice by one slip is told once. Does not know what values are allowed.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
@@ -52,22 +53,23 @@ impl Reading<'_> {
     fn parse(&mut self) {
         let text = std::mem::take(&mut self.text);
         let (table, errors) = DeTable::parse_recoverable(&text);
-        let line = |at: usize| 1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count();
+        let ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
+        let line = |at: usize| 1 + ends.partition_point(|end| *end < at);
         self.table(table.get_ref(), &mut Vec::new(), &line);
         // What follows from a mistake of form is not told beside it.
-        let wrong: Vec<usize> =
-            errors.iter().map(|error| error.span().map_or(0, |span| line(span.start))).collect();
-        let is_right =
-            |origin: &Origin| !matches!(origin, Origin::File { line, .. } if wrong.contains(line));
+        let lines = errors.iter().map(|error| error.span().map_or(0, |span| line(span.start)));
+        let wrong: BTreeMap<usize, &str> =
+            lines.zip(errors.iter().map(toml::de::Error::message)).rev().collect();
+        let is_right = |origin: &Origin| !matches!(origin, Origin::File { line, .. } if wrong.contains_key(line));
         self.found.mistakes.retain(|mistake| is_right(&mistake.origin));
         self.found.said.retain(|said| is_right(&said.origin));
-        for (error, line) in errors.iter().zip(&wrong) {
-            let message = error.message().replace('\n', ", ");
-            let key = key_in(text.lines().nth(line.saturating_sub(1)).unwrap_or_default());
-            let mistake = Mistake { origin: self.at(*line), key, text: message };
-            if !self.found.mistakes.iter().any(|told| told.origin == mistake.origin) {
-                self.found.mistakes.push(mistake);
-            }
+        for (line, message) in &wrong {
+            let begin =
+                line.checked_sub(2).and_then(|before| ends.get(before)).map_or(0, |at| at + 1);
+            let end = ends.get(line.saturating_sub(1)).copied().unwrap_or(text.len());
+            let key = key_in(text.get(begin..end).unwrap_or_default());
+            let message = message.replace('\n', ", ");
+            self.found.mistakes.push(Mistake { origin: self.at(*line), key, text: message });
         }
         self.found.said.sort_by(|a, b| a.origin.cmp(&b.origin));
     }

@@ -5,6 +5,8 @@ mod mistakes;
 use std::path::Path;
 use std::time::Duration;
 
+use proptest::prelude::*;
+
 use super::key::{Changes, Field, Place};
 use super::secret::Secret;
 use super::*;
@@ -247,6 +249,14 @@ fn a_secret_comes_by_file_or_environment_and_is_shown_nowhere() {
     assert_eq!(format!("{settings:?}"), "WithSecret { password: Some(***) }");
     assert_eq!(of_file.place.warning(&mut settings), None);
 
+    for raw in [Raw::Text("hunter2".to_owned()), Raw::Whole("1234".to_owned(), Some(1_234))] {
+        let wrong = of_file.place.set(&raw, &line, &mut settings).expect_err("is refused");
+        assert_eq!(
+            wrong,
+            "its value is not the path of a file with the secret, such as ./password"
+        );
+    }
+
     std::fs::write(secret_file.path(), "another\n").expect("writes");
     let mut renewed = WithSecret::default();
     of_file.place.set(&Raw::Text(path), &line, &mut renewed).expect("is taken");
@@ -270,6 +280,25 @@ fn a_secret_comes_by_file_or_environment_and_is_shown_nowhere() {
     of_file.place.set(&raw, &Origin::Default, &mut settings).expect("is taken");
     let warning = of_file.place.warning(&mut settings).expect("a warning");
     assert!(warning.starts_with("everybody on this machine can read /"), "{warning}");
+}
+
+proptest! {
+    #[test]
+    fn nothing_that_is_written_makes_the_reading_panic(
+        text in "[a-z.=\"'\\[\\]{}#, 0-9\n-]{0,200}",
+        parts in prop::collection::vec("(class|web|budget|log|every|retention|age|=|\\.|\"|[ \n\\[\\]{}]|5s)", 0..30),
+        name in "GRIDD_[A-Za-z_]{0,40}",
+        value in ".{0,20}",
+    ) {
+        for text in [text, parts.concat()] {
+            let (_file, mut given) = file(&text);
+            given.environment = environment(&[(&name, &value)]).environment;
+            match Settings::new(&given) {
+                Ok(settings) => prop_assert!(settings.in_force().len() >= keys::SETTINGS.len()),
+                Err(mistakes) => prop_assert!(!mistakes.to_string().is_empty()),
+            }
+        }
+    }
 }
 
 #[test]

@@ -17,7 +17,6 @@ use prometheus_client::registry::{Registry, Unit};
 use super::process::Process;
 use super::{ANSWER_WITHIN, Desk};
 use crate::grid::Grid;
-use crate::grid::effect::Matter;
 use crate::grid::time::Timestamp;
 use crate::journal::Status;
 use crate::metrics::Word;
@@ -125,7 +124,7 @@ fn look(grid: &Grid) -> Standing {
     let mut alerts = BTreeMap::new();
     for (_, matter, alert) in grid.state().alerts() {
         let severity = show::proto_severity(alert.severity).as_str_name();
-        let labels = (Word(matter_word(matter)), Word::without("SEVERITY_", severity));
+        let labels = (Word(matter.word()), Word::without("SEVERITY_", severity));
         *alerts.entry(labels).or_default() += 1;
     }
     let sessions = grid.presence().open();
@@ -134,18 +133,6 @@ fn look(grid: &Grid) -> Standing {
 
 /// Told even when there is none, so that a series does not begin with its first appliance.
 const STATES: [&str; 6] = ["IDLE", "STARTING", "MAINTENANCE", "RUNNING", "FAILED", "DUMPING"];
-
-fn matter_word(matter: Matter) -> &'static str {
-    match matter {
-        Matter::StartFailed => "start_failed",
-        Matter::Stuck => "stuck",
-        Matter::NoContact => "no_contact",
-        Matter::TwoMachines => "two_machines",
-        Matter::Flapping => "flapping",
-        Matter::RecordsMissing => "records_missing",
-        Matter::DiskLow => "disk_low",
-    }
-}
 
 fn grid(registry: &mut Registry, standing: &Standing) {
     gauge(registry, "sessions", "Sessions open", f64::from(standing.sessions));

@@ -1,6 +1,6 @@
 //! What is known of one appliance? Its row of the state.
 //!
-//! Guarantees that it changes by effects and by what it said alone, and that [`Appliance::to_effects`]
+//! Guarantees that it changes by effects and by what it said alone, and that `Appliance::to_effects`
 //! gives it back by value. Knows no other row.
 
 use uuid::Uuid;
@@ -151,6 +151,7 @@ impl Appliance {
             | Effect::AlertRaised { .. }
             | Effect::AlertCleared { .. }
             | Effect::DeadlinesMoved { .. }
+            | Effect::Mail(_)
             | Effect::Tombstone { .. } => {}
         }
     }

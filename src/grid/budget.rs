@@ -42,6 +42,11 @@ impl Budget {
         Some(Timestamp::EPOCH.after(full_at))
     }
 
+    /// When there is room for one again; `full_at` as in [`Budget::spend`].
+    pub fn room_at(&self, full_at: Timestamp) -> Timestamp {
+        full_at.before(self.every.saturating_mul(self.burst.get() - 1))
+    }
+
     /// What it allows, in words: `25 at once, then one per 5 s`.
     pub fn in_words(&self) -> String {
         let every = super::time::in_words(self.every);

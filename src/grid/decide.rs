@@ -17,6 +17,7 @@ use super::lifecycle::{Lifecycle, Stimulus};
 use super::marks::Marks;
 use super::name::{ApplianceName, ApplianceNumber};
 use super::order;
+use super::outbox::{self, NoSuchMail};
 use super::record::{BrokerStarted, Heard, Hello, Input, Outcome, Record, Stall};
 use super::settings::{DEFAULT_CLASS, GRACE_AFTER_ABSENCE, Overrides, Settings};
 use super::state::State;
@@ -53,6 +54,8 @@ pub struct Decision {
     pub record: Option<Record>,
     /// What changes without a record of its own: the next tally says so.
     pub absorbed: Option<Absorbed>,
+    /// A tally that goes before the record.
+    pub tally_first: Option<Record>,
 }
 
 /// An event that is counted, and what it changes besides.
@@ -73,6 +76,8 @@ pub enum Answer {
     Event(Outcome, Marks),
     /// To an order: the appliance it was about.
     Order(Result<ApplianceNumber, OrderRefusal>),
+    /// To an order about a mail.
+    Mail(Result<(), NoSuchMail>),
     /// Nobody asked.
     Nothing,
 }
@@ -167,8 +172,20 @@ pub fn decide(
         Input::BrokerStarted(started) => (Answer::Nothing, Some(view.broker_started(started))),
         Input::BrokerStopped => (Answer::Nothing, Some(Draft::kept(Vec::new()))),
         Input::Storage(storage) => (Answer::Nothing, Some(storage.decide(state, now))),
-        Input::ClockSetBack { .. } => (Answer::Nothing, Some(Draft::kept(Vec::new()))),
+        Input::ClockSetBack { .. } | Input::Settings(_) => {
+            (Answer::Nothing, Some(Draft::kept(Vec::new())))
+        }
         Input::RunOver { appliance, key } => (Answer::Nothing, view.run_over(*appliance, *key)),
+        Input::MailDue { message } => (Answer::Nothing, outbox::due(state, *message, now)),
+        Input::MailAnswered { message, attempt, delivery } => {
+            (Answer::Nothing, outbox::answered(state, *message, *attempt, delivery, now))
+        }
+        Input::MailOrdered { message, order, .. } => {
+            match outbox::ordered(state, *message, *order, now) {
+                Ok(draft) => (Answer::Mail(Ok(())), Some(draft)),
+                Err(none) => (Answer::Mail(Err(none)), None),
+            }
+        }
         // Made by `tally`, of what is pending.
         Input::Tally => (Answer::Nothing, None),
         Input::BrokerStalled { lasted, cause } => (Answer::Nothing, {
@@ -189,11 +206,13 @@ pub fn decide(
             }
             (input, _) => {
                 let number = state.last() + 1;
-                record = Some(Record { number, at: now, input, outcome, marks, effects });
+                let mut made = Record { number, at: now, input, outcome, marks, effects };
+                outbox::owe(state, settings, &mut made);
+                record = Some(made);
             }
         }
     }
-    Decision { answer, record, absorbed }
+    Decision { answer, record, absorbed, tally_first: None }
 }
 
 /// What a decision looks at.
@@ -321,7 +340,8 @@ impl View<'_> {
             not_before: self.now.after(GRACE_AFTER_ABSENCE),
         });
         let missing = storage::found_at_start(self.state, &started.missing, self.now);
-        Draft::kept(moved.into_iter().chain(missing).collect())
+        let mails = outbox::taken_up(self.state, self.now);
+        Draft::kept(moved.into_iter().chain(missing).chain(mails).collect())
     }
 }
 

@@ -11,6 +11,7 @@ use super::admission::{Admission, BudgetName, Counts, Suppression};
 use super::alert_key::AlertKey;
 use super::event::Severity;
 use super::lifecycle::Lifecycle;
+use super::mail::MailEffect;
 use super::name::{ApplianceName, ApplianceNumber, BootId, RecordNumber};
 use super::settings::Overrides;
 use super::time::Timestamp;
@@ -138,6 +139,8 @@ pub enum Effect {
         /// How many events had which outcome.
         counts: Counts,
     },
+    /// The outbox changes.
+    Mail(MailEffect),
     /// Checkpoints only: what the appliance said before, which records give by their inputs.
     Memory {
         /// The appliance's row.
@@ -212,6 +215,24 @@ pub enum Matter {
     RecordsMissing,
     /// The broker's own: its disk is nearly full.
     DiskLow,
+    /// The broker's own: mail is not delivered.
+    MailFails,
+}
+
+impl Matter {
+    /// Its word, as users read it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::StartFailed => "start_failed",
+            Self::Stuck => "stuck",
+            Self::NoContact => "no_contact",
+            Self::TwoMachines => "two_machines",
+            Self::Flapping => "flapping",
+            Self::RecordsMissing => "records_missing",
+            Self::DiskLow => "disk_low",
+            Self::MailFails => "mail_fails",
+        }
+    }
 }
 
 /// An open matter.

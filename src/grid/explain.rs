@@ -12,6 +12,7 @@ use super::effect::{Effect, Matter, Phase};
 use super::event::PlainKind;
 use super::lifecycle::{Failed, Failure, LastWord, Lifecycle, Maintenance, Refusal};
 use super::marks::Marks;
+use super::outbox;
 use super::record::{BrokerStarted, Input, Order, Outcome, Record, Stall};
 use super::time::{Timestamp, in_words};
 
@@ -164,11 +165,15 @@ pub fn record(record: &Record, clock: impl Fn(Timestamp) -> String) -> String {
         | Effect::AlertKey { .. }
         | Effect::AlertKeyForgotten { .. }
         | Effect::Heard { .. }
+        | Effect::Mail(_)
         | Effect::Memory { .. }
         | Effect::Tombstone { .. } => None,
     });
     let own = match &record.input {
         Input::Event(_) | Input::RunOver { .. } => String::new(),
+        Input::MailDue { .. } | Input::MailAnswered { .. } | Input::MailOrdered { .. } => {
+            outbox::explain(record, &clock)
+        }
         Input::Tally => {
             let of = record.effects.iter().filter(|it| matches!(it, Effect::Heard { .. })).count();
             let appliances = if of == 1 { "appliance" } else { "appliances" };
@@ -194,6 +199,7 @@ pub fn record(record: &Record, clock: impl Fn(Timestamp) -> String) -> String {
             format!("gridd took nothing for {}; deadlines moved by it", in_words(*lasted))
         }
         Input::Storage(storage) => storage.explain(),
+        Input::Settings(settings) => settings.explain(),
         Input::ClockSetBack { by } => {
             format!("clock set back {}; times of records go on as before", in_words(*by))
         }

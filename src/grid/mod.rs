@@ -18,11 +18,13 @@ pub mod effect;
 pub mod event;
 pub mod explain;
 mod hear;
+pub mod in_force;
 pub mod lifecycle;
 pub mod mail;
 pub mod marks;
 pub mod name;
 mod order;
+pub mod outbox;
 pub mod presence;
 pub mod record;
 pub mod settings;
@@ -36,8 +38,9 @@ pub mod window;
 use std::time::Duration;
 
 use decide::{Circumstances, Decision, Voices, decide};
-use effect::Matter;
+use effect::{Effect, Matter};
 use lifecycle::Lifecycle;
+use mail::{MessageNumber, Standing};
 use name::{ApplianceNumber, BootId};
 use presence::Presence;
 use record::{Heard, Hello, Input, Record, SessionId};
@@ -60,14 +63,21 @@ pub struct Grid {
     wheel: Wheel,
     /// What was absorbed and is in no tally yet.
     pending: Pending,
+    /// When the next mail is due.
+    mail_due: Option<Timestamp>,
 }
+
+/// Most mails that the courier has at once.
+pub const MAILS_UNDER_WAY: usize = 64;
 
 impl Grid {
     /// A grid in `state` at `now`, with nobody in a session.
     pub fn new(state: State, settings: Settings, now: Timestamp) -> Self {
         let (presence, wheel, pending) = (Presence::default(), Wheel::new(now), Pending::default());
-        let mut grid = Self { state, settings, presence, wheel, pending };
+        let mail_due = None;
+        let mut grid = Self { state, settings, presence, wheel, pending, mail_due };
         grid.arm_all();
+        grid.arm_mail();
         grid
     }
 
@@ -96,13 +106,14 @@ impl Grid {
         let stalled =
             if let Input::BrokerStalled { lasted, .. } = &input { Some(*lasted) } else { None };
         let reported = input.live_report();
-        let decision = decide(&self.state, &self.settings, circumstances, input, now);
+        let decision = self.decide(circumstances, input, now);
         if let Some(record) = &decision.record {
             self.apply(record);
         }
         if let Some(absorbed) = &decision.absorbed {
+            let boot = self.boot_of(absorbed.heard.appliance);
             self.state.absorb(absorbed, now);
-            self.pending.note(absorbed);
+            self.pending.note(absorbed, boot);
         }
         if let Some(number) = reported {
             self.presence.expect_until(number, self.contact_until(number, now));
@@ -119,12 +130,60 @@ impl Grid {
         decision
     }
 
+    /// Decides; what is pending about the same appliance is tallied first where that matters.
+    fn decide(&mut self, circumstances: Circumstances, input: Input, now: Timestamp) -> Decision {
+        let decision = decide(&self.state, &self.settings, circumstances, input, now);
+        let Some(Record { input: Input::Event(heard), .. }) = &decision.record else {
+            return decision;
+        };
+        let number = heard.appliance;
+        if !self.pending.comes_before(heard, self.boot_of(number)) {
+            return decision;
+        }
+        let tally_first = self.pending.tally_of(number, &self.state, now);
+        if let Some(tally) = &tally_first {
+            self.apply(tally);
+        }
+        let again = decision.record.map_or(Input::Tally, |record| record.input);
+        let decision = decide(&self.state, &self.settings, circumstances, again, now);
+        Decision { tally_first, ..decision }
+    }
+
+    fn boot_of(&self, number: ApplianceNumber) -> Option<BootId> {
+        self.state.appliance(number)?.boot_id()
+    }
+
     /// Takes in a record that was decided before, at a start.
     pub fn apply(&mut self, record: &Record) {
         match self.state.apply(record) {
             Some(touched) => touched.into_iter().for_each(|number| self.arm(number)),
             None => self.arm_all(),
         }
+        let is_of_mail = |it: &Effect| matches!(it, Effect::Mail(_));
+        if record.effects.iter().any(is_of_mail) {
+            self.arm_mail();
+        }
+    }
+
+    /// Lets other rules hold from `now` on. What was decided by the old ones stays, deadlines of
+    /// starts included; who is silent without a session is judged by the new ones, but no sooner
+    /// than a minute from now, unless that was near anyway.
+    pub fn set_settings(&mut self, settings: Settings, now: Timestamp) {
+        let before = std::mem::replace(&mut self.settings, settings);
+        let earliest = now.after(GRACE_AFTER_ABSENCE);
+        for number in (1..self.state.next_row().0).map(ApplianceNumber) {
+            let Some(appliance) = self.state.appliance(number) else { continue };
+            let limit = |settings: &Settings| {
+                settings.rules(&appliance.class, &appliance.overrides).lost_contact
+            };
+            let (old, new) = (limit(&before), limit(&self.settings));
+            if old != new {
+                self.presence
+                    .relimit(number, |until| until.before(old).after(new).max(until.min(earliest)));
+                self.arm(number);
+            }
+        }
+        self.arm_mail();
     }
 
     /// What is to be taken before this event: the end of a run of repeats which it ends.
@@ -174,7 +233,31 @@ impl Grid {
 
     /// When [`Grid::due`] is to be asked next.
     pub fn wake_at(&self) -> Option<Timestamp> {
-        self.wheel.wake_at()
+        [self.wheel.wake_at(), self.mail_due].into_iter().flatten().min()
+    }
+
+    /// Mails that are due at `now`, oldest first: each is to be taken as [`Input::MailDue`]. Nobody
+    /// delivers mails that were owed under settings with mail, while there is none.
+    pub fn due_mails(&self, now: Timestamp) -> Vec<MessageNumber> {
+        if self.mail_due.is_none_or(|due| due > now) {
+            return Vec::new();
+        }
+        let messages = self.state.outbox().messages.values();
+        let due = messages.filter(|it| it.standing != Standing::UnderWay && it.due <= now);
+        due.map(|it| it.number).take(MAILS_UNDER_WAY - self.mails_under_way()).collect()
+    }
+
+    fn mails_under_way(&self) -> usize {
+        let messages = self.state.outbox().messages.values();
+        let under_way = messages.filter(|it| it.standing == Standing::UnderWay).count();
+        under_way.min(MAILS_UNDER_WAY)
+    }
+
+    fn arm_mail(&mut self) {
+        let messages = self.state.outbox().messages.values();
+        let waiting = messages.filter(|it| it.standing != Standing::UnderWay).map(|it| it.due);
+        let has_room = self.settings.mail().is_some() && self.mails_under_way() < MAILS_UNDER_WAY;
+        self.mail_due = waiting.min().filter(|_| has_room);
     }
 
     /// Whose deadline may have passed at `now`: each is to be taken as [`Input::Deadline`].
@@ -199,7 +282,11 @@ impl Grid {
             | Input::ClockSetBack { .. }
             | Input::RunOver { .. }
             | Input::Tally
-            | Input::Storage(_) => {
+            | Input::MailDue { .. }
+            | Input::MailAnswered { .. }
+            | Input::MailOrdered { .. }
+            | Input::Storage(_)
+            | Input::Settings(_) => {
                 let number = input.appliance();
                 let voices = number.map_or(Voices::One, |it| self.presence.voices(it, now));
                 Circumstances { contact_is_lost: false, voices }

@@ -131,6 +131,13 @@ impl Presence {
         self.forget_if_empty(number);
     }
 
+    /// Moves the end of an appliance's contact, if one is awaited.
+    pub fn relimit(&mut self, number: ApplianceNumber, to: impl Fn(Timestamp) -> Timestamp) {
+        if let Some(seats) = self.rows.get_mut(&number) {
+            seats.contact_until = seats.contact_until.map(to);
+        }
+    }
+
     /// Whether one machine or two speak is to be judged then, though nobody is there at this time.
     pub fn judge_voices_at(&mut self, number: ApplianceNumber, at: Timestamp) {
         self.rows.entry(number).or_default().twins_at = Some(at);

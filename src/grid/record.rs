@@ -10,7 +10,9 @@ use uuid::Uuid;
 
 use super::effect::Effect;
 use super::event::Event;
+use super::in_force::SettingsInForce;
 use super::lifecycle::Refusal;
+use super::mail::{Delivery, MailOrder, MessageNumber};
 use super::marks::Marks;
 use super::name::{ApplianceName, ApplianceNumber, BootId, RecordNumber, Sequence, SpoolId};
 use super::settings::Overrides;
@@ -85,6 +87,8 @@ pub enum Input {
     },
     /// Something happens to the journal.
     Storage(Storage),
+    /// Settings came to hold.
+    Settings(SettingsInForce),
     /// Another alert of the same key comes: the run of repeats of the one before is over.
     RunOver {
         /// Whose.
@@ -94,6 +98,29 @@ pub enum Input {
     },
     /// What was heard without a record of its own, within a second or more.
     Tally,
+    /// A mail is due.
+    MailDue {
+        /// Which.
+        message: MessageNumber,
+    },
+    /// The courier tried to deliver a mail.
+    MailAnswered {
+        /// Which.
+        message: MessageNumber,
+        /// To which attempt that is the answer.
+        attempt: u32,
+        /// What came of it.
+        delivery: Delivery,
+    },
+    /// An administrator says what is to become of a mail.
+    MailOrdered {
+        /// Who.
+        by: Box<str>,
+        /// Which.
+        message: MessageNumber,
+        /// What.
+        order: MailOrder,
+    },
 }
 
 impl Input {
@@ -112,7 +139,11 @@ impl Input {
             | Self::BrokerStalled { .. }
             | Self::ClockSetBack { .. }
             | Self::Storage(_)
-            | Self::Tally => None,
+            | Self::Tally
+            | Self::MailDue { .. }
+            | Self::MailAnswered { .. }
+            | Self::MailOrdered { .. }
+            | Self::Settings(_) => None,
         }
     }
 
@@ -131,7 +162,11 @@ impl Input {
             | Self::ClockSetBack { .. }
             | Self::Storage(_)
             | Self::RunOver { .. }
-            | Self::Tally => None,
+            | Self::Tally
+            | Self::MailDue { .. }
+            | Self::MailAnswered { .. }
+            | Self::MailOrdered { .. }
+            | Self::Settings(_) => None,
         }
     }
 
@@ -153,7 +188,11 @@ impl Input {
             | Self::ClockSetBack { .. }
             | Self::Storage(_)
             | Self::RunOver { .. }
-            | Self::Tally => None,
+            | Self::Tally
+            | Self::MailDue { .. }
+            | Self::MailAnswered { .. }
+            | Self::MailOrdered { .. }
+            | Self::Settings(_) => None,
         }
     }
 }

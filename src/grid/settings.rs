@@ -3,7 +3,7 @@
 //! Guarantees that every limit is within its range. Knows neither files nor flags; only `decide`
 //! reads it, never `apply`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -30,14 +30,50 @@ pub const FLAPPING_WINDOW: Duration = Duration::from_secs(24 * 3_600);
 pub struct Settings {
     /// Rules of each class by name; [`DEFAULT_CLASS`] is always there.
     classes: BTreeMap<String, ClassSettings>,
+    mail: Option<Mail>,
 }
+
+/// Who gets mail, and on what.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mail {
+    /// Their addresses.
+    pub recipients: Vec<Box<str>>,
+    /// The words of what mails, of [`MAIL_WORDS`].
+    pub on: BTreeSet<&'static str>,
+}
+
+/// What may mail: alerts of appliances, and the broker's own verdicts and matters.
+pub const MAIL_WORDS: [&str; 10] = [
+    "alert",
+    "start_failed",
+    "boot_timeout",
+    "hung",
+    "stuck",
+    "no_contact",
+    "two_machines",
+    "flapping",
+    "records_missing",
+    "disk_low",
+];
 
 impl Settings {
     /// The default class and `classes` besides; a class named [`DEFAULT_CLASS`] replaces it.
     pub fn new(classes: impl IntoIterator<Item = (String, ClassSettings)>) -> Self {
         let mut all = BTreeMap::from([(DEFAULT_CLASS.to_owned(), ClassSettings::default())]);
         all.extend(classes);
-        Self { classes: all }
+        Self { classes: all, mail: None }
+    }
+
+    /// The same with mail.
+    #[must_use]
+    pub fn with_mail(mut self, mail: Option<Mail>) -> Self {
+        self.mail = mail.filter(|mail| !mail.recipients.is_empty());
+        self
+    }
+
+    /// Who gets mail; `None`: nobody.
+    pub fn mail(&self) -> Option<&Mail> {
+        self.mail.as_ref()
     }
 
     /// The class of that name.

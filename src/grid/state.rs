@@ -10,6 +10,7 @@ use super::appliance::Appliance;
 use super::decide::Absorbed;
 use super::effect::{Alert, Effect, Matter};
 use super::lifecycle::Lifecycle;
+use super::mail::Outbox;
 use super::name::{ApplianceName, ApplianceNumber, RecordNumber};
 use super::record::{Input, Record};
 use super::time::Timestamp;
@@ -23,6 +24,7 @@ pub struct State {
     rows: Vec<Row>,
     numbers: HashMap<ApplianceName, ApplianceNumber>,
     alerts: BTreeMap<(Option<ApplianceNumber>, Matter), Alert>,
+    outbox: Outbox,
     last: RecordNumber,
     last_at: Timestamp,
 }
@@ -107,6 +109,11 @@ impl State {
             .map(|((_, matter), alert)| (*matter, alert))
     }
 
+    /// The mails that are owed.
+    pub fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
     /// Takes a record in. Gives the rows it touched; `None`: perhaps all.
     pub fn apply(&mut self, record: &Record) -> Option<Vec<ApplianceNumber>> {
         let mut rows: Vec<_> = record.input.appliance().into_iter().collect();
@@ -162,6 +169,7 @@ impl State {
             matter: *matter,
             alert: alert.clone(),
         }));
+        self.outbox.to_effects(&mut effects);
         effects
     }
 
@@ -222,6 +230,10 @@ impl State {
             Effect::AlertCleared { number, matter } => {
                 self.alerts.remove(&(*number, *matter));
                 number.map_or(Touched::Nothing, Touched::One)
+            }
+            Effect::Mail(change) => {
+                self.outbox.take(change);
+                Touched::Nothing
             }
             Effect::DeadlinesMoved { by, not_before } => {
                 let moved = |deadline: Timestamp| deadline.after(*by).max(*not_before);

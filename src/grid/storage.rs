@@ -153,7 +153,8 @@ fn raised(matter: Matter, now: Timestamp, text: String) -> Effect {
         | Matter::Stuck
         | Matter::NoContact
         | Matter::TwoMachines
-        | Matter::Flapping => Severity::Error,
+        | Matter::Flapping
+        | Matter::MailFails => Severity::Error,
     };
     let alert = Alert { severity, since: now, text: text.into() };
     Effect::AlertRaised { number: None, matter, alert }

@@ -11,10 +11,11 @@ use super::decide::Absorbed;
 use super::effect::{Effect, Phase};
 use super::lifecycle::Lifecycle;
 use super::marks::Marks;
-use super::name::ApplianceNumber;
-use super::record::{Input, Outcome, Record};
+use super::name::{ApplianceNumber, BootId, SpoolId};
+use super::record::{Heard, Input, Outcome, Record};
 use super::state::State;
 use super::time::Timestamp;
+use super::window::WIDTH;
 
 /// Most appliances in one tally; more of them get another one.
 const ROWS_PER_TALLY: usize = 256;
@@ -25,6 +26,8 @@ pub(super) struct Pending(BTreeMap<ApplianceNumber, Touched>);
 
 #[derive(Clone, Debug, Default)]
 struct Touched {
+    /// The first that was numbered.
+    first: Option<(BootId, SpoolId, u64)>,
     keys: Vec<Uuid>,
     suppression: bool,
     lifecycle: bool,
@@ -35,8 +38,9 @@ impl Pending {
         self.0.is_empty()
     }
 
-    pub(super) fn note(&mut self, absorbed: &Absorbed) {
+    pub(super) fn note(&mut self, absorbed: &Absorbed, boot: Option<BootId>) {
         let touched = self.0.entry(absorbed.heard.appliance).or_default();
+        touched.first = touched.first.or(numbered(&absorbed.heard, boot));
         for effect in &absorbed.effects {
             if let Effect::AlertKey { key, .. } = effect {
                 if !touched.keys.contains(&key.id) {
@@ -49,6 +53,32 @@ impl Pending {
         }
     }
 
+    /// Whether a record of this event needs the tally of its appliance before it: otherwise what is
+    /// pending could fall out of the windows that the record moves on, and count as known though
+    /// a crash forgot it.
+    pub(super) fn comes_before(&self, heard: &Heard, boot: Option<BootId>) -> bool {
+        let first = self.0.get(&heard.appliance).and_then(|touched| touched.first);
+        match (first, numbered(heard, boot)) {
+            (Some((boot, spool, first)), Some((its_boot, its_spool, sequence))) => {
+                let is_near = sequence < first.saturating_add(WIDTH);
+                (boot, spool) != (its_boot, its_spool) || !is_near
+            }
+            (_, _) => false,
+        }
+    }
+
+    /// The tally of that appliance alone, if anything about it is pending.
+    pub(super) fn tally_of(
+        &mut self,
+        number: ApplianceNumber,
+        state: &State,
+        now: Timestamp,
+    ) -> Option<Record> {
+        let mut effects = Vec::new();
+        self.0.remove(&number)?.effects(number, state, &mut effects);
+        record(effects, state, now)
+    }
+
     /// The next tally, if anything is pending.
     pub(super) fn tally(&mut self, state: &State, now: Timestamp) -> Option<Record> {
         let mut effects = Vec::new();
@@ -56,16 +86,24 @@ impl Pending {
             let Some((number, touched)) = self.0.pop_first() else { break };
             touched.effects(number, state, &mut effects);
         }
-        // Whoever was removed meanwhile has nothing to be told of.
-        (!effects.is_empty()).then(|| Record {
-            number: state.last() + 1,
-            at: now,
-            input: Input::Tally,
-            outcome: Outcome::Kept,
-            marks: Marks::NONE,
-            effects,
-        })
+        record(effects, state, now)
     }
+}
+
+/// Whoever was removed meanwhile has nothing to be told of.
+fn record(effects: Vec<Effect>, state: &State, now: Timestamp) -> Option<Record> {
+    (!effects.is_empty()).then(|| Record {
+        number: state.last() + 1,
+        at: now,
+        input: Input::Tally,
+        outcome: Outcome::Kept,
+        marks: Marks::NONE,
+        effects,
+    })
+}
+
+fn numbered(heard: &Heard, boot: Option<BootId>) -> Option<(BootId, SpoolId, u64)> {
+    Some((heard.boot.or(boot)?, heard.spool?, heard.sequence?.get()))
 }
 
 impl Touched {

@@ -10,7 +10,8 @@ use super::name::{BootId, Sequence, SpoolId};
 /// the current before it.
 pub const WINDOWS_MAX: usize = 16;
 
-const WIDTH: u64 = 128;
+/// How many sequences a window holds, from the highest downwards.
+pub const WIDTH: u64 = 128;
 
 /// The sequences seen of one spool in one boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

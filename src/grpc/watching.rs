@@ -180,6 +180,7 @@ mod tests {
 
     use super::*;
     use crate::broker::{Started, start};
+    use crate::grid::in_force::SettingsInForce;
     use crate::grid::record::Order;
     use crate::grid::settings::{Overrides, Settings};
     use crate::journal;
@@ -210,7 +211,9 @@ mod tests {
     async fn watched(dir: &tempfile::TempDir) -> (Started, Watch, Told) {
         let journal = journal::Settings { low_water: 0, ..journal::Settings::new(dir.path()) };
         let runtime = Handle::current();
-        let starting = move || start(&journal, Settings::new([]), runtime).expect("starts");
+        let starting = move || {
+            start(&journal, Settings::new([]), SettingsInForce::default(), runtime).expect("starts")
+        };
         let started = tasks::spawn_blocking("start", starting).await.expect("no panic");
         add(&started, "db1").await;
         add(&started, "db2").await;

@@ -48,7 +48,7 @@ use tokio::sync::watch;
 use self::background::Background;
 use self::commit_log::CommitLog;
 use self::release::Release;
-use self::upkeep::Upkeep;
+use self::upkeep::{Limits, Upkeep};
 
 pub use self::archive::{Retention, TrimDue};
 pub use self::background::CheckpointStart;
@@ -108,6 +108,8 @@ pub struct Journal {
     background: Background,
     upkeep: Arc<Upkeep>,
     retention: Retention,
+    /// No more is ever kept, in bytes.
+    half_of_disk: u64,
     /// Held until all else is closed: another process may open the folder then.
     _lock: File,
 }
@@ -147,7 +149,7 @@ impl Journal {
     pub fn open(settings: &Settings) -> Result<Opened, JournalError> {
         match opening::open(settings) {
             Err(error) if error.is_out_of_space() => {
-                Upkeep::new(&settings.dir, 0, 0).give_up_ballast();
+                Upkeep::new(&settings.dir, Limits::of(settings)).give_up_ballast();
                 opening::open(settings)
             }
             opened => opened,
@@ -202,6 +204,14 @@ impl Journal {
     /// How much is kept.
     pub fn retention(&self) -> Retention {
         self.retention
+    }
+
+    /// Lets the retention, the reserve and the room of `settings` hold from now on; all else of them
+    /// holds from the next opening, the size of spans included.
+    pub fn keep(&mut self, settings: &Settings) {
+        self.retention = settings.retention.at_most(self.half_of_disk);
+        self.upkeep.set(Limits::of(settings));
+        self.background.poke();
     }
 
     /// The oldest records, if they are to be forgotten at `now_us`, in microseconds since the

@@ -20,8 +20,8 @@ use super::error::JournalError;
 use super::identity::Identity;
 use super::reader::Reader;
 use super::release::Release;
-use super::upkeep::Upkeep;
-use super::{Journal, Retention, Settings, archive, checkpoint, commit_log, disk, identity};
+use super::upkeep::{Limits, SPANS_KEPT, Upkeep};
+use super::{Journal, Settings, archive, checkpoint, commit_log, disk, identity};
 
 pub(super) const COMMITS: &str = "commits";
 pub(super) const ARCHIVE: &str = "archive";
@@ -31,8 +31,6 @@ pub(super) const IDENTITY: &str = "identity";
 pub(super) const LOCK: &str = "lock";
 pub(super) const CHECKPOINTS: &str = "checkpoints";
 
-/// About so many spans are kept, so that whole ones can go one by one.
-const SPANS_KEPT: u32 = 30;
 /// A span is at least as large as a few of sled's segments.
 const SPAN_BYTES_MIN: u64 = 4 << 20;
 
@@ -104,17 +102,17 @@ pub(super) fn open(settings: &Settings) -> Result<Opened, JournalError> {
         older_checkpoint: AtomicU64::new(0),
         sealed_suffices: AtomicBool::new(false),
     });
-    let half = disk::disk_bytes(dir)? / 2;
-    let retention = Retention { bytes: settings.retention.bytes.min(half), ..settings.retention };
+    let half_of_disk = disk::disk_bytes(dir)? / 2;
+    let retention = settings.retention.at_most(half_of_disk);
     let span_bytes =
         settings.span_bytes.min((retention.bytes / u64::from(SPANS_KEPT)).max(SPAN_BYTES_MIN));
-    let upkeep = Arc::new(Upkeep::new(dir, settings.ballast_bytes, settings.low_water));
+    let upkeep = Arc::new(Upkeep::new(dir, Limits::of(settings)));
     let stop = Arc::new(AtomicBool::new(false));
     let archiver = Archiver::new(
         Arc::clone(&release),
         watch,
         Arc::clone(&upkeep),
-        (span_bytes, retention.age / SPANS_KEPT),
+        span_bytes,
         spans.trash,
         Arc::clone(&stop),
     );
@@ -130,6 +128,7 @@ pub(super) fn open(settings: &Settings) -> Result<Opened, JournalError> {
         background,
         upkeep,
         retention,
+        half_of_disk,
         _lock: lock,
     };
     let checkpoint = saved.newest.map(|(through, _, state)| (through, state));

@@ -8,17 +8,45 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
+use super::Settings;
 use super::disk;
 use super::error::JournalError;
+
+/// About so many spans are kept, so that whole ones can go one by one.
+pub(super) const SPANS_KEPT: u32 = 30;
+
+/// Limits that may change while the journal is open.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// What is reserved for a full disk, in bytes.
+    pub(super) ballast_bytes: u64,
+    /// With less free than half of this, in bytes, the archive is not written to.
+    pub(super) low_water: u64,
+    /// Of how long a time a span may hold records.
+    pub(super) span_age: Duration,
+}
+
+impl Limits {
+    pub(super) fn of(settings: &Settings) -> Self {
+        Self {
+            ballast_bytes: settings.ballast_bytes,
+            low_water: settings.low_water,
+            span_age: settings.retention.age / SPANS_KEPT,
+        }
+    }
+}
 
 /// What the writing end tells the archiver.
 #[derive(Debug)]
 pub(super) struct Upkeep {
     dir: PathBuf,
     ballast: PathBuf,
-    ballast_bytes: u64,
-    low_water: u64,
+    ballast_bytes: AtomicU64,
+    low_water: AtomicU64,
+    /// A span holds records of no longer time, in microseconds.
+    span_age_us: AtomicI64,
     /// Told time in microseconds since the epoch; the journal reads no clock.
     told_us: AtomicI64,
     /// All records up to this one are to be forgotten.
@@ -26,15 +54,30 @@ pub(super) struct Upkeep {
 }
 
 impl Upkeep {
-    pub(super) fn new(dir: &Path, ballast_bytes: u64, low_water: u64) -> Self {
+    pub(super) fn new(dir: &Path, limits: Limits) -> Self {
+        let Limits { ballast_bytes, low_water, span_age } = limits;
         Self {
             dir: dir.to_owned(),
             ballast: dir.join("ballast"),
-            ballast_bytes,
-            low_water,
+            ballast_bytes: ballast_bytes.into(),
+            low_water: low_water.into(),
+            span_age_us: micros(span_age).into(),
             told_us: AtomicI64::new(i64::MIN),
             trim_through: AtomicU64::new(0),
         }
+    }
+
+    /// Sets other limits, for whatever goes by them next.
+    pub(super) fn set(&self, limits: Limits) {
+        let Limits { ballast_bytes, low_water, span_age } = limits;
+        self.ballast_bytes.store(ballast_bytes, Ordering::Release);
+        self.low_water.store(low_water, Ordering::Release);
+        self.span_age_us.store(micros(span_age), Ordering::Release);
+    }
+
+    /// Of how long a time a span may hold records, in microseconds.
+    pub(super) fn span_age_us(&self) -> i64 {
+        self.span_age_us.load(Ordering::Acquire)
     }
 
     /// What the file system still has for us, in bytes.
@@ -45,7 +88,8 @@ impl Upkeep {
     /// Whether the archiver may write: half of what is kept free belongs to the commit log alone,
     /// because sled does not recover from a failed write. A disk that does not tell counts as full.
     pub(super) fn has_room(&self) -> bool {
-        self.free_bytes().is_ok_and(|free| free >= self.low_water / 2)
+        let low_water = self.low_water.load(Ordering::Acquire);
+        self.free_bytes().is_ok_and(|free| free >= low_water / 2)
     }
 
     /// Gives the reserve back to the disk; `false` if there was none any more.
@@ -57,14 +101,15 @@ impl Upkeep {
     /// is tried again; what is missing is room, and that is watched elsewhere.
     pub(super) fn keep_ballast(&self) {
         let there = fs::metadata(&self.ballast).map_or(0, |found| found.len());
-        let wanted = self.low_water.saturating_add(self.ballast_bytes);
-        if there == self.ballast_bytes || self.free_bytes().is_ok_and(|free| free < wanted) {
+        let ballast_bytes = self.ballast_bytes.load(Ordering::Acquire);
+        let wanted = self.low_water.load(Ordering::Acquire).saturating_add(ballast_bytes);
+        if there == ballast_bytes || self.free_bytes().is_ok_and(|free| free < wanted) {
             return;
         }
         // Not synced: one that a power cut takes away is made anew.
         let made = File::create(&self.ballast)
             .map_err(JournalError::io("create", &self.ballast))
-            .and_then(|file| disk::preallocate(&file, self.ballast_bytes, &self.ballast));
+            .and_then(|file| disk::preallocate(&file, ballast_bytes, &self.ballast));
         if let Err(error) = made {
             tracing::warn!(error = &error as &dyn std::error::Error, "no ballast for a full disk");
             let _ = fs::remove_file(&self.ballast);
@@ -90,6 +135,10 @@ impl Upkeep {
     pub(super) fn trim_through(&self) -> u64 {
         self.trim_through.load(Ordering::Acquire)
     }
+}
+
+fn micros(time: Duration) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// Whether the system says that the disk, or our share of it, is full.

@@ -21,9 +21,10 @@ use lettre::transport::smtp::response::{Response, Severity};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout};
 
-use super::settings::{Login, Post, Security};
+use super::settings::{Login, Post};
 use super::wire::{Socket, Wire};
 use crate::clock::monotonic_now;
+use crate::config::mail::MailSecurity;
 use crate::grid::mail::{Delivery, REPLY_BYTES_MAX};
 use crate::grid::time::in_words;
 use crate::show::escape::escape;
@@ -215,11 +216,11 @@ async fn reach(post: &Post) -> Result<(TcpStream, SocketAddr), Failure> {
 }
 
 async fn greet(post: &Post, wire: &Wire) -> Result<AsyncSmtpConnection, Failure> {
-    if post.security == Security::Tls {
+    if post.security == MailSecurity::Tls {
         encrypt(post, wire, true).await?;
     }
     let mut smtp = hello(post, wire).await?;
-    if post.security == Security::Starttls {
+    if post.security == MailSecurity::Starttls {
         if !smtp.server_info().supports_feature(Extension::StartTls) {
             let why = "the server does not offer it; nothing was sent. Set mail.security = \"tls\" \
                        if it speaks TLS from the first byte, \"plain\" if it has none";

@@ -15,8 +15,8 @@ use uuid::Uuid;
 use super::conversation::{Connection, Letter, open, shortened};
 use super::render::render;
 use super::settings::Post;
-use crate::clock::monotonic_now;
-use crate::grid::mail::{Delivery, Message, MessageNumber};
+use crate::broker::Deliver;
+use crate::grid::mail::{Delivery, MessageNumber};
 use crate::tasks;
 
 /// A connection without a mail is kept that long for the next one; servers close them after minutes.
@@ -28,16 +28,7 @@ const MAILS_PER_CONNECTION_MAX: u32 = 50;
 /// When it is stopped, mails under way have that long; others are tried again at the next start.
 const STOP_WITHIN: Duration = Duration::from_secs(4);
 
-/// A message to be brought now.
-#[derive(Clone, Debug)]
-pub struct Order {
-    /// Which.
-    pub message: Message,
-    /// The how-manieth attempt it is, from 1 upwards.
-    pub attempt: u32,
-}
-
-/// What came of an order.
+/// What came of one attempt to deliver a mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// Of which message.
@@ -55,7 +46,7 @@ pub struct Answer {
 pub fn start(
     journal: Uuid,
     post: watch::Receiver<Option<Arc<Post>>>,
-    orders: mpsc::Receiver<Order>,
+    orders: mpsc::Receiver<Deliver>,
     answers: mpsc::Sender<Answer>,
     stopping: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
@@ -94,7 +85,7 @@ impl Pool {
 async fn run(
     journal: Uuid,
     mut post: watch::Receiver<Option<Arc<Post>>>,
-    mut orders: mpsc::Receiver<Order>,
+    mut orders: mpsc::Receiver<Deliver>,
     answers: mpsc::Sender<Answer>,
     mut stopping: watch::Receiver<bool>,
 ) {
@@ -142,9 +133,9 @@ async fn run(
 
 /// The next order, once there is a seat for it; `None`: there will be no more.
 async fn next(
-    orders: &mut mpsc::Receiver<Order>,
+    orders: &mut mpsc::Receiver<Deliver>,
     pool: Option<&Arc<Pool>>,
-) -> Option<(Order, Option<OwnedSemaphorePermit>)> {
+) -> Option<(Deliver, Option<OwnedSemaphorePermit>)> {
     let seat = match pool {
         // Nobody closes the seats.
         Some(pool) => Arc::clone(&pool.seats).acquire_owned().await.ok(),
@@ -165,8 +156,8 @@ fn part(pool: Option<&Arc<Pool>>, wanted: impl Fn(&Connection) -> bool) {
     }
 }
 
-async fn answer(answers: &mpsc::Sender<Answer>, order: &Order, delivery: Delivery) {
-    let answer = Answer { number: order.message.number, attempt: order.attempt, delivery };
+async fn answer(answers: &mpsc::Sender<Answer>, order: &Deliver, delivery: Delivery) {
+    let answer = Answer { number: order.message.number, attempt: order.message.attempts, delivery };
     // Nobody listens any more only when the broker ends; the mail is still owed then.
     let _ = answers.send(answer).await;
 }
@@ -175,18 +166,15 @@ async fn answer(answers: &mpsc::Sender<Answer>, order: &Order, delivery: Deliver
 async fn handle(
     pool: Arc<Pool>,
     journal: Uuid,
-    order: Order,
+    order: Deliver,
     answers: mpsc::Sender<Answer>,
     seat: OwnedSemaphorePermit,
 ) {
-    let began = monotonic_now();
     let work = tasks::spawn("mail delivery", deliver(Arc::clone(&pool), journal, order.clone()));
     let (delivery, connection) = work.await.unwrap_or_else(|_| {
         let why = "the courier broke down over this mail; the tracing of gridd says where";
         (Delivery::Deferred(why.into()), None)
     });
-    let number = order.message.number.0;
-    tracing::debug!(mail = number, attempt = order.attempt, took = ?began.elapsed(), ?delivery);
     answer(&answers, &order, delivery).await;
     match connection {
         Some(connection) if connection.mails < MAILS_PER_CONNECTION_MAX => {
@@ -199,9 +187,9 @@ async fn handle(
 }
 
 /// Brings one order, and gives back a connection that is good for another one.
-async fn deliver(pool: Arc<Pool>, journal: Uuid, order: Order) -> (Delivery, Option<Connection>) {
+async fn deliver(pool: Arc<Pool>, journal: Uuid, order: Deliver) -> (Delivery, Option<Connection>) {
     let post = &pool.post;
-    let letter = match render(&order.message, order.attempt, journal, &post.from, &post.look) {
+    let letter = match render(&order.message, journal, &post.from, &post.look) {
         Ok(letter) => letter,
         Err(why) => return (Delivery::Refused(shortened(&why.to_string())), None),
     };

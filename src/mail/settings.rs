@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -17,7 +17,9 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::tls;
+use crate::config::mail::{Mail, MailSecurity};
 use crate::config::secret::Secret;
+use crate::show::escape::excerpt;
 
 /// A grid's name in subjects is not longer, in bytes, so that they have room for what happened.
 const GRID_BYTES_MAX: usize = 20;
@@ -25,84 +27,17 @@ const GRID_BYTES_MAX: usize = 20;
 /// Most connections to the server at the same time.
 const CONNECTIONS_MAX: usize = 32;
 
-/// How the way to the server is kept private.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Security {
-    /// TLS begins within SMTP; a server that does not offer it gets nothing.
-    #[default]
-    Starttls,
-    /// TLS from the first byte.
-    Tls,
-    /// None.
-    Plain,
-}
-
-impl Security {
-    /// The port it is spoken on if nobody says otherwise (RFC 6409, RFC 8314, RFC 5321).
-    pub fn port(self) -> u16 {
-        match self {
-            Self::Starttls => 587,
-            Self::Tls => 465,
-            Self::Plain => 25,
-        }
+/// The port that is spoken on if nobody says otherwise (RFC 6409, RFC 8314, RFC 5321).
+fn port_of(security: MailSecurity) -> u16 {
+    match security {
+        MailSecurity::Starttls => 587,
+        MailSecurity::Tls => 465,
+        MailSecurity::Plain => 25,
     }
 }
 
-/// How mails leave, as said. Each field is the key `mail.` and its name, if nothing else is said.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// The host of the SMTP server: a name or an IP address.
-    pub server: String,
-    /// Its port; `None`: the one of [`Settings::security`].
-    pub port: Option<u16>,
-    /// How the way there is kept private.
-    pub security: Security,
-    /// PEM certificates that are trusted besides the system's: a private CA.
-    pub ca_file: Option<PathBuf>,
-    /// Who logs in; `None`: nobody.
-    pub user: Option<String>,
-    /// With which password (`mail.password_file`).
-    pub password: Option<Secret>,
-    /// Whether a password may go unencrypted to another host.
-    pub password_in_clear: bool,
-    /// Whom mails are from: `grid@example.org` or `Grid <grid@example.org>`.
-    pub from: String,
-    /// The name told to the server in EHLO; `None`: the host's.
-    pub hello: Option<String>,
-    /// The server answers each step within that time.
-    pub timeout: Duration,
-    /// How many connections there are at most.
-    pub connections: usize,
-    /// What subjects begin with, in brackets: tells the mails of several grids apart.
-    pub grid: String,
-    /// The time zone of recipients that have none of their own, such as `Europe/Berlin`; `None`:
-    /// the host's.
-    pub zone: Option<String>,
-    /// Time zones by the recipient's address (`mail.zones.ADDRESS`).
-    pub zones: BTreeMap<String, String>,
-}
-
-impl Settings {
-    /// By `server`, from `from`, and the defaults for all else.
-    pub fn new(server: &str, from: &str) -> Self {
-        Self {
-            server: server.to_owned(),
-            port: None,
-            security: Security::default(),
-            ca_file: None,
-            user: None,
-            password: None,
-            password_in_clear: false,
-            from: from.to_owned(),
-            hello: None,
-            timeout: Duration::from_mins(1),
-            connections: 4,
-            grid: "grid".to_owned(),
-            zone: None,
-            zones: BTreeMap::new(),
-        }
-    }
-}
+/// How an address is said.
+const ADDRESS: &str = "write grid@example.org, a domain of other letters in its xn-- form";
 
 /// What is wrong with the settings: the key, and what it should be.
 #[derive(Debug, thiserror::Error)]
@@ -122,7 +57,7 @@ fn wrong<T>(key: impl Into<String>, what: impl Into<String>) -> Result<T, Mistak
 pub struct Post {
     pub(super) server: String,
     pub(super) port: u16,
-    pub(super) security: Security,
+    pub(super) security: MailSecurity,
     /// There is one unless the way is plain.
     pub(super) tls: Option<(TlsConnector, ServerName<'static>)>,
     pub(super) login: Option<Login>,
@@ -162,38 +97,39 @@ impl Post {
     /// # Errors
     ///
     /// [`Mistake`] names the first key that is wrong.
-    pub fn new(settings: &Settings) -> Result<Self, Mistake> {
-        let server = settings.server.trim();
+    pub fn new(mail: &Mail) -> Result<Self, Mistake> {
+        let (server, port) = mail.place();
         let Ok(name) = ServerName::try_from(server.to_owned()) else {
             return wrong("mail.server", "not a host name or IP address");
         };
-        let tls = match settings.security {
-            Security::Starttls | Security::Tls => {
-                Some((tls::connector(settings.ca_file.as_deref())?, name))
-            }
-            Security::Plain if settings.ca_file.is_some() => {
+        let ca_file = said(&mail.ca_file).map(Path::new);
+        let tls = match mail.security {
+            MailSecurity::Starttls | MailSecurity::Tls => Some((tls::connector(ca_file)?, name)),
+            MailSecurity::Plain if ca_file.is_some() => {
                 return wrong("mail.ca_file", "says nothing while mail.security is `plain`");
             }
-            Security::Plain => None,
+            MailSecurity::Plain => None,
         };
-        if !(1..=CONNECTIONS_MAX).contains(&settings.connections) {
-            let what = format!("1 to {CONNECTIONS_MAX} are allowed, not {}", settings.connections);
+        let Some(connections) =
+            usize::try_from(mail.connections).ok().filter(|it| (1..=CONNECTIONS_MAX).contains(it))
+        else {
+            let what = format!("1 to {CONNECTIONS_MAX} are allowed, not {}", mail.connections);
             return wrong("mail.connections", what);
-        }
-        if settings.timeout.is_zero() {
+        };
+        if mail.timeout.is_zero() {
             return wrong("mail.timeout", "no server answers within no time");
         }
         Ok(Self {
             server: server.to_owned(),
-            port: settings.port.unwrap_or(settings.security.port()),
-            security: settings.security,
+            port: port.unwrap_or(port_of(mail.security)),
+            security: mail.security,
             tls,
-            login: login(settings)?,
-            from: from(&settings.from)?,
-            hello: hello(settings.hello.as_deref())?,
-            timeout: settings.timeout,
-            connections: settings.connections,
-            look: look(settings)?,
+            login: login(mail)?,
+            from: from(&mail.from)?,
+            hello: hello(said(&mail.hello))?,
+            timeout: mail.timeout,
+            connections,
+            look: look(mail)?,
         })
     }
 
@@ -204,6 +140,11 @@ impl Post {
             Ok(IpAddr::V4(_)) | Err(_) => format!("{}:{}", self.server, self.port),
         }
     }
+}
+
+/// What was said, if anything was.
+fn said(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
 }
 
 /// A mail address as we can use it: ASCII, so that any server takes it.
@@ -217,27 +158,21 @@ fn from(text: &str) -> Result<Mailbox, Mistake> {
     let mailbox = mailbox.filter(|it| !text.contains(char::is_control) && is_plain(it));
     mailbox.ok_or_else(|| Mistake {
         key: "mail.from".to_owned(),
-        what:
-            "not a mail address; write grid@example.org or \"Grid <grid@example.org>\", a domain \
-               of other letters in its xn-- form"
-                .to_owned(),
+        what: format!("`{}` is no mail address; {ADDRESS}", excerpt(text)),
     })
 }
 
-fn login(settings: &Settings) -> Result<Option<Login>, Mistake> {
-    let (user, password) = match (&settings.user, &settings.password) {
+fn login(mail: &Mail) -> Result<Option<Login>, Mistake> {
+    let (user, password) = match (said(&mail.user), &mail.password) {
         (None, None) => return Ok(None),
         (Some(_), None) => {
             return wrong("mail.password_file", "is needed, since mail.user is given");
         }
         (None, Some(_)) => return wrong("mail.user", "is needed, since there is a password"),
-        (Some(user), Some(password)) => (user.clone(), password.clone()),
+        (Some(user), Some(password)) => (user.to_owned(), password.clone()),
     };
-    if user.is_empty() || user.contains(char::is_control) {
-        return wrong("mail.user", "not a name to log in with");
-    }
-    let is_clear = settings.security == Security::Plain && !is_loopback(&settings.server);
-    if is_clear && !settings.password_in_clear {
+    let is_clear = mail.security == MailSecurity::Plain && !is_loopback(mail.place().0);
+    if is_clear && !mail.password_in_clear {
         let what = "the password would go to another host unencrypted; use `starttls` or `tls`, \
                     or set mail.password_in_clear = true if the way there is safe";
         return wrong("mail.security", what);
@@ -266,32 +201,35 @@ fn hello(said: Option<&str>) -> Result<ClientId, Mistake> {
     }
 }
 
-fn look(settings: &Settings) -> Result<Look, Mistake> {
-    let grid = settings.grid.clone();
+fn look(mail: &Mail) -> Result<Look, Mistake> {
+    let grid = mail.grid.clone();
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     if !(1..=GRID_BYTES_MAX).contains(&grid.len()) || !grid.bytes().all(allowed) {
         let what = format!("1 to {GRID_BYTES_MAX} letters, digits and `-` are allowed");
         return wrong("mail.grid", what);
     }
-    let named = settings.zone.as_deref().map(|name| zone("mail.zone".to_owned(), name));
-    let zones = settings.zones.iter().map(|(address, name)| {
-        Ok((address.clone(), zone(format!("mail.zones.\"{address}\""), name)?))
-    });
-    Ok(Look {
-        grid,
-        zone: named.transpose()?.unwrap_or_else(TimeZone::system),
-        zones: zones.collect::<Result<_, _>>()?,
-    })
+    let common = said(&mail.zone).map(|name| zone("mail.zone", name)).transpose()?;
+    let mut zones = BTreeMap::new();
+    for (recipient, own) in mail.recipients() {
+        if address(recipient).is_none() {
+            return wrong("mail.to", format!("`{recipient}` is no mail address; {ADDRESS}"));
+        }
+        if let Some(name) = own {
+            zones.insert(recipient.to_owned(), zone("mail.to", name)?);
+        }
+    }
+    Ok(Look { grid, zone: common.unwrap_or_else(TimeZone::system), zones })
 }
 
-fn zone(key: String, name: &str) -> Result<TimeZone, Mistake> {
+fn zone(key: &str, name: &str) -> Result<TimeZone, Mistake> {
     TimeZone::get(name).or_else(|_| {
         let place = Path::new("/usr/share/zoneinfo");
         let what = if place.is_dir() || name == "UTC" {
-            "no such time zone; write one as in /usr/share/zoneinfo, such as `Europe/Berlin`"
+            "write one as in /usr/share/zoneinfo, such as `Europe/Berlin`"
         } else {
             "time zones are not installed here (package tzdata); without them only `UTC` is known"
         };
+        let what = format!("`{}` is no time zone; {what}", excerpt(name));
         wrong(key, what)
     })
 }
@@ -300,40 +238,56 @@ fn zone(key: String, name: &str) -> Result<TimeZone, Mistake> {
 mod tests {
     use super::*;
 
-    fn told(change: impl FnOnce(&mut Settings)) -> String {
-        let mut settings = Settings::new("mail.example.org", "grid@example.org");
-        settings.security = Security::Plain;
-        change(&mut settings);
-        Post::new(&settings).map_or_else(|mistake| mistake.to_string(), |post| post.place())
+    fn mail() -> Mail {
+        Mail {
+            server: "mail.example.org".to_owned(),
+            from: "grid@example.org".to_owned(),
+            security: MailSecurity::Plain,
+            ..Mail::default()
+        }
     }
 
-    fn with_login(settings: &mut Settings) {
-        settings.user = Some("grid".to_owned());
-        settings.password = Some(Secret::of_environment("A", "s3cr3t").expect("a secret"));
+    fn told(change: impl FnOnce(&mut Mail)) -> String {
+        let mut mail = mail();
+        change(&mut mail);
+        Post::new(&mail).map_or_else(|mistake| mistake.to_string(), |post| post.place())
+    }
+
+    fn with_login(mail: &mut Mail) {
+        mail.user = "grid".to_owned();
+        mail.password = Some(Secret::of_environment("A", "s3cr3t").expect("a secret"));
     }
 
     #[test]
     fn each_mistake_names_its_key_and_what_to_do() {
+        type Change = fn(&mut Mail);
         assert_eq!(told(|_| {}), "mail.example.org:25");
-        type Change = fn(&mut Settings);
-        let cases: [(Change, &str); 9] = [
+        assert_eq!(told(|it| it.server = "[::1]:2525".to_owned()), "[::1]:2525");
+        let cases: [(Change, &str); 10] = [
             (|it| it.server = "a b".to_owned(), "mail.server: not a host name or IP address"),
-            (|it| it.from = "grid@example.org\nBcc: x@y.z".to_owned(), "mail.from: not a mail"),
-            (|it| it.from = "grid@exämple.org".to_owned(), "mail.from: not a mail address"),
-            (|it| it.user = Some("a".to_owned()), "mail.password_file: is needed"),
-            (|it| it.hello = Some("a b".to_owned()), "mail.hello: not a host name"),
-            (|it| it.zone = Some("Mars/Base".to_owned()), "mail.zone: no such time zone"),
+            (
+                |it| it.from = "g@x.org\nBcc: x@y.z".to_owned(),
+                "mail.from: `g@x.org\\nBcc: x@y.z` is no",
+            ),
+            (
+                |it| it.from = "grid@exämple.org".to_owned(),
+                "mail.from: `grid@exämple.org` is no mail",
+            ),
+            (|it| it.to = "a@b.c, anna".to_owned(), "mail.to: `anna` is no mail address"),
+            (|it| it.user = "a".to_owned(), "mail.password_file: is needed"),
+            (|it| it.hello = "a b".to_owned(), "mail.hello: not a host name"),
+            (|it| it.zone = "Mars/Base".to_owned(), "mail.zone: `Mars/Base` is no time zone"),
             (|it| it.connections = 33, "mail.connections: 1 to 32 are allowed, not 33"),
             (|it| it.grid = "a]".to_owned(), "mail.grid: 1 to 20 letters"),
-            (|it| it.ca_file = Some("/x".into()), "mail.ca_file: says nothing while"),
+            (|it| it.ca_file = "/x".to_owned(), "mail.ca_file: says nothing while"),
         ];
         for (change, said) in cases {
             let told = told(change);
             assert!(told.starts_with(said), "{told}");
         }
         let told = told(|it| {
-            it.security = Security::Tls;
-            it.ca_file = Some("/nowhere.pem".into());
+            it.security = MailSecurity::Tls;
+            it.ca_file = "/nowhere.pem".to_owned();
         });
         assert!(told.starts_with("mail.ca_file: can't read /nowhere.pem: No such"), "{told}");
     }
@@ -345,7 +299,7 @@ mod tests {
             refused.starts_with("mail.security: the password would go to another"),
             "{refused}"
         );
-        for host in ["127.0.0.1", "::1", "LOCALHOST"] {
+        for host in ["127.0.0.1:25", "[::1]:25", "LOCALHOST"] {
             let told = told(|it| {
                 with_login(it);
                 it.server = host.to_owned();
@@ -361,11 +315,10 @@ mod tests {
 
     #[test]
     fn zones_are_by_recipient() {
-        let mut settings = Settings::new("localhost", "grid@example.org");
-        settings.security = Security::Plain;
-        settings.zone = Some("UTC".to_owned());
-        settings.zones = [("b@example.org".to_owned(), "Europe/Berlin".to_owned())].into();
-        let post = Post::new(&settings).expect("is right");
+        let mut mail = mail();
+        mail.zone = "UTC".to_owned();
+        mail.to = "a@example.org, b@example.org Europe/Berlin".to_owned();
+        let post = Post::new(&mail).expect("is right");
         assert_eq!(post.look.zone_of("a@example.org").iana_name(), Some("UTC"));
         assert_eq!(post.look.zone_of("b@example.org").iana_name(), Some("Europe/Berlin"));
     }

@@ -23,7 +23,7 @@ pub struct Dialogue {
 /// Sends a test mail to `address` at once, as the broker of journal `journal` at `now`.
 pub async fn dialogue(post: &Post, journal: Uuid, address: &str, now: Timestamp) -> Dialogue {
     let message = render::test_message(address, now);
-    let letter = match render(&message, 1, journal, &post.from, &post.look) {
+    let letter = match render(&message, journal, &post.from, &post.look) {
         Ok(letter) => letter,
         Err(why) => {
             let delivery = Delivery::Refused(shortened(&why.to_string()));

@@ -15,6 +15,7 @@ use crate::grid::appliance::Appliance;
 use crate::grid::effect::{Effect, Phase};
 use crate::grid::event::{Event, EventKind, PlainKind, Severity};
 use crate::grid::explain;
+use crate::grid::in_force::{SettingIs, SettingsInForce};
 use crate::grid::lifecycle::Lifecycle;
 use crate::grid::name::{ApplianceNumber, BootId};
 use crate::grid::record::{Heard, Input, Outcome, Record};
@@ -48,6 +49,7 @@ pub fn record(record: &Record, name: impl Fn(ApplianceNumber) -> String) -> prot
             String::new()
         },
         marks: record.marks.words().map(str::to_owned).collect(),
+        settings: if let Input::Settings(it) = &record.input { Some(settings(it)) } else { None },
     }
 }
 
@@ -68,12 +70,16 @@ pub fn record_kind(record: &Record) -> proto::RecordKind {
         Input::Deadline { .. } => proto::RecordKind::Deadline,
         Input::RunOver { .. } => proto::RecordKind::Admission,
         Input::Tally => proto::RecordKind::Tally,
+        Input::MailDue { .. } | Input::MailAnswered { .. } | Input::MailOrdered { .. } => {
+            proto::RecordKind::Mail
+        }
         Input::Order { .. } => proto::RecordKind::Administrator,
         Input::BrokerStarted(_)
         | Input::BrokerStopped
         | Input::BrokerStalled { .. }
         | Input::ClockSetBack { .. }
-        | Input::Storage(_) => proto::RecordKind::Broker,
+        | Input::Storage(_)
+        | Input::Settings(_) => proto::RecordKind::Broker,
     }
 }
 
@@ -94,7 +100,10 @@ pub fn record_severity(record: &Record) -> Severity {
             Severity::Warn
         }
         Input::BrokerStalled { .. } | Input::ClockSetBack { .. } => Severity::Warn,
+        Input::Settings(settings) if !settings.warnings.is_empty() => Severity::Warn,
         Input::Tally => return Severity::Debug,
+        Input::MailDue { .. } => Severity::Debug,
+        Input::MailAnswered { .. } | Input::MailOrdered { .. } => Severity::Info,
         Input::Hello(_)
         | Input::SessionEnded { .. }
         | Input::Appeared { .. }
@@ -103,7 +112,8 @@ pub fn record_severity(record: &Record) -> Severity {
         | Input::BrokerStarted(_)
         | Input::BrokerStopped
         | Input::RunOver { .. }
-        | Input::Storage(_) => Severity::Info,
+        | Input::Storage(_)
+        | Input::Settings(_) => Severity::Info,
     };
     raised.fold(own, Severity::max)
 }
@@ -348,6 +358,23 @@ fn event(heard: &Heard) -> proto::Event {
         repeated: event.repeated,
         next_report_within_ms: within.map_or(0, |it| u32::try_from(millis(it)).unwrap_or(u32::MAX)),
         lost_before: lost.collect(),
+    }
+}
+
+fn settings(it: &SettingsInForce) -> proto::SettingsInForce {
+    let SettingsInForce { at_start, settings, waiting, warnings, left_out } = it;
+    let one = |SettingIs { key, value, origin, before }: &SettingIs| proto::SettingIs {
+        key: key.to_string(),
+        value: value.as_ref().map(ToString::to_string),
+        origin: origin.to_string(),
+        before: before.as_ref().map(ToString::to_string),
+    };
+    proto::SettingsInForce {
+        at_start: *at_start,
+        settings: settings.iter().map(one).collect(),
+        waiting: waiting.iter().map(one).collect(),
+        warnings: warnings.iter().map(ToString::to_string).collect(),
+        left_out: *left_out,
     }
 }
 

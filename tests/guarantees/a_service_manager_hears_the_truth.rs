@@ -30,6 +30,20 @@ async fn ready_is_said_once_it_serves_and_stopping_before_it_ends() {
 }
 
 #[tokio::test]
+async fn a_reload_is_said_to_begin_and_to_be_done_whatever_came_of_it() {
+    let notified = Notified::new();
+    let gridd = Gridd::with_environment("", notified.environment(LONG)).await;
+    let ready = notified.heard("READY=1").await;
+    for settings in ["[retention]\nage = \"30d\"\n", "[retention]\nage = \"0d\"\n"] {
+        std::fs::write(gridd.path("gridd.toml"), settings).expect("the configuration");
+        gridd.signal(Signal::HUP);
+        let reloading = notified.heard("RELOADING=1").await;
+        assert!(reloading.contains("MONOTONIC_USEC="), "{reloading}");
+        assert_eq!(notified.heard("READY=1").await, ready);
+    }
+}
+
+#[tokio::test]
 async fn the_watchdog_is_petted_in_time_and_never_by_a_broker_that_stands_still() {
     let notified = Notified::new();
     let gridd = Gridd::with_environment("", notified.environment(WATCHDOG)).await;

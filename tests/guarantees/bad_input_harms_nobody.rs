@@ -11,7 +11,7 @@ use serde_json::Value;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::harness::{Gridd, clean, event, run, soon};
+use crate::harness::{Gridd, START_RECORDS, clean, event, run, soon};
 
 const DB1: &str = "shop:main.db1";
 
@@ -99,7 +99,7 @@ async fn wrong_words_of_vme_are_named_with_what_is_allowed_and_send_nothing() {
         assert_eq!(said.stderr, format!("vme: {error}\n{NOTHING_SENT}"));
         assert_eq!((said.code, said.stdout.as_str()), (Some(2), ""), "{words:?}");
     }
-    assert_eq!(gridd.records(&[]).await.len(), 1, "nothing was sent");
+    assert_eq!(gridd.records(&[]).await.len(), START_RECORDS, "nothing was sent");
     gridd.vme(DB1, 1, &["id=started_ok"]).await.done();
 }
 
@@ -149,7 +149,7 @@ async fn wrong_words_of_gridctl_are_named_and_change_nothing() {
         assert_eq!((said.code, said.stdout.as_str()), (Some(2), ""), "{words:?}: {said:?}");
         assert!(said.stderr.contains(named), "{words:?}: {}", said.stderr);
     }
-    assert_eq!(gridd.records(&[]).await.len(), 1, "nothing was done");
+    assert_eq!(gridd.records(&[]).await.len(), START_RECORDS, "nothing was done");
     gridd.gridctl(&["appliance", "add", "a"]).await.done();
 }
 
@@ -213,7 +213,7 @@ async fn a_malformed_report_names_its_field_and_the_next_is_taken() {
     let (field, said) = violation(&report(&gridd, DB1, large).await.expect_err("too large"));
     assert_eq!(field, "event");
     assert!(said.ends_with("bytes; at most 65536 are allowed"), "{said}");
-    assert_eq!(gridd.records(&[]).await.len(), 1, "nothing was kept");
+    assert_eq!(gridd.records(&[]).await.len(), START_RECORDS, "nothing was kept");
 
     let answer = report(&gridd, DB1, log()).await.expect("a good one is taken");
     assert_eq!(answer.outcome, i32::from(Outcome::Kept));
@@ -247,7 +247,7 @@ async fn a_report_of_a_kind_to_come_is_unsupported_and_one_over_a_message_is_out
     assert_eq!(answer.explanation, "of a kind that this broker does not know");
     let refused = report_bytes(&gridd, vec![0; 1 << 20]).await.expect_err("too large");
     assert_eq!(refused.code(), Code::OutOfRange);
-    assert_eq!(gridd.records(&[]).await.len(), 1, "nothing was kept");
+    assert_eq!(gridd.records(&[]).await.len(), START_RECORDS, "nothing was kept");
 }
 
 #[tokio::test]
@@ -274,7 +274,7 @@ async fn a_long_text_is_cut_at_a_character_and_marked() {
     // 4096 lies within the last ä that still begins before it.
     let text = format!("x{}", "ä".repeat(3_000));
     let said = gridd.vme(DB1, 1, &["id=log", &format!("msg={text}")]).await.done();
-    assert_eq!(said, "vme: log of shop:main.db1 is record 3 (text cut at 4096 bytes)\n");
+    assert_eq!(said, "vme: log of shop:main.db1 is record 4 (text cut at 4096 bytes)\n");
     let record = &gridd.records(&["--kind", "log"]).await[0];
     assert_eq!(record["text"], format!("x{}", "ä".repeat(2_047)));
     assert_eq!(record["marks"], serde_json::json!(["text_cut"]));
@@ -293,7 +293,7 @@ async fn text_that_is_not_utf8_is_mended_by_vme_and_it_says_so() {
     command.arg("id=log").arg(OsStr::from_bytes(b"msg=caf\xe9 closed"));
     let said = run(command).await;
     assert_eq!(said.code, Some(0), "{said:?}");
-    assert_eq!(said.stdout, "vme: log of shop:main.db1 is record 3\n");
+    assert_eq!(said.stdout, "vme: log of shop:main.db1 is record 4\n");
     assert!(said.stderr.contains("UTF-8"), "{said:?}");
     let record = &gridd.records(&["--kind", "log"]).await[0];
     assert_eq!(record["text"], "caf\u{fffd} closed");

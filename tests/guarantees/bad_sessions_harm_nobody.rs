@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::harness::{Gridd, Hellos, Raw, Session, ack_exceptions, event, soon};
+use crate::harness::{Gridd, Hellos, Raw, START_RECORDS, Session, ack_exceptions, event, soon};
 
 const DB1: &str = "shop:main.db1";
 
@@ -186,7 +186,7 @@ async fn a_session_that_does_not_begin_with_a_right_hello_is_refused() {
     raw.say(b"\xff\xff\xff\xff garbage").await;
     let status = refusal(&mut raw).await;
     assert_ne!(status.code(), Code::Ok, "{status:?}");
-    assert_eq!(gridd.records(&[]).await.len(), 1, "no boot began and nobody appeared");
+    assert_eq!(gridd.records(&[]).await.len(), START_RECORDS, "no boot began and nobody appeared");
     assert_good_is_taken(&gridd).await;
 }
 

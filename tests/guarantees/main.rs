@@ -1,5 +1,6 @@
 //! The guarantees, each against the real programs, and what the repository promises of itself.
 
+mod a_crowd_is_served;
 mod a_service_manager_hears_the_truth;
 mod a_stop_is_orderly;
 mod another_language_speaks;
@@ -8,6 +9,7 @@ mod bad_sessions_harm_nobody;
 mod every_limit_is_written_down;
 mod harness;
 mod metrics_are_exact;
+mod settings_are_in_force;
 mod starts_are_judged;
 mod surfaces_keep_their_word;
 mod the_code_map_is_true;

@@ -12,7 +12,7 @@ use grid_broker::wire::proto::{
 use rustix::process::Signal;
 use tonic::Streaming;
 
-use crate::harness::{DEADLINE_CLASSES, Gridd, Session, event, eventually, soon};
+use crate::harness::{DEADLINE_CLASSES, Gridd, START_RECORDS, Session, event, eventually, soon};
 
 async fn judged() -> Gridd {
     Gridd::with_config(DEADLINE_CLASSES).await
@@ -134,7 +134,7 @@ async fn no_verdict_falls_right_after_a_restart_whatever_deadline_has_passed() {
         assert!((50..=61).contains(&due), "{name}: due in {due} s, within the grace of 60 s");
     }
     let records = gridd.records(&["--kind", "broker"]).await;
-    let text = records[1]["text"].as_str().expect("a text");
+    let text = records[START_RECORDS]["text"].as_str().expect("a text");
     assert!(text.contains("deadlines moved by it, no verdict before 60 s"), "{text}");
 }
 
@@ -150,7 +150,7 @@ async fn a_broker_that_stood_still_does_not_hold_it_against_anybody() {
     let appliance = gridd.appliance("db1").await;
     assert_eq!(state(&appliance), ApplianceState::Starting, "{}", appliance.explanation);
     let records = gridd.records(&["--kind", "broker"]).await;
-    let text = records[1]["text"].as_str().expect("a text");
+    let text = records[START_RECORDS]["text"].as_str().expect("a text");
     assert!(text.contains("could not work for ") && text.contains("deadlines moved"), "{text}");
     gridd.explained("db1", "failed: boot timeout").await;
 }

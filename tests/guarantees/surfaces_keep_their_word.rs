@@ -32,11 +32,11 @@ async fn gridd_says_in_three_lines_where_it_is_and_what_to_type_next() {
     let (grpc, http) = (&gridd.grpc, &gridd.http);
     let version = env!("CARGO_PKG_VERSION");
     assert_eq!(first, format!("gridd {version}: events on {grpc} (gRPC), pages on http://{http}"));
-    assert_eq!(second, format!("data in {data}, start 1, 1 records; trusts everyone on loopback"));
+    assert_eq!(second, format!("data in {data}, start 1, 2 records; trusts everyone on loopback"));
     // What it tells to type works as it stands.
     let next = third.strip_prefix("next: ").expect("the third line");
     let (vme, gridctl) = next.split_once("   and   ").expect("two commands");
-    for (typed, answer) in [(vme, "started_ok of db1 is record 3"), (gridctl, "started_ok")] {
+    for (typed, answer) in [(vme, "started_ok of db1 is record 4"), (gridctl, "started_ok")] {
         let mut words = typed.split(' ');
         let mut command = clean(words.next().expect("a program"));
         command.args(words).env("VME_APPLIANCE", "db1").current_dir(gridd.path("."));

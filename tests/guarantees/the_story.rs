@@ -26,7 +26,7 @@ fn numbers<'a>(records: impl IntoIterator<Item = &'a Value>) -> Vec<u64> {
 async fn an_appliance_starts_and_the_administrator_reads_why_it_took_so_long() {
     let gridd = Gridd::with_config(CONFIG).await;
     let said = gridd.vme(DB1, 1, &["id=maintenance", "msg=checking database", "progress=34"]).await;
-    assert_eq!(said.done(), "vme: maintenance of shop:main.db1 is record 3\n");
+    assert_eq!(said.done(), "vme: maintenance of shop:main.db1 is record 4\n");
 
     let shown = gridd.gridctl(&["appliance", "show", DB1]).await.done();
     let explanation = lines(&shown)[1].strip_prefix("explanation:").expect("the second line");
@@ -38,11 +38,11 @@ async fn an_appliance_starts_and_the_administrator_reads_why_it_took_so_long() {
     assert!((30..=60).contains(&due), "{explanation}");
 
     for (words, answer) in [
-        (&["id=started_ok"][..], "vme: started_ok of shop:main.db1 is record 4\n"),
-        (&["id=log", "msg=SSL certificate loaded OK"], "vme: log of shop:main.db1 is record 5\n"),
+        (&["id=started_ok"][..], "vme: started_ok of shop:main.db1 is record 5\n"),
+        (&["id=log", "msg=SSL certificate loaded OK"], "vme: log of shop:main.db1 is record 6\n"),
         (
             &["id=alert", "msg=Corrupted database file detected", "severity=fatal"],
-            "vme: alert of shop:main.db1 is record 6\n",
+            "vme: alert of shop:main.db1 is record 7\n",
         ),
     ] {
         assert_eq!(gridd.vme(DB1, 1, words).await.done(), answer);
@@ -50,7 +50,7 @@ async fn an_appliance_starts_and_the_administrator_reads_why_it_took_so_long() {
     gridd.explained(DB1, "running since ").await;
     let records = gridd.records(&[]).await;
     assert_eq!(
-        texts(&records)[1..],
+        texts(&records)[2..],
         [
             "shop:main.db1 session: appliance appeared and is taken in",
             "shop:main.db1 maintenance: checking database",
@@ -59,7 +59,7 @@ async fn an_appliance_starts_and_the_administrator_reads_why_it_took_so_long() {
             "shop:main.db1 alert: Corrupted database file detected",
         ]
     );
-    assert_eq!(numbers(&records), [1, 2, 3, 4, 5, 6]);
+    assert_eq!(numbers(&records), [1, 2, 3, 4, 5, 6, 7]);
 }
 
 #[tokio::test]
@@ -75,17 +75,17 @@ async fn each_filter_leaves_what_it_names() {
     ] {
         gridd.vme(name, boot, words).await.done();
     }
-    // 1 the start, 2 db1 appears, 3, 4, 5 web1 appears, 6, 7, 8.
+    // 1 the start, 2 the settings, 3 db1 appears, 4, 5, 6 web1 appears, 7, 8, 9.
     for (filters, expected) in [
-        (&["--appliance", "shop:*.web?"][..], &[5, 6, 7][..]),
-        (&["--appliance", DB1, "--appliance", "shop:main.web1"], &[2, 3, 4, 5, 6, 7, 8]),
-        (&["--kind", "start_failed", "--kind", "log"], &[4, 8]),
-        (&["--kind", "broker"], &[1]),
-        (&["--severity", "error"], &[4, 7]),
+        (&["--appliance", "shop:*.web?"][..], &[6, 7, 8][..]),
+        (&["--appliance", DB1, "--appliance", "shop:main.web1"], &[3, 4, 5, 6, 7, 8, 9]),
+        (&["--kind", "start_failed", "--kind", "log"], &[5, 9]),
+        (&["--kind", "broker"], &[1, 2]),
+        (&["--severity", "error"], &[5, 8]),
         (&["--severity", "error", "--appliance", DB1, "--kind", "log"], &[]),
-        (&["--text", "rEcovery of t"], &[3]),
-        (&["--boot", "7ab3"], &[6, 7]),
-        (&["--since", "1h", "--kind", "start_failed"], &[4]),
+        (&["--text", "rEcovery of t"], &[4]),
+        (&["--boot", "7ab3"], &[7, 8]),
+        (&["--since", "1h", "--kind", "start_failed"], &[5]),
         (&["--until", "1h"], &[]),
         (&["--since", "2020-01-01T00:00:00Z", "--until", "2020-01-02T00:00:00Z"], &[]),
     ] {
@@ -93,11 +93,11 @@ async fn each_filter_leaves_what_it_names() {
     }
     let newest = gridd.gridctl(&["log", "list", "--limit", "2", "--output", "jsonl"]).await.done();
     let newest: Vec<Value> = lines(&newest).into_iter().map(parsed).collect();
-    assert_eq!(numbers(&newest), [7, 8]);
+    assert_eq!(numbers(&newest), [8, 9]);
     let words = ["log", "list", "-r", "--limit", "2", "--output", "jsonl"];
     let newest = gridd.gridctl(&words).await.done();
     let newest: Vec<Value> = lines(&newest).into_iter().map(parsed).collect();
-    assert_eq!(numbers(&newest), [8, 7]);
+    assert_eq!(numbers(&newest), [9, 8]);
 }
 
 #[tokio::test]
@@ -106,11 +106,11 @@ async fn a_follower_sees_every_record_once_and_in_order_over_restarts_of_the_bro
     gridd.vme(DB1, 1, &["id=log", "msg=before"]).await.done();
     let follow = ["log", "list", "-f", "--output", "jsonl", "--limit", "1000"];
     let mut follower = Follower::start(gridd.gridctl_command(&follow));
-    follower.lines(3).await;
+    follower.lines(4).await;
     for number in 0..5 {
         gridd.vme(DB1, 1, &["id=log", &format!("msg=first {number}")]).await.done();
     }
-    follower.lines(8).await;
+    follower.lines(9).await;
 
     gridd.kill().await;
     follower.complains("is away").await;
@@ -118,7 +118,7 @@ async fn a_follower_sees_every_record_once_and_in_order_over_restarts_of_the_bro
     for number in 0..5 {
         gridd.vme(DB1, 1, &["id=log", &format!("msg=second {number}")]).await.done();
     }
-    follower.lines(14).await;
+    follower.lines(16).await;
 
     assert_eq!(gridd.terminate().await, Some(0));
     gridd.start_again().await;

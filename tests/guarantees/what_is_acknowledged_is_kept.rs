@@ -11,7 +11,9 @@ use grid_broker::wire::proto::{Log, Maintenance, Outcome, StartedOk};
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use crate::harness::{Gridd, Session, ack_exceptions, clean, event, gridd_alone, run, soon};
+use crate::harness::{
+    Gridd, START_RECORDS, Session, ack_exceptions, clean, event, gridd_alone, run, soon,
+};
 
 /// Appliances that speak at the same time.
 const SPEAKERS: u64 = 4;
@@ -215,7 +217,7 @@ async fn sigterm_sends_go_away_and_loses_nothing() {
     assert!(kept.values().all(|count| *count == 1));
     assert!((1..=acked).all(|sequence| kept.contains_key(&(name(0), sequence))));
     let texts: Vec<_> = records.iter().filter(|it| it["kind"] == "broker").collect();
-    assert_eq!(texts[1]["text"], "gridd stopped in good order");
+    assert_eq!(texts[START_RECORDS]["text"], "gridd stopped in good order");
 }
 
 #[tokio::test]
@@ -243,7 +245,7 @@ async fn vme_waits_for_a_broker_that_comes_back_and_makes_one_record() {
     // The first try finds nobody: a start takes longer.
     let (said, ()) = tokio::join!(run(patient_vme(&gridd.grpc)), gridd.start_again());
     let said = said.done();
-    assert_eq!(said, "vme: log of db1 is record 4\n");
+    assert_eq!(said, "vme: log of db1 is record 6\n");
     assert_eq!(counted(&gridd.records(&[]).await).len(), 1);
 }
 

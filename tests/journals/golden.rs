@@ -5,6 +5,7 @@ use std::path::Path;
 
 use grid_broker::broker::{self, Broker, HeardEvent, Started};
 use grid_broker::grid::event::{Counter, Event, EventKind, Progress, Severity, Text};
+use grid_broker::grid::in_force::SettingsInForce;
 use grid_broker::grid::name::{ApplianceName, BootId};
 use grid_broker::grid::record::Order;
 use grid_broker::grid::settings::{
@@ -56,7 +57,7 @@ async fn say(broker: &Broker, who: &str, boot: Option<BootId>, kind: EventKind, 
 pub(crate) fn start(settings: &journal::Settings) -> Result<(), String> {
     let runtime = Runtime::new().unwrap();
     let handle: Handle = runtime.handle().clone();
-    let started = broker::start(settings, Rules::default(), handle);
+    let started = broker::start(settings, Rules::default(), SettingsInForce::default(), handle);
     let Started { broker, ended, .. } = started.map_err(|error| error.to_string())?;
     runtime.block_on(async {
         broker.stop().await.unwrap();
@@ -121,7 +122,9 @@ fn the_golden_journal_is_written_if_asked_for() {
         ..journal::Settings::new(&data)
     };
     let runtime = Runtime::new().unwrap();
-    let started = broker::start(&settings, rules(), runtime.handle().clone()).unwrap();
+    let started =
+        broker::start(&settings, rules(), SettingsInForce::default(), runtime.handle().clone())
+            .unwrap();
     let Started { broker, ended, .. } = started;
     runtime.block_on(async {
         live(&broker).await;

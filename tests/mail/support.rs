@@ -5,11 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use grid_broker::broker::Deliver;
+use grid_broker::config::mail::Mail;
 use grid_broker::config::secret::Secret;
 use grid_broker::grid::event::Severity;
-use grid_broker::grid::mail::{Delivery, Message, MessageNumber, Notice};
+use grid_broker::grid::mail::{Delivery, Message, MessageNumber, Notice, Standing};
 use grid_broker::grid::time::Timestamp;
-use grid_broker::mail::{self, Answer, Order, Post, Settings};
+use grid_broker::mail::{self, Answer, Post};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -35,21 +37,23 @@ pub(crate) fn certify(folder: &Path) -> CertifiedKey<rcgen::KeyPair> {
 }
 
 /// The settings of a courier that logs in at `port` of loopback and believes `folder`'s certificate.
-pub(crate) fn settings(port: u16, folder: &Path, within: Duration) -> Settings {
-    let mut settings = Settings::new("localhost", "Grid <grid@example.org>");
-    settings.port = Some(port);
-    settings.ca_file = Some(folder.join("cert.pem"));
-    settings.user = Some("grid".to_owned());
-    settings.password = Some(Secret::of_environment("PASSWORD", PASSWORD).expect("a secret"));
-    settings.hello = Some("broker.example.org".to_owned());
-    settings.timeout = within;
-    settings.zone = Some("Europe/Berlin".to_owned());
-    settings
+pub(crate) fn settings(port: u16, folder: &Path, within: Duration) -> Mail {
+    Mail {
+        server: format!("localhost:{port}"),
+        ca_file: folder.join("cert.pem").display().to_string(),
+        user: "grid".to_owned(),
+        password: Some(Secret::of_environment("PASSWORD", PASSWORD).expect("a secret")),
+        from: "Grid <grid@example.org>".to_owned(),
+        hello: "broker.example.org".to_owned(),
+        timeout: within,
+        zone: "Europe/Berlin".to_owned(),
+        ..Mail::default()
+    }
 }
 
 /// A courier at work.
 pub(crate) struct Courier {
-    orders: mpsc::Sender<Order>,
+    orders: mpsc::Sender<Deliver>,
     answers: mpsc::Receiver<Answer>,
     /// Replaces its settings.
     pub(crate) post: watch::Sender<Option<Arc<Post>>>,
@@ -59,7 +63,7 @@ pub(crate) struct Courier {
 
 impl Courier {
     /// Starts one; without settings mail is not set up.
-    pub(crate) fn start(settings: Option<&Settings>) -> Self {
+    pub(crate) fn start(settings: Option<&Mail>) -> Self {
         let post = settings.map(|it| Arc::new(Post::new(it).expect("the settings are right")));
         let (post, posts) = watch::channel(post);
         let (orders, waiting) = mpsc::channel(64);
@@ -70,8 +74,8 @@ impl Courier {
     }
 
     /// Orders a message to be brought.
-    pub(crate) async fn order(&self, message: Message, attempt: u32) {
-        self.orders.send(Order { message, attempt }).await.expect("the courier runs");
+    pub(crate) async fn order(&self, message: Message) {
+        self.orders.send(Deliver { message }).await.expect("the courier runs");
     }
 
     /// The next answer.
@@ -82,7 +86,7 @@ impl Courier {
 
     /// Brings one message, and checks whose answer comes.
     pub(crate) async fn bring(&mut self, number: u64, to: &str) -> Delivery {
-        self.order(message(number, to), 1).await;
+        self.order(message(number, to)).await;
         let answer = self.answer().await;
         assert_eq!((answer.number, answer.attempt), (MessageNumber(number), 1));
         answer.delivery
@@ -113,7 +117,8 @@ pub(crate) fn message(number: u64, to: &str) -> Message {
         owed_since: notice.at,
         notices: vec![notice],
         more: 0,
-        attempts: 0,
+        attempts: 1,
+        standing: Standing::UnderWay,
         due: Timestamp::EPOCH,
         last_reply: "".into(),
     }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use grid_broker::clock::{monotonic_now, wall_now};
+use grid_broker::config::mail::MailSecurity;
 use grid_broker::grid::mail::{Delivery, REPLY_BYTES_MAX};
-use grid_broker::mail::{Post, Security, dialogue};
+use grid_broker::mail::{Post, dialogue};
 use grid_broker::tasks;
 use mail_parser::MessageParser;
 
@@ -210,7 +211,7 @@ async fn connections_are_few_and_used_again() {
     settings.connections = 2;
     let mut courier = Courier::start(Some(&settings));
     for number in 1..=30 {
-        courier.order(message(number, "alice@example.org"), 1).await;
+        courier.order(message(number, "alice@example.org")).await;
     }
     let mut numbers = Vec::new();
     for _ in 1..=30 {
@@ -250,7 +251,7 @@ async fn new_settings_hold_from_the_next_mail_on() {
     courier.post.send_replace(Some(Arc::new(post)));
     assert!(matches!(courier.bring(2, "alice@example.org").await, Delivery::Sent(_)));
     let mut tls = settings(new.port, new.folder(), STEP);
-    tls.security = Security::Tls;
+    tls.security = MailSecurity::Tls;
     courier.post.send_replace(Some(Arc::new(Post::new(&tls).expect("is right"))));
     assert!(matches!(courier.bring(3, "alice@example.org").await, Delivery::Sent(_)));
     courier.stop().await;
@@ -264,7 +265,7 @@ async fn a_stop_waits_for_no_hanging_server() {
     settings.connections = 1;
     let courier = Courier::start(Some(&settings));
     for number in 1..=3 {
-        courier.order(message(number, "alice@example.org"), 1).await;
+        courier.order(message(number, "alice@example.org")).await;
     }
     let began = monotonic_now();
     courier.stop().await;
@@ -276,7 +277,8 @@ async fn whoever_can_not_be_believed_gets_neither_password_nor_mail() {
     let (server, other) =
         (Server::start(Begins::Tls, &[None]).await, Server::start(Begins::Clear, &[None]).await);
     // Another one's certificate, in both ways to begin TLS.
-    for (port, security) in [(server.port, Security::Tls), (other.port, Security::Starttls)] {
+    for (port, security) in [(server.port, MailSecurity::Tls), (other.port, MailSecurity::Starttls)]
+    {
         let stranger = if port == server.port { &other } else { &server };
         let mut settings = settings(port, stranger.folder(), STEP);
         settings.security = security;

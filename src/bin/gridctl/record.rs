@@ -2,11 +2,14 @@
 //!
 //! The form has the contract's keys, always all of them. `event` is null or an object: its `kind`
 //! as a word, then `progress` if it is a maintenance or `counter` (null, or name and value) if it
-//! is an alert, then the event's other keys. Does not know how records are asked for.
+//! is an alert, then the event's other keys. `settings` is null or an object too. Does not know how
+//! records are asked for.
 
 use grid_broker::show::words;
 use grid_broker::wire::proto::event::Kind;
-use grid_broker::wire::proto::{Event, LostEvents, Outcome, Record, Severity};
+use grid_broker::wire::proto::{
+    Event, LostEvents, Outcome, Record, SettingIs, SettingsInForce, Severity,
+};
 
 use crate::form::{Fields, Form, Value};
 use crate::listing::{Look, Shape};
@@ -105,6 +108,7 @@ fn form(record: &Record) -> Form {
         event,
         administrator,
         marks,
+        settings,
     } = record;
     let fields = vec![
         ("number", (*number).into()),
@@ -121,8 +125,32 @@ fn form(record: &Record) -> Form {
         ("event", Value::Object(event.as_ref().map(event_fields))),
         ("administrator", administrator.into()),
         ("marks", marks.into()),
+        ("settings", Value::Object(settings.as_ref().map(settings_fields))),
     ];
     Form { entity: "record", name: number.to_string(), fields }
+}
+
+fn settings_fields(it: &SettingsInForce) -> Fields {
+    let SettingsInForce { at_start, settings, waiting, warnings, left_out } = it;
+    let list = |of: &[SettingIs]| Value::List(of.iter().map(setting).collect());
+    vec![
+        ("at_start", (*at_start).into()),
+        ("settings", list(settings)),
+        ("waiting", list(waiting)),
+        ("warnings", warnings.into()),
+        ("left_out", (*left_out).into()),
+    ]
+}
+
+fn setting(it: &SettingIs) -> Value {
+    let SettingIs { key, value, origin, before } = it;
+    let text = |text: &Option<String>| text.as_ref().map_or(Value::Null, Value::from);
+    Value::Object(Some(vec![
+        ("key", key.into()),
+        ("value", text(value)),
+        ("origin", origin.into()),
+        ("before", text(before)),
+    ]))
 }
 
 fn event_fields(event: &Event) -> Fields {
@@ -225,7 +253,7 @@ mod tests {
                 r#""sequence":18446744073709551615,"event_time":null,"uptime_ms":0,"#,
                 r#""spooled_at":null,"repeated":false,"next_report_within_ms":0,"#,
                 r#""lost_before":[{"kind":null,"count":2,"first_at":null,"last_at":null}]},"#,
-                r#""administrator":"","marks":["replayed"]}"#
+                r#""administrator":"","marks":["replayed"],"settings":null}"#
             )
         );
     }
@@ -237,7 +265,7 @@ mod tests {
             concat!(
                 r#"{"number":0,"received_at":null,"kind":null,"severity":null,"appliance":"","#,
                 r#""boot_id":"","text":"","state":null,"outcome":null,"reason":"","#,
-                r#""explanation":"","event":null,"administrator":"","marks":[]}"#
+                r#""explanation":"","event":null,"administrator":"","marks":[],"settings":null}"#
             )
         );
     }

@@ -13,7 +13,7 @@ use std::process::ExitCode as ProcessExit;
 
 use clap::Parser;
 use grid_broker::config::{self, Given, Settings};
-use grid_broker::daemon::{self, DaemonError, Place};
+use grid_broker::daemon::{self, DaemonError, Place, Reload};
 use grid_broker::exit_code::ExitCode;
 use grid_broker::tracing_lines;
 
@@ -33,9 +33,11 @@ fn main() -> ProcessExit {
     if let Some(Command::Journal(command)) = &arguments.command {
         return journal::run(command, &settings.journal.dir);
     }
-    if let Err(error) = tracing_lines::begin(&settings.tracing, settings.tracing_format) {
-        return fail(&format!("tracing: {error}"), ExitCode::Usage);
-    }
+    let told = match tracing_lines::begin(&settings.tracing, settings.tracing_format) {
+        Ok(told) => told,
+        Err(error) => return fail(&format!("tracing: {error}"), ExitCode::Usage),
+    };
+    let reload = Reload { given, told };
     let runtime =
         tokio::runtime::Builder::new_multi_thread().thread_name("worker").enable_all().build();
     let runtime = match runtime {
@@ -43,7 +45,7 @@ fn main() -> ProcessExit {
         Err(error) => return fail(&format!("no threads to be had: {error}"), ExitCode::Failed),
     };
     let ready_file = arguments.ready_file.as_deref();
-    let ended = runtime.block_on(daemon::run(settings, ready_file, greet));
+    let ended = runtime.block_on(daemon::run(settings, reload, ready_file, greet));
     // A thread that hangs on a disk must not hold up the end; nothing it does is promised yet.
     runtime.shutdown_background();
     match ended {

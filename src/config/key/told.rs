@@ -6,7 +6,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{INFINITE, ON_STUCK, Place, SEVERITIES, TRACING_FORMATS, UNLIMITED};
+use super::{INFINITE, MAIL_SECURITIES, ON_STUCK, Place, SEVERITIES, TRACING_FORMATS, UNLIMITED};
 use crate::config::raw::Raw;
 use crate::config::{amount, filter};
 
@@ -38,6 +38,8 @@ impl<T: Default + 'static> Place<T> {
             | Self::Burst(_)
             | Self::Every(..)
             | Self::AllUnlimited(_)
+            | Self::MailSecurity(_)
+            | Self::Text(..)
             | Self::SecretText(_) => None,
         }
     }
@@ -73,7 +75,11 @@ impl<T: Default + 'static> Place<T> {
                 format!("{UNLIMITED}, or a table such as {{ burst = 25, every = \"5s\" }}")
             }
             Self::AllUnlimited(_) => format!("{UNLIMITED}, or a table of budgets"),
-            Self::SecretFile(_) => "the path of a file with the secret".to_owned(),
+            Self::MailSecurity(_) => words(&MAIL_SECURITIES),
+            Self::Text(rule, _) => rule.allowed.to_owned(),
+            Self::SecretFile(_) => {
+                "the path of a file with the secret, such as ./password".to_owned()
+            }
             Self::SecretText(_) => {
                 "for a file or a command line: use the key that ends in _file, or the environment"
                     .to_owned()
@@ -88,32 +94,18 @@ impl<T: Default + 'static> Place<T> {
         if let Self::SecretText(_) = self {
             return format!("a secret is not {allowed}");
         }
-        let hint = match self {
-            Self::Truth(_) | Self::Count(..) | Self::Burst(_) if raw.is_quoted() => {
-                ", without quotes"
-            }
-            Self::Size(..) | Self::Time(..) | Self::Limit(..) | Self::Every(..)
-                if raw.is_number() =>
-            {
-                ", with its unit and in quotes"
-            }
-            Self::Address(_)
-            | Self::Path(_)
-            | Self::Filter(_)
-            | Self::TracingFormat(_)
-            | Self::Truth(_)
-            | Self::Count(..)
-            | Self::Size(..)
-            | Self::Time(..)
-            | Self::Limit(..)
-            | Self::OnStuck(_)
-            | Self::Severity(_)
-            | Self::Burst(_)
-            | Self::Every(..)
-            | Self::Unlimited(_)
-            | Self::AllUnlimited(_)
-            | Self::SecretFile(_)
-            | Self::SecretText(_) => "",
+        if let Self::SecretFile(_) = self {
+            return format!("its value is not {allowed}");
+        }
+        let is_bare = matches!(self, Self::Truth(_) | Self::Count(..) | Self::Burst(_));
+        let is_amount =
+            matches!(self, Self::Size(..) | Self::Time(..) | Self::Limit(..) | Self::Every(..));
+        let hint = if is_bare && raw.is_quoted() {
+            ", without quotes"
+        } else if is_amount && raw.is_number() {
+            ", with its unit and in quotes"
+        } else {
+            ""
         };
         format!("{raw} is not {allowed}{hint}")
     }

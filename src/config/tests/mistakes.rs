@@ -115,6 +115,7 @@ fn each_value(out: &mut String) {
         "retention.age = \"36501d\"",
         "retention.age = \"-5s\"",
         "retention.age = \"90\"",
+        "retention.age = \"5 minutes\"",
         "retention.age = 2026-11-20",
         "ballast = \"8MB\"",
         "ballast = -1",

@@ -3,21 +3,19 @@
 use std::time::Duration;
 
 use super::super::admission::PlainOutcome;
-use super::super::alert_key::KEYS_MAX;
 use super::super::decide::OrderRefusal;
 use super::super::effect::{Effect, Matter, Phase};
 use super::super::event::{Counter, EventKind, PlainKind, Severity};
 use super::super::lifecycle::{Lifecycle, Refusal};
 use super::super::marks::Marks;
 use super::super::record::{Input, Order, Outcome};
-use super::super::settings::{Budgets, ClassSettings};
 use super::driver::*;
 
-fn alert(text: &str) -> Said {
+pub(super) fn alert(text: &str) -> Said {
     said(1, EventKind::Alert { counter: None }, text)
 }
 
-fn counter(text: &str) -> Said {
+pub(super) fn counter(text: &str) -> Said {
     said(1, EventKind::Alert { counter: Counter::new("n_xact", 7.0) }, text)
 }
 
@@ -26,7 +24,7 @@ fn line(text: &str) -> Said {
 }
 
 /// A story with DB1 running.
-fn running() -> Timeline {
+pub(super) fn running() -> Timeline {
     let mut story = Timeline::new();
     story.hello(1);
     story.keep(started_ok(1));
@@ -34,20 +32,20 @@ fn running() -> Timeline {
 }
 
 /// The outcome of so many of these, at this moment.
-fn outcomes(story: &mut Timeline, said: &Said, count: usize) -> Vec<Outcome> {
+pub(super) fn outcomes(story: &mut Timeline, said: &Said, count: usize) -> Vec<Outcome> {
     (0..count).map(|_| story.hear(said.clone()).0).collect()
 }
 
-fn kept(outcomes: &[Outcome]) -> usize {
+pub(super) fn kept(outcomes: &[Outcome]) -> usize {
     outcomes.iter().filter(|outcome| **outcome == Outcome::Kept).count()
 }
 
-fn count(story: &Timeline, kind: PlainKind, outcome: PlainOutcome) -> u64 {
+pub(super) fn count(story: &Timeline, kind: PlainKind, outcome: PlainOutcome) -> u64 {
     story.db1().admission.counts.get(kind, outcome)
 }
 
 /// Records other than tallies.
-fn told(story: &Timeline) -> usize {
+pub(super) fn told(story: &Timeline) -> usize {
     story.records.iter().filter(|record| record.input != Input::Tally).count()
 }
 
@@ -200,103 +198,6 @@ fn lifting_ends_it_and_fills_the_budgets() {
 }
 
 #[test]
-fn the_same_alert_again_is_counted_and_told_of_after_5_minutes_without_it() {
-    let mut story = running();
-    story.at(10).keep(alert("disk 3 is slow"));
-    let record = story.last().number;
-    for second in 0..=57 {
-        assert_eq!(story.at(20 + second * 10).hear(alert("disk 3 is slow")).0, Outcome::Repeated);
-    }
-    let before = told(&story);
-    story.at(590 + 299);
-    assert_eq!(told(&story), before);
-    story.at(590 + 301);
-    assert_eq!(told(&story), before + 1);
-    assert_eq!(
-        story.words(),
-        format!("repeated 58 times, +20 s to +590 s: disk # is slow (record {record})")
-    );
-    // By then it is news again.
-    story.keep(alert("disk 3 is slow"));
-    assert_eq!(count(&story, PlainKind::Alert, PlainOutcome::Repeated), 58);
-}
-
-#[test]
-fn another_text_of_the_key_ends_the_run_first() {
-    let mut story = running();
-    story.keep(alert("disk 3 is slow"));
-    outcomes(&mut story, &alert("disk 3 is slow"), 7);
-    let before = told(&story);
-    story.at(20).keep(alert("disk 4 is slow"));
-    let of_run = &story.records[story.records.len() - 2];
-    assert_eq!(told(&story), before + 2);
-    assert!(matches!(of_run.input, Input::RunOver { .. }));
-    assert!(matches!(of_run.effects.as_slice(), [Effect::RunTold { key, .. }] if key.repeats == 7));
-    // A graver one is news too, and a duplicate ends nothing.
-    let fatal = |mut it: Said| {
-        it.0.event.severity = Severity::Fatal;
-        it
-    };
-    story.keep(fatal(alert("disk 4 is slow")).numbered(5, 1));
-    outcomes(&mut story, &fatal(alert("disk 4 is slow")), 1);
-    story.keep(alert("fan 1").numbered(5, 2));
-    let before = told(&story);
-    assert_eq!(story.hear(alert("disk 9").numbered(5, 2)).0, Outcome::Duplicate);
-    assert_eq!(told(&story), before);
-}
-
-#[test]
-fn a_run_that_goes_on_for_days_is_told_of_daily() {
-    let mut story = running();
-    story.keep(alert("fan 1 stands"));
-    let before = told(&story);
-    for minute in 1..=3 * 24 * 60 + 1 {
-        assert_eq!(story.at(minute * 60).hear(alert("fan 1 stands")).0, Outcome::Repeated);
-    }
-    assert_eq!(told(&story) - before, 3);
-    assert!(story.words().starts_with("repeated 1440 times, "), "{}", story.words());
-}
-
-#[test]
-fn alerts_have_a_budget_by_key_and_one_over_all() {
-    let mut story = running();
-    let of_one_key: Vec<_> =
-        (0..8).map(|number| story.hear(alert(&format!("disk {number}"))).0).collect();
-    assert_eq!(kept(&of_one_key), 5);
-    let words = ["fan", "cpu", "net", "ups", "raid"]
-        .into_iter()
-        .flat_map(|what| ["slow", "hot", "dead", "late"].map(|how| format!("{what} is {how}")));
-    let of_many: Vec<_> = words.map(|text| story.hear(alert(&text)).0).collect();
-    assert_eq!(kept(&of_many), 15);
-    assert_eq!(kept(&outcomes(&mut story, &counter(""), 12)), 10, "counters have their own");
-    story.at(60).keep(alert("door is open"));
-    assert_eq!(story.hear(alert("disk 99")).0, Outcome::Suppressed);
-    story.at(400).keep(alert("disk 99"));
-}
-
-#[test]
-fn keys_are_bounded_and_the_run_of_a_forgotten_one_is_told() {
-    let budgets = Budgets::UNLIMITED;
-    let mut story = Timeline::with(ClassSettings { budgets, ..ClassSettings::default() });
-    story.hello(1);
-    let text = |number: usize| format!("alert {}", "x".repeat(number));
-    for number in 1..=KEYS_MAX {
-        story.at(u64::try_from(number).expect("small")).keep(alert(&text(number)));
-    }
-    story.hear(alert(&text(1)));
-    for number in 2..=KEYS_MAX {
-        story.hear(alert(&text(number)));
-    }
-    story.keep(alert(&text(KEYS_MAX + 1)));
-    let of_run = &story.records[story.records.len() - 2];
-    assert!(matches!(of_run.effects.as_slice(), [Effect::RunTold { .. }]));
-    assert_eq!(story.db1().admission.keys.len(), KEYS_MAX);
-    // The idle make room too, all at once.
-    story.at(1_000).keep(alert("another"));
-    assert_eq!(story.db1().admission.keys.len(), 1);
-}
-
-#[test]
 fn lines_below_the_kept_severity_are_counted_only() {
     let mut story = running();
     let before = (story.records.len(), told(&story));
@@ -387,4 +288,24 @@ fn a_tally_holds_what_it_tells_of_a_suppression() {
         matches!(effect, Effect::Suppression { phase: Phase::Counts, suppression, .. }
             if suppression.held.as_ref().is_some_and(|held| held.counts[3] == 4))
     }));
+}
+
+#[test]
+fn what_is_pending_is_tallied_before_a_record_pushes_it_out_of_the_window() {
+    let mut story = running();
+    story.tallies_late = true;
+    let mut debug = log(1);
+    debug.0.event.severity = Severity::Debug;
+    for sequence in 1..=50 {
+        assert_eq!(story.hear(debug.clone().numbered(5, sequence)).0, Outcome::NotKept);
+    }
+    // Near enough, these stay in the window.
+    story.keep(log(1).numbered(5, 128));
+    assert!(story.grid.owes_tally());
+    // A crash here would forget them, and 129 would make them known.
+    story.keep(log(1).numbered(5, 129));
+    assert!(!story.grid.owes_tally());
+    story.away(seconds(1));
+    assert_eq!(count(&story, PlainKind::Log, PlainOutcome::NotKept), 50);
+    assert_eq!(story.hear(debug.numbered(5, 1)).0, Outcome::Duplicate);
 }

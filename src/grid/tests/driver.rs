@@ -96,9 +96,14 @@ impl Timeline {
         let before = self.grid.state().clone();
         let decision = self.grid.take(input, self.now);
         assert!(decision.record.is_none() || decision.absorbed.is_none(), "one or the other");
+        if let Some(tally) = &decision.tally_first {
+            self.folded.apply(tally);
+            self.restored.apply(tally);
+            self.records.push(tally.clone());
+        }
         match &decision.record {
             Some(record) => {
-                assert_eq!(record.number, before.last() + 1, "numbers are dense");
+                assert_eq!(record.number, self.folded.last() + 1, "numbers are dense");
                 self.record(record.clone());
             }
             None if decision.absorbed.is_some() => assert!(self.grid.owes_tally()),
@@ -160,6 +165,9 @@ impl Timeline {
     fn fire(&mut self) {
         for appliance in self.grid.due(self.now) {
             self.take(Input::Deadline { appliance });
+        }
+        for message in self.grid.due_mails(self.now) {
+            self.take(Input::MailDue { message });
         }
     }
 

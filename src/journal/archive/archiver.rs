@@ -10,7 +10,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
-use std::time::Duration;
 
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -51,8 +50,6 @@ pub(in crate::journal) struct Archiver {
     durable: watch::Receiver<u64>,
     upkeep: Arc<Upkeep>,
     span_bytes: u64,
-    /// A span holds records of no longer time, in microseconds.
-    span_age_us: i64,
     trash: Vec<PathBuf>,
     stop: Arc<AtomicBool>,
     active: Option<Arc<ActiveSpan>>,
@@ -76,7 +73,7 @@ impl Archiver {
         release: Arc<Release>,
         durable: watch::Receiver<u64>,
         upkeep: Arc<Upkeep>,
-        (span_bytes, span_age): (u64, Duration),
+        span_bytes: u64,
         trash: Vec<PathBuf>,
         stop: Arc<AtomicBool>,
     ) -> Self {
@@ -86,7 +83,6 @@ impl Archiver {
             durable,
             upkeep,
             span_bytes,
-            span_age_us: i64::try_from(span_age.as_micros()).unwrap_or(i64::MAX),
             trash,
             stop,
             active: None,
@@ -180,7 +176,8 @@ impl Archiver {
         }
         let waiting = self.waiting.front().map(|(_, record)| record.mark.at_us);
         let oldest_us = self.active.as_ref().map_or(waiting, |_| Some(self.begun_us));
-        let is_old = |oldest_us: i64| told_us.saturating_sub(oldest_us) > self.span_age_us;
+        let span_age_us = self.upkeep.span_age_us();
+        let is_old = |oldest_us: i64| told_us.saturating_sub(oldest_us) > span_age_us;
         if !oldest_us.is_some_and(is_old) {
             return Ok(());
         }

@@ -31,6 +31,13 @@ pub struct Retention {
     pub bytes: u64,
 }
 
+impl Retention {
+    /// The same, with no more than so many bytes.
+    pub(in crate::journal) fn at_most(self, bytes: u64) -> Self {
+        Self { bytes: self.bytes.min(bytes), ..self }
+    }
+}
+
 /// The oldest records, ready to be forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrimDue {

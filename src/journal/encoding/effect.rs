@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::DecodeError;
 use super::input::{boot, name, overrides, progress, severity, uuid};
-use super::{admission, proto};
+use super::{admission, mail, proto};
 use crate::grid::effect::{Alert, Boot, Effect, Matter, Memory};
 use crate::grid::lifecycle::{Failed, Failure, LastWord, Lifecycle, Maintenance};
 use crate::grid::name::{ApplianceNumber, SpoolId};
@@ -74,6 +74,7 @@ pub(super) fn read(effect: proto::Effect) -> Result<Effect, DecodeError> {
         },
         P::Suppression(it) => admission::read_suppression_is(it)?,
         P::HeardOf(it) => admission::read_heard_of(&it)?,
+        P::Mail(it) => Effect::Mail(mail::read_change(it)?),
         P::Memory(it) => Effect::Memory { number: ApplianceNumber(it.number), memory: memory(it)? },
         P::Tombstone(it) => {
             Effect::Tombstone { number: ApplianceNumber(it.number), name: name(&it.name)? }
@@ -155,6 +156,7 @@ fn matter(matter: i32) -> Result<Matter, DecodeError> {
         Ok(proto::Matter::Flapping) => Matter::Flapping,
         Ok(proto::Matter::RecordsMissing) => Matter::RecordsMissing,
         Ok(proto::Matter::DiskLow) => Matter::DiskLow,
+        Ok(proto::Matter::MailFails) => Matter::MailFails,
         Ok(proto::Matter::Unspecified) | Err(_) => {
             return Err(DecodeError::Newer { what: "a matter" });
         }

@@ -7,11 +7,12 @@ use uuid::Uuid;
 
 use super::DecodeError;
 use super::proto;
-use super::storage;
+use super::{mail, settings, storage};
 use crate::grid::event::{
     Counter, Event, EventKind, LostEvents, PlainKind, Progress, Severity, Text,
 };
 use crate::grid::lifecycle::Refusal;
+use crate::grid::mail::MessageNumber;
 use crate::grid::name::{ApplianceName, ApplianceNumber, BootId, SpoolId};
 use crate::grid::record::{BrokerStarted, Heard, Hello, Input, Order, Reset, SessionId, Stall};
 use crate::grid::settings::Overrides;
@@ -64,7 +65,11 @@ pub(super) fn read(input: Option<proto::record::Input>) -> Result<Input, DecodeE
             Input::Storage(Storage::Missing { ranges: storage::ranges(&it.ranges) })
         }
         P::DiskSpace(it) => Input::Storage(storage::disk_space(it)),
+        P::Settings(it) => Input::Settings(settings::read(it)),
         P::Tally(proto::Tally {}) => Input::Tally,
+        P::MailDue(due) => Input::MailDue { message: MessageNumber(due.message) },
+        P::MailAnswered(it) => mail::read_answered(it)?,
+        P::MailOrdered(it) => mail::read_ordered(it)?,
         P::RunOver(over) => {
             Input::RunOver { appliance: ApplianceNumber(over.appliance), key: uuid(&over.key)? }
         }

@@ -6,6 +6,8 @@
 mod admission;
 mod effect;
 mod input;
+mod mail;
+mod settings;
 mod storage;
 mod to_proto;
 
@@ -98,5 +100,7 @@ fn malformed(error: prost::DecodeError) -> DecodeError {
     DecodeError::Malformed(error.to_string())
 }
 
+#[cfg(test)]
+mod kept_tests;
 #[cfg(test)]
 mod tests;

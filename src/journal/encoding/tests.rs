@@ -6,13 +6,13 @@ use std::time::Duration;
 use prost::Message;
 use uuid::Uuid;
 
+use super::kept_tests::admission;
 use super::*;
-use crate::grid::admission::{Admission, BudgetName, Counts, PlainOutcome, Spent, Suppression};
-use crate::grid::alert_key::AlertKey;
-use crate::grid::effect::{Alert, Boot, Effect, Matter, Memory, Phase};
+use crate::grid::effect::{Alert, Boot, Effect, Matter, Memory};
 use crate::grid::event::{
     Counter, Event, EventKind, LostEvents, PlainKind, Progress, Severity, Text,
 };
+use crate::grid::in_force::{SettingIs, SettingsInForce};
 use crate::grid::lifecycle::{Failed, Failure, LastWord, Lifecycle, Maintenance, Refusal};
 use crate::grid::name::{ApplianceName, ApplianceNumber, BootId, SpoolId};
 use crate::grid::record::{BrokerStarted, Heard, Hello, Input, Order, Reset, SessionId, Stall};
@@ -20,9 +20,9 @@ use crate::grid::settings::Overrides;
 use crate::grid::storage::{Storage, TrimReason, Trimmed};
 use crate::grid::window::Window;
 
-const ROW: ApplianceNumber = ApplianceNumber(7);
+pub(super) const ROW: ApplianceNumber = ApplianceNumber(7);
 
-fn at(seconds: u64) -> Timestamp {
+pub(super) fn at(seconds: u64) -> Timestamp {
     Timestamp::EPOCH.after(Duration::from_secs(seconds))
 }
 
@@ -30,59 +30,20 @@ fn name() -> ApplianceName {
     ApplianceName::new("shop:main.db1").expect("a name")
 }
 
-fn boot() -> BootId {
+pub(super) fn boot() -> BootId {
     BootId(Uuid::from_u128(0x5eed))
 }
 
-fn spool() -> Option<SpoolId> {
+pub(super) fn spool() -> Option<SpoolId> {
     NonZeroU64::new(u64::MAX).map(SpoolId)
 }
 
-fn alert_key() -> AlertKey {
-    AlertKey {
-        id: Uuid::from_u128(1),
-        label: "disk # is full".into(),
-        full_at: at(1),
-        said: Uuid::from_u128(2),
-        record: 3,
-        began_at: at(4),
-        said_at: at(5),
-        repeats: 6,
-        first_repeat_at: at(7),
-    }
-}
-
-/// Every value that can be kept, each another.
-fn admission() -> Admission {
-    let mut spent = Spent::default();
-    let mut counts = Counts::default();
-    for (at_second, budget) in (1..).zip(BudgetName::ALL) {
-        spent.set(budget, at(at_second));
-    }
-    let outcomes = [
-        PlainOutcome::Kept,
-        PlainOutcome::Repeated,
-        PlainOutcome::Folded,
-        PlainOutcome::Suppressed,
-        PlainOutcome::Refused,
-        PlainOutcome::History,
-        PlainOutcome::NotKept,
-    ];
-    for (count, outcome) in (1..).zip(outcomes) {
-        PlainKind::ALL.into_iter().for_each(|kind| counts.set(kind, outcome, count));
-    }
-    let suppression = Suppression { summed_up: 3, ..Suppression::new(BudgetName::Log, at(1)) };
-    let suppression = suppression.holding(PlainKind::Log, "a line", at(2));
-    let suppression = Some(Box::new(suppression.holding(PlainKind::Alert, "an alert", at(3))));
-    Admission { spent, keys: vec![alert_key()], suppression, counts, progress_at: at(4) }
-}
-
-fn record(input: Input, effects: Vec<Effect>) -> Record {
+pub(super) fn record(input: Input, effects: Vec<Effect>) -> Record {
     let marks = Marks::from_bits(0b1011);
     Record { number: 12, at: at(99), input, outcome: Outcome::Kept, marks, effects }
 }
 
-fn reads_back(record: &Record) {
+pub(super) fn reads_back(record: &Record) {
     let read = decode_record(&encode_record(record)).expect("is understood");
     assert_eq!(&read, record);
 }
@@ -158,6 +119,26 @@ fn every_outcome_reads_back() {
 }
 
 #[test]
+fn settings_read_back() {
+    let setting = |value: Option<&str>| SettingIs {
+        key: "retention.age".into(),
+        value: value.map(Into::into),
+        origin: "gridd.toml:3".into(),
+        before: (value.is_none()).then(|| "90d".into()),
+    };
+    let whole = SettingsInForce {
+        at_start: true,
+        settings: vec![setting(Some("30d")), setting(None)],
+        waiting: vec![setting(Some(""))],
+        warnings: vec!["infinite".into()],
+        left_out: 7,
+    };
+    for settings in [whole, SettingsInForce::default()] {
+        reads_back(&record(Input::Settings(settings), Vec::new()));
+    }
+}
+
+#[test]
 fn every_other_input_reads_back() {
     let own = Overrides {
         managed: Some(false),
@@ -222,36 +203,6 @@ fn every_other_input_reads_back() {
 }
 
 #[test]
-fn every_effect_of_admission_reads_back() {
-    let number = ROW;
-    let mut effects = vec![
-        Effect::BudgetsFilled { number },
-        Effect::AlertKey { number, key: alert_key() },
-        Effect::AlertKeyForgotten { number, id: Uuid::max() },
-        Effect::RunTold { number, key: alert_key() },
-        Effect::Heard {
-            number,
-            windows: vec![Window {
-                boot: boot(),
-                spool: spool().expect("a spool"),
-                highest: 7,
-                seen: 1,
-            }],
-            last_heard_at: at(5),
-            counts: admission().counts,
-        },
-    ];
-    for budget in BudgetName::ALL {
-        effects.push(Effect::Spent { number, budget, full_at: at(9) });
-        for phase in [Phase::Begins, Phase::Counts, Phase::SummedUp, Phase::Ends] {
-            let suppression = Suppression::new(budget, at(10));
-            effects.push(Effect::Suppression { number, phase, suppression });
-        }
-    }
-    reads_back(&record(Input::Tally, effects));
-}
-
-#[test]
 fn every_effect_reads_back() {
     let number = ROW;
     let mut effects = vec![
@@ -298,6 +249,7 @@ fn every_effect_reads_back() {
         Matter::Flapping,
         Matter::RecordsMissing,
         Matter::DiskLow,
+        Matter::MailFails,
     ] {
         let alert = Alert { severity: Severity::Error, since: at(6), text: "text".into() };
         effects.push(Effect::AlertRaised { number: Some(number), matter, alert });

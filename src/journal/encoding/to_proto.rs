@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{admission, proto, storage};
+use super::{admission, mail, proto, settings, storage};
 use crate::grid::effect::{Alert, Boot, Effect, Matter, Memory};
 use crate::grid::event::{EventKind, LostEvents, PlainKind, Progress, Severity};
 use crate::grid::lifecycle::{Failed, Failure, Lifecycle, Maintenance, Refusal};
@@ -81,7 +81,15 @@ fn input(input: &Input) -> proto::record::Input {
             disk_was_low: *cause == Stall::DiskWasLow,
         }),
         Input::Storage(it) => storage::write(it),
+        Input::Settings(it) => P::Settings(settings::write(it)),
         Input::Tally => P::Tally(proto::Tally {}),
+        Input::MailDue { message } => P::MailDue(proto::MailDue { message: message.0 }),
+        Input::MailAnswered { message, attempt, delivery } => {
+            P::MailAnswered(mail::answered(*message, *attempt, delivery))
+        }
+        Input::MailOrdered { by, message, order } => {
+            P::MailOrdered(mail::ordered(by, *message, *order))
+        }
         Input::RunOver { appliance, key } => {
             P::RunOver(proto::RunOver { appliance: appliance.0, key: key.as_bytes().to_vec() })
         }
@@ -116,7 +124,7 @@ fn heard(heard: &Heard) -> proto::Heard {
         kind: Some(kind),
         text: event.text.as_str().to_owned(),
         is_text_cut: event.text.is_cut(),
-        severity: severity(event.severity),
+        severity: severity_number(event.severity),
         event_time_us: event.event_time.map(Timestamp::as_micros),
         uptime_us: event.uptime.map(micros),
         spooled_at_us: event.spooled_at.map(Timestamp::as_micros),
@@ -251,6 +259,7 @@ pub(super) fn effect(effect: &Effect) -> proto::Effect {
         Effect::Heard { number, windows, last_heard_at, counts } => {
             P::HeardOf(admission::heard_of(*number, windows, *last_heard_at, counts))
         }
+        Effect::Mail(change) => P::Mail(mail::change(change)),
         Effect::Memory { number, memory: it } => P::Memory(memory(*number, it)),
         Effect::Tombstone { number, name } => {
             P::Tombstone(proto::Tombstone { number: number.0, name: name.as_str().to_owned() })
@@ -273,7 +282,7 @@ fn alert_raised(number: Option<ApplianceNumber>, it: Matter, alert: &Alert) -> p
     proto::AlertRaised {
         number: number.map_or(0, |number| number.0),
         matter: matter(it).into(),
-        severity: severity(alert.severity),
+        severity: severity_number(alert.severity),
         since_us: alert.since.as_micros(),
         text: alert.text.to_string(),
     }
@@ -361,10 +370,11 @@ fn matter(matter: Matter) -> proto::Matter {
         Matter::Flapping => proto::Matter::Flapping,
         Matter::RecordsMissing => proto::Matter::RecordsMissing,
         Matter::DiskLow => proto::Matter::DiskLow,
+        Matter::MailFails => proto::Matter::MailFails,
     }
 }
 
-fn severity(severity: Severity) -> u32 {
+pub(super) fn severity_number(severity: Severity) -> u32 {
     match severity {
         Severity::Debug => 1,
         Severity::Info => 2,

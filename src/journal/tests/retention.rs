@@ -164,3 +164,41 @@ fn little_traffic_is_sealed_by_age_so_that_it_can_go_by_age() {
     append(&mut opened, 4..=5);
     assert_eq!(read_all(&opened.reader), records(1..=5));
 }
+
+#[test]
+fn how_much_is_kept_may_change_while_the_journal_is_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let opened = filled(&keep(dir.path(), FOR_EVER, u64::MAX), 990);
+    let Opened { mut journal, reader, .. } = opened;
+    assert_eq!(journal.trim_due(0), None);
+    journal.keep(&keep(dir.path(), FOR_EVER, 0));
+    let due = journal.trim_due(0).unwrap();
+    journal.keep(&keep(dir.path(), FOR_EVER, u64::MAX));
+    assert_eq!(journal.trim_due(0), None);
+    journal.trim(due.last);
+    wait("the trim", || reader.first() == due.last + 1);
+}
+
+#[test]
+fn another_age_seals_little_traffic_sooner() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut opened = Journal::open(&keep(dir.path(), FOR_EVER, u64::MAX)).unwrap();
+    append(&mut opened, 1..=3);
+    opened.journal.tell(11_000_000);
+    thread::sleep(Duration::from_millis(50));
+    assert_eq!(opened.journal.release.archive.ranges(), []);
+    opened.journal.keep(&keep(dir.path(), Duration::from_secs(300), u64::MAX));
+    wait("the seal", || opened.journal.release.archive.ranges() == [1..=3]);
+}
+
+#[test]
+fn another_ballast_is_made_while_the_journal_is_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let of = |ballast_bytes| Settings { ballast_bytes, low_water: 0, ..small(dir.path()) };
+    let mut opened = Journal::open(&of(8 << 10)).unwrap();
+    let ballast = || fs::metadata(dir.path().join("ballast")).map_or(0, |found| found.len());
+    wait("the ballast", || ballast() == 8 << 10);
+    opened.journal.keep(&of(64 << 10));
+    wait("the larger one", || ballast() == 64 << 10);
+    assert!(opened.journal.give_up_ballast());
+}

@@ -25,8 +25,20 @@ pub(super) fn topic_of(word: &str) -> Topic {
         "start_failed" => topic(
             "start failed",
             "failed starts",
-            "Mend what it names and start the appliance again. If nothing was heard of it, see \
-             whether it runs, whether vme runs in its start, and whether it reaches the broker.",
+            "Mend what it names, and start the appliance again.",
+        ),
+        "boot_timeout" => topic(
+            "boot timeout",
+            "boot timeouts",
+            "Nothing was heard in time. See whether the machine runs, whether vme runs in its start, \
+             and whether it reaches the broker. If it is only slow, give its class a longer \
+             boot_timeout.",
+        ),
+        "hung" => topic(
+            "start hung",
+            "hung starts",
+            "It was in maintenance and is not heard of any more, or does not come forward. See on \
+             the machine what became of its last words.",
         ),
         "stuck" => topic(
             "stuck in maintenance",
@@ -64,17 +76,6 @@ pub(super) fn topic_of(word: &str) -> Topic {
             "Make room on the disk of the data folder, or keep less: retention.age, \
              retention.bytes. Below the low-water mark nothing new is taken; nothing taken is lost.",
         ),
-        "suppression" => topic(
-            "held back",
-            "suppressions",
-            "It says more than its budget allows, so what is beyond is counted and not kept. Find \
-             out why it talks so much; gridctl appliance unsuppress takes everything again.",
-        ),
-        "mail_refused" => topic(
-            "mail refused",
-            "refused mails",
-            "A mail was refused for good. See whether its address is right and still read.",
-        ),
         "test" => topic("test mail", "test mails", "Nothing: mail works."),
         _ => topic(
             "alert",
@@ -96,7 +97,7 @@ pub(super) fn commands(word: &str, about: &str) -> Vec<String> {
     }
     let of_broker = match word {
         "test" => return vec!["gridctl status".to_owned()],
-        "disk_low" | "records_missing" | "mail_refused" => "gridctl status",
+        "disk_low" | "records_missing" => "gridctl status",
         _ => "gridctl appliance list",
     };
     vec![of_broker.to_owned(), "gridctl log list --severity=warn".to_owned()]

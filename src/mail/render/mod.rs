@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::conversation::Letter;
 use super::settings::{Look, address};
 use crate::grid::event::Severity;
-use crate::grid::mail::{Message, MessageNumber, Notice};
+use crate::grid::mail::{Message, MessageNumber, Notice, Standing};
 use crate::grid::time::Timestamp;
 
 /// The last second of the year 9999, as far as a `Date` goes.
@@ -37,10 +37,9 @@ pub(super) enum NoLetter {
     Parts(#[from] lettre::error::Error),
 }
 
-/// The letter of a message, for one attempt to bring it.
+/// The letter of a message, for the attempt it counts last.
 pub(super) fn render(
     message: &Message,
-    attempt: u32,
     journal: Uuid,
     from: &Mailbox,
     look: &Look,
@@ -48,7 +47,7 @@ pub(super) fn render(
     let Some(to) = address(&message.recipient) else {
         return Err(NoLetter::Address(message.recipient.to_string()));
     };
-    let view = view::view(message, attempt, journal, look);
+    let view = view::view(message, journal, look);
     let mut builder = lettre::Message::builder()
         .from(from.clone())
         .to(Mailbox::new(None, to.clone()))
@@ -124,7 +123,8 @@ pub(super) fn test_message(address: &str, now: Timestamp) -> Message {
         owed_since: now,
         notices: vec![notice],
         more: 0,
-        attempts: 0,
+        attempts: 1,
+        standing: Standing::UnderWay,
         due: now,
         last_reply: "".into(),
     }

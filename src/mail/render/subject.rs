@@ -21,7 +21,10 @@ pub(super) fn subject(message: &Message, grid: &str) -> String {
         [notice] if message.more == 0 => of_one(notice),
         notices => of_several(notices, message.more),
     };
-    cut(&format!("[{grid}] {what}").replace("=?", "\\x3d?"), SUBJECT_CHARS_MAX)
+    // Some mail programs lose one of two spaces anyway.
+    let words: Vec<_> = what.split_whitespace().collect();
+    let what = words.join(" ").replace("=?", "\\x3d?");
+    cut(&format!("[{grid}] {what}"), SUBJECT_CHARS_MAX)
 }
 
 fn of_one(notice: &Notice) -> String {

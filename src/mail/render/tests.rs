@@ -10,7 +10,8 @@ use mail_parser::{HeaderValue, MessageParser, MimeHeaders, PartType};
 use proptest::prelude::*;
 
 use super::*;
-use crate::mail::settings::{Post, Security, Settings};
+use crate::config::mail::{Mail, MailSecurity};
+use crate::mail::settings::Post;
 use crate::show::escape::is_hidden;
 
 const JOURNAL: Uuid = Uuid::from_u128(0x0123_4567_89ab_4def_8123_4567_89ab_cdef);
@@ -23,11 +24,15 @@ fn at(seconds: u64) -> Timestamp {
 }
 
 fn post() -> Post {
-    let mut settings = Settings::new("localhost", "Grid Broker <grid@example.org>");
-    settings.security = Security::Plain;
-    settings.zone = Some("Europe/Berlin".to_owned());
-    settings.zones = [("ops@example.org".to_owned(), "Asia/Kolkata".to_owned())].into();
-    Post::new(&settings).expect("is right")
+    let mail = Mail {
+        server: "localhost".to_owned(),
+        security: MailSecurity::Plain,
+        from: "Grid Broker <grid@example.org>".to_owned(),
+        to: "alice@example.org, ops@example.org Asia/Kolkata".to_owned(),
+        zone: "Europe/Berlin".to_owned(),
+        ..Mail::default()
+    };
+    Post::new(&mail).expect("is right")
 }
 
 fn notice(about: &str, matter: &str, text: &str) -> Notice {
@@ -43,15 +48,16 @@ fn message(notices: Vec<Notice>) -> Message {
         owed_since: at(30),
         notices,
         more: 0,
-        attempts: 0,
+        attempts: 1,
+        standing: Standing::UnderWay,
         due: at(30),
         last_reply: "".into(),
     }
 }
 
-fn letter(message: &Message, attempt: u32) -> String {
+fn letter(message: &Message) -> String {
     let post = post();
-    let letter = render(message, attempt, JOURNAL, &post.from, &post.look).expect("a letter");
+    let letter = render(message, JOURNAL, &post.from, &post.look).expect("a letter");
     String::from_utf8(letter.bytes).expect("ASCII")
 }
 
@@ -73,7 +79,7 @@ fn many() -> Message {
         .map(|n| {
             let name = format!("shop:main.web{n}");
             let text = format!("{name} did not start within 300 s");
-            notice(&name, "start_failed", &text)
+            notice(&name, "boot_timeout", &text)
         })
         .collect();
     notices.push(notice("shop:main.db1", "no_contact", "no contact with shop:main.db1 for 2 min"));
@@ -81,6 +87,7 @@ fn many() -> Message {
     notices[5].is_resolved = true;
     let mut message = message(notices);
     message.recipient = "ops@example.org".into();
+    message.attempts = 3;
     (message.more, message.last_reply) = (12, "mail.example.org:587 at connecting: refused".into());
     message
 }
@@ -104,14 +111,14 @@ fn assert_kept(name: &str, bytes: &str) {
 
 #[test]
 fn mails_look_as_they_were_looked_at() {
-    assert_kept("failed_start", &letter(&failed_start(), 1));
+    assert_kept("failed_start", &letter(&failed_start()));
     let mut over = failed_start();
     over.notices[0].is_resolved = true;
     over.notices[0].text = "shop:main.db1 is running: started late".into();
-    assert_kept("resolved", &letter(&over, 1));
-    assert_kept("hostile", &letter(&hostile(), 1));
-    assert_kept("many_and_late", &letter(&many(), 3));
-    assert_kept("test", &letter(&test_message("alice@example.org", at(0)), 1));
+    assert_kept("resolved", &letter(&over));
+    assert_kept("hostile", &letter(&hostile()));
+    assert_kept("many_and_late", &letter(&many()));
+    assert_kept("test", &letter(&test_message("alice@example.org", at(0))));
 }
 
 #[test]
@@ -156,7 +163,7 @@ fn subjects_say_it_all_in_60_characters() {
         (of(vec![notice("a", "x", ""), notice("a", "y", "")]), "[grid] a: 2 notices: 2 alerts"),
         (
             subject::subject(&many(), "shop-7"),
-            "[shop-7] 19 notices (1 resolved): 5 failed starts, 1 no c...",
+            "[shop-7] 19 notices (1 resolved): 5 boot timeouts, 1 no c...",
         ),
         (
             subject::subject(&hostile(), "grid"),
@@ -172,7 +179,7 @@ fn subjects_say_it_all_in_60_characters() {
 #[test]
 fn one_matter_is_one_thread_and_a_mail_is_known_again() {
     let of = |message: &Message, name: &str| {
-        let bytes = letter(message, 1);
+        let bytes = letter(message);
         let line = bytes.lines().find(|line| line.starts_with(&format!("{name}: ")));
         line.map(|line| line[name.len() + 2..].to_owned())
     };
@@ -187,7 +194,7 @@ fn one_matter_is_one_thread_and_a_mail_is_known_again() {
     other.notices[0].about = "shop:main.db2".into();
     assert_ne!(of(&failed_start(), "References"), of(&other, "References"));
     assert_eq!(of(&many(), "References"), None, "several matters are no thread");
-    assert_eq!(letter(&failed_start(), 1), letter(&failed_start(), 1), "a doubled one is the same");
+    assert_eq!(letter(&failed_start()), letter(&failed_start()), "a doubled one is the same");
 }
 
 #[test]
@@ -202,7 +209,7 @@ fn an_address_that_is_none_is_refused_by_name() {
     for wrong in ["", "alice", "a@b\r\nRCPT TO:<x@y>", "ä@example.org", "a b@c", "a@b>"] {
         let mut message = failed_start();
         message.recipient = wrong.into();
-        let refused = render(&message, 1, JOURNAL, &post.from, &post.look);
+        let refused = render(&message, JOURNAL, &post.from, &post.look);
         assert!(matches!(refused, Err(NoLetter::Address(_))), "{wrong}");
     }
 }
@@ -245,9 +252,10 @@ proptest! {
     ) {
         let mut message = message(vec![notice(&about, &matter, &text); count]);
         message.last_reply = reply.into();
+        message.attempts = attempt;
         message.owed_since = Timestamp::from_micros(micros);
         message.notices[0].at = Timestamp::from_micros(micros);
-        let bytes = letter(&message, attempt);
+        let bytes = letter(&message);
         prop_assert!(bytes.is_ascii());
         prop_assert!(bytes.split("\r\n").all(|line| line.len() <= 998 && !line.contains(['\r', '\n'])));
 

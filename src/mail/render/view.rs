@@ -44,8 +44,8 @@ pub(super) struct Item {
     pub(super) commands: Vec<String>,
 }
 
-/// What the message says at its `attempt`.
-pub(super) fn view(message: &Message, attempt: u32, journal: Uuid, look: &Look) -> View {
+/// What the message says.
+pub(super) fn view(message: &Message, journal: Uuid, look: &Look) -> View {
     let zone = look.zone_of(&message.recipient);
     let mut items: Vec<Item> = Vec::new();
     for notice in &message.notices {
@@ -57,7 +57,7 @@ pub(super) fn view(message: &Message, attempt: u32, journal: Uuid, look: &Look) 
     }
     View {
         subject: subject(message, &look.grid),
-        intro: intro(message, attempt, zone),
+        intro: intro(message, zone),
         items,
         footer: footer(message, journal, zone),
     }
@@ -99,12 +99,13 @@ fn what(notice: &Notice, called: &str) -> String {
     }
 }
 
-fn intro(message: &Message, attempt: u32, zone: &TimeZone) -> Vec<String> {
+fn intro(message: &Message, zone: &TimeZone) -> Vec<String> {
     let mut lines = Vec::new();
     if message.more > 0 {
         let left = count(message.more, "notice");
         lines.push(format!("{left} more did not fit into this mail; the grid log has them all."));
     }
+    let attempt = message.attempts;
     if attempt > 1 {
         let since = time(message.owed_since, zone);
         let reply = shown(&message.last_reply);

@@ -22,6 +22,9 @@ pub(crate) use session::{Hellos, Raw, Session, ack_exceptions, event};
 /// Longest wait for anything that should happen at once, on a machine that is busy.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 
+/// The records of a start: that it started, and with which settings.
+pub(crate) const START_RECORDS: usize = 2;
+
 /// How often something is looked at that tells nobody when it changes.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 

@@ -1,0 +1,116 @@
+//! How do mails reach the courier, and his answers the loop?
+//!
+//! Guarantees that the courier hears of a mail only when it is durable that he has it, and that at
+//! most [`MAILS_UNDER_WAY`] are with him. Knows no mail server.
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::queue::{Reply, Work};
+use super::{Broker, Loop, Unavailable};
+use crate::grid::MAILS_UNDER_WAY;
+use crate::grid::decide::Answer;
+use crate::grid::effect::Effect;
+use crate::grid::mail::{Delivery, MailEffect, MailOrder, Message, MessageNumber, Standing};
+use crate::grid::name::RecordNumber;
+use crate::grid::outbox::NoSuchMail;
+use crate::grid::record::{Input, Record};
+use crate::grid::time::Timestamp;
+
+/// A mail for the courier, by value.
+#[derive(Clone, Debug)]
+pub struct Deliver {
+    /// The mail; [`Message::attempts`] says which attempt this is.
+    pub message: Message,
+}
+
+/// What the loop is asked to do about mails.
+pub(super) enum MailWork {
+    Answered { message: MessageNumber, attempt: u32, delivery: Delivery },
+    Ordered { by: Box<str>, message: MessageNumber, order: MailOrder, reply: MailReply },
+}
+
+/// Where the answer to an order goes: the record that says so.
+pub(super) type MailReply = oneshot::Sender<Result<RecordNumber, NoSuchMail>>;
+
+/// The ends of the way to a courier: the loop's, and his.
+pub(super) fn to_courier() -> (mpsc::Sender<Deliver>, mpsc::Receiver<Deliver>) {
+    // So many are under way at most: there is always room.
+    mpsc::channel(MAILS_UNDER_WAY)
+}
+
+impl Broker {
+    /// What came of an attempt to deliver a mail.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`] when the broker stops: the mail is tried again after the next start.
+    pub async fn mail_answered(
+        &self,
+        message: MessageNumber,
+        attempt: u32,
+        delivery: Delivery,
+    ) -> Result<(), Unavailable> {
+        self.put(Work::Mail(MailWork::Answered { message, attempt, delivery }), 0).await
+    }
+
+    /// An administrator says what is to become of a mail. Answered when durable.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`] when the broker stops before that; inside, that there is no such mail.
+    pub async fn order_mail(
+        &self,
+        by: &str,
+        message: MessageNumber,
+        order: MailOrder,
+    ) -> Result<Result<RecordNumber, NoSuchMail>, Unavailable> {
+        let (reply, answer) = oneshot::channel();
+        let by = by.into();
+        self.put(Work::Mail(MailWork::Ordered { by, message, order, reply }), 0).await?;
+        answer.await.map_err(|_| Unavailable::Stopping)
+    }
+}
+
+impl Loop {
+    pub(super) fn work_on_mail(&mut self, work: MailWork, at: Timestamp) {
+        match work {
+            MailWork::Answered { message, attempt, delivery } => {
+                self.take(Input::MailAnswered { message, attempt, delivery }, at);
+            }
+            MailWork::Ordered { by, message, order, reply } => {
+                let decision = self.take(Input::MailOrdered { by, message, order }, at);
+                let record = decision.record.as_ref().map_or(0, |record| record.number);
+                if let Answer::Mail(answer) = decision.answer {
+                    self.commit.replies.push(Reply::Mail(reply, answer.map(|()| record)));
+                }
+            }
+        }
+    }
+
+    /// Mails that are due go their way with this commit.
+    pub(super) fn take_due_mails(&mut self, until: Timestamp) {
+        for message in self.grid.due_mails(until) {
+            self.take(Input::MailDue { message }, until);
+        }
+    }
+
+    /// Remembers which mails a record hands over.
+    pub(super) fn note_mails(&mut self, record: &Record) {
+        let handed_over = record.effects.iter().filter_map(|effect| {
+            let Effect::Mail(MailEffect::Stands { message }) = effect else { return None };
+            (message.standing == Standing::UnderWay).then_some(message.number)
+        });
+        self.commit.mails.extend(handed_over);
+    }
+
+    /// Hands over what is durable.
+    pub(super) fn hand_over(&mut self, mails: Vec<MessageNumber>) {
+        for number in mails {
+            let Some(message) = self.grid.state().outbox().message(number) else { continue };
+            if self.courier.try_send(Deliver { message: message.clone() }).is_err() {
+                // He is gone, and the process ends; the next start tries again.
+                tracing::error!(message = number.0, "the courier takes no mail");
+            }
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! Which mails are owed, when are they tried, and what follows from the answer?
+//!
+//! Guarantees that a mail is owed by the very record that gives cause for it, that alerts within
+//! 30 s to one recipient are one mail, and that a mail once owed goes only when it was sent, was
+//! dropped by hand, or stood failed for a month. Sends nothing.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use super::alert_key;
+use super::decide::Draft;
+use super::effect::{Alert, Effect, Matter};
+use super::event::{EventKind, Severity};
+use super::lifecycle::{Failure, Lifecycle};
+use super::mail::{
+    Delivery, MailEffect, MailOrder, Message, MessageNumber, NOTICES_MAX, Notice, Standing,
+};
+use super::record::{Input, Outcome, Record};
+use super::settings::{Budget, Settings};
+use super::state::State;
+use super::time::Timestamp;
+
+/// How long a mail gathers what comes (Alertmanager's group_wait).
+const GATHERS_FOR: Duration = Duration::from_secs(30);
+
+/// The longest pause between two attempts; they begin with a minute and double.
+const PAUSE_MAX: Duration = Duration::from_secs(3_600);
+
+/// After so long a mail is given up (SMTP practice).
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(3 * 86_400);
+
+/// A mail that failed is kept so long, to be looked at or tried by hand.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(30 * 86_400);
+
+/// From the second failed attempt of a mail on it is a matter for the dashboard.
+const ATTEMPTS_BEFORE_ALERT: u32 = 2;
+
+/// What one recipient gets: 16 mails, then one an hour; the rest folds into the next (ntfy).
+const RECIPIENT_BUDGET: Budget =
+    Budget { burst: NonZeroU32::new(16).unwrap(), every: Duration::from_secs(3_600) };
+
+/// No mail of that number is owed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no mail {} is owed; `gridctl mail list` shows those that are", .number.0)]
+pub struct NoSuchMail {
+    /// The number asked for.
+    pub number: MessageNumber,
+}
+
+/// Adds to a record the mails for which it gives cause.
+pub(super) fn owe(state: &State, settings: &Settings, record: &mut Record) {
+    let Some(mail) = settings.mail() else { return };
+    let notices = notices(state, record).into_iter().filter(|it| mail.on.contains(it.0));
+    let notices: Vec<Notice> = notices.map(|(_, notice)| notice).collect();
+    let mut last = state.outbox().last;
+    for recipient in &mail.recipients {
+        let mut new = None;
+        for notice in &notices {
+            let head = match (new.take(), state.outbox().gathering(recipient)) {
+                (Some(head), _) => head,
+                (None, Some(open)) => open.clone(),
+                (None, None) => {
+                    last = MessageNumber(last.0 + 1);
+                    begun(last, recipient, record.at)
+                }
+            };
+            new = Some(add(head, notice, &mut record.effects));
+        }
+    }
+}
+
+fn begun(number: MessageNumber, recipient: &str, now: Timestamp) -> Message {
+    Message {
+        number,
+        recipient: recipient.into(),
+        owed_since: now,
+        notices: Vec::new(),
+        more: 0,
+        attempts: 0,
+        standing: Standing::Waiting,
+        due: now.after(GATHERS_FOR),
+        last_reply: Box::default(),
+    }
+}
+
+/// One more notice for that message.
+fn add(mut message: Message, notice: &Notice, effects: &mut Vec<Effect>) -> Message {
+    let (number, at) = (message.number, message.notices.len());
+    if at == 0 {
+        effects.push(head(&message));
+    }
+    if at < NOTICES_MAX {
+        message.notices.push(notice.clone());
+        let notice = notice.clone();
+        effects.push(Effect::Mail(MailEffect::Notice { number, at, notice }));
+    } else {
+        message.more += 1;
+        effects.push(head(&message));
+    }
+    message
+}
+
+/// How it stands, without its notices.
+fn head(message: &Message) -> Effect {
+    let message = Message { notices: Vec::new(), ..message.clone() };
+    Effect::Mail(MailEffect::Stands { message: Box::new(message) })
+}
+
+/// What a record gives cause to tell, with the word by which settings name it.
+fn notices(state: &State, record: &Record) -> Vec<(&'static str, Notice)> {
+    let mut notices = Vec::new();
+    if let Input::Event(heard) = &record.input
+        && let EventKind::Alert { counter } = &heard.event.kind
+        && !heard.event.text.is_empty()
+        && matches!(record.outcome, Outcome::Kept | Outcome::History)
+        && let Some(name) = state.name(heard.appliance)
+    {
+        let text = heard.event.text.as_str();
+        let (_, matter) = alert_key::key(counter.as_ref(), text);
+        let notice = Notice {
+            about: name.as_str().into(),
+            matter,
+            severity: heard.event.severity,
+            at: heard.event.event_time.filter(|at| *at <= record.at).unwrap_or(record.at),
+            text: text.into(),
+            record: record.number,
+            is_resolved: false,
+        };
+        notices.push(("alert", notice));
+    }
+    for effect in &record.effects {
+        let Effect::AlertRaised { number, matter, alert } = effect else { continue };
+        let word = match matter {
+            Matter::StartFailed => failure_word(record),
+            Matter::Stuck
+            | Matter::NoContact
+            | Matter::TwoMachines
+            | Matter::Flapping
+            | Matter::RecordsMissing
+            | Matter::DiskLow => matter.word(),
+            // Nobody would get it.
+            Matter::MailFails => continue,
+        };
+        let name = number.and_then(|number| state.name(number));
+        let notice = Notice {
+            about: name.map_or("", |name| name.as_str()).into(),
+            matter: word.into(),
+            severity: alert.severity,
+            at: alert.since,
+            text: alert.text.clone(),
+            record: record.number,
+            is_resolved: false,
+        };
+        notices.push((word, notice));
+    }
+    notices
+}
+
+/// How the start failed that a record tells of.
+fn failure_word(record: &Record) -> &'static str {
+    let failed = record.effects.iter().rev().find_map(|effect| {
+        if let Effect::Lifecycle { lifecycle: Lifecycle::Failed(failed), .. } = effect {
+            Some(failed.failure)
+        } else {
+            None
+        }
+    });
+    match failed {
+        Some(Failure::BootTimeout { .. }) => "boot_timeout",
+        Some(Failure::Hung { .. } | Failure::NoProgress { .. }) => "hung",
+        Some(Failure::Reported | Failure::DumpTimeout) | None => "start_failed",
+    }
+}
+
+fn gone(message: &Message) -> Effect {
+    let (number, recipient) = (message.number, message.recipient.clone());
+    Effect::Mail(MailEffect::Gone { number, recipient })
+}
+
+fn fails(recipient: &str, reply: &str) -> String {
+    format!("mail to {recipient} is not delivered and waits: {reply}")
+}
+
+fn given_up(number: MessageNumber, recipient: &str, reply: &str) -> String {
+    format!(
+        "mail {} to {recipient} is given up: {reply}; `gridctl mail retry` tries it again",
+        number.0
+    )
+}
+
+/// What a record about a mail says; `clock` shows moments.
+pub(super) fn explain(record: &Record, clock: impl Fn(Timestamp) -> String) -> String {
+    let mut changes = record
+        .effects
+        .iter()
+        .filter_map(|effect| if let Effect::Mail(change) = effect { Some(change) } else { None });
+    let told = changes.find_map(|change| match change {
+        MailEffect::Stands { message } => Some((message.number, &message.recipient, Some(message))),
+        MailEffect::Gone { number, recipient } => Some((*number, recipient, None)),
+        MailEffect::Notice { .. }
+        | MailEffect::RecipientSpent { .. }
+        | MailEffect::LastNumber { .. } => None,
+    });
+    let Some((number, recipient, head)) = told else { return String::new() };
+    let mail = format!("mail {} to {recipient}", number.0);
+    match (&record.input, head) {
+        (Input::MailAnswered { delivery: Delivery::Sent(reply), attempt, .. }, _) => {
+            format!("{mail} sent, attempt {attempt}: {reply}")
+        }
+        (Input::MailAnswered { delivery, attempt, .. }, Some(head)) => {
+            let reply = delivery.reply();
+            match head.standing {
+                Standing::Failed => format!("{mail} failed, attempt {attempt}: {reply}"),
+                Standing::Waiting | Standing::UnderWay => {
+                    let due = clock(head.due);
+                    format!("{mail} put off, attempt {attempt}: {reply}; tried again at {due}")
+                }
+            }
+        }
+        (Input::MailOrdered { order: MailOrder::Drop, .. }, _) => format!("{mail} dropped"),
+        (Input::MailOrdered { order: MailOrder::Retry, .. }, _) => {
+            format!("{mail} to be tried now")
+        }
+        (_, Some(head)) if head.standing == Standing::UnderWay => {
+            format!("{mail} handed over, attempt {}", head.attempts)
+        }
+        (_, Some(head)) => {
+            let due = clock(head.due);
+            format!("{mail} waits until {due}: {recipient} had its share for now")
+        }
+        (_, None) => format!("{mail} forgotten: it had failed a month ago"),
+    }
+}
+
+/// A mail is due.
+pub(super) fn due(state: &State, number: MessageNumber, now: Timestamp) -> Option<Draft> {
+    let message = state.outbox().message(number).filter(|it| it.due <= now)?;
+    match message.standing {
+        Standing::UnderWay => None,
+        Standing::Failed => Some(Draft::kept(vec![gone(message)])),
+        Standing::Waiting => Some(Draft::kept(hand_over(state, message, now))),
+    }
+}
+
+fn hand_over(state: &State, message: &Message, now: Timestamp) -> Vec<Effect> {
+    let attempts = message.attempts.saturating_add(1);
+    let under_way = Message { attempts, standing: Standing::UnderWay, ..message.clone() };
+    if message.attempts > 0 {
+        return vec![head(&under_way)];
+    }
+    let recipient = message.recipient.clone();
+    let full_at = state.outbox().spent.get(&recipient).copied().unwrap_or_default();
+    match RECIPIENT_BUDGET.spend(full_at, now) {
+        Some(full_at) => {
+            let spent = Effect::Mail(MailEffect::RecipientSpent { recipient, full_at });
+            vec![spent, head(&under_way)]
+        }
+        None => {
+            let due = RECIPIENT_BUDGET.room_at(full_at);
+            vec![head(&Message { due, ..message.clone() })]
+        }
+    }
+}
+
+/// The courier answered.
+pub(super) fn answered(
+    state: &State,
+    number: MessageNumber,
+    attempt: u32,
+    delivery: &Delivery,
+    now: Timestamp,
+) -> Option<Draft> {
+    let message = state.outbox().message(number)?;
+    // An answer to an attempt before the last stop or retry tells nothing of this one.
+    if message.standing != Standing::UnderWay || message.attempts != attempt {
+        return None;
+    }
+    let last_reply: Box<str> = delivery.reply().into();
+    let mut effects = Vec::new();
+    let alert = |text: String| {
+        let alert = Alert { severity: Severity::Error, since: now, text: text.into() };
+        Effect::AlertRaised { number: None, matter: Matter::MailFails, alert }
+    };
+    let recipient = &message.recipient;
+    let waited = message.clone();
+    match delivery {
+        Delivery::Sent(_) => {
+            effects.push(gone(message));
+            if state.alert(None, Matter::MailFails).is_some() {
+                effects.push(Effect::AlertCleared { number: None, matter: Matter::MailFails });
+            }
+        }
+        Delivery::Deferred(_) => {
+            let due = now.after(pause(attempt));
+            if due >= message.owed_since.after(GIVEN_UP_AFTER) {
+                effects.push(failed(waited, last_reply.clone(), now));
+                effects.push(alert(given_up(number, recipient, &last_reply)));
+            } else {
+                let standing = Standing::Waiting;
+                effects.push(head(&Message {
+                    due,
+                    standing,
+                    last_reply: last_reply.clone(),
+                    ..waited
+                }));
+                let is_open = state.alert(None, Matter::MailFails).is_some();
+                if attempt >= ATTEMPTS_BEFORE_ALERT && !is_open {
+                    effects.push(alert(fails(recipient, &last_reply)));
+                }
+            }
+        }
+        Delivery::Refused(_) => {
+            effects.push(failed(waited, last_reply.clone(), now));
+            effects.push(alert(given_up(number, recipient, &last_reply)));
+        }
+    }
+    Some(Draft::kept(effects))
+}
+
+fn failed(message: Message, last_reply: Box<str>, now: Timestamp) -> Effect {
+    let (standing, due) = (Standing::Failed, now.after(FORGOTTEN_AFTER));
+    head(&Message { standing, due, last_reply, ..message })
+}
+
+/// 1, 2, 4 ... 60 minutes.
+fn pause(attempt: u32) -> Duration {
+    let minutes = 1_u32.checked_shl(attempt.saturating_sub(1)).filter(|it| *it > 0);
+    minutes.map_or(PAUSE_MAX, |it| Duration::from_secs(60).saturating_mul(it)).min(PAUSE_MAX)
+}
+
+/// An administrator says what is to become of a mail.
+pub(super) fn ordered(
+    state: &State,
+    number: MessageNumber,
+    order: MailOrder,
+    now: Timestamp,
+) -> Result<Draft, NoSuchMail> {
+    let message = state.outbox().message(number).ok_or(NoSuchMail { number })?;
+    let effect = match order {
+        MailOrder::Drop => gone(message),
+        MailOrder::Retry => {
+            // Its three days begin anew.
+            let (standing, due, owed_since) = (Standing::Waiting, now, now);
+            head(&Message { standing, due, owed_since, ..message.clone() })
+        }
+    };
+    Ok(Draft::kept(vec![effect]))
+}
+
+/// What was under way when the broker ended is tried again: whether it arrived nobody knows.
+pub(super) fn taken_up(state: &State, now: Timestamp) -> Vec<Effect> {
+    let messages = state.outbox().messages.values();
+    let under_way = messages.filter(|it| it.standing == Standing::UnderWay);
+    let standing = Standing::Waiting;
+    under_way.map(|it| head(&Message { standing, due: now, ..it.clone() })).collect()
+}

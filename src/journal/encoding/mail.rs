@@ -1,0 +1,161 @@
+//! Both halves for mails: what is owed, what came of it.
+
+use super::input::severity;
+use super::to_proto::severity_number;
+use super::{DecodeError, proto};
+use crate::grid::mail::{
+    Delivery, MailEffect, MailOrder, Message, MessageNumber, Notice, Standing,
+};
+use crate::grid::record::Input;
+use crate::grid::time::Timestamp;
+
+pub(super) fn answered(message: MessageNumber, attempt: u32, it: &Delivery) -> proto::MailAnswered {
+    let kind = match it {
+        Delivery::Sent(_) => proto::DeliveryKind::Sent,
+        Delivery::Deferred(_) => proto::DeliveryKind::Deferred,
+        Delivery::Refused(_) => proto::DeliveryKind::Refused,
+    };
+    let reply = it.reply().to_owned();
+    proto::MailAnswered { message: message.0, attempt, kind: kind.into(), reply }
+}
+
+pub(super) fn read_answered(it: proto::MailAnswered) -> Result<Input, DecodeError> {
+    use proto::DeliveryKind as K;
+    let reply = it.reply.into();
+    let delivery = match K::try_from(it.kind) {
+        Ok(K::Sent) => Delivery::Sent(reply),
+        Ok(K::Deferred) => Delivery::Deferred(reply),
+        Ok(K::Refused) => Delivery::Refused(reply),
+        Ok(K::Unspecified) | Err(_) => {
+            return Err(DecodeError::Newer { what: "what came of a mail" });
+        }
+    };
+    let (message, attempt) = (MessageNumber(it.message), it.attempt);
+    Ok(Input::MailAnswered { message, attempt, delivery })
+}
+
+pub(super) fn ordered(by: &str, message: MessageNumber, order: MailOrder) -> proto::MailOrdered {
+    let kind = match order {
+        MailOrder::Retry => proto::MailOrderKind::Retry,
+        MailOrder::Drop => proto::MailOrderKind::Drop,
+    };
+    proto::MailOrdered { by: by.to_owned(), message: message.0, kind: kind.into() }
+}
+
+pub(super) fn read_ordered(it: proto::MailOrdered) -> Result<Input, DecodeError> {
+    use proto::MailOrderKind as K;
+    let order = match K::try_from(it.kind) {
+        Ok(K::Retry) => MailOrder::Retry,
+        Ok(K::Drop) => MailOrder::Drop,
+        Ok(K::Unspecified) | Err(_) => {
+            return Err(DecodeError::Newer { what: "an order about a mail" });
+        }
+    };
+    Ok(Input::MailOrdered { by: it.by.into(), message: MessageNumber(it.message), order })
+}
+
+pub(super) fn change(change: &MailEffect) -> proto::MailChange {
+    use proto::mail_change::Change as P;
+    let change = match change {
+        MailEffect::Stands { message: it } => P::Message(message(it)),
+        MailEffect::Notice { number, at, notice: it } => P::Notice(notice(*number, *at, it)),
+        MailEffect::Gone { number, recipient } => {
+            P::Gone(proto::MessageGone { number: number.0, recipient: recipient.to_string() })
+        }
+        MailEffect::RecipientSpent { recipient, full_at } => {
+            let (recipient, full_at_us) = (recipient.to_string(), full_at.as_micros());
+            P::RecipientSpent(proto::RecipientSpent { recipient, full_at_us })
+        }
+        MailEffect::LastNumber { number } => {
+            P::LastMessage(proto::LastMessage { number: number.0 })
+        }
+    };
+    proto::MailChange { change: Some(change) }
+}
+
+pub(super) fn read_change(it: proto::MailChange) -> Result<MailEffect, DecodeError> {
+    use proto::mail_change::Change as P;
+    Ok(match it.change.ok_or(DecodeError::Newer { what: "a change of the outbox" })? {
+        P::Message(it) => read_message(it)?,
+        P::Notice(it) => read_notice(it)?,
+        P::Gone(it) => {
+            let (number, recipient) = (MessageNumber(it.number), it.recipient.into());
+            MailEffect::Gone { number, recipient }
+        }
+        P::RecipientSpent(it) => MailEffect::RecipientSpent {
+            recipient: it.recipient.into(),
+            full_at: Timestamp::from_micros(it.full_at_us),
+        },
+        P::LastMessage(it) => MailEffect::LastNumber { number: MessageNumber(it.number) },
+    })
+}
+
+fn message(message: &Message) -> proto::MessageIs {
+    let standing = match message.standing {
+        Standing::Waiting => proto::MessageStanding::Waiting,
+        Standing::UnderWay => proto::MessageStanding::UnderWay,
+        Standing::Failed => proto::MessageStanding::Failed,
+    };
+    proto::MessageIs {
+        number: message.number.0,
+        recipient: message.recipient.to_string(),
+        owed_since_us: message.owed_since.as_micros(),
+        more: message.more,
+        attempts: message.attempts,
+        standing: standing.into(),
+        due_us: message.due.as_micros(),
+        last_reply: message.last_reply.to_string(),
+    }
+}
+
+fn read_message(it: proto::MessageIs) -> Result<MailEffect, DecodeError> {
+    use proto::MessageStanding as S;
+    let standing = match S::try_from(it.standing) {
+        Ok(S::Waiting) => Standing::Waiting,
+        Ok(S::UnderWay) => Standing::UnderWay,
+        Ok(S::Failed) => Standing::Failed,
+        Ok(S::Unspecified) | Err(_) => {
+            return Err(DecodeError::Newer { what: "how a mail stands" });
+        }
+    };
+    let message = Message {
+        number: MessageNumber(it.number),
+        recipient: it.recipient.into(),
+        owed_since: Timestamp::from_micros(it.owed_since_us),
+        notices: Vec::new(),
+        more: it.more,
+        attempts: it.attempts,
+        standing,
+        due: Timestamp::from_micros(it.due_us),
+        last_reply: it.last_reply.into(),
+    };
+    Ok(MailEffect::Stands { message: Box::new(message) })
+}
+
+fn notice(number: MessageNumber, at: usize, notice: &Notice) -> proto::MessageNotice {
+    proto::MessageNotice {
+        number: number.0,
+        at: u32::try_from(at).unwrap_or(u32::MAX),
+        about: notice.about.to_string(),
+        matter: notice.matter.to_string(),
+        severity: severity_number(notice.severity),
+        at_us: notice.at.as_micros(),
+        text: notice.text.to_string(),
+        record: notice.record,
+        is_resolved: notice.is_resolved,
+    }
+}
+
+fn read_notice(it: proto::MessageNotice) -> Result<MailEffect, DecodeError> {
+    let at = usize::try_from(it.at).unwrap_or(usize::MAX);
+    let notice = Notice {
+        about: it.about.into(),
+        matter: it.matter.into(),
+        severity: severity(it.severity)?,
+        at: Timestamp::from_micros(it.at_us),
+        text: it.text.into(),
+        record: it.record,
+        is_resolved: it.is_resolved,
+    };
+    Ok(MailEffect::Notice { number: MessageNumber(it.number), at, notice })
+}
