@@ -12,6 +12,7 @@ pub mod grid;
 pub mod grpc;
 pub mod guru_meditation;
 pub mod journal;
+pub mod mail;
 pub mod metrics;
 pub mod ready_file;
 pub mod report;

@@ -1,0 +1,21 @@
+//! The outbox's courier: brings mails to the operator's SMTP server, and says what came of each.
+//!
+//! ```text
+//! Deliver --render--> letter --conversation--> Answer: sent, deferred or refused
+//! ```
+//!
+//! Guarantees that every mail is answered once, within bounded time whatever the server does, and
+//! that no password is in any answer. Decides nothing: what is mailed, when it is tried again and
+//! when it is given up is the core's. The only place that names lettre.
+
+mod conversation;
+mod courier;
+mod render;
+mod settings;
+mod test_mail;
+mod tls;
+mod wire;
+
+pub use courier::{Answer, start};
+pub use settings::{Mistake, Post};
+pub use test_mail::{Dialogue, dialogue};

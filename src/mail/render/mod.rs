@@ -1,0 +1,134 @@
+//! What does a mail look like? A message of the core becomes a letter: headers, plain text, HTML.
+//!
+//! Guarantees that the same message gives the same bytes at each attempt but for the line that tells
+//! of being late, that headers hold nothing but what is meant here, and that text of appliances is
+//! shown, never obeyed: not by a terminal, a browser, a shell or the mail's own structure. Reads no
+//! clock.
+
+mod advice;
+mod html;
+mod subject;
+mod text;
+mod view;
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use lettre::message::header::{ContentType, HeaderName, HeaderValue};
+use lettre::message::{Mailbox, MultiPart, SinglePart};
+use uuid::Uuid;
+
+use super::conversation::Letter;
+use super::settings::{Look, address};
+use crate::grid::event::Severity;
+use crate::grid::mail::{Message, MessageNumber, Notice, Standing};
+use crate::grid::time::Timestamp;
+
+/// The last second of the year 9999, as far as a `Date` goes.
+const DATE_SECONDS_MAX: u64 = 253_402_300_799;
+
+/// Why there is no letter.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoLetter {
+    /// Nobody can be reached there.
+    #[error("`{0}` is no mail address; other than ASCII is not supported")]
+    Address(String),
+    /// It does not fit together.
+    #[error("the mail can't be put together: {0}")]
+    Parts(#[from] lettre::error::Error),
+}
+
+/// The letter of a message, for the attempt it counts last.
+pub(super) fn render(
+    message: &Message,
+    journal: Uuid,
+    from: &Mailbox,
+    look: &Look,
+) -> Result<Letter, NoLetter> {
+    let Some(to) = address(&message.recipient) else {
+        return Err(NoLetter::Address(message.recipient.to_string()));
+    };
+    let view = view::view(message, journal, look);
+    let mut builder = lettre::Message::builder()
+        .from(from.clone())
+        .to(Mailbox::new(None, to.clone()))
+        .subject(view.subject.clone())
+        .date(date(message.owed_since))
+        .message_id(Some(id(message, journal)))
+        .raw_header(header("List-Id", &format!("Grid Broker <{}.grid-broker>", look.grid)))
+        .raw_header(header("Auto-Submitted", "auto-generated"));
+    if let Some(thread) = thread(message, journal) {
+        builder = builder.in_reply_to(thread.clone()).references(thread);
+    }
+    // `=_` stands neither in quoted-printable nor in base64, and no line of a part begins with text
+    // of others: no text can end a part.
+    let parts = MultiPart::alternative()
+        .boundary(format!("=_{}", Uuid::new_v5(&journal, id(message, journal).as_bytes()).simple()))
+        .singlepart(part(ContentType::TEXT_PLAIN, text::text(&view)))
+        .singlepart(part(ContentType::TEXT_HTML, html::html(&view)));
+    let letter = builder.multipart(parts)?;
+    Ok(Letter { from: from.email.clone(), to, bytes: letter.formatted() })
+}
+
+fn part(kind: ContentType, body: String) -> SinglePart {
+    SinglePart::builder().header(kind).body(body)
+}
+
+fn header(name: &'static str, value: &str) -> HeaderValue {
+    HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned())
+}
+
+/// The same at each attempt: whoever gets a mail twice can tell.
+fn id(message: &Message, journal: Uuid) -> String {
+    match message.number {
+        MessageNumber(0) => {
+            let at = message.owed_since.as_micros();
+            format!("<test-{at}.{}@grid-broker>", journal.simple())
+        }
+        MessageNumber(number) => format!("<mail-{number}.{}@grid-broker>", journal.simple()),
+    }
+}
+
+/// The id that all mails on one matter of one appliance refer to; no mail bears it.
+fn thread(message: &Message, journal: Uuid) -> Option<String> {
+    let (first, others) = message.notices.split_first()?;
+    let is_same = |it: &Notice| (&it.about, &it.matter) == (&first.about, &first.matter);
+    if message.more > 0 || !others.iter().all(is_same) {
+        return None;
+    }
+    // Neither name nor matter holds NUL when it comes from the core; if so, two threads are one.
+    let matter = Uuid::new_v5(&journal, format!("{}\0{}", first.about, first.matter).as_bytes());
+    Some(format!("<matter-{}@grid-broker>", matter.simple()))
+}
+
+/// When the mail was decided. A mail that waited for its server keeps its date.
+fn date(at: Timestamp) -> SystemTime {
+    let micros = u64::try_from(at.as_micros()).unwrap_or(0);
+    UNIX_EPOCH + Duration::from_micros(micros).min(Duration::from_secs(DATE_SECONDS_MAX))
+}
+
+/// The message of `gridctl mail test`.
+pub(super) fn test_message(address: &str, now: Timestamp) -> Message {
+    let notice = Notice {
+        about: "".into(),
+        matter: "test".into(),
+        severity: Severity::Info,
+        at: now,
+        text: "this is a test: mail of this broker reaches this address".into(),
+        record: 0,
+        is_resolved: false,
+    };
+    Message {
+        number: MessageNumber(0),
+        recipient: address.into(),
+        owed_since: now,
+        notices: vec![notice],
+        more: 0,
+        attempts: 1,
+        standing: Standing::UnderWay,
+        due: now,
+        last_reply: "".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

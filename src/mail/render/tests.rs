@@ -1,0 +1,286 @@
+//! Rendered mails, as they are looked at and as a mail program takes them apart.
+//!
+//! The mails in `tests/mail/rendered` are compared byte by byte; `GRID_WRITE_MAILS=1` writes them
+//! anew, to be looked at before they are kept.
+
+use std::fs;
+use std::path::PathBuf;
+
+use mail_parser::{HeaderValue, MessageParser, MimeHeaders, PartType};
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::mail::{Mail, MailSecurity};
+use crate::mail::settings::Post;
+use crate::show::escape::is_hidden;
+
+const JOURNAL: Uuid = Uuid::from_u128(0x0123_4567_89ab_4def_8123_4567_89ab_cdef);
+
+/// 2026-11-20T13:28:49.250Z.
+const AT: Timestamp = Timestamp::EPOCH;
+
+fn at(seconds: u64) -> Timestamp {
+    AT.after(Duration::from_millis(1_795_181_329_250) + Duration::from_secs(seconds))
+}
+
+fn post() -> Post {
+    let mail = Mail {
+        server: "localhost".to_owned(),
+        security: MailSecurity::Plain,
+        from: "Grid Broker <grid@example.org>".to_owned(),
+        to: "alice@example.org, ops@example.org Asia/Kolkata".to_owned(),
+        zone: "Europe/Berlin".to_owned(),
+        ..Mail::default()
+    };
+    Post::new(&mail).expect("is right")
+}
+
+fn notice(about: &str, matter: &str, text: &str) -> Notice {
+    let (about, matter, text) = (about.into(), matter.into(), text.into());
+    let severity = Severity::Error;
+    Notice { about, matter, severity, at: at(0), text, record: 12, is_resolved: false }
+}
+
+fn message(notices: Vec<Notice>) -> Message {
+    Message {
+        number: MessageNumber(7),
+        recipient: "alice@example.org".into(),
+        owed_since: at(30),
+        notices,
+        more: 0,
+        attempts: 1,
+        standing: Standing::UnderWay,
+        due: at(30),
+        last_reply: "".into(),
+    }
+}
+
+fn letter(message: &Message) -> String {
+    let post = post();
+    let letter = render(message, JOURNAL, &post.from, &post.look).expect("a letter");
+    String::from_utf8(letter.bytes).expect("ASCII")
+}
+
+fn failed_start() -> Message {
+    let text = "start of shop:main.db1 failed: no disk, last word \"checking /dev/sdb\" 34 %";
+    message(vec![notice("shop:main.db1", "start_failed", text)])
+}
+
+fn hostile() -> Message {
+    let text = "\u{202e}gpj.exe\u{202c} <script>alert(1)</script>\r\n.\r\nBcc: all@example.org\r\n\
+                --=_boundary-- \x1b[2J שלום <a href='x'>\0 größer 数据库 C:\\new";
+    let mut message = message(vec![notice("shop:main.db1", "corrupted <b>", text)]);
+    message.notices[0].severity = Severity::Fatal;
+    message
+}
+
+fn many() -> Message {
+    let mut notices: Vec<_> = (1..=5)
+        .map(|n| {
+            let name = format!("shop:main.web{n}");
+            let text = format!("{name} did not start within 300 s");
+            notice(&name, "boot_timeout", &text)
+        })
+        .collect();
+    notices.push(notice("shop:main.db1", "no_contact", "no contact with shop:main.db1 for 2 min"));
+    notices.push(notice("", "disk_low", "the disk has 200.0 MiB left, less than 256.0 MiB"));
+    notices[5].is_resolved = true;
+    let mut message = message(notices);
+    message.recipient = "ops@example.org".into();
+    message.attempts = 3;
+    (message.more, message.last_reply) = (12, "mail.example.org:587 at connecting: refused".into());
+    message
+}
+
+/// Compares a mail with the one that was looked at; plain text and HTML are kept beside it.
+#[track_caller]
+fn assert_kept(name: &str, bytes: &str) {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/mail/rendered");
+    let parsed = MessageParser::default().parse(bytes.as_bytes()).expect("is a mail");
+    let (text, html) = (parsed.body_text(0).expect("text"), parsed.body_html(0).expect("HTML"));
+    for (ending, content) in [("eml", bytes), ("txt", &*text), ("html", &*html)] {
+        let path = folder.join(format!("{name}.{ending}"));
+        let content = content.replace("\r\n", "\n");
+        if std::env::var_os("GRID_WRITE_MAILS").is_some() {
+            fs::write(&path, &content).expect("is written");
+        }
+        let kept = fs::read_to_string(&path).unwrap_or_default();
+        assert!(kept == content, "{name}.{ending} differs; now it is:\n{content}");
+    }
+}
+
+#[test]
+fn mails_look_as_they_were_looked_at() {
+    assert_kept("failed_start", &letter(&failed_start()));
+    let mut over = failed_start();
+    over.notices[0].is_resolved = true;
+    over.notices[0].text = "shop:main.db1 is running: started late".into();
+    assert_kept("resolved", &letter(&over));
+    assert_kept("hostile", &letter(&hostile()));
+    assert_kept("many_and_late", &letter(&many()));
+    assert_kept("test", &letter(&test_message("alice@example.org", at(0))));
+}
+
+#[test]
+fn subjects_say_it_all_in_60_characters() {
+    let long = format!("a:{}.db1", "x".repeat(100));
+    let of = |notices| subject::subject(&message(notices), "grid");
+    let one = |about, matter, text| of(vec![notice(about, matter, text)]);
+    let cases = [
+        (
+            one("db1", "start_failed", "start of db1 failed: no disk"),
+            "[grid] db1: start failed: no disk",
+        ),
+        (
+            one("db1", "start_failed", "db1 did not start within 300 s"),
+            "[grid] db1: did not start within 300 s",
+        ),
+        (
+            one("db1", "no_contact", "no contact with db1 for 2 min"),
+            "[grid] db1: no contact for 2 min",
+        ),
+        (one("db1", "two_machines", "two machines speak as db1"), "[grid] db1: two machines speak"),
+        (one("db1", "stuck", ""), "[grid] db1: stuck in maintenance"),
+        (one("", "disk_low", "200 MiB left"), "[grid] broker: 200 MiB left"),
+        (one("db1", "a", "=?utf-8?B?4oCu?="), "[grid] db1: \\x3d?utf-8?B?4oCu?="),
+        (one("db1", "a", "x\r\nBcc: y"), "[grid] db1: x\\r\\nBcc: y"),
+        (
+            one(&long, "a", "Corrupted database file"),
+            "[grid] ...xxxxxxxxxxxxxxxxxxx.db1: Corrupted database file",
+        ),
+        (
+            one("db1", "a", &"ü".repeat(99)),
+            "[grid] db1: üüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüü...",
+        ),
+        (
+            of(vec![
+                notice("a", "stuck", ""),
+                notice("b", "start_failed", ""),
+                notice("c", "start_failed", ""),
+            ]),
+            "[grid] 3 notices: 2 failed starts, 1 stuck in maintenance",
+        ),
+        (of(vec![notice("a", "x", ""), notice("a", "y", "")]), "[grid] a: 2 notices: 2 alerts"),
+        (
+            subject::subject(&many(), "shop-7"),
+            "[shop-7] 19 notices (1 resolved): 5 boot timeouts, 1 no c...",
+        ),
+        (
+            subject::subject(&hostile(), "grid"),
+            "[grid] fatal: shop:main.db1: \\u{202e}gpj.exe\\u{202c} <scr...",
+        ),
+    ];
+    for (subject, expected) in cases {
+        assert_eq!(subject, expected);
+        assert!(subject.chars().count() <= 60, "{subject}");
+    }
+}
+
+#[test]
+fn one_matter_is_one_thread_and_a_mail_is_known_again() {
+    let of = |message: &Message, name: &str| {
+        let bytes = letter(message);
+        let line = bytes.lines().find(|line| line.starts_with(&format!("{name}: ")));
+        line.map(|line| line[name.len() + 2..].to_owned())
+    };
+    let mut other = failed_start();
+    other.number = MessageNumber(8);
+    other.notices[0].is_resolved = true;
+    assert_eq!(of(&failed_start(), "References"), of(&other, "References"));
+    assert!(of(&other, "References").is_some_and(|thread| thread.starts_with("<matter-")));
+    assert_eq!(of(&other, "References"), of(&other, "In-Reply-To"));
+    let own = of(&other, "Message-ID").expect("an id");
+    assert_eq!(own, "<mail-8.0123456789ab4def8123456789abcdef@grid-broker>");
+    other.notices[0].about = "shop:main.db2".into();
+    assert_ne!(of(&failed_start(), "References"), of(&other, "References"));
+    assert_eq!(of(&many(), "References"), None, "several matters are no thread");
+    assert_eq!(letter(&failed_start()), letter(&failed_start()), "a doubled one is the same");
+}
+
+#[test]
+fn a_name_that_is_none_is_in_no_command() {
+    assert_eq!(advice::commands("x", "$(reboot)"), advice::commands("x", ""));
+    assert_eq!(advice::commands("x", "-a")[0], "gridctl appliance show -- -a");
+}
+
+#[test]
+fn an_address_that_is_none_is_refused_by_name() {
+    let post = post();
+    for wrong in ["", "alice", "a@b\r\nRCPT TO:<x@y>", "ä@example.org", "a b@c", "a@b>"] {
+        let mut message = failed_start();
+        message.recipient = wrong.into();
+        let refused = render(&message, JOURNAL, &post.from, &post.look);
+        assert!(matches!(refused, Err(NoLetter::Address(_))), "{wrong}");
+    }
+}
+
+/// The headers of every mail, in order; those of a thread are not in each.
+const HEADERS: [&str; 11] = [
+    "From",
+    "To",
+    "Subject",
+    "Date",
+    "Message-ID",
+    "List-ID",
+    "Auto-Submitted",
+    "In-Reply-To",
+    "References",
+    "MIME-Version",
+    "Content-Type",
+];
+
+fn any_text() -> impl Strategy<Value = String> {
+    let odd = "[\\r\\n\\t \\x00-\\x1f.:=_<>&\"'\\-\\u{7f}-\\u{a0}\\u{2000}-\\u{206f}א-ת]{0,60}";
+    let long = "[a-zä=.]{900,2000}";
+    let break_out =
+        Just("\r\n\r\n--=_\r\n.\r\nBcc: x@y.z\r\n=\r\n?=\r\n =?utf-8?B?QmNj?=".to_owned());
+    prop_oneof![any::<String>(), odd.prop_map(Into::into), long.prop_map(Into::into), break_out]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn whatever_is_said_the_mail_has_our_headers_and_two_parts(
+        about in any_text(),
+        matter in any_text(),
+        text in any_text(),
+        reply in any_text(),
+        micros in any::<i64>(),
+        attempt in 1..3_u32,
+        count in 1..4_usize,
+    ) {
+        let mut message = message(vec![notice(&about, &matter, &text); count]);
+        message.last_reply = reply.into();
+        message.attempts = attempt;
+        message.owed_since = Timestamp::from_micros(micros);
+        message.notices[0].at = Timestamp::from_micros(micros);
+        let bytes = letter(&message);
+        prop_assert!(bytes.is_ascii());
+        prop_assert!(bytes.split("\r\n").all(|line| line.len() <= 998 && !line.contains(['\r', '\n'])));
+
+        let mail = MessageParser::default().parse(bytes.as_bytes()).expect("is a mail");
+        let names: Vec<_> = mail.headers().iter().map(|it| it.name.as_str()).collect();
+        prop_assert_eq!(names, HEADERS);
+        prop_assert_eq!(mail.parts.len(), 3);
+        prop_assert!(mail.parts[0].is_content_type("multipart", "alternative"));
+        prop_assert!(matches!(&mail.parts[1].body, PartType::Text(_)));
+        prop_assert!(matches!(&mail.parts[2].body, PartType::Html(_)));
+        let is_ours = matches!(mail.to().and_then(|it| it.first()).and_then(|it| it.address()), Some("alice@example.org"));
+        prop_assert!(is_ours);
+
+        let subject = mail.subject().unwrap_or_default();
+        prop_assert!(!subject.contains(is_hidden));
+        let expected = subject::subject(&message, "grid");
+        prop_assert_eq!(subject.trim_end(), expected.trim_end());
+        let (text, html) = (mail.body_text(0).expect("text"), mail.body_html(0).expect("HTML"));
+        prop_assert!(!text.replace("\r\n", "").replace('\n', "").contains(is_hidden));
+        let tags = html.match_indices('<').map(|(at, _)| &html[at + 1..]);
+        let known = ["!DOCTYPE", "html", "head", "meta", "title", "body", "p", "bdi", "h2", "table", "tr", "th", "td", "b", "pre", "hr"];
+        for tag in tags {
+            let name = tag.trim_start_matches('/').split([' ', '>']).next().unwrap_or_default();
+            prop_assert!(known.contains(&name), "{}", name);
+        }
+        prop_assert!(!matches!(mail.header("Bcc"), Some(HeaderValue::Address(_))));
+    }
+}

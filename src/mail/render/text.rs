@@ -1,0 +1,56 @@
+//! A view as plain text.
+//!
+//! Guarantees that no line begins with text of others, so that right-to-left text turns only the rest
+//! of its own line, and nothing looks as if we said it.
+
+use super::view::{Item, View};
+
+/// The plain text.
+pub(super) fn text(view: &View) -> String {
+    let mut text = String::new();
+    for line in &view.intro {
+        text.push_str(&format!("* {line}\n\n"));
+    }
+    for item in &view.items {
+        append(&mut text, item);
+    }
+    // What stands behind `-- ` is a signature, which clients show small.
+    text.push_str(&format!("-- \n{}\n", view.footer));
+    text
+}
+
+fn append(text: &mut String, item: &Item) {
+    text.push_str(&format!("# {}\n\n", item.title));
+    for (name, value) in &item.facts {
+        text.push_str(&format!("  {name:<10}  {value}\n"));
+    }
+    if !item.words.is_empty() {
+        text.push_str(&format!("  {:<10}  {}\n", "what", item.words));
+    }
+    if let Some(advice) = item.advice {
+        text.push_str(&format!("\nWhat to do next:\n  {}\n", wrapped(advice)));
+    }
+    text.push_str("\nTo look further:\n");
+    for command in &item.commands {
+        text.push_str(&format!("  {command}\n"));
+    }
+    text.push('\n');
+}
+
+/// Our own words in lines of 72 characters, indented.
+fn wrapped(advice: &str) -> String {
+    let mut lines = String::new();
+    let mut width = 0;
+    for word in advice.split(' ') {
+        if width > 0 && width + 1 + word.len() > 70 {
+            lines.push_str("\n  ");
+            width = 0;
+        } else if width > 0 {
+            lines.push(' ');
+            width += 1;
+        }
+        lines.push_str(word);
+        width += word.len();
+    }
+    lines
+}

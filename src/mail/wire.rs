@@ -1,0 +1,296 @@
+//! What lettre reads from and writes to: the socket, watched.
+//!
+//! Guarantees that a server that talks without end is cut off, that every line of a conversation
+//! can be told afterwards, and that no password is in what is told. It lets a socket be taken back
+//! from under lettre, so that TLS begins with nothing left of what was said before in clear.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use lettre::transport::smtp::client::AsyncTokioStream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+use super::settings::Login;
+use crate::config::secret::HIDDEN;
+use crate::show::escape::escape;
+
+/// Most bytes of an answer. lettre bounds lines only once they end, and reads an answer of many lines
+/// anew with each of them.
+const ANSWER_BYTES_MAX: usize = 16 << 10;
+
+/// Most lines of a conversation that are told.
+const LINES_MAX: usize = 200;
+
+/// What lettre expects of a server when it is given a connection, and gets from us after STARTTLS:
+/// there SMTP goes on without a greeting.
+const GREETING: &[u8] = b"220 TLS\r\n";
+
+/// The way to the server.
+pub(super) enum Socket {
+    /// In clear.
+    Plain(TcpStream),
+    /// By TLS.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// A watched socket. Clones watch the same one.
+#[derive(Clone)]
+pub(super) struct Wire(Arc<Mutex<Watched>>);
+
+struct Watched {
+    socket: Option<Socket>,
+    peer: SocketAddr,
+    /// What is to be read before anything of the socket.
+    ahead: &'static [u8],
+    /// Bytes read since something was written.
+    unasked: usize,
+    has_heard: bool,
+    story: Story,
+}
+
+/// What was said, line by line.
+#[derive(Default)]
+struct Story {
+    lines: Vec<String>,
+    heard: Vec<u8>,
+    /// What is never told: the password, and all that was sent to log in.
+    hidden: Vec<String>,
+    logs_in: bool,
+    /// The mail itself is being sent: how many bytes so far.
+    mail_bytes: Option<usize>,
+}
+
+impl Wire {
+    /// Watches a connection to `peer`.
+    pub(super) fn new(socket: TcpStream, peer: SocketAddr, login: Option<&Login>) -> Self {
+        let hidden = login.map(|it| it.password.expose().to_owned()).into_iter().collect();
+        let story = Story { hidden, ..Story::default() };
+        let socket = Some(Socket::Plain(socket));
+        let watched = Watched { socket, peer, ahead: b"", unasked: 0, has_heard: false, story };
+        Self(Arc::new(Mutex::new(watched)))
+    }
+
+    /// Takes the socket out; whoever reads or writes after that is told that it is closed.
+    pub(super) fn take(&self) -> Option<Socket> {
+        self.watched().socket.take()
+    }
+
+    /// Puts the socket back, by TLS now; `greets`: the server said its greeting in clear.
+    pub(super) fn put(&self, stream: TlsStream<TcpStream>, greets: bool) {
+        let mut watched = self.watched();
+        watched.story.note("the connection is encrypted from here on, the certificate is trusted");
+        watched.socket = Some(Socket::Tls(Box::new(stream)));
+        watched.ahead = if greets { GREETING } else { b"" };
+    }
+
+    /// Whether the server ever said anything.
+    pub(super) fn has_heard(&self) -> bool {
+        self.watched().has_heard
+    }
+
+    /// What follows is the mail itself, until the server answers.
+    pub(super) fn mail_follows(&self) {
+        self.watched().story.mail_bytes = Some(0);
+    }
+
+    /// `text` without anything secret in it.
+    pub(super) fn hide(&self, text: &str) -> String {
+        self.watched().story.hide(text)
+    }
+
+    /// Adds a remark of ours to what was said.
+    pub(super) fn note(&self, text: &str) {
+        self.watched().story.note(text);
+    }
+
+    /// What was said: `> ` by us, `< ` by the server, `* ` is a remark.
+    pub(super) fn told(&self) -> Vec<String> {
+        self.watched().story.lines.clone()
+    }
+
+    fn watched(&self) -> MutexGuard<'_, Watched> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Story {
+    fn tell(&mut self, mark: char, text: &str) {
+        if self.lines.len() < LINES_MAX {
+            let line = format!("{mark} {}", escape(&self.hide(text)));
+            self.lines.push(line);
+        }
+    }
+
+    fn note(&mut self, text: &str) {
+        self.tell('*', text);
+    }
+
+    fn hide(&self, text: &str) -> String {
+        let hidden = self.hidden.iter().filter(|it| !it.is_empty());
+        hidden.fold(text.to_owned(), |text, secret| text.replace(secret, HIDDEN))
+    }
+
+    fn wrote(&mut self, bytes: &[u8]) {
+        if let Some(count) = &mut self.mail_bytes {
+            *count += bytes.len();
+            return;
+        }
+        // lettre writes whole commands.
+        for line in String::from_utf8_lossy(bytes).lines() {
+            let secret = match line.strip_prefix("AUTH ") {
+                Some(rest) => rest.split_once(' ').map(|(_, secret)| secret),
+                None => self.logs_in.then_some(line),
+            };
+            self.hidden.extend(secret.map(str::to_owned));
+            self.logs_in |= line.starts_with("AUTH ");
+            self.tell('>', line);
+        }
+    }
+
+    fn read(&mut self, bytes: &[u8]) {
+        if let Some(count) = self.mail_bytes.take() {
+            self.note(&format!("the mail, {count} bytes"));
+        }
+        self.heard.extend_from_slice(bytes);
+        while let Some(end) = self.heard.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<_> = self.heard.drain(..=end).collect();
+            let line = String::from_utf8_lossy(&line);
+            let line = line.trim_end_matches(['\r', '\n']);
+            self.logs_in &= line.starts_with("334");
+            self.tell('<', line);
+        }
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut watched = self.watched();
+        if !watched.ahead.is_empty() {
+            let count = into.remaining().min(watched.ahead.len());
+            let (now, later) = watched.ahead.split_at(count);
+            into.put_slice(now);
+            watched.ahead = later;
+            return Poll::Ready(Ok(()));
+        }
+        let before = into.filled().len();
+        let read = match &mut watched.socket {
+            Some(Socket::Plain(socket)) => Pin::new(socket).poll_read(context, into),
+            Some(Socket::Tls(socket)) => Pin::new(socket).poll_read(context, into),
+            None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        };
+        let new = &into.filled()[before..];
+        if !new.is_empty() {
+            watched.unasked += new.len();
+            watched.has_heard = true;
+            watched.story.read(new);
+        }
+        if watched.unasked > ANSWER_BYTES_MAX {
+            let limit = ANSWER_BYTES_MAX >> 10;
+            let why = format!("the server's answer is longer than {limit} KiB");
+            return Poll::Ready(Err(io::Error::other(why)));
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut watched = self.watched();
+        let written = match &mut watched.socket {
+            Some(Socket::Plain(socket)) => Pin::new(socket).poll_write(context, bytes),
+            Some(Socket::Tls(socket)) => Pin::new(socket).poll_write(context, bytes),
+            None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        };
+        if let Poll::Ready(Ok(count)) = &written {
+            watched.unasked = 0;
+            watched.story.wrote(&bytes[..*count]);
+        }
+        written
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.watched().socket {
+            Some(Socket::Plain(socket)) => Pin::new(socket).poll_flush(context),
+            Some(Socket::Tls(socket)) => Pin::new(socket).poll_flush(context),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.watched().socket {
+            Some(Socket::Plain(socket)) => Pin::new(socket).poll_shutdown(context),
+            Some(Socket::Tls(socket)) => Pin::new(socket).poll_shutdown(context),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+impl AsyncTokioStream for Wire {
+    fn peer_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.watched().peer)
+    }
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Wire({})", self.watched().peer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_logs_in_is_told_whoever_says_it() {
+        let mut story = Story { hidden: vec!["s3cr3t".to_owned()], ..Story::default() };
+        story.wrote(b"AUTH PLAIN AGdyaWQAczNjcjN0\r\n");
+        story.read(b"500 what is AUTH PLAIN AGdyaWQAczNjcjN0?\r\n");
+        story.wrote(b"AUTH LOGIN\r\n");
+        story.read(b"334 VXNlcm5hbWU6\r\n");
+        story.wrote(b"Z3JpZA==\r\n");
+        story.read(b"334 UGFzc3dvcmQ6\r\n");
+        story.wrote(b"czNjcjN0\r\n");
+        story.read(b"535 s3cr3t is wrong\x1b\r\n");
+        story.wrote(b"QUIT\r\n");
+        assert_eq!(
+            story.lines,
+            [
+                "> AUTH PLAIN ***",
+                "< 500 what is AUTH PLAIN ***?",
+                "> AUTH LOGIN",
+                "< 334 VXNlcm5hbWU6",
+                "> ***",
+                "< 334 UGFzc3dvcmQ6",
+                "> ***",
+                "< 535 *** is wrong\\x1b",
+                "> QUIT",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_mail_itself_is_only_counted() {
+        let mut story = Story::default();
+        story.wrote(b"DATA\r\n");
+        story.mail_bytes = Some(0);
+        story.wrote(b"Subject: x\r\n");
+        story.wrote(b"\r\n.\r\n");
+        story.read(b"250 queued\r\n");
+        assert_eq!(story.lines, ["> DATA", "* the mail, 17 bytes", "< 250 queued"]);
+    }
+}

@@ -1,0 +1,10 @@
+//! The courier against SMTP servers: one that misbehaves as told, and a real one.
+//!
+//! Guarantees of the courier: each order is answered once, in time, with the right word, whatever the
+//! server does; and a real server takes and files what it brings.
+
+mod postfix;
+mod script;
+mod support;
+mod what_a_real_server_files;
+mod what_servers_do;

@@ -1,0 +1,125 @@
+//! What both servers need: certificates, a courier at work, a message.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use grid_broker::broker::Deliver;
+use grid_broker::config::mail::Mail;
+use grid_broker::config::secret::Secret;
+use grid_broker::grid::event::Severity;
+use grid_broker::grid::mail::{Delivery, Message, MessageNumber, Notice, Standing};
+use grid_broker::grid::time::Timestamp;
+use grid_broker::mail::{self, Answer, Post};
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+/// The password of all accounts.
+pub(crate) const PASSWORD: &str = "s3cr3t-of-grid";
+
+/// Whose mails they are.
+pub(crate) const JOURNAL: Uuid = Uuid::from_u128(0x0123_4567_89ab_4def_8123_4567_89ab_cdef);
+
+/// Longest wait for anything, on a machine that is busy.
+pub(crate) const SOON: Duration = Duration::from_secs(30);
+
+/// A certificate for `localhost`, by its own authority, in a folder.
+pub(crate) fn certify(folder: &Path) -> CertifiedKey<rcgen::KeyPair> {
+    let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let made = generate_simple_self_signed(names).expect("a certificate");
+    fs::write(folder.join("cert.pem"), made.cert.pem()).expect("is written");
+    fs::write(folder.join("key.pem"), made.signing_key.serialize_pem()).expect("is written");
+    made
+}
+
+/// The settings of a courier that logs in at `port` of loopback and believes `folder`'s certificate.
+pub(crate) fn settings(port: u16, folder: &Path, within: Duration) -> Mail {
+    Mail {
+        server: format!("localhost:{port}"),
+        ca_file: folder.join("cert.pem").display().to_string(),
+        user: "grid".to_owned(),
+        password: Some(Secret::of_environment("PASSWORD", PASSWORD).expect("a secret")),
+        from: "Grid <grid@example.org>".to_owned(),
+        hello: "broker.example.org".to_owned(),
+        timeout: within,
+        zone: "Europe/Berlin".to_owned(),
+        ..Mail::default()
+    }
+}
+
+/// A courier at work.
+pub(crate) struct Courier {
+    orders: mpsc::Sender<Deliver>,
+    answers: mpsc::Receiver<Answer>,
+    /// Replaces its settings.
+    pub(crate) post: watch::Sender<Option<Arc<Post>>>,
+    stop: watch::Sender<bool>,
+    work: JoinHandle<()>,
+}
+
+impl Courier {
+    /// Starts one; without settings mail is not set up.
+    pub(crate) fn start(settings: Option<&Mail>) -> Self {
+        let post = settings.map(|it| Arc::new(Post::new(it).expect("the settings are right")));
+        let (post, posts) = watch::channel(post);
+        let (orders, waiting) = mpsc::channel(64);
+        let (tell, answers) = mpsc::channel(64);
+        let (stop, stopping) = watch::channel(false);
+        let work = mail::start(JOURNAL, posts, waiting, tell, stopping);
+        Self { orders, answers, post, stop, work }
+    }
+
+    /// Orders a message to be brought.
+    pub(crate) async fn order(&self, message: Message) {
+        self.orders.send(Deliver { message }).await.expect("the courier runs");
+    }
+
+    /// The next answer.
+    pub(crate) async fn answer(&mut self) -> Answer {
+        let answer = timeout(SOON, self.answers.recv()).await.expect("an answer in time");
+        answer.expect("the courier runs")
+    }
+
+    /// Brings one message, and checks whose answer comes.
+    pub(crate) async fn bring(&mut self, number: u64, to: &str) -> Delivery {
+        self.order(message(number, to)).await;
+        let answer = self.answer().await;
+        assert_eq!((answer.number, answer.attempt), (MessageNumber(number), 1));
+        answer.delivery
+    }
+
+    /// Stops it; nothing is answered twice.
+    pub(crate) async fn stop(mut self) {
+        self.stop.send_replace(true);
+        timeout(SOON, self.work).await.expect("stops in time").expect("without a panic");
+        assert!(self.answers.try_recv().is_err(), "an order was answered twice");
+    }
+}
+
+/// A message about one hostile alert.
+pub(crate) fn message(number: u64, to: &str) -> Message {
+    let notice = Notice {
+        about: "shop:main.db1".into(),
+        matter: "alert".into(),
+        severity: Severity::Fatal,
+        at: Timestamp::from_micros(1_795_181_329_000_000),
+        text: "größer\r\n.\r\nMAIL FROM:<x@y.z>\r\n\u{202e}<b>".into(),
+        record: 12,
+        is_resolved: false,
+    };
+    Message {
+        number: MessageNumber(number),
+        recipient: to.into(),
+        owed_since: notice.at,
+        notices: vec![notice],
+        more: 0,
+        attempts: 1,
+        standing: Standing::UnderWay,
+        due: Timestamp::EPOCH,
+        last_reply: "".into(),
+    }
+}
