@@ -298,11 +298,13 @@ async fn reflection_lists_all_services_and_health_serves() {
     assert_eq!(
         names,
         [
+            "grid.events.v1.AlertService",
             "grid.events.v1.ApplianceService",
             "grid.events.v1.BrokerService",
             "grid.events.v1.EventService",
             "grid.events.v1.GridLogService",
             "grid.events.v1.JournalService",
+            "grid.events.v1.MailService",
             "grpc.health.v1.Health",
             "grpc.reflection.v1.ServerReflection",
         ]
