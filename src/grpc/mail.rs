@@ -55,14 +55,14 @@ impl MailTest {
         Self { send: Arc::new(send), room: Arc::new(Semaphore::new(1)) }
     }
 
-    async fn run(&self, address: String) -> Result<TestMailResponse, Status> {
+    async fn run(&self, address: String, within: Duration) -> Result<TestMailResponse, Status> {
         let Ok(_room) = self.room.try_acquire() else {
             let text = "another test of mail is under way; try again in a minute";
             return Err(status::exhausted("TEST_UNDER_WAY", text));
         };
-        let sent = tokio::time::timeout(TESTED_WITHIN, (self.send)(address)).await;
+        let sent = tokio::time::timeout(within, (self.send)(address)).await;
         let sent = sent.map_err(|_| {
-            let text = format!("the mail server did not end within {} s", TESTED_WITHIN.as_secs());
+            let text = format!("the mail server did not end within {} s", within.as_secs());
             Status::new(Code::DeadlineExceeded, text)
         })?;
         let accepted = sent.is_ok();
@@ -169,7 +169,7 @@ impl MailService for Desk {
             let text = "mail is not configured: [mail] server and to in the settings are needed";
             return Err(status::precondition("MAIL_NOT_CONFIGURED", text));
         };
-        let tested = test.run(address.clone()).await?;
+        let tested = test.run(address.clone(), TESTED_WITHIN).await?;
         let (recipient, accepted) = (address.as_str(), tested.accepted);
         tracing::info!(administrator = %by, recipient, accepted, "mail was tested");
         Ok(Response::new(tested))
@@ -261,49 +261,4 @@ fn list(grid: &Grid, wanted: &Wanted, from: MessageNumber, size: usize) -> ListM
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_holds_nothing_that_is_a_command() {
-        for good in ["ops@example.org", "a.b+c@[192.0.2.1]", "größe@example.org", "root@localhost"]
-        {
-            assert!(is_address(good), "{good}");
-        }
-        let long = format!("{}@example.org", "x".repeat(ADDRESS_BYTES_MAX));
-        for odd in ["", "ops", "@example.org", "ops@", "a b@c", "a@b\r\nDATA", "<a@b>", &long] {
-            assert!(!is_address(odd), "{odd:?}");
-        }
-    }
-
-    #[test]
-    fn a_dialogue_without_end_keeps_its_beginning_and_its_end() {
-        let said = |lines: usize| (1..=lines).map(|line| line.to_string()).collect::<Vec<_>>();
-        assert_eq!(cut(said(DIALOGUE_LINES_MAX)), said(DIALOGUE_LINES_MAX));
-        let lines = cut(said(1_000));
-        assert_eq!(lines.len(), DIALOGUE_LINES_MAX);
-        let ends = (lines[0].as_str(), lines[127].as_str(), lines[DIALOGUE_LINES_MAX - 1].as_str());
-        assert_eq!(ends, ("1", "128", "1000"));
-        assert_eq!((lines[128].as_str(), lines[129].as_str()), ("... 745 lines left out", "874"));
-        let line = &cut(vec!["ä".repeat(1_000)])[0];
-        assert!(line.len() <= DIALOGUE_LINE_BYTES_MAX && line.ends_with("ä..."), "{line}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn one_test_at_a_time_and_none_for_ever() {
-        let hangs = MailTest::new(|_| Box::pin(std::future::pending()));
-        let first = hangs.run("a@b".to_owned());
-        let second = async {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            hangs.run("a@b".to_owned()).await
-        };
-        let (first, second) = tokio::join!(first, second);
-        assert_eq!(second.unwrap_err().code(), Code::ResourceExhausted);
-        let first = first.unwrap_err();
-        assert_eq!(first.code(), Code::DeadlineExceeded);
-        assert_eq!(first.message(), "the mail server did not end within 50 s");
-        let refuses = MailTest::new(|to| Box::pin(async move { Err(vec![format!("550 {to}")]) }));
-        let said = refuses.run("a@b".to_owned()).await.unwrap();
-        assert_eq!((said.accepted, said.dialogue), (false, vec!["550 a@b".to_owned()]));
-    }
-}
+mod tests;

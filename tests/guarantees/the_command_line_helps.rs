@@ -29,7 +29,7 @@ async fn unknown_commands_flags_and_values_suggest_the_nearest() {
         (GRIDCTL, "lgo list", "did you mean `gridctl log`?"),
         (GRIDCTL, "lsit log", "did you mean `gridctl log list`, `gridctl appliance list`, "),
         (GRIDCTL, "backup", "backup what? `gridctl journal backup`"),
-        (GRIDCTL, "mial list", "did you mean `gridctl mail`?"),
+        (GRIDCTL, "mial list", "a similar subcommand exists: 'mail'"),
         (GRIDCTL, "alert show db1 stuk", "a similar value exists: 'stuck'"),
         (GRIDCTL, "stauts", "a similar subcommand exists: 'status'"),
         (GRIDCTL, "appliance shwo db1", "a similar subcommand exists: 'show'"),
