@@ -15,6 +15,7 @@ mod file;
 mod filter;
 pub mod key;
 pub mod keys;
+pub mod mail;
 pub mod mistake;
 mod raw;
 mod record;
@@ -33,6 +34,7 @@ use crate::tracing_lines::Format;
 
 use self::key::Key;
 use self::keys::CLASS_TABLE;
+use self::mail::Mail;
 use self::mistake::{Mistake, Mistakes, Origin};
 use self::raw::{Raw, Said, dotted};
 
@@ -63,6 +65,8 @@ pub struct Settings {
     pub tracing_format: Format,
     /// The rules of the grid.
     pub grid: grid::settings::Settings,
+    /// How mails leave, and to whom.
+    pub mail: Mail,
     /// Where the values are from that are not defaults, by key.
     origins: BTreeMap<String, Origin>,
 }
@@ -76,6 +80,7 @@ impl Default for Settings {
             tracing: DEFAULT_TRACING.to_owned(),
             tracing_format: Format::Human,
             grid: grid::settings::Settings::default(),
+            mail: Mail::default(),
             origins: BTreeMap::new(),
         }
     }
@@ -135,7 +140,8 @@ impl Settings {
                 Err(text) => mistakes.push(Mistake { origin, key, text }),
             }
         }
-        settings.grid = grid::settings::Settings::new(classes);
+        settings.grid = grid::settings::Settings::new(classes).with_mail(settings.mail.rules());
+        mistakes.extend(settings.half_of_mail());
         mistakes.extend(settings.overlap());
         mistakes.sort_by(|a, b| a.origin.cmp(&b.origin));
         if mistakes.is_empty() { Ok(settings) } else { Err(Mistakes(mistakes)) }
@@ -172,6 +178,18 @@ impl Settings {
         };
         let text = format!("{at} is taken by {other}; give one of them another port");
         Some(Mistake { origin, key: key.to_owned(), text })
+    }
+
+    /// A mail server without whom mails are from, or to.
+    fn half_of_mail(&self) -> Vec<Mistake> {
+        let missing = |key: &str, value: &str| {
+            let text = "is needed where mail.server is given".to_owned();
+            let origin = self.origin("mail.server");
+            value.is_empty().then(|| Mistake { origin, key: key.to_owned(), text })
+        };
+        let of_mail = [("mail.from", &self.mail.from), ("mail.to", &self.mail.to)];
+        let wanted = of_mail.into_iter().filter(|_| self.mail.is_configured());
+        wanted.filter_map(|(key, value)| missing(key, value)).collect()
     }
 
     fn origin(&self, key: &str) -> Origin {

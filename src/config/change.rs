@@ -60,6 +60,7 @@ impl Settings {
             let origin = self.origins.get(key.path).cloned();
             held.origins.extend(origin.map(|origin| (key.path.to_owned(), origin)));
         }
+        held.grid = held.grid.with_mail(held.mail.rules());
         (held, changes)
     }
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use super::amount;
 use super::filter;
+use super::mail::{MailSecurity, TextRule};
 use super::mistake::Origin;
 use super::raw::Raw;
 use super::secret::{HIDDEN, Secret};
@@ -35,6 +36,12 @@ const SEVERITIES: [(&str, Severity); 5] = [
 ];
 
 const ON_STUCK: [(&str, OnStuck); 2] = [("warn", OnStuck::Warn), ("fail", OnStuck::Fail)];
+
+const MAIL_SECURITIES: [(&str, MailSecurity); 3] = [
+    ("starttls", MailSecurity::Starttls),
+    ("tls", MailSecurity::Tls),
+    ("plain", MailSecurity::Plain),
+];
 
 const TRACING_FORMATS: [(&str, Format); 2] = [("human", Format::Human), ("json", Format::Json)];
 
@@ -96,6 +103,10 @@ pub enum Place<T: 'static> {
     Unlimited(Field<T, Option<Budget>>),
     /// No budget at all: [`UNLIMITED`].
     AllUnlimited(Field<T, Budgets>),
+    /// How the way to a mail server is kept private.
+    MailSecurity(Field<T, MailSecurity>),
+    /// A text; empty: it is not said.
+    Text(&'static TextRule, Field<T, String>),
     /// A secret, by the file it is in.
     SecretFile(Field<T, Option<Secret>>),
     /// A secret, by the environment alone.
@@ -153,6 +164,13 @@ impl<T: Default + 'static> Place<T> {
                 unlimited(raw).ok_or_else(wrong)?;
                 *field(into) = Budgets::UNLIMITED;
             }
+            Self::MailSecurity(field) => {
+                *field(into) = word(raw, &MAIL_SECURITIES).ok_or_else(wrong)?;
+            }
+            Self::Text(rule, field) => {
+                let text = raw.text().filter(|text| (rule.is_allowed)(text)).ok_or_else(wrong)?;
+                text.clone_into(field(into));
+            }
             Self::SecretFile(field) => {
                 // What is no path may be the secret itself, which is not to be repeated.
                 let path =
@@ -191,6 +209,8 @@ impl<T: Default + 'static> Place<T> {
             Self::Every(_, field) => amount::duration_text(field(of).as_ref()?.every),
             Self::Unlimited(field) if field(of).is_none() => UNLIMITED.to_owned(),
             Self::Unlimited(_) | Self::AllUnlimited(_) => return None,
+            Self::MailSecurity(field) => word_of(*field(of), &MAIL_SECURITIES),
+            Self::Text(_, field) => field(of).clone(),
             Self::SecretFile(field) => {
                 let file = field(of).as_ref()?.file()?;
                 format!("{HIDDEN} in {}", file.display())
@@ -230,6 +250,8 @@ impl<T: Default + 'static> Place<T> {
                 *field(into) = *field(from);
             }
             Self::AllUnlimited(field) => field(into).clone_from(field(from)),
+            Self::MailSecurity(field) => *field(into) = *field(from),
+            Self::Text(_, field) => field(into).clone_from(field(from)),
             Self::SecretFile(field) | Self::SecretText(field) => {
                 field(into).clone_from(field(from));
             }

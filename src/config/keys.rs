@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::Settings;
 use super::key::{Changes, Field, Key, Place};
+use super::mail;
 use super::raw::dotted;
 use crate::grid::settings::{Budget, ClassSettings, LIMIT_RANGE};
 use crate::show::nearest::nearest;
@@ -35,6 +36,10 @@ const ROOM_RANGE: RangeInclusive<u64> = 1 << 20..=u64::MAX;
 /// The least number of records between two checkpoints: each is a whole state.
 const CHECKPOINT_RECORDS_LEAST: u64 = 1_000;
 
+/// How long a mail server may take for one step.
+const MAIL_TIMEOUT_RANGE: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(600);
+
 /// How far apart the events of a budget may be.
 const EVERY_RANGE: RangeInclusive<Duration> =
     Duration::from_millis(1)..=Duration::from_secs(86_400);
@@ -48,7 +53,7 @@ const fn at_restart<T>(path: &'static str, place: Place<T>, flag: Option<&'stati
 }
 
 /// The settings outside of classes.
-pub static SETTINGS: [Key<Settings>; 12] = [
+pub static SETTINGS: [Key<Settings>; 27] = [
     at_restart("data", Place::Path(|it| &mut it.journal.dir), Some("--data")),
     at_restart("grpc", Place::Address(|it| &mut it.grpc), Some("--grpc")),
     at_restart("http", Place::Address(|it| &mut it.http), Some("--http")),
@@ -77,6 +82,21 @@ pub static SETTINGS: [Key<Settings>; 12] = [
         "journal.checkpoint_records",
         Place::Count(CHECKPOINT_RECORDS_LEAST, |it| &mut it.journal.checkpoint_records),
     ),
+    at_restart("mail.server", Place::Text(&mail::SERVER, |it| &mut it.mail.server), None),
+    at_restart("mail.security", Place::MailSecurity(|it| &mut it.mail.security), None),
+    at_restart("mail.ca_file", Place::Text(&mail::LINE, |it| &mut it.mail.ca_file), None),
+    at_restart("mail.user", Place::Text(&mail::LINE, |it| &mut it.mail.user), None),
+    at_restart("mail.password_file", Place::SecretFile(|it| &mut it.mail.password), None),
+    at_restart("mail.password", Place::SecretText(|it| &mut it.mail.password), None),
+    at_restart("mail.password_in_clear", Place::Truth(|it| &mut it.mail.password_in_clear), None),
+    at_restart("mail.from", Place::Text(&mail::LINE, |it| &mut it.mail.from), None),
+    at_restart("mail.hello", Place::Text(&mail::LINE, |it| &mut it.mail.hello), None),
+    at_restart("mail.timeout", Place::Time(MAIL_TIMEOUT_RANGE, |it| &mut it.mail.timeout), None),
+    at_restart("mail.connections", Place::Count(1, |it| &mut it.mail.connections), None),
+    at_restart("mail.grid", Place::Text(&mail::LINE, |it| &mut it.mail.grid), None),
+    at_once("mail.to", Place::Text(&mail::RECIPIENTS, |it| &mut it.mail.to)),
+    at_restart("mail.zone", Place::Text(&mail::LINE, |it| &mut it.mail.zone), None),
+    at_once("mail.on", Place::Text(&mail::WORDS, |it| &mut it.mail.on)),
 ];
 
 const fn limit(path: &'static str, field: Field<ClassSettings, Duration>) -> Key<ClassSettings> {

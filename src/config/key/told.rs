@@ -6,7 +6,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{INFINITE, ON_STUCK, Place, SEVERITIES, TRACING_FORMATS, UNLIMITED};
+use super::{INFINITE, MAIL_SECURITIES, ON_STUCK, Place, SEVERITIES, TRACING_FORMATS, UNLIMITED};
 use crate::config::raw::Raw;
 use crate::config::{amount, filter};
 
@@ -38,6 +38,8 @@ impl<T: Default + 'static> Place<T> {
             | Self::Burst(_)
             | Self::Every(..)
             | Self::AllUnlimited(_)
+            | Self::MailSecurity(_)
+            | Self::Text(..)
             | Self::SecretText(_) => None,
         }
     }
@@ -73,6 +75,8 @@ impl<T: Default + 'static> Place<T> {
                 format!("{UNLIMITED}, or a table such as {{ burst = 25, every = \"5s\" }}")
             }
             Self::AllUnlimited(_) => format!("{UNLIMITED}, or a table of budgets"),
+            Self::MailSecurity(_) => words(&MAIL_SECURITIES),
+            Self::Text(rule, _) => rule.allowed.to_owned(),
             Self::SecretFile(_) => {
                 "the path of a file with the secret, such as ./password".to_owned()
             }

@@ -3,21 +3,19 @@
 use std::time::Duration;
 
 use super::super::admission::PlainOutcome;
-use super::super::alert_key::KEYS_MAX;
 use super::super::decide::OrderRefusal;
 use super::super::effect::{Effect, Matter, Phase};
-use super::super::event::{Counter, EventKind, PlainKind, Severity};
+use super::super::event::{Counter, EventKind, LostEvents, PlainKind, Severity};
 use super::super::lifecycle::{Lifecycle, Refusal};
 use super::super::marks::Marks;
 use super::super::record::{Input, Order, Outcome};
-use super::super::settings::{Budgets, ClassSettings};
 use super::driver::*;
 
-fn alert(text: &str) -> Said {
+pub(super) fn alert(text: &str) -> Said {
     said(1, EventKind::Alert { counter: None }, text)
 }
 
-fn counter(text: &str) -> Said {
+pub(super) fn counter(text: &str) -> Said {
     said(1, EventKind::Alert { counter: Counter::new("n_xact", 7.0) }, text)
 }
 
@@ -26,7 +24,7 @@ fn line(text: &str) -> Said {
 }
 
 /// A story with DB1 running.
-fn running() -> Timeline {
+pub(super) fn running() -> Timeline {
     let mut story = Timeline::new();
     story.hello(1);
     story.keep(started_ok(1));
@@ -34,20 +32,20 @@ fn running() -> Timeline {
 }
 
 /// The outcome of so many of these, at this moment.
-fn outcomes(story: &mut Timeline, said: &Said, count: usize) -> Vec<Outcome> {
+pub(super) fn outcomes(story: &mut Timeline, said: &Said, count: usize) -> Vec<Outcome> {
     (0..count).map(|_| story.hear(said.clone()).0).collect()
 }
 
-fn kept(outcomes: &[Outcome]) -> usize {
+pub(super) fn kept(outcomes: &[Outcome]) -> usize {
     outcomes.iter().filter(|outcome| **outcome == Outcome::Kept).count()
 }
 
-fn count(story: &Timeline, kind: PlainKind, outcome: PlainOutcome) -> u64 {
+pub(super) fn count(story: &Timeline, kind: PlainKind, outcome: PlainOutcome) -> u64 {
     story.db1().admission.counts.get(kind, outcome)
 }
 
 /// Records other than tallies.
-fn told(story: &Timeline) -> usize {
+pub(super) fn told(story: &Timeline) -> usize {
     story.records.iter().filter(|record| record.input != Input::Tally).count()
 }
 
@@ -190,110 +188,13 @@ fn lifting_ends_it_and_fills_the_budgets() {
     assert!(!is_suppressed(&story));
     assert_eq!(
         story.words(),
-        "held back no more by order, budgets filled; held back no more: 4 log events not stored, \
+        "suppression lifted, budgets filled; held back no more: 4 log events not stored, \
          at +10 s; the last: \"a line\""
     );
     assert_eq!(kept(&outcomes(&mut story, &log(1), 30)), 25);
     assert_eq!(story.order(unsuppress.clone()), Ok(DB1));
     let refusal = OrderRefusal::NotSuppressed { name: name(DB1) };
     assert_eq!(story.order(unsuppress), Err(refusal));
-}
-
-#[test]
-fn the_same_alert_again_is_counted_and_told_of_after_5_minutes_without_it() {
-    let mut story = running();
-    story.at(10).keep(alert("disk 3 is slow"));
-    let record = story.last().number;
-    for second in 0..=57 {
-        assert_eq!(story.at(20 + second * 10).hear(alert("disk 3 is slow")).0, Outcome::Repeated);
-    }
-    let before = told(&story);
-    story.at(590 + 299);
-    assert_eq!(told(&story), before);
-    story.at(590 + 301);
-    assert_eq!(told(&story), before + 1);
-    assert_eq!(
-        story.words(),
-        format!("repeated 58 times, +20 s to +590 s: disk # is slow (record {record})")
-    );
-    // By then it is news again.
-    story.keep(alert("disk 3 is slow"));
-    assert_eq!(count(&story, PlainKind::Alert, PlainOutcome::Repeated), 58);
-}
-
-#[test]
-fn another_text_of_the_key_ends_the_run_first() {
-    let mut story = running();
-    story.keep(alert("disk 3 is slow"));
-    outcomes(&mut story, &alert("disk 3 is slow"), 7);
-    let before = told(&story);
-    story.at(20).keep(alert("disk 4 is slow"));
-    let of_run = &story.records[story.records.len() - 2];
-    assert_eq!(told(&story), before + 2);
-    assert!(matches!(of_run.input, Input::RunOver { .. }));
-    assert!(matches!(of_run.effects.as_slice(), [Effect::RunTold { key, .. }] if key.repeats == 7));
-    // A graver one is news too, and a duplicate ends nothing.
-    let fatal = |mut it: Said| {
-        it.0.event.severity = Severity::Fatal;
-        it
-    };
-    story.keep(fatal(alert("disk 4 is slow")).numbered(5, 1));
-    outcomes(&mut story, &fatal(alert("disk 4 is slow")), 1);
-    story.keep(alert("fan 1").numbered(5, 2));
-    let before = told(&story);
-    assert_eq!(story.hear(alert("disk 9").numbered(5, 2)).0, Outcome::Duplicate);
-    assert_eq!(told(&story), before);
-}
-
-#[test]
-fn a_run_that_goes_on_for_days_is_told_of_daily() {
-    let mut story = running();
-    story.keep(alert("fan 1 stands"));
-    let before = told(&story);
-    for minute in 1..=3 * 24 * 60 + 1 {
-        assert_eq!(story.at(minute * 60).hear(alert("fan 1 stands")).0, Outcome::Repeated);
-    }
-    assert_eq!(told(&story) - before, 3);
-    assert!(story.words().starts_with("repeated 1440 times, "), "{}", story.words());
-}
-
-#[test]
-fn alerts_have_a_budget_by_key_and_one_over_all() {
-    let mut story = running();
-    let of_one_key: Vec<_> =
-        (0..8).map(|number| story.hear(alert(&format!("disk {number}"))).0).collect();
-    assert_eq!(kept(&of_one_key), 5);
-    let words = ["fan", "cpu", "net", "ups", "raid"]
-        .into_iter()
-        .flat_map(|what| ["slow", "hot", "dead", "late"].map(|how| format!("{what} is {how}")));
-    let of_many: Vec<_> = words.map(|text| story.hear(alert(&text)).0).collect();
-    assert_eq!(kept(&of_many), 15);
-    assert_eq!(kept(&outcomes(&mut story, &counter(""), 12)), 10, "counters have their own");
-    story.at(60).keep(alert("door is open"));
-    assert_eq!(story.hear(alert("disk 99")).0, Outcome::Suppressed);
-    story.at(400).keep(alert("disk 99"));
-}
-
-#[test]
-fn keys_are_bounded_and_the_run_of_a_forgotten_one_is_told() {
-    let budgets = Budgets::UNLIMITED;
-    let mut story = Timeline::with(ClassSettings { budgets, ..ClassSettings::default() });
-    story.hello(1);
-    let text = |number: usize| format!("alert {}", "x".repeat(number));
-    for number in 1..=KEYS_MAX {
-        story.at(u64::try_from(number).expect("small")).keep(alert(&text(number)));
-    }
-    story.hear(alert(&text(1)));
-    for number in 2..=KEYS_MAX {
-        story.hear(alert(&text(number)));
-    }
-    story.keep(alert(&text(KEYS_MAX + 1)));
-    let of_run = &story.records[story.records.len() - 2];
-    assert!(matches!(of_run.effects.as_slice(), [Effect::RunTold { .. }]));
-    assert_eq!(story.db1().admission.keys.len(), KEYS_MAX);
-    // The idle make room too, all at once.
-    story.at(1_000).keep(alert("another"));
-    assert_eq!(story.db1().admission.keys.len(), 1);
 }
 
 #[test]
@@ -407,4 +308,70 @@ fn what_is_pending_is_tallied_before_a_record_pushes_it_out_of_the_window() {
     story.away(seconds(1));
     assert_eq!(count(&story, PlainKind::Log, PlainOutcome::NotKept), 50);
     assert_eq!(story.hear(debug.numbered(5, 1)).0, Outcome::Duplicate);
+}
+
+#[test]
+fn reports_of_an_older_boot_have_a_budget_while_the_present_one_reports() {
+    let mut story = Timeline::new();
+    story.hello(1);
+    story.hello(2);
+    story.keep(maintenance(2, 1, "checking"));
+    let before = told(&story);
+    let became = outcomes(&mut story, &maintenance(1, 5, "ghost"), 1_000);
+    assert_eq!(became.iter().filter(|it| **it == Outcome::History).count(), 29);
+    assert_eq!(told(&story) - before, 30, "and the one that begins the suppression");
+}
+
+#[test]
+fn what_is_summed_up_is_what_was_counted_though_a_crash_lies_between() {
+    let mut story = running();
+    story.tallies_late = true;
+    outcomes(story.at(10), &log(1), 30);
+    for sequence in 1..=10 {
+        assert_eq!(story.hear(log(1).numbered(5, sequence)).0, Outcome::Suppressed);
+    }
+    // The summary is due, and says what is tallied by then.
+    story.at(69);
+    outcomes(&mut story, &log(1), 20);
+    story.at(71);
+    story.away(seconds(1));
+    for sequence in 1..=10 {
+        assert_eq!(story.hear(log(1).numbered(5, sequence)).0, Outcome::Duplicate);
+    }
+    let suppression = story.db1().admission.suppression.as_ref().expect("held back");
+    let held = suppression.held.as_ref().map_or(0, |held| held.counts[3]);
+    // The one that began it has a record and is no part of the sum.
+    assert_eq!(held + 1, count(&story, PlainKind::Log, PlainOutcome::Suppressed));
+}
+
+#[test]
+fn whoever_speaks_is_found_again_though_it_says_nothing_new() {
+    let mut story = Timeline::new();
+    let session = story.hello(1);
+    story.keep(started_ok(1));
+    story.at(100).keep(alert("fan 1 stands"));
+    story.bye(1, session);
+    story.at(300);
+    assert!(story.is_open(Matter::NoContact));
+    assert_eq!(story.hear(alert("fan 1 stands")).0, Outcome::Repeated);
+    assert!(!story.is_open(Matter::NoContact));
+    let last = story.records.iter().rfind(|record| record.input != Input::Tally);
+    assert_eq!(last.map(|it| it.outcome), Some(Outcome::Repeated), "that has a record");
+}
+
+#[test]
+fn what_an_appliance_lost_is_told_though_its_next_word_is_not() {
+    let mut story = running();
+    let lost = |mut it: Said, count: u64| {
+        let kind = Some(PlainKind::Log);
+        it.0.event.lost_before = vec![LostEvents { kind, count, first_at: None, last_at: None }];
+        it
+    };
+    let mut debug = log(1);
+    debug.0.event.severity = Severity::Debug;
+    story.keep(lost(debug, 17));
+    outcomes(&mut story, &log(1), 30);
+    assert_eq!(story.hear(lost(log(1), 100)).0, Outcome::Suppressed);
+    let suppression = story.db1().admission.suppression.as_ref().expect("held back");
+    assert!(suppression.held.as_ref().is_some_and(|held| held.counts[3] > 100));
 }

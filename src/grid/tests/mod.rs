@@ -12,6 +12,7 @@ mod mail;
 mod maintenance;
 mod orders;
 mod properties;
+mod repeats;
 mod saying;
 mod settings;
 mod storage;

@@ -6,25 +6,23 @@ use std::time::Duration;
 use prost::Message;
 use uuid::Uuid;
 
+use super::kept_tests::admission;
 use super::*;
-use crate::grid::admission::{Admission, BudgetName, Counts, PlainOutcome, Spent, Suppression};
-use crate::grid::alert_key::AlertKey;
-use crate::grid::effect::{Alert, Boot, Effect, Matter, Memory, Phase};
+use crate::grid::effect::{Alert, Boot, Effect, Matter, Memory};
 use crate::grid::event::{
     Counter, Event, EventKind, LostEvents, PlainKind, Progress, Severity, Text,
 };
 use crate::grid::in_force::{SettingIs, SettingsInForce};
 use crate::grid::lifecycle::{Failed, Failure, LastWord, Lifecycle, Maintenance, Refusal};
-use crate::grid::mail::{self, Delivery, MailEffect, MailOrder, MessageNumber, Notice, Standing};
 use crate::grid::name::{ApplianceName, ApplianceNumber, BootId, SpoolId};
 use crate::grid::record::{BrokerStarted, Heard, Hello, Input, Order, Reset, SessionId, Stall};
 use crate::grid::settings::Overrides;
 use crate::grid::storage::{Storage, TrimReason, Trimmed};
 use crate::grid::window::Window;
 
-const ROW: ApplianceNumber = ApplianceNumber(7);
+pub(super) const ROW: ApplianceNumber = ApplianceNumber(7);
 
-fn at(seconds: u64) -> Timestamp {
+pub(super) fn at(seconds: u64) -> Timestamp {
     Timestamp::EPOCH.after(Duration::from_secs(seconds))
 }
 
@@ -32,59 +30,20 @@ fn name() -> ApplianceName {
     ApplianceName::new("shop:main.db1").expect("a name")
 }
 
-fn boot() -> BootId {
+pub(super) fn boot() -> BootId {
     BootId(Uuid::from_u128(0x5eed))
 }
 
-fn spool() -> Option<SpoolId> {
+pub(super) fn spool() -> Option<SpoolId> {
     NonZeroU64::new(u64::MAX).map(SpoolId)
 }
 
-fn alert_key() -> AlertKey {
-    AlertKey {
-        id: Uuid::from_u128(1),
-        label: "disk # is full".into(),
-        full_at: at(1),
-        said: Uuid::from_u128(2),
-        record: 3,
-        began_at: at(4),
-        said_at: at(5),
-        repeats: 6,
-        first_repeat_at: at(7),
-    }
-}
-
-/// Every value that can be kept, each another.
-fn admission() -> Admission {
-    let mut spent = Spent::default();
-    let mut counts = Counts::default();
-    for (at_second, budget) in (1..).zip(BudgetName::ALL) {
-        spent.set(budget, at(at_second));
-    }
-    let outcomes = [
-        PlainOutcome::Kept,
-        PlainOutcome::Repeated,
-        PlainOutcome::Folded,
-        PlainOutcome::Suppressed,
-        PlainOutcome::Refused,
-        PlainOutcome::History,
-        PlainOutcome::NotKept,
-    ];
-    for (count, outcome) in (1..).zip(outcomes) {
-        PlainKind::ALL.into_iter().for_each(|kind| counts.set(kind, outcome, count));
-    }
-    let suppression = Suppression { summed_up: 3, ..Suppression::new(BudgetName::Log, at(1)) };
-    let suppression = suppression.holding(PlainKind::Log, "a line", at(2));
-    let suppression = Some(Box::new(suppression.holding(PlainKind::Alert, "an alert", at(3))));
-    Admission { spent, keys: vec![alert_key()], suppression, counts, progress_at: at(4) }
-}
-
-fn record(input: Input, effects: Vec<Effect>) -> Record {
+pub(super) fn record(input: Input, effects: Vec<Effect>) -> Record {
     let marks = Marks::from_bits(0b1011);
     Record { number: 12, at: at(99), input, outcome: Outcome::Kept, marks, effects }
 }
 
-fn reads_back(record: &Record) {
+pub(super) fn reads_back(record: &Record) {
     let read = decode_record(&encode_record(record)).expect("is understood");
     assert_eq!(&read, record);
 }
@@ -148,6 +107,8 @@ fn every_outcome_reads_back() {
         Outcome::Kept,
         Outcome::History,
         Outcome::Suppressed,
+        Outcome::Repeated,
+        Outcome::NotKept,
         Outcome::Refused(Refusal::Stopped),
         Outcome::Refused(Refusal::AlreadyRunning),
         Outcome::Refused(Refusal::FailedForGood),
@@ -241,83 +202,6 @@ fn every_other_input_reads_back() {
     ] {
         reads_back(&record(input, Vec::new()));
     }
-}
-
-#[test]
-fn every_mail_reads_back() {
-    let number = MessageNumber(7);
-    let mut effects = vec![
-        MailEffect::Gone { number, recipient: "anna@example.org".into() },
-        MailEffect::RecipientSpent { recipient: "anna@example.org".into(), full_at: at(9) },
-        MailEffect::LastNumber { number },
-    ];
-    for standing in [Standing::Waiting, Standing::UnderWay, Standing::Failed] {
-        let message = mail::Message {
-            number,
-            recipient: "anna@example.org".into(),
-            owed_since: at(1),
-            notices: Vec::new(),
-            more: 2,
-            attempts: 3,
-            standing,
-            due: at(4),
-            last_reply: "451 later".into(),
-        };
-        effects.push(MailEffect::Stands { message: Box::new(message) });
-    }
-    let notice = Notice {
-        about: "db1".into(),
-        matter: "hung".into(),
-        severity: Severity::Fatal,
-        at: at(5),
-        text: "text".into(),
-        record: 6,
-        is_resolved: true,
-    };
-    effects.push(MailEffect::Notice { number, at: 31, notice });
-    let effects = effects.into_iter().map(Effect::Mail).collect();
-    reads_back(&record(Input::MailDue { message: number }, effects));
-    for delivery in [
-        Delivery::Sent("250".into()),
-        Delivery::Deferred("451".into()),
-        Delivery::Refused("550".into()),
-    ] {
-        reads_back(&record(Input::MailAnswered { message: number, attempt: 2, delivery }, vec![]));
-    }
-    for order in [MailOrder::Retry, MailOrder::Drop] {
-        let (by, message) = ("anna".into(), number);
-        reads_back(&record(Input::MailOrdered { by, message, order }, vec![]));
-    }
-}
-
-#[test]
-fn every_effect_of_admission_reads_back() {
-    let number = ROW;
-    let mut effects = vec![
-        Effect::BudgetsFilled { number },
-        Effect::AlertKey { number, key: alert_key() },
-        Effect::AlertKeyForgotten { number, id: Uuid::max() },
-        Effect::RunTold { number, key: alert_key() },
-        Effect::Heard {
-            number,
-            windows: vec![Window {
-                boot: boot(),
-                spool: spool().expect("a spool"),
-                highest: 7,
-                seen: 1,
-            }],
-            last_heard_at: at(5),
-            counts: admission().counts,
-        },
-    ];
-    for budget in BudgetName::ALL {
-        effects.push(Effect::Spent { number, budget, full_at: at(9) });
-        for phase in [Phase::Begins, Phase::Counts, Phase::SummedUp, Phase::Ends] {
-            let suppression = Suppression::new(budget, at(10));
-            effects.push(Effect::Suppression { number, phase, suppression });
-        }
-    }
-    reads_back(&record(Input::Tally, effects));
 }
 
 #[test]

@@ -1,0 +1,221 @@
+//! How do mails leave, to whom, and on what? The settings of mail as said.
+//!
+//! Guarantees lists that can be taken apart again: recipients with their zones, words that the core
+//! knows. What can only be known by looking further (certificates, zones) is the mail module's.
+
+use std::time::Duration;
+
+use super::secret::Secret;
+use crate::grid;
+use crate::grid::settings::MAIL_WORDS;
+
+/// Most recipients.
+const RECIPIENTS_MAX: usize = 16;
+
+/// Longest mail address, in bytes (RFC 5321).
+const ADDRESS_BYTES_MAX: usize = 254;
+
+/// How the way to the mail server is kept private.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MailSecurity {
+    /// TLS begins within SMTP, and must.
+    Starttls,
+    /// TLS from the first byte.
+    Tls,
+    /// None.
+    Plain,
+}
+
+/// How mails leave, as said; an empty text is one that was not said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mail {
+    /// `HOST` or `HOST:PORT`; empty: there is no mail.
+    pub server: String,
+    /// How the way there is kept private.
+    pub security: MailSecurity,
+    /// Certificates that are trusted besides the system's.
+    pub ca_file: String,
+    /// Who logs in.
+    pub user: String,
+    /// With which password.
+    pub password: Option<Secret>,
+    /// Whether that may go unencrypted to another host.
+    pub password_in_clear: bool,
+    /// Whom mails are from.
+    pub from: String,
+    /// The name told to the server.
+    pub hello: String,
+    /// The server answers each step within that time.
+    pub timeout: Duration,
+    /// How many connections there are at most.
+    pub connections: u64,
+    /// What subjects begin with.
+    pub grid: String,
+    /// Who gets mail: `ADDRESS` or `ADDRESS ZONE`, with commas between.
+    pub to: String,
+    /// The time zone of those that have none of their own.
+    pub zone: String,
+    /// What mails, with commas between.
+    pub on: String,
+}
+
+impl Default for Mail {
+    fn default() -> Self {
+        let none = String::new;
+        Self {
+            server: none(),
+            security: MailSecurity::Starttls,
+            ca_file: none(),
+            user: none(),
+            password: None,
+            password_in_clear: false,
+            from: none(),
+            hello: none(),
+            timeout: Duration::from_secs(60),
+            connections: 4,
+            grid: "grid".to_owned(),
+            to: none(),
+            zone: none(),
+            on: "alert, start_failed, boot_timeout, hung, records_missing, disk_low".to_owned(),
+        }
+    }
+}
+
+impl Mail {
+    /// Whether there is a mail server.
+    pub fn is_configured(&self) -> bool {
+        !self.server.is_empty()
+    }
+
+    /// The server's host, and its port if it was said.
+    pub fn place(&self) -> (&str, Option<u16>) {
+        match self.server.rsplit_once(':') {
+            Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
+                (host.trim_matches(['[', ']']), port.parse().ok())
+            }
+            Some(_) | None => (&self.server, None),
+        }
+    }
+
+    /// Who gets mail, each with a zone if it has its own.
+    pub fn recipients(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        parts(&self.to).map(|part| match part.split_once(char::is_whitespace) {
+            Some((address, zone)) => (address, Some(zone.trim())),
+            None => (part, None),
+        })
+    }
+
+    /// What the core is told of it.
+    pub fn rules(&self) -> Option<grid::settings::Mail> {
+        let recipients = self.recipients().map(|(address, _)| address.into()).collect();
+        let is_on = |word: &&'static str| parts(&self.on).any(|part| part == *word);
+        let on = MAIL_WORDS.into_iter().filter(is_on).collect();
+        self.is_configured().then_some(grid::settings::Mail { recipients, on })
+    }
+}
+
+fn parts(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',').map(str::trim).filter(|part| !part.is_empty())
+}
+
+/// What a text may be, and how that is said.
+#[derive(Debug)]
+pub struct TextRule {
+    /// As it goes on behind "is not".
+    pub allowed: &'static str,
+    /// Whether it may be this.
+    pub is_allowed: fn(&str) -> bool,
+}
+
+/// Any line.
+pub static LINE: TextRule = TextRule {
+    allowed: "one line of at most 1,000 bytes",
+    is_allowed: |text| text.len() <= 1_000 && !text.contains(char::is_control),
+};
+
+/// A host with or without a port.
+pub static SERVER: TextRule = TextRule {
+    allowed: "a host such as smtp.example.org, or with a port: smtp.example.org:587",
+    is_allowed: is_server,
+};
+
+/// A list of recipients.
+pub static RECIPIENTS: TextRule = TextRule {
+    allowed: "a list of at most 16 mail addresses with commas between, each with a time zone or \
+              without: \"anna@example.org Europe/Berlin, ops@example.org\"",
+    is_allowed: is_list_of_recipients,
+};
+
+/// A list of what mails.
+pub static WORDS: TextRule = TextRule {
+    allowed: "a list with commas between, of: alert, start_failed, boot_timeout, hung, stuck, \
+              no_contact, two_machines, flapping, records_missing, disk_low",
+    is_allowed: |text| parts(text).all(|part| MAIL_WORDS.contains(&part)),
+};
+
+fn is_server(text: &str) -> bool {
+    if text.is_empty() {
+        return true;
+    }
+    let mail = Mail { server: text.to_owned(), ..Mail::default() };
+    let (host, port) = mail.place();
+    let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:".contains(&byte);
+    let has_bad_port =
+        host.len() < text.trim_matches(['[', ']']).len() && port.is_none_or(|it| it == 0);
+    !host.is_empty() && host.bytes().all(is_host) && !has_bad_port
+}
+
+fn is_list_of_recipients(text: &str) -> bool {
+    let mail = Mail { to: text.to_owned(), ..Mail::default() };
+    let is_address = |address: &str| {
+        let is_plain = |it: char| it.is_ascii_graphic() && !"<>,;:\"".contains(it);
+        let parts = address.split_once('@');
+        parts.is_some_and(|(name, host)| !name.is_empty() && !host.is_empty())
+            && address.len() <= ADDRESS_BYTES_MAX
+            && address.matches('@').count() == 1
+            && address.chars().all(is_plain)
+    };
+    mail.recipients().count() <= RECIPIENTS_MAX
+        && mail.recipients().all(|(address, zone)| {
+            is_address(address) && zone.is_none_or(|it| !it.contains(char::is_whitespace))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_has_a_port_or_none() {
+        for (server, place) in [
+            ("smtp.example.org", ("smtp.example.org", None)),
+            ("smtp.example.org:2525", ("smtp.example.org", Some(2525))),
+            ("[::1]:25", ("::1", Some(25))),
+            ("::1", ("::1", None)),
+        ] {
+            let mail = Mail { server: server.to_owned(), ..Mail::default() };
+            assert_eq!(mail.place(), place);
+            assert!(is_server(server), "{server}");
+        }
+        for wrong in ["a b", "smtp.example.org:", "smtp.example.org:x", "smtp.example.org:0", ":25"]
+        {
+            assert!(!is_server(wrong), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn recipients_have_zones_or_none() {
+        let to = "anna@example.org Europe/Berlin, ops@example.org,".to_owned();
+        let mail = Mail { to, server: "localhost".to_owned(), ..Mail::default() };
+        let expected = [("anna@example.org", Some("Europe/Berlin")), ("ops@example.org", None)];
+        assert_eq!(mail.recipients().collect::<Vec<_>>(), expected);
+        let rules = mail.rules().expect("there is mail");
+        assert_eq!(rules.recipients.len(), 2);
+        assert!(rules.on.contains("alert") && !rules.on.contains("stuck"));
+        for wrong in ["anna", "anna@", "@b", "a@b@c", "a b@c d e", "a\n@b", "a@b c d"] {
+            assert!(!is_list_of_recipients(wrong), "{wrong}");
+        }
+        let many = vec!["a@b.c"; 17].join(",");
+        assert!(!is_list_of_recipients(&many));
+    }
+}
