@@ -106,3 +106,47 @@ async fn without_mail_in_the_settings_nothing_is_owed_and_whoever_asks_is_told()
     let status = gridd.gridctl(&["status"]).await.done();
     assert!(status.lines().any(|line| line == "mail:       not configured"), "{status}");
 }
+
+#[tokio::test]
+async fn what_is_owed_is_listed_and_dropped_by_order() {
+    // Nobody is asked for a mail within the half minute in which it gathers.
+    let config = "[mail]\nserver = \"127.0.0.1:9\"\nsecurity = \"plain\"\n\
+                  from = \"grid@example.org\"\nto = \"ann@example.org, bob@example.org\"\n";
+    let mut gridd = Gridd::with_config(config).await;
+    let said = gridd.gridctl(&["mail", "list"]).await;
+    assert_eq!(said.stderr, "gridctl: no mail is owed (2 recipients in the settings)\n");
+    gridd.vme(NAME, 1, &["id=start_failed", "msg=no disk"]).await.done();
+    gridd.kill().await;
+    gridd.start_again().await;
+    let list = async |words: &[&str]| {
+        let words = [&["mail", "list", "--output", "json"], words].concat();
+        let json = gridd.gridctl(&words).await.done();
+        serde_json::from_str::<Vec<Value>>(&json).expect("an array of mails")
+    };
+    let owed = list(&[]).await;
+    let to: Vec<_> = owed.iter().map(|mail| mail["recipient"].as_str()).collect();
+    assert_eq!(to, [Some("ann@example.org"), Some("bob@example.org")]);
+    let notice = &owed[0]["notices"][0];
+    assert_eq!((&notice["appliance"], &notice["matter"]), (&NAME.into(), &"start_failed".into()));
+    assert_eq!(list(&["bob@*", "--standing", "waiting"]).await, owed[1..]);
+    assert!(list(&["--standing", "failed"]).await.is_empty());
+    let shown = gridd.gridctl(&["mail", "show", "2"]).await.done();
+    assert!(shown.contains("to:         bob@example.org\nstanding:   waiting\n"), "{shown}");
+    let status = gridd.gridctl(&["status"]).await.done();
+    assert!(status.contains("mail:       2 owed, the oldest since 20"), "{status}");
+
+    let mut command = gridd.gridctl_command(&["mail", "drop", "2"]);
+    command.env("USER", "anna");
+    let dropped = crate::harness::run(command).await.done();
+    assert!(dropped.starts_with("mail 2 is dropped (record "), "{dropped}");
+    assert_eq!(list(&[]).await, owed[..1]);
+    let told = gridd.records(&["--kind", "mail"]).await;
+    let told = told.last().expect("the order");
+    let text = "mail 2 to bob@example.org dropped";
+    assert_eq!((&told["text"], &told["administrator"]), (&text.into(), &"anna".into()));
+    let (_, _, page) = crate::harness::page(&gridd.http, "/metrics").await;
+    for line in ["gridd_mails_owed 1.0", "gridd_mails_failed 0.0"] {
+        assert!(page.lines().any(|it| it == line), "{line}: {page}");
+    }
+    assert!(page.contains("\ngridd_mails_owed_since_timestamp_seconds "), "{page}");
+}
