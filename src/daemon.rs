@@ -4,6 +4,7 @@
 //! early ends the process with its error, and that SIGTERM or Ctrl-C lose nothing acknowledged.
 //! Decides nothing.
 
+mod mailing;
 mod reload;
 
 use std::net::SocketAddr;
@@ -24,7 +25,7 @@ use crate::guru_meditation::{Reporter, Warnings};
 use crate::journal::JournalError;
 use crate::ready_file::{ReadyFile, ReadyFileError};
 use crate::service_manager::ServiceManager;
-use crate::{dashboard, report, tasks};
+use crate::{dashboard, mail, report, tasks};
 
 use self::reload::Hearing;
 
@@ -55,6 +56,12 @@ pub enum DaemonError {
     /// The loop panicked.
     #[error("the broker loop ended early; the lines above say why")]
     LoopDied,
+    /// Settings of mail that can't work.
+    #[error(transparent)]
+    Mail(#[from] mail::Mistake),
+    /// The courier panicked.
+    #[error("the courier of mails ended early; the lines above say why")]
+    CourierDied,
     /// The ready file can't be written.
     #[error(transparent)]
     ReadyFile(#[from] ReadyFileError),
@@ -124,11 +131,12 @@ pub async fn run(
     let Telling { reporter, warnings } = telling;
     reporter.watch_runtime(Handle::current());
     let (in_force, now_in_force) = watch::channel(settings.clone());
-    report::configure(&reporter, &settings, now_in_force);
+    report::configure(&reporter, &settings, now_in_force.clone());
     let hangups = signal(SignalKind::hangup()).map_err(DaemonError::Signals)?;
     settings.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     let manager = ServiceManager::of_environment();
     let ready_file = ready_file.map(ReadyFile::prepare).transpose()?;
+    let post = mailing::follow(mailing::post(&settings).await?, now_in_force);
     let (grpc, grpc_at) = listen("grpc", settings.grpc).await?;
     let (http, http_at) = listen("http", settings.http).await?;
 
@@ -143,7 +151,9 @@ pub async fn run(
     };
     show_desk.send_replace(Some(dashboard::Desk::new(&started)));
     report::register(&reporter, &started, &warnings);
-    let desk = Desk::new(&started, Some(reporter), stopping.clone());
+    let journal = started.identity.journal;
+    let mail_test = mailing::test(&post, journal, &started.broker);
+    let desk = Desk::new(&started, Some(reporter), stopping.clone()).with_mail_test(mail_test);
     let (routes, health) = grpc::routes(desk).await?;
     let routes = grpc::serve::counted(routes.into_axum_router(), started.metrics.clone());
     let events =
@@ -163,19 +173,22 @@ pub async fn run(
     let status = format!("serves on {grpc_at} and http://{http_at}, start {}", place.term);
     manager.ready(status.clone());
     manager.watches(started.broker.clone());
-    let hearing = Hearing { hangups, stopping, manager: manager.clone(), status };
+    let hearing = Hearing { hangups, stopping: stopping.clone(), manager: manager.clone(), status };
     let reloading = reload::on_hangups(hearing, reload, in_force, started.broker.clone());
     drop(tasks::spawn("reload", reloading));
 
-    let Started { broker, mut ended, .. } = started;
+    let Started { broker, mut ended, mails, .. } = started;
+    let [mut courier, answers] = mailing::start(journal, post, mails, broker.clone(), stopping);
     tokio::select! {
         early = &mut ended => return Err(early_end(early)),
+        _ = &mut courier => return Err(DaemonError::CourierDied),
         signal = stops.next() => tracing::info!("{signal}: stopping"),
     }
     manager.stopping();
     // It does not serve any more.
     drop(ready_file);
-    let stop_in_order = stop_in_order(health, stop, [events, pages], broker, ended);
+    let stop_in_order =
+        stop_in_order(health, stop, [events, pages, courier, answers], broker, ended);
     tokio::select! {
         stopped = tokio::time::timeout(STOP_WITHIN, stop_in_order) => {
             stopped.unwrap_or(Err(DaemonError::NoOrderlyStop("did not stop within 9.5 s")))
@@ -232,7 +245,7 @@ async fn start_unless_stopped(
 async fn stop_in_order(
     health: HealthReporter,
     stop: watch::Sender<bool>,
-    serving: [JoinHandle<()>; 2],
+    serving: [JoinHandle<()>; 4],
     broker: Broker,
     ended: oneshot::Receiver<Result<(), JournalError>>,
 ) -> Result<(), DaemonError> {

@@ -27,6 +27,7 @@ pub struct Metrics {
     events: Family<EventLabels, Counter>,
     refused: Family<CodeLabels, Counter>,
     deadlines: Family<VerdictLabels, Counter>,
+    mails: Family<OutcomeLabels, Counter>,
     commit_seconds: Histogram,
     commit_records: Histogram,
 }
@@ -64,13 +65,27 @@ struct VerdictLabels {
     verdict: Word,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: Word,
+}
+
+/// What can come of an attempt to deliver a mail. Told even when there was none, so that a series
+/// does not begin with the first mail.
+const MAIL_OUTCOMES: [&str; 3] = ["sent", "deferred", "refused"];
+
 impl Default for Metrics {
     fn default() -> Self {
+        let mails = Family::<OutcomeLabels, Counter>::default();
+        for outcome in MAIL_OUTCOMES {
+            drop(mails.get_or_create(&OutcomeLabels { outcome: Word(outcome) }));
+        }
         let seconds = exponential_buckets(COMMIT_SECONDS_LEAST, 2.0, COMMIT_SECONDS_BUCKETS);
         Self {
             events: Family::default(),
             refused: Family::default(),
             deadlines: Family::default(),
+            mails,
             commit_seconds: Histogram::new(seconds),
             commit_records: Histogram::new(exponential_buckets(1.0, 4.0, COMMIT_RECORDS_BUCKETS)),
         }
@@ -91,6 +106,11 @@ impl Metrics {
     /// A deadline was judged.
     pub fn deadline(&self, verdict: Word) {
         self.deadlines.get_or_create(&VerdictLabels { verdict }).inc();
+    }
+
+    /// The courier tried to deliver a mail: it was `sent`, `deferred` or `refused`.
+    pub fn mail(&self, outcome: Word) {
+        self.mails.get_or_create(&OutcomeLabels { outcome }).inc();
     }
 
     /// So many records became durable, after so long.
@@ -115,6 +135,11 @@ impl Metrics {
             "deadlines_judged",
             "Deadlines that came, by what followed: failed, alert, other, nothing",
             self.deadlines.clone(),
+        );
+        registry.register(
+            "mail_attempts",
+            "Attempts to deliver a mail, by what came of them: sent, deferred, refused",
+            self.mails.clone(),
         );
         registry.register_with_unit(
             "commit_duration",

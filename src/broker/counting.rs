@@ -1,10 +1,11 @@
-//! What is counted of the path? Events by what became of them, deadlines by what followed.
+//! What is counted of the path? Events and mails by what became of them, deadlines by what followed.
 //!
 //! Knows the words of the labels, and nothing of who reads the numbers.
 
 use crate::grid::effect::Effect;
 use crate::grid::event::EventKind;
 use crate::grid::lifecycle::Lifecycle;
+use crate::grid::mail::Delivery;
 use crate::grid::record::{Outcome, Record};
 use crate::metrics::{Metrics, Word};
 use crate::wire::show;
@@ -23,6 +24,15 @@ pub(super) fn kind(kind: &EventKind) -> Word {
 /// An event was decided.
 pub(super) fn event(metrics: &Metrics, kind: Word, outcome: Outcome) {
     metrics.event(kind, Word::without("OUTCOME_", show::outcome(outcome).as_str_name()));
+}
+
+/// The courier tried to deliver a mail.
+pub(super) fn mail(metrics: &Metrics, delivery: &Delivery) {
+    metrics.mail(Word(match delivery {
+        Delivery::Sent(_) => "sent",
+        Delivery::Deferred(_) => "deferred",
+        Delivery::Refused(_) => "refused",
+    }));
 }
 
 /// A deadline was judged.

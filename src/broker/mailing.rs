@@ -6,7 +6,7 @@
 use tokio::sync::{mpsc, oneshot};
 
 use super::queue::{Reply, Work};
-use super::{Broker, Loop, Unavailable};
+use super::{Broker, Loop, Unavailable, counting};
 use crate::grid::MAILS_UNDER_WAY;
 use crate::grid::decide::Answer;
 use crate::grid::effect::Effect;
@@ -75,6 +75,7 @@ impl Loop {
     pub(super) fn work_on_mail(&mut self, work: MailWork, at: Timestamp) {
         match work {
             MailWork::Answered { message, attempt, delivery } => {
+                counting::mail(&self.metrics, &delivery);
                 self.take(Input::MailAnswered { message, attempt, delivery }, at);
             }
             MailWork::Ordered { by, message, order, reply } => {

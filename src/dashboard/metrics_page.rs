@@ -17,6 +17,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::process::Process;
 use super::{ANSWER_WITHIN, Desk};
 use crate::grid::Grid;
+use crate::grid::mail::Owed;
 use crate::grid::time::Timestamp;
 use crate::journal::Status;
 use crate::metrics::Word;
@@ -33,6 +34,7 @@ struct Standing {
     appliances: BTreeMap<Word, u64>,
     alerts: BTreeMap<(Word, Word), u64>,
     next_deadline: Option<Timestamp>,
+    mails: Owed,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -128,7 +130,8 @@ fn look(grid: &Grid) -> Standing {
         *alerts.entry(labels).or_default() += 1;
     }
     let sessions = grid.presence().open();
-    Standing { sessions, appliances, alerts, next_deadline: grid.wake_at() }
+    let (next_deadline, mails) = (grid.wake_at(), grid.state().outbox().owed());
+    Standing { sessions, appliances, alerts, next_deadline, mails }
 }
 
 /// Told even when there is none, so that a series does not begin with its first appliance.
@@ -147,6 +150,13 @@ fn grid(registry: &mut Registry, standing: &Standing) {
         alerts.get_or_create(&labels).set(*count as f64);
     }
     registry.register("alerts_open", "Open matters by what they are and how grave", alerts);
+    let Owed { owed, since, failed } = standing.mails;
+    gauge(registry, "mails_owed", "Mails that are owed and not given up", owed as f64);
+    gauge(registry, "mails_failed", "Mails that are given up", failed as f64);
+    if let Some(since) = since {
+        let help = "Since when the oldest mail is owed that is not given up, since 1970";
+        gauge_of(registry, "mails_owed_since_timestamp", Unit::Seconds, help, seconds(since));
+    }
     if let Some(at) = standing.next_deadline {
         let help = "When the next deadline is looked at, since 1970";
         gauge_of(registry, "next_deadline_timestamp", Unit::Seconds, help, seconds(at));

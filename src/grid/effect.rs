@@ -220,6 +220,9 @@ pub enum Matter {
 }
 
 impl Matter {
+    /// The first one, in their order.
+    pub const FIRST: Self = Self::StartFailed;
+
     /// Its word, as users read it.
     pub fn word(self) -> &'static str {
         match self {

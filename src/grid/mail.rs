@@ -162,7 +162,34 @@ pub struct Outbox {
     pub spent: BTreeMap<Box<str>, Timestamp>,
 }
 
+/// How much is owed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Owed {
+    /// Mails that wait or are under way.
+    pub owed: u64,
+    /// Since when the oldest of them is owed.
+    pub since: Option<Timestamp>,
+    /// Mails that are given up.
+    pub failed: u64,
+}
+
 impl Outbox {
+    /// How much is owed.
+    pub fn owed(&self) -> Owed {
+        let mut sum = Owed::default();
+        for message in self.messages.values() {
+            match message.standing {
+                Standing::Waiting | Standing::UnderWay => {
+                    sum.owed += 1;
+                    let since = sum.since.unwrap_or(message.owed_since);
+                    sum.since = Some(since.min(message.owed_since));
+                }
+                Standing::Failed => sum.failed += 1,
+            }
+        }
+        sum
+    }
+
     /// A message that is owed.
     pub fn message(&self, number: MessageNumber) -> Option<&Message> {
         self.messages.get(&number)

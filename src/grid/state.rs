@@ -100,13 +100,21 @@ impl State {
         self.alerts.iter().map(|((number, matter), alert)| (*number, *matter, alert))
     }
 
+    /// The same from one of them on, be it open or not.
+    pub fn alerts_from(
+        &self,
+        number: Option<ApplianceNumber>,
+        matter: Matter,
+    ) -> impl Iterator<Item = (Option<ApplianceNumber>, Matter, &Alert)> {
+        let alerts = self.alerts.range((number, matter)..);
+        alerts.map(|((number, matter), alert)| (*number, *matter, alert))
+    }
+
     /// The open matters about one appliance.
     pub fn alerts_of(&self, number: ApplianceNumber) -> impl Iterator<Item = (Matter, &Alert)> {
-        let first = (Some(number), Matter::StartFailed);
-        self.alerts
-            .range(first..)
-            .take_while(move |((of, _), _)| *of == Some(number))
-            .map(|((_, matter), alert)| (*matter, alert))
+        self.alerts_from(Some(number), Matter::FIRST)
+            .take_while(move |(of, _, _)| *of == Some(number))
+            .map(|(_, matter, alert)| (matter, alert))
     }
 
     /// The mails that are owed.

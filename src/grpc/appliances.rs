@@ -33,7 +33,7 @@ use crate::wire::servers::appliance_service_server::ApplianceService;
 use crate::wire::show;
 
 /// Rows looked at for one page, so that a question never holds the broker up for long.
-const ROWS_PER_QUESTION: usize = 4_096;
+pub(super) const ROWS_PER_QUESTION: usize = 4_096;
 
 #[tonic::async_trait]
 impl ApplianceService for Desk {

@@ -7,6 +7,7 @@ use tonic::{Request, Response, Status};
 use super::principal::{Role, administrator};
 use super::{Desk, status};
 use crate::grid::Grid;
+use crate::grid::mail::Owed;
 use crate::guru_meditation::{Format, NoReport};
 use crate::tasks;
 use crate::wire::proto::{
@@ -32,7 +33,8 @@ impl BrokerService for Desk {
             .map_err(|_| Status::internal("looking at the journal was cut short"))?
             .map_err(|error| status::unreadable(&error))?;
         let overview = self.broker.ask(|grid, _| overview(grid));
-        let (sessions, appliances, open_alerts) = overview.await.map_err(status::unavailable)?;
+        let overview = overview.await.map_err(status::unavailable)?;
+        let Overview { sessions, appliances, open_alerts, mail_recipients, owed } = overview;
         Ok(Response::new(GetStatusResponse {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             broker_id: uuid_text(self.identity.broker),
@@ -51,6 +53,10 @@ impl BrokerService for Desk {
             appliances,
             open_alerts,
             trust: "everyone on loopback".to_owned(),
+            mail_recipients,
+            mails_owed: owed.owed,
+            mails_owed_since: owed.since.map(timestamp),
+            mails_failed: owed.failed,
         }))
     }
 
@@ -76,7 +82,16 @@ impl BrokerService for Desk {
     }
 }
 
-fn overview(grid: &Grid) -> (u32, Vec<StateCount>, Vec<String>) {
+/// What the loop is asked for.
+struct Overview {
+    sessions: u32,
+    appliances: Vec<StateCount>,
+    open_alerts: Vec<String>,
+    mail_recipients: u32,
+    owed: Owed,
+}
+
+fn overview(grid: &Grid) -> Overview {
     let mut counts = BTreeMap::new();
     for appliance in grid.state().appliances() {
         *counts.entry(i32::from(show::state(&appliance.lifecycle))).or_insert(0) += 1;
@@ -85,5 +100,12 @@ fn overview(grid: &Grid) -> (u32, Vec<StateCount>, Vec<String>) {
     let mut alerts: Vec<_> = grid.state().alerts().map(|(_, _, alert)| alert).collect();
     alerts.sort_by_key(|alert| std::cmp::Reverse(alert.since));
     let alerts = alerts.into_iter().take(ALERTS_MAX).map(|alert| alert.text.to_string());
-    (grid.presence().open(), counts, alerts.collect())
+    let recipients = grid.settings().mail().map_or(0, |mail| mail.recipients.len());
+    Overview {
+        sessions: grid.presence().open(),
+        appliances: counts,
+        open_alerts: alerts.collect(),
+        mail_recipients: u32::try_from(recipients).unwrap_or(u32::MAX),
+        owed: grid.state().outbox().owed(),
+    }
 }

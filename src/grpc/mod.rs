@@ -5,6 +5,7 @@
 //! the answer.
 
 mod ahead;
+mod alerts;
 mod appliances;
 mod broker_status;
 mod chunk;
@@ -13,6 +14,7 @@ mod filter;
 mod grid_log;
 mod guard;
 mod journal;
+mod mail;
 mod page;
 pub mod principal;
 pub mod serve;
@@ -39,10 +41,14 @@ use crate::journal::{Identity, Reader};
 use crate::metrics::{Metrics, Word};
 use crate::wire::event_server::event_service_server::EventServiceServer;
 use crate::wire::proto::Outcome;
+use crate::wire::servers::alert_service_server::AlertServiceServer;
 use crate::wire::servers::appliance_service_server::ApplianceServiceServer;
 use crate::wire::servers::broker_service_server::BrokerServiceServer;
 use crate::wire::servers::grid_log_service_server::GridLogServiceServer;
 use crate::wire::servers::journal_service_server::JournalServiceServer;
+use crate::wire::servers::mail_service_server::MailServiceServer;
+
+pub use mail::{Dialogue, MailTest};
 
 /// Largest message taken, in bytes: larger than an event may be, so that one that is too large is
 /// refused by name and the stream goes on.
@@ -63,6 +69,7 @@ pub struct Desk {
     metrics: Metrics,
     /// `None` where nobody installed one: in tests.
     reporter: Option<Reporter>,
+    mail_test: Option<MailTest>,
     stopping: watch::Receiver<bool>,
 }
 
@@ -82,8 +89,15 @@ impl Desk {
             sessions: Arc::new(AtomicU64::new(1)),
             metrics: started.metrics.clone(),
             reporter,
+            mail_test: None,
             stopping,
         }
+    }
+
+    /// The same, on which mail can be tested; `None`: it is not configured.
+    #[must_use]
+    pub fn with_mail_test(self, mail_test: Option<MailTest>) -> Self {
+        Self { mail_test, ..self }
     }
 
     /// Counts what came as an event and is none.
@@ -102,13 +116,15 @@ impl Desk {
 }
 
 /// The services whose health is told; the empty name stands for the whole.
-const HEALTH_TOLD: [&str; 6] = [
+const HEALTH_TOLD: [&str; 8] = [
     "",
+    "grid.events.v1.AlertService",
     "grid.events.v1.ApplianceService",
     "grid.events.v1.BrokerService",
     "grid.events.v1.EventService",
     "grid.events.v1.GridLogService",
     "grid.events.v1.JournalService",
+    "grid.events.v1.MailService",
 ];
 
 /// Tells all who ask or watch that the broker stops, and ends their watches.
@@ -148,6 +164,8 @@ pub async fn routes(
         )
         .add_service(GridLogServiceServer::new(desk.clone()))
         .add_service(ApplianceServiceServer::new(desk.clone()))
+        .add_service(AlertServiceServer::new(desk.clone()))
+        .add_service(MailServiceServer::new(desk.clone()))
         .add_service(BrokerServiceServer::new(desk.clone()))
         .add_service(JournalServiceServer::new(desk));
     Ok((routes.prepare(), health))

@@ -102,6 +102,16 @@ pub(super) fn precondition(reason: &str, text: impl Into<String>) -> Status {
     Status::with_error_details(Code::FailedPrecondition, text, details)
 }
 
+pub(super) fn not_found(reason: &str, text: impl Into<String>) -> Status {
+    let details = ErrorDetails::with_error_info(reason, DOMAIN, []);
+    Status::with_error_details(Code::NotFound, text, details)
+}
+
+pub(super) fn exhausted(reason: &str, text: impl Into<String>) -> Status {
+    let details = ErrorDetails::with_error_info(reason, DOMAIN, []);
+    Status::with_error_details(Code::ResourceExhausted, text, details)
+}
+
 /// The journal could not be read: told to the administrator and to our own diagnostics.
 pub(super) fn unreadable(error: &JournalError) -> Status {
     tracing::error!(%error, "the journal could not be read");

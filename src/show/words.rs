@@ -4,7 +4,8 @@
 //! and contract cannot drift apart. Does not know which of them make sense where.
 
 use crate::wire::proto::event::Kind;
-use crate::wire::proto::{ApplianceState, EventKind, Outcome, RecordKind, Severity};
+use crate::wire::proto::{AlertMatter, ApplianceState, EventKind, MailStanding};
+use crate::wire::proto::{Outcome, RecordKind, Severity};
 
 /// The word of a [`RecordKind`]; `None` if it is not said.
 pub fn record_kind(number: i32) -> Option<String> {
@@ -29,6 +30,16 @@ pub fn state(number: i32) -> Option<String> {
 /// The word of an [`Outcome`]; `None` if it is not said.
 pub fn outcome(number: i32) -> Option<String> {
     word("OUTCOME_", Outcome::try_from(number).map(|outcome| outcome.as_str_name()), number)
+}
+
+/// The word of an [`AlertMatter`]; `None` if it is not said.
+pub fn matter(number: i32) -> Option<String> {
+    word("ALERT_MATTER_", AlertMatter::try_from(number).map(|it| it.as_str_name()), number)
+}
+
+/// The word of a [`MailStanding`]; `None` if it is not said.
+pub fn standing(number: i32) -> Option<String> {
+    word("MAIL_STANDING_", MailStanding::try_from(number).map(|it| it.as_str_name()), number)
 }
 
 /// The word of an event's kind.
@@ -57,6 +68,16 @@ pub fn state_of(word: &str) -> Option<ApplianceState> {
     said(ApplianceState::from_str_name(&name("APPLIANCE_STATE_", word))?)
 }
 
+/// The [`AlertMatter`] of a word.
+pub fn matter_of(word: &str) -> Option<AlertMatter> {
+    said(AlertMatter::from_str_name(&name("ALERT_MATTER_", word))?)
+}
+
+/// The [`MailStanding`] of a word.
+pub fn standing_of(word: &str) -> Option<MailStanding> {
+    said(MailStanding::from_str_name(&name("MAIL_STANDING_", word))?)
+}
+
 /// The words of all kinds of record, in the contract's order.
 pub fn record_kinds() -> Vec<String> {
     known(record_kind)
@@ -70,6 +91,16 @@ pub fn severities() -> Vec<String> {
 /// The words of all states, in the contract's order.
 pub fn states() -> Vec<String> {
     known(state)
+}
+
+/// The words of all matters, in the contract's order.
+pub fn matters() -> Vec<String> {
+    known(matter)
+}
+
+/// The words of how mails stand, in the contract's order.
+pub fn standings() -> Vec<String> {
+    known(standing)
 }
 
 fn word<E>(prefix: &str, name: Result<&str, E>, number: i32) -> Option<String> {
@@ -102,6 +133,8 @@ mod tests {
     fn words_are_the_contracts_names_without_prefix() {
         assert_eq!(severities(), ["debug", "info", "warn", "error", "fatal"]);
         assert_eq!(states(), ["idle", "starting", "maintenance", "running", "failed", "dumping"]);
+        assert_eq!(standings(), ["waiting", "under_way", "failed"]);
+        assert_eq!(matters()[..2], ["start_failed", "stuck"]);
         assert_eq!(record_kinds()[..2], ["started_ok", "start_failed"]);
         assert_eq!(outcome(Outcome::NotKept as i32).as_deref(), Some("not_kept"));
         assert_eq!(severity(0), None);

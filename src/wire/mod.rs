@@ -9,6 +9,7 @@ pub mod show;
 
 use uuid::Uuid;
 
+use crate::grid::effect::Matter;
 use crate::grid::event::Severity;
 use crate::grid::time::Timestamp;
 
@@ -57,6 +58,21 @@ pub fn severity(sent: proto::Severity) -> Option<Severity> {
         proto::Severity::Warn => Some(Severity::Warn),
         proto::Severity::Error => Some(Severity::Error),
         proto::Severity::Fatal => Some(Severity::Fatal),
+    }
+}
+
+/// A matter as sent; `None`: not said.
+pub fn matter(sent: proto::AlertMatter) -> Option<Matter> {
+    match sent {
+        proto::AlertMatter::Unspecified => None,
+        proto::AlertMatter::StartFailed => Some(Matter::StartFailed),
+        proto::AlertMatter::Stuck => Some(Matter::Stuck),
+        proto::AlertMatter::NoContact => Some(Matter::NoContact),
+        proto::AlertMatter::TwoMachines => Some(Matter::TwoMachines),
+        proto::AlertMatter::Flapping => Some(Matter::Flapping),
+        proto::AlertMatter::RecordsMissing => Some(Matter::RecordsMissing),
+        proto::AlertMatter::DiskLow => Some(Matter::DiskLow),
+        proto::AlertMatter::MailFails => Some(Matter::MailFails),
     }
 }
 

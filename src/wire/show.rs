@@ -3,6 +3,9 @@
 //! Guarantees the same words for the same thing on every surface. Decides nothing and escapes
 //! nothing: texts go out as they came in, and whoever shows them escapes them.
 
+pub mod alert;
+pub mod mail;
+
 use std::time::Duration;
 
 use jiff::fmt::strtime;
@@ -43,7 +46,9 @@ pub fn record(record: &Record, name: impl Fn(ApplianceNumber) -> String) -> prot
         reason: reason.to_owned(),
         explanation,
         event: heard.map(event),
-        administrator: if let Input::Order { by, .. } = &record.input {
+        administrator: if let Input::Order { by, .. } | Input::MailOrdered { by, .. } =
+            &record.input
+        {
             by.to_string()
         } else {
             String::new()

@@ -23,4 +23,5 @@ mod the_story;
 mod tracing_speaks_one_language;
 mod watchers_know_what_there_is;
 mod what_is_acknowledged_is_kept;
+mod what_is_open_is_shown;
 mod who_talks_too_much_is_held_back;

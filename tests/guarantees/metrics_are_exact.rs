@@ -8,7 +8,7 @@ use grid_broker::wire::proto::{Log, Maintenance, StartedOk};
 use crate::harness::{DEADLINE_CLASSES, Gridd, Session, event, eventually, page, run};
 
 /// Every name that is told on a broker with nothing open; docs/operation.md has the same.
-const NAMES: [&str; 31] = [
+const NAMES: [&str; 34] = [
     "gridd_appliances",
     "gridd_build_info",
     "gridd_commit_duration_seconds",
@@ -29,6 +29,9 @@ const NAMES: [&str; 31] = [
     "gridd_journal_term",
     "gridd_journal_threads_failed",
     "gridd_loop_answers",
+    "gridd_mail_attempts_total",
+    "gridd_mails_failed",
+    "gridd_mails_owed",
     "gridd_queue_items",
     "gridd_queue_room_bytes",
     "gridd_sessions",
@@ -44,7 +47,8 @@ const NAMES: [&str; 31] = [
 ];
 
 /// Told only when there is something to tell, and not made by this test.
-const SOMETIMES: [&str; 3] = [
+const SOMETIMES: [&str; 4] = [
+    "gridd_mails_owed_since_timestamp_seconds",
     "gridd_next_deadline_timestamp_seconds",
     "gridd_journal_checkpoint_record",
     "gridd_journal_checkpoint_timestamp_seconds",
@@ -106,6 +110,9 @@ async fn what_was_sent_is_what_is_counted() {
         ("gridd_alerts_open{matter=\"start_failed\",severity=\"error\"}", 1.0),
         ("gridd_journal_term", 1.0),
         ("gridd_loop_answers", 1.0),
+        ("gridd_mail_attempts_total{outcome=\"sent\"}", 0.0),
+        ("gridd_mails_owed", 0.0),
+        ("gridd_mails_failed", 0.0),
         ("gridd_disk_low", 0.0),
         ("gridd_queue_room_bytes", f64::from(64 << 20)),
     ] {

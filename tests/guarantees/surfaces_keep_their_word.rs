@@ -156,6 +156,8 @@ async fn exit_codes_say_the_same_for_all_programs() {
         (&["log"], ExitCode::Usage),
         (&["appliance", "add", "db1"], ExitCode::Refused),
         (&["appliance", "show", "nobody"], ExitCode::NotFound),
+        (&["mail", "show", "1"], ExitCode::NotFound),
+        (&["mail", "test", "ops@example.org"], ExitCode::Refused),
     ] {
         assert_eq!(gridd.gridctl(words).await.code, code(expected), "gridctl {words:?}");
     }
@@ -219,10 +221,12 @@ fn sorted(mut keys: Vec<String>) -> Vec<String> {
 async fn json_has_the_contracts_keys_in_every_form() {
     let gridd = Gridd::start().await;
     gridd.vme("db1", 1, &["id=maintenance", "msg=two, \"quoted\"", "progress=3"]).await.done();
+    gridd.vme("db2", 1, &["id=start_failed", "msg=no disk"]).await.done();
     for (words, message) in [
         (&["log", "list"][..], "Record"),
         (&["appliance", "list"], "Appliance"),
         (&["appliance", "show", "db1"], "Appliance"),
+        (&["alert", "list"], "OpenAlert"),
         (&["status"], "GetStatusResponse"),
     ] {
         let form =
@@ -298,11 +302,13 @@ async fn reflection_lists_all_services_and_health_serves() {
     assert_eq!(
         names,
         [
+            "grid.events.v1.AlertService",
             "grid.events.v1.ApplianceService",
             "grid.events.v1.BrokerService",
             "grid.events.v1.EventService",
             "grid.events.v1.GridLogService",
             "grid.events.v1.JournalService",
+            "grid.events.v1.MailService",
             "grpc.health.v1.Health",
             "grpc.reflection.v1.ServerReflection",
         ]

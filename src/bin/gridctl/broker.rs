@@ -10,10 +10,12 @@ use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
 
 use grid_broker::client::{self, ADMINISTRATOR_METADATA, ClientError};
+use grid_broker::wire::proto::alert_service_client::AlertServiceClient;
 use grid_broker::wire::proto::appliance_service_client::ApplianceServiceClient;
 use grid_broker::wire::proto::broker_service_client::BrokerServiceClient;
 use grid_broker::wire::proto::grid_log_service_client::GridLogServiceClient;
 use grid_broker::wire::proto::journal_service_client::JournalServiceClient;
+use grid_broker::wire::proto::mail_service_client::MailServiceClient;
 
 /// Longest wait for an answer: a text search reads the whole grid log.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -62,6 +64,16 @@ impl Broker {
     /// The appliances.
     pub(crate) fn appliances(&self) -> ApplianceServiceClient<Channel> {
         ApplianceServiceClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER)
+    }
+
+    /// What is open.
+    pub(crate) fn alerts(&self) -> AlertServiceClient<Channel> {
+        AlertServiceClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER)
+    }
+
+    /// The mails that are owed.
+    pub(crate) fn mails(&self) -> MailServiceClient<Channel> {
+        MailServiceClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER)
     }
 
     /// The journal.

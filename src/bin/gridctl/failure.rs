@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use grid_broker::client::ClientError;
 use grid_broker::exit_code::ExitCode;
 use grid_broker::journal::stream::FileError;
+use grid_broker::show::escape::escape;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +41,12 @@ pub(crate) enum Failure {
         /// Why.
         source: io::Error,
     },
+    /// The mail server did not take a mail that was a test.
+    #[error("the mail server did not take the mail for {}: see the dialogue", escape(address))]
+    MailTest {
+        /// To whom.
+        address: String,
+    },
     /// An answer without what it must hold.
     #[error("the broker's answer lacks `{field}`; are gridd and gridctl of the same version?")]
     Answer {
@@ -60,6 +67,7 @@ impl Failure {
             | Self::Generate { .. }
             | Self::Output(_)
             | Self::Start(_)
+            | Self::MailTest { .. }
             | Self::Answer { .. } => ExitCode::Failed,
         }
     }

@@ -3,6 +3,7 @@
 //! Guarantees one of the documented exit codes, answers on stdout, words about failures on stderr.
 //! Knows nothing of the commands beyond where each is done.
 
+mod alert;
 mod appliance;
 mod args;
 mod broker;
@@ -16,7 +17,9 @@ mod journal;
 mod json;
 mod listing;
 mod log;
+mod mail;
 mod order;
+mod owed;
 mod record;
 mod report;
 mod standing;
@@ -75,6 +78,8 @@ fn run(args: &Args) -> Result<(), Failure> {
             Command::Appliance(command) => {
                 appliance::run(&broker().await?, command, &look, out).await
             }
+            Command::Alert(command) => alert::run(&broker().await?, command, &look, out).await,
+            Command::Mail(command) => mail::run(&broker().await?, command, &look, out).await,
             Command::Journal(command) => journal::run(&broker().await?, command, &look, out).await,
             Command::Report { json } => report::show(&broker().await?, *json, out).await,
             Command::Status => status::show(&broker().await?, &look, out).await,

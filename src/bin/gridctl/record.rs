@@ -41,7 +41,8 @@ fn cells(record: &Record, look: &Look) -> Vec<Cell> {
     ]
 }
 
-fn light(severity: i32) -> Light {
+/// How a severity is lit.
+pub(crate) fn light(severity: i32) -> Light {
     match Severity::try_from(severity) {
         Ok(Severity::Debug) => Light::Dim,
         Ok(Severity::Warn) => Light::Yellow,

@@ -52,6 +52,7 @@ fn lines(status: &GetStatusResponse, address: &str, look: &Look) -> Vec<String> 
         ("its clock", look.time(&status.server_time)),
         ("appliances", if appliances.is_empty() { "none".to_owned() } else { appliances }),
         ("sessions", status.sessions.to_string()),
+        ("mail", mail(status, look)),
         ("records", records),
         ("journal", format!("{} of {}", bytes(status.journal_bytes), status.journal_id)),
         ("disk free", bytes(status.disk_free_bytes)),
@@ -63,6 +64,22 @@ fn lines(status: &GetStatusResponse, address: &str, look: &Look) -> Vec<String> 
     pairs.extend(status.open_alerts.iter().map(|alert| ("open alert", alert.clone())));
     let light = |key: &str| if key == "open alert" { Light::Red } else { Light::None };
     pair_lines(&pairs, light, look)
+}
+
+/// How mail stands: `3 owed since 14:02:10, 1 given up`.
+fn mail(status: &GetStatusResponse, look: &Look) -> String {
+    let mut parts = Vec::new();
+    if status.mail_recipients == 0 {
+        parts.push("not configured".to_owned());
+    }
+    if status.mails_owed > 0 {
+        let since = look.time(&status.mails_owed_since);
+        parts.push(format!("{} owed, the oldest since {since}", status.mails_owed));
+    }
+    if status.mails_failed > 0 {
+        parts.push(format!("{} given up", status.mails_failed));
+    }
+    if parts.is_empty() { "none owed".to_owned() } else { parts.join(", ") }
 }
 
 fn form(status: &GetStatusResponse) -> Form {
@@ -82,6 +99,10 @@ fn form(status: &GetStatusResponse) -> Form {
         appliances,
         open_alerts,
         trust,
+        mail_recipients,
+        mails_owed,
+        mails_owed_since,
+        mails_failed,
     } = status;
     let count = |it: &StateCount| {
         let StateCount { state, count } = it;
@@ -106,6 +127,10 @@ fn form(status: &GetStatusResponse) -> Form {
         ("appliances", Value::List(appliances.iter().map(count).collect())),
         ("open_alerts", open_alerts.into()),
         ("trust", trust.into()),
+        ("mail_recipients", (*mail_recipients).into()),
+        ("mails_owed", (*mails_owed).into()),
+        ("mails_owed_since", mails_owed_since.into()),
+        ("mails_failed", (*mails_failed).into()),
     ];
     Form { entity: "broker", name: broker_id.clone(), fields }
 }
@@ -150,6 +175,7 @@ mod tests {
             "started:    2026-11-20 14:02:10Z (start 3 on this journal)",
             "appliances: 2 running",
             "sessions:   0",
+            "mail:       not configured",
             "records:    1 to 90, archived to 64",
             "journal:    1.5 GiB of j1",
             "disk free:  1023 bytes",
@@ -157,6 +183,25 @@ mod tests {
             "open alert: db1 hung",
         ];
         assert_eq!(lines(&status(), "localhost:7443", &look), expected);
+    }
+
+    #[test]
+    fn mail_is_told_only_as_far_as_there_is_something_to_tell() {
+        let zone = TimeZone::UTC;
+        let look = Look { format: Format::Table, colour: false, screen: None, zone };
+        let since = prost_types::Timestamp { seconds: 1_795_183_330, nanos: 0 };
+        let configured = GetStatusResponse { mail_recipients: 2, ..status() };
+        assert_eq!(mail(&configured, &look), "none owed");
+        let owing = GetStatusResponse {
+            mails_owed: 3,
+            mails_owed_since: Some(since),
+            mails_failed: 1,
+            ..configured
+        };
+        let told = "3 owed, the oldest since 2026-11-20 14:02:10Z, 1 given up";
+        assert_eq!(mail(&owing, &look), told);
+        let no_more = GetStatusResponse { mail_recipients: 0, ..owing };
+        assert_eq!(mail(&no_more, &look), format!("not configured, {told}"));
     }
 
     #[test]
@@ -170,7 +215,8 @@ mod tests {
                 r#""last_record":90,"archived_through":64,"journal_bytes":1610612736,"#,
                 r#""disk_free_bytes":1023,"sessions":0,"appliances":["#,
                 r#"{"state":"running","count":2},{"state":"failed","count":0}],"#,
-                r#""open_alerts":["db1 hung"],"trust":"everyone on loopback"}"#
+                r#""open_alerts":["db1 hung"],"trust":"everyone on loopback","mail_recipients":0,"#,
+                r#""mails_owed":0,"mails_owed_since":null,"mails_failed":0}"#
             )
         );
         assert!(udl::entity(&form).contains("\n  appliances.1.state = running\n"));

@@ -16,7 +16,7 @@ pub(crate) fn better(command: &mut Command, error: Error) -> Error {
     };
     let nouns = with_verb(command, typed);
     if !nouns.is_empty() {
-        let words = format!("{typed} what? {}", nouns.join(" or "));
+        let words = format!("{typed} what? {}", one_of(&nouns));
         return command.error(ErrorKind::InvalidSubcommand, words);
     }
     if error.get(ContextKind::SuggestedSubcommand).is_some() {
@@ -47,5 +47,14 @@ fn meant(command: &Command, typed: &str) -> Option<String> {
         .map(Command::get_name)
         .collect();
     let verb = nearest(typed, &verbs)?;
-    Some(with_verb(command, verb).join(" or "))
+    Some(one_of(&with_verb(command, verb)))
+}
+
+/// `a`, `a or b`, `a, b or c`.
+fn one_of(commands: &[String]) -> String {
+    match commands {
+        [] => String::new(),
+        [one] => one.clone(),
+        [others @ .., last] => format!("{} or {last}", others.join(", ")),
+    }
 }

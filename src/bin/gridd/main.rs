@@ -64,10 +64,13 @@ fn main() -> ProcessExit {
         Ok(()) => ExitCode::Done.into(),
         Err(error) => {
             let code = match &error {
-                DaemonError::Listen { .. } | DaemonError::ReadyFile(_) => ExitCode::Usage,
+                DaemonError::Listen { .. } | DaemonError::ReadyFile(_) | DaemonError::Mail(_) => {
+                    ExitCode::Usage
+                }
                 DaemonError::Start(_)
                 | DaemonError::Journal(_)
                 | DaemonError::LoopDied
+                | DaemonError::CourierDied
                 | DaemonError::NoOrderlyStop(_)
                 | DaemonError::Signals(_)
                 | DaemonError::Services(_) => ExitCode::Failed,

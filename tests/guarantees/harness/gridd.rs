@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use grid_broker::client::connect;
 use grid_broker::wire::proto::Appliance;
 use grid_broker::wire::proto::GetApplianceRequest;
+use grid_broker::wire::proto::alert_service_client::AlertServiceClient;
 use grid_broker::wire::proto::appliance_service_client::ApplianceServiceClient;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -186,6 +187,11 @@ impl Gridd {
     /// The appliances over gRPC.
     pub(crate) async fn appliances(&self) -> ApplianceServiceClient<Channel> {
         ApplianceServiceClient::new(self.channel().await)
+    }
+
+    /// The open matters over gRPC.
+    pub(crate) async fn alerts(&self) -> AlertServiceClient<Channel> {
+        AlertServiceClient::new(self.channel().await)
     }
 
     /// One appliance as it stands.

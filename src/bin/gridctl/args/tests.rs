@@ -57,9 +57,15 @@ fn global_flags_stand_before_or_after() {
 #[test]
 fn what_cannot_be_meant_is_refused_in_words() {
     for (line, words) in [
-        ("gridctl list", "list what? `gridctl log list` or `gridctl appliance list`"),
+        (
+            "gridctl list",
+            "list what? `gridctl log list`, `gridctl appliance list`, `gridctl alert list` or `gridctl mail list`",
+        ),
         ("gridctl lgo list", "there is no command `lgo`; did you mean `gridctl log`?"),
-        ("gridctl lsit log", "did you mean `gridctl log list` or `gridctl appliance list`?"),
+        (
+            "gridctl lsit log",
+            "did you mean `gridctl log list`, `gridctl appliance list`, `gridctl alert list` or",
+        ),
         ("gridctl backpu", "did you mean `gridctl journal backup`?"),
         ("gridctl stauts", "a similar subcommand exists: 'status'"),
         ("gridctl --output jsn status", "a similar value exists: 'json"),
@@ -79,6 +85,12 @@ fn what_cannot_be_meant_is_refused_in_words() {
         ("gridctl --batch log list --output csv", "leave out --output"),
         ("gridctl --output udl log list", "[possible values: table, json, jsonl, csv]"),
         ("gridctl appliance set db1", "nothing to set"),
+        ("gridctl retry 7", "retry what? `gridctl mail retry`"),
+        ("gridctl mail retry", "<NUMBER>..."),
+        ("gridctl mail show seven", "invalid digit found in string"),
+        ("gridctl mail list --standing faild", "a similar value exists: 'failed'"),
+        ("gridctl alert show db1 start_fail", "a similar value exists: 'start_failed'"),
+        ("gridctl alert list db1 --of-broker", "cannot be used with"),
         ("gridctl appliance add db1 --boot-timeout 90", "not a duration; write"),
     ] {
         let answer = typed(line).unwrap_err();

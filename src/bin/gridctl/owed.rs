@@ -1,0 +1,132 @@
+//! How a mail that is owed is shown: as a row, as lines, and as a form for machines.
+//!
+//! The form has the contract's keys, always all of them. Does not know how mails are asked for.
+
+use grid_broker::show::words;
+use grid_broker::wire::proto::{Mail, MailNotice, MailStanding};
+
+use crate::form::{Form, Value};
+use crate::listing::{Look, Shape};
+use crate::standing::pair_lines;
+use crate::table::{Cell, Column, Light};
+
+/// How mails are listed.
+pub(crate) fn shape() -> Shape<Mail> {
+    Shape { columns: COLUMNS, cells, form }
+}
+
+const COLUMNS: &[Column] = &[
+    Column { title: "number", least: 6, to_the_right: true, shrinks: false },
+    Column { title: "recipient", least: 12, to_the_right: false, shrinks: true },
+    Column { title: "standing", least: 9, to_the_right: false, shrinks: false },
+    Column { title: "owed since", least: 14, to_the_right: false, shrinks: false },
+    Column { title: "due", least: 14, to_the_right: false, shrinks: false },
+    Column { title: "attempts", least: 8, to_the_right: true, shrinks: false },
+    Column { title: "what", least: 0, to_the_right: false, shrinks: false },
+];
+
+fn cells(mail: &Mail, look: &Look) -> Vec<Cell> {
+    let standing = words::standing(mail.standing).unwrap_or_default();
+    vec![
+        Cell::new(&mail.number.to_string()),
+        Cell::new(&mail.recipient),
+        Cell::lit(&standing, light(mail.standing)),
+        Cell::new(&look.time_in_column(&mail.owed_since)),
+        Cell::new(&look.time_in_column(&mail.due)),
+        Cell::new(&mail.attempts.to_string()),
+        Cell::new(&what(mail)),
+    ]
+}
+
+fn light(standing: i32) -> Light {
+    match MailStanding::try_from(standing) {
+        Ok(MailStanding::Failed) => Light::Red,
+        Ok(MailStanding::UnderWay) => Light::Yellow,
+        Ok(MailStanding::Unspecified | MailStanding::Waiting) | Err(_) => Light::None,
+    }
+}
+
+/// What was answered last, then what it tells of: `451 try later: db1 hung, and 2 more`.
+fn what(mail: &Mail) -> String {
+    let reply = match mail.last_reply.as_str() {
+        "" => String::new(),
+        reply => format!("{reply}: "),
+    };
+    let first = mail.notices.first().map_or("", |notice| &notice.text);
+    let others = (mail.notices.len() as u64).saturating_sub(1).saturating_add(mail.more_notices);
+    let more = if others > 0 { format!(", and {others} more") } else { String::new() };
+    format!("{reply}{first}{more}")
+}
+
+/// One mail as `key: value` lines; what is not known has none.
+pub(crate) fn lines(mail: &Mail, look: &Look) -> Vec<String> {
+    let due = match MailStanding::try_from(mail.standing) {
+        Ok(MailStanding::Failed) => "forgotten at",
+        Ok(MailStanding::Unspecified | MailStanding::Waiting | MailStanding::UnderWay) | Err(_) => {
+            "tried at"
+        }
+    };
+    let mut pairs = vec![
+        ("mail", mail.number.to_string()),
+        ("to", mail.recipient.clone()),
+        ("standing", words::standing(mail.standing).unwrap_or_default()),
+        ("owed since", look.time(&mail.owed_since)),
+        (due, look.time(&mail.due)),
+        ("attempts", mail.attempts.to_string()),
+        ("last reply", mail.last_reply.clone()),
+    ];
+    pairs.extend(mail.notices.iter().map(|it| ("tells of", notice(it, look))));
+    if mail.more_notices > 0 {
+        pairs.push(("and of", format!("{} more", mail.more_notices)));
+    }
+    pair_lines(&pairs, |key| if key == "to" { Light::Bold } else { Light::None }, look)
+}
+
+/// `2026-11-20 14:02:10 error db1 start_failed: start of db1 failed (record 7)`.
+fn notice(notice: &MailNotice, look: &Look) -> String {
+    let at = look.time(&notice.at);
+    let severity = words::severity(notice.severity).unwrap_or_default();
+    let appliance = if notice.appliance.is_empty() { "-" } else { &notice.appliance };
+    let over = if notice.resolved { ", over" } else { "" };
+    let MailNotice { matter, text, record_number, .. } = notice;
+    format!("{at} {severity} {appliance} {matter}: {text} (record {record_number}{over})")
+}
+
+fn form(mail: &Mail) -> Form {
+    let Mail {
+        number,
+        recipient,
+        standing,
+        owed_since,
+        due,
+        attempts,
+        last_reply,
+        notices,
+        more_notices,
+    } = mail;
+    let fields = vec![
+        ("number", (*number).into()),
+        ("recipient", recipient.into()),
+        ("standing", words::standing(*standing).into()),
+        ("owed_since", owed_since.into()),
+        ("due", due.into()),
+        ("attempts", (*attempts).into()),
+        ("last_reply", last_reply.into()),
+        ("notices", Value::List(notices.iter().map(notice_fields).collect())),
+        ("more_notices", (*more_notices).into()),
+    ];
+    Form { entity: "mail", name: number.to_string(), fields }
+}
+
+fn notice_fields(notice: &MailNotice) -> Value {
+    let MailNotice { appliance, matter, severity, at, text, record_number, resolved } = notice;
+    Value::Object(Some(vec![
+        ("appliance", appliance.into()),
+        ("matter", matter.into()),
+        ("severity", words::severity(*severity).into()),
+        ("at", at.into()),
+        ("text", text.into()),
+        ("record_number", (*record_number).into()),
+        ("resolved", (*resolved).into()),
+    ]))
+}

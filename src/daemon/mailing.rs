@@ -1,0 +1,102 @@
+//! How does the courier come to his orders, and his answers to the broker?
+//!
+//! Guarantees that settings of mail that cannot work keep the broker from starting, in words that
+//! name the key, and that what was sent is recorded before an orderly stop. Sends nothing.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use crate::broker::{Broker, Deliver};
+use crate::config::Settings;
+use crate::grid::mail::Delivery;
+use crate::grpc::MailTest;
+use crate::mail::{self, Answer, Mistake, Post};
+use crate::tasks;
+
+/// Answers of the courier that may wait for the loop.
+const ANSWERS_WAITING: usize = 64;
+
+/// How mails leave, as it is at the moment; `None`: there is no mail.
+pub(super) type PostWatch = watch::Receiver<Option<Arc<Post>>>;
+
+/// How mails leave under these settings.
+///
+/// # Errors
+///
+/// The first key that is wrong.
+pub(super) async fn post(settings: &Settings) -> Result<Option<Arc<Post>>, Mistake> {
+    if !settings.mail.is_configured() {
+        return Ok(None);
+    }
+    let mail = settings.mail.clone();
+    // It reads certificates.
+    let made = tasks::spawn_blocking("mail settings", move || Post::new(&mail)).await;
+    let broken = |_| Mistake {
+        key: "mail".to_owned(),
+        what: "could not be looked through; the lines above say why".to_owned(),
+    };
+    made.map_err(broken)?.map(|post| Some(Arc::new(post)))
+}
+
+/// Keeps it as the settings in force have it: recipients and their zones may change.
+pub(super) fn follow(
+    first: Option<Arc<Post>>,
+    mut in_force: watch::Receiver<Settings>,
+) -> PostWatch {
+    let (tell, told) = watch::channel(first);
+    let following = async move {
+        while in_force.changed().await.is_ok() {
+            let settings = in_force.borrow_and_update().clone();
+            match post(&settings).await {
+                Ok(post) => drop(tell.send_replace(post)),
+                Err(mistake) => tracing::error!("mails leave as before: {mistake}"),
+            }
+        }
+    };
+    drop(tasks::spawn("mail settings", following));
+    told
+}
+
+/// The test that `gridctl mail test` asks for; `None`: there is no mail.
+pub(super) fn test(post: &PostWatch, journal: Uuid, broker: &Broker) -> Option<MailTest> {
+    post.borrow().as_ref()?;
+    let (post, broker) = (post.clone(), broker.clone());
+    Some(MailTest::new(move |address| {
+        let (post, now) = (post.borrow().clone(), broker.now());
+        Box::pin(async move {
+            let Some(post) = post else { return Err(vec!["there is no mail any more".to_owned()]) };
+            let done = mail::dialogue(&post, journal, &address, now).await;
+            let mut lines = done.lines;
+            lines.push(format!("* {}", done.delivery.reply()));
+            match done.delivery {
+                Delivery::Sent(_) => Ok(lines),
+                Delivery::Deferred(_) | Delivery::Refused(_) => Err(lines),
+            }
+        })
+    }))
+}
+
+/// Starts the courier and whoever carries his answers. Both end in an orderly stop.
+pub(super) fn start(
+    journal: Uuid,
+    post: PostWatch,
+    mails: mpsc::Receiver<Deliver>,
+    broker: Broker,
+    stopping: watch::Receiver<bool>,
+) -> [JoinHandle<()>; 2] {
+    let (answers, mut answered) = mpsc::channel::<Answer>(ANSWERS_WAITING);
+    let courier = mail::start(journal, post, mails, answers, stopping);
+    let carrying = async move {
+        while let Some(Answer { number, attempt, delivery }) = answered.recv().await {
+            tracing::debug!(message = number.0, attempt, "the courier answered");
+            // A broker that stops tries again after its next start.
+            if broker.mail_answered(number, attempt, delivery).await.is_err() {
+                return;
+            }
+        }
+    };
+    [courier, tasks::spawn("mail answers", carrying)]
+}

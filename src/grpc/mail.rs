@@ -1,0 +1,264 @@
+//! `MailService`: administrators see and steer the mails that are owed, and try whether mail arrives.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use globset::GlobSet;
+use prost::Message as _;
+use tokio::sync::Semaphore;
+use tonic::{Code, Request, Response, Status};
+
+use super::appliances::ROWS_PER_QUESTION;
+use super::grid_log::page_size;
+use super::principal::{Role, administrator};
+use super::{Desk, filter, page, status};
+use crate::grid::Grid;
+use crate::grid::mail::{MailOrder, Message, MessageNumber};
+use crate::grid::outbox::NoSuchMail;
+use crate::wire::check::violation;
+use crate::wire::proto::{
+    DropMailRequest, DropMailResponse, GetMailRequest, GetMailResponse, ListMailsRequest,
+    ListMailsResponse, MailFilter, MailStanding, RetryMailRequest, RetryMailResponse,
+    TestMailRequest, TestMailResponse,
+};
+use crate::wire::servers::mail_service_server::MailService;
+use crate::wire::show;
+
+/// A test of mail is over by then; gridctl waits for 60 s.
+const TESTED_WITHIN: Duration = Duration::from_secs(50);
+
+/// Longest address, in bytes: RFC 5321 gives a path 256, with its angle brackets.
+const ADDRESS_BYTES_MAX: usize = 254;
+
+/// Most lines of a dialogue.
+const DIALOGUE_LINES_MAX: usize = 256;
+
+/// Longest line of a dialogue, in bytes.
+const DIALOGUE_LINE_BYTES_MAX: usize = 1_024;
+
+/// The dialogue of a test; an error if the server did not take the mail.
+pub type Dialogue = Pin<Box<dyn Future<Output = Result<Vec<String>, Vec<String>>> + Send>>;
+
+/// Sends one mail to an address by the way of all mails. Cheap to clone; one test at a time.
+#[derive(Clone)]
+pub struct MailTest {
+    send: Arc<dyn Fn(String) -> Dialogue + Send + Sync>,
+    room: Arc<Semaphore>,
+}
+
+impl MailTest {
+    /// A test that `send` does, told the address. What it gives holds no password.
+    pub fn new(send: impl Fn(String) -> Dialogue + Send + Sync + 'static) -> Self {
+        Self { send: Arc::new(send), room: Arc::new(Semaphore::new(1)) }
+    }
+
+    async fn run(&self, address: String, within: Duration) -> Result<TestMailResponse, Status> {
+        let Ok(_room) = self.room.try_acquire() else {
+            let text = "another test of mail is under way; try again in a minute";
+            return Err(status::exhausted("TEST_UNDER_WAY", text));
+        };
+        let sent = tokio::time::timeout(within, (self.send)(address)).await;
+        let sent = sent.map_err(|_| {
+            let text = format!("the mail server did not end within {} s", within.as_secs());
+            Status::new(Code::DeadlineExceeded, text)
+        })?;
+        let accepted = sent.is_ok();
+        let dialogue = cut(sent.unwrap_or_else(|failed| failed));
+        Ok(TestMailResponse { accepted, dialogue })
+    }
+}
+
+impl fmt::Debug for MailTest {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("MailTest").finish_non_exhaustive()
+    }
+}
+
+/// A server may say whatever it likes, and as much.
+fn cut(mut dialogue: Vec<String>) -> Vec<String> {
+    let lines = dialogue.len();
+    if lines > DIALOGUE_LINES_MAX {
+        // The end tells how it went.
+        let left_out = lines - (DIALOGUE_LINES_MAX - 1);
+        let told = format!("... {left_out} lines left out");
+        let from = DIALOGUE_LINES_MAX / 2;
+        dialogue.splice(from..from + left_out, [told]);
+    }
+    for line in &mut dialogue {
+        if line.len() > DIALOGUE_LINE_BYTES_MAX {
+            line.truncate(line.floor_char_boundary(DIALOGUE_LINE_BYTES_MAX - 3));
+            line.push_str("...");
+        }
+    }
+    dialogue
+}
+
+#[tonic::async_trait]
+impl MailService for Desk {
+    async fn list_mails(
+        &self,
+        request: Request<ListMailsRequest>,
+    ) -> Result<Response<ListMailsResponse>, Status> {
+        administrator(request.metadata(), Role::Viewer)?;
+        let request = request.into_inner();
+        let wanted = Wanted::new(request.filter)?;
+        let size = page_size(request.page_size)?;
+        let from = match request.page_token.as_str() {
+            "" => 0,
+            token => token
+                .parse()
+                .map_err(|_| status::invalid_field("page_token", "is not of an earlier page"))?,
+        };
+        let listed = self.broker.ask(move |grid, _| list(grid, &wanted, MessageNumber(from), size));
+        Ok(Response::new(listed.await.map_err(status::unavailable)?))
+    }
+
+    async fn get_mail(
+        &self,
+        request: Request<GetMailRequest>,
+    ) -> Result<Response<GetMailResponse>, Status> {
+        administrator(request.metadata(), Role::Viewer)?;
+        let number = MessageNumber(request.into_inner().number);
+        let found = self
+            .broker
+            .ask(move |grid, _| grid.state().outbox().message(number).map(show::mail::mail));
+        let mail = found.await.map_err(status::unavailable)?;
+        let mail = mail.ok_or_else(|| no_such(NoSuchMail { number }))?;
+        Ok(Response::new(GetMailResponse { mail: Some(mail) }))
+    }
+
+    async fn retry_mail(
+        &self,
+        request: Request<RetryMailRequest>,
+    ) -> Result<Response<RetryMailResponse>, Status> {
+        let by = administrator(request.metadata(), Role::Operator)?;
+        let number = MessageNumber(request.into_inner().number);
+        let record_number = self.order_mail(&by, number, MailOrder::Retry).await?;
+        let asked = self.broker.ask(move |grid, _| {
+            let mail = grid.state().outbox().message(number).map(show::mail::mail);
+            (mail, grid.settings().mail().is_some())
+        });
+        let (mail, configured) = asked.await.map_err(status::unavailable)?;
+        Ok(Response::new(RetryMailResponse { record_number, mail, configured }))
+    }
+
+    async fn drop_mail(
+        &self,
+        request: Request<DropMailRequest>,
+    ) -> Result<Response<DropMailResponse>, Status> {
+        let by = administrator(request.metadata(), Role::Operator)?;
+        let number = MessageNumber(request.into_inner().number);
+        let record_number = self.order_mail(&by, number, MailOrder::Drop).await?;
+        Ok(Response::new(DropMailResponse { record_number }))
+    }
+
+    async fn test_mail(
+        &self,
+        request: Request<TestMailRequest>,
+    ) -> Result<Response<TestMailResponse>, Status> {
+        let by = administrator(request.metadata(), Role::Admin)?;
+        let address = request.into_inner().address;
+        if !is_address(&address) {
+            let text = format!("name@host of at most {ADDRESS_BYTES_MAX} bytes is allowed");
+            return Err(status::invalid_field("address", text));
+        }
+        let Some(test) = &self.mail_test else {
+            let text = "mail is not configured: [mail] server and to in the settings are needed";
+            return Err(status::precondition("MAIL_NOT_CONFIGURED", text));
+        };
+        let tested = test.run(address.clone(), TESTED_WITHIN).await?;
+        let (recipient, accepted) = (address.as_str(), tested.accepted);
+        tracing::info!(administrator = %by, recipient, accepted, "mail was tested");
+        Ok(Response::new(tested))
+    }
+}
+
+/// Whether a server can be told that without further thought; the server knows the rest.
+fn is_address(address: &str) -> bool {
+    let is_odd = |c: char| c.is_whitespace() || c.is_control() || "<>".contains(c);
+    let parts = address.rsplit_once('@');
+    address.len() <= ADDRESS_BYTES_MAX
+        && !address.contains(is_odd)
+        && parts.is_some_and(|(name, host)| !name.is_empty() && !host.is_empty())
+}
+
+impl Desk {
+    async fn order_mail(
+        &self,
+        by: &str,
+        number: MessageNumber,
+        order: MailOrder,
+    ) -> Result<u64, Status> {
+        let answer = self.broker.order_mail(by, number, order).await;
+        answer.map_err(status::unavailable)?.map_err(no_such)
+    }
+}
+
+fn no_such(refusal: NoSuchMail) -> Status {
+    status::not_found("NOT_FOUND", refusal.to_string())
+}
+
+/// A checked filter.
+struct Wanted {
+    recipients: Option<GlobSet>,
+    standings: BTreeSet<i32>,
+}
+
+impl Wanted {
+    fn new(filter: Option<MailFilter>) -> Result<Self, Status> {
+        let MailFilter { recipients, standings } = filter.unwrap_or_default();
+        let mut wrong = Vec::new();
+        let recipients = filter::patterns("filter.recipients", &recipients, &mut wrong);
+        for (standing, at) in standings.iter().zip(0..) {
+            match MailStanding::try_from(*standing) {
+                Ok(MailStanding::Unspecified) | Err(_) => {
+                    let field = format!("filter.standings[{at}]");
+                    wrong.push(violation(&field, "is not how a mail stands"));
+                }
+                Ok(_) => {}
+            }
+        }
+        if wrong.is_empty() {
+            Ok(Self { recipients, standings: standings.into_iter().collect() })
+        } else {
+            Err(status::invalid(wrong))
+        }
+    }
+
+    fn takes(&self, message: &Message) -> bool {
+        let standing = i32::from(show::mail::standing(message.standing));
+        let is_to = |globs: &GlobSet| globs.is_match(&*message.recipient);
+        (self.standings.is_empty() || self.standings.contains(&standing))
+            && self.recipients.as_ref().is_none_or(is_to)
+    }
+}
+
+fn list(grid: &Grid, wanted: &Wanted, from: MessageNumber, size: usize) -> ListMailsResponse {
+    let recipients = grid.settings().mail().map_or(0, |mail| mail.recipients.len());
+    let mut listed = ListMailsResponse {
+        mails: Vec::new(),
+        next_page_token: String::new(),
+        configured: grid.settings().mail().is_some(),
+        recipients: u32::try_from(recipients).unwrap_or(u32::MAX),
+    };
+    let mut bytes = 0;
+    for ((number, message), looked_at) in grid.state().outbox().messages.range(from..).zip(0..) {
+        let is_full = listed.mails.len() == size || bytes >= page::ENCODED_BYTES_MAX;
+        if is_full || looked_at == ROWS_PER_QUESTION {
+            listed.next_page_token = number.0.to_string();
+            break;
+        }
+        if wanted.takes(message) {
+            let mail = show::mail::mail(message);
+            bytes += mail.encoded_len();
+            listed.mails.push(mail);
+        }
+    }
+    listed
+}
+
+#[cfg(test)]
+mod tests;

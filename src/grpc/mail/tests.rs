@@ -1,0 +1,159 @@
+//! The service on a real broker that owes mails and has nobody who delivers them.
+
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::*;
+use crate::broker::{self, HeardEvent, Started};
+use crate::grid::event::{Event, EventKind, Severity, Text};
+use crate::grid::in_force::SettingsInForce;
+use crate::grid::name::{ApplianceName, BootId};
+use crate::grid::settings::{MAIL_WORDS, Mail as MailSettings, Settings};
+use crate::journal;
+use crate::tasks;
+
+const RECIPIENTS: [&str; 3] = ["ann@example.org", "bob@example.org", "eve@example.com"];
+
+/// A broker that owes each recipient a mail, since `db1` failed to start.
+async fn started(folder: &std::path::Path) -> (Started, Desk) {
+    let journal = journal::Settings { low_water: 0, ..journal::Settings::new(folder.join("data")) };
+    let recipients = RECIPIENTS.map(Into::into).to_vec();
+    let mail = MailSettings { recipients, on: MAIL_WORDS.into() };
+    let grid = Settings::default().with_mail(Some(mail));
+    let runtime = Handle::current();
+    let starting = move || {
+        broker::start(&journal, grid, SettingsInForce::default(), runtime).expect("it starts")
+    };
+    let started = tasks::spawn_blocking("start", starting).await.expect("no panic");
+    let event = Event {
+        kind: EventKind::StartFailed,
+        text: Text::with_mark("no disk", false),
+        severity: Severity::Error,
+        event_time: None,
+        uptime: None,
+        spooled_at: None,
+        repeated: false,
+        lost_before: Vec::new(),
+    };
+    let name = ApplianceName::new("db1").expect("a name");
+    let failed = HeardEvent { boot: Some(BootId(Uuid::from_u128(1))), sequence: None, event };
+    started.broker.report(name, None, failed, 10).await.expect("it is taken");
+    let desk = Desk::new(&started, None, watch::channel(false).1);
+    (started, desk)
+}
+
+async fn listed(desk: &Desk, request: ListMailsRequest) -> ListMailsResponse {
+    desk.list_mails(Request::new(request)).await.expect("a page").into_inner()
+}
+
+fn only(filter: MailFilter) -> ListMailsRequest {
+    ListMailsRequest { filter: Some(filter), ..ListMailsRequest::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_that_is_owed_is_listed_over_all_pages_and_by_filter() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_started, desk) = started(folder.path()).await;
+    let (mut to, mut page_token) = (Vec::new(), String::new());
+    for _ in 0..RECIPIENTS.len() {
+        let page = listed(&desk, ListMailsRequest { filter: None, page_size: 1, page_token }).await;
+        assert_eq!((page.configured, page.recipients, page.mails.len()), (true, 3, 1));
+        to.extend(page.mails.into_iter().map(|mail| mail.recipient));
+        page_token = page.next_page_token;
+    }
+    assert_eq!((to.as_slice(), page_token.as_str()), (&RECIPIENTS.map(ToOwned::to_owned)[..], ""));
+    let recipients = vec!["*@example.com".to_owned()];
+    let page = listed(&desk, only(MailFilter { recipients, ..MailFilter::default() })).await;
+    let [mail] = page.mails.as_slice() else { panic!("one, not {:?}", page.mails) };
+    assert_eq!((mail.number, mail.standing(), mail.attempts), (3, MailStanding::Waiting, 0));
+    let [notice] = mail.notices.as_slice() else { panic!("one, not {:?}", mail.notices) };
+    assert_eq!((notice.appliance.as_str(), notice.matter.as_str()), ("db1", "start_failed"));
+    assert!(notice.text.contains("no disk"), "{}", notice.text);
+    let standings = vec![MailStanding::Failed.into()];
+    let page = listed(&desk, only(MailFilter { standings, ..MailFilter::default() })).await;
+    assert!(page.mails.is_empty());
+    let standings = vec![MailStanding::Failed.into(), 9];
+    let odd = only(MailFilter { standings, ..MailFilter::default() });
+    let status = desk.list_mails(Request::new(odd)).await.expect_err("no standing");
+    assert_eq!(status.message(), "filter.standings[1]: is not how a mail stands");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_is_a_record_of_its_administrator_and_what_is_gone_is_not_there() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (started, desk) = started(folder.path()).await;
+    let retried = desk.retry_mail(Request::new(RetryMailRequest { number: 1 })).await;
+    let retried = retried.expect("it is owed").into_inner();
+    assert!(retried.configured && retried.mail.is_some_and(|mail| mail.number == 1));
+    let dropped = desk.drop_mail(Request::new(DropMailRequest { number: 2 })).await;
+    let dropped = dropped.expect("it is owed").into_inner();
+    assert!(dropped.record_number > retried.record_number);
+    let mut asked = Request::new(GetMailRequest { number: 3 });
+    asked.metadata_mut().insert("grid-appliance", "db1".parse().expect("metadata"));
+    let status = desk.get_mail(asked).await.expect_err("an appliance speaks");
+    assert_eq!(status.code(), Code::PermissionDenied);
+    let status = desk.get_mail(Request::new(GetMailRequest { number: 2 })).await;
+    let status = status.expect_err("it is dropped");
+    assert_eq!(status.code(), Code::NotFound);
+    assert_eq!(status.message(), "no mail 2 is owed; `gridctl mail list` shows those that are");
+    let again = desk.drop_mail(Request::new(DropMailRequest { number: 2 })).await;
+    assert_eq!(again.expect_err("it is dropped").code(), Code::NotFound);
+    let records = started.broker.ask(|grid, _| grid.state().outbox().owed());
+    assert_eq!(records.await.expect("it answers").owed, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_is_tested_by_who_can_and_only_where_it_is_configured() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_started, desk) = started(folder.path()).await;
+    let to = |address: &str| Request::new(TestMailRequest { address: address.to_owned() });
+    let status = desk.test_mail(to("ann@example.org")).await.expect_err("not configured");
+    assert_eq!(status.code(), Code::FailedPrecondition);
+    let takes = MailTest::new(|to| Box::pin(async move { Ok(vec![format!("250 {to}")]) }));
+    let desk = desk.with_mail_test(Some(takes));
+    let tested = desk.test_mail(to("ann@example.org")).await.expect("it is sent").into_inner();
+    assert!(tested.accepted);
+    assert_eq!(tested.dialogue, ["250 ann@example.org"]);
+    let status = desk.test_mail(to("ann")).await.expect_err("no address");
+    assert_eq!(status.message(), "address: name@host of at most 254 bytes is allowed");
+}
+
+#[test]
+fn an_address_holds_nothing_that_is_a_command() {
+    for good in ["ops@example.org", "a.b+c@[192.0.2.1]", "größe@example.org", "root@localhost"] {
+        assert!(is_address(good), "{good}");
+    }
+    let long = format!("{}@example.org", "x".repeat(ADDRESS_BYTES_MAX));
+    for odd in ["", "ops", "@example.org", "ops@", "a b@c", "a@b\r\nDATA", "<a@b>", &long] {
+        assert!(!is_address(odd), "{odd:?}");
+    }
+}
+
+#[test]
+fn a_dialogue_without_end_keeps_its_beginning_and_its_end() {
+    let said = |lines: usize| (1..=lines).map(|line| line.to_string()).collect::<Vec<_>>();
+    assert_eq!(cut(said(DIALOGUE_LINES_MAX)), said(DIALOGUE_LINES_MAX));
+    let lines = cut(said(1_000));
+    assert_eq!(lines.len(), DIALOGUE_LINES_MAX);
+    let ends = (lines[0].as_str(), lines[127].as_str(), lines[DIALOGUE_LINES_MAX - 1].as_str());
+    assert_eq!(ends, ("1", "128", "1000"));
+    assert_eq!((lines[128].as_str(), lines[129].as_str()), ("... 745 lines left out", "874"));
+    let line = &cut(vec!["ä".repeat(1_000)])[0];
+    assert!(line.len() <= DIALOGUE_LINE_BYTES_MAX && line.ends_with("ä..."), "{line}");
+}
+
+#[tokio::test]
+async fn one_test_at_a_time_and_none_for_ever() {
+    let within = Duration::from_millis(100);
+    let hangs = MailTest::new(|_| Box::pin(std::future::pending()));
+    // The first one has the room before the second is begun.
+    let (first, second) = tokio::join!(biased; hangs.run("a@b".to_owned(), within), hangs.run("a@b".to_owned(), within));
+    assert_eq!(second.expect_err("one at a time").code(), Code::ResourceExhausted);
+    let first = first.expect_err("it hangs");
+    assert_eq!(first.code(), Code::DeadlineExceeded);
+    assert!(first.message().starts_with("the mail server did not end within "), "{first}");
+    let refuses = MailTest::new(|to| Box::pin(async move { Err(vec![format!("550 {to}")]) }));
+    let said = refuses.run("a@b".to_owned(), TESTED_WITHIN).await.expect("an answer");
+    assert_eq!((said.accepted, said.dialogue), (false, vec!["550 a@b".to_owned()]));
+}
