@@ -36,7 +36,7 @@ const ROOM_RANGE: RangeInclusive<u64> = 1 << 20..=u64::MAX;
 /// The least number of records between two checkpoints: each is a whole state.
 const CHECKPOINT_RECORDS_LEAST: u64 = 1_000;
 
-/// How long a mail server may take for one step.
+/// How long a mail server may take for one step, and a mail may gather what comes.
 const MAIL_TIMEOUT_RANGE: RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(600);
 /// How often a file may be looked at.
@@ -55,7 +55,7 @@ const fn at_restart<T>(path: &'static str, place: Place<T>, flag: Option<&'stati
 }
 
 /// The settings outside of classes.
-pub static SETTINGS: [Key<Settings>; 31] = [
+pub static SETTINGS: [Key<Settings>; 32] = [
     at_restart("data", Place::Path(|it| &mut it.journal.dir), Some("--data")),
     at_restart("grpc", Place::Address(|it| &mut it.grpc), Some("--grpc")),
     at_restart("http", Place::Address(|it| &mut it.http), Some("--http")),
@@ -99,6 +99,7 @@ pub static SETTINGS: [Key<Settings>; 31] = [
     at_once("mail.to", Place::Text(&mail::RECIPIENTS, |it| &mut it.mail.to)),
     at_restart("mail.zone", Place::Text(&mail::LINE, |it| &mut it.mail.zone), None),
     at_once("mail.on", Place::Text(&mail::WORDS, |it| &mut it.mail.on)),
+    at_once("mail.gather", Place::Time(MAIL_TIMEOUT_RANGE, |it| &mut it.mail.gather)),
     at_restart("report.log_dir", Place::PathOrNone(|it| &mut it.report.log_dir), None),
     at_restart("report.keep", Place::Count(1, |it| &mut it.report.keep), None),
     at_restart("report.trigger_file", Place::PathOrNone(|it| &mut it.report.trigger_file), None),

@@ -57,6 +57,8 @@ pub struct Mail {
     pub zone: String,
     /// What mails, with commas between.
     pub on: String,
+    /// How long a mail gathers what comes.
+    pub gather: Duration,
 }
 
 impl Default for Mail {
@@ -77,6 +79,7 @@ impl Default for Mail {
             to: none(),
             zone: none(),
             on: "alert, start_failed, boot_timeout, hung, records_missing, disk_low".to_owned(),
+            gather: grid::settings::Mail::default().gather,
         }
     }
 }
@@ -110,7 +113,8 @@ impl Mail {
         let recipients = self.recipients().map(|(address, _)| address.into()).collect();
         let is_on = |word: &&'static str| parts(&self.on).any(|part| part == *word);
         let on = MAIL_WORDS.into_iter().filter(is_on).collect();
-        self.is_configured().then_some(grid::settings::Mail { recipients, on })
+        let gather = self.gather;
+        self.is_configured().then_some(grid::settings::Mail { recipients, on, gather })
     }
 }
 

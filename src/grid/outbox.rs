@@ -20,9 +20,6 @@ use super::settings::{Budget, Settings};
 use super::state::State;
 use super::time::Timestamp;
 
-/// How long a mail gathers what comes (Alertmanager's group_wait).
-const GATHERS_FOR: Duration = Duration::from_secs(30);
-
 /// The longest pause between two attempts; they begin with a minute and double.
 const PAUSE_MAX: Duration = Duration::from_secs(3_600);
 
@@ -61,7 +58,7 @@ pub(super) fn owe(state: &State, settings: &Settings, record: &mut Record) {
                 (None, Some(open)) => open.clone(),
                 (None, None) => {
                     last = MessageNumber(last.0 + 1);
-                    begun(last, recipient, record.at)
+                    begun(last, recipient, record.at, mail.gather)
                 }
             };
             new = Some(add(head, notice, &mut record.effects));
@@ -69,7 +66,7 @@ pub(super) fn owe(state: &State, settings: &Settings, record: &mut Record) {
     }
 }
 
-fn begun(number: MessageNumber, recipient: &str, now: Timestamp) -> Message {
+fn begun(number: MessageNumber, recipient: &str, now: Timestamp, gather: Duration) -> Message {
     Message {
         number,
         recipient: recipient.into(),
@@ -78,7 +75,7 @@ fn begun(number: MessageNumber, recipient: &str, now: Timestamp) -> Message {
         more: 0,
         attempts: 0,
         standing: Standing::Waiting,
-        due: now.after(GATHERS_FOR),
+        due: now.after(gather),
         last_reply: Box::default(),
     }
 }

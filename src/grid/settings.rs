@@ -34,12 +34,21 @@ pub struct Settings {
 }
 
 /// Who gets mail, and on what.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mail {
     /// Their addresses.
     pub recipients: Vec<Box<str>>,
     /// The words of what mails, of [`MAIL_WORDS`].
     pub on: BTreeSet<&'static str>,
+    /// How long a mail gathers what comes. 30 s, as Alertmanager's group_wait.
+    pub gather: Duration,
+}
+
+impl Default for Mail {
+    fn default() -> Self {
+        let gather = Duration::from_secs(30);
+        Self { recipients: Vec::new(), on: BTreeSet::new(), gather }
+    }
 }
 
 /// What may mail: alerts of appliances, and the broker's own verdicts and matters.

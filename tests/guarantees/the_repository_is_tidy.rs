@@ -82,6 +82,7 @@ const MODULES: [(&str, &[&str]); 23] = [
             "grpc",
             "guru_meditation",
             "journal",
+            "mail",
             "ready_file",
             "report",
             "service_manager",

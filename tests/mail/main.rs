@@ -6,5 +6,6 @@
 mod postfix;
 mod script;
 mod support;
+mod the_whole_way;
 mod what_a_real_server_files;
 mod what_servers_do;

@@ -20,7 +20,11 @@ fn settings(on: &[&'static str], recipients: &[&str]) -> Settings {
     let rules = ClassSettings { budgets, ..ClassSettings::default() };
     let recipients = recipients.iter().map(|it| Box::from(*it)).collect();
     let on: BTreeSet<_> = on.iter().copied().collect();
-    Settings::new([(DEFAULT_CLASS.to_owned(), rules)]).with_mail(Some(Mail { recipients, on }))
+    Settings::new([(DEFAULT_CLASS.to_owned(), rules)]).with_mail(Some(Mail {
+        recipients,
+        on,
+        ..Mail::default()
+    }))
 }
 
 fn story() -> Timeline {

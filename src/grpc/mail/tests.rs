@@ -19,7 +19,7 @@ const RECIPIENTS: [&str; 3] = ["ann@example.org", "bob@example.org", "eve@exampl
 async fn started(folder: &std::path::Path) -> (Started, Desk) {
     let journal = journal::Settings { low_water: 0, ..journal::Settings::new(folder.join("data")) };
     let recipients = RECIPIENTS.map(Into::into).to_vec();
-    let mail = MailSettings { recipients, on: MAIL_WORDS.into() };
+    let mail = MailSettings { recipients, on: MAIL_WORDS.into(), ..MailSettings::default() };
     let grid = Settings::default().with_mail(Some(mail));
     let runtime = Handle::current();
     let starting = move || {
