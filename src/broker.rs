@@ -14,6 +14,7 @@
 
 mod checkpoint;
 mod counting;
+mod look;
 mod lost_time;
 mod mailing;
 mod queue;
@@ -47,6 +48,7 @@ use crate::journal::{EncodedRecord, Journal, JournalError, Mark, encoding};
 use crate::metrics::Metrics;
 use crate::wire::show;
 
+pub use look::{Commits, NoAnswer};
 pub use mailing::Deliver;
 pub use queue::{
     Broker, Changed, EventAnswer, HeardEvent, Names, Ordered, SessionKey, Unavailable, Welcomed,
@@ -59,6 +61,10 @@ use upkeep::Upkeep;
 
 /// Most items decided in one commit.
 const ITEMS_PER_COMMIT: usize = 4_096;
+
+/// Most events decided in one commit; the item that exceeds it is the last. Those without records
+/// take no bytes, but time.
+const EVENTS_PER_COMMIT: usize = 16_384;
 
 /// Most bytes of records in one commit; the item that exceeds it is the last.
 const BYTES_PER_COMMIT: usize = 4 << 20;
@@ -103,6 +109,7 @@ struct Loop {
 #[derive(Default)]
 struct Commit {
     items: usize,
+    events: usize,
     records: Vec<EncodedRecord>,
     bytes: usize,
     replies: Vec<Reply>,
@@ -114,7 +121,9 @@ struct Commit {
 
 impl Commit {
     fn is_full(&self) -> bool {
-        self.items >= ITEMS_PER_COMMIT || self.bytes >= BYTES_PER_COMMIT
+        self.items >= ITEMS_PER_COMMIT
+            || self.events >= EVENTS_PER_COMMIT
+            || self.bytes >= BYTES_PER_COMMIT
     }
 }
 
@@ -252,7 +261,11 @@ impl Loop {
             }
             Work::Settings { new, reply } => self.reconfigure(*new, reply, at),
             Work::Mail(work) => self.work_on_mail(work, at),
-            Work::Ask(question) => self.commit.replies.push(Reply::Ask(question)),
+            Work::Ask(question) => {
+                // It sees nothing that is not durable.
+                self.tallies.is_asked_for = true;
+                self.commit.replies.push(Reply::Ask(question));
+            }
             Work::Stop => {}
         }
     }
@@ -268,9 +281,6 @@ impl Loop {
         let HeardEvent { boot, sequence, event } = said;
         let kind = counting::kind(&event.kind);
         let heard = Heard { appliance, boot, spool, sequence, session, event };
-        if let Some(ended) = self.grid.before(&heard, at) {
-            self.take(ended, at);
-        }
         let decision = self.take(Input::Event(heard), at);
         let record = decision.record.as_ref().map(|record| record.number);
         let (outcome, marks) = match decision.answer {
@@ -288,7 +298,10 @@ impl Loop {
             | Outcome::History
             | Outcome::Refused(_) => None,
         };
-        self.tallies.awaited |= decision.absorbed.is_some();
+        // What is known already may be known by what waits for its tally.
+        self.tallies.awaited |= self.grid.owes_tally_of(appliance)
+            && (decision.absorbed.is_some() || outcome == Outcome::Duplicate);
+        self.commit.events += 1;
         EventAnswer { outcome, marks, record, suppressed_until }
     }
 
@@ -319,7 +332,7 @@ impl Loop {
 
     fn take(&mut self, input: Input, at: Timestamp) -> Decision {
         let decision = self.grid.take(input, at);
-        for record in decision.tally_first.iter().chain(&decision.record) {
+        for record in decision.first.iter().chain(&decision.record) {
             self.keep(record);
         }
         decision
@@ -387,7 +400,7 @@ impl Loop {
     fn stop(mut self, mut queue: mpsc::Receiver<Item>) -> Result<(), JournalError> {
         queue.close();
         let now = self.clock.now();
-        self.tally();
+        self.tally(usize::MAX);
         self.take(Input::BrokerStopped, now);
         self.append_and_tell()?;
         self.checkpoint();

@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use super::Loop;
 use super::queue::Reply;
+use super::{BYTES_PER_COMMIT, Loop};
 use crate::grid::name::ApplianceNumber;
 use crate::grid::time::Timestamp;
 
@@ -20,6 +20,8 @@ pub(super) struct Tallies {
     held: Vec<Reply>,
     /// Something of the item at hand was absorbed.
     pub(super) awaited: bool,
+    /// Somebody asks for what is durable, and so for the tally.
+    pub(super) is_asked_for: bool,
     /// When a tally was last made.
     told_at: Timestamp,
 }
@@ -41,15 +43,21 @@ impl Loop {
 
     /// Tallies what was absorbed, at most once a second.
     pub(super) fn tally_if_due(&mut self) {
-        if self.tally_due().is_some_and(|due| due <= self.clock.now()) {
-            self.tally();
+        let is_asked_for = std::mem::take(&mut self.tallies.is_asked_for);
+        if is_asked_for || self.tally_due().is_some_and(|due| due <= self.clock.now()) {
+            self.tally(BYTES_PER_COMMIT);
         }
     }
 
-    pub(super) fn tally(&mut self) {
+    /// Tallies what is pending, as far as a commit of so many bytes goes; nobody is answered
+    /// before all of it is.
+    pub(super) fn tally(&mut self, bytes: usize) {
         let now = self.clock.now();
         while let Some(record) = self.grid.tally(now) {
             self.keep(&record);
+            if self.commit.bytes >= bytes && self.grid.owes_tally() {
+                return;
+            }
         }
         self.tallies.told_at = now;
         self.commit.replies.append(&mut self.tallies.held);

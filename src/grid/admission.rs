@@ -286,10 +286,19 @@ impl Suppression {
             kind,
             sample: Box::default(),
         });
-        held.counts[kind as usize] += 1;
+        held.counts[kind as usize] = held.counts[kind as usize].saturating_add(1);
         (held.last_at, held.kind, held.sample) = (now, kind, text[..end].into());
         self.held = Some(held);
         self
+    }
+}
+
+impl Suppression {
+    /// So many more are not stored, which were lost before they came here.
+    pub fn also(&mut self, kind: PlainKind, count: u64) {
+        if let Some(held) = &mut self.held {
+            held.counts[kind as usize] = held.counts[kind as usize].saturating_add(count);
+        }
     }
 }
 

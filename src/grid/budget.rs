@@ -32,6 +32,9 @@ impl Budget {
         let most = u32::try_from(most).unwrap_or(u32::MAX);
         let burst = self.burst.min(NonZeroU32::new(most).unwrap_or(NonZeroU32::MIN));
         let quota = Quota::with_period(self.every)?.allow_burst(burst);
+        // More than an empty budget owes is a debt of other settings, and forgiven.
+        let most_owed = now.after(self.every.saturating_mul(burst.get()));
+        let full_at = if full_at > most_owed { now } else { full_at };
         // Made at the epoch, the limiter counts from there: what it stores is a moment.
         let slot = Slot(Cell::new(nanos(full_at)));
         let limiter: RateLimiter<_, _, _, NoOpMiddleware<Duration>> =
@@ -125,9 +128,20 @@ mod tests {
         let log = budget(u32::MAX, Duration::from_secs(86_400));
         let far = [Timestamp::MIN, Timestamp::EPOCH, Timestamp::MAX];
         for (full_at, now) in far.into_iter().flat_map(|full| far.map(|now| (full, now))) {
-            let spent = log.spend(full_at, now);
-            assert_eq!(spent.is_none(), full_at == Timestamp::MAX && now < Timestamp::MAX);
+            assert!(log.spend(full_at, now).is_some());
         }
+    }
+
+    #[test]
+    fn a_debt_of_other_settings_is_forgiven() {
+        let large = budget(1_000, Duration::from_secs(86_400));
+        let mut full_at = Timestamp::EPOCH;
+        while let Some(spent) = large.spend(full_at, at(0)) {
+            full_at = spent;
+        }
+        let small = budget(25, Duration::from_secs(5));
+        assert!(small.spend(full_at, at(0)).is_some());
+        assert_eq!(large.spend(full_at, at(0)), None);
     }
 
     proptest! {

@@ -54,8 +54,8 @@ pub struct Decision {
     pub record: Option<Record>,
     /// What changes without a record of its own: the next tally says so.
     pub absorbed: Option<Absorbed>,
-    /// A tally that goes before the record.
-    pub tally_first: Option<Record>,
+    /// Records that go before it: a tally, the end of a run of repeats.
+    pub first: Vec<Record>,
 }
 
 /// An event that is counted, and what it changes besides.
@@ -212,7 +212,7 @@ pub fn decide(
             }
         }
     }
-    Decision { answer, record, absorbed, tally_first: None }
+    Decision { answer, record, absorbed, first: Vec::new() }
 }
 
 /// What a decision looks at.

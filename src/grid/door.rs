@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::admission::{BudgetName, Suppression};
 use super::alert_key::{self, AlertKey, KEYS_MAX};
 use super::appliance::Appliance;
+use super::change::Relation;
 use super::effect::{Effect, Phase};
 use super::event::{Counter, Event, EventKind};
 use super::lifecycle::Lifecycle;
@@ -43,18 +44,21 @@ pub(super) struct Door<'a> {
 }
 
 impl Door<'_> {
-    /// Judges an event; `begins` says whether it begins a boot.
-    pub(super) fn judge(&self, heard: &Heard, begins: bool) -> Verdict {
+    /// Judges an event of a boot that stands so to the present one.
+    pub(super) fn judge(&self, heard: &Heard, relation: Relation) -> Verdict {
         let event = &heard.event;
-        if matches!(event.kind, EventKind::Log) && event.severity < self.rules.log_severity {
+        let is_mild =
+            matches!(event.kind, EventKind::Log) && event.severity < self.rules.log_severity;
+        if is_mild && event.lost_before.is_empty() {
             return Verdict::BelowSeverity;
         }
-        let boots = begins.then_some(BudgetName::Boots);
+        let is_current = relation == Relation::Current;
+        let boots = matches!(relation, Relation::Begins(_)).then_some(BudgetName::Boots);
         if event.spooled_at.is_some() {
             return self.enter(boots, BudgetName::Replay);
         }
         let of_kind = match &event.kind {
-            EventKind::Maintenance { .. } if self.folds(heard) && !begins => {
+            EventKind::Maintenance { .. } if self.folds(heard) && is_current => {
                 return Verdict::Enters(Vec::new());
             }
             EventKind::StartedOk | EventKind::StartFailed | EventKind::Maintenance { .. } => {
@@ -63,7 +67,7 @@ impl Door<'_> {
             EventKind::Log => BudgetName::Log,
             EventKind::Alert { .. } if event.text.is_empty() => BudgetName::Counter,
             EventKind::Alert { counter } => {
-                return self.judge_alert(event, counter.as_ref(), boots);
+                return self.judge_alert(event, counter.as_ref(), boots, is_current);
             }
         };
         self.enter(boots, of_kind)
@@ -110,7 +114,12 @@ impl Door<'_> {
             None => (Phase::Begins, Suppression::new(budget, self.now)),
             Some(suppression) => {
                 let (kind, text) = (heard.event.kind.plain(), heard.event.text.as_str());
-                (Phase::Counts, (**suppression).clone().holding(kind, text, self.now))
+                let mut held = (**suppression).clone().holding(kind, text, self.now);
+                // What it lost before is not stored either.
+                for lost in &heard.event.lost_before {
+                    held.also(lost.kind.unwrap_or(kind), lost.count);
+                }
+                (Phase::Counts, held)
             }
         }
     }
@@ -120,12 +129,16 @@ impl Door<'_> {
         event: &Event,
         counter: Option<&Counter>,
         boots: Option<BudgetName>,
+        is_current: bool,
     ) -> Verdict {
         let text = event.text.as_str();
         let (id, label) = alert_key::key(counter, text);
         let said = alert_key::said(event.severity, text);
         let known = self.appliance.admission.key(id);
-        if let Some(key) = known.filter(|key| key.is_repeated_by(said, self.now)) {
+        // In another boot it is news; what appliances lost before it has to be told, too.
+        let may_repeat = is_current && event.lost_before.is_empty();
+        let repeated = known.filter(|key| may_repeat && key.is_repeated_by(said, self.now));
+        if let Some(key) = repeated {
             return Verdict::Repeats(key.clone().repeated(self.now));
         }
         let spent = known.map_or(Timestamp::EPOCH, |key| key.full_at);

@@ -243,7 +243,11 @@ fn held(
 pub fn not_stored(held: &Held, clock: impl Fn(Timestamp) -> String) -> String {
     let kinds = PlainKind::ALL.into_iter().zip(held.counts).filter(|(_, count)| *count > 0);
     let counts: Vec<_> = kinds.map(|(kind, count)| format!("{count} {}", kind.word())).collect();
-    let events = if held.counts.iter().sum::<u64>() == 1 { "event" } else { "events" };
+    let events = if held.counts.iter().fold(0_u64, |sum, count| sum.saturating_add(*count)) == 1 {
+        "event"
+    } else {
+        "events"
+    };
     let mut text = format!(
         "{} {events} not stored, {}",
         counts.join(", "),
@@ -297,7 +301,7 @@ fn ordered(order: &Order) -> String {
         Order::StartBoot { .. } => "boot begins".to_owned(),
         Order::Stop { .. } => "appliance stopped".to_owned(),
         Order::CrashDump { .. } => "crash dump triggered".to_owned(),
-        Order::Unsuppress { .. } => "held back no more by order, budgets filled".to_owned(),
+        Order::Unsuppress { .. } => "suppression lifted, budgets filled".to_owned(),
     }
 }
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::appliance::Appliance;
 use super::change::{Change, Relation};
 use super::decide::{Draft, View, Voices};
-use super::door::{self, Door, Verdict};
+use super::door::{Door, Verdict};
 use super::effect::{Effect, Matter, Phase};
 use super::event::{EventKind, Severity};
 use super::explain;
@@ -49,12 +49,22 @@ impl View<'_> {
         let record = self.state.last() + 1;
         let door = Door { appliance, rules: &rules, now: self.now, record };
         let number = appliance.number;
-        match door.judge(heard, matches!(relation, Relation::Begins(_))) {
+        // Whoever is found again has a record, whatever becomes of what it says.
+        let finds = is_live && self.state.alert(Some(number), Matter::NoContact).is_some();
+        let absorbed = |outcome, effects: Vec<Effect>| {
+            if !finds {
+                return Draft::absorbed(outcome, marks, effects);
+            }
+            let matter = Matter::NoContact;
+            let found = Effect::AlertCleared { number: Some(number), matter };
+            Draft::new(outcome, marks, [effects, vec![found]].concat())
+        };
+        match door.judge(heard, relation) {
             Verdict::Enters(effects) => change.costs(effects),
-            Verdict::BelowSeverity => return Draft::absorbed(Outcome::NotKept, marks, Vec::new()),
+            Verdict::BelowSeverity => return absorbed(Outcome::NotKept, Vec::new()),
             Verdict::Repeats(key) => {
                 let effects = vec![Effect::AlertKey { number, key }];
-                return Draft::absorbed(Outcome::Repeated, marks, effects);
+                return absorbed(Outcome::Repeated, effects);
             }
             Verdict::Over(budget) => {
                 let (phase, suppression) = door.hold_back(heard, budget);
@@ -63,7 +73,7 @@ impl View<'_> {
                 return match phase {
                     Phase::Begins => Draft::new(Outcome::Suppressed, marks, effects),
                     Phase::Counts | Phase::SummedUp | Phase::Ends => {
-                        Draft::absorbed(Outcome::Suppressed, marks, effects)
+                        absorbed(Outcome::Suppressed, effects)
                     }
                 };
             }
@@ -128,11 +138,6 @@ impl View<'_> {
         }
         marks
     }
-}
-
-/// The run of repeats that an event ends; a duplicate ends none.
-pub(super) fn run_over(appliance: &Appliance, heard: &Heard, now: Timestamp) -> Option<Uuid> {
-    if is_known(appliance, heard) { None } else { door::run_over(appliance, heard, now) }
 }
 
 fn is_known(appliance: &Appliance, heard: &Heard) -> bool {

@@ -43,7 +43,7 @@ use lifecycle::Lifecycle;
 use mail::{MessageNumber, Standing};
 use name::{ApplianceNumber, BootId};
 use presence::Presence;
-use record::{Heard, Hello, Input, Record, SessionId};
+use record::{Hello, Input, Outcome, Record, SessionId};
 use settings::{FLAPPING_WINDOW, GRACE_AFTER_ABSENCE, Settings};
 use state::State;
 use tally::Pending;
@@ -130,23 +130,55 @@ impl Grid {
         decision
     }
 
-    /// Decides; what is pending about the same appliance is tallied first where that matters.
+    /// Decides. What is pending about the same appliance is tallied first where that matters, and
+    /// an event that is let in first ends the run of repeats before it.
     fn decide(&mut self, circumstances: Circumstances, input: Input, now: Timestamp) -> Decision {
-        let decision = decide(&self.state, &self.settings, circumstances, input, now);
-        let Some(Record { input: Input::Event(heard), .. }) = &decision.record else {
-            return decision;
-        };
-        let number = heard.appliance;
-        if !self.pending.comes_before(heard, self.boot_of(number)) {
-            return decision;
+        let mut first = Vec::new();
+        let mut input = input;
+        loop {
+            let decision = decide(&self.state, &self.settings, circumstances, input, now);
+            let Some(record) = &decision.record else { return Decision { first, ..decision } };
+            let Some(before) = self.goes_before(record, now) else {
+                return Decision { first, ..decision };
+            };
+            self.apply(&before);
+            first.push(before);
+            // Decided anew, on the state as it is by now.
+            match decision.record {
+                Some(record) => input = record.input,
+                None => return Decision { first, ..decision },
+            }
         }
-        let tally_first = self.pending.tally_of(number, &self.state, now);
-        if let Some(tally) = &tally_first {
-            self.apply(tally);
+    }
+
+    /// The record that has to go before that one.
+    fn goes_before(&mut self, record: &Record, now: Timestamp) -> Option<Record> {
+        if let Some(number) = self.tally_needed_by(record) {
+            return self.pending.tally_of(number, &self.state, now);
         }
-        let again = decision.record.map_or(Input::Tally, |record| record.input);
-        let decision = decide(&self.state, &self.settings, circumstances, again, now);
-        Decision { tally_first, ..decision }
+        let Input::Event(heard) = &record.input else { return None };
+        let appliance = self.state.appliance(heard.appliance)?;
+        let is_in = !matches!(record.outcome, Outcome::Suppressed);
+        let key = door::run_over(appliance, heard, now).filter(|_| is_in)?;
+        let over = Input::RunOver { appliance: heard.appliance, key };
+        let circumstances = Circumstances::default();
+        decide(&self.state, &self.settings, circumstances, over, now).record
+    }
+
+    /// Whose tally a record needs before it: it tells of counts, or moves a window on.
+    fn tally_needed_by(&self, record: &Record) -> Option<ApplianceNumber> {
+        if let Input::Event(heard) = &record.input
+            && self.pending.comes_before(heard, self.boot_of(heard.appliance))
+        {
+            return Some(heard.appliance);
+        }
+        record.effects.iter().find_map(|effect| {
+            if let Effect::RunTold { number, .. } | Effect::Suppression { number, .. } = effect {
+                Some(*number).filter(|number| self.pending.has(*number))
+            } else {
+                None
+            }
+        })
     }
 
     fn boot_of(&self, number: ApplianceNumber) -> Option<BootId> {
@@ -186,16 +218,14 @@ impl Grid {
         self.arm_mail();
     }
 
-    /// What is to be taken before this event: the end of a run of repeats which it ends.
-    pub fn before(&self, heard: &Heard, now: Timestamp) -> Option<Input> {
-        let appliance = self.state.appliance(heard.appliance)?;
-        let key = hear::run_over(appliance, heard, now.max(self.state.last_at()))?;
-        Some(Input::RunOver { appliance: heard.appliance, key })
-    }
-
     /// Whether something was absorbed that no tally tells of yet.
     pub fn owes_tally(&self) -> bool {
         !self.pending.is_empty()
+    }
+
+    /// Whether something of that appliance was.
+    pub fn owes_tally_of(&self, number: ApplianceNumber) -> bool {
+        self.pending.has(number)
     }
 
     /// The next tally of what was absorbed, taken in; ask again until there is none.

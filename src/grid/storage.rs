@@ -134,13 +134,17 @@ pub(super) fn acknowledged_and_lost(
     now: Timestamp,
 ) -> Option<Effect> {
     let (first, last) = (lost.start(), lost.end());
-    let new = format!("events {first} to {last} of {name} were acknowledged and are missing");
+    let of_it = format!(" of {name} were acknowledged and are missing");
+    let new = format!("events {first} to {last}{of_it}");
     let text = match state.alert(None, Matter::RecordsMissing) {
-        Some(open) if open.text.contains(&new) => return None,
+        // Once of each appliance: it could say another number for ever.
+        Some(open) if open.text.contains(&of_it) => return None,
         Some(open) if open.text.len() + new.len() <= TEXT_BYTES_MAX => {
             format!("{}; {new}", open.text)
         }
-        Some(_) | None => new,
+        // What is open says more than an appliance's word.
+        Some(_) => return None,
+        None => new,
     };
     Some(raised(Matter::RecordsMissing, now, text))
 }

@@ -18,7 +18,7 @@ use super::time::Timestamp;
 use super::window::WIDTH;
 
 /// Most appliances in one tally; more of them get another one.
-const ROWS_PER_TALLY: usize = 256;
+const ROWS_PER_TALLY: usize = 64;
 
 /// What changed of whom without a record.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +36,10 @@ struct Touched {
 impl Pending {
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    pub(super) fn has(&self, number: ApplianceNumber) -> bool {
+        self.0.contains_key(&number)
     }
 
     pub(super) fn note(&mut self, absorbed: &Absorbed, boot: Option<BootId>) {

@@ -4,12 +4,14 @@
 //! with its field, its reason and what to do. Decides nothing: it checks, asks the broker and shows
 //! the answer.
 
+mod ahead;
 mod appliances;
 mod broker_status;
 mod chunk;
 mod events;
 mod filter;
 mod grid_log;
+mod guard;
 mod journal;
 mod page;
 pub mod principal;
@@ -32,6 +34,7 @@ use tonic_health::server::HealthReporter;
 
 use crate::broker::{Broker, Started, Unavailable};
 use crate::grid::time::Timestamp;
+use crate::guru_meditation::Reporter;
 use crate::journal::{Identity, Reader};
 use crate::metrics::{Metrics, Word};
 use crate::wire::event_server::event_service_server::EventServiceServer;
@@ -58,12 +61,18 @@ pub struct Desk {
     started_at: Timestamp,
     sessions: Arc<AtomicU64>,
     metrics: Metrics,
+    /// `None` where nobody installed one: in tests.
+    reporter: Option<Reporter>,
     stopping: watch::Receiver<bool>,
 }
 
 impl Desk {
     /// The desk of a broker that was started; `stopping` turns true when it goes.
-    pub fn new(started: &Started, stopping: watch::Receiver<bool>) -> Self {
+    pub fn new(
+        started: &Started,
+        reporter: Option<Reporter>,
+        stopping: watch::Receiver<bool>,
+    ) -> Self {
         Self {
             broker: started.broker.clone(),
             reader: started.reader.clone(),
@@ -72,6 +81,7 @@ impl Desk {
             started_at: started.at,
             sessions: Arc::new(AtomicU64::new(1)),
             metrics: started.metrics.clone(),
+            reporter,
             stopping,
         }
     }

@@ -90,7 +90,7 @@ async fn a_flood_is_held_back_shown_and_lifted_while_the_start_is_heard() {
     assert_eq!(ack_exceptions(&session.acked(FLOOD + 1 + BURST).await), [], "budgets are full");
     let told = gridd.records(&["--kind", "administrator"]).await;
     let text = told.last().expect("the order")["text"].as_str().expect("a text").to_owned();
-    assert!(text.starts_with("held back no more by order, budgets filled; "), "{text}");
+    assert!(text.starts_with("suppression lifted, budgets filled; "), "{text}");
     let not_stored = format!("{} log events not stored", suppressed - 1);
     assert!(text.contains(&not_stored), "{text}");
 }

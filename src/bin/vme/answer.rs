@@ -26,9 +26,7 @@ impl Answer {
         let because = because(response);
         let (words, exit_code) = match Outcome::try_from(response.outcome) {
             Ok(Outcome::Kept) => (format!("is record {number}"), ExitCode::Done),
-            Ok(Outcome::Repeated) => {
-                (format!("is the same again, and counted{record}{because}"), ExitCode::Done)
-            }
+            Ok(Outcome::Repeated) => (format!("is counted{record}{because}"), ExitCode::Done),
             Ok(Outcome::Folded) => (format!("is counted{because}"), ExitCode::Done),
             Ok(Outcome::Duplicate) => (format!("is known already{record}"), ExitCode::Done),
             Ok(Outcome::History) => {
@@ -110,12 +108,7 @@ mod tests {
         let held = ReportResponse { suppressed_until, ..because(20, "too many log events") };
         for (outcome, response, words, exit_code) in [
             (Outcome::Kept, because(17, ""), "is record 17", ExitCode::Done),
-            (
-                Outcome::Repeated,
-                because(17, ""),
-                "is the same again, and counted (record 17)",
-                ExitCode::Done,
-            ),
+            (Outcome::Repeated, because(17, ""), "is counted (record 17)", ExitCode::Done),
             (Outcome::Duplicate, because(17, ""), "is known already (record 17)", ExitCode::Done),
             (Outcome::Duplicate, because(0, ""), "is known already", ExitCode::Done),
             (

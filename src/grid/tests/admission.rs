@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::admission::PlainOutcome;
 use super::super::decide::OrderRefusal;
 use super::super::effect::{Effect, Matter, Phase};
-use super::super::event::{Counter, EventKind, PlainKind, Severity};
+use super::super::event::{Counter, EventKind, LostEvents, PlainKind, Severity};
 use super::super::lifecycle::{Lifecycle, Refusal};
 use super::super::marks::Marks;
 use super::super::record::{Input, Order, Outcome};
@@ -188,7 +188,7 @@ fn lifting_ends_it_and_fills_the_budgets() {
     assert!(!is_suppressed(&story));
     assert_eq!(
         story.words(),
-        "held back no more by order, budgets filled; held back no more: 4 log events not stored, \
+        "suppression lifted, budgets filled; held back no more: 4 log events not stored, \
          at +10 s; the last: \"a line\""
     );
     assert_eq!(kept(&outcomes(&mut story, &log(1), 30)), 25);
@@ -308,4 +308,70 @@ fn what_is_pending_is_tallied_before_a_record_pushes_it_out_of_the_window() {
     story.away(seconds(1));
     assert_eq!(count(&story, PlainKind::Log, PlainOutcome::NotKept), 50);
     assert_eq!(story.hear(debug.numbered(5, 1)).0, Outcome::Duplicate);
+}
+
+#[test]
+fn reports_of_an_older_boot_have_a_budget_while_the_present_one_reports() {
+    let mut story = Timeline::new();
+    story.hello(1);
+    story.hello(2);
+    story.keep(maintenance(2, 1, "checking"));
+    let before = told(&story);
+    let became = outcomes(&mut story, &maintenance(1, 5, "ghost"), 1_000);
+    assert_eq!(became.iter().filter(|it| **it == Outcome::History).count(), 29);
+    assert_eq!(told(&story) - before, 30, "and the one that begins the suppression");
+}
+
+#[test]
+fn what_is_summed_up_is_what_was_counted_though_a_crash_lies_between() {
+    let mut story = running();
+    story.tallies_late = true;
+    outcomes(story.at(10), &log(1), 30);
+    for sequence in 1..=10 {
+        assert_eq!(story.hear(log(1).numbered(5, sequence)).0, Outcome::Suppressed);
+    }
+    // The summary is due, and says what is tallied by then.
+    story.at(69);
+    outcomes(&mut story, &log(1), 20);
+    story.at(71);
+    story.away(seconds(1));
+    for sequence in 1..=10 {
+        assert_eq!(story.hear(log(1).numbered(5, sequence)).0, Outcome::Duplicate);
+    }
+    let suppression = story.db1().admission.suppression.as_ref().expect("held back");
+    let held = suppression.held.as_ref().map_or(0, |held| held.counts[3]);
+    // The one that began it has a record and is no part of the sum.
+    assert_eq!(held + 1, count(&story, PlainKind::Log, PlainOutcome::Suppressed));
+}
+
+#[test]
+fn whoever_speaks_is_found_again_though_it_says_nothing_new() {
+    let mut story = Timeline::new();
+    let session = story.hello(1);
+    story.keep(started_ok(1));
+    story.at(100).keep(alert("fan 1 stands"));
+    story.bye(1, session);
+    story.at(300);
+    assert!(story.is_open(Matter::NoContact));
+    assert_eq!(story.hear(alert("fan 1 stands")).0, Outcome::Repeated);
+    assert!(!story.is_open(Matter::NoContact));
+    let last = story.records.iter().rfind(|record| record.input != Input::Tally);
+    assert_eq!(last.map(|it| it.outcome), Some(Outcome::Repeated), "that has a record");
+}
+
+#[test]
+fn what_an_appliance_lost_is_told_though_its_next_word_is_not() {
+    let mut story = running();
+    let lost = |mut it: Said, count: u64| {
+        let kind = Some(PlainKind::Log);
+        it.0.event.lost_before = vec![LostEvents { kind, count, first_at: None, last_at: None }];
+        it
+    };
+    let mut debug = log(1);
+    debug.0.event.severity = Severity::Debug;
+    story.keep(lost(debug, 17));
+    outcomes(&mut story, &log(1), 30);
+    assert_eq!(story.hear(lost(log(1), 100)).0, Outcome::Suppressed);
+    let suppression = story.db1().admission.suppression.as_ref().expect("held back");
+    assert!(suppression.held.as_ref().is_some_and(|held| held.counts[3] > 100));
 }

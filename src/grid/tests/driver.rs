@@ -96,10 +96,10 @@ impl Timeline {
         let before = self.grid.state().clone();
         let decision = self.grid.take(input, self.now);
         assert!(decision.record.is_none() || decision.absorbed.is_none(), "one or the other");
-        if let Some(tally) = &decision.tally_first {
-            self.folded.apply(tally);
-            self.restored.apply(tally);
-            self.records.push(tally.clone());
+        for record in &decision.first {
+            self.folded.apply(record);
+            self.restored.apply(record);
+            self.records.push(record.clone());
         }
         match &decision.record {
             Some(record) => {
@@ -173,9 +173,6 @@ impl Timeline {
 
     /// An event is heard.
     pub(super) fn hear(&mut self, said: Said) -> (Outcome, Marks) {
-        if let Some(ended) = self.grid.before(&said.0, self.now) {
-            self.take(ended);
-        }
         let Answer::Event(outcome, marks) = self.take(Input::Event(said.0)).answer else {
             panic!("an event is answered");
         };

@@ -49,6 +49,11 @@ impl Play {
     }
 
     fn does(&mut self, deed: Deed) {
+        self.plays(deed);
+        self.acknowledge();
+    }
+
+    fn plays(&mut self, deed: Deed) {
         match deed {
             Deed::Say(said) => {
                 self.said = Some(said.clone());
@@ -64,7 +69,6 @@ impl Play {
             }
             Deed::Tally => {
                 self.story.tally();
-                self.acknowledge();
             }
             Deed::SayAgain => {
                 let Some(said) = self.said.clone() else { return };
@@ -125,15 +129,14 @@ impl Play {
                 self.unacknowledged.push((row, kind, counted));
             }
         }
-        if !self.story.grid.owes_tally() {
-            self.acknowledge();
-        }
+        self.acknowledge();
         outcome
     }
 
-    /// All that was answered so far is durable.
+    /// Whatever is in a tally by now is durable.
     fn acknowledge(&mut self) {
-        for counted in self.unacknowledged.drain(..) {
+        let grid = &self.story.grid;
+        for counted in self.unacknowledged.extract_if(.., |it| !grid.owes_tally_of(it.0)) {
             *self.acknowledged.entry(counted).or_default() += 1;
         }
     }
@@ -317,6 +320,11 @@ proptest! {
         play.does(Deed::Tally);
         is_sound(&play.story);
         play.counts_add_up();
+        for appliance in play.story.grid.state().appliances() {
+            let admission = &appliance.admission;
+            prop_assert!(admission.suppression.is_none(), "{:?}", admission);
+            prop_assert!(admission.keys.iter().all(|key| key.repeats == 0), "{:?}", admission);
+        }
         for appliance in play.story.grid.state().appliances() {
             let deadline = appliance.lifecycle.deadline();
             prop_assert!(deadline.is_none_or(|it| it > play.story.now), "{:?}", appliance);

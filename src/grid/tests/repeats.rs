@@ -105,3 +105,28 @@ fn keys_are_bounded_and_the_run_of_a_forgotten_one_is_told() {
     story.at(1_000).keep(alert("another"));
     assert_eq!(story.db1().admission.keys.len(), 1);
 }
+
+#[test]
+fn texts_over_budget_end_no_runs() {
+    let mut story = running();
+    for number in 1..=5 {
+        story.keep(alert(&format!("disk {number}")));
+    }
+    let before = told(&story);
+    for _ in 0..1_000 {
+        story.hear(alert("disk 5"));
+        story.hear(alert("disk 4"));
+    }
+    assert_eq!(told(&story) - before, 1, "the beginning of the suppression");
+    assert_eq!(count(&story, PlainKind::Alert, PlainOutcome::Repeated), 1_000);
+}
+
+#[test]
+fn the_same_alert_in_another_boot_is_news_and_begins_it() {
+    let mut story = running();
+    story.keep(alert("fan 1 stands"));
+    let mut again = alert("fan 1 stands");
+    again.0.boot = Some(boot(2));
+    story.at(10).keep(again);
+    assert_eq!(story.db1().boot_id(), Some(boot(2)));
+}

@@ -61,6 +61,8 @@ pub fn decode_record(bytes: &[u8]) -> Result<Record, DecodeError> {
         Ok(proto::Outcome::Unspecified | proto::Outcome::Kept) => Outcome::Kept,
         Ok(proto::Outcome::History) => Outcome::History,
         Ok(proto::Outcome::Suppressed) => Outcome::Suppressed,
+        Ok(proto::Outcome::Repeated) => Outcome::Repeated,
+        Ok(proto::Outcome::NotKept) => Outcome::NotKept,
         Ok(proto::Outcome::Refused) => Outcome::Refused(refusal()?),
         Err(_) => return Err(DecodeError::Newer { what: "an outcome" }),
     };

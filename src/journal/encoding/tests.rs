@@ -107,6 +107,8 @@ fn every_outcome_reads_back() {
         Outcome::Kept,
         Outcome::History,
         Outcome::Suppressed,
+        Outcome::Repeated,
+        Outcome::NotKept,
         Outcome::Refused(Refusal::Stopped),
         Outcome::Refused(Refusal::AlreadyRunning),
         Outcome::Refused(Refusal::FailedForGood),

@@ -14,12 +14,12 @@ use crate::grid::window::Window;
 
 pub(super) fn record(record: &Record) -> proto::Record {
     let (outcome, refusal) = match record.outcome {
-        // Of those without records of their own nothing is ever written.
-        Outcome::Kept
-        | Outcome::Duplicate
-        | Outcome::Repeated
-        | Outcome::Folded
-        | Outcome::NotKept => (proto::Outcome::Kept, proto::Refusal::Unspecified),
+        // Of the latter two nothing is ever written.
+        Outcome::Kept | Outcome::Duplicate | Outcome::Folded => {
+            (proto::Outcome::Kept, proto::Refusal::Unspecified)
+        }
+        Outcome::Repeated => (proto::Outcome::Repeated, proto::Refusal::Unspecified),
+        Outcome::NotKept => (proto::Outcome::NotKept, proto::Refusal::Unspecified),
         Outcome::Suppressed => (proto::Outcome::Suppressed, proto::Refusal::Unspecified),
         Outcome::History => (proto::Outcome::History, proto::Refusal::Unspecified),
         Outcome::Refused(refusal) => (
