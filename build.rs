@@ -4,8 +4,12 @@
 //! generator makes them; and the server side of `EventService`, whose two requests are replaced by
 //! our own types that keep the event as bytes (`wire::received`), so that one malformed event
 //! cannot end a stream.
+//!
+//! Says of the build what reports tell under Package. The commit is told of release builds only, where
+//! every change of the sources runs this again; `GRID_COMMIT` says it where there is no git.
 
 use std::path::Path;
+use std::process::Command;
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -22,6 +26,7 @@ const CONTRACT: [&str; 8] = [
 const JOURNAL: [&str; 1] = ["grid/journal/v1/journal.proto"];
 
 fn main() -> Result<(), Failure> {
+    say_how_it_is_built()?;
     println!("cargo::rerun-if-changed=proto");
     let out = std::env::var("OUT_DIR")?;
     let out = Path::new(&out);
@@ -53,6 +58,44 @@ fn main() -> Result<(), Failure> {
         .extern_path(".grid.events.v1.SessionRequest", "crate::wire::received::SessionRequest")
         .compile_fds(only_event_service(contract))?;
     Ok(())
+}
+
+fn say_how_it_is_built() -> Result<(), Failure> {
+    let profile = std::env::var("PROFILE")?;
+    let features = std::env::var("CARGO_CFG_FEATURE").unwrap_or_default();
+    let rustc = said(&std::env::var("RUSTC")?, &["--version"]);
+    println!("cargo::rerun-if-env-changed=GRID_COMMIT");
+    let commit = match std::env::var("GRID_COMMIT") {
+        Ok(commit) => Some(commit),
+        Err(_) if profile == "release" => git_commit(),
+        Err(_) => None,
+    };
+    for (name, value) in [
+        ("PROFILE", Some(profile)),
+        ("FEATURES", Some(features)),
+        ("RUSTC", rustc),
+        ("COMMIT", commit),
+        ("TARGET", std::env::var("TARGET").ok()),
+    ] {
+        println!("cargo::rustc-env=GRID_BUILT_{name}={}", value.unwrap_or_default());
+    }
+    Ok(())
+}
+
+/// The commit, marked if the sources differ from it.
+fn git_commit() -> Option<String> {
+    for path in ["src", "Cargo.toml", "Cargo.lock", ".git/logs/HEAD"] {
+        if Path::new(path).exists() {
+            println!("cargo::rerun-if-changed={path}");
+        }
+    }
+    said("git", &["describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+changes"])
+}
+
+fn said(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(arguments).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| text.trim().to_owned())
 }
 
 type Descriptors = prost_types::FileDescriptorSet;

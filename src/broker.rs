@@ -14,6 +14,7 @@
 
 mod checkpoint;
 mod counting;
+mod look;
 mod lost_time;
 mod mailing;
 mod queue;
@@ -47,6 +48,7 @@ use crate::journal::{EncodedRecord, Journal, JournalError, Mark, encoding};
 use crate::metrics::Metrics;
 use crate::wire::show;
 
+pub use look::{Commits, NoAnswer};
 pub use mailing::Deliver;
 pub use queue::{
     Broker, Changed, EventAnswer, HeardEvent, Names, Ordered, SessionKey, Unavailable, Welcomed,

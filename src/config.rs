@@ -19,6 +19,7 @@ pub mod mail;
 pub mod mistake;
 mod raw;
 mod record;
+pub mod report;
 pub mod secret;
 
 use std::collections::BTreeMap;
@@ -37,6 +38,7 @@ use self::keys::CLASS_TABLE;
 use self::mail::Mail;
 use self::mistake::{Mistake, Mistakes, Origin};
 use self::raw::{Raw, Said, dotted};
+use self::report::ReportSettings;
 
 /// Where appliances and administrators are heard if nobody says otherwise.
 pub const DEFAULT_GRPC: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7443);
@@ -67,6 +69,8 @@ pub struct Settings {
     pub grid: grid::settings::Settings,
     /// How mails leave, and to whom.
     pub mail: Mail,
+    /// Where reports go.
+    pub report: ReportSettings,
     /// Where the values are from that are not defaults, by key.
     origins: BTreeMap<String, Origin>,
 }
@@ -81,6 +85,7 @@ impl Default for Settings {
             tracing_format: Format::Human,
             grid: grid::settings::Settings::default(),
             mail: Mail::default(),
+            report: ReportSettings::default(),
             origins: BTreeMap::new(),
         }
     }

@@ -20,10 +20,11 @@ use tonic_health::server::HealthReporter;
 use crate::broker::{self, Broker, StartError, Started};
 use crate::config::Settings;
 use crate::grpc::{self, Desk};
+use crate::guru_meditation::{Reporter, Warnings};
 use crate::journal::JournalError;
 use crate::ready_file::{ReadyFile, ReadyFileError};
 use crate::service_manager::ServiceManager;
-use crate::{dashboard, tasks};
+use crate::{dashboard, report, tasks};
 
 use self::reload::Hearing;
 
@@ -98,6 +99,15 @@ impl Place {
     }
 }
 
+/// What a broker tells of itself when something is wrong.
+#[derive(Clone, Debug)]
+pub struct Telling {
+    /// Its reports.
+    pub reporter: Reporter,
+    /// Its last warnings.
+    pub warnings: Warnings,
+}
+
 /// Runs until SIGTERM or Ctrl-C; reads the settings again on SIGHUP. `tell` is called once it serves.
 ///
 /// # Errors
@@ -105,11 +115,16 @@ impl Place {
 /// [`DaemonError`] says what is in the way.
 pub async fn run(
     settings: Settings,
+    telling: Telling,
     reload: Reload,
     ready_file: Option<&Path>,
     tell: impl FnOnce(&Place),
 ) -> Result<(), DaemonError> {
     let mut stops = Stops::heard()?;
+    let Telling { reporter, warnings } = telling;
+    reporter.watch_runtime(Handle::current());
+    let (in_force, now_in_force) = watch::channel(settings.clone());
+    report::configure(&reporter, &settings, now_in_force);
     let hangups = signal(SignalKind::hangup()).map_err(DaemonError::Signals)?;
     settings.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     let manager = ServiceManager::of_environment();
@@ -127,7 +142,9 @@ pub async fn run(
         return Ok(());
     };
     show_desk.send_replace(Some(dashboard::Desk::new(&started)));
-    let (routes, health) = grpc::routes(Desk::new(&started, stopping.clone())).await?;
+    report::register(&reporter, &started, &warnings);
+    let desk = Desk::new(&started, Some(reporter), stopping.clone());
+    let (routes, health) = grpc::routes(desk).await?;
     let routes = grpc::serve::counted(routes.into_axum_router(), started.metrics.clone());
     let events =
         tasks::spawn("accept grpc", grpc::serve::serve(grpc, routes, "grpc", stopping.clone()));
@@ -146,8 +163,6 @@ pub async fn run(
     let status = format!("serves on {grpc_at} and http://{http_at}, start {}", place.term);
     manager.ready(status.clone());
     manager.watches(started.broker.clone());
-    // Whoever tells of the settings in force subscribes here.
-    let (in_force, _) = watch::channel(settings);
     let hearing = Hearing { hangups, stopping, manager: manager.clone(), status };
     let reloading = reload::on_hangups(hearing, reload, in_force, started.broker.clone());
     drop(tasks::spawn("reload", reloading));

@@ -1,33 +1,29 @@
 //! Starts every task and every thread of our programs, under a name.
 //!
-//! One door, so that a report can later see all that runs; `clippy.toml` bans the others. It
-//! guarantees a name and a count of those alive; it knows nothing of what they do.
+//! One door, so that a report sees all that runs; `clippy.toml` bans the others. It guarantees a name
+//! and a look into each task; it knows nothing of what they do.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::task::JoinHandle;
 use tracing::Instrument;
 
-static ALIVE: AtomicUsize = AtomicUsize::new(0);
+use crate::guru_meditation;
 
 /// Starts `future` as a task of the current runtime, named for people (`session`, `accept grpc`).
 ///
 /// # Panics
 ///
 /// Outside a runtime, as tokio's own `spawn` does.
+#[track_caller]
 pub fn spawn<F>(name: &'static str, future: F) -> JoinHandle<F::Output>
 where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    let counted = Counted::new();
-    let named = async move {
-        let _counted = counted;
-        future.await
-    };
+    let named = future.instrument(tracing::trace_span!("task", name));
     #[expect(clippy::disallowed_methods, reason = "this is the one door")]
-    tokio::spawn(named.instrument(tracing::trace_span!("task", name)))
+    tokio::spawn(guru_meditation::spawned(name, named))
 }
 
 /// Starts blocking work on the runtime's pool of threads for that.
@@ -58,7 +54,7 @@ pub fn spawn_thread<T: Send + 'static>(
 
 /// How many tasks started by [`spawn`] are alive.
 pub fn alive() -> usize {
-    ALIVE.load(Ordering::Relaxed)
+    guru_meditation::alive()
 }
 
 /// Lets hyper and tonic start their tasks through [`spawn`].
@@ -72,20 +68,5 @@ where
 {
     fn execute(&self, future: F) {
         drop(spawn(self.0, future));
-    }
-}
-
-struct Counted;
-
-impl Counted {
-    fn new() -> Self {
-        ALIVE.fetch_add(1, Ordering::Relaxed);
-        Self
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        ALIVE.fetch_sub(1, Ordering::Relaxed);
     }
 }

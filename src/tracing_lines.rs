@@ -13,12 +13,15 @@ use std::sync::Arc;
 use rustix::fs::fstat;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::{LevelFilter, ParseError};
 use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
+use tracing_subscriber::prelude::*;
 use tracing_subscriber::registry::LookupSpan;
-use tracing_subscriber::{EnvFilter, filter::ParseError};
+use tracing_subscriber::{EnvFilter, Layer, reload};
 
 use crate::clock::wall_now;
+use crate::guru_meditation::Warnings;
 use crate::show::escape::{escape, escape_json};
 
 /// Longest value that is told, in bytes; more is cut at a character and marked by `...`.
@@ -78,11 +81,12 @@ impl Debug for Told {
 }
 
 /// Begins to tell on standard error what `filter` lets through; what is given can change that.
+/// `warnings` hears all warnings and errors, whatever the filter says.
 ///
 /// # Errors
 ///
 /// When `filter` is none.
-pub fn begin(filter: &str, format: Format) -> Result<Told, ParseError> {
+pub fn begin(filter: &str, format: Format, warnings: Warnings) -> Result<Told, ParseError> {
     let filter = EnvFilter::try_new(filter)?;
     let surroundings = if goes_to_journald(std::env::var("JOURNAL_STREAM").ok().as_deref()) {
         Surroundings::Journald
@@ -91,13 +95,13 @@ pub fn begin(filter: &str, format: Format) -> Result<Told, ParseError> {
     } else {
         Surroundings::Plain
     };
-    let subscriber = tracing_subscriber::fmt()
+    let (filter, handle) = reload::Layer::new(filter);
+    let lines = tracing_subscriber::fmt::layer()
         .event_format(Lines { format, surroundings })
         .with_writer(std::io::stderr)
-        .with_env_filter(filter)
-        .with_filter_reloading();
-    let handle = subscriber.reload_handle();
-    subscriber.init();
+        .with_filter(filter);
+    let warnings = warnings.with_filter(LevelFilter::WARN);
+    tracing_subscriber::registry().with(lines).with(warnings).init();
     Ok(Told(Arc::new(move |filter| handle.reload(filter).is_ok())))
 }
 

@@ -5,6 +5,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::Broker;
+use super::look::CommitTimes;
 
 /// What loop and handles tell each other past the queue.
 #[derive(Debug, Default)]
@@ -15,6 +16,8 @@ pub(super) struct Signs {
     pub(super) stops: AtomicBool,
     /// How often the loop went round, or looked for room on a full disk.
     pub(super) turns: AtomicU64,
+    /// How long commits take.
+    pub(super) commits: CommitTimes,
 }
 
 impl Broker {

@@ -133,11 +133,11 @@ impl Loop {
         }
     }
 
-    /// Makes records durable. A full disk is waited for, with the same records; whoever reads the
-    /// journal does not mind.
+    /// Makes records durable, and notes how long that takes.
     pub(super) fn append(&mut self, records: &[EncodedRecord]) -> Result<(), JournalError> {
         let began = monotonic_now();
-        self.append_when_there_is_room(records)?;
+        let signs = Arc::clone(&self.upkeep.signs);
+        signs.commits.measure(self.clock.now(), || self.append_when_there_is_room(records))?;
         self.metrics.commit(records.len(), began.elapsed());
         Ok(())
     }

@@ -27,6 +27,9 @@ pub const INFINITE: &str = "infinite";
 /// As much as one likes, said by its own word.
 pub const UNLIMITED: &str = "unlimited";
 
+/// Nowhere, said by its own word.
+pub const NONE: &str = "none";
+
 const SEVERITIES: [(&str, Severity); 5] = [
     ("debug", Severity::Debug),
     ("info", Severity::Info),
@@ -77,6 +80,8 @@ pub enum Place<T: 'static> {
     Address(Field<T, SocketAddr>),
     /// A path.
     Path(Field<T, PathBuf>),
+    /// A path, or [`NONE`].
+    PathOrNone(Field<T, Option<PathBuf>>),
     /// A filter of the tracing crates.
     Filter(Field<T, String>),
     /// How tracing is written.
@@ -124,6 +129,10 @@ impl<T: Default + 'static> Place<T> {
         match self {
             Self::Address(field) => *field(into) = self.loopback(raw)?,
             Self::Path(field) => *field(into) = path(raw).ok_or_else(wrong)?.to_owned(),
+            Self::PathOrNone(field) => {
+                let path = path(raw).ok_or_else(wrong)?;
+                *field(into) = (path != Path::new(NONE)).then(|| path.to_owned());
+            }
             Self::Filter(field) => {
                 let text = raw.text().ok_or_else(wrong)?;
                 filter::check(text)?;
@@ -194,6 +203,10 @@ impl<T: Default + 'static> Place<T> {
         Some(match self {
             Self::Address(field) => field(of).to_string(),
             Self::Path(field) => field(of).display().to_string(),
+            Self::PathOrNone(field) => {
+                let path = field(of).as_ref().map(|path| path.display().to_string());
+                path.unwrap_or_else(|| NONE.to_owned())
+            }
             Self::Filter(field) => field(of).clone(),
             Self::TracingFormat(field) => word_of(*field(of), &TRACING_FORMATS),
             Self::Truth(field) => field(of).to_string(),
@@ -238,6 +251,7 @@ impl<T: Default + 'static> Place<T> {
         match self {
             Self::Address(field) => *field(into) = *field(from),
             Self::Path(field) => field(into).clone_from(field(from)),
+            Self::PathOrNone(field) => field(into).clone_from(field(from)),
             Self::Filter(field) => field(into).clone_from(field(from)),
             Self::TracingFormat(field) => *field(into) = *field(from),
             Self::Truth(field) => *field(into) = *field(from),

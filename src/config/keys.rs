@@ -39,6 +39,8 @@ const CHECKPOINT_RECORDS_LEAST: u64 = 1_000;
 /// How long a mail server may take for one step.
 const MAIL_TIMEOUT_RANGE: RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(600);
+/// How often a file may be looked at.
+const TRIGGER_RANGE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3_600);
 
 /// How far apart the events of a budget may be.
 const EVERY_RANGE: RangeInclusive<Duration> =
@@ -53,7 +55,7 @@ const fn at_restart<T>(path: &'static str, place: Place<T>, flag: Option<&'stati
 }
 
 /// The settings outside of classes.
-pub static SETTINGS: [Key<Settings>; 27] = [
+pub static SETTINGS: [Key<Settings>; 31] = [
     at_restart("data", Place::Path(|it| &mut it.journal.dir), Some("--data")),
     at_restart("grpc", Place::Address(|it| &mut it.grpc), Some("--grpc")),
     at_restart("http", Place::Address(|it| &mut it.http), Some("--http")),
@@ -97,6 +99,14 @@ pub static SETTINGS: [Key<Settings>; 27] = [
     at_once("mail.to", Place::Text(&mail::RECIPIENTS, |it| &mut it.mail.to)),
     at_restart("mail.zone", Place::Text(&mail::LINE, |it| &mut it.mail.zone), None),
     at_once("mail.on", Place::Text(&mail::WORDS, |it| &mut it.mail.on)),
+    at_restart("report.log_dir", Place::PathOrNone(|it| &mut it.report.log_dir), None),
+    at_restart("report.keep", Place::Count(1, |it| &mut it.report.keep), None),
+    at_restart("report.trigger_file", Place::PathOrNone(|it| &mut it.report.trigger_file), None),
+    at_restart(
+        "report.trigger_interval",
+        Place::Time(TRIGGER_RANGE, |it| &mut it.report.trigger_interval),
+        None,
+    ),
 ];
 
 const fn limit(path: &'static str, field: Field<ClassSettings, Duration>) -> Key<ClassSettings> {

@@ -8,8 +8,12 @@ use super::principal::{Role, administrator};
 use super::{Desk, status};
 use crate::grid::Grid;
 use crate::grid::mail::Owed;
+use crate::guru_meditation::{Format, NoReport};
 use crate::tasks;
-use crate::wire::proto::{GetStatusRequest, GetStatusResponse, StateCount};
+use crate::wire::proto::{
+    GetReportRequest, GetReportResponse, GetStatusRequest, GetStatusResponse, ReportFormat,
+    StateCount,
+};
 use crate::wire::servers::broker_service_server::BrokerService;
 use crate::wire::{show, timestamp, uuid_text};
 
@@ -54,6 +58,27 @@ impl BrokerService for Desk {
             mails_owed_since: owed.since.map(timestamp),
             mails_failed: owed.failed,
         }))
+    }
+
+    async fn get_report(
+        &self,
+        request: Request<GetReportRequest>,
+    ) -> Result<Response<GetReportResponse>, Status> {
+        administrator(request.metadata(), Role::Admin)?;
+        let format = match request.get_ref().format() {
+            ReportFormat::Unspecified | ReportFormat::Text => Format::Text,
+            ReportFormat::Json => Format::Json,
+        };
+        let reporter = self.reporter.clone();
+        let reporter = reporter.ok_or_else(|| Status::unimplemented("it makes no reports"))?;
+        let written = tasks::spawn_blocking("report", move || reporter.report(format)).await;
+        let written = written.map_err(|_| Status::internal("the report was cut short"))?;
+        let report = written.map_err(|none| match none {
+            NoReport::TooMany => Status::resource_exhausted(none.to_string()),
+            NoReport::TookTooLong => Status::deadline_exceeded(none.to_string()),
+            NoReport::Failed => Status::internal(none.to_string()),
+        })?;
+        Ok(Response::new(GetReportResponse { report }))
     }
 }
 

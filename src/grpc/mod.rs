@@ -4,6 +4,7 @@
 //! with its field, its reason and what to do. Decides nothing: it checks, asks the broker and shows
 //! the answer.
 
+mod ahead;
 mod alerts;
 mod appliances;
 mod broker_status;
@@ -11,6 +12,7 @@ mod chunk;
 mod events;
 mod filter;
 mod grid_log;
+mod guard;
 mod journal;
 mod mail;
 mod page;
@@ -34,6 +36,7 @@ use tonic_health::server::HealthReporter;
 
 use crate::broker::{Broker, Started, Unavailable};
 use crate::grid::time::Timestamp;
+use crate::guru_meditation::Reporter;
 use crate::journal::{Identity, Reader};
 use crate::metrics::{Metrics, Word};
 use crate::wire::event_server::event_service_server::EventServiceServer;
@@ -65,12 +68,18 @@ pub struct Desk {
     sessions: Arc<AtomicU64>,
     metrics: Metrics,
     mail_test: Option<MailTest>,
+    /// `None` where nobody installed one: in tests.
+    reporter: Option<Reporter>,
     stopping: watch::Receiver<bool>,
 }
 
 impl Desk {
     /// The desk of a broker that was started; `stopping` turns true when it goes.
-    pub fn new(started: &Started, stopping: watch::Receiver<bool>) -> Self {
+    pub fn new(
+        started: &Started,
+        reporter: Option<Reporter>,
+        stopping: watch::Receiver<bool>,
+    ) -> Self {
         Self {
             broker: started.broker.clone(),
             reader: started.reader.clone(),
@@ -80,6 +89,7 @@ impl Desk {
             sessions: Arc::new(AtomicU64::new(1)),
             metrics: started.metrics.clone(),
             mail_test: None,
+            reporter,
             stopping,
         }
     }

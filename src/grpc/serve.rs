@@ -11,12 +11,14 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::middleware::map_response_with_state;
 use axum::response::Response;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 
+use super::guard;
 use super::status::code_word;
 use crate::metrics::Metrics;
 use crate::tasks::{self, NamedExecutor};
@@ -135,7 +137,8 @@ async fn connection(stream: TcpStream, routes: Router, mut stopping: watch::Rece
         .max_header_list_size(HEADER_BYTES_MAX)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW);
-    let service = TowerToHyperService::new(routes);
+    let routes = TowerToHyperService::new(routes);
+    let service = service_fn(move |request| guard::answer(routes.clone(), request));
     let served = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     tokio::pin!(served);
     let ended = tokio::select! {

@@ -9,9 +9,7 @@
 //! Decides nothing about events.
 
 use std::num::NonZeroU64;
-use std::pin::Pin;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -19,8 +17,9 @@ use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
+use super::ahead::{Ahead, WINDOW_BYTES, WINDOW_EVENTS};
 use super::chunk::Chunk;
-use super::{Desk, status};
+use super::{Desk, guard, status};
 use crate::broker::{EventAnswer, SessionKey, Welcomed};
 use crate::grid::event::TEXT_BYTES_MAX;
 use crate::grid::explain;
@@ -28,7 +27,6 @@ use crate::grid::lifecycle::Refusal;
 use crate::grid::name::{ApplianceName, SpoolId};
 use crate::grid::record::{Outcome, SessionId};
 use crate::grid::time::Timestamp;
-use crate::tasks;
 use crate::wire::check::{self, EVENT_BYTES_MAX, violation};
 use crate::wire::proto::session_response::Message;
 use crate::wire::proto::{
@@ -45,12 +43,6 @@ const HELLO_WITHIN: Duration = Duration::from_secs(10);
 
 /// Answers that may wait for a client to read them.
 const ANSWERS_WAITING: usize = 16;
-
-/// How many events a client may have unacknowledged.
-const WINDOW_EVENTS: u32 = 1_024;
-
-/// How many bytes of events a client may have unacknowledged.
-const WINDOW_BYTES: u32 = 256 << 10;
 
 /// How often a tool should report in maintenance.
 const REPORTING_INTERVAL_MS: u32 = 10_000;
@@ -71,13 +63,13 @@ pub(super) fn open(
 ) -> impl Stream<Item = Result<SessionResponse, Status>> + Send + use<> {
     let (answers, stream) = mpsc::channel(ANSWERS_WAITING);
     let metrics = desk.metrics.clone();
-    drop(tasks::spawn("session", async move {
+    guard::spawn_telling("session", answers.clone(), async move {
         if let Err(status) = converse(desk, name, said, &answers).await {
             metrics.refused(status::code_word(status.code()));
             // A client that has gone does not mind.
             let _ = answers.send(Err(status)).await;
         }
-    }));
+    });
     ReceiverStream::new(stream)
 }
 
@@ -177,9 +169,10 @@ fn welcome(desk: &Desk, welcomed: &Welcomed, has_spool: bool) -> Welcome {
 async fn listen(
     desk: &Desk,
     key: SessionKey,
-    mut said: Streaming<SessionRequest>,
+    said: Streaming<SessionRequest>,
     answers: &Answers,
 ) -> Result<(), Status> {
+    let mut said = Ahead::new(said);
     let mut stopping = desk.stopping.clone();
     let mut position = 0;
     let mut notices = Notices::default();
@@ -191,7 +184,7 @@ async fn listen(
                 let _ = tell(answers, Message::GoAway(go_away())).await;
                 return Ok(());
             }
-            said = said.message() => said,
+            said = said.next() => said,
         };
         let mut chunk = Chunk::new(key.spool.is_some());
         let mut next = Some(first);
@@ -203,12 +196,12 @@ async fn listen(
                 Err(status) => broken = Some(status),
             }
             if !chunk.is_full() && broken.is_none() {
-                next = ready(&mut said).await;
+                next = said.ready().await;
             }
         }
         let is_last = chunk.is_last;
         // What came before a breach is still to be kept and acknowledged.
-        match commit(desk, key, chunk, position, answers, &mut notices).await {
+        match commit(desk, key, chunk, position, &mut said, answers, &mut notices).await {
             Ok(()) => {}
             Err(Interrupted::Gone) => return Ok(()),
             Err(Interrupted::Ended(status)) => return Err(status),
@@ -235,6 +228,7 @@ async fn commit(
     key: SessionKey,
     chunk: Chunk,
     through: u64,
+    said: &mut Ahead,
     answers: &Answers,
     notices: &mut Notices,
 ) -> Result<(), Interrupted> {
@@ -246,9 +240,9 @@ async fn commit(
         return Ok(());
     }
     if !events.is_empty() {
-        let answered = desk
-            .broker
-            .chunk(key, events, bytes)
+        let answer = desk.broker.chunk(key, events, bytes);
+        let answered = said
+            .read_until(answer)
             .await
             .map_err(|gone| Interrupted::Ended(status::unavailable(gone)))?;
         let told = positions.into_iter().zip(answered);
@@ -327,17 +321,4 @@ struct Gone;
 async fn tell(answers: &Answers, message: Message) -> Result<(), Gone> {
     let response = SessionResponse { message: Some(message) };
     answers.send(Ok(response)).await.map_err(|_| Gone)
-}
-
-/// The next message if it is there already.
-async fn ready(
-    said: &mut Streaming<SessionRequest>,
-) -> Option<Result<Option<SessionRequest>, Status>> {
-    std::future::poll_fn(|context| {
-        Poll::Ready(match Pin::new(&mut *said).poll_next(context) {
-            Poll::Pending => None,
-            Poll::Ready(next) => Some(next.transpose()),
-        })
-    })
-    .await
 }

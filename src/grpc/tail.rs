@@ -9,13 +9,12 @@ use std::sync::Arc;
 use tokio_stream::Stream;
 use tonic::Status;
 
-use super::Desk;
 use super::filter::Filter;
 use super::grid_log::Cursor;
 use super::page::{self, Entry};
 use super::telling::{Ended, Teller};
+use super::{Desk, guard};
 use crate::journal::Wanted;
-use crate::tasks;
 use crate::wire::proto::TailRecordsResponse;
 use crate::wire::proto::tail_records_response::Message;
 
@@ -30,11 +29,11 @@ pub(super) fn open(
     behind: Option<u64>,
 ) -> impl Stream<Item = Result<TailRecordsResponse, Status>> + Send + use<> {
     let (teller, stream) = Teller::new(desk.stopping.clone());
-    drop(tasks::spawn("tail", async move {
+    guard::spawn_telling("tail", teller.sender(), async move {
         let mut tail = Tail { desk, filter, teller };
         let ended = tail.follow(history, behind).await;
         tail.teller.close(ended).await;
-    }));
+    });
     stream
 }
 

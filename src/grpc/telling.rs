@@ -51,6 +51,11 @@ impl<T> Teller<T> {
         }
     }
 
+    /// For what has to be said should the teller fail.
+    pub(super) fn sender(&self) -> mpsc::Sender<Result<T, Status>> {
+        self.told.clone()
+    }
+
     /// Whether to go on with a round that may tell nothing for long.
     pub(super) fn go_on(&self) -> Result<(), Ended> {
         if self.told.is_closed() {

@@ -9,14 +9,13 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_stream::Stream;
 use tonic::Status;
 
-use super::Desk;
 use super::appliances::{Wanted, page};
 use super::telling::{Ended, Teller};
+use super::{Desk, guard};
 use crate::broker::Changed;
 use crate::grid::Grid;
 use crate::grid::name::{ApplianceName, ApplianceNumber};
 use crate::grid::time::Timestamp;
-use crate::tasks;
 use crate::wire::proto::{self, WatchAppliancesResponse};
 use crate::wire::show;
 
@@ -29,11 +28,11 @@ pub(super) fn open(
     wanted: Wanted,
 ) -> impl Stream<Item = Result<WatchAppliancesResponse, Status>> + Send + use<> {
     let (teller, stream) = Teller::new(desk.stopping.clone());
-    drop(tasks::spawn("watch appliances", async move {
+    guard::spawn_telling("watch appliances", teller.sender(), async move {
         let mut watch = Watch { desk, wanted, teller, known: BTreeSet::new() };
         let ended = watch.follow().await;
         watch.teller.close(ended).await;
-    }));
+    });
     stream
 }
 
@@ -184,6 +183,7 @@ mod tests {
     use crate::grid::record::Order;
     use crate::grid::settings::{Overrides, Settings};
     use crate::journal;
+    use crate::tasks;
     use crate::wire::proto::{ApplianceFilter, ApplianceState};
 
     type Told = ReceiverStream<Result<WatchAppliancesResponse, Status>>;
@@ -221,7 +221,7 @@ mod tests {
         let states = vec![ApplianceState::Idle.into()];
         let wanted =
             Wanted::new(Some(ApplianceFilter { names: Vec::new(), states, suppressed: false }));
-        let desk = Desk::new(&started, stopping.clone());
+        let desk = Desk::new(&started, None, stopping.clone());
         let (teller, told) = Teller::new(stopping);
         let wanted = wanted.expect("a filter");
         (started, Watch { desk, wanted, teller, known: BTreeSet::new() }, told)

@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
+use rustix::io::retry_on_intr;
 
 use super::error::JournalError;
 
@@ -55,7 +56,8 @@ pub(super) fn rename(from: &Path, to: &Path) -> Result<(), JournalError> {
 
 /// Reserves `bytes` for the file; what was not written reads as zeros.
 pub(super) fn preallocate(file: &File, bytes: u64, path: &Path) -> Result<(), JournalError> {
-    match fallocate(file, FallocateFlags::empty(), 0, bytes) {
+    // On a tmpfs any signal that comes meanwhile ends it, those of reports too.
+    match retry_on_intr(|| fallocate(file, FallocateFlags::empty(), 0, bytes)) {
         Ok(()) => Ok(()),
         // Some file systems can't reserve: then the length alone, so that it is not synced later.
         Err(rustix::io::Errno::OPNOTSUPP) => {

@@ -9,6 +9,8 @@ mod bad_sessions_harm_nobody;
 mod every_limit_is_written_down;
 mod harness;
 mod metrics_are_exact;
+mod reports_come_whatever_happens;
+mod reports_tell_all;
 mod settings_are_in_force;
 mod starts_are_judged;
 mod surfaces_keep_their_word;

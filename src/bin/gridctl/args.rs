@@ -153,6 +153,13 @@ pub(crate) enum Command {
         after_help = "Example:\n  gridctl journal backup /backup/grid-monday.journal"
     )]
     Journal(JournalCommand),
+    /// Show what every thread and task of the broker is doing; `kill -USR2` works when this does not
+    #[command(after_help = "Example:\n  gridctl report | grep -A 40 'Thread #'")]
+    Report {
+        /// Print one JSON object in place of text
+        #[arg(long)]
+        json: bool,
+    },
     /// Show how the broker is
     #[command(after_help = "Example: is it there, and what is open?\n  gridctl status")]
     Status,
@@ -303,6 +310,7 @@ fn contradiction(args: &Args) -> Option<&'static str> {
         | Command::Alert(_)
         | Command::Mail(_)
         | Command::Journal(_)
+        | Command::Report { .. }
         | Command::Status
         | Command::Generate { .. } => None,
     }

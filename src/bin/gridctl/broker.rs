@@ -83,7 +83,7 @@ impl Broker {
 
     /// The broker itself.
     pub(crate) fn itself(&self) -> BrokerServiceClient<Channel> {
-        BrokerServiceClient::new(self.channel.clone())
+        BrokerServiceClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER)
     }
 }
 

@@ -21,6 +21,7 @@ mod mail;
 mod order;
 mod owed;
 mod record;
+mod report;
 mod standing;
 mod status;
 mod suggest;
@@ -31,6 +32,7 @@ mod when;
 use std::io::{self, BufWriter, Write};
 
 use grid_broker::exit_code::ExitCode;
+use grid_broker::guru_meditation;
 
 use crate::args::{Args, Command, LogCommand};
 use crate::broker::Broker;
@@ -38,6 +40,10 @@ use crate::failure::Failure;
 use crate::listing::Look;
 
 fn main() -> std::process::ExitCode {
+    // First of all: until then SIGUSR2 ends a process. Without reports it works all the same.
+    if let Err(error) = guru_meditation::install(grid_broker::report::package("gridctl")) {
+        say(&error.to_string());
+    }
     let args = match args::read(std::env::args_os().collect()) {
         Ok(args) => args,
         Err(error) => error.exit(),
@@ -75,6 +81,7 @@ fn run(args: &Args) -> Result<(), Failure> {
             Command::Alert(command) => alert::run(&broker().await?, command, &look, out).await,
             Command::Mail(command) => mail::run(&broker().await?, command, &look, out).await,
             Command::Journal(command) => journal::run(&broker().await?, command, &look, out).await,
+            Command::Report { json } => report::show(&broker().await?, *json, out).await,
             Command::Status => status::show(&broker().await?, &look, out).await,
             Command::Generate { folder } => generate::run(folder, out),
         }

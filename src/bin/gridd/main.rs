@@ -13,13 +13,19 @@ use std::process::ExitCode as ProcessExit;
 
 use clap::Parser;
 use grid_broker::config::{self, Given, Settings};
-use grid_broker::daemon::{self, DaemonError, Place, Reload};
+use grid_broker::daemon::{self, DaemonError, Place, Reload, Telling};
 use grid_broker::exit_code::ExitCode;
-use grid_broker::tracing_lines;
+use grid_broker::guru_meditation::{self, Warnings};
+use grid_broker::{report, tracing_lines};
 
 use arguments::{Arguments, Command};
 
 fn main() -> ProcessExit {
+    // First of all: until then SIGUSR2 ends a process.
+    let reporter = match guru_meditation::install(report::package("gridd")) {
+        Ok(reporter) => reporter,
+        Err(error) => return fail(&format!("no reports are possible: {error}"), ExitCode::Failed),
+    };
     let arguments = Arguments::parse();
     let mut given = given(&arguments);
     if let Some(Command::CheckConfig(command)) = arguments.command {
@@ -33,7 +39,9 @@ fn main() -> ProcessExit {
     if let Some(Command::Journal(command)) = &arguments.command {
         return journal::run(command, &settings.journal.dir);
     }
-    let told = match tracing_lines::begin(&settings.tracing, settings.tracing_format) {
+    let warnings = Warnings::default();
+    let told = tracing_lines::begin(&settings.tracing, settings.tracing_format, warnings.clone());
+    let told = match told {
         Ok(told) => told,
         Err(error) => return fail(&format!("tracing: {error}"), ExitCode::Usage),
     };
@@ -44,8 +52,12 @@ fn main() -> ProcessExit {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("no threads to be had: {error}"), ExitCode::Failed),
     };
-    let ready_file = arguments.ready_file.as_deref();
-    let ended = runtime.block_on(daemon::run(settings, reload, ready_file, greet));
+    let ready_file = arguments.ready_file;
+    let telling = Telling { reporter, warnings };
+    let whole = guru_meditation::root("gridd", async move {
+        daemon::run(settings, telling, reload, ready_file.as_deref(), greet).await
+    });
+    let ended = runtime.block_on(whole);
     // A thread that hangs on a disk must not hold up the end; nothing it does is promised yet.
     runtime.shutdown_background();
     match ended {

@@ -13,11 +13,16 @@ use std::io::Write;
 
 use clap::Parser;
 use grid_broker::exit_code::ExitCode;
+use grid_broker::guru_meditation;
 
 use arguments::Arguments;
 use call::Call;
 
 fn main() -> std::process::ExitCode {
+    // First of all: until then SIGUSR2 ends a process. Without reports it works all the same.
+    if let Err(error) = guru_meditation::install(grid_broker::report::package("vme")) {
+        tell(&format!("vme: {error}"));
+    }
     let arguments = Arguments::parse();
     match Call::new(&arguments, &|name| std::env::var_os(name)) {
         Ok(call) => say(&call).into(),

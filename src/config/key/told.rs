@@ -6,7 +6,9 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{INFINITE, MAIL_SECURITIES, ON_STUCK, Place, SEVERITIES, TRACING_FORMATS, UNLIMITED};
+use super::{
+    INFINITE, MAIL_SECURITIES, NONE, ON_STUCK, Place, SEVERITIES, TRACING_FORMATS, UNLIMITED,
+};
 use crate::config::raw::Raw;
 use crate::config::{amount, filter};
 
@@ -27,6 +29,7 @@ impl<T: Default + 'static> Place<T> {
             }
             Self::Address(_)
             | Self::Path(_)
+            | Self::PathOrNone(_)
             | Self::Filter(_)
             | Self::TracingFormat(_)
             | Self::Truth(_)
@@ -50,6 +53,7 @@ impl<T: Default + 'static> Place<T> {
         match self {
             Self::Address(_) => format!("an address with a port, such as {default}"),
             Self::Path(_) => format!("the path of a folder, such as {default}"),
+            Self::PathOrNone(_) => format!("a path, or {NONE}"),
             Self::Filter(_) => filter::ALLOWED.to_owned(),
             Self::TracingFormat(_) => words(&TRACING_FORMATS),
             Self::Truth(_) => "true or false".to_owned(),

@@ -39,7 +39,7 @@ async fn started(folder: &std::path::Path) -> (Started, Desk) {
     let name = ApplianceName::new("db1").expect("a name");
     let failed = HeardEvent { boot: Some(BootId(Uuid::from_u128(1))), sequence: None, event };
     started.broker.report(name, None, failed, 10).await.expect("it is taken");
-    let desk = Desk::new(&started, watch::channel(false).1);
+    let desk = Desk::new(&started, None, watch::channel(false).1);
     (started, desk)
 }
 

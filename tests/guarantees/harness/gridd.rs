@@ -81,6 +81,22 @@ impl Gridd {
 
     /// Starts it on its data, at the address it had. It must not run.
     pub(crate) async fn start_again(&mut self) {
+        let stderr = self.append("stderr");
+        self.start_with(stderr, async |_| {}).await;
+    }
+
+    /// The same with another standard error.
+    pub(crate) async fn start_again_saying(&mut self, stderr: Stdio) {
+        self.start_with(stderr, async |_| {}).await;
+    }
+
+    /// The same, with something done meanwhile to the process of that number.
+    pub(crate) async fn start_again_with(&mut self, meanwhile: impl AsyncFnOnce(u32)) {
+        let stderr = self.append("stderr");
+        self.start_with(stderr, meanwhile).await;
+    }
+
+    async fn start_with(&mut self, stderr: Stdio, meanwhile: impl AsyncFnOnce(u32)) {
         assert!(self.child.is_none(), "it runs already");
         let ready = self.path("ready.json");
         let _ = std::fs::remove_file(&ready);
@@ -89,8 +105,11 @@ impl Gridd {
         command.args(["--config", "gridd.toml", "--data", "data", "--ready-file", "ready.json"]);
         command.args(["--grpc", &self.grpc, "--http", &self.http]);
         command.envs(self.environment.iter().cloned());
-        command.stdout(self.append("stdout")).stderr(self.append("stderr"));
-        self.child = Some(command.spawn().expect("gridd starts"));
+        command.stdout(self.append("stdout")).stderr(stderr);
+        let child = command.spawn().expect("gridd starts");
+        let pid = child.id();
+        self.child = Some(child);
+        meanwhile(pid).await;
         let place = eventually("the ready file", async || {
             let ended = self.child.as_mut().and_then(|child| child.try_wait().expect("waits"));
             assert!(ended.is_none(), "gridd ended before it was ready: {ended:?}\n{}", self.said());
@@ -118,6 +137,11 @@ impl Gridd {
     pub(crate) fn signal(&self, signal: Signal) {
         let child = self.child.as_ref().expect("it runs");
         kill_process(Pid::from_child(child), signal).expect("it takes a signal");
+    }
+
+    /// Its process's number.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
     }
 
     /// Waits for the end; gives the exit code, or none if a signal ended it.

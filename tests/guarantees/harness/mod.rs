@@ -3,20 +3,24 @@
 //! Guarantees that whatever it started ends with the test, that every wait has a deadline, and that
 //! the words of a broker are shown when its test fails. Judges nothing: the tests do.
 
+mod alone;
 mod gridd;
 mod notify;
 mod page;
 mod programs;
+mod report;
 mod session;
 
 use std::time::Duration;
 
 use grid_broker::clock::monotonic_now;
 
+pub(crate) use alone::alone;
 pub(crate) use gridd::{DEADLINE_CLASSES, Gridd, gridd_alone};
 pub(crate) use notify::Notified;
 pub(crate) use page::page;
 pub(crate) use programs::{Follower, Run, clean, lines, run};
+pub(crate) use report::{Report, assert_frame, frames, whole_reports};
 pub(crate) use session::{Hellos, Raw, Session, ack_exceptions, event};
 
 /// Longest wait for anything that should happen at once, on a machine that is busy.

@@ -99,6 +99,11 @@ impl Follower {
         .await;
     }
 
+    /// Sends a signal and waits for nothing.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child.0), signal).expect("it takes a signal");
+    }
+
     /// Ctrl-C; gives how it ended.
     pub(crate) async fn interrupt(mut self) -> Run {
         kill_process(Pid::from_child(&self.child.0), Signal::INT).expect("it takes a signal");

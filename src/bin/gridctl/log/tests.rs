@@ -11,7 +11,8 @@ use tonic::{Request, Response, Status};
 use grid_broker::client::ADMINISTRATOR_METADATA;
 use grid_broker::wire::proto::tail_records_response::Message;
 use grid_broker::wire::proto::{
-    GetStatusRequest, GetStatusResponse, RecordKind, TailRecordsRequest, TailRecordsResponse,
+    GetReportRequest, GetReportResponse, GetStatusRequest, GetStatusResponse, RecordKind,
+    TailRecordsRequest, TailRecordsResponse,
 };
 use grid_broker::wire::servers::broker_service_server::{BrokerService, BrokerServiceServer};
 use grid_broker::wire::servers::grid_log_service_server::{GridLogService, GridLogServiceServer};
@@ -70,6 +71,13 @@ impl BrokerService for Script {
         _: Request<GetStatusRequest>,
     ) -> Result<Response<GetStatusResponse>, Status> {
         Ok(Response::new(GetStatusResponse { last_record: 4, ..GetStatusResponse::default() }))
+    }
+
+    async fn get_report(
+        &self,
+        _: Request<GetReportRequest>,
+    ) -> Result<Response<GetReportResponse>, Status> {
+        Err(Status::unimplemented("it is a script"))
     }
 }
 

@@ -1,0 +1,61 @@
+//! The section Package: which program this is, and how it was built.
+
+use serde_json::Value;
+
+use super::page::Page;
+use super::threads::Tables;
+
+/// What a program says of itself. What is empty is told as `None`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Package {
+    /// Who makes it.
+    pub vendor: &'static str,
+    /// What it is called.
+    pub product: &'static str,
+    /// Its version.
+    pub version: &'static str,
+    /// The commit it was built from.
+    pub commit: &'static str,
+    /// The compiler.
+    pub rustc: &'static str,
+    /// For which machine.
+    pub target: &'static str,
+    /// How: `release` or `debug`.
+    pub profile: &'static str,
+    /// The features that are built in, parted by commas.
+    pub features: &'static str,
+}
+
+/// Writes the section.
+pub(super) fn tell(page: &Page, package: &Package) {
+    let put = |key: &str, value: &str| {
+        page.put(key, if value.is_empty() { Value::Null } else { value.into() });
+    };
+    let Package { vendor, product, version, commit, rustc, target, profile, features } = package;
+    put("vendor", vendor);
+    put("product", product);
+    put("version", version);
+    put("commit", commit);
+    put("rustc", rustc);
+    put("target", target);
+    put("profile", profile);
+    put("features", features);
+    put("build_id", Tables::load().own_build_id().unwrap_or_default());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_program_does_not_say_is_none() {
+        let page = Page::default();
+        tell(&page, &Package { vendor: "Grid", product: "Broker", ..Package::default() });
+        let text = page.read().to_text();
+        assert!(
+            text.contains("\nproduct = Broker\n") && text.contains("\nversion = None\n"),
+            "{text}"
+        );
+        assert!(text.ends_with("\nvendor = Grid\nversion = None\n"), "{text}");
+    }
+}

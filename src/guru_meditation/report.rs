@@ -1,0 +1,197 @@
+//! A report: its sections in order, each what it said or why it did not.
+//!
+//! Guarantees that text and JSON are made of the same values, that JSON is one document, and that all
+//! sections together get a limited time: what fails or hangs is named and the rest is there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::page::{Content, Page};
+use super::runner::{Ended, Runner, Work};
+use super::{text, time};
+
+/// All sections together get so long: the report is to come within 2 s.
+const WITHIN: Duration = Duration::from_millis(1_700);
+
+/// What sections that may take longer leave to those behind them.
+const RESERVE: Duration = Duration::from_millis(250);
+
+/// One section gets so long, unless it says otherwise.
+pub(super) const SECTION_WITHIN: Duration = Duration::from_millis(300);
+
+const TITLE: &str = "Guru Meditation";
+
+/// What writes a section.
+pub(super) type Writer = Arc<dyn Fn(&Page) + Send + Sync>;
+
+/// A section before it is written.
+#[derive(Clone)]
+pub(super) struct Section {
+    pub(super) title: String,
+    pub(super) within: Duration,
+    pub(super) writer: Writer,
+    /// Guards against a second run while the first hangs.
+    pub(super) guard: Work,
+}
+
+impl Section {
+    pub(super) fn new(
+        title: &str,
+        within: Duration,
+        writer: impl Fn(&Page) + Send + Sync + 'static,
+    ) -> Self {
+        let guard = Work::new(|| {});
+        Self { title: title.to_owned(), within, writer: Arc::new(writer), guard }
+    }
+}
+
+/// A section that was written.
+#[derive(Debug)]
+struct Written {
+    title: String,
+    content: Content,
+    remark: Option<String>,
+}
+
+/// A report.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub(super) at: Timestamp,
+    written: Vec<Written>,
+}
+
+impl Report {
+    /// Runs all sections.
+    pub(super) fn write(sections: &[Section], runner: &mut Runner) -> Self {
+        let begun = time::monotonic();
+        let at = time::wall();
+        let mut written = Vec::with_capacity(sections.len());
+        for section in sections {
+            let left = WITHIN.saturating_sub(begun.elapsed());
+            // Those that may take long leave something to the others.
+            let is_long = section.within > SECTION_WITHIN;
+            let left = if is_long { left.saturating_sub(RESERVE) } else { left };
+            written.push(section.write(left.min(section.within), runner));
+        }
+        Self { at, written }
+    }
+
+    /// As oslo.reports prints it, with an empty line at the end.
+    pub(super) fn to_text(&self) -> String {
+        let mut out = text::title(TITLE);
+        for Written { title, content, remark } in &self.written {
+            out.push_str(&text::heading(title));
+            out.push_str(&content.to_text());
+            if let Some(remark) = remark {
+                out.push_str(&format!("({})\n", text::shown(remark)));
+            }
+        }
+        out.push('\n');
+        out
+    }
+
+    /// One object.
+    pub(super) fn to_json(&self) -> String {
+        let section = |written: &Written| {
+            let mut object = written.content.to_json();
+            object.insert("name".to_owned(), json!(written.title));
+            object.insert("is_complete".to_owned(), json!(written.remark.is_none()));
+            if let Some(remark) = &written.remark {
+                object.insert("remark".to_owned(), json!(remark));
+            }
+            Value::Object(object)
+        };
+        let sections: Vec<_> = self.written.iter().map(section).collect();
+        json!({ "title": TITLE, "written": time::told(self.at), "sections": sections }).to_string()
+    }
+}
+
+impl Section {
+    fn write(&self, within: Duration, runner: &mut Runner) -> Written {
+        let page = Page::default();
+        let remark = if within.is_zero() {
+            Some("not begun: the sections above used up the report's time".to_owned())
+        } else {
+            let (writer, sheet) = (Arc::clone(&self.writer), page.clone());
+            let work = self.guard.with(move || writer(&sheet));
+            match runner.run(&work, within) {
+                Ended::Well => None,
+                Ended::Panicked(words) => Some(format!("this section {words}")),
+                Ended::TookTooLong(limit) => Some(format!(
+                    "this section did not end within {}; above is what it had said",
+                    time::lasting(limit)
+                )),
+                Ended::StillHangs => {
+                    Some("this section still hangs since an earlier report".to_owned())
+                }
+                Ended::NoThread(why) => Some(format!("this section could not be run: {why}")),
+            }
+        };
+        Written { title: self.title.clone(), content: page.read(), remark }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn section(title: &str, writer: impl Fn(&Page) + Send + Sync + 'static) -> Section {
+        Section::new(title, Duration::from_millis(200), writer)
+    }
+
+    #[test]
+    fn sections_that_panic_or_hang_are_named_and_the_rest_is_there() {
+        let (hang, stop) = std::sync::mpsc::sync_channel::<()>(0);
+        let stop = std::sync::Mutex::new(stop);
+        let sections = [
+            section("Good", |page| page.put("a", 1)),
+            section("Panics", |page| {
+                page.put("before", true);
+                panic!("on {}", "purpose");
+            }),
+            section("Hangs", move |page| {
+                page.put("before", true);
+                let _ = stop.lock().unwrap_or_else(std::sync::PoisonError::into_inner).recv();
+            }),
+            section("Last", |page| page.put("z", json!(["b", "a"]))),
+        ];
+        let mut runner = Runner::new();
+        let report = Report::write(&sections, &mut runner);
+        let told = report.to_text();
+        let expected = format!(
+            "{}{}a = 1\n{}before = True\n(this section on purpose)\n{}before = True\n(this section \
+             did not end within 0.200 s; above is what it had said)\n{}z = \n  a\n  b\n\n",
+            text::title("Guru Meditation"),
+            text::heading("Good"),
+            text::heading("Panics"),
+            text::heading("Hangs"),
+            text::heading("Last"),
+        );
+        // The words of a panic come from the hook, where one is installed.
+        assert_eq!(told, expected);
+        let json: Value = serde_json::from_str(&report.to_json()).expect("one document");
+        let names: Vec<_> =
+            json["sections"].as_array().unwrap().iter().map(|it| &it["name"]).collect();
+        assert_eq!(names, ["Good", "Panics", "Hangs", "Last"]);
+        assert_eq!(json["sections"][1]["is_complete"], false);
+        assert_eq!(json["sections"][3]["values"]["z"], json!(["b", "a"]));
+
+        let again = Report::write(&sections, &mut runner).to_text();
+        assert!(again.contains("(this section still hangs since an earlier report)"), "{again}");
+        assert!(again.contains("z = \n"), "{again}");
+        drop(hang);
+    }
+
+    #[test]
+    fn all_sections_together_have_a_limit() {
+        let hang = || std::thread::sleep(Duration::from_secs(60));
+        let sections: Vec<_> = (0..20).map(|_| section("Hangs", move |_| hang())).collect();
+        let begun = time::monotonic();
+        let told = Report::write(&sections, &mut Runner::new()).to_text();
+        assert!(begun.elapsed() < Duration::from_secs(10), "20 x 0.2 s would be longer than 1.7 s");
+        assert!(told.contains("(not begun: the sections above used up the report's time)"));
+    }
+}

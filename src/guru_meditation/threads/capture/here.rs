@@ -1,0 +1,328 @@
+//! The same on x86-64 Linux: the handler, the slots it writes into, and who waits for it.
+
+#![expect(unsafe_code, reason = "each block has its argument")]
+
+use std::ptr;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+
+use super::{BATCH, Duration, NoSample, Sample, io};
+use crate::guru_meditation::time;
+
+/// As much of a stack as is copied, in bytes; deeper ones lack their outermost frames.
+const STACK_BYTES: usize = 512 << 10;
+
+/// How often an answer is looked for.
+const LOOK_EVERY: Duration = Duration::from_micros(50);
+
+/// A handler that began to write gets so long to end.
+const WRITING_WITHIN: Duration = Duration::from_millis(200);
+
+const FREE: u64 = 0;
+const ARMED: u64 = 1;
+const WRITING: u64 = 2;
+const DONE: u64 = 3;
+const PHASES: u64 = 4;
+
+/// Where one handler writes. `state` is the ticket times [`PHASES`], plus the phase.
+struct Slot {
+    state: AtomicU64,
+    buffer: AtomicPtr<u8>,
+    copied: AtomicUsize,
+    ip: AtomicU64,
+    sp: AtomicU64,
+    bp: AtomicU64,
+}
+
+impl Slot {
+    const fn new() -> Self {
+        Self {
+            state: AtomicU64::new(FREE),
+            buffer: AtomicPtr::new(ptr::null_mut()),
+            copied: AtomicUsize::new(0),
+            ip: AtomicU64::new(0),
+            sp: AtomicU64::new(0),
+            bp: AtomicU64::new(0),
+        }
+    }
+}
+
+static SLOTS: [Slot; BATCH] = [const { Slot::new() }; BATCH];
+
+/// Our signal; 0 until it is installed.
+static SIGNAL: AtomicI32 = AtomicI32::new(0);
+
+/// The last ticket given, and the lock under which slots are used: one reporter at a time.
+static TICKETS: Mutex<u64> = Mutex::new(0);
+
+/// `siginfo_t` as the kernel takes it with a value; 128 bytes in all.
+#[repr(C)]
+struct QueuedInfo {
+    signo: i32,
+    errno: i32,
+    code: i32,
+    padding: i32,
+    pid: i32,
+    uid: u32,
+    value: u64,
+    rest: [u64; 12],
+}
+
+const _: () = assert!(size_of::<QueuedInfo>() == size_of::<libc::siginfo_t>());
+
+/// Takes the first real-time signal that nobody uses, and handles it.
+pub(in crate::guru_meditation) fn install() -> io::Result<()> {
+    let _one_at_a_time = TICKETS.lock().unwrap_or_else(PoisonError::into_inner);
+    if SIGNAL.load(Ordering::Acquire) != 0 {
+        return Ok(());
+    }
+    for signal in libc::SIGRTMIN() + 4..libc::SIGRTMAX() {
+        // SAFETY: `sigaction` is plain data for which zeros are valid, and lives through both
+        // calls. The handler is async-signal-safe, as argued there.
+        unsafe {
+            let mut there: libc::sigaction = std::mem::zeroed();
+            if libc::sigaction(signal, ptr::null(), &raw mut there) != 0
+                || there.sa_sigaction != libc::SIG_DFL
+            {
+                continue;
+            }
+            let mut ours: libc::sigaction = std::mem::zeroed();
+            ours.sa_sigaction = handler as *const () as usize;
+            ours.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART | libc::SA_ONSTACK;
+            libc::sigfillset(&raw mut ours.sa_mask);
+            if libc::sigaction(signal, &raw const ours, ptr::null_mut()) != 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        SIGNAL.store(signal, Ordering::Release);
+        return Ok(());
+    }
+    Err(io::Error::other("every real-time signal is in use"))
+}
+
+/// Runs in the thread that is looked at, between any two of its instructions.
+///
+/// Async-signal-safe: it uses atomics, plain system calls and `pthread_self` (a register read),
+/// and gives `errno` back as it was.
+extern "C" fn handler(_: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    // SAFETY: the kernel gives valid pointers to both with SA_SIGINFO, and on x86-64 the context
+    // is a `ucontext_t`. `si_pid` and `si_value` are read only of a queued signal, which has
+    // them. The buffer of a slot is STACK_BYTES long and is given back only once its state is
+    // not WRITING, which we set here first. `process_vm_readv` writes within that buffer and
+    // reports what it can't read.
+    unsafe {
+        let errno = libc::__errno_location();
+        let errno_before = *errno;
+        if (*info).si_code == libc::SI_QUEUE && (*info).si_pid() == libc::getpid() {
+            let ticket = (*info).si_value().sival_ptr as u64;
+            let registers = &(*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs;
+            answer(ticket, registers);
+        }
+        *errno = errno_before;
+    }
+}
+
+/// Writes into the ticket's slot, if the ticket still holds.
+///
+/// # Safety
+///
+/// Only for [`handler`].
+unsafe fn answer(ticket: u64, registers: &[libc::greg_t; 23]) {
+    #[expect(clippy::cast_possible_truncation, reason = "a remainder below BATCH")]
+    let slot = &SLOTS[(ticket % BATCH as u64) as usize];
+    let (armed, writing) = (ticket * PHASES + ARMED, ticket * PHASES + WRITING);
+    let took = slot.state.compare_exchange(armed, writing, Ordering::AcqRel, Ordering::Relaxed);
+    if took.is_err() {
+        return;
+    }
+    #[expect(clippy::cast_sign_loss, reason = "registers are addresses here")]
+    let register = |at: i32| registers[at as usize] as u64;
+    let sp = register(libc::REG_RSP);
+    slot.ip.store(register(libc::REG_RIP), Ordering::Relaxed);
+    slot.sp.store(sp, Ordering::Relaxed);
+    slot.bp.store(register(libc::REG_RBP), Ordering::Relaxed);
+    // glibc keeps a thread's own block above its stack: beyond it nothing is of interest. The
+    // main thread's lies elsewhere; there the end of the mapping ends the copy.
+    // SAFETY: reads a register of the calling thread.
+    let top = unsafe { libc::pthread_self() };
+    let wanted = match top.checked_sub(sp) {
+        Some(live) if live <= STACK_BYTES as u64 => usize::try_from(live).unwrap_or(0),
+        Some(_) | None => STACK_BYTES,
+    };
+    // SAFETY: the slot's buffer is STACK_BYTES long and ours while the state is WRITING.
+    let copied = unsafe { copy(sp, slot.buffer.load(Ordering::Acquire), wanted) };
+    slot.copied.store(copied, Ordering::Relaxed);
+    slot.state.store(ticket * PHASES + DONE, Ordering::Release);
+}
+
+/// Copies memory of this process, as far as there is any; gives how many bytes.
+///
+/// # Safety
+///
+/// `into` is valid for writes of `bytes`, and nobody else looks at it.
+unsafe fn copy(from: u64, into: *mut u8, bytes: usize) -> usize {
+    let local = libc::iovec { iov_base: into.cast(), iov_len: bytes };
+    let remote = libc::iovec { iov_base: from as *mut libc::c_void, iov_len: bytes };
+    // SAFETY: the kernel checks the remote range and writes only within the local one.
+    let copied = unsafe {
+        libc::process_vm_readv(libc::getpid(), &raw const local, 1, &raw const remote, 1, 0)
+    };
+    usize::try_from(copied).unwrap_or(0)
+}
+
+/// Samples up to [`BATCH`] threads at once, each with how long it gets to answer.
+pub(in crate::guru_meditation) fn sample(
+    threads: &[(i32, Duration)],
+) -> Vec<Result<Sample, NoSample>> {
+    let signal = SIGNAL.load(Ordering::Acquire);
+    if signal == 0 {
+        let why = NoSample::Unsupported("there is no handler");
+        return threads.iter().map(|_| Err(why)).collect();
+    }
+    let mut last = TICKETS.lock().unwrap_or_else(PoisonError::into_inner);
+    // The round number makes tickets of this batch differ from all before.
+    *last += 1;
+    let round = *last;
+    let mut asked = Vec::with_capacity(threads.len());
+    for (at, (thread, wait)) in threads.iter().take(BATCH).enumerate() {
+        let ticket = round * BATCH as u64 + at as u64;
+        asked.push((Asked::ask(signal, *thread, ticket, &SLOTS[at]), *wait));
+    }
+    let begun = time::monotonic();
+    let answers = asked.into_iter().map(|(asked, wait)| {
+        let left = wait.saturating_sub(begun.elapsed());
+        asked.and_then(|asked| asked.answer(left))
+    });
+    answers.collect()
+}
+
+/// A thread that was sent the signal.
+struct Asked {
+    thread: i32,
+    ticket: u64,
+    slot: &'static Slot,
+    buffer: Vec<u8>,
+}
+
+impl Asked {
+    fn ask(signal: i32, thread: i32, ticket: u64, slot: &'static Slot) -> Result<Self, NoSample> {
+        if slot.state.load(Ordering::Acquire) % PHASES == WRITING {
+            // A handler was stopped in its midst, by a debugger perhaps: its slot is lost.
+            return Err(NoSample::Silent);
+        }
+        let mut buffer: Vec<u8> = Vec::with_capacity(STACK_BYTES);
+        slot.buffer.store(buffer.as_mut_ptr(), Ordering::Release);
+        slot.state.store(ticket * PHASES + ARMED, Ordering::Release);
+        let asked = Self { thread, ticket, slot, buffer };
+        if queue(signal, thread, ticket) {
+            return Ok(asked);
+        }
+        let ended = !is_alive(thread);
+        asked.withdraw();
+        Err(if ended { NoSample::Ended } else { NoSample::Silent })
+    }
+
+    fn is_done(&self) -> bool {
+        self.slot.state.load(Ordering::Acquire) == self.ticket * PHASES + DONE
+    }
+
+    fn answer(self, within: Duration) -> Result<Sample, NoSample> {
+        let begun = time::monotonic();
+        while !self.is_done() && begun.elapsed() < within && is_alive(self.thread) {
+            std::thread::sleep(LOOK_EVERY);
+        }
+        if !self.is_done() {
+            let why = if is_alive(self.thread) { NoSample::Silent } else { NoSample::Ended };
+            return self.withdraw().ok_or(why);
+        }
+        Ok(self.take())
+    }
+
+    /// Takes the ticket back; if the handler was faster, gives what it wrote.
+    fn withdraw(self) -> Option<Sample> {
+        let armed = self.ticket * PHASES + ARMED;
+        let state = &self.slot.state;
+        if state.compare_exchange(armed, FREE, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+            return None;
+        }
+        let begun = time::monotonic();
+        while !self.is_done() {
+            if begun.elapsed() > WRITING_WITHIN {
+                // It may still write some day: its buffer is never given back.
+                std::mem::forget(self.buffer);
+                return None;
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        Some(self.take())
+    }
+
+    fn take(mut self) -> Sample {
+        let Slot { copied, ip, sp, bp, .. } = self.slot;
+        let copied = copied.load(Ordering::Relaxed).min(STACK_BYTES);
+        // SAFETY: the handler has written so many bytes and set DONE behind them; the buffer has
+        // room for STACK_BYTES.
+        unsafe { self.buffer.set_len(copied) };
+        self.buffer.shrink_to_fit();
+        Sample {
+            ip: ip.load(Ordering::Relaxed),
+            sp: sp.load(Ordering::Relaxed),
+            bp: bp.load(Ordering::Relaxed),
+            stack: self.buffer,
+        }
+    }
+}
+
+/// Whether our signal is in a mask of `/proc/PID/status`.
+pub(in crate::guru_meditation) fn blocks_us(mask: u64) -> bool {
+    match SIGNAL.load(Ordering::Acquire) {
+        0 => false,
+        signal => mask >> (signal - 1) & 1 == 1,
+    }
+}
+
+fn queue(signal: i32, thread: i32, ticket: u64) -> bool {
+    // SAFETY: `getpid` and `getuid` take nothing; the kernel copies `info`, which is as large as
+    // it reads, and delivers to a thread of this process only.
+    unsafe {
+        let (pid, uid) = (libc::getpid(), libc::getuid());
+        let (code, value) = (libc::SI_QUEUE, ticket);
+        let info = QueuedInfo {
+            signo: signal,
+            errno: 0,
+            code,
+            padding: 0,
+            pid,
+            uid,
+            value,
+            rest: [0; 12],
+        };
+        libc::syscall(libc::SYS_rt_tgsigqueueinfo, pid, thread, signal, &raw const info) == 0
+    }
+}
+
+fn is_alive(thread: i32) -> bool {
+    // SAFETY: signal 0 is none; it only asks.
+    unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, 0) == 0 }
+}
+
+/// What the kernel tells of a thread that does not answer: without its frame pointer.
+pub(in crate::guru_meditation) fn sample_from_outside(thread: i32) -> Result<Sample, NoSample> {
+    let process = procfs::process::Process::myself().map_err(|_| NoSample::Ended)?;
+    let told = process.task_from_tid(thread).and_then(|task| task.syscall());
+    match told {
+        Ok(procfs::process::Syscall::Blocked { stack_pointer, program_counter, .. }) => {
+            let mut stack = Vec::with_capacity(STACK_BYTES);
+            // SAFETY: the vector has room for STACK_BYTES, and so many are written as is told.
+            unsafe {
+                let copied = copy(stack_pointer, stack.as_mut_ptr(), STACK_BYTES);
+                stack.set_len(copied);
+            }
+            stack.shrink_to_fit();
+            Ok(Sample { ip: program_counter, sp: stack_pointer, bp: 0, stack })
+        }
+        Ok(_) => Err(NoSample::Running),
+        Err(_) => Err(NoSample::Silent),
+    }
+}

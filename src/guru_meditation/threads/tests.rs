@@ -1,0 +1,162 @@
+//! Threads are found where they are, whatever they do with signals.
+
+#![expect(unsafe_code, reason = "masks of signals are set by the C library alone")]
+#![expect(clippy::disallowed_methods, reason = "threads of the test's own")]
+
+mod hostile;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use super::*;
+
+/// Runs `body` in a thread of that name; gives its id and how to end it.
+fn thread_that(
+    name: &str,
+    body: impl FnOnce(&dyn Fn()) + Send + 'static,
+) -> (i32, SyncSender<()>, JoinHandle<()>) {
+    let (go_on, told) = sync_channel::<()>(1);
+    let (say, said) = sync_channel(1);
+    let told = Mutex::new(told);
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+        say.send(rustix::thread::gettid().as_raw_nonzero().get()).expect("it listens");
+        body(&|| {
+            let _ = told.lock().expect("no panic").recv();
+        });
+    });
+    (said.recv().expect("it has begun"), go_on, thread.expect("a thread"))
+}
+
+#[inline(never)]
+fn waits_in_a_function_of_its_own(wait: &dyn Fn()) {
+    wait();
+    // What follows keeps the frame.
+    std::hint::black_box(());
+}
+
+/// What the section tells of that thread, as text.
+fn told(id: i32) -> String {
+    install().expect("a signal is free");
+    let page = Page::default();
+    tell(&page);
+    let text = page.read().to_text();
+    let begin = text.find(&format!(" Thread #{id} ")).unwrap_or_else(|| panic!("{id} in {text}"));
+    let end = text[begin..].find("\n------ ").unwrap_or(text.len() - begin);
+    text[begin..begin + end].to_owned()
+}
+
+/// Waits until what is told of the thread says all of it.
+fn tells_all_of(id: i32, parts: &[&str]) {
+    let mut last = String::new();
+    for _ in 0..100 {
+        last = told(id);
+        if parts.iter().all(|part| last.contains(part)) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("{parts:?} are not in:\n{last}");
+}
+
+#[test]
+fn a_thread_that_waits_is_told_with_its_functions() {
+    let (id, go_on, thread) = thread_that("sleeper", waits_in_a_function_of_its_own);
+    tells_all_of(id, &["\nname = sleeper\n", "\nstate = S", "waits_in_a_function_of_its_own\n"]);
+    let text = told(id);
+    let (own, inner) = (text.find("waits_in_a_function"), text.find("Receiver<T>::recv"));
+    assert!(own < inner, "the innermost function stands last:\n{text}");
+    assert!(!text.contains("frames"), "nothing is missing:\n{text}");
+    assert!(text.contains("\n    `wait();`\n"), "the source is at hand:\n{text}");
+    go_on.send(()).expect("it waits");
+    thread.join().expect("no panic");
+}
+
+#[inline(never)]
+fn spins_until(over: &AtomicBool) {
+    while !over.load(Ordering::Acquire) {
+        std::hint::spin_loop();
+    }
+}
+
+#[test]
+fn a_thread_that_runs_is_told_with_its_functions() {
+    let over = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&over);
+    let (id, _, thread) = thread_that("spinner", move |_| spins_until(&seen));
+    tells_all_of(id, &["\nstate = R (running)\n", "spins_until\n"]);
+    over.store(true, Ordering::Release);
+    thread.join().expect("no panic");
+}
+
+fn block_all_signals() {
+    // SAFETY: plain data that lives through the calls; the mask is this thread's alone.
+    unsafe {
+        let mut all: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&raw mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, std::ptr::null_mut());
+    }
+}
+
+#[test]
+fn a_thread_that_blocks_all_signals_is_told_from_outside() {
+    let (id, go_on, thread) = thread_that("deaf", |wait| {
+        block_all_signals();
+        waits_in_a_function_of_its_own(wait);
+    });
+    tells_all_of(id, &["(it does not answer the signal: frames may be missing)"]);
+    // It is in a system call, and the C library has the tables for that.
+    tells_all_of(id, &[" in syscall\n"]);
+    // Signals do not pile up in it.
+    let pending = || {
+        let process = Process::myself().expect("this process");
+        let task = process.task_from_tid(id).expect("the thread");
+        task.status().expect("its status").sigq.0
+    };
+    let before = pending();
+    for _ in 0..20 {
+        told(id);
+    }
+    assert!(pending() <= before + 2, "{} signals wait", pending());
+    go_on.send(()).expect("it waits");
+    thread.join().expect("no panic");
+}
+
+#[test]
+fn a_thread_that_is_deep_in_recursion_is_told_with_its_newest_frames() {
+    #[inline(never)]
+    fn deeper(depth: u32, wait: &dyn Fn()) {
+        if depth == 0 {
+            wait()
+        } else {
+            deeper(depth - 1, wait)
+        }
+        // What follows keeps the frame.
+        std::hint::black_box(depth);
+    }
+    let (id, go_on, thread) = thread_that("deep", |wait| deeper(600, wait));
+    tells_all_of(id, &["deeper\n", "(the outermost frames are missing)"]);
+    go_on.send(()).expect("it waits");
+    thread.join().expect("no panic");
+}
+
+#[test]
+fn threads_that_come_and_go_disturb_nothing() {
+    install().expect("a signal is free");
+    let over = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&over);
+    let churning = std::thread::spawn(move || {
+        while !seen.load(Ordering::Acquire) {
+            let few: Vec<_> = (0..8).map(|_| std::thread::spawn(|| vec![0_u8; 10_000])).collect();
+            few.into_iter().for_each(|thread| drop(thread.join()));
+        }
+    });
+    for _ in 0..100 {
+        let threads = all();
+        let samples = samples(&threads);
+        assert_eq!(samples.len(), threads.len());
+    }
+    over.store(true, Ordering::Release);
+    churning.join().expect("no panic");
+}

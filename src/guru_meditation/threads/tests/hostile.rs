@@ -1,0 +1,124 @@
+//! A process that does all it can to be interrupted at a bad moment, in a process of its own.
+//!
+//! Whoever takes a lock in a signal's handler, or walks memory that goes, hangs or dies here.
+
+use std::ffi::CString;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use super::*;
+
+/// How often all threads are looked at in each mode; a debug build is slower.
+const ROUNDS: usize = if cfg!(debug_assertions) { 60 } else { 250 };
+
+/// Set in the process of its own.
+const INSIDE: &str = "GRID_TEST_HOSTILE";
+
+type Mode = (&'static str, fn(u64));
+
+const MODES: [Mode; 8] = [
+    ("allocates", |round| {
+        let size = usize::try_from(round % 5_000).expect("small");
+        drop(std::hint::black_box(vec![1_u8; size]));
+    }),
+    ("maps", |_| drop(std::hint::black_box(vec![1_u8; 1 << 20]))),
+    ("threads", |_| {
+        let few: Vec<_> = (0..4).map(|_| std::thread::spawn(|| ())).collect();
+        few.into_iter().for_each(|thread| drop(thread.join()));
+    }),
+    ("unwinds", |round| {
+        let unwound = catch_unwind(AssertUnwindSafe(|| resume_unwind(Box::new(round))));
+        assert!(unwound.is_err());
+    }),
+    ("loads", |_| {
+        let name = CString::new("libresolv.so.2").expect("a name");
+        // SAFETY: a library of the C library's own, whose loading and unloading runs nothing of ours.
+        unsafe {
+            let library = libc::dlopen(name.as_ptr(), libc::RTLD_NOW);
+            assert!(!library.is_null());
+            libc::dlclose(library);
+        }
+    }),
+    ("forks", |_| assert!(Command::new("true").status().is_ok_and(|it| it.success()))),
+    ("backtraces", |_| {
+        drop(std::hint::black_box(std::backtrace::Backtrace::force_capture()));
+    }),
+    ("reads the clock", |_| {
+        std::hint::black_box(crate::guru_meditation::time::monotonic());
+    }),
+];
+
+/// Does one thing over and over in a thread.
+fn over_and_over((_, act): Mode, over: &Arc<AtomicBool>) -> (Arc<AtomicU64>, JoinHandle<()>) {
+    let (over, rounds) = (Arc::clone(over), Arc::new(AtomicU64::new(0)));
+    let counted = Arc::clone(&rounds);
+    let acting = move || {
+        while !over.load(Ordering::Acquire) {
+            act(counted.fetch_add(1, Ordering::Relaxed));
+        }
+    };
+    (rounds, std::thread::spawn(acting))
+}
+
+/// Looks at all threads again and again while those modes run.
+fn look_at(modes: &[Mode]) {
+    let over = Arc::new(AtomicBool::new(false));
+    let acting: Vec<_> = modes
+        .iter()
+        .flat_map(|mode| [over_and_over(*mode, &over), over_and_over(*mode, &over)])
+        .collect();
+    let (mut looked, mut silent) = (0, 0);
+    for round in 0..ROUNDS {
+        let threads = all();
+        let mut tables = Tables::load();
+        for taken in samples(&threads) {
+            match taken {
+                Ok((sample, _)) => {
+                    looked += usize::from(!tables.walk(&sample).addresses.is_empty())
+                }
+                Err(NoSample::Ended) => {}
+                Err(_) => silent += 1,
+            }
+        }
+        if round % 50 == 0 {
+            tell(&Page::default());
+        }
+    }
+    for (rounds, _) in &acting {
+        let before = rounds.load(Ordering::Relaxed);
+        for _ in 0..1_000 {
+            std::thread::sleep(Duration::from_millis(10));
+            if rounds.load(Ordering::Relaxed) > before {
+                break;
+            }
+        }
+        assert!(rounds.load(Ordering::Relaxed) > before, "every thread goes on");
+    }
+    over.store(true, Ordering::Release);
+    acting.into_iter().for_each(|(_, thread)| thread.join().expect("no panic"));
+    // Who has no processor for a while can't answer, nor can who starts a thread at that moment.
+    assert!(looked > ROUNDS * 2 && silent < looked / 4, "{looked} stacks, {silent} silent");
+}
+
+#[test]
+fn looking_at_a_hostile_process_harms_nothing() {
+    if std::env::var_os(INSIDE).is_none() {
+        let test =
+            "guru_meditation::threads::tests::hostile::looking_at_a_hostile_process_harms_nothing";
+        let ended = Command::new(std::env::current_exe().expect("the test's program"))
+            .args(["--exact", test, "--nocapture"])
+            .env(INSIDE, "1")
+            .output()
+            .expect("it starts");
+        let said = String::from_utf8_lossy(&ended.stdout);
+        assert!(ended.status.success() && said.contains("1 passed"), "{ended:?}");
+        return;
+    }
+    install().expect("a signal is free");
+    for mode in MODES {
+        look_at(&[mode]);
+    }
+    look_at(&MODES);
+}

@@ -1,0 +1,278 @@
+//! Through which functions did a thread come where it is? Its copied stack, unwound by the tables
+//! that exceptions use, without frame pointers.
+//!
+//! Guarantees that no memory is touched but the copy and the unwind tables, that tables of shared
+//! objects, which may be unloaded at any moment, are copies too, and that every walk has an end.
+//! Knows no names of functions.
+
+#![expect(unsafe_code, reason = "each block has its argument")]
+
+use std::borrow::Cow;
+use std::ffi::CStr;
+use std::ops::Range;
+use std::slice;
+
+use framehop::{
+    CacheNative, ExplicitModuleSectionInfo, FrameAddress, MayAllocateDuringUnwind, Module,
+    Unwinder, UnwinderNative,
+};
+
+use super::capture::Sample;
+
+/// Most frames of a stack.
+pub(in crate::guru_meditation) const FRAMES_MAX: usize = 256;
+
+/// Largest unwind table taken, in bytes: the largest known are a tenth of it.
+const TABLE_BYTES_MAX: usize = 256 << 20;
+
+/// `DW_EH_PE_pcrel | DW_EH_PE_sdata4`, the one encoding that linkers use in `.eh_frame_hdr`.
+const PCREL_SDATA4: u8 = 0x1b;
+
+/// The program or a shared object in memory.
+#[derive(Clone, Debug)]
+pub(in crate::guru_meditation) struct Object {
+    /// Its file; empty for the program itself.
+    pub(in crate::guru_meditation) name: String,
+    base: u64,
+    code: Range<u64>,
+    /// The build id of its linker, in hexadecimal.
+    pub(in crate::guru_meditation) build_id: Option<String>,
+}
+
+/// All that is needed to unwind stacks of this process as it stands now.
+pub(in crate::guru_meditation) struct Tables {
+    unwinder: UnwinderNative<Bytes, MayAllocateDuringUnwind>,
+    cache: CacheNative<MayAllocateDuringUnwind>,
+    objects: Vec<Object>,
+}
+
+/// A table: the program's own stays where it is, all others are copies.
+type Bytes = Cow<'static, [u8]>;
+
+/// Addresses in a stack, the innermost first, each as it is looked up.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Walk {
+    pub(super) addresses: Vec<u64>,
+    /// Whether it ended at the thread's beginning.
+    pub(super) is_whole: bool,
+}
+
+impl Tables {
+    /// Looks at what is loaded.
+    pub(in crate::guru_meditation) fn load() -> Self {
+        let mut tables = Self {
+            unwinder: UnwinderNative::new(),
+            cache: CacheNative::new(),
+            objects: Vec::new(),
+        };
+        // SAFETY: the callback has the signature asked for, and `data` is the pointer to `tables`,
+        // which lives through the call and which nobody else uses meanwhile.
+        unsafe {
+            libc::dl_iterate_phdr(Some(take_in), (&raw mut tables).cast());
+        }
+        tables
+    }
+
+    /// The object an address lies in, and where in it.
+    pub(in crate::guru_meditation) fn object(&self, address: u64) -> Option<(&Object, u64)> {
+        let found = self.objects.iter().find(|object| object.code.contains(&address))?;
+        Some((found, address - found.base))
+    }
+
+    /// The program's own build id.
+    pub(in crate::guru_meditation) fn own_build_id(&self) -> Option<&str> {
+        self.objects.first()?.build_id.as_deref()
+    }
+
+    pub(super) fn walk(&mut self, sample: &Sample) -> Walk {
+        let Self { unwinder, cache, .. } = self;
+        let mut read = |address: u64| {
+            let at = address.checked_sub(sample.sp).and_then(|at| usize::try_from(at).ok());
+            let word = at.and_then(|at| sample.stack.get(at..)?.first_chunk::<8>());
+            word.map(|word| u64::from_ne_bytes(*word)).ok_or(())
+        };
+        let registers = registers(sample);
+        let mut frames = unwinder.iter_frames(sample.ip, registers, cache, &mut read);
+        let mut walk = Walk::default();
+        while walk.addresses.len() < FRAMES_MAX {
+            match frames.next() {
+                Ok(Some(frame)) => walk.addresses.push(FrameAddress::address_for_lookup(frame)),
+                Ok(None) => {
+                    walk.is_whole = true;
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        walk
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn registers(sample: &Sample) -> framehop::UnwindRegsNative {
+    framehop::UnwindRegsNative::new(sample.ip, sample.sp, sample.bp)
+}
+
+#[cfg(target_arch = "aarch64")]
+fn registers(sample: &Sample) -> framehop::UnwindRegsNative {
+    framehop::UnwindRegsNative::new(0, sample.sp, sample.bp)
+}
+
+/// Called for each object in memory; the loader holds its lock meanwhile, so none goes.
+unsafe extern "C" fn take_in(
+    info: *mut libc::dl_phdr_info,
+    _: libc::size_t,
+    data: *mut libc::c_void,
+) -> libc::c_int {
+    // SAFETY: the loader gives a valid `info`; `data` is what `Tables::load` passed, exclusively.
+    let (info, tables) = unsafe { (&*info, &mut *data.cast::<Tables>()) };
+    let is_program = tables.objects.is_empty();
+    // SAFETY: the loader's name and headers are valid for the call; a null name is empty.
+    let (name, headers) = unsafe {
+        let name = if info.dlpi_name.is_null() { c"" } else { CStr::from_ptr(info.dlpi_name) };
+        (name, slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum)))
+    };
+    let base = info.dlpi_addr;
+    let place = |header: &libc::Elf64_Phdr| {
+        let begin = base.wrapping_add(header.p_vaddr);
+        begin..begin.saturating_add(header.p_memsz)
+    };
+    let of_type = |wanted| headers.iter().filter(move |header| header.p_type == wanted);
+    let is_code = |header: &&libc::Elf64_Phdr| header.p_flags & libc::PF_X != 0;
+    let code = of_type(libc::PT_LOAD).filter(is_code).map(place);
+    let Some(code) = code.reduce(|one, other| one.start.min(other.start)..one.end.max(other.end))
+    else {
+        return 0;
+    };
+    let build_id = of_type(libc::PT_NOTE).map(place).find_map(|notes| {
+        // SAFETY: a note segment lies within a loaded segment of this object, which stays loaded
+        // during the call.
+        build_id(unsafe { bytes(notes)? })
+    });
+    let name = name.to_string_lossy().into_owned();
+    let index = of_type(libc::PT_GNU_EH_FRAME).map(place).next();
+    if let Some(index) = index {
+        let segments = of_type(libc::PT_LOAD).map(place);
+        // SAFETY: as for the notes; the program itself is never unloaded.
+        let sections = unsafe { unwind_sections(base, index, segments, is_program) };
+        if let Some(sections) = sections {
+            let module = Module::new(name.clone(), code.clone(), base, sections);
+            tables.unwinder.add_module(module);
+        }
+    }
+    tables.objects.push(Object { name, base, code, build_id });
+    0
+}
+
+/// The unwind table of an object, found by its index.
+///
+/// # Safety
+///
+/// `index` and `segments` are loaded, readable memory of one object; for ever, if `stays`.
+unsafe fn unwind_sections(
+    base: u64,
+    index: Range<u64>,
+    mut segments: impl Iterator<Item = Range<u64>>,
+    stays: bool,
+) -> Option<ExplicitModuleSectionInfo<Bytes>> {
+    // SAFETY: as promised by the caller.
+    let index_bytes = unsafe { bytes(index.clone())? };
+    let [_version, PCREL_SDATA4, _, _, offset @ ..] = index_bytes.first_chunk::<8>()? else {
+        return None;
+    };
+    let offset = i64::from(i32::from_ne_bytes(*offset));
+    let table_begin = index.start.checked_add(4)?.checked_add_signed(offset)?;
+    // Its end is marked within; the segment's end is a bound.
+    let table = table_begin..segments.find(|segment| segment.contains(&table_begin))?.end;
+    // SAFETY: as promised by the caller; the table lies in one of the segments.
+    let table_bytes = unsafe { bytes(table.clone())? };
+    let kept = |bytes: &'static [u8]| match stays {
+        true => Cow::Borrowed(bytes),
+        false => Cow::Owned(bytes.to_vec()),
+    };
+    let stated = |range: Range<u64>| range.start - base..range.end - base;
+    Some(ExplicitModuleSectionInfo {
+        base_svma: 0,
+        eh_frame_svma: Some(stated(table)),
+        eh_frame: Some(kept(table_bytes)),
+        eh_frame_hdr_svma: Some(stated(index)),
+        eh_frame_hdr: Some(kept(index_bytes)),
+        ..ExplicitModuleSectionInfo::default()
+    })
+}
+
+/// Memory as bytes.
+///
+/// # Safety
+///
+/// It is loaded and readable for as long as the bytes are used, and nobody writes to it.
+unsafe fn bytes(range: Range<u64>) -> Option<&'static [u8]> {
+    let begin = usize::try_from(range.start).ok().filter(|begin| *begin != 0)?;
+    let length = usize::try_from(range.end.checked_sub(range.start)?).ok()?;
+    if length > TABLE_BYTES_MAX {
+        return None;
+    }
+    // SAFETY: as promised by the caller.
+    Some(unsafe { slice::from_raw_parts(begin as *const u8, length) })
+}
+
+/// Gives memory that is free back to the system.
+pub(super) fn trim_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it takes the allocator's own locks and touches free memory only.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+/// The GNU build id in a segment of notes.
+fn build_id(mut notes: &[u8]) -> Option<String> {
+    const GNU_BUILD_ID: u32 = 3;
+    loop {
+        let (header, rest) = notes.split_first_chunk::<12>()?;
+        let word =
+            |at: usize| header[at..].first_chunk::<4>().map(|word| u32::from_ne_bytes(*word));
+        let (name_size, size, kind) = (word(0)? as usize, word(4)? as usize, word(8)?);
+        let (name, rest) = rest.split_at_checked(name_size.next_multiple_of(4))?;
+        let content = rest.get(..size)?;
+        if kind == GNU_BUILD_ID && name.starts_with(b"GNU\0") {
+            return Some(content.iter().map(|byte| format!("{byte:02x}")).collect());
+        }
+        notes = rest.get(size.next_multiple_of(4)..)?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_build_id_is_found_among_other_notes() {
+        let mut notes = Vec::new();
+        for (name, kind, content) in
+            [(&b"GNU\0"[..], 1_u32, &[1, 2, 3][..]), (b"GNU\0", 3, &[0xab, 1])]
+        {
+            for word in
+                [u32::try_from(name.len()).unwrap(), u32::try_from(content.len()).unwrap(), kind]
+            {
+                notes.extend(word.to_ne_bytes());
+            }
+            notes.extend(name);
+            notes.extend(content);
+            notes.resize(notes.len().next_multiple_of(4), 0);
+        }
+        assert_eq!(build_id(&notes).as_deref(), Some("ab01"));
+        assert_eq!(build_id(&notes[..16]), None, "cut short");
+        assert_eq!(build_id(&[0xff; 40]), None, "sizes beyond all bounds");
+    }
+
+    #[test]
+    fn our_own_code_lies_in_the_program() {
+        let tables = Tables::load();
+        let here = our_own_code_lies_in_the_program as fn() as usize as u64;
+        let (object, at) = tables.object(here).expect("an object");
+        assert_eq!(object.name, "");
+        assert!(at < here);
+        assert!(tables.objects.iter().any(|object| object.name.contains("libc.so")));
+    }
+}
