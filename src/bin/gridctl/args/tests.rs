@@ -33,7 +33,9 @@ fn every_example_of_the_help_can_be_typed() {
     examples(&Args::command(), &mut found);
     assert!(found.len() >= 10);
     for example in found {
-        typed(&example).unwrap();
+        // What stands behind a pipe is another program's.
+        let ours = example.split(" | ").next().unwrap_or(&example);
+        typed(ours).unwrap();
     }
 }
 
