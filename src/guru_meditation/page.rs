@@ -49,7 +49,7 @@ pub(super) struct Stack {
 }
 
 /// A function in a stack.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub(super) struct Frame {
     /// The source file, or without debug information the object: `/usr/lib/libc.so.6`.
     pub(super) filename: String,

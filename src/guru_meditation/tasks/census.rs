@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 use super::probe::Trace;
 use super::traced::{Answer, Task};
 use super::{EPOCH, registry};
-use crate::guru_meditation::page::{Page, Stack};
+use crate::guru_meditation::page::{Frame, Page, Stack};
 use crate::guru_meditation::threads::{Symbols, Tables};
 use crate::guru_meditation::time;
 
@@ -56,7 +56,7 @@ pub(in crate::guru_meditation) fn tell(page: &Page, runtimes: &[Handle]) {
     help(&tasks, epoch, runtimes);
     let tables = Tables::load();
     let mut symbols = Symbols::new();
-    let mut told: HashMap<Vec<Trace>, u64> = HashMap::new();
+    let mut told: HashMap<Vec<Vec<Frame>>, u64> = HashMap::new();
     for task in tasks.iter().filter(|task| !task.meta().is_over.load(Ordering::Acquire)) {
         let mut stack =
             Stack { title: "Green Thread".to_owned(), facts: facts(&**task), ..Stack::default() };
@@ -76,17 +76,32 @@ pub(in crate::guru_meditation) fn tell(page: &Page, runtimes: &[Handle]) {
             }
         };
         stack.facts.insert("state".to_owned(), json!(state));
-        if let Some(same) = told.get(&traces).filter(|_| !traces.is_empty()) {
+        let branches = branches(&traces, &mut symbols, &tables);
+        if let Some(same) = told.get(&branches).filter(|_| !branches.is_empty()) {
             stack.facts.insert("same_stack_as".to_owned(), json!(same));
             stack.remark = Some(format!("the same stack as that of task {same}"));
         } else {
-            stack.branches = traces.iter().map(|it| symbols.frames(it, &tables).0).collect();
-            // Branches of one kind wait at different addresses of the same lines.
-            stack.branches.dedup();
-            told.insert(traces, task.meta().id);
+            told.insert(branches.clone(), task.meta().id);
+            stack.branches = branches;
         }
         page.put_stack(stack);
     }
+}
+
+/// The places where a task waits, with names, in an order of their own: `select!` polls its branches
+/// in any, and the same lines are at several addresses.
+fn branches(traces: &[Trace], symbols: &mut Symbols, tables: &Tables) -> Vec<Vec<Frame>> {
+    let named = traces.iter().map(|trace| {
+        let (mut frames, _) = symbols.frames(trace, tables);
+        // The future's own function may be inlined into the probe's, which is of no interest.
+        let ours = |frame: &Frame| frame.filename.ends_with("guru_meditation/tasks/probe.rs");
+        frames.drain(..frames.iter().take_while(|frame| ours(frame)).count());
+        frames
+    });
+    let mut branches: Vec<_> = named.collect();
+    branches.sort();
+    branches.dedup();
+    branches
 }
 
 /// Wakes all until all have answered, or the grace is over.

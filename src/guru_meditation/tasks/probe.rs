@@ -43,10 +43,7 @@ pub(super) fn poll<F: Future>(future: Pin<&mut F>, real: &Waker) -> (Poll<F::Out
     // real waker's, so the pointer is not used later. `Probe` is `Sync`, as wakers must be.
     let waker = ManuallyDrop::new(unsafe { Waker::from_raw(raw) });
     let polled = future.poll(&mut Context::from_waker(&waker));
-    let mut traces = probe.traces.into_inner().unwrap_or_else(PoisonError::into_inner);
-    // `select!` polls its branches in any order.
-    traces.sort_unstable();
-    (polled, traces)
+    (polled, probe.traces.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// # Safety
@@ -97,8 +94,6 @@ impl Probe<'_> {
                 frame_at < self.below && trace.len() < FRAMES_MAX
             });
         }
-        // The last one is of `poll` itself.
-        trace.pop();
         let mut traces = self.traces.lock().unwrap_or_else(PoisonError::into_inner);
         if traces.len() < BRANCHES_MAX && !traces.contains(&trace) {
             traces.push(trace);
