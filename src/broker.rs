@@ -18,6 +18,7 @@ mod look;
 mod lost_time;
 mod mailing;
 mod queue;
+mod rows;
 mod settings;
 mod signs;
 mod start;
@@ -33,7 +34,6 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, broadcast, mpsc};
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use crate::clock::{Clock, monotonic_now};
 use crate::grid::Grid;
@@ -41,7 +41,7 @@ use crate::grid::decide::{Answer, Decision};
 use crate::grid::effect::Effect;
 use crate::grid::mail::MessageNumber;
 use crate::grid::marks::Marks;
-use crate::grid::name::{ApplianceName, ApplianceNumber};
+use crate::grid::name::ApplianceNumber;
 use crate::grid::record::{Heard, Hello, Input, Outcome, Record};
 use crate::grid::time::Timestamp;
 use crate::journal::{EncodedRecord, Journal, JournalError, Mark, encoding};
@@ -303,31 +303,6 @@ impl Loop {
             && (decision.absorbed.is_some() || outcome == Outcome::Duplicate);
         self.commit.events += 1;
         EventAnswer { outcome, marks, record, suppressed_until }
-    }
-
-    /// The row of that name; a name that is not known is taken in.
-    fn appliance(&mut self, name: &ApplianceName, at: Timestamp) -> ApplianceNumber {
-        if let Some(number) = self.grid.state().find(name) {
-            return number;
-        }
-        let number = self.grid.state().next_row();
-        self.take(Input::Appeared { name: name.clone(), uuid: Uuid::new_v4() }, at);
-        number
-    }
-
-    fn knows_spool(&self, hello: &Hello) -> bool {
-        let appliance = self.grid.state().appliance(hello.appliance);
-        match (appliance, hello.spool) {
-            (Some(appliance), Some(spool)) => appliance.windows.knows(hello.boot, spool),
-            (_, _) => false,
-        }
-    }
-
-    fn welcomed(&self, number: ApplianceNumber, knew_spool: bool) -> Option<Welcomed> {
-        let appliance = self.grid.state().appliance(number)?;
-        let rules = self.grid.settings().rules(&appliance.class, &appliance.overrides);
-        let promise_max = rules.promise_max;
-        Some(Welcomed { appliance: number, uuid: appliance.uuid, knew_spool, promise_max })
     }
 
     fn take(&mut self, input: Input, at: Timestamp) -> Decision {

@@ -12,7 +12,7 @@ use crate::grid::decide::Answer;
 use crate::grid::effect::Effect;
 use crate::grid::mail::{Delivery, MailEffect, MailOrder, Message, MessageNumber, Standing};
 use crate::grid::name::RecordNumber;
-use crate::grid::outbox::NoSuchMail;
+use crate::grid::outbox::MailRefusal;
 use crate::grid::record::{Input, Record};
 use crate::grid::time::Timestamp;
 
@@ -30,7 +30,7 @@ pub(super) enum MailWork {
 }
 
 /// Where the answer to an order goes: the record that says so.
-pub(super) type MailReply = oneshot::Sender<Result<RecordNumber, NoSuchMail>>;
+pub(super) type MailReply = oneshot::Sender<Result<RecordNumber, MailRefusal>>;
 
 /// The ends of the way to a courier: the loop's, and his.
 pub(super) fn to_courier() -> (mpsc::Sender<Deliver>, mpsc::Receiver<Deliver>) {
@@ -63,7 +63,7 @@ impl Broker {
         by: &str,
         message: MessageNumber,
         order: MailOrder,
-    ) -> Result<Result<RecordNumber, NoSuchMail>, Unavailable> {
+    ) -> Result<Result<RecordNumber, MailRefusal>, Unavailable> {
         let (reply, answer) = oneshot::channel();
         let by = by.into();
         self.put(Work::Mail(MailWork::Ordered { by, message, order, reply }), 0).await?;
@@ -110,7 +110,7 @@ impl Loop {
             let Some(message) = self.grid.state().outbox().message(number) else { continue };
             if self.courier.try_send(Deliver { message: message.clone() }).is_err() {
                 // He is gone, and the process ends; the next start tries again.
-                tracing::error!(message = number.0, "the courier takes no mail");
+                tracing::error!(mail = number.0, "the courier takes no mail");
             }
         }
     }

@@ -19,7 +19,7 @@ use crate::grid::decide::OrderRefusal;
 use crate::grid::event::Event;
 use crate::grid::marks::Marks;
 use crate::grid::name::{ApplianceName, ApplianceNumber, BootId, RecordNumber, Sequence, SpoolId};
-use crate::grid::outbox::NoSuchMail;
+use crate::grid::outbox::MailRefusal;
 use crate::grid::record::{Order, Outcome, SessionId};
 use crate::grid::time::Timestamp;
 
@@ -227,7 +227,7 @@ pub(super) enum Reply {
     Chunk(oneshot::Sender<Vec<EventAnswer>>, Vec<EventAnswer>),
     Order(oneshot::Sender<Result<Ordered, OrderRefusal>>, Result<Ordered, OrderRefusal>),
     Settings(oneshot::Sender<RecordNumber>, RecordNumber),
-    Mail(MailReply, Result<RecordNumber, NoSuchMail>),
+    Mail(MailReply, Result<RecordNumber, MailRefusal>),
     Ask(Question),
 }
 

@@ -10,6 +10,7 @@ use crate::grid::effect::Matter;
 use crate::grid::event::{Event, EventKind, Severity, Text};
 use crate::grid::explain;
 use crate::grid::in_force::SettingsInForce;
+use crate::grid::name::ApplianceName;
 use crate::grid::settings;
 use crate::journal::{self, Budget, Wanted};
 use crate::small_disk::{fill, on_small_disk};

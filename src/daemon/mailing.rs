@@ -11,13 +11,11 @@ use uuid::Uuid;
 
 use crate::broker::{Broker, Deliver};
 use crate::config::Settings;
+use crate::grid::MAILS_UNDER_WAY;
 use crate::grid::mail::Delivery;
 use crate::grpc::MailTest;
 use crate::mail::{self, Answer, Mistake, Post};
 use crate::tasks;
-
-/// Answers of the courier that may wait for the loop.
-const ANSWERS_WAITING: usize = 64;
 
 /// How mails leave, as it is at the moment; `None`: there is no mail.
 pub(super) type PostWatch = watch::Receiver<Option<Arc<Post>>>;
@@ -87,11 +85,11 @@ pub(super) fn start(
     broker: Broker,
     stopping: watch::Receiver<bool>,
 ) -> [JoinHandle<()>; 2] {
-    let (answers, mut answered) = mpsc::channel::<Answer>(ANSWERS_WAITING);
+    let (answers, mut answered) = mpsc::channel::<Answer>(MAILS_UNDER_WAY);
     let courier = mail::start(journal, post, mails, answers, stopping);
     let carrying = async move {
         while let Some(Answer { number, attempt, delivery }) = answered.recv().await {
-            tracing::debug!(message = number.0, attempt, "the courier answered");
+            tracing::debug!(mail = number.0, "the courier answered");
             // A broker that stops tries again after its next start.
             if broker.mail_answered(number, attempt, delivery).await.is_err() {
                 return;

@@ -17,7 +17,7 @@ use super::lifecycle::{Lifecycle, Stimulus};
 use super::marks::Marks;
 use super::name::{ApplianceName, ApplianceNumber};
 use super::order;
-use super::outbox::{self, NoSuchMail};
+use super::outbox::{self, MailRefusal};
 use super::record::{BrokerStarted, Heard, Hello, Input, Outcome, Record, Stall};
 use super::settings::{DEFAULT_CLASS, GRACE_AFTER_ABSENCE, Overrides, Settings};
 use super::state::State;
@@ -77,7 +77,7 @@ pub enum Answer {
     /// To an order: the appliance it was about.
     Order(Result<ApplianceNumber, OrderRefusal>),
     /// To an order about a mail.
-    Mail(Result<(), NoSuchMail>),
+    Mail(Result<(), MailRefusal>),
     /// Nobody asked.
     Nothing,
 }

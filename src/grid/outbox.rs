@@ -36,12 +36,21 @@ const ATTEMPTS_BEFORE_ALERT: u32 = 2;
 const RECIPIENT_BUDGET: Budget =
     Budget { burst: NonZeroU32::new(16).unwrap(), every: Duration::from_secs(3_600) };
 
-/// No mail of that number is owed.
+/// Why an order about a mail is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no mail {} is owed; `gridctl mail list` shows those that are", .number.0)]
-pub struct NoSuchMail {
-    /// The number asked for.
-    pub number: MessageNumber,
+pub enum MailRefusal {
+    /// No mail of that number is owed.
+    #[error("no mail {} is owed; `gridctl mail list` shows those that are", .number.0)]
+    NotOwed {
+        /// The number asked for.
+        number: MessageNumber,
+    },
+    /// It is on its way already.
+    #[error("mail {} is on its way at this moment; wait for what comes of it", .number.0)]
+    UnderWay {
+        /// The number asked for.
+        number: MessageNumber,
+    },
 }
 
 /// Adds to a record the mails for which it gives cause.
@@ -331,10 +340,14 @@ pub(super) fn ordered(
     number: MessageNumber,
     order: MailOrder,
     now: Timestamp,
-) -> Result<Draft, NoSuchMail> {
-    let message = state.outbox().message(number).ok_or(NoSuchMail { number })?;
+) -> Result<Draft, MailRefusal> {
+    let message = state.outbox().message(number).ok_or(MailRefusal::NotOwed { number })?;
     let effect = match order {
         MailOrder::Drop => gone(message),
+        // The courier has it: another attempt now could double it.
+        MailOrder::Retry if message.standing == Standing::UnderWay => {
+            return Err(MailRefusal::UnderWay { number });
+        }
         MailOrder::Retry => {
             // Its three days begin anew.
             let (standing, due, owed_since) = (Standing::Waiting, now, now);

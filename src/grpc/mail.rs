@@ -17,7 +17,7 @@ use super::principal::{Role, administrator};
 use super::{Desk, filter, page, status};
 use crate::grid::Grid;
 use crate::grid::mail::{MailOrder, Message, MessageNumber};
-use crate::grid::outbox::NoSuchMail;
+use crate::grid::outbox::MailRefusal;
 use crate::wire::check::violation;
 use crate::wire::proto::{
     DropMailRequest, DropMailResponse, GetMailRequest, GetMailResponse, ListMailsRequest,
@@ -126,7 +126,7 @@ impl MailService for Desk {
             .broker
             .ask(move |grid, _| grid.state().outbox().message(number).map(show::mail::mail));
         let mail = found.await.map_err(status::unavailable)?;
-        let mail = mail.ok_or_else(|| no_such(NoSuchMail { number }))?;
+        let mail = mail.ok_or_else(|| no_such(MailRefusal::NotOwed { number }))?;
         Ok(Response::new(GetMailResponse { mail: Some(mail) }))
     }
 
@@ -197,8 +197,11 @@ impl Desk {
     }
 }
 
-fn no_such(refusal: NoSuchMail) -> Status {
-    status::not_found("NOT_FOUND", refusal.to_string())
+fn no_such(refusal: MailRefusal) -> Status {
+    match refusal {
+        MailRefusal::NotOwed { .. } => status::not_found("NOT_FOUND", refusal.to_string()),
+        MailRefusal::UnderWay { .. } => status::precondition("UNDER_WAY", refusal.to_string()),
+    }
 }
 
 /// A checked filter.

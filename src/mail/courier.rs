@@ -15,8 +15,7 @@ use uuid::Uuid;
 use super::conversation::{Connection, Letter, open, shortened};
 use super::render::render;
 use super::settings::Post;
-use crate::broker::{Broker, Deliver};
-use crate::grid::MAILS_UNDER_WAY;
+use crate::broker::Deliver;
 use crate::grid::mail::{Delivery, MessageNumber};
 use crate::tasks;
 
@@ -52,24 +51,6 @@ pub fn start(
     stopping: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
     tasks::spawn("courier", run(journal, post, orders, answers, stopping))
-}
-
-/// Starts the courier and tells the broker what he answers, until `stopping` turns true.
-pub fn serve(
-    broker: Broker,
-    journal: Uuid,
-    post: watch::Receiver<Option<Arc<Post>>>,
-    mails: mpsc::Receiver<Deliver>,
-    stopping: watch::Receiver<bool>,
-) -> JoinHandle<()> {
-    let (tell, mut answers) = mpsc::channel(MAILS_UNDER_WAY);
-    tasks::spawn("mail answers", async move {
-        while let Some(Answer { number, attempt, delivery }) = answers.recv().await {
-            // A broker that stops tries the mail again at its next start.
-            let _ = broker.mail_answered(number, attempt, delivery).await;
-        }
-    });
-    start(journal, post, mails, tell, stopping)
 }
 
 /// One account at one server: who may speak there, and who still can.

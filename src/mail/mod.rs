@@ -16,6 +16,6 @@ mod test_mail;
 mod tls;
 mod wire;
 
-pub use courier::{Answer, serve, start};
+pub use courier::{Answer, start};
 pub use settings::{Mistake, Post};
 pub use test_mail::{Dialogue, dialogue};

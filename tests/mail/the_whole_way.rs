@@ -43,8 +43,8 @@ impl Gridd {
     fn start_again(&mut self) {
         let ready = self.folder.path().join("ready.json");
         let _ = fs::remove_file(&ready);
-        let said = fs::File::options().create(true).append(true);
-        let said = said.clone().open(self.folder.path().join("said")).expect("a file");
+        let path = self.folder.path().join("said");
+        let said = fs::File::options().create(true).append(true).open(path).expect("a file");
         let child = Command::new(env!("CARGO_BIN_EXE_gridd"))
             .env_clear()
             .env("GRIDD_MAIL__PASSWORD", PASSWORD)

@@ -2,6 +2,8 @@
 
 use super::super::Reconfiguration;
 use super::*;
+use uuid::Uuid;
+
 use crate::grid::in_force::SettingIs;
 
 fn changed(value: &str) -> SettingsInForce {
