@@ -243,7 +243,10 @@ pub(super) fn due(state: &State, number: MessageNumber, now: Timestamp) -> Optio
     let message = state.outbox().message(number).filter(|it| it.due <= now)?;
     match message.standing {
         Standing::UnderWay => None,
-        Standing::Failed => Some(Draft::kept(vec![gone(message)])),
+        Standing::Failed => {
+            let effects = [gone(message)].into_iter().chain(settled(state, number));
+            Some(Draft::kept(effects.collect()))
+        }
         Standing::Waiting => Some(Draft::kept(hand_over(state, message, now))),
     }
 }
@@ -292,9 +295,7 @@ pub(super) fn answered(
     match delivery {
         Delivery::Sent(_) => {
             effects.push(gone(message));
-            if state.alert(None, Matter::MailFails).is_some() {
-                effects.push(Effect::AlertCleared { number: None, matter: Matter::MailFails });
-            }
+            effects.extend(settled(state, number));
         }
         Delivery::Deferred(_) => {
             let due = now.after(pause(attempt));
@@ -321,6 +322,15 @@ pub(super) fn answered(
         }
     }
     Some(Draft::kept(effects))
+}
+
+/// Mail is no matter any more once none but `number` stands failed.
+fn settled(state: &State, number: MessageNumber) -> Option<Effect> {
+    let mut others = state.outbox().messages.values().filter(|it| it.number != number);
+    let has_failed = others.any(|it| it.standing == Standing::Failed);
+    let is_open = state.alert(None, Matter::MailFails).is_some();
+    let matter = Matter::MailFails;
+    (is_open && !has_failed).then_some(Effect::AlertCleared { number: None, matter })
 }
 
 fn failed(message: Message, last_reply: Box<str>, now: Timestamp) -> Effect {
@@ -354,7 +364,9 @@ pub(super) fn ordered(
             head(&Message { standing, due, owed_since, ..message.clone() })
         }
     };
-    Ok(Draft::kept(vec![effect]))
+    let was_failed = message.standing == Standing::Failed;
+    let settled = settled(state, number).filter(|_| was_failed && order == MailOrder::Drop);
+    Ok(Draft::kept([effect].into_iter().chain(settled).collect()))
 }
 
 /// What was under way when the broker ended is tried again: whether it arrived nobody knows.

@@ -156,7 +156,9 @@ fn what_appliances_say_is_filed_by_a_real_server_for_each_recipient() {
         "{mail}"
     );
     // The other one is refused for good, which is said loudly, and kept.
-    eventually("the refusal", &gridd, || gridd.told(&["mail", "list"]).contains("failed"));
+    eventually("the refusal", &gridd, || {
+        gridd.told(&["mail", "list", "--output", "jsonl"]).contains("\"standing\":\"failed\"")
+    });
     let status = gridd.told(&["status"]);
     assert!(status.contains("nobody@example.org is given up"), "{status}");
     let alerts = gridd.told(&["alert", "list"]);

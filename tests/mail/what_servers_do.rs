@@ -17,7 +17,7 @@ use crate::support::{Courier, JOURNAL, PASSWORD, message, settings};
 const STEP: Duration = Duration::from_millis(400);
 
 /// What a busy machine adds to what the settings say.
-const SLACK: Duration = Duration::from_secs(5);
+const SLACK: Duration = Duration::from_secs(20);
 
 const EVERY_STEP: [At; 9] = [
     At::Greeting,

@@ -235,6 +235,22 @@ fn a_refused_mail_fails_at_once_and_is_forgotten_after_a_month() {
 }
 
 #[test]
+fn a_mail_that_failed_is_a_matter_until_it_is_gone_though_others_arrive() {
+    let mut story = Timeline::empty(settings(&MAIL_WORDS, &[ANNA, OPS]));
+    story.add(DB1);
+    story.hello(1);
+    story.keep(alert("disk"));
+    story.at(31);
+    answer(&mut story, 1, 1, Delivery::Refused("550 no such user".into()));
+    answer(&mut story, 2, 1, Delivery::Sent("250".into()));
+    let is_open = |story: &Timeline| story.grid.state().alert(None, Matter::MailFails).is_some();
+    assert!(is_open(&story));
+    let (message, order) = (MessageNumber(1), MailOrder::Drop);
+    story.take(Input::MailOrdered { by: "anna".into(), message, order });
+    assert!(!is_open(&story));
+}
+
+#[test]
 fn a_mail_dropped_by_hand_is_owed_no_more_and_its_answer_is_not_listened_to() {
     let mut story = story();
     story.keep(alert("disk"));
