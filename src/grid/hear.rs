@@ -50,7 +50,8 @@ impl View<'_> {
         let door = Door { appliance, rules: &rules, now: self.now, record };
         let number = appliance.number;
         // Whoever is found again has a record, whatever becomes of what it says.
-        let finds = is_live && self.state.alert(Some(number), Matter::NoContact).is_some();
+        let is_lost = self.state.alert(Some(number), Matter::NoContact).is_some();
+        let finds = is_live && is_lost && relation != Relation::Older;
         let absorbed = |outcome, effects: Vec<Effect>| {
             if !finds {
                 return Draft::absorbed(outcome, marks, effects);

@@ -244,7 +244,10 @@ fn changes_only_what_it_may(before: &State, after: &State, record: &Record) {
         let (Some(old), Some(new)) = (old, new) else { continue };
         let is_other_boot = heard.boot.is_some_and(|boot| new.boot_id() != Some(boot));
         if is_other_boot {
-            assert!(matches!(record.outcome, Outcome::History | Outcome::Suppressed));
+            // What is not kept has a record if it ends a loss of contact.
+            let is_quiet =
+                matches!(record.outcome, Outcome::History | Outcome::Suppressed | Outcome::NotKept);
+            assert!(is_quiet, "{record:?}");
             assert_eq!((old.boot, &old.lifecycle), (new.boot, &new.lifecycle));
             assert_eq!((old.since, &old.past_boots), (new.since, &new.past_boots));
             assert_eq!(old.failed_starts, new.failed_starts);
