@@ -59,6 +59,13 @@ pub struct Spoken {
     pub mendings: Vec<Mending>,
 }
 
+impl Spoken {
+    /// Whether it says how the start goes; such an event belongs to a boot.
+    pub fn is_about_the_start(&self) -> bool {
+        matches!(self.name, "started_ok" | "start_failed" | "maintenance")
+    }
+}
+
 /// Something about a text that was changed so that the event can be sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Mending {

@@ -5,33 +5,72 @@
 
 use std::ffi::OsString;
 
-use clap::Parser;
+use clap::{Args, Parser, Subcommand};
+
+// By its path, since gridctl reads this file from its own place.
+#[path = "arguments/commands.rs"]
+mod commands;
+
+pub(crate) use commands::{AgentArguments, MaintainArguments, NotifyArguments, RunArguments};
 
 /// Tells the grid's event broker what this appliance has to say.
 #[derive(Debug, Parser)]
 #[command(
     name = "vme",
     version,
+    args_conflicts_with_subcommands = false,
     override_usage = "vme [OPTIONS] id=<event> [msg=<text>] [severity=<level>] [progress=<1..100>]\n           \
         [cnt_name=<name> cnt_value=<number>] [next_report_within=<1s..60s>]",
     after_help = HELP,
 )]
 pub(crate) struct Arguments {
-    /// Where the broker listens [default: GRID_BROKER, else 127.0.0.1:7443].
-    #[arg(long, value_name = "HOST:PORT")]
-    pub(crate) broker: Option<OsString>,
-
-    /// Who speaks [default: VME_APPLIANCE, else the host name].
-    #[arg(long, value_name = "NAME")]
-    pub(crate) appliance: Option<OsString>,
-
-    /// How long to try while the broker is away, from 100ms to 24h [default: 10s].
-    #[arg(long, value_name = "TIME")]
-    pub(crate) timeout: Option<OsString>,
+    /// What every call takes.
+    #[command(flatten)]
+    pub(crate) options: Options,
 
     /// The event, in name=value words of any order.
     #[arg(value_name = "WORD", hide = true)]
     pub(crate) words: Vec<OsString>,
+
+    /// What to do in place of saying one event.
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// Options that hold for every call.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Options {
+    /// Where the broker listens [default: GRID_BROKER, else 127.0.0.1:7443].
+    #[arg(long, global = true, value_name = "HOST:PORT")]
+    pub(crate) broker: Option<OsString>,
+
+    /// Who speaks [default: VME_APPLIANCE, else the host name].
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) appliance: Option<OsString>,
+
+    /// How long to try while the broker is away, from 100ms to 24h [default: 10s].
+    #[arg(long, global = true, value_name = "TIME")]
+    pub(crate) timeout: Option<OsString>,
+
+    /// Where numbers and the spool are kept [default: VME_STATE, else /var/lib/vme].
+    #[arg(long, global = true, value_name = "FOLDER")]
+    pub(crate) state: Option<OsString>,
+}
+
+/// Commands beside saying one event.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Runs the start script, or any command, and reports what became of the start.
+    Run(RunArguments),
+    /// Runs a command whose output lines are reports of a long start.
+    Maintain(MaintainArguments),
+    /// Runs a service that speaks systemd's notification protocol, and reports what it says.
+    Notify(NotifyArguments),
+    /// Holds the session with the broker for all of this appliance.
+    Agent(AgentArguments),
+    /// Sends what is spooled, and ends.
+    #[command(hide = true)]
+    Drain,
 }
 
 const HELP: &str = "\
@@ -96,10 +135,10 @@ mod tests {
             "msg=--appliance x",
             "--timeout=3s",
         ]);
-        assert_eq!(read.broker, Some("b:1".into()));
-        assert_eq!(read.timeout, Some("3s".into()));
+        assert_eq!(read.options.broker, Some("b:1".into()));
+        assert_eq!(read.options.timeout, Some("3s".into()));
         assert_eq!(read.words, ["id=log", "msg=--appliance x"]);
-        assert_eq!(read.appliance, None);
+        assert_eq!(read.options.appliance, None);
     }
 
     #[test]

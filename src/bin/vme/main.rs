@@ -1,92 +1,109 @@
-//! vme, the appliance's event generator: says one event to the broker, and what became of it.
+//! vme, the appliance's event generator: says events to the broker, and what became of them.
 //!
-//! Guarantees one line about the event (on stdout when the broker was content, else on stderr) and
+//! Guarantees one line about an event (on stdout when the broker was content, else on stderr) and
 //! the exit code that says the same. Does not know the broker's rules.
 
 mod answer;
 mod arguments;
 mod boot;
-mod call;
 mod report;
+mod speaker;
+mod voice;
 
+use std::ffi::OsString;
 use std::io::Write;
 
 use clap::Parser;
+use grid_broker::event_words::{self, Spoken};
 use grid_broker::exit_code::ExitCode;
 use grid_broker::guru_meditation;
 
-use arguments::Arguments;
-use call::Call;
+use arguments::{Arguments, Command};
+use speaker::Speaker;
+use voice::Voice;
 
 fn main() -> std::process::ExitCode {
     // First of all: until then SIGUSR2 ends a process. Without reports it works all the same.
     if let Err(error) = guru_meditation::install(grid_broker::report::package("vme")) {
-        tell(&format!("vme: {error}"));
+        tell(&error.to_string());
     }
-    let arguments = Arguments::parse();
-    match Call::new(&arguments, &|name| std::env::var_os(name)) {
-        Ok(call) => say(&call).into(),
-        Err(wrong) => {
-            for line in wrong.to_string().lines() {
-                tell(&format!("vme: {line}"));
-            }
-            tell("vme: nothing was sent; `vme --help` shows how it is said");
-            ExitCode::Usage.into()
+    let Arguments { options, words, command } = Arguments::parse();
+    let speaker = Speaker::new(&options, &|name| std::env::var_os(name));
+    match command {
+        None => one_event(speaker.map_err(|wrongs| wrongs.iter().map(line).collect()), &words),
+        Some(command) => match speaker {
+            Ok(speaker) => carry_out(command, Voice::new(speaker)),
+            Err(wrongs) => refuse(&wrongs.iter().map(line).collect::<Vec<_>>()),
+        },
+    }
+    .into()
+}
+
+fn line(wrong: &impl ToString) -> String {
+    wrong.to_string()
+}
+
+/// Says one event, unless something is wrong with the call; all that is wrong is told at once.
+fn one_event(speaker: Result<Speaker, Vec<String>>, words: &[OsString]) -> ExitCode {
+    match (speaker, event_words::parse(words)) {
+        (Ok(speaker), Ok(spoken)) => in_runtime(say(&Voice::new(speaker), &spoken)),
+        (speaker, spoken) => {
+            let mut wrongs = speaker.err().unwrap_or_default();
+            wrongs.extend(spoken.err().iter().flat_map(|it| it.0.iter().map(line)));
+            refuse(&wrongs)
         }
     }
 }
 
-fn say(call: &Call) -> ExitCode {
-    for mending in &call.spoken.mendings {
-        tell(&format!("vme: {mending}"));
+fn refuse(wrongs: &[String]) -> ExitCode {
+    for wrong in wrongs {
+        tell(wrong);
     }
-    let request = match call.request() {
-        Ok((request, doubt)) => {
-            if let Some(doubt) = doubt {
-                tell(&format!("vme: {doubt}"));
-            }
-            request
-        }
+    tell("nothing was sent; `vme --help` shows how it is said");
+    ExitCode::Usage
+}
+
+fn carry_out(command: Command, voice: Voice) -> ExitCode {
+    let _ = voice.speaker();
+    match command {
+        Command::Run(_) | Command::Maintain(_) | Command::Notify(_) => {}
+        Command::Agent(_) | Command::Drain => {}
+    }
+    tell("not there yet");
+    ExitCode::Failed
+}
+
+async fn say(voice: &Voice, spoken: &Spoken) -> ExitCode {
+    for mending in &spoken.mendings {
+        tell(&mending.to_string());
+    }
+    let said = voice.say(spoken).await;
+    match said.exit_code {
+        // Nobody reading is no reason to call a kept event lost.
+        ExitCode::Done => drop(writeln!(std::io::stdout(), "vme: {}", said.line)),
+        ExitCode::Failed
+        | ExitCode::Usage
+        | ExitCode::Refused
+        | ExitCode::Suppressed
+        | ExitCode::Spooled
+        | ExitCode::Unavailable
+        | ExitCode::NotFound => tell(&said.line),
+    }
+    said.exit_code
+}
+
+/// Runs it on this thread.
+pub(crate) fn in_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(work),
         Err(error) => {
-            tell(&format!("vme: {error}"));
-            return ExitCode::Failed;
-        }
-    };
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            tell(&format!("vme: the system gives no event queue: {error}"));
-            return ExitCode::Failed;
-        }
-    };
-    let subject = format!("{} of {}", call.spoken.name, call.appliance);
-    match runtime.block_on(report::report(&call.way, request)) {
-        Ok(response) => {
-            let answer = answer::Answer::new(&response);
-            let line = format!("vme: {subject} {}", answer.words);
-            match answer.exit_code {
-                // Nobody reading is no reason to call a kept event lost.
-                ExitCode::Done => drop(writeln!(std::io::stdout(), "{line}")),
-                ExitCode::Failed
-                | ExitCode::Usage
-                | ExitCode::Refused
-                | ExitCode::Suppressed
-                | ExitCode::Spooled
-                | ExitCode::Unavailable
-                | ExitCode::NotFound => tell(&line),
-            }
-            answer.exit_code
-        }
-        Err(failure) => {
-            let words = failure.to_string();
-            let words: Vec<&str> = words.lines().map(str::trim).collect();
-            tell(&format!("vme: {subject} not acknowledged: {}", words.join("; ")));
-            failure.exit_code()
+            tell(&format!("the system gives no event queue: {error}"));
+            ExitCode::Failed
         }
     }
 }
 
 /// Tells on stderr; that nobody reads it changes nothing.
-fn tell(line: &str) {
-    drop(writeln!(std::io::stderr(), "{line}"));
+pub(crate) fn tell(line: &str) {
+    drop(writeln!(std::io::stderr(), "vme: {line}"));
 }

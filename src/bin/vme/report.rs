@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tonic::metadata::AsciiMetadataValue;
 use tonic_types::StatusExt;
 
-use crate::call::Way;
+use crate::speaker::Way;
 
 /// Pause behind the first failure; it doubles with each, up to the longest. The longest keeps a few
 /// tries for a broker that takes most of the ten seconds to come back.

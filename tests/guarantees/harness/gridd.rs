@@ -155,6 +155,7 @@ impl Gridd {
     pub(crate) async fn vme(&self, appliance: &str, boot: u128, words: &[&str]) -> Run {
         let mut command = clean(env!("CARGO_BIN_EXE_vme"));
         command.env("VME_BOOT_ID", uuid::Uuid::from_u128(boot).to_string());
+        command.env("VME_STATE", self.path(&format!("vme-{appliance}")));
         command.args(["--broker", &self.grpc, "--appliance", appliance]).args(words);
         run(command).await
     }

@@ -1,37 +1,38 @@
-//! What is one call of `vme` to say, as whom, to which broker?
+//! Who speaks, to which broker, in which boot, and where are its numbers and spool?
 //!
-//! Guarantees that a [`Call`] can be carried out: every mistake in options, environment and words
-//! is found before anything is sent, and all are told together. Does not know how it is sent.
+//! Guarantees that a [`Speaker`] can be one: every mistake in options and environment is found before
+//! anything is sent, and all are told together. Does not know what is said, nor how it is sent.
 
 use std::ffi::{OsStr, OsString};
-use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use grid_broker::client::{self, ClientError};
-use grid_broker::event_words::{self, Mistakes, Spoken};
+use grid_broker::event_words;
 use grid_broker::grid::name::is_name;
 use grid_broker::show::escape;
-use grid_broker::wire::proto::ReportRequest;
 use uuid::Uuid;
 
-use crate::arguments::Arguments;
-use crate::boot::{Boot, BootDoubt, BootError};
+use crate::arguments::Options;
+use crate::boot::Boot;
 
 /// How long an unreachable broker is tried, and the shortest and longest that may be asked for.
 const TIMEOUT: Duration = Duration::from_secs(10);
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(100);
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 
-/// One call of `vme`, checked.
+/// Where numbers and the spool are kept if nobody says otherwise: on the boot disk.
+const STATE: &str = "/var/lib/vme";
+
+/// Who speaks, checked.
 #[derive(Debug)]
-pub(crate) struct Call {
-    /// Who speaks.
-    pub(crate) appliance: String,
-    /// How the broker is reached.
+pub(crate) struct Speaker {
+    /// How the broker is reached, and as whom.
     pub(crate) way: Way,
-    /// What is said.
-    pub(crate) spoken: Spoken,
-    boot: Boot,
+    /// In which boot.
+    pub(crate) boot: Boot,
+    /// The folder of its numbers and its spool.
+    pub(crate) state: PathBuf,
 }
 
 /// How the broker is reached, as whom, and for how long it is tried.
@@ -62,61 +63,37 @@ pub(crate) enum Wrong {
     /// No time.
     #[error("--timeout `{}` is not a time from 100ms to 24h", escape::excerpt(.value))]
     Timeout { value: String },
+    /// No folder.
+    #[error("{source_name} is empty; it names the folder of the numbers and the spool")]
+    State { source_name: &'static str },
     /// No UUID.
     #[error("VME_BOOT_ID `{}` is not a UUID of 36 characters", escape::excerpt(.value))]
     BootId { value: String },
 }
 
-/// All that is wrong with a call. Not empty.
-#[derive(Debug, thiserror::Error)]
-pub(crate) struct Wrongs {
-    options: Vec<Wrong>,
-    words: Option<Mistakes>,
-}
-
-impl fmt::Display for Wrongs {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for wrong in &self.options {
-            writeln!(f, "{wrong}")?;
-        }
-        self.words.as_ref().map_or(Ok(()), |words| words.fmt(f))
-    }
-}
-
 const HOST_NAME: &str = "the host name";
 
-type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
+pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
-impl Call {
-    pub(crate) fn new(arguments: &Arguments, environment: Environment) -> Result<Self, Wrongs> {
-        let mut options = Vec::new();
-        let mut keep = |wrong| options.push(wrong);
-        let appliance = appliance(arguments, environment).map_err(&mut keep).ok();
-        let broker = broker(arguments, environment).map_err(&mut keep).ok();
-        let timeout = timeout(arguments).map_err(&mut keep).ok();
+impl Speaker {
+    /// # Errors
+    ///
+    /// All that is wrong with the options and the environment.
+    pub(crate) fn new(options: &Options, environment: Environment) -> Result<Self, Vec<Wrong>> {
+        let mut wrongs = Vec::new();
+        let mut keep = |wrong| wrongs.push(wrong);
+        let appliance = appliance(options, environment).map_err(&mut keep).ok();
+        let broker = broker(options, environment).map_err(&mut keep).ok();
+        let timeout = timeout(options).map_err(&mut keep).ok();
+        let state = state(options, environment).map_err(&mut keep).ok();
         let named_boot = named_boot(environment).map_err(&mut keep).ok();
-        match (appliance, broker, timeout, named_boot, event_words::parse(&arguments.words)) {
-            (Some(appliance), Some(broker), Some(timeout), Some(named_boot), Ok(spoken)) => {
+        match (appliance, broker, timeout, state, named_boot) {
+            (Some(appliance), Some(broker), Some(timeout), Some(state), Some(named_boot)) => {
                 let boot = named_boot.map_or_else(Boot::of_this_system, Boot::Named);
-                let way = Way { broker, appliance: appliance.clone(), timeout };
-                Ok(Self { appliance, way, spoken, boot })
+                Ok(Self { way: Way { broker, appliance, timeout }, boot, state })
             }
-            (_, _, _, _, words) => Err(Wrongs { options, words: words.err() }),
+            (_, _, _, _, _) => Err(wrongs),
         }
-    }
-
-    /// The event as it is sent, numbered, so that sending it again never makes it two.
-    pub(crate) fn request(&self) -> Result<(ReportRequest, Option<BootDoubt>), BootError> {
-        let is_lifecycle =
-            matches!(self.spoken.name, "started_ok" | "start_failed" | "maintenance");
-        let (boot_id, doubt) = self.boot.id(is_lifecycle)?;
-        let mut event = self.spoken.event.clone();
-        event.boot_id = boot_id.map_or_else(String::new, |id| id.to_string());
-        event.uptime_ms = self.boot.uptime_ms();
-        event.event_time = Some(wall_clock().into());
-        event.sequence = 1;
-        let spool_id = Uuid::new_v4().as_u64_pair().1;
-        Ok((ReportRequest { event: Some(event), spool_id }, doubt))
     }
 }
 
@@ -137,8 +114,8 @@ fn filled(variable: &str, environment: Environment) -> Option<OsString> {
 }
 
 /// The host name is taken whole, with its domain: cut at a dot, two hosts could be one appliance.
-fn appliance(arguments: &Arguments, environment: Environment) -> Result<String, Wrong> {
-    let option = ("--appliance", arguments.appliance.as_ref());
+fn appliance(options: &Options, environment: Environment) -> Result<String, Wrong> {
+    let option = ("--appliance", options.appliance.as_ref());
     let (source_name, value) = given(option, "VME_APPLIANCE", environment)
         .map(|(source_name, value)| (source_name, lossy(&value)))
         .unwrap_or_else(|| {
@@ -148,8 +125,8 @@ fn appliance(arguments: &Arguments, environment: Environment) -> Result<String, 
     if is_name(&value) { Ok(value) } else { Err(Wrong::Appliance { source_name, value }) }
 }
 
-fn broker(arguments: &Arguments, environment: Environment) -> Result<String, Wrong> {
-    let option = ("--broker", arguments.broker.as_ref());
+fn broker(options: &Options, environment: Environment) -> Result<String, Wrong> {
+    let option = ("--broker", options.broker.as_ref());
     let Some((source_name, value)) = given(option, "GRID_BROKER", environment) else {
         return Ok(client::DEFAULT_BROKER.to_owned());
     };
@@ -162,12 +139,20 @@ fn broker(arguments: &Arguments, environment: Environment) -> Result<String, Wro
     }
 }
 
-fn timeout(arguments: &Arguments) -> Result<Duration, Wrong> {
-    let Some(value) = &arguments.timeout else { return Ok(TIMEOUT) };
+fn timeout(options: &Options) -> Result<Duration, Wrong> {
+    let Some(value) = &options.timeout else { return Ok(TIMEOUT) };
     let value = lossy(value);
     event_words::time(&value)
         .filter(|time| (SHORTEST_TIMEOUT..=LONGEST_TIMEOUT).contains(time))
         .ok_or(Wrong::Timeout { value })
+}
+
+fn state(options: &Options, environment: Environment) -> Result<PathBuf, Wrong> {
+    match given(("--state", options.state.as_ref()), "VME_STATE", environment) {
+        Some((source_name, value)) if value.is_empty() => Err(Wrong::State { source_name }),
+        Some((_, value)) => Ok(value.into()),
+        None => Ok(STATE.into()),
+    }
 }
 
 fn named_boot(environment: Environment) -> Result<Option<Uuid>, Wrong> {
@@ -185,74 +170,53 @@ fn lossy(value: &OsStr) -> String {
     value.to_string_lossy().into_owned()
 }
 
-#[expect(clippy::disallowed_methods, reason = "the event's own time, told once a process")]
-fn wall_clock() -> std::time::SystemTime {
-    std::time::SystemTime::now()
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::arguments::Arguments;
 
-    const BOOT: &str = "0198f0c4-7d6e-7c3a-9b1e-2f4d5a6b7c8d";
-
-    fn call(words: &[&str], variables: &[(&str, &str)]) -> Result<Call, Vec<String>> {
+    fn speaker(words: &[&str], variables: &[(&str, &str)]) -> Result<Speaker, Vec<String>> {
         let arguments = Arguments::parse_from(std::iter::once(&"vme").chain(words));
         let environment = |name: &str| {
             variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
         };
-        Call::new(&arguments, &environment)
-            .map_err(|wrong| wrong.to_string().lines().map(ToOwned::to_owned).collect())
+        Speaker::new(&arguments.options, &environment)
+            .map_err(|wrongs| wrongs.iter().map(ToString::to_string).collect())
     }
 
     #[test]
     fn an_option_goes_before_the_environment_and_an_empty_variable_is_none() {
         let variables = [("VME_APPLIANCE", "db2"), ("GRID_BROKER", "b2:2"), ("VME_BOOT_ID", "")];
-        let by_variable = call(&["id=started_ok"], &variables).unwrap();
-        assert_eq!(by_variable.appliance, "db2");
+        let by_variable = speaker(&["id=started_ok"], &variables).unwrap();
+        assert_eq!(by_variable.way.appliance, "db2");
         assert_eq!(by_variable.way.broker, "b2:2");
         assert_eq!(by_variable.way.timeout, TIMEOUT);
 
         let words = ["--appliance=db1", "--broker=b1:1", "--timeout=1m", "id=started_ok"];
-        let by_option = call(&words, &variables).unwrap();
-        assert_eq!(by_option.appliance, "db1");
+        let by_option = speaker(&words, &variables).unwrap();
+        assert_eq!(by_option.way.appliance, "db1");
         assert_eq!(by_option.way.broker, "b1:1");
         assert_eq!(by_option.way.timeout, Duration::from_secs(60));
 
         let empty = [("GRID_BROKER", ""), ("VME_APPLIANCE", "db3")];
-        assert_eq!(call(&["id=started_ok"], &empty).unwrap().way.broker, client::DEFAULT_BROKER);
+        assert_eq!(speaker(&["id=started_ok"], &empty).unwrap().way.broker, client::DEFAULT_BROKER);
     }
 
     #[test]
-    fn mistakes_of_options_environment_and_words_are_told_together() {
-        let words = ["--appliance=", "--timeout=10", "--broker=nowhere", "id=bad", "progress=0"];
-        let wrong = call(&words, &[("VME_BOOT_ID", "b00t")]).unwrap_err();
+    fn mistakes_of_options_and_environment_are_told_together() {
+        let words = ["--appliance=", "--timeout=10", "--broker=nowhere", "--state="];
+        let wrong = speaker(&words, &[("VME_BOOT_ID", "b00t")]).unwrap_err();
         assert_eq!(
             wrong,
             [
                 "--appliance `` is not 1 to 128 letters, digits, `.`, `_`, `-` or `:`",
                 "--broker: broker address `nowhere` is not host:port, for instance 127.0.0.1:7443",
                 "--timeout `10` is not a time from 100ms to 24h",
+                "--state is empty; it names the folder of the numbers and the spool",
                 "VME_BOOT_ID `b00t` is not a UUID of 36 characters",
-                "id=`bad` is no event; it is one of started_ok, start_failed, maintenance, log, \
-                 alert",
-                "progress=`0` is not a whole number from 1 to 100",
             ]
         );
-    }
-
-    #[test]
-    fn the_event_is_numbered_timed_and_of_the_named_boot() {
-        let variables = [("VME_APPLIANCE", "db1"), ("VME_BOOT_ID", BOOT)];
-        let call = call(&["id=log", "msg=x"], &variables).unwrap();
-        let (request, doubt) = call.request().unwrap();
-        assert_eq!(doubt, None);
-        let (again, _) = call.request().unwrap();
-        assert_ne!(request.spool_id, again.spool_id);
-        let event = request.event.unwrap();
-        assert_eq!((event.boot_id.as_str(), event.sequence, event.uptime_ms), (BOOT, 1, 0));
-        assert!(event.event_time.is_some());
     }
 }
