@@ -18,6 +18,7 @@ pub mod ready_file;
 pub mod report;
 pub mod service_manager;
 pub mod show;
+pub mod spool;
 pub mod tasks;
 pub mod tracing_lines;
 pub mod wire;

@@ -27,8 +27,8 @@ pub(crate) enum Boot {
     Told {
         /// Its name.
         id: Uuid,
-        /// How long process 1 has run, in milliseconds.
-        uptime_ms: u64,
+        /// When process 1 started, in clock ticks since the kernel did.
+        start_ticks: u64,
     },
     /// A part is hidden, so the name is weaker: a restarted container may have it again.
     InDoubt {
@@ -71,7 +71,7 @@ impl Boot {
 
         let id = id_of(&kernel, start, namespace.as_deref());
         match (start, namespace) {
-            (Some(start), Some(_)) => Self::Told { id, uptime_ms: uptime_ms(start) },
+            (Some(start_ticks), Some(_)) => Self::Told { id, start_ticks },
             (None, _) => Self::InDoubt { id, hidden: PROCESS_1 },
             (_, None) => Self::InDoubt { id, hidden: PID_NAMESPACE },
         }
@@ -93,10 +93,18 @@ impl Boot {
         }
     }
 
-    /// How long the boot has been up, in milliseconds. 0: not known.
+    /// Its id, strong or weak; `None`: there is none.
+    pub(crate) fn any_id(&self) -> Option<Uuid> {
+        match self {
+            Self::Named(id) | Self::Told { id, .. } | Self::InDoubt { id, .. } => Some(*id),
+            Self::Unknown(_) => None,
+        }
+    }
+
+    /// How long the boot has been up by now, in milliseconds. 0: not known.
     pub(crate) fn uptime_ms(&self) -> u64 {
         match self {
-            Self::Told { uptime_ms, .. } => *uptime_ms,
+            Self::Told { start_ticks, .. } => uptime_ms(*start_ticks),
             Self::Named(_) | Self::InDoubt { .. } | Self::Unknown(_) => 0,
         }
     }

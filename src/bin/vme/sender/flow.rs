@@ -1,0 +1,229 @@
+//! Which events are on the stream, and what does an ack say about them?
+//!
+//! Guarantees that no more than the window is under way, that each event gets one answer, and that a
+//! broker which answers what was never sent is found out. Synchronous, and told everything.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use grid_broker::spool::Key;
+use grid_broker::wire::proto::{Ack, AckException, Outcome};
+
+/// How much may be under way, as the broker advises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Window {
+    pub(crate) events: usize,
+    pub(crate) bytes: usize,
+}
+
+/// An event that was sent and is not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Flight {
+    key: Key,
+    bytes: usize,
+    /// It was never sent before.
+    is_first: bool,
+}
+
+/// The answer to one event.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Answered {
+    pub(crate) key: Key,
+    /// `None`: simply kept.
+    pub(crate) exception: Option<AckException>,
+    /// The broker knows the number, though the event was never sent: it is another one's.
+    pub(crate) is_taken: bool,
+}
+
+impl Answered {
+    /// Whether the broker knows the event by its number from now on.
+    pub(crate) fn is_known(&self) -> bool {
+        let outcome = self.exception.as_ref().map(AckException::outcome);
+        !matches!(
+            outcome,
+            Some(
+                Outcome::Invalid
+                    | Outcome::Unsupported
+                    | Outcome::Duplicate
+                    | Outcome::Unspecified
+            )
+        )
+    }
+}
+
+/// An ack that makes no sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the broker acknowledged {through} events, of {sent} that were sent")]
+pub(crate) struct Breach {
+    through: u64,
+    sent: u64,
+}
+
+/// The events of one session.
+#[derive(Debug)]
+pub(crate) struct Flow {
+    window: Window,
+    sent: u64,
+    under_way: VecDeque<Flight>,
+    keys: BTreeSet<Key>,
+    bytes: usize,
+}
+
+impl Flow {
+    pub(crate) fn new(window: Window) -> Self {
+        let (under_way, keys) = (VecDeque::new(), BTreeSet::new());
+        Self { window, sent: 0, under_way, keys, bytes: 0 }
+    }
+
+    /// Whether an event of so many bytes may be sent now. One may always, if none is under way.
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        self.under_way.is_empty()
+            || self.under_way.len() < self.window.events && self.bytes + bytes <= self.window.bytes
+    }
+
+    /// Whether nothing is under way.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.under_way.is_empty()
+    }
+
+    /// Whether that event is under way.
+    pub(crate) fn has(&self, key: Key) -> bool {
+        self.keys.contains(&key)
+    }
+
+    /// The oldest event that is not answered.
+    pub(crate) fn oldest(&self) -> Option<Key> {
+        self.under_way.front().map(|flight| flight.key)
+    }
+
+    /// An event is sent.
+    pub(crate) fn sent(&mut self, key: Key, bytes: usize, is_first: bool) {
+        self.sent += 1;
+        self.bytes += bytes;
+        self.keys.insert(key);
+        self.under_way.push_back(Flight { key, bytes, is_first });
+    }
+
+    /// An ack came.
+    pub(crate) fn acked(&mut self, ack: &Ack) -> Result<Vec<Answered>, Breach> {
+        let first = self.sent - u64::try_from(self.under_way.len()).unwrap_or(0) + 1;
+        if ack.through > self.sent {
+            return Err(Breach { through: ack.through, sent: self.sent });
+        }
+        let mut exceptions: BTreeMap<u64, &AckException> =
+            ack.exceptions.iter().map(|exception| (exception.position, exception)).collect();
+        let mut answered = Vec::new();
+        for position in first..=ack.through {
+            let Some(flight) = self.under_way.pop_front() else { break };
+            self.keys.remove(&flight.key);
+            self.bytes -= flight.bytes;
+            let exception = exceptions.remove(&position).cloned();
+            let is_duplicate =
+                exception.as_ref().is_some_and(|it| it.outcome() == Outcome::Duplicate);
+            let is_taken = is_duplicate && flight.is_first;
+            answered.push(Answered { key: flight.key, exception, is_taken });
+        }
+        Ok(answered)
+    }
+}
+
+/// How often sessions ended with which event unanswered.
+#[derive(Debug, Default)]
+pub(crate) struct Strikes {
+    of: Option<Key>,
+}
+
+impl Strikes {
+    /// Whether one event is suspected, and events go one by one until it is answered.
+    pub(crate) fn suspect(&self) -> Option<Key> {
+        self.of
+    }
+
+    /// The broker ended a session by its own word, with `oldest` unanswered. Gives that event if it
+    /// is the second time.
+    pub(crate) fn session_ended(&mut self, oldest: Option<Key>) -> Option<Key> {
+        let again = oldest.filter(|key| self.of == Some(*key));
+        self.of = if again.is_some() { None } else { oldest.or(self.of) };
+        again
+    }
+
+    /// An event was answered.
+    pub(crate) fn answered(&mut self, key: Key) {
+        if self.of == Some(key) {
+            self.of = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(sequence: u64) -> Key {
+        Key { spool_id: 9, sequence }
+    }
+
+    fn flow(events: usize) -> Flow {
+        Flow::new(Window { events, bytes: 1_000 })
+    }
+
+    fn exception(position: u64, outcome: Outcome) -> AckException {
+        AckException { position, outcome: outcome.into(), ..AckException::default() }
+    }
+
+    #[test]
+    fn the_window_is_kept_in_events_and_bytes_but_one_event_always_goes() {
+        let mut flow = flow(2);
+        assert!(flow.has_room(5_000));
+        flow.sent(key(1), 5_000, true);
+        assert!(!flow.has_room(1));
+        flow.acked(&Ack { through: 1, exceptions: Vec::new() }).unwrap();
+        flow.sent(key(2), 400, true);
+        assert!(flow.has_room(600) && !flow.has_room(601));
+        flow.sent(key(3), 1, true);
+        assert!(!flow.has_room(1));
+        assert_eq!((flow.oldest(), flow.has(key(3)), flow.has(key(1))), (Some(key(2)), true, false));
+    }
+
+    #[test]
+    fn acks_are_cumulative_and_name_exceptions_by_position() {
+        let mut flow = flow(10);
+        for sequence in 1..=4 {
+            flow.sent(key(sequence), 1, true);
+        }
+        let first = flow.acked(&Ack { through: 1, exceptions: Vec::new() }).unwrap();
+        assert_eq!(first, [Answered { key: key(1), exception: None, is_taken: false }]);
+        let exceptions = vec![exception(3, Outcome::Refused)];
+        let more = flow.acked(&Ack { through: 3, exceptions }).unwrap();
+        let outcomes: Vec<_> =
+            more.iter().map(|it| it.exception.as_ref().map(AckException::outcome)).collect();
+        assert_eq!(outcomes, [None, Some(Outcome::Refused)]);
+        assert_eq!(flow.acked(&Ack { through: 3, exceptions: Vec::new() }), Ok(Vec::new()));
+        let breach = flow.acked(&Ack { through: 5, exceptions: Vec::new() }).unwrap_err();
+        assert_eq!(breach.to_string(), "the broker acknowledged 5 events, of 4 that were sent");
+    }
+
+    #[test]
+    fn a_number_is_taken_if_a_first_attempt_is_a_duplicate() {
+        let mut flow = flow(10);
+        flow.sent(key(1), 1, true);
+        flow.sent(key(2), 1, false);
+        let exceptions = vec![exception(1, Outcome::Duplicate), exception(2, Outcome::Duplicate)];
+        let answered = flow.acked(&Ack { through: 2, exceptions }).unwrap();
+        assert!(answered[0].is_taken && !answered[1].is_taken);
+    }
+
+    #[test]
+    fn the_second_session_that_an_event_ends_is_the_last() {
+        let mut strikes = Strikes::default();
+        assert_eq!(strikes.session_ended(Some(key(1))), None);
+        assert_eq!(strikes.suspect(), Some(key(1)));
+        assert_eq!(strikes.session_ended(Some(key(1))), Some(key(1)));
+        assert_eq!(strikes.suspect(), None);
+
+        assert_eq!(strikes.session_ended(Some(key(2))), None);
+        strikes.answered(key(2));
+        assert_eq!(strikes.session_ended(Some(key(3))), None, "another one's first");
+        assert_eq!(strikes.session_ended(None), None, "a session without events blames none");
+        assert_eq!(strikes.suspect(), Some(key(3)));
+    }
+}

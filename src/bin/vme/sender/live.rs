@@ -1,0 +1,102 @@
+//! Is an event still news, or is it a replay?
+//!
+//! Guarantees that an event of another boot, or one that waited longer than [`LIVE_WITHIN`], is sent
+//! as spooled, with when that was; and that a clock that was set in between fools nobody as long as
+//! the boot's own clock is known. Synchronous, and told the time.
+
+use std::time::Duration;
+
+use grid_broker::grid::time::Timestamp;
+use grid_broker::spool::Waiting;
+use grid_broker::wire::proto::Event;
+use grid_broker::wire::timestamp;
+use prost::Message;
+
+/// Whoever said it is still waiting for the answer, as a rule.
+const LIVE_WITHIN: Duration = Duration::from_secs(10);
+
+/// The moment at which an event is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Moment {
+    /// The boot, as events name it.
+    pub(crate) boot: String,
+    /// How long it is up, in milliseconds; 0: not known.
+    pub(crate) uptime_ms: u64,
+    /// The wall clock.
+    pub(crate) wall: Timestamp,
+}
+
+/// The event as it is sent at that moment; `None`: it is none.
+pub(crate) fn as_sent(waiting: &Waiting, moment: &Moment) -> Option<Event> {
+    let event = Event::decode(waiting.event.clone()).ok()?;
+    let spooled_at = Timestamp::from_micros(waiting.spooled_at_us);
+    let is_of_this_boot = event.boot_id.is_empty() || event.boot_id == moment.boot;
+    let waited = match (event.uptime_ms, moment.uptime_ms) {
+        (1.., 1..) if is_of_this_boot => {
+            Duration::from_millis(moment.uptime_ms.saturating_sub(event.uptime_ms))
+        }
+        // Set back, the wall clock says nothing: then it is a replay rather than news.
+        (_, _) if moment.wall < spooled_at => Duration::MAX,
+        (_, _) => moment.wall.since(spooled_at),
+    };
+    let is_live = is_of_this_boot && waited < LIVE_WITHIN;
+    let spooled_at = (!is_live).then(|| timestamp(spooled_at));
+    Some(Event { spooled_at, ..event })
+}
+
+#[cfg(test)]
+mod tests {
+    use grid_broker::spool::{Key, State};
+    use grid_broker::wire::proto::EventKind;
+
+    use super::*;
+
+    const SPOOLED: i64 = 1_700_000_000_000_000;
+
+    fn waiting(boot: &str, uptime_ms: u64) -> Waiting {
+        let event = Event { boot_id: boot.to_owned(), uptime_ms, ..Event::default() };
+        Waiting {
+            key: Key { spool_id: 1, sequence: 1 },
+            state: State::Waiting,
+            kind: EventKind::Log,
+            appliance: "db1".to_owned(),
+            spooled_at_us: SPOOLED,
+            event: event.encode_to_vec().into(),
+        }
+    }
+
+    fn is_live(waiting: &Waiting, uptime_ms: u64, wall_s: i64) -> bool {
+        let wall = Timestamp::from_micros(SPOOLED + wall_s * 1_000_000);
+        let moment = Moment { boot: "b".to_owned(), uptime_ms, wall };
+        as_sent(waiting, &moment).unwrap().spooled_at.is_none()
+    }
+
+    #[test]
+    fn what_waited_is_a_replay_by_the_boots_own_clock() {
+        let event = waiting("b", 5_000);
+        assert!(is_live(&event, 14_999, 0));
+        assert!(!is_live(&event, 15_000, 0));
+        assert!(is_live(&event, 6_000, 3_600 * 24 * 365 * 10), "the wall clock was set");
+        assert!(is_live(&event, 6_000, -3_600 * 24 * 365 * 10), "or set back");
+    }
+
+    #[test]
+    fn without_it_the_wall_clock_judges_and_doubt_is_a_replay() {
+        let event = waiting("b", 0);
+        assert!(is_live(&event, 99_000, 9) && !is_live(&event, 99_000, 10));
+        assert!(!is_live(&event, 99_000, -1));
+        assert!(is_live(&waiting("", 0), 0, 1));
+    }
+
+    #[test]
+    fn an_event_of_another_boot_is_always_a_replay() {
+        assert!(!is_live(&waiting("a", 5_000), 6_000, 1));
+        let moment = Moment {
+            boot: "b".to_owned(),
+            uptime_ms: 1,
+            wall: Timestamp::from_micros(SPOOLED),
+        };
+        let sent = as_sent(&waiting("a", 1), &moment).unwrap();
+        assert_eq!(sent.spooled_at.unwrap().seconds, 1_700_000_000);
+    }
+}

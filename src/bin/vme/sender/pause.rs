@@ -1,0 +1,74 @@
+//! How long to wait before the broker is tried again?
+//!
+//! Guarantees that pauses double up to the longest, that no two appliances keep step for long
+//! (jitter), and that what the broker asks for is kept. Never gives up.
+
+use std::time::Duration;
+
+/// Pauses between tries: from the first, doubling, to the longest.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pauses {
+    first: Duration,
+    longest: Duration,
+    next: Duration,
+}
+
+impl Pauses {
+    pub(crate) fn new(first: Duration, longest: Duration) -> Self {
+        Self { first, longest, next: first }
+    }
+
+    /// The broker took us.
+    pub(crate) fn reset(&mut self) {
+        self.next = self.first;
+    }
+
+    /// The next pause: between half of its length and all of it as `chance` (of 0 to 1) says, but no
+    /// shorter than the broker asked for.
+    pub(crate) fn next(&mut self, asked: Duration, chance: f64) -> Duration {
+        let pause = self.next;
+        self.next = self.longest.min(2 * pause);
+        let pause = pause.mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0);
+        pause.max(asked.min(self.longest))
+    }
+}
+
+/// Chance, for jitter.
+pub(crate) fn chance() -> f64 {
+    let drawn = uuid::Uuid::new_v4().as_fields().0;
+    f64::from(drawn) / f64::from(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn pauses_double_to_the_longest_and_begin_anew() {
+        let mut pauses = Pauses::new(seconds(1), seconds(120));
+        let told: Vec<u64> =
+            (0..9).map(|_| pauses.next(Duration::ZERO, 1.0).as_secs()).collect();
+        assert_eq!(told, [1, 2, 4, 8, 16, 32, 64, 120, 120]);
+        pauses.reset();
+        assert_eq!(pauses.next(Duration::ZERO, 0.0), Duration::from_millis(500));
+        assert_eq!(pauses.next(Duration::ZERO, 0.5), Duration::from_millis(1_500));
+    }
+
+    #[test]
+    fn what_the_broker_asks_for_is_kept_but_not_for_ever() {
+        let mut pauses = Pauses::new(seconds(1), seconds(120));
+        assert_eq!(pauses.next(seconds(30), 1.0), seconds(30));
+        assert_eq!(pauses.next(seconds(9_999), 1.0), seconds(120));
+    }
+
+    #[test]
+    fn chance_differs() {
+        let drawn: Vec<f64> = (0..20).map(|_| chance()).collect();
+        assert!(drawn.iter().all(|it| (0.0..=1.0).contains(it)));
+        assert!(drawn.iter().any(|it| (it - drawn[0]).abs() > 0.01));
+    }
+}

@@ -1,0 +1,110 @@
+//! How does an event become an entry, and what goes for it?
+//!
+//! Guarantees that an entry tells of all that went for want of room for it, and of what those had to
+//! tell. Writes nothing.
+
+use std::collections::BTreeSet;
+
+use prost::Message;
+
+use super::file::{New, SpoolFile};
+use super::format::{Entry, Kept, PAYLOAD_BYTES_MAX, State};
+use super::numbers::Numbers;
+use super::room::{self, Limits, Place};
+use super::{Key, Spool, SpoolError, kind, losses, next};
+use crate::clock::wall_now;
+use crate::wire::proto::event::Kind;
+use crate::wire::proto::{Event, Log, LostEvents, LostReason, Severity};
+use crate::wire::timestamp;
+
+/// What the losses that an event tells of may add to it, in bytes.
+const LOSSES_BYTES_MAX: usize = 1 << 10;
+
+impl Spool {
+    pub(super) fn arriving(&self, event: Event, key: Key, state: State) -> Result<New, SpoolError> {
+        let kind = kind(&event);
+        let event = Event { sequence: key.sequence, ..event };
+        let kept = Kept {
+            spool_id: key.spool_id,
+            sequence: key.sequence,
+            appliance: self.teller.appliance.clone(),
+            spooled_at_us: wall_now().as_micros(),
+            event: event.encode_to_vec().into(),
+        };
+        match kept.encoded_len() + LOSSES_BYTES_MAX {
+            bytes if bytes > PAYLOAD_BYTES_MAX => Err(SpoolError::TooLarge { bytes }),
+            _ => Ok(New { kept, kind, state }),
+        }
+    }
+
+    /// Makes room for one more; what goes for it is told by it.
+    pub(super) fn with_room(
+        &self,
+        file: &SpoolFile,
+        new: &[New],
+        over: &mut BTreeSet<usize>,
+        mut arriving: New,
+    ) -> Result<New, SpoolError> {
+        let entries = file.image.entries.iter().enumerate();
+        let there: Vec<(usize, Place)> = entries
+            .filter(|(at, entry)| entry.state != State::Over && !over.contains(at))
+            .map(|(at, entry)| {
+                let (kind, state, bytes) = (entry.kind, entry.state, entry.frame_bytes);
+                (at, Place { kind, state, bytes })
+            })
+            .collect();
+        let places: Vec<Place> = there.iter().map(|(_, place)| *place).collect();
+        // Those that come with it do not go for it.
+        let together: usize = new.iter().map(|it| it.frame().len()).sum();
+        let wanted = together + arriving.frame().len();
+        let limits = Limits { events: self.limits.events.saturating_sub(new.len()), ..self.limits };
+        let mut going = room::make(&places, wanted, limits);
+        if going.as_ref().is_some_and(|going| !going.is_empty()) {
+            // It has to tell of them.
+            going = room::make(&places, wanted + LOSSES_BYTES_MAX, limits);
+        }
+        let Some(going) = going else {
+            return Err(SpoolError::Full { events: there.len() + new.len() });
+        };
+        if going.is_empty() {
+            return Ok(arriving);
+        }
+        let mut lost = Vec::new();
+        for place in going {
+            let at = there[place].0;
+            over.insert(at);
+            lost.extend(losses_of(&file.image.entries[at]));
+        }
+        if let Ok(mut event) = Event::decode(arriving.kept.event.clone()) {
+            event.lost_before = losses::summed_up(lost.into_iter().chain(event.lost_before));
+            arriving.kept.event = event.encode_to_vec().into();
+        }
+        Ok(arriving)
+    }
+
+    /// A log of the spool's own about itself.
+    pub(super) fn own_word(
+        &self,
+        numbers: &mut Numbers,
+        text: String,
+        lost: LostEvents,
+    ) -> Result<New, SpoolError> {
+        let event = Event {
+            kind: Some(Kind::Log(Log {})),
+            text,
+            severity: Severity::Warn.into(),
+            boot_id: self.teller.boot.map_or_else(String::new, |boot| boot.to_string()),
+            event_time: Some(timestamp(wall_now())),
+            lost_before: vec![lost],
+            ..Event::default()
+        };
+        self.arriving(event, next(numbers), State::Waiting)
+    }
+}
+
+/// What is lost with an entry: itself, and what it had to tell of.
+fn losses_of(entry: &Entry) -> Vec<LostEvents> {
+    let event = Event::decode(entry.kept.event.clone()).unwrap_or_default();
+    let own = losses::one(entry.kind, event.event_time, LostReason::SpoolFull);
+    event.lost_before.into_iter().chain([own]).collect()
+}

@@ -1,0 +1,182 @@
+//! The spool's file: how entries come to it, change their state, and leave it.
+//!
+//! Guarantees that what [`SpoolFile::write`] returned from is on the disk, that a crash leaves the file
+//! as it was or as it becomes, and that an append that failed leaves no trace. The folder's lock must
+//! be held throughout. Does not know what an entry says.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use rustix::fs::{FallocateFlags, fallocate};
+
+use super::error::SpoolError;
+use super::format::{self, Entry, HEAD, Image, Kept, State};
+use crate::wire::proto::EventKind;
+
+/// How a spool of any version begins.
+const ANY_VERSION: &[u8] = b"GRIDSPL";
+
+/// A spool without waiting entries is cut back to nothing when it is longer.
+const EMPTIED_ABOVE: usize = 64 << 10;
+
+/// An entry that is to come into the file.
+#[derive(Clone, Debug)]
+pub(super) struct New {
+    pub(super) kept: Kept,
+    pub(super) kind: EventKind,
+    pub(super) state: State,
+}
+
+impl New {
+    pub(super) fn frame(&self) -> Vec<u8> {
+        format::frame(&self.kept, self.kind, self.state)
+    }
+}
+
+/// The file, as it was found.
+#[derive(Debug)]
+pub(super) struct SpoolFile {
+    path: PathBuf,
+    file: File,
+    /// What was found in it, brought up to date by what is done here.
+    pub(super) image: Image,
+}
+
+impl SpoolFile {
+    /// Opens it; one that is not there begins empty, with room of `reserved` bytes on the disk as far
+    /// as the disk has it.
+    pub(super) fn open(path: &Path, reserved: usize) -> Result<Self, SpoolError> {
+        let mut options = File::options();
+        options.create(true).read(true).write(true).truncate(false).mode(0o600);
+        let file = options.open(path).map_err(SpoolError::io("open", path))?;
+        let bytes = fs::read(path).map_err(SpoolError::io("read", path))?;
+        if bytes.starts_with(ANY_VERSION) && !bytes.starts_with(&HEAD) && bytes.len() >= HEAD.len()
+        {
+            let is_version = bytes[HEAD.len() - 1].is_ascii_digit();
+            if is_version {
+                return Err(SpoolError::Newer { path: path.to_owned() });
+            }
+        }
+        let mut found = Self { path: path.to_owned(), file, image: format::read(&Bytes::from(bytes)) };
+        if found.image.end == 0 && found.image.damaged == 0 {
+            found.begin(reserved)?;
+        } else if !found.image.is_tidy && found.image.damaged == 0 {
+            found.cut()?;
+        }
+        Ok(found)
+    }
+
+    fn begin(&mut self, reserved: usize) -> Result<(), SpoolError> {
+        let begun = self.file.set_len(0).and_then(|()| self.file.write_all_at(&HEAD, 0));
+        begun.map_err(SpoolError::io("begin", &self.path))?;
+        self.image = Image { end: HEAD.len(), is_tidy: true, ..Image::default() };
+        reserve(&self.file, reserved);
+        sync_folder_of(&self.path)
+    }
+
+    /// Takes away what lies behind the end: a write that ended early.
+    fn cut(&mut self) -> Result<(), SpoolError> {
+        let end = u64::try_from(self.image.end).unwrap_or(u64::MAX);
+        self.file.set_len(end).map_err(SpoolError::io("cut", &self.path))?;
+        self.image.is_tidy = true;
+        Ok(())
+    }
+
+    /// Entries that are not over, in order.
+    pub(super) fn live(&self) -> impl Iterator<Item = &Entry> {
+        self.image.entries.iter().filter(|entry| entry.state != State::Over)
+    }
+
+    /// Appends entries, durably; then those at `over` are over.
+    pub(super) fn write(&mut self, new: Vec<New>, over: &[usize]) -> Result<(), SpoolError> {
+        let frames: Vec<Vec<u8>> = new.iter().map(New::frame).collect();
+        let offset = u64::try_from(self.image.end).unwrap_or(u64::MAX);
+        let written = self.file.write_all_at(&frames.concat(), offset);
+        if let Err(error) = written.and_then(|()| self.file.sync_data()) {
+            let _ = self.cut();
+            return Err(SpoolError::io("write", &self.path)(error));
+        }
+        let states: Vec<(usize, State)> = over.iter().map(|at| (*at, State::Over)).collect();
+        self.set_states(&states)?;
+        for (New { kept, kind, state }, frame) in new.into_iter().zip(frames) {
+            let (offset, frame_bytes) = (self.image.end, frame.len());
+            self.image.end += frame_bytes;
+            self.image.entries.push(Entry { offset, frame_bytes, state, kind, kept });
+        }
+        Ok(())
+    }
+
+    /// Changes states in place, by the entries' places in the image.
+    pub(super) fn set_states(&mut self, states: &[(usize, State)]) -> Result<(), SpoolError> {
+        for (at, state) in states {
+            let Some(entry) = self.image.entries.get_mut(*at) else { continue };
+            let offset = u64::try_from(entry.state_offset()).unwrap_or(u64::MAX);
+            let written = self.file.write_all_at(&[state.byte()], offset);
+            written.map_err(SpoolError::io("write", &self.path))?;
+            entry.state = *state;
+        }
+        Ok(())
+    }
+
+    pub(super) fn sync(&self) -> Result<(), SpoolError> {
+        self.file.sync_data().map_err(SpoolError::io("sync", &self.path))
+    }
+
+    /// Gives back what entries that are over take, if it is worth it.
+    pub(super) fn shrink(&mut self, bytes_max: usize) -> Result<(), SpoolError> {
+        let is_empty = self.live().next().is_none();
+        if is_empty && self.image.end > EMPTIED_ABOVE {
+            return self.begin(bytes_max);
+        }
+        if self.image.end > bytes_max { self.rewrite(&[], bytes_max) } else { Ok(()) }
+    }
+
+    /// Puts a file in place that has the live entries alone, and `more` behind them.
+    pub(super) fn rewrite(&mut self, more: &[New], reserved: usize) -> Result<(), SpoolError> {
+        let mut bytes = HEAD.to_vec();
+        for entry in self.live() {
+            bytes.extend(format::frame(&entry.kept, entry.kind, entry.state));
+        }
+        bytes.extend(more.iter().flat_map(New::frame));
+        let beside = self.path.with_added_extension("new");
+        let mut options = File::options();
+        options.create(true).read(true).write(true).truncate(true).mode(0o600);
+        let written = options.open(&beside).and_then(|file| {
+            file.write_all_at(&bytes, 0)?;
+            file.sync_data()?;
+            Ok(file)
+        });
+        let file = written.map_err(|error| {
+            let _ = fs::remove_file(&beside);
+            SpoolError::io("write", &beside)(error)
+        })?;
+        reserve(&file, reserved);
+        fs::rename(&beside, &self.path).map_err(SpoolError::io("put in place", &self.path))?;
+        sync_folder_of(&self.path)?;
+        let path = self.path.clone();
+        *self = Self { path, file, image: format::read(&Bytes::from(bytes)) };
+        Ok(())
+    }
+
+    /// Keeps the file as it is under another name, too, in place of one kept before.
+    pub(super) fn keep_as(&self, name: &Path) -> Result<(), SpoolError> {
+        let _ = fs::remove_file(name);
+        fs::hard_link(&self.path, name).map_err(SpoolError::io("keep as", name))
+    }
+}
+
+/// Reserves room, so that a disk that fills up later does not matter; without it appends may fail.
+fn reserve(file: &File, bytes: usize) {
+    let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+    let _ = fallocate(file, FallocateFlags::KEEP_SIZE, 0, bytes);
+}
+
+fn sync_folder_of(path: &Path) -> Result<(), SpoolError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let synced: io::Result<()> = File::open(folder).and_then(|folder| folder.sync_all());
+    synced.map_err(SpoolError::io("sync the folder", folder))
+}

@@ -1,0 +1,299 @@
+//! How does a spool look in bytes, and what can be read of a damaged one?
+//!
+//! ```text
+//! file:  "GRIDSPL1", then frames
+//! frame: "GSPE" | state u8 | kind u8 | 0 u16 | length u32 | CRC32C u32 | payload
+//! ```
+//!
+//! Little-endian; the checksum covers kind, length and payload. The state lies outside of it and is
+//! changed in place; one that is no state counts as attempted, since sending again does no harm.
+//! Guarantees that any bytes whatever give all entries that are whole, in order, and a count of those
+//! that are not. A last frame cut short was never promised to anyone, so it is no damage. Does not
+//! know files.
+
+use bytes::Bytes;
+use prost::Message;
+
+use crate::wire::proto::EventKind;
+
+/// How a spool begins; the digit is the format's version.
+pub(super) const HEAD: [u8; 8] = *b"GRIDSPL1";
+
+const FRAME_MAGIC: [u8; 4] = *b"GSPE";
+const STATE_AT: usize = 4;
+const COVERED_FROM: usize = 5;
+const CRC_AT: usize = 12;
+const FRAME_HEAD_BYTES: usize = 16;
+
+/// Longest payload: an event of 64 KiB and what belongs to it.
+pub(super) const PAYLOAD_BYTES_MAX: usize = 68 << 10;
+
+/// What became of an entry so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It was never sent.
+    Waiting,
+    /// It was sent at least once, or was about to be: the broker may know it.
+    Attempted,
+    /// The broker answered, or it went: it is no more.
+    Over,
+}
+
+impl State {
+    pub(super) fn byte(self) -> u8 {
+        match self {
+            Self::Waiting => 0,
+            Self::Attempted => 1,
+            Self::Over => 2,
+        }
+    }
+
+    fn of_byte(byte: u8) -> Self {
+        match byte {
+            0 => Self::Waiting,
+            2 => Self::Over,
+            _ => Self::Attempted,
+        }
+    }
+}
+
+/// What an entry holds.
+#[derive(Clone, PartialEq, Message)]
+pub struct Kept {
+    /// Whose number the event bears.
+    #[prost(fixed64, tag = "1")]
+    pub spool_id: u64,
+    /// The number.
+    #[prost(uint64, tag = "2")]
+    pub sequence: u64,
+    /// Who says it.
+    #[prost(string, tag = "3")]
+    pub appliance: String,
+    /// When it was put here, by the appliance's clock, in microseconds since 1970.
+    #[prost(sint64, tag = "4")]
+    pub spooled_at_us: i64,
+    /// The event, an `Event` of the contract.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub event: Bytes,
+}
+
+/// An entry where it lies.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// Where its frame begins.
+    pub(super) offset: usize,
+    /// How many bytes the frame takes.
+    pub(super) frame_bytes: usize,
+    /// What became of it.
+    pub state: State,
+    /// The event's kind, which is known without decoding it.
+    pub kind: EventKind,
+    /// What it holds.
+    pub kept: Kept,
+}
+
+impl Entry {
+    /// Where its state lies.
+    pub(super) fn state_offset(&self) -> usize {
+        self.offset + STATE_AT
+    }
+}
+
+/// What can be read of a spool.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Image {
+    /// The whole entries, in order, those that are over included.
+    pub entries: Vec<Entry>,
+    /// How many entries at least can't be read.
+    pub damaged: u64,
+    /// Where the next entry goes: behind all that is whole.
+    pub(super) end: usize,
+    /// It begins as a spool does, and nothing lies behind its end.
+    pub(super) is_tidy: bool,
+}
+
+/// A whole frame.
+pub(super) fn frame(kept: &Kept, kind: EventKind, state: State) -> Vec<u8> {
+    let payload = kept.encode_to_vec();
+    let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+    let mut frame = Vec::with_capacity(FRAME_HEAD_BYTES + payload.len());
+    frame.extend(FRAME_MAGIC);
+    frame.push(state.byte());
+    frame.push(kind_byte(kind));
+    frame.extend([0, 0]);
+    frame.extend(length.to_le_bytes());
+    frame.extend(checksum(&frame, &payload).to_le_bytes());
+    frame.extend(payload);
+    frame
+}
+
+/// Reads a spool, whole or damaged.
+pub fn read(bytes: &Bytes) -> Image {
+    let mut image = Image { is_tidy: true, ..Image::default() };
+    if bytes.is_empty() {
+        return image;
+    }
+    let mut at = if bytes.starts_with(&HEAD) { HEAD.len() } else { 0 };
+    image.is_tidy = at > 0;
+    image.end = at;
+    while at < bytes.len() {
+        if let Some(entry) = entry_at(bytes, at) {
+            at += entry.frame_bytes;
+            image.end = at;
+            image.entries.push(entry);
+            continue;
+        }
+        image.is_tidy = false;
+        let next = (at + 1..bytes.len()).find(|next| entry_at(bytes, *next).is_some());
+        match next {
+            None if is_cut_short(&bytes[at..]) => break,
+            next => {
+                let end = next.unwrap_or(bytes.len());
+                image.damaged += frames_in(&bytes[at..end]);
+                at = end;
+            }
+        }
+    }
+    image
+}
+
+/// The entry at that place, if it is whole.
+fn entry_at(bytes: &Bytes, at: usize) -> Option<Entry> {
+    let head = bytes.get(at..at + FRAME_HEAD_BYTES)?;
+    if head[..STATE_AT] != FRAME_MAGIC {
+        return None;
+    }
+    let payload_bytes = payload_bytes(head)?;
+    let from = at + FRAME_HEAD_BYTES;
+    let payload = bytes.get(from..from + payload_bytes)?;
+    let said = u32::from_le_bytes(head[CRC_AT..].try_into().ok()?);
+    if checksum(head, payload) != said {
+        return None;
+    }
+    let kind = kind_of(head[COVERED_FROM])?;
+    let kept = Kept::decode(bytes.slice(from..from + payload_bytes)).ok()?;
+    let (state, frame_bytes) = (State::of_byte(head[STATE_AT]), FRAME_HEAD_BYTES + payload_bytes);
+    Some(Entry { offset: at, frame_bytes, state, kind, kept })
+}
+
+fn payload_bytes(head: &[u8]) -> Option<usize> {
+    let length = u32::from_le_bytes(head.get(8..CRC_AT)?.try_into().ok()?);
+    usize::try_from(length).ok().filter(|length| *length <= PAYLOAD_BYTES_MAX)
+}
+
+fn checksum(head: &[u8], payload: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&head[COVERED_FROM..CRC_AT]), payload)
+}
+
+/// Whether a write ended early here: zeros, or one frame that is longer than what is left.
+fn is_cut_short(rest: &[u8]) -> bool {
+    if rest.iter().all(|byte| *byte == 0) {
+        return true;
+    }
+    let begins = FRAME_MAGIC.starts_with(&rest[..rest.len().min(FRAME_MAGIC.len())])
+        || rest.starts_with(&FRAME_MAGIC);
+    let is_longer = rest.len() < FRAME_HEAD_BYTES
+        || payload_bytes(rest).is_some_and(|bytes| FRAME_HEAD_BYTES + bytes > rest.len());
+    begins && is_longer && frames_in(rest) <= 1
+}
+
+/// How many frames began in there, and one at least.
+fn frames_in(region: &[u8]) -> u64 {
+    let begins = region.windows(FRAME_MAGIC.len()).filter(|window| *window == FRAME_MAGIC);
+    u64::try_from(begins.count().max(1)).unwrap_or(u64::MAX)
+}
+
+fn kind_byte(kind: EventKind) -> u8 {
+    match kind {
+        EventKind::Unspecified => 0,
+        EventKind::StartedOk => 1,
+        EventKind::StartFailed => 2,
+        EventKind::Maintenance => 3,
+        EventKind::Log => 4,
+        EventKind::Alert => 5,
+    }
+}
+
+fn kind_of(byte: u8) -> Option<EventKind> {
+    EventKind::try_from(i32::from(byte)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(sequence: u64) -> Kept {
+        let event = Bytes::from(format!("event {sequence}"));
+        Kept { spool_id: 9, sequence, appliance: "db1".into(), spooled_at_us: -1, event }
+    }
+
+    fn spool(count: u64) -> Vec<u8> {
+        let frames = (1..=count).flat_map(|n| frame(&kept(n), EventKind::Log, State::Waiting));
+        HEAD.into_iter().chain(frames).collect()
+    }
+
+    fn sequences(image: &Image) -> Vec<u64> {
+        image.entries.iter().map(|entry| entry.kept.sequence).collect()
+    }
+
+    #[test]
+    fn what_was_written_is_read_in_order() {
+        let bytes = Bytes::from(spool(3));
+        let image = read(&bytes);
+        assert_eq!(sequences(&image), [1, 2, 3]);
+        assert_eq!((image.damaged, image.end, image.is_tidy), (0, bytes.len(), true));
+        assert_eq!(image.entries[1].kept, kept(2));
+        assert_eq!(read(&Bytes::new()), Image { is_tidy: true, ..Image::default() });
+    }
+
+    #[test]
+    fn a_state_is_changed_in_place_and_an_unknown_one_is_an_attempt() {
+        for (byte, state) in [(0, State::Waiting), (1, State::Attempted), (2, State::Over)] {
+            let mut bytes = spool(1);
+            let at = read(&Bytes::from(bytes.clone())).entries[0].state_offset();
+            bytes[at] = byte;
+            assert_eq!(read(&Bytes::from(bytes)).entries[0].state, state);
+            assert_eq!(state.byte(), byte);
+        }
+        let mut bytes = spool(1);
+        bytes[HEAD.len() + STATE_AT] = 77;
+        assert_eq!(read(&Bytes::from(bytes)).entries[0].state, State::Attempted);
+    }
+
+    #[test]
+    fn a_damaged_entry_is_counted_and_those_around_it_are_read() {
+        let whole = spool(5);
+        let frame = (whole.len() - HEAD.len()) / 5;
+        let mut bytes = whole.clone();
+        bytes[HEAD.len() + 2 * frame + FRAME_HEAD_BYTES + 3] ^= 1;
+        let image = read(&Bytes::from(bytes));
+        assert_eq!((sequences(&image), image.damaged), (vec![1, 2, 4, 5], 1));
+        assert!(!image.is_tidy);
+
+        let mut bytes = whole;
+        bytes[..HEAD.len() + frame + 6].fill(0xff);
+        let image = read(&Bytes::from(bytes));
+        assert_eq!(sequences(&image), [3, 4, 5]);
+        assert_eq!(image.damaged, 1, "of the first nothing is left to count by");
+    }
+
+    #[test]
+    fn a_last_write_that_ended_early_is_no_damage() {
+        let whole = spool(2);
+        let frame = (whole.len() - HEAD.len()) / 2;
+        for cut in 1..frame {
+            let image = read(&Bytes::from(whole[..whole.len() - cut].to_vec()));
+            assert_eq!((sequences(&image), image.damaged), (vec![1], 0), "cut by {cut}");
+            assert_eq!((image.end, image.is_tidy), (HEAD.len() + frame, false));
+        }
+        let zeros = [whole.as_slice(), &[0; 500]].concat();
+        let image = read(&Bytes::from(zeros));
+        assert_eq!((sequences(&image), image.damaged), (vec![1, 2], 0));
+    }
+
+    #[test]
+    fn what_is_no_spool_at_all_is_damage_and_nothing_else() {
+        let image = read(&Bytes::from_static(b"[Unit]\nDescription=not a spool\n"));
+        assert_eq!((image.entries.len(), image.damaged, image.is_tidy), (0, 1, false));
+    }
+}

@@ -1,0 +1,96 @@
+//! What went, summed up: how many of which kind, from when to when, and why.
+//!
+//! Guarantees that nothing is left out of the sum, in no more entries than an event can carry. Does
+//! not know where the events went from.
+
+use prost_types::Timestamp;
+
+use crate::wire::proto::{EventKind, LostEvents, LostReason};
+
+/// Most entries that an event carries, as the contract has it.
+const ENTRIES_MAX: usize = 16;
+
+/// One that went.
+pub(super) fn one(kind: EventKind, at: Option<Timestamp>, reason: LostReason) -> LostEvents {
+    some(kind, 1, at, reason)
+}
+
+/// So many of a kind that went.
+pub(super) fn some(
+    kind: EventKind,
+    count: u64,
+    at: Option<Timestamp>,
+    reason: LostReason,
+) -> LostEvents {
+    LostEvents { kind: kind.into(), count, first_at: at, last_at: at, reason: reason.into() }
+}
+
+/// The same in one entry for each kind and reason. If that is still too much, the last is of all
+/// kinds that do not fit.
+pub(super) fn summed_up(losses: impl IntoIterator<Item = LostEvents>) -> Vec<LostEvents> {
+    let mut sums: Vec<LostEvents> = Vec::new();
+    for loss in losses {
+        match sums.iter_mut().find(|sum| (sum.kind, sum.reason) == (loss.kind, loss.reason)) {
+            Some(sum) => add(sum, &loss),
+            None => sums.push(loss),
+        }
+    }
+    while sums.len() > ENTRIES_MAX {
+        let Some(last) = sums.pop() else { break };
+        if let Some(sum) = sums.last_mut() {
+            sum.kind = EventKind::Unspecified.into();
+            if sum.reason != last.reason {
+                sum.reason = LostReason::Unspecified.into();
+            }
+            add(sum, &last);
+        }
+    }
+    sums
+}
+
+fn add(sum: &mut LostEvents, loss: &LostEvents) {
+    let order = |at: &Timestamp| (at.seconds, at.nanos);
+    sum.count = sum.count.saturating_add(loss.count);
+    let firsts = [sum.first_at, loss.first_at].into_iter().flatten();
+    let lasts = [sum.last_at, loss.last_at].into_iter().flatten();
+    (sum.first_at, sum.last_at) = (firsts.min_by_key(order), lasts.max_by_key(order));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Option<Timestamp> {
+        Some(Timestamp { seconds, nanos: 0 })
+    }
+
+    #[test]
+    fn losses_of_one_kind_and_reason_are_one_entry() {
+        let full = LostReason::SpoolFull;
+        let losses = [
+            one(EventKind::Log, at(20), full),
+            one(EventKind::Alert, at(30), full),
+            one(EventKind::Log, at(10), full),
+            one(EventKind::Log, None, LostReason::SpoolDamaged),
+        ];
+        let sums = summed_up(losses);
+        assert_eq!(sums.len(), 3);
+        assert_eq!((sums[0].count, sums[0].first_at, sums[0].last_at), (2, at(10), at(20)));
+        assert_eq!((sums[2].count, sums[2].first_at), (1, None));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_counted_without_its_kind() {
+        let losses = (0..20).map(|number| LostEvents {
+            kind: number,
+            count: 2,
+            reason: LostReason::SpoolFull.into(),
+            ..LostEvents::default()
+        });
+        let sums = summed_up(losses);
+        assert_eq!(sums.len(), ENTRIES_MAX);
+        assert_eq!(sums.iter().map(|sum| sum.count).sum::<u64>(), 40);
+        assert_eq!(sums[ENTRIES_MAX - 1].kind(), EventKind::Unspecified);
+        assert_eq!(sums[ENTRIES_MAX - 1].reason(), LostReason::SpoolFull);
+    }
+}

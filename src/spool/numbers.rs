@@ -1,0 +1,116 @@
+//! Which number does the next event bear, and whose is it?
+//!
+//! A small file holds a spool id, drawn at random with the file, and the next number under it. It is
+//! written in place and not synced: a file that is lost, damaged or comes from a backup costs nothing
+//! but a new spool id, under which any number is new to the broker. Guarantees that a number is given
+//! once under one spool id as long as the file is the one last written. Does not lock.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+
+use uuid::Uuid;
+
+use super::error::SpoolError;
+
+const HEAD: [u8; 8] = *b"GRIDNUM1";
+const BYTES: usize = 52;
+const CRC_AT: usize = BYTES - 4;
+
+/// What the file says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Numbers {
+    /// Whose numbers these are; never 0.
+    pub(super) spool_id: u64,
+    /// The next number.
+    pub(super) next: u64,
+    /// The boot of which `acked` speaks.
+    pub(super) boot: Uuid,
+    /// The highest number of an event of that boot that the broker answered; 0: none.
+    pub(super) acked: u64,
+}
+
+impl Numbers {
+    /// Numbers under an id that nobody has.
+    pub(super) fn drawn() -> Self {
+        let spool_id = Uuid::new_v4().as_u64_pair().1;
+        // A version 4 UUID has a bit set in its second half.
+        Self { spool_id, next: 1, boot: Uuid::nil(), acked: 0 }
+    }
+
+    /// What the file says; new ones where it says nothing sound.
+    pub(super) fn read(path: &Path) -> Result<Self, SpoolError> {
+        match fs::read(path) {
+            Ok(bytes) => Ok(Self::decode(&bytes).unwrap_or_else(Self::drawn)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::drawn()),
+            Err(error) => Err(SpoolError::io("read", path)(error)),
+        }
+    }
+
+    pub(super) fn write(&self, path: &Path) -> Result<(), SpoolError> {
+        let mut options = File::options();
+        options.create(true).write(true).truncate(false).mode(0o600);
+        let written = options.open(path).and_then(|file| file.write_all_at(&self.encode(), 0));
+        written.map_err(SpoolError::io("write", path))
+    }
+
+    fn encode(&self) -> [u8; BYTES] {
+        let mut bytes = [0; BYTES];
+        bytes[..8].copy_from_slice(&HEAD);
+        bytes[8..16].copy_from_slice(&self.spool_id.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.next.to_le_bytes());
+        bytes[24..40].copy_from_slice(self.boot.as_bytes());
+        bytes[40..CRC_AT].copy_from_slice(&self.acked.to_le_bytes());
+        let crc = crc32c::crc32c(&bytes[..CRC_AT]);
+        bytes[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let bytes: &[u8; BYTES] = bytes.try_into().ok()?;
+        let crc = u32::from_le_bytes(bytes[CRC_AT..].try_into().ok()?);
+        let number = |from: usize| bytes[from..from + 8].try_into().ok().map(u64::from_le_bytes);
+        let numbers = Self {
+            spool_id: number(8)?,
+            next: number(16)?,
+            boot: Uuid::from_slice(&bytes[24..40]).ok()?,
+            acked: number(40)?,
+        };
+        let is_sound = bytes[..8] == HEAD && crc32c::crc32c(&bytes[..CRC_AT]) == crc;
+        (is_sound && numbers.spool_id > 0 && numbers.next > 0).then_some(numbers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_back_as_they_were_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("numbers");
+        let numbers = Numbers { spool_id: 7, next: 9, boot: Uuid::from_u128(3), acked: 8 };
+        numbers.write(&path).unwrap();
+        assert_eq!(Numbers::read(&path).unwrap(), numbers);
+        Numbers { next: 10, ..numbers }.write(&path).unwrap();
+        assert_eq!(Numbers::read(&path).unwrap().next, 10);
+    }
+
+    #[test]
+    fn a_lost_or_damaged_file_gives_numbers_under_another_id() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("numbers");
+        let numbers = Numbers::read(&path).unwrap();
+        assert_eq!(numbers.next, 1);
+        numbers.write(&path).unwrap();
+        for (at, change) in [(0, 1), (9, 1), (CRC_AT, 0x80)] {
+            let mut bytes = numbers.encode();
+            bytes[at] ^= change;
+            fs::write(&path, bytes).unwrap();
+            assert_ne!(Numbers::read(&path).unwrap().spool_id, numbers.spool_id);
+        }
+        fs::write(&path, b"").unwrap();
+        assert_ne!(Numbers::read(&path).unwrap().spool_id, numbers.spool_id);
+    }
+}

@@ -1,0 +1,79 @@
+//! What becomes of events that can't go on as they are: their numbers are taken, or they end sessions.
+//!
+//! Guarantees that none of them is forgotten: it stays under another number, or lies aside and is told
+//! of. Does not know when that is so.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use prost::Message;
+
+use super::file::{New, SpoolFile};
+use super::format::State;
+use super::numbers::Numbers;
+use super::{Key, Spool, SpoolError, losses, next, places_of};
+use crate::wire::proto::{Event, LostReason};
+
+/// Most bytes of events set aside that are kept for people.
+const ASIDE_BYTES_MAX: u64 = 1 << 20;
+
+impl Spool {
+    /// The broker knows these numbers, though they were never sent before: they get others under
+    /// another spool id.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be written.
+    pub fn renumber(&self, keys: &BTreeSet<Key>) -> Result<(), SpoolError> {
+        let _lock = self.lock()?;
+        let mut file = self.load()?;
+        let mut numbers = self.numbers(&file)?;
+        if keys.iter().any(|key| key.spool_id == numbers.spool_id) {
+            numbers = Numbers::drawn();
+        }
+        let over = places_of(&file, keys, |state| state != State::Over);
+        let mut new = Vec::new();
+        for at in &over {
+            let entry = &file.image.entries[*at];
+            let key = next(&mut numbers);
+            let mut kept = entry.kept.clone();
+            (kept.spool_id, kept.sequence) = (key.spool_id, key.sequence);
+            if let Ok(event) = Event::decode(kept.event.clone()) {
+                kept.event = Event { sequence: key.sequence, ..event }.encode_to_vec().into();
+            }
+            new.push(New { kept, kind: entry.kind, state: State::Waiting });
+        }
+        numbers.write(&self.path("numbers"))?;
+        file.write(new, &over)
+    }
+
+    /// Takes an event out that ended two sessions, and tells of it by a log of its own.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be written.
+    pub fn set_aside(&self, key: Key) -> Result<(), SpoolError> {
+        let _lock = self.lock()?;
+        let mut file = self.load()?;
+        let places = places_of(&file, &BTreeSet::from([key]), |state| state != State::Over);
+        let Some(at) = places.first().copied() else { return Ok(()) };
+        let entry = file.image.entries[at].clone();
+        let aside = self.path("aside");
+        let length = fs::metadata(&aside).map_or(0, |found| found.len());
+        if length < ASIDE_BYTES_MAX {
+            let mut kept_aside = SpoolFile::open(&aside, 0)?;
+            let (kept, kind) = (entry.kept.clone(), entry.kind);
+            kept_aside.write(vec![New { kept, kind, state: State::Attempted }], &[])?;
+        }
+        let told = format!(
+            "an event of this appliance was set aside: two sessions ended when it was sent; it is in {}",
+            aside.display()
+        );
+        let when = Event::decode(entry.kept.event.clone()).ok().and_then(|event| event.event_time);
+        let lost = losses::one(entry.kind, when, LostReason::SetAside);
+        let mut numbers = self.numbers(&file)?;
+        let new = self.own_word(&mut numbers, told, lost)?;
+        numbers.write(&self.path("numbers"))?;
+        file.write(vec![new], &[at])
+    }
+}
