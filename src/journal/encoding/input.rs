@@ -28,6 +28,7 @@ pub(super) fn read(input: Option<proto::record::Input>) -> Result<Input, DecodeE
             spool: NonZeroU64::new(hello.spool).map(SpoolId),
             session: SessionId(hello.session),
             acked_through: hello.acked_through,
+            is_transient: hello.transient,
         }),
         P::SessionEnded(ended) => Input::SessionEnded {
             appliance: ApplianceNumber(ended.appliance),

@@ -176,6 +176,7 @@ fn every_other_input_reads_back() {
         spool: spool(),
         session: SessionId(5),
         acked_through: 70,
+        is_transient: true,
     };
     let started = BrokerStarted {
         term: 3,

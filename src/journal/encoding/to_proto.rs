@@ -55,6 +55,7 @@ fn input(input: &Input) -> proto::record::Input {
             spool: hello.spool.map_or(0, |spool| spool.0.get()),
             session: hello.session.0,
             acked_through: hello.acked_through,
+            transient: hello.is_transient,
         }),
         Input::SessionEnded { appliance, boot: id } => {
             P::SessionEnded(proto::SessionEnded { appliance: appliance.0, boot: boot(*id) })
