@@ -42,7 +42,7 @@ use crate::grid::effect::Effect;
 use crate::grid::mail::MessageNumber;
 use crate::grid::marks::Marks;
 use crate::grid::name::ApplianceNumber;
-use crate::grid::record::{Heard, Hello, Input, Outcome, Record};
+use crate::grid::record::{Heard, Input, Outcome, Record};
 use crate::grid::time::Timestamp;
 use crate::journal::{EncodedRecord, Journal, JournalError, Mark, encoding};
 use crate::metrics::Metrics;
@@ -54,6 +54,7 @@ pub use queue::{
     Broker, Changed, EventAnswer, HeardEvent, Names, Ordered, SessionKey, Unavailable, Welcomed,
 };
 use queue::{Item, Reply, Work};
+pub use rows::Greeting;
 pub use settings::Reconfiguration;
 pub use start::{StartError, Started, start};
 use tallies::Tallies;
@@ -225,9 +226,9 @@ impl Loop {
                 let answer = self.hear(appliance, spool, None, event, at);
                 self.answer(Reply::Report(reply, answer));
             }
-            Work::Hello { name, boot, uptime, spool, acked_through, session, reply } => {
+            Work::Hello { name, greeting, reply } => {
                 let appliance = self.appliance(&name, at);
-                let hello = Hello { appliance, boot, uptime, spool, acked_through, session };
+                let hello = greeting.by(appliance);
                 let knew_spool = self.knows_spool(&hello);
                 self.grid.session_opened(&hello, at);
                 self.take(Input::Hello(hello), at);

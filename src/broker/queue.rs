@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot};
 use uuid::Uuid;
 
 use super::mailing::{MailReply, MailWork};
+use super::rows::Greeting;
 use super::settings::Reconfiguration;
 use super::signs::Signs;
 use crate::clock::Clock;
@@ -175,11 +176,7 @@ pub(super) enum Work {
     },
     Hello {
         name: ApplianceName,
-        boot: BootId,
-        uptime: Option<Duration>,
-        spool: Option<SpoolId>,
-        acked_through: u64,
-        session: SessionId,
+        greeting: Greeting,
         reply: oneshot::Sender<Welcomed>,
     },
     Chunk {
@@ -280,27 +277,6 @@ impl Broker {
         answer.await.map_err(|_| Unavailable::Stopping)
     }
 
-    /// A session begins.
-    ///
-    /// # Errors
-    ///
-    /// [`Unavailable`] when the broker stops before it is durable.
-    pub async fn hello(
-        &self,
-        name: ApplianceName,
-        boot: BootId,
-        uptime: Option<Duration>,
-        spool: Option<SpoolId>,
-        acked_through: u64,
-        session: SessionId,
-    ) -> Result<Welcomed, Unavailable> {
-        self.needs_room()?;
-        let (reply, answer) = oneshot::channel();
-        let hello = Work::Hello { name, boot, uptime, spool, acked_through, session, reply };
-        self.put(hello, 0).await?;
-        answer.await.map_err(|_| Unavailable::Stopping)
-    }
-
     /// A session's next events, of `bytes` on the wire. Answered, in order, when durable.
     ///
     /// # Errors
@@ -371,7 +347,7 @@ impl Broker {
         self.put(Work::Stop, 0).await
     }
 
-    fn needs_room(&self) -> Result<(), Unavailable> {
+    pub(super) fn needs_room(&self) -> Result<(), Unavailable> {
         if self.disk_is_low() { Err(Unavailable::DiskLow) } else { Ok(()) }
     }
 

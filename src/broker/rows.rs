@@ -2,12 +2,58 @@
 //!
 //! Guarantees one row a name: one that is not known is taken in. Decides nothing.
 
+use std::time::Duration;
+
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::{Loop, Welcomed};
-use crate::grid::name::{ApplianceName, ApplianceNumber};
-use crate::grid::record::{Hello, Input};
+use super::queue::Work;
+use super::{Broker, Loop, Unavailable, Welcomed};
+use crate::grid::name::{ApplianceName, ApplianceNumber, BootId, SpoolId};
+use crate::grid::record::{Hello, Input, SessionId};
 use crate::grid::time::Timestamp;
+
+/// A hello whose row is not found yet; its fields are those of [`Hello`].
+#[derive(Clone, Copy, Debug)]
+pub struct Greeting {
+    /// The boot.
+    pub boot: BootId,
+    /// How long that has been up.
+    pub uptime: Option<Duration>,
+    /// Whose numbers its events bear.
+    pub spool: Option<SpoolId>,
+    /// Up to which of them the appliance had acknowledgements; 0: none.
+    pub acked_through: u64,
+    /// It comes and goes.
+    pub is_transient: bool,
+    /// The session.
+    pub session: SessionId,
+}
+
+impl Greeting {
+    pub(super) fn by(self, appliance: ApplianceNumber) -> Hello {
+        let Self { boot, uptime, spool, acked_through, is_transient, session } = self;
+        Hello { appliance, boot, uptime, spool, acked_through, is_transient, session }
+    }
+}
+
+impl Broker {
+    /// A session begins.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`] when the broker stops before it is durable.
+    pub async fn hello(
+        &self,
+        name: ApplianceName,
+        greeting: Greeting,
+    ) -> Result<Welcomed, Unavailable> {
+        self.needs_room()?;
+        let (reply, answer) = oneshot::channel();
+        self.put(Work::Hello { name, greeting, reply }, 0).await?;
+        answer.await.map_err(|_| Unavailable::Stopping)
+    }
+}
 
 impl Loop {
     /// The row of that name; a name that is not known is taken in.

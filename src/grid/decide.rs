@@ -253,7 +253,9 @@ impl View<'_> {
                 change.begin(Some(id), hello.uptime);
             }
         }
-        change.see_agent();
+        if !hello.is_transient {
+            change.see_agent();
+        }
         change.see_contact();
         let (mut effects, marks) = change.into_effects();
         effects.extend(self.lost_of(appliance, hello));

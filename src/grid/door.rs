@@ -78,6 +78,7 @@ impl Door<'_> {
         let admission = &self.appliance.admission;
         matches!(heard.event.kind, EventKind::Maintenance { .. })
             && heard.event.spooled_at.is_none()
+            && heard.event.lost_before.is_empty()
             && matches!(self.appliance.lifecycle, Lifecycle::Maintenance(_))
             && self.now < admission.progress_at.after(REPORTS_FOLD_WITHIN)
     }

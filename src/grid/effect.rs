@@ -177,7 +177,7 @@ pub struct Boot {
     pub id: Option<BootId>,
     /// When it began: at power-on, if the appliance told its uptime.
     pub began_at: Timestamp,
-    /// Whether a session of it was seen, so that lost contact means something.
+    /// Whether a session of it was seen that is meant to last, so that lost contact means something.
     pub has_agent: bool,
     /// Its start was not witnessed and is only assumed to be over: the appliance may say otherwise.
     pub is_assumed: bool,

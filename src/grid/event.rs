@@ -193,6 +193,37 @@ pub struct LostEvents {
     pub first_at: Option<Timestamp>,
     /// When the last happened.
     pub last_at: Option<Timestamp>,
+    /// Why; `None`: it does not say.
+    pub reason: Option<LostReason>,
+}
+
+/// Why an appliance could not keep events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LostReason {
+    /// Its spool was full.
+    SpoolFull,
+    /// Its spool was damaged.
+    SpoolDamaged,
+    /// They ended two sessions and were taken out of the spool.
+    SetAside,
+    /// Its disk had no room or could not be written.
+    NotSpooled,
+}
+
+impl LostReason {
+    /// All there are.
+    pub const ALL: [Self; 4] =
+        [Self::SpoolFull, Self::SpoolDamaged, Self::SetAside, Self::NotSpooled];
+
+    /// The reason, as people read it.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::SpoolFull => "spool full",
+            Self::SpoolDamaged => "spool damaged",
+            Self::SetAside => "set aside since they ended two sessions",
+            Self::NotSpooled => "could not be spooled",
+        }
+    }
 }
 
 /// A kind of event without its content.

@@ -9,7 +9,7 @@ use super::admission::{BudgetName, Held, Suppression};
 use super::alert_key::AlertKey;
 use super::appliance::Appliance;
 use super::effect::{Effect, Matter, Phase};
-use super::event::PlainKind;
+use super::event::{LostEvents, PlainKind};
 use super::lifecycle::{Failed, Failure, LastWord, Lifecycle, Maintenance, Refusal};
 use super::marks::Marks;
 use super::outbox;
@@ -237,6 +237,22 @@ fn held(
     };
     let Some(held) = &suppression.held else { return Some(standing) };
     Some(format!("{standing}: {}", not_stored(held, clock)))
+}
+
+/// What an appliance could not keep: `lost 17 log events of db1, 14:02 to 14:19, spool full`.
+pub fn lost(name: &str, lost: &LostEvents, clock: impl Fn(Timestamp) -> String) -> String {
+    let LostEvents { kind, count, first_at, last_at, reason } = lost;
+    let kind = kind.map_or(String::new(), |kind| format!("{} ", kind.word()));
+    let events = if *count == 1 { "event" } else { "events" };
+    let within = match (*first_at, *last_at) {
+        (Some(first), Some(last)) => Some(span(first, last, clock)),
+        (Some(first), None) => Some(format!("since {}", clock(first))),
+        (None, Some(last)) => Some(format!("until {}", clock(last))),
+        (None, None) => None,
+    };
+    let what = format!("lost {count} {kind}{events} of {name}");
+    let parts = [Some(what), within, reason.map(|reason| reason.words().to_owned())];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// What was not stored.

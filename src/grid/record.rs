@@ -231,6 +231,8 @@ pub struct Hello {
     pub spool: Option<SpoolId>,
     /// Up to which of them the appliance had acknowledgements; 0: none.
     pub acked_through: u64,
+    /// It comes and goes: that it ends is no loss of contact.
+    pub is_transient: bool,
     /// The session.
     pub session: SessionId,
 }

@@ -20,7 +20,7 @@ use tonic::{Status, Streaming};
 use super::ahead::{Ahead, WINDOW_BYTES, WINDOW_EVENTS};
 use super::chunk::Chunk;
 use super::{Desk, guard, status};
-use crate::broker::{EventAnswer, SessionKey, Welcomed};
+use crate::broker::{EventAnswer, Greeting, SessionKey, Welcomed};
 use crate::grid::event::TEXT_BYTES_MAX;
 use crate::grid::explain;
 use crate::grid::lifecycle::Refusal;
@@ -37,6 +37,9 @@ use crate::wire::{show, timestamp, uuid_text};
 
 /// The revision of the contract that is spoken here.
 const PROTOCOL_REVISION: u32 = 1;
+
+/// The capability of sessions that come and go.
+const TRANSIENT: &str = "transient";
 
 /// How long a client may take for its Hello.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
@@ -84,11 +87,15 @@ async fn converse(
     let spool = NonZeroU64::new(hello.spool_id).map(SpoolId);
     let uptime = (hello.uptime_ms > 0).then(|| Duration::from_millis(hello.uptime_ms));
     let id = SessionId(desk.sessions.fetch_add(1, Ordering::Relaxed));
-    let welcomed = desk
-        .broker
-        .hello(name.clone(), boot, uptime, spool, hello.acked_through, id)
-        .await
-        .map_err(status::unavailable)?;
+    let greeting = Greeting {
+        boot,
+        uptime,
+        spool,
+        acked_through: hello.acked_through,
+        is_transient: hello.capabilities.iter().any(|it| it == TRANSIENT),
+        session: id,
+    };
+    let welcomed = desk.broker.hello(name.clone(), greeting).await.map_err(status::unavailable)?;
     let key = SessionKey { id, appliance: welcomed.appliance, boot, spool };
     tracing::debug!(appliance = %name, boot = %boot, "a session opened");
     let welcome = welcome(&desk, &welcomed, spool.is_some());

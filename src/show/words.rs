@@ -4,7 +4,7 @@
 //! and contract cannot drift apart. Does not know which of them make sense where.
 
 use crate::wire::proto::event::Kind;
-use crate::wire::proto::{AlertMatter, ApplianceState, EventKind, MailStanding};
+use crate::wire::proto::{AlertMatter, ApplianceState, EventKind, LostReason, MailStanding};
 use crate::wire::proto::{Outcome, RecordKind, Severity};
 
 /// The word of a [`RecordKind`]; `None` if it is not said.
@@ -40,6 +40,11 @@ pub fn matter(number: i32) -> Option<String> {
 /// The word of a [`MailStanding`]; `None` if it is not said.
 pub fn standing(number: i32) -> Option<String> {
     word("MAIL_STANDING_", MailStanding::try_from(number).map(|it| it.as_str_name()), number)
+}
+
+/// The word of a [`LostReason`]; `None` if it is not said.
+pub fn lost_reason(number: i32) -> Option<String> {
+    word("LOST_REASON_", LostReason::try_from(number).map(|it| it.as_str_name()), number)
 }
 
 /// The word of an event's kind.

@@ -14,7 +14,8 @@ use uuid::Uuid;
 use super::proto::{self, Violation};
 use super::received::{AlertAsSent, EventAsSent, KindAsSent};
 use crate::grid::event::{
-    Counter, Event, EventKind, LOST_ENTRIES_MAX, LostEvents, PlainKind, Progress, Severity, Text,
+    Counter, Event, EventKind, LOST_ENTRIES_MAX, LostEvents, LostReason, PlainKind, Progress,
+    Severity, Text,
 };
 use crate::grid::name::{BootId, Sequence};
 use crate::grid::settings::LIMIT_RANGE;
@@ -245,18 +246,13 @@ fn check_lost(lost: &[proto::LostEvents], wrong: &mut Wrong) -> Vec<LostEvents> 
     let mut checked = Vec::with_capacity(lost.len());
     for (entry, at) in lost.iter().zip(0..) {
         let field = |name: &str| format!("lost_before[{at}].{name}");
-        let kind = match proto::EventKind::try_from(entry.kind) {
-            Ok(kind) => lost_kind(kind),
-            Err(_) => {
-                wrong.add(&field("kind"), "is no kind of event");
-                None
-            }
-        };
         if entry.count == 0 {
             wrong.add(&field("count"), "is 0; at least 1 is needed");
         }
         checked.push(LostEvents {
-            kind,
+            // What a newer sender calls by numbers to come is lost all the same.
+            kind: proto::EventKind::try_from(entry.kind).ok().and_then(lost_kind),
+            reason: proto::LostReason::try_from(entry.reason).ok().and_then(lost_reason),
             count: entry.count,
             first_at: check_time(&field("first_at"), entry.first_at, wrong),
             last_at: check_time(&field("last_at"), entry.last_at, wrong),
@@ -273,6 +269,16 @@ fn lost_kind(kind: proto::EventKind) -> Option<PlainKind> {
         proto::EventKind::Maintenance => Some(PlainKind::Maintenance),
         proto::EventKind::Log => Some(PlainKind::Log),
         proto::EventKind::Alert => Some(PlainKind::Alert),
+    }
+}
+
+fn lost_reason(reason: proto::LostReason) -> Option<LostReason> {
+    match reason {
+        proto::LostReason::Unspecified => None,
+        proto::LostReason::SpoolFull => Some(LostReason::SpoolFull),
+        proto::LostReason::SpoolDamaged => Some(LostReason::SpoolDamaged),
+        proto::LostReason::SetAside => Some(LostReason::SetAside),
+        proto::LostReason::NotSpooled => Some(LostReason::NotSpooled),
     }
 }
 

@@ -144,7 +144,7 @@ mod tests {
             spooled_at: Some(Timestamp { seconds: 4, nanos: 5 }),
             repeated: true,
             next_report_within_ms: 6,
-            lost_before: vec![LostEvents { kind: 4, count: 8, first_at: None, last_at: None }],
+            lost_before: vec![LostEvents { kind: 4, count: 8, reason: 2, ..LostEvents::default() }],
         }
     }
 

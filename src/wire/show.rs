@@ -4,6 +4,7 @@
 //! nothing: texts go out as they came in, and whoever shows them escapes them.
 
 pub mod alert;
+mod event;
 pub mod mail;
 
 use std::time::Duration;
@@ -16,12 +17,12 @@ use crate::grid::Grid;
 use crate::grid::admission::{PlainOutcome, Suppression};
 use crate::grid::appliance::Appliance;
 use crate::grid::effect::{Effect, Phase};
-use crate::grid::event::{Event, EventKind, PlainKind, Severity};
+use crate::grid::event::{EventKind, PlainKind, Severity};
 use crate::grid::explain;
 use crate::grid::in_force::{SettingIs, SettingsInForce};
 use crate::grid::lifecycle::Lifecycle;
 use crate::grid::name::{ApplianceNumber, BootId};
-use crate::grid::record::{Heard, Input, Outcome, Record};
+use crate::grid::record::{Input, Outcome, Record};
 use crate::grid::time::Timestamp;
 
 /// A record; `name` gives the name of a row.
@@ -30,6 +31,9 @@ pub fn record(record: &Record, name: impl Fn(ApplianceNumber) -> String) -> prot
     let explanation = over_budget(record).unwrap_or_else(|| explanation.to_owned());
     let appliance = subject(record).map_or_else(|| ordered_name(&record.input), &name);
     let heard = if let Input::Event(heard) = &record.input { Some(heard) } else { None };
+    let lost = heard.into_iter().flat_map(|heard| &heard.event.lost_before);
+    let lost = lost.map(|lost| explain::lost(&appliance, lost, local_clock(record.at)));
+    let explanation: Vec<_> = [explanation].into_iter().chain(lost).collect();
     proto::Record {
         number: record.number,
         received_at: Some(timestamp(record.at)),
@@ -39,13 +43,17 @@ pub fn record(record: &Record, name: impl Fn(ApplianceNumber) -> String) -> prot
         boot_id: boot(record).map_or_else(String::new, |boot| uuid_text(boot.0)),
         text: heard.map_or_else(
             || explain::record(record, local_clock(record.at)),
-            |heard| event_text(&heard.event),
+            |heard| event::text(&heard.event),
         ),
         state: new_state(record).map_or(proto::ApplianceState::Unspecified, state).into(),
         outcome: heard.map_or(proto::Outcome::Unspecified, |_| outcome(record.outcome)).into(),
         reason: reason.to_owned(),
-        explanation,
-        event: heard.map(event),
+        explanation: explanation
+            .into_iter()
+            .filter(|it| !it.is_empty())
+            .collect::<Vec<_>>()
+            .join("; "),
+        event: heard.map(event::event),
         administrator: if let Input::Order { by, .. } | Input::MailOrdered { by, .. } =
             &record.input
         {
@@ -98,7 +106,9 @@ pub fn record_severity(record: &Record) -> Severity {
         }
     });
     let own = match &record.input {
-        Input::Event(heard) => heard.event.severity,
+        // Whoever looks for what went wrong finds what was lost, however mild what was said next.
+        Input::Event(heard) if heard.event.lost_before.is_empty() => heard.event.severity,
+        Input::Event(heard) => heard.event.severity.max(Severity::Warn),
         Input::BrokerStarted(started)
             if !started.recovery.is_empty() || started.clock_back.is_some() =>
         {
@@ -236,7 +246,7 @@ fn event_count((kind, outcome, count): (PlainKind, PlainOutcome, u64)) -> proto:
         PlainOutcome::History => proto::Outcome::History,
         PlainOutcome::NotKept => proto::Outcome::NotKept,
     };
-    proto::EventCount { kind: event_kind(Some(kind)).into(), outcome: outcome.into(), count }
+    proto::EventCount { kind: event::event_kind(Some(kind)).into(), outcome: outcome.into(), count }
 }
 
 /// A state's word in the contract.
@@ -289,19 +299,6 @@ fn local_clock(now: Timestamp) -> impl Fn(Timestamp) -> String {
     }
 }
 
-fn event_text(event: &Event) -> String {
-    match &event.kind {
-        EventKind::Alert { counter: Some(counter) } if event.text.is_empty() => {
-            format!("{} = {}", counter.name(), counter.value())
-        }
-        EventKind::StartedOk
-        | EventKind::StartFailed
-        | EventKind::Maintenance { .. }
-        | EventKind::Log
-        | EventKind::Alert { .. } => event.text.as_str().to_owned(),
-    }
-}
-
 fn ordered_name(input: &Input) -> String {
     if let Input::Order { order, .. } = input { order.name().to_string() } else { String::new() }
 }
@@ -325,47 +322,6 @@ fn new_state(record: &Record) -> Option<&Lifecycle> {
     last.filter(|(_, since)| **since == record.at).map(|(lifecycle, _)| lifecycle)
 }
 
-fn event(heard: &Heard) -> proto::Event {
-    use proto::event::Kind;
-    let event = &heard.event;
-    let mut within = None;
-    let kind = match &event.kind {
-        EventKind::StartedOk => Kind::StartedOk(proto::StartedOk {}),
-        EventKind::StartFailed => Kind::StartFailed(proto::StartFailed {}),
-        EventKind::Maintenance { progress, next_report_within } => {
-            within = *next_report_within;
-            let progress = progress.map(|progress| u32::from(progress.percent()));
-            Kind::Maintenance(proto::Maintenance { progress })
-        }
-        EventKind::Log => Kind::Log(proto::Log {}),
-        EventKind::Alert { counter } => Kind::Alert(proto::Alert {
-            counter: counter.as_ref().map(|counter| proto::Counter {
-                name: counter.name().to_owned(),
-                value: counter.value(),
-            }),
-        }),
-    };
-    let lost = event.lost_before.iter().map(|lost| proto::LostEvents {
-        kind: event_kind(lost.kind).into(),
-        count: lost.count,
-        first_at: lost.first_at.map(timestamp),
-        last_at: lost.last_at.map(timestamp),
-    });
-    proto::Event {
-        kind: Some(kind),
-        text: event.text.as_str().to_owned(),
-        severity: proto_severity(event.severity).into(),
-        boot_id: heard.boot.map_or_else(String::new, |boot| uuid_text(boot.0)),
-        sequence: heard.sequence.map_or(0, |sequence| sequence.get()),
-        event_time: event.event_time.map(timestamp),
-        uptime_ms: event.uptime.map_or(0, millis),
-        spooled_at: event.spooled_at.map(timestamp),
-        repeated: event.repeated,
-        next_report_within_ms: within.map_or(0, |it| u32::try_from(millis(it)).unwrap_or(u32::MAX)),
-        lost_before: lost.collect(),
-    }
-}
-
 fn settings(it: &SettingsInForce) -> proto::SettingsInForce {
     let SettingsInForce { at_start, settings, waiting, warnings, left_out } = it;
     let one = |SettingIs { key, value, origin, before }: &SettingIs| proto::SettingIs {
@@ -383,17 +339,9 @@ fn settings(it: &SettingsInForce) -> proto::SettingsInForce {
     }
 }
 
-fn event_kind(kind: Option<PlainKind>) -> proto::EventKind {
-    match kind {
-        None => proto::EventKind::Unspecified,
-        Some(PlainKind::StartedOk) => proto::EventKind::StartedOk,
-        Some(PlainKind::StartFailed) => proto::EventKind::StartFailed,
-        Some(PlainKind::Maintenance) => proto::EventKind::Maintenance,
-        Some(PlainKind::Log) => proto::EventKind::Log,
-        Some(PlainKind::Alert) => proto::EventKind::Alert,
-    }
-}
-
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -83,8 +83,16 @@ impl Life {
                 if let Some((appliance, boot)) = self.someone() {
                     let spool = self.spool();
                     let session = SessionId(self.chance.below(50));
-                    let (uptime, acked_through) = (None, 0);
-                    let hello = Hello { appliance, boot, uptime, spool, acked_through, session };
+                    let (uptime, acked_through, is_transient) = (None, 0, false);
+                    let hello = Hello {
+                        appliance,
+                        boot,
+                        uptime,
+                        spool,
+                        acked_through,
+                        is_transient,
+                        session,
+                    };
                     self.grid.session_opened(&hello, self.now);
                     self.take(Input::Hello(hello));
                 }

@@ -198,12 +198,13 @@ fn event_fields(event: &Event) -> Fields {
 }
 
 fn lost(lost: &LostEvents) -> Value {
-    let LostEvents { kind, count, first_at, last_at } = lost;
+    let LostEvents { kind, count, first_at, last_at, reason } = lost;
     Value::Object(Some(vec![
         ("kind", words::event_kind(*kind).into()),
         ("count", (*count).into()),
         ("first_at", first_at.into()),
         ("last_at", last_at.into()),
+        ("reason", words::lost_reason(*reason).into()),
     ]))
 }
 
@@ -233,7 +234,7 @@ mod tests {
                 kind: Some(Kind::Maintenance(Maintenance { progress: Some(34) })),
                 text: "checking".to_owned(),
                 sequence: u64::MAX,
-                lost_before: vec![LostEvents { count: 2, ..LostEvents::default() }],
+                lost_before: vec![LostEvents { count: 2, reason: 1, ..LostEvents::default() }],
                 ..Event::default()
             }),
             marks: vec!["replayed".to_owned()],
@@ -253,7 +254,7 @@ mod tests {
                 r#""progress":34,"text":"checking","severity":null,"boot_id":"","#,
                 r#""sequence":18446744073709551615,"event_time":null,"uptime_ms":0,"#,
                 r#""spooled_at":null,"repeated":false,"next_report_within_ms":0,"#,
-                r#""lost_before":[{"kind":null,"count":2,"first_at":null,"last_at":null}]},"#,
+                r#""lost_before":[{"kind":null,"count":2,"first_at":null,"last_at":null,"reason":"spool_full"}]},"#,
                 r#""administrator":"","marks":["replayed"],"settings":null}"#
             )
         );

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::admission::PlainOutcome;
 use super::super::decide::OrderRefusal;
 use super::super::effect::{Effect, Matter, Phase};
-use super::super::event::{Counter, EventKind, LostEvents, PlainKind, Severity};
+use super::super::event::{Counter, EventKind, LostEvents, LostReason, PlainKind, Severity};
 use super::super::lifecycle::{Lifecycle, Refusal};
 use super::super::marks::Marks;
 use super::super::record::{Input, Order, Outcome};
@@ -363,8 +363,8 @@ fn whoever_speaks_is_found_again_though_it_says_nothing_new() {
 fn what_an_appliance_lost_is_told_though_its_next_word_is_not() {
     let mut story = running();
     let lost = |mut it: Said, count: u64| {
-        let kind = Some(PlainKind::Log);
-        it.0.event.lost_before = vec![LostEvents { kind, count, first_at: None, last_at: None }];
+        let (kind, first_at, last_at, reason) = (Some(PlainKind::Log), None, None, None);
+        it.0.event.lost_before = vec![LostEvents { kind, count, first_at, last_at, reason }];
         it
     };
     let mut debug = log(1);
@@ -374,4 +374,16 @@ fn what_an_appliance_lost_is_told_though_its_next_word_is_not() {
     assert_eq!(story.hear(lost(log(1), 100)).0, Outcome::Suppressed);
     let suppression = story.db1().admission.suppression.as_ref().expect("held back");
     assert!(suppression.held.as_ref().is_some_and(|held| held.counts[3] > 100));
+}
+
+#[test]
+fn a_report_that_tells_of_losses_does_not_fold() {
+    let mut story = running();
+    story.hello(2);
+    story.keep(maintenance(2, 5, "a"));
+    assert_eq!(story.hear(maintenance(2, 6, "a")).0, Outcome::Folded);
+    let (kind, first_at, last_at, reason) = (None, None, None, Some(LostReason::SpoolFull));
+    let mut telling = maintenance(2, 7, "a");
+    telling.0.event.lost_before = vec![LostEvents { kind, count: 3, first_at, last_at, reason }];
+    story.keep(telling);
 }

@@ -90,6 +90,58 @@ fn who_never_had_a_session_cannot_lose_contact() {
 }
 
 #[test]
+fn a_session_that_comes_and_goes_begins_the_boot_and_its_end_is_no_loss() {
+    let mut story = Timeline::new();
+    let session = story.hello_for_a_moment(1);
+    assert_eq!(story.state(), "starting");
+    story.keep(started_ok(1).through(session));
+    story.at(10).bye(1, session);
+    story.at(100_000);
+    assert!(!story.is_open(Matter::NoContact));
+    story.away(seconds(30));
+    story.at(200_000);
+    assert!(!story.is_open(Matter::NoContact), "neither after a start of the broker");
+}
+
+#[test]
+fn a_session_that_comes_and_goes_is_contact_like_a_live_report() {
+    let (mut story, agent) = running();
+    story.bye(1, agent);
+    story.at(100);
+    let session = story.hello_for_a_moment(1);
+    story.at(1_000);
+    assert!(!story.is_open(Matter::NoContact), "it lasts");
+    story.bye(1, session);
+    story.at(1_119);
+    assert!(!story.is_open(Matter::NoContact));
+    story.at(1_121);
+    assert!(story.is_open(Matter::NoContact), "the agent is still gone");
+    let again = story.hello_for_a_moment(1);
+    assert!(!story.is_open(Matter::NoContact));
+    story.bye(1, again);
+    story.at(1_300);
+    assert!(story.is_open(Matter::NoContact));
+}
+
+#[test]
+fn a_session_that_comes_and_goes_takes_nothing_from_one_that_lasts() {
+    let (mut story, agent) = running();
+    let session = story.at(10).hello_for_a_moment(1);
+    story.bye(1, session);
+    story.at(1_000);
+    assert!(!story.is_open(Matter::NoContact), "the agent is there");
+    story.bye(1, agent);
+    story.at(1_121);
+    assert!(story.is_open(Matter::NoContact));
+    // In the next boot no agent was seen yet.
+    let next = story.at(1_200).hello_for_a_moment(2);
+    story.keep(started_ok(2).through(next));
+    story.bye(2, next);
+    story.at(9_000);
+    assert!(!story.is_open(Matter::NoContact));
+}
+
+#[test]
 fn a_class_has_its_own_patience_with_contact() {
     let rules = ClassSettings { lost_contact: seconds(20), ..ClassSettings::default() };
     let mut story = Timeline::with(rules);

@@ -197,11 +197,26 @@ impl Timeline {
         number: u128,
         uptime: Option<Duration>,
     ) -> SessionId {
+        self.greets(appliance, number, uptime, false)
+    }
+
+    /// A session of DB1 begins that comes and goes, in a boot that has just begun.
+    pub(super) fn hello_for_a_moment(&mut self, number: u128) -> SessionId {
+        self.greets(DB1, number, Some(Duration::ZERO), true)
+    }
+
+    fn greets(
+        &mut self,
+        appliance: ApplianceNumber,
+        number: u128,
+        uptime: Option<Duration>,
+        is_transient: bool,
+    ) -> SessionId {
         self.sessions += 1;
         let session = SessionId(self.sessions);
         let boot = boot(number);
         let (spool, acked_through) = (None, 0);
-        let hello = Hello { appliance, boot, uptime, spool, acked_through, session };
+        let hello = Hello { appliance, boot, uptime, spool, acked_through, is_transient, session };
         self.grid.session_opened(&hello, self.now);
         self.take(Input::Hello(hello));
         session

@@ -163,7 +163,15 @@ fn acknowledgements_for_events_that_are_not_known_raise_a_fatal_alert_once() {
     let spool = std::num::NonZeroU64::new(9).map(SpoolId);
     let hello = |acked_through, session| {
         let (appliance, boot, uptime) = (DB1, boot(1), None);
-        Input::Hello(Hello { appliance, boot, uptime, spool, acked_through, session })
+        Input::Hello(Hello {
+            appliance,
+            boot,
+            uptime,
+            spool,
+            acked_through,
+            is_transient: false,
+            session,
+        })
     };
     assert_eq!(story.take(hello(57, SessionId(90))).record, None, "all of it is known");
     story.take(hello(70, SessionId(91)));

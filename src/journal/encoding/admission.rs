@@ -1,7 +1,8 @@
 //! Both halves for how much appliances say: budgets, alert keys, suppressions, counts.
 
-use super::input::{plain_kind, uuid};
-use super::to_proto::{kind_number, window};
+use super::event::{kind_number, plain_kind};
+use super::input::uuid;
+use super::to_proto::window;
 use super::{DecodeError, effect, proto};
 use crate::grid::admission::{
     Admission, BudgetName, Counts, Held, PlainOutcome, Spent, Suppression,

@@ -7,14 +7,12 @@ use uuid::Uuid;
 
 use super::DecodeError;
 use super::proto;
-use super::{mail, settings, storage};
-use crate::grid::event::{
-    Counter, Event, EventKind, LostEvents, PlainKind, Progress, Severity, Text,
-};
+use super::{event, mail, settings, storage};
+use crate::grid::event::{Progress, Severity};
 use crate::grid::lifecycle::Refusal;
 use crate::grid::mail::MessageNumber;
 use crate::grid::name::{ApplianceName, ApplianceNumber, BootId, SpoolId};
-use crate::grid::record::{BrokerStarted, Heard, Hello, Input, Order, Reset, SessionId, Stall};
+use crate::grid::record::{BrokerStarted, Hello, Input, Order, Reset, SessionId, Stall};
 use crate::grid::settings::Overrides;
 use crate::grid::storage::Storage;
 use crate::grid::time::Timestamp;
@@ -22,7 +20,7 @@ use crate::grid::time::Timestamp;
 pub(super) fn read(input: Option<proto::record::Input>) -> Result<Input, DecodeError> {
     use proto::record::Input as P;
     Ok(match input.ok_or(DecodeError::Newer { what: "an input" })? {
-        P::Event(event) => Input::Event(heard(event)?),
+        P::Event(it) => Input::Event(event::read_heard(it)?),
         P::Hello(hello) => Input::Hello(Hello {
             appliance: ApplianceNumber(hello.appliance),
             boot: boot(&hello.boot)?,
@@ -30,6 +28,7 @@ pub(super) fn read(input: Option<proto::record::Input>) -> Result<Input, DecodeE
             spool: NonZeroU64::new(hello.spool).map(SpoolId),
             session: SessionId(hello.session),
             acked_through: hello.acked_through,
+            is_transient: hello.transient,
         }),
         P::SessionEnded(ended) => Input::SessionEnded {
             appliance: ApplianceNumber(ended.appliance),
@@ -74,74 +73,6 @@ pub(super) fn read(input: Option<proto::record::Input>) -> Result<Input, DecodeE
             Input::RunOver { appliance: ApplianceNumber(over.appliance), key: uuid(&over.key)? }
         }
         P::ClockSetBack(set) => Input::ClockSetBack { by: Duration::from_micros(set.by_us) },
-    })
-}
-
-fn heard(heard: proto::Heard) -> Result<Heard, DecodeError> {
-    let kind = kind(heard.kind)?;
-    let boot = match heard.boot.as_slice() {
-        [] => None,
-        bytes => Some(boot(bytes)?),
-    };
-    Ok(Heard {
-        appliance: ApplianceNumber(heard.appliance),
-        boot,
-        spool: NonZeroU64::new(heard.spool).map(SpoolId),
-        sequence: NonZeroU64::new(heard.sequence),
-        // The number of a session means nothing in another run.
-        session: heard.by_session.then_some(SessionId(0)),
-        event: Event {
-            kind,
-            text: Text::with_mark(&heard.text, heard.is_text_cut),
-            severity: severity(heard.severity)?,
-            event_time: heard.event_time_us.map(Timestamp::from_micros),
-            uptime: heard.uptime_us.map(Duration::from_micros),
-            spooled_at: heard.spooled_at_us.map(Timestamp::from_micros),
-            repeated: heard.repeated,
-            lost_before: heard.lost_before.iter().map(lost).collect::<Result<_, _>>()?,
-        },
-    })
-}
-
-fn kind(kind: Option<proto::heard::Kind>) -> Result<EventKind, DecodeError> {
-    use proto::heard::Kind as P;
-    Ok(match kind.ok_or(DecodeError::Newer { what: "an event's kind" })? {
-        P::StartedOk(proto::StartedOk {}) => EventKind::StartedOk,
-        P::StartFailed(proto::StartFailed {}) => EventKind::StartFailed,
-        P::Maintenance(report) => EventKind::Maintenance {
-            progress: progress(report.progress)?,
-            next_report_within: report.next_report_within_us.map(Duration::from_micros),
-        },
-        P::Log(proto::Log {}) => EventKind::Log,
-        P::Alert(alert) if alert.counter.is_empty() => EventKind::Alert { counter: None },
-        P::Alert(alert) => {
-            let counter = Counter::new(&alert.counter, alert.value);
-            let counter = counter.ok_or(DecodeError::Impossible { what: "a counter" })?;
-            EventKind::Alert { counter: Some(counter) }
-        }
-    })
-}
-
-fn lost(lost: &proto::Lost) -> Result<LostEvents, DecodeError> {
-    Ok(LostEvents {
-        kind: match lost.kind {
-            0 => None,
-            kind => Some(plain_kind(kind)?),
-        },
-        count: lost.count,
-        first_at: lost.first_us.map(Timestamp::from_micros),
-        last_at: lost.last_us.map(Timestamp::from_micros),
-    })
-}
-
-pub(super) fn plain_kind(kind: u32) -> Result<PlainKind, DecodeError> {
-    Ok(match kind {
-        1 => PlainKind::StartedOk,
-        2 => PlainKind::StartFailed,
-        3 => PlainKind::Maintenance,
-        4 => PlainKind::Log,
-        5 => PlainKind::Alert,
-        _ => return Err(DecodeError::Newer { what: "a kind of event" }),
     })
 }
 

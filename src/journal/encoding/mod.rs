@@ -5,6 +5,7 @@
 
 mod admission;
 mod effect;
+mod event;
 mod input;
 mod mail;
 mod settings;

@@ -10,7 +10,7 @@ use super::kept_tests::admission;
 use super::*;
 use crate::grid::effect::{Alert, Boot, Effect, Matter, Memory};
 use crate::grid::event::{
-    Counter, Event, EventKind, LostEvents, PlainKind, Progress, Severity, Text,
+    Counter, Event, EventKind, LostEvents, LostReason, PlainKind, Progress, Severity, Text,
 };
 use crate::grid::in_force::{SettingIs, SettingsInForce};
 use crate::grid::lifecycle::{Failed, Failure, LastWord, Lifecycle, Maintenance, Refusal};
@@ -67,17 +67,22 @@ fn heard(kind: EventKind) -> Heard {
             uptime: Some(Duration::from_micros(1)),
             spooled_at: Some(Timestamp::MAX),
             repeated: true,
-            lost_before: vec![
-                LostEvents {
-                    kind: Some(PlainKind::Log),
-                    count: 17,
-                    first_at: Some(at(1)),
-                    last_at: None,
-                },
-                LostEvents { kind: None, count: 1, first_at: None, last_at: Some(at(2)) },
-            ],
+            lost_before: lost(),
         },
     }
+}
+
+fn lost() -> Vec<LostEvents> {
+    let reasons = LostReason::ALL.into_iter().map(Some).chain([None]);
+    let kinds = PlainKind::ALL.into_iter().map(Some);
+    let times = [at(1), at(2), at(3), at(4)].into_iter().map(Some).chain([None]);
+    let (mut count, mut lost) = (16, Vec::new());
+    for ((kind, reason), first_at) in kinds.zip(reasons).zip(times) {
+        count += 1;
+        lost.push(LostEvents { kind, count, first_at, last_at: None, reason });
+    }
+    lost.push(LostEvents { kind: None, count, first_at: None, last_at: Some(at(2)), reason: None });
+    lost
 }
 
 #[test]
@@ -171,6 +176,7 @@ fn every_other_input_reads_back() {
         spool: spool(),
         session: SessionId(5),
         acked_through: 70,
+        is_transient: true,
     };
     let started = BrokerStarted {
         term: 3,

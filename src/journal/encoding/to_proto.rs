@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::{admission, mail, proto, settings, storage};
+use super::{admission, event, mail, proto, settings, storage};
 use crate::grid::effect::{Alert, Boot, Effect, Matter, Memory};
-use crate::grid::event::{EventKind, LostEvents, PlainKind, Progress, Severity};
+use crate::grid::event::{Progress, Severity};
 use crate::grid::lifecycle::{Failed, Failure, Lifecycle, Maintenance, Refusal};
 use crate::grid::name::{ApplianceNumber, BootId};
-use crate::grid::record::{Heard, Input, Order, Outcome, Record, Reset, Stall};
+use crate::grid::record::{Input, Order, Outcome, Record, Reset, Stall};
 use crate::grid::settings::Overrides;
 use crate::grid::time::Timestamp;
 use crate::grid::window::Window;
@@ -47,7 +47,7 @@ pub(super) fn record(record: &Record) -> proto::Record {
 fn input(input: &Input) -> proto::record::Input {
     use proto::record::Input as P;
     match input {
-        Input::Event(event) => P::Event(heard(event)),
+        Input::Event(it) => P::Event(event::heard(it)),
         Input::Hello(hello) => P::Hello(proto::Hello {
             appliance: hello.appliance.0,
             boot: boot(hello.boot),
@@ -55,6 +55,7 @@ fn input(input: &Input) -> proto::record::Input {
             spool: hello.spool.map_or(0, |spool| spool.0.get()),
             session: hello.session.0,
             acked_through: hello.acked_through,
+            transient: hello.is_transient,
         }),
         Input::SessionEnded { appliance, boot: id } => {
             P::SessionEnded(proto::SessionEnded { appliance: appliance.0, boot: boot(*id) })
@@ -94,62 +95,6 @@ fn input(input: &Input) -> proto::record::Input {
             P::RunOver(proto::RunOver { appliance: appliance.0, key: key.as_bytes().to_vec() })
         }
         Input::ClockSetBack { by } => P::ClockSetBack(proto::ClockSetBack { by_us: micros(*by) }),
-    }
-}
-
-fn heard(heard: &Heard) -> proto::Heard {
-    use proto::heard::Kind as P;
-    let event = &heard.event;
-    let kind = match &event.kind {
-        EventKind::StartedOk => P::StartedOk(proto::StartedOk {}),
-        EventKind::StartFailed => P::StartFailed(proto::StartFailed {}),
-        EventKind::Maintenance { progress, next_report_within } => {
-            P::Maintenance(proto::MaintenanceReport {
-                progress: percent(*progress),
-                next_report_within_us: next_report_within.map(micros),
-            })
-        }
-        EventKind::Log => P::Log(proto::Log {}),
-        EventKind::Alert { counter } => P::Alert(proto::AlertEvent {
-            counter: counter.as_ref().map_or_else(String::new, |it| it.name().to_owned()),
-            value: counter.as_ref().map_or(0.0, |it| it.value()),
-        }),
-    };
-    proto::Heard {
-        appliance: heard.appliance.0,
-        boot: heard.boot.map_or_else(Vec::new, boot),
-        spool: heard.spool.map_or(0, |spool| spool.0.get()),
-        sequence: heard.sequence.map_or(0, |sequence| sequence.get()),
-        by_session: heard.session.is_some(),
-        kind: Some(kind),
-        text: event.text.as_str().to_owned(),
-        is_text_cut: event.text.is_cut(),
-        severity: severity_number(event.severity),
-        event_time_us: event.event_time.map(Timestamp::as_micros),
-        uptime_us: event.uptime.map(micros),
-        spooled_at_us: event.spooled_at.map(Timestamp::as_micros),
-        repeated: event.repeated,
-        lost_before: event.lost_before.iter().map(lost).collect(),
-    }
-}
-
-fn lost(lost: &LostEvents) -> proto::Lost {
-    let kind = lost.kind.map_or(0, kind_number);
-    proto::Lost {
-        kind,
-        count: lost.count,
-        first_us: lost.first_at.map(Timestamp::as_micros),
-        last_us: lost.last_at.map(Timestamp::as_micros),
-    }
-}
-
-pub(super) fn kind_number(kind: PlainKind) -> u32 {
-    match kind {
-        PlainKind::StartedOk => 1,
-        PlainKind::StartFailed => 2,
-        PlainKind::Maintenance => 3,
-        PlainKind::Log => 4,
-        PlainKind::Alert => 5,
     }
 }
 
@@ -384,14 +329,14 @@ pub(super) fn severity_number(severity: Severity) -> u32 {
     }
 }
 
-fn percent(progress: Option<Progress>) -> u32 {
+pub(super) fn percent(progress: Option<Progress>) -> u32 {
     progress.map_or(0, |progress| u32::from(progress.percent()))
 }
 
-fn boot(id: BootId) -> Vec<u8> {
+pub(super) fn boot(id: BootId) -> Vec<u8> {
     id.0.as_bytes().to_vec()
 }
 
-fn micros(duration: Duration) -> u64 {
+pub(super) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

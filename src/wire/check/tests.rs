@@ -53,7 +53,7 @@ fn each_wrong_field_is_named_and_all_at_once() {
         next_report_within_ms: 999,
         event_time: Some(prost_types::Timestamp { seconds: 1, nanos: -1 }),
         spooled_at: Some(prost_types::Timestamp { seconds: i64::MAX, nanos: 0 }),
-        lost_before: vec![proto::LostEvents { kind: 77, ..proto::LostEvents::default() }],
+        lost_before: vec![proto::LostEvents::default()],
         ..proto::Event::default()
     };
     let mut fields = wrong_fields(&bytes(&sent));
@@ -62,13 +62,25 @@ fn each_wrong_field_is_named_and_all_at_once() {
         "boot_id",
         "event_time",
         "lost_before[0].count",
-        "lost_before[0].kind",
         "maintenance.progress",
         "next_report_within_ms",
         "severity",
         "spooled_at",
     ];
     assert_eq!(fields, expected);
+}
+
+#[test]
+fn what_was_lost_is_told_with_its_reason_and_numbers_to_come_are_not_said() {
+    let lost = |kind, reason| proto::LostEvents { kind, count: 17, reason, ..Default::default() };
+    let reasons = [1, 2, 3, 4, 5, -1];
+    let lost_before = reasons.into_iter().map(|reason| lost(4, reason)).chain([lost(77, 0)]);
+    let sent = proto::Event { lost_before: lost_before.collect(), ..log() };
+    let lost = event(&bytes(&sent)).expect("is an event").event.lost_before;
+    let told: Vec<_> = lost.iter().map(|it| it.reason).collect();
+    let known = LostReason::ALL.map(Some);
+    assert_eq!(told, [&known[..], &[None, None, None]].concat());
+    assert_eq!((lost[0].kind, lost[6].kind), (Some(PlainKind::Log), None));
 }
 
 #[test]

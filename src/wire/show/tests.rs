@@ -1,0 +1,77 @@
+//! What outsiders read of records.
+
+use std::time::Duration;
+
+use super::*;
+use crate::grid::event::{Event, LostEvents, LostReason, Text};
+use crate::grid::marks::Marks;
+use crate::grid::record::Heard;
+
+/// 2026-11-20 14:30:00 UTC.
+const NOW_S: u64 = 1_795_185_000;
+
+fn ago(seconds: u64) -> Timestamp {
+    Timestamp::EPOCH.after(Duration::from_secs(NOW_S - seconds))
+}
+
+fn log() -> Record {
+    let event = Event {
+        kind: EventKind::Log,
+        text: Text::new("disk is slow"),
+        severity: Severity::Info,
+        event_time: None,
+        uptime: None,
+        spooled_at: None,
+        repeated: false,
+        lost_before: Vec::new(),
+    };
+    let (appliance, session) = (ApplianceNumber(1), None);
+    let heard = Heard { appliance, boot: None, spool: None, sequence: None, session, event };
+    Record {
+        number: 7,
+        at: ago(0),
+        input: Input::Event(heard),
+        outcome: Outcome::Kept,
+        marks: Marks::NONE,
+        effects: Vec::new(),
+    }
+}
+
+fn of(record: &Record) -> proto::Record {
+    super::record(record, |_| "db1".to_owned())
+}
+
+fn said(record: &mut Record) -> &mut Event {
+    let Input::Event(heard) = &mut record.input else { panic!("an event") };
+    &mut heard.event
+}
+
+#[test]
+fn what_was_lost_is_told_in_words_and_is_at_least_a_warning() {
+    let mut record = log();
+    assert_eq!((of(&record).severity(), &*of(&record).explanation), (proto::Severity::Info, ""));
+    let lost = |kind, count, first_at, last_at, reason| LostEvents {
+        kind,
+        count,
+        first_at,
+        last_at,
+        reason,
+    };
+    said(&mut record).lost_before = vec![
+        lost(Some(PlainKind::Log), 17, Some(ago(600)), Some(ago(60)), Some(LostReason::SpoolFull)),
+        lost(None, 1, None, None, None),
+        lost(Some(PlainKind::Alert), 2, Some(ago(60)), None, Some(LostReason::SetAside)),
+    ];
+    let told = of(&record);
+    assert_eq!(told.severity(), proto::Severity::Warn);
+    assert_eq!(told.event.as_ref().map(|it| it.severity()), Some(proto::Severity::Info));
+    let clock = local_clock(record.at);
+    let (first, last) = (clock(ago(600)), clock(ago(60)));
+    let words = format!(
+        "lost 17 log events of db1, {first} to {last}, spool full; lost 1 event of db1; \
+         lost 2 alert events of db1, since {last}, set aside since they ended two sessions"
+    );
+    assert_eq!(told.explanation, words);
+    said(&mut record).severity = Severity::Fatal;
+    assert_eq!(of(&record).severity(), proto::Severity::Fatal);
+}
