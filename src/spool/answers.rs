@@ -4,7 +4,9 @@
 //! answer. Guarantees at most [`ANSWERS_MAX`] of them; older ones are forgotten, and then an event
 //! counts as kept. It is not synced: after a crash nobody waits any more.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -25,9 +27,30 @@ pub struct Exception {
     /// The number.
     #[prost(uint64, tag = "2")]
     pub sequence: u64,
-    /// An `AckException` of the contract.
+    /// An `AckException` of the contract; empty: it bears another number from now on.
     #[prost(bytes = "bytes", tag = "3")]
     pub answer: Bytes,
+    /// That number's spool id.
+    #[prost(fixed64, tag = "4")]
+    pub moved_spool_id: u64,
+    /// That number.
+    #[prost(uint64, tag = "5")]
+    pub moved_sequence: u64,
+}
+
+impl Exception {
+    /// The broker's answer, an `AckException` of the contract.
+    pub fn answered(key: Key, answer: Bytes) -> Self {
+        let Key { spool_id, sequence } = key;
+        Self { spool_id, sequence, answer, ..Self::default() }
+    }
+
+    /// It bears another number from now on.
+    pub(super) fn moved(key: Key, to: Key) -> Self {
+        let Key { spool_id, sequence } = key;
+        let (moved_spool_id, moved_sequence) = (to.spool_id, to.sequence);
+        Self { spool_id, sequence, answer: Bytes::new(), moved_spool_id, moved_sequence }
+    }
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -43,7 +66,10 @@ pub(super) fn add(path: &Path, exceptions: &[Exception]) -> Result<(), SpoolErro
     all.drain(..all.len().saturating_sub(ANSWERS_MAX));
     let bytes = Answers { exceptions: all }.encode_to_vec();
     let beside = path.with_added_extension("new");
-    let written = fs::write(&beside, bytes).and_then(|()| fs::rename(&beside, path));
+    let mut options = File::options();
+    options.create(true).write(true).truncate(true).mode(0o600);
+    let written = options.open(&beside).and_then(|mut file| file.write_all(&bytes));
+    let written = written.and_then(|()| fs::rename(&beside, path));
     written.map_err(SpoolError::io("write", path))
 }
 

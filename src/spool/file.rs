@@ -60,7 +60,8 @@ impl SpoolFile {
                 return Err(SpoolError::Newer { path: path.to_owned() });
             }
         }
-        let mut found = Self { path: path.to_owned(), file, image: format::read(&Bytes::from(bytes)) };
+        let mut found =
+            Self { path: path.to_owned(), file, image: format::read(&Bytes::from(bytes)) };
         if found.image.end == 0 && found.image.damaged == 0 {
             found.begin(reserved)?;
         } else if !found.image.is_tidy && found.image.damaged == 0 {

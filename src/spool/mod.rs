@@ -33,7 +33,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -99,6 +99,14 @@ pub struct Numbering {
     pub acked: u64,
 }
 
+/// How the spool's file looks from outside: another one, something changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Print {
+    inode: u64,
+    bytes: u64,
+    changed: (i64, i64),
+}
+
 /// The spool of one appliance.
 #[derive(Clone, Debug)]
 pub struct Spool {
@@ -133,6 +141,13 @@ impl Spool {
         self.folder.is_dir()
     }
 
+    /// How it looks from outside; `None`: there is none.
+    pub fn print(&self) -> Option<Print> {
+        let found = fs::metadata(self.path("spool")).ok()?;
+        let changed = (found.mtime(), found.mtime_nsec());
+        Some(Print { inode: found.ino(), bytes: found.len(), changed })
+    }
+
     /// The right to send, if nobody has it.
     ///
     /// # Errors
@@ -142,20 +157,6 @@ impl Spool {
         Held::if_free(&self.path("sender"))
     }
 
-    /// The right to send, as soon as it is free.
-    ///
-    /// # Errors
-    ///
-    /// When the system does not say.
-    pub fn wait_sender(&self) -> Result<Held, SpoolError> {
-        Held::wait(&self.path("sender"))
-    }
-
-    /// What the sender says of itself.
-    pub fn sender(&self) -> Option<String> {
-        lock::word(&self.path("sender"))
-    }
-
     /// The duty to empty the spool, if nobody has it.
     ///
     /// # Errors
@@ -163,6 +164,11 @@ impl Spool {
     /// When the system does not say.
     pub fn try_drainer(&self) -> Result<Option<Held>, SpoolError> {
         Held::if_free(&self.path("drainer"))
+    }
+
+    /// What the drainer, or the agent, says of itself.
+    pub fn drainer(&self) -> Option<String> {
+        lock::word(&self.path("drainer"))
     }
 
     /// Gives the duty back if nothing waits; whoever adds an event later finds it free.
@@ -247,7 +253,7 @@ impl Spool {
         }
         numbers.write(&self.path("numbers"))?;
         file.write(new, &over.into_iter().collect::<Vec<_>>())?;
-        file.shrink(self.file_bytes_max())?;
+        let _ = file.shrink(self.file_bytes_max());
         Ok(keys)
     }
 
@@ -263,7 +269,8 @@ impl Spool {
         let arriving = self.arriving(event, key, State::Attempted)?;
         let new = self.with_room(&file, &[], &mut over, arriving)?;
         file.write(vec![new], &over.into_iter().collect::<Vec<_>>())?;
-        file.shrink(self.file_bytes_max())
+        let _ = file.shrink(self.file_bytes_max());
+        Ok(())
     }
 
     /// Notes, durably, that these are about to be sent.
@@ -296,8 +303,10 @@ impl Spool {
         exceptions: &[Exception],
     ) -> Result<(), SpoolError> {
         let _lock = self.lock()?;
+        // A disk without room takes neither this nor the numbers; that must not keep what is answered
+        // in the spool.
         if !exceptions.is_empty() {
-            answers::add(&self.path("answers"), exceptions)?;
+            let _ = answers::add(&self.path("answers"), exceptions);
         }
         let mut file = self.load()?;
         let mut numbers = self.numbers(&file)?;
@@ -306,18 +315,27 @@ impl Spool {
             && (numbers.boot != boot || numbers.acked < acked.sequence)
         {
             (numbers.boot, numbers.acked) = (boot, acked.sequence);
-            numbers.write(&self.path("numbers"))?;
+            let _ = numbers.write(&self.path("numbers"));
         }
         let over = places_of(&file, keys, |state| state != State::Over);
         let states: Vec<_> = over.into_iter().map(|at| (at, State::Over)).collect();
         file.set_states(&states)?;
-        file.shrink(self.file_bytes_max())
+        let _ = file.shrink(self.file_bytes_max());
+        Ok(())
     }
 
     /// What the broker made of that event, if it did not simply keep it and somebody noted it.
     pub fn exception(&self, key: Key) -> Option<Exception> {
         let _lock = self.lock().ok()?;
-        answers::find(&self.path("answers"), key)
+        answers::find(&self.path("answers"), key).filter(|it| !it.answer.is_empty())
+    }
+
+    /// Which number that event bears by now, if it was given another one.
+    pub fn moved(&self, key: Key) -> Option<Key> {
+        let _lock = self.lock().ok()?;
+        let moved = answers::find(&self.path("answers"), key)?;
+        let to = Key { spool_id: moved.moved_spool_id, sequence: moved.moved_sequence };
+        moved.answer.is_empty().then_some(to)
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -355,8 +373,7 @@ impl Spool {
                 kept.display()
             );
             let reason = LostReason::SpoolDamaged;
-            let lost =
-                losses::some(EventKind::Unspecified, file.image.damaged, None, reason);
+            let lost = losses::some(EventKind::Unspecified, file.image.damaged, None, reason);
             let mut numbers = self.numbers(&file)?;
             let new = self.own_word(&mut numbers, told, lost)?;
             numbers.write(&self.path("numbers"))?;

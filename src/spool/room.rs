@@ -58,9 +58,7 @@ pub(super) fn make(there: &[Place], wanted: usize, limits: Limits) -> Option<Vec
     let mut order: Vec<(bool, u8, usize)> = there
         .iter()
         .enumerate()
-        .filter_map(|(at, place)| {
-            Some((place.state == State::Attempted, rank(place.kind)?, at))
-        })
+        .filter_map(|(at, place)| Some((place.state == State::Attempted, rank(place.kind)?, at)))
         .collect();
     order.sort_unstable();
     for (_, _, at) in order {

@@ -11,7 +11,7 @@ use prost::Message;
 use super::file::{New, SpoolFile};
 use super::format::State;
 use super::numbers::Numbers;
-use super::{Key, Spool, SpoolError, losses, next, places_of};
+use super::{Exception, Key, Spool, SpoolError, answers, losses, next, places_of};
 use crate::wire::proto::{Event, LostReason};
 
 /// Most bytes of events set aside that are kept for people.
@@ -19,12 +19,12 @@ const ASIDE_BYTES_MAX: u64 = 1 << 20;
 
 impl Spool {
     /// The broker knows these numbers, though they were never sent before: they get others under
-    /// another spool id.
+    /// another spool id. Gives which became which.
     ///
     /// # Errors
     ///
     /// When it can't be written.
-    pub fn renumber(&self, keys: &BTreeSet<Key>) -> Result<(), SpoolError> {
+    pub fn renumber(&self, keys: &BTreeSet<Key>) -> Result<Vec<(Key, Key)>, SpoolError> {
         let _lock = self.lock()?;
         let mut file = self.load()?;
         let mut numbers = self.numbers(&file)?;
@@ -32,11 +32,13 @@ impl Spool {
             numbers = Numbers::drawn();
         }
         let over = places_of(&file, keys, |state| state != State::Over);
-        let mut new = Vec::new();
+        let (mut new, mut renamed) = (Vec::new(), Vec::new());
         for at in &over {
             let entry = &file.image.entries[*at];
             let key = next(&mut numbers);
             let mut kept = entry.kept.clone();
+            let before = Key { spool_id: kept.spool_id, sequence: kept.sequence };
+            renamed.push((before, key));
             (kept.spool_id, kept.sequence) = (key.spool_id, key.sequence);
             if let Ok(event) = Event::decode(kept.event.clone()) {
                 kept.event = Event { sequence: key.sequence, ..event }.encode_to_vec().into();
@@ -44,7 +46,11 @@ impl Spool {
             new.push(New { kept, kind: entry.kind, state: State::Waiting });
         }
         numbers.write(&self.path("numbers"))?;
-        file.write(new, &over)
+        file.write(new, &over)?;
+        let moved: Vec<_> = renamed.iter().map(|(key, to)| Exception::moved(*key, *to)).collect();
+        // Who waits for it learns then only that it is not there any more.
+        let _ = answers::add(&self.path("answers"), &moved);
+        Ok(renamed)
     }
 
     /// Takes an event out that ended two sessions, and tells of it by a log of its own.

@@ -5,7 +5,7 @@
 
 use grid_broker::exit_code::ExitCode;
 use grid_broker::show::escape;
-use grid_broker::wire::proto::{Outcome, ReportResponse};
+use grid_broker::wire::proto::{AckException, Outcome, ReportResponse};
 
 /// What became of an event.
 #[derive(Debug, PartialEq)]
@@ -17,21 +17,44 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// It was simply kept; by which record a session does not tell.
+    pub(crate) fn kept() -> Self {
+        Self::new(&ReportResponse { outcome: Outcome::Kept.into(), ..ReportResponse::default() })
+    }
+
+    /// The answer of a session to an event that was not simply kept.
+    pub(crate) fn of_session(exception: &AckException) -> Self {
+        let violations = exception.violations.iter();
+        let wrong: Vec<_> =
+            violations.map(|it| format!("{}: {}", it.field, it.description)).collect();
+        let explanation =
+            if wrong.is_empty() { exception.explanation.clone() } else { wrong.join("; ") };
+        Self::new(&ReportResponse {
+            outcome: exception.outcome,
+            record_number: 0,
+            reason: exception.reason.clone(),
+            explanation,
+            suppressed_until: exception.suppressed_until,
+            marks: Vec::new(),
+        })
+    }
+
     pub(crate) fn new(response: &ReportResponse) -> Self {
         let record = match response.record_number {
             0 => String::new(),
             number => format!(" (record {number})"),
         };
-        let number = response.record_number;
+        let is_kept = match response.record_number {
+            0 => "is kept".to_owned(),
+            number => format!("is record {number}"),
+        };
         let because = because(response);
         let (words, exit_code) = match Outcome::try_from(response.outcome) {
-            Ok(Outcome::Kept) => (format!("is record {number}"), ExitCode::Done),
+            Ok(Outcome::Kept) => (is_kept, ExitCode::Done),
             Ok(Outcome::Repeated) => (format!("is counted{record}{because}"), ExitCode::Done),
             Ok(Outcome::Folded) => (format!("is counted{because}"), ExitCode::Done),
             Ok(Outcome::Duplicate) => (format!("is known already{record}"), ExitCode::Done),
-            Ok(Outcome::History) => {
-                (format!("is record {number}, history only{because}"), ExitCode::Done)
-            }
+            Ok(Outcome::History) => (format!("{is_kept}, history only{because}"), ExitCode::Done),
             Ok(Outcome::NotKept) => (format!("is not kept{because}"), ExitCode::Done),
             Ok(Outcome::Suppressed) => {
                 (format!("suppressed{}{because}{record}", until(response)), ExitCode::Suppressed)

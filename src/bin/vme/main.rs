@@ -3,10 +3,13 @@
 //! Guarantees one line about an event (on stdout when the broker was content, else on stderr) and
 //! the exit code that says the same. Does not know the broker's rules.
 
+mod agent;
 mod answer;
 mod arguments;
 mod boot;
+mod drain;
 mod report;
+mod sender;
 mod speaker;
 mod voice;
 
@@ -64,13 +67,14 @@ fn refuse(wrongs: &[String]) -> ExitCode {
 }
 
 fn carry_out(command: Command, voice: Voice) -> ExitCode {
-    let _ = voice.speaker();
     match command {
-        Command::Run(_) | Command::Maintain(_) | Command::Notify(_) => {}
-        Command::Agent(_) | Command::Drain => {}
+        Command::Run(_) | Command::Maintain(_) | Command::Notify(_) => {
+            tell("not there yet");
+            ExitCode::Failed
+        }
+        Command::Agent(_) => in_runtime(agent::run(voice.into_speaker())),
+        Command::Drain => in_runtime(drain::run(voice.speaker())),
     }
-    tell("not there yet");
-    ExitCode::Failed
 }
 
 async fn say(voice: &Voice, spoken: &Spoken) -> ExitCode {

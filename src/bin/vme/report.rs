@@ -41,6 +41,14 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// Whether the same may be taken at another time.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::Client(error) => pause_asked(error).is_some(),
+            Self::NoAnswer { .. } => true,
+        }
+    }
+
     /// The exit code that says the same.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
@@ -50,19 +58,32 @@ impl Failure {
     }
 }
 
-/// Reports one event.
-pub(crate) async fn report(way: &Way, request: ReportRequest) -> Result<ReportResponse, Failure> {
-    let deadline = Instant::now() + way.timeout;
+/// The broker's answer.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub(crate) response: ReportResponse,
+    /// Nothing was sent before the try that was answered.
+    pub(crate) is_first_attempt: bool,
+}
+
+/// Reports one event, and tries until `deadline`.
+pub(crate) async fn report(
+    way: &Way,
+    request: ReportRequest,
+    deadline: Instant,
+) -> Result<Answered, Failure> {
     let mut pause = FIRST_PAUSE;
+    let mut is_first_attempt = true;
     loop {
         let Ok(answer) = timeout_at(deadline, attempt(way, request.clone())).await else {
             let (broker, timeout) = (way.broker.clone(), way.timeout);
             return Err(Failure::NoAnswer { broker, timeout });
         };
         let error = match answer {
-            Ok(response) => return Ok(response),
+            Ok(response) => return Ok(Answered { response, is_first_attempt }),
             Err(error) => error,
         };
+        is_first_attempt = false;
         let Some(asked) = pause_asked(&error) else { return Err(error.into()) };
         let next = Instant::now() + pause.max(asked);
         if next >= deadline {
@@ -86,7 +107,7 @@ async fn attempt(way: &Way, request: ReportRequest) -> Result<ReportResponse, Cl
 }
 
 /// How long the broker asks to wait before another try; none when another try is no use.
-fn pause_asked(error: &ClientError) -> Option<Duration> {
+pub(crate) fn pause_asked(error: &ClientError) -> Option<Duration> {
     match error {
         ClientError::Unreachable { .. } => Some(Duration::ZERO),
         ClientError::Status(status) if status.code() == tonic::Code::Unavailable => {

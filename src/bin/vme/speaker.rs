@@ -4,6 +4,7 @@
 //! anything is sent, and all are told together. Does not know what is said, nor how it is sent.
 
 use std::ffi::{OsStr, OsString};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use grid_broker::client::{self, ClientError};
 use grid_broker::event_words;
 use grid_broker::grid::name::is_name;
 use grid_broker::show::escape;
+use grid_broker::spool::{Limits, Spool, SpoolError, Teller};
 use uuid::Uuid;
 
 use crate::arguments::Options;
@@ -24,6 +26,10 @@ const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 /// Where numbers and the spool are kept if nobody says otherwise: on the boot disk.
 const STATE: &str = "/var/lib/vme";
 
+/// How large a spool may be made.
+const SPOOL_EVENTS: RangeInclusive<usize> = 4..=100_000;
+const SPOOL_BYTES: RangeInclusive<usize> = 4_096..=67_108_864;
+
 /// Who speaks, checked.
 #[derive(Debug)]
 pub(crate) struct Speaker {
@@ -33,6 +39,12 @@ pub(crate) struct Speaker {
     pub(crate) boot: Boot,
     /// The folder of its numbers and its spool.
     pub(crate) state: PathBuf,
+    /// How much the spool holds.
+    pub(crate) limits: Limits,
+    /// The broker was named, not taken by default.
+    pub(crate) is_broker_given: bool,
+    /// The appliance was named, not taken by default.
+    pub(crate) is_appliance_given: bool,
 }
 
 /// How the broker is reached, as whom, and for how long it is tried.
@@ -66,6 +78,9 @@ pub(crate) enum Wrong {
     /// No folder.
     #[error("{source_name} is empty; it names the folder of the numbers and the spool")]
     State { source_name: &'static str },
+    /// No size of a spool.
+    #[error("{variable} `{}` is not a whole number from {least} to {most}", escape::excerpt(.value))]
+    Limit { variable: &'static str, value: String, least: usize, most: usize },
     /// No UUID.
     #[error("VME_BOOT_ID `{}` is not a UUID of 36 characters", escape::excerpt(.value))]
     BootId { value: String },
@@ -87,13 +102,38 @@ impl Speaker {
         let timeout = timeout(options).map_err(&mut keep).ok();
         let state = state(options, environment).map_err(&mut keep).ok();
         let named_boot = named_boot(environment).map_err(&mut keep).ok();
-        match (appliance, broker, timeout, state, named_boot) {
-            (Some(appliance), Some(broker), Some(timeout), Some(state), Some(named_boot)) => {
-                let boot = named_boot.map_or_else(Boot::of_this_system, Boot::Named);
-                Ok(Self { way: Way { broker, appliance, timeout }, boot, state })
-            }
-            (_, _, _, _, _) => Err(wrongs),
+        let limits = limits(environment).map_err(&mut keep).ok();
+        let is_given = |option: Option<&OsString>, variable| {
+            given(("", option), variable, environment).is_some()
+        };
+        match (appliance, broker, timeout, state, named_boot, limits) {
+            (
+                Some(appliance),
+                Some(broker),
+                Some(timeout),
+                Some(state),
+                Some(named_boot),
+                Some(limits),
+            ) => Ok(Self {
+                way: Way { broker, appliance, timeout },
+                boot: named_boot.map_or_else(Boot::of_this_system, Boot::Named),
+                state,
+                limits,
+                is_broker_given: is_given(options.broker.as_ref(), "GRID_BROKER"),
+                is_appliance_given: is_given(options.appliance.as_ref(), "VME_APPLIANCE"),
+            }),
+            (_, _, _, _, _, _) => Err(wrongs),
         }
+    }
+
+    /// Its spool.
+    ///
+    /// # Errors
+    ///
+    /// When the folder can't be made, read or written.
+    pub(crate) fn spool(&self) -> Result<Spool, SpoolError> {
+        let (appliance, boot) = (self.way.appliance.clone(), self.boot.any_id());
+        Spool::open(&self.state, self.limits, Teller { appliance, boot })
     }
 }
 
@@ -153,6 +193,28 @@ fn state(options: &Options, environment: Environment) -> Result<PathBuf, Wrong> 
         Some((_, value)) => Ok(value.into()),
         None => Ok(STATE.into()),
     }
+}
+
+/// How much the spool holds: the same for every process of the appliance, so it is no option.
+fn limits(environment: Environment) -> Result<Limits, Wrong> {
+    let default = Limits::default();
+    Ok(Limits {
+        events: limit("VME_SPOOL_EVENTS", SPOOL_EVENTS, default.events, environment)?,
+        bytes: limit("VME_SPOOL_BYTES", SPOOL_BYTES, default.bytes, environment)?,
+    })
+}
+
+fn limit(
+    variable: &'static str,
+    range: RangeInclusive<usize>,
+    default: usize,
+    environment: Environment,
+) -> Result<usize, Wrong> {
+    let Some(value) = filled(variable, environment) else { return Ok(default) };
+    let value = lossy(&value);
+    let (least, most) = (*range.start(), *range.end());
+    let number = value.parse().ok().filter(|number| range.contains(number));
+    number.ok_or(Wrong::Limit { variable, value, least, most })
 }
 
 fn named_boot(environment: Environment) -> Result<Option<Uuid>, Wrong> {

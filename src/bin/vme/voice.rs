@@ -1,19 +1,33 @@
 //! Says events for every command of vme alike, and what became of each.
 //!
-//! Guarantees one line for people and one exit code an event, whatever way it went. Does not know why
-//! it is said.
+//! The agent says it, if there is one. Otherwise this call does by itself: at once if nothing waits,
+//! else behind what waits in the spool. Guarantees one line for people and one exit code an event,
+//! whatever way it went, and that "spooled" is said only of what is on the disk. Does not know why an
+//! event is said.
 
-use std::time::SystemTime;
+use std::time::Duration;
 
+use grid_broker::clock::{monotonic_now, wall_now};
 use grid_broker::event_words::Spoken;
 use grid_broker::exit_code::ExitCode;
-use grid_broker::wire::proto::ReportRequest;
+use grid_broker::spool::{Key, Spool, SpoolError, State};
+use grid_broker::wire::proto::{AckException, Event, Outcome, ReportRequest};
+use grid_broker::wire::timestamp;
+use prost::Message;
+use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
 
+use crate::agent::client::{self, Asked, NotTaken};
 use crate::answer::Answer;
 use crate::boot::{BootDoubt, BootError};
+use crate::drain;
 use crate::report;
+use crate::sender::{Desk, Pauses, Sender, Until};
 use crate::speaker::Speaker;
+
+/// The first and the longest pause between tries of a call that waits.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// What became of one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +36,18 @@ pub(crate) struct Said {
     pub(crate) line: String,
     /// For scripts.
     pub(crate) exit_code: ExitCode,
+}
+
+/// What became of it, before it is put into a line.
+enum Fate {
+    Answered(Answer),
+    /// It is in the spool; why it was not sent.
+    Spooled(String),
+    /// It is nowhere.
+    Lost {
+        why: String,
+        exit_code: ExitCode,
+    },
 }
 
 /// Says events as one speaker.
@@ -40,73 +66,253 @@ impl Voice {
         &self.speaker
     }
 
+    /// Who spoke.
+    pub(crate) fn into_speaker(self) -> Speaker {
+        self.speaker
+    }
+
     /// Says one event, and waits for what becomes of it as long as the speaker's patience lasts.
     pub(crate) async fn say(&self, spoken: &Spoken) -> Said {
-        let (request, doubt) = match self.request(spoken) {
-            Ok(request) => request,
+        let subject = format!("{} of {}", spoken.name, self.speaker.way.appliance);
+        let (event, doubt) = match self.event(spoken) {
+            Ok(event) => event,
             Err(error) => return Said { line: error.to_string(), exit_code: ExitCode::Failed },
         };
         if let Some(doubt) = doubt {
             crate::tell(&doubt.to_string());
         }
-        let subject = format!("{} of {}", spoken.name, self.speaker.way.appliance);
-        match report::report(&self.speaker.way, request).await {
-            Ok(response) => {
-                let Answer { words, exit_code } = Answer::new(&response);
+        match self.fate(event).await {
+            Fate::Answered(Answer { words, exit_code }) => {
                 Said { line: format!("{subject} {words}"), exit_code }
             }
-            Err(failure) => {
-                let words = failure.to_string();
-                let words: Vec<&str> = words.lines().map(str::trim).collect();
-                let line = format!("{subject} not acknowledged: {}", words.join("; "));
-                Said { line, exit_code: failure.exit_code() }
+            Fate::Spooled(why) => {
+                let line = format!(
+                    "{subject} spooled, and sent when the broker can be reached: {}",
+                    one_line(&why)
+                );
+                Said { line, exit_code: ExitCode::Spooled }
+            }
+            Fate::Lost { why, exit_code } => {
+                let line = format!("{subject} not acknowledged: {}", one_line(&why));
+                Said { line, exit_code }
             }
         }
     }
 
-    /// The event as it is sent, numbered, so that sending it again never makes it two.
-    fn request(&self, spoken: &Spoken) -> Result<(ReportRequest, Option<BootDoubt>), BootError> {
+    async fn fate(&self, event: Event) -> Fate {
+        let deadline = monotonic_now() + self.speaker.way.timeout;
+        match client::ask(&self.speaker, &event, deadline).await {
+            Asked::Answered(exception) => Fate::Answered(answer(exception)),
+            Asked::Spooled(why) => Fate::Spooled(why),
+            Asked::NotTaken(Some(NotTaken::NotSpooled(why) | NotTaken::NotMine(why))) => {
+                self.unspooled(event, &why, deadline).await
+            }
+            Asked::NotTaken(Some(NotTaken::Broken(_)) | None) => match self.speaker.spool() {
+                Ok(spool) => self.alone(&spool, event, deadline).await,
+                Err(error) => self.unspooled(event, &error.to_string(), deadline).await,
+            },
+        }
+    }
+
+    /// Says it without an agent.
+    async fn alone(&self, spool: &Spool, event: Event, deadline: Instant) -> Fate {
+        let tried = match spool.try_sender() {
+            // Nobody sends, and nothing waits: no need for the spool.
+            Ok(Some(role)) => match spool.number_if_empty() {
+                Ok(Some(key)) => {
+                    let fate = self.at_once(spool, &event, key, deadline).await;
+                    drop(role);
+                    fate
+                }
+                Ok(None) => {
+                    drop(role);
+                    self.behind_others(spool, &event, deadline).await
+                }
+                Err(error) => Err(error),
+            },
+            Ok(None) => self.behind_others(spool, &event, deadline).await,
+            Err(error) => Err(error),
+        };
+        let fate = match tried {
+            Ok(fate) => fate,
+            Err(error @ SpoolError::Full { .. }) => {
+                return Fate::Lost { why: error.to_string(), exit_code: ExitCode::Unavailable };
+            }
+            Err(error) => return self.unspooled(event, &error.to_string(), deadline).await,
+        };
+        if matches!(fate, Fate::Spooled(_))
+            && let Err(error) = drain::leave_one(&self.speaker, spool)
+        {
+            crate::tell(&format!("nobody is left to send it later: {error}"));
+        }
+        fate
+    }
+
+    /// Sends it before it is spooled; only if that fails it is.
+    async fn at_once(
+        &self,
+        spool: &Spool,
+        event: &Event,
+        mut key: Key,
+        deadline: Instant,
+    ) -> Result<Fate, SpoolError> {
+        let mut may_be_taken = true;
+        loop {
+            let event = Event { sequence: key.sequence, ..event.clone() };
+            let request = ReportRequest { event: Some(event.clone()), spool_id: key.spool_id };
+            let failure = match report::report(&self.speaker.way, request, deadline).await {
+                Ok(answered) => {
+                    // The broker knows the number of an event that it never heard: the numbers come
+                    // from a backup, or from a copy of this machine.
+                    let is_taken = answered.is_first_attempt
+                        && answered.response.outcome() == Outcome::Duplicate;
+                    if is_taken && may_be_taken {
+                        may_be_taken = false;
+                        spool.renew()?;
+                        if let Some(other) = spool.number_if_empty()? {
+                            key = other;
+                            continue;
+                        }
+                    }
+                    return Ok(Fate::Answered(Answer::new(&answered.response)));
+                }
+                Err(failure) => failure,
+            };
+            let why = failure.to_string();
+            if !failure.may_pass() {
+                return Ok(Fate::Lost { why, exit_code: failure.exit_code() });
+            }
+            return Ok(match spool.append_sent(event, key) {
+                Ok(()) => Fate::Spooled(why),
+                Err(error) => {
+                    let why = format!("{why}; not spooled: {error}");
+                    Fate::Lost { why, exit_code: failure.exit_code() }
+                }
+            });
+        }
+    }
+
+    /// Puts it behind what waits, and sends what waits unless somebody else does.
+    async fn behind_others(
+        &self,
+        spool: &Spool,
+        event: &Event,
+        deadline: Instant,
+    ) -> Result<Fate, SpoolError> {
+        let keys = spool.append(vec![event.clone()], State::Waiting)?;
+        let Some(mut key) = keys.first().copied() else {
+            return Ok(Fate::Spooled("it was not numbered".to_owned()));
+        };
+        let role = loop {
+            if let Some(moved) = spool.moved(key) {
+                key = moved;
+            }
+            if spool.waiting()?.iter().all(|it| it.key != key) {
+                let exception = spool.exception(key).and_then(|it| decoded(&it.answer));
+                return Ok(Fate::Answered(answer(exception)));
+            }
+            if let Some(role) = spool.try_sender()? {
+                break role;
+            }
+            if monotonic_now() >= deadline {
+                return Ok(Fate::Spooled("others wait before it".to_owned()));
+            }
+            sleep(drain::LOOK_EVERY).await;
+        };
+        let desk = Desk::new(spool.clone(), None);
+        let pauses = Pauses::new(FIRST_PAUSE, LONGEST_PAUSE);
+        let mut sender = Sender::new(&self.speaker, desk, Until::Answered(key), pauses);
+        let ended = timeout_at(deadline, sender.run()).await;
+        drop(role);
+        match ended {
+            Ok(Ok(exception)) => Ok(Fate::Answered(answer(exception))),
+            Ok(Err(error)) => Ok(Fate::Spooled(error.to_string())),
+            Err(_) => {
+                let why = sender.failure().unwrap_or("the broker takes its time").to_owned();
+                Ok(Fate::Spooled(why))
+            }
+        }
+    }
+
+    /// Sends it without the spool, under an id of its own.
+    async fn unspooled(&self, event: Event, why: &str, deadline: Instant) -> Fate {
+        let event = Event { sequence: 1, ..event };
+        let spool_id = Uuid::new_v4().as_u64_pair().1;
+        let request = ReportRequest { event: Some(event), spool_id };
+        match report::report(&self.speaker.way, request, deadline).await {
+            Ok(answered) => Fate::Answered(Answer::new(&answered.response)),
+            Err(failure) => {
+                let not_spooled = if failure.may_pass() {
+                    format!("; not spooled: {why}")
+                } else {
+                    String::new()
+                };
+                let exit_code = failure.exit_code();
+                Fate::Lost { why: format!("{failure}{not_spooled}"), exit_code }
+            }
+        }
+    }
+
+    /// The event, with its boot and times.
+    fn event(&self, spoken: &Spoken) -> Result<(Event, Option<BootDoubt>), BootError> {
         let boot = &self.speaker.boot;
         let (boot_id, doubt) = boot.id(spoken.is_about_the_start())?;
-        let mut event = spoken.event.clone();
-        event.boot_id = boot_id.map_or_else(String::new, |id| id.to_string());
-        event.uptime_ms = boot.uptime_ms();
-        event.event_time = Some(wall_clock().into());
-        event.sequence = 1;
-        let spool_id = Uuid::new_v4().as_u64_pair().1;
-        Ok((ReportRequest { event: Some(event), spool_id }, doubt))
+        let event = Event {
+            boot_id: boot_id.map_or_else(String::new, |id| id.to_string()),
+            uptime_ms: boot.uptime_ms(),
+            event_time: Some(timestamp(wall_now())),
+            ..spoken.event.clone()
+        };
+        Ok((event, doubt))
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the event's own time")]
-fn wall_clock() -> SystemTime {
-    SystemTime::now()
+/// Failures that name several fields have several lines.
+fn one_line(words: &str) -> String {
+    words.lines().map(str::trim).collect::<Vec<_>>().join("; ")
+}
+
+/// `None`: it was simply kept.
+fn answer(exception: Option<AckException>) -> Answer {
+    match exception {
+        Some(exception) => Answer::of_session(&exception),
+        None => Answer::kept(),
+    }
+}
+
+fn decoded(bytes: &[u8]) -> Option<AckException> {
+    AckException::decode(bytes).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use grid_broker::event_words;
+    use grid_broker::spool::Limits;
 
     use super::*;
     use crate::boot::Boot;
     use crate::speaker::Way;
 
     #[test]
-    fn the_event_is_numbered_timed_and_of_the_named_boot() {
+    fn the_event_is_timed_and_of_the_named_boot() {
         let boot = Uuid::from_u128(7);
         let way = Way {
             broker: "127.0.0.1:1".to_owned(),
             appliance: "db1".to_owned(),
-            timeout: std::time::Duration::from_secs(1),
+            timeout: Duration::from_secs(1),
         };
-        let voice = Voice::new(Speaker { way, boot: Boot::Named(boot), state: "state".into() });
+        let voice = Voice::new(Speaker {
+            way,
+            boot: Boot::Named(boot),
+            state: "state".into(),
+            limits: Limits::default(),
+            is_broker_given: true,
+            is_appliance_given: true,
+        });
         let spoken = event_words::parse(["id=log", "msg=x"]).unwrap();
-        let (request, doubt) = voice.request(&spoken).unwrap();
+        let (event, doubt) = voice.event(&spoken).unwrap();
         assert_eq!(doubt, None);
-        let (again, _) = voice.request(&spoken).unwrap();
-        assert_ne!(request.spool_id, again.spool_id);
-        let event = request.event.unwrap();
-        assert_eq!((event.boot_id, event.sequence, event.uptime_ms), (boot.to_string(), 1, 0));
+        assert_eq!((event.boot_id, event.sequence, event.uptime_ms), (boot.to_string(), 0, 0));
         assert!(event.event_time.is_some());
     }
 }

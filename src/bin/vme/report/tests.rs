@@ -76,6 +76,11 @@ fn way(broker: SocketAddr, timeout_ms: u64) -> Way {
     Way { broker: broker.to_string(), appliance: "db1".to_owned(), timeout }
 }
 
+/// Tries as long as the way's timeout says.
+async fn tried(way: &Way) -> Result<Answered, Failure> {
+    report(way, request(), Instant::now() + way.timeout).await
+}
+
 fn request() -> ReportRequest {
     let event = Event { sequence: 1, text: "x".to_owned(), ..Event::default() };
     ReportRequest { event: Some(event), spool_id: 4711 }
@@ -85,14 +90,20 @@ fn request() -> ReportRequest {
 async fn a_broker_that_takes_nothing_now_is_asked_again_with_the_same_number() {
     let away = || Err(Status::unavailable("the journal is full"));
     let (address, mut heard) = broker([away(), away(), Ok(17)]).await;
-    let response = report(&way(address, 10_000), request()).await.unwrap();
-    assert_eq!(response.record_number, 17);
+    let answered = tried(&way(address, 10_000)).await.unwrap();
+    assert_eq!((answered.response.record_number, answered.is_first_attempt), (17, false));
     let (name, first) = heard.recv().await.unwrap();
     assert_eq!((name.as_str(), first.spool_id), ("db1", 4711));
     for _ in 0..2 {
         assert_eq!(heard.recv().await.unwrap(), (name.clone(), first.clone()));
     }
     assert!(heard.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn an_answer_to_the_first_try_is_told_as_such() {
+    let (address, _heard) = broker([Ok(1)]).await;
+    assert!(tried(&way(address, 10_000)).await.unwrap().is_first_attempt);
 }
 
 #[tokio::test]
@@ -105,8 +116,8 @@ async fn a_broker_that_starts_late_still_gets_the_event() {
         serve(TcpListener::bind(address).await.unwrap(), [Ok(1)])
     };
     let way = way(address, 10_000);
-    let (response, _heard) = tokio::join!(report(&way, request()), start);
-    assert_eq!(response.unwrap().record_number, 1);
+    let (answered, _heard) = tokio::join!(tried(&way), start);
+    assert_eq!(answered.unwrap().response.record_number, 1);
 }
 
 #[tokio::test]
@@ -121,14 +132,14 @@ async fn a_broker_that_goes_away_in_the_middle_is_asked_again() {
         }
         serve(listener, [Ok(2)])
     };
-    let (response, _heard) = tokio::join!(report(&way, request()), go_away);
-    assert_eq!(response.unwrap().record_number, 2);
+    let (answered, _heard) = tokio::join!(tried(&way), go_away);
+    assert_eq!(answered.unwrap().response.record_number, 2);
 }
 
 #[tokio::test]
 async fn a_refusal_is_not_tried_again() {
     let (address, mut heard) = broker([Err(Status::invalid_argument("malformed")), Ok(1)]).await;
-    let failure = report(&way(address, 10_000), request()).await.unwrap_err();
+    let failure = tried(&way(address, 10_000)).await.unwrap_err();
     assert_eq!(failure.exit_code(), ExitCode::Usage);
     heard.recv().await.unwrap();
     assert!(heard.try_recv().is_err());
@@ -140,7 +151,7 @@ async fn a_pause_beyond_the_timeout_ends_the_tries_at_once() {
     let busy = tonic::Status::with_error_details(tonic::Code::Unavailable, "starting", details);
     let (address, _heard) = broker([Err(busy), Ok(1)]).await;
     let asked_at = Instant::now();
-    let failure = report(&way(address, 5_000), request()).await.unwrap_err();
+    let failure = tried(&way(address, 5_000)).await.unwrap_err();
     assert!(asked_at.elapsed() < Duration::from_secs(4));
     assert_eq!(failure.exit_code(), ExitCode::Unavailable);
     assert_eq!(failure.to_string(), "starting\n  try again in 30 s");
@@ -149,7 +160,7 @@ async fn a_pause_beyond_the_timeout_ends_the_tries_at_once() {
 #[tokio::test]
 async fn a_broker_that_says_nothing_is_waited_for_until_the_timeout() {
     let (address, _heard) = broker([]).await;
-    let failure = report(&way(address, 300), request()).await.unwrap_err();
+    let failure = tried(&way(address, 300)).await.unwrap_err();
     assert_eq!(failure.exit_code(), ExitCode::Unavailable);
     assert_eq!(
         failure.to_string(),
@@ -164,7 +175,7 @@ async fn nobody_there_is_unavailable() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let failure = report(&way(address, 300), request()).await.unwrap_err();
+    let failure = tried(&way(address, 300)).await.unwrap_err();
     assert_eq!(failure.exit_code(), ExitCode::Unavailable);
     assert!(failure.to_string().starts_with(&format!("no broker answers at {address}")));
 }

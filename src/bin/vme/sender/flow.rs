@@ -22,6 +22,8 @@ struct Flight {
     bytes: usize,
     /// It was never sent before.
     is_first: bool,
+    /// It belongs to the boot of the session.
+    is_of_this_boot: bool,
 }
 
 /// The answer to one event.
@@ -32,21 +34,24 @@ pub(crate) struct Answered {
     pub(crate) exception: Option<AckException>,
     /// The broker knows the number, though the event was never sent: it is another one's.
     pub(crate) is_taken: bool,
+    /// It belongs to the boot of the session.
+    is_of_this_boot: bool,
 }
 
 impl Answered {
-    /// Whether the broker knows the event by its number from now on.
+    /// Whether the broker knows the number from now on, as one of this boot.
     pub(crate) fn is_known(&self) -> bool {
         let outcome = self.exception.as_ref().map(AckException::outcome);
-        !matches!(
-            outcome,
-            Some(
-                Outcome::Invalid
-                    | Outcome::Unsupported
-                    | Outcome::Duplicate
-                    | Outcome::Unspecified
+        self.is_of_this_boot
+            && !matches!(
+                outcome,
+                Some(
+                    Outcome::Invalid
+                        | Outcome::Unsupported
+                        | Outcome::Duplicate
+                        | Outcome::Unspecified
+                )
             )
-        )
     }
 }
 
@@ -96,11 +101,11 @@ impl Flow {
     }
 
     /// An event is sent.
-    pub(crate) fn sent(&mut self, key: Key, bytes: usize, is_first: bool) {
+    pub(crate) fn sent(&mut self, key: Key, bytes: usize, is_first: bool, is_of_this_boot: bool) {
         self.sent += 1;
         self.bytes += bytes;
         self.keys.insert(key);
-        self.under_way.push_back(Flight { key, bytes, is_first });
+        self.under_way.push_back(Flight { key, bytes, is_first, is_of_this_boot });
     }
 
     /// An ack came.
@@ -120,7 +125,8 @@ impl Flow {
             let is_duplicate =
                 exception.as_ref().is_some_and(|it| it.outcome() == Outcome::Duplicate);
             let is_taken = is_duplicate && flight.is_first;
-            answered.push(Answered { key: flight.key, exception, is_taken });
+            let is_of_this_boot = flight.is_of_this_boot;
+            answered.push(Answered { key: flight.key, exception, is_taken, is_of_this_boot });
         }
         Ok(answered)
     }
@@ -174,24 +180,30 @@ mod tests {
     fn the_window_is_kept_in_events_and_bytes_but_one_event_always_goes() {
         let mut flow = flow(2);
         assert!(flow.has_room(5_000));
-        flow.sent(key(1), 5_000, true);
+        flow.sent(key(1), 5_000, true, true);
         assert!(!flow.has_room(1));
         flow.acked(&Ack { through: 1, exceptions: Vec::new() }).unwrap();
-        flow.sent(key(2), 400, true);
+        flow.sent(key(2), 400, true, true);
         assert!(flow.has_room(600) && !flow.has_room(601));
-        flow.sent(key(3), 1, true);
+        flow.sent(key(3), 1, true, true);
         assert!(!flow.has_room(1));
-        assert_eq!((flow.oldest(), flow.has(key(3)), flow.has(key(1))), (Some(key(2)), true, false));
+        assert_eq!(
+            (flow.oldest(), flow.has(key(3)), flow.has(key(1))),
+            (Some(key(2)), true, false)
+        );
     }
 
     #[test]
     fn acks_are_cumulative_and_name_exceptions_by_position() {
         let mut flow = flow(10);
         for sequence in 1..=4 {
-            flow.sent(key(sequence), 1, true);
+            flow.sent(key(sequence), 1, true, true);
         }
         let first = flow.acked(&Ack { through: 1, exceptions: Vec::new() }).unwrap();
-        assert_eq!(first, [Answered { key: key(1), exception: None, is_taken: false }]);
+        assert_eq!(
+            first,
+            [Answered { key: key(1), exception: None, is_taken: false, is_of_this_boot: true }]
+        );
         let exceptions = vec![exception(3, Outcome::Refused)];
         let more = flow.acked(&Ack { through: 3, exceptions }).unwrap();
         let outcomes: Vec<_> =
@@ -205,8 +217,8 @@ mod tests {
     #[test]
     fn a_number_is_taken_if_a_first_attempt_is_a_duplicate() {
         let mut flow = flow(10);
-        flow.sent(key(1), 1, true);
-        flow.sent(key(2), 1, false);
+        flow.sent(key(1), 1, true, true);
+        flow.sent(key(2), 1, false, true);
         let exceptions = vec![exception(1, Outcome::Duplicate), exception(2, Outcome::Duplicate)];
         let answered = flow.acked(&Ack { through: 2, exceptions }).unwrap();
         assert!(answered[0].is_taken && !answered[1].is_taken);

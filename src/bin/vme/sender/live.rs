@@ -91,11 +91,8 @@ mod tests {
     #[test]
     fn an_event_of_another_boot_is_always_a_replay() {
         assert!(!is_live(&waiting("a", 5_000), 6_000, 1));
-        let moment = Moment {
-            boot: "b".to_owned(),
-            uptime_ms: 1,
-            wall: Timestamp::from_micros(SPOOLED),
-        };
+        let moment =
+            Moment { boot: "b".to_owned(), uptime_ms: 1, wall: Timestamp::from_micros(SPOOLED) };
         let sent = as_sent(&waiting("a", 1), &moment).unwrap();
         assert_eq!(sent.spooled_at.unwrap().seconds, 1_700_000_000);
     }

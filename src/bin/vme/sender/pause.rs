@@ -50,8 +50,7 @@ mod tests {
     #[test]
     fn pauses_double_to_the_longest_and_begin_anew() {
         let mut pauses = Pauses::new(seconds(1), seconds(120));
-        let told: Vec<u64> =
-            (0..9).map(|_| pauses.next(Duration::ZERO, 1.0).as_secs()).collect();
+        let told: Vec<u64> = (0..9).map(|_| pauses.next(Duration::ZERO, 1.0).as_secs()).collect();
         assert_eq!(told, [1, 2, 4, 8, 16, 32, 64, 120, 120]);
         pauses.reset();
         assert_eq!(pauses.next(Duration::ZERO, 0.0), Duration::from_millis(500));

@@ -1,0 +1,418 @@
+//! Sends what is in the spool, in order, by sessions: the agent, the drainer, and a call that finds
+//! others' events waiting.
+//!
+//! ```text
+//! look what waits -> session for whom it is -> say what the window takes -> acks: out of the spool
+//!        ^                                                     |
+//!        +-- pause, doubling -- the session ended, whatever the cause
+//! ```
+//!
+//! Guarantees that an event leaves the spool only when the broker answered it, that an event that
+//! ended two sessions is set aside, and that nothing ends this but what it was told to wait for. Whoever
+//! is no drainer must hold the right to send. Does not know who asked for what.
+
+mod desk;
+mod flow;
+mod live;
+mod pause;
+mod session;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use grid_broker::client::ClientError;
+use grid_broker::clock::wall_now;
+use grid_broker::spool::{Held, Key, SpoolError, State, Waiting};
+use grid_broker::wire::proto::session_request::Message as Says;
+use grid_broker::wire::proto::session_response::Message as Hears;
+use grid_broker::wire::proto::{Ack, AckException, CommandResult, Goodbye, Hello};
+use tonic::{Code, Status};
+
+pub(crate) use desk::{Desk, Order, Told};
+pub(crate) use pause::Pauses;
+
+use crate::speaker::Speaker;
+use crate::tell;
+use flow::{Answered, Flow, Strikes};
+use live::Moment;
+use session::Session;
+
+/// The revision of the contract that is spoken here.
+const PROTOCOL_REVISION: u32 = 1;
+
+/// Events that are noted as attempted by one write.
+const EVENTS_AT_ONCE: usize = 256;
+
+/// When there is nothing more to do.
+#[derive(Debug)]
+pub(crate) enum Until {
+    /// Never.
+    Stopped,
+    /// When nothing waits; then the duty is given back.
+    Empty(Option<Held>),
+    /// When this event is answered.
+    Answered(Key),
+}
+
+/// Who sends, and until when.
+pub(crate) struct Sender<'a> {
+    speaker: &'a Speaker,
+    desk: Desk,
+    until: Until,
+    pauses: Pauses,
+    strikes: Strikes,
+    /// The address that the broker asked to come to, for once.
+    elsewhere: Option<String>,
+    /// The answer that was waited for.
+    answer: Option<AckException>,
+    /// The last failure told, so that it is told once.
+    told: Option<String>,
+}
+
+/// Whose events a session takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Group {
+    appliance: String,
+    spool_id: u64,
+}
+
+impl Group {
+    fn has(&self, waiting: &Waiting) -> bool {
+        waiting.key.spool_id == self.spool_id && waiting.appliance == self.appliance
+    }
+}
+
+/// How a session ended.
+struct Over {
+    /// Why, if it was not meant.
+    error: Option<ClientError>,
+    /// How long the broker asks to stay away.
+    asked: Duration,
+}
+
+impl<'a> Sender<'a> {
+    pub(crate) fn new(speaker: &'a Speaker, desk: Desk, until: Until, pauses: Pauses) -> Self {
+        Self {
+            speaker,
+            desk,
+            until,
+            pauses,
+            strikes: Strikes::default(),
+            elsewhere: None,
+            answer: None,
+            told: None,
+        }
+    }
+
+    /// Sends until there is nothing more to do; gives the answer that was waited for, if it was not
+    /// simply "kept". The future may be dropped at any point: what was not answered stays.
+    ///
+    /// # Errors
+    ///
+    /// When the spool can't be read or written.
+    pub(crate) async fn run(&mut self) -> Result<Option<AckException>, SpoolError> {
+        loop {
+            self.desk.begin_anew();
+            self.desk.look(None)?;
+            if self.is_done()? {
+                return Ok(self.answer.take());
+            }
+            let group = self.group()?;
+            let role = self.role().await?;
+            let Over { error, asked } = self.converse(&group).await?;
+            self.desk.is_online = false;
+            drop(role);
+            let Some(error) = error else { continue };
+            let pause = self.pauses.next(asked, pause::chance());
+            self.tell_failure(&error, pause);
+            let pause = tokio::time::sleep(pause);
+            tokio::pin!(pause);
+            loop {
+                tokio::select! {
+                    () = &mut pause => break,
+                    () = self.desk.attend() => {}
+                }
+                // The folder of a test, or of an appliance that was taken down.
+                if !self.desk.spool.is_there() {
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    /// The right to send for one try: a drainer gives way to calls while it pauses. Others have it.
+    async fn role(&self) -> Result<Option<Held>, SpoolError> {
+        if !matches!(self.until, Until::Empty(_)) {
+            return Ok(None);
+        }
+        loop {
+            match self.desk.spool.try_sender() {
+                Ok(None) => tokio::time::sleep(crate::drain::LOOK_EVERY).await,
+                free => return free,
+            }
+        }
+    }
+
+    /// Why there is no session, if the last try failed.
+    pub(crate) fn failure(&self) -> Option<&str> {
+        self.desk.failure.as_deref()
+    }
+
+    fn is_done(&mut self) -> Result<bool, SpoolError> {
+        if !self.desk.spool.is_there() {
+            return Ok(!matches!(self.until, Until::Stopped));
+        }
+        match &mut self.until {
+            Until::Stopped => Ok(false),
+            Until::Empty(held) => {
+                let Some(drainer) = held.take() else { return Ok(true) };
+                *held = self.desk.spool.release_if_empty(drainer)?;
+                Ok(held.is_none())
+            }
+            Until::Answered(key) => {
+                let key = *key;
+                let waits = self.desk.spool.waiting()?;
+                Ok(waits.iter().all(|it| it.key != key))
+            }
+        }
+    }
+
+    /// Whose turn it is: of the event that waits longest.
+    fn group(&self) -> Result<Group, SpoolError> {
+        if let Some(first) = self.desk.queue.front() {
+            let (appliance, spool_id) = (first.appliance.clone(), first.key.spool_id);
+            return Ok(Group { appliance, spool_id });
+        }
+        let spool_id = self.desk.spool.numbering()?.spool_id;
+        Ok(Group { appliance: self.speaker.way.appliance.clone(), spool_id })
+    }
+
+    async fn converse(&mut self, group: &Group) -> Result<Over, SpoolError> {
+        let hello = self.hello(group)?;
+        let (next, acked) = (hello.next_sequence, hello.acked_through);
+        let broker = self.elsewhere.take().unwrap_or_else(|| self.speaker.way.broker.clone());
+        let opening = session::open(&broker, &group.appliance, hello);
+        tokio::pin!(opening);
+        let opened = loop {
+            tokio::select! {
+                opened = &mut opening => break opened,
+                () = self.desk.attend() => {}
+            }
+        };
+        let session = match opened {
+            Ok(session) => session,
+            Err(error) => {
+                let asked = client_asks(&error);
+                return Ok(Over { error: Some(error), asked });
+            }
+        };
+        self.welcomed(&broker);
+        match (session.welcome.sequence_reset, next, acked) {
+            // An id just drawn that is known already: somebody else draws the same.
+            (false, 1, _) if self.desk.queue.is_empty() => {
+                self.desk.spool.renew()?;
+                return Ok(Over { error: None, asked: Duration::ZERO });
+            }
+            (true, _, 1..) => tell(&format!(
+                "the broker at {broker} does not know what it acknowledged before, up to event {acked}"
+            )),
+            (_, _, _) => {}
+        }
+        let mut flow = Flow::new(session.window());
+        let over = self.listen(group, session, &mut flow).await?;
+        if let Some(ClientError::Status(status)) = &over.error
+            && is_blame(status)
+            && let Some(key) = self.strikes.session_ended(flow.oldest())
+        {
+            tell(&format!("event {} ended two sessions and is set aside", key.sequence));
+            self.desk.set_aside(key)?;
+        }
+        Ok(over)
+    }
+
+    fn hello(&self, group: &Group) -> Result<Hello, SpoolError> {
+        let numbering = self.desk.spool.numbering()?;
+        let mine = |waiting: &&Waiting| group.has(waiting);
+        let oldest = self.desk.queue.iter().find(mine).map_or(0, |it| it.key.sequence);
+        let newest = self.desk.queue.iter().rfind(mine).map_or(0, |it| it.key.sequence);
+        let is_present = group.spool_id == numbering.spool_id;
+        let boot = &self.speaker.boot;
+        Ok(Hello {
+            protocol_revision: PROTOCOL_REVISION,
+            // It makes the boot known, and means nothing when it ends.
+            capabilities: match self.until {
+                Until::Stopped => Vec::new(),
+                Until::Empty(_) | Until::Answered(_) => vec!["transient".to_owned()],
+            },
+            tool_version: concat!("vme ", env!("CARGO_PKG_VERSION")).to_owned(),
+            boot_id: boot.any_id().map_or_else(String::new, |id| id.to_string()),
+            uptime_ms: boot.uptime_ms(),
+            spool_id: group.spool_id,
+            oldest_unacked: oldest,
+            next_sequence: if is_present { numbering.next } else { newest + 1 },
+            acked_through: if is_present { numbering.acked } else { 0 },
+        })
+    }
+
+    async fn listen(
+        &mut self,
+        group: &Group,
+        mut session: Session,
+        flow: &mut Flow,
+    ) -> Result<Over, SpoolError> {
+        let over = |error| Ok(Over { error, asked: Duration::ZERO });
+        loop {
+            self.desk.is_online = true;
+            self.desk.look(Some(flow))?;
+            self.say_what_fits(group, &session, flow);
+            let is_others_turn = self.desk.queue.front().is_some_and(|next| !group.has(next));
+            if flow.is_quiet() && (is_others_turn || self.is_done()?) {
+                session.send(Says::Goodbye(Goodbye { reason: "done".to_owned() }));
+                return over(None);
+            }
+            tokio::select! {
+                heard = session.hear() => match heard {
+                    Ok(Some(Hears::Ack(ack))) => {
+                        if let Err(error) = self.acked(flow, &ack)? {
+                            return over(Some(error));
+                        }
+                    }
+                    Ok(Some(Hears::GoAway(away))) => {
+                        let address = Some(away.address).filter(|it| !it.is_empty());
+                        self.elsewhere = address;
+                        let asked = Duration::from_millis(u64::from(away.retry_after_ms));
+                        let error = Some(Status::unavailable(away.explanation).into());
+                        return Ok(Over { error, asked });
+                    }
+                    Ok(Some(Hears::Command(command))) => {
+                        let text = "this vme knows no commands".to_owned();
+                        let command_id = command.command_id;
+                        let result = CommandResult { command_id, done: false, text };
+                        session.send(Says::CommandResult(result));
+                    }
+                    Ok(Some(Hears::Notice(_) | Hears::Welcome(_))) => {}
+                    Ok(None) => return over(Some(Status::unavailable("it ended the session").into())),
+                    Err(status) => {
+                        let error = ClientError::of_call(&self.speaker.way.broker, status);
+                        return over(Some(error));
+                    }
+                },
+                () = self.desk.attend() => {}
+            }
+        }
+    }
+
+    /// Says what the window takes; while one event is suspected, one at a time.
+    fn say_what_fits(&mut self, group: &Group, session: &Session, flow: &mut Flow) {
+        let moment = self.moment();
+        let is_careful = self.strikes.suspect().is_some();
+        loop {
+            let (mut events, mut waiting) = (Vec::new(), BTreeSet::new());
+            while events.len() < EVENTS_AT_ONCE
+                && let Some(next) = self.desk.queue.front()
+                && group.has(next)
+                && flow.has_room(next.event.len())
+                && (flow.is_quiet() || !is_careful)
+                && let Some(next) = self.desk.queue.pop_front()
+            {
+                // What is in the spool was an event when it came there; its checksum holds.
+                let Some(event) = live::as_sent(&next, &moment) else { continue };
+                let is_of_this_boot = event.boot_id.is_empty() || event.boot_id == moment.boot;
+                let is_first = self.desk.is_first(&next);
+                flow.sent(next.key, next.event.len(), is_first, is_of_this_boot);
+                if next.state == State::Waiting {
+                    waiting.insert(next.key);
+                }
+                events.push(event);
+            }
+            if events.is_empty() {
+                return;
+            }
+            // Without the note a later process could take an answer wrongly; that is no reason to
+            // keep silent now.
+            if let Err(error) = self.desk.spool.attempt(&waiting) {
+                tell(&error.to_string());
+            }
+            for event in events {
+                session.say(event);
+            }
+        }
+    }
+
+    fn moment(&self) -> Moment {
+        let boot = &self.speaker.boot;
+        Moment {
+            boot: boot.any_id().map_or_else(String::new, |id| id.to_string()),
+            uptime_ms: boot.uptime_ms(),
+            wall: wall_now(),
+        }
+    }
+
+    fn acked(&mut self, flow: &mut Flow, ack: &Ack) -> Result<Result<(), ClientError>, SpoolError> {
+        let answered: Vec<Answered> = match flow.acked(ack) {
+            Ok(answered) => answered,
+            Err(breach) => return Ok(Err(Status::internal(breach.to_string()).into())),
+        };
+        for answer in &answered {
+            self.strikes.answered(answer.key);
+            if matches!(self.until, Until::Answered(key) if key == answer.key) && !answer.is_taken {
+                self.answer.clone_from(&answer.exception);
+            }
+        }
+        for (before, after) in self.desk.answered(&answered)? {
+            if let Until::Answered(key) = &mut self.until
+                && *key == before
+            {
+                *key = after;
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    fn welcomed(&mut self, broker: &str) {
+        self.pauses.reset();
+        self.desk.failure = None;
+        if self.told.take().is_some() || matches!(self.until, Until::Stopped) {
+            tell(&format!("session with the broker at {broker} is open"));
+        }
+    }
+
+    fn tell_failure(&mut self, error: &ClientError, pause: Duration) {
+        let words: Vec<String> = error.to_string().lines().map(|it| it.trim().to_owned()).collect();
+        let words = words.join("; ");
+        if matches!(self.until, Until::Stopped) && self.told.as_ref() != Some(&words) {
+            let waiting = self.desk.spool.waiting().map_or(0, |waiting| waiting.len());
+            let pause = pause.as_secs_f32();
+            tell(&format!("no session: {words}; {waiting} events wait; next try in {pause:.1} s"));
+            self.told = Some(words.clone());
+        }
+        self.desk.failure = Some(words);
+    }
+}
+
+/// Whether the broker itself ended the session over what it was sent.
+fn is_blame(status: &Status) -> bool {
+    match status.code() {
+        Code::InvalidArgument
+        | Code::OutOfRange
+        | Code::Internal
+        | Code::Unknown
+        | Code::DataLoss
+        | Code::ResourceExhausted => true,
+        Code::Ok
+        | Code::Cancelled
+        | Code::DeadlineExceeded
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::FailedPrecondition
+        | Code::Aborted
+        | Code::Unimplemented
+        | Code::Unavailable
+        | Code::Unauthenticated => false,
+    }
+}
+
+fn client_asks(error: &ClientError) -> Duration {
+    crate::report::pause_asked(error).unwrap_or_default()
+}

@@ -1,0 +1,323 @@
+//! Does the spool keep what it promised, whatever is done to its files?
+
+use std::num::NonZeroUsize;
+use std::sync::Barrier;
+
+use prost::Message;
+use tempfile::TempDir;
+
+use super::*;
+use crate::tasks;
+use crate::wire::proto::{AckException, Alert, Log, Outcome, StartFailed, StartedOk};
+
+const BOOT: Uuid = Uuid::from_u128(7);
+
+fn small(events: usize) -> Limits {
+    Limits { events, ..Limits::default() }
+}
+
+fn open(folder: &TempDir, limits: Limits) -> Spool {
+    let teller = Teller { appliance: "db1".to_owned(), boot: Some(BOOT) };
+    Spool::open(&folder.path().join("vme"), limits, teller).unwrap()
+}
+
+fn folder() -> TempDir {
+    TempDir::with_prefix("spool-").unwrap()
+}
+
+fn log(text: &str) -> Event {
+    let event_time = Some(prost_types::Timestamp { seconds: 100, nanos: 0 });
+    let kind = Some(Kind::Log(Log {}));
+    Event { kind, text: text.to_owned(), event_time, ..Event::default() }
+}
+
+fn started_ok() -> Event {
+    Event { kind: Some(Kind::StartedOk(StartedOk {})), ..Event::default() }
+}
+
+fn events(spool: &Spool) -> Vec<Event> {
+    let waiting = spool.waiting().unwrap();
+    waiting.iter().map(|it| Event::decode(it.event.clone()).unwrap()).collect()
+}
+
+fn texts(spool: &Spool) -> Vec<String> {
+    events(spool).into_iter().map(|event| event.text).collect()
+}
+
+fn append(spool: &Spool, event: Event) -> Key {
+    spool.append(vec![event], State::Waiting).unwrap()[0]
+}
+
+fn answered(spool: &Spool, keys: &[Key]) {
+    spool.answered(&keys.iter().copied().collect(), None, &[]).unwrap();
+}
+
+#[test]
+fn what_is_appended_waits_in_order_until_it_is_answered() {
+    let folder = folder();
+    let spool = open(&folder, Limits::default());
+    let first = append(&spool, log("a"));
+    let second = append(&spool, log("b"));
+    assert_eq!((first.spool_id, first.sequence + 1), (second.spool_id, second.sequence));
+    let again = open(&folder, Limits::default());
+    assert_eq!(texts(&again), ["a", "b"]);
+    assert_eq!(events(&again)[1].sequence, second.sequence);
+    answered(&spool, &[first]);
+    assert_eq!(texts(&again), ["b"]);
+    assert_eq!(again.number_if_empty().unwrap(), None, "it would overtake");
+    answered(&again, &[second]);
+    let third = spool.number_if_empty().unwrap().unwrap();
+    assert_eq!(third.sequence, second.sequence + 1);
+}
+
+#[test]
+fn twenty_at_once_have_twenty_numbers() {
+    let folder = folder();
+    let spool = open(&folder, Limits::default());
+    let together = std::sync::Arc::new(Barrier::new(20));
+    let threads: Vec<_> = (0..20)
+        .map(|number| {
+            let (spool, together) = (spool.clone(), std::sync::Arc::clone(&together));
+            let says = move || {
+                together.wait();
+                (0..5).map(|_| append(&spool, log(&number.to_string()))).collect::<Vec<_>>()
+            };
+            tasks::spawn_thread("vme", says).unwrap()
+        })
+        .collect();
+    let keys: BTreeSet<Key> =
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+    assert_eq!(keys.len(), 100);
+    assert_eq!(spool.waiting().unwrap().len(), 100);
+}
+
+#[test]
+fn a_lost_or_old_number_file_never_gives_a_number_twice() {
+    let folder = folder();
+    let spool = open(&folder, Limits::default());
+    let path = folder.path().join("vme/numbers");
+    append(&spool, log("a"));
+    let old = std::fs::read(&path).unwrap();
+    let kept = append(&spool, log("b"));
+    std::fs::write(&path, old).unwrap();
+    let next = append(&spool, log("c"));
+    assert_eq!((next.spool_id, next.sequence), (kept.spool_id, kept.sequence + 1));
+    std::fs::remove_file(&path).unwrap();
+    let other = append(&spool, log("d"));
+    assert_ne!(other.spool_id, kept.spool_id);
+    assert_eq!(spool.numbering().unwrap().spool_id, other.spool_id);
+}
+
+#[test]
+fn attempts_are_remembered_and_answers_of_this_boot_are_counted() {
+    let folder = folder();
+    let spool = open(&folder, Limits::default());
+    let key = append(&spool, log("a"));
+    assert_eq!(spool.waiting().unwrap()[0].state, State::Waiting);
+    spool.attempt(&BTreeSet::from([key])).unwrap();
+    assert_eq!(spool.waiting().unwrap()[0].state, State::Attempted);
+    spool.answered(&BTreeSet::from([key]), Some(key), &[]).unwrap();
+    assert_eq!(spool.numbering().unwrap().acked, key.sequence);
+    let teller = Teller { appliance: "db1".to_owned(), boot: Some(Uuid::from_u128(8)) };
+    let next_boot = Spool::open(spool.folder(), Limits::default(), teller).unwrap();
+    assert_eq!(next_boot.numbering().unwrap().acked, 0);
+}
+
+#[test]
+fn what_goes_for_want_of_room_is_told_by_what_comes() {
+    let folder = folder();
+    let spool = open(&folder, small(3));
+    append(&spool, started_ok());
+    append(&spool, log("a"));
+    append(&spool, log("b"));
+    append(&spool, log("c"));
+    append(&spool, log("d"));
+    assert_eq!(texts(&spool), ["", "c", "d"]);
+    let told = &events(&spool)[2].lost_before;
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!((told[0].count, told[0].kind(), told[0].reason()), {
+        (1, EventKind::Log, LostReason::SpoolFull)
+    });
+    append(&spool, log("e"));
+    append(&spool, log("f"));
+    let told: Vec<u64> =
+        events(&spool).iter().flat_map(|it| &it.lost_before).map(|lost| lost.count).collect();
+    assert_eq!(told.iter().sum::<u64>(), 4, "what those told that went is told on: {told:?}");
+    assert_eq!(texts(&spool), ["", "e", "f"]);
+}
+
+#[test]
+fn how_starts_ended_never_goes_and_then_there_is_no_room() {
+    let folder = folder();
+    let spool = open(&folder, small(2));
+    append(&spool, started_ok());
+    append(&spool, Event { kind: Some(Kind::StartFailed(StartFailed {})), ..Event::default() });
+    let full = spool.append(vec![log("a")], State::Waiting).unwrap_err();
+    assert_eq!(full.to_string(), "the spool is full (2 events), and none of them may go");
+    assert_eq!(spool.waiting().unwrap().len(), 2);
+}
+
+#[test]
+fn several_that_come_together_make_room_together() {
+    let folder = folder();
+    let spool = open(&folder, small(3));
+    for text in ["a", "b", "c"] {
+        append(&spool, log(text));
+    }
+    spool.append(vec![log("d"), log("e")], State::Waiting).unwrap();
+    assert_eq!(texts(&spool), ["c", "d", "e"]);
+    let lost: u64 = events(&spool).iter().flat_map(|it| &it.lost_before).map(|it| it.count).sum();
+    assert_eq!(lost, 2);
+    assert!(
+        spool.append(vec![log("x"); 4], State::Waiting).is_err(),
+        "more than there is room for"
+    );
+    assert_eq!(texts(&spool), ["c", "d", "e"], "and then nothing goes");
+}
+
+#[test]
+fn the_file_stays_within_its_bounds() {
+    let folder = folder();
+    let limits = Limits { events: 50, bytes: 20_000 };
+    let spool = open(&folder, limits);
+    let path = folder.path().join("vme/spool");
+    for number in 0..2_000 {
+        append(&spool, log(&format!("{number} {}", "x".repeat(number % 900))));
+        let bytes = std::fs::metadata(&path).unwrap().len();
+        assert!(bytes <= 2 * 20_000 + 4_000, "{bytes}");
+    }
+    let waiting = spool.waiting().unwrap();
+    assert!(waiting.len() <= 50 && waiting.len() > 10);
+    let told: u64 = events(&spool).iter().flat_map(|it| &it.lost_before).map(|it| it.count).sum();
+    assert_eq!(told + waiting.len() as u64, 2_000, "each is there or told of");
+    let keys: Vec<Key> = waiting.iter().map(|it| it.key).collect();
+    answered(&spool, &keys);
+    assert!(spool.waiting().unwrap().is_empty());
+}
+
+#[test]
+fn a_damaged_spool_goes_on_with_what_can_be_read_and_tells_of_the_rest() {
+    let folder = folder();
+    let spool = open(&folder, Limits::default());
+    let path = folder.path().join("vme/spool");
+    for text in ["a", "b", "c"] {
+        append(&spool, log(text));
+    }
+    let mut bytes = std::fs::read(&path).unwrap();
+    let at = bytes.windows(4).rposition(|window| window == b"GSPE").unwrap() - 3;
+    bytes[at] ^= 0x55;
+    std::fs::write(&path, &bytes).unwrap();
+    append(&spool, log("d"));
+    let all = events(&spool);
+    let kept: Vec<&str> = all.iter().map(|it| it.text.as_str()).collect();
+    assert_eq!(kept[..2], ["a", "c"]);
+    assert!(kept[2].starts_with("the spool of this appliance was damaged"), "{kept:?}");
+    assert_eq!(kept[3], "d");
+    let lost = &all[2].lost_before[0];
+    assert_eq!((lost.count, lost.reason()), (1, LostReason::SpoolDamaged));
+    assert_eq!(std::fs::read(folder.path().join("vme/spool.damaged")).unwrap(), bytes);
+    assert_eq!(events(&spool).len(), 4, "it is told once");
+}
+
+#[test]
+fn a_file_that_is_no_spool_is_moved_aside() {
+    let folder = folder();
+    let spool = open(&folder, Limits::default());
+    std::fs::write(folder.path().join("vme/spool"), b"\x7fELF what is this doing here").unwrap();
+    append(&spool, log("a"));
+    assert_eq!(texts(&spool).len(), 2);
+    std::fs::write(folder.path().join("vme/spool"), b"GRIDSPL2 of the future").unwrap();
+    let newer = spool.waiting().unwrap_err();
+    assert!(newer.to_string().ends_with("spool was written by a newer vme"), "{newer}");
+}
+
+#[test]
+fn numbers_that_are_taken_are_given_anew_under_another_id() {
+    let folder = folder();
+    let spool = open(&folder, Limits::default());
+    let (a, b) = (append(&spool, log("a")), append(&spool, log("b")));
+    let renamed = spool.renumber(&BTreeSet::from([a])).unwrap();
+    let (before, after) = renamed[0];
+    assert!(before == a && after.spool_id != a.spool_id);
+    assert_eq!(spool.moved(a), Some(after));
+    assert_eq!((spool.moved(b), spool.exception(a)), (None, None));
+    assert_eq!(texts(&spool), ["b", "a"]);
+    assert_eq!(events(&spool)[1].sequence, after.sequence);
+    let next = append(&spool, log("c"));
+    assert_eq!((next.spool_id, next.sequence), (after.spool_id, after.sequence + 1));
+}
+
+#[test]
+fn an_event_set_aside_is_kept_for_people_and_told() {
+    let folder = folder();
+    let spool = open(&folder, Limits::default());
+    let key = append(&spool, Event { kind: Some(Kind::Alert(Alert::default())), ..log("poison") });
+    append(&spool, log("b"));
+    spool.set_aside(key).unwrap();
+    let all = events(&spool);
+    assert_eq!(all[0].text, "b");
+    assert!(all[1].text.contains("was set aside"), "{}", all[1].text);
+    let lost = &all[1].lost_before[0];
+    assert_eq!((lost.kind(), lost.reason()), (EventKind::Alert, LostReason::SetAside));
+    let aside = Bytes::from(std::fs::read(folder.path().join("vme/aside")).unwrap());
+    assert_eq!(read(&aside).entries[0].kept.sequence, key.sequence);
+    spool.set_aside(key).unwrap();
+    assert_eq!(events(&spool).len(), 2, "once");
+}
+
+#[test]
+fn answers_for_others_are_found_for_a_while() {
+    let folder = folder();
+    let spool = open(&folder, Limits::default());
+    let refused = AckException { outcome: Outcome::Refused.into(), ..AckException::default() };
+    let exception = |key| Exception::answered(key, refused.encode_to_vec().into());
+    let keys: Vec<Key> = (0..300).map(|_| append(&spool, log("x"))).collect();
+    for key in &keys {
+        spool.answered(&BTreeSet::from([*key]), None, &[exception(*key)]).unwrap();
+    }
+    assert_eq!(spool.exception(keys[299]), Some(exception(keys[299])));
+    assert_eq!(spool.exception(keys[0]), None, "long ago");
+}
+
+#[test]
+fn the_duty_is_given_back_only_when_nothing_waits() {
+    let folder = folder();
+    let spool = open(&folder, Limits::default());
+    let key = append(&spool, log("a"));
+    let held = spool.try_drainer().unwrap().unwrap();
+    assert!(spool.try_drainer().unwrap().is_none());
+    let held = spool.release_if_empty(held).unwrap().expect("something waits");
+    answered(&spool, &[key]);
+    assert!(spool.release_if_empty(held).unwrap().is_none());
+    assert!(spool.try_drainer().unwrap().is_some());
+}
+
+#[test]
+fn a_full_disk_is_told_and_leaves_what_is_there() {
+    let test = "spool::tests::a_full_disk_is_told_and_leaves_what_is_there";
+    crate::small_disk::on_small_disk(test, 1, |disk| {
+        let teller = Teller { appliance: "db1".to_owned(), boot: Some(BOOT) };
+        let limits = Limits { events: 1_000, bytes: 64 << 10 };
+        let spool = Spool::open(&disk.join("vme"), limits, teller).unwrap();
+        append(&spool, log("a"));
+        let filler = crate::small_disk::fill(disk, 0);
+        let reserved = NonZeroUsize::new(100).unwrap();
+        for number in 0..reserved.get() {
+            append(&spool, log(&format!("into the room that was reserved {number}")));
+        }
+        let mut failed = None;
+        for number in 0..3_000 {
+            let event = log(&format!("{number} {}", "x".repeat(500)));
+            if let Err(error) = spool.append(vec![event], State::Waiting) {
+                failed = Some(error.to_string());
+                break;
+            }
+        }
+        let failed = failed.expect("at last the disk is full");
+        assert!(failed.contains("No space left on device"), "{failed}");
+        assert!(!spool.waiting().unwrap().is_empty());
+        std::fs::remove_file(filler).unwrap();
+        append(&spool, log("room again"));
+        assert_eq!(texts(&spool).last().unwrap(), "room again");
+    });
+}
