@@ -11,7 +11,7 @@ use super::file::{New, SpoolFile};
 use super::format::{Entry, Kept, PAYLOAD_BYTES_MAX, State};
 use super::numbers::Numbers;
 use super::room::{self, Limits, Place};
-use super::{Key, Spool, SpoolError, kind, losses, next};
+use super::{Key, Spool, SpoolError, kind, losses};
 use crate::clock::wall_now;
 use crate::wire::proto::event::Kind;
 use crate::wire::proto::{Event, Log, LostEvents, LostReason, Severity};
@@ -21,7 +21,13 @@ use crate::wire::timestamp;
 const LOSSES_BYTES_MAX: usize = 1 << 10;
 
 impl Spool {
-    pub(super) fn arriving(&self, event: Event, key: Key, state: State) -> Result<New, SpoolError> {
+    pub(super) fn arriving(
+        &self,
+        event: Event,
+        call: u64,
+        key: Key,
+        state: State,
+    ) -> Result<New, SpoolError> {
         let kind = kind(&event);
         let event = Event { sequence: key.sequence, ..event };
         let kept = Kept {
@@ -30,6 +36,7 @@ impl Spool {
             appliance: self.teller.appliance.clone(),
             spooled_at_us: wall_now().as_micros(),
             event: event.encode_to_vec().into(),
+            call,
         };
         match kept.encoded_len() + LOSSES_BYTES_MAX {
             bytes if bytes > PAYLOAD_BYTES_MAX => Err(SpoolError::TooLarge { bytes }),
@@ -98,7 +105,7 @@ impl Spool {
             lost_before: vec![lost],
             ..Event::default()
         };
-        self.arriving(event, next(numbers), State::Waiting)
+        self.arriving(event, 0, numbers.give(), State::Waiting)
     }
 }
 

@@ -75,6 +75,9 @@ pub struct Kept {
     /// The event, an `Event` of the contract.
     #[prost(bytes = "bytes", tag = "5")]
     pub event: Bytes,
+    /// The call that said it, so that what one call gave to two is here once; 0: not told.
+    #[prost(fixed64, tag = "6")]
+    pub call: u64,
 }
 
 /// An entry where it lies.
@@ -224,7 +227,7 @@ mod tests {
 
     fn kept(sequence: u64) -> Kept {
         let event = Bytes::from(format!("event {sequence}"));
-        Kept { spool_id: 9, sequence, appliance: "db1".into(), spooled_at_us: -1, event }
+        Kept { spool_id: 9, sequence, appliance: "db1".into(), spooled_at_us: -1, event, call: 0 }
     }
 
     fn spool(count: u64) -> Vec<u8> {

@@ -24,7 +24,9 @@ mod file;
 mod format;
 mod lock;
 mod losses;
+mod numbering;
 mod numbers;
+mod roles;
 mod room;
 mod trouble;
 
@@ -43,12 +45,12 @@ pub use answers::Exception;
 pub use error::SpoolError;
 pub use format::{Entry, Image, Kept, State, read};
 pub use lock::Held;
+pub use numbering::Numbering;
 pub use room::{BYTES_MAX, EVENTS_MAX, Limits};
 
 use crate::wire::proto::event::Kind;
 use crate::wire::proto::{Event, EventKind, LostReason};
 use file::{New, SpoolFile};
-use numbers::Numbers;
 
 /// The file may take so many times the bytes that count, before entries that are over are taken out.
 const SLACK: usize = 2;
@@ -86,17 +88,6 @@ pub struct Teller {
     pub appliance: String,
     /// The boot, if it is known.
     pub boot: Option<Uuid>,
-}
-
-/// What the numbers are like, for the hello of a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Numbering {
-    /// Whose numbers new events bear.
-    pub spool_id: u64,
-    /// The next of them.
-    pub next: u64,
-    /// The highest that was answered of this boot; 0: none.
-    pub acked: u64,
 }
 
 /// How the spool's file looks from outside: another one, something changed.
@@ -148,40 +139,6 @@ impl Spool {
         Some(Print { inode: found.ino(), bytes: found.len(), changed })
     }
 
-    /// The right to send, if nobody has it.
-    ///
-    /// # Errors
-    ///
-    /// When the system does not say.
-    pub fn try_sender(&self) -> Result<Option<Held>, SpoolError> {
-        Held::if_free(&self.path("sender"))
-    }
-
-    /// The duty to empty the spool, if nobody has it.
-    ///
-    /// # Errors
-    ///
-    /// When the system does not say.
-    pub fn try_drainer(&self) -> Result<Option<Held>, SpoolError> {
-        Held::if_free(&self.path("drainer"))
-    }
-
-    /// What the drainer, or the agent, says of itself.
-    pub fn drainer(&self) -> Option<String> {
-        lock::word(&self.path("drainer"))
-    }
-
-    /// Gives the duty back if nothing waits; whoever adds an event later finds it free.
-    ///
-    /// # Errors
-    ///
-    /// When the spool can't be read; the duty is given back then, too.
-    pub fn release_if_empty(&self, drainer: Held) -> Result<Option<Held>, SpoolError> {
-        let _lock = self.lock()?;
-        let is_empty = self.load()?.live().next().is_none();
-        Ok((!is_empty).then_some(drainer))
-    }
-
     /// All events that wait, in order.
     ///
     /// # Errors
@@ -192,48 +149,6 @@ impl Spool {
         Ok(self.load()?.live().map(waiting).collect())
     }
 
-    /// How the numbers stand.
-    ///
-    /// # Errors
-    ///
-    /// When they can't be read.
-    pub fn numbering(&self) -> Result<Numbering, SpoolError> {
-        let _lock = self.lock()?;
-        let numbers = self.numbers(&self.load()?)?;
-        // Kept as it was drawn, if it was.
-        numbers.write(&self.path("numbers"))?;
-        let is_of_this_boot = self.teller.boot == Some(numbers.boot);
-        let acked = if is_of_this_boot { numbers.acked } else { 0 };
-        Ok(Numbering { spool_id: numbers.spool_id, next: numbers.next, acked })
-    }
-
-    /// A number for an event that is not put here, if nothing waits: it would overtake.
-    ///
-    /// # Errors
-    ///
-    /// When the files can't be read or written.
-    pub fn number_if_empty(&self) -> Result<Option<Key>, SpoolError> {
-        let _lock = self.lock()?;
-        let file = self.load()?;
-        if file.live().next().is_some() {
-            return Ok(None);
-        }
-        let mut numbers = self.numbers(&file)?;
-        let key = next(&mut numbers);
-        numbers.write(&self.path("numbers"))?;
-        Ok(Some(key))
-    }
-
-    /// Another spool id, since the numbers under this one are known to the broker.
-    ///
-    /// # Errors
-    ///
-    /// When the numbers can't be written.
-    pub fn renew(&self) -> Result<(), SpoolError> {
-        let _lock = self.lock()?;
-        Numbers::drawn().write(&self.path("numbers"))
-    }
-
     /// Puts events here, in order and durably; each is numbered. `state` says whether they are about
     /// to be sent by whoever puts them here.
     ///
@@ -241,13 +156,32 @@ impl Spool {
     ///
     /// When there is no room and none can be made, or the disk says no; then none of them is here.
     pub fn append(&self, events: Vec<Event>, state: State) -> Result<Vec<Key>, SpoolError> {
+        self.append_calls(events.into_iter().map(|event| (event, 0)).collect(), state)
+    }
+
+    /// The same, each with the number of the call that says it (0: none): an event that the same call
+    /// put here by another way is not put here again.
+    ///
+    /// # Errors
+    ///
+    /// As [`Spool::append`].
+    pub fn append_calls(
+        &self,
+        events: Vec<(Event, u64)>,
+        state: State,
+    ) -> Result<Vec<Key>, SpoolError> {
         let _lock = self.lock()?;
         let mut file = self.load()?;
         let mut numbers = self.numbers(&file)?;
         let (mut keys, mut new, mut over) = (Vec::new(), Vec::<New>::new(), BTreeSet::new());
-        for event in events {
-            let key = next(&mut numbers);
-            let arriving = self.arriving(event, key, state)?;
+        for (event, call) in events {
+            let known = file.image.entries.iter().find(|it| call > 0 && it.kept.call == call);
+            if let Some(known) = known {
+                keys.push(key_of(&known.kept));
+                continue;
+            }
+            let key = numbers.give();
+            let arriving = self.arriving(event, call, key, state)?;
             new.push(self.with_room(&file, &new, &mut over, arriving)?);
             keys.push(key);
         }
@@ -266,7 +200,7 @@ impl Spool {
         let _lock = self.lock()?;
         let mut file = self.load()?;
         let mut over = BTreeSet::new();
-        let arriving = self.arriving(event, key, State::Attempted)?;
+        let arriving = self.arriving(event, 0, key, State::Attempted)?;
         let new = self.with_room(&file, &[], &mut over, arriving)?;
         file.write(vec![new], &over.into_iter().collect::<Vec<_>>())?;
         let _ = file.shrink(self.file_bytes_max());
@@ -310,11 +244,13 @@ impl Spool {
         }
         let mut file = self.load()?;
         let mut numbers = self.numbers(&file)?;
-        if let (Some(acked), Some(boot)) = (acked, self.teller.boot)
+        let known = file.image.entries.iter().find(|it| Some(key_of(&it.kept)) == acked);
+        let whose = known.and_then(|it| self.whose(&it.kept.appliance));
+        if let (Some(acked), Some(whose)) = (acked, whose)
             && acked.spool_id == numbers.spool_id
-            && (numbers.boot != boot || numbers.acked < acked.sequence)
+            && (numbers.whose != whose || numbers.acked < acked.sequence)
         {
-            (numbers.boot, numbers.acked) = (boot, acked.sequence);
+            (numbers.whose, numbers.acked) = (whose, acked.sequence);
             let _ = numbers.write(&self.path("numbers"));
         }
         let over = places_of(&file, keys, |state| state != State::Over);
@@ -350,17 +286,6 @@ impl Spool {
         self.limits.bytes.saturating_mul(SLACK)
     }
 
-    /// The numbers, never behind those of events that are in the file.
-    fn numbers(&self, file: &SpoolFile) -> Result<Numbers, SpoolError> {
-        let mut numbers = Numbers::read(&self.path("numbers"))?;
-        let kept = file.image.entries.iter().map(|entry| &entry.kept);
-        let own = kept.filter(|kept| kept.spool_id == numbers.spool_id);
-        if let Some(highest) = own.map(|kept| kept.sequence).max() {
-            numbers.next = numbers.next.max(highest.saturating_add(1));
-        }
-        Ok(numbers)
-    }
-
     /// The file; what is damaged in it is counted, told by a log, and kept aside.
     fn load(&self) -> Result<SpoolFile, SpoolError> {
         let path = self.path("spool");
@@ -384,24 +309,20 @@ impl Spool {
     }
 }
 
-fn next(numbers: &mut Numbers) -> Key {
-    let key = Key { spool_id: numbers.spool_id, sequence: numbers.next };
-    numbers.next = numbers.next.saturating_add(1);
-    key
+fn key_of(kept: &Kept) -> Key {
+    Key { spool_id: kept.spool_id, sequence: kept.sequence }
 }
 
 fn waiting(entry: &Entry) -> Waiting {
-    let Kept { spool_id, sequence, appliance, spooled_at_us, event } = entry.kept.clone();
-    let key = Key { spool_id, sequence };
+    let key = key_of(&entry.kept);
+    let Kept { appliance, spooled_at_us, event, .. } = entry.kept.clone();
     Waiting { key, state: entry.state, kind: entry.kind, appliance, spooled_at_us, event }
 }
 
 fn places_of(file: &SpoolFile, keys: &BTreeSet<Key>, has: impl Fn(State) -> bool) -> Vec<usize> {
     let entries = file.image.entries.iter().enumerate();
-    let found = entries.filter(|(_, entry)| {
-        let key = Key { spool_id: entry.kept.spool_id, sequence: entry.kept.sequence };
-        has(entry.state) && keys.contains(&key)
-    });
+    let found =
+        entries.filter(|(_, entry)| has(entry.state) && keys.contains(&key_of(&entry.kept)));
     found.map(|(at, _)| at).collect()
 }
 

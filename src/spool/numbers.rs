@@ -12,6 +12,7 @@ use std::path::Path;
 
 use uuid::Uuid;
 
+use super::Key;
 use super::error::SpoolError;
 
 const HEAD: [u8; 8] = *b"GRIDNUM1";
@@ -25,9 +26,9 @@ pub(super) struct Numbers {
     pub(super) spool_id: u64,
     /// The next number.
     pub(super) next: u64,
-    /// The boot of which `acked` speaks.
-    pub(super) boot: Uuid,
-    /// The highest number of an event of that boot that the broker answered; 0: none.
+    /// The appliance and boot of which `acked` speaks.
+    pub(super) whose: Uuid,
+    /// The highest number of an event of theirs that the broker answered; 0: none.
     pub(super) acked: u64,
 }
 
@@ -36,7 +37,14 @@ impl Numbers {
     pub(super) fn drawn() -> Self {
         let spool_id = Uuid::new_v4().as_u64_pair().1;
         // A version 4 UUID has a bit set in its second half.
-        Self { spool_id, next: 1, boot: Uuid::nil(), acked: 0 }
+        Self { spool_id, next: 1, whose: Uuid::nil(), acked: 0 }
+    }
+
+    /// The next number; the one behind it is the next from now on.
+    pub(super) fn give(&mut self) -> Key {
+        let key = Key { spool_id: self.spool_id, sequence: self.next };
+        self.next = self.next.saturating_add(1);
+        key
     }
 
     /// What the file says; new ones where it says nothing sound.
@@ -60,7 +68,7 @@ impl Numbers {
         bytes[..8].copy_from_slice(&HEAD);
         bytes[8..16].copy_from_slice(&self.spool_id.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.next.to_le_bytes());
-        bytes[24..40].copy_from_slice(self.boot.as_bytes());
+        bytes[24..40].copy_from_slice(self.whose.as_bytes());
         bytes[40..CRC_AT].copy_from_slice(&self.acked.to_le_bytes());
         let crc = crc32c::crc32c(&bytes[..CRC_AT]);
         bytes[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
@@ -74,7 +82,7 @@ impl Numbers {
         let numbers = Self {
             spool_id: number(8)?,
             next: number(16)?,
-            boot: Uuid::from_slice(&bytes[24..40]).ok()?,
+            whose: Uuid::from_slice(&bytes[24..40]).ok()?,
             acked: number(40)?,
         };
         let is_sound = bytes[..8] == HEAD && crc32c::crc32c(&bytes[..CRC_AT]) == crc;
@@ -90,7 +98,7 @@ mod tests {
     fn numbers_read_back_as_they_were_written() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("numbers");
-        let numbers = Numbers { spool_id: 7, next: 9, boot: Uuid::from_u128(3), acked: 8 };
+        let numbers = Numbers { spool_id: 7, next: 9, whose: Uuid::from_u128(3), acked: 8 };
         numbers.write(&path).unwrap();
         assert_eq!(Numbers::read(&path).unwrap(), numbers);
         Numbers { next: 10, ..numbers }.write(&path).unwrap();

@@ -92,6 +92,18 @@ fn twenty_at_once_have_twenty_numbers() {
 }
 
 #[test]
+fn what_one_call_gave_to_two_is_here_once() {
+    let folder = folder();
+    let spool = open(&folder, Limits::default());
+    let first = spool.append_calls(vec![(log("a"), 77)], State::Waiting).unwrap();
+    let both = spool.append_calls(vec![(log("a"), 77), (log("b"), 78)], State::Waiting).unwrap();
+    assert_eq!((both[0], texts(&spool)), (first[0], vec!["a".to_owned(), "b".to_owned()]));
+    answered(&spool, &first);
+    let late = spool.append_calls(vec![(log("a"), 77)], State::Waiting).unwrap();
+    assert_eq!((late, texts(&spool)), (first, vec!["b".to_owned()]), "answered by then");
+}
+
+#[test]
 fn a_lost_or_old_number_file_never_gives_a_number_twice() {
     let folder = folder();
     let spool = open(&folder, Limits::default());
@@ -105,7 +117,7 @@ fn a_lost_or_old_number_file_never_gives_a_number_twice() {
     std::fs::remove_file(&path).unwrap();
     let other = append(&spool, log("d"));
     assert_ne!(other.spool_id, kept.spool_id);
-    assert_eq!(spool.numbering().unwrap().spool_id, other.spool_id);
+    assert_eq!(spool.numbering("db1").unwrap().spool_id, other.spool_id);
 }
 
 #[test]
@@ -117,10 +129,11 @@ fn attempts_are_remembered_and_answers_of_this_boot_are_counted() {
     spool.attempt(&BTreeSet::from([key])).unwrap();
     assert_eq!(spool.waiting().unwrap()[0].state, State::Attempted);
     spool.answered(&BTreeSet::from([key]), Some(key), &[]).unwrap();
-    assert_eq!(spool.numbering().unwrap().acked, key.sequence);
+    assert_eq!(spool.numbering("db1").unwrap().acked, key.sequence);
+    assert_eq!(spool.numbering("db2").unwrap().acked, 0, "another one's numbers");
     let teller = Teller { appliance: "db1".to_owned(), boot: Some(Uuid::from_u128(8)) };
     let next_boot = Spool::open(spool.folder(), Limits::default(), teller).unwrap();
-    assert_eq!(next_boot.numbering().unwrap().acked, 0);
+    assert_eq!(next_boot.numbering("db1").unwrap().acked, 0);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use prost::Message;
 use super::file::{New, SpoolFile};
 use super::format::State;
 use super::numbers::Numbers;
-use super::{Exception, Key, Spool, SpoolError, answers, losses, next, places_of};
+use super::{Exception, Key, Spool, SpoolError, answers, losses, places_of};
 use crate::wire::proto::{Event, LostReason};
 
 /// Most bytes of events set aside that are kept for people.
@@ -35,7 +35,7 @@ impl Spool {
         let (mut new, mut renamed) = (Vec::new(), Vec::new());
         for at in &over {
             let entry = &file.image.entries[*at];
-            let key = next(&mut numbers);
+            let key = numbers.give();
             let mut kept = entry.kept.clone();
             let before = Key { spool_id: kept.spool_id, sequence: kept.sequence };
             renamed.push((before, key));

@@ -16,6 +16,7 @@
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a test speaks and may panic")]
 
 mod mutate;
+mod spool;
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -101,21 +101,37 @@ impl Voice {
 
     async fn fate(&self, event: Event) -> Fate {
         let deadline = monotonic_now() + self.speaker.way.timeout;
-        match client::ask(&self.speaker, &event, deadline).await {
+        // Should an agent take it without saying so, it is not spooled a second time.
+        let call = Uuid::new_v4().as_u64_pair().1;
+        match client::ask(&self.speaker, &event, call, deadline).await {
             Asked::Answered(exception) => Fate::Answered(answer(exception)),
             Asked::Spooled(why) => Fate::Spooled(why),
             Asked::NotTaken(Some(NotTaken::NotSpooled(why) | NotTaken::NotMine(why))) => {
                 self.unspooled(event, &why, deadline).await
             }
-            Asked::NotTaken(Some(NotTaken::Broken(_)) | None) => match self.speaker.spool() {
-                Ok(spool) => self.alone(&spool, event, deadline).await,
+            Asked::NotTaken(None) => match self.speaker.spool() {
+                Ok(spool) => self.alone(&spool, event, call, deadline).await,
                 Err(error) => self.unspooled(event, &error.to_string(), deadline).await,
             },
+            // Perhaps it took the event: only by the spool it can be found out.
+            Asked::NotTaken(Some(NotTaken::Broken(why))) => {
+                let behind = match self.speaker.spool() {
+                    Ok(spool) => {
+                        let fate = self.behind_others(&spool, &event, call, deadline).await;
+                        fate.map(|fate| self.left_behind(&spool, fate))
+                    }
+                    Err(error) => Err(error),
+                };
+                behind.unwrap_or_else(|error| {
+                    let why = format!("the agent does not answer ({why}); not spooled: {error}");
+                    Fate::Lost { why, exit_code: ExitCode::Unavailable }
+                })
+            }
         }
     }
 
     /// Says it without an agent.
-    async fn alone(&self, spool: &Spool, event: Event, deadline: Instant) -> Fate {
+    async fn alone(&self, spool: &Spool, event: Event, call: u64, deadline: Instant) -> Fate {
         let tried = match spool.try_sender() {
             // Nobody sends, and nothing waits: no need for the spool.
             Ok(Some(role)) => match spool.number_if_empty() {
@@ -126,20 +142,24 @@ impl Voice {
                 }
                 Ok(None) => {
                     drop(role);
-                    self.behind_others(spool, &event, deadline).await
+                    self.behind_others(spool, &event, call, deadline).await
                 }
                 Err(error) => Err(error),
             },
-            Ok(None) => self.behind_others(spool, &event, deadline).await,
+            Ok(None) => self.behind_others(spool, &event, call, deadline).await,
             Err(error) => Err(error),
         };
-        let fate = match tried {
-            Ok(fate) => fate,
+        match tried {
+            Ok(fate) => self.left_behind(spool, fate),
             Err(error @ SpoolError::Full { .. }) => {
-                return Fate::Lost { why: error.to_string(), exit_code: ExitCode::Unavailable };
+                Fate::Lost { why: error.to_string(), exit_code: ExitCode::Unavailable }
             }
-            Err(error) => return self.unspooled(event, &error.to_string(), deadline).await,
-        };
+            Err(error) => self.unspooled(event, &error.to_string(), deadline).await,
+        }
+    }
+
+    /// What is spooled has somebody to send it.
+    fn left_behind(&self, spool: &Spool, fate: Fate) -> Fate {
         if matches!(fate, Fate::Spooled(_))
             && let Err(error) = drain::leave_one(&self.speaker, spool)
         {
@@ -197,9 +217,10 @@ impl Voice {
         &self,
         spool: &Spool,
         event: &Event,
+        call: u64,
         deadline: Instant,
     ) -> Result<Fate, SpoolError> {
-        let keys = spool.append(vec![event.clone()], State::Waiting)?;
+        let keys = spool.append_calls(vec![(event.clone(), call)], State::Waiting)?;
         let Some(mut key) = keys.first().copied() else {
             return Ok(Fate::Spooled("it was not numbered".to_owned()));
         };

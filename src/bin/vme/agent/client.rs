@@ -41,7 +41,7 @@ pub(crate) fn socket(state: &Path) -> PathBuf {
 }
 
 /// Asks the agent, if there is one, and waits for the answer until `deadline`.
-pub(crate) async fn ask(speaker: &Speaker, event: &Event, deadline: Instant) -> Asked {
+pub(crate) async fn ask(speaker: &Speaker, event: &Event, call: u64, deadline: Instant) -> Asked {
     let Ok(mut stream) = UnixStream::connect(socket(&speaker.state)).await else {
         return Asked::NotTaken(None);
     };
@@ -51,6 +51,7 @@ pub(crate) async fn ask(speaker: &Speaker, event: &Event, deadline: Instant) -> 
         event: event.encode_to_vec().into(),
         broker: given(speaker.is_broker_given, &speaker.way.broker),
         appliance: given(speaker.is_appliance_given, &speaker.way.appliance),
+        call,
     };
     let broken = |error: std::io::Error| Asked::NotTaken(Some(NotTaken::Broken(error.to_string())));
     if let Err(error) = wire::write(&mut stream, &ask).await {

@@ -197,7 +197,7 @@ async fn answer(
     speaker: &Speaker,
 ) -> io::Result<()> {
     let asked = timeout(ASK_WITHIN, wire::read::<Ask>(&mut stream)).await;
-    let Ask { event, broker, appliance } = match asked {
+    let Ask { event, broker, appliance, call } = match asked {
         Ok(Ok(Some(ask))) => ask,
         Ok(Ok(None)) | Err(_) => return Ok(()),
         Ok(Err(error)) => return say(&mut stream, Word::NotSpooled(error.to_string())).await,
@@ -214,7 +214,7 @@ async fn answer(
         Err(error) => return say(&mut stream, Word::NotSpooled(error.to_string())).await,
     };
     let (told, mut hears) = mpsc::channel(2);
-    if orders.send(Order { event, told }).await.is_err() {
+    if orders.send(Order { event, call, told }).await.is_err() {
         return Ok(());
     }
     let (mut from, mut to) = stream.split();

@@ -30,6 +30,9 @@ pub(crate) struct Ask {
     /// Who speaks, if that was said; empty: as whom the agent speaks.
     #[prost(string, tag = "3")]
     pub(crate) appliance: String,
+    /// Names the call, so that its event is spooled once whoever does it; never 0.
+    #[prost(fixed64, tag = "4")]
+    pub(crate) call: u64,
 }
 
 /// What the agent tells.

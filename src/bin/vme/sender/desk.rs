@@ -25,6 +25,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(crate) struct Order {
     pub(crate) event: Event,
+    /// The call that says it.
+    pub(crate) call: u64,
     pub(crate) told: mpsc::Sender<Told>,
 }
 
@@ -101,8 +103,8 @@ impl Desk {
 
     fn take(&mut self, batch: Vec<Order>) {
         let state = if self.is_online { State::Attempted } else { State::Waiting };
-        let events = batch.iter().map(|order| order.event.clone()).collect();
-        match self.spool.append(events, state) {
+        let events = batch.iter().map(|order| (order.event.clone(), order.call)).collect();
+        match self.spool.append_calls(events, state) {
             Ok(keys) => {
                 for (order, key) in batch.into_iter().zip(keys) {
                     if state == State::Attempted {

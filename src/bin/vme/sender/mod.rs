@@ -183,8 +183,9 @@ impl<'a> Sender<'a> {
             let (appliance, spool_id) = (first.appliance.clone(), first.key.spool_id);
             return Ok(Group { appliance, spool_id });
         }
-        let spool_id = self.desk.spool.numbering()?.spool_id;
-        Ok(Group { appliance: self.speaker.way.appliance.clone(), spool_id })
+        let appliance = self.speaker.way.appliance.clone();
+        let spool_id = self.desk.spool.numbering(&appliance)?.spool_id;
+        Ok(Group { appliance, spool_id })
     }
 
     async fn converse(&mut self, group: &Group) -> Result<Over, SpoolError> {
@@ -231,7 +232,7 @@ impl<'a> Sender<'a> {
     }
 
     fn hello(&self, group: &Group) -> Result<Hello, SpoolError> {
-        let numbering = self.desk.spool.numbering()?;
+        let numbering = self.desk.spool.numbering(&group.appliance)?;
         let mine = |waiting: &&Waiting| group.has(waiting);
         let oldest = self.desk.queue.iter().find(mine).map_or(0, |it| it.key.sequence);
         let newest = self.desk.queue.iter().rfind(mine).map_or(0, |it| it.key.sequence);

@@ -1,0 +1,43 @@
+//! Who sends, and who is to empty the spool?
+//!
+//! Guarantees one of each at most, and that whoever adds an event either finds somebody to send it or
+//! finds the duty free: it is given back under the lock under which events are added. Sends nothing.
+
+use super::lock::{self, Held};
+use super::{Spool, SpoolError};
+
+impl Spool {
+    /// The right to send, if nobody has it.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not say.
+    pub fn try_sender(&self) -> Result<Option<Held>, SpoolError> {
+        Held::if_free(&self.path("sender"))
+    }
+
+    /// The duty to empty the spool, if nobody has it.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not say.
+    pub fn try_drainer(&self) -> Result<Option<Held>, SpoolError> {
+        Held::if_free(&self.path("drainer"))
+    }
+
+    /// What the drainer, or the agent, says of itself.
+    pub fn drainer(&self) -> Option<String> {
+        lock::word(&self.path("drainer"))
+    }
+
+    /// Gives the duty back if nothing waits; whoever adds an event later finds it free.
+    ///
+    /// # Errors
+    ///
+    /// When the spool can't be read; the duty is given back then, too.
+    pub fn release_if_empty(&self, drainer: Held) -> Result<Option<Held>, SpoolError> {
+        let _lock = self.lock()?;
+        let is_empty = self.load()?.live().next().is_none();
+        Ok((!is_empty).then_some(drainer))
+    }
+}
