@@ -22,12 +22,26 @@ impl Spool {
     ///
     /// When the system does not say.
     pub fn try_drainer(&self) -> Result<Option<Held>, SpoolError> {
+        // Whoever only looks has it for a moment, which nobody must see.
+        let _lock = self.lock()?;
         Held::if_free(&self.path("drainer"))
     }
 
     /// What the drainer, or the agent, says of itself.
     pub fn drainer(&self) -> Option<String> {
         lock::word(&self.path("drainer"))
+    }
+
+    /// Who has the duty: `agent PID` or `drainer PID`; `None`: nobody.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not say.
+    pub fn who_sends(&self) -> Result<Option<String>, SpoolError> {
+        Ok(match self.try_drainer()? {
+            Some(_) => None,
+            None => Some(self.drainer().unwrap_or_default()),
+        })
     }
 
     /// Gives the duty back if nothing waits; whoever adds an event later finds it free.

@@ -11,7 +11,9 @@ use clap::{Args, Parser, Subcommand};
 #[path = "arguments/commands.rs"]
 mod commands;
 
-pub(crate) use commands::{AgentArguments, MaintainArguments, NotifyArguments, RunArguments};
+pub(crate) use commands::{
+    AgentArguments, MaintainArguments, NotifyArguments, RunArguments, SpoolArguments,
+};
 
 /// Tells the grid's event broker what this appliance has to say.
 #[derive(Debug, Parser)]
@@ -68,6 +70,8 @@ pub(crate) enum Command {
     Notify(NotifyArguments),
     /// Holds the session with the broker for all of this appliance.
     Agent(AgentArguments),
+    /// Shows what waits on this appliance, and who is going to send it.
+    Spool(SpoolArguments),
     /// Sends what is spooled, and ends.
     #[command(hide = true)]
     Drain,
@@ -106,13 +110,19 @@ Exit codes:
   2  Wrong usage or a malformed event; nothing was done
   3  The broker's rules say no, or it does not know such events; nothing changed
   4  The broker holds this appliance's events back for a while
-  6  The broker cannot be reached or takes nothing now; try again later
+  5  The broker is away; the event waits in this appliance's spool, on the disk
+  6  The broker cannot be reached or takes nothing now, and the event is not spooled: the line
+     says why
 
 Environment:
   GRID_BROKER    Where the broker listens
   VME_APPLIANCE  Who speaks
   VME_BOOT_ID    A UUID that names this boot, for tests and orchestrators. Otherwise it is made
                  from the kernel's boot id, the start of process 1 and its PID namespace
+  VME_STATE      Where numbers and the spool are kept
+  VME_SPOOL_EVENTS, VME_SPOOL_BYTES
+                 How much the spool holds [default: 10000, 2097152]; the same for all of an
+                 appliance's processes
   An empty variable is like none. An option goes before its variable.";
 
 #[cfg(test)]

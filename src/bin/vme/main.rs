@@ -11,6 +11,7 @@ mod drain;
 mod report;
 mod sender;
 mod speaker;
+mod status;
 mod voice;
 
 use std::ffi::OsString;
@@ -21,7 +22,7 @@ use grid_broker::event_words::{self, Spoken};
 use grid_broker::exit_code::ExitCode;
 use grid_broker::guru_meditation;
 
-use arguments::{Arguments, Command};
+use arguments::{Arguments, Command, SpoolArguments};
 use speaker::Speaker;
 use voice::Voice;
 
@@ -73,6 +74,7 @@ fn carry_out(command: Command, voice: Voice) -> ExitCode {
             ExitCode::Failed
         }
         Command::Agent(_) => in_runtime(agent::run(voice.into_speaker())),
+        Command::Spool(SpoolArguments { json }) => status::run(voice.speaker(), json),
         Command::Drain => in_runtime(drain::run(voice.speaker())),
     }
 }

@@ -39,6 +39,14 @@ pub(crate) struct NotifyArguments {
     pub(crate) command: Vec<OsString>,
 }
 
+/// `vme spool [--json]`
+#[derive(Debug, Args)]
+pub(crate) struct SpoolArguments {
+    /// One JSON object in place of words.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// `vme agent`
 #[derive(Debug, Args)]
 pub(crate) struct AgentArguments {}
