@@ -173,6 +173,20 @@ async fn exit_codes_say_the_same_for_all_programs() {
     assert_eq!(said.code, code(ExitCode::Unavailable));
     let away = format!("no broker answers at {free} (Connection refused (os error 111)); ");
     assert!(said.stderr.contains(&away), "{said:?}");
+    assert!(
+        said.stderr.contains("; not spooled: can't create the folder /dev/null/vme"),
+        "{said:?}"
+    );
+    let mut command = clean(env!("CARGO_BIN_EXE_vme"));
+    command.args(["--broker", &free, "--timeout", "100ms", "--appliance", "a", "id=log", "msg=x"]);
+    let said = run({
+        command.env("VME_STATE", gridd.path("away"));
+        command
+    })
+    .await;
+    assert_eq!(said.code, code(ExitCode::Spooled));
+    let spooled = format!("vme: log of a spooled, and sent when the broker can be reached: {away}");
+    assert!(said.stderr.starts_with(&spooled), "{said:?}");
     let mut command = clean(env!("CARGO_BIN_EXE_gridctl"));
     command.env("GRID_BROKER", &free).arg("status");
     let said = run(command).await;

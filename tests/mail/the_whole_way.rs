@@ -80,6 +80,7 @@ impl Gridd {
 
     fn vme(&self, appliance: &str, words: &[&str]) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_vme"));
+        command.env("VME_STATE", self.folder.path().join(format!("vme-{appliance}")));
         let done =
             run(command.args(["--broker", &self.grpc, "--appliance", appliance]).args(words));
         assert!(done.status.success(), "{done:?}");

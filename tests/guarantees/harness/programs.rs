@@ -31,6 +31,8 @@ pub(crate) fn clean(program: &str) -> Command {
     let mut command = Command::new(program);
     command.env_clear().env("TZ", "UTC").env("USER", "tester").stdin(Stdio::null());
     command.env("PATH", "/nowhere");
+    // No folder can be made there: who wants a spool names one.
+    command.env("VME_STATE", "/dev/null/vme");
     command
 }
 
