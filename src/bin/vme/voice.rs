@@ -249,6 +249,9 @@ impl Voice {
             Ok(Ok(exception)) => Ok(Fate::Answered(answer(exception))),
             Ok(Err(error)) => Ok(Fate::Spooled(error.to_string())),
             Err(_) => {
+                if let Some(exception) = sender.answer() {
+                    return Ok(Fate::Answered(answer(exception)));
+                }
                 let why = sender.failure().unwrap_or("the broker takes its time").to_owned();
                 Ok(Fate::Spooled(why))
             }

@@ -79,18 +79,13 @@ impl Desk {
 
     /// Waits for something to happen here, and does what is to be done about it.
     pub(crate) async fn attend(&mut self) {
-        let order = match &mut self.orders {
-            Some(orders) => tokio::select! {
-                order = orders.recv() => order,
-                _ = self.looks.tick() => None,
-            },
-            None => {
-                self.looks.tick().await;
-                None
+        let order = tokio::select! {
+            order = next(&mut self.orders) => order,
+            _ = self.looks.tick() => {
+                self.asking.retain(|_, told| !told.is_closed());
+                return;
             }
         };
-        self.asking.retain(|_, told| !told.is_closed());
-        let Some(order) = order else { return };
         let mut batch = vec![order];
         while let Some(orders) = &mut self.orders
             && batch.len() < EVENTS_AT_ONCE
@@ -193,6 +188,17 @@ impl Desk {
         self.begin_anew();
         self.spool.set_aside(key)
     }
+}
+
+/// The next order; without anybody who could give one it never comes.
+async fn next(orders: &mut Option<mpsc::Receiver<Order>>) -> Order {
+    if let Some(from) = orders
+        && let Some(order) = from.recv().await
+    {
+        return order;
+    }
+    *orders = None;
+    std::future::pending().await
 }
 
 fn exception(answered: &Answered) -> Option<Exception> {

@@ -63,8 +63,8 @@ pub(crate) struct Sender<'a> {
     strikes: Strikes,
     /// The address that the broker asked to come to, for once.
     elsewhere: Option<String>,
-    /// The answer that was waited for.
-    answer: Option<AckException>,
+    /// The answer that was waited for, since it came; `None` in it: simply kept.
+    answer: Option<Option<AckException>>,
     /// The last failure told, so that it is told once.
     told: Option<String>,
 }
@@ -115,7 +115,7 @@ impl<'a> Sender<'a> {
             self.desk.begin_anew();
             self.desk.look(None)?;
             if self.is_done()? {
-                return Ok(self.answer.take());
+                return Ok(self.answer.take().flatten());
             }
             let group = self.group()?;
             let role = self.role().await?;
@@ -138,6 +138,11 @@ impl<'a> Sender<'a> {
                 }
             }
         }
+    }
+
+    /// The answer that was waited for, if it came.
+    pub(crate) fn answer(&mut self) -> Option<Option<AckException>> {
+        self.answer.take()
     }
 
     /// The right to send for one try: a drainer gives way to calls while it pauses. Others have it.
@@ -307,7 +312,8 @@ impl<'a> Sender<'a> {
     fn say_what_fits(&mut self, group: &Group, session: &Session, flow: &mut Flow) {
         let moment = self.moment();
         let is_careful = self.strikes.suspect().is_some();
-        loop {
+        // Who waited for this answer leaves the rest to others.
+        while self.answer.is_none() {
             let (mut events, mut waiting) = (Vec::new(), BTreeSet::new());
             while events.len() < EVENTS_AT_ONCE
                 && let Some(next) = self.desk.queue.front()
@@ -357,7 +363,7 @@ impl<'a> Sender<'a> {
         for answer in &answered {
             self.strikes.answered(answer.key);
             if matches!(self.until, Until::Answered(key) if key == answer.key) && !answer.is_taken {
-                self.answer.clone_from(&answer.exception);
+                self.answer = Some(answer.exception.clone());
             }
         }
         for (before, after) in self.desk.answered(&answered)? {
