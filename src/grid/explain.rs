@@ -359,6 +359,9 @@ pub fn outcome(outcome: Outcome) -> (&'static str, &'static str) {
         Outcome::History => {
             ("OLDER_BOOT", "of another boot than the present one: recorded, no change of state")
         }
+        Outcome::Stale => {
+            ("STALE", "said before what is known of this start: recorded, no change of state")
+        }
         Outcome::Refused(refusal) => (Refusal::word(refusal), refusal.sentence()),
     }
 }

@@ -270,7 +270,7 @@ pub fn outcome(outcome: Outcome) -> proto::Outcome {
         Outcome::Suppressed => proto::Outcome::Suppressed,
         Outcome::NotKept => proto::Outcome::NotKept,
         Outcome::Duplicate => proto::Outcome::Duplicate,
-        Outcome::History => proto::Outcome::History,
+        Outcome::History | Outcome::Stale => proto::Outcome::History,
         Outcome::Refused(_) => proto::Outcome::Refused,
     }
 }

@@ -13,6 +13,7 @@ mod maintenance;
 mod orders;
 mod properties;
 mod repeats;
+mod replays;
 mod saying;
 mod settings;
 mod storage;
