@@ -32,6 +32,7 @@ pub mod state;
 pub mod storage;
 mod tally;
 pub mod time;
+mod told;
 pub mod wheel;
 pub mod window;
 pub mod word;

@@ -8,6 +8,7 @@ mod driver;
 mod dumping;
 mod events;
 mod failures;
+mod late;
 mod mail;
 mod maintenance;
 mod orders;

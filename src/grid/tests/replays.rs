@@ -189,3 +189,29 @@ fn a_stopped_boot_takes_nothing_out_of_a_spool() {
     let outcome = replay(&mut story, started_ok(1).up_for(seconds(5)));
     assert_eq!(outcome, Outcome::Refused(Refusal::Stopped));
 }
+
+#[test]
+fn a_whole_spool_is_kept_and_beyond_it_all_is_counted_and_the_start_still_heard() {
+    let mut story = booted();
+    for sequence in 1..=10_000 {
+        let said = log(1).numbered(5, sequence).spooled(at(0));
+        let decision = story.grid.take(Input::Event(said.0), at(0));
+        assert_eq!(decision.answer, Answer::Event(Outcome::Kept, Marks::REPLAYED), "{sequence}");
+    }
+    let mut take = |said: Said, offset| story.grid.take(Input::Event(said.0), at(offset));
+    let answer = |outcome| Answer::Event(outcome, Marks::REPLAYED);
+    let beyond = take(log(1).numbered(5, 10_001).spooled(at(0)), 0);
+    assert_eq!(beyond.answer, answer(Outcome::Suppressed));
+    assert!(beyond.record.is_some(), "with it the suppression begins");
+    let beyond = take(log(1).numbered(5, 10_002).spooled(at(0)), 0);
+    assert_eq!(beyond.answer, answer(Outcome::Suppressed));
+    let start = started_ok(1).numbered(5, 10_003).up_for(seconds(1)).spooled(at(0));
+    assert_eq!(take(start, 0).answer, answer(Outcome::Kept));
+    // It has a second's worth of room after a second.
+    let later = take(log(1).numbered(5, 10_004).spooled(at(0)), 1);
+    assert_eq!(later.answer, answer(Outcome::Kept));
+    let suppression = story.db1().admission.suppression.as_ref().expect("held back");
+    let held = suppression.held.as_ref().expect("counted");
+    assert_eq!(held.counts.iter().sum::<u64>(), 1, "and the one that has a record");
+    assert_eq!(story.state(), "running");
+}
