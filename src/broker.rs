@@ -297,6 +297,7 @@ impl Loop {
             | Outcome::NotKept
             | Outcome::Duplicate
             | Outcome::History
+            | Outcome::Stale
             | Outcome::Refused(_) => None,
         };
         // What is known already may be known by what waits for its tally.

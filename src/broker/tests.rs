@@ -10,7 +10,8 @@ use crate::grid::effect::Matter;
 use crate::grid::event::{Event, EventKind, Severity, Text};
 use crate::grid::explain;
 use crate::grid::in_force::SettingsInForce;
-use crate::grid::name::ApplianceName;
+use crate::grid::name::{ApplianceName, BootId, SpoolId};
+use crate::grid::record::SessionId;
 use crate::grid::settings;
 use crate::journal::{self, Budget, Wanted};
 use crate::small_disk::{fill, on_small_disk};
@@ -235,5 +236,46 @@ fn records_found_missing_while_running_are_a_fatal_alert_and_so_they_are_after_a
         third.ended.await.expect("no panic").expect("in good order");
         let fourth = started(journal).await;
         assert_eq!(missing(&fourth).await, Some((Severity::Fatal, text)));
+    });
+}
+
+/// Says hello with a spool, as if so many events had been acknowledged.
+async fn greets(broker: &Broker, acked_through: u64) -> (SessionKey, bool) {
+    let (id, boot) = (SessionId(acked_through), BootId(uuid::Uuid::from_u128(1)));
+    let spool = std::num::NonZeroU64::new(5).map(SpoolId);
+    let greeting =
+        Greeting { boot, uptime: None, spool, acked_through, is_transient: true, session: id };
+    let welcomed = broker.hello(db1(), greeting).await.expect("welcome");
+    (SessionKey { id, appliance: welcomed.appliance, boot, spool }, welcomed.knew_spool)
+}
+
+#[test]
+fn a_spool_is_known_until_the_journal_is_lost_and_then_its_events_are_new() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let numbered = |number| HeardEvent {
+        sequence: std::num::NonZeroU64::new(number),
+        ..a_log(&number.to_string())
+    };
+    run(async {
+        for (turn, lost) in [(0, false), (1, false), (2, true)] {
+            if lost {
+                std::fs::remove_dir_all(dir.path().join("data")).expect("is there");
+            }
+            let started = started(small(dir.path())).await;
+            let broker = &started.broker;
+            let is_known = turn > 0 && !lost;
+            let (key, knew) = greets(broker, 3).await;
+            assert_eq!(knew, is_known, "turn {turn}");
+            let answers = broker.chunk(key, vec![numbered(2), numbered(4)], 10).await;
+            let outcomes: Vec<_> = answers.expect("kept").iter().map(|it| it.outcome).collect();
+            let became = if is_known { Outcome::Duplicate } else { Outcome::Kept };
+            assert_eq!(outcomes, [became; 2], "turn {turn}");
+            assert!(greets(broker, 4).await.1, "as soon as one of its events is");
+            let missing =
+                |grid: &Grid, _| grid.state().alert(None, Matter::RecordsMissing).is_some();
+            assert!(!broker.ask(missing).await.expect("answers"));
+            broker.stop().await.expect("stops");
+            started.ended.await.expect("no panic").expect("in good order");
+        }
     });
 }

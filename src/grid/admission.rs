@@ -163,7 +163,7 @@ pub enum PlainOutcome {
     Suppressed,
     /// A record that says no.
     Refused,
-    /// A record of another boot.
+    /// A record of another boot, or of what was said before what is known.
     History,
     /// Below the severity that is kept.
     NotKept,
@@ -178,7 +178,7 @@ impl PlainOutcome {
             Outcome::Folded => Self::Folded,
             Outcome::Suppressed => Self::Suppressed,
             Outcome::Refused(_) => Self::Refused,
-            Outcome::History => Self::History,
+            Outcome::History | Outcome::Stale => Self::History,
             Outcome::NotKept => Self::NotKept,
             Outcome::Duplicate => return None,
         })

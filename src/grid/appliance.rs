@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::admission::{Admission, PlainOutcome, Spent};
 use super::effect::{Boot, Effect, Memory, Phase};
 use super::event::EventKind;
-use super::lifecycle::Lifecycle;
+use super::lifecycle::{Failure, Lifecycle};
 use super::name::{ApplianceName, ApplianceNumber, BootId, RecordNumber};
 use super::record::{Heard, Outcome};
 use super::settings::{DEFAULT_CLASS, Overrides};
@@ -74,6 +74,18 @@ impl Appliance {
     /// The present boot's id, if the appliance spoke in it.
     pub fn boot_id(&self) -> Option<BootId> {
         self.boot.and_then(|boot| boot.id)
+    }
+
+    /// When the broker judged that the present start failed: nobody said so.
+    pub fn judged_at(&self) -> Option<Timestamp> {
+        let Lifecycle::Failed(failed) = &self.lifecycle else { return None };
+        match failed.failure {
+            Failure::Reported => None,
+            Failure::BootTimeout { .. }
+            | Failure::Hung { .. }
+            | Failure::NoProgress { .. }
+            | Failure::DumpTimeout => Some(self.since),
+        }
     }
 
     pub(super) fn remember(&mut self, heard: &Heard, outcome: Outcome, at: Timestamp) {

@@ -15,6 +15,7 @@ use super::name::BootId;
 use super::settings::{ClassSettings, FLAPPING_FAILURES, FLAPPING_WINDOW, GRACE_AFTER_ABSENCE};
 use super::state::State;
 use super::time::Timestamp;
+use super::word::Word;
 
 /// How the boot an appliance speaks in stands to the one that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,6 +168,30 @@ impl<'a> Change<'a> {
         }
     }
 
+    /// The same for a word that the appliance said at some moment.
+    ///
+    /// # Errors
+    ///
+    /// The refusal, if the rules say no.
+    pub(super) fn hear(&mut self, stimulus: &Stimulus<'_>, word: Word) -> Result<(), Refusal> {
+        let began_at = self.boot.map_or(self.now, |boot| boot.began_at);
+        let judged_at = self.appliance.judged_at();
+        self.step(stimulus)?;
+        // It was not late: it was only heard late.
+        let was_in_time = judged_at.is_some_and(|at| word.is_before_moment(at, began_at));
+        if self.marks.has(Marks::LATE) && was_in_time {
+            self.marks = self.marks.without(Marks::LATE);
+            self.marks |= Marks::RECOVERED;
+        }
+        // In a boot without a name there is nothing a replay could be compared with.
+        if let Some(boot) = self.boot.filter(|boot| boot.id.is_some())
+            && boot.newest_word.is_none_or(|newest| !word.is_before(&newest))
+        {
+            self.set_boot(Boot { newest_word: Some(word), ..boot });
+        }
+        Ok(())
+    }
+
     /// What the appliance itself says of its start goes before what was assumed of it.
     fn drop_assumption(&mut self, stimulus: &Stimulus<'_>) {
         let Some(boot) = self.boot.filter(|boot| boot.is_assumed) else { return };
@@ -302,5 +327,5 @@ impl<'a> Change<'a> {
 }
 
 fn new_boot(id: Option<BootId>, began_at: Timestamp) -> Boot {
-    Boot { id, began_at, has_agent: false, is_assumed: false }
+    Boot { id, began_at, has_agent: false, is_assumed: false, newest_word: None }
 }

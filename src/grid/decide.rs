@@ -31,6 +31,8 @@ pub struct Circumstances {
     pub contact_is_lost: bool,
     /// Whether one machine speaks under its name, or two.
     pub voices: Voices,
+    /// The event came by a session, and is of another boot than any session that is open.
+    pub is_of_no_session: bool,
 }
 
 /// How many machines speak under one name, by the boots of its open sessions.

@@ -55,7 +55,15 @@ impl Door<'_> {
         let is_current = relation == Relation::Current;
         let boots = matches!(relation, Relation::Begins(_)).then_some(BudgetName::Boots);
         if event.spooled_at.is_some() {
-            return self.enter(boots, BudgetName::Replay);
+            let verdict = self.enter(boots, BudgetName::Replay);
+            // Words about the start still pass where a spool brings more than it may: without them
+            // the start would stand otherwise than its appliance says.
+            let is_over = matches!(verdict, Verdict::Over(_));
+            return if is_over && event.kind.is_lifecycle() {
+                self.enter(boots, BudgetName::Lifecycle)
+            } else {
+                verdict
+            };
         }
         let of_kind = match &event.kind {
             EventKind::Maintenance { .. } if self.folds(heard) && is_current => {

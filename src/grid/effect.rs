@@ -16,6 +16,7 @@ use super::name::{ApplianceName, ApplianceNumber, BootId, RecordNumber};
 use super::settings::Overrides;
 use super::time::Timestamp;
 use super::window::Window;
+use super::word::Word;
 
 /// A change of one entity, as an absolute value.
 #[derive(Clone, Debug, PartialEq)]
@@ -181,6 +182,8 @@ pub struct Boot {
     pub has_agent: bool,
     /// Its start was not witnessed and is only assumed to be over: the appliance may say otherwise.
     pub is_assumed: bool,
+    /// The newest word about this start that was taken: what was said before it changes nothing.
+    pub newest_word: Option<Word>,
 }
 
 /// What an appliance said before.

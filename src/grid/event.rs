@@ -107,6 +107,11 @@ pub enum Severity {
     Fatal,
 }
 
+impl Severity {
+    /// All there are, mildest first.
+    pub const ALL: [Self; 5] = [Self::Debug, Self::Info, Self::Warn, Self::Error, Self::Fatal];
+}
+
 /// Readiness in percent, 1 to 100.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Progress(u8);

@@ -9,7 +9,7 @@ use super::admission::{BudgetName, Held, Suppression};
 use super::alert_key::AlertKey;
 use super::appliance::Appliance;
 use super::effect::{Effect, Matter, Phase};
-use super::event::{LostEvents, PlainKind};
+use super::event::{Event, LostEvents, PlainKind};
 use super::lifecycle::{Failed, Failure, LastWord, Lifecycle, Maintenance, Refusal};
 use super::marks::Marks;
 use super::outbox;
@@ -239,6 +239,16 @@ fn held(
     Some(format!("{standing}: {}", not_stored(held, clock)))
 }
 
+/// When something was said that was not said just before it was received, by the appliance's clock:
+/// `said at 14:02:10`. A clock that is far off is shown, not believed.
+pub fn said(event: &Event, marks: Marks, clock: impl Fn(Timestamp) -> String) -> Option<String> {
+    let at = clock(event.event_time?);
+    if marks.has(Marks::TIME_OFF) {
+        return Some(format!("its own clock says {at}"));
+    }
+    marks.has(Marks::REPLAYED).then(|| format!("said at {at}"))
+}
+
 /// What an appliance could not keep: `lost 17 log events of db1, 14:02 to 14:19, spool full`.
 pub fn lost(name: &str, lost: &LostEvents, clock: impl Fn(Timestamp) -> String) -> String {
     let LostEvents { kind, count, first_at, last_at, reason } = lost;
@@ -358,6 +368,9 @@ pub fn outcome(outcome: Outcome) -> (&'static str, &'static str) {
         Outcome::Duplicate => ("DUPLICATE", "known already by boot, spool and sequence"),
         Outcome::History => {
             ("OLDER_BOOT", "of another boot than the present one: recorded, no change of state")
+        }
+        Outcome::Stale => {
+            ("STALE", "said before what is known of this start: recorded, no change of state")
         }
         Outcome::Refused(refusal) => (Refusal::word(refusal), refusal.sentence()),
     }

@@ -14,11 +14,12 @@ use super::door::{Door, Verdict};
 use super::effect::{Effect, Matter, Phase};
 use super::event::{EventKind, Severity};
 use super::explain;
-use super::lifecycle::{Refusal, Report, Stimulus};
+use super::lifecycle::{Failure, Lifecycle, Refusal, Report, Stimulus};
 use super::marks::Marks;
 use super::name::ApplianceNumber;
 use super::record::{Heard, Outcome};
 use super::time::Timestamp;
+use super::word::Word;
 
 /// How far ahead of the broker an event's own time is believed.
 const AHEAD_MAX: Duration = Duration::from_secs(5 * 60);
@@ -45,7 +46,9 @@ impl View<'_> {
         let marks = self.marks(heard);
         change.marks = marks;
         let is_live = heard.event.spooled_at.is_none();
-        let relation = change.relation(heard.boot, is_live, heard.event.uptime);
+        // A session begins its own boot alone: what it brings of others is of before.
+        let may_begin = is_live && !self.circumstances.is_of_no_session;
+        let relation = change.relation(heard.boot, may_begin, heard.event.uptime);
         let record = self.state.last() + 1;
         let door = Door { appliance, rules: &rules, now: self.now, record };
         let number = appliance.number;
@@ -80,6 +83,10 @@ impl View<'_> {
             }
         }
         match relation {
+            Relation::Current if rules.managed && self.is_stale(appliance, heard) => {
+                let (effects, marks) = change.into_effects();
+                return Draft::new(Outcome::Stale, marks, effects);
+            }
             Relation::Current => {}
             Relation::TakesOver(id) => change.take_over(id),
             Relation::Begins(id) => change.begin(Some(id), heard.event.uptime),
@@ -88,17 +95,43 @@ impl View<'_> {
         if is_live {
             change.see_contact();
         }
-        let outcome = match tell_lifecycle(&mut change, heard, rules.managed) {
+        let word = Word::of(heard, self.now);
+        let outcome = match tell_lifecycle(&mut change, heard, word, rules.managed) {
             Ok(()) => Outcome::Kept,
             Err(refusal) => Outcome::Refused(refusal),
         };
         let (effects, marks) = change.into_effects();
         // Only a report that brings nothing but itself folds.
-        let is_mere_report = matches!(effects.as_slice(), [Effect::Lifecycle { .. }]);
+        let is_mere_report = matches!(
+            effects.as_slice(),
+            [Effect::Lifecycle { .. }] | [Effect::Lifecycle { .. }, Effect::Boot { .. }]
+        );
         if relation == Relation::Current && is_mere_report && door.folds(heard) {
             return Draft::absorbed(Outcome::Folded, marks, effects);
         }
         Draft::new(outcome, marks, effects)
+    }
+
+    /// Whether something out of a spool tells less of the start than is known already. Whoever speaks
+    /// live is believed: a machine's own words come in order.
+    fn is_stale(&self, appliance: &Appliance, heard: &Heard) -> bool {
+        let event = &heard.event;
+        if event.spooled_at.is_none() || !event.kind.is_lifecycle() {
+            return false;
+        }
+        let Some(boot) = appliance.boot else { return false };
+        let word = Word::of(heard, self.now);
+        if boot.newest_word.is_some_and(|newest| word.is_before(&newest)) {
+            return true;
+        }
+        // That a start is complete or failed is so whenever it was said, and makes a verdict good or
+        // better. A report tells of a moment: from before the verdict it is no sign of life behind it.
+        // And no word from before a crash dump is one of the boot after it.
+        let Lifecycle::Failed(failed) = &appliance.lifecycle else { return false };
+        let tells_of_a_moment = matches!(event.kind, EventKind::Maintenance { .. })
+            || failed.failure == Failure::DumpTimeout;
+        let judged_at = appliance.judged_at().filter(|_| tells_of_a_moment);
+        judged_at.is_some_and(|at| word.is_before_moment(at, boot.began_at))
     }
 
     /// An event of another boot than the present one: kept, but the state is not its business.
@@ -150,7 +183,12 @@ fn is_known(appliance: &Appliance, heard: &Heard) -> bool {
     }
 }
 
-fn tell_lifecycle(change: &mut Change<'_>, heard: &Heard, is_managed: bool) -> Result<(), Refusal> {
+fn tell_lifecycle(
+    change: &mut Change<'_>,
+    heard: &Heard,
+    word: Word,
+    is_managed: bool,
+) -> Result<(), Refusal> {
     let stimulus = match &heard.event.kind {
         EventKind::Log | EventKind::Alert { .. } => return Ok(()),
         EventKind::StartedOk | EventKind::StartFailed | EventKind::Maintenance { .. }
@@ -168,5 +206,5 @@ fn tell_lifecycle(change: &mut Change<'_>, heard: &Heard, is_managed: bool) -> R
             repeated: heard.event.repeated,
         }),
     };
-    change.step(&stimulus)
+    change.hear(&stimulus, word)
 }

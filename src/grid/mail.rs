@@ -13,6 +13,9 @@ use super::time::Timestamp;
 /// Most notices in one message; more are counted.
 pub const NOTICES_MAX: usize = 32;
 
+/// Most appliances that a summary counts by name.
+pub const LATE_APPLIANCES_MAX: usize = 64;
+
 /// Most bytes of a server's reply, or of why there was none, that are kept.
 pub const REPLY_BYTES_MAX: usize = 500;
 
@@ -41,6 +44,74 @@ pub struct Message {
     pub due: Timestamp,
     /// What came of the last attempt; empty: there was none.
     pub last_reply: Box<str>,
+    /// It is a summary of alerts that appliances had spooled; `None`: it tells of what is live.
+    pub late: Option<Box<Late>>,
+}
+
+/// What a summary counts: all its alerts, whether they are among its notices or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Late {
+    /// When the first of them happened.
+    pub first_at: Timestamp,
+    /// When the last of them happened.
+    pub last_at: Timestamp,
+    /// How many are how grave, in the order of [`Severity::ALL`].
+    pub severities: [u64; Severity::ALL.len()],
+    /// How many are of which appliance, by name, in the order in which they came; at most
+    /// [`LATE_APPLIANCES_MAX`].
+    pub appliances: Vec<(Box<str>, u64)>,
+}
+
+impl Late {
+    /// Of nothing yet, at that moment.
+    pub(crate) fn new(at: Timestamp) -> Self {
+        let severities = [0; Severity::ALL.len()];
+        Self { first_at: at, last_at: at, severities, appliances: Vec::new() }
+    }
+
+    /// All its alerts.
+    pub fn total(&self) -> u64 {
+        self.severities.iter().fold(0, |sum, count| sum.saturating_add(*count))
+    }
+
+    /// Its alerts of appliances that are not counted by name.
+    pub fn others(&self) -> u64 {
+        let named = self.appliances.iter().fold(0_u64, |sum, it| sum.saturating_add(it.1));
+        self.total().saturating_sub(named)
+    }
+
+    /// One more; gives its appliance's count, if that is counted by name.
+    pub(crate) fn add(&mut self, notice: &Notice) -> Option<u64> {
+        self.first_at = self.first_at.min(notice.at);
+        self.last_at = self.last_at.max(notice.at);
+        let severity = &mut self.severities[notice.severity as usize];
+        *severity = severity.saturating_add(1);
+        let known = self.appliances.iter().find(|it| it.0 == notice.about).map_or(0, |it| it.1);
+        let has_room = known > 0 || self.appliances.len() < LATE_APPLIANCES_MAX;
+        has_room.then(|| {
+            self.set(&notice.about, known.saturating_add(1));
+            known.saturating_add(1)
+        })
+    }
+
+    /// So many are of that appliance.
+    fn set(&mut self, about: &str, count: u64) {
+        match self.appliances.iter_mut().find(|it| *it.0 == *about) {
+            Some(known) => known.1 = count,
+            None => self.appliances.push((about.into(), count)),
+        }
+    }
+}
+
+impl Message {
+    /// That it stands so, without its notices and the appliances of a summary.
+    pub(super) fn head(&self) -> MailEffect {
+        let mut head = Self { notices: Vec::new(), ..self.clone() };
+        if let Some(late) = &mut head.late {
+            late.appliances.clear();
+        }
+        MailEffect::Stands { message: Box::new(head) }
+    }
 }
 
 /// How a message stands.
@@ -116,9 +187,10 @@ pub enum MailOrder {
 /// A change of the outbox.
 #[derive(Clone, Debug, PartialEq)]
 pub enum MailEffect {
-    /// A mail is owed, and stands so; its notices are told one by one.
+    /// A mail is owed, and stands so; its notices are told one by one, and so are the appliances of a
+    /// summary.
     Stands {
-        /// The message, its notices empty.
+        /// The message, notices and appliances empty.
         message: Box<Message>,
     },
     /// A notice of a mail that is owed.
@@ -129,6 +201,15 @@ pub enum MailEffect {
         at: usize,
         /// The notice.
         notice: Notice,
+    },
+    /// A summary tells of so many alerts of an appliance.
+    LateOf {
+        /// The message.
+        number: MessageNumber,
+        /// The appliance's name.
+        about: Box<str>,
+        /// How many.
+        count: u64,
     },
     /// A mail is owed no more.
     Gone {
@@ -195,18 +276,24 @@ impl Outbox {
         self.messages.get(&number)
     }
 
-    /// The message to that recipient which was never tried: further notices join it.
-    pub fn gathering(&self, recipient: &str) -> Option<&Message> {
+    /// The message to that recipient, a summary or not, which was never tried: further notices join
+    /// it.
+    pub fn gathering(&self, recipient: &str, is_late: bool) -> Option<&Message> {
         // It is the newest of that recipient.
-        let newest = self.messages.values().rev().find(|it| *it.recipient == *recipient);
+        let is_its = |it: &&Message| *it.recipient == *recipient && it.late.is_some() == is_late;
+        let newest = self.messages.values().rev().find(is_its);
         newest.filter(|it| it.attempts == 0 && it.standing == Standing::Waiting)
     }
 
     /// The outbox as effects: applied to an empty one they give an equal one.
     pub(super) fn to_effects(&self, effects: &mut Vec<Effect>) {
         for message in self.messages.values() {
-            let head = Message { notices: Vec::new(), ..message.clone() };
-            effects.push(Effect::Mail(MailEffect::Stands { message: Box::new(head) }));
+            effects.push(Effect::Mail(message.head()));
+            let late = message.late.iter().flat_map(|late| &late.appliances);
+            effects.extend(late.map(|(about, count)| {
+                let (number, about, count) = (message.number, about.clone(), *count);
+                Effect::Mail(MailEffect::LateOf { number, about, count })
+            }));
             for (at, notice) in message.notices.iter().enumerate() {
                 let (number, notice) = (message.number, notice.clone());
                 effects.push(Effect::Mail(MailEffect::Notice { number, at, notice }));
@@ -224,6 +311,12 @@ impl Outbox {
         match effect {
             MailEffect::Stands { message } => self.put(message),
             MailEffect::Notice { number, at, notice } => self.put_notice(*number, *at, notice),
+            MailEffect::LateOf { number, about, count } => {
+                let message = self.messages.get_mut(number);
+                if let Some(late) = message.and_then(|it| it.late.as_mut()) {
+                    late.set(about, *count);
+                }
+            }
             MailEffect::Gone { number, .. } => drop(self.messages.remove(number)),
             MailEffect::RecipientSpent { recipient, full_at } => {
                 self.spent.insert(recipient.clone(), *full_at);
@@ -232,13 +325,17 @@ impl Outbox {
         }
     }
 
-    /// Takes in how a message stands; its notices stay.
+    /// Takes in how a message stands; its notices stay, and so do the appliances of a summary.
     fn put(&mut self, head: &Message) {
         self.last = self.last.max(head.number);
         match self.messages.get_mut(&head.number) {
             Some(known) => {
                 let notices = std::mem::take(&mut known.notices);
+                let appliances = known.late.take().map(|it| it.appliances).unwrap_or_default();
                 *known = Message { notices, ..head.clone() };
+                if let Some(late) = &mut known.late {
+                    late.appliances = appliances;
+                }
             }
             None => drop(self.messages.insert(head.number, head.clone())),
         }

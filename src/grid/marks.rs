@@ -70,6 +70,12 @@ impl Marks {
         self.0 & other.0 == other.0
     }
 
+    /// The set less `other`.
+    #[must_use]
+    pub fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// The words of what is noted, in a fixed order.
     pub fn words(self) -> impl Iterator<Item = &'static str> {
         Self::WORDS

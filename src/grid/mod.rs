@@ -32,8 +32,10 @@ pub mod state;
 pub mod storage;
 mod tally;
 pub mod time;
+mod told;
 pub mod wheel;
 pub mod window;
+pub mod word;
 
 use std::time::Duration;
 
@@ -300,9 +302,18 @@ impl Grid {
             Input::Deadline { appliance } => Circumstances {
                 contact_is_lost: self.presence.takes_contact_lost(*appliance, now),
                 voices: self.presence.takes_voices(*appliance, now),
+                ..Circumstances::default()
             },
-            Input::Event(_)
-            | Input::Hello(_)
+            Input::Event(heard) => {
+                let number = heard.appliance;
+                let speaks = heard.boot.is_none_or(|boot| self.presence.speaks(number, boot));
+                Circumstances {
+                    contact_is_lost: false,
+                    voices: self.presence.voices(number, now),
+                    is_of_no_session: heard.session.is_some() && !speaks,
+                }
+            }
+            Input::Hello(_)
             | Input::SessionEnded { .. }
             | Input::Appeared { .. }
             | Input::Order { .. }
@@ -319,7 +330,7 @@ impl Grid {
             | Input::Settings(_) => {
                 let number = input.appliance();
                 let voices = number.map_or(Voices::One, |it| self.presence.voices(it, now));
-                Circumstances { contact_is_lost: false, voices }
+                Circumstances { voices, ..Circumstances::default() }
             }
         }
     }

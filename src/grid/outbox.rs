@@ -1,24 +1,24 @@
 //! Which mails are owed, when are they tried, and what follows from the answer?
 //!
 //! Guarantees that a mail is owed by the very record that gives cause for it, that alerts within
-//! 30 s to one recipient are one mail, and that a mail once owed goes only when it was sent, was
+//! 30 s to one recipient are one mail, apart from those out of spools, and that a mail once owed goes only when it was sent, was
 //! dropped by hand, or stood failed for a month. Sends nothing.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::alert_key;
 use super::decide::Draft;
 use super::effect::{Alert, Effect, Matter};
-use super::event::{EventKind, Severity};
-use super::lifecycle::{Failure, Lifecycle};
+use super::event::Severity;
 use super::mail::{
-    Delivery, MailEffect, MailOrder, Message, MessageNumber, NOTICES_MAX, Notice, Standing,
+    Delivery, Late, MailEffect, MailOrder, Message, MessageNumber, NOTICES_MAX, Notice, Standing,
 };
-use super::record::{Input, Outcome, Record};
+use super::marks::Marks;
+use super::record::{Input, Record};
 use super::settings::{Budget, Settings};
 use super::state::State;
 use super::time::Timestamp;
+use super::told;
 
 /// The longest pause between two attempts; they begin with a minute and double.
 const PAUSE_MAX: Duration = Duration::from_secs(3_600);
@@ -31,6 +31,9 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(30 * 86_400);
 
 /// From the second failed attempt of a mail on it is a matter for the dashboard.
 const ATTEMPTS_BEFORE_ALERT: u32 = 2;
+
+/// A summary is tried so long after its first notice at the latest, however many more come.
+const LATE_GATHERS_MAX: Duration = Duration::from_secs(10 * 60);
 
 /// What one recipient gets: 16 mails, then one an hour; the rest folds into the next (ntfy).
 const RECIPIENT_BUDGET: Budget =
@@ -53,24 +56,31 @@ pub enum MailRefusal {
     },
 }
 
-/// Adds to a record the mails for which it gives cause.
+/// Adds to a record the mails for which it gives cause. What comes out of a spool is history and
+/// alarms nobody: it goes to a summary.
 pub(super) fn owe(state: &State, settings: &Settings, record: &mut Record) {
     let Some(mail) = settings.mail() else { return };
-    let notices = notices(state, record).into_iter().filter(|it| mail.on.contains(it.0));
+    let notices = told::notices(state, record).into_iter().filter(|it| mail.on.contains(it.0));
     let notices: Vec<Notice> = notices.map(|(_, notice)| notice).collect();
+    let is_late = record.marks.has(Marks::REPLAYED);
     let mut last = state.outbox().last;
     for recipient in &mail.recipients {
         let mut new = None;
         for notice in &notices {
-            let head = match (new.take(), state.outbox().gathering(recipient)) {
-                (Some(head), _) => head,
+            let open = match (new.take(), state.outbox().gathering(recipient, is_late)) {
+                (Some(open), _) => open,
                 (None, Some(open)) => open.clone(),
                 (None, None) => {
                     last = MessageNumber(last.0 + 1);
-                    begun(last, recipient, record.at, mail.gather)
+                    let begun = begun(last, recipient, record.at, mail.gather);
+                    Message { late: is_late.then(|| Box::new(Late::new(notice.at))), ..begun }
                 }
             };
-            new = Some(add(head, notice, &mut record.effects));
+            new = Some(if is_late {
+                add_late(open, notice, record.at.after(mail.gather), &mut record.effects)
+            } else {
+                add(open, notice, &mut record.effects)
+            });
         }
     }
 }
@@ -86,19 +96,18 @@ fn begun(number: MessageNumber, recipient: &str, now: Timestamp, gather: Duratio
         standing: Standing::Waiting,
         due: now.after(gather),
         last_reply: Box::default(),
+        late: None,
     }
 }
 
 /// One more notice for that message.
 fn add(mut message: Message, notice: &Notice, effects: &mut Vec<Effect>) -> Message {
-    let (number, at) = (message.number, message.notices.len());
+    let at = message.notices.len();
     if at == 0 {
         effects.push(head(&message));
     }
     if at < NOTICES_MAX {
-        message.notices.push(notice.clone());
-        let notice = notice.clone();
-        effects.push(Effect::Mail(MailEffect::Notice { number, at, notice }));
+        push(&mut message, notice, effects);
     } else {
         message.more += 1;
         effects.push(head(&message));
@@ -106,76 +115,37 @@ fn add(mut message: Message, notice: &Notice, effects: &mut Vec<Effect>) -> Mess
     message
 }
 
+/// One more notice for that summary, which gathers anew until then: a spool is brought bit by bit.
+fn add_late(
+    mut message: Message,
+    notice: &Notice,
+    until: Timestamp,
+    effects: &mut Vec<Effect>,
+) -> Message {
+    let latest = message.owed_since.after(LATE_GATHERS_MAX);
+    // One that its recipient's budget has put off stays so.
+    message.due = until.min(latest).max(message.due);
+    let (number, about) = (message.number, notice.about.clone());
+    let count = message.late.as_mut().and_then(|late| late.add(notice));
+    let has_room = message.notices.len() < NOTICES_MAX;
+    message.more += u64::from(!has_room);
+    effects.push(head(&message));
+    effects.extend(count.map(|count| Effect::Mail(MailEffect::LateOf { number, about, count })));
+    if has_room {
+        push(&mut message, notice, effects);
+    }
+    message
+}
+
+fn push(message: &mut Message, notice: &Notice, effects: &mut Vec<Effect>) {
+    let (number, at, notice) = (message.number, message.notices.len(), notice.clone());
+    message.notices.push(notice.clone());
+    effects.push(Effect::Mail(MailEffect::Notice { number, at, notice }));
+}
+
 /// How it stands, without its notices.
 fn head(message: &Message) -> Effect {
-    let message = Message { notices: Vec::new(), ..message.clone() };
-    Effect::Mail(MailEffect::Stands { message: Box::new(message) })
-}
-
-/// What a record gives cause to tell, with the word by which settings name it.
-fn notices(state: &State, record: &Record) -> Vec<(&'static str, Notice)> {
-    let mut notices = Vec::new();
-    if let Input::Event(heard) = &record.input
-        && let EventKind::Alert { counter } = &heard.event.kind
-        && !heard.event.text.is_empty()
-        && matches!(record.outcome, Outcome::Kept | Outcome::History)
-        && let Some(name) = state.name(heard.appliance)
-    {
-        let text = heard.event.text.as_str();
-        let (_, matter) = alert_key::key(counter.as_ref(), text);
-        let notice = Notice {
-            about: name.as_str().into(),
-            matter,
-            severity: heard.event.severity,
-            at: heard.event.event_time.filter(|at| *at <= record.at).unwrap_or(record.at),
-            text: text.into(),
-            record: record.number,
-            is_resolved: false,
-        };
-        notices.push(("alert", notice));
-    }
-    for effect in &record.effects {
-        let Effect::AlertRaised { number, matter, alert } = effect else { continue };
-        let word = match matter {
-            Matter::StartFailed => failure_word(record),
-            Matter::Stuck
-            | Matter::NoContact
-            | Matter::TwoMachines
-            | Matter::Flapping
-            | Matter::RecordsMissing
-            | Matter::DiskLow => matter.word(),
-            // Nobody would get it.
-            Matter::MailFails => continue,
-        };
-        let name = number.and_then(|number| state.name(number));
-        let notice = Notice {
-            about: name.map_or("", |name| name.as_str()).into(),
-            matter: word.into(),
-            severity: alert.severity,
-            at: alert.since,
-            text: alert.text.clone(),
-            record: record.number,
-            is_resolved: false,
-        };
-        notices.push((word, notice));
-    }
-    notices
-}
-
-/// How the start failed that a record tells of.
-fn failure_word(record: &Record) -> &'static str {
-    let failed = record.effects.iter().rev().find_map(|effect| {
-        if let Effect::Lifecycle { lifecycle: Lifecycle::Failed(failed), .. } = effect {
-            Some(failed.failure)
-        } else {
-            None
-        }
-    });
-    match failed {
-        Some(Failure::BootTimeout { .. }) => "boot_timeout",
-        Some(Failure::Hung { .. } | Failure::NoProgress { .. }) => "hung",
-        Some(Failure::Reported | Failure::DumpTimeout) | None => "start_failed",
-    }
+    Effect::Mail(message.head())
 }
 
 fn gone(message: &Message) -> Effect {
@@ -204,6 +174,7 @@ pub(super) fn explain(record: &Record, clock: impl Fn(Timestamp) -> String) -> S
         MailEffect::Stands { message } => Some((message.number, &message.recipient, Some(message))),
         MailEffect::Gone { number, recipient } => Some((*number, recipient, None)),
         MailEffect::Notice { .. }
+        | MailEffect::LateOf { .. }
         | MailEffect::RecipientSpent { .. }
         | MailEffect::LastNumber { .. } => None,
     });

@@ -56,11 +56,11 @@ impl Presence {
         self.rows.get(&number).map_or(0, |seats| seats.taken.len())
     }
 
-    /// Whether a session of `boot` is open.
+    /// Whether a session of `boot` may be open: those beyond [`SEATS_MAX`] are of any boot.
     pub fn speaks(&self, number: ApplianceNumber, boot: BootId) -> bool {
-        self.rows
-            .get(&number)
-            .is_some_and(|seats| seats.taken.iter().any(|(_, seat)| *seat == boot))
+        self.rows.get(&number).is_some_and(|seats| {
+            seats.standing > 0 || seats.taken.iter().any(|(_, seat)| *seat == boot)
+        })
     }
 
     /// Whether sessions of different boots are open.

@@ -362,6 +362,8 @@ pub enum Outcome {
     Duplicate,
     /// Of an older boot: recorded, no change.
     History,
+    /// About the present start, but said before what is known of it: recorded, no change.
+    Stale,
     /// The rules say no: recorded, no change.
     Refused(Refusal),
 }

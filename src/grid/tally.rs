@@ -126,6 +126,9 @@ impl Touched {
             let (phase, suppression) = (Phase::Counts, (**suppression).clone());
             effects.push(Effect::Suppression { number, phase, suppression });
         }
+        // The newest word is the boot's, whatever became of the start since.
+        let boot = appliance.boot.filter(|boot| self.lifecycle && boot.newest_word.is_some());
+        effects.extend(boot.map(|boot| Effect::Boot { number, boot }));
         if self.lifecycle && matches!(appliance.lifecycle, Lifecycle::Maintenance(_)) {
             let (lifecycle, since) = (appliance.lifecycle.clone(), appliance.since);
             effects.push(Effect::Lifecycle { number, lifecycle, since });

@@ -31,9 +31,11 @@ pub fn record(record: &Record, name: impl Fn(ApplianceNumber) -> String) -> prot
     let explanation = over_budget(record).unwrap_or_else(|| explanation.to_owned());
     let appliance = subject(record).map_or_else(|| ordered_name(&record.input), &name);
     let heard = if let Input::Event(heard) = &record.input { Some(heard) } else { None };
+    let clock = local_clock(record.at);
+    let said = heard.and_then(|heard| explain::said(&heard.event, record.marks, &clock));
     let lost = heard.into_iter().flat_map(|heard| &heard.event.lost_before);
-    let lost = lost.map(|lost| explain::lost(&appliance, lost, local_clock(record.at)));
-    let explanation: Vec<_> = [explanation].into_iter().chain(lost).collect();
+    let lost = lost.map(|lost| explain::lost(&appliance, lost, &clock));
+    let explanation: Vec<_> = [explanation].into_iter().chain(said).chain(lost).collect();
     proto::Record {
         number: record.number,
         received_at: Some(timestamp(record.at)),
@@ -270,7 +272,7 @@ pub fn outcome(outcome: Outcome) -> proto::Outcome {
         Outcome::Suppressed => proto::Outcome::Suppressed,
         Outcome::NotKept => proto::Outcome::NotKept,
         Outcome::Duplicate => proto::Outcome::Duplicate,
-        Outcome::History => proto::Outcome::History,
+        Outcome::History | Outcome::Stale => proto::Outcome::History,
         Outcome::Refused(_) => proto::Outcome::Refused,
     }
 }
@@ -289,7 +291,8 @@ pub fn proto_severity(severity: Severity) -> proto::Severity {
 /// Moments in the broker's time zone: the time alone within a day of `now`, else with the date.
 fn local_clock(now: Timestamp) -> impl Fn(Timestamp) -> String {
     move |moment| {
-        let is_near = now.since(moment) < Duration::from_secs(20 * 3_600);
+        let apart = now.since(moment).max(moment.since(now));
+        let is_near = apart < Duration::from_secs(20 * 3_600);
         let format = if is_near { "%H:%M:%S" } else { "%Y-%m-%d %H:%M:%S" };
         jiff::Timestamp::from_microsecond(moment.as_micros())
             .ok()

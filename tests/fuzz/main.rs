@@ -1,7 +1,7 @@
 //! What reads bytes from a disk or from afar must survive any bytes.
 //!
 //! Fuzzing without a nightly compiler: seeds are the golden journal's real blocks, records and
-//! states; each input is a seed with a few random changes, and for half of them the checksums are
+//! states, and events of every kind; each input is a seed with a few random changes, and for half of them the checksums are
 //! made to hold again, so that what lies behind them is reached. A target fails by a panic or by
 //! believing what was never written. One second a target by default; for hours:
 //!
@@ -15,6 +15,7 @@
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a test speaks and may panic")]
 
+mod event;
 mod mutate;
 mod spool;
 
@@ -90,7 +91,7 @@ fn seed() -> u64 {
 }
 
 /// Runs `target` on changed seeds until the time is over; it gets the seed and the input.
-fn fuzz(name: &str, seeds: &[Vec<u8>], target: impl Fn(&[u8], &[u8])) {
+pub(crate) fn fuzz(name: &str, seeds: &[Vec<u8>], target: impl Fn(&[u8], &[u8])) {
     if let Some(path) = std::env::var_os("GRID_FUZZ_INPUT") {
         let input = fs::read(path).unwrap();
         target(&input, &input);

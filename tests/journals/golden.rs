@@ -3,14 +3,17 @@
 use std::fs;
 use std::path::Path;
 
-use grid_broker::broker::{self, Broker, HeardEvent, Started};
-use grid_broker::grid::event::{Counter, Event, EventKind, Progress, Severity, Text};
+use grid_broker::broker::{self, Broker, Greeting, HeardEvent, Started};
+use grid_broker::grid::event::{
+    Counter, Event, EventKind, LostEvents, LostReason, Progress, Severity, Text,
+};
 use grid_broker::grid::in_force::SettingsInForce;
 use grid_broker::grid::name::{ApplianceName, BootId};
-use grid_broker::grid::record::Order;
+use grid_broker::grid::record::{Order, SessionId};
 use grid_broker::grid::settings::{
-    Budgets, ClassSettings, DEFAULT_CLASS, Overrides, Settings as Rules,
+    Budgets, ClassSettings, DEFAULT_CLASS, Mail, Overrides, Settings as Rules,
 };
+use grid_broker::grid::time::Timestamp;
 use grid_broker::journal::{self, Journal, encoding};
 use tokio::runtime::{Handle, Runtime};
 use uuid::Uuid;
@@ -45,12 +48,50 @@ fn rules() -> Rules {
     let budgets = Budgets::UNLIMITED;
     let unlimited = ClassSettings { budgets, ..ClassSettings::default() };
     let held = ClassSettings::default();
+    let mail = Mail {
+        recipients: vec!["anna@example.org".into()],
+        on: ["alert"].into(),
+        ..Mail::default()
+    };
     Rules::new([(DEFAULT_CLASS.to_owned(), unlimited), (HELD.to_owned(), held)])
+        .with_mail(Some(mail))
 }
 
 async fn say(broker: &Broker, who: &str, boot: Option<BootId>, kind: EventKind, text: &str) {
     let event = HeardEvent { boot, sequence: None, event: event(kind, text) };
     broker.report(name(who), None, event, 100).await.unwrap();
+}
+
+/// What a spool brings, by a session that comes and goes.
+async fn drain(broker: &Broker) {
+    let moment = Timestamp::from_micros(1_795_183_330_000_000);
+    let (first_at, last_at, reason) = (Some(moment), None, Some(LostReason::SpoolFull));
+    let spooled = |text: &str| {
+        let mut event = event(EventKind::Alert { counter: None }, text);
+        (event.event_time, event.spooled_at) = (Some(moment), Some(moment));
+        event.uptime = Some(std::time::Duration::from_millis(1_500));
+        event.lost_before = vec![LostEvents { kind: None, count: 17, first_at, last_at, reason }];
+        HeardEvent { boot: boot(8), sequence: None, event }
+    };
+    let greeting = Greeting {
+        boot: BootId(Uuid::from_u128(8)),
+        uptime: Some(std::time::Duration::from_secs(5)),
+        spool: None,
+        acked_through: 0,
+        is_transient: true,
+        session: SessionId(1),
+    };
+    broker.hello(name("drained"), greeting).await.unwrap();
+    let failed = EventKind::StartFailed;
+    let start = Event { kind: failed, ..spooled("no disk").event };
+    let start = HeardEvent { event: start, ..spooled("") };
+    let stale = Event { kind: EventKind::StartedOk, uptime: None, ..spooled("").event };
+    let earlier = Some(Timestamp::from_micros(moment.as_micros() - 1));
+    let stale = Event { event_time: earlier, ..stale };
+    let stale = HeardEvent { event: stale, ..spooled("") };
+    for event in [spooled("disk 1 is slow"), start, stale, spooled("disk 2 is slow")] {
+        broker.report(name("drained"), None, event, 100).await.unwrap();
+    }
 }
 
 /// Starts a broker and stops it; its complaint, if it does not start.
@@ -97,6 +138,7 @@ async fn live(broker: &Broker) {
     for text in ["fan 1 stands", "fan 1 stands", "fan 2 stands", "fan 2 stands"] {
         say(broker, "noisy", boot(7), EventKind::Alert { counter: None }, text).await;
     }
+    drain(broker).await;
     for order in [
         add("planned", None),
         Order::StartBoot { name: name("planned") },

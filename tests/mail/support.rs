@@ -121,5 +121,6 @@ pub(crate) fn message(number: u64, to: &str) -> Message {
         standing: Standing::UnderWay,
         due: Timestamp::EPOCH,
         last_reply: "".into(),
+        late: None,
     }
 }

@@ -9,8 +9,13 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
+use grid_broker::client::APPLIANCE_METADATA;
 use grid_broker::clock::monotonic_now;
+use grid_broker::wire::proto::event::Kind;
+use grid_broker::wire::proto::event_service_client::EventServiceClient;
+use grid_broker::wire::proto::{Alert, Event, ReportRequest};
 use tempfile::TempDir;
+use tonic::Request;
 
 use crate::postfix::Postfix;
 use crate::script::{At, Begins, Does, Server, Turn};
@@ -248,4 +253,32 @@ async fn a_server_that_greylists_gets_the_mail_again_when_it_asked_for_it() {
     for words in ["put off, attempt 1", "to be tried now", "sent, attempt 2"] {
         assert!(log.contains(words), "{words} in {log}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hundred_alerts_out_of_spools_are_one_mail_that_says_so() {
+    let server = Server::start(Begins::Clear, &[None]).await;
+    let gridd = Gridd::start(server.port, server.folder(), "anna@example.org");
+    let mut client = EventServiceClient::connect(format!("http://{}", gridd.grpc)).await.unwrap();
+    let spooled = Some(prost_types::Timestamp { seconds: 1_700_000_000, nanos: 0 });
+    for number in 0..200_u32 {
+        let event = Event {
+            kind: Some(Kind::Alert(Alert::default())),
+            text: format!("disk {number} is slow"),
+            event_time: spooled,
+            spooled_at: spooled,
+            ..Event::default()
+        };
+        let mut request = Request::new(ReportRequest { event: Some(event), spool_id: 0 });
+        let name = format!("db{}", number % 2).parse().unwrap();
+        request.metadata_mut().insert(APPLIANCE_METADATA, name);
+        client.report(request).await.unwrap();
+    }
+    eventually("it gathers or is under way", &gridd, || {
+        gridd.told(&["mail", "list"]).contains("summary: 200 older alerts of 2 appliances")
+            || !server.mails().is_empty()
+    });
+    gridd.has_sent_all();
+    let [mail] = &server.mails()[..] else { panic!("one mail: {:?}", server.mails()) };
+    assert!(mail.contains("Subject: [grid] late: 200 older alerts of 2 appliances"), "{mail}");
 }

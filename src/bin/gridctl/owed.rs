@@ -2,10 +2,13 @@
 //!
 //! The form has the contract's keys, always all of them. Does not know how mails are asked for.
 
+use grid_broker::show::size::count;
 use grid_broker::show::words;
-use grid_broker::wire::proto::{Mail, MailNotice, MailStanding};
+use grid_broker::wire::proto::{
+    AlertsOfAppliance, AlertsOfSeverity, Mail, MailNotice, MailStanding, MailSummary,
+};
 
-use crate::form::{Form, Value};
+use crate::form::{Fields, Form, Value};
 use crate::listing::{Look, Shape};
 use crate::standing::pair_lines;
 use crate::table::{Cell, Column, Light};
@@ -46,16 +49,31 @@ fn light(standing: i32) -> Light {
     }
 }
 
-/// What was answered last, then what it tells of: `451 try later: db1 hung, and 2 more`.
+/// What was answered last, then what it tells of: `451 try later: db1 hung, and 2 more`; of a summary
+/// what it counts.
 fn what(mail: &Mail) -> String {
     let reply = match mail.last_reply.as_str() {
         "" => String::new(),
         reply => format!("{reply}: "),
     };
+    if let Some(summary) = &mail.summary {
+        return format!("{reply}summary: {}", summed_up(summary));
+    }
     let first = mail.notices.first().map_or("", |notice| &notice.text);
     let others = (mail.notices.len() as u64).saturating_sub(1).saturating_add(mail.more_notices);
     let more = if others > 0 { format!(", and {others} more") } else { String::new() };
     format!("{reply}{first}{more}")
+}
+
+/// `57 older alerts of 3 appliances`.
+fn summed_up(summary: &MailSummary) -> String {
+    let of = match summary.appliances.as_slice() {
+        [one] => one.appliance.clone(),
+        several => count(several.len() as u64, "appliance"),
+    };
+    let named: u64 = summary.appliances.iter().map(|it| it.count).sum();
+    let more = if named < summary.alerts { " and more" } else { "" };
+    format!("{} of {of}{more}", count(summary.alerts, "older alert"))
 }
 
 /// One mail as `key: value` lines; what is not known has none.
@@ -75,11 +93,38 @@ pub(crate) fn lines(mail: &Mail, look: &Look) -> Vec<String> {
         ("attempts", mail.attempts.to_string()),
         ("last reply", mail.last_reply.clone()),
     ];
+    if let Some(summary) = &mail.summary {
+        pairs.push(("summary", summed_up(summary)));
+        pairs.push(("first at", look.time(&summary.first_at)));
+        pairs.push(("last at", look.time(&summary.last_at)));
+        pairs.push(("by severity", counted(&by_severity(summary))));
+        pairs.push(("by appliance", counted(&by_appliance(summary))));
+    }
     pairs.extend(mail.notices.iter().map(|it| ("tells of", notice(it, look))));
     if mail.more_notices > 0 {
         pairs.push(("and of", format!("{} more", mail.more_notices)));
     }
     pair_lines(&pairs, |key| if key == "to" { Light::Bold } else { Light::None }, look)
+}
+
+fn by_severity(summary: &MailSummary) -> Vec<(String, u64)> {
+    let severities = summary.severities.iter();
+    let counts = severities.map(|AlertsOfSeverity { severity, count }| {
+        (words::severity(*severity).unwrap_or_default(), *count)
+    });
+    counts.collect()
+}
+
+fn by_appliance(summary: &MailSummary) -> Vec<(String, u64)> {
+    let appliances = summary.appliances.iter();
+    let counts =
+        appliances.map(|AlertsOfAppliance { appliance, count }| (appliance.clone(), *count));
+    counts.collect()
+}
+
+/// `db1 57, db2 3`.
+fn counted(counts: &[(String, u64)]) -> String {
+    counts.iter().map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
 }
 
 /// `2026-11-20 14:02:10 error db1 start_failed: start of db1 failed (record 7)`.
@@ -103,6 +148,7 @@ fn form(mail: &Mail) -> Form {
         last_reply,
         notices,
         more_notices,
+        summary,
     } = mail;
     let fields = vec![
         ("number", (*number).into()),
@@ -114,8 +160,26 @@ fn form(mail: &Mail) -> Form {
         ("last_reply", last_reply.into()),
         ("notices", Value::List(notices.iter().map(notice_fields).collect())),
         ("more_notices", (*more_notices).into()),
+        ("summary", Value::Object(summary.as_ref().map(summary_fields))),
     ];
     Form { entity: "mail", name: number.to_string(), fields }
+}
+
+fn summary_fields(summary: &MailSummary) -> Fields {
+    let MailSummary { alerts, first_at, last_at, appliances: _, severities: _ } = summary;
+    let list = |key: &'static str, counts: Vec<(String, u64)>| {
+        let fields = |(name, count): (String, u64)| {
+            Value::Object(Some(vec![(key, Value::from(&name)), ("count", count.into())]))
+        };
+        Value::List(counts.into_iter().map(fields).collect())
+    };
+    vec![
+        ("alerts", (*alerts).into()),
+        ("first_at", first_at.into()),
+        ("last_at", last_at.into()),
+        ("appliances", list("appliance", by_appliance(summary))),
+        ("severities", list("severity", by_severity(summary))),
+    ]
 }
 
 fn notice_fields(notice: &MailNotice) -> Value {

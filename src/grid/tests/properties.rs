@@ -358,4 +358,42 @@ proptest! {
         records.iter().for_each(|record| grid.apply(record));
         prop_assert_eq!(grid.state(), play.story.grid.state());
     }
+
+    #[test]
+    fn whatever_the_order_of_a_replay_the_newest_word_holds((words, live, order) in histories()) {
+        let said = |at: usize| words[at].clone().up_for(seconds(10 * (at as u64 + 1)));
+        let (mut told, mut replayed) = (Timeline::new(), Timeline::new());
+        let _ = (told.hello(1), replayed.hello(1));
+        (0..words.len()).for_each(|word| _ = told.hear(said(word)));
+        (0..live).for_each(|word| _ = replayed.hear(said(word)));
+        order.iter().for_each(|word| _ = replayed.hear(said(live + word).spooled(at(0))));
+        prop_assert_eq!(standing(replayed.db1()), standing(told.db1()));
+    }
+}
+
+/// What a start says one after the other, how much of it was heard live, and an order of the rest.
+fn histories() -> impl Strategy<Value = (Vec<Said>, usize, Vec<usize>)> {
+    let ends = prop_oneof![
+        Just(vec![]),
+        Just(vec![started_ok(1)]),
+        Just(vec![start_failed(1, "x")]),
+        Just(vec![start_failed(1, "x"), started_ok(1)]),
+    ];
+    let reports = prop::collection::vec((1u32..=100, "[a-c]"), 0..6);
+    let words = (reports, ends).prop_map(|(reports, end)| {
+        let reports = reports.iter().map(|(percent, text)| maintenance(1, *percent, text));
+        reports.chain(end).collect::<Vec<_>>()
+    });
+    words.prop_flat_map(|words| (0..=words.len(), Just(words))).prop_flat_map(|(live, words)| {
+        let rest = Just((0..words.len() - live).collect::<Vec<_>>()).prop_shuffle();
+        (Just(words), Just(live), rest)
+    })
+}
+
+/// How a start stands, without when what was heard.
+fn standing(appliance: &Appliance) -> String {
+    match &appliance.lifecycle {
+        Lifecycle::Maintenance(known) => format!("{:?} {}", known.progress, known.text),
+        other => other.word().to_owned(),
+    }
 }

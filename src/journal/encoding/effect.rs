@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::DecodeError;
 use super::input::{boot, name, overrides, progress, severity, uuid};
-use super::{admission, mail, proto};
+use super::{admission, event, mail, proto};
 use crate::grid::effect::{Alert, Boot, Effect, Matter, Memory};
 use crate::grid::lifecycle::{Failed, Failure, LastWord, Lifecycle, Maintenance};
 use crate::grid::name::{ApplianceNumber, SpoolId};
@@ -30,7 +30,8 @@ pub(super) fn read(effect: proto::Effect) -> Result<Effect, DecodeError> {
             };
             let began_at = Timestamp::from_micros(it.began_at_us);
             let (has_agent, is_assumed) = (it.has_agent, it.is_assumed);
-            let boot = Boot { id, began_at, has_agent, is_assumed };
+            let newest_word = it.newest_word.as_ref().map(event::read_word);
+            let boot = Boot { id, began_at, has_agent, is_assumed, newest_word };
             Effect::Boot { number: ApplianceNumber(it.number), boot }
         }
         P::Lifecycle(it) => Effect::Lifecycle {

@@ -10,6 +10,7 @@ use crate::grid::event::{Counter, Event, EventKind, LostEvents, LostReason, Plai
 use crate::grid::name::{ApplianceNumber, SpoolId};
 use crate::grid::record::{Heard, SessionId};
 use crate::grid::time::Timestamp;
+use crate::grid::word::Word;
 
 pub(super) fn heard(heard: &Heard) -> proto::Heard {
     use proto::heard::Kind as P;
@@ -147,4 +148,23 @@ pub(super) fn plain_kind(kind: u32) -> Result<PlainKind, DecodeError> {
         5 => PlainKind::Alert,
         _ => return Err(DecodeError::Newer { what: "a kind of event" }),
     })
+}
+
+pub(super) fn word(it: &Word) -> proto::Word {
+    let Word { uptime, numbered, time } = *it;
+    proto::Word {
+        uptime_us: uptime.map(micros),
+        spool: numbered.map_or(0, |(spool, _)| spool.0.get()),
+        sequence: numbered.map_or(0, |(_, sequence)| sequence.get()),
+        time_us: time.as_micros(),
+    }
+}
+
+pub(super) fn read_word(it: &proto::Word) -> Word {
+    let spool = NonZeroU64::new(it.spool).map(SpoolId);
+    Word {
+        uptime: it.uptime_us.map(Duration::from_micros),
+        numbered: spool.zip(NonZeroU64::new(it.sequence)),
+        time: Timestamp::from_micros(it.time_us),
+    }
 }

@@ -15,7 +15,6 @@ use crate::grid::name::{ApplianceName, ApplianceNumber, BootId, SpoolId};
 use crate::grid::record::{BrokerStarted, Hello, Input, Order, Reset, SessionId, Stall};
 use crate::grid::settings::Overrides;
 use crate::grid::storage::Storage;
-use crate::grid::time::Timestamp;
 
 pub(super) fn read(input: Option<proto::record::Input>) -> Result<Input, DecodeError> {
     use proto::record::Input as P;

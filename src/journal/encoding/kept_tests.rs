@@ -8,7 +8,7 @@ use crate::grid::alert_key::AlertKey;
 use crate::grid::effect::{Effect, Phase};
 use crate::grid::event::{PlainKind, Severity};
 use crate::grid::mail::{
-    Delivery, MailEffect, MailOrder, Message, MessageNumber, Notice, Standing,
+    Delivery, Late, MailEffect, MailOrder, Message, MessageNumber, Notice, Standing,
 };
 use crate::grid::record::Input;
 use crate::grid::window::Window;
@@ -52,6 +52,11 @@ fn alert_key() -> AlertKey {
     }
 }
 
+fn late() -> Late {
+    let (severities, appliances) = ([1, 2, 3, 4, 5], Vec::new());
+    Late { first_at: at(1), last_at: at(2), severities, appliances }
+}
+
 #[test]
 fn every_mail_reads_back() {
     let number = MessageNumber(7);
@@ -59,6 +64,7 @@ fn every_mail_reads_back() {
         MailEffect::Gone { number, recipient: "anna@example.org".into() },
         MailEffect::RecipientSpent { recipient: "anna@example.org".into(), full_at: at(9) },
         MailEffect::LastNumber { number },
+        MailEffect::LateOf { number, about: "db1".into(), count: 9 },
     ];
     for standing in [Standing::Waiting, Standing::UnderWay, Standing::Failed] {
         let message = Message {
@@ -71,6 +77,7 @@ fn every_mail_reads_back() {
             standing,
             due: at(4),
             last_reply: "451 later".into(),
+            late: (standing != Standing::Failed).then(|| Box::new(late())),
         };
         effects.push(MailEffect::Stands { message: Box::new(message) });
     }

@@ -4,7 +4,7 @@ use super::input::severity;
 use super::to_proto::severity_number;
 use super::{DecodeError, proto};
 use crate::grid::mail::{
-    Delivery, MailEffect, MailOrder, Message, MessageNumber, Notice, Standing,
+    Delivery, Late, MailEffect, MailOrder, Message, MessageNumber, Notice, Standing,
 };
 use crate::grid::record::Input;
 use crate::grid::time::Timestamp;
@@ -59,6 +59,10 @@ pub(super) fn change(change: &MailEffect) -> proto::MailChange {
     let change = match change {
         MailEffect::Stands { message: it } => P::Message(message(it)),
         MailEffect::Notice { number, at, notice: it } => P::Notice(notice(*number, *at, it)),
+        MailEffect::LateOf { number, about, count } => {
+            let (number, about, count) = (number.0, about.to_string(), *count);
+            P::LateOf(proto::MessageLateOf { number, about, count })
+        }
         MailEffect::Gone { number, recipient } => {
             P::Gone(proto::MessageGone { number: number.0, recipient: recipient.to_string() })
         }
@@ -78,6 +82,10 @@ pub(super) fn read_change(it: proto::MailChange) -> Result<MailEffect, DecodeErr
     Ok(match it.change.ok_or(DecodeError::Newer { what: "a change of the outbox" })? {
         P::Message(it) => read_message(it)?,
         P::Notice(it) => read_notice(it)?,
+        P::LateOf(it) => {
+            let (number, about) = (MessageNumber(it.number), it.about.into());
+            MailEffect::LateOf { number, about, count: it.count }
+        }
         P::Gone(it) => {
             let (number, recipient) = (MessageNumber(it.number), it.recipient.into());
             MailEffect::Gone { number, recipient }
@@ -105,6 +113,11 @@ fn message(message: &Message) -> proto::MessageIs {
         standing: standing.into(),
         due_us: message.due.as_micros(),
         last_reply: message.last_reply.to_string(),
+        late: message.late.as_ref().map(|late| proto::MessageLate {
+            first_at_us: late.first_at.as_micros(),
+            last_at_us: late.last_at.as_micros(),
+            severities: late.severities.to_vec(),
+        }),
     }
 }
 
@@ -128,8 +141,20 @@ fn read_message(it: proto::MessageIs) -> Result<MailEffect, DecodeError> {
         standing,
         due: Timestamp::from_micros(it.due_us),
         last_reply: it.last_reply.into(),
+        late: it.late.map(|late| read_late(&late)).transpose()?,
     };
     Ok(MailEffect::Stands { message: Box::new(message) })
+}
+
+fn read_late(it: &proto::MessageLate) -> Result<Box<Late>, DecodeError> {
+    let severities = it.severities.as_slice().try_into();
+    Ok(Box::new(Late {
+        first_at: Timestamp::from_micros(it.first_at_us),
+        last_at: Timestamp::from_micros(it.last_at_us),
+        severities: severities
+            .map_err(|_| DecodeError::Impossible { what: "the counts of a summary" })?,
+        appliances: Vec::new(),
+    }))
 }
 
 fn notice(number: MessageNumber, at: usize, notice: &Notice) -> proto::MessageNotice {

@@ -61,6 +61,7 @@ pub fn decode_record(bytes: &[u8]) -> Result<Record, DecodeError> {
     let outcome = match proto::Outcome::try_from(read.outcome) {
         Ok(proto::Outcome::Unspecified | proto::Outcome::Kept) => Outcome::Kept,
         Ok(proto::Outcome::History) => Outcome::History,
+        Ok(proto::Outcome::Stale) => Outcome::Stale,
         Ok(proto::Outcome::Suppressed) => Outcome::Suppressed,
         Ok(proto::Outcome::Repeated) => Outcome::Repeated,
         Ok(proto::Outcome::NotKept) => Outcome::NotKept,

@@ -19,6 +19,7 @@ use crate::grid::record::{BrokerStarted, Heard, Hello, Input, Order, Reset, Sess
 use crate::grid::settings::Overrides;
 use crate::grid::storage::{Storage, TrimReason, Trimmed};
 use crate::grid::window::Window;
+use crate::grid::word::Word;
 
 pub(super) const ROW: ApplianceNumber = ApplianceNumber(7);
 
@@ -111,6 +112,7 @@ fn every_outcome_reads_back() {
     for outcome in [
         Outcome::Kept,
         Outcome::History,
+        Outcome::Stale,
         Outcome::Suppressed,
         Outcome::Repeated,
         Outcome::NotKept,
@@ -224,11 +226,27 @@ fn every_effect_reads_back() {
         Effect::Removed { number },
         Effect::Boot {
             number,
-            boot: Boot { id: Some(boot()), began_at: at(4), has_agent: true, is_assumed: false },
+            boot: Boot {
+                id: Some(boot()),
+                began_at: at(4),
+                has_agent: true,
+                is_assumed: false,
+                newest_word: Some(Word {
+                    uptime: Some(Duration::from_micros(1)),
+                    numbered: spool().zip(NonZeroU64::new(3)),
+                    time: Timestamp::MIN,
+                }),
+            },
         },
         Effect::Boot {
             number,
-            boot: Boot { id: None, began_at: at(4), has_agent: false, is_assumed: true },
+            boot: Boot {
+                id: None,
+                began_at: at(4),
+                has_agent: false,
+                is_assumed: true,
+                newest_word: None,
+            },
         },
         Effect::FailedStarts { number, at: vec![at(1), at(2), at(3)] },
         Effect::DeadlinesMoved { by: Duration::from_secs(180), not_before: Timestamp::MIN },

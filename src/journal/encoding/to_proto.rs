@@ -22,6 +22,7 @@ pub(super) fn record(record: &Record) -> proto::Record {
         Outcome::NotKept => (proto::Outcome::NotKept, proto::Refusal::Unspecified),
         Outcome::Suppressed => (proto::Outcome::Suppressed, proto::Refusal::Unspecified),
         Outcome::History => (proto::Outcome::History, proto::Refusal::Unspecified),
+        Outcome::Stale => (proto::Outcome::Stale, proto::Refusal::Unspecified),
         Outcome::Refused(refusal) => (
             proto::Outcome::Refused,
             match refusal {
@@ -220,6 +221,7 @@ fn boot_is(number: ApplianceNumber, it: &Boot) -> proto::BootIs {
         began_at_us: it.began_at.as_micros(),
         has_agent: it.has_agent,
         is_assumed: it.is_assumed,
+        newest_word: it.newest_word.as_ref().map(event::word),
     }
 }
 

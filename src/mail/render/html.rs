@@ -48,6 +48,9 @@ fn append(html: &mut String, item: &Item) {
     if let Some(advice) = item.advice {
         html.push_str(&format!("<p><b>What to do next:</b> {}</p>\n", safe(advice)));
     }
+    if item.commands.is_empty() {
+        return;
+    }
     let commands: Vec<_> = item.commands.iter().map(|command| safe(command)).collect();
     html.push_str(&format!(
         "<p><b>To look further:</b></p>\n\

@@ -7,6 +7,7 @@
 
 mod advice;
 mod html;
+mod late;
 mod subject;
 mod text;
 mod view;
@@ -92,7 +93,8 @@ fn id(message: &Message, journal: Uuid) -> String {
 fn thread(message: &Message, journal: Uuid) -> Option<String> {
     let (first, others) = message.notices.split_first()?;
     let is_same = |it: &Notice| (&it.about, &it.matter) == (&first.about, &first.matter);
-    if message.more > 0 || !others.iter().all(is_same) {
+    let is_several = message.more > 0 || message.late.is_some();
+    if is_several || !others.iter().all(is_same) {
         return None;
     }
     // Neither name nor matter holds NUL when it comes from the core; if so, two threads are one.
@@ -127,6 +129,7 @@ pub(super) fn test_message(address: &str, now: Timestamp) -> Message {
         standing: Standing::UnderWay,
         due: now,
         last_reply: "".into(),
+        late: None,
     }
 }
 

@@ -3,7 +3,10 @@
 //! Guarantees that it is no longer, on one line, without hidden characters, and that no text in it is
 //! read as an encoded word (RFC 2047), by which hidden characters would come back.
 
+use jiff::tz::TimeZone;
+
 use super::advice::topic_of;
+use super::late;
 use crate::grid::event::Severity;
 use crate::grid::mail::{Message, Notice};
 use crate::show::escape::escape;
@@ -15,8 +18,16 @@ const SUBJECT_CHARS_MAX: usize = 60;
 /// Longest name in it, in characters; of a longer one the end stays, where names differ.
 const NAME_CHARS_MAX: usize = 26;
 
-/// The subject of a message.
-pub(super) fn subject(message: &Message, grid: &str) -> String {
+/// The subject of a message, its times in `zone`.
+pub(super) fn subject(message: &Message, grid: &str, zone: &TimeZone) -> String {
+    if let Some(late) = &message.late {
+        let what = format!("[{grid}] late: {}", late::alerts(late));
+        let within = late::within(late, zone);
+        let whole = within.map(|within| format!("{what}, {within}")).unwrap_or_default();
+        // Rather without the times than with half of them.
+        let has_room = !whole.is_empty() && whole.chars().count() <= SUBJECT_CHARS_MAX;
+        return cut(if has_room { &whole } else { &what }, SUBJECT_CHARS_MAX);
+    }
     let what = match &message.notices[..] {
         [notice] if message.more == 0 => of_one(notice),
         notices => of_several(notices, message.more),
@@ -94,7 +105,7 @@ fn one_place(notices: &[Notice]) -> Option<&str> {
     notices.iter().all(|notice| &*notice.about == first).then_some(first)
 }
 
-fn end_of(name: &str) -> String {
+pub(super) fn end_of(name: &str) -> String {
     match name.chars().count().checked_sub(NAME_CHARS_MAX) {
         None | Some(0) => name.to_owned(),
         Some(beyond) => format!("...{}", name.chars().skip(beyond + 3).collect::<String>()),

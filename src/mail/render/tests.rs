@@ -6,11 +6,13 @@
 use std::fs;
 use std::path::PathBuf;
 
+use jiff::tz::TimeZone;
 use mail_parser::{HeaderValue, MessageParser, MimeHeaders, PartType};
 use proptest::prelude::*;
 
 use super::*;
 use crate::config::mail::{Mail, MailSecurity};
+use crate::grid::mail::Late;
 use crate::mail::settings::Post;
 use crate::show::escape::is_hidden;
 
@@ -52,6 +54,7 @@ fn message(notices: Vec<Notice>) -> Message {
         standing: Standing::UnderWay,
         due: at(30),
         last_reply: "".into(),
+        late: None,
     }
 }
 
@@ -92,6 +95,22 @@ fn many() -> Message {
     message
 }
 
+/// 57 alerts of three appliances within 17 minutes, of which 32 are listed.
+fn older() -> Message {
+    let of = |n: u64| {
+        let about = format!("shop:main.db{}", n % 3 + 1);
+        let mut notice = notice(&about, "disk # is slow", &format!("disk {n} is slow"));
+        (notice.at, notice.record) = (at(n * 18), 100 + n);
+        notice.severity = if n.is_multiple_of(10) { Severity::Fatal } else { Severity::Error };
+        notice
+    };
+    let mut message = message((0..32).map(of).collect());
+    let mut late = Late::new(at(0));
+    (0..57).for_each(|n| _ = late.add(&of(n)));
+    (message.more, message.late, message.owed_since) = (25, Some(Box::new(late)), at(1_800));
+    message
+}
+
 /// Compares a mail with the one that was looked at; plain text and HTML are kept beside it.
 #[track_caller]
 fn assert_kept(name: &str, bytes: &str) {
@@ -118,13 +137,14 @@ fn mails_look_as_they_were_looked_at() {
     assert_kept("resolved", &letter(&over));
     assert_kept("hostile", &letter(&hostile()));
     assert_kept("many_and_late", &letter(&many()));
+    assert_kept("older_alerts", &letter(&older()));
     assert_kept("test", &letter(&test_message("alice@example.org", at(0))));
 }
 
 #[test]
 fn subjects_say_it_all_in_60_characters() {
     let long = format!("a:{}.db1", "x".repeat(100));
-    let of = |notices| subject::subject(&message(notices), "grid");
+    let of = |notices| subject::subject(&message(notices), "grid", &TimeZone::UTC);
     let one = |about, matter, text| of(vec![notice(about, matter, text)]);
     let cases = [
         (
@@ -162,11 +182,19 @@ fn subjects_say_it_all_in_60_characters() {
         ),
         (of(vec![notice("a", "x", ""), notice("a", "y", "")]), "[grid] a: 2 notices: 2 alerts"),
         (
-            subject::subject(&many(), "shop-7"),
+            subject::subject(&many(), "shop-7", &TimeZone::UTC),
             "[shop-7] 19 notices (1 resolved): 5 boot timeouts, 1 no c...",
         ),
         (
-            subject::subject(&hostile(), "grid"),
+            subject::subject(&older(), "grid", &TimeZone::UTC),
+            "[grid] late: 57 older alerts of 3 appliances, 13:28 to 13:45",
+        ),
+        (
+            subject::subject(&older(), "shop-7", &TimeZone::UTC),
+            "[shop-7] late: 57 older alerts of 3 appliances",
+        ),
+        (
+            subject::subject(&hostile(), "grid", &TimeZone::UTC),
             "[grid] fatal: shop:main.db1: \\u{202e}gpj.exe\\u{202c} <scr...",
         ),
     ];
@@ -271,7 +299,7 @@ proptest! {
 
         let subject = mail.subject().unwrap_or_default();
         prop_assert!(!subject.contains(is_hidden));
-        let expected = subject::subject(&message, "grid");
+        let expected = subject::subject(&message, "grid", &TimeZone::UTC);
         prop_assert_eq!(subject.trim_end(), expected.trim_end());
         let (text, html) = (mail.body_text(0).expect("text"), mail.body_html(0).expect("HTML"));
         prop_assert!(!text.replace("\r\n", "").replace('\n', "").contains(is_hidden));

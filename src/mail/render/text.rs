@@ -30,7 +30,9 @@ fn append(text: &mut String, item: &Item) {
     if let Some(advice) = item.advice {
         text.push_str(&format!("\nWhat to do next:\n  {}\n", wrapped(advice)));
     }
-    text.push_str("\nTo look further:\n");
+    if !item.commands.is_empty() {
+        text.push_str("\nTo look further:\n");
+    }
     for command in &item.commands {
         text.push_str(&format!("  {command}\n"));
     }

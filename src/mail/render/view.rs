@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 use uuid::Uuid;
 
 use super::advice::{commands, topic_of};
+use super::late;
 use super::subject::subject;
 use crate::grid::event::Severity;
 use crate::grid::mail::{Message, MessageNumber, Notice};
@@ -40,7 +41,7 @@ pub(super) struct Item {
     pub(super) words: String,
     /// What to do next; not told twice in one mail.
     pub(super) advice: Option<&'static str>,
-    /// Commands that look further.
+    /// Commands that look further; in a summary not told twice of one appliance.
     pub(super) commands: Vec<String>,
 }
 
@@ -48,15 +49,19 @@ pub(super) struct Item {
 pub(super) fn view(message: &Message, journal: Uuid, look: &Look) -> View {
     let zone = look.zone_of(&message.recipient);
     let mut items: Vec<Item> = Vec::new();
-    for notice in &message.notices {
+    for (at, notice) in message.notices.iter().enumerate() {
         let mut item = item(notice, zone);
+        let is_told = |earlier: &Notice| earlier.about == notice.about;
+        if message.late.is_some() && message.notices[..at].iter().any(is_told) {
+            item.commands.clear();
+        }
         if items.iter().any(|earlier| earlier.advice == item.advice) {
             item.advice = None;
         }
         items.push(item);
     }
     View {
-        subject: subject(message, &look.grid),
+        subject: subject(message, &look.grid, zone),
         intro: intro(message, zone),
         items,
         footer: footer(message, journal, zone),
@@ -101,7 +106,9 @@ fn what(notice: &Notice, called: &str) -> String {
 
 fn intro(message: &Message, zone: &TimeZone) -> Vec<String> {
     let mut lines = Vec::new();
-    if message.more > 0 {
+    if let Some(late) = &message.late {
+        lines.extend(late::intro(late, message, zone));
+    } else if message.more > 0 {
         let left = count(message.more, "notice");
         lines.push(format!("{left} more did not fit into this mail; the grid log has them all."));
     }
@@ -125,7 +132,7 @@ fn footer(message: &Message, journal: Uuid, zone: &TimeZone) -> String {
     format!("{which} of Grid Broker to {recipient}, journal {journal}. Times of {zone}.")
 }
 
-fn severity(severity: Severity) -> &'static str {
+pub(super) fn severity(severity: Severity) -> &'static str {
     match severity {
         Severity::Debug => "debug",
         Severity::Info => "info",
@@ -136,7 +143,7 @@ fn severity(severity: Severity) -> &'static str {
 }
 
 /// A moment to the second, with its distance from UTC.
-fn time(at: Timestamp, zone: &TimeZone) -> String {
+pub(super) fn time(at: Timestamp, zone: &TimeZone) -> String {
     match jiff::Timestamp::from_microsecond(at.as_micros()) {
         Ok(at) => at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S %:z").to_string(),
         Err(_) => "a time beyond all calendars".to_owned(),

@@ -3,7 +3,8 @@
 //! Guarantees that a mail is told whole. Escapes nothing.
 
 use super::{proto, proto_severity, timestamp};
-use crate::grid::mail::{Message, Notice, Standing};
+use crate::grid::event::Severity;
+use crate::grid::mail::{Late, Message, Notice, Standing};
 
 /// A mail that is owed.
 pub fn mail(message: &Message) -> proto::Mail {
@@ -17,6 +18,7 @@ pub fn mail(message: &Message) -> proto::Mail {
         standing: stands,
         due,
         last_reply,
+        late,
     } = message;
     proto::Mail {
         number: number.0,
@@ -28,6 +30,28 @@ pub fn mail(message: &Message) -> proto::Mail {
         last_reply: last_reply.to_string(),
         notices: notices.iter().map(notice).collect(),
         more_notices: *more,
+        summary: late.as_deref().map(summary),
+    }
+}
+
+fn summary(late: &Late) -> proto::MailSummary {
+    let Late { first_at, last_at, severities, appliances } = late;
+    let of_appliance = |(appliance, count): &(Box<str>, u64)| proto::AlertsOfAppliance {
+        appliance: appliance.to_string(),
+        count: *count,
+    };
+    let severities = Severity::ALL.into_iter().zip(*severities).filter(|it| it.1 > 0);
+    proto::MailSummary {
+        alerts: late.total(),
+        first_at: Some(timestamp(*first_at)),
+        last_at: Some(timestamp(*last_at)),
+        appliances: appliances.iter().map(of_appliance).collect(),
+        severities: severities
+            .map(|(severity, count)| proto::AlertsOfSeverity {
+                severity: proto_severity(severity).into(),
+                count,
+            })
+            .collect(),
     }
 }
 

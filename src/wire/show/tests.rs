@@ -75,3 +75,25 @@ fn what_was_lost_is_told_in_words_and_is_at_least_a_warning() {
     said(&mut record).severity = Severity::Fatal;
     assert_eq!(of(&record).severity(), proto::Severity::Fatal);
 }
+
+#[test]
+fn what_was_not_said_just_now_is_shown_with_both_times() {
+    let mut record = log();
+    said(&mut record).event_time = Some(ago(60));
+    assert_eq!(of(&record).explanation, "");
+    record.marks = Marks::REPLAYED;
+    let clock = local_clock(record.at);
+    assert_eq!(of(&record).explanation, format!("said at {}", clock(ago(60))));
+    for years in [-20_i64, 20] {
+        let wrong = ago(0).as_micros() + years * 365 * 86_400_000_000;
+        let wrong = Timestamp::from_micros(wrong);
+        said(&mut record).event_time = Some(wrong);
+        record.marks |= Marks::TIME_OFF;
+        let told = of(&record);
+        assert_eq!(told.received_at, Some(timestamp(ago(0))));
+        assert_eq!(told.event.as_ref().and_then(|it| it.event_time), Some(timestamp(wrong)));
+        assert_eq!(told.marks, ["time_off", "replayed"]);
+        let year = if years < 0 { "2006" } else { "2046" };
+        assert!(told.explanation.starts_with(&format!("its own clock says {year}-")), "{told:?}");
+    }
+}

@@ -42,6 +42,7 @@ fn owed(number: u64) -> Mail {
         last_reply: "550 no such\u{9b} user".to_owned(),
         notices: vec![notice],
         more_notices: 2,
+        summary: None,
     }
 }
 
@@ -132,7 +133,7 @@ async fn all_pages_make_one_list_and_hostile_replies_are_harmless() {
         r#""last_reply":"550 no such\u009b user","notices":[{"appliance":"shop:main.db1","#,
         r#""matter":"start_failed","severity":"error","at":"2026-11-20T14:02:10Z","#,
         r#""text":"start of shop:main.db1 failed: no\u001b[2J disk","record_number":12,"#,
-        r#""resolved":false}],"more_notices":2}"#
+        r#""resolved":false}],"more_notices":2,"summary":null}"#
     );
     assert_eq!(json.lines().next(), Some(expected));
 }
@@ -178,6 +179,43 @@ async fn one_mail_is_lines() {
         "and of:       2 more",
     ];
     assert_eq!(shown.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn a_summary_is_shown_as_one() {
+    let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+    let of = |appliance: &str, count| AlertsOfAppliance { appliance: appliance.to_owned(), count };
+    let error = AlertsOfSeverity { severity: Severity::Error.into(), count: 58 };
+    let fatal = AlertsOfSeverity { severity: Severity::Fatal.into(), count: 2 };
+    let summary = MailSummary {
+        alerts: 60,
+        first_at: at(1_795_183_330),
+        last_at: at(1_795_183_390),
+        appliances: vec![of("db1", 57), of("db2", 3)],
+        severities: vec![error, fatal],
+    };
+    let mail = Mail { last_reply: String::new(), summary: Some(summary), ..owed(7) };
+    let zone = TimeZone::UTC;
+    let look = Look { format: args::Format::Table, colour: false, screen: None, zone };
+    let lines = crate::owed::lines(&mail, &look);
+    for line in [
+        "summary:      60 older alerts of 2 appliances",
+        "first at:     2026-11-20 14:02:10Z",
+        "last at:      2026-11-20 14:03:10Z",
+        "by severity:  error 58, fatal 2",
+        "by appliance: db1 57, db2 3",
+    ] {
+        assert!(lines.iter().any(|it| it == line), "{line} is not in {lines:#?}");
+    }
+    let shape = crate::owed::shape();
+    let json = crate::json::object(&(shape.form)(&mail)).unwrap();
+    let summary = concat!(
+        r#""summary":{"alerts":60,"first_at":"2026-11-20T14:02:10Z","#,
+        r#""last_at":"2026-11-20T14:03:10Z","#,
+        r#""appliances":[{"appliance":"db1","count":57},{"appliance":"db2","count":3}],"#,
+        r#""severities":[{"severity":"error","count":58},{"severity":"fatal","count":2}]}}"#
+    );
+    assert!(json.ends_with(summary), "{json}");
 }
 
 #[tokio::test]

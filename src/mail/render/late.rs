@@ -1,0 +1,85 @@
+//! What does a summary say of alerts that come late, out of the spools of appliances?
+//!
+//! Guarantees that all of them are counted, whether they are listed or not, and that nobody takes them
+//! for what is so at this moment.
+
+use jiff::Zoned;
+use jiff::tz::TimeZone;
+
+use super::subject::end_of;
+use super::view::{severity, time};
+use crate::grid::event::Severity;
+use crate::grid::mail::{Late, Message};
+use crate::grid::time::Timestamp;
+use crate::show::escape::escape;
+use crate::show::size::count;
+
+/// Most appliances whose alerts are counted by name in the mail; `gridctl mail show` has more.
+const NAMED_MAX: usize = 16;
+
+/// How many of how many: `57 older alerts of 3 appliances`.
+pub(super) fn alerts(late: &Late) -> String {
+    let of = match late.appliances.as_slice() {
+        [(name, _)] if late.others() == 0 => end_of(&escape(name)),
+        several if late.others() == 0 => count(several.len() as u64, "appliance"),
+        several => format!("more than {}", count(several.len() as u64, "appliance")),
+    };
+    format!("{} of {of}", count(late.total(), "older alert"))
+}
+
+/// When: `14:02 to 14:19`, with dates if these are two days.
+pub(super) fn within(late: &Late, zone: &TimeZone) -> Option<String> {
+    let (first, last) = (zoned(late.first_at, zone)?, zoned(late.last_at, zone)?);
+    let clock = |at: &Zoned| at.strftime("%H:%M").to_string();
+    if first.date() != last.date() {
+        let clock = |at: &Zoned| at.strftime("%-d %b %H:%M").to_string();
+        return Some(format!("{} to {}", clock(&first), clock(&last)));
+    }
+    let (first, last) = (clock(&first), clock(&last));
+    Some(if first == last { format!("at {first}") } else { format!("{first} to {last}") })
+}
+
+fn zoned(at: Timestamp, zone: &TimeZone) -> Option<Zoned> {
+    let at = jiff::Timestamp::from_microsecond(at.as_micros()).ok()?;
+    Some(at.to_zoned(zone.clone()))
+}
+
+/// What stands above the notices.
+pub(super) fn intro(late: &Late, message: &Message, zone: &TimeZone) -> Vec<String> {
+    let listed = message.notices.len() as u64;
+    let rest = match message.more {
+        0 => String::new(),
+        more => format!(
+            " The first {listed} are listed, {more} more are only counted; the grid log has them all."
+        ),
+    };
+    let (first, last) = (time(late.first_at, zone), time(late.last_at, zone));
+    vec![
+        "These alerts come late: appliances spooled them while the broker could not be reached. Each \
+         is over 10 s old, and what it tells of may be over."
+            .to_owned(),
+        format!("{}, {first} to {last}.{rest}", alerts(late)),
+        format!("By severity: {}.", by_severity(late)),
+        format!("By appliance: {}.", by_appliance(late)),
+    ]
+}
+
+fn by_severity(late: &Late) -> String {
+    let counts = Severity::ALL.into_iter().zip(late.severities).rev().filter(|it| it.1 > 0);
+    let counts: Vec<_> = counts.map(|(it, count)| format!("{count} {}", severity(it))).collect();
+    counts.join(", ")
+}
+
+fn by_appliance(late: &Late) -> String {
+    let mut named: Vec<_> = late.appliances.iter().collect();
+    // Those with the most first; of two with as many, the one that came first.
+    named.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let rest = named.split_off(named.len().min(NAMED_MAX));
+    let mut parts: Vec<_> =
+        named.iter().map(|(name, count)| format!("{count} of {}", escape(name))).collect();
+    let others = rest.iter().fold(late.others(), |sum, it| sum.saturating_add(it.1));
+    if others > 0 {
+        parts.push(format!("{others} of others"));
+    }
+    parts.join(", ")
+}

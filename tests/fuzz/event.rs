@@ -1,0 +1,361 @@
+//! The event checker against the contract: what it makes of bytes is what the comments of
+//! `event.proto` say, and what prost's decoder of the contract refuses is no event.
+//!
+//! The reference here is written from those comments, not from the checker. One difference is allowed:
+//! text that is not UTF-8 is a violation by name, and where a later field takes its place, or the event
+//! is of a kind to come, it is not looked at, while prost refuses the whole message.
+
+use std::str::FromStr;
+
+use bytes::Bytes;
+use grid_broker::grid::event::{Event as Heard, EventKind, LostEvents as Lost};
+use grid_broker::grid::time::Timestamp;
+use grid_broker::wire::check::{self, Checked, Unfit};
+use grid_broker::wire::proto::event::Kind;
+use grid_broker::wire::proto::{
+    Alert, Counter, Event, Log, LostEvents, Maintenance, StartFailed, StartedOk,
+};
+use grid_broker::wire::received::EventAsSent;
+use prost::Message;
+use prost_types::Timestamp as Time;
+use uuid::Uuid;
+
+use crate::fuzz;
+
+/// What the contract says about bytes that prost takes for an event.
+#[derive(Debug, PartialEq)]
+enum Verdict {
+    Event(Box<Plain>),
+    Unsupported,
+    Invalid,
+}
+
+/// An event as the broker holds it, in plain values.
+#[derive(Debug, Default, PartialEq)]
+struct Plain {
+    /// The kind's number in the contract.
+    kind: i32,
+    progress: Option<u32>,
+    promise_ms: Option<u128>,
+    counter: Option<(String, u64)>,
+    text: String,
+    is_cut: bool,
+    severity: i32,
+    event_time_us: Option<i128>,
+    uptime_ms: Option<u128>,
+    spooled_at_us: Option<i128>,
+    repeated: bool,
+    lost: Vec<PlainLost>,
+    boot: Option<Uuid>,
+    sequence: Option<u64>,
+}
+
+#[derive(Debug, PartialEq)]
+struct PlainLost {
+    kind: i32,
+    count: u64,
+    first_at_us: Option<i128>,
+    last_at_us: Option<i128>,
+    reason: i32,
+}
+
+/// A rule of the contract does not hold.
+struct Breach;
+
+fn expected(sent: &Event, bytes: &[u8]) -> Verdict {
+    if bytes.len() > 65_536 {
+        return Verdict::Invalid;
+    }
+    let Some(kind) = &sent.kind else {
+        let is_to_come = fields(bytes).iter().any(|tag| (6..=15).contains(tag));
+        return if is_to_come { Verdict::Unsupported } else { Verdict::Invalid };
+    };
+    match of_kind(sent, kind) {
+        Ok(plain) => Verdict::Event(Box::new(plain)),
+        Err(Breach) => Verdict::Invalid,
+    }
+}
+
+fn of_kind(sent: &Event, kind: &Kind) -> Result<Plain, Breach> {
+    let mut plain = Plain { repeated: sent.repeated, ..Plain::default() };
+    let (number, severity, needs_text) = match kind {
+        Kind::StartedOk(_) => (1, 2, false),
+        Kind::StartFailed(_) => (2, 4, false),
+        Kind::Maintenance(report) => {
+            holds(report.progress.is_none_or(|percent| percent >= 1 && percent <= 100))?;
+            plain.progress = report.progress;
+            (3, 2, false)
+        }
+        Kind::Log(_) => (4, 2, true),
+        Kind::Alert(alert) => {
+            if let Some(Counter { name, value }) = &alert.counter {
+                let fits = |c: char| c.is_ascii_alphanumeric() || "._-:".contains(c);
+                holds(!name.is_empty() && name.len() <= 128 && name.chars().all(fits))?;
+                holds(!value.is_nan() && !value.is_infinite())?;
+                plain.counter = Some((name.clone(), value.to_bits()));
+            }
+            (5, 4, alert.counter.is_none())
+        }
+    };
+    plain.kind = number;
+    holds(!needs_text || !sent.text.is_empty())?;
+    (plain.text, plain.is_cut) = cut(&sent.text);
+    holds((0..=5).contains(&sent.severity))?;
+    plain.severity = if sent.severity == 0 { severity } else { sent.severity };
+    if !sent.boot_id.is_empty() {
+        plain.boot = Some(boot(&sent.boot_id)?);
+    }
+    plain.sequence = (sent.sequence != 0).then_some(sent.sequence);
+    plain.event_time_us = time(sent.event_time)?;
+    plain.spooled_at_us = time(sent.spooled_at)?;
+    plain.uptime_ms = (sent.uptime_ms != 0).then_some(u128::from(sent.uptime_ms));
+    if sent.next_report_within_ms != 0 {
+        holds(number == 3 && (1_000..=43_200_000).contains(&sent.next_report_within_ms))?;
+        plain.promise_ms = Some(u128::from(sent.next_report_within_ms));
+    }
+    holds(sent.lost_before.len() <= 16)?;
+    for lost in &sent.lost_before {
+        holds(lost.count >= 1)?;
+        plain.lost.push(PlainLost {
+            kind: if (1..=5).contains(&lost.kind) { lost.kind } else { 0 },
+            count: lost.count,
+            first_at_us: time(lost.first_at)?,
+            last_at_us: time(lost.last_at)?,
+            reason: if (1..=4).contains(&lost.reason) { lost.reason } else { 0 },
+        });
+    }
+    Ok(plain)
+}
+
+fn holds(rule: bool) -> Result<(), Breach> {
+    if rule { Ok(()) } else { Err(Breach) }
+}
+
+/// The first 4,096 bytes in whole characters, and whether something is left.
+fn cut(text: &str) -> (String, bool) {
+    let mut kept = String::new();
+    for c in text.chars() {
+        if kept.len() + c.len_utf8() > 4_096 {
+            return (kept, true);
+        }
+        kept.push(c);
+    }
+    (kept, false)
+}
+
+fn boot(text: &str) -> Result<Uuid, Breach> {
+    let is_form = text.bytes().enumerate().all(|(at, byte)| match at {
+        8 | 13 | 18 | 23 => byte == b'-',
+        _ => byte.is_ascii_hexdigit(),
+    });
+    holds(text.len() == 36 && is_form)?;
+    let id = Uuid::from_str(text).map_err(|_| Breach)?;
+    holds(id.as_u128() != 0)?;
+    Ok(id)
+}
+
+fn time(sent: Option<Time>) -> Result<Option<i128>, Breach> {
+    let Some(Time { seconds, nanos }) = sent else { return Ok(None) };
+    holds((0..1_000_000_000).contains(&nanos))?;
+    let micros = i128::from(seconds) * 1_000_000 + i128::from(nanos) / 1_000;
+    holds((-62_135_596_800_000_000..=253_402_300_799_000_000).contains(&micros))?;
+    Ok(Some(micros))
+}
+
+/// The numbers of the fields of a message that prost has taken.
+fn fields(mut bytes: &[u8]) -> Vec<u64> {
+    let (mut tags, mut depth) = (Vec::new(), 0_u32);
+    while !bytes.is_empty() {
+        let key = varint(&mut bytes);
+        if depth == 0 {
+            tags.push(key >> 3);
+        }
+        let skipped = match key & 7 {
+            0 => {
+                varint(&mut bytes);
+                0
+            }
+            1 => 8,
+            2 => usize::try_from(varint(&mut bytes)).unwrap(),
+            3 => {
+                depth += 1;
+                0
+            }
+            4 => {
+                depth -= 1;
+                0
+            }
+            _ => 4,
+        };
+        bytes = &bytes[skipped..];
+    }
+    tags
+}
+
+fn varint(bytes: &mut &[u8]) -> u64 {
+    let mut value = 0;
+    for shift in (0..70).step_by(7) {
+        let (byte, rest) = bytes.split_first().unwrap();
+        *bytes = rest;
+        value |= u64::from(byte & 0x7f).checked_shl(shift).unwrap_or(0);
+        if *byte < 0x80 {
+            break;
+        }
+    }
+    value
+}
+
+fn plain(checked: &Checked) -> Plain {
+    let Checked { event, boot, sequence } = checked;
+    let Heard { kind, text, severity, event_time, uptime, spooled_at, repeated, lost_before } =
+        event;
+    let (mut progress, mut promise_ms, mut told) = (None, None, None);
+    let kind = match kind {
+        EventKind::StartedOk => 1,
+        EventKind::StartFailed => 2,
+        EventKind::Maintenance { progress: percent, next_report_within } => {
+            progress = percent.map(|it| u32::from(it.percent()));
+            promise_ms = next_report_within.map(|it| it.as_millis());
+            3
+        }
+        EventKind::Log => 4,
+        EventKind::Alert { counter } => {
+            told = counter.as_ref().map(|it| (it.name().to_owned(), it.value().to_bits()));
+            5
+        }
+    };
+    let us = |at: &Timestamp| i128::from(at.as_micros());
+    let lost = |it: &Lost| PlainLost {
+        kind: it.kind.map_or(0, |kind| kind as i32 + 1),
+        count: it.count,
+        first_at_us: it.first_at.as_ref().map(us),
+        last_at_us: it.last_at.as_ref().map(us),
+        reason: it.reason.map_or(0, |reason| reason as i32 + 1),
+    };
+    Plain {
+        kind,
+        progress,
+        promise_ms,
+        counter: told,
+        text: text.as_str().to_owned(),
+        is_cut: text.is_cut(),
+        severity: *severity as i32 + 1,
+        event_time_us: event_time.as_ref().map(us),
+        uptime_ms: uptime.map(|it| it.as_millis()),
+        spooled_at_us: spooled_at.as_ref().map(us),
+        repeated: *repeated,
+        lost: lost_before.iter().map(lost).collect(),
+        boot: boot.map(|boot| boot.0),
+        sequence: sequence.map(|it| it.get()),
+    }
+}
+
+fn checked(bytes: &[u8]) -> Verdict {
+    match check::event(&Bytes::copy_from_slice(bytes)) {
+        Ok(checked) => Verdict::Event(Box::new(plain(&checked))),
+        Err(Unfit::Unsupported) => Verdict::Unsupported,
+        Err(Unfit::Invalid(violations)) => {
+            assert!(!violations.is_empty(), "what is wrong is named");
+            Verdict::Invalid
+        }
+    }
+}
+
+fn compare(bytes: &[u8]) {
+    match Event::decode(bytes) {
+        Ok(sent) => assert_eq!(checked(bytes), expected(&sent, bytes)),
+        Err(error) if error.to_string().contains("not UTF-8") => {
+            let left = || EventAsSent::decode(bytes).unwrap();
+            match checked(bytes) {
+                Verdict::Invalid => {}
+                Verdict::Unsupported => assert_eq!(left().kind, None),
+                Verdict::Event(plain) => {
+                    // Another field took its place: what is left is compared.
+                    let left = left().encode_to_vec();
+                    let sent = Event::decode(&left[..]).expect("what is left is UTF-8");
+                    assert_eq!(Verdict::Event(plain), expected(&sent, &left));
+                }
+            }
+        }
+        Err(error) => assert_eq!(checked(bytes), Verdict::Invalid, "{error}"),
+    }
+}
+
+fn full(kind: Kind) -> Event {
+    let lost = |kind, reason| LostEvents {
+        kind,
+        count: 17,
+        first_at: Some(Time { seconds: 1_795_183_330, nanos: 1 }),
+        last_at: Some(Time { seconds: 1_795_183_340, nanos: 999_999_999 }),
+        reason,
+    };
+    let within = if matches!(kind, Kind::Maintenance(_)) { 1_500 } else { 0 };
+    Event {
+        kind: Some(kind),
+        text: "Gr\u{f6}\u{df}e: disk 3 is slow".to_owned(),
+        severity: 3,
+        boot_id: "9a0c7c9e-4b1e-4f6e-8a57-0d2b6c1f3e55".to_owned(),
+        sequence: 7,
+        event_time: Some(Time { seconds: 1_795_183_330, nanos: 345_678_901 }),
+        uptime_ms: 1_500,
+        spooled_at: Some(Time { seconds: -3, nanos: 5 }),
+        repeated: true,
+        next_report_within_ms: within,
+        lost_before: vec![lost(4, 1), lost(0, 4), lost(77, 9)],
+    }
+}
+
+/// Events of every kind with every field, without any, and at the edges of the rules.
+fn seeds() -> Vec<Vec<u8>> {
+    let counter = |name: &str, value| Some(Counter { name: name.to_owned(), value });
+    let alert = |counter| Kind::Alert(Alert { counter });
+    let kinds = [
+        Kind::StartedOk(StartedOk {}),
+        Kind::StartFailed(StartFailed {}),
+        Kind::Maintenance(Maintenance { progress: Some(34) }),
+        Kind::Maintenance(Maintenance { progress: Some(0) }),
+        Kind::Maintenance(Maintenance { progress: None }),
+        Kind::Log(Log {}),
+        alert(None),
+        alert(counter("n_db_xact_per_min", 46.5)),
+        alert(counter("no name", 1.0)),
+        alert(counter(&"n".repeat(129), f64::NEG_INFINITY)),
+    ];
+    let mut events: Vec<Event> = kinds.iter().cloned().map(full).collect();
+    let bare = kinds.iter().map(|kind| Event { kind: Some(kind.clone()), ..Event::default() });
+    events.extend(bare);
+    let whole = full(Kind::Maintenance(Maintenance { progress: Some(100) }));
+    let long = format!("{}\u{fc}", "x".repeat(4_095));
+    let many = whole.lost_before.iter().cycle().cloned();
+    events.extend([
+        Event { text: long, ..whole.clone() },
+        Event { text: "\u{fc}".repeat(32_768), ..whole.clone() },
+        Event { lost_before: many.clone().take(16).collect(), ..whole.clone() },
+        Event { lost_before: many.take(17).collect(), ..whole.clone() },
+        Event { severity: 6, ..whole.clone() },
+        Event { severity: -1, ..whole.clone() },
+        Event { boot_id: Uuid::nil().to_string(), ..whole.clone() },
+        Event { boot_id: "9a0c7c9e4b1e4f6e8a570d2b6c1f3e55".to_owned(), ..whole.clone() },
+        Event { next_report_within_ms: 999, ..whole.clone() },
+        Event { next_report_within_ms: 43_200_001, ..whole.clone() },
+        Event { event_time: Some(Time { seconds: 253_402_300_799, nanos: 999 }), ..whole.clone() },
+        Event {
+            event_time: Some(Time { seconds: 253_402_300_799, nanos: 1_000 }),
+            ..whole.clone()
+        },
+        Event { spooled_at: Some(Time { seconds: -62_135_596_801, nanos: 0 }), ..whole.clone() },
+        Event { spooled_at: Some(Time { seconds: 1, nanos: -1 }), ..whole.clone() },
+        Event { kind: None, ..whole },
+    ]);
+    let mut seeds: Vec<_> = events.iter().map(Event::encode_to_vec).collect();
+    // Kinds to come, alone, in a group, and behind a kind that is known.
+    seeds.extend([vec![6 << 3 | 2, 0], vec![6 << 3 | 3, 6 << 3 | 4], vec![10, 0, 15 << 3, 1]]);
+    seeds
+}
+
+#[test]
+fn event() {
+    let seeds = seeds();
+    seeds.iter().for_each(|seed| compare(seed));
+    fuzz("event", &seeds, |_, input| compare(input));
+}
