@@ -14,6 +14,7 @@ mod reports_tell_all;
 mod settings_are_in_force;
 mod starts_are_judged;
 mod surfaces_keep_their_word;
+mod the_appliances_tool_is_small;
 mod the_code_map_is_true;
 mod the_command_line_helps;
 mod the_deployment_is_sound;
