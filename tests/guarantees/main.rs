@@ -2,6 +2,7 @@
 
 mod a_crowd_is_served;
 mod a_service_manager_hears_the_truth;
+mod a_start_script_is_told;
 mod a_stop_is_orderly;
 mod another_language_speaks;
 mod bad_input_harms_nobody;

@@ -6,8 +6,15 @@
 mod answer;
 mod arguments;
 mod boot;
+mod child;
+mod lines;
+mod output;
+mod reason;
 mod report;
+mod run;
 mod speaker;
+mod start_file;
+mod telling;
 mod voice;
 
 use std::ffi::OsString;
@@ -30,13 +37,14 @@ fn main() -> std::process::ExitCode {
     let Arguments { options, words, command } = Arguments::parse();
     let speaker = Speaker::new(&options, &|name| std::env::var_os(name));
     match command {
-        None => one_event(speaker.map_err(|wrongs| wrongs.iter().map(line).collect()), &words),
+        None => {
+            one_event(speaker.map_err(|wrongs| wrongs.iter().map(line).collect()), &words).into()
+        }
         Some(command) => match speaker {
-            Ok(speaker) => carry_out(command, Voice::new(speaker)),
-            Err(wrongs) => refuse(&wrongs.iter().map(line).collect::<Vec<_>>()),
+            Ok(speaker) => carry_out(command, &Voice::new(speaker)),
+            Err(wrongs) => refuse(&wrongs.iter().map(line).collect::<Vec<_>>()).into(),
         },
     }
-    .into()
 }
 
 fn line(wrong: &impl ToString) -> String {
@@ -63,14 +71,16 @@ fn refuse(wrongs: &[String]) -> ExitCode {
     ExitCode::Usage
 }
 
-fn carry_out(command: Command, voice: Voice) -> ExitCode {
-    let _ = voice.speaker();
+/// Some commands end with the code of what they ran.
+fn carry_out(command: Command, voice: &Voice) -> std::process::ExitCode {
     match command {
-        Command::Run(_) | Command::Maintain(_) | Command::Notify(_) => {}
-        Command::Agent(_) | Command::Drain => {}
+        Command::Run(arguments) => in_runtime(run::run(arguments, voice)).into(),
+        Command::Maintain(_) | Command::Notify(_) => ExitCode::Failed.into(),
+        Command::Agent(_) | Command::Drain => {
+            tell("not there yet");
+            ExitCode::Failed.into()
+        }
     }
-    tell("not there yet");
-    ExitCode::Failed
 }
 
 async fn say(voice: &Voice, spoken: &Spoken) -> ExitCode {
@@ -93,12 +103,12 @@ async fn say(voice: &Voice, spoken: &Spoken) -> ExitCode {
 }
 
 /// Runs it on this thread.
-pub(crate) fn in_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
+pub(crate) fn in_runtime<T: From<ExitCode>>(work: impl Future<Output = T>) -> T {
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(work),
         Err(error) => {
             tell(&format!("the system gives no event queue: {error}"));
-            ExitCode::Failed
+            ExitCode::Failed.into()
         }
     }
 }
