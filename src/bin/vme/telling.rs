@@ -7,6 +7,7 @@ use std::pin::Pin;
 
 use grid_broker::event_words::Spoken;
 use grid_broker::exit_code::ExitCode;
+use tokio::time::{Instant, sleep_until};
 
 use crate::child::{Signals, asks_to_end, signal_name};
 use crate::voice::{Said, Voice};
@@ -42,6 +43,35 @@ impl<'v> Telling<'v> {
                 said
             }
         }
+    }
+}
+
+/// What is wrong with reports that follow each other: told when it begins, changes and is over, so
+/// that a broker that is away for an hour is no reason for 360 lines.
+#[derive(Debug, Default)]
+pub(crate) struct Trouble(Option<ExitCode>);
+
+impl Trouble {
+    /// Tells it, if that is news.
+    pub(crate) fn tell(&mut self, said: &Said) {
+        let trouble = (said.exit_code != ExitCode::Done).then_some(said.exit_code);
+        if trouble != self.0 {
+            crate::tell(&said.line);
+        }
+        self.0 = trouble;
+    }
+
+    /// The broker's rules say no: to this report and, the start being over, to all that follow.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.0 == Some(ExitCode::Refused)
+    }
+}
+
+/// Waits for that moment, or without end.
+pub(crate) async fn time(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 
