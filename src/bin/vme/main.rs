@@ -8,10 +8,17 @@ mod arguments;
 mod boot;
 mod child;
 mod lines;
+mod maintain;
+mod notification;
+mod notify;
+mod notify_socket;
 mod output;
+mod pacing;
+mod progress_line;
 mod reason;
 mod report;
 mod run;
+mod service_start;
 mod speaker;
 mod start_file;
 mod telling;
@@ -75,7 +82,8 @@ fn refuse(wrongs: &[String]) -> ExitCode {
 fn carry_out(command: Command, voice: &Voice) -> std::process::ExitCode {
     match command {
         Command::Run(arguments) => in_runtime(run::run(arguments, voice)).into(),
-        Command::Maintain(_) | Command::Notify(_) => ExitCode::Failed.into(),
+        Command::Maintain(arguments) => in_runtime(maintain::maintain(arguments, voice)),
+        Command::Notify(arguments) => in_runtime(notify::notify(arguments, voice)),
         Command::Agent(_) | Command::Drain => {
             tell("not there yet");
             ExitCode::Failed.into()

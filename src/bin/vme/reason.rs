@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use crate::child::{End, signal_name};
 
 /// The vendor's word for a start that says nothing.
-const NOTHING_SAID: &str = "Failed to Start";
+pub(crate) const NOTHING_SAID: &str = "Failed to Start";
 
 /// Stands for what was cut out.
 const MARK: &str = "...";
