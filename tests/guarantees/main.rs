@@ -6,6 +6,7 @@ mod a_service_manager_hears_the_truth;
 mod a_start_script_is_told;
 mod a_stop_is_orderly;
 mod another_language_speaks;
+mod appliances_are_told_how;
 mod bad_input_harms_nobody;
 mod bad_sessions_harm_nobody;
 mod every_limit_is_written_down;

@@ -20,7 +20,8 @@ pub(crate) use commands::{AgentArguments, MaintainArguments, NotifyArguments, Ru
     version,
     args_conflicts_with_subcommands = false,
     override_usage = "vme [OPTIONS] id=<event> [msg=<text>] [severity=<level>] [progress=<1..100>]\n           \
-        [cnt_name=<name> cnt_value=<number>] [next_report_within=<1s..60s>]",
+        [cnt_name=<name> cnt_value=<number>] [next_report_within=<1s..60s>]\n       \
+        vme [OPTIONS] run|maintain|notify|agent ...",
     after_help = HELP,
 )]
 pub(crate) struct Arguments {
@@ -107,6 +108,7 @@ Exit codes:
   3  The broker's rules say no, or it does not know such events; nothing changed
   4  The broker holds this appliance's events back for a while
   6  The broker cannot be reached or takes nothing now; try again later
+  Commands that run something have their own besides: `vme run --help`
 
 Environment:
   GRID_BROKER    Where the broker listens

@@ -103,4 +103,9 @@ Examples:
 
 /// `vme agent`
 #[derive(Debug, Args)]
+#[command(after_help = AGENT)]
 pub(crate) struct AgentArguments {}
+
+const AGENT: &str = "\
+Example:
+  vme agent --broker controller:7443 --appliance shop:main.db1";
