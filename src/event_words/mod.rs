@@ -6,6 +6,7 @@
 //! [`Mending`]. Does not know who says the event, in which boot, or when; nor the broker's rules.
 
 mod mistake;
+mod start;
 
 #[cfg(test)]
 mod tests;

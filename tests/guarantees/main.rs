@@ -1,9 +1,12 @@
 //! The guarantees, each against the real programs, and what the repository promises of itself.
 
 mod a_crowd_is_served;
+mod a_long_job_is_reported;
 mod a_service_manager_hears_the_truth;
+mod a_start_script_is_told;
 mod a_stop_is_orderly;
 mod another_language_speaks;
+mod appliances_are_told_how;
 mod bad_input_harms_nobody;
 mod bad_sessions_harm_nobody;
 mod every_limit_is_written_down;
@@ -11,6 +14,7 @@ mod harness;
 mod metrics_are_exact;
 mod reports_come_whatever_happens;
 mod reports_tell_all;
+mod services_tell_their_start;
 mod settings_are_in_force;
 mod starts_are_judged;
 mod surfaces_keep_their_word;

@@ -6,8 +6,13 @@ use tempfile::TempDir;
 
 use crate::harness::{Run, run};
 
-/// The exposure promised, in tenths: systemd's scale goes from 0 to 10.
-const EXPOSURE_MAX: &str = "10";
+/// Units, a line that makes each as sound as it is, and the exposure promised, in tenths: systemd's
+/// scale goes from 0 to 10. The start script's unit may do anything, as the script is the appliance's.
+const UNITS: [(&str, &str, Option<&str>); 3] = [
+    ("gridd.service", "WatchdogSec=30s", Some("10")),
+    ("vme-agent.service", "RestartSec=2s", Some("18")),
+    ("vme-run.service", "RemainAfterExit=yes", None),
+];
 
 const UNIT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/gridd.service");
 
@@ -21,38 +26,87 @@ async fn analyze(words: &[&str]) -> Run {
     run(command).await
 }
 
-/// The unit with the programs of this build, since nothing is installed here.
-fn unit() -> (TempDir, String) {
+/// A unit with the programs of this build, since nothing is installed here.
+fn unit(name: &str) -> (TempDir, String) {
     let folder = TempDir::new().expect("a folder");
-    let path = folder.path().join("gridd.service").display().to_string();
-    let text = std::fs::read_to_string(UNIT).expect("the unit");
+    let path = folder.path().join(name).display().to_string();
+    let shipped = format!("{}/deploy/{name}", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(shipped).expect("the unit");
     let text = text.replace("/usr/bin/gridd", env!("CARGO_BIN_EXE_gridd"));
+    let text = text.replace("/usr/bin/vme", env!("CARGO_BIN_EXE_vme"));
     std::fs::write(&path, text).expect("a copy");
     (folder, path)
 }
 
 #[tokio::test]
-async fn systemd_takes_the_unit_without_a_remark() {
-    let (_folder, path) = unit();
-    let said = analyze(&["verify", "--man=no", "--recursive-errors=no", &path]).await;
-    assert_eq!((said.code, said.stdout.as_str(), said.stderr.as_str()), (Some(0), "", ""));
-    // A check that finds nothing wrong with nonsense would find nothing at all.
-    let text = std::fs::read_to_string(&path).expect("the copy");
-    std::fs::write(&path, text.replace("WatchdogSec=30s", "WatchdogSek=30s")).expect("spoilt");
-    let said = analyze(&["verify", "--man=no", "--recursive-errors=no", &path]).await;
-    assert!(said.stderr.contains("WatchdogSek"), "{said:?}");
+async fn systemd_takes_the_units_without_a_remark() {
+    for (name, line, _) in UNITS {
+        let (_folder, path) = unit(name);
+        let said = analyze(&["verify", "--man=no", "--recursive-errors=no", &path]).await;
+        assert_eq!((said.code, said.stdout.as_str(), said.stderr.as_str()), (Some(0), "", ""));
+        // A check that finds nothing wrong with nonsense would find nothing at all.
+        let text = std::fs::read_to_string(&path).expect("the copy");
+        let spoilt = line.replacen('=', "x=", 1);
+        assert!(text.contains(line), "{name} has {line}");
+        std::fs::write(&path, text.replace(line, &spoilt)).expect("spoilt");
+        let said = analyze(&["verify", "--man=no", "--recursive-errors=no", &path]).await;
+        assert!(said.stderr.contains(spoilt.split('=').next().expect("a key")), "{said:?}");
+    }
 }
 
 #[tokio::test]
-async fn the_unit_is_as_hardened_as_the_documents_say() {
-    let threshold = format!("--threshold={EXPOSURE_MAX}");
-    let said = analyze(&["security", "--offline=true", &threshold, UNIT]).await;
-    assert_eq!(said.code, Some(0), "{}", said.stdout);
-    let (_folder, path) = unit();
+async fn the_units_are_as_hardened_as_the_documents_say() {
+    for (name, _, exposure) in UNITS {
+        let Some(exposure) = exposure else { continue };
+        let (_folder, path) = unit(name);
+        let threshold = format!("--threshold={exposure}");
+        let said = analyze(&["security", "--offline=true", &threshold, &path]).await;
+        assert_eq!(said.code, Some(0), "{}", said.stdout);
+        let text = std::fs::read_to_string(&path).expect("the copy");
+        std::fs::write(&path, text.replace("ProtectSystem=strict\n", "")).expect("weakened");
+        let said = analyze(&["security", "--offline=true", &threshold, &path]).await;
+        assert_ne!(said.code, Some(0), "the threshold is near: {}", said.stdout);
+    }
+}
+
+#[tokio::test]
+async fn the_start_is_reported_behind_all_that_starts_without_a_cycle() {
+    let (folder, path) = unit("vme-run.service");
+    let wants = folder.path().join("multi-user.target.wants");
+    std::fs::create_dir(&wants).expect("a folder");
+    std::os::unix::fs::symlink(&path, wants.join("vme-run.service")).expect("it is enabled");
+    let cycles = async || {
+        let mut command = Command::new("systemd-analyze");
+        command.args(["verify", "--man=no", "multi-user.target"]).env("SYSTEMD_COLORS", "0");
+        // Before the system's own units.
+        command.env("SYSTEMD_UNIT_PATH", format!("{}:", folder.path().display()));
+        let said = run(command).await.stderr;
+        said.lines().filter(|line| line.contains("cycle")).count()
+    };
+    assert_eq!(cycles().await, 0);
     let text = std::fs::read_to_string(&path).expect("the copy");
-    std::fs::write(&path, text.replace("ProtectSystem=strict\n", "")).expect("weakened");
-    let said = analyze(&["security", "--offline=true", &threshold, &path]).await;
-    assert_ne!(said.code, Some(0), "the threshold is near: {}", said.stdout);
+    let spoilt = text.replace("\nAfter=", "\nBefore=multi-user.target\nAfter=");
+    std::fs::write(&path, spoilt).expect("spoilt");
+    assert_ne!(cycles().await, 0, "a cycle would be told");
+}
+
+#[tokio::test]
+async fn vme_knows_the_commands_of_its_units_and_the_variables_of_their_file() {
+    for (name, words) in [("vme-run.service", "run"), ("vme-agent.service", "agent")] {
+        let (_folder, path) = unit(name);
+        let text = std::fs::read_to_string(path).expect("the copy");
+        assert!(text.contains(&format!("\nExecStart={} {words}\n", env!("CARGO_BIN_EXE_vme"))));
+        assert!(text.contains("\nEnvironmentFile=-/etc/default/vme\n"));
+        let mut command = crate::harness::clean(env!("CARGO_BIN_EXE_vme"));
+        command.args([words, "--help"]);
+        run(command).await.done();
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/vme.default");
+    let variables = std::fs::read_to_string(path).expect("the file of the environment");
+    let named: Vec<_> = variables.lines().filter_map(|line| line.strip_prefix('#')).collect();
+    let named: Vec<_> = named.iter().filter_map(|line| line.split_once('=')).collect();
+    let named: Vec<_> = named.iter().filter(|(name, _)| !name.contains(' ')).collect();
+    assert_eq!(named, [&("GRID_BROKER", "127.0.0.1:7443"), &("VME_APPLIANCE", "shop:main.db1")]);
 }
 
 /// The words of the unit's first command of that key.

@@ -22,7 +22,8 @@ pub(crate) use commands::{
     version,
     args_conflicts_with_subcommands = false,
     override_usage = "vme [OPTIONS] id=<event> [msg=<text>] [severity=<level>] [progress=<1..100>]\n           \
-        [cnt_name=<name> cnt_value=<number>] [next_report_within=<1s..60s>]",
+        [cnt_name=<name> cnt_value=<number>] [next_report_within=<1s..60s>]\n       \
+        vme [OPTIONS] run|maintain|notify|agent ...",
     after_help = HELP,
 )]
 pub(crate) struct Arguments {
@@ -113,6 +114,7 @@ Exit codes:
   5  The broker is away; the event waits in this appliance's spool, on the disk
   6  The broker cannot be reached or takes nothing now, and the event is not spooled: the line
      says why
+  Commands that run something have their own besides: `vme run --help`
 
 Environment:
   GRID_BROKER    Where the broker listens

@@ -7,11 +7,25 @@ mod agent;
 mod answer;
 mod arguments;
 mod boot;
+mod child;
 mod drain;
+mod lines;
+mod maintain;
+mod notification;
+mod notify;
+mod notify_socket;
+mod output;
+mod pacing;
+mod progress_line;
+mod reason;
 mod report;
+mod run;
 mod sender;
+mod service_start;
 mod speaker;
+mod start_file;
 mod status;
+mod telling;
 mod voice;
 
 use std::ffi::OsString;
@@ -34,13 +48,14 @@ fn main() -> std::process::ExitCode {
     let Arguments { options, words, command } = Arguments::parse();
     let speaker = Speaker::new(&options, &|name| std::env::var_os(name));
     match command {
-        None => one_event(speaker.map_err(|wrongs| wrongs.iter().map(line).collect()), &words),
+        None => {
+            one_event(speaker.map_err(|wrongs| wrongs.iter().map(line).collect()), &words).into()
+        }
         Some(command) => match speaker {
             Ok(speaker) => carry_out(command, Voice::new(speaker)),
-            Err(wrongs) => refuse(&wrongs.iter().map(line).collect::<Vec<_>>()),
+            Err(wrongs) => refuse(&wrongs.iter().map(line).collect::<Vec<_>>()).into(),
         },
     }
-    .into()
 }
 
 fn line(wrong: &impl ToString) -> String {
@@ -67,15 +82,15 @@ fn refuse(wrongs: &[String]) -> ExitCode {
     ExitCode::Usage
 }
 
-fn carry_out(command: Command, voice: Voice) -> ExitCode {
+/// Some commands end with the code of what they ran.
+fn carry_out(command: Command, voice: Voice) -> std::process::ExitCode {
     match command {
-        Command::Run(_) | Command::Maintain(_) | Command::Notify(_) => {
-            tell("not there yet");
-            ExitCode::Failed
-        }
-        Command::Agent(_) => in_runtime(agent::run(voice.into_speaker())),
-        Command::Spool(SpoolArguments { json }) => status::run(voice.speaker(), json),
-        Command::Drain => in_runtime(drain::run(voice.speaker())),
+        Command::Run(arguments) => in_runtime(run::run(arguments, &voice)).into(),
+        Command::Maintain(arguments) => in_runtime(maintain::maintain(arguments, &voice)),
+        Command::Notify(arguments) => in_runtime(notify::notify(arguments, &voice)),
+        Command::Agent(_) => in_runtime::<ExitCode>(agent::run(voice.into_speaker())).into(),
+        Command::Spool(SpoolArguments { json }) => status::run(voice.speaker(), json).into(),
+        Command::Drain => in_runtime::<ExitCode>(drain::run(voice.speaker())).into(),
     }
 }
 
@@ -99,12 +114,12 @@ async fn say(voice: &Voice, spoken: &Spoken) -> ExitCode {
 }
 
 /// Runs it on this thread.
-pub(crate) fn in_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
+pub(crate) fn in_runtime<T: From<ExitCode>>(work: impl Future<Output = T>) -> T {
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(work),
         Err(error) => {
             tell(&format!("the system gives no event queue: {error}"));
-            ExitCode::Failed
+            ExitCode::Failed.into()
         }
     }
 }

@@ -153,11 +153,16 @@ impl Gridd {
 
     /// Runs `vme` as that appliance in boot `boot`.
     pub(crate) async fn vme(&self, appliance: &str, boot: u128, words: &[&str]) -> Run {
+        run(self.vme_command(appliance, boot, words)).await
+    }
+
+    /// `vme`, not yet started.
+    pub(crate) fn vme_command(&self, appliance: &str, boot: u128, words: &[&str]) -> Command {
         let mut command = clean(env!("CARGO_BIN_EXE_vme"));
         command.env("VME_BOOT_ID", uuid::Uuid::from_u128(boot).to_string());
         command.env("VME_STATE", self.path(&format!("vme-{appliance}")));
         command.args(["--broker", &self.grpc, "--appliance", appliance]).args(words);
-        run(command).await
+        command
     }
 
     /// Runs `gridctl`.

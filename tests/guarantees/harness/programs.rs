@@ -107,8 +107,13 @@ impl Follower {
     }
 
     /// Ctrl-C; gives how it ended.
-    pub(crate) async fn interrupt(mut self) -> Run {
-        kill_process(Pid::from_child(&self.child.0), Signal::INT).expect("it takes a signal");
+    pub(crate) async fn interrupt(self) -> Run {
+        self.signal(Signal::INT);
+        self.ended().await
+    }
+
+    /// Waits for its end; gives how it ended.
+    pub(crate) async fn ended(mut self) -> Run {
         let child = &mut self.child.0;
         let status = eventually("its end", async || child.try_wait().expect("waits")).await;
         let stdout = std::fs::read_to_string(self.stdout.path()).expect("its stdout");

@@ -1,0 +1,279 @@
+//! How does a command run under vme: started, told the signals that vme gets, and awaited?
+//!
+//! Guarantees a process group of its own, so that what is forwarded reaches all of a start script and
+//! nothing twice, and that an end is told in words and as a shell's exit code. Does not know what
+//! the command is for.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use grid_broker::show::escape;
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use tokio::signal::unix::{self, SignalKind};
+
+use crate::speaker::Speaker;
+
+/// A command could not be started.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    /// There is no such program.
+    #[error("{0} is not found")]
+    NotFound(String),
+    /// It may not be executed, or is no program.
+    #[error("{0} is not executable: {1}")]
+    NotExecutable(String, io::Error),
+    /// The system does not let us.
+    #[error("{0} can't be started: {1}")]
+    System(String, io::Error),
+}
+
+impl StartError {
+    fn new(program: &OsStr, error: io::Error) -> Self {
+        let program = escape::excerpt(&program.to_string_lossy());
+        match error.raw_os_error() {
+            Some(libc::ENOENT) => Self::NotFound(program),
+            Some(libc::EACCES | libc::ENOEXEC | libc::EISDIR | libc::EPERM) => {
+                Self::NotExecutable(program, error)
+            }
+            Some(_) | None => Self::System(program, error),
+        }
+    }
+
+    /// As a shell has it.
+    pub(crate) fn code(&self) -> u8 {
+        match self {
+            Self::NotFound(_) => 127,
+            Self::NotExecutable(_, _) | Self::System(_, _) => 126,
+        }
+    }
+}
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// By itself, with that status.
+    Exit(u8),
+    /// By that signal.
+    Killed(i32),
+}
+
+impl End {
+    fn new(status: ExitStatus) -> Self {
+        match (status.code(), status.signal()) {
+            (Some(code), _) => Self::Exit(u8::try_from(code).unwrap_or(u8::MAX)),
+            (None, signal) => Self::Killed(signal.unwrap_or_default()),
+        }
+    }
+
+    pub(crate) fn is_good(self) -> bool {
+        self == Self::Exit(0)
+    }
+
+    /// As a shell has it.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Self::Exit(code) => code,
+            Self::Killed(signal) => u8::try_from(128 + signal).unwrap_or(u8::MAX),
+        }
+    }
+
+    /// For people: `exit status 3`, `killed by SIGSEGV`.
+    pub(crate) fn words(self) -> String {
+        match self {
+            Self::Exit(126) => "exit status 126, a command is not executable".to_owned(),
+            Self::Exit(127) => "exit status 127, a command is not found".to_owned(),
+            Self::Exit(code) => format!("exit status {code}"),
+            Self::Killed(signal) => format!("killed by {}", signal_name(signal)),
+        }
+    }
+}
+
+/// `SIGTERM`, or `signal 34` for one without a name.
+pub(crate) fn signal_name(signal: i32) -> String {
+    let named = [
+        (libc::SIGHUP, "SIGHUP"),
+        (libc::SIGINT, "SIGINT"),
+        (libc::SIGQUIT, "SIGQUIT"),
+        (libc::SIGILL, "SIGILL"),
+        (libc::SIGTRAP, "SIGTRAP"),
+        (libc::SIGABRT, "SIGABRT"),
+        (libc::SIGBUS, "SIGBUS"),
+        (libc::SIGFPE, "SIGFPE"),
+        (libc::SIGKILL, "SIGKILL"),
+        (libc::SIGUSR1, "SIGUSR1"),
+        (libc::SIGSEGV, "SIGSEGV"),
+        (libc::SIGUSR2, "SIGUSR2"),
+        (libc::SIGPIPE, "SIGPIPE"),
+        (libc::SIGALRM, "SIGALRM"),
+        (libc::SIGTERM, "SIGTERM"),
+        (libc::SIGXCPU, "SIGXCPU"),
+        (libc::SIGXFSZ, "SIGXFSZ"),
+        (libc::SIGSYS, "SIGSYS"),
+    ];
+    let name = named.iter().find(|(number, _)| *number == signal);
+    name.map_or_else(|| format!("signal {signal}"), |(_, name)| (*name).to_owned())
+}
+
+/// A command of these words, which speaks as we do if it calls vme itself.
+pub(crate) fn command(words: &[OsString], speaker: &Speaker) -> Command {
+    let (program, arguments) = words.split_first().expect("clap asks for at least one word");
+    let mut command = Command::new(program);
+    command.args(arguments).process_group(0);
+    command.env("GRID_BROKER", &speaker.way.broker);
+    command.env("VME_APPLIANCE", &speaker.way.appliance);
+    command.env("VME_STATE", &speaker.state);
+    command
+}
+
+/// Our standard input, unless that is a terminal: who reads from one out of its group is stopped.
+pub(crate) fn stdin() -> Stdio {
+    if io::IsTerminal::is_terminal(&io::stdin()) { Stdio::null() } else { Stdio::inherit() }
+}
+
+/// A command under way.
+#[derive(Debug)]
+pub(crate) struct Running {
+    child: Child,
+    ends: unix::Signal,
+}
+
+impl Running {
+    /// Starts it.
+    pub(crate) fn start(mut command: Command) -> Result<(Self, Group), StartError> {
+        let failed = |command: &Command, error| StartError::new(command.get_program(), error);
+        // Listened for before there can be an end.
+        let ends = unix::signal(SignalKind::child()).map_err(|error| failed(&command, error))?;
+        let child = command.spawn().map_err(|error| failed(&command, error))?;
+        let group = Group(Pid::from_child(&child));
+        Ok((Self { child, ends }, group))
+    }
+
+    /// Waits for its end. May be dropped and called again.
+    pub(crate) async fn ended(&mut self) -> End {
+        loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => return End::new(status),
+                Ok(None) => {}
+                // Nobody else waits for our child, so this does not happen; it is no good end.
+                Err(_) => return End::Exit(u8::MAX),
+            }
+            self.ends.recv().await;
+        }
+    }
+
+    /// Waits for its end and forwards signals meanwhile; gives also the first that asked for an end.
+    pub(crate) async fn to_the_end(
+        &mut self,
+        group: Group,
+        signals: &mut Signals,
+    ) -> (End, Option<Signal>) {
+        let mut asked = None;
+        loop {
+            tokio::select! {
+                end = self.ended() => return (end, asked),
+                signal = signals.next() => {
+                    group.forward(signal);
+                    asked = asked.or(Some(signal).filter(|signal| asks_to_end(*signal)));
+                }
+            }
+        }
+    }
+}
+
+/// Whom signals are forwarded to. After the end there may be nobody left, which is no mistake.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Group(Pid);
+
+impl Group {
+    /// To the command and all it started.
+    pub(crate) fn forward(self, signal: Signal) {
+        let _ = kill_process_group(self.0, signal);
+    }
+
+    /// To the command alone. Not to be used after its end.
+    pub(crate) fn forward_to_leader(self, signal: Signal) {
+        let _ = kill_process(self.0, signal);
+    }
+}
+
+/// What is forwarded. SIGUSR2 is not: it asks vme itself for a report.
+const FORWARDED: [Signal; 5] = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM, Signal::USR1];
+
+/// Signals that vme gets. One that was ignored when vme started stays so, as `nohup` wants it.
+#[derive(Debug)]
+pub(crate) struct Signals([Option<unix::Signal>; FORWARDED.len()]);
+
+impl Signals {
+    pub(crate) fn listen() -> Self {
+        let ignored = ignored(&std::fs::read_to_string("/proc/self/status").unwrap_or_default());
+        Self(FORWARDED.map(|signal| {
+            let raw = signal.as_raw();
+            let listens = ignored & (1 << (raw - 1)) == 0;
+            listens.then(|| unix::signal(SignalKind::from_raw(raw)).ok()).flatten()
+        }))
+    }
+
+    /// The next one.
+    pub(crate) async fn next(&mut self) -> Signal {
+        std::future::poll_fn(|context| {
+            for (listened, signal) in self.0.iter_mut().zip(FORWARDED) {
+                if let Some(listened) = listened
+                    && listened.poll_recv(context).is_ready()
+                {
+                    return std::task::Poll::Ready(signal);
+                }
+            }
+            std::task::Poll::Pending
+        })
+        .await
+    }
+}
+
+/// Whether it asks for an end.
+pub(crate) fn asks_to_end(signal: Signal) -> bool {
+    [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM].contains(&signal)
+}
+
+/// The mask of ignored signals in `/proc/PID/status`; bit 0 is signal 1.
+fn ignored(status: &str) -> u64 {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_is_told_as_a_shell_has_it() {
+        for (end, code, words) in [
+            (End::Exit(0), 0, "exit status 0"),
+            (End::Exit(3), 3, "exit status 3"),
+            (End::Exit(127), 127, "exit status 127, a command is not found"),
+            (End::Killed(15), 143, "killed by SIGTERM"),
+            (End::Killed(34), 162, "killed by signal 34"),
+        ] {
+            assert_eq!((end.code(), end.words().as_str()), (code, words));
+            assert_eq!(end.is_good(), code == 0);
+        }
+    }
+
+    #[test]
+    fn what_is_ignored_is_read_from_the_kernels_mask() {
+        assert_eq!(ignored("Name:\tvme\nSigIgn:\t0000000000001001\nSigCgt:\t1\n"), 0x1001);
+        assert_eq!(ignored(""), 0);
+    }
+
+    #[test]
+    fn a_command_that_cannot_start_says_why() {
+        let error =
+            |number| StartError::new(OsStr::new("a\n"), io::Error::from_raw_os_error(number));
+        assert_eq!(error(libc::ENOENT).to_string(), r"a\n is not found");
+        assert_eq!(error(libc::ENOENT).code(), 127);
+        let denied = error(libc::EACCES);
+        assert!(denied.to_string().starts_with(r"a\n is not executable: Permission denied"));
+        assert_eq!((denied.code(), error(libc::EAGAIN).code()), (126, 126));
+    }
+}

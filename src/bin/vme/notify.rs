@@ -1,0 +1,208 @@
+//! `vme notify`: the parent of a service that speaks systemd's notification protocol.
+//!
+//! Guarantees that what the service says of its start is said to the broker, whoever started us hears
+//! it too, and nothing of this holds the service up. After the start it stays the parent: it passes
+//! signals and words on, and ends as the service does. Does not know which service it is.
+
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use grid_broker::clock::monotonic_now;
+use rustix::process::Signal;
+use tokio::time::Instant;
+
+use crate::arguments::NotifyArguments;
+use crate::child::{self, End, Running, Signals, asks_to_end, signal_name};
+use crate::lines::LastLine;
+use crate::notification;
+use crate::notify_socket::{Inbox, Manager, watchdog};
+use crate::output::{Passing, Stream};
+use crate::service_start::{ServiceStart, Word};
+use crate::telling::{Telling, Trouble, time};
+use crate::voice::{Said, Voice};
+
+/// Words that a service that has ended may have left, in datagrams.
+const LAST_WORDS_MAX: usize = 1_000;
+
+/// Runs it; the exit code is the service's own.
+pub(crate) async fn notify(arguments: NotifyArguments, voice: &Voice) -> ExitCode {
+    let mut signals = Signals::listen();
+    let mut start = Start::new(voice);
+    let code = match start.run(&arguments, &mut signals).await {
+        Ok(end) => end.code(),
+        Err(NotStarted { why, code }) => {
+            start.service.ended(&why, "");
+            code
+        }
+    };
+    start.finish(&mut signals).await;
+    code.into()
+}
+
+/// The service could not be started.
+struct NotStarted {
+    why: String,
+    code: u8,
+}
+
+impl NotStarted {
+    fn new(why: impl ToString) -> Self {
+        Self { why: why.to_string(), code: 126 }
+    }
+}
+
+/// What `select!` waited for.
+enum Happened {
+    Heard(notification::Notification),
+    Ended(End),
+    Said(Said),
+    Signal(Signal),
+    TimeCame,
+}
+
+/// The start, and what is said of it.
+struct Start<'v> {
+    voice: &'v Voice,
+    telling: Telling<'v>,
+    trouble: Trouble,
+    service: ServiceStart,
+    began: Instant,
+    /// What is under way is an outcome, which is told whatever becomes of it.
+    says_outcome: bool,
+}
+
+impl<'v> Start<'v> {
+    fn new(voice: &'v Voice) -> Self {
+        Self {
+            voice,
+            telling: Telling::new(voice),
+            trouble: Trouble::default(),
+            service: ServiceStart::new(),
+            began: monotonic_now(),
+            says_outcome: false,
+        }
+    }
+
+    async fn run(
+        &mut self,
+        arguments: &NotifyArguments,
+        signals: &mut Signals,
+    ) -> Result<End, NotStarted> {
+        let variable = |name: &str| std::env::var_os(name);
+        let manager = Manager::of_environment(variable("NOTIFY_SOCKET").as_deref());
+        let mut inbox = Inbox::new(&std::env::temp_dir()).map_err(NotStarted::new)?;
+        let mut command = child::command(&arguments.command, self.voice.speaker());
+        command.stdin(child::stdin()).env("NOTIFY_SOCKET", inbox.name());
+        let pid = variable("WATCHDOG_PID");
+        command.env_remove("WATCHDOG_PID").env_remove("WATCHDOG_USEC");
+        if let Some(time) = watchdog(variable("WATCHDOG_USEC"), pid.as_deref(), &manager) {
+            command.env("WATCHDOG_USEC", time);
+        }
+        let last = Arc::new(Mutex::new(LastLine::default()));
+        let hearing = Arc::clone(&last);
+        let stderr = Passing::of(&mut command, Stream::Stderr, move |piece| {
+            hearing.lock().unwrap_or_else(PoisonError::into_inner).take(piece);
+        });
+        let stderr = stderr.map_err(NotStarted::new)?;
+        let last_line = || last.lock().unwrap_or_else(PoisonError::into_inner).text();
+        let (mut running, group) = Running::start(command)
+            .map_err(|error| NotStarted { code: error.code(), ..NotStarted::new(&error) })?;
+
+        let mut asked = None;
+        let end = loop {
+            match self.wait(&mut inbox, &mut running, signals).await {
+                Happened::Heard(said) => {
+                    manager.pass_on(&said.passed_on).await;
+                    self.service.hear(&said, &last_line(), self.began.elapsed());
+                }
+                Happened::Ended(end) => break end,
+                Happened::Said(said) => self.said(&said),
+                Happened::Signal(signal) => {
+                    group.forward_to_leader(signal);
+                    asked = asked.or(Some(signal).filter(|signal| asks_to_end(*signal)));
+                }
+                Happened::TimeCame => {}
+            }
+        };
+        stderr.finish().await;
+        for _ in 0..LAST_WORDS_MAX {
+            let Some(said) = inbox.waiting().map(notification::read) else { break };
+            manager.pass_on(&said.passed_on).await;
+            self.service.hear(&said, &last_line(), self.began.elapsed());
+        }
+        let how = match asked {
+            Some(signal) => format!("stopped by {}", signal_name(signal.as_raw())),
+            None => end.words(),
+        };
+        self.service.ended(&how, &last_line());
+        Ok(end)
+    }
+
+    async fn wait(
+        &mut self,
+        inbox: &mut Inbox,
+        running: &mut Running,
+        signals: &mut Signals,
+    ) -> Happened {
+        let due = self.begin_what_is_due();
+        tokio::select! {
+            datagram = inbox.next() => Happened::Heard(notification::read(datagram)),
+            end = running.ended() => Happened::Ended(end),
+            said = self.telling.done() => Happened::Said(said),
+            signal = signals.next() => Happened::Signal(signal),
+            () = time(due) => Happened::TimeCame,
+        }
+    }
+
+    /// Begins the next word, unless one is under way. Gives when to look again.
+    fn begin_what_is_due(&mut self) -> Option<Instant> {
+        if !self.telling.is_idle() {
+            return None;
+        }
+        match self.service.take(self.began.elapsed()) {
+            Some(Word::Outcome(spoken)) => {
+                self.says_outcome = true;
+                self.telling.begin(spoken);
+                None
+            }
+            // The broker has said that the start is over.
+            Some(Word::Report(_)) if self.trouble.is_refused() => self.next_due(),
+            Some(Word::Report(spoken)) => {
+                self.says_outcome = false;
+                self.telling.begin(spoken);
+                None
+            }
+            None => self.next_due(),
+        }
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        self.service.due_at().map(|due| self.began + due)
+    }
+
+    fn said(&mut self, said: &Said) {
+        self.service.answered(self.began.elapsed());
+        if self.says_outcome {
+            crate::tell(&said.line);
+        } else {
+            self.trouble.tell(said);
+        }
+    }
+
+    /// Says what is left to be said.
+    async fn finish(&mut self, signals: &mut Signals) {
+        loop {
+            let due = self.begin_what_is_due();
+            if self.telling.is_idle() && due.is_none() {
+                return;
+            }
+            tokio::select! {
+                said = self.telling.done() => self.said(&said),
+                signal = signals.next() => if asks_to_end(signal) {
+                    return;
+                },
+                () = time(due) => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! When is a report of a long start to be said? Told the time, which counts from any moment.
+//!
+//! ```text
+//! something new       at once, but a second after the last report arrived; the newest wins
+//! nothing new         the last again, marked `repeated`, every 10 s: for as long as it may be repeated
+//! ```
+//!
+//! Guarantees that what only repeats never looks like progress. Does not know who hears the reports.
+
+use std::time::Duration;
+
+/// The broker takes one report a second as it is; faster ones fold into the newest.
+const FASTEST: Duration = Duration::from_secs(1);
+
+/// Silence no longer than this, as the vendor's kit has it (30 s and 1 min are its limits).
+const RHYTHM: Duration = Duration::from_secs(10);
+
+/// What a report says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// Whole percent, 1 to 100; none if it is not known.
+    pub(crate) percent: Option<u8>,
+    /// What is being done.
+    pub(crate) text: String,
+}
+
+/// A report whose time has come.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Due {
+    pub(crate) progress: Progress,
+    /// Nothing came since it was said last.
+    pub(crate) repeated: bool,
+}
+
+/// Until when the last report may be said again by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Repeats {
+    /// While whoever is at work lives.
+    Always,
+    /// Until that moment, not included.
+    Until(Duration),
+}
+
+/// What was said last, and what is to be said.
+#[derive(Debug)]
+pub(crate) struct Pacing {
+    progress: Progress,
+    is_fresh: bool,
+    said_at: Option<Duration>,
+    /// When the last report had arrived, or was given up.
+    answered_at: Duration,
+    pub(crate) repeats: Repeats,
+}
+
+impl Pacing {
+    /// Nothing is to be said yet.
+    pub(crate) fn new(repeats: Repeats) -> Self {
+        Self {
+            progress: Progress::default(),
+            is_fresh: false,
+            said_at: None,
+            answered_at: Duration::ZERO,
+            repeats,
+        }
+    }
+
+    /// Something new is to be said.
+    pub(crate) fn hear(&mut self, progress: Progress) {
+        self.progress = progress;
+        self.is_fresh = true;
+    }
+
+    /// When [`Self::take`] will give something; none: not before something is heard.
+    pub(crate) fn due_at(&self) -> Option<Duration> {
+        match (self.said_at, self.is_fresh) {
+            (None, true) => Some(Duration::ZERO),
+            (Some(_), true) => Some(self.answered_at + FASTEST),
+            (None, false) => None,
+            (Some(said_at), false) => {
+                let at = (said_at + RHYTHM).max(self.answered_at + FASTEST);
+                let may_repeat = match self.repeats {
+                    Repeats::Always => true,
+                    Repeats::Until(until) => at < until,
+                };
+                may_repeat.then_some(at)
+            }
+        }
+    }
+
+    /// The report that is due `now`, which counts as said.
+    pub(crate) fn take(&mut self, now: Duration) -> Option<Due> {
+        let due_at = self.due_at()?;
+        if now < due_at {
+            return None;
+        }
+        let repeated = !self.is_fresh;
+        self.is_fresh = false;
+        self.said_at = Some(now);
+        self.answered_at = now;
+        Some(Due { progress: self.progress.clone(), repeated })
+    }
+
+    /// What was taken last is answered, which may take long.
+    pub(crate) fn answered(&mut self, now: Duration) {
+        self.answered_at = now;
+    }
+
+    /// What was heard last.
+    pub(crate) fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// Whether something was heard that was not said.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.is_fresh
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn progress(percent: u8) -> Progress {
+        Progress { percent: Some(percent), text: "fsck".to_owned() }
+    }
+
+    fn due(percent: u8, repeated: bool) -> Option<Due> {
+        Some(Due { progress: progress(percent), repeated })
+    }
+
+    #[test]
+    fn news_wait_for_their_second_and_the_newest_wins() {
+        let mut pacing = Pacing::new(Repeats::Always);
+        assert_eq!((pacing.due_at(), pacing.take(at(5))), (None, None));
+        pacing.hear(progress(1));
+        assert_eq!(pacing.take(at(5)), due(1, false));
+        pacing.hear(progress(2));
+        pacing.hear(progress(3));
+        assert_eq!(pacing.due_at(), Some(at(1_005)));
+        assert_eq!(pacing.take(at(1_004)), None);
+        assert!(pacing.is_fresh());
+        assert_eq!(pacing.take(at(1_005)), due(3, false));
+        assert!(!pacing.is_fresh());
+        assert_eq!(pacing.due_at(), Some(at(11_005)));
+    }
+
+    #[test]
+    fn who_stands_still_is_repeated_and_marked_every_10_s() {
+        let mut pacing = Pacing::new(Repeats::Always);
+        pacing.hear(progress(7));
+        assert_eq!(pacing.take(at(0)), due(7, false));
+        for second in 1..=35 {
+            let expected = if second % 10 == 0 { due(7, true) } else { None };
+            assert_eq!(pacing.take(at(second * 1_000)), expected, "{second} s");
+        }
+        // The same again by the job itself is its word, not ours.
+        pacing.hear(progress(7));
+        assert_eq!(pacing.take(at(35_500)), due(7, false));
+    }
+
+    #[test]
+    fn a_report_that_was_held_up_is_not_made_up_for() {
+        let mut pacing = Pacing::new(Repeats::Always);
+        pacing.hear(progress(7));
+        assert_eq!(pacing.take(at(0)), due(7, false));
+        assert_eq!(pacing.take(at(47_000)), due(7, true));
+        assert_eq!(pacing.take(at(47_001)), None);
+        assert_eq!(pacing.due_at(), Some(at(57_000)));
+    }
+
+    #[test]
+    fn a_slow_answer_leaves_the_rhythm_and_no_two_reports_come_within_a_second() {
+        let mut pacing = Pacing::new(Repeats::Always);
+        pacing.hear(progress(7));
+        assert_eq!(pacing.take(at(0)), due(7, false));
+        pacing.answered(at(4_000));
+        assert_eq!(pacing.due_at(), Some(at(10_000)));
+        pacing.hear(progress(8));
+        assert_eq!(pacing.due_at(), Some(at(5_000)));
+        assert_eq!(pacing.take(at(5_000)), due(8, false));
+        pacing.answered(at(19_000));
+        assert_eq!(pacing.due_at(), Some(at(20_000)));
+    }
+
+    #[test]
+    fn repeats_end_when_they_must() {
+        let mut pacing = Pacing::new(Repeats::Until(at(20_000)));
+        pacing.hear(progress(7));
+        assert_eq!(pacing.take(at(0)), due(7, false));
+        assert_eq!(pacing.take(at(10_000)), due(7, true));
+        assert_eq!(pacing.due_at(), None, "at 20 s the time is over");
+        pacing.repeats = Repeats::Until(at(60_000));
+        assert_eq!(pacing.due_at(), Some(at(20_000)));
+        pacing.hear(progress(8));
+        assert_eq!(pacing.take(at(11_000)), due(8, false));
+    }
+}

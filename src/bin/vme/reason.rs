@@ -1,0 +1,106 @@
+//! Why did a start fail, in one text of bounded length?
+//!
+//! Guarantees that the reason comes first and that what is said behind it is not cut off with a long
+//! one. Does not know how it was found out.
+
+use std::path::Path;
+
+use grid_broker::grid::event::TEXT_BYTES_MAX;
+use rustix::process::Signal;
+
+use crate::child::{End, signal_name};
+
+/// The vendor's word for a start that says nothing.
+pub(crate) const NOTHING_SAID: &str = "Failed to Start";
+
+/// Stands for what was cut out.
+const MARK: &str = "...";
+
+/// The reason of a command that said `last` in the end: empty if nothing. `asked` is the signal by
+/// which it was asked to end, `file` has all it said.
+pub(crate) fn of_a_command(
+    last: &str,
+    end: End,
+    asked: Option<Signal>,
+    file: Option<&Path>,
+) -> String {
+    let how = match (asked, end) {
+        (Some(signal), _) => format!("stopped by {}", signal_name(signal.as_raw())),
+        (None, End::Killed(_)) => end.words(),
+        (None, End::Exit(126 | 127)) if last.is_empty() => end.words(),
+        (None, End::Exit(_)) => String::new(),
+    };
+    let all = file.map(|file| format!("all of it: {}", file.display()));
+    let mut remarks = vec![how];
+    remarks.extend(all);
+    with_remarks(if last.is_empty() { NOTHING_SAID } else { last }, &remarks)
+}
+
+/// The reason of a command that could not be started.
+pub(crate) fn not_started(why: &dyn std::fmt::Display) -> String {
+    with_remarks(&format!("{NOTHING_SAID}: {why}"), &[])
+}
+
+/// `reason (one; other)`, as long as the broker keeps it.
+pub(crate) fn with_remarks(reason: &str, remarks: &[String]) -> String {
+    let remarks: Vec<&str> =
+        remarks.iter().map(String::as_str).filter(|remark| !remark.is_empty()).collect();
+    let behind =
+        if remarks.is_empty() { String::new() } else { format!(" ({})", remarks.join("; ")) };
+    let room = TEXT_BYTES_MAX.saturating_sub(behind.len());
+    if reason.len() <= room {
+        return format!("{reason}{behind}");
+    }
+    let kept = &reason[..reason.floor_char_boundary(room.saturating_sub(MARK.len()))];
+    format!("{kept}{MARK}{behind}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_is_the_last_line_and_what_is_known_besides() {
+        let file = Path::new("/var/lib/vme/start-1.stderr");
+        let exit = End::Exit(1);
+        for (last, end, asked, file, reason) in [
+            ("Missing DNS server address", exit, None, None, "Missing DNS server address"),
+            (
+                "Missing DNS server address",
+                exit,
+                None,
+                Some(file),
+                "Missing DNS server address (all of it: /var/lib/vme/start-1.stderr)",
+            ),
+            ("", exit, None, None, "Failed to Start"),
+            ("", End::Killed(11), None, None, "Failed to Start (killed by SIGSEGV)"),
+            (
+                "fsck",
+                End::Killed(9),
+                None,
+                Some(file),
+                "fsck (killed by SIGKILL; all of it: /var/lib/vme/start-1.stderr)",
+            ),
+            ("", End::Exit(0), Some(Signal::TERM), None, "Failed to Start (stopped by SIGTERM)"),
+            ("x", End::Killed(15), Some(Signal::TERM), None, "x (stopped by SIGTERM)"),
+            (
+                "",
+                End::Exit(127),
+                None,
+                None,
+                "Failed to Start (exit status 127, a command is not found)",
+            ),
+            ("sh: 1: fsk: not found", End::Exit(127), None, None, "sh: 1: fsk: not found"),
+        ] {
+            assert_eq!(of_a_command(last, end, asked, file), reason);
+        }
+        assert_eq!(not_started(&"fsk is not found"), "Failed to Start: fsk is not found");
+    }
+
+    #[test]
+    fn a_long_reason_is_cut_and_the_remark_stays() {
+        let reason = with_remarks(&"é".repeat(4_000), &["all of it: /x".to_owned()]);
+        assert!(reason.len() <= TEXT_BYTES_MAX && reason.len() > TEXT_BYTES_MAX - 4);
+        assert!(reason.ends_with("é... (all of it: /x)"), "{reason}");
+    }
+}

@@ -1,0 +1,157 @@
+//! `vme run`: the start script, as the vendor's kit runs it, or any command; and what became of the
+//! start.
+//!
+//! Guarantees that each run says exactly one of `started_ok` and `start_failed`, the latter with the
+//! last line of standard error, and that a start which can't be checked is no good one. Does not
+//! know what the script does.
+
+use std::ffi::OsString;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use grid_broker::exit_code::ExitCode;
+use grid_broker::show::escape;
+
+use crate::arguments::RunArguments;
+use crate::child::{self, Running, Signals};
+use crate::lines::LastLine;
+use crate::output::{Passing, Stream};
+use crate::reason;
+use crate::start_file::StartFile;
+use crate::telling;
+use crate::voice::Voice;
+
+/// The vendor's place for the start script.
+const SCRIPT: &str = "/etc/sysconfig/applogic_appliance";
+
+/// Reads the script as the vendor has it: by `.`, so that it need not be executable. `$0` is its
+/// path, and there are no arguments; `exit` in it ends the shell, which is there for it alone.
+const SOURCING: [&str; 3] = ["/bin/sh", "-c", ". \"$0\""];
+
+/// What is to be run.
+#[derive(Debug, PartialEq)]
+enum Task {
+    /// No script at its place: whoever has none starts well.
+    Nothing,
+    /// These words.
+    Words(Vec<OsString>),
+    /// A script that can't be one.
+    Impossible(String),
+}
+
+/// Runs it and says what became of the start.
+pub(crate) async fn run(arguments: RunArguments, voice: &Voice) -> ExitCode {
+    let mut signals = Signals::listen();
+    let outcome = match task(arguments, Path::new(SCRIPT)) {
+        Task::Nothing => Ok(()),
+        Task::Words(words) => start(&words, voice, &mut signals).await,
+        Task::Impossible(why) => Err(reason::not_started(&why)),
+    };
+    telling::outcome(voice, outcome, &mut signals).await
+}
+
+fn task(arguments: RunArguments, usual_script: &Path) -> Task {
+    if !arguments.command.is_empty() {
+        return Task::Words(arguments.command);
+    }
+    let is_named = arguments.script.is_some();
+    let script = arguments.script.unwrap_or_else(|| usual_script.to_owned());
+    let shown = escape::excerpt(&script.to_string_lossy());
+    // The place itself, not what a link points to: a dangling link is a script that is missing.
+    match std::fs::symlink_metadata(&script) {
+        Err(error) if error.kind() == ErrorKind::NotFound && is_named => {
+            Task::Impossible(format!("the start script {shown} is not there"))
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Task::Nothing,
+        // A shell that sources a folder says nothing and ends well.
+        Ok(_) | Err(_) if script.is_dir() => {
+            Task::Impossible(format!("the start script {shown} is a folder"))
+        }
+        Ok(_) | Err(_) => Task::Words(sourcing(script)),
+    }
+}
+
+/// A path without a slash would be searched for in `PATH`.
+fn sourcing(script: PathBuf) -> Vec<OsString> {
+    let has_folder = script.parent().is_some_and(|folder| !folder.as_os_str().is_empty());
+    let script = if has_folder { script } else { Path::new(".").join(script) };
+    SOURCING.iter().map(OsString::from).chain([script.into()]).collect()
+}
+
+/// What is known of standard error.
+struct Heard {
+    last: LastLine,
+    file: StartFile,
+}
+
+/// Runs the words to their end; the error is the reason.
+async fn start(words: &[OsString], voice: &Voice, signals: &mut Signals) -> Result<(), String> {
+    let speaker = voice.speaker();
+    let boot = speaker.boot.id(true).ok().and_then(|(boot, _)| boot);
+    let file = StartFile::new(&speaker.state, boot);
+    let heard = Arc::new(Mutex::new(Heard { last: LastLine::default(), file }));
+
+    let mut command = child::command(words, speaker);
+    command.stdin(Stdio::null());
+    let hearing = Arc::clone(&heard);
+    let stderr = Passing::of(&mut command, Stream::Stderr, move |piece| {
+        let Heard { last, file } = &mut *hearing.lock().unwrap_or_else(PoisonError::into_inner);
+        last.take(piece);
+        if let Err(error) = file.take(piece) {
+            crate::tell(&format!("{} can't be written: {error}", file.path().display()));
+        }
+    });
+    let stderr = stderr.map_err(|error| reason::not_started(&error))?;
+    let (mut running, group) =
+        Running::start(command).map_err(|error| reason::not_started(&error))?;
+    let (end, asked) = running.to_the_end(group, signals).await;
+    stderr.finish().await;
+
+    let Heard { last, file } = &mut *heard.lock().unwrap_or_else(PoisonError::into_inner);
+    let file = file.finish();
+    if end.is_good() && asked.is_none() {
+        return Ok(());
+    }
+    Err(reason::of_a_command(&last.text(), end, asked, file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task_of(script: Option<&Path>, command: &[&str], usual: &Path) -> Task {
+        let script = script.map(Path::to_owned);
+        let command = command.iter().map(OsString::from).collect();
+        task(RunArguments { script, command }, usual)
+    }
+
+    #[test]
+    fn what_is_run_depends_on_what_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let (there, missing) = (folder.path().join("script"), folder.path().join("missing"));
+        std::fs::write(&there, "exit 0").unwrap();
+        let sourced = |path: &Path| Task::Words(sourcing(path.to_owned()));
+        assert_eq!(task_of(None, &[], &missing), Task::Nothing);
+        assert_eq!(task_of(None, &[], &there), sourced(&there));
+        assert_eq!(task_of(Some(&there), &[], &missing), sourced(&there));
+        assert_eq!(task_of(None, &["true"], &there), Task::Words(vec!["true".into()]));
+        for (script, why) in [(&missing, "is not there"), (&folder.path().into(), "is a folder")] {
+            let Task::Impossible(told) = task_of(Some(script), &[], &there) else {
+                panic!("{script:?} is no script");
+            };
+            assert!(told.ends_with(why), "{told}");
+        }
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&missing, &link).unwrap();
+        assert_eq!(task_of(None, &[], &link), sourced(&link), "the shell says what is missing");
+    }
+
+    #[test]
+    fn a_script_without_a_folder_is_not_searched_for() {
+        assert_eq!(sourcing("check".into()).last(), Some(&"./check".into()));
+        assert_eq!(sourcing("-x".into()).last(), Some(&"./-x".into()));
+        assert_eq!(sourcing("/a/b".into()).last(), Some(&"/a/b".into()));
+    }
+}

@@ -1,0 +1,318 @@
+//! How does the start of a service go that tells its service manager? Told what it says, and the time.
+//!
+//! ```text
+//! starting --STATUS= with a percentage, or EXTEND_TIMEOUT_USEC=--> a report of maintenance
+//!          --READY=1-->                                           started_ok
+//!          --ERRNO=, BUSERROR=, STOPPING=1, its end-->            start_failed
+//! failed   --READY=1-->                                           started_ok
+//! ```
+//!
+//! While an extension holds, the last report is repeated; it promises the rest of the extension. All
+//! else means nothing for the start, and nothing does once it has started. Guarantees each outcome
+//! at most once. Does not know sockets or processes.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use grid_broker::event_words::Spoken;
+
+use crate::notification::Notification;
+use crate::pacing::{Due, Pacing, Progress, Repeats};
+use crate::progress_line;
+use crate::reason;
+
+/// What may be promised: the contract's own limits.
+const SHORTEST_PROMISE: Duration = Duration::from_secs(1);
+const LONGEST_PROMISE: Duration = Duration::from_secs(60);
+
+/// One start of one service.
+#[derive(Debug)]
+pub(crate) struct ServiceStart {
+    stage: Stage,
+    progress: Progress,
+    extended_until: Option<Duration>,
+    pacing: Pacing,
+    /// Outcomes that are not said yet: two at most.
+    outcomes: VecDeque<Spoken>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Starting,
+    Failed,
+    Started,
+}
+
+/// Something to be said.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Word {
+    Report(Spoken),
+    Outcome(Spoken),
+}
+
+impl ServiceStart {
+    pub(crate) fn new() -> Self {
+        Self {
+            stage: Stage::Starting,
+            progress: Progress::default(),
+            extended_until: None,
+            pacing: Pacing::new(Repeats::Until(Duration::ZERO)),
+            outcomes: VecDeque::new(),
+        }
+    }
+
+    /// The service says something; `last` is its last line on standard error.
+    pub(crate) fn hear(&mut self, said: &Notification, last: &str, now: Duration) {
+        match self.stage {
+            Stage::Started => return,
+            Stage::Starting => {}
+            Stage::Failed if said.is_ready => {}
+            Stage::Failed => return,
+        }
+        let percent_told = self.take_status(said);
+        if said.is_ready {
+            let text = said.status.as_deref().unwrap_or_default();
+            self.stage = Stage::Started;
+            self.outcomes.push_back(Spoken::started_ok(text));
+            return;
+        }
+        let error = [said.errno.map(errno_words), said.bus_error.clone()];
+        if error.iter().any(Option::is_some) {
+            self.fail(error.into_iter().flatten(), last, "");
+            return;
+        }
+        if said.is_stopping {
+            self.fail([], last, "stops before it was ready");
+            return;
+        }
+        if let Some(extended_by) = said.extended_by {
+            let until = now.saturating_add(extended_by);
+            self.extended_until = Some(until);
+            self.pacing.repeats = Repeats::Until(until);
+        }
+        let is_extended = self.extended_until.is_some_and(|until| now < until);
+        if said.extended_by.is_some() || percent_told || is_extended && said.status.is_some() {
+            self.pacing.hear(self.progress.clone());
+        }
+    }
+
+    /// Whether a percentage was told.
+    fn take_status(&mut self, said: &Notification) -> bool {
+        let status = said.status.as_ref().map(|status| status.as_bytes());
+        let Some(told) = status.and_then(progress_line::read) else { return false };
+        if let Some(text) = told.text {
+            self.progress.text = text;
+        }
+        self.progress.percent = told.progress.or(self.progress.percent);
+        told.progress.is_some()
+    }
+
+    /// The service ended, `how` in words, or could not be started.
+    pub(crate) fn ended(&mut self, how: &str, last: &str) {
+        match self.stage {
+            Stage::Starting => self.fail([], last, how),
+            Stage::Failed | Stage::Started => {}
+        }
+    }
+
+    fn fail(&mut self, error: impl IntoIterator<Item = String>, last: &str, how: &str) {
+        let known = [self.progress.text.clone()].into_iter().chain(error);
+        let mut known = known.chain([last.to_owned()]).filter(|part| !part.is_empty());
+        let first = known.next().unwrap_or_else(|| reason::NOTHING_SAID.to_owned());
+        let remarks: Vec<_> = known.chain([how.to_owned()]).collect();
+        let reason = reason::with_remarks(&first, &remarks);
+        self.stage = Stage::Failed;
+        self.outcomes.push_back(Spoken::start_failed(&reason));
+    }
+
+    /// What is to be said `now`, which counts as said. An outcome goes before what led to it.
+    pub(crate) fn take(&mut self, now: Duration) -> Option<Word> {
+        if let Some(outcome) = self.outcomes.pop_front() {
+            return Some(Word::Outcome(outcome));
+        }
+        if self.stage != Stage::Starting {
+            return None;
+        }
+        let Due { progress: Progress { percent, text }, repeated } = self.pacing.take(now)?;
+        let rest = self.extended_until.and_then(|until| until.checked_sub(now));
+        let promise = rest.unwrap_or(LONGEST_PROMISE).clamp(SHORTEST_PROMISE, LONGEST_PROMISE);
+        Some(Word::Report(Spoken::maintenance(percent, &text, promise, repeated)))
+    }
+
+    /// What was taken last is answered.
+    pub(crate) fn answered(&mut self, now: Duration) {
+        self.pacing.answered(now);
+    }
+
+    /// When [`Self::take`] will give something; none: not before something happens.
+    pub(crate) fn due_at(&self) -> Option<Duration> {
+        match self.stage {
+            _ if !self.outcomes.is_empty() => Some(Duration::ZERO),
+            Stage::Starting => self.pacing.due_at(),
+            Stage::Failed | Stage::Started => None,
+        }
+    }
+}
+
+/// `ENOSPC, No space left on device`
+fn errno_words(errno: i32) -> String {
+    let named = [
+        (libc::EPERM, "EPERM"),
+        (libc::ENOENT, "ENOENT"),
+        (libc::EIO, "EIO"),
+        (libc::ENXIO, "ENXIO"),
+        (libc::EBADF, "EBADF"),
+        (libc::EAGAIN, "EAGAIN"),
+        (libc::ENOMEM, "ENOMEM"),
+        (libc::EACCES, "EACCES"),
+        (libc::EBUSY, "EBUSY"),
+        (libc::EEXIST, "EEXIST"),
+        (libc::ENODEV, "ENODEV"),
+        (libc::ENOTDIR, "ENOTDIR"),
+        (libc::EISDIR, "EISDIR"),
+        (libc::EINVAL, "EINVAL"),
+        (libc::ENFILE, "ENFILE"),
+        (libc::EMFILE, "EMFILE"),
+        (libc::EFBIG, "EFBIG"),
+        (libc::ENOSPC, "ENOSPC"),
+        (libc::EROFS, "EROFS"),
+        (libc::EPIPE, "EPIPE"),
+        (libc::EPROTO, "EPROTO"),
+        (libc::EADDRINUSE, "EADDRINUSE"),
+        (libc::EADDRNOTAVAIL, "EADDRNOTAVAIL"),
+        (libc::ENETUNREACH, "ENETUNREACH"),
+        (libc::ECONNREFUSED, "ECONNREFUSED"),
+        (libc::EHOSTUNREACH, "EHOSTUNREACH"),
+        (libc::ETIMEDOUT, "ETIMEDOUT"),
+        (libc::EDQUOT, "EDQUOT"),
+    ];
+    let words = std::io::Error::from_raw_os_error(errno).to_string();
+    let words = words.split(" (os error").next().unwrap_or_default();
+    match named.iter().find(|(number, _)| *number == errno) {
+        Some((_, name)) => format!("{name}, {words}"),
+        None => format!("errno {errno}, {words}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notification::read;
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn hear(start: &mut ServiceStart, datagram: &str, second: u64) -> Option<Word> {
+        start.hear(&read(datagram.as_bytes()), "", at(second));
+        start.take(at(second))
+    }
+
+    fn report(percent: Option<u8>, text: &str, promise: u64, repeated: bool) -> Option<Word> {
+        Some(Word::Report(Spoken::maintenance(percent, text, at(promise), repeated)))
+    }
+
+    fn failed(reason: &str) -> Option<Word> {
+        Some(Word::Outcome(Spoken::start_failed(reason)))
+    }
+
+    #[test]
+    fn a_service_that_is_ready_at_once_says_one_word() {
+        let mut start = ServiceStart::new();
+        assert_eq!((start.due_at(), start.take(at(0))), (None, None));
+        assert_eq!(hear(&mut start, "READY=1", 1), Some(Word::Outcome(Spoken::started_ok(""))));
+        for later in
+            ["READY=1", "STATUS=5 %", "EXTEND_TIMEOUT_USEC=9000000", "ERRNO=5", "STOPPING=1"]
+        {
+            assert_eq!(hear(&mut start, later, 2), None, "{later}");
+        }
+        start.ended("exit status 1", "");
+        assert_eq!((start.due_at(), start.take(at(99))), (None, None));
+    }
+
+    #[test]
+    fn an_extension_is_kept_alive_and_promises_what_is_left_of_it() {
+        let mut start = ServiceStart::new();
+        let recovery = "STATUS=To recover: 146 pages\nEXTEND_TIMEOUT_USEC=30000000";
+        let text = "To recover: 146 pages";
+        assert_eq!(hear(&mut start, recovery, 5), report(None, text, 30, false));
+        assert_eq!(start.due_at(), Some(at(15)));
+        assert_eq!(start.take(at(15)), report(None, text, 20, true));
+        assert_eq!(start.take(at(25)), report(None, text, 10, true));
+        assert_eq!((start.due_at(), start.take(at(99))), (None, None), "the rest is silence");
+        // The service itself says the same again, for longer than may be promised.
+        let again = "EXTEND_TIMEOUT_USEC=3600000000";
+        assert_eq!(hear(&mut start, again, 100), report(None, text, 60, false));
+        assert_eq!(start.take(at(110)), report(None, text, 60, true));
+        // Its status alone is news while that lasts.
+        assert_eq!(
+            hear(&mut start, "STATUS=rolling back", 111),
+            report(None, "rolling back", 60, false)
+        );
+        let ready = "READY=1\nSTATUS=Taking your SQL requests now...";
+        let started = Spoken::started_ok("Taking your SQL requests now...");
+        assert_eq!(hear(&mut start, ready, 112), Some(Word::Outcome(started)));
+        assert_eq!(start.take(at(999)), None);
+    }
+
+    #[test]
+    fn a_percentage_is_a_report_and_a_bare_status_waits_for_one() {
+        let mut start = ServiceStart::new();
+        assert_eq!(hear(&mut start, "STATUS=Reading the index", 1), None);
+        assert_eq!(
+            hear(&mut start, "STATUS=34 %", 2),
+            report(Some(34), "Reading the index", 60, false)
+        );
+        assert_eq!(start.due_at(), None, "without an extension nobody vouches for it");
+        assert_eq!(hear(&mut start, "STATUS=66% of file system check", 2), None, "within a second");
+        assert_eq!(start.take(at(3)), report(Some(66), "of file system check", 60, false));
+        let tiny = "EXTEND_TIMEOUT_USEC=1";
+        assert_eq!(hear(&mut start, tiny, 4), report(Some(66), "of file system check", 1, false));
+    }
+
+    #[test]
+    fn each_way_to_fail_has_its_reason() {
+        for (datagrams, ended, reason) in [
+            (&["ERRNO=28"][..], None, "ENOSPC, No space left on device (last line)"),
+            (
+                &["STATUS=Opening files", "ERRNO=28"],
+                Some("exit status 1"),
+                "Opening files (ENOSPC, No space left on device; last line)",
+            ),
+            (&["BUSERROR=org.example.Full"], None, "org.example.Full (last line)"),
+            (&["ERRNO=4095"], None, "errno 4095, Unknown error 4095 (last line)"),
+            (&["STOPPING=1"], None, "last line (stops before it was ready)"),
+            (&[], Some("exit status 1"), "last line (exit status 1)"),
+            (
+                &["STATUS=Recovering"],
+                Some("killed by SIGKILL"),
+                "Recovering (last line; killed by SIGKILL)",
+            ),
+        ] {
+            let mut start = ServiceStart::new();
+            for datagram in datagrams {
+                start.hear(&read(datagram.as_bytes()), "last line", at(0));
+            }
+            if let Some(how) = ended {
+                start.ended(how, "last line");
+            }
+            assert_eq!(start.due_at(), Some(at(0)));
+            assert_eq!(start.take(at(0)), failed(reason));
+            assert_eq!(start.take(at(0)), None, "once");
+        }
+        let mut start = ServiceStart::new();
+        start.ended("exit status 0", "");
+        assert_eq!(start.take(at(0)), failed("Failed to Start (exit status 0)"));
+    }
+
+    #[test]
+    fn who_failed_and_is_ready_after_all_says_so() {
+        let mut start = ServiceStart::new();
+        start.hear(&read(b"ERRNO=5"), "", at(0));
+        start.hear(&read(b"STATUS=5 %\nEXTEND_TIMEOUT_USEC=9000000"), "", at(0));
+        start.hear(&read(b"READY=1"), "", at(1));
+        assert_eq!(start.take(at(1)), failed("EIO, Input/output error"));
+        assert_eq!(start.take(at(1)), Some(Word::Outcome(Spoken::started_ok(""))));
+        assert_eq!(start.take(at(9)), None);
+    }
+}

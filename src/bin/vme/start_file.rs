@@ -1,0 +1,192 @@
+//! Where is all that a start said on standard error, of which the grid log has the last line only?
+//!
+//! In the folder of vme's state, one file a boot. Guarantees a bounded size and a bounded number of
+//! files, and that a file that can't be written never stops a start: the first error is given back, and
+//! nothing more is tried. Does not know what is said.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use uuid::Uuid;
+
+/// Longest file.
+const STDERR_BYTES_MAX: usize = 1 << 20;
+
+/// Files of that many starts are kept, this one among them.
+const STARTS_KEPT: usize = 5;
+
+/// Stands at the end of a file that does not hold everything.
+const MARK: &[u8] = b"\n[vme: 1 MiB is kept; the rest was cut]\n";
+
+const PREFIX: &str = "start-";
+const SUFFIX: &str = ".stderr";
+
+/// The file of one start; made when there is something to write.
+#[derive(Debug)]
+pub(crate) struct StartFile {
+    path: PathBuf,
+    file: Content,
+}
+
+#[derive(Debug)]
+enum Content {
+    Nothing,
+    Open { file: File, room: usize },
+    Full(File),
+    Failed,
+}
+
+impl StartFile {
+    /// What another start of the same boot left goes: it would be taken for this one's.
+    pub(crate) fn new(folder: &Path, boot: Option<Uuid>) -> Self {
+        let boot = boot.map_or_else(|| "unknown".to_owned(), |boot| boot.to_string());
+        let path = folder.join(format!("{PREFIX}{boot}{SUFFIX}"));
+        drop(fs::remove_file(&path));
+        Self { path, file: Content::Nothing }
+    }
+
+    /// Writes the next piece.
+    ///
+    /// # Errors
+    ///
+    /// Once; from then on nothing is written.
+    pub(crate) fn take(&mut self, piece: &[u8]) -> io::Result<()> {
+        let result = self.write(piece);
+        if result.is_err() {
+            self.file = Content::Failed;
+        }
+        result
+    }
+
+    fn write(&mut self, piece: &[u8]) -> io::Result<()> {
+        if matches!(self.file, Content::Nothing) {
+            let file = self.create()?;
+            self.file = Content::Open { file, room: STDERR_BYTES_MAX - MARK.len() };
+        }
+        match &mut self.file {
+            Content::Open { file, room } if piece.len() <= *room => {
+                *room -= piece.len();
+                file.write_all(piece)
+            }
+            Content::Open { file, room } => {
+                file.write_all(&piece[..*room])?;
+                file.write_all(MARK)?;
+                self.file = Content::Full(file.try_clone()?);
+                Ok(())
+            }
+            Content::Nothing | Content::Full(_) | Content::Failed => Ok(()),
+        }
+    }
+
+    /// For the owner only: passwords stand in such output more often than they should.
+    fn create(&self) -> io::Result<File> {
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(folder)?;
+        // One place is for the file to come. Too many files are no reason to fail a start.
+        drop(forget_oldest(folder, STARTS_KEPT - 1));
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true).mode(0o600).open(&self.path)
+    }
+
+    /// Makes it last; gives its path if there is something in it.
+    pub(crate) fn finish(&mut self) -> Option<&Path> {
+        match &self.file {
+            Content::Open { file, .. } | Content::Full(file) => {
+                drop(file.sync_all());
+                Some(&self.path)
+            }
+            Content::Nothing | Content::Failed => None,
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Removes all such files but the `kept` newest.
+fn forget_oldest(folder: &Path, kept: usize) -> io::Result<()> {
+    let mut found: Vec<(SystemTime, PathBuf)> = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if !name.starts_with(PREFIX) || !name.ends_with(SUFFIX) {
+            continue;
+        }
+        found.push((entry.metadata()?.modified()?, entry.path()));
+        found.sort();
+        if found.len() > kept {
+            drop(fs::remove_file(found.remove(0).1));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn nothing_said_leaves_no_file_and_what_was_there_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("state");
+        let mut first = StartFile::new(&state, Some(Uuid::nil()));
+        assert_eq!(first.finish(), None);
+        assert!(!state.exists());
+        first.take(b"no ").unwrap();
+        first.take(b"DNS\n").unwrap();
+        let path = first.finish().unwrap().to_owned();
+        assert_eq!(path.file_name().unwrap(), &*format!("start-{}.stderr", Uuid::nil()));
+        assert_eq!(fs::read(&path).unwrap(), b"no DNS\n");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(StartFile::new(&state, Some(Uuid::nil())).finish(), None);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_is_beyond_the_limit_is_cut_with_a_mark() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut file = StartFile::new(folder.path(), None);
+        for _ in 0..40 {
+            file.take(&[b'x'; 50_000]).unwrap();
+        }
+        let kept = fs::read(file.finish().unwrap()).unwrap();
+        assert_eq!(kept.len(), STDERR_BYTES_MAX);
+        assert!(kept.ends_with(MARK));
+    }
+
+    #[test]
+    fn the_newest_starts_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let other = folder.path().join("start.stderr");
+        fs::write(&other, "not ours").unwrap();
+        let name = |boot: u128| format!("start-{}.stderr", Uuid::from_u128(boot));
+        for boot in 0..9 {
+            let mut file = StartFile::new(folder.path(), Some(Uuid::from_u128(boot)));
+            file.take(b"x").unwrap();
+            let made = File::open(folder.path().join(name(boot))).unwrap();
+            let at = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(boot as u64);
+            made.set_modified(at).unwrap();
+        }
+        let is_there = |boot: &u128| folder.path().join(name(*boot)).exists();
+        assert_eq!((0..9).filter(is_there).collect::<Vec<_>>(), [4, 5, 6, 7, 8]);
+        assert!(other.exists());
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_is_told_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let in_the_way = folder.path().join("state");
+        fs::write(&in_the_way, "a file").unwrap();
+        let mut file = StartFile::new(&in_the_way, None);
+        assert!(file.take(b"x").is_err());
+        assert!(file.take(b"x").is_ok());
+        assert_eq!(file.finish(), None);
+    }
+}

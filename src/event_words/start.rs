@@ -1,0 +1,59 @@
+//! How do our own commands say how a start goes, without words to be parsed?
+//!
+//! Guarantees the same events as the words would make, plus what words cannot say: that a report is
+//! a repeat. Does not know when it is said.
+
+use std::time::Duration;
+
+use crate::wire::proto::event::Kind;
+use crate::wire::proto::{Event, Maintenance, StartFailed, StartedOk};
+
+use super::{LONGEST_TEXT, Spoken};
+
+impl Spoken {
+    /// The start is complete; `text` may be empty.
+    pub fn started_ok(text: &str) -> Self {
+        Self::made("started_ok", Kind::StartedOk(StartedOk {}), text)
+    }
+
+    /// The start failed, and why.
+    pub fn start_failed(reason: &str) -> Self {
+        Self::made("start_failed", Kind::StartFailed(StartFailed {}), reason)
+    }
+
+    /// The start takes long; the next report is promised within `next`.
+    pub fn maintenance(progress: Option<u8>, text: &str, next: Duration, repeated: bool) -> Self {
+        let progress = progress.map(u32::from);
+        let kind = Kind::Maintenance(Maintenance { progress });
+        let mut spoken = Self::made("maintenance", kind, text);
+        spoken.event.next_report_within_ms = u32::try_from(next.as_millis()).unwrap_or(u32::MAX);
+        spoken.event.repeated = repeated;
+        spoken
+    }
+
+    fn made(name: &'static str, kind: Kind, text: &str) -> Self {
+        let text = text[..text.floor_char_boundary(LONGEST_TEXT)].to_owned();
+        let event = Event { kind: Some(kind), text, ..Event::default() };
+        Self { event, name, mendings: Vec::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event_words::parse;
+
+    #[test]
+    fn it_is_what_the_words_say() {
+        let words = ["id=maintenance", "msg=fsck", "progress=30", "next_report_within=20s"];
+        let second = Duration::from_secs(20);
+        assert_eq!(parse(words).unwrap(), Spoken::maintenance(Some(30), "fsck", second, false));
+        assert_eq!(parse(["id=started_ok"]).unwrap(), Spoken::started_ok(""));
+        assert_eq!(
+            parse(["id=start_failed", "msg=no DNS"]).unwrap(),
+            Spoken::start_failed("no DNS")
+        );
+        assert!(Spoken::maintenance(None, "", second, true).event.repeated);
+        assert_eq!(Spoken::started_ok(&"é".repeat(40_000)).event.text.len(), LONGEST_TEXT);
+    }
+}

@@ -1,0 +1,230 @@
+//! `vme run`: what became of a start script, or of any command, is told once, with the last line that
+//! it said on standard error; all of it is kept.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use grid_broker::clock::monotonic_now;
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::harness::{Follower, Gridd, Run, eventually, lines, run};
+
+const BOOT: u128 = 7;
+
+/// Runs a script of that text as `appliance`.
+async fn script(gridd: &Gridd, appliance: &str, text: &str) -> Run {
+    let path = gridd.path(&format!("{appliance}.script"));
+    std::fs::write(&path, format!("PATH=/usr/bin:/bin\n{text}")).expect("the script");
+    let path = path.to_str().expect("a path in UTF-8");
+    gridd.vme(appliance, BOOT, &["run", "--script", path]).await
+}
+
+/// Where all that it said is kept.
+fn file(gridd: &Gridd, appliance: &str) -> PathBuf {
+    let boot = uuid::Uuid::from_u128(BOOT);
+    gridd.path(&format!("vme-{appliance}/start-{boot}.stderr"))
+}
+
+/// The one event of that appliance, by kind and text.
+async fn told(gridd: &Gridd, appliance: &str) -> (String, String) {
+    let records = gridd.records(&["--appliance", appliance]).await;
+    let events: Vec<&Value> = records.iter().filter(|record| record["kind"] != "session").collect();
+    let [event] = events[..] else { panic!("one event: {events:?}") };
+    let word = |key: &str| event[key].as_str().unwrap_or_default().to_owned();
+    (word("kind"), word("text"))
+}
+
+fn failed(reason: &str) -> (String, String) {
+    ("start_failed".to_owned(), reason.to_owned())
+}
+
+fn started() -> (String, String) {
+    ("started_ok".to_owned(), String::new())
+}
+
+#[tokio::test]
+async fn exit_in_a_sourced_script_is_the_outcome() {
+    let gridd = Gridd::start().await;
+    let good = script(&gridd, "good", "echo out; echo err >&2\nexit 0\nexit 9").await;
+    assert_eq!((good.code, good.stdout.as_str()), (Some(0), "out\n"));
+    assert_eq!(lines(&good.stderr), ["err", "vme: started_ok of good is record 4"]);
+    assert_eq!(told(&gridd, "good").await, started());
+
+    let text = "test -z \"$*\" || exit 0\necho starting >&2\n\
+                printf 'Missing DNS server address\\n\\n' >&2\nexit 3\necho more >&2";
+    let bad = script(&gridd, "bad", text).await;
+    let file = file(&gridd, "bad");
+    let reason = format!("Missing DNS server address (all of it: {})", file.display());
+    assert_eq!(bad.code, Some(1));
+    assert_eq!(
+        lines(&bad.stderr),
+        [
+            "starting",
+            "Missing DNS server address",
+            "",
+            "vme: start_failed of bad is record 6",
+            &format!("vme: the start failed: {reason}"),
+        ]
+    );
+    assert_eq!(told(&gridd, "bad").await, failed(&reason));
+    let kept = std::fs::read_to_string(file).expect("all of it");
+    assert_eq!(kept, "starting\nMissing DNS server address\n\n");
+}
+
+#[tokio::test]
+async fn a_start_that_says_nothing_or_is_killed_has_a_reason_too() {
+    let gridd = Gridd::start().await;
+    for (appliance, text, reason) in [
+        ("silent", "exit 1", "Failed to Start"),
+        ("killed", "kill -SEGV $$", "Failed to Start (killed by SIGSEGV)"),
+        ("unread", "exit 127", "Failed to Start (exit status 127, a command is not found)"),
+    ] {
+        assert_eq!(script(&gridd, appliance, text).await.code, Some(1), "{appliance}");
+        assert_eq!(told(&gridd, appliance).await, failed(reason));
+        assert!(!file(&gridd, appliance).exists(), "nothing was said");
+    }
+    script(&gridd, "last", "echo 'reading disk' >&2; kill -KILL $$").await;
+    let file = file(&gridd, "last").display().to_string();
+    let reason = format!("reading disk (killed by SIGKILL; all of it: {file})");
+    assert_eq!(told(&gridd, "last").await, failed(&reason));
+}
+
+#[tokio::test]
+async fn any_command_is_run_the_same_and_one_that_cannot_be_says_why() {
+    let gridd = Gridd::start().await;
+    let nobodys = gridd.path("gridd.toml").display().to_string();
+    let not_executable =
+        format!("Failed to Start: {nobodys} is not executable: Permission denied (os error 13)");
+    let script_missing = "Failed to Start: the start script /nowhere/script is not there";
+    for (appliance, words, outcome) in [
+        ("true", &["run", "--", "/bin/true"][..], started()),
+        ("false", &["run", "--", "/bin/false"], failed("Failed to Start")),
+        ("none", &["run", "--", "/nowhere/a"], failed("Failed to Start: /nowhere/a is not found")),
+        ("file", &["run", "--", &nobodys], failed(&not_executable)),
+        ("script", &["run", "--script", "/nowhere/script"], failed(script_missing)),
+        (
+            "folder",
+            &["run", "--script", "/"],
+            failed("Failed to Start: the start script / is a folder"),
+        ),
+    ] {
+        let code = if outcome == started() { 0 } else { 1 };
+        assert_eq!(gridd.vme(appliance, BOOT, words).await.code, Some(code), "{appliance}");
+        assert_eq!(told(&gridd, appliance).await, outcome);
+    }
+}
+
+#[tokio::test]
+async fn who_has_no_script_starts_well() {
+    let usual = "/etc/sysconfig/applogic_appliance";
+    let there = std::path::Path::new(usual).exists();
+    assert!(!there, "this machine has {usual}: this test needs one that has none");
+    let gridd = Gridd::start().await;
+    assert_eq!(gridd.vme("db1", BOOT, &["run"]).await.code, Some(0));
+    assert_eq!(told(&gridd, "db1").await, started());
+}
+
+#[tokio::test]
+async fn hostile_and_endless_output_harms_nobody() {
+    let gridd = Gridd::start().await;
+    // 2 MiB in one line, then a last one that would steer a terminal and is no UTF-8.
+    let text = "head -c 2097152 /dev/zero | tr '\\0' x >&2\n\
+                printf '\\n\\033[2J\\377\\a evil\\n' >&2; exit 1";
+    let script_path = gridd.path("hostile.script");
+    std::fs::write(&script_path, format!("PATH=/usr/bin:/bin\n{text}")).expect("the script");
+    let words = ["run", "--script", script_path.to_str().expect("a path in UTF-8")];
+    // What passes through is no UTF-8 either, so nobody reads it here.
+    let ended = gridd.vme_command("db1", BOOT, &words).stderr(Stdio::null()).status();
+    assert_eq!(ended.expect("vme starts").code(), Some(1));
+    let file = file(&gridd, "db1");
+    let reason = format!("\x1b[2J\u{fffd}\u{7} evil (all of it: {})", file.display());
+    assert_eq!(told(&gridd, "db1").await, failed(&reason));
+    let kept = std::fs::read(&file).expect("all of it");
+    assert_eq!(kept.len(), 1 << 20);
+    assert!(kept.ends_with(b"\n[vme: 1 MiB is kept; the rest was cut]\n"));
+    let listed = gridd.gridctl(&["log", "list"]).await.done();
+    assert!(listed.contains(r"\x1b[2J") && !listed.contains('\x1b'), "{listed}");
+
+    let long = script(&gridd, "db2", "printf '%05000d' 1 >&2; exit 1").await;
+    assert_eq!(long.code, Some(1));
+    let (_, reason) = told(&gridd, "db2").await;
+    assert_eq!(reason.len(), 4_096);
+    assert!(reason.contains("000... (all of it: /"), "the place is not cut off: {reason}");
+}
+
+#[tokio::test]
+async fn a_daemon_left_behind_holds_nobody_up_and_may_go_on_speaking() {
+    let gridd = Gridd::start().await;
+    let alive = gridd.path("alive");
+    let text = format!(
+        "(sleep 2; echo later >&2; echo again >&2; echo yes >{}) &\necho begun >&2",
+        alive.display()
+    );
+    let begun = monotonic_now();
+    let said = script(&gridd, "db1", &text).await;
+    assert!(begun.elapsed() < Duration::from_secs(2), "it waited for the daemon");
+    assert_eq!((said.code, lines(&said.stderr)[0]), (Some(0), "begun"));
+    assert_eq!(told(&gridd, "db1").await, started());
+    // A pipe that nobody reads would have killed it.
+    eventually("the daemon's last act", async || alive.exists().then_some(())).await;
+}
+
+#[tokio::test]
+async fn who_ends_vme_ends_the_start_and_that_is_no_good_start() {
+    let gridd = Gridd::start().await;
+    let text = "PATH=/usr/bin:/bin\ntrap 'echo giving up >&2; exit 0' TERM\necho ready\n\
+                sleep 60 & wait";
+    let path = gridd.path("script");
+    std::fs::write(&path, text).expect("the script");
+    let path = path.to_str().expect("a path in UTF-8");
+    let mut running = Follower::start(gridd.vme_command("db1", BOOT, &["run", "--script", path]));
+    running.lines(1).await;
+    running.signal(Signal::TERM);
+    assert_eq!(running.ended().await.code, Some(1));
+    let file = file(&gridd, "db1").display().to_string();
+    let reason = format!("giving up (stopped by SIGTERM; all of it: {file})");
+    assert_eq!(told(&gridd, "db1").await, failed(&reason));
+}
+
+#[tokio::test]
+async fn the_exit_code_says_what_became_of_a_good_start_and_1_is_a_failed_one() {
+    let mut gridd = Gridd::start().await;
+    gridd.kill().await;
+    let away = |words: &[&str]| {
+        let mut command = gridd.vme_command("db1", BOOT, &["--timeout=300ms"]);
+        command.args(words);
+        run(command)
+    };
+    let good = away(&["run", "--", "/bin/true"]).await;
+    assert!([Some(5), Some(6)].contains(&good.code), "spooled or unavailable: {good:?}");
+    assert_eq!(away(&["run", "--", "/bin/false"]).await.code, Some(1));
+
+    let late = Follower::start(gridd.vme_command("db2", BOOT, &["run", "--", "/bin/true"]));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    gridd.start_again().await;
+    assert!([Some(0), Some(5)].contains(&late.ended().await.code));
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_written_is_told_and_fails_no_start() {
+    let gridd = Gridd::start().await;
+    std::fs::write(gridd.path("vme-db1"), "in the way of the folder").expect("a file");
+    let said = script(&gridd, "db1", "echo hello >&2").await;
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(said.stderr.contains("can't be written: "), "{}", said.stderr);
+    // The reason names no file that is not there.
+    let said = script(&gridd, "db1", "echo hello >&2; exit 1").await;
+    assert!(said.stderr.contains("vme: the start failed: hello\n"), "{}", said.stderr);
+}
+
+#[tokio::test]
+async fn a_script_that_speaks_by_itself_speaks_as_the_same_appliance() {
+    let gridd = Gridd::start().await;
+    let vme = env!("CARGO_BIN_EXE_vme");
+    let text = format!("{vme} id=log msg='from within' || exit 4");
+    assert_eq!(script(&gridd, "db1", &text).await.code, Some(0));
+    let records = gridd.records(&["--appliance", "db1", "--kind", "log"]).await;
+    assert_eq!(records[0]["text"], "from within");
+}
