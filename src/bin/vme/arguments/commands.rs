@@ -115,5 +115,14 @@ pub(crate) struct SpoolArguments {
 pub(crate) struct AgentArguments {}
 
 const AGENT: &str = "\
+It keeps one session with the broker, takes events from calls of vme by the socket agent.sock in the
+state folder, and sends what is in the spool, also what earlier calls left there. It tries for ever:
+after 1 s, 2 s, 4 s ... 120 s. SIGTERM ends it; what waits stays in the spool.
+
+Exit codes:
+  0  It was told to end
+  1  The folder or the socket can't be used, or the boot has no id
+  3  Another agent speaks for that folder
+
 Example:
   vme agent --broker controller:7443 --appliance shop:main.db1";
