@@ -15,7 +15,7 @@ const BOOT: u128 = 7;
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A shell as the service; it says what it says by `systemd-notify`.
-fn shell<'a>(text: &'a str) -> Vec<&'a str> {
+fn shell(text: &str) -> Vec<&str> {
     vec!["notify", "--", "/bin/sh", "-c", text]
 }
 

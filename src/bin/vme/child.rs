@@ -164,7 +164,7 @@ impl Running {
     }
 
     /// Waits for its end and forwards signals meanwhile; gives also the first that asked for an end.
-    pub(crate) async fn to_the_end(
+    pub(crate) async fn wait_for_the_end(
         &mut self,
         group: Group,
         signals: &mut Signals,

@@ -106,7 +106,7 @@ async fn start(words: &[OsString], voice: &Voice, signals: &mut Signals) -> Resu
     let stderr = stderr.map_err(|error| reason::not_started(&error))?;
     let (mut running, group) =
         Running::start(command).map_err(|error| reason::not_started(&error))?;
-    let (end, asked) = running.to_the_end(group, signals).await;
+    let (end, asked) = running.wait_for_the_end(group, signals).await;
     stderr.finish().await;
 
     let Heard { last, file } = &mut *heard.lock().unwrap_or_else(PoisonError::into_inner);

@@ -146,8 +146,10 @@ impl ServiceStart {
 
     /// When [`Self::take`] will give something; none: not before something happens.
     pub(crate) fn due_at(&self) -> Option<Duration> {
+        if !self.outcomes.is_empty() {
+            return Some(Duration::ZERO);
+        }
         match self.stage {
-            _ if !self.outcomes.is_empty() => Some(Duration::ZERO),
             Stage::Starting => self.pacing.due_at(),
             Stage::Failed | Stage::Started => None,
         }

@@ -166,15 +166,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let other = folder.path().join("start.stderr");
         fs::write(&other, "not ours").unwrap();
-        let name = |boot: u128| format!("start-{}.stderr", Uuid::from_u128(boot));
-        for boot in 0..9 {
-            let mut file = StartFile::new(folder.path(), Some(Uuid::from_u128(boot)));
+        let name = |boot: u64| format!("start-{}.stderr", Uuid::from_u128(boot.into()));
+        for boot in 0..9_u64 {
+            let named = Some(Uuid::from_u128(boot.into()));
+            let mut file = StartFile::new(folder.path(), named);
             file.take(b"x").unwrap();
             let made = File::open(folder.path().join(name(boot))).unwrap();
-            let at = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(boot as u64);
+            let at = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(boot);
             made.set_modified(at).unwrap();
         }
-        let is_there = |boot: &u128| folder.path().join(name(*boot)).exists();
+        let is_there = |boot: &u64| folder.path().join(name(*boot)).exists();
         assert_eq!((0..9).filter(is_there).collect::<Vec<_>>(), [4, 5, 6, 7, 8]);
         assert!(other.exists());
     }
