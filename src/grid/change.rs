@@ -12,6 +12,7 @@ use super::explain;
 use super::lifecycle::{Lifecycle, Refusal, Step, Stimulus, step};
 use super::marks::Marks;
 use super::name::BootId;
+use super::record::Heard;
 use super::settings::{ClassSettings, FLAPPING_FAILURES, FLAPPING_WINDOW, GRACE_AFTER_ABSENCE};
 use super::state::State;
 use super::time::Timestamp;
@@ -168,12 +169,13 @@ impl<'a> Change<'a> {
         }
     }
 
-    /// The same for a word that the appliance said at some moment.
+    /// The same for what the appliance said at some moment.
     ///
     /// # Errors
     ///
     /// The refusal, if the rules say no.
-    pub(super) fn hear(&mut self, stimulus: &Stimulus<'_>, word: Word) -> Result<(), Refusal> {
+    pub(super) fn hear(&mut self, stimulus: &Stimulus<'_>, heard: &Heard) -> Result<(), Refusal> {
+        let word = Word::of(heard, self.now);
         let began_at = self.boot.map_or(self.now, |boot| boot.began_at);
         let judged_at = self.appliance.judged_at();
         self.step(stimulus)?;

@@ -95,18 +95,12 @@ impl View<'_> {
         if is_live {
             change.see_contact();
         }
-        let word = Word::of(heard, self.now);
-        let outcome = match tell_lifecycle(&mut change, heard, word, rules.managed) {
+        let outcome = match tell_lifecycle(&mut change, heard, rules.managed) {
             Ok(()) => Outcome::Kept,
             Err(refusal) => Outcome::Refused(refusal),
         };
         let (effects, marks) = change.into_effects();
-        // Only a report that brings nothing but itself folds.
-        let is_mere_report = matches!(
-            effects.as_slice(),
-            [Effect::Lifecycle { .. }] | [Effect::Lifecycle { .. }, Effect::Boot { .. }]
-        );
-        if relation == Relation::Current && is_mere_report && door.folds(heard) {
+        if relation == Relation::Current && is_mere_report(&effects) && door.folds(heard) {
             return Draft::absorbed(Outcome::Folded, marks, effects);
         }
         Draft::new(outcome, marks, effects)
@@ -174,6 +168,11 @@ impl View<'_> {
     }
 }
 
+/// Only a report that brings nothing but itself, and when it was said, folds.
+fn is_mere_report(effects: &[Effect]) -> bool {
+    matches!(effects, [Effect::Lifecycle { .. }] | [Effect::Lifecycle { .. }, Effect::Boot { .. }])
+}
+
 fn is_known(appliance: &Appliance, heard: &Heard) -> bool {
     match (heard.boot.or(appliance.boot_id()), heard.spool, heard.sequence) {
         (Some(boot), Some(spool), Some(sequence)) => {
@@ -183,12 +182,7 @@ fn is_known(appliance: &Appliance, heard: &Heard) -> bool {
     }
 }
 
-fn tell_lifecycle(
-    change: &mut Change<'_>,
-    heard: &Heard,
-    word: Word,
-    is_managed: bool,
-) -> Result<(), Refusal> {
+fn tell_lifecycle(change: &mut Change<'_>, heard: &Heard, is_managed: bool) -> Result<(), Refusal> {
     let stimulus = match &heard.event.kind {
         EventKind::Log | EventKind::Alert { .. } => return Ok(()),
         EventKind::StartedOk | EventKind::StartFailed | EventKind::Maintenance { .. }
@@ -206,5 +200,5 @@ fn tell_lifecycle(
             repeated: heard.event.repeated,
         }),
     };
-    change.hear(&stimulus, word)
+    change.hear(&stimulus, heard)
 }

@@ -82,7 +82,7 @@ fn of_kind(sent: &Event, kind: &Kind) -> Result<Plain, Breach> {
         Kind::StartedOk(_) => (1, 2, false),
         Kind::StartFailed(_) => (2, 4, false),
         Kind::Maintenance(report) => {
-            holds(report.progress.is_none_or(|percent| percent >= 1 && percent <= 100))?;
+            holds(report.progress.is_none_or(|percent| (1..=100).contains(&percent)))?;
             plain.progress = report.progress;
             (3, 2, false)
         }

@@ -22,7 +22,7 @@ pub(crate) fn records(records: &[EncodedRecord]) -> String {
     out
 }
 
-/// A few lines an appliance, then the open matters.
+/// A few lines an appliance, then the open matters and the mails owed.
 pub(crate) fn state(state: &State) -> String {
     let mut out = String::new();
     writeln!(out, "last {} at {}", state.last(), state.last_at().as_micros()).unwrap();
@@ -32,12 +32,23 @@ pub(crate) fn state(state: &State) -> String {
         writeln!(out, "  {}", lifecycle(&it.lifecycle)).unwrap();
         writeln!(out, "  since {} record {}", it.since.as_micros(), it.last_record).unwrap();
         writeln!(out, "  boot {boot:?} before {:?}", it.past_boots).unwrap();
+        if let Some(word) = it.boot.and_then(|boot| boot.newest_word) {
+            let (uptime, time) = (word.uptime, word.time.as_micros());
+            writeln!(out, "  newest word at {uptime:?} {:?} {time}", word.numbered).unwrap();
+        }
         writeln!(out, "  {:?}", it.admission).unwrap();
     }
     for (number, matter, alert) in state.alerts() {
         let row = number.map_or(0, |number| number.0);
         let (since, text) = (alert.since.as_micros(), &alert.text);
         writeln!(out, "{row} {matter:?} {:?} since {since}: {text}", alert.severity).unwrap();
+    }
+    for it in state.outbox().messages.values() {
+        let (since, due) = (it.owed_since.as_micros(), it.due.as_micros());
+        let (number, to, notices) = (it.number.0, &it.recipient, it.notices.len());
+        let standing = it.standing.word();
+        writeln!(out, "mail {number} to {to} {standing} since {since} due {due}").unwrap();
+        writeln!(out, "  {notices} notices, {} more, late {:?}", it.more, it.late).unwrap();
     }
     out
 }

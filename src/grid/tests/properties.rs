@@ -392,8 +392,8 @@ fn histories() -> impl Strategy<Value = (Vec<Said>, usize, Vec<usize>)> {
 
 /// How a start stands, without when what was heard.
 fn standing(appliance: &Appliance) -> String {
-    match &appliance.lifecycle {
-        Lifecycle::Maintenance(known) => format!("{:?} {}", known.progress, known.text),
-        other => other.word().to_owned(),
+    if let Lifecycle::Maintenance(known) = &appliance.lifecycle {
+        return format!("{:?} {}", known.progress, known.text);
     }
+    appliance.lifecycle.word().to_owned()
 }

@@ -224,30 +224,6 @@ fn every_effect_reads_back() {
             overrides: Overrides::default(),
         },
         Effect::Removed { number },
-        Effect::Boot {
-            number,
-            boot: Boot {
-                id: Some(boot()),
-                began_at: at(4),
-                has_agent: true,
-                is_assumed: false,
-                newest_word: Some(Word {
-                    uptime: Some(Duration::from_micros(1)),
-                    numbered: spool().zip(NonZeroU64::new(3)),
-                    time: Timestamp::MIN,
-                }),
-            },
-        },
-        Effect::Boot {
-            number,
-            boot: Boot {
-                id: None,
-                began_at: at(4),
-                has_agent: false,
-                is_assumed: true,
-                newest_word: None,
-            },
-        },
         Effect::FailedStarts { number, at: vec![at(1), at(2), at(3)] },
         Effect::DeadlinesMoved { by: Duration::from_secs(180), not_before: Timestamp::MIN },
         Effect::Tombstone { number, name: name() },
@@ -267,6 +243,7 @@ fn every_effect_reads_back() {
             },
         },
     ];
+    effects.extend(boots().map(|boot| Effect::Boot { number, boot }));
     for matter in [
         Matter::StartFailed,
         Matter::Stuck,
@@ -287,6 +264,16 @@ fn every_effect_reads_back() {
         since: at(8),
     }));
     reads_back(&record(Input::BrokerStopped, effects));
+}
+
+fn boots() -> [Boot; 2] {
+    let (uptime, numbered) = (Some(Duration::from_micros(1)), spool().zip(NonZeroU64::new(3)));
+    let newest_word = Some(Word { uptime, numbered, time: Timestamp::MIN });
+    let (id, began_at) = (Some(boot()), at(4));
+    let spoken = Boot { id, began_at, has_agent: true, is_assumed: false, newest_word };
+    let announced =
+        Boot { id: None, has_agent: false, is_assumed: true, newest_word: None, ..spoken };
+    [spoken, announced]
 }
 
 fn lifecycles() -> Vec<Lifecycle> {
