@@ -66,7 +66,7 @@ fn spool() {
             assert_eq!(image.damaged, 0);
         }
         count.set(count.get() + 1);
-        if count.get() % WHOLE_EVERY != 0 {
+        if !count.get().is_multiple_of(WHOLE_EVERY) {
             return;
         }
         // A future version's spool is not touched, and that is right.
