@@ -74,7 +74,7 @@ pub(crate) enum Command {
     /// Shows what waits on this appliance, and who is going to send it.
     Spool(SpoolArguments),
     /// Sends what is spooled, and ends.
-    #[command(hide = true)]
+    #[command(hide = true, after_help = "Example:\n  vme drain")]
     Drain,
 }
 

@@ -103,11 +103,20 @@ Examples:
 
 /// `vme spool [--json]`
 #[derive(Debug, Args)]
+#[command(after_help = SPOOL)]
 pub(crate) struct SpoolArguments {
     /// One JSON object in place of words.
     #[arg(long)]
     pub(crate) json: bool,
 }
+
+const SPOOL: &str = "\
+Only looks, and asks neither the agent nor the broker. In JSON: folder, waiting, kinds, oldest, sender
+(null: the next call sends what waits), set_aside, damage_kept.
+
+Examples:
+  vme spool
+  vme spool --json";
 
 /// `vme agent`
 #[derive(Debug, Args)]
