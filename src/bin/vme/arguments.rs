@@ -70,7 +70,7 @@ pub(crate) enum Command {
     /// Holds the session with the broker for all of this appliance.
     Agent(AgentArguments),
     /// Sends what is spooled, and ends.
-    #[command(hide = true)]
+    #[command(hide = true, after_help = "Example:\n  vme drain")]
     Drain,
 }
 
