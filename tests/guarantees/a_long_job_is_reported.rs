@@ -38,7 +38,7 @@ async fn lines_and_progress_bars_become_reports_and_pass_through() {
     let text = "PATH=/usr/bin:/bin; sleep 2\n\
                 echo '34% checking table 7'; sleep 2\n\
                 printf '[ 50 %%]\\r' >&2; sleep 2\n\
-                echo 51; echo 52; echo '53 %'; echo 'rolling back'; sleep 2; exit 3";
+                printf '51\\n52\\n53 %%\\nrolling back\\n'; sleep 2; exit 3";
     let said = gridd.vme("db1", BOOT, &job(&[], text)).await;
     assert_eq!(said.code, Some(3), "the command's own exit code");
     assert_eq!(lines(&said.stdout), ["34% checking table 7", "51", "52", "53 %", "rolling back"]);
