@@ -367,11 +367,12 @@ impl Spool {
         let mut file = SpoolFile::open(&path, self.file_bytes_max())?;
         if file.image.damaged > 0 {
             let kept = self.path("spool.damaged");
-            file.keep_as(&kept)?;
-            let told = format!(
-                "the spool of this appliance was damaged; what was found is in {}",
-                kept.display()
-            );
+            let what = "the spool of this appliance was damaged";
+            // Where there are no hard links, that is no reason to stop.
+            let told = match file.keep_as(&kept) {
+                Ok(()) => format!("{what}; what was found is in {}", kept.display()),
+                Err(error) => format!("{what}; what was found is not kept: {error}"),
+            };
             let reason = LostReason::SpoolDamaged;
             let lost = losses::some(EventKind::Unspecified, file.image.damaged, None, reason);
             let mut numbers = self.numbers(&file)?;
