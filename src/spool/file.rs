@@ -127,19 +127,30 @@ impl SpoolFile {
     /// Gives back what entries that are over take, if it is worth it.
     pub(super) fn shrink(&mut self, bytes_max: usize) -> Result<(), SpoolError> {
         let is_empty = self.live().next().is_none();
-        if is_empty && self.image.end > EMPTIED_ABOVE {
+        // This needs no room, as a file beside would: on a full disk there is none.
+        if is_empty && self.image.end > EMPTIED_ABOVE.min(bytes_max) {
             return self.begin(bytes_max);
         }
-        if self.image.end > bytes_max { self.rewrite(&[], bytes_max) } else { Ok(()) }
+        if self.image.end > bytes_max { self.rewrite(&[], &[], &[], bytes_max) } else { Ok(()) }
     }
 
-    /// Puts a file in place that has the live entries alone, and `more` behind them.
-    pub(super) fn rewrite(&mut self, more: &[New], reserved: usize) -> Result<(), SpoolError> {
+    /// Puts a file in place that has the live entries alone but for those at `over`, with `first`
+    /// before and `last` behind them.
+    pub(super) fn rewrite(
+        &mut self,
+        first: &[New],
+        over: &[usize],
+        last: &[New],
+        reserved: usize,
+    ) -> Result<(), SpoolError> {
         let mut bytes = HEAD.to_vec();
-        for entry in self.live() {
-            bytes.extend(format::frame(&entry.kept, entry.kind, entry.state));
+        bytes.extend(first.iter().flat_map(New::frame));
+        for (at, entry) in self.image.entries.iter().enumerate() {
+            if entry.state != State::Over && !over.contains(&at) {
+                bytes.extend(format::frame(&entry.kept, entry.kind, entry.state));
+            }
         }
-        bytes.extend(more.iter().flat_map(New::frame));
+        bytes.extend(last.iter().flat_map(New::frame));
         let beside = self.path.with_added_extension("new");
         let mut options = File::options();
         options.create(true).read(true).write(true).truncate(true).mode(0o600);

@@ -257,22 +257,6 @@ impl Spool {
         Ok(keys)
     }
 
-    /// Puts an event here that was sent under that number and not answered.
-    ///
-    /// # Errors
-    ///
-    /// As [`Spool::append`].
-    pub fn append_sent(&self, event: Event, key: Key) -> Result<(), SpoolError> {
-        let _lock = self.lock()?;
-        let mut file = self.load()?;
-        let mut over = BTreeSet::new();
-        let arriving = self.arriving(event, key, State::Attempted)?;
-        let new = self.with_room(&file, &[], &mut over, arriving)?;
-        file.write(vec![new], &over.into_iter().collect::<Vec<_>>())?;
-        let _ = file.shrink(self.file_bytes_max());
-        Ok(())
-    }
-
     /// Notes, durably, that these are about to be sent.
     ///
     /// # Errors
@@ -379,7 +363,7 @@ impl Spool {
             let new = self.own_word(&mut numbers, told, lost)?;
             numbers.write(&self.path("numbers"))?;
             // A disk without room for it leaves what can be read where it is, to be told later.
-            let _ = file.rewrite(&[new], self.file_bytes_max());
+            let _ = file.rewrite(&[], &[], &[new], self.file_bytes_max());
         }
         Ok(file)
     }

@@ -107,30 +107,29 @@ impl Voice {
             Asked::NotTaken(Some(NotTaken::NotSpooled(why) | NotTaken::NotMine(why))) => {
                 self.unspooled(event, &why, deadline).await
             }
-            Asked::NotTaken(Some(NotTaken::Broken(_)) | None) => match self.speaker.spool() {
-                Ok(spool) => self.alone(&spool, event, deadline).await,
-                Err(error) => self.unspooled(event, &error.to_string(), deadline).await,
-            },
+            Asked::NotTaken(broken @ (Some(NotTaken::Broken(_)) | None)) => {
+                match self.speaker.spool() {
+                    Ok(spool) => {
+                        self.without_agent(&spool, event, broken.is_some(), deadline).await
+                    }
+                    Err(error) => self.unspooled(event, &error.to_string(), deadline).await,
+                }
+            }
         }
     }
 
-    /// Says it without an agent.
-    async fn alone(&self, spool: &Spool, event: Event, deadline: Instant) -> Fate {
-        let tried = match spool.try_sender() {
-            // Nobody sends, and nothing waits: no need for the spool.
-            Ok(Some(role)) => match spool.number_if_empty() {
-                Ok(Some(key)) => {
-                    let fate = self.at_once(spool, &event, key, deadline).await;
-                    drop(role);
-                    fate
-                }
-                Ok(None) => {
-                    drop(role);
-                    self.behind_others(spool, &event, deadline).await
-                }
-                Err(error) => Err(error),
-            },
-            Ok(None) => self.behind_others(spool, &event, deadline).await,
+    /// Says it without an agent, or waits for what an agent that broke off put into the spool.
+    async fn without_agent(
+        &self,
+        spool: &Spool,
+        event: Event,
+        may_be_there: bool,
+        deadline: Instant,
+    ) -> Fate {
+        let there = if may_be_there { spool.find(&event) } else { Ok(None) };
+        let tried = match there {
+            Ok(Some(key)) => self.answered(spool, key, deadline).await,
+            Ok(None) => self.alone(spool, &event, deadline).await,
             Err(error) => Err(error),
         };
         let fate = match tried {
@@ -146,6 +145,23 @@ impl Voice {
             crate::tell(&format!("nobody is left to send it later: {error}"));
         }
         fate
+    }
+
+    async fn alone(
+        &self,
+        spool: &Spool,
+        event: &Event,
+        deadline: Instant,
+    ) -> Result<Fate, SpoolError> {
+        // Nobody sends, and nothing waits: no need for the spool.
+        if let Some(role) = spool.try_sender()?
+            && let Some(key) = spool.number_if_empty()?
+        {
+            let fate = self.at_once(spool, event, key, deadline).await;
+            drop(role);
+            return fate;
+        }
+        self.behind_others(spool, event, deadline).await
     }
 
     /// Sends it before it is spooled; only if that fails it is.
@@ -182,7 +198,8 @@ impl Voice {
             if !failure.may_pass() {
                 return Ok(Fate::Lost { why, exit_code: failure.exit_code() });
             }
-            return Ok(match spool.append_sent(event, key) {
+            let state = if failure.was_sent { State::Attempted } else { State::Waiting };
+            return Ok(match spool.append_numbered(event, key, state) {
                 Ok(()) => Fate::Spooled(why),
                 Err(error) => {
                     let why = format!("{why}; not spooled: {error}");
@@ -192,7 +209,7 @@ impl Voice {
         }
     }
 
-    /// Puts it behind what waits, and sends what waits unless somebody else does.
+    /// Puts it behind what waits.
     async fn behind_others(
         &self,
         spool: &Spool,
@@ -200,9 +217,19 @@ impl Voice {
         deadline: Instant,
     ) -> Result<Fate, SpoolError> {
         let keys = spool.append(vec![event.clone()], State::Waiting)?;
-        let Some(mut key) = keys.first().copied() else {
+        let Some(key) = keys.first().copied() else {
             return Ok(Fate::Spooled("it was not numbered".to_owned()));
         };
+        self.answered(spool, key, deadline).await
+    }
+
+    /// Waits until an event of the spool is answered, and sends what waits unless somebody else does.
+    async fn answered(
+        &self,
+        spool: &Spool,
+        mut key: Key,
+        deadline: Instant,
+    ) -> Result<Fate, SpoolError> {
         let role = loop {
             if let Some(moved) = spool.moved(key) {
                 key = moved;
