@@ -222,7 +222,7 @@ impl<'a> Sender<'a> {
         let over = self.listen(group, session, &mut flow).await?;
         if let Some(ClientError::Status(status)) = &over.error
             && is_blame(status)
-            && let Some(key) = self.strikes.session_ended(flow.oldest())
+            && let Some(key) = self.strikes.session_ended(&flow)
         {
             tell(&format!("event {} ended two sessions and is set aside", key.sequence));
             self.desk.set_aside(key)?;
@@ -305,7 +305,7 @@ impl<'a> Sender<'a> {
     /// Says what the window takes; while one event is suspected, one at a time.
     fn say_what_fits(&mut self, group: &Group, session: &Session, flow: &mut Flow) {
         let moment = self.moment();
-        let is_careful = self.strikes.suspect().is_some();
+        let is_careful = self.strikes.is_careful();
         loop {
             let (mut events, mut waiting) = (Vec::new(), BTreeSet::new());
             while events.len() < EVENTS_AT_ONCE
