@@ -52,16 +52,14 @@ impl SpoolFile {
         let mut options = File::options();
         options.create(true).read(true).write(true).truncate(false).mode(0o600);
         let file = options.open(path).map_err(SpoolError::io("open", path))?;
-        let bytes = fs::read(path).map_err(SpoolError::io("read", path))?;
-        if bytes.starts_with(ANY_VERSION) && !bytes.starts_with(&HEAD) && bytes.len() >= HEAD.len()
-        {
-            let is_version = bytes[HEAD.len() - 1].is_ascii_digit();
-            if is_version {
-                return Err(SpoolError::Newer { path: path.to_owned() });
-            }
+        let bytes = Bytes::from(fs::read(path).map_err(SpoolError::io("read", path))?);
+        let image = format::read(&bytes);
+        // If entries of this version can be read, or there is nothing to lose, it is the digit that
+        // is damaged.
+        if is_of_another_version(&bytes) && image.entries.is_empty() && bytes.len() > HEAD.len() {
+            return Err(SpoolError::Newer { path: path.to_owned() });
         }
-        let mut found =
-            Self { path: path.to_owned(), file, image: format::read(&Bytes::from(bytes)) };
+        let mut found = Self { path: path.to_owned(), file, image };
         if found.image.end == 0 && found.image.damaged == 0 {
             found.begin(reserved)?;
         } else if !found.image.is_tidy && found.image.damaged == 0 {
@@ -129,19 +127,30 @@ impl SpoolFile {
     /// Gives back what entries that are over take, if it is worth it.
     pub(super) fn shrink(&mut self, bytes_max: usize) -> Result<(), SpoolError> {
         let is_empty = self.live().next().is_none();
-        if is_empty && self.image.end > EMPTIED_ABOVE {
+        // This needs no room, as a file beside would: on a full disk there is none.
+        if is_empty && self.image.end > EMPTIED_ABOVE.min(bytes_max) {
             return self.begin(bytes_max);
         }
-        if self.image.end > bytes_max { self.rewrite(&[], bytes_max) } else { Ok(()) }
+        if self.image.end > bytes_max { self.rewrite(&[], &[], &[], bytes_max) } else { Ok(()) }
     }
 
-    /// Puts a file in place that has the live entries alone, and `more` behind them.
-    pub(super) fn rewrite(&mut self, more: &[New], reserved: usize) -> Result<(), SpoolError> {
+    /// Puts a file in place that has the live entries alone but for those at `over`, with `first`
+    /// before and `last` behind them.
+    pub(super) fn rewrite(
+        &mut self,
+        first: &[New],
+        over: &[usize],
+        last: &[New],
+        reserved: usize,
+    ) -> Result<(), SpoolError> {
         let mut bytes = HEAD.to_vec();
-        for entry in self.live() {
-            bytes.extend(format::frame(&entry.kept, entry.kind, entry.state));
+        bytes.extend(first.iter().flat_map(New::frame));
+        for (at, entry) in self.image.entries.iter().enumerate() {
+            if entry.state != State::Over && !over.contains(&at) {
+                bytes.extend(format::frame(&entry.kept, entry.kind, entry.state));
+            }
         }
-        bytes.extend(more.iter().flat_map(New::frame));
+        bytes.extend(last.iter().flat_map(New::frame));
         let beside = self.path.with_added_extension("new");
         let mut options = File::options();
         options.create(true).read(true).write(true).truncate(true).mode(0o600);
@@ -167,6 +176,11 @@ impl SpoolFile {
         let _ = fs::remove_file(name);
         fs::hard_link(&self.path, name).map_err(SpoolError::io("keep as", name))
     }
+}
+
+fn is_of_another_version(bytes: &[u8]) -> bool {
+    let version = bytes.strip_prefix(ANY_VERSION).and_then(|behind| behind.first());
+    version.is_some_and(u8::is_ascii_digit) && !bytes.starts_with(&HEAD)
 }
 
 /// Reserves room, so that a disk that fills up later does not matter; without it appends may fail.

@@ -25,6 +25,9 @@ const COVERED_FROM: usize = 5;
 const CRC_AT: usize = 12;
 const FRAME_HEAD_BYTES: usize = 16;
 
+/// The state of an entry that is over. No few bits that flip make it of another one.
+const OVER: u8 = 0xfe;
+
 /// Longest payload: an event of 64 KiB and what belongs to it.
 pub(super) const PAYLOAD_BYTES_MAX: usize = 68 << 10;
 
@@ -44,14 +47,14 @@ impl State {
         match self {
             Self::Waiting => 0,
             Self::Attempted => 1,
-            Self::Over => 2,
+            Self::Over => OVER,
         }
     }
 
     fn of_byte(byte: u8) -> Self {
         match byte {
             0 => Self::Waiting,
-            2 => Self::Over,
+            OVER => Self::Over,
             _ => Self::Attempted,
         }
     }
@@ -251,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_state_is_changed_in_place_and_an_unknown_one_is_an_attempt() {
-        for (byte, state) in [(0, State::Waiting), (1, State::Attempted), (2, State::Over)] {
+        for (byte, state) in [(0, State::Waiting), (1, State::Attempted), (OVER, State::Over)] {
             let mut bytes = spool(1);
             let at = read(&Bytes::from(bytes.clone())).entries[0].state_offset();
             bytes[at] = byte;

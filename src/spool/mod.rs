@@ -191,22 +191,6 @@ impl Spool {
         Ok(keys)
     }
 
-    /// Puts an event here that was sent under that number and not answered.
-    ///
-    /// # Errors
-    ///
-    /// As [`Spool::append`].
-    pub fn append_sent(&self, event: Event, key: Key) -> Result<(), SpoolError> {
-        let _lock = self.lock()?;
-        let mut file = self.load()?;
-        let mut over = BTreeSet::new();
-        let arriving = self.arriving(event, 0, key, State::Attempted)?;
-        let new = self.with_room(&file, &[], &mut over, arriving)?;
-        file.write(vec![new], &over.into_iter().collect::<Vec<_>>())?;
-        let _ = file.shrink(self.file_bytes_max());
-        Ok(())
-    }
-
     /// Notes, durably, that these are about to be sent.
     ///
     /// # Errors
@@ -292,18 +276,19 @@ impl Spool {
         let mut file = SpoolFile::open(&path, self.file_bytes_max())?;
         if file.image.damaged > 0 {
             let kept = self.path("spool.damaged");
-            file.keep_as(&kept)?;
-            let told = format!(
-                "the spool of this appliance was damaged; what was found is in {}",
-                kept.display()
-            );
+            let what = "the spool of this appliance was damaged";
+            // Where there are no hard links, that is no reason to stop.
+            let told = match file.keep_as(&kept) {
+                Ok(()) => format!("{what}; what was found is in {}", kept.display()),
+                Err(error) => format!("{what}; what was found is not kept: {error}"),
+            };
             let reason = LostReason::SpoolDamaged;
             let lost = losses::some(EventKind::Unspecified, file.image.damaged, None, reason);
             let mut numbers = self.numbers(&file)?;
             let new = self.own_word(&mut numbers, told, lost)?;
             numbers.write(&self.path("numbers"))?;
             // A disk without room for it leaves what can be read where it is, to be told later.
-            let _ = file.rewrite(&[new], self.file_bytes_max());
+            let _ = file.rewrite(&[], &[], &[new], self.file_bytes_max());
         }
         Ok(file)
     }

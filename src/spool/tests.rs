@@ -12,6 +12,9 @@ use crate::wire::proto::{AckException, Alert, Log, Outcome, StartFailed, Started
 
 const BOOT: Uuid = Uuid::from_u128(7);
 
+/// Where the version stands in a spool.
+const HEAD_DIGIT: usize = 7;
+
 fn small(events: usize) -> Limits {
     Limits { events, ..Limits::default() }
 }
@@ -230,6 +233,49 @@ fn a_damaged_spool_goes_on_with_what_can_be_read_and_tells_of_the_rest() {
     assert_eq!((lost.count, lost.reason()), (1, LostReason::SpoolDamaged));
     assert_eq!(std::fs::read(folder.path().join("vme/spool.damaged")).unwrap(), bytes);
     assert_eq!(events(&spool).len(), 4, "it is told once");
+}
+
+#[test]
+fn what_was_numbered_first_is_put_before_what_came_meanwhile() {
+    let folder = folder();
+    let spool = open(&folder, Limits::default());
+    let key = spool.number_if_empty().unwrap().unwrap();
+    for text in ["b", "c"] {
+        append(&spool, log(text));
+    }
+    spool.append_numbered(log("a"), key, State::Waiting).unwrap();
+    assert_eq!(texts(&spool), ["a", "b", "c"]);
+    let waiting = spool.waiting().unwrap();
+    assert_eq!((waiting[0].key, waiting[0].state), (key, State::Waiting));
+    assert!(waiting[0].key < waiting[1].key);
+}
+
+#[test]
+fn what_is_answered_gives_its_room_back_without_another_file() {
+    let folder = folder();
+    let spool = open(&folder, Limits { events: 50, bytes: 4_096 });
+    std::fs::create_dir(folder.path().join("vme/spool.new")).unwrap();
+    for number in 0..40 {
+        let key = append(&spool, log(&format!("{number} {}", "x".repeat(700))));
+        answered(&spool, &[key]);
+        let bytes = std::fs::metadata(folder.path().join("vme/spool")).unwrap().len();
+        assert!(bytes <= 8_192 + 1_000, "{bytes}");
+    }
+}
+
+#[test]
+fn a_damaged_digit_of_the_version_is_no_newer_vme() {
+    let folder = folder();
+    let spool = open(&folder, Limits::default());
+    append(&spool, log("a"));
+    let path = folder.path().join("vme/spool");
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[HEAD_DIGIT] = b'3';
+    std::fs::write(&path, &bytes).unwrap();
+    assert_eq!(texts(&spool)[0], "a");
+    std::fs::write(&path, b"GRIDSPL3").unwrap();
+    append(&spool, log("b"));
+    assert_eq!(texts(&spool).last().unwrap(), "b");
 }
 
 #[test]

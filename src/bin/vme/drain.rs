@@ -19,7 +19,9 @@ pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Leaves a drainer behind, unless there is one or an agent.
 pub(crate) fn leave_one(speaker: &Speaker, spool: &Spool) -> Result<(), SpoolError> {
-    let Some(held) = spool.try_drainer()? else { return Ok(()) };
+    let Some(mut held) = spool.try_drainer()? else { return Ok(()) };
+    // What is left there is of one that has gone; an agent that begins is not to believe it.
+    let _ = held.leave_word("");
     drop(held);
     let Ok(program) = std::env::current_exe() else { return Ok(()) };
     let way = &speaker.way;

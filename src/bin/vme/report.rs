@@ -58,6 +58,27 @@ impl Failure {
     }
 }
 
+/// There is no answer.
+#[derive(Debug, thiserror::Error)]
+#[error("{failure}")]
+pub(crate) struct Unanswered {
+    failure: Failure,
+    /// The broker may have heard it; otherwise it was never on a connection.
+    pub(crate) was_sent: bool,
+}
+
+impl Unanswered {
+    /// Whether the same may be taken at another time.
+    pub(crate) fn may_pass(&self) -> bool {
+        self.failure.may_pass()
+    }
+
+    /// The exit code that says the same.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        self.failure.exit_code()
+    }
+}
+
 /// The broker's answer.
 #[derive(Debug)]
 pub(crate) struct Answered {
@@ -71,35 +92,44 @@ pub(crate) async fn report(
     way: &Way,
     request: ReportRequest,
     deadline: Instant,
-) -> Result<Answered, Failure> {
+) -> Result<Answered, Unanswered> {
     let mut pause = FIRST_PAUSE;
-    let mut is_first_attempt = true;
+    let mut was_sent = false;
     loop {
-        let Ok(answer) = timeout_at(deadline, attempt(way, request.clone())).await else {
+        let is_first_attempt = !was_sent;
+        let tried = timeout_at(deadline, attempt(way, request.clone(), &mut was_sent)).await;
+        let Ok(answer) = tried else {
             let (broker, timeout) = (way.broker.clone(), way.timeout);
-            return Err(Failure::NoAnswer { broker, timeout });
+            return Err(Unanswered { failure: Failure::NoAnswer { broker, timeout }, was_sent });
         };
         let error = match answer {
             Ok(response) => return Ok(Answered { response, is_first_attempt }),
             Err(error) => error,
         };
-        is_first_attempt = false;
-        let Some(asked) = pause_asked(&error) else { return Err(error.into()) };
+        let Some(asked) = pause_asked(&error) else {
+            return Err(Unanswered { failure: error.into(), was_sent });
+        };
         let next = Instant::now() + pause.max(asked);
         if next >= deadline {
-            return Err(error.into());
+            return Err(Unanswered { failure: error.into(), was_sent });
         }
         sleep(next - Instant::now()).await;
         pause = LONGEST_PAUSE.min(2 * pause);
     }
 }
 
-async fn attempt(way: &Way, request: ReportRequest) -> Result<ReportResponse, ClientError> {
+/// One try; `was_sent` from when the broker may hear it.
+async fn attempt(
+    way: &Way,
+    request: ReportRequest,
+    was_sent: &mut bool,
+) -> Result<ReportResponse, ClientError> {
     let mut client = EventServiceClient::new(client::connect(&way.broker).await?);
     let mut request = tonic::Request::new(request);
     let appliance = AsciiMetadataValue::try_from(&way.appliance)
         .expect("the name of an appliance is checked and has printable ASCII only");
     request.metadata_mut().insert(APPLIANCE_METADATA, appliance);
+    *was_sent = true;
     let answer = client.report(request).await;
     answer
         .map(tonic::Response::into_inner)

@@ -132,23 +132,7 @@ impl Voice {
 
     /// Says it without an agent.
     async fn alone(&self, spool: &Spool, event: Event, call: u64, deadline: Instant) -> Fate {
-        let tried = match spool.try_sender() {
-            // Nobody sends, and nothing waits: no need for the spool.
-            Ok(Some(role)) => match spool.number_if_empty() {
-                Ok(Some(key)) => {
-                    let fate = self.at_once(spool, &event, key, deadline).await;
-                    drop(role);
-                    fate
-                }
-                Ok(None) => {
-                    drop(role);
-                    self.behind_others(spool, &event, call, deadline).await
-                }
-                Err(error) => Err(error),
-            },
-            Ok(None) => self.behind_others(spool, &event, call, deadline).await,
-            Err(error) => Err(error),
-        };
+        let tried = self.by_spool(spool, &event, call, deadline).await;
         match tried {
             Ok(fate) => self.left_behind(spool, fate),
             Err(error @ SpoolError::Full { .. }) => {
@@ -166,6 +150,25 @@ impl Voice {
             crate::tell(&format!("nobody is left to send it later: {error}"));
         }
         fate
+    }
+
+    /// The error means that the event is nowhere.
+    async fn by_spool(
+        &self,
+        spool: &Spool,
+        event: &Event,
+        call: u64,
+        deadline: Instant,
+    ) -> Result<Fate, SpoolError> {
+        // Nobody sends, and nothing waits: no need for the spool.
+        if let Some(role) = spool.try_sender()?
+            && let Some(key) = spool.number_if_empty()?
+        {
+            let fate = self.at_once(spool, event, key, deadline).await;
+            drop(role);
+            return fate;
+        }
+        self.behind_others(spool, event, call, deadline).await
     }
 
     /// Sends it before it is spooled; only if that fails it is.
@@ -202,7 +205,8 @@ impl Voice {
             if !failure.may_pass() {
                 return Ok(Fate::Lost { why, exit_code: failure.exit_code() });
             }
-            return Ok(match spool.append_sent(event, key) {
+            let state = if failure.was_sent { State::Attempted } else { State::Waiting };
+            return Ok(match spool.append_numbered(event, key, state) {
                 Ok(()) => Fate::Spooled(why),
                 Err(error) => {
                     let why = format!("{why}; not spooled: {error}");
@@ -212,7 +216,7 @@ impl Voice {
         }
     }
 
-    /// Puts it behind what waits, and sends what waits unless somebody else does.
+    /// Puts it behind what waits.
     async fn behind_others(
         &self,
         spool: &Spool,
@@ -221,9 +225,21 @@ impl Voice {
         deadline: Instant,
     ) -> Result<Fate, SpoolError> {
         let keys = spool.append_calls(vec![(event.clone(), call)], State::Waiting)?;
-        let Some(mut key) = keys.first().copied() else {
+        let Some(key) = keys.first().copied() else {
             return Ok(Fate::Spooled("it was not numbered".to_owned()));
         };
+        // It is in the spool by now, whatever comes in the way of the answer.
+        let answered = self.answered(spool, key, deadline).await;
+        Ok(answered.unwrap_or_else(|error| Fate::Spooled(error.to_string())))
+    }
+
+    /// Waits until an event of the spool is answered, and sends what waits unless somebody else does.
+    async fn answered(
+        &self,
+        spool: &Spool,
+        mut key: Key,
+        deadline: Instant,
+    ) -> Result<Fate, SpoolError> {
         let role = loop {
             if let Some(moved) = spool.moved(key) {
                 key = moved;

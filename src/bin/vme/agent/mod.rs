@@ -83,17 +83,20 @@ pub(crate) async fn run(speaker: Speaker) -> ExitCode {
 
 /// The duty and the right to send; a drainer gives them up for the agent. The error is who does not.
 async fn take_over(spool: &Spool) -> Result<Result<(Held, Held), String>, SpoolError> {
-    let mut has_asked = false;
+    let (mut has_asked, mut seen) = (false, None);
     let until = tokio::time::Instant::now() + OTHERS_END_WITHIN;
     let mut drainer = loop {
         if let Some(held) = spool.try_drainer()? {
             break held;
         }
         let word = spool.drainer().unwrap_or_default();
-        if word.starts_with("agent") || tokio::time::Instant::now() > until {
+        // Who holds it for a moment has left no word yet, and then it is of one that has gone.
+        let is_sure = seen.replace(word.clone()).is_some_and(|before| before == word);
+        if is_sure && word.starts_with("agent") || tokio::time::Instant::now() > until {
             return Ok(Err(word));
         }
-        if let Some(pid) = word.strip_prefix("drainer ")
+        if is_sure
+            && let Some(pid) = word.strip_prefix("drainer ")
             && let Some(pid) = pid.parse().ok().and_then(Pid::from_raw)
             && !has_asked
         {

@@ -96,7 +96,9 @@ impl Desk {
         self.take(batch);
     }
 
-    fn take(&mut self, batch: Vec<Order>) {
+    fn take(&mut self, mut batch: Vec<Order>) {
+        // Whoever has gone was told nothing, and may have found another way.
+        batch.retain(|order| !order.told.is_closed());
         let state = if self.is_online { State::Attempted } else { State::Waiting };
         let events = batch.iter().map(|order| (order.event.clone(), order.call)).collect();
         match self.spool.append_calls(events, state) {

@@ -136,24 +136,30 @@ impl Flow {
 #[derive(Debug, Default)]
 pub(crate) struct Strikes {
     of: Option<Key>,
+    /// Answers to come until none of those is left that were under way when a session ended: any of
+    /// them may be what it ended over.
+    suspects: usize,
 }
 
 impl Strikes {
-    /// Whether one event is suspected, and events go one by one until it is answered.
-    pub(crate) fn suspect(&self) -> Option<Key> {
-        self.of
+    /// Whether events go one by one.
+    pub(crate) fn is_careful(&self) -> bool {
+        self.suspects > 0
     }
 
-    /// The broker ended a session by its own word, with `oldest` unanswered. Gives that event if it
-    /// is the second time.
-    pub(crate) fn session_ended(&mut self, oldest: Option<Key>) -> Option<Key> {
+    /// The broker ended a session by its own word, with the events of `flow` unanswered. Gives the
+    /// oldest if it is the second time.
+    pub(crate) fn session_ended(&mut self, flow: &Flow) -> Option<Key> {
+        let oldest = flow.oldest();
         let again = oldest.filter(|key| self.of == Some(*key));
         self.of = if again.is_some() { None } else { oldest.or(self.of) };
+        self.suspects = self.suspects.max(flow.under_way.len()) - usize::from(again.is_some());
         again
     }
 
     /// An event was answered.
     pub(crate) fn answered(&mut self, key: Key) {
+        self.suspects = self.suspects.saturating_sub(1);
         if self.of == Some(key) {
             self.of = None;
         }
@@ -224,18 +230,39 @@ mod tests {
         assert!(answered[0].is_taken && !answered[1].is_taken);
     }
 
+    fn with(sequences: std::ops::RangeInclusive<u64>) -> Flow {
+        let mut flow = flow(100);
+        sequences.for_each(|sequence| flow.sent(key(sequence), 1, true, true));
+        flow
+    }
+
     #[test]
     fn the_second_session_that_an_event_ends_is_the_last() {
         let mut strikes = Strikes::default();
-        assert_eq!(strikes.session_ended(Some(key(1))), None);
-        assert_eq!(strikes.suspect(), Some(key(1)));
-        assert_eq!(strikes.session_ended(Some(key(1))), Some(key(1)));
-        assert_eq!(strikes.suspect(), None);
+        assert_eq!(strikes.session_ended(&with(1..=1)), None);
+        assert!(strikes.is_careful());
+        assert_eq!(strikes.session_ended(&with(1..=1)), Some(key(1)));
+        assert!(!strikes.is_careful());
 
-        assert_eq!(strikes.session_ended(Some(key(2))), None);
+        assert_eq!(strikes.session_ended(&with(2..=2)), None);
         strikes.answered(key(2));
-        assert_eq!(strikes.session_ended(Some(key(3))), None, "another one's first");
-        assert_eq!(strikes.session_ended(None), None, "a session without events blames none");
-        assert_eq!(strikes.suspect(), Some(key(3)));
+        assert_eq!(strikes.session_ended(&with(3..=3)), None, "another one's first");
+        assert_eq!(strikes.session_ended(&flow(1)), None, "a session without events blames none");
+        assert_eq!(strikes.session_ended(&with(3..=3)), Some(key(3)));
+    }
+
+    #[test]
+    fn events_go_one_by_one_until_all_are_answered_that_a_session_may_have_ended_over() {
+        let mut strikes = Strikes::default();
+        assert_eq!(strikes.session_ended(&with(1..=9)), None);
+        for sequence in 1..=4 {
+            strikes.answered(key(sequence));
+        }
+        assert!(strikes.is_careful());
+        assert_eq!(strikes.session_ended(&with(5..=5)), None);
+        assert_eq!(strikes.session_ended(&with(5..=5)), Some(key(5)));
+        assert!(strikes.is_careful());
+        (6..=9).for_each(|sequence| strikes.answered(key(sequence)));
+        assert!(!strikes.is_careful());
     }
 }
