@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use rustix::fs::{FallocateFlags, fallocate};
 
+use super::SLACK;
 use super::error::SpoolError;
 use super::format::{self, Entry, HEAD, Image, Kept, State};
 use crate::wire::proto::EventKind;
@@ -127,8 +128,8 @@ impl SpoolFile {
     /// Gives back what entries that are over take, if it is worth it.
     pub(super) fn shrink(&mut self, bytes_max: usize) -> Result<(), SpoolError> {
         let is_empty = self.live().next().is_none();
-        // This needs no room, as a file beside would: on a full disk there is none.
-        if is_empty && self.image.end > EMPTIED_ABOVE.min(bytes_max) {
+        // Before the room that was reserved is used up: a full disk has none for a file beside.
+        if is_empty && self.image.end > EMPTIED_ABOVE.min(bytes_max / SLACK) {
             return self.begin(bytes_max);
         }
         if self.image.end > bytes_max { self.rewrite(&[], &[], &[], bytes_max) } else { Ok(()) }

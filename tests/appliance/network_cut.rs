@@ -1,0 +1,141 @@
+//! A network that takes packets and gives nothing back: the agent notices, what is said meanwhile is
+//! spooled, and all of it arrives once.
+//!
+//! The agent lives in a network namespace of its own, and reaches gridd on loopback by a relay of
+//! this process. The cut is made at the relay's end: the agent's own link stays up, nothing is reset.
+
+use std::net::SocketAddr;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use grid_broker::clock::monotonic_now;
+use tokio::net::TcpListener;
+use tokio::time::sleep;
+
+use super::host::{Ground, Host, UNLIMITED};
+use super::oracle;
+use super::relay::Relay;
+use super::support::say;
+use crate::harness::{Follower, Gridd, Run, run};
+
+/// The keep-alive's question after 20 s, its answer within 20 s more, and a busy machine.
+const NOTICED_WITHIN: Duration = Duration::from_secs(45);
+
+static MADE: AtomicU32 = AtomicU32::new(0);
+
+/// A network namespace with one link to ours.
+struct Namespace {
+    name: String,
+    link: String,
+    /// Our end.
+    address: String,
+}
+
+impl Namespace {
+    fn new() -> Self {
+        let process = std::process::id();
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let (name, link) = (format!("vme-{process}-{number}"), format!("v{process}x{number}"));
+        let net = format!("10.{}.{}", 64 + process / 250 % 180, process % 250);
+        let block = 4 * (number % 60);
+        let (ours, theirs) = (format!("{net}.{}", block + 1), format!("{net}.{}", block + 2));
+        let namespace = Self { name: name.clone(), link: link.clone(), address: ours.clone() };
+        let peer = format!("{link}p");
+        ip(&["netns", "add", &name]);
+        ip(&["link", "add", &link, "type", "veth", "peer", "name", &peer, "netns", &name]);
+        ip(&["addr", "add", &format!("{ours}/30"), "dev", &link]);
+        ip(&["link", "set", &link, "up"]);
+        ip(&["-n", &name, "addr", "add", &format!("{theirs}/30"), "dev", &peer]);
+        ip(&["-n", &name, "link", "set", &peer, "up"]);
+        namespace
+    }
+
+    /// That command, within it.
+    fn within(&self, command: &Command) -> Command {
+        let mut inside = Command::new("ip");
+        inside.env_clear().envs(command.get_envs().filter_map(|(key, value)| Some((key, value?))));
+        inside.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        inside.args(["netns", "exec", &self.name]).arg(command.get_program());
+        inside.args(command.get_args());
+        inside
+    }
+
+    fn cut(&self) {
+        ip(&["link", "set", &self.link, "down"]);
+    }
+
+    fn mend(&self) {
+        ip(&["link", "set", &self.link, "up"]);
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        // The link goes with it.
+        for words in [["link", "del", &self.link], ["netns", "del", &self.name]] {
+            let _ = Command::new("ip").args(words).output();
+        }
+    }
+}
+
+fn ip(words: &[&str]) {
+    let ended = Command::new("ip").args(words).output();
+    let ended = ended.expect("ip is needed for a network that is cut: install iproute2");
+    let complaint = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success(), "ip {words:?}: {complaint}; run as root, with CAP_NET_ADMIN");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_a_network_that_is_cut_all_arrives_once() {
+    let gridd = Gridd::with_config(UNLIMITED).await;
+    let ground = Ground::new();
+    let namespace = Namespace::new();
+    let address: SocketAddr = format!("{}:0", namespace.address).parse().expect("an address");
+    let listener = TcpListener::bind(address).await.expect("our end of the link");
+    let relay = Relay::start(listener, gridd.grpc.clone());
+    let host = Host::new(&ground, "db1", 1, &relay.address.to_string());
+    let agent = Follower::start(namespace.within(&host.vme(&["agent"])));
+    agent.complains("session with the broker").await;
+    let mut said: Vec<String> = Vec::new();
+    let mut says = async |code: i32, more: &str| {
+        let text = format!("event {}", said.len());
+        let words = ["id=log", &format!("msg={text}"), more];
+        let run: Run = run(namespace.within(&host.vme(&words))).await;
+        assert_eq!(run.code, Some(code), "{run:?}");
+        said.push(text);
+        run.stderr
+    };
+    says(0, "--timeout=10s").await;
+
+    // A short cut, which TCP survives.
+    namespace.cut();
+    let line = says(5, "--timeout=1s").await;
+    assert!(line.contains("no answer in time"), "{line}");
+    sleep(Duration::from_secs(3)).await;
+    namespace.mend();
+    says(0, "--timeout=20s").await;
+    host.rests().await;
+
+    // A long one.
+    namespace.cut();
+    let began = monotonic_now();
+    while !says(5, "--timeout=1s").await.contains("when the broker can be reached: no broker") {
+        assert!(began.elapsed() < NOTICED_WITHIN, "the agent does not notice");
+        sleep(Duration::from_millis(300)).await;
+    }
+    let noticed = began.elapsed();
+    for _ in 0..3 {
+        // Nobody waits for a broker that is known to be away.
+        says(5, "--timeout=10s").await;
+    }
+    namespace.mend();
+    let mended = monotonic_now();
+    host.rests().await;
+    let (noticed, after) = (noticed.as_secs_f32(), mended.elapsed().as_secs_f32());
+    says(0, "--timeout=10s").await;
+    let texts = oracle::texts(&oracle::records(&gridd.grpc).await, "db1");
+    assert_eq!(texts, said, "each once, in order");
+    say(&format!("cut: noticed after {noticed:.1} s, all there {after:.1} s after it ended"));
+    drop(agent.interrupt().await);
+}
