@@ -14,6 +14,7 @@ use prost::Message;
 
 use super::Key;
 use super::error::SpoolError;
+use super::lock::NO_LINKS;
 
 /// Answers that are remembered.
 const ANSWERS_MAX: usize = 128;
@@ -45,6 +46,11 @@ impl Exception {
         Self { spool_id, sequence, answer, ..Self::default() }
     }
 
+    /// Whose answer it is.
+    pub(super) fn key(&self) -> Key {
+        Key { spool_id: self.spool_id, sequence: self.sequence }
+    }
+
     /// It bears another number from now on.
     pub(super) fn moved(key: Key, to: Key) -> Self {
         let Key { spool_id, sequence } = key;
@@ -67,7 +73,7 @@ pub(super) fn add(path: &Path, exceptions: &[Exception]) -> Result<(), SpoolErro
     let bytes = Answers { exceptions: all }.encode_to_vec();
     let beside = path.with_added_extension("new");
     let mut options = File::options();
-    options.create(true).write(true).truncate(true).mode(0o600);
+    options.create(true).write(true).truncate(true).mode(0o600).custom_flags(NO_LINKS);
     let written = options.open(&beside).and_then(|mut file| file.write_all(&bytes));
     let written = written.and_then(|()| fs::rename(&beside, path));
     written.map_err(SpoolError::io("write", path))

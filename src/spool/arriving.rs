@@ -78,7 +78,7 @@ impl Spool {
     ) -> Result<New, SpoolError> {
         let entries = file.image.entries.iter().enumerate();
         let there: Vec<(usize, Place)> = entries
-            .filter(|(at, entry)| entry.state != State::Over && !over.contains(at))
+            .filter(|(at, entry)| !entry.state.is_over() && !over.contains(at))
             .map(|(at, entry)| {
                 let (kind, state, bytes) = (entry.kind, entry.state, entry.frame_bytes);
                 (at, Place { kind, state, bytes })
@@ -104,7 +104,7 @@ impl Spool {
         for place in going {
             let at = there[place].0;
             over.insert(at);
-            lost.extend(losses_of(&file.image.entries[at]));
+            lost.extend(losses_of(&file.image.entries[at], LostReason::SpoolFull));
         }
         if let Ok(mut event) = Event::decode(arriving.kept.event.clone()) {
             event.lost_before = losses::summed_up(lost.into_iter().chain(event.lost_before));
@@ -118,7 +118,7 @@ impl Spool {
         &self,
         numbers: &mut Numbers,
         text: String,
-        lost: LostEvents,
+        lost_before: Vec<LostEvents>,
     ) -> Result<New, SpoolError> {
         let event = Event {
             kind: Some(Kind::Log(Log {})),
@@ -126,7 +126,7 @@ impl Spool {
             severity: Severity::Warn.into(),
             boot_id: self.teller.boot.map_or_else(String::new, |boot| boot.to_string()),
             event_time: Some(timestamp(wall_now())),
-            lost_before: vec![lost],
+            lost_before,
             ..Event::default()
         };
         self.arriving(event, 0, numbers.give(), State::Waiting)
@@ -134,8 +134,8 @@ impl Spool {
 }
 
 /// What is lost with an entry: itself, and what it had to tell of.
-fn losses_of(entry: &Entry) -> Vec<LostEvents> {
+pub(super) fn losses_of(entry: &Entry, why: LostReason) -> Vec<LostEvents> {
     let event = Event::decode(entry.kept.event.clone()).unwrap_or_default();
-    let own = losses::one(entry.kind, event.event_time, LostReason::SpoolFull);
-    event.lost_before.into_iter().chain([own]).collect()
+    let own = losses::one(entry.kind, event.event_time, why);
+    losses::summed_up(event.lost_before.into_iter().chain([own]))
 }

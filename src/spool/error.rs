@@ -22,6 +22,18 @@ pub enum SpoolError {
         /// The file.
         path: PathBuf,
     },
+    /// Another process holds the files for too long.
+    #[error("{} is held by another process, which should take a moment only", .path.display())]
+    Busy {
+        /// The lock.
+        path: PathBuf,
+    },
+    /// Whoever likes could make us write anywhere.
+    #[error("{} belongs to another user or can be written by all users, so it is not used", .path.display())]
+    Unsafe {
+        /// The folder.
+        path: PathBuf,
+    },
     /// There is no room, and none can be made.
     #[error("the spool is full ({events} events), and none of them may go")]
     Full {

@@ -15,6 +15,7 @@ use rustix::fs::{FallocateFlags, fallocate};
 use super::SLACK;
 use super::error::SpoolError;
 use super::format::{self, Entry, HEAD, Image, Kept, State};
+use super::lock::NO_LINKS;
 use crate::wire::proto::EventKind;
 
 /// How a spool of any version begins.
@@ -52,6 +53,7 @@ impl SpoolFile {
     pub(super) fn open(path: &Path, reserved: usize) -> Result<Self, SpoolError> {
         let mut options = File::options();
         options.create(true).read(true).write(true).truncate(false).mode(0o600);
+        options.custom_flags(NO_LINKS);
         let file = options.open(path).map_err(SpoolError::io("open", path))?;
         let bytes = Bytes::from(fs::read(path).map_err(SpoolError::io("read", path))?);
         let image = format::read(&bytes);
@@ -87,10 +89,10 @@ impl SpoolFile {
 
     /// Entries that are not over, in order.
     pub(super) fn live(&self) -> impl Iterator<Item = &Entry> {
-        self.image.entries.iter().filter(|entry| entry.state != State::Over)
+        self.image.entries.iter().filter(|entry| !entry.state.is_over())
     }
 
-    /// Appends entries, durably; then those at `over` are over.
+    /// Appends entries, durably; then those at `over` are gone.
     pub(super) fn write(&mut self, new: Vec<New>, over: &[usize]) -> Result<(), SpoolError> {
         let frames: Vec<Vec<u8>> = new.iter().map(New::frame).collect();
         let offset = u64::try_from(self.image.end).unwrap_or(u64::MAX);
@@ -99,7 +101,7 @@ impl SpoolFile {
             let _ = self.cut();
             return Err(SpoolError::io("write", &self.path)(error));
         }
-        let states: Vec<(usize, State)> = over.iter().map(|at| (*at, State::Over)).collect();
+        let states: Vec<(usize, State)> = over.iter().map(|at| (*at, State::Gone)).collect();
         self.set_states(&states)?;
         for (New { kept, kind, state }, frame) in new.into_iter().zip(frames) {
             let (offset, frame_bytes) = (self.image.end, frame.len());
@@ -147,7 +149,7 @@ impl SpoolFile {
         let mut bytes = HEAD.to_vec();
         bytes.extend(first.iter().flat_map(New::frame));
         for (at, entry) in self.image.entries.iter().enumerate() {
-            if entry.state != State::Over && !over.contains(&at) {
+            if !entry.state.is_over() && !over.contains(&at) {
                 bytes.extend(format::frame(&entry.kept, entry.kind, entry.state));
             }
         }
@@ -155,6 +157,7 @@ impl SpoolFile {
         let beside = self.path.with_added_extension("new");
         let mut options = File::options();
         options.create(true).read(true).write(true).truncate(true).mode(0o600);
+        options.custom_flags(NO_LINKS);
         let written = options.open(&beside).and_then(|file| {
             file.write_all_at(&bytes, 0)?;
             file.sync_data()?;
@@ -166,10 +169,10 @@ impl SpoolFile {
         })?;
         reserve(&file, reserved);
         fs::rename(&beside, &self.path).map_err(SpoolError::io("put in place", &self.path))?;
-        sync_folder_of(&self.path)?;
         let path = self.path.clone();
+        // From now on this is the file, whatever the folder says.
         *self = Self { path, file, image: format::read(&Bytes::from(bytes)) };
-        Ok(())
+        sync_folder_of(&self.path)
     }
 
     /// Keeps the file as it is under another name, too, in place of one kept before.

@@ -25,8 +25,10 @@ const COVERED_FROM: usize = 5;
 const CRC_AT: usize = 12;
 const FRAME_HEAD_BYTES: usize = 16;
 
-/// The state of an entry that is over. No few bits that flip make it of another one.
-const OVER: u8 = 0xfe;
+/// The states of entries that are over. No few bits that flip make them of others.
+const KEPT: u8 = 0xfe;
+const EXCEPTED: u8 = 0x7c;
+const GONE: u8 = 0xe6;
 
 /// Longest payload: an event of 64 KiB and what belongs to it.
 pub(super) const PAYLOAD_BYTES_MAX: usize = 68 << 10;
@@ -38,23 +40,36 @@ pub enum State {
     Waiting,
     /// It was sent at least once, or was about to be: the broker may know it.
     Attempted,
-    /// The broker answered, or it went: it is no more.
-    Over,
+    /// The broker simply kept it.
+    Kept,
+    /// The broker answered otherwise.
+    Excepted,
+    /// It went without an answer: it made room, was set aside, or bears another number by now.
+    Gone,
 }
 
 impl State {
+    /// Whether it waits no more.
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Kept | Self::Excepted | Self::Gone)
+    }
+
     pub(super) fn byte(self) -> u8 {
         match self {
             Self::Waiting => 0,
             Self::Attempted => 1,
-            Self::Over => OVER,
+            Self::Kept => KEPT,
+            Self::Excepted => EXCEPTED,
+            Self::Gone => GONE,
         }
     }
 
     fn of_byte(byte: u8) -> Self {
         match byte {
             0 => Self::Waiting,
-            OVER => Self::Over,
+            KEPT => Self::Kept,
+            EXCEPTED => Self::Excepted,
+            GONE => Self::Gone,
             _ => Self::Attempted,
         }
     }
@@ -254,7 +269,13 @@ mod tests {
 
     #[test]
     fn a_state_is_changed_in_place_and_an_unknown_one_is_an_attempt() {
-        for (byte, state) in [(0, State::Waiting), (1, State::Attempted), (OVER, State::Over)] {
+        for (byte, state) in [
+            (0, State::Waiting),
+            (1, State::Attempted),
+            (KEPT, State::Kept),
+            (EXCEPTED, State::Excepted),
+            (GONE, State::Gone),
+        ] {
             let mut bytes = spool(1);
             let at = read(&Bytes::from(bytes.clone())).entries[0].state_offset();
             bytes[at] = byte;

@@ -3,15 +3,23 @@
 //! Guarantees that whoever holds one is alone with it on this machine, and that it is free again when
 //! its holder is gone, however it went (`flock(2)`). Does not know what is locked.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::Duration;
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::error::SpoolError;
+use crate::clock::monotonic_now;
+
+/// How often a lock that is held is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+
+/// For files that are ours: a link in their place is no business of ours.
+pub(super) const NO_LINKS: i32 = OFlags::NOFOLLOW.bits().cast_signed();
 
 /// Longest word that a holder leaves for others.
 const WORD_BYTES_MAX: u64 = 4_096;
@@ -23,12 +31,26 @@ pub struct Held {
 }
 
 impl Held {
-    /// Waits until it is free.
-    pub(super) fn wait(path: &Path) -> Result<Self, SpoolError> {
-        let file = open(path)?;
-        retry_on_intr(|| flock(&file, FlockOperation::LockExclusive))
-            .map_err(|errno| SpoolError::io("lock", path)(errno.into()))?;
-        Ok(Self { file })
+    /// Waits until it is free, for so long at most: its holder may be stopped, or stuck on its disk.
+    pub(super) fn wait(path: &Path, patience: Duration) -> Result<Self, SpoolError> {
+        let until = monotonic_now() + patience;
+        loop {
+            if let Some(held) = Self::if_free(path)? {
+                return Ok(held);
+            }
+            if monotonic_now() >= until {
+                return Err(SpoolError::Busy { path: path.to_owned() });
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    /// Whether the lock is still the one at that path: a folder that was removed and made anew has
+    /// others.
+    pub(super) fn is_at(&self, path: &Path) -> bool {
+        let found = fs::symlink_metadata(path).map(|it| (it.dev(), it.ino()));
+        let own = self.file.metadata().map(|it| (it.dev(), it.ino()));
+        matches!((found, own), (Ok(found), Ok(own)) if found == own)
     }
 
     /// Takes it if it is free.
@@ -62,5 +84,6 @@ pub(super) fn word(path: &Path) -> Option<String> {
 fn open(path: &Path) -> Result<File, SpoolError> {
     let mut options = File::options();
     options.create(true).read(true).write(true).truncate(false).mode(0o600);
+    options.custom_flags(NO_LINKS);
     options.open(path).map_err(SpoolError::io("open", path))
 }

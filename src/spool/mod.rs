@@ -37,6 +37,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::Bytes;
 use uuid::Uuid;
@@ -51,6 +52,9 @@ pub use room::{BYTES_MAX, EVENTS_MAX, Limits};
 use crate::wire::proto::event::Kind;
 use crate::wire::proto::{Event, EventKind, LostReason};
 use file::{New, SpoolFile};
+
+/// Longest wait for another process that reads or changes the files; that takes milliseconds.
+const LOCK_WITHIN: Duration = Duration::from_secs(5);
 
 /// The file may take so many times the bytes that count, before entries that are over are taken out.
 const SLACK: usize = 2;
@@ -81,6 +85,15 @@ pub struct Waiting {
     pub event: Bytes,
 }
 
+/// Where an event came to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// Its name.
+    pub key: Key,
+    /// It was not there before.
+    pub is_new: bool,
+}
+
 /// Who speaks, in which boot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Teller {
@@ -104,6 +117,8 @@ pub struct Spool {
     folder: PathBuf,
     limits: Limits,
     teller: Teller,
+    /// How long another process may hold the lock.
+    patience: Duration,
 }
 
 impl Spool {
@@ -113,9 +128,25 @@ impl Spool {
     ///
     /// When it can't be read and written.
     pub fn open(folder: &Path, limits: Limits, teller: Teller) -> Result<Self, SpoolError> {
+        Self::open_within(LOCK_WITHIN, folder, limits, teller)
+    }
+
+    /// The same, and never waits longer than `patience` for another process.
+    ///
+    /// # Errors
+    ///
+    /// As [`Spool::open`].
+    pub fn open_within(
+        patience: Duration,
+        folder: &Path,
+        limits: Limits,
+        teller: Teller,
+    ) -> Result<Self, SpoolError> {
         let made = DirBuilder::new().recursive(true).mode(0o755).create(folder);
         made.map_err(SpoolError::io("create the folder", folder))?;
-        let spool = Self { folder: folder.to_owned(), limits, teller };
+        is_safe(folder)?;
+        let patience = patience.min(LOCK_WITHIN);
+        let spool = Self { folder: folder.to_owned(), limits, teller, patience };
         // What can't be locked or read is known at once.
         let _lock = spool.lock()?;
         spool.load()?;
@@ -156,7 +187,9 @@ impl Spool {
     ///
     /// When there is no room and none can be made, or the disk says no; then none of them is here.
     pub fn append(&self, events: Vec<Event>, state: State) -> Result<Vec<Key>, SpoolError> {
-        self.append_calls(events.into_iter().map(|event| (event, 0)).collect(), state)
+        let events = events.into_iter().map(|event| (event, 0)).collect();
+        let placed = self.append_calls(events, state)?;
+        Ok(placed.into_iter().map(|it| it.key).collect())
     }
 
     /// The same, each with the number of the call that says it (0: none): an event that the same call
@@ -169,26 +202,26 @@ impl Spool {
         &self,
         events: Vec<(Event, u64)>,
         state: State,
-    ) -> Result<Vec<Key>, SpoolError> {
+    ) -> Result<Vec<Placed>, SpoolError> {
         let _lock = self.lock()?;
         let mut file = self.load()?;
         let mut numbers = self.numbers(&file)?;
-        let (mut keys, mut new, mut over) = (Vec::new(), Vec::<New>::new(), BTreeSet::new());
+        let (mut placed, mut new, mut over) = (Vec::new(), Vec::<New>::new(), BTreeSet::new());
         for (event, call) in events {
             let known = file.image.entries.iter().find(|it| call > 0 && it.kept.call == call);
             if let Some(known) = known {
-                keys.push(key_of(&known.kept));
+                placed.push(Placed { key: key_of(&known.kept), is_new: false });
                 continue;
             }
             let key = numbers.give();
             let arriving = self.arriving(event, call, key, state)?;
             new.push(self.with_room(&file, &new, &mut over, arriving)?);
-            keys.push(key);
+            placed.push(Placed { key, is_new: true });
         }
         numbers.write(&self.path("numbers"))?;
         file.write(new, &over.into_iter().collect::<Vec<_>>())?;
         let _ = file.shrink(self.file_bytes_max());
-        Ok(keys)
+        Ok(placed)
     }
 
     /// Notes, durably, that these are about to be sent.
@@ -237,11 +270,28 @@ impl Spool {
             (numbers.whose, numbers.acked) = (whose, acked.sequence);
             let _ = numbers.write(&self.path("numbers"));
         }
-        let over = places_of(&file, keys, |state| state != State::Over);
-        let states: Vec<_> = over.into_iter().map(|at| (at, State::Over)).collect();
+        let excepted: BTreeSet<Key> = exceptions.iter().map(Exception::key).collect();
+        let over = places_of(&file, keys, |state| !state.is_over());
+        let how = |at: usize| match excepted.contains(&key_of(&file.image.entries[at].kept)) {
+            true => State::Excepted,
+            false => State::Kept,
+        };
+        let states: Vec<_> = over.into_iter().map(|at| (at, how(at))).collect();
         file.set_states(&states)?;
         let _ = file.shrink(self.file_bytes_max());
         Ok(())
+    }
+
+    /// What became of that event, as far as it can still be seen here.
+    ///
+    /// # Errors
+    ///
+    /// When the spool can't be read.
+    pub fn state(&self, key: Key) -> Result<Option<State>, SpoolError> {
+        let _lock = self.lock()?;
+        let file = self.load()?;
+        let found = file.image.entries.iter().rfind(|entry| key_of(&entry.kept) == key);
+        Ok(found.map(|entry| entry.state))
     }
 
     /// What the broker made of that event, if it did not simply keep it and somebody noted it.
@@ -263,7 +313,7 @@ impl Spool {
     }
 
     fn lock(&self) -> Result<Held, SpoolError> {
-        Held::wait(&self.path("lock"))
+        Held::wait(&self.path("lock"), self.patience)
     }
 
     fn file_bytes_max(&self) -> usize {
@@ -285,13 +335,24 @@ impl Spool {
             let reason = LostReason::SpoolDamaged;
             let lost = losses::some(EventKind::Unspecified, file.image.damaged, None, reason);
             let mut numbers = self.numbers(&file)?;
-            let new = self.own_word(&mut numbers, told, lost)?;
+            let new = self.own_word(&mut numbers, told, vec![lost])?;
             numbers.write(&self.path("numbers"))?;
             // A disk without room for it leaves what can be read where it is, to be told later.
             let _ = file.rewrite(&[], &[], &[new], self.file_bytes_max());
         }
         Ok(file)
     }
+}
+
+/// Who could put links or files into the folder could have us write anywhere.
+fn is_safe(folder: &Path) -> Result<(), SpoolError> {
+    let found = fs::metadata(folder).map_err(SpoolError::io("look at", folder))?;
+    let own = rustix::process::geteuid().as_raw();
+    let is_ours = found.uid() == own || found.uid() == 0;
+    if is_ours && found.mode() & 0o002 == 0 {
+        return Ok(());
+    }
+    Err(SpoolError::Unsafe { path: folder.to_owned() })
 }
 
 fn key_of(kept: &Kept) -> Key {

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::Key;
 use super::error::SpoolError;
+use super::lock::NO_LINKS;
 
 const HEAD: [u8; 8] = *b"GRIDNUM1";
 const BYTES: usize = 52;
@@ -58,8 +59,13 @@ impl Numbers {
 
     pub(super) fn write(&self, path: &Path) -> Result<(), SpoolError> {
         let mut options = File::options();
-        options.create(true).write(true).truncate(false).mode(0o600);
-        let written = options.open(path).and_then(|file| file.write_all_at(&self.encode(), 0));
+        options.create(true).write(true).truncate(false).mode(0o600).custom_flags(NO_LINKS);
+        let written = options.open(path).and_then(|file| {
+            file.write_all_at(&self.encode(), 0)?;
+            // Whatever was behind it would make it unreadable for ever.
+            let bytes = u64::try_from(BYTES).unwrap_or(0);
+            if file.metadata()?.len() == bytes { Ok(()) } else { file.set_len(bytes) }
+        });
         written.map_err(SpoolError::io("write", path))
     }
 
@@ -118,7 +124,12 @@ mod tests {
             fs::write(&path, bytes).unwrap();
             assert_ne!(Numbers::read(&path).unwrap().spool_id, numbers.spool_id);
         }
-        fs::write(&path, b"").unwrap();
-        assert_ne!(Numbers::read(&path).unwrap().spool_id, numbers.spool_id);
+        for other in [Vec::new(), vec![7; 200]] {
+            fs::write(&path, other).unwrap();
+            let drawn = Numbers::read(&path).unwrap();
+            assert_ne!(drawn.spool_id, numbers.spool_id);
+            drawn.write(&path).unwrap();
+            assert_eq!(Numbers::read(&path).unwrap(), drawn, "it is whole again");
+        }
     }
 }

@@ -38,10 +38,17 @@ impl Spool {
     ///
     /// When the system does not say.
     pub fn who_sends(&self) -> Result<Option<String>, SpoolError> {
-        Ok(match self.try_drainer()? {
+        // While it is held here nobody else may find it taken.
+        let _lock = self.lock()?;
+        Ok(match Held::if_free(&self.path("drainer"))? {
             Some(_) => None,
             None => Some(self.drainer().unwrap_or_default()),
         })
+    }
+
+    /// Whether the right to send is still one for this folder, which may have been made anew.
+    pub fn still_has(&self, sender: &Held) -> bool {
+        sender.is_at(&self.path("sender"))
     }
 
     /// Gives the duty back if nothing waits; whoever adds an event later finds it free.

@@ -1,6 +1,7 @@
 //! Does the spool keep what it promised, whatever is done to its files?
 
-use std::num::NonZeroUsize;
+mod at_the_limits;
+
 use std::sync::Barrier;
 
 use prost::Message;
@@ -98,12 +99,14 @@ fn twenty_at_once_have_twenty_numbers() {
 fn what_one_call_gave_to_two_is_here_once() {
     let folder = folder();
     let spool = open(&folder, Limits::default());
-    let first = spool.append_calls(vec![(log("a"), 77)], State::Waiting).unwrap();
+    let first = spool.append_calls(vec![(log("a"), 77)], State::Waiting).unwrap()[0];
+    assert!(first.is_new);
+    let again = Placed { is_new: false, ..first };
     let both = spool.append_calls(vec![(log("a"), 77), (log("b"), 78)], State::Waiting).unwrap();
-    assert_eq!((both[0], texts(&spool)), (first[0], vec!["a".to_owned(), "b".to_owned()]));
-    answered(&spool, &first);
+    assert_eq!((both[0], texts(&spool)), (again, vec!["a".to_owned(), "b".to_owned()]));
+    answered(&spool, &[first.key]);
     let late = spool.append_calls(vec![(log("a"), 77)], State::Waiting).unwrap();
-    assert_eq!((late, texts(&spool)), (first, vec!["b".to_owned()]), "answered by then");
+    assert_eq!((late[0], texts(&spool)), (again, vec!["b".to_owned()]), "answered by then");
 }
 
 #[test]
@@ -189,26 +192,6 @@ fn several_that_come_together_make_room_together() {
         "more than there is room for"
     );
     assert_eq!(texts(&spool), ["c", "d", "e"], "and then nothing goes");
-}
-
-#[test]
-fn the_file_stays_within_its_bounds() {
-    let folder = folder();
-    let limits = Limits { events: 50, bytes: 20_000 };
-    let spool = open(&folder, limits);
-    let path = folder.path().join("vme/spool");
-    for number in 0..2_000 {
-        append(&spool, log(&format!("{number} {}", "x".repeat(number % 900))));
-        let bytes = std::fs::metadata(&path).unwrap().len();
-        assert!(bytes <= 2 * 20_000 + 4_000, "{bytes}");
-    }
-    let waiting = spool.waiting().unwrap();
-    assert!(waiting.len() <= 50 && waiting.len() > 10);
-    let told: u64 = events(&spool).iter().flat_map(|it| &it.lost_before).map(|it| it.count).sum();
-    assert_eq!(told + waiting.len() as u64, 2_000, "each is there or told of");
-    let keys: Vec<Key> = waiting.iter().map(|it| it.key).collect();
-    answered(&spool, &keys);
-    assert!(spool.waiting().unwrap().is_empty());
 }
 
 #[test]
@@ -312,7 +295,7 @@ fn an_event_set_aside_is_kept_for_people_and_told() {
     let spool = open(&folder, Limits::default());
     let key = append(&spool, Event { kind: Some(Kind::Alert(Alert::default())), ..log("poison") });
     append(&spool, log("b"));
-    spool.set_aside(key).unwrap();
+    spool.set_aside(key, "it ended two sessions").unwrap();
     let all = events(&spool);
     assert_eq!(all[0].text, "b");
     assert!(all[1].text.contains("was set aside"), "{}", all[1].text);
@@ -320,7 +303,7 @@ fn an_event_set_aside_is_kept_for_people_and_told() {
     assert_eq!((lost.kind(), lost.reason()), (EventKind::Alert, LostReason::SetAside));
     let aside = Bytes::from(std::fs::read(folder.path().join("vme/aside")).unwrap());
     assert_eq!(read(&aside).entries[0].kept.sequence, key.sequence);
-    spool.set_aside(key).unwrap();
+    spool.set_aside(key, "it ended two sessions").unwrap();
     assert_eq!(events(&spool).len(), 2, "once");
 }
 
@@ -339,6 +322,24 @@ fn answers_for_others_are_found_for_a_while() {
 }
 
 #[test]
+fn what_became_of_an_event_can_be_seen_for_a_while() {
+    let folder = folder();
+    let spool = open(&folder, small(3));
+    let refused = AckException { outcome: Outcome::Refused.into(), ..AckException::default() };
+    let keys: Vec<Key> = ["a", "b", "c"].map(|text| append(&spool, log(text))).into();
+    let exception = Exception::answered(keys[1], refused.encode_to_vec().into());
+    spool.answered(&keys[..2].iter().copied().collect(), None, &[exception]).unwrap();
+    assert_eq!(spool.state(keys[0]).unwrap(), Some(State::Kept));
+    assert_eq!(spool.state(keys[1]).unwrap(), Some(State::Excepted));
+    assert_eq!(spool.state(keys[2]).unwrap(), Some(State::Waiting));
+    for text in ["d", "e", "f"] {
+        append(&spool, log(text));
+    }
+    assert_eq!(spool.state(keys[2]).unwrap(), Some(State::Gone), "it made room");
+    assert_eq!(spool.state(Key { spool_id: 1, sequence: 1 }).unwrap(), None);
+}
+
+#[test]
 fn the_duty_is_given_back_only_when_nothing_waits() {
     let folder = folder();
     let spool = open(&folder, Limits::default());
@@ -349,34 +350,4 @@ fn the_duty_is_given_back_only_when_nothing_waits() {
     answered(&spool, &[key]);
     assert!(spool.release_if_empty(held).unwrap().is_none());
     assert!(spool.try_drainer().unwrap().is_some());
-}
-
-#[test]
-fn a_full_disk_is_told_and_leaves_what_is_there() {
-    let test = "spool::tests::a_full_disk_is_told_and_leaves_what_is_there";
-    crate::small_disk::on_small_disk(test, 1, |disk| {
-        let teller = Teller { appliance: "db1".to_owned(), boot: Some(BOOT) };
-        let limits = Limits { events: 1_000, bytes: 64 << 10 };
-        let spool = Spool::open(&disk.join("vme"), limits, teller).unwrap();
-        append(&spool, log("a"));
-        let filler = crate::small_disk::fill(disk, 0);
-        let reserved = NonZeroUsize::new(100).unwrap();
-        for number in 0..reserved.get() {
-            append(&spool, log(&format!("into the room that was reserved {number}")));
-        }
-        let mut failed = None;
-        for number in 0..3_000 {
-            let event = log(&format!("{number} {}", "x".repeat(500)));
-            if let Err(error) = spool.append(vec![event], State::Waiting) {
-                failed = Some(error.to_string());
-                break;
-            }
-        }
-        let failed = failed.expect("at last the disk is full");
-        assert!(failed.contains("No space left on device"), "{failed}");
-        assert!(!spool.waiting().unwrap().is_empty());
-        std::fs::remove_file(filler).unwrap();
-        append(&spool, log("room again"));
-        assert_eq!(texts(&spool).last().unwrap(), "room again");
-    });
 }

@@ -8,10 +8,11 @@ use std::fs;
 
 use prost::Message;
 
+use super::arriving::losses_of;
 use super::file::{New, SpoolFile};
 use super::format::State;
 use super::numbers::Numbers;
-use super::{Exception, Key, Spool, SpoolError, answers, losses, places_of};
+use super::{Exception, Key, Spool, SpoolError, answers, places_of};
 use crate::wire::proto::{Event, LostReason};
 
 /// Most bytes of events set aside that are kept for people.
@@ -31,7 +32,7 @@ impl Spool {
         if keys.iter().any(|key| key.spool_id == numbers.spool_id) {
             numbers = Numbers::drawn();
         }
-        let over = places_of(&file, keys, |state| state != State::Over);
+        let over = places_of(&file, keys, |state| !state.is_over());
         let (mut new, mut renamed) = (Vec::new(), Vec::new());
         for at in &over {
             let entry = &file.image.entries[*at];
@@ -53,30 +54,29 @@ impl Spool {
         Ok(renamed)
     }
 
-    /// Takes an event out that ended two sessions, and tells of it by a log of its own.
+    /// Takes an event out that can't be said, and tells of it and `why` by a log of its own.
     ///
     /// # Errors
     ///
     /// When it can't be written.
-    pub fn set_aside(&self, key: Key) -> Result<(), SpoolError> {
+    pub fn set_aside(&self, key: Key, why: &str) -> Result<(), SpoolError> {
         let _lock = self.lock()?;
         let mut file = self.load()?;
-        let places = places_of(&file, &BTreeSet::from([key]), |state| state != State::Over);
+        let places = places_of(&file, &BTreeSet::from([key]), |state| !state.is_over());
         let Some(at) = places.first().copied() else { return Ok(()) };
         let entry = file.image.entries[at].clone();
         let aside = self.path("aside");
         let length = fs::metadata(&aside).map_or(0, |found| found.len());
-        if length < ASIDE_BYTES_MAX {
+        let place = if length < ASIDE_BYTES_MAX {
             let mut kept_aside = SpoolFile::open(&aside, 0)?;
             let (kept, kind) = (entry.kept.clone(), entry.kind);
             kept_aside.write(vec![New { kept, kind, state: State::Attempted }], &[])?;
-        }
-        let told = format!(
-            "an event of this appliance was set aside: two sessions ended when it was sent; it is in {}",
-            aside.display()
-        );
-        let when = Event::decode(entry.kept.event.clone()).ok().and_then(|event| event.event_time);
-        let lost = losses::one(entry.kind, when, LostReason::SetAside);
+            format!("it is in {}", aside.display())
+        } else {
+            format!("{} has no room for it", aside.display())
+        };
+        let told = format!("an event of this appliance was set aside: {why}; {place}");
+        let lost = losses_of(&entry, LostReason::SetAside);
         let mut numbers = self.numbers(&file)?;
         let new = self.own_word(&mut numbers, told, lost)?;
         numbers.write(&self.path("numbers"))?;

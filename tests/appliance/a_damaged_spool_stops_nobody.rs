@@ -75,7 +75,7 @@ fn damage(path: &Path, way: u64, chance: &mut Chance) -> &'static str {
 /// The texts that can still be read, and how many events can't at least.
 fn readable(path: &Path) -> (Vec<String>, u64) {
     let image = spool::read(&Bytes::from(std::fs::read(path).unwrap_or_default()));
-    let live = image.entries.iter().filter(|entry| entry.state != State::Over);
+    let live = image.entries.iter().filter(|entry| !entry.state.is_over());
     let texts = live.map(|it| Event::decode(it.kept.event.clone()).expect("an event").text);
     (texts.collect(), image.damaged)
 }

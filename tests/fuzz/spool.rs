@@ -75,7 +75,7 @@ fn spool() {
         }
         fs::write(folder.path().join("spool"), input).unwrap();
         let spool = open(&folder);
-        let alive = image.entries.iter().filter(|entry| entry.state != State::Over).count();
+        let alive = image.entries.iter().filter(|entry| !entry.state.is_over()).count();
         let told = usize::from(image.damaged > 0);
         assert_eq!(spool.waiting().unwrap().len(), alive + told);
         let key = spool.append(events(1), State::Waiting).unwrap()[0];

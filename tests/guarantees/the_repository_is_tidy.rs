@@ -48,7 +48,7 @@ const PLACES: [(&[&str], &[&str]); 10] = [
 ];
 
 /// Modules of the library, lowest first, and what each may import of the others.
-const MODULES: [(&str, &[&str]); 23] = [
+const MODULES: [(&str, &[&str]); 24] = [
     ("exit_code", &[]),
     ("guru_meditation", &[]),
     ("tasks", &["guru_meditation"]),
@@ -59,6 +59,7 @@ const MODULES: [(&str, &[&str]); 23] = [
     ("wire", &["grid"]),
     ("show", &["wire"]),
     ("tracing_lines", &["clock", "guru_meditation", "show"]),
+    ("spool", &["clock", "wire"]),
     ("event_words", &["grid", "show", "wire"]),
     ("client", &["exit_code", "show", "tasks"]),
     ("journal", &["grid", "tasks"]),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use grid_broker::exit_code::ExitCode;
 use grid_broker::spool::{Spool, SpoolError};
+use grid_broker::tasks;
 use rustix::process::{getpid, setsid};
 
 use crate::agent::patient_pauses;
@@ -29,8 +30,13 @@ pub(crate) fn leave_one(speaker: &Speaker, spool: &Spool) -> Result<(), SpoolErr
     command.arg("drain").args(["--broker", &way.broker, "--appliance", &way.appliance]);
     command.arg("--state").arg(spool.folder()).current_dir("/");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    // Without one the next call sends what waits.
-    drop(command.spawn());
+    // What whoever called us left open is none of the drainer's: it may live for days.
+    close_fds::set_fds_cloexec(3, &[]);
+    // Without one the next call sends what waits. One that ends before us is waited for, so that it
+    // leaves nothing.
+    if let Ok(mut child) = command.spawn() {
+        drop(tasks::spawn_thread("drainer's end", move || child.wait()));
+    }
     Ok(())
 }
 
@@ -54,5 +60,5 @@ async fn drain(speaker: &Speaker) -> Result<(), SpoolError> {
     let _ = drainer.leave_word(&format!("drainer {}", getpid()));
     let desk = Desk::new(spool, None);
     let mut sender = Sender::new(speaker, desk, Until::Empty(Some(drainer)), patient_pauses());
-    sender.run().await.map(drop)
+    sender.run().await
 }

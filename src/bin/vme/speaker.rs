@@ -133,7 +133,8 @@ impl Speaker {
     /// When the folder can't be made, read or written.
     pub(crate) fn spool(&self) -> Result<Spool, SpoolError> {
         let (appliance, boot) = (self.way.appliance.clone(), self.boot.any_id());
-        Spool::open(&self.state, self.limits, Teller { appliance, boot })
+        let teller = Teller { appliance, boot };
+        Spool::open_within(self.way.timeout, &self.state, self.limits, teller)
     }
 }
 
@@ -190,7 +191,10 @@ fn timeout(options: &Options) -> Result<Duration, Wrong> {
 fn state(options: &Options, environment: Environment) -> Result<PathBuf, Wrong> {
     match given(("--state", options.state.as_ref()), "VME_STATE", environment) {
         Some((source_name, value)) if value.is_empty() => Err(Wrong::State { source_name }),
-        Some((_, value)) => Ok(value.into()),
+        // A drainer works elsewhere, and so may a script: the folder stays where it is.
+        Some((source_name, value)) => {
+            std::path::absolute(value).map_err(|_| Wrong::State { source_name })
+        }
         None => Ok(STATE.into()),
     }
 }

@@ -1,6 +1,7 @@
 //! `vme spool`: what waits on this appliance, and who is going to send it.
 //!
-//! Only looks. Asks neither the agent nor the broker, so it answers whatever they do.
+//! Asks neither the agent nor the broker, so it answers whatever they do. Changes nothing but what every
+//! look at a spool does: a folder that is not there is made, damage is mended and told.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -142,7 +143,7 @@ mod tests {
         let json: serde_json::Value = serde_json::from_str(&status.as_json()).unwrap();
         assert_eq!((&json["waiting"], &json["kinds"]["log"]), (&json!(2), &json!(1)));
         drop(held);
-        spool.set_aside(keys[1]).unwrap();
+        spool.set_aside(keys[1], "it ended two sessions").unwrap();
         let words = look(&spool).unwrap().as_words();
         assert!(words.contains("nobody sends; the next call of vme does"), "{words}");
         assert!(words.contains("1 set aside in /"), "{words}");

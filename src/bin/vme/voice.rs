@@ -105,9 +105,18 @@ impl Voice {
         let call = Uuid::new_v4().as_u64_pair().1;
         match client::ask(&self.speaker, &event, call, deadline).await {
             Asked::Answered(exception) => Fate::Answered(answer(exception)),
-            Asked::Spooled(why) => Fate::Spooled(why),
+            Asked::SetAside(why) => Fate::Lost { why, exit_code: ExitCode::Failed },
+            // Should the agent have gone since, somebody else has to send it.
+            Asked::Spooled(why) => match self.speaker.spool() {
+                Ok(spool) => self.left_behind(&spool, Fate::Spooled(why)),
+                Err(_) => Fate::Spooled(why),
+            },
             Asked::NotTaken(Some(NotTaken::NotSpooled(why) | NotTaken::NotMine(why))) => {
                 self.unspooled(event, &why, deadline).await
+            }
+            // By no session could the spool be sent.
+            Asked::NotTaken(None) if self.speaker.boot.any_id().is_none() => {
+                self.unspooled(event, "this boot has no id", deadline).await
             }
             Asked::NotTaken(None) => match self.speaker.spool() {
                 Ok(spool) => self.alone(&spool, event, call, deadline).await,
@@ -164,22 +173,25 @@ impl Voice {
         if let Some(role) = spool.try_sender()?
             && let Some(key) = spool.number_if_empty()?
         {
-            let fate = self.at_once(spool, event, key, deadline).await;
+            let fate = self.at_once(spool, event, key, deadline).await?;
             drop(role);
-            return fate;
+            if let Some(fate) = fate {
+                return Ok(fate);
+            }
         }
         self.behind_others(spool, event, call, deadline).await
     }
 
-    /// Sends it before it is spooled; only if that fails it is.
+    /// Sends it before it is spooled; only if that fails it is. `None`: the broker knows its number as
+    /// another event's, and others wait by now.
     async fn at_once(
         &self,
         spool: &Spool,
         event: &Event,
         mut key: Key,
         deadline: Instant,
-    ) -> Result<Fate, SpoolError> {
-        let mut may_be_taken = true;
+    ) -> Result<Option<Fate>, SpoolError> {
+        let mut may_renew = true;
         loop {
             let event = Event { sequence: key.sequence, ..event.clone() };
             let request = ReportRequest { event: Some(event.clone()), spool_id: key.spool_id };
@@ -189,30 +201,30 @@ impl Voice {
                     // from a backup, or from a copy of this machine.
                     let is_taken = answered.is_first_attempt
                         && answered.response.outcome() == Outcome::Duplicate;
-                    if is_taken && may_be_taken {
-                        may_be_taken = false;
-                        spool.renew()?;
-                        if let Some(other) = spool.number_if_empty()? {
-                            key = other;
-                            continue;
-                        }
+                    if !is_taken {
+                        return Ok(Some(Fate::Answered(Answer::new(&answered.response))));
                     }
-                    return Ok(Fate::Answered(Answer::new(&answered.response)));
+                    spool.renew()?;
+                    match spool.number_if_empty()?.filter(|_| may_renew) {
+                        Some(other) => (key, may_renew) = (other, false),
+                        None => return Ok(None),
+                    }
+                    continue;
                 }
                 Err(failure) => failure,
             };
             let why = failure.to_string();
             if !failure.may_pass() {
-                return Ok(Fate::Lost { why, exit_code: failure.exit_code() });
+                return Ok(Some(Fate::Lost { why, exit_code: failure.exit_code() }));
             }
             let state = if failure.was_sent { State::Attempted } else { State::Waiting };
-            return Ok(match spool.append_numbered(event, key, state) {
+            return Ok(Some(match spool.append_numbered(event, key, state) {
                 Ok(()) => Fate::Spooled(why),
                 Err(error) => {
                     let why = format!("{why}; not spooled: {error}");
                     Fate::Lost { why, exit_code: failure.exit_code() }
                 }
-            });
+            }));
         }
     }
 
@@ -225,12 +237,17 @@ impl Voice {
         deadline: Instant,
     ) -> Result<Fate, SpoolError> {
         let keys = spool.append_calls(vec![(event.clone(), call)], State::Waiting)?;
-        let Some(key) = keys.first().copied() else {
+        let Some(key) = keys.first().map(|it| it.key) else {
             return Ok(Fate::Spooled("it was not numbered".to_owned()));
         };
-        // It is in the spool by now, whatever comes in the way of the answer.
-        let answered = self.answered(spool, key, deadline).await;
-        Ok(answered.unwrap_or_else(|error| Fate::Spooled(error.to_string())))
+        match self.answered(spool, key, deadline).await {
+            Ok(fate) => Ok(fate),
+            // It is in the spool by now, whatever comes in the way of the answer.
+            Err(error) if spool.is_there() => Ok(Fate::Spooled(error.to_string())),
+            Err(error) => {
+                Ok(Fate::Lost { why: error.to_string(), exit_code: ExitCode::Unavailable })
+            }
+        }
     }
 
     /// Waits until an event of the spool is answered, and sends what waits unless somebody else does.
@@ -241,12 +258,8 @@ impl Voice {
         deadline: Instant,
     ) -> Result<Fate, SpoolError> {
         let role = loop {
-            if let Some(moved) = spool.moved(key) {
-                key = moved;
-            }
-            if spool.waiting()?.iter().all(|it| it.key != key) {
-                let exception = spool.exception(key).and_then(|it| decoded(&it.answer));
-                return Ok(Fate::Answered(answer(exception)));
+            if let Some(fate) = became(spool, &mut key)? {
+                return Ok(fate);
             }
             if let Some(role) = spool.try_sender()? {
                 break role;
@@ -261,17 +274,18 @@ impl Voice {
         let mut sender = Sender::new(&self.speaker, desk, Until::Answered(key), pauses);
         let ended = timeout_at(deadline, sender.run()).await;
         drop(role);
-        match ended {
-            Ok(Ok(exception)) => Ok(Fate::Answered(answer(exception))),
-            Ok(Err(error)) => Ok(Fate::Spooled(error.to_string())),
-            Err(_) => {
-                if let Some(exception) = sender.answer() {
-                    return Ok(Fate::Answered(answer(exception)));
-                }
-                let why = sender.failure().unwrap_or("the broker takes its time").to_owned();
-                Ok(Fate::Spooled(why))
-            }
+        if let Some(exception) = sender.answer() {
+            return Ok(Fate::Answered(answer(exception)));
         }
+        if let Some(fate) = became(spool, &mut key)? {
+            return Ok(fate);
+        }
+        Ok(Fate::Spooled(match ended {
+            Ok(Err(error)) => error.to_string(),
+            Ok(Ok(())) | Err(_) => {
+                sender.failure().unwrap_or("the broker takes its time").to_owned()
+            }
+        }))
     }
 
     /// Sends it without the spool, under an id of its own.
@@ -305,6 +319,32 @@ impl Voice {
         };
         Ok((event, doubt))
     }
+}
+
+/// What became of an event of the spool, as the spool shows; `None`: it waits. Follows it to another
+/// number.
+fn became(spool: &Spool, key: &mut Key) -> Result<Option<Fate>, SpoolError> {
+    const UNKNOWN: &str = "what became of it is not known here; `gridctl log list` shows it";
+    let lost = |why: &str, exit_code| Fate::Lost { why: why.to_owned(), exit_code };
+    while let Some(moved) = spool.moved(*key) {
+        *key = moved;
+    }
+    Ok(match spool.state(*key)? {
+        Some(State::Waiting | State::Attempted) => None,
+        Some(State::Kept) => Some(Fate::Answered(Answer::kept())),
+        Some(State::Excepted) => {
+            let exception = spool.exception(*key).and_then(|it| decoded(&it.answer));
+            Some(match exception {
+                Some(exception) => Fate::Answered(Answer::of_session(&exception)),
+                None => lost(UNKNOWN, ExitCode::Failed),
+            })
+        }
+        Some(State::Gone) => Some(lost(
+            "it made room for others in the full spool, or was set aside; a later event tells",
+            ExitCode::Unavailable,
+        )),
+        None => Some(lost(UNKNOWN, ExitCode::Failed)),
+    })
 }
 
 /// Failures that name several fields have several lines.

@@ -20,6 +20,8 @@ pub(crate) enum Asked {
     Answered(Option<AckException>),
     /// It waits in the spool; why, as far as the agent knows.
     Spooled(String),
+    /// It can't be said.
+    SetAside(String),
     /// There is no agent, or it did not take the event. Why, if there is one.
     NotTaken(Option<NotTaken>),
 }
@@ -54,8 +56,10 @@ pub(crate) async fn ask(speaker: &Speaker, event: &Event, call: u64, deadline: I
         call,
     };
     let broken = |error: std::io::Error| Asked::NotTaken(Some(NotTaken::Broken(error.to_string())));
-    if let Err(error) = wire::write(&mut stream, &ask).await {
-        return broken(error);
+    match timeout_at(deadline, wire::write(&mut stream, &ask)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => return broken(error),
+        Err(_) => return broken(std::io::Error::other("it does not listen")),
     }
     let mut spooled: Option<String> = None;
     loop {
@@ -78,6 +82,7 @@ pub(crate) async fn ask(speaker: &Speaker, event: &Event, call: u64, deadline: I
                 let answer = AckException::decode(answer).unwrap_or_default();
                 return Asked::Answered(Some(answer));
             }
+            Some(Word::SetAside(why)) => return Asked::SetAside(why),
             Some(Word::NotSpooled(why)) => return Asked::NotTaken(Some(NotTaken::NotSpooled(why))),
             Some(Word::NotMine(why)) => return Asked::NotTaken(Some(NotTaken::NotMine(why))),
             None => return broken(std::io::Error::other("it says what this vme does not know")),

@@ -28,8 +28,11 @@ use crate::speaker::Speaker;
 use crate::tell;
 use wire::{AgentTold, Ask, Word};
 
-/// Calls that are served at once; more wait.
+/// Calls of the agent's own user that are served at once; more find no agent.
 const CALLS_MAX: usize = 256;
+
+/// The same of all other users.
+const CALLS_OF_OTHERS_MAX: usize = 64;
 
 /// Events that wait to be put into the spool.
 const ORDERS_WAITING: usize = 256;
@@ -69,7 +72,7 @@ pub(crate) async fn run(speaker: Speaker) -> ExitCode {
         }
     };
     match take_over(&spool).await {
-        Ok(Ok(_held)) => serve(speaker, spool).await,
+        Ok(Ok((_drainer, sender))) => serve(speaker, spool, sender).await,
         Ok(Err(other)) => {
             tell(&format!("{other} speaks for {} already", spool.folder().display()));
             ExitCode::Refused
@@ -118,7 +121,7 @@ async fn take_over(spool: &Spool) -> Result<Result<(Held, Held), String>, SpoolE
     Ok(Ok((drainer, sender)))
 }
 
-async fn serve(speaker: Speaker, spool: Spool) -> ExitCode {
+async fn serve(speaker: Speaker, spool: Spool, role: Held) -> ExitCode {
     let speaker = Arc::new(speaker);
     let (orders, taken) = mpsc::channel(ORDERS_WAITING);
     let path = client::socket(&speaker.state);
@@ -132,9 +135,17 @@ async fn serve(speaker: Speaker, spool: Spool) -> ExitCode {
     let (appliance, broker) = (&speaker.way.appliance, &speaker.way.broker);
     tell(&format!("agent of {appliance} for the broker at {broker}, at {}", path.display()));
     drop(tasks::spawn("accept calls", accept(listener, orders, Arc::clone(&speaker))));
-    tokio::select! {
-        () = send(&speaker, spool, taken) => {}
-        () = told_to_stop() => {}
+    let is_lost = tokio::select! {
+        () = send(&speaker, spool.clone(), taken) => false,
+        () = told_to_stop() => false,
+        () = lost(&spool, &role) => true,
+    };
+    if is_lost {
+        tell(&format!(
+            "{} was made anew by others; an agent has to begin anew",
+            spool.folder().display()
+        ));
+        return ExitCode::Failed;
     }
     // Who comes now finds no agent, and helps itself.
     let _ = std::fs::remove_file(&path);
@@ -149,6 +160,13 @@ async fn send(speaker: &Speaker, spool: Spool, orders: mpsc::Receiver<Order>) {
         if let Err(error) = sender.run().await {
             tell(&format!("{error}; tried again in {} s", SPOOL_AGAIN_AFTER.as_secs()));
         }
+        sleep(SPOOL_AGAIN_AFTER).await;
+    }
+}
+
+/// Returns when the folder is not the one any more in which this agent has the right to send.
+async fn lost(spool: &Spool, role: &Held) {
+    while spool.still_has(role) {
         sleep(SPOOL_AGAIN_AFTER).await;
     }
 }
@@ -175,11 +193,17 @@ async fn told_to_stop() {
 }
 
 async fn accept(listener: UnixListener, orders: mpsc::Sender<Order>, speaker: Arc<Speaker>) {
-    let places = Arc::new(Semaphore::new(CALLS_MAX));
+    // Other users can't take the places of the agent's own, nor all of them for long.
+    let (own, others) = (Semaphore::new(CALLS_MAX), Semaphore::new(CALLS_OF_OTHERS_MAX));
+    let (own, others) = (Arc::new(own), Arc::new(others));
+    let uid = rustix::process::geteuid().as_raw();
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
+                let is_own = stream.peer_cred().is_ok_and(|peer| peer.uid() == uid);
+                let places = if is_own { &own } else { &others };
+                // Who finds no place finds another way: the connection ends.
+                let Ok(place) = Arc::clone(places).try_acquire_owned() else { continue };
                 let (orders, speaker) = (orders.clone(), Arc::clone(&speaker));
                 drop(tasks::spawn("call", async move {
                     // Whoever breaks off has lost nothing but the answer.
@@ -231,6 +255,7 @@ async fn answer(
             None => return Ok(()),
             Some(Told::Spooled(why)) => Word::Spooled(why.unwrap_or_default()),
             Some(Told::Refused(why)) => Word::NotSpooled(why),
+            Some(Told::SetAside(why)) => Word::SetAside(why),
             Some(Told::Answered(exception)) => {
                 Word::Answered(exception.map(|it| it.encode_to_vec().into()).unwrap_or_default())
             }

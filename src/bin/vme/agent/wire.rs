@@ -38,7 +38,7 @@ pub(crate) struct Ask {
 /// What the agent tells.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct AgentTold {
-    #[prost(oneof = "Word", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "Word", tags = "1, 2, 3, 4, 5")]
     pub(crate) word: Option<Word>,
 }
 
@@ -57,6 +57,9 @@ pub(crate) enum Word {
     /// This agent does not speak to that broker or as that appliance; to which and as which.
     #[prost(string, tag = "4")]
     NotMine(String),
+    /// It can't be said, and why.
+    #[prost(string, tag = "5")]
+    SetAside(String),
 }
 
 /// Reads a message; `None`: the other side has nothing more to say.

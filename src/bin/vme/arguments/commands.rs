@@ -111,7 +111,7 @@ pub(crate) struct SpoolArguments {
 }
 
 const SPOOL: &str = "\
-Only looks, and asks neither the agent nor the broker. In JSON: folder, waiting, kinds, oldest, sender
+Asks neither the agent nor the broker. In JSON: folder, waiting, kinds, oldest, sender
 (null: the next call sends what waits), set_aside, damage_kept.
 
 Examples:

@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use grid_broker::spool::{Exception, Key, Print, Spool, SpoolError, State, Waiting};
-use grid_broker::wire::proto::{AckException, Event};
+use grid_broker::spool::{Exception, Key, Placed, Print, Spool, SpoolError, State, Waiting};
+use grid_broker::wire::proto::{AckException, Event, Outcome};
 use prost::Message;
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -17,6 +17,9 @@ use super::flow::{Answered, Flow};
 
 /// Events that are put into the spool by one write.
 const EVENTS_AT_ONCE: usize = 256;
+
+/// What is kept of the broker's words for another call, in bytes.
+const WORDS_BYTES_MAX: usize = 1 << 10;
 
 /// How often it is looked whether others put something into the spool.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -39,6 +42,8 @@ pub(crate) enum Told {
     Answered(Option<AckException>),
     /// It could not be put into the spool, so nothing came of it.
     Refused(String),
+    /// It can't be said.
+    SetAside(String),
 }
 
 /// The desk.
@@ -49,6 +54,8 @@ pub(crate) struct Desk {
     asking: BTreeMap<Key, mpsc::Sender<Told>>,
     /// Events put there as about to be sent, and not sent yet.
     unsent: BTreeSet<Key>,
+    /// Events that were sent though that could not be noted.
+    unnoted: BTreeSet<Key>,
     /// What waits and is not under way, in order.
     pub(crate) queue: VecDeque<Waiting>,
     seen: Option<Print>,
@@ -69,6 +76,7 @@ impl Desk {
             orders,
             asking: BTreeMap::new(),
             unsent: BTreeSet::new(),
+            unnoted: BTreeSet::new(),
             queue: VecDeque::new(),
             seen: None,
             looks,
@@ -102,9 +110,10 @@ impl Desk {
         let state = if self.is_online { State::Attempted } else { State::Waiting };
         let events = batch.iter().map(|order| (order.event.clone(), order.call)).collect();
         match self.spool.append_calls(events, state) {
-            Ok(keys) => {
-                for (order, key) in batch.into_iter().zip(keys) {
-                    if state == State::Attempted {
+            Ok(placed) => {
+                for (order, Placed { key, is_new }) in batch.into_iter().zip(placed) {
+                    // One that the call put there itself was perhaps sent already.
+                    if is_new && state == State::Attempted {
                         self.unsent.insert(key);
                     }
                     // Whoever has gone does not mind.
@@ -147,7 +156,17 @@ impl Desk {
 
     /// Whether that event was never sent.
     pub(crate) fn is_first(&mut self, waiting: &Waiting) -> bool {
-        self.unsent.remove(&waiting.key) || waiting.state == State::Waiting
+        let was_waiting = waiting.state == State::Waiting && !self.unnoted.contains(&waiting.key);
+        self.unsent.remove(&waiting.key) || was_waiting
+    }
+
+    /// Notes that these are about to be sent. Where the disk does not take the note, it is kept here:
+    /// that is no reason to keep silent.
+    pub(crate) fn attempt(&mut self, keys: BTreeSet<Key>) {
+        if let Err(error) = self.spool.attempt(&keys) {
+            crate::tell(&error.to_string());
+            self.unnoted.extend(keys);
+        }
     }
 
     /// The broker answered. Gives which events came to bear other numbers.
@@ -157,10 +176,22 @@ impl Desk {
     ) -> Result<Vec<(Key, Key)>, SpoolError> {
         let (taken, done): (Vec<&Answered>, Vec<&Answered>) =
             answered.iter().partition(|answer| answer.is_taken);
+        let mut unfit = Vec::new();
         for answer in &done {
-            if let Some(told) = self.asking.remove(&answer.key) {
-                let _ = told.try_send(Told::Answered(answer.exception.clone()));
+            self.unnoted.remove(&answer.key);
+            match (self.asking.remove(&answer.key), &answer.exception) {
+                (Some(told), exception) => drop(told.try_send(Told::Answered(exception.clone()))),
+                (None, Some(exception)) if is_unfit(exception) => {
+                    unfit.push((answer.key, exception))
+                }
+                (None, _) => {}
             }
+        }
+        // Nobody waits to hear it, and the broker has no record: somebody has to be told.
+        for (key, exception) in unfit {
+            let what = format!("the broker does not take it: {}", words(exception));
+            crate::tell(&format!("event {} is set aside: {what}", key.sequence));
+            self.spool.set_aside(key, &what)?;
         }
         if !done.is_empty() {
             let keys = done.iter().map(|answer| answer.key).collect();
@@ -183,12 +214,12 @@ impl Desk {
 
     /// Takes an event out for good.
     pub(crate) fn set_aside(&mut self, key: Key) -> Result<(), SpoolError> {
+        let why = "sessions ended when it was sent";
         if let Some(told) = self.asking.remove(&key) {
-            let words = "two sessions ended when it was sent, so it was set aside".to_owned();
-            let _ = told.try_send(Told::Refused(words));
+            let _ = told.try_send(Told::SetAside(format!("{why}, so it was set aside")));
         }
         self.begin_anew();
-        self.spool.set_aside(key)
+        self.spool.set_aside(key, why)
     }
 }
 
@@ -203,7 +234,24 @@ async fn next(orders: &mut Option<mpsc::Receiver<Order>>) -> Order {
     std::future::pending().await
 }
 
+/// Whether the broker says that this is no event at all.
+fn is_unfit(exception: &AckException) -> bool {
+    matches!(exception.outcome(), Outcome::Invalid | Outcome::Unsupported)
+}
+
+/// What is wrong, in words.
+fn words(exception: &AckException) -> String {
+    let wrong = exception.violations.iter().map(|it| format!("{} {}", it.field, it.description));
+    let wrong: Vec<_> = wrong.collect();
+    let words = if wrong.is_empty() { exception.explanation.clone() } else { wrong.join("; ") };
+    grid_broker::show::escape::excerpt(&words).to_string()
+}
+
 fn exception(answered: &Answered) -> Option<Exception> {
-    let answer = answered.exception.as_ref()?.encode_to_vec().into();
+    let mut answer = answered.exception.clone()?;
+    answer.explanation.truncate(answer.explanation.floor_char_boundary(WORDS_BYTES_MAX));
+    answer.reason.truncate(answer.reason.floor_char_boundary(WORDS_BYTES_MAX));
+    answer.violations.clear();
+    let answer = answer.encode_to_vec().into();
     Some(Exception::answered(answered.key, answer))
 }

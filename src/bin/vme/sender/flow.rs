@@ -136,6 +136,10 @@ impl Flow {
 #[derive(Debug, Default)]
 pub(crate) struct Strikes {
     of: Option<Key>,
+    /// How often one ended with that event the oldest.
+    count: u32,
+    /// Events set aside since one was answered.
+    given_up: u32,
     /// Answers to come until none of those is left that were under way when a session ended: any of
     /// them may be what it ended over.
     suspects: usize,
@@ -148,18 +152,26 @@ impl Strikes {
     }
 
     /// The broker ended a session by its own word, with the events of `flow` unanswered. Gives the
-    /// oldest if it is the second time.
+    /// oldest if it is the second time. A broker that ends every session is not the events' fault:
+    /// each that was given up without an answer in between doubles what the next one takes.
     pub(crate) fn session_ended(&mut self, flow: &Flow) -> Option<Key> {
-        let oldest = flow.oldest();
-        let again = oldest.filter(|key| self.of == Some(*key));
-        self.of = if again.is_some() { None } else { oldest.or(self.of) };
-        self.suspects = self.suspects.max(flow.under_way.len()) - usize::from(again.is_some());
-        again
+        let oldest = flow.oldest()?;
+        self.suspects = self.suspects.max(flow.under_way.len());
+        self.count = if self.of == Some(oldest) { self.count + 1 } else { 1 };
+        self.of = Some(oldest);
+        if self.count < 2_u32.saturating_pow(self.given_up + 1) {
+            return None;
+        }
+        self.given_up += 1;
+        self.suspects -= 1;
+        (self.of, self.count) = (None, 0);
+        Some(oldest)
     }
 
     /// An event was answered.
     pub(crate) fn answered(&mut self, key: Key) {
         self.suspects = self.suspects.saturating_sub(1);
+        self.given_up = 0;
         if self.of == Some(key) {
             self.of = None;
         }
@@ -249,6 +261,22 @@ mod tests {
         assert_eq!(strikes.session_ended(&with(3..=3)), None, "another one's first");
         assert_eq!(strikes.session_ended(&flow(1)), None, "a session without events blames none");
         assert_eq!(strikes.session_ended(&with(3..=3)), Some(key(3)));
+    }
+
+    #[test]
+    fn a_broker_that_ends_every_session_takes_few_events_with_it() {
+        let mut strikes = Strikes::default();
+        let mut given_up = 0;
+        let mut next = 1;
+        for _ in 0..1_000 {
+            if strikes.session_ended(&with(next..=next)).is_some() {
+                (given_up, next) = (given_up + 1, next + 1);
+            }
+        }
+        assert_eq!(given_up, 8, "after 2, 4, 8 ... sessions");
+        strikes.answered(key(next));
+        assert_eq!(strikes.session_ended(&with(99..=99)), None);
+        assert_eq!(strikes.session_ended(&with(99..=99)), Some(key(99)), "as at first");
     }
 
     #[test]

@@ -96,18 +96,17 @@ impl<'a> Sender<'a> {
         }
     }
 
-    /// Sends until there is nothing more to do; gives the answer that was waited for, if it was not
-    /// simply "kept". The future may be dropped at any point: what was not answered stays.
+    /// Sends until there is nothing more to do, or the folder is gone. The future may be dropped at any point: what was not answered stays.
     ///
     /// # Errors
     ///
     /// When the spool can't be read or written.
-    pub(crate) async fn run(&mut self) -> Result<Option<AckException>, SpoolError> {
+    pub(crate) async fn run(&mut self) -> Result<(), SpoolError> {
         loop {
             self.desk.begin_anew();
             self.desk.look(None)?;
             if self.is_done()? {
-                return Ok(self.answer.take().flatten());
+                return Ok(());
             }
             let group = self.group()?;
             let role = self.role().await?;
@@ -126,7 +125,7 @@ impl<'a> Sender<'a> {
                 }
                 // The folder of a test, or of an appliance that was taken down.
                 if !self.desk.spool.is_there() {
-                    return Ok(None);
+                    return Ok(());
                 }
             }
         }
@@ -209,7 +208,9 @@ impl<'a> Sender<'a> {
             // An id just drawn that is known already: somebody else draws the same.
             (false, 1, _) if self.desk.queue.is_empty() => {
                 self.desk.spool.renew()?;
-                return Ok(Over { error: None, asked: Duration::ZERO });
+                // With a pause: a broker that says so of every id is not asked without end.
+                let error = Status::unavailable("the broker knows numbers that were just drawn");
+                return Ok(Over { error: Some(error.into()), asked: Duration::ZERO });
             }
             (true, _, 1..) => tell(&format!(
                 "the broker at {broker} does not know what it acknowledged before, up to event {acked}"

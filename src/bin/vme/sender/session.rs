@@ -84,9 +84,9 @@ impl Session {
         }
     }
 
-    /// Says an event; within the window there is always room for it.
-    pub(crate) fn say(&self, event: Event) {
-        self.send(Says::Event(event));
+    /// Says an event; within the window there is always room for it. `false`: there was none.
+    pub(crate) fn say(&self, event: Event) -> bool {
+        self.says.try_send(SessionRequest { message: Some(Says::Event(event)) }).is_ok()
     }
 
     /// Says something else. A session that has ended shows when it is listened to.

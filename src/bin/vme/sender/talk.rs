@@ -18,7 +18,6 @@ use super::flow::{Answered, Flow};
 use super::live::{self, Moment};
 use super::session::Session;
 use super::{Group, Over, Sender, Until};
-use crate::tell;
 
 /// Events that are noted as attempted by one write.
 const EVENTS_AT_ONCE: usize = 256;
@@ -34,7 +33,9 @@ impl Sender<'_> {
         loop {
             self.desk.is_online = true;
             self.desk.look(Some(flow))?;
-            self.say_what_fits(group, &session, flow);
+            if !self.say_what_fits(group, &session, flow) {
+                return over(Some(Status::unavailable("the session takes nothing more").into()));
+            }
             let is_others_turn = self.desk.queue.front().is_some_and(|next| !group.has(next));
             if flow.is_quiet() && (is_others_turn || self.is_done()?) {
                 session.send(Says::Goodbye(Goodbye { reason: "done".to_owned() }));
@@ -72,8 +73,9 @@ impl Sender<'_> {
         }
     }
 
-    /// Says what the window takes; while one event is suspected, one at a time.
-    fn say_what_fits(&mut self, group: &Group, session: &Session, flow: &mut Flow) {
+    /// Says what the window takes; while one event is suspected, one at a time. `false`: the session
+    /// takes nothing more.
+    fn say_what_fits(&mut self, group: &Group, session: &Session, flow: &mut Flow) -> bool {
         let moment = self.moment();
         let is_careful = self.strikes.is_careful();
         // Who waited for this answer leaves the rest to others.
@@ -97,17 +99,14 @@ impl Sender<'_> {
                 events.push(event);
             }
             if events.is_empty() {
-                return;
+                return true;
             }
-            // Without the note a later process could take an answer wrongly; that is no reason to
-            // keep silent now.
-            if let Err(error) = self.desk.spool.attempt(&waiting) {
-                tell(&error.to_string());
-            }
-            for event in events {
-                session.say(event);
+            self.desk.attempt(waiting);
+            if !events.into_iter().all(|event| session.say(event)) {
+                return false;
             }
         }
+        true
     }
 
     fn moment(&self) -> Moment {
@@ -122,7 +121,8 @@ impl Sender<'_> {
     fn acked(&mut self, flow: &mut Flow, ack: &Ack) -> Result<Result<(), ClientError>, SpoolError> {
         let answered: Vec<Answered> = match flow.acked(ack) {
             Ok(answered) => answered,
-            Err(breach) => return Ok(Err(Status::internal(breach.to_string()).into())),
+            // The broker's fault, and no event's.
+            Err(breach) => return Ok(Err(Status::unavailable(breach.to_string()).into())),
         };
         for answer in &answered {
             self.strikes.answered(answer.key);
