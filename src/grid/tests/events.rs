@@ -1,7 +1,7 @@
 //! What becomes of an event, whatever the state?
 
 use super::super::effect::{Effect, Matter};
-use super::super::event::Severity;
+use super::super::event::{EventKind, Severity};
 use super::super::lifecycle::Refusal;
 use super::super::marks::Marks;
 use super::super::name::{ApplianceNumber, SpoolId};
@@ -11,7 +11,6 @@ use super::driver::*;
 
 #[test]
 fn log_and_alert_are_taken_in_every_state() {
-    use super::super::event::EventKind;
     let mut story = Timeline::new();
     let both = |story: &mut Timeline| {
         let state = story.db1().lifecycle.clone();
@@ -47,6 +46,27 @@ fn duplicates_by_boot_spool_and_sequence_leave_no_record() {
     story.keep(log(1).numbered(7, 2));
     story.keep(log(1).numbered(8, 1));
     assert_eq!(story.hear(log(2).numbered(7, 1)).0, Outcome::Kept, "another boot counts anew");
+}
+
+#[test]
+fn what_a_spool_said_is_known_though_many_calls_without_a_spool_come_between() {
+    let mut story = Timeline::new();
+    story.hello(1);
+    story.keep(log(1).numbered(7, 1));
+    // Recorded, but the answer is lost on its way.
+    story.at(1).keep(said(1, EventKind::StartedOk, "").numbered(7, 2));
+    for call in 1..=100 {
+        let text = format!("call {call}");
+        let said = said(1, EventKind::Log, &text).numbered(1_000 + call, 1);
+        assert_ne!(story.at(2 + call / 10).hear(said).0, Outcome::Duplicate);
+    }
+    let spool = std::num::NonZeroU64::new(7).map(SpoolId).expect("a spool");
+    assert!(story.db1().windows.knows(boot(1), spool), "no hello of its agent resets it");
+    assert_eq!(story.hear(started_ok(1).numbered(7, 2)).0, Outcome::Duplicate);
+    assert_eq!(story.hear(log(1).numbered(1_100, 1)).0, Outcome::Duplicate, "the newest as well");
+    story.away(seconds(60));
+    assert_eq!(story.hear(started_ok(1).numbered(7, 2)).0, Outcome::Duplicate);
+    assert_eq!(story.hear(log(1).numbered(7, 1)).0, Outcome::Duplicate);
 }
 
 #[test]
@@ -118,7 +138,6 @@ fn event_times_far_off_are_kept_and_marked() {
 
 #[test]
 fn a_text_that_was_cut_is_marked() {
-    use super::super::event::EventKind;
     let mut story = Timeline::new();
     let marks = story.keep(said(1, EventKind::Log, &"x".repeat(5_000)));
     assert_eq!(marks, Marks::TEXT_CUT);
@@ -179,4 +198,21 @@ fn acknowledgements_for_events_that_are_not_known_raise_a_fatal_alert_once() {
     assert_eq!(alert.severity, Severity::Fatal);
     assert_eq!(&*alert.text, "events 58 to 70 of db1 were acknowledged and are missing");
     assert_eq!(story.take(hello(70, SessionId(92))).record, None, "it is told already");
+}
+
+#[test]
+fn a_spool_that_is_forgotten_is_no_loss() {
+    let mut story = Timeline::new();
+    story.hello(1);
+    story.keep(log(1).numbered(9, 57));
+    for other in 100..200 {
+        story.hear(log(1).numbered(other, 2));
+    }
+    let (appliance, boot, uptime) = (DB1, boot(1), None);
+    let spool = std::num::NonZeroU64::new(9).map(SpoolId);
+    assert!(!story.db1().windows.knows(boot, spool.expect("a spool")));
+    let (acked_through, is_transient, session) = (57, false, SessionId(90));
+    let hello = Hello { appliance, boot, uptime, spool, acked_through, is_transient, session };
+    assert_eq!(story.take(Input::Hello(hello)).record, None);
+    assert!(story.grid.state().alert(None, Matter::RecordsMissing).is_none());
 }
