@@ -131,7 +131,10 @@ impl<'v> Start<'v> {
             self.service.hear(&said, &last_line(), self.began.elapsed());
         }
         let how = match asked {
-            Some(signal) => format!("stopped by {}", signal_name(signal.as_raw())),
+            Some(signal) => {
+                self.voice.hurry();
+                format!("stopped by {}", signal_name(signal.as_raw()))
+            }
             None => end.words(),
         };
         self.service.ended(&how, &last_line());
@@ -189,7 +192,7 @@ impl<'v> Start<'v> {
         }
     }
 
-    /// Says what is left to be said.
+    /// Says what is left to be said: no reports, the start being over.
     async fn finish(&mut self, signals: &mut Signals) {
         loop {
             let due = self.begin_what_is_due();
@@ -199,7 +202,7 @@ impl<'v> Start<'v> {
             tokio::select! {
                 said = self.telling.done() => self.said(&said),
                 signal = signals.next() => if asks_to_end(signal) {
-                    return;
+                    self.voice.hurry();
                 },
                 () = time(due) => {}
             }
