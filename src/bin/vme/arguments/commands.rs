@@ -32,8 +32,9 @@ Told to end, vme waits for the broker for 2 s more; what is not answered by then
 A daemon that the script leaves behind is not waited for.
 
 Exit codes:
-  0..6  The start is good; what became of telling the broker, as in `vme --help`
+  0     The start is good, and the broker knows
   1     The start failed, whatever became of telling the broker
+  2..6  The start is good; what became of telling the broker, as in `vme --help`
 
 Examples:
   vme run
