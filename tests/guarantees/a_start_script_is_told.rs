@@ -228,3 +228,40 @@ async fn a_script_that_speaks_by_itself_speaks_as_the_same_appliance() {
     let records = gridd.records(&["--appliance", "db1", "--kind", "log"]).await;
     assert_eq!(records[0]["text"], "from within");
 }
+
+#[tokio::test]
+async fn a_stop_while_the_broker_is_silent_leaves_the_outcome_in_the_spool() {
+    let gridd = Gridd::start().await;
+    // It takes connections, and says nothing.
+    gridd.signal(Signal::STOP);
+    let calls = [
+        ("good", &["run", "--", "/bin/true"][..], 5),
+        ("bad", &["run", "--", "/bin/false"], 1),
+        ("job", &["maintain", "--then-report", "--", "/bin/true"], 5),
+        ("service", &["notify", "--", "/bin/sh", "-c", "exit 3"], 3),
+    ];
+    let begun = calls.map(|(appliance, words, code)| {
+        let words = [&["--timeout=60s"], words].concat();
+        (appliance, Follower::start(gridd.vme_command(appliance, BOOT, &words)), code)
+    });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for (_, call, _) in &begun {
+        call.signal(Signal::TERM);
+    }
+    let signalled = monotonic_now();
+    for (appliance, call, code) in begun {
+        let said = call.ended().await;
+        assert_eq!(said.code, Some(code), "{appliance}: {said:?}");
+        assert!(said.stderr.contains(" spooled, and sent when "), "{appliance}: {said:?}");
+    }
+    assert!(signalled.elapsed() < Duration::from_secs(9), "a container's stop kills after 10 s");
+    gridd.signal(Signal::CONT);
+    for (appliance, _, code) in calls {
+        let kind = if code == 5 { "started_ok" } else { "start_failed" };
+        let event = eventually("the outcome", async || {
+            let records = gridd.records(&["--appliance", appliance, "--kind", kind]).await;
+            (!records.is_empty()).then_some(records.len())
+        });
+        assert_eq!(event.await, 1, "{appliance}");
+    }
+}

@@ -16,6 +16,7 @@ mod notify;
 mod notify_socket;
 mod output;
 mod pacing;
+mod patience;
 mod progress_line;
 mod reason;
 mod report;

@@ -133,7 +133,10 @@ impl AtWork {
         if newest != *reports.pacing.progress() {
             reports.pacing.hear(newest);
         }
-        reports.finish(signals, started, an_outcome_follows).await;
+        if asked.is_some() {
+            voice.hurry();
+        }
+        reports.finish(voice, signals, started, an_outcome_follows).await;
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).text();
         Ended { end, asked, last }
     }
@@ -214,11 +217,17 @@ impl<'v> Reports<'v> {
         self.trouble.tell(said);
     }
 
-    /// Lets the report under way end; says what was heard since, if no outcome does.
-    async fn finish(&mut self, signals: &mut Signals, started: Instant, an_outcome_follows: bool) {
+    /// Lets the report under way end; says what was heard since, if no outcome does and nobody wants
+    /// us to end.
+    async fn finish(
+        &mut self,
+        voice: &Voice,
+        signals: &mut Signals,
+        started: Instant,
+        mut is_enough: bool,
+    ) {
         loop {
-            let wanted =
-                self.pacing.is_fresh() && !an_outcome_follows && !self.trouble.is_refused();
+            let wanted = self.pacing.is_fresh() && !is_enough && !self.trouble.is_refused();
             if self.telling.is_idle() && !wanted {
                 return;
             }
@@ -226,7 +235,8 @@ impl<'v> Reports<'v> {
             tokio::select! {
                 said = self.telling.done() => self.said(&said, started),
                 signal = signals.next() => if asks_to_end(signal) {
-                    return;
+                    voice.hurry();
+                    is_enough = true;
                 },
                 () = time(due) => {}
             }

@@ -4,10 +4,12 @@
 //! it too, and nothing of this holds the service up. After the start it stays the parent: it passes
 //! signals and words on, and ends as the service does. Does not know which service it is.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use grid_broker::clock::monotonic_now;
+use grid_broker::show::escape;
 use rustix::process::Signal;
 use tokio::time::Instant;
 
@@ -51,6 +53,25 @@ impl NotStarted {
     }
 }
 
+/// Where the service speaks: in the first folder that can be used. That there is none is told, and is
+/// no reason to keep a service from its work.
+fn inbox(folders: [&Path; 2]) -> Option<Inbox> {
+    for folder in folders {
+        match Inbox::new(folder) {
+            Ok(inbox) => return Some(inbox),
+            Err(error) => {
+                let folder = escape::excerpt(&folder.to_string_lossy());
+                crate::tell(&format!("no socket for the service in {folder}: {error}"));
+            }
+        }
+    }
+    crate::tell(
+        "the broker is not told how this start goes: the service can't be heard; it is started all \
+         the same",
+    );
+    None
+}
+
 /// What `select!` waited for.
 enum Happened {
     Heard(notification::Notification),
@@ -90,9 +111,13 @@ impl<'v> Start<'v> {
     ) -> Result<End, NotStarted> {
         let variable = |name: &str| std::env::var_os(name);
         let manager = Manager::of_environment(variable("NOTIFY_SOCKET").as_deref());
-        let mut inbox = Inbox::new(&std::env::temp_dir()).map_err(NotStarted::new)?;
+        let mut inbox = inbox([&std::env::temp_dir(), &self.voice.speaker().state]);
         let mut command = child::command(&arguments.command, self.voice.speaker());
-        command.stdin(child::stdin()).env("NOTIFY_SOCKET", inbox.name());
+        command.stdin(child::stdin());
+        // Without one it may still speak to our own service manager.
+        if let Some(inbox) = &inbox {
+            command.env("NOTIFY_SOCKET", inbox.name());
+        }
         let pid = variable("WATCHDOG_PID");
         command.env_remove("WATCHDOG_PID").env_remove("WATCHDOG_USEC");
         if let Some(time) = watchdog(variable("WATCHDOG_USEC"), pid.as_deref(), &manager) {
@@ -126,27 +151,40 @@ impl<'v> Start<'v> {
         };
         stderr.finish().await;
         for _ in 0..LAST_WORDS_MAX {
-            let Some(said) = inbox.waiting().map(notification::read) else { break };
+            let waiting = inbox.as_mut().and_then(Inbox::waiting);
+            let Some(said) = waiting.map(notification::read) else { break };
             manager.pass_on(&said.passed_on).await;
             self.service.hear(&said, &last_line(), self.began.elapsed());
         }
         let how = match asked {
-            Some(signal) => format!("stopped by {}", signal_name(signal.as_raw())),
+            Some(signal) => {
+                self.voice.hurry();
+                format!("stopped by {}", signal_name(signal.as_raw()))
+            }
             None => end.words(),
         };
-        self.service.ended(&how, &last_line());
+        // Unheard, it may have been ready for long.
+        if inbox.is_some() {
+            self.service.ended(&how, &last_line());
+        }
         Ok(end)
     }
 
     async fn wait(
         &mut self,
-        inbox: &mut Inbox,
+        inbox: &mut Option<Inbox>,
         running: &mut Running,
         signals: &mut Signals,
     ) -> Happened {
         let due = self.begin_what_is_due();
+        let heard = async {
+            match inbox {
+                Some(inbox) => inbox.next().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            datagram = inbox.next() => Happened::Heard(notification::read(datagram)),
+            datagram = heard => Happened::Heard(notification::read(datagram)),
             end = running.ended() => Happened::Ended(end),
             said = self.telling.done() => Happened::Said(said),
             signal = signals.next() => Happened::Signal(signal),
@@ -189,7 +227,7 @@ impl<'v> Start<'v> {
         }
     }
 
-    /// Says what is left to be said.
+    /// Says what is left to be said: no reports, the start being over.
     async fn finish(&mut self, signals: &mut Signals) {
         loop {
             let due = self.begin_what_is_due();
@@ -199,10 +237,28 @@ impl<'v> Start<'v> {
             tokio::select! {
                 said = self.telling.done() => self.said(&said),
                 signal = signals.next() => if asks_to_end(signal) {
-                    return;
+                    self.voice.hurry();
                 },
                 () = time(due) => {}
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_folder_that_cannot_be_used_is_no_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let long = folder.path().join("x".repeat(60));
+        std::fs::create_dir(&long).unwrap();
+        for unusable in [Path::new("/dev/null/tmp"), &long] {
+            let other = inbox([unusable, folder.path()]).unwrap();
+            assert!(other.name().starts_with(folder.path()));
+            assert!(inbox([unusable, Path::new("/dev/null/vme")]).is_none());
+        }
+        assert_eq!(std::fs::read_dir(&long).unwrap().count(), 0);
     }
 }

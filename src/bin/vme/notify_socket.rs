@@ -54,6 +54,8 @@ impl Inbox {
         std::fs::create_dir(&folder.0)?;
         let open = std::fs::File::open(&folder.0)?;
         let name = Uuid::new_v4().to_string();
+        // Else the service could not speak, and we would not know. With its end, which is a zero.
+        SocketAddr::from_pathname(folder.0.join(&name))?;
         // By the descriptor: the kernel's table shows the path as it was bound.
         let path = format!("/proc/self/fd/{}/{name}", open.as_raw_fd());
         let at_once = std::os::unix::net::UnixDatagram::bind(&path)?;

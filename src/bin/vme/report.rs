@@ -10,10 +10,11 @@ use grid_broker::client::{self, APPLIANCE_METADATA, ClientError};
 use grid_broker::exit_code::ExitCode;
 use grid_broker::wire::proto::event_service_client::EventServiceClient;
 use grid_broker::wire::proto::{ReportRequest, ReportResponse};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep_until};
 use tonic::metadata::AsciiMetadataValue;
 use tonic_types::StatusExt;
 
+use crate::patience::Patience;
 use crate::speaker::Way;
 
 /// Pause behind the first failure; it doubles with each, up to the longest. The longest keeps a few
@@ -38,6 +39,12 @@ pub(crate) enum Failure {
         /// How long it was waited for.
         timeout: Duration,
     },
+    /// It was asked, and we were told to end before it said anything.
+    #[error("stopped before {broker} answered; the broker may have kept the event all the same")]
+    Stopped {
+        /// The broker's address.
+        broker: String,
+    },
 }
 
 impl Failure {
@@ -45,7 +52,7 @@ impl Failure {
     pub(crate) fn may_pass(&self) -> bool {
         match self {
             Self::Client(error) => pause_asked(error).is_some(),
-            Self::NoAnswer { .. } => true,
+            Self::NoAnswer { .. } | Self::Stopped { .. } => true,
         }
     }
 
@@ -53,7 +60,7 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Client(error) => error.exit_code(),
-            Self::NoAnswer { .. } => ExitCode::Unavailable,
+            Self::NoAnswer { .. } | Self::Stopped { .. } => ExitCode::Unavailable,
         }
     }
 }
@@ -87,20 +94,26 @@ pub(crate) struct Answered {
     pub(crate) is_first_attempt: bool,
 }
 
-/// Reports one event, and tries until `deadline`.
+/// Reports one event, and tries until `deadline`, if patience lasts so long.
 pub(crate) async fn report(
     way: &Way,
     request: ReportRequest,
     deadline: Instant,
+    patience: &Patience,
 ) -> Result<Answered, Unanswered> {
     let mut pause = FIRST_PAUSE;
     let mut was_sent = false;
     loop {
         let is_first_attempt = !was_sent;
-        let tried = timeout_at(deadline, attempt(way, request.clone(), &mut was_sent)).await;
-        let Ok(answer) = tried else {
+        let attempt = attempt(way, request.clone(), &mut was_sent);
+        let Some(answer) = patience.in_time(deadline, attempt).await else {
             let (broker, timeout) = (way.broker.clone(), way.timeout);
-            return Err(Unanswered { failure: Failure::NoAnswer { broker, timeout }, was_sent });
+            let failure = if patience.is_cut() {
+                Failure::Stopped { broker }
+            } else {
+                Failure::NoAnswer { broker, timeout }
+            };
+            return Err(Unanswered { failure, was_sent });
         };
         let error = match answer {
             Ok(response) => return Ok(Answered { response, is_first_attempt }),
@@ -110,10 +123,9 @@ pub(crate) async fn report(
             return Err(Unanswered { failure: error.into(), was_sent });
         };
         let next = Instant::now() + pause.max(asked);
-        if next >= deadline {
+        if next >= deadline || patience.in_time(deadline, sleep_until(next)).await.is_none() {
             return Err(Unanswered { failure: error.into(), was_sent });
         }
-        sleep(next - Instant::now()).await;
         pause = LONGEST_PAUSE.min(2 * pause);
     }
 }

@@ -107,6 +107,9 @@ async fn start(words: &[OsString], voice: &Voice, signals: &mut Signals) -> Resu
     let (mut running, group) =
         Running::start(command).map_err(|error| reason::not_started(&error))?;
     let (end, asked) = running.wait_for_the_end(group, signals).await;
+    if asked.is_some() {
+        voice.hurry();
+    }
     stderr.finish().await;
 
     let Heard { last, file } = &mut *heard.lock().unwrap_or_else(PoisonError::into_inner);

@@ -9,7 +9,7 @@ use grid_broker::event_words::Spoken;
 use grid_broker::exit_code::ExitCode;
 use tokio::time::{Instant, sleep_until};
 
-use crate::child::{Signals, asks_to_end, signal_name};
+use crate::child::{Signals, asks_to_end};
 use crate::voice::{Said, Voice};
 
 /// An event under way, or none.
@@ -76,7 +76,8 @@ pub(crate) async fn time(at: Option<Instant>) {
 }
 
 /// Says how a start ended, and tells what became of that. The exit code is the broker's answer to a
-/// good start, and 1 for a start that failed, whatever was answered.
+/// good start, and 1 for a start that failed, whatever was answered. A signal that asks for an end
+/// makes it short: the event waits in the spool then.
 pub(crate) async fn outcome(
     voice: &Voice,
     outcome: Result<(), String>,
@@ -87,7 +88,6 @@ pub(crate) async fn outcome(
         Ok(()) => Spoken::started_ok(""),
         Err(reason) => Spoken::start_failed(reason),
     };
-    let name = spoken.name;
     let mut telling = Telling::new(voice);
     telling.begin(spoken);
     let code = loop {
@@ -97,9 +97,7 @@ pub(crate) async fn outcome(
                 break said.exit_code;
             }
             signal = signals.next() => if asks_to_end(signal) {
-                let signal = signal_name(signal.as_raw());
-                crate::tell(&format!("{name} is not acknowledged: stopped by {signal}"));
-                break ExitCode::Unavailable;
+                voice.hurry();
             }
         }
     };

@@ -14,13 +14,14 @@ use grid_broker::spool::{Key, Spool, SpoolError, State};
 use grid_broker::wire::proto::{AckException, Event, Outcome, ReportRequest};
 use grid_broker::wire::timestamp;
 use prost::Message;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use crate::agent::client::{self, Asked, NotTaken};
 use crate::answer::Answer;
 use crate::boot::{BootDoubt, BootError};
 use crate::drain;
+use crate::patience::Patience;
 use crate::report;
 use crate::sender::{Desk, Pauses, Sender, Until};
 use crate::speaker::Speaker;
@@ -54,11 +55,12 @@ enum Fate {
 #[derive(Debug)]
 pub(crate) struct Voice {
     speaker: Speaker,
+    patience: Patience,
 }
 
 impl Voice {
     pub(crate) fn new(speaker: Speaker) -> Self {
-        Self { speaker }
+        Self { speaker, patience: Patience::default() }
     }
 
     /// Who speaks.
@@ -69,6 +71,11 @@ impl Voice {
     /// Who spoke.
     pub(crate) fn into_speaker(self) -> Speaker {
         self.speaker
+    }
+
+    /// vme is told to end: what is said ends soon, in the spool if the broker does not answer.
+    pub(crate) fn hurry(&self) {
+        self.patience.hurry();
     }
 
     /// Says one event, and waits for what becomes of it as long as the speaker's patience lasts.
@@ -103,7 +110,12 @@ impl Voice {
         let deadline = monotonic_now() + self.speaker.way.timeout;
         // Should an agent take it without saying so, it is not spooled a second time.
         let call = Uuid::new_v4().as_u64_pair().1;
-        match client::ask(&self.speaker, &event, call, deadline).await {
+        let asking = client::ask(&self.speaker, &event, call, deadline);
+        let asked = self.patience.in_time(deadline, asking).await.unwrap_or_else(|| {
+            let why = "it takes its time".to_owned();
+            Asked::NotTaken(Some(NotTaken::Broken(why)))
+        });
+        match asked {
             Asked::Answered(exception) => Fate::Answered(answer(exception)),
             Asked::SetAside(why) => Fate::Lost { why, exit_code: ExitCode::Failed },
             // Should the agent have gone since, somebody else has to send it.
@@ -195,7 +207,8 @@ impl Voice {
         loop {
             let event = Event { sequence: key.sequence, ..event.clone() };
             let request = ReportRequest { event: Some(event.clone()), spool_id: key.spool_id };
-            let failure = match report::report(&self.speaker.way, request, deadline).await {
+            let answer = report::report(&self.speaker.way, request, deadline, &self.patience);
+            let failure = match answer.await {
                 Ok(answered) => {
                     // The broker knows the number of an event that it never heard: the numbers come
                     // from a backup, or from a copy of this machine.
@@ -264,7 +277,7 @@ impl Voice {
             if let Some(role) = spool.try_sender()? {
                 break role;
             }
-            if monotonic_now() >= deadline {
+            if self.patience.is_over(deadline) {
                 return Ok(Fate::Spooled("others wait before it".to_owned()));
             }
             sleep(drain::LOOK_EVERY).await;
@@ -272,7 +285,7 @@ impl Voice {
         let desk = Desk::new(spool.clone(), None);
         let pauses = Pauses::new(FIRST_PAUSE, LONGEST_PAUSE);
         let mut sender = Sender::new(&self.speaker, desk, Until::Answered(key), pauses);
-        let ended = timeout_at(deadline, sender.run()).await;
+        let ended = self.patience.in_time(deadline, sender.run()).await;
         drop(role);
         if let Some(exception) = sender.answer() {
             return Ok(Fate::Answered(answer(exception)));
@@ -281,8 +294,8 @@ impl Voice {
             return Ok(fate);
         }
         Ok(Fate::Spooled(match ended {
-            Ok(Err(error)) => error.to_string(),
-            Ok(Ok(())) | Err(_) => {
+            Some(Err(error)) => error.to_string(),
+            Some(Ok(())) | None => {
                 sender.failure().unwrap_or("the broker takes its time").to_owned()
             }
         }))
@@ -293,7 +306,7 @@ impl Voice {
         let event = Event { sequence: 1, ..event };
         let spool_id = Uuid::new_v4().as_u64_pair().1;
         let request = ReportRequest { event: Some(event), spool_id };
-        match report::report(&self.speaker.way, request, deadline).await {
+        match report::report(&self.speaker.way, request, deadline, &self.patience).await {
             Ok(answered) => Fate::Answered(Answer::new(&answered.response)),
             Err(failure) => {
                 let not_spooled = if failure.may_pass() {

@@ -28,11 +28,13 @@ The script is sourced by /bin/sh, so it need not be executable, and `exit` in it
 All of standard error passes through and is kept in the state folder: start-BOOT.stderr, at most
 1 MiB, for the last 5 boots. Standard input is empty. SIGTERM, SIGINT, SIGHUP, SIGQUIT and SIGUSR1
 go to the script and all it started; a start that was told to end is none, whatever it exits with.
+Told to end, vme waits for the broker for 2 s more; what is not answered by then is spooled.
 A daemon that the script leaves behind is not waited for.
 
 Exit codes:
-  0..6  The start is good; what became of telling the broker, as in `vme --help`
+  0     The start is good, and the broker knows
   1     The start failed, whatever became of telling the broker
+  2..6  The start is good; what became of telling the broker, as in `vme --help`
 
 Examples:
   vme run

@@ -78,7 +78,7 @@ fn way(broker: SocketAddr, timeout_ms: u64) -> Way {
 
 /// Tries as long as the way's timeout says.
 async fn tried(way: &Way) -> Result<Answered, Unanswered> {
-    report(way, request(), Instant::now() + way.timeout).await
+    report(way, request(), Instant::now() + way.timeout, &Patience::default()).await
 }
 
 fn request() -> ReportRequest {
