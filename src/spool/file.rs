@@ -21,6 +21,9 @@ use crate::wire::proto::EventKind;
 /// How a spool of any version begins.
 const ANY_VERSION: &[u8] = b"GRIDSPL";
 
+/// What was answered last, in bytes of its frames.
+const OVER_BYTES_KEPT: usize = 8 << 10;
+
 /// A spool without waiting entries is cut back to nothing when it is longer.
 const EMPTIED_ABOVE: usize = 64 << 10;
 
@@ -132,13 +135,24 @@ impl SpoolFile {
         let is_empty = self.live().next().is_none();
         // Before the room that was reserved is used up: a full disk has none for a file beside.
         if is_empty && self.image.end > EMPTIED_ABOVE.min(bytes_max / SLACK) {
-            return self.begin(bytes_max);
+            return self.rewrite(&[], &[], &[], bytes_max).or_else(|_| self.begin(bytes_max));
         }
         if self.image.end > bytes_max { self.rewrite(&[], &[], &[], bytes_max) } else { Ok(()) }
     }
 
-    /// Puts a file in place that has the live entries alone but for those at `over`, with `first`
-    /// before and `last` behind them.
+    /// From where on entries are kept though they are over: somebody may still wait to see how.
+    fn recent(&self) -> usize {
+        let mut bytes = 0;
+        let sized = self.image.entries.iter().enumerate().rev().map(|(at, it)| {
+            bytes += it.frame_bytes;
+            (at, bytes)
+        });
+        let recent = sized.take_while(|(_, bytes)| *bytes <= OVER_BYTES_KEPT).last();
+        recent.map_or(self.image.entries.len(), |(at, _)| at)
+    }
+
+    /// Puts a file in place that has the live entries but for those at `over`, and what was answered
+    /// last, with `first` before and `last` behind them.
     pub(super) fn rewrite(
         &mut self,
         first: &[New],
@@ -146,10 +160,11 @@ impl SpoolFile {
         last: &[New],
         reserved: usize,
     ) -> Result<(), SpoolError> {
+        let recent = self.recent();
         let mut bytes = HEAD.to_vec();
         bytes.extend(first.iter().flat_map(New::frame));
         for (at, entry) in self.image.entries.iter().enumerate() {
-            if !entry.state.is_over() && !over.contains(&at) {
+            if (!entry.state.is_over() || at >= recent) && !over.contains(&at) {
                 bytes.extend(format::frame(&entry.kept, entry.kind, entry.state));
             }
         }

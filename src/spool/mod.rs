@@ -22,6 +22,7 @@ mod arriving;
 mod error;
 mod file;
 mod format;
+mod late;
 mod lock;
 mod losses;
 mod numbering;

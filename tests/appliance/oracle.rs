@@ -60,6 +60,8 @@ pub(crate) struct Tally {
     pub(crate) by_code: BTreeMap<String, usize>,
     /// Killed calls whose event has a record.
     pub(crate) killed_with_record: usize,
+    /// Records of events with which appliances began to be held back.
+    pub(crate) suppressed: usize,
     /// What is wrong: nothing, if all is well.
     pub(crate) wrong: Vec<String>,
 }

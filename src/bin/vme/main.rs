@@ -9,6 +9,7 @@ mod arguments;
 mod boot;
 mod child;
 mod drain;
+mod fate;
 mod lines;
 mod maintain;
 mod notification;

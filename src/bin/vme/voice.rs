@@ -11,9 +11,8 @@ use grid_broker::clock::{monotonic_now, wall_now};
 use grid_broker::event_words::Spoken;
 use grid_broker::exit_code::ExitCode;
 use grid_broker::spool::{Key, Spool, SpoolError, State};
-use grid_broker::wire::proto::{AckException, Event, Outcome, ReportRequest};
+use grid_broker::wire::proto::{Event, Outcome, ReportRequest};
 use grid_broker::wire::timestamp;
-use prost::Message;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
@@ -21,6 +20,7 @@ use crate::agent::client::{self, Asked, NotTaken};
 use crate::answer::Answer;
 use crate::boot::{BootDoubt, BootError};
 use crate::drain;
+use crate::fate::{Fate, answer, became};
 use crate::patience::Patience;
 use crate::report;
 use crate::sender::{Desk, Pauses, Sender, Until};
@@ -37,18 +37,6 @@ pub(crate) struct Said {
     pub(crate) line: String,
     /// For scripts.
     pub(crate) exit_code: ExitCode,
-}
-
-/// What became of it, before it is put into a line.
-enum Fate {
-    Answered(Answer),
-    /// It is in the spool; why it was not sent.
-    Spooled(String),
-    /// It is nowhere.
-    Lost {
-        why: String,
-        exit_code: ExitCode,
-    },
 }
 
 /// Says events as one speaker.
@@ -334,47 +322,9 @@ impl Voice {
     }
 }
 
-/// What became of an event of the spool, as the spool shows; `None`: it waits. Follows it to another
-/// number.
-fn became(spool: &Spool, key: &mut Key) -> Result<Option<Fate>, SpoolError> {
-    const UNKNOWN: &str = "what became of it is not known here; `gridctl log list` shows it";
-    let lost = |why: &str, exit_code| Fate::Lost { why: why.to_owned(), exit_code };
-    while let Some(moved) = spool.moved(*key) {
-        *key = moved;
-    }
-    Ok(match spool.state(*key)? {
-        Some(State::Waiting | State::Attempted) => None,
-        Some(State::Kept) => Some(Fate::Answered(Answer::kept())),
-        Some(State::Excepted) => {
-            let exception = spool.exception(*key).and_then(|it| decoded(&it.answer));
-            Some(match exception {
-                Some(exception) => Fate::Answered(Answer::of_session(&exception)),
-                None => lost(UNKNOWN, ExitCode::Failed),
-            })
-        }
-        Some(State::Gone) => Some(lost(
-            "it made room for others in the full spool, or was set aside; a later event tells",
-            ExitCode::Unavailable,
-        )),
-        None => Some(lost(UNKNOWN, ExitCode::Failed)),
-    })
-}
-
 /// Failures that name several fields have several lines.
 fn one_line(words: &str) -> String {
     words.lines().map(str::trim).collect::<Vec<_>>().join("; ")
-}
-
-/// `None`: it was simply kept.
-fn answer(exception: Option<AckException>) -> Answer {
-    match exception {
-        Some(exception) => Answer::of_session(&exception),
-        None => Answer::kept(),
-    }
-}
-
-fn decoded(bytes: &[u8]) -> Option<AckException> {
-    AckException::decode(bytes).ok()
 }
 
 #[cfg(test)]

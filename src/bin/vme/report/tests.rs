@@ -112,7 +112,7 @@ async fn a_broker_that_starts_late_still_gets_the_event() {
     let address = listener.local_addr().unwrap();
     drop(listener);
     let start = async {
-        sleep(Duration::from_millis(300)).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
         serve(TcpListener::bind(address).await.unwrap(), [Ok(1)])
     };
     let way = way(address, 10_000);
