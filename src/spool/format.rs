@@ -26,7 +26,7 @@ const CRC_AT: usize = 12;
 const FRAME_HEAD_BYTES: usize = 16;
 
 /// The states of entries that are over. No few bits that flip make them of others.
-const KEPT: u8 = 0xfe;
+const TAKEN: u8 = 0xfe;
 const EXCEPTED: u8 = 0x7c;
 const GONE: u8 = 0xe6;
 
@@ -58,7 +58,7 @@ impl State {
         match self {
             Self::Waiting => 0,
             Self::Attempted => 1,
-            Self::Kept => KEPT,
+            Self::Kept => TAKEN,
             Self::Excepted => EXCEPTED,
             Self::Gone => GONE,
         }
@@ -67,7 +67,7 @@ impl State {
     fn of_byte(byte: u8) -> Self {
         match byte {
             0 => Self::Waiting,
-            KEPT => Self::Kept,
+            TAKEN => Self::Kept,
             EXCEPTED => Self::Excepted,
             GONE => Self::Gone,
             _ => Self::Attempted,
@@ -272,7 +272,7 @@ mod tests {
         for (byte, state) in [
             (0, State::Waiting),
             (1, State::Attempted),
-            (KEPT, State::Kept),
+            (TAKEN, State::Kept),
             (EXCEPTED, State::Excepted),
             (GONE, State::Gone),
         ] {
