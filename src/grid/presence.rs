@@ -56,7 +56,7 @@ impl Presence {
         self.rows.get(&number).map_or(0, |seats| seats.taken.len())
     }
 
-    /// Whether a session of `boot` may be open: those beyond [`SEATS_MAX`] are of any boot.
+    /// Whether a session of `boot` may be open: those beyond `SEATS_MAX` are of any boot.
     pub fn speaks(&self, number: ApplianceNumber, boot: BootId) -> bool {
         self.rows.get(&number).is_some_and(|seats| {
             seats.standing > 0 || seats.taken.iter().any(|(_, seat)| *seat == boot)
