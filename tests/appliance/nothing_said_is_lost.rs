@@ -76,6 +76,8 @@ async fn a_call_that_gives_up_behind_many_others_is_not_taken_for_known() {
 struct Ask {
     #[prost(bytes = "bytes", tag = "1")]
     event: Bytes,
+    #[prost(fixed64, tag = "4")]
+    call: u64,
 }
 
 /// An agent that is killed when an event is in its spool, before it says so.
@@ -92,10 +94,10 @@ async fn what_an_agent_took_before_it_was_killed_is_not_said_twice() {
             let length = call.read_u32_le().await.expect("a length");
             let mut ask = vec![0; usize::try_from(length).expect("it is short")];
             call.read_exact(&mut ask).await.expect("what it asks for");
-            let event = Ask::decode(&*ask).expect("an ask").event;
+            let Ask { event, call } = Ask::decode(&*ask).expect("an ask");
             if !breaks_off_early {
                 let event = Event::decode(event).expect("an event");
-                spool.append(vec![event], State::Waiting).expect("appends");
+                spool.append_calls(vec![(event, call)], State::Waiting).expect("appends");
             }
         }
     };
