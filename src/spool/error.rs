@@ -29,7 +29,11 @@ pub enum SpoolError {
         path: PathBuf,
     },
     /// Whoever likes could make us write anywhere.
-    #[error("{} belongs to another user or can be written by all users, so it is not used", .path.display())]
+    #[error(
+        "{} belongs to another user or can be written by all users, so it is not used (`ls -ld` \
+         shows which; `chmod o-w` mends the latter)",
+        .path.display()
+    )]
     Unsafe {
         /// The folder.
         path: PathBuf,

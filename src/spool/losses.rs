@@ -27,7 +27,7 @@ pub(super) fn some(
 
 /// The same in one entry for each kind and reason. If that is still too much, the last is of all
 /// kinds that do not fit.
-pub(super) fn summed_up(losses: impl IntoIterator<Item = LostEvents>) -> Vec<LostEvents> {
+pub fn summed_up(losses: impl IntoIterator<Item = LostEvents>) -> Vec<LostEvents> {
     let mut sums: Vec<LostEvents> = Vec::new();
     for loss in losses {
         match sums.iter_mut().find(|sum| (sum.kind, sum.reason) == (loss.kind, loss.reason)) {

@@ -47,6 +47,7 @@ pub use answers::Exception;
 pub use error::SpoolError;
 pub use format::{Entry, Image, Kept, State, read};
 pub use lock::Held;
+pub use losses::summed_up;
 pub use numbering::Numbering;
 pub use room::{BYTES_MAX, EVENTS_MAX, Limits};
 

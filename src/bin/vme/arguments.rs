@@ -123,8 +123,8 @@ Environment:
                  from the kernel's boot id, the start of process 1 and its PID namespace
   VME_STATE      Where numbers and the spool are kept
   VME_SPOOL_EVENTS, VME_SPOOL_BYTES
-                 How much the spool holds [default: 10000, 2097152]; the same for all of an
-                 appliance's processes
+                 How much the spool holds, 4 to 100000 events [default: 10000] and 4096 to
+                 67108864 bytes [default: 2097152]; the same for all of an appliance's processes
   An empty variable is like none. An option goes before its variable.";
 
 #[cfg(test)]

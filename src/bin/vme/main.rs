@@ -55,7 +55,9 @@ fn main() -> std::process::ExitCode {
         }
         Some(command) => match speaker {
             Ok(speaker) => carry_out(command, Voice::new(speaker)),
-            Err(wrongs) => refuse(&wrongs.iter().map(line).collect::<Vec<_>>()).into(),
+            Err(wrongs) => {
+                refuse(&wrongs.iter().map(line).collect::<Vec<_>>(), "nothing was done").into()
+            }
         },
     }
 }
@@ -71,16 +73,16 @@ fn one_event(speaker: Result<Speaker, Vec<String>>, words: &[OsString]) -> ExitC
         (speaker, spoken) => {
             let mut wrongs = speaker.err().unwrap_or_default();
             wrongs.extend(spoken.err().iter().flat_map(|it| it.0.iter().map(line)));
-            refuse(&wrongs)
+            refuse(&wrongs, "nothing was sent")
         }
     }
 }
 
-fn refuse(wrongs: &[String]) -> ExitCode {
+fn refuse(wrongs: &[String], outcome: &str) -> ExitCode {
     for wrong in wrongs {
         tell(wrong);
     }
-    tell("nothing was sent; `vme --help` shows how it is said");
+    tell(&format!("{outcome}; `vme --help` shows how it is said"));
     ExitCode::Usage
 }
 

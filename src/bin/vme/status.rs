@@ -10,6 +10,8 @@ use bytes::Bytes;
 use grid_broker::exit_code::ExitCode;
 use grid_broker::show::words;
 use grid_broker::spool::{Spool, SpoolError, Waiting};
+use grid_broker::wire::proto::Event;
+use prost::Message;
 use serde_json::json;
 
 use crate::speaker::Speaker;
@@ -25,6 +27,8 @@ struct Status {
     /// `agent 4711`, `drainer 812`; none: the next call sends what waits.
     sender: Option<String>,
     set_aside: usize,
+    /// Events that went for want of room, and of which those that wait tell.
+    lost: u64,
     /// A damaged spool was found once.
     is_damage_kept: bool,
 }
@@ -52,6 +56,8 @@ fn look(spool: &Spool) -> Result<Status, SpoolError> {
         let word = words::event_kind((*kind).into()).unwrap_or_else(|| "other".to_owned());
         *kinds.entry(word).or_default() += 1;
     }
+    let events = waiting.iter().map(|it| Event::decode(it.event.clone()).unwrap_or_default());
+    let lost = events.flat_map(|event| event.lost_before).map(|lost| lost.count).sum();
     let oldest = waiting.iter().map(|it| it.spooled_at_us).min();
     let aside = std::fs::read(spool.folder().join("aside")).unwrap_or_default();
     Ok(Status {
@@ -60,6 +66,7 @@ fn look(spool: &Spool) -> Result<Status, SpoolError> {
         waiting: waiting.len(),
         oldest: oldest.and_then(|micros| jiff::Timestamp::from_microsecond(micros).ok()),
         sender: spool.who_sends()?,
+        lost,
         set_aside: grid_broker::spool::read(&Bytes::from(aside)).entries.len(),
         is_damage_kept: spool.folder().join("spool.damaged").exists(),
     })
@@ -83,12 +90,15 @@ impl Status {
             }
         }
         lines.push(match &self.sender {
-            Some(sender) => format!("sent by {sender}"),
+            Some(sender) => format!("{sender} sends as soon as the broker can be reached"),
             None if self.waiting > 0 => {
                 "nobody sends; the next call of vme does, or `vme agent`".to_owned()
             }
             None => "there is no agent; each call of vme sends by itself".to_owned(),
         });
+        if self.lost > 0 {
+            lines.push(format!("{} are lost, which those that wait tell of", self.lost));
+        }
         if self.set_aside > 0 {
             lines.push(format!("{} set aside in {folder}/aside", self.set_aside));
         }
@@ -105,6 +115,7 @@ impl Status {
             "kinds": self.kinds,
             "oldest": self.oldest.map(|oldest| oldest.to_string()),
             "sender": self.sender,
+            "lost": self.lost,
             "set_aside": self.set_aside,
             "damage_kept": self.is_damage_kept,
         })
@@ -116,7 +127,7 @@ impl Status {
 mod tests {
     use grid_broker::spool::{Limits, State, Teller};
     use grid_broker::wire::proto::event::Kind;
-    use grid_broker::wire::proto::{Event, Log, StartedOk};
+    use grid_broker::wire::proto::{Log, StartedOk};
 
     use super::*;
 
@@ -139,7 +150,7 @@ mod tests {
         let status = look(&spool).unwrap();
         let words = status.as_words();
         assert!(words.starts_with("2 events wait in /"), "{words}");
-        assert!(words.contains("Z: 1 log, 1 started_ok\nsent by agent 4711"), "{words}");
+        assert!(words.contains("Z: 1 log, 1 started_ok\nagent 4711 sends as soon"), "{words}");
         let json: serde_json::Value = serde_json::from_str(&status.as_json()).unwrap();
         assert_eq!((&json["waiting"], &json["kinds"]["log"]), (&json!(2), &json!(1)));
         drop(held);

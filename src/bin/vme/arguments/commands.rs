@@ -114,7 +114,7 @@ pub(crate) struct SpoolArguments {
 
 const SPOOL: &str = "\
 Asks neither the agent nor the broker. In JSON: folder, waiting, kinds, oldest, sender
-(null: the next call sends what waits), set_aside, damage_kept.
+(null: the next call sends what waits), lost, set_aside, damage_kept.
 
 Examples:
   vme spool
@@ -133,6 +133,7 @@ after 1 s, 2 s, 4 s ... 120 s. SIGTERM ends it; what waits stays in the spool.
 Exit codes:
   0  It was told to end
   1  The folder or the socket can't be used, or the boot has no id
+  2  Wrong usage
   3  Another agent speaks for that folder
 
 Example:

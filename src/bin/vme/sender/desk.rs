@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::flow::{Answered, Flow};
+use super::telling::Telling;
 
 /// Events that are put into the spool by one write.
 const EVENTS_AT_ONCE: usize = 256;
@@ -54,6 +55,8 @@ pub(crate) struct Desk {
     asking: BTreeMap<Key, mpsc::Sender<Told>>,
     /// Events put there as about to be sent, and not sent yet.
     unsent: BTreeSet<Key>,
+    /// By which event losses are told.
+    telling: Telling,
     /// Events that were sent though that could not be noted.
     unnoted: BTreeSet<Key>,
     /// What waits and is not under way, in order.
@@ -76,6 +79,7 @@ impl Desk {
             orders,
             asking: BTreeMap::new(),
             unsent: BTreeSet::new(),
+            telling: Telling::default(),
             unnoted: BTreeSet::new(),
             queue: VecDeque::new(),
             seen: None,
@@ -154,6 +158,11 @@ impl Desk {
         self.seen = None;
     }
 
+    /// An event out of the queue as it is sent: with the losses that it is to tell of.
+    pub(crate) fn telling(&mut self, key: Key, event: Event) -> Event {
+        self.telling.of(key, event, &self.queue)
+    }
+
     /// Whether that event was never sent.
     pub(crate) fn is_first(&mut self, waiting: &Waiting) -> bool {
         let was_waiting = waiting.state == State::Waiting && !self.unnoted.contains(&waiting.key);
@@ -179,6 +188,7 @@ impl Desk {
         let mut unfit = Vec::new();
         for answer in &done {
             self.unnoted.remove(&answer.key);
+            self.telling.answered(answer.key);
             match (self.asking.remove(&answer.key), &answer.exception) {
                 (Some(told), exception) => drop(told.try_send(Told::Answered(exception.clone()))),
                 (None, Some(exception)) if is_unfit(exception) => {

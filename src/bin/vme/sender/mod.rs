@@ -17,6 +17,7 @@ mod live;
 mod pause;
 mod session;
 mod talk;
+mod telling;
 
 use std::time::Duration;
 

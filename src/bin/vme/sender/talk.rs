@@ -96,7 +96,7 @@ impl Sender<'_> {
                 if next.state == State::Waiting {
                     waiting.insert(next.key);
                 }
-                events.push(event);
+                events.push(self.desk.telling(next.key, event));
             }
             if events.is_empty() {
                 return true;

@@ -1,0 +1,116 @@
+//! By which event are losses told?
+//!
+//! Each event that made others go for want of room carries what went for it, so that nothing is lost
+//! untold whatever happens. On the way to the broker they are summed up: the first carries the losses
+//! of all that wait, so that one record says "lost 812 log events" in place of 812 records of one.
+//! Guarantees that within one process nothing is told twice or left out. Does not know the spool.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use grid_broker::spool::{Key, Waiting, summed_up};
+use grid_broker::wire::proto::{Event, LostEvents};
+use prost::Message;
+
+/// What is told, by whom.
+#[derive(Debug, Default)]
+pub(super) struct Telling {
+    /// The event that carries the losses of others, and all it carries.
+    carrier: Option<(Key, Vec<LostEvents>)>,
+    /// Those others.
+    told: BTreeSet<Key>,
+}
+
+impl Telling {
+    /// The event as it is sent, before those in `queue`.
+    pub(super) fn of(&mut self, key: Key, event: Event, queue: &VecDeque<Waiting>) -> Event {
+        let lost_before = match &self.carrier {
+            Some((carrier, losses)) if *carrier == key => losses.clone(),
+            Some(_) | None if self.told.contains(&key) => Vec::new(),
+            Some(_) | None if event.lost_before.is_empty() => Vec::new(),
+            Some(_) | None => self.begin(key, event.lost_before, queue),
+        };
+        Event { lost_before, ..event }
+    }
+
+    fn begin(
+        &mut self,
+        key: Key,
+        own: Vec<LostEvents>,
+        queue: &VecDeque<Waiting>,
+    ) -> Vec<LostEvents> {
+        let mut losses = own;
+        for waiting in queue.iter().filter(|it| it.key.spool_id == key.spool_id) {
+            let event = Event::decode(waiting.event.clone()).unwrap_or_default();
+            if !event.lost_before.is_empty() && self.told.insert(waiting.key) {
+                losses.extend(event.lost_before);
+            }
+        }
+        let losses = summed_up(losses);
+        self.carrier = Some((key, losses.clone()));
+        losses
+    }
+
+    /// That event was answered.
+    pub(super) fn answered(&mut self, key: Key) {
+        self.told.remove(&key);
+        if self.carrier.as_ref().is_some_and(|(carrier, _)| *carrier == key) {
+            self.carrier = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use grid_broker::spool::State;
+    use grid_broker::wire::proto::{EventKind, LostReason};
+
+    use super::*;
+
+    fn event(count: u64) -> Event {
+        let lost = LostEvents {
+            kind: EventKind::Log.into(),
+            count,
+            reason: LostReason::SpoolFull.into(),
+            ..LostEvents::default()
+        };
+        let lost_before = if count > 0 { vec![lost] } else { Vec::new() };
+        Event { lost_before, ..Event::default() }
+    }
+
+    fn key(sequence: u64) -> Key {
+        Key { spool_id: 9, sequence }
+    }
+
+    fn waiting(sequence: u64, count: u64) -> Waiting {
+        Waiting {
+            key: key(sequence),
+            state: State::Waiting,
+            kind: EventKind::Log,
+            appliance: "db1".to_owned(),
+            spooled_at_us: 0,
+            event: event(count).encode_to_vec().into(),
+        }
+    }
+
+    fn count(event: &Event) -> u64 {
+        event.lost_before.iter().map(|lost| lost.count).sum()
+    }
+
+    #[test]
+    fn the_first_tells_for_all_that_wait_and_again_the_same_when_it_is_sent_again() {
+        let mut telling = Telling::default();
+        let queue = VecDeque::from([waiting(3, 5), waiting(4, 0), waiting(5, 7)]);
+        assert_eq!(count(&telling.of(key(1), event(0), &queue)), 0);
+        for _ in 0..2 {
+            let first = telling.of(key(2), event(1), &queue);
+            assert_eq!((first.lost_before.len(), count(&first)), (1, 13));
+            assert_eq!(count(&telling.of(key(3), event(5), &queue)), 0);
+            assert_eq!(count(&telling.of(key(5), event(7), &queue)), 0);
+        }
+        telling.answered(key(2));
+        assert_eq!(count(&telling.of(key(5), event(7), &queue)), 0, "it was told");
+        telling.answered(key(3));
+        telling.answered(key(5));
+        assert_eq!(count(&telling.of(key(6), event(2), &VecDeque::new())), 2, "new losses");
+    }
+}
