@@ -108,7 +108,7 @@ impl Model {
                 checkpoints.push(through.parse().expect("a number"));
             }
         }
-        assert!(blocks.len() > 5 && sealed.len() > 2 && checkpoints.len() == 2, "{sealed:?}");
+        assert!(sealed.len() > 2 && checkpoints.len() == 2, "{sealed:?}, {checkpoints:?}");
         Self { base, told, blocks, sealed, checkpoints }
     }
 
@@ -224,6 +224,11 @@ impl Model {
 
     fn judge_commits(&self, damaged: &Damaged, opened: &Opened) -> End {
         let (mut held, last) = self.after_commits(damaged);
+        // An open span that was kept may go on where the cut log ends; what it has is looked at below.
+        let last = match opened.recovered.rebuilt.is_empty() {
+            true => last.max(opened.last_number.min(self.told.acked)),
+            false => last,
+        };
         if let [rebuilt] = opened.recovered.rebuilt[..] {
             assert!(held.contains(&rebuilt), "{}", damaged.what);
         } else if let Some(from) = (1..=last).find(|number| !held.contains(number)) {
@@ -307,8 +312,9 @@ impl Model {
 fn damage_anywhere_is_named_and_the_rest_is_kept() {
     let mut chance = Chance::new(seed("damage"));
     let models = std::iter::repeat_with(|| Model::new(chance.next()));
-    // The archive may just have sealed all there was.
-    let model = models.take(10).find(Model::has_open_span).expect("a journal with an open span");
+    // The archive may just have sealed all there was, and the log be short then.
+    let is_fit = |model: &Model| model.has_open_span() && model.blocks.len() > 5;
+    let model = models.take(10).find(is_fit).expect("a journal with a log and an open span");
     let wanted = count("GRID_FLIPS", 200);
     let mut ends: Vec<(Place, End)> = Vec::new();
     while ends.len() < wanted {

@@ -107,8 +107,11 @@ async fn a_stop_on_a_full_disk_keeps_its_bound_and_says_what_it_could_not_keep()
     broker.spawn(Some("pwrite:/commits/:20:1000000:28"), None);
     assert_eq!(broker.ready(), Ok(()), "{}", broker.said());
     let talking = talks(&broker, client);
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    assert!(broker.said().contains("the disk is full: what was taken waits for room"));
+    let until = monotonic_now() + Duration::from_secs(60);
+    while !broker.said().contains("the disk is full: what was taken waits for room") {
+        assert!(monotonic_now() < until, "the disk is not full: {}", broker.said());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     let began = monotonic_now();
     let status = broker.terminate();
     assert!(began.elapsed() < STOP_WITHIN, "{:?}", began.elapsed());
