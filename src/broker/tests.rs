@@ -90,7 +90,7 @@ fn texts(started: &Started) -> Vec<String> {
     let read = |it: &EncodedRecord| encoding::decode_record(&it.bytes).expect("is understood");
     page.records
         .iter()
-        .map(|it| explain::record(&read(it), |moment| moment.as_micros().to_string()))
+        .map(|it| explain::record(&read(it)).worded(|moment| moment.as_micros().to_string()))
         .collect()
 }
 

@@ -1,7 +1,7 @@
 //! How does one say it? A start, a failure, an open matter as sentences for administrators.
 //!
 //! Guarantees the same words on the command line, on pages and in mails. Text of appliances goes in
-//! as it came: whoever shows a sentence escapes it.
+//! as it came: whoever shows a sentence escapes it, and words the moments in it.
 
 use std::time::Duration;
 
@@ -14,41 +14,32 @@ use super::lifecycle::{Failed, Failure, LastWord, Lifecycle, Maintenance, Refusa
 use super::marks::Marks;
 use super::outbox;
 use super::record::{BrokerStarted, Input, Order, Outcome, Record, Stall};
+use super::sentence::Sentence;
 use super::time::{Timestamp, in_words};
 
-/// How the start of an appliance stands: `starting, 40 s of 300 s`. `clock` shows moments.
-pub fn standing(
-    appliance: &Appliance,
-    now: Timestamp,
-    clock: impl Fn(Timestamp) -> String,
-) -> String {
+/// How the start of an appliance stands: `starting, 40 s of 300 s`.
+pub fn standing(appliance: &Appliance, now: Timestamp) -> Sentence {
     let began_at = appliance.boot.map_or(appliance.since, |boot| boot.began_at);
     match &appliance.lifecycle {
-        Lifecycle::Idle if appliance.boot.is_none() => "idle, never booted".to_owned(),
-        Lifecycle::Idle => format!("idle, stopped at {}", clock(appliance.since)),
+        Lifecycle::Idle if appliance.boot.is_none() => "idle, never booted".into(),
+        Lifecycle::Idle => Sentence::from("idle, stopped at ").at(appliance.since),
         Lifecycle::Starting { deadline: Some(deadline) } => {
             let limit = in_words(deadline.since(began_at));
-            format!("starting, {} of {limit}", in_words(whole_seconds(now.since(began_at))))
+            format!("starting, {} of {limit}", in_words(whole_seconds(now.since(began_at)))).into()
         }
         Lifecycle::Starting { deadline: None } => {
-            format!("starting, {}, no limit", in_words(whole_seconds(now.since(began_at))))
+            format!("starting, {}, no limit", in_words(whole_seconds(now.since(began_at)))).into()
         }
-        Lifecycle::Maintenance(known) => maintenance(known, now),
-        Lifecycle::Running => format!("running since {}", clock(appliance.since)),
+        Lifecycle::Maintenance(known) => maintenance(known, now).into(),
+        Lifecycle::Running => Sentence::from("running since ").at(appliance.since),
         Lifecycle::Failed(failed) => {
-            let mut text = format!("failed: {}", short_failure(failed));
-            match &failed.last_word {
-                Some(word) => text.push_str(&format!(
-                    ", last word {} at {}",
-                    quoted(&word.text, word.progress.map(|p| p.percent())),
-                    clock(word.at)
-                )),
-                None => text.push_str(&format!(" at {}", clock(appliance.since))),
-            }
-            text
+            let text = format!("failed: {}", short_failure(failed));
+            let last = failed.last_word.as_ref();
+            let said = last.map_or(text.clone(), |it| format!("{text}, last word {}", spoken(it)));
+            Sentence::from(said).and(" at ").at(last.map_or(appliance.since, |word| word.at))
         }
         Lifecycle::Dumping { deadline } => {
-            format!("dumping, given up in {}", in_words(deadline.since(now)))
+            format!("dumping, given up in {}", in_words(deadline.since(now))).into()
         }
     }
 }
@@ -147,12 +138,12 @@ pub fn two_machines(name: &str) -> String {
     format!("two machines speak as {name}: sessions of different boots are open at once")
 }
 
-/// What a record of something else than an event says. `clock` shows moments.
-pub fn record(record: &Record, clock: impl Fn(Timestamp) -> String) -> String {
+/// What a record of something else than an event says.
+pub fn record(record: &Record) -> Sentence {
     let raised = record.effects.iter().filter_map(|effect| match effect {
-        Effect::AlertRaised { alert, .. } => Some(alert.text.to_string()),
-        Effect::RunTold { key, .. } => Some(repeats(key, &clock)),
-        Effect::Suppression { phase, suppression, .. } => held(*phase, suppression, &clock),
+        Effect::AlertRaised { alert, .. } => Some(Sentence::from(&*alert.text)),
+        Effect::RunTold { key, .. } => Some(repeats(key)),
+        Effect::Suppression { phase, suppression, .. } => held(*phase, suppression),
         Effect::Appliance { .. }
         | Effect::Removed { .. }
         | Effect::Boot { .. }
@@ -169,104 +160,107 @@ pub fn record(record: &Record, clock: impl Fn(Timestamp) -> String) -> String {
         | Effect::Memory { .. }
         | Effect::Tombstone { .. } => None,
     });
-    let own = match &record.input {
-        Input::Event(_) | Input::RunOver { .. } => String::new(),
+    let own: Sentence = match &record.input {
+        Input::Event(_) | Input::RunOver { .. } => Sentence::default(),
         Input::MailDue { .. } | Input::MailAnswered { .. } | Input::MailOrdered { .. } => {
-            outbox::explain(record, &clock)
+            outbox::explain(record)
         }
         Input::Tally => {
             let of = record.effects.iter().filter(|it| matches!(it, Effect::Heard { .. })).count();
             let appliances = if of == 1 { "appliance" } else { "appliances" };
             format!("counted what was heard of {of} {appliances} without records of their own")
+                .into()
         }
-        Input::Hello(_) => hello(record),
-        Input::SessionEnded { .. } => "one machine speaks again".to_owned(),
-        Input::Appeared { .. } => "appliance appeared and is taken in".to_owned(),
-        Input::Order { order, .. } => ordered(order),
+        Input::Hello(_) => hello(record).into(),
+        Input::SessionEnded { .. } => "one machine speaks again".into(),
+        Input::Appeared { .. } => "appliance appeared and is taken in".into(),
+        Input::Order { order, .. } => ordered(order).into(),
         Input::Deadline { .. } if record.marks.has(Marks::OUTCOME_UNKNOWN) => {
-            "no new boot after the crash dump; unmanaged, so it counts as running".to_owned()
+            "no new boot after the crash dump; unmanaged, so it counts as running".into()
         }
-        Input::Deadline { .. } => String::new(),
-        Input::BrokerStarted(started) => broker_started(started),
-        Input::BrokerStopped => "gridd stopped in good order".to_owned(),
+        Input::Deadline { .. } => Sentence::default(),
+        Input::BrokerStarted(started) => broker_started(started).into(),
+        Input::BrokerStopped => "gridd stopped in good order".into(),
         Input::BrokerStalled { lasted, cause: Stall::LateTurn } => {
-            format!("gridd could not work for {}; deadlines moved by it", in_words(*lasted))
+            format!("gridd could not work for {}; deadlines moved by it", in_words(*lasted)).into()
         }
         Input::BrokerStalled { lasted, cause: Stall::ClockWentAhead } => {
-            format!("clock went ahead {}; deadlines moved by it", in_words(*lasted))
+            format!("clock went ahead {}; deadlines moved by it", in_words(*lasted)).into()
         }
         Input::BrokerStalled { lasted, cause: Stall::DiskWasLow } => {
-            format!("gridd took nothing for {}; deadlines moved by it", in_words(*lasted))
+            format!("gridd took nothing for {}; deadlines moved by it", in_words(*lasted)).into()
         }
-        Input::Storage(storage) => storage.explain(),
-        Input::Settings(settings) => settings.explain(),
+        Input::Storage(storage) => storage.explain().into(),
+        Input::Settings(settings) => settings.explain().into(),
         Input::ClockSetBack { by } => {
-            format!("clock set back {}; times of records go on as before", in_words(*by))
+            format!("clock set back {}; times of records go on as before", in_words(*by)).into()
         }
     };
-    Some(own).into_iter().filter(|own| !own.is_empty()).chain(raised).collect::<Vec<_>>().join("; ")
+    Sentence::join([own].into_iter().chain(raised), "; ")
 }
 
 /// A run of repeats: `repeated 57 times, 14:02 to 14:19: disk # is full (record 812)`.
-fn repeats(key: &AlertKey, clock: impl Fn(Timestamp) -> String) -> String {
+fn repeats(key: &AlertKey) -> Sentence {
     let (count, label, record) = (key.repeats, &key.label, key.record);
-    let within = span(key.first_repeat_at, key.said_at, clock);
-    format!("repeated {}, {within}: {label} (record {record})", times(count))
+    Sentence::from(format!("repeated {}, ", times(count)))
+        .then(&span(key.first_repeat_at, key.said_at))
+        .and(&format!(": {label} (record {record})"))
 }
 
 fn times(count: u64) -> String {
     if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 
-fn span(first: Timestamp, last: Timestamp, clock: impl Fn(Timestamp) -> String) -> String {
-    let (first, last) = (clock(first), clock(last));
-    if first == last { format!("at {first}") } else { format!("{first} to {last}") }
+/// What falls into one second is one moment to people.
+fn span(first: Timestamp, last: Timestamp) -> Sentence {
+    let second = |at: Timestamp| at.as_micros().div_euclid(1_000_000);
+    if second(first) == second(last) {
+        Sentence::from("at ").at(first)
+    } else {
+        Sentence::default().at(first).and(" to ").at(last)
+    }
 }
 
 /// A suppression: `812 log events not stored, 14:02 to 14:19; the last: "disk 3"`.
-fn held(
-    phase: Phase,
-    suppression: &Suppression,
-    clock: impl Fn(Timestamp) -> String,
-) -> Option<String> {
+fn held(phase: Phase, suppression: &Suppression) -> Option<Sentence> {
     let standing = match phase {
         Phase::Counts => return None,
-        Phase::Begins => return Some(held_back(suppression.budget)),
-        Phase::SummedUp => format!("held back since {}", clock(suppression.since)),
-        Phase::Ends => "held back no more".to_owned(),
+        Phase::Begins => return Some(held_back(suppression.budget).into()),
+        Phase::SummedUp => Sentence::from("held back since ").at(suppression.since),
+        Phase::Ends => "held back no more".into(),
     };
     let Some(held) = &suppression.held else { return Some(standing) };
-    Some(format!("{standing}: {}", not_stored(held, clock)))
+    Some(standing.and(": ").then(&not_stored(held)))
 }
 
 /// When something was said that was not said just before it was received, by the appliance's clock:
 /// `said at 14:02:10`. A clock that is far off is shown, not believed.
-pub fn said(event: &Event, marks: Marks, clock: impl Fn(Timestamp) -> String) -> Option<String> {
-    let at = clock(event.event_time?);
+pub fn said(event: &Event, marks: Marks) -> Option<Sentence> {
+    let at = event.event_time?;
     if marks.has(Marks::TIME_OFF) {
-        return Some(format!("its own clock says {at}"));
+        return Some(Sentence::from("its own clock says ").at(at));
     }
-    marks.has(Marks::REPLAYED).then(|| format!("said at {at}"))
+    marks.has(Marks::REPLAYED).then(|| Sentence::from("said at ").at(at))
 }
 
 /// What an appliance could not keep: `lost 17 log events of db1, 14:02 to 14:19, spool full`.
-pub fn lost(name: &str, lost: &LostEvents, clock: impl Fn(Timestamp) -> String) -> String {
+pub fn lost(name: &str, lost: &LostEvents) -> Sentence {
     let LostEvents { kind, count, first_at, last_at, reason } = lost;
     let kind = kind.map_or(String::new(), |kind| format!("{} ", kind.word()));
     let events = if *count == 1 { "event" } else { "events" };
     let within = match (*first_at, *last_at) {
-        (Some(first), Some(last)) => Some(span(first, last, clock)),
-        (Some(first), None) => Some(format!("since {}", clock(first))),
-        (None, Some(last)) => Some(format!("until {}", clock(last))),
-        (None, None) => None,
+        (Some(first), Some(last)) => span(first, last),
+        (Some(first), None) => Sentence::from("since ").at(first),
+        (None, Some(last)) => Sentence::from("until ").at(last),
+        (None, None) => Sentence::default(),
     };
-    let what = format!("lost {count} {kind}{events} of {name}");
-    let parts = [Some(what), within, reason.map(|reason| reason.words().to_owned())];
-    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    let what = Sentence::from(format!("lost {count} {kind}{events} of {name}"));
+    let reason = reason.map_or_else(Sentence::default, |reason| reason.words().into());
+    Sentence::join([what, within, reason], ", ")
 }
 
 /// What was not stored.
-pub fn not_stored(held: &Held, clock: impl Fn(Timestamp) -> String) -> String {
+pub fn not_stored(held: &Held) -> Sentence {
     let kinds = PlainKind::ALL.into_iter().zip(held.counts).filter(|(_, count)| *count > 0);
     let counts: Vec<_> = kinds.map(|(kind, count)| format!("{count} {}", kind.word())).collect();
     let events = if held.counts.iter().fold(0_u64, |sum, count| sum.saturating_add(*count)) == 1 {
@@ -274,15 +268,13 @@ pub fn not_stored(held: &Held, clock: impl Fn(Timestamp) -> String) -> String {
     } else {
         "events"
     };
-    let mut text = format!(
-        "{} {events} not stored, {}",
-        counts.join(", "),
-        span(held.first_at, held.last_at, clock)
-    );
-    if !held.sample.is_empty() {
-        text.push_str(&format!("; the last: \"{}\"", held.sample));
+    let text = Sentence::from(format!("{} {events} not stored, ", counts.join(", ")))
+        .then(&span(held.first_at, held.last_at));
+    if held.sample.is_empty() {
+        text
+    } else {
+        text.and(&format!("; the last: \"{}\"", held.sample))
     }
-    text
 }
 
 /// That a budget is spent.

@@ -27,6 +27,7 @@ mod order;
 pub mod outbox;
 pub mod presence;
 pub mod record;
+pub mod sentence;
 pub mod settings;
 pub mod state;
 pub mod storage;

@@ -15,6 +15,7 @@ use super::mail::{
 };
 use super::marks::Marks;
 use super::record::{Input, Record};
+use super::sentence::Sentence;
 use super::settings::{Budget, Settings};
 use super::state::State;
 use super::time::Timestamp;
@@ -164,8 +165,8 @@ fn given_up(number: MessageNumber, recipient: &str, reply: &str) -> String {
     )
 }
 
-/// What a record about a mail says; `clock` shows moments.
-pub(super) fn explain(record: &Record, clock: impl Fn(Timestamp) -> String) -> String {
+/// What a record about a mail says.
+pub(super) fn explain(record: &Record) -> Sentence {
     let mut changes = record
         .effects
         .iter()
@@ -178,34 +179,33 @@ pub(super) fn explain(record: &Record, clock: impl Fn(Timestamp) -> String) -> S
         | MailEffect::RecipientSpent { .. }
         | MailEffect::LastNumber { .. } => None,
     });
-    let Some((number, recipient, head)) = told else { return String::new() };
+    let Some((number, recipient, head)) = told else { return Sentence::default() };
     let mail = format!("mail {} to {recipient}", number.0);
     match (&record.input, head) {
         (Input::MailAnswered { delivery: Delivery::Sent(reply), attempt, .. }, _) => {
-            format!("{mail} sent, attempt {attempt}: {reply}")
+            format!("{mail} sent, attempt {attempt}: {reply}").into()
         }
         (Input::MailAnswered { delivery, attempt, .. }, Some(head)) => {
             let reply = delivery.reply();
             match head.standing {
-                Standing::Failed => format!("{mail} failed, attempt {attempt}: {reply}"),
+                Standing::Failed => format!("{mail} failed, attempt {attempt}: {reply}").into(),
                 Standing::Waiting | Standing::UnderWay => {
-                    let due = clock(head.due);
-                    format!("{mail} put off, attempt {attempt}: {reply}; tried again at {due}")
+                    let put_off = format!("{mail} put off, attempt {attempt}: {reply}");
+                    Sentence::from(put_off).and("; tried again at ").at(head.due)
                 }
             }
         }
-        (Input::MailOrdered { order: MailOrder::Drop, .. }, _) => format!("{mail} dropped"),
+        (Input::MailOrdered { order: MailOrder::Drop, .. }, _) => format!("{mail} dropped").into(),
         (Input::MailOrdered { order: MailOrder::Retry, .. }, _) => {
-            format!("{mail} to be tried now")
+            format!("{mail} to be tried now").into()
         }
         (_, Some(head)) if head.standing == Standing::UnderWay => {
-            format!("{mail} handed over, attempt {}", head.attempts)
+            format!("{mail} handed over, attempt {}", head.attempts).into()
         }
-        (_, Some(head)) => {
-            let due = clock(head.due);
-            format!("{mail} waits until {due}: {recipient} had its share for now")
-        }
-        (_, None) => format!("{mail} forgotten: it had failed a month ago"),
+        (_, Some(head)) => Sentence::from(format!("{mail} waits until "))
+            .at(head.due)
+            .and(&format!(": {recipient} had its share for now")),
+        (_, None) => format!("{mail} forgotten: it had failed a month ago").into(),
     }
 }
 

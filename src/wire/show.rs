@@ -9,7 +9,8 @@ pub mod mail;
 
 use std::time::Duration;
 
-use jiff::fmt::strtime;
+use jiff::SignedDuration;
+use jiff::civil::DateTime;
 
 use super::proto;
 use super::{timestamp, uuid_text};
@@ -23,6 +24,7 @@ use crate::grid::in_force::{SettingIs, SettingsInForce};
 use crate::grid::lifecycle::Lifecycle;
 use crate::grid::name::{ApplianceNumber, BootId};
 use crate::grid::record::{Input, Outcome, Record};
+use crate::grid::sentence::Sentence;
 use crate::grid::time::Timestamp;
 
 /// A record; `name` gives the name of a row.
@@ -31,11 +33,14 @@ pub fn record(record: &Record, name: impl Fn(ApplianceNumber) -> String) -> prot
     let explanation = over_budget(record).unwrap_or_else(|| explanation.to_owned());
     let appliance = subject(record).map_or_else(|| ordered_name(&record.input), &name);
     let heard = if let Input::Event(heard) = &record.input { Some(heard) } else { None };
-    let clock = local_clock(record.at);
-    let said = heard.and_then(|heard| explain::said(&heard.event, record.marks, &clock));
+    let said = heard.and_then(|heard| explain::said(&heard.event, record.marks));
     let lost = heard.into_iter().flat_map(|heard| &heard.event.lost_before);
-    let lost = lost.map(|lost| explain::lost(&appliance, lost, &clock));
-    let explanation: Vec<_> = [explanation].into_iter().chain(said).chain(lost).collect();
+    let lost = lost.map(|lost| explain::lost(&appliance, lost));
+    let explanation = [Sentence::from(explanation)].into_iter().chain(said).chain(lost);
+    let (explanation, explanation_times) = text(&Sentence::join(explanation, "; "));
+    let own_words = || text(&explain::record(record));
+    let (text, text_times) =
+        heard.map_or_else(own_words, |heard| (event::text(&heard.event), Vec::new()));
     proto::Record {
         number: record.number,
         received_at: Some(timestamp(record.at)),
@@ -43,18 +48,11 @@ pub fn record(record: &Record, name: impl Fn(ApplianceNumber) -> String) -> prot
         severity: proto_severity(record_severity(record)).into(),
         appliance,
         boot_id: boot(record).map_or_else(String::new, |boot| uuid_text(boot.0)),
-        text: heard.map_or_else(
-            || explain::record(record, local_clock(record.at)),
-            |heard| event::text(&heard.event),
-        ),
+        text,
         state: new_state(record).map_or(proto::ApplianceState::Unspecified, state).into(),
         outcome: heard.map_or(proto::Outcome::Unspecified, |_| outcome(record.outcome)).into(),
         reason: reason.to_owned(),
-        explanation: explanation
-            .into_iter()
-            .filter(|it| !it.is_empty())
-            .collect::<Vec<_>>()
-            .join("; "),
+        explanation,
         event: heard.map(event::event),
         administrator: if let Input::Order { by, .. } | Input::MailOrdered { by, .. } =
             &record.input
@@ -65,6 +63,8 @@ pub fn record(record: &Record, name: impl Fn(ApplianceNumber) -> String) -> prot
         },
         marks: record.marks.words().map(str::to_owned).collect(),
         settings: if let Input::Settings(it) = &record.input { Some(settings(it)) } else { None },
+        text_times,
+        explanation_times,
     }
 }
 
@@ -191,6 +191,7 @@ pub fn appliance(grid: &Grid, appliance: &Appliance, now: Timestamp) -> proto::A
         | Lifecycle::Dumping { .. } => (0, String::new(), ""),
     };
     let sessions = grid.presence().sessions(appliance.number);
+    let (explanation, explanation_times) = self::text(&explain::standing(appliance, now));
     proto::Appliance {
         name: appliance.name.to_string(),
         uuid: uuid_text(appliance.uuid),
@@ -201,7 +202,7 @@ pub fn appliance(grid: &Grid, appliance: &Appliance, now: Timestamp) -> proto::A
         overrides: overrides.iter().filter(|it| it.0).map(|it| it.1.to_owned()).collect(),
         state: state(&appliance.lifecycle).into(),
         state_since: (appliance.since > Timestamp::EPOCH).then(|| timestamp(appliance.since)),
-        explanation: explain::standing(appliance, now, local_clock(now)),
+        explanation,
         boot_id: appliance.boot_id().map_or_else(String::new, |boot| uuid_text(boot.0)),
         boot_began_at: appliance.boot.map(|boot| timestamp(boot.began_at)),
         deadline: appliance.lifecycle.deadline().map(timestamp),
@@ -218,6 +219,7 @@ pub fn appliance(grid: &Grid, appliance: &Appliance, now: Timestamp) -> proto::A
         last_record: appliance.last_record,
         suppression: appliance.admission.suppression.as_deref().map(suppression),
         counts: appliance.admission.counts.iter().map(event_count).collect(),
+        explanation_times,
     }
 }
 
@@ -288,18 +290,23 @@ pub fn proto_severity(severity: Severity) -> proto::Severity {
     }
 }
 
-/// Moments in the broker's time zone: the time alone within a day of `now`, else with the date.
-fn local_clock(now: Timestamp) -> impl Fn(Timestamp) -> String {
-    move |moment| {
-        let apart = now.since(moment).max(moment.since(now));
-        let is_near = apart < Duration::from_secs(20 * 3_600);
-        let format = if is_near { "%H:%M:%S" } else { "%Y-%m-%d %H:%M:%S" };
-        jiff::Timestamp::from_microsecond(moment.as_micros())
-            .ok()
-            .map(|at| at.to_zoned(jiff::tz::TimeZone::system()))
-            .and_then(|at| strtime::format(format, &at).ok())
-            .unwrap_or_default()
-    }
+/// A sentence as text that anybody can read, and where its times are.
+fn text(sentence: &Sentence) -> (String, Vec<proto::TimeInText>) {
+    let (text, places) = sentence.placed(rfc3339);
+    let number = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
+    let times = places.into_iter().map(|(place, at)| proto::TimeInText {
+        first: number(place.start),
+        length: number(place.len()),
+        time: Some(timestamp(at)),
+    });
+    (text, times.collect())
+}
+
+/// A moment in UTC, to the second. Reckoned as a date: jiff's own timestamps end before the contract's.
+fn rfc3339(moment: Timestamp) -> String {
+    let since_epoch = SignedDuration::from_secs(moment.as_micros().div_euclid(1_000_000));
+    let epoch = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+    epoch.checked_add(since_epoch).map_or_else(|_| String::new(), |at| format!("{at}Z"))
 }
 
 fn ordered_name(input: &Input) -> String {

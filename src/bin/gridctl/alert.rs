@@ -135,7 +135,7 @@ const COLUMNS: &[Column] = &[
     Column { title: "appliance", least: 12, to_the_right: false, shrinks: true },
     Column { title: "matter", least: 12, to_the_right: false, shrinks: false },
     Column { title: "severity", least: 8, to_the_right: false, shrinks: false },
-    Column { title: "since", least: 14, to_the_right: false, shrinks: false },
+    Column { title: "since {zone}", least: 14, to_the_right: false, shrinks: false },
     Column { title: "what", least: 0, to_the_right: false, shrinks: false },
 ];
 

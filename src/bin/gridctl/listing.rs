@@ -6,6 +6,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use grid_broker::wire::proto::TimeInText;
 use jiff::tz::TimeZone;
 
 use crate::args::{Colour, Format, Global};
@@ -47,15 +48,22 @@ const NARROW: usize = 100;
 const YEAR: &str = "2026-";
 
 impl Look {
-    /// A time on the reader's wall; nothing if there is none.
+    /// A time on the reader's wall, with the zone; nothing if there is none.
     pub(crate) fn time(&self, time: &Option<prost_types::Timestamp>) -> String {
         let moment = time.as_ref().and_then(when::received);
-        moment.map_or_else(String::new, |moment| when::on_the_wall(moment, &self.zone))
+        moment.map_or_else(String::new, |moment| when::with_zone(moment, &self.zone))
     }
 
-    /// The same for a column: without its year on a narrow terminal.
+    /// A sentence of the broker, its times on the reader's wall.
+    pub(crate) fn sentence(&self, text: &str, times: &[TimeInText]) -> String {
+        when::worded(text, times, &self.zone, when::now())
+    }
+
+    /// The same for a column, whose title names the zone: without its year on a narrow terminal.
     pub(crate) fn time_in_column(&self, time: &Option<prost_types::Timestamp>) -> String {
-        let mut shown = self.time(time);
+        let moment = time.as_ref().and_then(when::received);
+        let mut shown =
+            moment.map_or_else(String::new, |moment| when::on_the_wall(moment, &self.zone));
         if self.screen.is_some_and(|screen| screen < NARROW) {
             shown.replace_range(..shown.len().min(YEAR.len()), "");
         }
@@ -92,7 +100,8 @@ pub(crate) struct Listing<'a, T> {
 impl<'a, T: Default> Listing<'a, T> {
     /// An empty list.
     pub(crate) fn new(out: &'a mut dyn Write, look: &'a Look, shape: Shape<T>) -> Self {
-        let table = Table::new(shape.columns, look.screen, look.colour);
+        let zone = when::zone_name(&look.zone, when::now());
+        let table = Table::new(shape.columns, &zone, look.screen, look.colour);
         Self { out, look, shape, table, written: 0 }
     }
 

@@ -22,8 +22,8 @@ const COLUMNS: &[Column] = &[
     Column { title: "number", least: 6, to_the_right: true, shrinks: false },
     Column { title: "recipient", least: 12, to_the_right: false, shrinks: true },
     Column { title: "standing", least: 9, to_the_right: false, shrinks: false },
-    Column { title: "owed since", least: 14, to_the_right: false, shrinks: false },
-    Column { title: "due", least: 14, to_the_right: false, shrinks: false },
+    Column { title: "owed since {zone}", least: 14, to_the_right: false, shrinks: false },
+    Column { title: "due {zone}", least: 14, to_the_right: false, shrinks: false },
     Column { title: "attempts", least: 8, to_the_right: true, shrinks: false },
     Column { title: "what", least: 0, to_the_right: false, shrinks: false },
 ];

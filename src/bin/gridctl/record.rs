@@ -22,7 +22,7 @@ pub(crate) fn shape() -> Shape<Record> {
 
 const COLUMNS: &[Column] = &[
     Column { title: "number", least: 6, to_the_right: true, shrinks: false },
-    Column { title: "received", least: 14, to_the_right: false, shrinks: false },
+    Column { title: "received {zone}", least: 14, to_the_right: false, shrinks: false },
     Column { title: "appliance", least: 9, to_the_right: false, shrinks: true },
     Column { title: "kind", least: 11, to_the_right: false, shrinks: false },
     Column { title: "severity", least: 8, to_the_right: false, shrinks: false },
@@ -37,7 +37,7 @@ fn cells(record: &Record, look: &Look) -> Vec<Cell> {
         Cell::new(if record.appliance.is_empty() { "-" } else { &record.appliance }),
         Cell::new(&words::record_kind(record.kind).unwrap_or_default()),
         Cell::lit(&severity, light(record.severity)),
-        Cell::new(&what(record)),
+        Cell::new(&what(&on_the_wall(record, look))),
     ]
 }
 
@@ -50,6 +50,14 @@ pub(crate) fn light(severity: i32) -> Light {
         Ok(Severity::Fatal) => Light::BoldRed,
         Ok(Severity::Unspecified | Severity::Info) | Err(_) => Light::None,
     }
+}
+
+/// The record with the times in its sentences as the reader reads them.
+fn on_the_wall(record: &Record, look: &Look) -> Record {
+    let mut shown = record.clone();
+    shown.text = look.sentence(&record.text, &record.text_times);
+    shown.explanation = look.sentence(&record.explanation, &record.explanation_times);
+    shown
 }
 
 /// What happened, in one line: what was said, the state it led to, why it was not simply kept, on
@@ -110,6 +118,9 @@ fn form(record: &Record) -> Form {
         administrator,
         marks,
         settings,
+        // In the texts as RFC 3339.
+        text_times: _,
+        explanation_times: _,
     } = record;
     let fields = vec![
         ("number", (*number).into()),

@@ -20,7 +20,7 @@ pub(crate) fn shape() -> Shape<Appliance> {
 const COLUMNS: &[Column] = &[
     Column { title: "appliance", least: 12, to_the_right: false, shrinks: true },
     Column { title: "state", least: 11, to_the_right: false, shrinks: false },
-    Column { title: "since", least: 14, to_the_right: false, shrinks: false },
+    Column { title: "since {zone}", least: 14, to_the_right: false, shrinks: false },
     Column { title: "class", least: 7, to_the_right: false, shrinks: true },
     Column { title: "explanation", least: 0, to_the_right: false, shrinks: false },
 ];
@@ -32,8 +32,12 @@ fn cells(appliance: &Appliance, look: &Look) -> Vec<Cell> {
         Cell::lit(&state, light(appliance.state)),
         Cell::new(&look.time_in_column(&appliance.state_since)),
         Cell::new(&appliance.class),
-        Cell::new(&appliance.explanation),
+        Cell::new(&explanation(appliance, look)),
     ]
+}
+
+fn explanation(appliance: &Appliance, look: &Look) -> String {
+    look.sentence(&appliance.explanation, &appliance.explanation_times)
 }
 
 fn light(state: i32) -> Light {
@@ -66,7 +70,7 @@ pub(crate) fn lines(appliance: &Appliance, look: &Look) -> Vec<String> {
     };
     let mut pairs = vec![
         ("appliance", appliance.name.clone()),
-        ("explanation", appliance.explanation.clone()),
+        ("explanation", explanation(appliance, look)),
         ("state", with_time(&state, " since ", &appliance.state_since)),
         ("failure", appliance.failure.clone()),
         ("progress", progress),
@@ -144,6 +148,8 @@ fn form(appliance: &Appliance) -> Form {
         last_record,
         suppression,
         counts,
+        // In the explanation as RFC 3339.
+        explanation_times: _,
     } = appliance;
     let fields = vec![
         ("name", name.into()),

@@ -15,7 +15,7 @@ const PLAIN: &str = "\x1b[0m";
 /// One column.
 #[derive(Debug)]
 pub(crate) struct Column {
-    /// Its title.
+    /// Its title. In that of a column of times `{zone}` stands for the zone they are read in.
     pub(crate) title: &'static str,
     /// Its width to begin with.
     pub(crate) least: usize,
@@ -95,6 +95,7 @@ impl Cell {
 #[derive(Debug)]
 pub(crate) struct Table {
     columns: &'static [Column],
+    titles: Vec<String>,
     widths: Vec<usize>,
     screen: Option<usize>,
     colour: bool,
@@ -102,10 +103,18 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// An empty table; `screen` is the terminal's width, if it is one.
-    pub(crate) fn new(columns: &'static [Column], screen: Option<usize>, colour: bool) -> Self {
-        let widths = columns.iter().map(|column| column.least.max(column.title.len())).collect();
-        Self { columns, widths, screen, colour, is_begun: false }
+    /// An empty table with times of that zone; `screen` is the terminal's width, if it is one.
+    pub(crate) fn new(
+        columns: &'static [Column],
+        zone: &str,
+        screen: Option<usize>,
+        colour: bool,
+    ) -> Self {
+        let titles: Vec<_> =
+            columns.iter().map(|column| column.title.replace("{zone}", zone)).collect();
+        let widths = columns.iter().zip(&titles).map(|(it, title)| it.least.max(title.width()));
+        let widths = widths.collect();
+        Self { columns, titles, widths, screen, colour, is_begun: false }
     }
 
     /// Writes rows that are known together, below the titles if they are the first.
@@ -119,7 +128,7 @@ impl Table {
         if !self.is_begun && !rows.is_empty() {
             self.is_begun = true;
             let titles: Vec<_> =
-                self.columns.iter().map(|column| Cell::lit(column.title, Light::Bold)).collect();
+                self.titles.iter().map(|title| Cell::lit(title, Light::Bold)).collect();
             self.line(out, &widths, &titles)?;
         }
         rows.iter().try_for_each(|row| self.line(out, &widths, row))
@@ -232,7 +241,7 @@ mod tests {
                 vec![Cell::new(number), Cell::lit(name, Light::Red), Cell::new(what)]
             })
             .collect();
-        Table::new(COLUMNS, screen, colour).rows(&mut out, &rows).unwrap();
+        Table::new(COLUMNS, "UTC", screen, colour).rows(&mut out, &rows).unwrap();
         String::from_utf8(out).unwrap()
     }
 

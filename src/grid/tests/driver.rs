@@ -339,7 +339,7 @@ impl Timeline {
     pub(super) fn words(&self) -> String {
         let clock = |moment: Timestamp| format!("+{} s", moment.since(at(0)).as_secs());
         let last = self.records.iter().rfind(|record| record.input != Input::Tally);
-        last.map_or_else(String::new, |last| explain::record(last, clock))
+        last.map_or_else(String::new, |last| explain::record(last).worded(clock))
     }
 
     /// The last record.

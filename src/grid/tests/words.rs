@@ -6,9 +6,8 @@ use super::driver::*;
 
 /// DB1 as `gridctl appliance show` puts it; moments are seconds after the beginning.
 fn standing(story: &Timeline) -> String {
-    explain::standing(story.db1(), story.now, |moment| {
-        format!("+{}", moment.since(at(0)).as_secs())
-    })
+    explain::standing(story.db1(), story.now)
+        .worded(|moment| format!("+{}", moment.since(at(0)).as_secs()))
 }
 
 #[test]

@@ -65,8 +65,7 @@ fn what_was_lost_is_told_in_words_and_is_at_least_a_warning() {
     let told = of(&record);
     assert_eq!(told.severity(), proto::Severity::Warn);
     assert_eq!(told.event.as_ref().map(|it| it.severity()), Some(proto::Severity::Info));
-    let clock = local_clock(record.at);
-    let (first, last) = (clock(ago(600)), clock(ago(60)));
+    let (first, last) = ("2026-11-20T14:20:00Z", "2026-11-20T14:29:00Z");
     let words = format!(
         "lost 17 log events of db1, {first} to {last}, spool full; lost 1 event of db1; \
          lost 2 alert events of db1, since {last}, set aside since they ended two sessions"
@@ -82,8 +81,7 @@ fn what_was_not_said_just_now_is_shown_with_both_times() {
     said(&mut record).event_time = Some(ago(60));
     assert_eq!(of(&record).explanation, "");
     record.marks = Marks::REPLAYED;
-    let clock = local_clock(record.at);
-    assert_eq!(of(&record).explanation, format!("said at {}", clock(ago(60))));
+    assert_eq!(of(&record).explanation, "said at 2026-11-20T14:29:00Z");
     for years in [-20_i64, 20] {
         let wrong = ago(0).as_micros() + years * 365 * 86_400_000_000;
         let wrong = Timestamp::from_micros(wrong);
@@ -96,4 +94,33 @@ fn what_was_not_said_just_now_is_shown_with_both_times() {
         let year = if years < 0 { "2006" } else { "2046" };
         assert!(told.explanation.starts_with(&format!("its own clock says {year}-")), "{told:?}");
     }
+}
+
+#[test]
+fn times_in_sentences_are_told_by_place_and_never_by_what_an_appliance_says() {
+    let mut record = log();
+    record.marks = Marks::REPLAYED;
+    let forged =
+        LostEvents { kind: None, count: 1, first_at: Some(ago(600)), last_at: None, reason: None };
+    said(&mut record).event_time = Some(ago(60));
+    said(&mut record).lost_before = vec![forged];
+    let name = "db-2026-11-20T14:29:00Z";
+    let told = super::record(&record, |_| name.to_owned());
+    let times = told.explanation_times.iter().map(|it| {
+        let (first, length) = (it.first as usize, it.length as usize);
+        (&told.explanation[first..first + length], it.time)
+    });
+    let expected = [
+        ("2026-11-20T14:29:00Z", Some(timestamp(ago(60)))),
+        ("2026-11-20T14:20:00Z", Some(timestamp(ago(600)))),
+    ];
+    assert_eq!(times.collect::<Vec<_>>(), expected);
+    assert!(told.explanation.contains(name), "{}", told.explanation);
+    assert_eq!(told.text_times, [], "an appliance's text has none");
+}
+
+#[test]
+fn the_contracts_first_and_last_moments_are_written() {
+    assert_eq!(rfc3339(Timestamp::MIN), "0001-01-01T00:00:00Z");
+    assert_eq!(rfc3339(Timestamp::MAX), "9999-12-31T23:59:59Z");
 }

@@ -1,0 +1,114 @@
+//! A sentence of the broker, in which moments are data.
+//!
+//! Guarantees that a moment is known by its place: no text that goes in, of whomever, can become
+//! one. Whoever shows a sentence words its moments, in the zone of its reader. Knows no zone.
+
+use std::ops::Range;
+
+use super::time::Timestamp;
+
+/// Words with moments among them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sentence {
+    words: String,
+    /// Before which byte of the words which moment stands, in their order.
+    moments: Vec<(usize, Timestamp)>,
+}
+
+impl Sentence {
+    /// The same with more words.
+    #[must_use]
+    pub fn and(mut self, words: &str) -> Self {
+        self.words.push_str(words);
+        self
+    }
+
+    /// The same with a moment.
+    #[must_use]
+    pub fn at(mut self, moment: Timestamp) -> Self {
+        self.moments.push((self.words.len(), moment));
+        self
+    }
+
+    /// The same with all of another.
+    #[must_use]
+    pub fn then(mut self, other: &Self) -> Self {
+        let before = self.words.len();
+        self.words.push_str(&other.words);
+        self.moments.extend(other.moments.iter().map(|(place, at)| (before + place, *at)));
+        self
+    }
+
+    /// Those that are not empty, with `between` between them.
+    pub fn join(sentences: impl IntoIterator<Item = Self>, between: &str) -> Self {
+        let sentences = sentences.into_iter().filter(|it| !it.is_empty());
+        let joined = sentences.reduce(|joined, next| joined.and(between).then(&next));
+        joined.unwrap_or_default()
+    }
+
+    /// Whether nothing is in it.
+    pub fn is_empty(&self) -> bool {
+        self.words.is_empty() && self.moments.is_empty()
+    }
+
+    /// As text; `clock` words the moments.
+    pub fn worded(&self, clock: impl Fn(Timestamp) -> String) -> String {
+        self.placed(clock).0
+    }
+
+    /// As text, and which bytes of it are which moment, in their order.
+    pub fn placed(
+        &self,
+        clock: impl Fn(Timestamp) -> String,
+    ) -> (String, Vec<(Range<usize>, Timestamp)>) {
+        let mut text = String::with_capacity(self.words.len());
+        let mut places = Vec::with_capacity(self.moments.len());
+        let mut from = 0;
+        for (place, moment) in &self.moments {
+            text.push_str(&self.words[from..*place]);
+            let began = text.len();
+            text.push_str(&clock(*moment));
+            places.push((began..text.len(), *moment));
+            from = *place;
+        }
+        text.push_str(&self.words[from..]);
+        (text, places)
+    }
+}
+
+impl From<&str> for Sentence {
+    fn from(words: &str) -> Self {
+        words.to_owned().into()
+    }
+}
+
+impl From<String> for Sentence {
+    fn from(words: String) -> Self {
+        Self { words, moments: Vec::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn second(n: u64) -> Timestamp {
+        Timestamp::EPOCH.after(Duration::from_secs(n))
+    }
+
+    fn clock(at: Timestamp) -> String {
+        format!("<{}>", at.as_micros() / 1_000_000)
+    }
+
+    #[test]
+    fn moments_are_told_by_their_place_alone() {
+        let said = Sentence::from("\"<7> ü\" at ").at(second(1)).and(" to ").at(second(2));
+        let all = Sentence::join([said, Sentence::default(), "over".into()], "; ");
+        let (text, places) = all.placed(clock);
+        assert_eq!(text, "\"<7> ü\" at <1> to <2>; over");
+        let places: Vec<_> = places.into_iter().map(|(at, it)| (&text[at], it)).collect();
+        assert_eq!(places, [("<1>", second(1)), ("<2>", second(2))]);
+    }
+}
