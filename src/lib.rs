@@ -25,3 +25,5 @@ pub mod wire;
 
 #[cfg(test)]
 mod small_disk;
+#[cfg(test)]
+mod test_timeout;

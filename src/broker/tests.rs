@@ -16,6 +16,7 @@ use crate::grid::settings;
 use crate::journal::{self, Budget, Wanted};
 use crate::small_disk::{fill, on_small_disk};
 use crate::tasks;
+use crate::test_timeout::timeout;
 
 fn a_log(text: &str) -> HeardEvent {
     let event = Event {
@@ -75,13 +76,11 @@ async fn is_low(broker: &Broker) -> bool {
 }
 
 async fn until(what: &str, mut reached: impl AsyncFnMut() -> bool) {
-    for _ in 0..200 {
-        if reached().await {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+    let until = crate::clock::monotonic_now() + timeout();
+    while !reached().await {
+        assert!(crate::clock::monotonic_now() < until, "not reached in time: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    panic!("not reached within 10 s: {what}");
 }
 
 fn texts(started: &Started) -> Vec<String> {

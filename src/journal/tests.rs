@@ -6,12 +6,12 @@ mod retention;
 
 use std::fs;
 use std::path::Path;
-use std::thread;
 use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::test_timeout::wait_for;
 
 const ALL: Budget = Budget { records: usize::MAX, bytes: u64::MAX };
 
@@ -54,13 +54,7 @@ fn append(opened: &mut Opened, numbers: std::ops::RangeInclusive<u64>) {
 }
 
 fn wait(what: &str, mut reached: impl FnMut() -> bool) {
-    for _ in 0..4000 {
-        if reached() {
-            return;
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
-    panic!("not reached within 20 s: {what}");
+    wait_for(what, || reached().then_some(()));
 }
 
 fn wait_archived(opened: &Opened) {

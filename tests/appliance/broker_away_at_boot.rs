@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use super::host::{Ground, Host};
 use super::oracle;
 use super::support::say;
-use crate::harness::{Gridd, eventually};
+use crate::harness::{Gridd, eventually, stretched};
 
 /// An appliance whose silence is noticed after a second.
 const TALKER: &str = "[class.default]\nboot_timeout = \"12h\"\nlost_contact = \"1s\"\n";
@@ -48,7 +48,9 @@ fn assert_marks(records: &[Record]) -> (usize, usize) {
         let waited = at(record.received_at.as_ref()).since(at(event.event_time.as_ref()));
         let second = Duration::from_secs(1);
         assert!(!is_replay || waited + second > LIVE_WITHIN, "waited {waited:?}: {record:?}");
-        assert!(is_replay || waited < LIVE_WITHIN + second, "waited {waited:?}: {record:?}");
+        // The way from the spool to the broker's record takes its time on a busy machine.
+        let way = stretched(second);
+        assert!(is_replay || waited < LIVE_WITHIN + way, "waited {waited:?}: {record:?}");
         *(if is_replay { &mut replays } else { &mut live }) += 1;
     }
     (replays, live)
@@ -61,11 +63,11 @@ async fn with_an_agent_a_boot_without_a_broker_is_told_when_it_comes() {
     let host = Host::new(&ground, "db1", 1, &gridd.grpc);
     let agent = host.agent().await;
     agent.complains("no session").await;
-    let began = monotonic_now();
-    host.says(&["id=maintenance", "msg=event 0", "progress=50"], 5).await;
-    let line = host.says(&["id=started_ok", "msg=event 1"], 5).await;
+    // Nobody waits for who is known to be away, however long the call would allow.
+    let patient = "--timeout=1h";
+    host.says(&["id=maintenance", "msg=event 0", "progress=50", patient], 5).await;
+    let line = host.says(&["id=started_ok", "msg=event 1", patient], 5).await;
     assert!(line.starts_with("vme: started_ok of db1 spooled, and sent when"), "{line}");
-    assert!(began.elapsed() < Duration::from_secs(3), "nobody waits for who is known to be away");
     sleep(LIVE_WITHIN).await;
     gridd.start_again().await;
     let mut number = 2;

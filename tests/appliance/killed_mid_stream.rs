@@ -8,13 +8,13 @@ use grid_broker::wire::proto::{Event, Log};
 use super::host::{Ground, Host, UNLIMITED, kill};
 use super::oracle;
 use super::support::say;
-use crate::harness::{Gridd, SOON};
+use crate::harness::{Gridd, timeout};
 
 const EVENTS: usize = 9_000;
 
 /// Waits until fewer wait, and looks as often as it can: what was in the spool is soon sent.
 async fn fewer(spool: &Spool, below: usize) -> usize {
-    let until = monotonic_now() + SOON;
+    let until = monotonic_now() + timeout();
     loop {
         let left = spool.waiting().expect("it can be read").len();
         if left < below {

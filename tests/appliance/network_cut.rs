@@ -17,10 +17,10 @@ use super::host::{Ground, Host, UNLIMITED};
 use super::oracle;
 use super::relay::Relay;
 use super::support::say;
-use crate::harness::{Follower, Gridd, Run, run};
+use crate::harness::{Follower, Gridd, Run, run, stretched};
 
-/// The keep-alive's question after 20 s, its answer within 20 s more, and a busy machine.
-const NOTICED_WITHIN: Duration = Duration::from_secs(45);
+/// The keep-alive's question after 20 s, its answer within 20 s more.
+const NOTICED_WITHIN: Duration = Duration::from_secs(40);
 
 static MADE: AtomicU32 = AtomicU32::new(0);
 
@@ -106,7 +106,7 @@ async fn over_a_network_that_is_cut_all_arrives_once() {
         said.push(text);
         run.stderr
     };
-    says(0, "--timeout=10s").await;
+    says(0, "--timeout=2m").await;
 
     // A short cut, which TCP survives.
     namespace.cut();
@@ -114,14 +114,14 @@ async fn over_a_network_that_is_cut_all_arrives_once() {
     assert!(line.contains("no answer in time"), "{line}");
     sleep(Duration::from_secs(3)).await;
     namespace.mend();
-    says(0, "--timeout=20s").await;
+    says(0, "--timeout=2m").await;
     host.rests().await;
 
     // A long one.
     namespace.cut();
     let began = monotonic_now();
     while !says(5, "--timeout=1s").await.contains("when the broker can be reached: no broker") {
-        assert!(began.elapsed() < NOTICED_WITHIN, "the agent does not notice");
+        assert!(began.elapsed() < stretched(NOTICED_WITHIN), "the agent does not notice");
         sleep(Duration::from_millis(300)).await;
     }
     let noticed = began.elapsed();
@@ -133,7 +133,7 @@ async fn over_a_network_that_is_cut_all_arrives_once() {
     let mended = monotonic_now();
     host.rests().await;
     let (noticed, after) = (noticed.as_secs_f32(), mended.elapsed().as_secs_f32());
-    says(0, "--timeout=10s").await;
+    says(0, "--timeout=2m").await;
     let texts = oracle::texts(&oracle::records(&gridd.grpc).await, "db1");
     assert_eq!(texts, said, "each once, in order");
     say(&format!("cut: noticed after {noticed:.1} s, all there {after:.1} s after it ended"));

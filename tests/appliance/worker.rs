@@ -12,9 +12,7 @@ use tokio::time::sleep;
 
 use super::host::Host;
 use super::support::Chance;
-
-/// Longest that a call may take, whatever happens: its patience is at most 3 s.
-const CALL_MAX: Duration = Duration::from_secs(30);
+use crate::harness::timeout;
 
 /// One call of vme.
 #[derive(Clone, Debug)]
@@ -84,9 +82,10 @@ async fn ended(mut command: Command, kill_after: Option<Duration>) -> (Option<i3
             child.kill().expect("it can be killed");
             break child.wait().expect("it ends");
         }
-        if began.elapsed() > CALL_MAX {
+        // It waits for an answer for 3 s at most.
+        if began.elapsed() > timeout() {
             let _ = child.kill();
-            panic!("a call does not end within {} s: {command:?}", CALL_MAX.as_secs());
+            panic!("a call does not end within {} s: {command:?}", timeout().as_secs());
         }
         sleep(Duration::from_millis(2)).await;
     };

@@ -11,8 +11,8 @@ use crate::harness::{Gridd, Notified, eventually};
 /// A watchdog of a length that a test can wait for; half of it is the time between two pets.
 const WATCHDOG: Duration = Duration::from_secs(1);
 
-/// Longer than a watchdog.
-const LONG: Duration = Duration::from_millis(2_500);
+/// One that is in time on a busy machine too: half of it is to spare.
+const LONG_WATCHDOG: Duration = Duration::from_secs(8);
 
 #[tokio::test]
 async fn ready_is_said_once_it_serves_and_stopping_before_it_ends() {
@@ -32,7 +32,7 @@ async fn ready_is_said_once_it_serves_and_stopping_before_it_ends() {
 #[tokio::test]
 async fn a_reload_is_said_to_begin_and_to_be_done_whatever_came_of_it() {
     let notified = Notified::new();
-    let gridd = Gridd::with_environment("", notified.environment(LONG)).await;
+    let gridd = Gridd::with_environment("", notified.environment(WATCHDOG)).await;
     let ready = notified.heard("READY=1").await;
     for settings in ["[retention]\nage = \"30d\"\n", "[retention]\nage = \"0d\"\n"] {
         std::fs::write(gridd.path("gridd.toml"), settings).expect("the configuration");
@@ -43,21 +43,22 @@ async fn a_reload_is_said_to_begin_and_to_be_done_whatever_came_of_it() {
     }
 }
 
+/// Measures time on purpose: a pet may come half a watchdog late.
 #[tokio::test]
 async fn the_watchdog_is_petted_in_time_and_never_by_a_broker_that_stands_still() {
     let notified = Notified::new();
-    let gridd = Gridd::with_environment("", notified.environment(WATCHDOG)).await;
+    let gridd = Gridd::with_environment("", notified.environment(LONG_WATCHDOG)).await;
     notified.heard("WATCHDOG=1").await;
     let mut last = monotonic_now();
-    for _ in 0..6 {
+    for _ in 0..2 {
         notified.heard("WATCHDOG=1").await;
-        assert!(last.elapsed() < WATCHDOG, "in time: {:?}", last.elapsed());
+        assert!(last.elapsed() < LONG_WATCHDOG, "in time: {:?}", last.elapsed());
         last = monotonic_now();
     }
     gridd.signal(Signal::STOP);
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    gridd.stands_still().await;
     notified.waiting();
-    tokio::time::sleep(LONG).await;
+    tokio::time::sleep(LONG_WATCHDOG).await;
     assert_eq!(notified.waiting(), Vec::<String>::new(), "who stands still says nothing");
     gridd.signal(Signal::CONT);
     notified.heard("WATCHDOG=1").await;

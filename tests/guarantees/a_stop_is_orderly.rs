@@ -9,7 +9,7 @@ use grid_broker::wire::proto::event::Kind;
 use grid_broker::wire::proto::session_response::Message;
 use tokio::net::TcpStream;
 
-use crate::harness::{Gridd, Session, event, soon};
+use crate::harness::{Gridd, Session, event, soon, stretched};
 
 /// The bound that is promised.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
@@ -53,6 +53,7 @@ async fn speak(mut session: Session) -> (u64, bool) {
     }
 }
 
+/// Measures time on purpose, on a machine that may be busy: the bound is stretched.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_busy_broker_stops_in_time_and_every_ack_it_gave_was_durable() {
     let mut gridd = Gridd::with_config("[class.default]\nbudget = \"unlimited\"\n").await;
@@ -72,7 +73,7 @@ async fn a_busy_broker_stops_in_time_and_every_ack_it_gave_was_durable() {
     let began = monotonic_now();
     assert_eq!(gridd.terminate().await, Some(0), "in good order");
     let lasted = began.elapsed();
-    assert!(lasted < STOP_WITHIN, "{lasted:?}");
+    assert!(lasted < stretched(STOP_WITHIN), "{lasted:?}");
     say(&format!("a stop with {BUSY} busy sessions and a deaf one took {lasted:?}"));
     let mut acked = Vec::new();
     for session in busy {

@@ -70,6 +70,7 @@ async fn series(gridd: &Gridd) -> BTreeMap<String, f64> {
 #[tokio::test]
 async fn what_was_sent_is_what_is_counted() {
     let gridd = Gridd::with_config(DEADLINE_CLASSES).await;
+    gridd.gridctl(&["appliance", "add", "shop:db1", "--class", "slow"]).await.done();
     let mut session = Session::open(&gridd, "shop:db1", 1, 1).await;
     for sequence in 1..=20 {
         session.say(&event(Kind::Log(Log {}), sequence, "a line")).await;

@@ -15,7 +15,7 @@ use rustix::process::{Signal, getpid, kill_process};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
-use crate::harness::{Report, alone, assert_frame, whole_reports};
+use crate::harness::{Report, alone, assert_frame, wait_for, whole_reports};
 
 /// Workers of the broker that is blocked.
 const WORKERS: usize = 2;
@@ -94,18 +94,14 @@ fn report_by_signal(reporter: &Reporter) -> String {
     let (path, service) = (folder.path().to_owned(), "test".to_owned());
     reporter.log_dir(Some(LogDir { folder: path, service, keep: 1 }));
     kill_process(getpid(), Signal::USR2).expect("it is sent");
-    for _ in 0..3_000 {
-        std::thread::sleep(Duration::from_millis(10));
+    let whole = wait_for("a report by signal", || {
         let mut entries = std::fs::read_dir(folder.path()).expect("the folder");
-        let whole = entries.find_map(|entry| {
+        entries.find_map(|entry| {
             let entry = entry.expect("an entry");
             entry.file_name().to_string_lossy().starts_with("test_").then(|| entry.path())
-        });
-        if let Some(path) = whole {
-            return std::fs::read_to_string(path).expect("a report");
-        }
-    }
-    panic!("no report by signal within 30 s");
+        })
+    });
+    std::fs::read_to_string(whole).expect("a report")
 }
 
 fn names_the_culprits_and_all_others() {

@@ -74,9 +74,15 @@ async fn every_thread_has_its_stack_and_every_task_the_place_where_it_waits() {
     session.acked(1).await;
     let mut tail = Follower::start(gridd.gridctl_command(&["log", "list", "--follow"]));
     tail.lines(2).await;
-    let before = threads_of(gridd.pid());
-    let report = report(&gridd).await;
-    let after = threads_of(gridd.pid());
+    // On a busy machine all workers may have work at the moment of a report.
+    let (before, report, after) = eventually("a worker waits for the network", async || {
+        let before = threads_of(gridd.pid());
+        let report = report(&gridd).await;
+        let waits = |stack| frames(stack).iter().any(|frame| frame.ends_with(" in epoll_wait"));
+        let is_quiet = report.stacks("Threads").iter().any(waits);
+        is_quiet.then(|| (before, report, threads_of(gridd.pid())))
+    })
+    .await;
 
     assert_eq!(report.sections(), SECTIONS);
     let stacks = report.stacks("Threads");
@@ -86,8 +92,6 @@ async fn every_thread_has_its_stack_and_every_task_the_place_where_it_waits() {
         assert!(!frames(stack).is_empty() && stack.get("remark").is_none(), "{stack:#}");
         assert!(stack["name"].is_string() && stack["state"].is_string(), "{stack:#}");
     }
-    let waits = stacks.iter().flat_map(frames).any(|frame| frame.ends_with(" in epoll_wait"));
-    assert!(waits, "a worker waits for the network");
     let broker = report.stack("Threads", "name", "broker");
     assert_frame(broker, &["src/broker.rs", "grid_broker::broker::Loop::run"]);
     assert_frame(report.stack("Threads", "name", "archiver"), &["src/journal/archive/"]);
@@ -353,11 +357,19 @@ async fn the_other_programs_that_run_long_report_too() {
     let gridd = Gridd::start().await;
     let mut tail = Follower::start(gridd.gridctl_command(&["log", "list", "--follow"]));
     tail.lines(1).await;
-    tail.signal(Signal::USR2);
-    tail.complains("\nproduct = gridctl\n").await;
-    tail.complains("Thread #").await;
+    // The first report of a debug build may lack names on a busy machine; they are kept for the next.
+    let mut reports = 0;
+    eventually("a report with the names of functions", async || {
+        if tail.stderr().matches("\nproduct = gridctl\n").count() == reports {
+            tail.signal(Signal::USR2);
+            reports += 1;
+        }
+        tail.stderr().contains("gridctl::main").then_some(())
+    })
+    .await;
     let said = tail.interrupt().await;
-    assert!(said.stderr.contains("gridctl::main"), "{}", said.stderr);
+    assert!(said.stderr.contains("\nproduct = gridctl\n"), "{}", said.stderr);
+    assert!(said.stderr.contains("Thread #"), "{}", said.stderr);
 }
 
 #[tokio::test]

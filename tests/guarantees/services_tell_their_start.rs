@@ -56,7 +56,7 @@ async fn what_a_service_says_before_it_is_ready_is_told() {
     let [first, second, third] = &told[..] else { panic!("three events: {told:?}") };
     assert_eq!(*first, event("maintenance", "Opening files", 34, 60_000));
     assert_eq!(second.1, "Replaying the log");
-    assert!((19_000..=20_000).contains(&second.3), "the rest of the extension: {}", second.3);
+    assert!((1_000..=20_000).contains(&second.3), "the rest of the extension: {}", second.3);
     assert_eq!(*third, event("started_ok", "Serving", 0, 0));
 }
 
@@ -71,7 +71,7 @@ async fn a_long_extension_is_kept_alive_by_vme_itself() {
     })
     .await;
     let promise = repeated["event"]["next_report_within_ms"].as_u64().expect("a promise");
-    assert!((13_000..=15_000).contains(&promise), "what is left of it: {promise}");
+    assert!((1_000..=15_000).contains(&promise), "what is left of it: {promise}");
     service.signal(Signal::TERM);
     assert_eq!(service.ended().await.code, Some(143));
     let told = told(&gridd, "db1").await;
@@ -305,6 +305,11 @@ async fn mariadb_tells_of_its_recovery_after_kill_9() {
     // Killed in the middle of writes: their pages are in its memory and in its log only.
     let writes = "update t.a set v = reverse(v), k = k + 1";
     let mut writer = mariadb.client(writes).stderr(Stdio::null()).spawn().expect("a client");
+    eventually("the writes are under way", async || {
+        let listed = run(mariadb.client("show processlist")).await.done();
+        listed.contains(writes).then_some(())
+    })
+    .await;
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     kill_process(mariadb.pid(), Signal::KILL).expect("kill -9");
     assert_eq!(service.ended().await.code, Some(128 + 9));

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use grid_broker::clock::monotonic_now;
+use grid_broker::clock::{monotonic_now, wall_now};
+use grid_broker::wire::moment;
 use grid_broker::wire::proto::event::Kind;
 use grid_broker::wire::proto::{
     Appliance, ApplianceFilter, ApplianceState, Maintenance, StartedOk, WatchAppliancesRequest,
@@ -34,8 +35,7 @@ async fn a_start_that_is_not_done_in_time_has_failed_and_is_late_when_it_is_done
     let gridd = judged().await;
     gridd.gridctl(&["appliance", "add", "db1"]).await.done();
     let began = monotonic_now();
-    let shown = gridd.gridctl(&["appliance", "boot", "db1"]).await.done();
-    assert!(shown.contains("starting, 0 s of 1 s"), "{shown}");
+    gridd.gridctl(&["appliance", "boot", "db1"]).await.done();
     let failed = gridd.explained("db1", "failed: boot timeout, nothing heard within 1 s").await;
     assert!(began.elapsed() >= Duration::from_millis(950), "{:?}", began.elapsed());
     assert_eq!((state(&failed), failed.failure.as_str()), (ApplianceState::Failed, "boot_timeout"));
@@ -88,9 +88,8 @@ async fn a_promise_that_is_kept_keeps_the_start_alive_beyond_every_limit() {
     let mut session = Session::open(&gridd, "db1", 1, 0).await;
     let began = monotonic_now();
     let mut through = 0;
-    // Twice as long as silence is allowed; a report every half second, each told to be too late by
-    // nothing but a machine that stands still.
-    while began.elapsed() < Duration::from_secs(7) {
+    // Twice as long as silence is allowed; a report every half second.
+    while began.elapsed() < Duration::from_secs(17) {
         through += 1;
         let percent = u32::try_from(through).expect("a few");
         let kind = Kind::Maintenance(Maintenance { progress: Some(percent) });
@@ -107,7 +106,7 @@ async fn a_promise_that_is_kept_keeps_the_start_alive_beyond_every_limit() {
 
 #[tokio::test]
 async fn no_verdict_falls_right_after_a_restart_whatever_deadline_has_passed() {
-    let limits = "[class.default]\nboot_timeout = \"4s\"\nmaintenance_silence = \"4s\"\n";
+    let limits = "[class.default]\nboot_timeout = \"8s\"\nmaintenance_silence = \"8s\"\n";
     let mut gridd = Gridd::with_config(limits).await;
     let mut session = Session::open(&gridd, "moving", 1, 0).await;
     let kind = Kind::Maintenance(Maintenance { progress: Some(5) });
@@ -117,9 +116,11 @@ async fn no_verdict_falls_right_after_a_restart_whatever_deadline_has_passed() {
     // Both deadlines pass while nobody is there to hear.
     gridd.kill().await;
     let killed = monotonic_now();
-    eventually("five seconds", async || (killed.elapsed() > Duration::from_secs(5)).then_some(()))
+    eventually("nine seconds", async || (killed.elapsed() > Duration::from_secs(9)).then_some(()))
         .await;
+    let earliest = wall_now();
     gridd.start_again().await;
+    let latest = wall_now();
     let started = monotonic_now();
     while started.elapsed() < Duration::from_secs(3) {
         for name in ["moving", "starting"] {
@@ -128,10 +129,13 @@ async fn no_verdict_falls_right_after_a_restart_whatever_deadline_has_passed() {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     assert_eq!(gridd.records(&["--kind", "deadline"]).await.len(), 0);
-    let now = grid_broker::clock::wall_now().as_micros() / 1_000_000;
+    let grace = Duration::from_secs(60);
     for name in ["moving", "starting"] {
-        let due = gridd.appliance(name).await.deadline.expect("a verdict is pending").seconds - now;
-        assert!((50..=61).contains(&due), "{name}: due in {due} s, within the grace of 60 s");
+        let due = gridd.appliance(name).await.deadline.expect("a verdict is pending");
+        let due = moment(&due).expect("a time");
+        assert!(due >= earliest.after(grace), "{name}: due at {due:?}, the grace is cut short");
+        let second = Duration::from_secs(1);
+        assert!(due <= latest.after(grace + second), "{name}: due at {due:?}, beyond the grace");
     }
     let records = gridd.records(&["--kind", "broker"]).await;
     let text = records[START_RECORDS]["text"].as_str().expect("a text");
@@ -140,11 +144,11 @@ async fn no_verdict_falls_right_after_a_restart_whatever_deadline_has_passed() {
 
 #[tokio::test]
 async fn a_broker_that_stood_still_does_not_hold_it_against_anybody() {
-    let gridd = Gridd::with_config("[class.default]\nboot_timeout = \"4s\"\n").await;
+    let gridd = Gridd::with_config("[class.default]\nboot_timeout = \"8s\"\n").await;
     let _session = Session::open(&gridd, "db1", 1, 0).await;
     gridd.signal(rustix::process::Signal::STOP);
     let stopped = monotonic_now();
-    eventually("six seconds", async || (stopped.elapsed() > Duration::from_secs(6)).then_some(()))
+    eventually("ten seconds", async || (stopped.elapsed() > Duration::from_secs(10)).then_some(()))
         .await;
     gridd.signal(rustix::process::Signal::CONT);
     let appliance = gridd.appliance("db1").await;
@@ -277,8 +281,8 @@ async fn a_paused_broker_holds_its_pause_against_nobody_and_says_so() {
     let promised = monotonic_now();
     gridd.vme("db1", 1, &["id=maintenance", "progress=34"]).await.done();
     gridd.signal(Signal::STOP);
-    // Beyond the 3 s of silence that its class allows.
-    tokio::time::sleep(Duration::from_millis(4_000)).await;
+    // Beyond the 8 s of silence that its class allows.
+    tokio::time::sleep(Duration::from_secs(9)).await;
     gridd.signal(Signal::CONT);
     assert_eq!(state(&gridd.appliance("db1").await), ApplianceState::Maintenance);
     let told = &gridd.records(&["--kind", "broker", "--text", "could not work"]).await[0];
@@ -288,5 +292,5 @@ async fn a_paused_broker_holds_its_pause_against_nobody_and_says_so() {
     );
     gridd.explained("db1", "failed: hung").await;
     let since = promised.elapsed();
-    assert!(since >= Duration::from_millis(6_500), "3 s and the pause: {since:?}");
+    assert!(since >= Duration::from_millis(16_500), "8 s and the pause: {since:?}");
 }

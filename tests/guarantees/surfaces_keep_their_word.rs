@@ -15,7 +15,7 @@ use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
-use crate::harness::{Follower, Gridd, clean, gridd_alone, lines, run, soon};
+use crate::harness::{Follower, Gridd, clean, eventually, gridd_alone, lines, run, soon};
 
 const LOOPBACK: [&str; 4] = ["--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"];
 
@@ -26,7 +26,10 @@ fn parsed(text: &str) -> Value {
 #[tokio::test]
 async fn gridd_says_in_three_lines_where_it_is_and_what_to_type_next() {
     let gridd = Gridd::start().await;
-    let said = gridd.stdout();
+    let said = eventually("three lines", async || {
+        Some(gridd.stdout()).filter(|said| lines(said).len() == 3 && said.ends_with('\n'))
+    })
+    .await;
     let data = gridd.path("data").display().to_string();
     let [first, second, third] = lines(&said)[..] else { panic!("three lines, not {said}") };
     let (grpc, http) = (&gridd.grpc, &gridd.http);

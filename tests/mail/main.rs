@@ -6,6 +6,9 @@
 mod postfix;
 mod script;
 mod support;
+#[allow(dead_code, reason = "shared with the library's own tests")]
+#[path = "../../src/test_timeout.rs"]
+mod test_timeout;
 mod the_whole_way;
 mod what_a_real_server_files;
 mod what_servers_do;

@@ -9,11 +9,11 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use grid_broker::clock::monotonic_now;
 use rustix::process::{Pid, Signal, getuid, kill_process};
 use tempfile::TempDir;
 
-use super::support::{PASSWORD, SOON, certify};
+use super::support::{PASSWORD, certify};
+use super::test_timeout::wait_for;
 
 /// Whose the filed mails are: nobody's.
 const OWNER: u32 = 65_534;
@@ -46,11 +46,7 @@ impl Postfix {
             .spawn()
             .expect("Postfix starts");
         let postfix = Self { port, folder, master };
-        let until = monotonic_now() + SOON;
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(monotonic_now() < until, "Postfix does not listen:\n{}", postfix.said());
-            std::thread::sleep(std::time::Duration::from_millis(50));
-        }
+        wait_for("Postfix listens", || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
         postfix
     }
 

@@ -15,17 +15,15 @@ use grid_broker::mail::{self, Answer, Post};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
 use uuid::Uuid;
+
+use super::test_timeout::timeout;
 
 /// The password of all accounts.
 pub(crate) const PASSWORD: &str = "s3cr3t-of-grid";
 
 /// Whose mails they are.
 pub(crate) const JOURNAL: Uuid = Uuid::from_u128(0x0123_4567_89ab_4def_8123_4567_89ab_cdef);
-
-/// Longest wait for anything, on a machine that is busy.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 /// A certificate for `localhost`, by its own authority, in a folder.
 pub(crate) fn certify(folder: &Path) -> CertifiedKey<rcgen::KeyPair> {
@@ -80,7 +78,8 @@ impl Courier {
 
     /// The next answer.
     pub(crate) async fn answer(&mut self) -> Answer {
-        let answer = timeout(SOON, self.answers.recv()).await.expect("an answer in time");
+        let answer = tokio::time::timeout(timeout(), self.answers.recv());
+        let answer = answer.await.expect("an answer in time");
         answer.expect("the courier runs")
     }
 
@@ -95,7 +94,8 @@ impl Courier {
     /// Stops it; nothing is answered twice.
     pub(crate) async fn stop(mut self) {
         self.stop.send_replace(true);
-        timeout(SOON, self.work).await.expect("stops in time").expect("without a panic");
+        let stopped = tokio::time::timeout(timeout(), self.work);
+        stopped.await.expect("stops in time").expect("without a panic");
         assert!(self.answers.try_recv().is_err(), "an order was answered twice");
     }
 }

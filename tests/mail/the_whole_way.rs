@@ -10,7 +10,6 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use grid_broker::client::APPLIANCE_METADATA;
-use grid_broker::clock::monotonic_now;
 use grid_broker::wire::proto::event::Kind;
 use grid_broker::wire::proto::event_service_client::EventServiceClient;
 use grid_broker::wire::proto::{Alert, Event, ReportRequest};
@@ -19,9 +18,8 @@ use tonic::Request;
 
 use crate::postfix::Postfix;
 use crate::script::{At, Begins, Does, Server, Turn};
-use crate::support::{PASSWORD, SOON};
-
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+use crate::support::PASSWORD;
+use crate::test_timeout::wait_for;
 
 /// A broker that mails; it ends with the test.
 struct Gridd {
@@ -37,7 +35,7 @@ impl Gridd {
         let config = format!(
             "[mail]\nserver = \"localhost:{port}\"\nca_file = {ca:?}\nuser = \"grid\"\n\
              from = \"grid@example.org\"\nto = \"{to}\"\nzone = \"Europe/Berlin\"\ngather = \"1s\"\n\
-             timeout = \"5s\"\n"
+             timeout = \"5m\"\n"
         );
         fs::write(folder.path().join("gridd.toml"), config).expect("the configuration");
         let mut gridd = Self { folder, child: None, grpc: "127.0.0.1:0".to_owned() };
@@ -61,14 +59,7 @@ impl Gridd {
             .stderr(said)
             .spawn();
         self.child = Some(child.expect("gridd starts"));
-        let until = monotonic_now() + SOON;
-        let place = loop {
-            if let Ok(text) = fs::read_to_string(&ready) {
-                break text;
-            }
-            assert!(monotonic_now() < until, "it does not serve: {}", self.said());
-            std::thread::sleep(LOOK_EVERY);
-        };
+        let place = wait_for("the ready file", || fs::read_to_string(&ready).ok());
         let place: serde_json::Value = serde_json::from_str(&place).expect("JSON");
         self.grpc = place["grpc"].as_str().expect("an address").to_owned();
     }
@@ -103,12 +94,8 @@ impl Gridd {
 
     /// Waits until no mail is owed.
     fn has_sent_all(&self) {
-        let until = monotonic_now() + SOON;
-        while !self.told(&["mail", "list"]).contains("no mail is owed") {
-            let owed = self.told(&["mail", "list", "--output", "jsonl"]);
-            assert!(monotonic_now() < until, "owed: {owed}\n{}", self.said());
-            std::thread::sleep(LOOK_EVERY);
-        }
+        let has = || self.told(&["mail", "list"]).contains("no mail is owed");
+        eventually("no mail is owed", has);
     }
 }
 
@@ -118,6 +105,12 @@ impl Drop for Gridd {
             let _ = child.kill();
             let _ = child.wait();
         }
+        if std::thread::panicking() {
+            #[expect(clippy::print_stderr, reason = "a failed test shows what gridd said")]
+            {
+                eprintln!("{}", self.said());
+            }
+        }
     }
 }
 
@@ -126,12 +119,8 @@ fn run(command: &mut Command) -> Output {
 }
 
 /// Waits until `look` holds.
-fn eventually(what: &str, gridd: &Gridd, look: impl Fn() -> bool) {
-    let until = monotonic_now() + SOON;
-    while !look() {
-        assert!(monotonic_now() < until, "{what}: {}", gridd.said());
-        std::thread::sleep(LOOK_EVERY);
-    }
+fn eventually(what: &str, look: impl Fn() -> bool) {
+    wait_for(what, || look().then_some(()));
 }
 
 /// How often each Message-ID is among these mails.
@@ -153,7 +142,7 @@ fn what_appliances_say_is_filed_by_a_real_server_for_each_recipient() {
     gridd.vme("shop:main.db1", &["id=start_failed", "msg=no disk <b>"]);
     gridd.vme("shop:main.db1", &["id=alert", "msg=fan 1 stands"]);
     gridd.vme("shop:main.db1", &["id=alert", "cnt_name=n", "cnt_value=4"]);
-    eventually("a mail is filed", &gridd, || !postfix.filed().is_empty());
+    eventually("a mail is filed", || !postfix.filed().is_empty());
     let filed = postfix.filed();
     assert_eq!(filed.len(), 1, "both within one mail");
     let mail = String::from_utf8_lossy(&filed[0]).into_owned();
@@ -162,7 +151,7 @@ fn what_appliances_say_is_filed_by_a_real_server_for_each_recipient() {
         "{mail}"
     );
     // The other one is refused for good, which is said loudly, and kept.
-    eventually("the refusal", &gridd, || {
+    eventually("the refusal", || {
         gridd.told(&["mail", "list", "--output", "jsonl"]).contains("\"standing\":\"failed\"")
     });
     let status = gridd.told(&["status"]);
@@ -185,7 +174,7 @@ fn what_appliances_say_is_filed_by_a_real_server_for_each_recipient() {
         "{dialogue}"
     );
     assert!(!dialogue.contains(PASSWORD), "{dialogue}");
-    eventually("the test is filed", &gridd, || postfix.filed().len() == 2);
+    eventually("the test is filed", || postfix.filed().len() == 2);
     assert!(!gridd.said().contains(PASSWORD));
 }
 
@@ -195,7 +184,7 @@ async fn killed_at(step: At) -> (Server, Gridd) {
     let server = Server::start(Begins::Clear, &turns).await;
     let mut gridd = Gridd::start(server.port, server.folder(), "anna@example.org");
     gridd.vme("db1", &["id=alert", "msg=fan 1 stands"]);
-    eventually("the server is asked", &gridd, || server.connections() == 1);
+    eventually("the server is asked", || server.connections() == 1);
     // It hangs by now, or will in a moment.
     tokio::time::sleep(Duration::from_millis(500)).await;
     gridd.kill();
@@ -240,9 +229,9 @@ async fn a_server_that_greylists_gets_the_mail_again_when_it_asked_for_it() {
     let server = Server::start(Begins::Clear, &[later, None]).await;
     let gridd = Gridd::start(server.port, server.folder(), "anna@example.org");
     gridd.vme("db1", &["id=alert", "msg=fan 1 stands"]);
-    eventually("it is put off", &gridd, || gridd.told(&["mail", "list"]).contains("waiting"));
+    eventually("it is put off", || gridd.told(&["mail", "list"]).contains("waiting"));
     let listed = gridd.told(&["mail", "show", "1"]);
-    eventually("the answer is kept", &gridd, || {
+    eventually("the answer is kept", || {
         gridd.told(&["mail", "show", "1"]).contains("451 4.7.1 try again later")
     });
     // A minute is long: an administrator does not wait for it.
@@ -274,7 +263,7 @@ async fn two_hundred_alerts_out_of_spools_are_one_mail_that_says_so() {
         request.metadata_mut().insert(APPLIANCE_METADATA, name);
         client.report(request).await.unwrap();
     }
-    eventually("it gathers or is under way", &gridd, || {
+    eventually("it gathers or is under way", || {
         gridd.told(&["mail", "list"]).contains("summary: 200 older alerts of 2 appliances")
             || !server.mails().is_empty()
     });

@@ -2,28 +2,22 @@
 
 use std::time::Duration;
 
-use grid_broker::clock::{monotonic_now, wall_now};
+use grid_broker::clock::wall_now;
 use grid_broker::config::secret::Secret;
 use grid_broker::grid::mail::Delivery;
 use grid_broker::mail::{Post, dialogue};
 use mail_parser::MessageParser;
 
 use crate::postfix::Postfix;
-use crate::support::{Courier, JOURNAL, SOON, settings};
+use crate::support::{Courier, JOURNAL, settings};
+use crate::test_timeout::wait_for;
 
 /// How long each step may last; Postfix starts processes for each.
-const STEP: Duration = Duration::from_secs(20);
+const STEP: Duration = Duration::from_secs(60);
 
-async fn filed(postfix: &Postfix, count: usize) -> Vec<Vec<u8>> {
-    let until = monotonic_now() + SOON;
-    loop {
-        let filed = postfix.filed();
-        if filed.len() >= count {
-            return filed;
-        }
-        assert!(monotonic_now() < until, "{} of {count} mails:\n{}", filed.len(), postfix.said());
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+fn filed(postfix: &Postfix, count: usize) -> Vec<Vec<u8>> {
+    let filed = || Some(postfix.filed()).filter(|filed| filed.len() >= count);
+    wait_for(&format!("{count} mails are filed"), filed)
 }
 
 #[tokio::test]
@@ -44,7 +38,7 @@ async fn postfix_files_each_mail_once_and_its_refusals_are_understood() {
     assert!(why.contains(" at RCPT TO: 452 4.2.2 <full@example.org>"), "{why}");
     courier.stop().await;
 
-    let mut ids: Vec<_> = filed(&postfix, 5).await.iter().map(|mail| id(mail)).collect();
+    let mut ids: Vec<_> = filed(&postfix, 5).iter().map(|mail| id(mail)).collect();
     ids.sort();
     let expected = (1..=5).map(|it| format!("mail-{it}.{}@grid-broker", JOURNAL.simple()));
     assert_eq!(ids, expected.collect::<Vec<_>>());
@@ -73,7 +67,7 @@ async fn a_test_mail_tells_the_dialogue_with_postfix() {
     {
         assert!(test.lines.iter().any(|it| it == line), "{line} is missing: {:#?}", test.lines);
     }
-    assert_eq!(filed(&postfix, 1).await.len(), 1);
+    assert_eq!(filed(&postfix, 1).len(), 1);
 
     let mut wrong = right;
     wrong.password = Some(Secret::of_environment("PASSWORD", "wrong").expect("a secret"));

@@ -1,22 +1,18 @@
 //! A real `gridd` on a data folder of its own, to be killed and started again.
 
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::thread;
-use std::time::Duration;
-
-use grid_broker::clock::monotonic_now;
-use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::shim::Shim;
 use super::support::scratch;
+use super::test_timeout::wait_for;
 
-/// Longest wait for a start or an end, on a machine that is busy.
-const SOON: Duration = Duration::from_secs(30);
-const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// There from the moment when the shim made the first call fail, or hang.
+const FAILED: &str = "failed";
 
 /// Files and checkpoints as small as they may be; deadlines that no test waits for.
 const CONFIG: &str = "\
@@ -76,7 +72,9 @@ impl Broker {
     /// Starts it, and waits for nothing. `fail` is what the shim shall make fail.
     pub(crate) fn spawn(&mut self, fail: Option<&str>, log: Option<&Path>) {
         assert!(self.child.is_none(), "it runs already");
-        let _ = std::fs::remove_file(self.root().join("ready.json"));
+        for name in ["ready.json", FAILED] {
+            let _ = std::fs::remove_file(self.root().join(name));
+        }
         let mut command = Command::new(env!("CARGO_BIN_EXE_gridd"));
         command.env_clear().env("TZ", "UTC").stdin(Stdio::null()).current_dir(self.root());
         let http = format!("{}:0", self.grpc.split(':').next().expect("a host"));
@@ -102,19 +100,19 @@ impl Broker {
 
     /// Waits until it serves, or gives how it ended before.
     pub(crate) fn ready(&mut self) -> Result<(), ExitStatus> {
-        let until = monotonic_now() + SOON;
-        loop {
+        wait_for("gridd serves, or has ended", || {
             if let Ok(text) = std::fs::read_to_string(self.root().join("ready.json")) {
                 let place: serde_json::Value = serde_json::from_str(&text).expect("JSON");
                 self.grpc = place["grpc"].as_str().expect("an address").to_owned();
-                return Ok(());
+                return Some(Ok(()));
             }
-            if let Some(status) = self.has_ended() {
-                return Err(status);
-            }
-            assert!(monotonic_now() < until, "gridd does not start: {}", self.said());
-            thread::sleep(LOOK_EVERY);
-        }
+            self.has_ended().map(Err)
+        })
+    }
+
+    /// Whether a call was made to fail since it was spawned.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.root().join(FAILED).exists()
     }
 
     /// Starts it, and waits until it serves.
@@ -134,14 +132,7 @@ impl Broker {
 
     /// Waits for its end.
     pub(crate) fn ended(&mut self) -> ExitStatus {
-        let until = monotonic_now() + SOON;
-        loop {
-            if let Some(status) = self.has_ended() {
-                return status;
-            }
-            assert!(monotonic_now() < until, "gridd does not end: {}", self.said());
-            thread::sleep(LOOK_EVERY);
-        }
+        wait_for("the end of gridd", || self.has_ended())
     }
 
     /// `kill -9`.

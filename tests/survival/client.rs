@@ -24,13 +24,12 @@ use tonic::{Request, Streaming};
 use uuid::Uuid;
 
 use super::support::Chance;
+use super::test_timeout::timeout;
 
 /// Most events sent and not answered.
 const OUTSTANDING_MAX: usize = 200;
 const MESSAGES_WAITING: usize = 512;
 const RETRY_AFTER: Duration = Duration::from_millis(10);
-/// A broker that is killed resets its connections; one that hangs is given up after this.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Where a client's words go, and how it is told to finish.
 #[derive(Clone)]
@@ -122,10 +121,11 @@ impl Client {
                 }
             }
             let pause = Duration::from_millis(self.chance.below(12));
-            let wait =
-                if finishes || self.unacked.len() >= OUTSTANDING_MAX { PATIENCE } else { pause };
+            // A broker that is killed resets its connections; one that hangs is given up.
+            let waits_for_acks = finishes || self.unacked.len() >= OUTSTANDING_MAX;
+            let wait = if waits_for_acks { timeout() } else { pause };
             match tokio::time::timeout(wait, hears.message()).await {
-                Err(_) if wait == PATIENCE => return Over::Gone,
+                Err(_) if waits_for_acks => return Over::Gone,
                 Err(_) => {}
                 Ok(Ok(Some(response))) => {
                     if let Some(Hears::Ack(ack)) = response.message {
@@ -157,9 +157,9 @@ impl Client {
         let name = self.name.parse().expect("a name that fits into metadata");
         request.metadata_mut().insert(APPLIANCE_METADATA, name);
         let mut service = EventServiceClient::new(channel);
-        let opened = tokio::time::timeout(PATIENCE, service.session(request)).await.ok()?;
+        let opened = tokio::time::timeout(timeout(), service.session(request)).await.ok()?;
         let mut hears = opened.ok()?.into_inner();
-        let first = tokio::time::timeout(PATIENCE, hears.message()).await.ok()?.ok()??;
+        let first = tokio::time::timeout(timeout(), hears.message()).await.ok()?.ok()??;
         matches!(first.message, Some(Hears::Welcome(_))).then_some(hears)
     }
 

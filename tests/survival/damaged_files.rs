@@ -62,6 +62,8 @@ struct Damaged {
     place: Place,
     /// Below the data folder.
     file: PathBuf,
+    /// What is in it, before the journal is opened and lets go of files that it needs no more.
+    bytes: Vec<u8>,
     what: String,
 }
 
@@ -174,14 +176,15 @@ impl Model {
                 "one bit"
             }
         };
-        fs::write(&path, bytes).expect("the damage");
-        Damaged { folder, place, what: format!("{how} at {at} of {}", file.display()), file }
+        fs::write(&path, &bytes).expect("the damage");
+        let what = format!("{how} at {at} of {}", file.display());
+        Damaged { folder, place, what, file, bytes }
     }
 
     /// Which numbers must be there, and up to which it must go, after damage to the commit log.
     fn after_commits(&self, damaged: &Damaged) -> (BTreeSet<u64>, u64) {
-        let read = |root: &Path| fs::read(root.join(DATA).join(&damaged.file)).expect("a file");
-        let (before, after) = (read(self.base.path()), read(damaged.folder.path()));
+        let before = fs::read(self.base.path().join(DATA).join(&damaged.file)).expect("a file");
+        let after = &damaged.bytes;
         let mut held: BTreeSet<u64> =
             self.sealed.iter().flat_map(|(_, numbers)| numbers.clone()).collect();
         for (file, bytes, numbers) in &self.blocks {

@@ -24,6 +24,7 @@ use uuid::Uuid;
 
 use super::oracle::fold;
 use super::support::{Chance, count, say, scratch, seed};
+use super::test_timeout::wait_for;
 use super::workload::open;
 
 const NAMES: u64 = 6;
@@ -222,9 +223,9 @@ fn lived(dir: &Path, seed: u64) -> Vec<State> {
                     checkpointed = state.last();
                 }
             }
-            while reader.archived_through() + 500 < reader.durable() {
-                std::thread::sleep(Duration::from_millis(1));
-            }
+            wait_for("the archive comes near", || {
+                (reader.archived_through() + 500 >= reader.durable()).then_some(())
+            });
         }
     }
     journal.append(&life.records).expect("the journal takes it");

@@ -16,4 +16,7 @@ mod sealing_check;
 mod shim;
 mod slow_disk;
 mod support;
+#[allow(dead_code, reason = "shared with the library's own tests")]
+#[path = "../../src/test_timeout.rs"]
+mod test_timeout;
 mod workload;

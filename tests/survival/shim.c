@@ -8,6 +8,8 @@
  *                    number; the FIRST-th matching call (from 1) and those
  *                    after it, COUNT in all
  *
+ * The file `failed` below the root is there from the moment when the first call was made to fail.
+ *
  * A call that raises or lowers a file's size without passing here (fallocate by a raw system call)
  * shows in the size that every entry carries. Writes are recorded in the order in which they were
  * made; a sync is recorded when it begins and when it has ended.
@@ -124,7 +126,14 @@ static void record(uint32_t op, const char *path, const char *other, const struc
 static int is_to_fail(const char *call, const char *path) {
     if (!fail_call[0] || strcmp(call, fail_call) || !strstr(path, fail_part)) return 0;
     fail_seen++;
-    return fail_seen >= fail_first && fail_seen < fail_first + fail_count;
+    if (fail_seen < fail_first || fail_seen >= fail_first + fail_count) return 0;
+    if (fail_seen == fail_first) {
+        char mark[PATH_MAX + 8];
+        snprintf(mark, sizeof mark, "%s/failed", root);
+        int fd = syscall(SYS_openat, AT_FDCWD, mark, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+        if (fd >= 0) syscall(SYS_close, fd);
+    }
+    return 1;
 }
 
 static int with_errno(int error) {

@@ -18,6 +18,7 @@ use grid_broker::journal::{
 
 use super::shim::Shim;
 use super::support::{Chance, scratch};
+use super::test_timeout::wait_for;
 
 const ALL: Budget = Budget { records: usize::MAX, bytes: u64::MAX };
 pub(crate) const DATA: &str = "data";
@@ -193,6 +194,7 @@ impl Worker {
     }
 
     fn let_the_archive_come_near(&self) {
+        // As far as it does: an archiver that failed never does.
         for _ in 0..1_000 {
             if self.opened.reader.archived_through() + 100 > self.last {
                 break;
@@ -241,13 +243,10 @@ pub(crate) fn judge(dir: &Path, told: &Told) -> Result<(), String> {
 /// Another test of this process may be starting a program just now, and until that runs it holds
 /// every lock of ours.
 pub(crate) fn open(dir: &Path) -> Result<Opened, JournalError> {
-    for _ in 0..100 {
-        match Journal::open(&settings(dir)) {
-            Err(JournalError::InUse { .. }) => std::thread::sleep(Duration::from_millis(20)),
-            opened => return opened,
-        }
-    }
-    Journal::open(&settings(dir))
+    wait_for("the journal's lock", || match Journal::open(&settings(dir)) {
+        Err(JournalError::InUse { .. }) => None,
+        opened => Some(opened),
+    })
 }
 
 fn look(dir: &Path, told: &Told) -> Result<Opened, String> {

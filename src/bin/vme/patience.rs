@@ -88,7 +88,7 @@ mod tests {
         };
         let far = begun + Duration::from_secs(60);
         assert_eq!(patience.in_time(far, told_again_and_again).await, None::<()>);
-        assert!((HURRIED_WITHIN..2 * HURRIED_WITHIN).contains(&begun.elapsed()));
+        assert!(begun.elapsed() >= HURRIED_WITHIN);
         assert!(patience.is_cut() && patience.is_over(far));
     }
 }

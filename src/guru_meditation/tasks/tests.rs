@@ -28,17 +28,10 @@ fn told(name: &str, runtime: &Runtime) -> Vec<Value> {
 
 /// Waits until a task of that name is told as `state`.
 fn told_as(name: &str, state: &str, runtime: &Runtime) -> Value {
-    for _ in 0..200 {
+    crate::test_timeout::wait_for(&format!("a task {name} is {state}"), || {
         let found = told(name, runtime);
-        let found = found
-            .into_iter()
-            .find(|it| it["state"].as_str().is_some_and(|it| it.starts_with(state)));
-        if let Some(found) = found {
-            return found;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    panic!("no task {name} is {state}");
+        found.into_iter().find(|it| it["state"].as_str().is_some_and(|it| it.starts_with(state)))
+    })
 }
 
 fn waits_in(stack: &Value, file: &str) -> bool {

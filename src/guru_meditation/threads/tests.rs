@@ -49,15 +49,10 @@ fn told(id: i32) -> String {
 
 /// Waits until what is told of the thread says all of it.
 fn tells_all_of(id: i32, parts: &[&str]) {
-    let mut last = String::new();
-    for _ in 0..100 {
-        last = told(id);
-        if parts.iter().all(|part| last.contains(part)) {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    panic!("{parts:?} are not in:\n{last}");
+    crate::test_timeout::wait_for(&format!("{parts:?} of thread {id}"), || {
+        let last = told(id);
+        parts.iter().all(|part| last.contains(part)).then_some(())
+    });
 }
 
 #[test]

@@ -11,6 +11,7 @@ use crate::grid::record::{BrokerStarted, Input, Outcome, Record};
 use crate::grid::state::State;
 use crate::grid::time::Timestamp;
 use crate::journal::*;
+use crate::test_timeout::wait_for;
 
 const ALL: Budget = Budget { records: usize::MAX, bytes: u64::MAX };
 
@@ -61,13 +62,7 @@ fn records(numbers: std::ops::RangeInclusive<u64>) -> Vec<EncodedRecord> {
 }
 
 fn wait(what: &str, mut reached: impl FnMut() -> bool) {
-    for _ in 0..4000 {
-        if reached() {
-            return;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
-    panic!("not reached within 20 s: {what}");
+    wait_for(what, || reached().then_some(()));
 }
 
 /// A journal of 1000 records, sealed spans, two checkpoints, the commit log released.

@@ -145,7 +145,7 @@ fn a_page_that_is_overtaken_by_a_trim_names_what_went_as_trimmed() {
         }
     })
     .unwrap();
-    thread::sleep(Duration::from_millis(30));
+    std::thread::sleep(Duration::from_millis(30));
     trim(&opened, due);
     follower.join().unwrap();
 }
@@ -157,7 +157,7 @@ fn little_traffic_is_sealed_by_age_so_that_it_can_go_by_age() {
     let mut opened = Journal::open(&settings).unwrap();
     append(&mut opened, 1..=3);
     opened.journal.tell(5_000_000);
-    thread::sleep(Duration::from_millis(50));
+    std::thread::sleep(Duration::from_millis(50));
     assert_eq!(opened.journal.release.archive.ranges(), []);
     opened.journal.tell(11_000_000);
     wait("the seal", || opened.journal.release.archive.ranges() == [1..=3]);
@@ -185,7 +185,7 @@ fn another_age_seals_little_traffic_sooner() {
     let mut opened = Journal::open(&keep(dir.path(), FOR_EVER, u64::MAX)).unwrap();
     append(&mut opened, 1..=3);
     opened.journal.tell(11_000_000);
-    thread::sleep(Duration::from_millis(50));
+    std::thread::sleep(Duration::from_millis(50));
     assert_eq!(opened.journal.release.archive.ranges(), []);
     opened.journal.keep(&keep(dir.path(), Duration::from_secs(300), u64::MAX));
     wait("the seal", || opened.journal.release.archive.ranges() == [1..=3]);

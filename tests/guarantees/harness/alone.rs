@@ -15,6 +15,8 @@ pub(crate) fn alone(test: &str, body: impl FnOnce()) -> Option<Run> {
     let own = std::env::current_exe().expect("the test's own program");
     let mut command = clean(own.to_str().expect("a path in UTF-8"));
     command.args(["--exact", test, "--nocapture"]).env(INSIDE, "1");
+    let factor = "GRID_TEST_TIMEOUT_FACTOR";
+    command.envs(std::env::var_os(factor).map(|value| (factor, value)));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let ended = runtime.expect("a runtime").block_on(run(command));
     assert_eq!(ended.code, Some(0), "{test} failed alone:\n{}\n{}", ended.stdout, ended.stderr);

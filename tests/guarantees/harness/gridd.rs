@@ -19,7 +19,8 @@ use tonic::transport::Channel;
 use super::programs::{Run, clean, run};
 use super::{eventually, soon};
 
-/// Classes whose deadlines a test can wait for.
+/// Classes whose deadlines a test can wait for. What must not pass is `slow`, or has the seconds of
+/// `quick` and `talker` to a busy machine.
 pub(crate) const DEADLINE_CLASSES: &str = "\
 [class.default]
 boot_timeout = \"1s\"
@@ -30,7 +31,7 @@ maintenance_silence = \"12h\"
 promise_max = \"12h\"
 [class.quick]
 boot_timeout = \"12h\"
-maintenance_silence = \"3s\"
+maintenance_silence = \"8s\"
 [class.talker]
 boot_timeout = \"12h\"
 lost_contact = \"1s\"
@@ -137,6 +138,21 @@ impl Gridd {
     pub(crate) fn signal(&self, signal: Signal) {
         let child = self.child.as_ref().expect("it runs");
         kill_process(Pid::from_child(child), signal).expect("it takes a signal");
+    }
+
+    /// Waits until a SIGSTOP has stopped it: none of its threads runs any more.
+    pub(crate) async fn stands_still(&self) {
+        let path = format!("/proc/{}/task", self.pid());
+        eventually("gridd stands still", async || {
+            let mut threads = std::fs::read_dir(&path).expect("its threads");
+            threads
+                .all(|thread| {
+                    let status = thread.expect("a thread").path().join("status");
+                    std::fs::read_to_string(status).is_ok_and(|it| it.contains("State:\tT"))
+                })
+                .then_some(())
+        })
+        .await;
     }
 
     /// Its process's number.

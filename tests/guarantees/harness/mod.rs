@@ -10,6 +10,9 @@ mod page;
 mod programs;
 mod report;
 mod session;
+#[allow(dead_code, reason = "shared with the library's own tests")]
+#[path = "../../../src/test_timeout.rs"]
+mod test_timeout;
 
 use std::time::Duration;
 
@@ -22,9 +25,7 @@ pub(crate) use page::page;
 pub(crate) use programs::{Follower, Run, clean, lines, run};
 pub(crate) use report::{Report, assert_frame, frames, whole_reports};
 pub(crate) use session::{Hellos, Raw, Session, ack_exceptions, event};
-
-/// Longest wait for anything that should happen at once, on a machine that is busy.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
+pub(crate) use test_timeout::{stretched, timeout, wait_for};
 
 /// The records of a start: that it started, and with which settings.
 pub(crate) const START_RECORDS: usize = 2;
@@ -34,20 +35,20 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Waits until `look` finds something, or fails the test with `what` was waited for.
 pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let until = monotonic_now() + SOON;
+    let until = monotonic_now() + timeout();
     loop {
         if let Some(found) = look().await {
             return found;
         }
-        assert!(monotonic_now() < until, "{what}: not within {} s", SOON.as_secs());
+        assert!(monotonic_now() < until, "{what}: not within {} s", timeout().as_secs());
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 
 /// Waits for `future`, or fails the test with `what` was waited for.
 pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(SOON, future).await {
+    match tokio::time::timeout(timeout(), future).await {
         Ok(found) => found,
-        Err(_) => panic!("{what}: not within {} s", SOON.as_secs()),
+        Err(_) => panic!("{what}: not within {} s", timeout().as_secs()),
     }
 }

@@ -128,7 +128,8 @@ impl Follower {
             .collect()
     }
 
-    fn stderr(&self) -> String {
+    /// What it complained of so far.
+    pub(crate) fn stderr(&self) -> String {
         std::fs::read_to_string(self.stderr.path()).expect("its stderr")
     }
 }

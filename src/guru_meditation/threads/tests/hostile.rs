@@ -88,13 +88,8 @@ fn look_at(modes: &[Mode]) {
     }
     for (rounds, _) in &acting {
         let before = rounds.load(Ordering::Relaxed);
-        for _ in 0..1_000 {
-            std::thread::sleep(Duration::from_millis(10));
-            if rounds.load(Ordering::Relaxed) > before {
-                break;
-            }
-        }
-        assert!(rounds.load(Ordering::Relaxed) > before, "every thread goes on");
+        let goes_on = || (rounds.load(Ordering::Relaxed) > before).then_some(());
+        crate::test_timeout::wait_for("every thread goes on", goes_on);
     }
     over.store(true, Ordering::Release);
     acting.into_iter().for_each(|(_, thread)| thread.join().expect("no panic"));
