@@ -19,7 +19,7 @@ use crate::grid::appliance::Appliance;
 use crate::grid::name::{self, ApplianceName, ApplianceNumber};
 use crate::grid::record::{Order, Reset};
 use crate::grid::settings::{LIMIT_RANGE, Overrides};
-use crate::grid::time::Timestamp;
+use crate::grid::time::{Timestamp, in_words};
 use crate::wire::check::violation;
 use crate::wire::proto::{self, ApplianceFilter, ApplianceSettings, ApplianceState, Violation};
 use crate::wire::proto::{
@@ -192,6 +192,7 @@ pub(super) struct Wanted {
     names: Option<GlobSet>,
     states: BTreeSet<i32>,
     suppressed: bool,
+    classes: Option<GlobSet>,
 }
 
 impl Wanted {
@@ -199,6 +200,7 @@ impl Wanted {
         let filter = filter.unwrap_or_default();
         let mut wrong = Vec::new();
         let names = filter::patterns("filter.names", &filter.names, &mut wrong);
+        let classes = filter::patterns("filter.classes", &filter.classes, &mut wrong);
         for (state, at) in filter.states.iter().zip(0..) {
             match ApplianceState::try_from(*state) {
                 Ok(ApplianceState::Unspecified) | Err(_) => {
@@ -210,7 +212,7 @@ impl Wanted {
         }
         if wrong.is_empty() {
             let states = filter.states.into_iter().collect();
-            Ok(Self { names, states, suppressed: filter.suppressed })
+            Ok(Self { names, states, suppressed: filter.suppressed, classes })
         } else {
             Err(status::invalid(wrong))
         }
@@ -224,7 +226,8 @@ impl Wanted {
         let state = i32::from(show::state(&appliance.lifecycle));
         let has_state = self.states.is_empty() || self.states.contains(&state);
         let is_suppressed = !self.suppressed || appliance.admission.suppression.is_some();
-        has_state && is_suppressed && self.takes_name(appliance.name.as_str())
+        let is_of_class = self.classes.as_ref().is_none_or(|it| it.is_match(&*appliance.class));
+        has_state && is_suppressed && is_of_class && self.takes_name(appliance.name.as_str())
     }
 }
 
@@ -298,7 +301,7 @@ fn limit(field: &str, millis: Option<u64>, wrong: &mut Vec<Violation>) -> Option
     if LIMIT_RANGE.contains(&limit) {
         return Some(limit);
     }
-    let text = format!("is {} ms; 1000 (1 s) to 43200000 (12 h) are allowed", limit.as_millis());
+    let text = format!("is {}; 1 s to 12 h are allowed", in_words(limit));
     wrong.push(violation(&format!("settings.{field}"), text));
     None
 }

@@ -14,6 +14,7 @@ use crate::broker::Names;
 use crate::grid::name::ApplianceNumber;
 use crate::grid::time::Timestamp;
 use crate::journal::Wanted;
+use crate::show::escape::excerpt;
 use crate::wire::check::violation;
 use crate::wire::proto::{Record, RecordFilter, RecordKind, Severity, Violation};
 
@@ -91,6 +92,19 @@ impl Filter {
         })
     }
 
+    /// Takes every record, tallies too.
+    pub(super) fn of_any_record() -> Self {
+        Self {
+            appliances: None,
+            kind_mask: u32::MAX,
+            severity_mask: u8::MAX,
+            since: None,
+            until: None,
+            text: String::new(),
+            boot: String::new(),
+        }
+    }
+
     /// What the journal can skip by itself, and how many names were looked at for it.
     pub(super) fn wanted(&self, names: &Names) -> (Wanted, u32) {
         let names_seen = Cell::new(0);
@@ -158,9 +172,12 @@ pub(super) fn patterns(
     for (pattern, at) in patterns.iter().zip(0..) {
         match Glob::new(pattern) {
             Ok(glob) if pattern.len() <= 256 => drop(globs.add(glob)),
-            Ok(_) => wrong.push(violation(&format!("{field}[{at}]"), "is over 256 bytes long")),
+            Ok(_) => {
+                let text = format!("`{}` is over 256 bytes long", excerpt(pattern));
+                wrong.push(violation(&format!("{field}[{at}]"), text));
+            }
             Err(error) => {
-                let text = format!("is no pattern: {}", error.kind());
+                let text = format!("`{}` is no pattern: {}", excerpt(pattern), error.kind());
                 wrong.push(violation(&format!("{field}[{at}]"), text));
             }
         }

@@ -15,7 +15,8 @@ use crate::journal::encoding;
 use crate::journal::{Budget, EncodedRecord, Page, Wanted};
 use crate::tasks;
 use crate::wire::proto::{
-    ListRecordsRequest, ListRecordsResponse, Record, TailRecordsRequest, TailRecordsResponse,
+    GetRecordRequest, GetRecordResponse, ListRecordsRequest, ListRecordsResponse, Record,
+    TailRecordsRequest, TailRecordsResponse,
 };
 use crate::wire::servers::grid_log_service_server::GridLogService;
 use crate::wire::show;
@@ -67,6 +68,33 @@ impl GridLogService for Desk {
             }
         }
         Ok(Response::new(response))
+    }
+
+    async fn get_record(
+        &self,
+        request: Request<GetRecordRequest>,
+    ) -> Result<Response<GetRecordResponse>, Status> {
+        administrator(request.metadata(), Role::Viewer)?;
+        let number = request.into_inner().number;
+        let newest = self.reader.durable();
+        if !(1..=newest).contains(&number) {
+            let text = format!("there is no record {number} yet: the newest is {newest}");
+            return Err(status::not_found("NOT_YET", text));
+        }
+        let filter = Filter::of_any_record();
+        let (wanted, _) = filter.wanted(self.broker.names());
+        let page = self.read(Arc::new(wanted), number, 1, false).await?;
+        let found = self.show(&filter, &page.records)?.into_iter().find(|it| it.number == number);
+        // Asked for behind the read: what was there until then is not called missing.
+        let first = self.reader.first();
+        match found {
+            Some(record) => Ok(Response::new(GetRecordResponse { record: Some(record) })),
+            None if number < first => {
+                let text = format!("record {number} was trimmed: the oldest is {first}");
+                Err(status::not_found("TRIMMED", text))
+            }
+            None => Err(status::not_found("MISSING", format!("record {number} is missing"))),
+        }
     }
 
     type TailRecordsStream =

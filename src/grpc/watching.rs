@@ -219,8 +219,7 @@ mod tests {
         add(&started, "db2").await;
         let (_, stopping) = tokio::sync::watch::channel(false);
         let states = vec![ApplianceState::Idle.into()];
-        let wanted =
-            Wanted::new(Some(ApplianceFilter { names: Vec::new(), states, suppressed: false }));
+        let wanted = Wanted::new(Some(ApplianceFilter { states, ..ApplianceFilter::default() }));
         let desk = Desk::new(&started, None, stopping.clone());
         let (teller, told) = Teller::new(stopping);
         let wanted = wanted.expect("a filter");

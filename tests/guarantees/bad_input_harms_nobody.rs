@@ -133,7 +133,7 @@ async fn wrong_words_of_gridctl_are_named_and_change_nothing() {
         assert_eq!(said.stderr, error, "{words:?}");
         assert_eq!((said.code, said.stdout.as_str()), (Some(code), ""), "{words:?}");
     }
-    let limits = "settings.boot_timeout_ms: is ";
+    let limits = "--boot-timeout: is ";
     for (words, named) in [
         (&["log", "list", "--kind", "noise"][..], "noise"),
         (&["log", "list", "--since", "yesterday-ish"], "yesterday-ish"),
@@ -141,7 +141,7 @@ async fn wrong_words_of_gridctl_are_named_and_change_nothing() {
         (&["appliance", "add", "a", "--boot-timeout", "13h"], limits),
         (&["appliance", "add", "a", "--class", "nonsense"], "nonsense"),
         (&["appliance", "list", "--state", "odd"], "odd"),
-        (&["log", "list", "--boot", "zz"], "boot_id"),
+        (&["log", "list", "--boot", "zz"], "--boot"),
         (&["log", "list", "--appliance", "[a"], "appliance"),
         (&["nonsense"], "nonsense"),
     ] {

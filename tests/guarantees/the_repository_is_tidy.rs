@@ -68,7 +68,17 @@ const MODULES: [(&str, &[&str]); 25] = [
     ("report", &["broker", "clock", "config", "grid", "guru_meditation", "journal"]),
     (
         "grpc",
-        &["broker", "client", "grid", "guru_meditation", "journal", "metrics", "tasks", "wire"],
+        &[
+            "broker",
+            "client",
+            "grid",
+            "guru_meditation",
+            "journal",
+            "metrics",
+            "show",
+            "tasks",
+            "wire",
+        ],
     ),
     ("dashboard", &["broker", "grid", "journal", "metrics", "tasks", "wire"]),
     ("mail", &["broker", "clock", "config", "grid", "show", "tasks"]),

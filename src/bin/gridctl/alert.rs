@@ -7,17 +7,17 @@ use std::io::Write;
 
 use grid_broker::show::words;
 use grid_broker::wire::proto::{
-    AlertFilter, GetAlertRequest, GetApplianceRequest, ListAlertsRequest, OpenAlert,
+    AlertFilter, AlertMatter, GetAlertRequest, ListAlertsRequest, OpenAlert,
 };
 
-use crate::args::{AlertCommand, Format};
+use crate::args::{AlertCommand, AlertList};
 use crate::broker::Broker;
 use crate::failure::Failure;
 use crate::form::Form;
 use crate::listing::{Listing, Look, Shape};
-use crate::record;
 use crate::standing::pair_lines;
 use crate::table::{Cell, Column, Light};
+use crate::{names, record, watch};
 
 /// Largest page the broker gives.
 const PAGE: u32 = 1000;
@@ -33,48 +33,50 @@ pub(crate) async fn run(
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
     match command {
-        AlertCommand::List { names, severity, of_broker } => {
-            let filter = AlertFilter {
-                appliances: names.clone(),
-                severity_at_least: severity.map_or(0, Into::into),
-                of_broker: *of_broker,
-            };
-            let nothing = if filter == AlertFilter::default() {
-                "nothing is open"
-            } else {
-                "nothing that matches is open"
-            };
-            list(broker, filter, nothing, look, out).await
-        }
-        AlertCommand::Show { name, matter } => {
-            let appliance = if name == BROKER { "" } else { name }.to_owned();
-            if let Some(matter) = matter {
-                let matter = (*matter).into();
-                let request = broker.question(GetAlertRequest { appliance, matter });
-                let answer = broker.alerts().get_alert(request).await?;
-                let alert = answer.into_inner().alert.ok_or(Failure::Answer { field: "alert" })?;
-                return show(&[alert], look, out);
-            }
-            let alerts = about(broker, appliance).await?;
-            if alerts.is_empty() && look.format == Format::Table {
-                let about = if name == BROKER { "the broker itself" } else { name };
-                crate::say(&format!("nothing is open about {}", Cell::new(about).shown(false)));
-            }
-            show(&alerts, look, out)
-        }
+        AlertCommand::List(wanted) => list(broker, wanted, look, out).await,
+        AlertCommand::Show { name, matter } => show_of(broker, name, *matter, look, out).await,
     }
 }
 
-/// All that is open about one appliance that is known; an empty name: about the broker itself.
-async fn about(broker: &Broker, appliance: String) -> Result<Vec<OpenAlert>, Failure> {
-    let of_broker = appliance.is_empty();
-    let mut appliances = Vec::new();
-    if !of_broker {
-        let request = GetApplianceRequest { name: appliance.clone() };
-        broker.appliances().get_appliance(broker.question(request)).await?;
-        appliances.push(appliance);
+async fn show_of(
+    broker: &Broker,
+    name: &str,
+    matter: Option<AlertMatter>,
+    look: &Look,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let name_of = |name: &str| if name == BROKER { String::new() } else { name.to_owned() };
+    if let Some(matter) = matter {
+        let get = async |name: String| {
+            let (appliance, matter) = (name_of(&name), matter.into());
+            let request = broker.question(GetAlertRequest { appliance, matter });
+            Ok(broker.alerts().get_alert(request).await?.into_inner().alert)
+        };
+        let (_, alert) = names::done_with(broker, name, look, get).await?;
+        let alert = alert.ok_or(Failure::Answer { field: "alert" })?;
+        if look.format.is_for_people() {
+            return show(&[alert], look, out);
+        }
+        return Ok(Listing::one(out, look, shape(), &alert)?);
     }
-    let filter = AlertFilter { appliances, of_broker, ..AlertFilter::default() };
+    let name = match name {
+        BROKER => BROKER.to_owned(),
+        name => names::whole(broker, name).await?,
+    };
+    let filter = match name.as_str() {
+        BROKER => AlertFilter { of_broker: true, ..AlertFilter::default() },
+        name => AlertFilter { appliances: vec![name.to_owned()], ..AlertFilter::default() },
+    };
+    let alerts = all(broker, &filter).await?;
+    if alerts.is_empty() && look.format.is_for_people() {
+        let about = if name == BROKER { "the broker itself" } else { &name };
+        look.note(&format!("nothing is open about {}", Cell::new(about).shown(false)));
+    }
+    show(&alerts, look, out)
+}
+
+/// All that is open and wanted.
+pub(crate) async fn all(broker: &Broker, filter: &AlertFilter) -> Result<Vec<OpenAlert>, Failure> {
     let mut alerts = Vec::new();
     let mut page_token = String::new();
     loop {
@@ -91,27 +93,41 @@ async fn about(broker: &Broker, appliance: String) -> Result<Vec<OpenAlert>, Fai
 
 async fn list(
     broker: &Broker,
-    filter: AlertFilter,
-    nothing: &str,
+    wanted: &AlertList,
     look: &Look,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
+    let AlertList { names, severity, of_broker, flags } = wanted;
+    let is_broker = names.as_slice() == [BROKER];
+    let names = if is_broker { &[][..] } else { names };
+    let filter = AlertFilter {
+        appliances: names::patterns(broker, names).await?,
+        severity_at_least: severity.map_or(0, Into::into),
+        of_broker: *of_broker || is_broker,
+    };
+    let nothing = if filter == AlertFilter::default() {
+        "nothing is open"
+    } else {
+        "nothing that matches is open"
+    };
     let mut listing = Listing::new(out, look, shape());
-    let mut page_token = String::new();
-    loop {
-        let filter = Some(filter.clone());
-        let request = ListAlertsRequest { filter, page_size: PAGE, page_token };
-        let page = broker.alerts().list_alerts(broker.question(request)).await?.into_inner();
-        listing.add(&page.alerts)?;
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            return Ok(listing.finish(nothing)?);
+    if flags.watch {
+        let asked = async || all(broker, &filter).await;
+        tokio::select! {
+            biased;
+            _ = tokio::signal::ctrl_c() => {}
+            ended = watch::polled(broker, &mut listing, form, asked) => ended?,
         }
+        return Ok(listing.finish(nothing)?);
     }
+    let mut alerts = all(broker, &filter).await?;
+    flags.sorted(&mut alerts);
+    listing.add(&alerts)?;
+    Ok(listing.finish(nothing)?)
 }
 
 fn show(alerts: &[OpenAlert], look: &Look, out: &mut dyn Write) -> Result<(), Failure> {
-    if look.format == Format::Table {
+    if look.format.is_for_people() {
         for (place, alert) in alerts.iter().enumerate() {
             if place > 0 {
                 writeln!(out)?;
@@ -132,11 +148,11 @@ fn shape() -> Shape<OpenAlert> {
 }
 
 const COLUMNS: &[Column] = &[
-    Column { title: "appliance", least: 12, to_the_right: false, shrinks: true },
-    Column { title: "matter", least: 12, to_the_right: false, shrinks: false },
-    Column { title: "severity", least: 8, to_the_right: false, shrinks: false },
-    Column { title: "since {zone}", least: 14, to_the_right: false, shrinks: false },
-    Column { title: "what", least: 0, to_the_right: false, shrinks: false },
+    Column { title: "appliance", least: 12, to_the_right: false, drop: 0 },
+    Column { title: "matter", least: 12, to_the_right: false, drop: 0 },
+    Column { title: "severity", least: 8, to_the_right: false, drop: 1 },
+    Column { title: "since {zone}", least: 14, to_the_right: false, drop: 2 },
+    Column { title: "what", least: 0, to_the_right: false, drop: 0 },
 ];
 
 fn cells(alert: &OpenAlert, look: &Look) -> Vec<Cell> {

@@ -1,26 +1,27 @@
 //! `gridctl appliance ...`: shows appliances and steers them.
 //!
-//! Guarantees that a change is shown as the broker made it. Does not check names and limits: the
-//! broker does, and says which are allowed.
+//! Guarantees that a change is shown as the broker made it, of each appliance it was made to, and
+//! that one that fails does not keep the others from it. Does not check names and limits: the broker
+//! does, and says which are allowed.
 
 use std::io::Write;
 
+use tonic::Status;
+
+use grid_broker::exit_code::ExitCode;
 use grid_broker::wire::proto::{
     AddApplianceRequest, Appliance, ApplianceFilter, ApplianceSettings, GetApplianceRequest,
-    ListAppliancesRequest, RemoveApplianceRequest, SetApplianceRequest, StartBootRequest,
-    StopApplianceRequest, UnsuppressApplianceRequest,
+    RemoveApplianceRequest, SetApplianceRequest, StartBootRequest, StopApplianceRequest,
+    UnsuppressApplianceRequest,
 };
 
-use crate::args::{ApplianceCommand, Format, Own};
+use crate::args::{ApplianceCommand, ApplianceList, Names, Own};
 use crate::broker::Broker;
 use crate::failure::Failure;
 use crate::form::Form;
 use crate::listing::{Listing, Look, Shape};
-use crate::standing;
 use crate::table::Cell;
-
-/// Largest page the broker gives.
-const PAGE: u32 = 1000;
+use crate::{follow, names, standing, watch};
 
 /// Does what is asked.
 pub(crate) async fn run(
@@ -30,43 +31,24 @@ pub(crate) async fn run(
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
     match command {
-        ApplianceCommand::List { names, state, suppressed } => {
-            let states = state.iter().map(|state| *state as i32).collect();
-            let filter = ApplianceFilter { names: names.clone(), states, suppressed: *suppressed };
-            list(broker, filter, look, out).await
-        }
-        ApplianceCommand::Show(named) => {
-            let request = broker.question(GetApplianceRequest { name: named.name.clone() });
-            let answer = broker.appliances().get_appliance(request).await?;
-            show(answer.into_inner().appliance, look, out)
-        }
-        ApplianceCommand::Add { named, own } => {
+        ApplianceCommand::List(wanted) => list(broker, wanted, look, out).await,
+        ApplianceCommand::Show(named) => show(broker, &named.names, look, out).await,
+        ApplianceCommand::Add { name, own } => {
             let settings = Some(settings(own, &[]));
-            let request = AddApplianceRequest { name: named.name.clone(), settings };
+            let request = AddApplianceRequest { name: name.clone(), settings };
             let answer = broker.appliances().add_appliance(broker.question(request)).await?;
-            show(answer.into_inner().appliance, look, out)
+            let added = whole(answer.into_inner().appliance)?;
+            if look.quiet { Ok(()) } else { shown(&[added], true, look, out) }
         }
-        ApplianceCommand::Set { named, own, reset } => {
-            let settings = Some(settings(own, reset));
-            let request = SetApplianceRequest { name: named.name.clone(), settings };
-            let answer = broker.appliances().set_appliance(broker.question(request)).await?;
-            show(answer.into_inner().appliance, look, out)
+        ApplianceCommand::Set { names, own, reset } => {
+            let act = Act::Set(settings(own, reset));
+            each(broker, names, &act, look, out).await
         }
-        ApplianceCommand::Remove(named) => remove(broker, &named.name, look, out).await,
-        ApplianceCommand::Boot(named) => {
-            let request = broker.question(StartBootRequest { name: named.name.clone() });
-            let answer = broker.appliances().start_boot(request).await?;
-            show(answer.into_inner().appliance, look, out)
-        }
-        ApplianceCommand::Stop(named) => {
-            let request = broker.question(StopApplianceRequest { name: named.name.clone() });
-            let answer = broker.appliances().stop_appliance(request).await?;
-            show(answer.into_inner().appliance, look, out)
-        }
+        ApplianceCommand::Remove(named) => remove(broker, named, look, out).await,
+        ApplianceCommand::Boot(named) => each(broker, named, &Act::Boot, look, out).await,
+        ApplianceCommand::Stop(named) => each(broker, named, &Act::Stop, look, out).await,
         ApplianceCommand::Unsuppress(named) => {
-            let request = UnsuppressApplianceRequest { name: named.name.clone() };
-            let answer = broker.appliances().unsuppress_appliance(broker.question(request)).await?;
-            show(answer.into_inner().appliance, look, out)
+            each(broker, named, &Act::Unsuppress, look, out).await
         }
     }
 }
@@ -82,64 +64,238 @@ fn settings(own: &Own, reset: &[String]) -> ApplianceSettings {
     }
 }
 
+fn whole(appliance: Option<Appliance>) -> Result<Appliance, Failure> {
+    appliance.ok_or(Failure::Answer { field: "appliance" })
+}
+
 async fn list(
     broker: &Broker,
-    filter: ApplianceFilter,
+    wanted: &ApplianceList,
     look: &Look,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
+    let ApplianceList { names, state, class, suppressed, flags } = wanted;
+    let typed = names::at_commas(names);
+    let patterns = typed.iter().flat_map(|name| match names::is_pattern(name) {
+        true => vec![name.clone()],
+        false => names::ends_in(name).to_vec(),
+    });
+    let filter = ApplianceFilter {
+        names: patterns.collect(),
+        states: state.iter().map(|state| *state as i32).collect(),
+        suppressed: *suppressed,
+        classes: class.clone(),
+    };
     let mut listing = Listing::new(out, look, standing::shape());
-    let mut page_token = String::new();
-    loop {
-        let filter = Some(filter.clone());
-        let request = ListAppliancesRequest { filter, page_size: PAGE, page_token };
-        let answer = broker.appliances().list_appliances(broker.question(request)).await?;
-        let page = answer.into_inner();
-        listing.add(&page.appliances)?;
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            return Ok(listing.finish("no appliances match")?);
+    if flags.watch {
+        tokio::select! {
+            biased;
+            _ = tokio::signal::ctrl_c() => {}
+            ended = watch::appliances(broker, filter, &mut listing, follow::FIRST_DELAY) => ended?,
+        }
+        return Ok(listing.finish("no appliances match")?);
+    }
+    let mut found = names::all(broker, filter).await?;
+    flags.sorted(&mut found);
+    listing.add(&found)?;
+    listing.finish("no appliances match")?;
+    // Whoever names an appliance wants to know that there is none of that name.
+    for name in typed.iter().filter(|name| !names::is_pattern(name)) {
+        let is_meant = |it: &Appliance| names::is_end_of(name, &it.name);
+        if !found.iter().any(is_meant)
+            && let Err(failure) = names::whole(broker, name).await
+            && failure.exit_code() == ExitCode::NotFound
+        {
+            return Err(failure);
+        }
+    }
+    Ok(())
+}
+
+async fn show(
+    broker: &Broker,
+    typed: &[String],
+    look: &Look,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let typed = names::at_commas(typed);
+    let is_one = matches!(typed.as_slice(), [one] if !names::is_pattern(one));
+    let mut found = Vec::new();
+    for name in &typed {
+        if names::is_pattern(name) {
+            let filter = ApplianceFilter { names: vec![name.clone()], ..Default::default() };
+            let matched = names::all(broker, filter).await?;
+            if matched.is_empty() {
+                return Err(Failure::NoMatch { pattern: name.clone() });
+            }
+            found.extend(matched);
+            continue;
+        }
+        let get = async |name| {
+            let request = broker.question(GetApplianceRequest { name });
+            Ok(broker.appliances().get_appliance(request).await?.into_inner().appliance)
+        };
+        // The whole name is in what is shown.
+        let quiet = Look { quiet: true, ..look.clone() };
+        found.push(whole(names::done_with(broker, name, &quiet, get).await?.1)?);
+    }
+    shown(&found, is_one, look, out)
+}
+
+fn shown(
+    appliances: &[Appliance],
+    is_one: bool,
+    look: &Look,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    if look.format.is_for_people() {
+        for (place, appliance) in appliances.iter().enumerate() {
+            if place > 0 {
+                writeln!(out)?;
+            }
+            for line in standing::lines(appliance, look) {
+                writeln!(out, "{line}")?;
+            }
+        }
+        return Ok(out.flush()?);
+    }
+    match appliances {
+        [one] if is_one => Ok(Listing::one(out, look, standing::shape(), one)?),
+        several => {
+            let mut listing = Listing::new(out, look, standing::shape());
+            listing.add(several)?;
+            Ok(listing.finish("")?)
         }
     }
 }
 
-fn show(appliance: Option<Appliance>, look: &Look, out: &mut dyn Write) -> Result<(), Failure> {
-    let appliance = appliance.ok_or(Failure::Answer { field: "appliance" })?;
-    if look.format == Format::Table {
-        for line in standing::lines(&appliance, look) {
-            writeln!(out, "{line}")?;
-        }
-        return Ok(out.flush()?);
+/// What is to be done with appliances.
+enum Act {
+    Set(ApplianceSettings),
+    Boot,
+    Stop,
+    Unsuppress,
+}
+
+impl Act {
+    async fn on(&self, broker: &Broker, name: String) -> Result<Option<Appliance>, Status> {
+        let mut appliances = broker.appliances();
+        Ok(match self {
+            Self::Set(settings) => {
+                let request = SetApplianceRequest { name, settings: Some(settings.clone()) };
+                appliances.set_appliance(broker.question(request)).await?.into_inner().appliance
+            }
+            Self::Boot => {
+                let request = broker.question(StartBootRequest { name });
+                appliances.start_boot(request).await?.into_inner().appliance
+            }
+            Self::Stop => {
+                let request = broker.question(StopApplianceRequest { name });
+                appliances.stop_appliance(request).await?.into_inner().appliance
+            }
+            Self::Unsuppress => {
+                let request = broker.question(UnsuppressApplianceRequest { name });
+                appliances.unsuppress_appliance(request).await?.into_inner().appliance
+            }
+        })
     }
-    let mut listing = Listing::new(out, look, standing::shape());
-    listing.add(&[appliance])?;
-    Ok(listing.finish("")?)
+}
+
+/// Does it with each, tells of those that fail, and ends as the first of them.
+async fn each(
+    broker: &Broker,
+    named: &Names,
+    act: &Act,
+    look: &Look,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let suppressed = matches!(act, Act::Unsuppress);
+    let targets = names::targets(broker, &named.names, suppressed, look).await?;
+    let (mut done, mut failed) = (Vec::new(), Vec::new());
+    for name in &targets.names {
+        let acted = names::done_with(broker, name, look, async |name| act.on(broker, name).await);
+        match acted.await.and_then(|(_, appliance)| whole(appliance)) {
+            Ok(appliance) => done.push(appliance),
+            Err(failure) => {
+                let is_last = failure.exit_code() == ExitCode::Unavailable;
+                failed.push((name, failure));
+                if is_last {
+                    break;
+                }
+            }
+        }
+    }
+    if !look.quiet && !done.is_empty() {
+        if targets.is_one || !look.format.is_for_people() {
+            shown(&done, targets.is_one, look, out)?;
+        } else {
+            let mut listing = Listing::new(out, look, standing::shape());
+            listing.add(&done)?;
+            listing.finish("")?;
+        }
+    }
+    first_of(failed)
+}
+
+/// Tells of all failures but the first, which is returned.
+fn first_of(failed: Vec<(&String, Failure)>) -> Result<(), Failure> {
+    let mut failed = failed.into_iter();
+    let Some((_, first)) = failed.next() else { return Ok(()) };
+    for (name, failure) in failed {
+        crate::say(&format!("{}: {failure}", Cell::new(name).shown(false)));
+    }
+    Err(first)
 }
 
 async fn remove(
     broker: &Broker,
-    name: &str,
+    named: &Names,
     look: &Look,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let request = broker.question(RemoveApplianceRequest { name: name.to_owned() });
-    let answer = broker.appliances().remove_appliance(request).await?;
-    let removed =
-        Removed { name: name.to_owned(), record_number: answer.into_inner().record_number };
-    if look.format == Format::Table {
-        let name = Cell::new(name).shown(false);
-        writeln!(out, "{name} is removed (record {})", removed.record_number)?;
-        return Ok(out.flush()?);
+    let typed = names::at_commas(&named.names);
+    if let Some(pattern) = typed.iter().find(|name| names::is_pattern(name)) {
+        return Err(Failure::Pattern { pattern: pattern.clone() });
+    }
+    let (mut done, mut failed) = (Vec::new(), Vec::new());
+    for typed in &typed {
+        let act = async |name| {
+            let request = broker.question(RemoveApplianceRequest { name });
+            Ok(broker.appliances().remove_appliance(request).await?.into_inner().record_number)
+        };
+        match names::done_with(broker, typed, look, act).await {
+            Ok((name, record_number)) => done.push(Removed { name, record_number }),
+            Err(failure) => failed.push((typed, failure)),
+        }
+    }
+    if look.quiet || done.is_empty() {
+        return first_of(failed);
+    }
+    if look.format.is_for_people() {
+        for Removed { name, record_number } in &done {
+            let name = Cell::new(name).shown(false);
+            writeln!(out, "{name} is removed (record {record_number})")?;
+        }
+        out.flush()?;
+        return first_of(failed);
     }
     let form = |removed: &Removed| Form {
         entity: "appliance",
         name: removed.name.clone(),
-        fields: vec![("record_number", removed.record_number.into())],
+        fields: vec![
+            ("name", (&removed.name).into()),
+            ("record_number", removed.record_number.into()),
+        ],
     };
     let shape = Shape { columns: &[], cells: |_, _| Vec::new(), form };
-    let mut listing = Listing::new(out, look, shape);
-    listing.add(&[removed])?;
-    Ok(listing.finish("")?)
+    if let ([one], 1) = (done.as_slice(), typed.len()) {
+        Listing::one(out, look, shape, one)?;
+    } else {
+        let mut listing = Listing::new(out, look, shape);
+        listing.add(&done)?;
+        listing.finish("")?;
+    }
+    first_of(failed)
 }
 
 #[derive(Default)]

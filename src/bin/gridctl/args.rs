@@ -5,26 +5,29 @@
 
 mod alert;
 mod appliance;
+mod choice;
+mod context;
+mod global;
+mod habits;
+mod list;
+mod log;
 mod mail;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use grid_broker::client::DEFAULT_BROKER;
-use grid_broker::show::words;
-use grid_broker::wire::proto::{RecordKind, Severity};
-
-use crate::order::noun_first;
 use crate::suggest;
-use crate::when::{self, When};
 
-pub(crate) use self::alert::AlertCommand;
-pub(crate) use self::appliance::{ApplianceCommand, Own};
-pub(crate) use self::mail::MailCommand;
+pub(crate) use self::alert::{AlertCommand, AlertList};
+pub(crate) use self::appliance::{ApplianceCommand, ApplianceList, Names, Own};
+pub(crate) use self::context::ContextCommand;
+pub(crate) use self::global::{Colour, Format, Global, Place};
+pub(crate) use self::habits::as_meant;
+pub(crate) use self::log::{LogCommand, LogList};
+pub(crate) use self::mail::{MailCommand, MailList};
 
 /// Reads the grid log and steers the appliances and mails of a grid.
 #[derive(Debug, Parser)]
@@ -33,9 +36,11 @@ pub(crate) use self::mail::MailCommand;
     version,
     subcommand_required = true,
     arg_required_else_help = true,
-    after_help = "Noun and verb may change places: `gridctl list log` is `gridctl log list`.\n\n\
+    after_help = "A group alone lists: `gridctl log` is `gridctl log list`. Noun and verb may change \
+        places, plurals,\n`ls`, `get` and `describe` are understood: `gridctl get appliances`, \
+        `gridctl logs -f db1`.\n\n\
         Exit codes: 0 done, 1 something broke, 2 wrong usage, 3 refused by the broker's rules,\n\
-        6 broker out of reach, 7 no such thing.\n\n\
+        6 broker out of reach, 7 no such thing. `status --check` has those of Nagios.\n\n\
         Example: what went wrong in the last two hours?\n  \
         gridctl log list --since 2h --severity error"
 )]
@@ -48,82 +53,13 @@ pub(crate) struct Args {
     pub(crate) command: Command,
 }
 
-/// Flags of every command.
-#[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "For every command")]
-pub(crate) struct Global {
-    /// Where the broker listens
-    #[arg(long, global = true, env = "GRID_BROKER", value_name = "HOST:PORT",
-          default_value = DEFAULT_BROKER)]
-    pub(crate) broker: String,
-    /// How to print: a table for people, one JSON array, one JSON object a line, or CSV [default:
-    /// table]
-    #[arg(
-        long,
-        global = true,
-        value_enum,
-        hide_possible_values = true,
-        value_name = "table|json|jsonl|csv"
-    )]
-    output: Option<Format>,
-    /// Print for scripts in UDL: entity "name" { attribute = value }
-    #[arg(long, global = true)]
-    batch: bool,
-    /// Colour: auto is on a terminal only, and not if NO_COLOR is set
-    #[arg(
-        long,
-        global = true,
-        value_enum,
-        hide_possible_values = true,
-        value_name = "auto|always|never",
-        default_value = "auto"
-    )]
-    pub(crate) color: Colour,
-    /// Show times in UTC in place of local time
-    #[arg(long, global = true)]
-    pub(crate) utc: bool,
-}
-
-impl Global {
-    /// The format asked for.
-    pub(crate) fn format(&self) -> Format {
-        if self.batch { Format::Udl } else { self.output.unwrap_or(Format::Table) }
-    }
-}
-
-/// A format of output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// For people.
-    Table,
-    /// One array.
-    Json,
-    /// One object a line.
-    Jsonl,
-    /// A header, then a line each.
-    Csv,
-    /// The vendor's, by `--batch`.
-    #[value(skip)]
-    Udl,
-}
-
-/// When to use colour.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Colour {
-    /// On a terminal, unless `NO_COLOR` is set.
-    Auto,
-    /// Also in a pipe.
-    Always,
-    /// Not at all.
-    Never,
-}
-
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Read the grid log
     #[command(
         subcommand,
+        aliases = ["logs", "record", "records", "event", "events"],
         after_help = "Example: the newest 20 records, then those to come\n  \
         gridctl log list --limit 20 --follow"
     )]
@@ -131,6 +67,7 @@ pub(crate) enum Command {
     /// Show and steer appliances
     #[command(
         subcommand,
+        alias = "appliances",
         after_help = "Example: why does it not come up?\n  \
         gridctl appliance show shop:main.db1"
     )]
@@ -138,31 +75,56 @@ pub(crate) enum Command {
     /// Show what is open: what is wrong at this moment
     #[command(
         subcommand,
+        alias = "alerts",
         after_help = "Example: what needs somebody now?\n  gridctl alert list --severity error"
     )]
     Alert(AlertCommand),
     /// Show and steer the mails that are owed, and try whether mail arrives
     #[command(
         subcommand,
+        alias = "mails",
         after_help = "Example: does mail arrive?\n  gridctl mail test ops@example.org"
     )]
     Mail(MailCommand),
-    /// Copy the journal out of the running broker
+    /// Show the journal, and copy it out of the running broker
     #[command(
         subcommand,
+        aliases = ["journals", "db", "database"],
         after_help = "Example:\n  gridctl journal backup /backup/grid-monday.journal"
     )]
     Journal(JournalCommand),
     /// Show what every thread and task of the broker is doing; `kill -USR2` works when this does not
-    #[command(after_help = "Example:\n  gridctl report | grep -A 40 'Thread #'")]
+    #[command(after_help = "Text, or with --output json one JSON object.\n\n\
+        Example:\n  gridctl report | grep -A 40 'Thread #'")]
     Report {
         /// Print one JSON object in place of text
         #[arg(long)]
         json: bool,
     },
     /// Show how the broker is
-    #[command(after_help = "Example: is it there, and what is open?\n  gridctl status")]
-    Status,
+    #[command(
+        alias = "info",
+        after_help = "With --check one line and the exit codes of Nagios: 0 nothing is open, 1 \
+        warnings or mails given up,\n2 errors are open or no broker answers, 3 it cannot be told.\n\n\
+        Examples: is it there, and what is open? the same for monitoring\n  gridctl status\n  \
+        gridctl status --check"
+    )]
+    Status(Status),
+    /// Show the versions of gridctl and of the broker
+    #[command(after_help = "Example:\n  gridctl version")]
+    Version,
+    /// Name brokers, and choose the one that commands ask
+    #[command(
+        subcommand,
+        alias = "contexts",
+        after_help = "The file is $XDG_CONFIG_HOME/gridctl/contexts.toml, or \
+        ~/.config/gridctl/contexts.toml:\n\n    current = \"production\"\n    \
+        [context.production]\n    broker = \"127.0.0.1:7443\"\n    \
+        [context.trial]\n    broker = \"127.0.0.1:8443\"\n\n\
+        --broker goes before --context, that before GRID_BROKER, GRID_CONTEXT and `current`.\n\n\
+        Example: one command to another broker\n  gridctl --context trial status"
+    )]
+    Context(ContextCommand),
     /// Write man pages and shell completions of gridd, gridctl and vme; asks no broker
     #[command(after_help = "Below DIR they lie as they belong below /usr/share: man/man1, \
         man/man8, bash-completion,\nzsh, fish. Files that are there are replaced; what was written is \
@@ -176,60 +138,24 @@ pub(crate) enum Command {
     },
 }
 
-/// What can be done with the grid log.
-#[derive(Debug, Subcommand)]
-pub(crate) enum LogCommand {
-    /// List records: the newest 200, the oldest of them first
-    #[command(after_help = "TIME is an age (90s, 2h, 1h30m, 3d), a local time (14:02, \
-        '2026-11-20 14:02',\n2026-11-20), or RFC 3339 (2026-11-20T14:02:10Z). All filters must \
-        hold; of one filter given\nseveral times, any.\n\n\
-        Example: failed starts of the shop since this morning, and whatever comes\n  \
-        gridctl log list --appliance 'shop:*' --kind start_failed --since 06:00 --follow")]
-    List(LogList),
-}
-
-/// `log list`.
+/// `status`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct LogList {
-    /// Only of these appliances; `*`, `?` and `[...]` stand for what they do in a shell
-    #[arg(long, value_name = "GLOB")]
-    pub(crate) appliance: Vec<String>,
-    /// Only of these kinds
-    #[arg(long, value_name = "KIND", value_parser = kinds())]
-    pub(crate) kind: Vec<RecordKind>,
-    /// Only at least this grave
-    #[arg(long, value_name = "LEVEL", value_parser = severities())]
-    pub(crate) severity: Option<Severity>,
-    /// Only received at this time or later
-    #[arg(long, value_name = "TIME", value_parser = when::parse)]
-    pub(crate) since: Option<When>,
-    /// Only received before this time
-    #[arg(long, value_name = "TIME", value_parser = when::parse)]
-    pub(crate) until: Option<When>,
-    /// Only with these words in their text, upper and lower case alike
-    #[arg(long, value_name = "WORDS")]
-    pub(crate) text: Option<String>,
-    /// Only of this boot: its id or the first characters of it
-    #[arg(long, value_name = "ID")]
-    pub(crate) boot: Option<String>,
-    /// How many of the newest; with --follow, how many to begin with
-    #[arg(long, value_name = "N", default_value_t = 200,
-          value_parser = clap::value_parser!(u32).range(0..=100_000))]
-    pub(crate) limit: u32,
-    /// All that match, not only the newest
-    #[arg(long, conflicts_with_all = ["limit", "follow"])]
-    pub(crate) all: bool,
-    /// Newest first
-    #[arg(long, short = 'r', conflicts_with = "follow")]
-    pub(crate) newest_first: bool,
-    /// Go on with records as they come, until Ctrl-C
-    #[arg(long, short = 'f', conflicts_with = "until")]
-    pub(crate) follow: bool,
+pub(crate) struct Status {
+    /// Show these appliances in place of the broker
+    #[arg(value_name = "APPLIANCE")]
+    pub(crate) names: Vec<String>,
+    /// For monitoring: one line with performance data, and Nagios's exit codes
+    #[arg(long, conflicts_with = "names")]
+    pub(crate) check: bool,
 }
 
 /// What can be done with the journal.
 #[derive(Debug, Subcommand)]
 pub(crate) enum JournalCommand {
+    /// Show which records there are, where they lie and what room they take
+    #[command(aliases = ["list", "ls", "get", "describe", "status", "info"],
+              after_help = "Example:\n  gridctl journal show")]
+    Show,
     /// Write all records and the newest checkpoint to a file that `gridd journal restore` takes
     #[command(after_help = "The broker goes on meanwhile; the backup holds all up to the moment \
         it began. FILE appears\nonly once it is whole, checked and on the disk; until then it is \
@@ -246,16 +172,6 @@ pub(crate) enum JournalCommand {
     },
 }
 
-fn kinds() -> impl TypedValueParser<Value = RecordKind> {
-    PossibleValuesParser::new(words::record_kinds())
-        .try_map(|word| words::record_kind_of(&word).ok_or("not a kind"))
-}
-
-fn severities() -> impl TypedValueParser<Value = Severity> {
-    PossibleValuesParser::new(words::severities())
-        .try_map(|word| words::severity_of(&word).ok_or("not a severity"))
-}
-
 /// Reads the command line.
 ///
 /// # Errors
@@ -263,13 +179,18 @@ fn severities() -> impl TypedValueParser<Value = Severity> {
 /// What clap has to say, help and version included.
 pub(crate) fn read(arguments: Vec<OsString>) -> Result<Args, clap::Error> {
     let mut command = Args::command();
-    let arguments = noun_first(&command, arguments);
-    let matches = match command.try_get_matches_from_mut(arguments) {
+    command.build();
+    let (arguments, is_got) = habits::as_meant(&command, arguments);
+    let matches = match command.try_get_matches_from_mut(&arguments) {
         Ok(matches) => matches,
-        Err(error) => return Err(suggest::better(&mut command, error)),
+        Err(error) => return Err(suggest::better(&mut command, &arguments, error)),
     };
-    let args = Args::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
-    match contradiction(&args) {
+    let mut args = Args::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+    let found = args.global.find_place(&matches);
+    if is_got {
+        args.command = habits::got(args.command);
+    }
+    match found.err().or_else(|| contradiction(&args)) {
         Some(words) => Err(command.error(ErrorKind::ArgumentConflict, words)),
         None => Ok(args),
     }
@@ -277,22 +198,19 @@ pub(crate) fn read(arguments: Vec<OsString>) -> Result<Args, clap::Error> {
 
 /// What clap cannot say: it checks global flags before it knows where they stood.
 fn contradiction(args: &Args) -> Option<&'static str> {
-    if args.global.batch && args.global.output.is_some() {
+    if args.global.is_of_two_formats() {
         return Some("--batch is a format of its own: leave out --output");
     }
+    let format = args.global.format();
     match &args.command {
-        Command::Log(LogCommand::List(list)) if list.follow => {
-            if args.global.format() == Format::Json {
-                return Some(
-                    "--output json is one array, which --follow would never close: \
-                     use --output jsonl",
-                );
-            }
-            (list.limit > 1000).then_some(
-                "--follow begins with 1000 records at most: \
-                 give a smaller --limit, or list first and follow then",
-            )
+        Command::Log(LogCommand::List(list)) => contradiction_of_list(list, format),
+        Command::Appliance(ApplianceCommand::List(ApplianceList { flags, .. })) if flags.watch => {
+            of_watch(format)
         }
+        Command::Alert(AlertCommand::List(AlertList { flags, .. })) if flags.watch => {
+            of_watch(format)
+        }
+        Command::Mail(MailCommand::List(MailList { flags, .. })) if flags.watch => of_watch(format),
         Command::Appliance(ApplianceCommand::Set { own, reset, .. }) => {
             let Own { class, managed, boot_timeout, maintenance_silence } = own;
             let is_empty = class.is_none()
@@ -305,15 +223,43 @@ fn contradiction(args: &Args) -> Option<&'static str> {
                  --maintenance-silence or --reset",
             )
         }
+        Command::Report { .. } if matches!(format, Format::Csv | Format::Udl | Format::Name) => {
+            Some("a report is text, or with --output json one object: no other form is made")
+        }
         Command::Log(_)
         | Command::Appliance(_)
         | Command::Alert(_)
         | Command::Mail(_)
         | Command::Journal(_)
         | Command::Report { .. }
-        | Command::Status
+        | Command::Status(_)
+        | Command::Version
+        | Command::Context(_)
         | Command::Generate { .. } => None,
     }
+}
+
+fn contradiction_of_list(list: &LogList, format: Format) -> Option<&'static str> {
+    if !list.follow {
+        return (list.limit == 0).then_some(
+            "--limit 0 shows no record: give a larger one, or --follow for those to come",
+        );
+    }
+    if format == Format::Json {
+        return Some(
+            "--output json is one array, which --follow would never close: use --output jsonl",
+        );
+    }
+    (list.limit > 1000).then_some(
+        "--follow begins with 1000 records at most: \
+         give a smaller --limit, or list first and follow then",
+    )
+}
+
+fn of_watch(format: Format) -> Option<&'static str> {
+    (format == Format::Json).then_some(
+        "--output json is one array, which --watch would never close: use --output jsonl",
+    )
 }
 
 #[cfg(test)]

@@ -1,32 +1,39 @@
 //! Forms as CSV (RFC 4180): a line of keys, then a line per form.
 //!
 //! Guarantees one line per form, since line breaks within text are escaped as in tables. Lists and
-//! nested messages are left out; a null is an empty field. Does not know what is listed.
+//! nested messages stand behind all other values, as JSON; a null is an empty field. Does not know
+//! what is listed.
 
 use grid_broker::show::escape::escape;
 
 use crate::form::{Form, Value};
+use crate::json;
 
 /// The keys.
 pub(crate) fn header(form: &Form) -> String {
-    let scalars = form.fields.iter().filter(|(_, value)| value.is_scalar());
-    scalars.map(|(key, _)| *key).collect::<Vec<_>>().join(",")
+    in_order(form).map(|(key, _)| *key).collect::<Vec<_>>().join(",")
 }
 
 /// The values.
-pub(crate) fn line(form: &Form) -> String {
-    form.fields.iter().filter_map(|(_, value)| field(value)).collect::<Vec<_>>().join(",")
+pub(crate) fn line(form: &Form) -> serde_json::Result<String> {
+    Ok(in_order(form).map(|(_, value)| field(value)).collect::<Result<Vec<_>, _>>()?.join(","))
 }
 
-fn field(value: &Value) -> Option<String> {
-    match value {
-        Value::Null => Some(String::new()),
-        Value::Bool(value) => Some(value.to_string()),
-        Value::Number(value) => Some(value.to_string()),
-        Value::Real(value) => Some(value.to_string()),
-        Value::Text(text) => Some(quoted(&escape(text))),
-        Value::List(_) | Value::Object(_) => None,
-    }
+/// What is one value first, so that its column does not move when there is more of the other.
+fn in_order(form: &Form) -> impl Iterator<Item = &(&'static str, Value)> {
+    let scalars = form.fields.iter().filter(|(_, value)| value.is_scalar());
+    scalars.chain(form.fields.iter().filter(|(_, value)| !value.is_scalar()))
+}
+
+fn field(value: &Value) -> serde_json::Result<String> {
+    Ok(match value {
+        Value::Null | Value::Object(None) => String::new(),
+        Value::Bool(value) => value.to_string(),
+        Value::Number(value) => value.to_string(),
+        Value::Real(value) => value.to_string(),
+        Value::Text(text) => quoted(&escape(text)),
+        Value::List(_) | Value::Object(Some(_)) => quoted(&json::value(value)?),
+    })
 }
 
 fn quoted(text: &str) -> String {
@@ -48,11 +55,20 @@ mod tests {
             ("text", Value::Text("a \"b\", c\nd\x1b".to_owned())),
             ("event", Value::Object(None)),
             ("deadline", Value::Null),
-            ("marks", Value::List(Vec::new())),
+            (
+                "marks",
+                Value::List(vec![
+                    "late".into(),
+                    Value::Object(Some(vec![("count", Value::Number(2))])),
+                ]),
+            ),
             ("managed", Value::Bool(false)),
         ];
         let form = Form { entity: "record", name: String::new(), fields };
-        assert_eq!(header(&form), "number,text,deadline,managed");
-        assert_eq!(line(&form), r#"7,"a ""b"", c\nd\x1b",,false"#);
+        assert_eq!(header(&form), "number,text,deadline,managed,event,marks");
+        assert_eq!(
+            line(&form).unwrap(),
+            r#"7,"a ""b"", c\nd\x1b",,false,,"[""late"",{""count"":2}]""#
+        );
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Each variant has its exit code. What clap refuses never gets here.
 
+mod flags;
+
 use std::io;
 use std::path::PathBuf;
 
@@ -10,12 +12,58 @@ use grid_broker::exit_code::ExitCode;
 use grid_broker::journal::stream::FileError;
 use grid_broker::show::escape::escape;
 
+use crate::context::ContextError;
+use crate::names;
+use crate::when::EmptyRange;
+
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     /// The broker is out of reach, or says no.
-    #[error(transparent)]
+    #[error("{}", flags::worded(.0))]
     Broker(#[from] ClientError),
+    /// Several appliances may be meant.
+    #[error(
+        "{} is the end of several names: {}; type more of it",
+        escape(name),
+        names::some(candidates)
+    )]
+    Ambiguous {
+        /// As typed.
+        name: String,
+        /// Which may be meant.
+        candidates: Vec<String>,
+    },
+    /// No appliance is meant, but some are near.
+    #[error(
+        "there is no appliance {}; is one of these meant: {}?",
+        escape(name),
+        names::some(near)
+    )]
+    NoAppliance {
+        /// As typed.
+        name: String,
+        /// What is near.
+        near: Vec<String>,
+    },
+    /// A pattern stands for nothing.
+    #[error("no appliance matches {}; nothing was done", escape(pattern))]
+    NoMatch {
+        /// As typed.
+        pattern: String,
+    },
+    /// A pattern where only names will do.
+    #[error("{} is a pattern: name each appliance that is to be removed", escape(pattern))]
+    Pattern {
+        /// As typed.
+        pattern: String,
+    },
+    /// No record can lie in the range of time.
+    #[error(transparent)]
+    Range(#[from] EmptyRange),
+    /// The named brokers are not to be had.
+    #[error(transparent)]
+    Context(#[from] ContextError),
     /// The output cannot be written.
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
@@ -61,7 +109,12 @@ impl Failure {
         match self {
             Self::Broker(error) => error.exit_code(),
             Self::Output(_) if self.is_closed_output() => ExitCode::Done,
-            Self::File(FileError::Exists { .. }) => ExitCode::Usage,
+            Self::Context(error) => error.exit_code(),
+            Self::NoAppliance { .. } | Self::NoMatch { .. } => ExitCode::NotFound,
+            Self::File(FileError::Exists { .. })
+            | Self::Ambiguous { .. }
+            | Self::Pattern { .. }
+            | Self::Range(_) => ExitCode::Usage,
             Self::File(FileError::Io { .. })
             | Self::Backup { .. }
             | Self::Generate { .. }

@@ -136,18 +136,52 @@ impl<'a> Tail<'a> {
     fn tell_away(&mut self, why: &str) {
         if !self.is_away {
             self.is_away = true;
-            crate::say(&format!(
-                "the broker at {} is away ({why}); going on as soon as it is back",
-                self.broker.address
-            ));
+            tell_away(self.broker, why);
         }
     }
+}
+
+/// A broker that is away for a while: each outage is told once.
+pub(crate) struct Outage<'a> {
+    broker: &'a Broker,
+    first_delay: Duration,
+    delay: Duration,
+    is_told: bool,
+}
+
+impl<'a> Outage<'a> {
+    /// None yet; the first wait is so long.
+    pub(crate) fn new(broker: &'a Broker, first_delay: Duration) -> Self {
+        Self { broker, first_delay, delay: first_delay, is_told: false }
+    }
+
+    /// The broker has answered.
+    pub(crate) fn is_over(&mut self) {
+        self.is_told = false;
+        self.delay = self.first_delay;
+    }
+
+    /// Tells of it, and waits before the next attempt.
+    pub(crate) async fn wait(&mut self, why: &str) {
+        if !std::mem::replace(&mut self.is_told, true) {
+            tell_away(self.broker, why);
+        }
+        tokio::time::sleep(self.delay).await;
+        self.delay = (self.delay * 2).min(LONGEST_DELAY);
+    }
+}
+
+fn tell_away(broker: &Broker, why: &str) {
+    crate::say(&format!(
+        "the broker at {} is away ({why}); going on as soon as it is back",
+        broker.address
+    ));
 }
 
 /// What is wrong, in words, if waiting may mend it.
 ///
 /// A connection that breaks within a stream comes as `Unknown`, `Internal` or `Cancelled`.
-fn passing(status: tonic::Status) -> Result<String, ClientError> {
+pub(crate) fn passing(status: tonic::Status) -> Result<String, ClientError> {
     let may_pass = match status.code() {
         Code::Unavailable
         | Code::Unknown

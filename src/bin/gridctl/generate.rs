@@ -13,6 +13,9 @@ use clap_complete::Shell;
 
 use crate::args::Args;
 use crate::failure::Failure;
+use crate::form::Form;
+use crate::listing::{Listing, Look, Shape};
+use crate::table::{Cell, Column};
 
 /// What gridd takes.
 #[path = "../gridd/arguments.rs"]
@@ -56,22 +59,38 @@ fn programs() -> [(Command, &'static str); 3] {
 }
 
 /// Writes all of them below `folder`, as they belong below `/usr/share`, and tells which.
-pub(crate) fn run(folder: &Path, out: &mut dyn Write) -> Result<(), Failure> {
+pub(crate) fn run(folder: &Path, look: &Look, out: &mut dyn Write) -> Result<(), Failure> {
+    // Paths alone, for people too.
+    let look =
+        Look { titles: look.titles && !look.format.is_for_people(), screen: None, ..look.clone() };
+    let mut listing = Listing::new(out, &look, shape());
     for (program, section) in programs() {
         for (name, text) in man_pages(&program, section) {
             let path = folder.join(format!("man/man{section}")).join(name);
-            writeln!(out, "{}", write(path, &text)?.display())?;
+            listing.add(&[write(path, &text)?])?;
         }
         for (shell, place, before, behind) in SHELLS {
             let name = program.get_name().to_owned();
             let path = folder.join(place).join(format!("{before}{name}{behind}"));
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut completable(&program), name, &mut text);
-            writeln!(out, "{}", write(path, &text)?.display())?;
+            listing.add(&[write(path, &text)?])?;
         }
     }
-    Ok(out.flush()?)
+    Ok(listing.finish("")?)
 }
+
+/// A file that was written: its path alone, for people too.
+fn shape() -> Shape<PathBuf> {
+    let form = |path: &PathBuf| {
+        let name = path.display().to_string();
+        Form { entity: "file", fields: vec![("file", (&name).into())], name }
+    };
+    let cells = |path: &PathBuf, _: &Look| vec![Cell::new(&path.display().to_string())];
+    Shape { columns: FILES, cells, form }
+}
+
+const FILES: &[Column] = &[Column { title: "file", least: 0, to_the_right: false, drop: 0 }];
 
 /// The program with the words of events as values, where it takes them.
 fn completable(program: &Command) -> Command {

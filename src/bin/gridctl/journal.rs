@@ -1,4 +1,4 @@
-//! `gridctl journal backup`: the journal of a running broker into a file.
+//! `gridctl journal ...`: the journal of a running broker, and a copy of it in a file.
 //!
 //! Guarantees that the file is there only once it is whole: it was read back block by block, and
 //! lies on the disk. Shows on a terminal how far it is. Knows no blocks.
@@ -13,11 +13,12 @@ use grid_broker::show::size;
 use grid_broker::wire::proto::{BackUpRequest, BackUpResponse};
 use grid_broker::wire::uuid_text;
 
-use crate::args::{Format, JournalCommand};
+use crate::args::JournalCommand;
 use crate::broker::Broker;
 use crate::failure::Failure;
 use crate::form::{Form, Value};
 use crate::listing::{Listing, Look, Shape};
+use crate::status;
 
 /// Does what can be done with the journal.
 pub(crate) async fn run(
@@ -26,16 +27,19 @@ pub(crate) async fn run(
     look: &Look,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let JournalCommand::Backup { file, force } = command;
+    let JournalCommand::Backup { file, force } = command else {
+        return status::show_journal(broker, look, out).await;
+    };
     let made = back_up(broker, file, *force).await?;
-    if look.format == Format::Table {
+    if look.quiet {
+        return Ok(());
+    }
+    if look.format.is_for_people() {
         writeln!(out, "{made}")?;
         return Ok(out.flush()?);
     }
     let shape = Shape { columns: &[], cells: |_, _| Vec::new(), form: Backup::form };
-    let mut listing = Listing::new(out, look, shape);
-    listing.add(&[made])?;
-    Ok(listing.finish("")?)
+    Ok(Listing::one(out, look, shape, &made)?)
 }
 
 async fn back_up(broker: &Broker, path: &Path, force: bool) -> Result<Backup, Failure> {

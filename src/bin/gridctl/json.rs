@@ -15,6 +15,11 @@ pub(crate) fn object(form: &Form) -> Result<String, serde_json::Error> {
     Ok(escape_json(&json).into_owned())
 }
 
+/// One value as JSON without line breaks.
+pub(crate) fn value(value: &Value) -> Result<String, serde_json::Error> {
+    Ok(escape_json(&serde_json::to_string(value)?).into_owned())
+}
+
 struct Object<'a>(&'a [(&'static str, Value)]);
 
 impl Serialize for Object<'_> {

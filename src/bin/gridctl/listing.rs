@@ -6,6 +6,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use grid_broker::show::escape::escape;
 use grid_broker::wire::proto::TimeInText;
 use jiff::tz::TimeZone;
 
@@ -25,6 +26,10 @@ pub(crate) struct Look {
     pub(crate) screen: Option<usize>,
     /// On whose wall times are read.
     pub(crate) zone: TimeZone,
+    /// Whether tables and CSV have a line of titles.
+    pub(crate) titles: bool,
+    /// Whether names alone are wanted, and no notes.
+    pub(crate) quiet: bool,
 }
 
 impl Look {
@@ -39,7 +44,24 @@ impl Look {
             Colour::Auto => is_terminal && !is_set("NO_COLOR") && !is_dumb,
         };
         let zone = if global.utc { TimeZone::UTC } else { TimeZone::system() };
-        Self { format: global.format(), colour, screen: is_terminal.then(screen_width), zone }
+        let format = global.format();
+        let screen = (is_terminal && format == Format::Table).then(screen_width);
+        let (titles, quiet) = (!global.no_headers, global.quiet);
+        Self { format, colour, screen, zone, titles, quiet }
+    }
+
+    /// As tests have it: a table in a pipe.
+    #[cfg(test)]
+    pub(crate) fn plain() -> Self {
+        let (format, zone) = (Format::Table, TimeZone::UTC);
+        Self { format, colour: false, screen: None, zone, titles: true, quiet: false }
+    }
+
+    /// Says what is to be known beside the answer, unless that is not wanted.
+    pub(crate) fn note(&self, words: &str) {
+        if !self.quiet {
+            crate::say(words);
+        }
     }
 }
 
@@ -95,6 +117,8 @@ pub(crate) struct Listing<'a, T> {
     shape: Shape<T>,
     table: Table,
     written: usize,
+    /// It is of one thing: JSON has no array around it.
+    is_of_one: bool,
 }
 
 impl<'a, T: Default> Listing<'a, T> {
@@ -102,18 +126,42 @@ impl<'a, T: Default> Listing<'a, T> {
     pub(crate) fn new(out: &'a mut dyn Write, look: &'a Look, shape: Shape<T>) -> Self {
         let zone = when::zone_name(&look.zone, when::now());
         let table = Table::new(shape.columns, &zone, look.screen, look.colour);
-        Self { out, look, shape, table, written: 0 }
+        let table = if look.titles { table } else { table.without_titles() };
+        Self { out, look, shape, table, written: 0, is_of_one: false }
+    }
+
+    /// Shows one thing that was asked for by its name.
+    pub(crate) fn one(
+        out: &'a mut dyn Write,
+        look: &'a Look,
+        shape: Shape<T>,
+        thing: &T,
+    ) -> io::Result<()> {
+        let mut listing = Self::new(out, look, shape);
+        listing.is_of_one = true;
+        listing.add(std::slice::from_ref(thing))?;
+        listing.finish("")
     }
 
     /// Adds things that came together.
     pub(crate) fn add(&mut self, things: &[T]) -> io::Result<()> {
         match self.look.format {
-            Format::Table => {
+            Format::Table | Format::Wide => {
                 let cells = self.shape.cells;
                 let rows: Vec<_> = things.iter().map(|thing| cells(thing, self.look)).collect();
                 self.table.rows(self.out, &rows)?;
             }
+            Format::Json if self.is_of_one => {
+                for thing in things {
+                    writeln!(self.out, "{}", json::object(&(self.shape.form)(thing))?)?;
+                }
+            }
             Format::Json => self.array(things)?,
+            Format::Name => {
+                for thing in things {
+                    writeln!(self.out, "{}", escape(&(self.shape.form)(thing).name))?;
+                }
+            }
             Format::Jsonl => {
                 for thing in things {
                     writeln!(self.out, "{}", json::object(&(self.shape.form)(thing))?)?;
@@ -124,7 +172,7 @@ impl<'a, T: Default> Listing<'a, T> {
                     self.csv_header()?;
                 }
                 for thing in things {
-                    writeln!(self.out, "{}", csv::line(&(self.shape.form)(thing)))?;
+                    writeln!(self.out, "{}", csv::line(&(self.shape.form)(thing))?)?;
                 }
             }
             Format::Udl => {
@@ -139,9 +187,10 @@ impl<'a, T: Default> Listing<'a, T> {
 
     /// Says something about the list, at this place of it.
     pub(crate) fn note(&mut self, words: &str) -> io::Result<()> {
-        match self.look.format {
-            Format::Table => writeln!(self.out, "{words}")?,
-            Format::Json | Format::Jsonl | Format::Csv | Format::Udl => crate::say(words),
+        if self.look.format.is_for_people() {
+            writeln!(self.out, "{words}")?;
+        } else {
+            self.look.note(words);
         }
         self.out.flush()
     }
@@ -149,11 +198,20 @@ impl<'a, T: Default> Listing<'a, T> {
     /// Ends the list; `nothing` is said on stderr if it is empty and for people.
     pub(crate) fn finish(mut self, nothing: &str) -> io::Result<()> {
         match (self.look.format, self.written) {
+            (Format::Json, _) if self.is_of_one => {}
             (Format::Json, 0) => writeln!(self.out, "[]")?,
             (Format::Json, _) => writeln!(self.out, "\n]")?,
             (Format::Csv, 0) => self.csv_header()?,
-            (Format::Table, 0) => crate::say(nothing),
-            (Format::Table | Format::Csv | Format::Jsonl | Format::Udl, _) => {}
+            (Format::Table | Format::Wide, 0) if !nothing.is_empty() => self.look.note(nothing),
+            (
+                Format::Table
+                | Format::Wide
+                | Format::Csv
+                | Format::Jsonl
+                | Format::Name
+                | Format::Udl,
+                _,
+            ) => {}
         }
         self.out.flush()
     }
@@ -167,6 +225,9 @@ impl<'a, T: Default> Listing<'a, T> {
     }
 
     fn csv_header(&mut self) -> io::Result<()> {
+        if !self.look.titles {
+            return Ok(());
+        }
         writeln!(self.out, "{}", csv::header(&(self.shape.form)(&T::default())))
     }
 }

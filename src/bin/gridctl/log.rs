@@ -1,34 +1,55 @@
-//! `gridctl log list`: the grid log, page by page.
+//! `gridctl log ...`: the grid log, page by page, and single records.
 //!
-//! Guarantees each record once and in order, and that numbers which are lost or were trimmed are
-//! told where they would stand. Does not know how a tail goes on (`follow`) or how a record looks
-//! (`record`).
+//! Guarantees each record once and in order, that numbers which are lost or were trimmed are told
+//! where they would stand, and that whoever is not shown every record is told so at the end. Does
+//! not know how a tail goes on (`follow`) or how a record looks (`record`).
+
+mod left_out;
 
 use std::io::Write;
 
+use tonic::Code;
+
+use grid_broker::client::ClientError;
+use grid_broker::show::words;
 use grid_broker::wire::proto::{
-    ListRecordsRequest, ListRecordsResponse, Missing, Record, RecordFilter, Severity,
+    GetRecordRequest, GetStatusRequest, ListRecordsRequest, ListRecordsResponse, Missing, Record,
+    RecordFilter, Severity,
 };
 
-use crate::args::LogList;
+use self::left_out::LeftOut;
+use crate::args::{LogCommand, LogList};
 use crate::broker::Broker;
 use crate::failure::Failure;
 use crate::follow::{self, Tail};
 use crate::listing::{Listing, Look};
-use crate::{record, when};
+use crate::{names, record, when};
 
 /// Largest page the broker gives.
 const PAGE: u32 = 1000;
 
+/// Does what is asked.
+pub(crate) async fn run(
+    broker: &Broker,
+    command: &LogCommand,
+    look: &Look,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    match command {
+        LogCommand::List(wanted) => list(broker, wanted, look, out).await,
+        LogCommand::Show { numbers } => show(broker, numbers, look, out).await,
+    }
+}
+
 /// Lists what is wanted, and goes on with it if that is wanted.
-pub(crate) async fn list(
+async fn list(
     broker: &Broker,
     wanted: &LogList,
     look: &Look,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
+    let filter = filter(broker, wanted, look).await?;
     let mut listing = Listing::new(out, look, record::shape());
-    let filter = filter(wanted, look);
     if wanted.follow {
         let mut tail = Tail::begin(broker, filter, wanted.limit).await?;
         tokio::select! {
@@ -39,10 +60,12 @@ pub(crate) async fn list(
         return Ok(listing.finish("no records came")?);
     }
     let newest_first = wanted.newest_first || !wanted.all;
+    let mut left_out = LeftOut::new(&filter, wanted.all);
     let mut pages = Pages::new(broker, filter, newest_first);
     let mut left = if wanted.all { u64::MAX } else { wanted.limit.into() };
     if wanted.all || wanted.newest_first {
         while let Some(entries) = pages.next(&mut left).await? {
+            left_out.see(&entries);
             write(&mut listing, entries)?;
         }
     } else {
@@ -51,23 +74,84 @@ pub(crate) async fn list(
             entries.extend(page);
         }
         entries.reverse();
+        left_out.see(&entries);
         write(&mut listing, entries)?;
     }
-    Ok(listing.finish("no records match")?)
+    listing.finish("no records match")?;
+    for note in left_out.notes(pages.token.is_some()) {
+        look.note(&note);
+    }
+    Ok(())
 }
 
-fn filter(wanted: &LogList, look: &Look) -> RecordFilter {
-    let now = when::now();
-    let moment = |at: when::When| when::sent(at.moment(&look.zone, now));
-    RecordFilter {
-        appliances: wanted.appliance.clone(),
-        kinds: wanted.kind.iter().map(|kind| *kind as i32).collect(),
+async fn filter(broker: &Broker, wanted: &LogList, look: &Look) -> Result<RecordFilter, Failure> {
+    let (since, until) = (wanted.since.as_ref(), wanted.until.as_ref());
+    let range = match when::range(since, until, &look.zone, when::now()) {
+        // The records have the broker's time, which may be ahead of this machine's.
+        Err(when::EmptyRange::Future { .. }) => {
+            let status = broker.itself().get_status(broker.question(GetStatusRequest {})).await?;
+            let there = status.into_inner().server_time.as_ref().and_then(when::received);
+            let now = there.map_or_else(when::now, |there| there.max(when::now()));
+            when::range(since, until, &look.zone, now)?
+        }
+        range => range?,
+    };
+    let names = [&wanted.names[..], &wanted.appliance].concat();
+    let appliances = match names::patterns(broker, &names).await {
+        // One that is to come, or that was removed: its records are asked for by its name.
+        Err(Failure::Broker(ClientError::Status(status))) if status.code() == Code::NotFound => {
+            look.note(&format!("{}: only records of that very name are shown", status.message()));
+            names::at_commas(&names)
+        }
+        names => names?,
+    };
+    let kinds = if wanted.all && wanted.kind.is_empty() {
+        let all = words::record_kinds();
+        all.iter().filter_map(|kind| words::record_kind_of(kind)).map(i32::from).collect()
+    } else {
+        wanted.kind.iter().map(|kind| *kind as i32).collect()
+    };
+    Ok(RecordFilter {
+        appliances,
+        kinds,
         severity_at_least: wanted.severity.unwrap_or(Severity::Unspecified) as i32,
-        since: wanted.since.map(moment),
-        until: wanted.until.map(moment),
+        since: range.since.map(when::sent),
+        until: range.until.map(when::sent),
         text: wanted.text.clone().unwrap_or_default(),
         boot_id: wanted.boot.clone().unwrap_or_default(),
+    })
+}
+
+/// Shows records with all that is known of them.
+async fn show(
+    broker: &Broker,
+    numbers: &[u64],
+    look: &Look,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let mut records = Vec::new();
+    for number in numbers {
+        let request = broker.question(GetRecordRequest { number: *number });
+        let answer = broker.grid_log().get_record(request).await?.into_inner();
+        records.push(answer.record.ok_or(Failure::Answer { field: "record" })?);
     }
+    if look.format.is_for_people() {
+        for (place, record) in records.iter().enumerate() {
+            if place > 0 {
+                writeln!(out)?;
+            }
+            for line in record::lines(record, look) {
+                writeln!(out, "{line}")?;
+            }
+        }
+        return Ok(out.flush()?);
+    }
+    if let [record] = records.as_slice() {
+        return Ok(Listing::one(out, look, record::shape(), record)?);
+    }
+    let mut listing = Listing::new(out, look, record::shape());
+    listing.add(&records)?;
+    Ok(listing.finish("")?)
 }
 
 /// One line of the list.

@@ -5,19 +5,20 @@
 
 use std::io::Write;
 
+use grid_broker::exit_code::ExitCode;
 use grid_broker::show::size::count;
 use grid_broker::wire::proto::{
-    DropMailRequest, GetMailRequest, ListMailsRequest, MailFilter, RetryMailRequest,
-    TestMailRequest, TestMailResponse,
+    DropMailRequest, GetMailRequest, ListMailsRequest, ListMailsResponse, Mail, MailFilter,
+    MailStanding, RetryMailRequest, TestMailRequest, TestMailResponse,
 };
 
-use crate::args::{Format, MailCommand};
+use crate::args::{MailCommand, MailList};
 use crate::broker::Broker;
 use crate::failure::Failure;
 use crate::form::Form;
 use crate::listing::{Listing, Look, Shape};
-use crate::owed;
 use crate::table::Cell;
+use crate::{names, owed, watch};
 
 /// Largest page the broker gives.
 const PAGE: u32 = 1000;
@@ -33,73 +34,102 @@ pub(crate) async fn run(
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
     match command {
-        MailCommand::List { recipients, standing } => {
-            let standings = standing.iter().map(|it| *it as i32).collect();
-            let filter = MailFilter { recipients: recipients.clone(), standings };
-            list(broker, filter, look, out).await
-        }
+        MailCommand::List(wanted) => list(broker, wanted, look, out).await,
         MailCommand::Show { number } => {
             let request = broker.question(GetMailRequest { number: *number });
             let answer = broker.mails().get_mail(request).await?;
             let mail = answer.into_inner().mail.ok_or(Failure::Answer { field: "mail" })?;
-            if look.format == Format::Table {
+            if look.format.is_for_people() {
                 for line in owed::lines(&mail, look) {
                     writeln!(out, "{line}")?;
                 }
                 return Ok(out.flush()?);
             }
-            let mut listing = Listing::new(out, look, owed::shape());
-            listing.add(&[mail])?;
-            Ok(listing.finish("")?)
+            Ok(Listing::one(out, look, owed::shape(), &mail)?)
         }
-        MailCommand::Retry { numbers } => order(broker, numbers, Wish::Retry, look, out).await,
+        MailCommand::Retry { numbers, all: false } => {
+            order(broker, numbers, Wish::Retry, look, out).await
+        }
+        MailCommand::Retry { all: true, .. } => retry_all(broker, look, out).await,
         MailCommand::Drop { numbers } => order(broker, numbers, Wish::Drop, look, out).await,
         MailCommand::Test { address } => test(broker, address, look, out).await,
     }
 }
 
-async fn list(
+/// All mails that are wanted, and how mail is configured.
+async fn all(
     broker: &Broker,
-    filter: MailFilter,
-    look: &Look,
-    out: &mut dyn Write,
-) -> Result<(), Failure> {
-    let is_filtered = filter != MailFilter::default();
-    let mut listing = Listing::new(out, look, owed::shape());
+    filter: &MailFilter,
+) -> Result<(Vec<Mail>, ListMailsResponse), Failure> {
+    let mut mails = Vec::new();
     let mut page_token = String::new();
-    let mut listed = 0;
     loop {
         let filter = Some(filter.clone());
         let request = ListMailsRequest { filter, page_size: PAGE, page_token };
-        let page = broker.mails().list_mails(broker.question(request)).await?.into_inner();
-        listing.add(&page.mails)?;
-        listed += page.mails.len();
-        page_token = page.next_page_token;
-        if !page_token.is_empty() {
-            continue;
+        let mut page = broker.mails().list_mails(broker.question(request)).await?.into_inner();
+        mails.append(&mut page.mails);
+        page_token = std::mem::take(&mut page.next_page_token);
+        if page_token.is_empty() {
+            return Ok((mails, page));
         }
-        let nothing = match (is_filtered, page.configured) {
-            (true, _) => "no mails match".to_owned(),
-            (false, true) => {
-                let recipients = count(page.recipients.into(), "recipient");
-                format!("no mail is owed ({recipients} in the settings)")
-            }
-            (false, false) => {
-                format!("mail is not configured: nothing is owed; {KEYS} configure it")
-            }
-        };
-        if !page.configured && listed > 0 {
-            let words = "mail is not configured: what waits is not tried until it is;";
-            listing.note(&format!("{words} {KEYS} configure it"))?;
-        }
-        return Ok(listing.finish(&nothing)?);
     }
+}
+
+async fn list(
+    broker: &Broker,
+    wanted: &MailList,
+    look: &Look,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let MailList { recipients, standing, flags } = wanted;
+    let standings = standing.iter().map(|it| *it as i32).collect();
+    let filter = MailFilter { recipients: names::at_commas(recipients), standings };
+    let mut listing = Listing::new(out, look, owed::shape());
+    if flags.watch {
+        let asked = async || Ok(all(broker, &filter).await?.0);
+        tokio::select! {
+            biased;
+            _ = tokio::signal::ctrl_c() => {}
+            ended = watch::polled(broker, &mut listing, owed::shape().form, asked) => ended?,
+        }
+        return Ok(listing.finish("no mails match")?);
+    }
+    let (mut mails, page) = all(broker, &filter).await?;
+    flags.sorted(&mut mails);
+    listing.add(&mails)?;
+    let nothing = match (filter != MailFilter::default(), page.configured) {
+        (true, _) => "no mails match".to_owned(),
+        (false, true) => {
+            let recipients = count(page.recipients.into(), "recipient");
+            format!("no mail is owed ({recipients} in the settings)")
+        }
+        (false, false) => format!("mail is not configured: nothing is owed; {KEYS} configure it"),
+    };
+    if !page.configured && !mails.is_empty() {
+        let words = "mail is not configured: what waits is not tried until it is;";
+        listing.note(&format!("{words} {KEYS} configure it"))?;
+    }
+    Ok(listing.finish(&nothing)?)
+}
+
+/// Has all mails tried that wait or were given up.
+async fn retry_all(broker: &Broker, look: &Look, out: &mut dyn Write) -> Result<(), Failure> {
+    let standings = vec![MailStanding::Waiting.into(), MailStanding::Failed.into()];
+    let filter = MailFilter { standings, ..MailFilter::default() };
+    let (mails, _) = all(broker, &filter).await?;
+    if mails.is_empty() {
+        look.note("no mail waits or was given up: there is none to retry");
+    }
+    let numbers: Vec<u64> = mails.iter().map(|mail| mail.number).collect();
+    order(broker, &numbers, Wish::RetryAll, look, out).await
 }
 
 /// What is to become of mails.
 #[derive(Clone, Copy)]
 enum Wish {
     Retry,
+    /// Those that were listed: one that went meanwhile is none to tell of.
+    RetryAll,
     Drop,
 }
 
@@ -136,6 +166,7 @@ async fn order(
                 told.push_str(&format!("{} (record {})\n", ordered.words, ordered.record_number));
                 done.push(ordered);
             }
+            Err(failure) if is_of_all(wish) && failure.exit_code() == ExitCode::NotFound => {}
             Err(failure) => {
                 failed = Some(failure);
                 break;
@@ -143,9 +174,14 @@ async fn order(
         }
     }
     // What was done is told even if the next one was refused.
-    if look.format == Format::Table {
+    if look.quiet {
+        return failed.map_or(Ok(()), Err);
+    }
+    if look.format.is_for_people() {
         out.write_all(told.as_bytes())?;
         out.flush()?;
+    } else if let ([one], [_], false) = (done.as_slice(), numbers, is_of_all(wish)) {
+        Listing::one(out, look, shape, one)?;
     } else if failed.is_none() || !done.is_empty() {
         let mut listing = Listing::new(out, look, shape);
         listing.add(&done)?;
@@ -154,9 +190,13 @@ async fn order(
     failed.map_or(Ok(()), Err)
 }
 
+fn is_of_all(wish: Wish) -> bool {
+    matches!(wish, Wish::RetryAll)
+}
+
 async fn order_one(broker: &Broker, number: u64, wish: Wish) -> Result<Ordered, Failure> {
     match wish {
-        Wish::Retry => {
+        Wish::Retry | Wish::RetryAll => {
             let request = broker.question(RetryMailRequest { number });
             let answer = broker.mails().retry_mail(request).await?.into_inner();
             let words = if answer.configured {
@@ -184,7 +224,7 @@ async fn test(
     let request = broker.question(TestMailRequest { address: address.to_owned() });
     let tested = broker.mails().test_mail(request).await?.into_inner();
     let accepted = tested.accepted;
-    if look.format == Format::Table {
+    if look.format.is_for_people() {
         for line in &tested.dialogue {
             writeln!(out, "{}", Cell::new(line).shown(false))?;
         }
@@ -200,9 +240,7 @@ async fn test(
             Form { entity: "mail_test", name: String::new(), fields }
         };
         let shape = Shape { columns: &[], cells: |_, _| Vec::new(), form };
-        let mut listing = Listing::new(out, look, shape);
-        listing.add(&[tested])?;
-        listing.finish("")?;
+        Listing::one(out, look, shape, &tested)?;
     }
     if accepted { Ok(()) } else { Err(Failure::MailTest { address: address.to_owned() }) }
 }

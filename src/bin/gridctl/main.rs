@@ -7,6 +7,9 @@ mod alert;
 mod appliance;
 mod args;
 mod broker;
+mod check;
+mod complete;
+mod context;
 mod csv;
 mod duration;
 mod failure;
@@ -18,6 +21,7 @@ mod json;
 mod listing;
 mod log;
 mod mail;
+mod names;
 mod order;
 mod owed;
 mod record;
@@ -27,14 +31,17 @@ mod status;
 mod suggest;
 mod table;
 mod udl;
+mod version;
+mod watch;
 mod when;
 
+use std::ffi::OsString;
 use std::io::{self, BufWriter, Write};
 
 use grid_broker::exit_code::ExitCode;
 use grid_broker::guru_meditation;
 
-use crate::args::{Args, Command, LogCommand};
+use crate::args::{ApplianceCommand, Args, Command, Names, Status};
 use crate::broker::Broker;
 use crate::failure::Failure;
 use crate::listing::Look;
@@ -44,23 +51,48 @@ fn main() -> std::process::ExitCode {
     if let Err(error) = guru_meditation::install(grid_broker::report::package("gridctl")) {
         say(&error.to_string());
     }
-    let args = match args::read(std::env::args_os().collect()) {
-        Ok(args) => args,
-        Err(error) => error.exit(),
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    if arguments.get(1).is_some_and(|it| it == complete::WORD) {
+        complete::run(&arguments[2..], &mut io::stdout());
+        return ExitCode::Done.into();
+    }
+    let is_check = arguments.iter().any(|it| it == "--check");
+    let ended = match args::read(arguments) {
+        Ok(args) => run(&args),
+        Err(error) => help_or_misuse(&error, is_check),
     };
-    let code = match run(&args) {
-        Ok(()) => ExitCode::Done,
+    match ended {
+        Ok(code) => code.into(),
         Err(failure) => {
             if !failure.is_closed_output() {
                 say(&failure.to_string());
             }
-            failure.exit_code()
+            // A plugin of Nagios that can't tell is not critical.
+            let code = failure.exit_code() as u8;
+            let code = if is_check && code != 0 { check::Verdict::Unknown as u8 } else { code };
+            code.into()
         }
-    };
-    code.into()
+    }
 }
 
-fn run(args: &Args) -> Result<(), Failure> {
+/// Prints what clap has to say: help and versions are answers, the rest is wrong usage.
+fn help_or_misuse(error: &clap::Error, is_check: bool) -> Result<u8, Failure> {
+    if error.use_stderr() {
+        if is_check {
+            let mut out = io::stdout();
+            writeln!(out, "{}", check::misused(&error.to_string()))?;
+            return Ok(check::Verdict::Unknown as u8);
+        }
+        // Nobody there to read it is no failure of its own.
+        let _ = error.print();
+        return Ok(ExitCode::Usage as u8);
+    }
+    error.print()?;
+    io::stdout().flush()?;
+    Ok(ExitCode::Done as u8)
+}
+
+fn run(args: &Args) -> Result<u8, Failure> {
     let look = Look::new(&args.global);
     let mut out = BufWriter::new(io::stdout().lock());
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -68,23 +100,36 @@ fn run(args: &Args) -> Result<(), Failure> {
         .build()
         .map_err(Failure::Start)?;
     let login = broker::login_name();
-    let broker = || Broker::connect(&args.global.broker, login.as_deref());
+    let broker = async || {
+        let address = context::address(&args.global.place)?;
+        Ok::<_, Failure>(Broker::connect(&address, login.as_deref()).await?)
+    };
     let out = &mut out;
     runtime.block_on(async {
         match &args.command {
-            Command::Log(LogCommand::List(list)) => {
-                log::list(&broker().await?, list, &look, out).await
-            }
+            Command::Log(command) => log::run(&broker().await?, command, &look, out).await?,
             Command::Appliance(command) => {
-                appliance::run(&broker().await?, command, &look, out).await
+                appliance::run(&broker().await?, command, &look, out).await?;
             }
-            Command::Alert(command) => alert::run(&broker().await?, command, &look, out).await,
-            Command::Mail(command) => mail::run(&broker().await?, command, &look, out).await,
-            Command::Journal(command) => journal::run(&broker().await?, command, &look, out).await,
-            Command::Report { json } => report::show(&broker().await?, *json, out).await,
-            Command::Status => status::show(&broker().await?, &look, out).await,
-            Command::Generate { folder } => generate::run(folder, out),
+            Command::Alert(command) => alert::run(&broker().await?, command, &look, out).await?,
+            Command::Mail(command) => mail::run(&broker().await?, command, &look, out).await?,
+            Command::Journal(command) => {
+                journal::run(&broker().await?, command, &look, out).await?;
+            }
+            Command::Report { json } => report::show(&broker().await?, *json, &look, out).await?,
+            Command::Status(Status { check: true, .. }) => {
+                return Ok(check::run(broker().await, out).await? as u8);
+            }
+            Command::Status(Status { names, .. }) if !names.is_empty() => {
+                let show = ApplianceCommand::Show(Names { names: names.clone() });
+                appliance::run(&broker().await?, &show, &look, out).await?;
+            }
+            Command::Status(_) => status::show(&broker().await?, &look, out).await?,
+            Command::Version => version::show(broker().await, &look, out).await?,
+            Command::Context(command) => context::run(command, &args.global.place, &look, out)?,
+            Command::Generate { folder } => generate::run(folder, &look, out)?,
         }
+        Ok(ExitCode::Done as u8)
     })
 }
 

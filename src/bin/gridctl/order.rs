@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 
-use clap::{ArgAction, Command};
+use clap::{Arg, ArgAction, Command};
 
 /// The arguments, noun first.
 pub(crate) fn noun_first(command: &Command, mut arguments: Vec<OsString>) -> Vec<OsString> {
@@ -28,7 +28,7 @@ pub(crate) fn noun_first(command: &Command, mut arguments: Vec<OsString>) -> Vec
 
 /// Where the first words stand that are neither flags nor their values; three are enough. Stops at
 /// what is no global flag.
-fn places_of_words(command: &Command, arguments: &[OsString]) -> Vec<usize> {
+pub(crate) fn places_of_words(command: &Command, arguments: &[OsString]) -> Vec<usize> {
     let mut places = Vec::new();
     let mut place = 1;
     while place < arguments.len() && places.len() < 3 {
@@ -38,14 +38,35 @@ fn places_of_words(command: &Command, arguments: &[OsString]) -> Vec<usize> {
             place += 1;
             continue;
         }
-        let Some(flag) = text.strip_prefix("--").filter(|flag| !flag.is_empty()) else { break };
-        let name = flag.split('=').next().unwrap_or(flag);
-        let known = command.get_arguments().find(|it| it.get_long() == Some(name));
-        let Some(known) = known else { break };
-        let has_value = matches!(known.get_action(), ArgAction::Set | ArgAction::Append);
-        place += if has_value && !flag.contains('=') { 2 } else { 1 };
+        let Some(takes_next) = takes_next(command, text) else { break };
+        place += if takes_next { 2 } else { 1 };
     }
     places
+}
+
+/// Whether a global flag has its value in the next argument; `None` if it is no global flag.
+fn takes_next(command: &Command, text: &str) -> Option<bool> {
+    let has_value = |it: &&Arg| matches!(it.get_action(), ArgAction::Set | ArgAction::Append);
+    if let Some(flag) = text.strip_prefix("--").filter(|flag| !flag.is_empty()) {
+        let name = flag.split('=').next().unwrap_or(flag);
+        let is_named = |it: &&Arg| {
+            it.get_long() == Some(name)
+                || it.get_all_aliases().is_some_and(|aliases| aliases.contains(&name))
+        };
+        let known = command.get_arguments().find(is_named)?;
+        return Some(has_value(&known) && !flag.contains('='));
+    }
+    // `-qo json`: of flags in a row the first one with a value takes all that follows.
+    let mut letters = text.strip_prefix('-')?.chars();
+    let mut known = None;
+    while let Some(letter) = letters.next() {
+        let flag = command.get_arguments().find(|it| it.get_short() == Some(letter))?;
+        known = Some(has_value(&flag) && letters.as_str().is_empty());
+        if has_value(&flag) {
+            break;
+        }
+    }
+    known
 }
 
 #[cfg(test)]

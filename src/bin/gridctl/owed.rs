@@ -19,13 +19,13 @@ pub(crate) fn shape() -> Shape<Mail> {
 }
 
 const COLUMNS: &[Column] = &[
-    Column { title: "number", least: 6, to_the_right: true, shrinks: false },
-    Column { title: "recipient", least: 12, to_the_right: false, shrinks: true },
-    Column { title: "standing", least: 9, to_the_right: false, shrinks: false },
-    Column { title: "owed since {zone}", least: 14, to_the_right: false, shrinks: false },
-    Column { title: "due {zone}", least: 14, to_the_right: false, shrinks: false },
-    Column { title: "attempts", least: 8, to_the_right: true, shrinks: false },
-    Column { title: "what", least: 0, to_the_right: false, shrinks: false },
+    Column { title: "number", least: 6, to_the_right: true, drop: 0 },
+    Column { title: "recipient", least: 12, to_the_right: false, drop: 0 },
+    Column { title: "standing", least: 9, to_the_right: false, drop: 0 },
+    Column { title: "owed since {zone}", least: 14, to_the_right: false, drop: 3 },
+    Column { title: "due {zone}", least: 14, to_the_right: false, drop: 1 },
+    Column { title: "attempts", least: 8, to_the_right: true, drop: 2 },
+    Column { title: "what", least: 0, to_the_right: false, drop: 0 },
 ];
 
 fn cells(mail: &Mail, look: &Look) -> Vec<Cell> {

@@ -13,6 +13,7 @@ use grid_broker::wire::proto::{
 
 use crate::form::{Fields, Form, Value};
 use crate::listing::{Look, Shape};
+use crate::standing::pair_lines;
 use crate::table::{Cell, Column, Light};
 
 /// How records are shown.
@@ -21,12 +22,12 @@ pub(crate) fn shape() -> Shape<Record> {
 }
 
 const COLUMNS: &[Column] = &[
-    Column { title: "number", least: 6, to_the_right: true, shrinks: false },
-    Column { title: "received {zone}", least: 14, to_the_right: false, shrinks: false },
-    Column { title: "appliance", least: 9, to_the_right: false, shrinks: true },
-    Column { title: "kind", least: 11, to_the_right: false, shrinks: false },
-    Column { title: "severity", least: 8, to_the_right: false, shrinks: false },
-    Column { title: "what", least: 0, to_the_right: false, shrinks: false },
+    Column { title: "number", least: 6, to_the_right: true, drop: 0 },
+    Column { title: "received {zone}", least: 14, to_the_right: false, drop: 0 },
+    Column { title: "appliance", least: 9, to_the_right: false, drop: 0 },
+    Column { title: "kind", least: 11, to_the_right: false, drop: 2 },
+    Column { title: "severity", least: 8, to_the_right: false, drop: 1 },
+    Column { title: "what", least: 0, to_the_right: false, drop: 0 },
 ];
 
 fn cells(record: &Record, look: &Look) -> Vec<Cell> {
@@ -99,6 +100,72 @@ fn became(record: &Record) -> String {
         (None, Some(why)) => format!("({why})"),
         (None, None) => String::new(),
     }
+}
+
+/// One record as `key: value` lines; what is not known has none.
+pub(crate) fn lines(record: &Record, look: &Look) -> Vec<String> {
+    let word = |word: Option<String>| word.unwrap_or_default();
+    let record = &on_the_wall(record, look);
+    let mut pairs = vec![
+        ("record", record.number.to_string()),
+        ("received", look.time(&record.received_at)),
+        ("kind", word(words::record_kind(record.kind))),
+        ("severity", word(words::severity(record.severity))),
+        ("appliance", if record.appliance.is_empty() { "-" } else { &record.appliance }.to_owned()),
+        ("text", record.text.clone()),
+        ("state", word(words::state(record.state))),
+        ("outcome", word(words::outcome(record.outcome))),
+        ("reason", record.reason.clone()),
+        ("explanation", record.explanation.clone()),
+        ("administrator", record.administrator.clone()),
+        ("marks", record.marks.join(", ")),
+        ("boot", record.boot_id.clone()),
+    ];
+    if let Some(event) = &record.event {
+        pairs.extend(event_pairs(event, look));
+    }
+    if let Some(settings) = &record.settings {
+        let shown = |it: &SettingIs| {
+            let value = it.value.as_deref().unwrap_or("unset");
+            format!("{} = {value} ({})", it.key, it.origin)
+        };
+        pairs.extend(settings.settings.iter().map(|it| ("setting", shown(it))));
+        pairs.extend(settings.waiting.iter().map(|it| ("after a restart", shown(it))));
+        pairs.extend(settings.warnings.iter().map(|it| ("warning", it.clone())));
+    }
+    let light = light(record.severity);
+    pair_lines(&pairs, |key| if key == "text" { light } else { Light::None }, look)
+}
+
+fn event_pairs(event: &Event, look: &Look) -> Vec<(&'static str, String)> {
+    let some = |number: u64, unit: &str| match number {
+        0 => String::new(),
+        number => format!("{number}{unit}"),
+    };
+    let mut pairs = vec![
+        ("sequence", some(event.sequence, "")),
+        ("happened", look.time(&event.event_time)),
+        ("uptime", some(event.uptime_ms / 1000, " s")),
+        ("spooled", look.time(&event.spooled_at)),
+        ("next report within", some(u64::from(event.next_report_within_ms) / 1000, " s")),
+    ];
+    match &event.kind {
+        Some(Kind::Maintenance(maintenance)) => {
+            pairs.extend(maintenance.progress.map(|it| ("progress", format!("{it} %"))));
+        }
+        Some(Kind::Alert(alert)) => {
+            pairs.extend(
+                alert.counter.as_ref().map(|it| ("counter", format!("{} = {}", it.name, it.value))),
+            );
+        }
+        Some(Kind::StartedOk(_) | Kind::StartFailed(_) | Kind::Log(_)) | None => {}
+    }
+    pairs.extend(event.lost_before.iter().map(|it| {
+        let kind = words::event_kind(it.kind).unwrap_or_default();
+        let why = words::lost_reason(it.reason).unwrap_or_default();
+        ("lost before it", format!("{} {kind} ({why})", it.count))
+    }));
+    pairs
 }
 
 fn form(record: &Record) -> Form {

@@ -18,11 +18,11 @@ pub(crate) fn shape() -> Shape<Appliance> {
 }
 
 const COLUMNS: &[Column] = &[
-    Column { title: "appliance", least: 12, to_the_right: false, shrinks: true },
-    Column { title: "state", least: 11, to_the_right: false, shrinks: false },
-    Column { title: "since {zone}", least: 14, to_the_right: false, shrinks: false },
-    Column { title: "class", least: 7, to_the_right: false, shrinks: true },
-    Column { title: "explanation", least: 0, to_the_right: false, shrinks: false },
+    Column { title: "appliance", least: 12, to_the_right: false, drop: 0 },
+    Column { title: "state", least: 11, to_the_right: false, drop: 0 },
+    Column { title: "since {zone}", least: 14, to_the_right: false, drop: 2 },
+    Column { title: "class", least: 7, to_the_right: false, drop: 1 },
+    Column { title: "explanation", least: 0, to_the_right: false, drop: 0 },
 ];
 
 fn cells(appliance: &Appliance, look: &Look) -> Vec<Cell> {
@@ -116,12 +116,15 @@ pub(crate) fn pair_lines(
 ) -> Vec<String> {
     let pairs = pairs.iter().filter(|(_, value)| !value.is_empty());
     let width = pairs.clone().map(|(key, _)| key.len() + 1).max().unwrap_or(0);
-    pairs
-        .map(|(key, value)| {
-            let value = Cell::lit(value, light(key)).shown(look.colour);
-            format!("{:width$} {value}", format!("{key}:"))
-        })
-        .collect()
+    let room = look.screen.map_or(usize::MAX, |screen| screen.saturating_sub(width + 1).max(20));
+    let mut lines = Vec::new();
+    for (key, value) in pairs {
+        for (at, value) in Cell::lit(value, light(key)).lines(room, look.colour).enumerate() {
+            let key = if at == 0 { format!("{key}:") } else { String::new() };
+            lines.push(format!("{key:width$} {value}"));
+        }
+    }
+    lines
 }
 
 fn form(appliance: &Appliance) -> Form {
@@ -244,14 +247,12 @@ fn heard(counts: &[EventCount]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use jiff::tz::TimeZone;
 
     use super::*;
-    use crate::args::Format;
     use crate::json;
 
     fn look() -> Look {
-        Look { format: Format::Table, colour: false, screen: None, zone: TimeZone::UTC }
+        Look::plain()
     }
 
     #[test]

@@ -9,7 +9,6 @@ use grid_broker::show::size::bytes;
 use grid_broker::show::words;
 use grid_broker::wire::proto::{GetStatusRequest, GetStatusResponse, StateCount};
 
-use crate::args::Format;
 use crate::broker::Broker;
 use crate::failure::Failure;
 use crate::form::{Form, Value};
@@ -19,25 +18,71 @@ use crate::table::Light;
 
 /// Shows how the broker is.
 pub(crate) async fn show(broker: &Broker, look: &Look, out: &mut dyn Write) -> Result<(), Failure> {
-    let answer = broker.itself().get_status(broker.question(GetStatusRequest {})).await?;
-    let status = answer.into_inner();
-    if look.format == Format::Table {
+    let status = asked(broker).await?;
+    if look.format.is_for_people() {
         for line in lines(&status, &broker.address, look) {
             writeln!(out, "{line}")?;
         }
         return Ok(out.flush()?);
     }
     let shape = Shape { columns: &[], cells: |_, _| Vec::new(), form };
-    let mut listing = Listing::new(out, look, shape);
-    listing.add(&[status])?;
-    Ok(listing.finish("")?)
+    Ok(Listing::one(out, look, shape, &status)?)
+}
+
+/// The broker's own words of how it is.
+pub(crate) async fn asked(broker: &Broker) -> Result<GetStatusResponse, Failure> {
+    let answer = broker.itself().get_status(broker.question(GetStatusRequest {})).await?;
+    Ok(answer.into_inner())
+}
+
+/// Shows which records there are, and what room they take.
+pub(crate) async fn show_journal(
+    broker: &Broker,
+    look: &Look,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let status = asked(broker).await?;
+    if look.format.is_for_people() {
+        let pairs = [
+            ("journal", status.journal_id.clone()),
+            ("records", records(&status)),
+            ("size", bytes(status.journal_bytes)),
+            ("disk free", bytes(status.disk_free_bytes)),
+            ("starts", status.term.to_string()),
+        ];
+        for line in pair_lines(&pairs, |_| Light::None, look) {
+            writeln!(out, "{line}")?;
+        }
+        return Ok(out.flush()?);
+    }
+    let form = |status: &GetStatusResponse| {
+        let of_journal = |(key, _): &(&str, Value)| JOURNAL.contains(key);
+        let fields = form(status).fields.into_iter().filter(of_journal).collect();
+        Form { entity: "journal", name: status.journal_id.clone(), fields }
+    };
+    let shape = Shape { columns: &[], cells: |_, _| Vec::new(), form };
+    Ok(Listing::one(out, look, shape, &status)?)
+}
+
+/// What of the status is of the journal.
+const JOURNAL: [&str; 7] = [
+    "journal_id",
+    "term",
+    "first_record",
+    "last_record",
+    "archived_through",
+    "journal_bytes",
+    "disk_free_bytes",
+];
+
+fn records(status: &GetStatusResponse) -> String {
+    match (status.first_record, status.last_record) {
+        (_, 0) => "none".to_owned(),
+        (first, last) => format!("{first} to {last}, archived to {}", status.archived_through),
+    }
 }
 
 fn lines(status: &GetStatusResponse, address: &str, look: &Look) -> Vec<String> {
-    let records = match (status.first_record, status.last_record) {
-        (_, 0) => "none".to_owned(),
-        (first, last) => format!("{first} to {last}, archived to {}", status.archived_through),
-    };
     let counts = status.appliances.iter().filter(|it| it.count > 0).map(|it| {
         format!("{} {}", it.count, words::state(it.state).unwrap_or_else(|| "unknown".to_owned()))
     });
@@ -53,7 +98,7 @@ fn lines(status: &GetStatusResponse, address: &str, look: &Look) -> Vec<String> 
         ("appliances", if appliances.is_empty() { "none".to_owned() } else { appliances }),
         ("sessions", status.sessions.to_string()),
         ("mail", mail(status, look)),
-        ("records", records),
+        ("records", records(status)),
         ("journal", format!("{} of {}", bytes(status.journal_bytes), status.journal_id)),
         ("disk free", bytes(status.disk_free_bytes)),
         ("broker id", status.broker_id.clone()),
@@ -138,7 +183,6 @@ fn form(status: &GetStatusResponse) -> Form {
 #[cfg(test)]
 mod tests {
     use grid_broker::wire::proto::ApplianceState;
-    use jiff::tz::TimeZone;
 
     use super::*;
     use crate::{json, udl};
@@ -167,8 +211,7 @@ mod tests {
 
     #[test]
     fn people_read_lines() {
-        let zone = TimeZone::UTC;
-        let look = Look { format: Format::Table, colour: false, screen: None, zone };
+        let look = Look::plain();
         let expected = [
             "broker:     gridd 0.1.0 at localhost:7443",
             "trusts:     everyone on loopback",
@@ -187,8 +230,7 @@ mod tests {
 
     #[test]
     fn mail_is_told_only_as_far_as_there_is_something_to_tell() {
-        let zone = TimeZone::UTC;
-        let look = Look { format: Format::Table, colour: false, screen: None, zone };
+        let look = Look::plain();
         let since = prost_types::Timestamp { seconds: 1_795_183_330, nanos: 0 };
         let configured = GetStatusResponse { mail_recipients: 2, ..status() };
         assert_eq!(mail(&configured, &look), "none owed");

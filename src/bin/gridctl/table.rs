@@ -1,16 +1,33 @@
 //! Tables for people: columns parted by two spaces, row by row, so that a tail can be shown too.
 //!
-//! Guarantees that every cell is escaped, that on a terminal no line is wider than it (the cut is
-//! marked `…`), and that nothing is cut elsewhere. Columns only ever grow. Counts display columns:
-//! wide characters are two, combining marks none. Does not know what the columns mean.
+//! Guarantees that every cell is escaped and that a key (a name, a class, a number) is never cut: on
+//! a narrow terminal the least important columns are left out, and the sentence, which is last, is
+//! wrapped. Elsewhere nothing is left out. Columns only ever grow. Counts display columns: wide
+//! characters are two, combining marks none. Does not know what the columns mean.
+
+mod wrap;
 
 use std::io::{self, Write};
 
 use grid_broker::show::escape::escape;
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use unicode_width::UnicodeWidthStr;
+
+pub(crate) use wrap::wrapped;
 
 const GAP: usize = 2;
 const PLAIN: &str = "\x1b[0m";
+
+/// Columns go until so much is left to the sentence, or all it needs.
+const SENTENCE_WANTED: usize = 30;
+
+/// With less than this the sentence stands on lines of its own.
+const SENTENCE_LEAST: usize = 20;
+
+/// How far those are indented.
+const INDENT: usize = 4;
+
+/// Most lines of one sentence in a table; what is cut is whole in the wide form.
+const SENTENCE_LINES: usize = 4;
 
 /// One column.
 #[derive(Debug)]
@@ -21,9 +38,8 @@ pub(crate) struct Column {
     pub(crate) least: usize,
     /// Whether its cells stand at its right edge.
     pub(crate) to_the_right: bool,
-    /// Whether it may be cut to make room for the last: at its front, since names of a grid differ
-    /// at their end (`shop:main.db1`).
-    pub(crate) shrinks: bool,
+    /// Where room is short the column with the largest of these goes first; 0 never goes.
+    pub(crate) drop: u8,
 }
 
 /// How a cell is lit.
@@ -85,6 +101,12 @@ impl Cell {
         Self { light, ..Self::new(text) }
     }
 
+    /// Its text in lines of `width`, lit if there is colour.
+    pub(crate) fn lines(&self, width: usize, colour: bool) -> impl Iterator<Item = String> {
+        let lines = wrapped(&self.text, width, usize::MAX);
+        lines.into_iter().map(move |line| self.light.shine(&line, colour))
+    }
+
     /// Its text, lit if there is colour.
     pub(crate) fn shown(&self, colour: bool) -> String {
         self.light.shine(&self.text, colour)
@@ -99,7 +121,9 @@ pub(crate) struct Table {
     widths: Vec<usize>,
     screen: Option<usize>,
     colour: bool,
-    is_begun: bool,
+    has_titles: bool,
+    /// The columns that are shown, once there were rows.
+    shown: Option<Vec<usize>>,
 }
 
 impl Table {
@@ -114,203 +138,88 @@ impl Table {
             columns.iter().map(|column| column.title.replace("{zone}", zone)).collect();
         let widths = columns.iter().zip(&titles).map(|(it, title)| it.least.max(title.width()));
         let widths = widths.collect();
-        Self { columns, titles, widths, screen, colour, is_begun: false }
+        Self { columns, titles, widths, screen, colour, has_titles: true, shown: None }
+    }
+
+    /// Without the line of titles.
+    pub(crate) fn without_titles(mut self) -> Self {
+        self.has_titles = false;
+        self
     }
 
     /// Writes rows that are known together, below the titles if they are the first.
     pub(crate) fn rows(&mut self, out: &mut dyn Write, rows: &[Vec<Cell>]) -> io::Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
         for row in rows {
             for (width, cell) in self.widths.iter_mut().zip(row) {
                 *width = (*width).max(cell.text.width());
             }
         }
-        let widths = self.fitted();
-        if !self.is_begun && !rows.is_empty() {
-            self.is_begun = true;
+        let is_first = self.shown.is_none();
+        let shown = self.shown.take().unwrap_or_else(|| self.fitting());
+        if is_first && self.has_titles {
             let titles: Vec<_> =
                 self.titles.iter().map(|title| Cell::lit(title, Light::Bold)).collect();
-            self.line(out, &widths, &titles)?;
+            self.row(out, &shown, &titles)?;
         }
-        rows.iter().try_for_each(|row| self.line(out, &widths, row))
+        rows.iter().try_for_each(|row| self.row(out, &shown, row))?;
+        self.shown = Some(shown);
+        Ok(())
     }
 
-    /// The widths that leave to the last column, the sentence, what it needs or half of the screen.
-    fn fitted(&self) -> Vec<usize> {
-        let mut widths = self.widths.clone();
-        let (Some(screen), Some(last)) = (self.screen, widths.len().checked_sub(1)) else {
-            return widths;
+    /// The columns for which there is room beside the sentence.
+    fn fitting(&self) -> Vec<usize> {
+        let mut shown: Vec<usize> = (0..self.columns.len()).collect();
+        let (Some(screen), Some(sentence)) = (self.screen, self.widths.last()) else {
+            return shown;
         };
-        let others =
-            |widths: &[usize]| widths[..last].iter().map(|width| width + GAP).sum::<usize>();
-        while others(&widths) > screen / 2 && others(&widths) + self.widths[last] > screen {
-            let widest = (0..last)
-                .filter(|place| self.columns[*place].shrinks)
-                .filter(|place| widths[*place] > self.columns[*place].least)
-                .max_by_key(|place| widths[*place]);
-            let Some(widest) = widest else { break };
-            widths[widest] -= 1;
+        while screen.saturating_sub(self.before(&shown)) < SENTENCE_WANTED.min(*sentence) {
+            let least = shown.iter().copied().filter(|at| self.columns[*at].drop > 0);
+            let Some(least) = least.max_by_key(|at| self.columns[*at].drop) else { break };
+            shown.retain(|at| *at != least);
         }
-        widths
+        shown
     }
 
-    fn line(&self, out: &mut dyn Write, widths: &[usize], row: &[Cell]) -> io::Result<()> {
+    /// How much of a line stands before the last column.
+    fn before(&self, shown: &[usize]) -> usize {
+        let before = shown.split_last().map_or(&[][..], |(_, before)| before);
+        before.iter().map(|at| self.widths[*at] + GAP).sum()
+    }
+
+    fn row(&self, out: &mut dyn Write, shown: &[usize], row: &[Cell]) -> io::Result<()> {
+        let Some((last, before)) = shown.split_last() else { return Ok(()) };
         let mut line = String::new();
-        let mut room = self.screen.unwrap_or(usize::MAX);
-        let last = row.len().saturating_sub(1);
-        for (place, (cell, column)) in row.iter().zip(self.columns).enumerate() {
-            let width = if place == last { room } else { widths[place].min(room) };
-            let text = if column.shrinks {
-                cut_at_front(&cell.text, width)
-            } else {
-                cut(&cell.text, width)
-            };
-            let padding = match place == last {
-                true => 0,
-                false => (width - text.width().min(width) + GAP).min(room - text.width().min(room)),
-            };
-            let shown = cell.light.shine(&text, self.colour);
-            if column.to_the_right {
-                let gap = padding.min(GAP);
-                line.push_str(&format!("{}{shown}{}", " ".repeat(padding - gap), " ".repeat(gap)));
-            } else {
-                line.push_str(&format!("{shown}{}", " ".repeat(padding)));
-            }
-            room -= (text.width() + padding).min(room);
+        for at in before {
+            let (cell, column) = (&row[*at], &self.columns[*at]);
+            let padding = " ".repeat(self.widths[*at].saturating_sub(cell.text.width()));
+            let text = cell.shown(self.colour);
+            let gap = " ".repeat(GAP);
+            line.push_str(&match column.to_the_right {
+                true => format!("{padding}{text}{gap}"),
+                false => format!("{text}{padding}{gap}"),
+            });
         }
-        writeln!(out, "{}", line.trim_end_matches(' '))
-    }
-}
-
-/// `text`, or as much of it as fits into `width` display columns with a `…`.
-fn cut(text: &str, width: usize) -> String {
-    if text.width() <= width {
-        return text.to_owned();
-    }
-    let mut shown = String::new();
-    let mut used = 0;
-    for c in text.chars() {
-        used += c.width().unwrap_or(0);
-        if used + 1 > width {
-            break;
+        let (sentence, offset) = (&row[*last], self.before(shown));
+        let Some(screen) = self.screen else {
+            line.push_str(&sentence.shown(self.colour));
+            return writeln!(out, "{}", line.trim_end_matches(' '));
+        };
+        let room = screen.saturating_sub(offset);
+        let is_beside = room >= SENTENCE_LEAST.min(self.widths[*last]);
+        let (indent, room) =
+            if is_beside { (offset, room) } else { (INDENT, screen.saturating_sub(INDENT)) };
+        let pieces = wrapped(&sentence.text, room.max(1), SENTENCE_LINES);
+        let mut pieces = pieces.iter().map(|piece| sentence.light.shine(piece, self.colour));
+        if is_beside {
+            line.push_str(&pieces.next().unwrap_or_default());
         }
-        shown.push(c);
+        writeln!(out, "{}", line.trim_end_matches(' '))?;
+        pieces.try_for_each(|piece| writeln!(out, "{}{piece}", " ".repeat(indent)))
     }
-    if width > 0 {
-        shown.push('…');
-    }
-    shown
-}
-
-/// `text`, or as much of its end as fits into `width` display columns behind a `…`.
-fn cut_at_front(text: &str, width: usize) -> String {
-    if text.width() <= width {
-        return text.to_owned();
-    }
-    let mut used = 1;
-    let mut from = text.len();
-    for (place, c) in text.char_indices().rev() {
-        used += c.width().unwrap_or(0);
-        if used > width {
-            break;
-        }
-        // A mark without its letter would sit on the `…`.
-        if c.width() != Some(0) {
-            from = place;
-        }
-    }
-    if width == 0 { String::new() } else { format!("…{}", &text[from..]) }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const COLUMNS: &[Column] = &[
-        Column { title: "number", least: 6, to_the_right: true, shrinks: false },
-        Column { title: "appliance", least: 9, to_the_right: false, shrinks: true },
-        Column { title: "what", least: 0, to_the_right: false, shrinks: false },
-    ];
-
-    fn shown(screen: Option<usize>, colour: bool, rows: &[[&str; 3]]) -> String {
-        let mut out = Vec::new();
-        let rows: Vec<_> = rows
-            .iter()
-            .map(|[number, name, what]| {
-                vec![Cell::new(number), Cell::lit(name, Light::Red), Cell::new(what)]
-            })
-            .collect();
-        Table::new(COLUMNS, "UTC", screen, colour).rows(&mut out, &rows).unwrap();
-        String::from_utf8(out).unwrap()
-    }
-
-    #[test]
-    fn cutting_counts_display_columns() {
-        for (text, width, expected) in [
-            ("plain", 5, "plain"),
-            ("plain", 4, "pla…"),
-            ("数据库", 6, "数据库"),
-            ("数据库", 5, "数据…"),
-            ("数据库", 4, "数…"),
-            ("e\u{301}e\u{301}e\u{301}", 3, "e\u{301}e\u{301}e\u{301}"),
-            ("e\u{301}e\u{301}e\u{301}", 2, "e\u{301}…"),
-            ("🚀🚀", 3, "🚀…"),
-            ("plain", 1, "…"),
-            ("plain", 0, ""),
-        ] {
-            assert_eq!(cut(text, width), expected, "{text} in {width}");
-        }
-        for (text, width, expected) in [
-            ("shop:main.db1", 13, "shop:main.db1"),
-            ("shop:main.db1", 9, "…main.db1"),
-            ("数据库", 4, "…库"),
-            ("xe\u{301}e\u{301}", 2, "…e\u{301}"),
-            ("plain", 1, "…"),
-            ("plain", 0, ""),
-        ] {
-            assert_eq!(cut_at_front(text, width), expected, "{text} in {width}");
-        }
-    }
-
-    #[test]
-    fn columns_line_up_whatever_stands_in_them() {
-        let rows = [["1", "db", "a\nb"], ["1234567", "数据库-main", ""]];
-        assert_eq!(
-            shown(None, false, &rows),
-            " number  appliance    what\n      1  db           a\\nb\n1234567  数据库-main\n"
-        );
-    }
-
-    #[test]
-    fn a_terminal_cuts_and_a_pipe_does_not() {
-        let long = "x".repeat(200);
-        let rows = [["1", "shop:main.db1-with-a-long-name", long.as_str()]];
-        for line in shown(Some(60), false, &rows).lines() {
-            assert!(line.width() <= 60, "{line}");
-        }
-        assert!(shown(Some(60), false, &rows).contains(" …b1-with-a-long-name  x"));
-        assert!(shown(None, false, &rows).contains(&long));
-        let rows = [["1", "shop:main.db1-with-a-long-name", "short"]];
-        assert!(shown(Some(60), false, &rows).contains(" shop:main.db1-with-a-long-name  short"));
-    }
-
-    #[test]
-    fn colour_surrounds_the_text_only() {
-        assert!(shown(Some(60), true, &[["1", "db", "x"]]).contains("\x1b[31mdb\x1b[0m         x"));
-        assert!(!shown(Some(60), false, &[["1", "db", "x"]]).contains('\x1b'));
-    }
-
-    proptest! {
-        #[test]
-        fn no_line_is_wider_than_the_terminal(
-            screen in 0_usize..100, name in any::<String>(), what in any::<String>()
-        ) {
-            let table = shown(Some(screen), false, &[["1", &name, &what], ["2", "db", "x"]]);
-            prop_assert_eq!(table.lines().count(), 3);
-            for line in table.lines() {
-                prop_assert!(line.width() <= screen, "{:?}", line);
-            }
-        }
-    }
-}
+mod tests;

@@ -1,74 +1,207 @@
 //! Points in time as an administrator types and reads them.
 //!
 //! Guarantees that what is typed is either understood in one of the documented forms or answered
-//! with all of them. Does not know what the time is for.
+//! with all of them. Does not know what the time is for, but for [`range`]: from when to when.
 
-use grid_broker::wire::proto::TimeInText;
+mod range;
+mod shown;
+
 use jiff::civil::{Date, DateTime, Time};
-use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
+use jiff::fmt::friendly::SpanParser;
+use jiff::tz::{Offset, TimeZone};
+use jiff::{SignedDuration, Span, Timestamp};
 
 use crate::duration;
 
+pub(crate) use range::{EmptyRange, range};
+pub(crate) use shown::{on_the_wall, received, rfc3339, sent, with_zone, worded, zone_name};
+
 /// A point in time as typed, before it is known what time it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum When {
-    /// So long ago.
+#[derive(Clone, Debug)]
+pub(crate) struct When {
+    what: What,
+    /// On whose wall, if that was typed.
+    zone: Option<TimeZone>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum What {
+    /// So long before now.
     Ago(SignedDuration),
+    /// So long from now, by the calendar; before now if it is negative.
+    FromNow(Span),
     /// This very moment.
     At(Timestamp),
     /// A date and a time on the wall.
     Local(DateTime),
-    /// A time on the wall, the last time it was so late.
+    /// A time on the wall, so many days from today.
+    OfDay(i64, Time),
+    /// A time on the wall; which day's depends on what it is for.
     LocalTime(Time),
 }
 
 /// Not a point in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "not a time; write an age (90s, 2h, 1h30m, 3d), a local time (14:02, '2026-11-20 14:02', \
-     2026-11-20) or RFC 3339 (2026-11-20T14:02:10Z)"
+    "not a time; write an age (90s, 2h, 1w, '2 hours ago'), a local time (14:02, '2026-11-20 14:02', \
+     2026-11-20, yesterday, today, now), RFC 3339 (2026-11-20T14:02:10Z) or seconds since 1970 \
+     (@1795183330)"
 )]
 pub(crate) struct NotATime;
 
 /// Reads a point in time.
 pub(crate) fn parse(text: &str) -> Result<When, NotATime> {
+    let text = text.trim();
+    let at = |what| Ok(When { what, zone: None });
+    if let Some(seconds) = text.strip_prefix('@') {
+        return at(What::At(since_1970(seconds).ok_or(NotATime)?));
+    }
     if let Ok(age) = duration::parse(text) {
-        return SignedDuration::try_from(age).map(When::Ago).map_err(|_| NotATime);
+        return at(What::Ago(SignedDuration::try_from(age).map_err(|_| NotATime)?));
     }
     if let Ok(moment) = text.parse::<Timestamp>() {
-        return Ok(When::At(moment));
+        return at(What::At(moment));
     }
-    // jiff also reads ISO 8601's basic forms (`1402`, `20261120`): too easily a mistyped age.
-    let (dashes, colons) = (text.matches('-').count(), text.contains(':'));
-    match (dashes, colons) {
-        (0, true) => text.parse().map(When::LocalTime).map_err(|_| NotATime),
-        (2, true) => text.parse().map(When::Local).map_err(|_| NotATime),
-        (2, false) => text
-            .parse::<Date>()
-            .map(|date| When::Local(date.to_datetime(Time::midnight())))
-            .map_err(|_| NotATime),
-        _ => Err(NotATime),
+    let (local, zone) = without_zone(text);
+    if let Some(what) = on_a_wall(local) {
+        return Ok(When { what, zone });
     }
+    at(What::FromNow(from_now(text).ok_or(NotATime)?))
+}
+
+/// `1795183330`, with or without a part of a second.
+fn since_1970(text: &str) -> Option<Timestamp> {
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    if whole.is_empty() || !format!("{whole}{part}").bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let seconds: i64 = whole.parse().ok()?;
+    let nanos: i32 = format!("{part:0<9}").get(..9)?.parse().ok()?;
+    Timestamp::new(seconds, nanos).ok()
+}
+
+/// What is typed without the zone behind it: `Z`, `UTC`, `+01:00`, `Europe/Berlin`.
+fn without_zone(text: &str) -> (&str, Option<TimeZone>) {
+    if let Some((local, name)) = text.rsplit_once(' ') {
+        let zone = match name {
+            "UTC" | "GMT" | "utc" | "Z" => Some(TimeZone::UTC),
+            name if name.contains('/') => TimeZone::get(name).ok(),
+            name if is_here(name) => Some(TimeZone::system()),
+            _ => None,
+        };
+        if zone.is_some() {
+            return (local.trim_end(), zone);
+        }
+    }
+    if let Some(local) = text.strip_suffix(['Z', 'z']) {
+        return (local, Some(TimeZone::UTC));
+    }
+    // The `-` of a date is no sign: one of a zone stands behind a time or a gap.
+    let sign = text.rfind(['+', '-']).filter(|at| text[..*at].contains([':', ' ']));
+    let zone = sign.and_then(|at| Some((text[..at].trim_end(), offset(&text[at..])?)));
+    zone.map_or((text, None), |(local, zone)| (local, Some(zone)))
+}
+
+/// Whether this machine's zone is called so, in summer or in winter: as gridctl shows times.
+fn is_here(name: &str) -> bool {
+    let here = TimeZone::system();
+    let half_a_year = SignedDuration::from_hours(24 * 182);
+    [now(), now().saturating_add(half_a_year).unwrap_or_else(|_| now())]
+        .into_iter()
+        .any(|moment| zone_name(&here, moment) == name)
+}
+
+/// `+01:00`, `+0100` or `+01`.
+fn offset(text: &str) -> Option<TimeZone> {
+    let digits = text[1..].replace(':', "");
+    if !matches!(digits.len(), 2 | 4) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let hours: i32 = digits[..2].parse().ok()?;
+    let minutes: i32 = digits.get(2..4).map_or(Some(0), |it| it.parse().ok())?;
+    let seconds = (hours * 60 + minutes) * 60;
+    let seconds = if text.starts_with('-') { -seconds } else { seconds };
+    Offset::from_seconds(seconds).ok().map(TimeZone::fixed)
+}
+
+/// A date, a time, or both.
+fn on_a_wall(text: &str) -> Option<What> {
+    let (day, time) = match text.split_once(|c: char| c == 'T' || c.is_whitespace()) {
+        Some((day, time)) => (day, Some(of_day(time.trim_start())?)),
+        None => (text, None),
+    };
+    let days = match day.to_ascii_lowercase().as_str() {
+        "now" if time.is_none() => return Some(What::Ago(SignedDuration::ZERO)),
+        "today" => Some(0),
+        "yesterday" => Some(-1),
+        "tomorrow" => Some(1),
+        _ => None,
+    };
+    if let Some(days) = days {
+        return Some(What::OfDay(days, time.unwrap_or(Time::midnight())));
+    }
+    if time.is_none() && day.contains(':') {
+        return of_day(day).map(What::LocalTime);
+    }
+    // jiff also reads ISO 8601's basic forms (`20261120`): too easily a mistyped age.
+    let date: Date = Some(day).filter(|day| day.matches('-').count() == 2)?.parse().ok()?;
+    Some(What::Local(date.to_datetime(time.unwrap_or(Time::midnight()))))
+}
+
+/// `14:02`, `3:12` or `14:02:10.5`.
+fn of_day(text: &str) -> Option<Time> {
+    let hour = text.split(':').next().filter(|hour| text.len() > hour.len())?;
+    let padded = if hour.len() == 1 { format!("0{text}") } else { text.to_owned() };
+    padded.parse().ok()
+}
+
+/// `2 hours ago`, `-2h`, `1 week`: an age. `+2h`, `in 2 hours`: still to come.
+fn from_now(text: &str) -> Option<Span> {
+    let span = |text: &str| SpanParser::new().parse_span(text).ok();
+    if let Some(later) = text.strip_prefix('+').or_else(|| text.strip_prefix("in ")) {
+        return span(later).filter(|it| !it.is_negative());
+    }
+    let age = span(text)?;
+    Some(if age.is_negative() { age } else { -age })
 }
 
 impl When {
-    /// The moment meant, at `now` in `zone`. What lies before all time is the beginning of Unix's.
-    pub(crate) fn moment(self, zone: &TimeZone, now: Timestamp) -> Timestamp {
-        let wall = |at: DateTime| zone.to_timestamp(at).unwrap_or(Timestamp::UNIX_EPOCH);
-        match self {
-            Self::Ago(age) => now.checked_sub(age).unwrap_or(Timestamp::UNIX_EPOCH),
-            Self::At(moment) => moment,
-            Self::Local(at) => wall(at),
-            Self::LocalTime(time) => {
-                let today = zone.to_datetime(now).date();
-                let moment = wall(today.to_datetime(time));
-                match today.yesterday() {
-                    Ok(yesterday) if moment > now => wall(yesterday.to_datetime(time)),
-                    _ => moment,
-                }
+    /// The moment meant, at `now` in `zone`. Beyond the calendar's ends are its ends; a time of day
+    /// is the last one.
+    pub(crate) fn moment(&self, zone: &TimeZone, now: Timestamp) -> Timestamp {
+        let zone = self.zone.as_ref().unwrap_or(zone);
+        match self.what {
+            What::Ago(age) => now.checked_sub(age).unwrap_or(Timestamp::MIN),
+            What::FromNow(span) => {
+                let end = if span.is_negative() { Timestamp::MIN } else { Timestamp::MAX };
+                let there = now.to_zoned(zone.clone()).checked_add(span);
+                there.map_or(end, |there| there.timestamp())
             }
+            What::At(moment) => moment,
+            What::Local(at) => on(zone, at),
+            What::OfDay(days, time) => {
+                let today = zone.to_datetime(now).date();
+                let day = today.checked_add(Span::new().days(days)).unwrap_or(today);
+                on(zone, day.to_datetime(time))
+            }
+            What::LocalTime(time) => last(zone, time, now),
         }
+    }
+}
+
+/// A moment on the wall of a zone.
+fn on(zone: &TimeZone, at: DateTime) -> Timestamp {
+    let end = if at.year() < 1970 { Timestamp::MIN } else { Timestamp::MAX };
+    zone.to_timestamp(at).unwrap_or(end)
+}
+
+/// The last time it was so late, at `now`.
+fn last(zone: &TimeZone, time: Time, now: Timestamp) -> Timestamp {
+    let today = zone.to_datetime(now).date();
+    let moment = on(zone, today.to_datetime(time));
+    match today.yesterday() {
+        Ok(yesterday) if moment > now => on(zone, yesterday.to_datetime(time)),
+        _ => moment,
     }
 }
 
@@ -80,71 +213,6 @@ pub(crate) fn now() -> Timestamp {
     )]
     let now = std::time::SystemTime::now();
     Timestamp::try_from(now).unwrap_or(Timestamp::UNIX_EPOCH)
-}
-
-/// A time of the contract. `None` if it is out of any calendar.
-pub(crate) fn received(time: &prost_types::Timestamp) -> Option<Timestamp> {
-    Timestamp::new(time.seconds, time.nanos).ok()
-}
-
-/// A time for the contract.
-pub(crate) fn sent(moment: Timestamp) -> prost_types::Timestamp {
-    prost_types::Timestamp { seconds: moment.as_second(), nanos: moment.subsec_nanosecond() }
-}
-
-/// A time of the contract for scripts: RFC 3339, UTC, microseconds at most. Written as a date, since
-/// a [`Timestamp`] ends a day before the contract's last year does. `None` if it is out of any
-/// calendar.
-pub(crate) fn rfc3339(time: &prost_types::Timestamp) -> Option<String> {
-    let since_epoch = SignedDuration::new(time.seconds, time.nanos / 1_000 * 1_000);
-    let at = DateTime::constant(1970, 1, 1, 0, 0, 0, 0).checked_add(since_epoch).ok()?;
-    Some(format!("{at}Z"))
-}
-
-/// A time for people, to the second: on the wall of `zone`, with a `Z` if that is UTC by wish.
-pub(crate) fn on_the_wall(moment: Timestamp, zone: &TimeZone) -> String {
-    let utc = if *zone == TimeZone::UTC { "Z" } else { "" };
-    format!("{}{utc}", zone.to_datetime(moment).strftime("%Y-%m-%d %H:%M:%S"))
-}
-
-/// The same with the zone, where nothing else names it: `2026-11-20 15:02:10 CET`.
-pub(crate) fn with_zone(moment: Timestamp, zone: &TimeZone) -> String {
-    let shown = on_the_wall(moment, zone);
-    if *zone == TimeZone::UTC { shown } else { format!("{shown} {}", zone_name(zone, moment)) }
-}
-
-/// What the zone is called at that moment: `CET`, `UTC`, `+05`.
-pub(crate) fn zone_name(zone: &TimeZone, moment: Timestamp) -> String {
-    zone.to_offset_info(moment).abbreviation().to_owned()
-}
-
-/// A text of the broker with its times as the reader reads them: the time of day alone if that is
-/// today, else with the date. What does not lie in the text as it is told stays as it came.
-pub(crate) fn worded(text: &str, times: &[TimeInText], zone: &TimeZone, now: Timestamp) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut from = 0;
-    for place in times {
-        let Some(moment) = place.time.as_ref().and_then(received) else { continue };
-        let first = place.first as usize;
-        let end = first.saturating_add(place.length as usize);
-        let (Some(before), Some(_)) = (text.get(from..first), text.get(first..end)) else {
-            continue;
-        };
-        out.push_str(before);
-        out.push_str(&briefly(moment, zone, now));
-        from = end;
-    }
-    out.push_str(&text[from..]);
-    out
-}
-
-/// `14:02:10` if that is today, else `2026-11-19 14:02:10`; with a `Z` if it is UTC by wish.
-fn briefly(moment: Timestamp, zone: &TimeZone, now: Timestamp) -> String {
-    let whole = on_the_wall(moment, zone);
-    if zone.to_datetime(moment).date() != zone.to_datetime(now).date() {
-        return whole;
-    }
-    whole.split_once(' ').map_or(whole.clone(), |(_, time)| time.to_owned())
 }
 
 #[cfg(test)]
@@ -174,6 +242,36 @@ mod tests {
             ("2026-11-20", "2026-11-19T23:00:00Z"),
             ("2026-11-20T14:02:10Z", "2026-11-20T14:02:10Z"),
             ("2026-11-20T14:02:10.5-05:00", "2026-11-20T19:02:10.5Z"),
+            ("2026-11-20 14:02:10Z", "2026-11-20T14:02:10Z"),
+            ("2026-11-20 14:02Z", "2026-11-20T14:02:00Z"),
+            ("2026-11-20 14:02 UTC", "2026-11-20T14:02:00Z"),
+            ("2026-11-20 14:02 +02:00", "2026-11-20T12:02:00Z"),
+            ("2026-11-20 14:02+0200", "2026-11-20T12:02:00Z"),
+            ("2026-11-20T14:02 America/New_York", "2026-11-20T19:02:00Z"),
+            ("2026-11-20Z", "2026-11-20T00:00:00Z"),
+            ("2026-11-20 UTC", "2026-11-20T00:00:00Z"),
+            ("14:02Z", "2026-11-20T14:02:00Z"),
+            ("3:12", "2026-11-20T02:12:00Z"),
+            ("2026-11-20 3:12", "2026-11-20T02:12:00Z"),
+            ("now", "2026-11-20T14:30:00Z"),
+            ("today", "2026-11-19T23:00:00Z"),
+            ("Yesterday", "2026-11-18T23:00:00Z"),
+            ("yesterday 06:30", "2026-11-19T05:30:00Z"),
+            ("today 3:12", "2026-11-20T02:12:00Z"),
+            ("tomorrow", "2026-11-20T23:00:00Z"),
+            ("2 hours ago", "2026-11-20T12:30:00Z"),
+            ("2h ago", "2026-11-20T12:30:00Z"),
+            ("10 minutes", "2026-11-20T14:20:00Z"),
+            ("10 min ago", "2026-11-20T14:20:00Z"),
+            ("1.5h", "2026-11-20T13:00:00Z"),
+            ("1w", "2026-11-13T14:30:00Z"),
+            ("1 week ago", "2026-11-13T14:30:00Z"),
+            ("1 month ago", "2026-10-20T14:30:00Z"),
+            ("-2h", "2026-11-20T12:30:00Z"),
+            ("+2h", "2026-11-20T16:30:00Z"),
+            ("in 2 hours", "2026-11-20T16:30:00Z"),
+            ("@1795183330", "2026-11-20T14:02:10Z"),
+            ("@1795183330.5", "2026-11-20T14:02:10.5Z"),
         ] {
             assert_eq!(meant(text).as_deref(), Ok(moment), "{text}");
         }
@@ -185,80 +283,36 @@ mod tests {
     }
 
     #[test]
-    fn an_age_beyond_all_time_is_the_beginning() {
-        assert_eq!(meant("99999999d").as_deref(), Ok("1970-01-01T00:00:00Z"));
+    fn what_lies_beyond_the_calendar_is_its_end() {
+        assert_eq!(meant("99999999d"), Ok(Timestamp::MIN.to_string()));
+        assert_eq!(meant("9999-12-31"), Ok(Timestamp::MAX.to_string()));
     }
 
     #[test]
     fn what_is_no_time_is_told_what_is() {
-        for text in
-            ["", "90", "1402", "20261120", "yesterday", "25:00", "2026-13-01", "2h ago", "-2h"]
-        {
+        for text in [
+            "",
+            "90",
+            "1402",
+            "20261120",
+            "soon",
+            "25:00",
+            "2026-13-01",
+            "ago",
+            "@",
+            "@x",
+            "--until",
+            "yesterday noon",
+            "2026-11-20 14",
+            "14:02+99:99",
+            "+",
+            "in",
+            "now 14:00",
+            ":",
+            "3:",
+        ] {
             assert_eq!(meant(text), Err(NotATime), "{text}");
         }
         assert!(NotATime.to_string().contains("2026-11-20T14:02:10Z"));
-    }
-
-    #[test]
-    fn times_for_scripts_have_microseconds_at_most() {
-        let time = prost_types::Timestamp { seconds: 1_795_183_330, nanos: 123_456_789 };
-        assert_eq!(rfc3339(&time).unwrap(), "2026-11-20T14:02:10.123456Z");
-        let time = prost_types::Timestamp { seconds: 1_795_183_330, nanos: 999 };
-        assert_eq!(rfc3339(&time).unwrap(), "2026-11-20T14:02:10Z");
-        assert_eq!(on_the_wall(received(&time).unwrap(), &TimeZone::UTC), "2026-11-20 14:02:10Z");
-        assert_eq!(sent(received(&time).unwrap()), time);
-        assert_eq!(received(&prost_types::Timestamp { seconds: i64::MAX, nanos: 0 }), None);
-    }
-
-    fn place(text: &str, written: &str) -> TimeInText {
-        let first = u32::try_from(text.rfind(written).unwrap()).unwrap();
-        let length = u32::try_from(written.len()).unwrap();
-        TimeInText { first, length, time: Some(sent(written.parse().unwrap())) }
-    }
-
-    #[test]
-    fn times_in_a_sentence_are_worded_for_the_reader_and_forged_ones_are_not() {
-        let (now, zone) = (NOW.parse().unwrap(), TimeZone::fixed(tz::offset(1)));
-        let text = "said \"2026-11-20T14:02:10Z ü\" at 2026-11-20T14:02:10Z, before that at \
-                    2026-11-19T14:02:10Z; over";
-        let times = [place(text, "2026-11-20T14:02:10Z"), place(text, "2026-11-19T14:02:10Z")];
-        assert_eq!(
-            worded(text, &times, &zone, now),
-            "said \"2026-11-20T14:02:10Z ü\" at 15:02:10, before that at 2026-11-19 15:02:10; over"
-        );
-        assert_eq!(
-            worded(text, &times[..1], &TimeZone::UTC, now),
-            "said \"2026-11-20T14:02:10Z ü\" at 14:02:10Z, before that at 2026-11-19T14:02:10Z; over"
-        );
-    }
-
-    #[test]
-    fn a_time_by_itself_names_its_zone() {
-        let now: Timestamp = NOW.parse().unwrap();
-        let zone = TimeZone::posix("CET-1").unwrap();
-        assert_eq!(with_zone(now, &zone), "2026-11-20 15:30:00 CET");
-        assert_eq!(with_zone(now, &TimeZone::UTC), "2026-11-20 14:30:00Z");
-        assert_eq!(zone_name(&TimeZone::UTC, now), "UTC");
-    }
-
-    #[test]
-    fn places_that_do_not_fit_their_text_leave_it_as_it_is() {
-        let at =
-            |first, length| TimeInText { first, length, time: Some(sent(NOW.parse().unwrap())) };
-        let times = [at(1, 1), at(u32::MAX, u32::MAX), at(0, 9)];
-        assert_eq!(worded("ü", &times, &TimeZone::UTC, NOW.parse().unwrap()), "ü");
-    }
-
-    #[test]
-    fn the_contracts_first_and_last_seconds_are_written_for_scripts() {
-        for (seconds, written) in [
-            (-62_135_596_800, Some("0001-01-01T00:00:00Z")),
-            (253_402_300_799, Some("9999-12-31T23:59:59Z")),
-            (i64::MAX, None),
-            (i64::MIN, None),
-        ] {
-            let time = prost_types::Timestamp { seconds, nanos: 0 };
-            assert_eq!(rfc3339(&time).as_deref(), written);
-        }
     }
 }

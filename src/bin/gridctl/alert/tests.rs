@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Mutex};
 
-use jiff::tz::TimeZone;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
 
@@ -64,7 +63,7 @@ async fn typed(script: &Script, line: &str) -> (String, Result<(), Failure>) {
     let args = args::read(line.split(' ').map(Into::into).collect()).unwrap();
     let Command::Alert(command) = &args.command else { panic!("not of alerts") };
     let format = args.global.format();
-    let look = Look { format, colour: false, screen: None, zone: TimeZone::UTC };
+    let look = Look { format, ..Look::plain() };
     let mut out = Vec::new();
     let ended = run(&broker, command, &look, &mut out).await;
     (String::from_utf8(out).unwrap(), ended)

@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Mutex};
 
-use jiff::tz::TimeZone;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -108,7 +107,7 @@ async fn typed(script: &Script, line: &str) -> (String, Result<(), Failure>) {
     let args = args::read(line.split(' ').map(Into::into).collect()).unwrap();
     let Command::Appliance(command) = &args.command else { panic!("not of appliances") };
     let format = args.global.format();
-    let look = Look { format, colour: false, screen: None, zone: TimeZone::UTC };
+    let look = Look { format, ..Look::plain() };
     let mut out = Vec::new();
     let ended = run(&broker, command, &look, &mut out).await;
     (String::from_utf8(out).unwrap(), ended)
@@ -141,8 +140,11 @@ async fn only_what_is_typed_is_set() {
 async fn removing_names_the_record_that_says_so() {
     for (line, shown) in [
         ("gridctl appliance remove db1", "db1 is removed (record 17)\n"),
-        ("gridctl appliance remove db1 --output json", "[\n{\"record_number\":17}\n]\n"),
-        ("gridctl remove appliance db1 --batch", "appliance \"db1\" {\n  record_number = 17\n}\n"),
+        ("gridctl appliance remove db1 --output json", "{\"name\":\"db1\",\"record_number\":17}\n"),
+        (
+            "gridctl remove appliance db1 --batch",
+            "appliance \"db1\" {\n  name = db1\n  record_number = 17\n}\n",
+        ),
     ] {
         assert_eq!(typed(&Script::default(), line).await.0, shown);
     }

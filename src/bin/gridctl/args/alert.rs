@@ -1,47 +1,51 @@
 //! What can be typed behind `gridctl alert`.
 
 use clap::Subcommand;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-use grid_broker::show::words;
 use grid_broker::wire::proto::{AlertMatter, Severity};
 
-use super::severities;
+use super::choice::{matters, severities};
+use super::list::{AlertSort, ListFlags};
 
 /// What can be asked of open matters.
 #[derive(Debug, Subcommand)]
 pub(crate) enum AlertCommand {
     /// List what is open, that of the broker itself first
     #[command(
+        aliases = ["ls", "get"],
         after_help = "What is over is not listed any more: its records are, by `gridctl log \
         list`. The appliance of\nwhat is open about the broker itself is shown as `-`.\n\n\
         Example: what is badly wrong in the shop?\n  \
         gridctl alert list 'shop:*' --severity error"
     )]
-    List {
-        /// Only about these appliances; `*`, `?` and `[...]` stand for what they do in a shell
-        #[arg(value_name = "GLOB")]
-        names: Vec<String>,
-        /// Only at least this grave
-        #[arg(long, value_name = "LEVEL", value_parser = severities())]
-        severity: Option<Severity>,
-        /// Only that of the broker itself
-        #[arg(long, conflicts_with = "names")]
-        of_broker: bool,
-    },
+    List(AlertList),
     /// Show what is open about one appliance, or one matter of it
-    #[command(after_help = "Example: all, then one\n  gridctl alert show shop:main.db1\n  \
+    #[command(aliases = ["describe", "view", "inspect"], after_help = "Example: all, then one\n  gridctl alert show shop:main.db1\n  \
         gridctl alert show shop:main.db1 start_failed")]
     Show {
-        /// The appliance's name; `-`: the broker itself
+        /// The appliance's name, or the end of it; `-`: the broker itself
+        #[arg(value_name = "APPLIANCE")]
         name: String,
         /// Only this matter
-        #[arg(value_parser = matters(), hide_possible_values = true)]
+        #[arg(value_parser = matters(), hide_possible_values = true, ignore_case = true)]
         matter: Option<AlertMatter>,
     },
 }
 
-fn matters() -> impl TypedValueParser<Value = AlertMatter> {
-    PossibleValuesParser::new(words::matters())
-        .try_map(|word| words::matter_of(&word).ok_or("not a matter"))
+/// `alert list`.
+#[derive(Debug, Default, PartialEq, clap::Args)]
+pub(crate) struct AlertList {
+    /// Only about these appliances; `*`, `?` and `[...]` stand for what they do in a shell
+    #[arg(value_name = "APPLIANCE")]
+    pub(crate) names: Vec<String>,
+    /// Only at least this grave
+    #[arg(long, value_name = "LEVEL", value_parser = severities(), ignore_case = true,
+          short_alias = 'p', aliases = ["priority", "level"])]
+    pub(crate) severity: Option<Severity>,
+    /// Only that of the broker itself
+    #[arg(long, conflicts_with = "names")]
+    pub(crate) of_broker: bool,
+    /// How.
+    #[command(flatten)]
+    pub(crate) flags: ListFlags<AlertSort>,
 }

@@ -1,39 +1,40 @@
 //! What can be typed behind `gridctl mail`.
 
 use clap::Subcommand;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-use grid_broker::show::words;
 use grid_broker::wire::proto::MailStanding;
+
+use super::choice::{number, standings};
+use super::list::{ListFlags, MailSort};
 
 /// What can be done with mails that are owed.
 #[derive(Debug, Subcommand)]
 pub(crate) enum MailCommand {
     /// List the mails that are owed, oldest first
-    #[command(after_help = "A mail that was sent is owed no more: `gridctl log list --kind mail` \
+    #[command(aliases = ["ls", "get"], after_help = "A mail that was sent is owed no more: `gridctl log list --kind mail` \
         tells of it.\n\n\
         Example: what was given up?\n  gridctl mail list --standing failed")]
-    List {
-        /// Only to these addresses; `*`, `?` and `[...]` stand for what they do in a shell
-        #[arg(value_name = "GLOB")]
-        recipients: Vec<String>,
-        /// Only those that stand so
-        #[arg(long, value_name = "STANDING", value_parser = standings())]
-        standing: Vec<MailStanding>,
-    },
+    List(MailList),
     /// Show one mail: what it tells of, and what came of it so far
-    #[command(after_help = "Example:\n  gridctl mail show 12")]
+    #[command(aliases = ["describe", "view", "inspect"],
+              after_help = "Example:\n  gridctl mail show 12")]
     Show {
         /// Its number
+        #[arg(value_name = "NUMBER", value_parser = number)]
         number: u64,
     },
     /// Try mails now; their three days begin anew, also of those that were given up
     #[command(after_help = "One after the other; the first that is not owed ends it.\n\n\
-        Example: the mail server is mended\n  gridctl mail retry 12 13")]
+        Examples: the mail server is mended\n  gridctl mail retry 12 13\n  \
+        gridctl mail retry --all")]
     Retry {
         /// Their numbers
-        #[arg(value_name = "NUMBER", required = true)]
+        #[arg(value_name = "NUMBER", required_unless_present = "all", value_delimiter = ',',
+              value_parser = number)]
         numbers: Vec<u64>,
+        /// All that wait or were given up
+        #[arg(long, conflicts_with = "numbers")]
+        all: bool,
     },
     /// Owe mails no more: they are not sent
     #[command(after_help = "One after the other; the first that is not owed ends it. A mail that \
@@ -41,7 +42,7 @@ pub(crate) enum MailCommand {
         Example:\n  gridctl mail drop 12")]
     Drop {
         /// Their numbers
-        #[arg(value_name = "NUMBER", required = true)]
+        #[arg(value_name = "NUMBER", required = true, value_delimiter = ',', value_parser = number)]
         numbers: Vec<u64>,
     },
     /// Send one mail by the way of all mails, and print the dialogue with the server
@@ -54,7 +55,17 @@ pub(crate) enum MailCommand {
     },
 }
 
-fn standings() -> impl TypedValueParser<Value = MailStanding> {
-    PossibleValuesParser::new(words::standings())
-        .try_map(|word| words::standing_of(&word).ok_or("not a standing"))
+/// `mail list`.
+#[derive(Debug, Default, PartialEq, clap::Args)]
+pub(crate) struct MailList {
+    /// Only to these addresses; `*`, `?` and `[...]` stand for what they do in a shell
+    #[arg(value_name = "RECIPIENT")]
+    pub(crate) recipients: Vec<String>,
+    /// Only those that stand so
+    #[arg(long, value_name = "STANDING", value_parser = standings(), ignore_case = true,
+          value_delimiter = ',')]
+    pub(crate) standing: Vec<MailStanding>,
+    /// How.
+    #[command(flatten)]
+    pub(crate) flags: ListFlags<MailSort>,
 }

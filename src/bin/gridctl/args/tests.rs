@@ -48,7 +48,7 @@ fn global_flags_stand_before_or_after() {
         "gridctl list --broker h:1 --utc log --output jsonl --color never",
     ] {
         let global = typed(line).unwrap().global;
-        assert_eq!(global.broker, "h:1", "{line}");
+        assert_eq!(global.place, Place::Address("h:1".to_owned()), "{line}");
         assert_eq!(global.format(), Format::Jsonl, "{line}");
         assert_eq!(global.color, Colour::Never, "{line}");
         assert!(global.utc, "{line}");
@@ -61,35 +61,43 @@ fn what_cannot_be_meant_is_refused_in_words() {
     for (line, words) in [
         (
             "gridctl list",
-            "list what? `gridctl log list`, `gridctl appliance list`, `gridctl alert list` or `gridctl mail list`",
+            "list what? `gridctl log list`, `gridctl appliance list`, `gridctl alert list`, `gridctl mail list`, `gridctl journal show` or `gridctl context list`",
         ),
         ("gridctl lgo list", "there is no command `lgo`; did you mean `gridctl log`?"),
         (
             "gridctl lsit log",
-            "did you mean `gridctl log list`, `gridctl appliance list`, `gridctl alert list` or",
+            "did you mean `gridctl log list`, `gridctl appliance list`, `gridctl alert list`, ",
         ),
-        ("gridctl backpu", "did you mean `gridctl journal backup`?"),
-        ("gridctl stauts", "a similar subcommand exists: 'status'"),
+        ("gridctl bakcup", "did you mean `gridctl journal backup`?"),
+        ("gridctl stauts", "did you mean `gridctl status`?"),
         ("gridctl --output jsn status", "a similar value exists: 'json"),
         ("gridctl --color nevr status", "a similar value exists: 'never'"),
         ("gridctl appliance list --state runing", "a similar value exists: 'running'"),
-        ("gridctl nonsense", "unrecognized subcommand 'nonsense'"),
-        ("gridctl log lits", "a similar subcommand exists: 'list'"),
+        ("gridctl nonsense", "there is no command `nonsense`; `gridctl` has log, appliance, "),
+        ("gridctl log lits", "did you mean `gridctl log list`?"),
         ("gridctl list log --sinse 2h", "a similar argument exists: '--since'"),
         ("gridctl log list --severity waring", "a similar value exists: 'warn'"),
         ("gridctl log list --severity unspecified", "[possible values: debug, info,"),
         ("gridctl log list --since 90", "not a time; write an age"),
-        ("gridctl log list --limit 200000", "200000 is not in 0..=100000"),
+        ("gridctl log list --limit 200000", "a whole number from 1 to 100000 is needed"),
+        ("gridctl log list --limit many", "a whole number from 1 to 100000 is needed"),
+        ("gridctl log list --limit 0", "--limit 0 shows no record"),
+        ("gridctl log list --boot xyz", "a boot's id is needed, or its first 4 characters"),
+        ("gridctl appliance list -w -o json", "use --output jsonl"),
+        ("gridctl report -o csv", "no other form is made"),
+        ("gridctl --broker= status", "--broker is empty: give HOST:PORT"),
+        ("gridctl --broker h:1 --context a status", "give one of them"),
+        ("gridctl appliance list --sort size", "[possible values: name, state, since, class]"),
         ("gridctl log list -f --output json", "use --output jsonl"),
         ("gridctl log list -f --limit 1001", "1000 records at most"),
         ("gridctl log list -f --until 2h", "cannot be used with"),
         ("gridctl log list --all --limit 5", "cannot be used with"),
         ("gridctl --batch log list --output csv", "leave out --output"),
-        ("gridctl --output udl log list", "[possible values: table, json, jsonl, csv]"),
+        ("gridctl --output udl log list", "[possible values: table, wide, json, jsonl, csv, name]"),
         ("gridctl appliance set db1", "nothing to set"),
         ("gridctl retry 7", "retry what? `gridctl mail retry`"),
         ("gridctl mail retry", "<NUMBER>..."),
-        ("gridctl mail show seven", "invalid digit found in string"),
+        ("gridctl mail show seven", "a whole number is needed, such as 12"),
         ("gridctl mail list --standing faild", "a similar value exists: 'failed'"),
         ("gridctl alert show db1 start_fail", "a similar value exists: 'start_failed'"),
         ("gridctl alert list db1 --of-broker", "cannot be used with"),
@@ -104,12 +112,81 @@ fn what_cannot_be_meant_is_refused_in_words() {
 fn an_appliances_own_limits_reach_the_broker_in_its_units() {
     let line =
         "gridctl set appliance db1 --managed false --boot-timeout 1h30m --reset boot-timeout";
-    let Command::Appliance(ApplianceCommand::Set { named, own, reset }) =
+    let Command::Appliance(ApplianceCommand::Set { names, own, reset }) =
         typed(line).unwrap().command
     else {
         panic!("not set")
     };
-    assert_eq!(named.name, "db1");
+    assert_eq!(names.names, ["db1"]);
     assert_eq!((own.managed, own.boot_timeout), (Some(false), Some(5_400_000)));
     assert_eq!(reset, ["boot_timeout"]);
+}
+
+/// What is typed means the same as the other line.
+#[test]
+fn habits_of_other_tools_mean_our_commands() {
+    for (typed_so, means) in [
+        ("gridctl log", "gridctl log list"),
+        ("gridctl logs", "gridctl log list"),
+        ("gridctl logs -f", "gridctl log list --follow"),
+        ("gridctl logs db7", "gridctl log list db7"),
+        ("gridctl logs -f db7", "gridctl log list db7 --follow"),
+        ("gridctl logs db7 --tail 5", "gridctl log list db7 --limit 5"),
+        ("gridctl -o json log", "gridctl log list --output json"),
+        ("gridctl -ojson log", "gridctl log list --output json"),
+        ("gridctl -qo json log", "gridctl log list --quiet --output json"),
+        ("gridctl events -n 5 -r", "gridctl log list --limit 5 --newest-first"),
+        ("gridctl log --reverse", "gridctl log list --newest-first"),
+        (
+            "gridctl log -S 2h -U 1h -p err",
+            "gridctl log list --since 2h --until 1h --severity error",
+        ),
+        ("gridctl log -u db7 -g disk", "gridctl log list --appliance db7 --text disk"),
+        ("gridctl log --severity WARN", "gridctl log list --severity warn"),
+        ("gridctl log --severity warning", "gridctl log list --severity warn"),
+        ("gridctl log --severity Information", "gridctl log list --severity info"),
+        ("gridctl log --kind log,alert", "gridctl log list --kind log --kind alert"),
+        ("gridctl log --kind START-FAILED", "gridctl log list --kind start_failed"),
+        ("gridctl log get 17", "gridctl log show 17"),
+        ("gridctl log describe 17,18", "gridctl log show 17 18"),
+        ("gridctl appliance", "gridctl appliance list"),
+        ("gridctl appliances -w", "gridctl appliance list --watch"),
+        ("gridctl get appliances", "gridctl appliance list"),
+        ("gridctl get appliance db7", "gridctl appliance show db7"),
+        ("gridctl appliance get db*", "gridctl appliance list db*"),
+        ("gridctl describe appliance db7", "gridctl appliance show db7"),
+        ("gridctl appliance inspect db7", "gridctl appliance show db7"),
+        ("gridctl show db7", "gridctl appliance show db7"),
+        ("gridctl describe db7", "gridctl appliance show db7"),
+        ("gridctl ls appliances", "gridctl appliance list"),
+        (
+            "gridctl appliance ls --state failed,starting",
+            "gridctl appliance list --state failed --state starting",
+        ),
+        ("gridctl appliance rm db7", "gridctl appliance remove db7"),
+        ("gridctl alert", "gridctl alert list"),
+        ("gridctl alerts --severity err", "gridctl alert list --severity error"),
+        ("gridctl alert get db7", "gridctl alert show db7"),
+        ("gridctl mail", "gridctl mail list"),
+        ("gridctl mails -q", "gridctl mail list --quiet"),
+        ("gridctl mail get 12", "gridctl mail show 12"),
+        ("gridctl journal", "gridctl journal show"),
+        ("gridctl journal ls", "gridctl journal show"),
+        ("gridctl context", "gridctl context list"),
+        ("gridctl list log", "gridctl log list"),
+        ("gridctl help log list", "gridctl log list --help"),
+    ] {
+        let parsed = |line: &str| format!("{:?}", typed(line));
+        assert_eq!(parsed(typed_so), parsed(means), "{typed_so}");
+    }
+}
+
+#[test]
+fn what_is_not_turned_round_stays_an_error() {
+    for line in ["gridctl show", "gridctl show 12", "gridctl boot db7", "gridctl appliance db7"] {
+        assert!(typed(line).is_err(), "{line}");
+    }
+    for line in ["gridctl log --help", "gridctl help", "gridctl log help list"] {
+        assert!(typed(line).unwrap_err().contains("Usage: gridctl"), "{line}");
+    }
 }

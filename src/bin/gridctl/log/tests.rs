@@ -4,15 +4,14 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use clap::Parser;
-use jiff::tz::TimeZone;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
 
 use grid_broker::client::ADMINISTRATOR_METADATA;
 use grid_broker::wire::proto::tail_records_response::Message;
 use grid_broker::wire::proto::{
-    GetReportRequest, GetReportResponse, GetStatusRequest, GetStatusResponse, RecordKind,
-    TailRecordsRequest, TailRecordsResponse,
+    GetRecordResponse, GetReportRequest, GetReportResponse, GetStatusRequest, GetStatusResponse,
+    RecordKind, TailRecordsRequest, TailRecordsResponse,
 };
 use grid_broker::wire::servers::broker_service_server::{BrokerService, BrokerServiceServer};
 use grid_broker::wire::servers::grid_log_service_server::{GridLogService, GridLogServiceServer};
@@ -46,6 +45,14 @@ impl GridLogService for Script {
         lines.administrators.push(administrator.to_str().unwrap().to_owned());
         lines.listed.push(request.into_inner());
         lines.pages.pop_front().map(Response::new).ok_or_else(|| Status::invalid_argument("over"))
+    }
+
+    async fn get_record(
+        &self,
+        request: Request<GetRecordRequest>,
+    ) -> Result<Response<GetRecordResponse>, Status> {
+        let record = Some(record(request.get_ref().number));
+        Ok(Response::new(GetRecordResponse { record }))
     }
 
     type TailRecordsStream = TailStream;
@@ -120,7 +127,7 @@ fn told(number: u64) -> Result<TailRecordsResponse, Status> {
 async fn listed(broker: &Broker, flags: &[&str], format: Format) -> (String, Result<(), Failure>) {
     let args = Args::parse_from(["gridctl", "log", "list"].iter().chain(flags));
     let Command::Log(LogCommand::List(wanted)) = args.command else { panic!("not log list") };
-    let look = Look { format, colour: false, screen: None, zone: TimeZone::UTC };
+    let look = Look { format, ..Look::plain() };
     let mut out = Vec::new();
     let ended = list(broker, &wanted, &look, &mut out).await;
     (String::from_utf8(out).unwrap(), ended)
@@ -144,7 +151,7 @@ async fn the_newest_are_shown_oldest_first_with_gaps_in_their_place() {
     ended.unwrap();
     assert_eq!(
         table,
-        "number  received        appliance  kind         severity  what\n    \
+        "number  received UTC    appliance  kind         severity  what\n    \
              11                  db1        log                    line 11\\x1b[2J\n\
          records 12 to 17 are missing\n    \
              18                  db1        log                    line 18\\x1b[2J\n    \
@@ -184,7 +191,7 @@ async fn an_empty_list_is_whole_in_each_format() {
         (
             Format::Csv,
             "number,received_at,kind,severity,appliance,boot_id,text,state,outcome,reason,\
-             explanation,administrator\n",
+             explanation,administrator,event,marks,settings\n",
         ),
         (Format::Udl, ""),
     ] {
@@ -200,7 +207,7 @@ async fn an_empty_list_is_whole_in_each_format() {
 /// Follows with 1 ms between attempts until the script is over.
 async fn followed(script: &Script, history: u32) -> Vec<u64> {
     let broker = script.serve().await;
-    let look = Look { format: Format::Jsonl, colour: false, screen: None, zone: TimeZone::UTC };
+    let look = Look { format: Format::Jsonl, ..Look::plain() };
     let mut out = Vec::new();
     let mut listing = Listing::new(&mut out, &look, record::shape());
     let mut tail = Tail::begin(&broker, RecordFilter::default(), history).await.unwrap();

@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Mutex};
 
-use jiff::tz::TimeZone;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
 
@@ -107,7 +106,7 @@ async fn typed(script: &Script, line: &str) -> (String, Result<(), Failure>) {
     let args = args::read(line.split(' ').map(Into::into).collect()).unwrap();
     let Command::Mail(command) = &args.command else { panic!("not of mails") };
     let format = args.global.format();
-    let look = Look { format, colour: false, screen: None, zone: TimeZone::UTC };
+    let look = Look { format, ..Look::plain() };
     let mut out = Vec::new();
     let ended = run(&broker, command, &look, &mut out).await;
     (String::from_utf8(out).unwrap(), ended)
@@ -195,8 +194,7 @@ fn a_summary_is_shown_as_one() {
         severities: vec![error, fatal],
     };
     let mail = Mail { last_reply: String::new(), summary: Some(summary), ..owed(7) };
-    let zone = TimeZone::UTC;
-    let look = Look { format: args::Format::Table, colour: false, screen: None, zone };
+    let look = Look::plain();
     let lines = crate::owed::lines(&mail, &look);
     for line in [
         "summary:      60 older alerts of 2 appliances",
@@ -255,5 +253,5 @@ async fn a_test_prints_the_dialogue_and_ends_as_the_server_does() {
     );
     assert_eq!(failure.exit_code(), ExitCode::Failed);
     let (json, _) = typed(&configured(), "gridctl mail test ops@example.org --output json").await;
-    assert_eq!(json, "[\n{\"accepted\":true,\"dialogue\":[\"220 mx\",\"250 taken\"]}\n]\n");
+    assert_eq!(json, "{\"accepted\":true,\"dialogue\":[\"220 mx\",\"250 taken\"]}\n");
 }

@@ -1,0 +1,126 @@
+//! What is typed by habit, turned into what is meant, before clap reads it.
+//!
+//! Noun and verb may change places (`list log`), a group alone lists (`log -f`), `get NAME` shows,
+//! `logs NAME` lists of it, `show NAME` shows an appliance. Guarantees that nothing is ever turned
+//! into a command that acts: a verb that acts stands where and as it was typed. Knows nouns, verbs
+//! and flags from the commands themselves.
+
+use std::ffi::OsString;
+
+use clap::Command as Clap;
+
+use grid_broker::show::nearest::nearest;
+
+use super::{
+    AlertCommand, AlertList, ApplianceCommand, ApplianceList, Command, LogCommand, LogList,
+    MailCommand, MailList, Names,
+};
+use crate::order::{noun_first, places_of_words};
+
+/// Verbs that show one thing whatever it is; without a noun, an appliance.
+const SHOWING: [&str; 4] = ["show", "describe", "inspect", "get"];
+
+/// The arguments as they are meant, and whether their verb was `get`.
+pub(crate) fn as_meant(command: &Clap, arguments: Vec<OsString>) -> (Vec<OsString>, bool) {
+    let mut arguments = with_noun(command, noun_first(command, arguments));
+    let words = places_of_words(command, &arguments);
+    let text = |place: Option<&usize>| place.and_then(|at| arguments[*at].to_str());
+    let Some(group) = text(words.first()).and_then(|noun| command.find_subcommand(noun)) else {
+        return (arguments, false);
+    };
+    let verb = text(words.get(1));
+    let is_got = verb == Some("get");
+    if group.has_subcommands() && !asks_for_help(&arguments) && lists(group, verb) {
+        arguments.insert(words[0] + 1, "list".into());
+    }
+    (arguments, is_got)
+}
+
+/// Whether `list` is to be thought behind the group's name. What follows `logs` is an appliance, as
+/// with docker and kubectl, unless it looks like a slip of a verb.
+fn lists(group: &Clap, verb: Option<&str>) -> bool {
+    let Some(verb) = verb else { return true };
+    let verbs: Vec<&str> = group.get_subcommands().map(Clap::get_name).collect();
+    group.get_name() == "log"
+        && verb != "help"
+        && group.find_subcommand(verb).is_none()
+        && nearest(verb, &verbs).is_none()
+}
+
+fn asks_for_help(arguments: &[OsString]) -> bool {
+    arguments.iter().any(|it| it == "--help" || it == "-h")
+}
+
+/// `show db1` as `appliance show db1`: a verb that shows, and a name behind it.
+fn with_noun(command: &Clap, mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let words = places_of_words(command, &arguments);
+    let [verb, name, ..] = words[..] else { return arguments };
+    let (Some(first), Some(name)) = (arguments[verb].to_str(), arguments[name].to_str()) else {
+        return arguments;
+    };
+    let nouns: Vec<&str> = command.get_subcommands().map(Clap::get_name).collect();
+    let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '*');
+    let is_slip = nearest(name, &nouns).is_some() || command.find_subcommand(name).is_some();
+    if SHOWING.contains(&first) && is_name && !is_slip {
+        arguments.insert(verb, "appliance".into());
+    }
+    arguments
+}
+
+/// What `get` means: the list, unless it names one thing and nothing else.
+pub(super) fn got(command: Command) -> Command {
+    match command {
+        Command::Appliance(ApplianceCommand::List(list)) if is_one(&list.names) => {
+            let ApplianceList { names, state, class, suppressed, flags } = list;
+            if state.is_empty() && class.is_empty() && !suppressed && flags == Default::default() {
+                return Command::Appliance(ApplianceCommand::Show(Names { names }));
+            }
+            let list = ApplianceList { names, state, class, suppressed, flags };
+            Command::Appliance(ApplianceCommand::List(list))
+        }
+        Command::Alert(AlertCommand::List(mut list))
+            if is_one(&list.names)
+                && list == AlertList { names: list.names.clone(), ..AlertList::default() } =>
+        {
+            let name = list.names.remove(0);
+            Command::Alert(AlertCommand::Show { name, matter: None })
+        }
+        Command::Mail(MailCommand::List(list)) => match numbers(&list.recipients)[..] {
+            [number]
+                if list
+                    == MailList { recipients: list.recipients.clone(), ..MailList::default() } =>
+            {
+                Command::Mail(MailCommand::Show { number })
+            }
+            _ => Command::Mail(MailCommand::List(list)),
+        },
+        Command::Log(LogCommand::List(list)) => got_records(list),
+        other @ (Command::Appliance(_)
+        | Command::Alert(_)
+        | Command::Mail(_)
+        | Command::Log(_)
+        | Command::Journal(_)
+        | Command::Report { .. }
+        | Command::Status(_)
+        | Command::Version
+        | Command::Context(_)
+        | Command::Generate { .. }) => other,
+    }
+}
+
+fn got_records(list: Box<LogList>) -> Command {
+    let numbers = numbers(&list.names);
+    if numbers.is_empty() {
+        return Command::Log(LogCommand::List(list));
+    }
+    Command::Log(LogCommand::Show { numbers })
+}
+
+/// The numbers, if all are.
+fn numbers(words: &[String]) -> Vec<u64> {
+    words.iter().map(|word| word.parse().ok()).collect::<Option<_>>().unwrap_or_default()
+}
+
+fn is_one(names: &[String]) -> bool {
+    matches!(names, [one] if !crate::names::is_pattern(one))
+}

@@ -1,0 +1,133 @@
+//! No question leads to an act, whatever is typed.
+
+use clap::CommandFactory;
+
+use super::*;
+use crate::args::{Args, read};
+
+/// All commands that can be given, as paths.
+fn paths() -> Vec<Vec<String>> {
+    fn add(command: &Command, path: &[String], found: &mut Vec<Vec<String>>) {
+        for below in command.get_subcommands().filter(|it| it.get_name() != "help") {
+            let path = [path, &[below.get_name().to_owned()]].concat();
+            found.push(path.clone());
+            add(below, &path, found);
+        }
+    }
+    let mut found = Vec::new();
+    add(&Args::command(), &[], &mut found);
+    found
+}
+
+/// Words that people type by habit, from other tools and languages, and those of a grid.
+const HABITS: &str = "\
+    top get put ack see tail head cat less grep find watch wait ps id info stat stats state text \
+    shop shot step stops boots tests backups drops sets rest best boost root boom foot reset retire \
+    entry reply copy logs log event events new old all any help start restart reload enable disable \
+    kill pause up down run exec apply create describe edit diff fetch pull push check view inspect \
+    open close add sub mute silence resolve dump trip crop prop trap test tests remote move rename \
+    usage use user uses used generic generation general send resend status version failed running \
+    not back pack hack lack black stack stick stock journalctl systemctl db db1 shop:main.db1 box \
+    seat sent said side site size last least least post cost most lost seen show shown shows";
+
+#[test]
+fn what_reads_exists_and_what_acts_is_known_to_act() {
+    let paths = paths();
+    for reading in READING {
+        assert!(paths.iter().any(|path| path == reading), "{reading:?} is a command");
+    }
+    let acting: Vec<String> = paths
+        .iter()
+        .filter(|path| acts(&path.iter().map(String::as_str).collect::<Vec<_>>()))
+        .map(|path| path.join(" "))
+        .collect();
+    assert_eq!(
+        acting,
+        [
+            "appliance add",
+            "appliance set",
+            "appliance remove",
+            "appliance boot",
+            "appliance stop",
+            "appliance unsuppress",
+            "mail retry",
+            "mail drop",
+            "mail test",
+            "journal backup",
+            "context use",
+            "generate",
+        ]
+    );
+}
+
+#[test]
+fn no_habit_and_no_other_word_suggests_what_acts() {
+    let groups = ["", "log ", "appliance ", "alert ", "mail ", "journal ", "context "];
+    let acting = paths();
+    let acting =
+        acting.iter().filter(|path| acts(&path.iter().map(String::as_str).collect::<Vec<_>>()));
+    let acting: Vec<String> = acting.map(|path| format!("`gridctl {}`", path.join(" "))).collect();
+    for group in groups {
+        for word in HABITS.split_whitespace() {
+            let line = format!("gridctl {group}{word}");
+            let Err(error) = read(line.split(' ').map(OsString::from).collect()) else { continue };
+            let said = error.to_string();
+            // The verb itself without its noun is answered with its whole name.
+            let suggested = said.split_once("did you mean").map_or("", |(_, it)| it);
+            for command in &acting {
+                assert!(!suggested.contains(command.as_str()), "{line}: {said}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_slip_of_the_finger_is_one_and_another_word_is_none() {
+    for (typed, known) in [
+        ("sotp", "stop"),
+        ("stp", "stop"),
+        ("stopp", "stop"),
+        ("bacup", "backup"),
+        ("retyr", "retry"),
+        ("unsupress", "unsuppress"),
+        ("remvoe", "remove"),
+    ] {
+        assert!(is_slip(typed, known), "{typed} is {known}");
+    }
+    for (typed, known) in [
+        ("top", "stop"),
+        ("get", "set"),
+        ("see", "set"),
+        ("shop", "stop"),
+        ("step", "stop"),
+        ("text", "test"),
+        ("boots", "boot"),
+        ("backups", "backup"),
+        ("ack", "backup"),
+        ("back", "backup"),
+        ("st", "stop"),
+        ("stop", "stop"),
+    ] {
+        assert!(!is_slip(typed, known), "{typed} is not {known}");
+    }
+}
+
+#[test]
+fn harmless_commands_are_found_from_what_is_near() {
+    for (line, words) in [
+        ("gridctl aplliance list", "did you mean `gridctl appliance`?"),
+        ("gridctl jornal", "did you mean `gridctl journal`?"),
+        ("gridctl appliance lits", "did you mean `gridctl appliance list`?"),
+        ("gridctl appliance sotp db1", "did you mean `gridctl appliance stop`?"),
+        ("gridctl alert ack", "`gridctl alert` has list and show"),
+        ("gridctl top", "there is no command `top`; `gridctl` has log, appliance, "),
+        ("gridctl log list --kind failed", "a similar value exists: 'start_failed'"),
+        ("gridctl journal backup --froce x", "a similar argument exists: '--force'"),
+        ("gridctl stop", "stop what? `gridctl appliance stop`"),
+    ] {
+        let said = read(line.split(' ').map(OsString::from).collect()).unwrap_err().to_string();
+        assert!(said.contains(words), "{line}: {said}");
+    }
+    let said = read(["gridctl", "journal", "backup", "--source", "x"].map(OsString::from).to_vec());
+    assert!(!said.unwrap_err().to_string().contains("--force"));
+}
