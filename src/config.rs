@@ -223,6 +223,12 @@ impl Settings {
         self.each(|_, warning| all.extend(warning));
         // Of a whole table it is told once.
         all.dedup();
+        let of_mail = |(key, text): (&str, String)| Mistake {
+            origin: self.origin(key),
+            key: key.to_owned(),
+            text,
+        };
+        all.extend(self.mail.warnings().into_iter().map(of_mail));
         for name in self.grid.class_names() {
             let rules = self.grid.class(name).filter(|it| it.maintenance_silence > it.promise_max);
             if rules.is_some() {

@@ -100,12 +100,35 @@ impl Mail {
         }
     }
 
-    /// Who gets mail, each with a zone if it has its own.
+    /// Who gets mail, each once, with a zone if it has its own.
     pub fn recipients(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
-        parts(&self.to).map(|part| match part.split_once(char::is_whitespace) {
-            Some((address, zone)) => (address, Some(zone.trim())),
-            None => (part, None),
-        })
+        let all: Vec<_> = listed(&self.to).collect();
+        let first = |address: &str| all.iter().position(|it| is_same_mailbox(it.0, address));
+        let once = |(at, it): (usize, &(_, _))| (first(it.0) == Some(at)).then_some(*it);
+        all.iter().enumerate().filter_map(once).collect::<Vec<_>>().into_iter()
+    }
+
+    /// What an operator should know of these settings, though they are allowed: a key, and what.
+    pub fn warnings(&self) -> Vec<(&'static str, String)> {
+        let mut all = Vec::new();
+        let all_listed: Vec<_> = listed(&self.to).map(|it| it.0).collect();
+        for (at, again) in all_listed.iter().enumerate() {
+            if let Some(first) = all_listed[..at].iter().find(|it| is_same_mailbox(it, again)) {
+                let what =
+                    format!("`{again}` is the mailbox `{first}` again, and gets each mail once");
+                all.push(("mail.to", what));
+            }
+        }
+        let has_domain = self.hello.trim_end_matches('.').contains(['.', ':']);
+        if self.is_configured() && !self.hello.is_empty() && !has_domain {
+            let what = format!(
+                "`{}` is no full host name, and many mail servers refuse such a one in EHLO; write \
+                 one with its domain, such as broker.example.org, or leave it out",
+                self.hello
+            );
+            all.push(("mail.hello", what));
+        }
+        all
     }
 
     /// What the core is told of it.
@@ -115,6 +138,24 @@ impl Mail {
         let on = MAIL_WORDS.into_iter().filter(is_on).collect();
         let gather = self.gather;
         self.is_configured().then_some(grid::settings::Mail { recipients, on, gather })
+    }
+}
+
+/// The recipients as they stand in the list, one as often as it was said.
+fn listed(list: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
+    parts(list).map(|part| match part.split_once(char::is_whitespace) {
+        Some((address, zone)) => (address, Some(zone.trim())),
+        None => (part, None),
+    })
+}
+
+/// Whether mail to both goes to one mailbox: domains know no case, names before them may.
+fn is_same_mailbox(one: &str, other: &str) -> bool {
+    match (one.rsplit_once('@'), other.rsplit_once('@')) {
+        (Some((one, at)), Some((other, at_other))) => {
+            one == other && at.eq_ignore_ascii_case(at_other)
+        }
+        _ => one == other,
     }
 }
 
@@ -146,7 +187,8 @@ pub static SERVER: TextRule = TextRule {
 /// A list of recipients.
 pub static RECIPIENTS: TextRule = TextRule {
     allowed: "a list of at most 16 mail addresses with commas between, each with a time zone or \
-              without: \"anna@example.org Europe/Berlin, ops@example.org\"",
+              without, none twice with different ones: \"anna@example.org Europe/Berlin, \
+              ops@example.org\"",
     is_allowed: is_list_of_recipients,
 };
 
@@ -179,8 +221,13 @@ fn is_list_of_recipients(text: &str) -> bool {
             && address.matches('@').count() == 1
             && address.chars().all(is_plain)
     };
+    let all: Vec<_> = listed(text).collect();
+    let is_clear = |(address, zone): &(&str, Option<&str>)| {
+        all.iter().all(|it| it.1 == *zone || !is_same_mailbox(it.0, address))
+    };
     mail.recipients().count() <= RECIPIENTS_MAX
-        && mail.recipients().all(|(address, zone)| {
+        && all.iter().all(is_clear)
+        && all.iter().all(|(address, zone)| {
             is_address(address) && zone.is_none_or(|it| !it.contains(char::is_whitespace))
         })
 }
@@ -219,7 +266,37 @@ mod tests {
         for wrong in ["anna", "anna@", "@b", "a@b@c", "a b@c d e", "a\n@b", "a@b c d"] {
             assert!(!is_list_of_recipients(wrong), "{wrong}");
         }
-        let many = vec!["a@b.c"; 17].join(",");
-        assert!(!is_list_of_recipients(&many));
+        let many: Vec<_> = (0..17).map(|number| format!("a{number}@b.c")).collect();
+        assert!(!is_list_of_recipients(&many.join(",")));
+    }
+
+    #[test]
+    fn who_is_said_twice_gets_each_mail_once_and_that_is_told() {
+        let to =
+            "ops@example.org, anna@example.org UTC, ops@EXAMPLE.org, Ops@example.org".to_owned();
+        assert!(is_list_of_recipients(&to));
+        let mail = Mail { to, server: "localhost".to_owned(), ..Mail::default() };
+        let rules = mail.rules().expect("there is mail");
+        let expected = ["ops@example.org", "anna@example.org", "Ops@example.org"];
+        assert_eq!(rules.recipients.iter().map(|it| &**it).collect::<Vec<_>>(), expected);
+        let [(key, told)] = &mail.warnings()[..] else { panic!("{:?}", mail.warnings()) };
+        assert_eq!(*key, "mail.to");
+        assert!(told.starts_with("`ops@EXAMPLE.org` is the mailbox `ops@example.org`"), "{told}");
+        // Which zone would hold?
+        assert!(!is_list_of_recipients("a@b.c UTC, a@B.c Europe/Berlin"));
+        assert!(!is_list_of_recipients("a@b.c UTC, a@b.c"));
+    }
+
+    #[test]
+    fn a_name_for_ehlo_without_a_domain_is_warned_of() {
+        let told = |hello: &str| {
+            let (server, hello) = ("localhost".to_owned(), hello.to_owned());
+            Mail { server, hello, ..Mail::default() }.warnings().len()
+        };
+        for (hello, warnings) in
+            [("vm", 1), ("vm.", 1), ("vm.example.org", 0), ("[::1]", 0), ("192.0.2.7", 0), ("", 0)]
+        {
+            assert_eq!(told(hello), warnings, "{hello}");
+        }
     }
 }
