@@ -2,13 +2,13 @@
 //!
 //! Guarantees that no step lasts longer than it may, that a mail counts as sent only when the server
 //! said so after its end, and that a mail is refused only by what the server says of its recipient or
-//! its content. What it says of us (no TLS, a wrong password, a sender it does not like) is the
-//! operator's to mend, and no mail is lost for it. Knows nothing of orders.
+//! its content, whatever step it says it at. What it says of us is the operator's to mend, and no mail
+//! is lost for it. Knows nothing of orders.
 
 use std::error::Error as _;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use lettre::Address;
@@ -16,13 +16,15 @@ use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::AsyncSmtpConnection;
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt, Starttls};
-use lettre::transport::smtp::extension::Extension;
+use lettre::transport::smtp::extension::{ClientId, Extension};
 use lettre::transport::smtp::response::{Response, Severity};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout};
 
+use super::refusal::{self, About, Place};
 use super::settings::{Login, Post};
 use super::wire::{Socket, Wire};
+use super::{handshake, reply};
 use crate::clock::monotonic_now;
 use crate::config::mail::MailSecurity;
 use crate::grid::mail::{Delivery, REPLY_BYTES_MAX};
@@ -35,6 +37,9 @@ const ADDRESSES_MAX: usize = 4;
 /// The end of a mail may take as many times longer as any other step: there servers look through
 /// mails, and whoever gives up too early sends them twice.
 const END_TIMES: u32 = 5;
+
+/// As much of a reply is told before what to do about it, in bytes.
+const HINTED_BYTES_MAX: usize = 300;
 
 /// A farewell takes no longer; nothing depends on it.
 const QUIT_WITHIN: Duration = Duration::from_secs(2);
@@ -82,17 +87,19 @@ impl fmt::Display for Step {
 }
 
 impl Step {
-    /// Whether the server speaks of this mail here, not of who brings it.
-    fn is_about_the_mail(self) -> bool {
+    /// Where a server that refuses here refuses.
+    fn place(self) -> Place {
         match self {
-            Self::RcptTo | Self::Data | Self::End => true,
             Self::Connect
             | Self::Greeting
             | Self::Ehlo
             | Self::Starttls
             | Self::Handshake
-            | Self::Auth
-            | Self::MailFrom => false,
+            | Self::Auth => Place::Connection,
+            Self::MailFrom => Place::Sender,
+            Self::RcptTo => Place::Recipient,
+            Self::Data => Place::Data,
+            Self::End => Place::Content,
         }
     }
 }
@@ -113,20 +120,34 @@ impl Failure {
 
     fn of_server(step: Step, error: &Error, wire: &Wire) -> Self {
         let source = error.source().map(ToString::to_string).unwrap_or_default();
-        let why = match error.status() {
-            Some(code) => wire.hide(format!("{code} {source}").trim_end()),
-            None if is_end(error) => "the server closed the connection".to_owned(),
-            None if error.is_response() => {
-                "the server answers something that is no SMTP".to_owned()
-            }
-            None => wire.hide(&source),
+        if let Some(code) = error.status() {
+            let (code, text) = reply::said(&code.to_string(), &source);
+            return Self::of_code(step, &code, &wire.hide(&text), error.is_permanent());
+        }
+        let why = if is_end(error) {
+            "the server closed the connection".to_owned()
+        } else if error.is_response() {
+            "the server answers something that is no SMTP".to_owned()
+        } else {
+            wire.hide(&source)
         };
-        // Login required, or wrong: said of us, wherever it is said (RFC 4954).
-        let of_us = error
-            .status()
-            .is_some_and(|code| ["530", "534", "535", "538"].contains(&code.to_string().as_str()));
-        let is_final = step.is_about_the_mail() && error.is_permanent() && !of_us;
-        Self { step, why, is_final }
+        Self::new(step, why)
+    }
+
+    fn of_code(step: Step, code: &str, text: &str, is_permanent: bool) -> Self {
+        let said = format!("{code} {}", text.trim());
+        let said = said.trim_end();
+        if !is_permanent {
+            return Self::new(step, said);
+        }
+        match (refusal::about(step.place(), code, text), refusal::hint(text)) {
+            (About::Mail, _) => Self { step, why: said.to_owned(), is_final: true },
+            (About::Us, Some(hint)) => {
+                let end = said.floor_char_boundary(HINTED_BYTES_MAX);
+                Self::new(step, format!("{}; {hint}", &said[..end]))
+            }
+            (About::Us, None) => Self::new(step, said),
+        }
     }
 
     /// A connection kept from the mail before may have ended meanwhile; then another one is worth it.
@@ -238,11 +259,23 @@ async fn greet(post: &Post, wire: &Wire) -> Result<AsyncSmtpConnection, Failure>
 }
 
 async fn hello(post: &Post, wire: &Wire) -> Result<AsyncSmtpConnection, Failure> {
+    let name = match &post.hello {
+        Some(name) => name.clone(),
+        None => wire.own_address().map(literal).unwrap_or_default(),
+    };
     let stream = Box::new(wire.clone());
-    let begun = AsyncSmtpConnection::connect_with_transport(stream, &post.hello);
+    let begun = AsyncSmtpConnection::connect_with_transport(stream, &name);
     match answered(Step::Ehlo, post.timeout, wire, begun).await {
-        Err(failure) if !wire.has_heard() => Err(Failure { step: Step::Greeting, ..failure }),
+        Err(failure) if !wire.has_asked() => Err(Failure { step: Step::Greeting, ..failure }),
         greeted => greeted,
+    }
+}
+
+/// Our own address as a name, where this host has none that others know (RFC 5321, 4.1.4).
+fn literal(own: SocketAddr) -> ClientId {
+    match own.ip().to_canonical() {
+        IpAddr::V4(address) => ClientId::Ipv4(address),
+        IpAddr::V6(address) => ClientId::Ipv6(address),
     }
 }
 
@@ -256,23 +289,9 @@ async fn encrypt(post: &Post, wire: &Wire, greeting_follows: bool) -> Result<(),
             wire.put(stream, !greeting_follows);
             Ok(())
         }
-        Ok(Err(error)) => Err(failed(no_handshake(&error))),
+        Ok(Err(error)) => Err(failed(handshake::in_words(&error, name, post.security))),
         Err(_) => Err(failed(too_long("an answer", post.timeout))),
     }
-}
-
-fn no_handshake(error: &io::Error) -> String {
-    let text = error.to_string();
-    let hint = if text.contains("UnknownIssuer") {
-        "; name the authority that signed it in mail.ca_file"
-    } else if text.contains("not valid for name") {
-        "; write the name that is in it as mail.server"
-    } else if text.contains("corrupt message") {
-        "; if it expects SMTP first, set mail.security = \"starttls\""
-    } else {
-        ""
-    };
-    format!("{text}{hint}")
 }
 
 async fn log_in(

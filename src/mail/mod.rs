@@ -10,7 +10,10 @@
 
 mod conversation;
 mod courier;
+mod handshake;
+mod refusal;
 mod render;
+mod reply;
 mod settings;
 mod test_mail;
 mod tls;

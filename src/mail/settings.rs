@@ -62,7 +62,8 @@ pub struct Post {
     pub(super) tls: Option<(TlsConnector, ServerName<'static>)>,
     pub(super) login: Option<Login>,
     pub(super) from: Mailbox,
-    pub(super) hello: ClientId,
+    /// `None`: our address on the way to the server.
+    pub(super) hello: Option<ClientId>,
     pub(super) timeout: Duration,
     pub(super) connections: usize,
     pub(super) look: Look,
@@ -185,20 +186,51 @@ fn is_loopback(host: &str) -> bool {
         || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-fn hello(said: Option<&str>) -> Result<ClientId, Mistake> {
+/// The name for EHLO: as it was said, else this host's full name. A name without a domain, which many
+/// servers refuse, is only used if it is said.
+fn hello(said: Option<&str>) -> Result<Option<ClientId>, Mistake> {
     let is_host = |name: &str| {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-".contains(&byte);
         (1..=255).contains(&name.len()) && name.bytes().all(allowed)
     };
-    match said {
-        Some(name) if is_host(name) => Ok(ClientId::Domain(name.to_owned())),
-        Some(_) => wrong("mail.hello", "not a host name: letters, digits, `.` and `-`"),
-        None => {
-            let own = rustix::system::uname();
-            let own = own.nodename().to_str().ok().filter(|name| is_host(name));
-            Ok(own.map_or_else(ClientId::default, |name| ClientId::Domain(name.to_owned())))
-        }
+    let Some(said) = said else {
+        return Ok(own_name().filter(|name| is_host(name)).map(ClientId::Domain));
+    };
+    let literal = said.trim_start_matches('[').trim_end_matches(']');
+    let literal = literal.strip_prefix("IPv6:").unwrap_or(literal);
+    match literal.parse() {
+        Ok(IpAddr::V4(address)) => Ok(Some(ClientId::Ipv4(address))),
+        Ok(IpAddr::V6(address)) => Ok(Some(ClientId::Ipv6(address))),
+        Err(_) if is_host(said) => Ok(Some(ClientId::Domain(said.to_owned()))),
+        Err(_) => wrong(
+            "mail.hello",
+            "not a host name (letters, digits, `.` and `-`), nor an address such as [192.0.2.7]",
+        ),
     }
+}
+
+/// This host's full name, as the system or its table of hosts has it.
+fn own_name() -> Option<String> {
+    let own = rustix::system::uname();
+    let own = own.nodename().to_str().ok()?;
+    let hosts = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
+    full_name(own, &hosts)
+}
+
+fn full_name(own: &str, hosts: &str) -> Option<String> {
+    let is_full = |name: &&str| {
+        let name = name.trim_end_matches('.');
+        name.contains('.') && !name.ends_with(".localdomain") && !name.starts_with("localhost.")
+    };
+    if is_full(&own) {
+        return Some(own.to_owned());
+    }
+    let lines = hosts.lines().map(|line| line.split('#').next().unwrap_or_default());
+    let mut names = lines.map(|line| line.split_whitespace().skip(1).collect::<Vec<_>>());
+    let line = names.find(|names| names.contains(&own) && names.iter().any(is_full))?;
+    let begin = format!("{own}.");
+    let of_own = line.iter().find(|name| is_full(name) && name.starts_with(&begin));
+    of_own.or_else(|| line.iter().find(|name| is_full(name))).map(ToString::to_string)
 }
 
 fn look(mail: &Mail) -> Result<Look, Mistake> {
@@ -311,6 +343,26 @@ mod tests {
             it.password_in_clear = true;
         });
         assert_eq!(asked_for, "mail.example.org:25");
+    }
+
+    #[test]
+    fn the_name_for_ehlo_is_a_full_one_or_an_address() {
+        let hosts =
+            "127.0.0.1 localhost\n# 192.0.2.1 vm.example.net vm\n127.0.1.1 vm.example.org vm\n";
+        assert_eq!(full_name("vm", hosts).as_deref(), Some("vm.example.org"));
+        assert_eq!(full_name("vm.example.com", hosts).as_deref(), Some("vm.example.com"));
+        assert_eq!(full_name("vm", "127.0.0.1 vm localhost.localdomain"), None);
+        assert_eq!(full_name("other", hosts), None);
+        for (said, name) in [
+            ("broker.example.org", "broker.example.org"),
+            ("vm", "vm"),
+            ("[192.0.2.7]", "[192.0.2.7]"),
+            ("192.0.2.7", "[192.0.2.7]"),
+            ("[IPv6:2001:db8::7]", "[IPv6:2001:db8::7]"),
+        ] {
+            let told = hello(Some(said)).expect("is right").map(|it| it.to_string());
+            assert_eq!(told.as_deref(), Some(name));
+        }
     }
 
     #[test]

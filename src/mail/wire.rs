@@ -1,21 +1,24 @@
 //! What lettre reads from and writes to: the socket, watched.
 //!
 //! Guarantees that a server that talks without end is cut off, that every line of a conversation
-//! can be told afterwards, and that no password is in what is told. It lets a socket be taken back
+//! can be told afterwards, that lettre gets replies it can read, and that no password is in what is
+//! told. It lets a socket be taken back
 //! from under lettre, so that TLS begins with nothing left of what was said before in clear.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use lettre::transport::smtp::client::AsyncTokioStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
+use super::reply::Lines;
 use super::settings::Login;
 use crate::config::secret::HIDDEN;
 use crate::show::escape::escape;
@@ -29,7 +32,7 @@ const LINES_MAX: usize = 200;
 
 /// What lettre expects of a server when it is given a connection, and gets from us after STARTTLS:
 /// there SMTP goes on without a greeting.
-const GREETING: &[u8] = b"220 TLS\r\n";
+const GREETING: [u8; 9] = *b"220 TLS\r\n";
 
 /// The way to the server.
 pub(super) enum Socket {
@@ -46,11 +49,14 @@ pub(super) struct Wire(Arc<Mutex<Watched>>);
 struct Watched {
     socket: Option<Socket>,
     peer: SocketAddr,
+    own: Option<SocketAddr>,
+    /// What the server said, made readable.
+    replies: Lines,
     /// What is to be read before anything of the socket.
-    ahead: &'static [u8],
+    ahead: VecDeque<u8>,
     /// Bytes read since something was written.
     unasked: usize,
-    has_heard: bool,
+    has_asked: bool,
     story: Story,
 }
 
@@ -71,8 +77,16 @@ impl Wire {
     pub(super) fn new(socket: TcpStream, peer: SocketAddr, login: Option<&Login>) -> Self {
         let hidden = login.map(|it| it.password.expose().to_owned()).into_iter().collect();
         let story = Story { hidden, ..Story::default() };
-        let socket = Some(Socket::Plain(socket));
-        let watched = Watched { socket, peer, ahead: b"", unasked: 0, has_heard: false, story };
+        let watched = Watched {
+            own: socket.local_addr().ok(),
+            socket: Some(Socket::Plain(socket)),
+            peer,
+            replies: Lines::default(),
+            ahead: VecDeque::new(),
+            unasked: 0,
+            has_asked: false,
+            story,
+        };
         Self(Arc::new(Mutex::new(watched)))
     }
 
@@ -86,12 +100,19 @@ impl Wire {
         let mut watched = self.watched();
         watched.story.note("the connection is encrypted from here on, the certificate is trusted");
         watched.socket = Some(Socket::Tls(Box::new(stream)));
-        watched.ahead = if greets { GREETING } else { b"" };
+        // Nothing that was said in clear counts any more.
+        watched.replies = Lines::default();
+        watched.ahead = if greets { GREETING.into() } else { VecDeque::new() };
     }
 
-    /// Whether the server ever said anything.
-    pub(super) fn has_heard(&self) -> bool {
-        self.watched().has_heard
+    /// Our own address on the way to the server.
+    pub(super) fn own_address(&self) -> Option<SocketAddr> {
+        self.watched().own
+    }
+
+    /// Whether anything was said to the server: what it says before is its greeting.
+    pub(super) fn has_asked(&self) -> bool {
+        self.watched().has_asked
     }
 
     /// What follows is the mail itself, until the server answers.
@@ -116,6 +137,22 @@ impl Wire {
 
     fn watched(&self) -> MutexGuard<'_, Watched> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Watched {
+    /// Takes in what the server said.
+    fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.unasked += bytes.len();
+        self.story.read(bytes);
+        self.ahead.extend(self.replies.take(bytes));
+        if self.unasked > ANSWER_BYTES_MAX {
+            let limit = ANSWER_BYTES_MAX >> 10;
+            return Err(io::Error::other(format!(
+                "the server's answer is longer than {limit} KiB"
+            )));
+        }
+        Ok(())
     }
 }
 
@@ -175,31 +212,29 @@ impl AsyncRead for Wire {
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let mut watched = self.watched();
-        if !watched.ahead.is_empty() {
-            let count = into.remaining().min(watched.ahead.len());
-            let (now, later) = watched.ahead.split_at(count);
-            into.put_slice(now);
-            watched.ahead = later;
-            return Poll::Ready(Ok(()));
+        let watched = &mut *watched;
+        while watched.ahead.is_empty() {
+            let mut piece = [0; 4_096];
+            let mut piece = ReadBuf::new(&mut piece);
+            let read = match &mut watched.socket {
+                Some(Socket::Plain(socket)) => Pin::new(socket).poll_read(context, &mut piece),
+                Some(Socket::Tls(socket)) => Pin::new(socket).poll_read(context, &mut piece),
+                None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+            };
+            ready!(read)?;
+            if piece.filled().is_empty() {
+                watched.ahead.extend(watched.replies.end());
+                break;
+            }
+            watched.take(piece.filled())?;
         }
-        let before = into.filled().len();
-        let read = match &mut watched.socket {
-            Some(Socket::Plain(socket)) => Pin::new(socket).poll_read(context, into),
-            Some(Socket::Tls(socket)) => Pin::new(socket).poll_read(context, into),
-            None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
-        };
-        let new = &into.filled()[before..];
-        if !new.is_empty() {
-            watched.unasked += new.len();
-            watched.has_heard = true;
-            watched.story.read(new);
-        }
-        if watched.unasked > ANSWER_BYTES_MAX {
-            let limit = ANSWER_BYTES_MAX >> 10;
-            let why = format!("the server's answer is longer than {limit} KiB");
-            return Poll::Ready(Err(io::Error::other(why)));
-        }
-        read
+        let count = into.remaining().min(watched.ahead.len());
+        let (first, second) = watched.ahead.as_slices();
+        let first = &first[..count.min(first.len())];
+        into.put_slice(first);
+        into.put_slice(&second[..count - first.len()]);
+        watched.ahead.drain(..count);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -217,7 +252,11 @@ impl AsyncWrite for Wire {
         };
         if let Poll::Ready(Ok(count)) = &written {
             watched.unasked = 0;
-            watched.story.wrote(&bytes[..*count]);
+            watched.has_asked = true;
+            let bytes = &bytes[..*count];
+            // lettre writes whole commands.
+            watched.replies.asked(&String::from_utf8_lossy(bytes));
+            watched.story.wrote(bytes);
         }
         written
     }

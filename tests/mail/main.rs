@@ -12,3 +12,5 @@ mod test_timeout;
 mod the_whole_way;
 mod what_a_real_server_files;
 mod what_servers_do;
+mod whom_a_server_refuses;
+mod whom_tls_does_not_believe;

@@ -29,10 +29,15 @@ pub(crate) struct Postfix {
 impl Postfix {
     /// Starts one, and waits until it listens.
     pub(crate) fn start() -> Self {
+        Self::with("")
+    }
+
+    /// Starts one with further lines of `main.cf`, which go before those that are there.
+    pub(crate) fn with(lines: &str) -> Self {
         assert!(getuid().is_root(), "Postfix can be started by root only: run this test as root");
         let folder = TempDir::with_prefix("postfix-test-").expect("a temporary folder");
         let port = free_port();
-        prepare(folder.path(), port);
+        prepare(folder.path(), port, lines);
         let etc = folder.path().join("etc");
         done(Command::new("postfix").arg("-c").arg(&etc).arg("check"));
         let daemons = said(Command::new("postconf").args(["-d", "-h", "daemon_directory"]));
@@ -82,7 +87,7 @@ fn free_port() -> u16 {
     listener.local_addr().expect("bound").port()
 }
 
-fn prepare(folder: &Path, port: u16) {
+fn prepare(folder: &Path, port: u16, lines: &str) {
     use std::os::unix::fs::{PermissionsExt, chown};
     // Its processes are of other users.
     fs::set_permissions(folder, PermissionsExt::from_mode(0o755)).expect("a mode");
@@ -98,7 +103,7 @@ fn prepare(folder: &Path, port: u16) {
 
     let at = folder.display();
     let main = include_str!("postfix/main.cf").replace("FOLDER", &at.to_string());
-    let main = main.replace("OWNER", &OWNER.to_string());
+    let main = format!("{}\n{lines}\n", main.replace("OWNER", &OWNER.to_string()));
     let master = include_str!("postfix/master.cf").replace("PORT", &port.to_string());
     let sasl = format!(
         "pwcheck_method: auxprop\nauxprop_plugin: sasldb\nmech_list: PLAIN LOGIN\n\

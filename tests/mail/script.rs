@@ -42,6 +42,8 @@ pub(crate) enum Does {
     Dies,
     /// Says this, and goes on.
     Says(&'static str),
+    /// Says these bytes, and goes on.
+    SaysBytes(&'static [u8]),
     /// Says lines without end.
     Chatters,
     /// Says one line without end.
@@ -233,6 +235,7 @@ impl Talk {
             Some(Does::Says(other)) => {
                 stream.write_all(format!("{other}\r\n").as_bytes()).await.ok()?;
             }
+            Some(Does::SaysBytes(bytes)) => stream.write_all(bytes).await.ok()?,
             Some(Does::Dies) => return None,
             // Until the other side has enough of it.
             Some(Does::Hangs) => {

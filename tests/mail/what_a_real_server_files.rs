@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use grid_broker::clock::wall_now;
+use grid_broker::config::mail::Mail;
 use grid_broker::config::secret::Secret;
 use grid_broker::grid::mail::Delivery;
 use grid_broker::mail::{Post, dialogue};
@@ -75,4 +76,103 @@ async fn a_test_mail_tells_the_dialogue_with_postfix() {
     let test = dialogue(&post, JOURNAL, "alice@example.org", wall_now()).await;
     let Delivery::Deferred(why) = &test.delivery else { panic!("{test:?}") };
     assert!(why.contains(" at AUTH: 535 5.7.8 "), "{why}");
+}
+
+/// What becomes of a mail to a Postfix with that line, whose client has those settings.
+async fn with_rule(lines: &str, change: impl FnOnce(&mut Mail), to: &str) -> Delivery {
+    let postfix = Postfix::with(lines);
+    let mut settings = settings(postfix.port, &postfix.certificate(), STEP);
+    change(&mut settings);
+    let mut courier = Courier::start(Some(&settings));
+    let delivery = courier.bring(1, to).await;
+    courier.stop().await;
+    delivery
+}
+
+const ALICE: &str = "alice@example.org";
+
+#[tokio::test]
+async fn what_postfix_holds_against_us_loses_no_mail_though_it_says_so_at_the_recipient() {
+    type Change = fn(&mut Mail);
+    let cases: [(&str, Change, &str, &[&str]); 9] = [
+        (
+            "smtpd_helo_restrictions = reject_non_fqdn_helo_hostname",
+            |it| it.hello = "vm".to_owned(),
+            ALICE,
+            &[" at RCPT TO: 504 5.5.2 <vm>: Helo command rejected", "; set mail.hello to"],
+        ),
+        (
+            "smtpd_helo_restrictions = reject_non_fqdn_helo_hostname\nsmtpd_delay_reject = no",
+            |it| it.hello = "vm".to_owned(),
+            ALICE,
+            &[" at EHLO: 504 5.5.2 <vm>: Helo command rejected", "; set mail.hello to"],
+        ),
+        (
+            "smtpd_client_restrictions = reject",
+            |_| {},
+            ALICE,
+            &[" at RCPT TO: 554 5.7.1 <localhost[", "Client host rejected: Access denied"],
+        ),
+        (
+            "smtpd_sender_restrictions = reject_sender_login_mismatch\n\
+             smtpd_sender_login_maps = inline:{grid@example.org=other}",
+            |_| {},
+            ALICE,
+            &[" at RCPT TO: 553 5.7.1 <grid@example.org>: ", "not owned by user", "mail.from"],
+        ),
+        (
+            "smtpd_sender_restrictions = reject_unlisted_sender",
+            |_| {},
+            ALICE,
+            &[" at RCPT TO: 550 5.1.0 <grid@example.org>: Sender address rejected", "mail.from"],
+        ),
+        (
+            "smtpd_relay_restrictions = reject_unauth_destination",
+            |_| {},
+            "somebody@elsewhere.example",
+            &[" at RCPT TO: 554 5.7.1 <somebody@elsewhere.example>: Relay access denied"],
+        ),
+        (
+            "smtpd_recipient_restrictions = check_recipient_access static:reject",
+            |_| {},
+            ALICE,
+            &[" at RCPT TO: 554 5.7.1 ", "Access denied"],
+        ),
+        (
+            "smtpd_data_restrictions = reject",
+            |_| {},
+            ALICE,
+            &[" at DATA: 554 5.7.1 <DATA>: Data command rejected: Access denied"],
+        ),
+        (
+            "smtpd_end_of_data_restrictions = reject",
+            |_| {},
+            ALICE,
+            &[" at end of the mail: 554 5.7.1 ", "Access denied"],
+        ),
+    ];
+    for (lines, change, to, parts) in cases {
+        let delivery = with_rule(lines, change, to).await;
+        let Delivery::Deferred(why) = &delivery else { panic!("{lines}: {delivery:?}") };
+        for part in parts {
+            assert!(why.contains(part), "{lines}: {why}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_postfix_holds_against_the_mail_is_final() {
+    for (lines, to, part) in [
+        ("", "nobody@example.org", " at RCPT TO: 550 5.1.1 <nobody@example.org>"),
+        ("message_size_limit = 500", ALICE, " at end of the mail: 552 5.3.4 "),
+        (
+            "header_checks = regexp:{ {/^Subject:/ REJECT} }",
+            ALICE,
+            " at end of the mail: 550 5.7.1 message content rejected",
+        ),
+    ] {
+        let delivery = with_rule(lines, |_| {}, to).await;
+        let Delivery::Refused(why) = &delivery else { panic!("{lines}: {delivery:?}") };
+        assert!(why.contains(part), "{lines}: {why}");
+    }
 }

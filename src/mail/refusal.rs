@@ -1,0 +1,272 @@
+//! Tells whom a server refuses with a code 5xx: us, or this mail and its recipient.
+//!
+//! Servers say at RCPT what they hold against whoever connects (Postfix does so for everything, by
+//! `smtpd_delay_reject`), so the step alone does not tell. Guarantees that only what is said of the
+//! recipient or of the content fails a mail: an unknown or full mailbox, a size, a form. What is said
+//! of us (the name in EHLO, our address, the sender, a login, relaying, policy, our commands) is the
+//! operator's to mend, and in doubt a mail waits. Knows no connection.
+
+/// Where in the conversation the server refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Before there is a mail.
+    Connection,
+    /// At the sender.
+    Sender,
+    /// At the recipient.
+    Recipient,
+    /// Before the content.
+    Data,
+    /// Behind the content.
+    Content,
+}
+
+/// Whom a refusal is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum About {
+    /// Who brings the mail, or how: it waits.
+    Us,
+    /// The mail or its recipient: it fails.
+    Mail,
+}
+
+/// Words by which servers without enhanced codes refuse us.
+const OF_US: [&str; 33] = [
+    "helo",
+    "ehlo",
+    "client host",
+    "relay",
+    "sender",
+    "not owned",
+    "log in",
+    "login",
+    "logged in",
+    "authent",
+    "authoriz",
+    "authoris",
+    "policy",
+    "blacklist",
+    "black list",
+    "blocklist",
+    "block list",
+    "denylist",
+    "blocked",
+    "listed",
+    "spamhaus",
+    "rbl",
+    "reputation",
+    "reverse dns",
+    "rdns",
+    "ptr ",
+    "spf",
+    "dkim",
+    "dmarc",
+    "access denied",
+    "prohibit",
+    "not permitted",
+    "tls",
+];
+
+/// Words by which they refuse a recipient.
+const OF_RECIPIENT: [&str; 16] = [
+    "user unknown",
+    "unknown user",
+    "no such",
+    "mailbox",
+    "does not exist",
+    "doesn't exist",
+    "not exist",
+    "unrouteable",
+    "unroutable",
+    "unknown recipient",
+    "recipient unknown",
+    "invalid recipient",
+    "no user",
+    "not a valid",
+    "quota",
+    "over limit",
+];
+
+/// Words by which they refuse what a mail holds, once they have seen it.
+const OF_CONTENT: [&str; 12] = [
+    "spam",
+    "virus",
+    "malware",
+    "phish",
+    "content",
+    "message rejected",
+    "attachment",
+    "too large",
+    "too big",
+    "size",
+    "loop",
+    "hops",
+];
+
+/// Whom `code` and `text`, said at `place`, are about.
+pub(super) fn about(place: Place, code: &str, text: &str) -> About {
+    if place == Place::Connection {
+        return About::Us;
+    }
+    let text = text.to_lowercase();
+    let is_of_mail = match enhanced(code, &text) {
+        // Addresses: those of the sender are ours.
+        Some((1, detail)) => {
+            let is_sender = matches!(detail, 7 | 8) || text.contains("sender address");
+            place != Place::Sender && !is_sender
+        }
+        // The mailbox, routing, the form of what a mail holds.
+        Some((2 | 4 | 6, _)) => place != Place::Sender,
+        // Of a mail server's own state only the size is of the mail.
+        Some((3, 4)) => true,
+        // What servers hold against somebody: behind a mail it may be what it holds.
+        Some((7, _)) => place == Place::Content && has(&text, &OF_CONTENT) && !names_us(&text),
+        Some((0 | 3 | 5, 0)) => is_by_words(place, code, &text),
+        Some(_) => false,
+        None => is_by_words(place, code, &text),
+    };
+    if is_of_mail { About::Mail } else { About::Us }
+}
+
+/// What to do about a refusal of us, if its words tell.
+pub(super) fn hint(text: &str) -> Option<&'static str> {
+    let text = text.to_lowercase();
+    let found = |words: &[&str]| has(&text, words);
+    if found(&["helo", "ehlo"]) {
+        Some("set mail.hello to this host's full name")
+    } else if found(&["sender", "not owned"]) {
+        Some("check mail.from, and whether mail.user may send as it")
+    } else if found(&["starttls", "encryption"]) {
+        Some("set mail.security to `starttls` or `tls`")
+    } else if found(&["relay", "not logged in", "authentication required", "authenticate first"]) {
+        Some("let the server take mail from this host, or set mail.user and mail.password_file")
+    } else if found(&["client host", "blocked", "listed", "reverse dns", "access denied"]) {
+        Some("let the server take mail from this host")
+    } else {
+        None
+    }
+}
+
+fn has(text: &str, words: &[&str]) -> bool {
+    words.iter().any(|word| text.contains(word))
+}
+
+fn names_us(text: &str) -> bool {
+    has(text, &["client host", "sender", "helo", "relay", "blocked using", "reputation", "policy"])
+}
+
+/// Subject and detail of the enhanced code `5.x.y`, at the beginning or as qmail has it: `(#5.7.1)`.
+fn enhanced(code: &str, text: &str) -> Option<(u16, u16)> {
+    let begin = text.split_whitespace().next();
+    let class = code.get(..1)?;
+    let within = text.split_once('#').map(|(_, rest)| rest);
+    let within =
+        within.and_then(|rest| rest.split(|c: char| !c.is_ascii_digit() && c != '.').next());
+    [begin, within].into_iter().flatten().find_map(|word| {
+        let mut parts = word.trim_end_matches([':', ';', ',']).split('.');
+        let is_ours = parts.next() == Some(class);
+        let (subject, detail) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        (is_ours && parts.next().is_none()).then_some((subject, detail))
+    })
+}
+
+/// Without an enhanced code that says it.
+fn is_by_words(place: Place, code: &str, text: &str) -> bool {
+    let (of_us, of_recipient) = (has(text, &OF_US), has(text, &OF_RECIPIENT));
+    match (code, place) {
+        // What exceeds the room there is, said wherever the server learns of it.
+        ("552", _) => true,
+        (_, Place::Connection | Place::Sender) => false,
+        ("550" | "551" | "553", _) => !of_us,
+        ("554" | "556", Place::Recipient) => of_recipient && !of_us,
+        ("554" | "556", Place::Data) => !of_us,
+        ("554" | "556", Place::Content) => !names_us(text),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn assert_about(expected: About, place: Place, cases: &[&str]) {
+        for said in cases {
+            let (code, text) = said.split_once(' ').expect("a code");
+            assert_eq!(about(place, code, text), expected, "{said} at {place:?}");
+        }
+    }
+
+    /// Postfix 3.7 with `smtpd_delay_reject`, Exim 4.96, Exchange, qmail, Sendmail.
+    const REFUSALS_OF_US: [&str; 26] = [
+        "504 5.5.2 <vm>: Helo command rejected: need fully-qualified hostname",
+        "501 5.5.2 <a_b>: Helo command rejected: Invalid name",
+        "550 5.7.1 <vm>: Helo command rejected: Host not found",
+        "554 5.7.1 <unknown[192.0.2.7]>: Client host rejected: Access denied",
+        "550 5.7.25 Client host rejected: cannot find your hostname, [192.0.2.7]",
+        "554 5.7.1 Service unavailable; Client host [192.0.2.7] blocked using zen.spamhaus.org",
+        "553 5.7.1 <grid@example.org>: Sender address rejected: not owned by user other",
+        "553 5.7.1 <grid@example.org>: Sender address rejected: not logged in",
+        "550 5.1.0 <grid@example.org>: Sender address rejected: User unknown in virtual mailbox table",
+        "550 5.1.7 <grid@example.org>: Sender address rejected: undeliverable address",
+        "550 5.1.8 <grid@nowhere.example>: Sender address rejected: Domain not found",
+        "504 5.5.2 <grid>: Sender address rejected: need fully-qualified address",
+        "554 5.7.1 <alice@example.org>: Relay access denied",
+        "554 5.7.1 <alice@example.org>: Recipient address rejected: Policy violation",
+        "530 5.7.0 Must issue a STARTTLS command first",
+        "535 5.7.8 Error: authentication failed",
+        "503 5.5.1 Error: need MAIL command",
+        "502 5.5.2 Error: command not recognized",
+        "555 5.5.4 Unsupported option",
+        "550 relay not permitted",
+        "550 Sender verify failed",
+        "550 Access denied - Invalid HELO name (See RFC2821 4.1.1.1)",
+        "550 5.7.54 SMTP; Unable to relay recipient in non-accepted domain",
+        "553 sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)",
+        "571 Delivery not authorized, message refused",
+        "554 Transaction failed",
+    ];
+
+    #[test]
+    fn what_is_said_of_us_at_the_recipient_is_of_us() {
+        assert_about(About::Us, Place::Recipient, &REFUSALS_OF_US);
+        assert_about(About::Us, Place::Sender, &REFUSALS_OF_US);
+        let of_us = &REFUSALS_OF_US[..19];
+        assert_about(About::Us, Place::Data, of_us);
+        assert_about(About::Us, Place::Content, of_us);
+    }
+
+    #[test]
+    fn what_is_said_of_the_recipient_or_the_content_is_of_the_mail() {
+        let of_recipient = [
+            "550 5.1.1 <nobody@example.org>: Recipient address rejected: User unknown in virtual table",
+            "550 5.1.1 unbekannter Empf\u{fffd}nger",
+            "550 5.1.2 <a@nowhere.example>: Recipient address rejected: Domain not found",
+            "501 5.1.3 Bad recipient address syntax",
+            "550 5.2.1 This account is disabled",
+            "552 5.2.2 mailbox full",
+            "552 5.3.4 Message size exceeds fixed limit",
+            "550 5.4.1 Recipient address rejected",
+            "550 5.5.0 Requested action not taken: mailbox unavailable",
+            "550 Unrouteable address",
+            "550 no",
+            "551 User not local",
+            "553 sorry, no mailbox here by that name. (#5.1.1)",
+            "554 delivery error: no such user",
+        ];
+        assert_about(About::Mail, Place::Recipient, &of_recipient);
+        let of_content = [
+            "552 5.3.4 Error: message file too big",
+            "554 5.6.0 Message contains bad header",
+            "554 5.7.1 spam",
+            "550 5.7.1 message content rejected",
+            "554 5.4.6 Error: too many hops",
+            "554 Transaction failed",
+            "550 This message contains a virus (Eicar)",
+        ];
+        assert_about(About::Mail, Place::Content, &of_content);
+        assert_about(About::Mail, Place::Sender, &["552 5.3.4 Message size exceeds fixed limit"]);
+        assert_about(About::Us, Place::Sender, &["550 5.1.1 no such user here"]);
+        assert_about(About::Us, Place::Connection, &["552 5.3.4 too large", "550 5.1.1 no"]);
+    }
+}

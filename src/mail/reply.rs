@@ -1,0 +1,185 @@
+//! Makes a server's reply readable for lettre, whatever its text, line ends and letters are.
+//!
+//! Guarantees that the code of a reply counts and nothing else of it: text that is not UTF-8, a code
+//! without text, lines that end in a line feed alone, lines without a code within a reply of several,
+//! and second digits that lettre does not know all give the answer that the code means; and that
+//! keywords of an EHLO reply are told in upper case, as lettre looks for them. What is no reply at all
+//! goes on as it came. Knows no meaning of a code.
+
+use std::borrow::Cow;
+
+/// Longest text of a line that goes on; lettre takes lines of 1,000 bytes.
+const TEXT_BYTES_MAX: usize = 900;
+
+/// Stands before the code that a server really said, where lettre needs another one.
+const REAL_CODE: char = '\u{1}';
+
+/// The lines of a server, one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    /// Bytes of a line that has not ended.
+    begun: Vec<u8>,
+    /// Code and number of lines of a reply that goes on.
+    open: Option<([u8; 3], usize)>,
+    /// The reply is one to EHLO.
+    is_hello: bool,
+}
+
+impl Lines {
+    /// What comes next answers that command.
+    pub(super) fn asked(&mut self, command: &str) {
+        self.is_hello = command.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case("EHLO"));
+    }
+
+    /// Takes bytes in; gives the lines that they end, as lettre reads them.
+    pub(super) fn take(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut ready = Vec::new();
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            self.begun.extend_from_slice(piece);
+            if piece.ends_with(b"\n") {
+                let line = std::mem::take(&mut self.begun);
+                ready.extend_from_slice(self.line(&line).as_bytes());
+            }
+        }
+        ready
+    }
+
+    /// The connection ended: gives what came of a last line.
+    pub(super) fn end(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.begun)
+    }
+
+    fn line(&mut self, line: &[u8]) -> String {
+        let line = String::from_utf8_lossy(line);
+        let line = line.trim_end_matches(['\r', '\n']);
+        let said = code(line);
+        let (code, goes_on, text) = match (said, self.open) {
+            (Some(code), _) => {
+                let goes_on = line.as_bytes().get(3) == Some(&b'-');
+                (code, goes_on, line.get(4..).unwrap_or_default())
+            }
+            // Within a reply of several lines: the end still has a code.
+            (None, Some((code, _))) => (code, true, line),
+            (None, None) => return format!("{line}\r\n"),
+        };
+        let number = self.open.map_or(0, |(_, lines)| lines);
+        self.open = goes_on.then_some((code, number + 1));
+        let text = if self.is_hello { keyword(text, number) } else { Cow::Borrowed(text) };
+        let text = &text[..text.floor_char_boundary(TEXT_BYTES_MAX)];
+        let sign = if goes_on { '-' } else { ' ' };
+        match known(code) {
+            Some(known) if number == 0 => {
+                format!("{}{sign}{REAL_CODE}{} {text}\r\n", digits(known), digits(code))
+            }
+            Some(known) => format!("{}{sign}{text}\r\n", digits(known)),
+            None => format!("{}{sign}{text}\r\n", digits(code)),
+        }
+    }
+}
+
+/// The code and the text that a server said, from those that lettre read.
+pub(super) fn said(code: &str, text: &str) -> (String, String) {
+    match text.strip_prefix(REAL_CODE).and_then(|rest| rest.split_at_checked(3)) {
+        Some((real, text)) => (real.to_owned(), text.trim_start().to_owned()),
+        None => (code.to_owned(), text.to_owned()),
+    }
+}
+
+/// The code at the beginning of a line, if it is one of SMTP.
+fn code(line: &str) -> Option<[u8; 3]> {
+    let code = *line.as_bytes().first_chunk::<3>()?;
+    let is_code = (b'2'..=b'5').contains(&code[0]) && code[1..].iter().all(u8::is_ascii_digit);
+    let ends = line.as_bytes().get(3).is_none_or(|byte| !byte.is_ascii_alphanumeric());
+    (is_code && ends && line.is_char_boundary(4.min(line.len()))).then_some(code)
+}
+
+/// The code that goes on in place of one whose second digit lettre does not know.
+fn known(code: [u8; 3]) -> Option<[u8; 3]> {
+    (code[1] > b'5').then_some([code[0], b'5', b'0'])
+}
+
+fn digits(code: [u8; 3]) -> String {
+    code.map(char::from).iter().collect()
+}
+
+/// A line of an EHLO reply: the first one names the server, the others begin with a keyword.
+fn keyword(text: &str, number: usize) -> Cow<'_, str> {
+    if number > 0 {
+        // `AUTH=LOGIN`, as servers said it before there was a standard.
+        return text.to_ascii_uppercase().replacen("AUTH=", "AUTH ", 1).into();
+    }
+    if text.trim().is_empty() { "unnamed".into() } else { text.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use lettre::transport::smtp::extension::{Extension, ServerInfo};
+    use lettre::transport::smtp::response::Response;
+
+    use super::*;
+
+    fn read(bytes: &[u8]) -> Response {
+        let ready = Lines::default().take(bytes);
+        let text = String::from_utf8(ready).expect("is text");
+        text.parse().unwrap_or_else(|error| panic!("{text:?}: {error}"))
+    }
+
+    #[test]
+    fn the_code_counts_whatever_stands_around_it() {
+        let cases: [(&[u8], &str, &str); 9] = [
+            (b"250 2.0.0 zugestellt f\xfcr Sie\r\n", "250", "2.0.0 zugestellt f\u{fffd}r Sie"),
+            (
+                b"550 5.1.1 unbekannter Empf\xe4nger\r\n",
+                "550",
+                "5.1.1 unbekannter Empf\u{fffd}nger",
+            ),
+            (b"250\r\n", "250", ""),
+            (b"250 ok\n", "250", "ok"),
+            (b"250-\r\n250-\r\n250 ok\r\n", "250", "  ok"),
+            (b"550-5.1.1 no\r\nsuch user\r\n550\r\n", "550", "5.1.1 no such user "),
+            (b"250\tok\r\n", "250", "ok"),
+            (b"250-one\r\n\r\n250 two\r\n", "250", "one  two"),
+            (b"571 5.7.1 blocked\r\n", "571", "5.7.1 blocked"),
+        ];
+        for (bytes, code, text) in cases {
+            let response = read(bytes);
+            let joined = response.message().collect::<Vec<_>>().join(" ");
+            let told = said(&response.code().to_string(), &joined);
+            assert_eq!(told, (code.to_owned(), text.to_owned()));
+        }
+        let long = format!("250 {}\r\n", "\u{e4}".repeat(2_000));
+        assert!(read(long.as_bytes()).first_line().is_some_and(|line| line.len() <= 900));
+    }
+
+    #[test]
+    fn lines_may_come_in_pieces() {
+        let mut lines = Lines::default();
+        assert!(lines.take(b"25").is_empty() && lines.take(b"0 o").is_empty());
+        assert_eq!(lines.take(b"k\r\n354"), b"250 ok\r\n");
+        assert_eq!(lines.take(b"\r\n"), b"354 \r\n");
+        assert!(lines.take(b"22").is_empty());
+        assert_eq!(lines.end(), b"22");
+    }
+
+    #[test]
+    fn keywords_know_no_case() {
+        let mut lines = Lines::default();
+        lines.asked("EHLO broker.example.org");
+        let ready = lines.take(b"250-\r\n250-starttls\r\n250-size 1000\r\n250 auth=plain login\n");
+        let text = String::from_utf8(ready).expect("is text");
+        let info = ServerInfo::from_response(&text.parse().expect("a reply")).expect("its words");
+        assert!(info.supports_feature(Extension::StartTls), "{text}");
+        use lettre::transport::smtp::authentication::Mechanism;
+        assert_eq!(info.get_auth_mechanism(&[Mechanism::Login]), Some(Mechanism::Login));
+        // Other replies keep their letters.
+        lines.asked("MAIL FROM:<a@b.c>");
+        assert_eq!(lines.take(b"250-fine\r\n250 by me\r\n"), b"250-fine\r\n250 by me\r\n");
+    }
+
+    #[test]
+    fn what_is_no_reply_goes_on_as_it_came() {
+        for text in ["HTTP/1.1 400 Bad Request\r\n", "999 x\r\n", "2500 x\r\n", "\u{1b}[2J\r\n"] {
+            assert_eq!(Lines::default().take(text.as_bytes()), text.as_bytes());
+        }
+    }
+}
