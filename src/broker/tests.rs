@@ -1,5 +1,6 @@
 //! The loop with its real journal.
 
+mod old_names;
 mod reconfigured;
 
 use std::path::Path;

@@ -15,7 +15,7 @@ use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::time::Duration;
 
-use crate::grid::name::is_name;
+use crate::grid::name::has_alphabet_of_names;
 use crate::wire::proto::event::Kind;
 use crate::wire::proto::{Alert, Counter, Event, Log, Maintenance, Severity};
 use crate::wire::proto::{StartFailed, StartedOk};
@@ -251,7 +251,7 @@ impl Reading {
 
     fn counter(&mut self, event: Option<&'static str>) -> Option<Counter> {
         if let Some(name) = &self.counter_name
-            && !is_name(&name.value)
+            && !has_alphabet_of_names(&name.value)
         {
             self.mistakes.push(Mistake::CounterName { value: name.value.clone() });
         }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::name::is_name;
+use super::name::has_alphabet_of_names;
 use super::time::Timestamp;
 
 /// Longest text that is kept, in bytes (ntfy's 4,096; syslog has 2,048).
@@ -138,7 +138,8 @@ pub struct Counter {
 impl Counter {
     /// `None` unless the name is a name and the value finite.
     pub fn new(name: &str, value: f64) -> Option<Self> {
-        (is_name(name) && value.is_finite()).then(|| Self { name: name.into(), value })
+        (has_alphabet_of_names(name) && value.is_finite())
+            .then(|| Self { name: name.into(), value })
     }
 
     /// Its name.

@@ -14,11 +14,16 @@ pub const NAME_BYTES_MAX: usize = 128;
 
 /// Why a word is not a name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("1 to {NAME_BYTES_MAX} bytes of letters, digits, `.`, `_`, `-`, `:` are allowed")]
+#[error(
+    "1 to {NAME_BYTES_MAX} bytes of letters, digits, `.`, `_`, `-`, `:` are allowed, \
+     the first a letter or digit"
+)]
 pub struct NotAName;
 
-/// An appliance's name, such as `shop:main.db1`: 1 to 128 bytes of ASCII letters, digits and
-/// `.`, `_`, `-`, `:`. Cheap to clone.
+/// An appliance's name, such as `shop:main.db1`. Cheap to clone.
+///
+/// 1 to 128 bytes of ASCII letters, digits and `.`, `_`, `-`, `:`, the first a letter or digit: `-`
+/// stands for the broker in every list, and what begins with a dash looks like an option.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ApplianceName(Arc<str>);
 
@@ -30,6 +35,16 @@ impl ApplianceName {
     /// [`NotAName`] says what is allowed.
     pub fn new(word: &str) -> Result<Self, NotAName> {
         is_name(word).then(|| Self(word.into())).ok_or(NotAName)
+    }
+
+    /// The name of an appliance that may be there already: an older broker took `-` and `.x`, too. Such
+    /// an appliance is read from the journal, shown and removed, and speaks no more.
+    ///
+    /// # Errors
+    ///
+    /// [`NotAName`] for what was never a name.
+    pub fn kept(word: &str) -> Result<Self, NotAName> {
+        has_alphabet_of_names(word).then(|| Self(word.into())).ok_or(NotAName)
     }
 
     /// The name as text.
@@ -50,8 +65,13 @@ impl fmt::Debug for ApplianceName {
     }
 }
 
-/// Whether `word` is a name of appliances, classes or counters.
+/// Whether `word` is a name of appliances or classes.
 pub fn is_name(word: &str) -> bool {
+    has_alphabet_of_names(word) && word.starts_with(|first: char| first.is_ascii_alphanumeric())
+}
+
+/// Whether `word` has the alphabet and length of names: that is all that a counter's needs.
+pub fn has_alphabet_of_names(word: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-:".contains(&byte);
     (1..=NAME_BYTES_MAX).contains(&word.len()) && word.bytes().all(allowed)
 }
@@ -90,6 +110,18 @@ mod tests {
         assert!(ApplianceName::new(&"a".repeat(128)).is_ok());
         for wrong in ["", "a b", "ä", "a/b", "a\n", "a\u{0}", &"a".repeat(129)] {
             assert_eq!(ApplianceName::new(wrong), Err(NotAName), "{wrong:?}");
+            assert_eq!(ApplianceName::kept(wrong), Err(NotAName), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_begins_with_a_letter_or_digit_and_an_old_one_can_still_be_read() {
+        for odd in ["-", ".", "..", "_", "::::", "--help", "-x", ".hidden", "_x", ":main.db1"] {
+            assert_eq!(ApplianceName::new(odd), Err(NotAName), "{odd:?}");
+            assert_eq!(ApplianceName::kept(odd).unwrap().as_str(), odd);
+        }
+        for name in ["0", "a", "A-", "db1.", "7::"] {
+            assert_eq!(ApplianceName::new(name), ApplianceName::kept(name));
         }
     }
 }

@@ -49,7 +49,7 @@ impl AlertService for Desk {
         let name = match appliance.as_str() {
             "" => None,
             name => Some(
-                ApplianceName::new(name)
+                ApplianceName::kept(name)
                     .map_err(|wrong| status::invalid_field("appliance", wrong.to_string()))?,
             ),
         };

@@ -103,7 +103,7 @@ impl ApplianceService for Desk {
             let text = "a new appliance has nothing of its own to go back from";
             return Err(status::invalid_field("settings.reset", text));
         }
-        let (name, uuid) = (name(&request.name)?, Uuid::new_v4());
+        let (name, uuid) = (new_name(&request.name)?, Uuid::new_v4());
         let ordered = self.order(&by, Order::Add { name, uuid, class, overrides }).await?;
         let appliance = self.view(ordered.appliance).await?;
         Ok(Response::new(AddApplianceResponse { appliance }))
@@ -255,7 +255,13 @@ pub(super) fn page(
     (found, None)
 }
 
+/// Of an appliance that is there, if it is.
 fn name(name: &str) -> Result<ApplianceName, Status> {
+    ApplianceName::kept(name).map_err(|wrong| status::invalid_field("name", wrong.to_string()))
+}
+
+/// Of one that is to come.
+fn new_name(name: &str) -> Result<ApplianceName, Status> {
     ApplianceName::new(name).map_err(|wrong| status::invalid_field("name", wrong.to_string()))
 }
 
@@ -274,8 +280,7 @@ fn settings(settings: Option<ApplianceSettings>) -> Result<Checked, Status> {
         ),
     };
     if settings.class.as_deref().is_some_and(|class| !name::is_name(class)) {
-        let text = "1 to 128 bytes of letters, digits, `.`, `_`, `-`, `:` are allowed";
-        wrong.push(violation("settings.class", text));
+        wrong.push(violation("settings.class", name::NotAName.to_string()));
     }
     let mut reset = Reset::default();
     for (field, at) in settings.reset.iter().zip(0..) {

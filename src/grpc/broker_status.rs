@@ -70,7 +70,8 @@ impl BrokerService for Desk {
             ReportFormat::Json => Format::Json,
         };
         let reporter = self.reporter.clone();
-        let reporter = reporter.ok_or_else(|| Status::unimplemented("it makes no reports"))?;
+        let reporter = reporter
+            .ok_or_else(|| status::precondition("NO_REPORTS", "this gridd makes no reports"))?;
         let written = tasks::spawn_blocking("report", move || reporter.report(format)).await;
         let written = written.map_err(|_| Status::internal("the report was cut short"))?;
         let report = written.map_err(|none| match none {

@@ -80,7 +80,7 @@ impl Watch {
             let question = move |grid: &Grid, now| page(grid, &wanted, first, BATCH, now);
             let (appliances, next) = self.ask(question).await?;
             for appliance in appliances {
-                let name = ApplianceName::new(&appliance.name).ok();
+                let name = ApplianceName::kept(&appliance.name).ok();
                 self.tell(Some(appliance), false, false).await?;
                 if let Some(name) = name {
                     unmet.remove(&name);

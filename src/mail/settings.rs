@@ -236,8 +236,11 @@ fn full_name(own: &str, hosts: &str) -> Option<String> {
 fn look(mail: &Mail) -> Result<Look, Mistake> {
     let grid = mail.grid.clone();
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-    if !(1..=GRID_BYTES_MAX).contains(&grid.len()) || !grid.bytes().all(allowed) {
-        let what = format!("1 to {GRID_BYTES_MAX} letters, digits and `-` are allowed");
+    let is_long_enough = (1..=GRID_BYTES_MAX).contains(&grid.len());
+    if !is_long_enough || !grid.bytes().all(allowed) || grid.starts_with('-') {
+        let what = format!(
+            "1 to {GRID_BYTES_MAX} letters, digits and `-` are allowed, the first a letter or digit"
+        );
         return wrong("mail.grid", what);
     }
     let common = said(&mail.zone).map(|name| zone("mail.zone", name)).transpose()?;

@@ -46,6 +46,12 @@ async fn wrong_words_of_vme_are_named_with_what_is_allowed_and_send_nothing() {
         "cnt_name=`{}...` is not 1 to 128 letters, digits, `.`, `_`, `-` or `:`",
         "x".repeat(60)
     );
+    let wrong_name = |name| {
+        format!(
+            "--appliance `{name}` is not 1 to 128 letters, digits, `.`, `_`, `-` or `:`, the first \
+             a letter or digit"
+        )
+    };
     for (words, error) in [
         (
             &["id=started"][..],
@@ -84,12 +90,13 @@ async fn wrong_words_of_vme_are_named_with_what_is_allowed_and_send_nothing() {
             "cnt_value=`nan` is not a finite number such as 46 or -0.5",
         ),
         (&["id=log"], "msg is missing; id=log needs a text"),
-        (
-            &["--appliance", "a/b", "id=started_ok"],
-            "--appliance `a/b` is not 1 to 128 letters, digits, `.`, `_`, `-` or `:`",
-        ),
+        (&["--appliance", "a/b", "id=started_ok"], &wrong_name("a/b")),
+        // The sign of the broker in lists, and what looks like an option.
+        (&["--appliance", "-", "id=log", "msg=gridd stopped in good order"], &wrong_name("-")),
+        (&["--appliance", "::::", "id=started_ok"], &wrong_name("::::")),
+        (&["--appliance=--help", "id=started_ok"], &wrong_name("--help")),
     ] {
-        let said = if words[0] == "--appliance" {
+        let said = if words[0].starts_with("--appliance") {
             let mut command = clean(env!("CARGO_BIN_EXE_vme"));
             command.args(["--broker", &gridd.grpc]).args(words);
             run(command).await
@@ -106,11 +113,14 @@ async fn wrong_words_of_vme_are_named_with_what_is_allowed_and_send_nothing() {
 #[tokio::test]
 async fn wrong_words_of_gridctl_are_named_and_change_nothing() {
     let gridd = Gridd::start().await;
-    let name = "name: 1 to 128 bytes of letters, digits, `.`, `_`, `-`, `:` are allowed";
+    let name = "name: 1 to 128 bytes of letters, digits, `.`, `_`, `-`, `:` are allowed, \
+                the first a letter or digit";
     let wrong_name = format!("gridctl: {name}\n");
     for (words, code, error) in [
         (&["appliance", "show", "a b"][..], 2, wrong_name.as_str()),
         (&["appliance", "add", "a\x1b[31m"], 2, &wrong_name),
+        (&["appliance", "add", "--", "-"], 2, &wrong_name),
+        (&["appliance", "add", "."], 2, &wrong_name),
         (
             &["appliance", "show", "nobody"],
             7,
@@ -259,12 +269,17 @@ async fn whoever_gives_no_name_or_none_of_the_alphabet_is_told_so() {
     assert_eq!(
         status.message(),
         "metadata grid-appliance holds no appliance name: \
-         1 to 128 bytes of letters, digits, `.`, `_`, `-`, `:` are allowed"
+         1 to 128 bytes of letters, digits, `.`, `_`, `-`, `:` are allowed, the first a letter or digit"
     );
     let mut client = EventServiceClient::new(gridd.channel().await);
     let request = ReportRequest { event: Some(log()), spool_id: 1 };
     let status = soon("the answer", client.report(request)).await.expect_err("nobody");
     assert_eq!(status.code(), Code::Unauthenticated);
+    for odd in ["-", ".", "::::", "--help"] {
+        let status = report(&gridd, odd, log()).await.expect_err("no name");
+        assert_eq!(status.code(), Code::Unauthenticated, "{odd}");
+        assert!(status.message().ends_with("the first a letter or digit"), "{status}");
+    }
     report(&gridd, DB1, log()).await.expect("a good one is taken");
 }
 

@@ -16,14 +16,12 @@ use crate::failure::Failure;
 use crate::form::Form;
 use crate::listing::{Listing, Look, Shape};
 use crate::standing::pair_lines;
+use crate::subject;
 use crate::table::{Cell, Column, Light};
 use crate::{names, record, watch};
 
 /// Largest page the broker gives.
 const PAGE: u32 = 1000;
-
-/// What stands for the broker itself, here as in the grid log.
-const BROKER: &str = "-";
 
 /// Does what is asked.
 pub(crate) async fn run(
@@ -45,10 +43,9 @@ async fn show_of(
     look: &Look,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let name_of = |name: &str| if name == BROKER { String::new() } else { name.to_owned() };
     if let Some(matter) = matter {
         let get = async |name: String| {
-            let (appliance, matter) = (name_of(&name), matter.into());
+            let (appliance, matter) = (subject::named(&name).to_owned(), matter.into());
             let request = broker.question(GetAlertRequest { appliance, matter });
             Ok(broker.alerts().get_alert(request).await?.into_inner().alert)
         };
@@ -60,16 +57,16 @@ async fn show_of(
         return Ok(Listing::one(out, look, shape(), &alert)?);
     }
     let name = match name {
-        BROKER => BROKER.to_owned(),
+        subject::BROKER | subject::APPLIANCE_NAMED_SO => name.to_owned(),
         name => names::whole(broker, name).await?,
     };
-    let filter = match name.as_str() {
-        BROKER => AlertFilter { of_broker: true, ..AlertFilter::default() },
+    let filter = match subject::named(&name) {
+        "" => AlertFilter { of_broker: true, ..AlertFilter::default() },
         name => AlertFilter { appliances: vec![name.to_owned()], ..AlertFilter::default() },
     };
     let alerts = all(broker, &filter).await?;
     if alerts.is_empty() && look.format.is_for_people() {
-        let about = if name == BROKER { "the broker itself" } else { &name };
+        let about = if name == subject::BROKER { "the broker itself" } else { &name };
         look.note(&format!("nothing is open about {}", Cell::new(about).shown(false)));
     }
     show(&alerts, look, out)
@@ -167,7 +164,7 @@ fn cells(alert: &OpenAlert, look: &Look) -> Vec<Cell> {
 }
 
 fn named(alert: &OpenAlert) -> &str {
-    if alert.appliance.is_empty() { BROKER } else { &alert.appliance }
+    subject::shown(&alert.appliance)
 }
 
 fn lines(alert: &OpenAlert, look: &Look) -> Vec<String> {

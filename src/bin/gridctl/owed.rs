@@ -11,6 +11,7 @@ use grid_broker::wire::proto::{
 use crate::form::{Fields, Form, Value};
 use crate::listing::{Look, Shape};
 use crate::standing::pair_lines;
+use crate::subject;
 use crate::table::{Cell, Column, Light};
 
 /// How mails are listed.
@@ -131,7 +132,7 @@ fn counted(counts: &[(String, u64)]) -> String {
 fn notice(notice: &MailNotice, look: &Look) -> String {
     let at = look.time(&notice.at);
     let severity = words::severity(notice.severity).unwrap_or_default();
-    let appliance = if notice.appliance.is_empty() { "-" } else { &notice.appliance };
+    let appliance = subject::shown(&notice.appliance);
     let over = if notice.resolved { ", over" } else { "" };
     let MailNotice { matter, text, record_number, .. } = notice;
     format!("{at} {severity} {appliance} {matter}: {text} (record {record_number}{over})")

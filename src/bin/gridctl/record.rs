@@ -14,6 +14,7 @@ use grid_broker::wire::proto::{
 use crate::form::{Fields, Form, Value};
 use crate::listing::{Look, Shape};
 use crate::standing::pair_lines;
+use crate::subject;
 use crate::table::{Cell, Column, Light};
 
 /// How records are shown.
@@ -35,7 +36,7 @@ fn cells(record: &Record, look: &Look) -> Vec<Cell> {
     vec![
         Cell::new(&record.number.to_string()),
         Cell::new(&look.time_in_column(&record.received_at)),
-        Cell::new(if record.appliance.is_empty() { "-" } else { &record.appliance }),
+        Cell::new(subject::shown(&record.appliance)),
         Cell::new(&words::record_kind(record.kind).unwrap_or_default()),
         Cell::lit(&severity, light(record.severity)),
         Cell::new(&what(&on_the_wall(record, look))),

@@ -63,7 +63,8 @@ pub(crate) struct Way {
 pub(crate) enum Wrong {
     /// No name of an appliance.
     #[error(
-        "{source_name} `{}` is not 1 to 128 letters, digits, `.`, `_`, `-` or `:`{}",
+        "{source_name} `{}` is not 1 to 128 letters, digits, `.`, `_`, `-` or `:`, the first a \
+         letter or digit{}",
         escape::excerpt(.value),
         if *.source_name == HOST_NAME { "; say who speaks by --appliance" } else { "" }
     )]
@@ -175,7 +176,11 @@ fn broker(options: &Options, environment: Environment) -> Result<String, Wrong> 
     match client::endpoint(&value) {
         Ok(_) => Ok(value),
         Err(
-            ClientError::Address { .. } | ClientError::Unreachable { .. } | ClientError::Status(_),
+            ClientError::Address { .. }
+            | ClientError::Unreachable { .. }
+            | ClientError::Stranger { .. }
+            | ClientError::OtherVersion { .. }
+            | ClientError::Status(_),
         ) => Err(Wrong::Broker { source_name, value }),
     }
 }
@@ -277,7 +282,7 @@ mod tests {
         assert_eq!(
             wrong,
             [
-                "--appliance `` is not 1 to 128 letters, digits, `.`, `_`, `-` or `:`",
+                "--appliance `` is not 1 to 128 letters, digits, `.`, `_`, `-` or `:`, the first a letter or digit",
                 "--broker: broker address `nowhere` is not host:port, for instance 127.0.0.1:7443",
                 "--timeout `10` is not a time from 100ms to 24h",
                 "--state is empty; it names the folder of the numbers and the spool",

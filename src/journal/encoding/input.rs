@@ -146,7 +146,7 @@ pub(super) fn progress(percent: u32) -> Result<Option<Progress>, DecodeError> {
 }
 
 pub(super) fn name(name: &str) -> Result<ApplianceName, DecodeError> {
-    ApplianceName::new(name).map_err(|_| DecodeError::Impossible { what: "an appliance's name" })
+    ApplianceName::kept(name).map_err(|_| DecodeError::Impossible { what: "an appliance's name" })
 }
 
 pub(super) fn uuid(bytes: &[u8]) -> Result<Uuid, DecodeError> {

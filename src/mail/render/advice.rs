@@ -3,7 +3,7 @@
 //! Guarantees that a command in a mail can be pasted into a shell: a name that is none is in no
 //! command. Knows the matters by their words only, and has an answer for words it does not know.
 
-use crate::grid::name::is_name;
+use crate::grid::name::has_alphabet_of_names;
 
 /// What a matter is called, and what is to be done about it.
 pub(super) struct Topic {
@@ -87,8 +87,8 @@ pub(super) fn topic_of(word: &str) -> Topic {
 
 /// Commands that look further.
 pub(super) fn commands(word: &str, about: &str) -> Vec<String> {
-    if is_name(about) {
-        // A name may begin with a dash, and is no flag then.
+    if has_alphabet_of_names(about) {
+        // A name of an older broker may begin with a dash, and is no flag then.
         let dashes = if about.starts_with('-') { "-- " } else { "" };
         return vec![
             format!("gridctl appliance show {dashes}{about}"),

@@ -23,7 +23,8 @@ pub(crate) enum AlertCommand {
     #[command(aliases = ["describe", "view", "inspect"], after_help = "Example: all, then one\n  gridctl alert show shop:main.db1\n  \
         gridctl alert show shop:main.db1 start_failed")]
     Show {
-        /// The appliance's name, or the end of it; `-`: the broker itself
+        /// The appliance's name, or the end of it; `-`: the broker itself. An old appliance of that
+        /// name is typed as it is shown, with its quotes: '"-"'
         #[arg(value_name = "APPLIANCE")]
         name: String,
         /// Only this matter
