@@ -3,6 +3,8 @@
 //! Guarantees that every failure names the address or the fields concerned and has an exit code.
 //! Does not know what is said over the connection, nor the broker's side of it.
 
+mod stranger;
+
 use std::time::Duration;
 
 use tonic::transport::{Channel, Endpoint};
@@ -47,6 +49,26 @@ pub enum ClientError {
         /// The innermost cause.
         reason: String,
     },
+    /// Something answers there, and not as a gridd of this version does.
+    #[error(
+        "what answers at {address} is no gridd, or one of another version: {reason}; --broker or \
+         GRID_BROKER say where gridd is"
+    )]
+    Stranger {
+        /// Where it was looked for.
+        address: String,
+        /// What shows it.
+        reason: String,
+    },
+    /// A gridd of another version answers there.
+    #[error("gridd {version} answers at {address} and does not know this call, which is of version {}",
+        env!("CARGO_PKG_VERSION"))]
+    OtherVersion {
+        /// Where.
+        address: String,
+        /// Its version.
+        version: String,
+    },
     /// The broker answered with a status.
     #[error("{}", words(.0))]
     Status(Box<tonic::Status>),
@@ -56,11 +78,70 @@ impl ClientError {
     /// What a call to the broker at `address` ended with. A status that our side of the connection
     /// made, since the broker went away in the middle, says nothing but that it cannot be reached.
     pub fn of_call(address: &str, status: tonic::Status) -> Self {
-        match std::error::Error::source(&status) {
-            Some(cause) => {
-                Self::Unreachable { address: address.to_owned(), reason: innermost(cause) }
-            }
+        let address = address.to_owned();
+        if let Some(cause) = std::error::Error::source(&status) {
+            let reason = innermost(cause);
+            return match stranger::of_broken(&reason) {
+                Some(reason) => Self::Stranger { address, reason },
+                None => Self::Unreachable { address, reason },
+            };
+        }
+        match stranger::of_status(&status) {
+            Some(reason) => Self::Stranger { address, reason },
             None => status.into(),
+        }
+    }
+
+    /// The same, said better where a closer look at the address shows who answers there. Takes two
+    /// seconds at most.
+    pub async fn looked_into(self) -> Self {
+        match self {
+            Self::Stranger { address, reason } if reason == stranger::KNOWS_NO_SUCH_CALL => {
+                match stranger::version(&address).await {
+                    Some(version) => Self::OtherVersion { address, version },
+                    None => Self::Stranger { address, reason },
+                }
+            }
+            // Its HTTP shows already what it is.
+            Self::Stranger { address, reason } if !reason.contains(stranger::NO_HTTP2) => {
+                Self::Stranger { address, reason }
+            }
+            Self::Stranger { address, reason } => match stranger::first_words(&address).await {
+                Some(reason) => Self::Stranger { address, reason },
+                None => Self::Stranger { address, reason },
+            },
+            Self::Unreachable { address, reason } => match stranger::first_words(&address).await {
+                Some(reason) => Self::Stranger { address, reason },
+                None => Self::Unreachable { address, reason },
+            },
+            other @ (Self::Address { .. } | Self::OtherVersion { .. } | Self::Status(_)) => other,
+        }
+    }
+
+    /// Whether the same may be taken at another time: all but what a gridd itself said no to.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Address { .. } => false,
+            Self::Unreachable { .. } | Self::Stranger { .. } | Self::OtherVersion { .. } => true,
+            Self::Status(status) => match status.code() {
+                tonic::Code::Cancelled
+                | tonic::Code::Unknown
+                | tonic::Code::DeadlineExceeded
+                | tonic::Code::ResourceExhausted
+                | tonic::Code::Aborted
+                | tonic::Code::Unimplemented
+                | tonic::Code::Internal
+                | tonic::Code::Unavailable
+                | tonic::Code::DataLoss => true,
+                tonic::Code::Ok
+                | tonic::Code::InvalidArgument
+                | tonic::Code::OutOfRange
+                | tonic::Code::FailedPrecondition
+                | tonic::Code::AlreadyExists
+                | tonic::Code::NotFound
+                | tonic::Code::PermissionDenied
+                | tonic::Code::Unauthenticated => false,
+            },
         }
     }
 
@@ -68,7 +149,9 @@ impl ClientError {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Address { .. } => ExitCode::Usage,
-            Self::Unreachable { .. } => ExitCode::Unavailable,
+            Self::Unreachable { .. } | Self::Stranger { .. } | Self::OtherVersion { .. } => {
+                ExitCode::Unavailable
+            }
             Self::Status(status) => match status.code() {
                 tonic::Code::InvalidArgument | tonic::Code::OutOfRange => ExitCode::Usage,
                 tonic::Code::FailedPrecondition

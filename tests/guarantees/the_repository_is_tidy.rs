@@ -27,7 +27,13 @@ const PLACES: [(&[&str], &[&str]); 10] = [
     (
         &["tonic", "tonic_types", "tonic_prost"],
         // The journal's messages are included by a macro of tonic; it speaks with nobody.
-        &["src/grpc", "src/client.rs", "src/wire", "src/journal/encoding/mod.rs"],
+        &[
+            "src/grpc",
+            "src/client.rs",
+            "src/client/stranger.rs",
+            "src/wire",
+            "src/journal/encoding/mod.rs",
+        ],
     ),
     // The daemon tells health, and has the error of services that do not fit.
     (&["tonic_health", "tonic_reflection"], &["src/grpc", "src/daemon.rs"]),
@@ -61,7 +67,7 @@ const MODULES: [(&str, &[&str]); 25] = [
     ("tracing_lines", &["clock", "guru_meditation", "show"]),
     ("spool", &["clock", "wire"]),
     ("event_words", &["grid", "show", "wire"]),
-    ("client", &["exit_code", "show", "tasks"]),
+    ("client", &["exit_code", "show", "tasks", "wire"]),
     ("journal", &["grid", "tasks"]),
     ("config", &["grid", "journal", "show", "tracing_lines"]),
     ("broker", &["grid", "journal", "metrics", "wire", "clock", "tasks"]),

@@ -95,7 +95,7 @@ async fn list(
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
     let AlertList { names, severity, of_broker, flags } = wanted;
-    let is_broker = names.as_slice() == [BROKER];
+    let is_broker = names.as_slice() == [subject::BROKER];
     let names = if is_broker { &[][..] } else { names };
     let filter = AlertFilter {
         appliances: names::patterns(broker, names).await?,

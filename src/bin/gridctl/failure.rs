@@ -125,6 +125,17 @@ impl Failure {
         }
     }
 
+    /// The same, with who answers at `address` if that is no gridd of our version.
+    pub(crate) async fn looked_into(self, address: &str) -> Self {
+        match self {
+            Self::Broker(ClientError::Status(status)) => {
+                Self::Broker(ClientError::of_call(address, *status).looked_into().await)
+            }
+            Self::Broker(error) => Self::Broker(error.looked_into().await),
+            other => other,
+        }
+    }
+
     /// Whether the reader of stdout went away, as `head` does.
     pub(crate) fn is_closed_output(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)

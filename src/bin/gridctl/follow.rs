@@ -82,14 +82,14 @@ impl<'a> Tail<'a> {
                     continue;
                 }
                 Ok(None) => "it ended the tail".to_owned(),
-                Err(status) => passing(status)?,
+                Err(status) => passing(&self.broker.address, status)?,
             };
             self.tell_away(&why);
             stream = loop {
                 tokio::time::sleep(delay).await;
                 match self.open().await {
                     Ok(stream) => break stream,
-                    Err(status) => self.tell_away(&passing(status)?),
+                    Err(status) => self.tell_away(&passing(&self.broker.address, status)?),
                 }
                 delay = (delay * 2).min(LONGEST_DELAY);
             };
@@ -181,7 +181,7 @@ fn tell_away(broker: &Broker, why: &str) {
 /// What is wrong, in words, if waiting may mend it.
 ///
 /// A connection that breaks within a stream comes as `Unknown`, `Internal` or `Cancelled`.
-pub(crate) fn passing(status: tonic::Status) -> Result<String, ClientError> {
+pub(crate) fn passing(address: &str, status: tonic::Status) -> Result<String, ClientError> {
     let may_pass = match status.code() {
         Code::Unavailable
         | Code::Unknown
@@ -201,6 +201,6 @@ pub(crate) fn passing(status: tonic::Status) -> Result<String, ClientError> {
         | Code::DataLoss
         | Code::Unauthenticated => false,
     };
-    let error = ClientError::from(status);
+    let error = ClientError::of_call(address, status);
     if may_pass { Ok(error.to_string()) } else { Err(error) }
 }

@@ -28,6 +28,7 @@ mod record;
 mod report;
 mod standing;
 mod status;
+mod subject;
 mod suggest;
 mod table;
 mod udl;
@@ -105,7 +106,7 @@ fn run(args: &Args) -> Result<u8, Failure> {
         Ok::<_, Failure>(Broker::connect(&address, login.as_deref()).await?)
     };
     let out = &mut out;
-    runtime.block_on(async {
+    let done = runtime.block_on(async {
         match &args.command {
             Command::Log(command) => log::run(&broker().await?, command, &look, out).await?,
             Command::Appliance(command) => {
@@ -130,6 +131,10 @@ fn run(args: &Args) -> Result<u8, Failure> {
             Command::Generate { folder } => generate::run(folder, &look, out)?,
         }
         Ok(ExitCode::Done as u8)
+    });
+    done.map_err(|failure| match context::address(&args.global.place) {
+        Ok(address) => runtime.block_on(failure.looked_into(&address)),
+        Err(_) => failure,
     })
 }
 

@@ -112,7 +112,7 @@ pub(crate) fn lines(record: &Record, look: &Look) -> Vec<String> {
         ("received", look.time(&record.received_at)),
         ("kind", word(words::record_kind(record.kind))),
         ("severity", word(words::severity(record.severity))),
-        ("appliance", if record.appliance.is_empty() { "-" } else { &record.appliance }.to_owned()),
+        ("appliance", subject::shown(&record.appliance).to_owned()),
         ("text", record.text.clone()),
         ("state", word(words::state(record.state))),
         ("outcome", word(words::outcome(record.outcome))),

@@ -49,12 +49,12 @@ pub(crate) async fn appliances(
                             show(appliance, change.removed, &mut known, listing)?;
                         }
                         Ok(None) => break "it ended the watch".to_owned(),
-                        Err(status) => break passing(status)?,
+                        Err(status) => break passing(&broker.address, status)?,
                     }
                 }
             }
             Err(status) if is_first => return Err(status.into()),
-            Err(status) => passing(status)?,
+            Err(status) => passing(&broker.address, status)?,
         };
         outage.wait(&why).await;
     }
@@ -106,7 +106,7 @@ pub(crate) async fn polled<T: Default + Clone>(
         let things = match list().await {
             Ok(things) => things,
             Err(Failure::Broker(ClientError::Status(status))) if !is_first => {
-                outage.wait(&passing(*status)?).await;
+                outage.wait(&passing(&broker.address, *status)?).await;
                 continue;
             }
             Err(failure) => return Err(failure),

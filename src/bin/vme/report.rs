@@ -51,7 +51,7 @@ impl Failure {
     /// Whether the same may be taken at another time.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
-            Self::Client(error) => pause_asked(error).is_some(),
+            Self::Client(error) => error.may_pass(),
             Self::NoAnswer { .. } | Self::Stopped { .. } => true,
         }
     }
@@ -119,11 +119,12 @@ pub(crate) async fn report(
             Ok(response) => return Ok(Answered { response, is_first_attempt }),
             Err(error) => error,
         };
-        let Some(asked) = pause_asked(&error) else {
+        if !error.may_pass() {
             return Err(Unanswered { failure: error.into(), was_sent });
-        };
-        let next = Instant::now() + pause.max(asked);
+        }
+        let next = Instant::now() + pause.max(pause_asked(&error));
         if next >= deadline || patience.in_time(deadline, sleep_until(next)).await.is_none() {
+            let error = if patience.is_cut() { error } else { error.looked_into().await };
             return Err(Unanswered { failure: error.into(), was_sent });
         }
         pause = LONGEST_PAUSE.min(2 * pause);
@@ -148,15 +149,17 @@ async fn attempt(
         .map_err(|status| ClientError::of_call(&way.broker, status))
 }
 
-/// How long the broker asks to wait before another try; none when another try is no use.
-pub(crate) fn pause_asked(error: &ClientError) -> Option<Duration> {
+/// How long the broker asks to wait before another try.
+pub(crate) fn pause_asked(error: &ClientError) -> Duration {
     match error {
-        ClientError::Unreachable { .. } => Some(Duration::ZERO),
-        ClientError::Status(status) if status.code() == tonic::Code::Unavailable => {
+        ClientError::Status(status) => {
             let retry = status.get_details_retry_info();
-            Some(retry.and_then(|retry| retry.retry_delay).unwrap_or_default())
+            retry.and_then(|retry| retry.retry_delay).unwrap_or_default()
         }
-        ClientError::Address { .. } | ClientError::Status(_) => None,
+        ClientError::Address { .. }
+        | ClientError::Unreachable { .. }
+        | ClientError::Stranger { .. }
+        | ClientError::OtherVersion { .. } => Duration::ZERO,
     }
 }
 

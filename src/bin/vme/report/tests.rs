@@ -179,3 +179,53 @@ async fn nobody_there_is_unavailable() {
     assert_eq!((failure.exit_code(), failure.was_sent), (ExitCode::Unavailable, false));
     assert!(failure.to_string().starts_with(&format!("no broker answers at {address}")));
 }
+
+#[tokio::test]
+async fn an_answer_of_another_version_or_of_a_stranger_is_tried_again_and_told_as_such() {
+    let unknown = || Err(Status::unimplemented("Method not found!"));
+    let (address, mut heard) = broker([unknown(), Ok(1)]).await;
+    assert_eq!(tried(&way(address, 10_000)).await.unwrap().response.record_number, 1);
+    heard.recv().await.unwrap();
+
+    for (status, shown) in [
+        (Status::unimplemented("Method not found!"), "it does not know this call"),
+        (Status::unauthenticated("token missing"), "it says `token missing`"),
+        (Status::permission_denied("RBAC: access denied"), "it says `RBAC: access denied`"),
+    ] {
+        let (address, _heard) = broker(std::iter::repeat_n(Err(status), 9)).await;
+        let failure = tried(&way(address, 300)).await.unwrap_err();
+        assert!(failure.may_pass());
+        assert_eq!(failure.exit_code(), ExitCode::Unavailable);
+        let told = failure.to_string();
+        let begin =
+            format!("what answers at {address} is no gridd, or one of another version: {shown}");
+        assert!(told.starts_with(&begin), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_program_that_speaks_something_else_is_named_and_the_event_may_go_later() {
+    for (says, shown) in [
+        (&b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"[..], "it speaks HTTP/1"),
+        (b"\x15\x03\x01\0\x02\x02\x46", "it speaks TLS"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "it begins with `SSH-2.0-OpenSSH_9.2`"),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let way = way(listener.local_addr().unwrap(), 300);
+        let speak = async {
+            loop {
+                let (mut connection, _) = listener.accept().await.unwrap();
+                // What waits unread would turn the end into a reset.
+                let preface = &mut [0; 24];
+                drop(tokio::io::AsyncReadExt::read_exact(&mut connection, preface).await);
+                tokio::io::AsyncWriteExt::write_all(&mut connection, says).await.unwrap();
+            }
+        };
+        let failure = tokio::select! {
+            failure = tried(&way) => failure.unwrap_err(),
+            () = speak => unreachable!(),
+        };
+        assert!(failure.may_pass(), "{failure}");
+        assert!(failure.to_string().contains(shown), "{failure}");
+    }
+}

@@ -200,7 +200,7 @@ impl<'a> Sender<'a> {
         let session = match opened {
             Ok(session) => session,
             Err(error) => {
-                let asked = client_asks(&error);
+                let asked = crate::report::pause_asked(&error);
                 return Ok(Over { error: Some(error), asked });
             }
         };
@@ -296,8 +296,4 @@ fn is_blame(status: &Status) -> bool {
         | Code::Unavailable
         | Code::Unauthenticated => false,
     }
-}
-
-fn client_asks(error: &ClientError) -> Duration {
-    crate::report::pause_asked(error).unwrap_or_default()
 }

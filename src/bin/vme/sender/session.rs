@@ -47,7 +47,11 @@ pub(crate) async fn open(
         address: broker.to_owned(),
         reason: format!("no welcome within {} s", WELCOME_WITHIN.as_secs()),
     };
-    timeout(WELCOME_WITHIN, opened(broker, appliance, hello)).await.unwrap_or_else(|_| Err(late()))
+    let opened = timeout(WELCOME_WITHIN, opened(broker, appliance, hello)).await;
+    match opened.unwrap_or_else(|_| Err(late())) {
+        Ok(session) => Ok(session),
+        Err(error) => Err(error.looked_into().await),
+    }
 }
 
 async fn opened(broker: &str, appliance: &str, hello: Hello) -> Result<Session, ClientError> {

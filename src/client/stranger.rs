@@ -1,0 +1,195 @@
+//! Tells who answers at a broker's address if that is no gridd, or one of another version.
+//!
+//! Guarantees that a status which a gridd of this version says itself is never taken for a stranger's,
+//! and that looking closer takes bounded time. Does not know what was asked.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tonic::{Code, Status};
+
+use crate::show::escape::excerpt;
+use crate::wire::proto::GetStatusRequest;
+use crate::wire::proto::broker_service_client::BrokerServiceClient;
+
+/// Looking closer takes no longer than this, in each of its steps.
+const LOOK_WITHIN: Duration = Duration::from_secs(1);
+
+/// How HTTP/2 begins: the preface, and settings without any.
+const HTTP2_BEGINS: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+/// A frame's head; and that of the settings, which a server sends first.
+const FRAME_HEAD_BYTES: usize = 9;
+const SETTINGS: u8 = 4;
+
+/// Of a first answer that is none of HTTP/2 so much is read.
+const FIRST_BYTES: usize = 64;
+
+/// What was asked is not known there.
+pub(super) const KNOWS_NO_SUCH_CALL: &str = "it does not know this call (gRPC UNIMPLEMENTED)";
+
+/// How tonic words an HTTP status where gRPC has its own.
+const MAPPED: &str = "grpc-status header missing, mapped from HTTP status code ";
+const WITH_STATUS: &str = "with status: ";
+
+/// How h2 words that what it got is no HTTP/2.
+pub(super) const NO_HTTP2: &str = "connection error detected";
+
+/// Why the status is none of a gridd of this version; none if it may be.
+pub(super) fn of_status(status: &Status) -> Option<String> {
+    // A gridd names fields or a reason.
+    if !status.details().is_empty() {
+        return None;
+    }
+    let message = status.message();
+    if let Some(code) = message.strip_prefix(MAPPED) {
+        return Some(web_server(code));
+    }
+    if let Some(error) = message.strip_prefix("protocol error: ") {
+        return Some(match error.split_once(WITH_STATUS) {
+            Some((_, "200 OK")) | None => "what it sends is no gRPC".to_owned(),
+            Some((_, status)) => web_server(status),
+        });
+    }
+    match status.code() {
+        Code::Unimplemented => Some(KNOWS_NO_SUCH_CALL.to_owned()),
+        Code::Unauthenticated | Code::PermissionDenied | Code::NotFound => {
+            let (code, said) = (status.code().description(), excerpt(message));
+            Some(format!("it says `{said}` ({code}), and not as gridd does"))
+        }
+        Code::Ok
+        | Code::Cancelled
+        | Code::Unknown
+        | Code::InvalidArgument
+        | Code::DeadlineExceeded
+        | Code::AlreadyExists
+        | Code::ResourceExhausted
+        | Code::FailedPrecondition
+        | Code::Aborted
+        | Code::OutOfRange
+        | Code::Internal
+        | Code::Unavailable
+        | Code::DataLoss => None,
+    }
+}
+
+/// The same for what broke a connection.
+pub(super) fn of_broken(cause: &str) -> Option<String> {
+    cause.starts_with(NO_HTTP2).then(|| format!("it speaks no HTTP/2 ({cause})"))
+}
+
+fn web_server(status: &str) -> String {
+    format!("it answers with HTTP status {}, as a web server or a proxy does", excerpt(status))
+}
+
+/// The version of the gridd at that address, if it is one.
+pub(super) async fn version(address: &str) -> Option<String> {
+    let asked = async {
+        let channel = super::connect(address).await.ok()?;
+        let mut client = BrokerServiceClient::new(channel);
+        let answer = client.get_status(GetStatusRequest {}).await.ok()?;
+        Some(answer.into_inner().version).filter(|version| !version.is_empty())
+    };
+    timeout(LOOK_WITHIN, asked).await.ok().flatten()
+}
+
+/// How whoever takes connections there begins to speak; none if nobody does, or as HTTP/2 begins.
+pub(super) async fn first_words(address: &str) -> Option<String> {
+    let host_and_port = address.strip_prefix("http://").unwrap_or(address).trim_end_matches('/');
+    let looked = async {
+        let mut stream = TcpStream::connect(host_and_port).await.ok()?;
+        stream.write_all(HTTP2_BEGINS).await.ok()?;
+        let mut first = Vec::new();
+        let mut stream = stream.take(FIRST_BYTES as u64);
+        // It may wait for more of us, so what there is by then counts.
+        let _ = timeout(LOOK_WITHIN / 2, async {
+            while first.len() < FRAME_HEAD_BYTES && stream.read_buf(&mut first).await? > 0 {}
+            Ok::<(), std::io::Error>(())
+        })
+        .await;
+        of_first_bytes(&first)
+    };
+    timeout(LOOK_WITHIN, looked).await.ok().flatten()
+}
+
+fn of_first_bytes(first: &[u8]) -> Option<String> {
+    match first {
+        [] => None,
+        [_, _, _, SETTINGS, ..] if first.len() >= FRAME_HEAD_BYTES => None,
+        // A record of an alert or of a handshake.
+        [0x15 | 0x16, 0x03, ..] => Some("it speaks TLS, and gridd does not".to_owned()),
+        [b'H', b'T', b'T', b'P', b'/', b'1', ..] => {
+            Some("it speaks HTTP/1, as a web server does".to_owned())
+        }
+        _ => {
+            let first = String::from_utf8_lossy(first);
+            let line = first.lines().next().unwrap_or_default();
+            Some(format!("it begins with `{}`", excerpt(line)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic_types::StatusExt;
+
+    use super::*;
+
+    #[test]
+    fn what_a_stranger_says_is_told_from_a_gridds_word() {
+        let web = |status| {
+            format!("it answers with HTTP status {status}, as a web server or a proxy does")
+        };
+        for (code, message, expected) in [
+            (Code::Unimplemented, "", Some(KNOWS_NO_SUCH_CALL.to_owned())),
+            (Code::Unimplemented, "Method not found!", Some(KNOWS_NO_SUCH_CALL.to_owned())),
+            (Code::Unimplemented, &format!("{MAPPED}404"), Some(web("404"))),
+            (Code::Unavailable, &format!("{MAPPED}502"), Some(web("502"))),
+            (Code::Unauthenticated, &format!("{MAPPED}401"), Some(web("401"))),
+            (
+                Code::Internal,
+                "protocol error: received message with invalid compression flag: 60 (valid flags \
+                 are 0 and 1) while receiving response with status: 404 Not Found",
+                Some(web("404 Not Found")),
+            ),
+            (
+                Code::Unknown,
+                "protocol error: missing grpc-status trailer, stream was terminated",
+                Some("what it sends is no gRPC".to_owned()),
+            ),
+            (
+                Code::PermissionDenied,
+                "RBAC: access denied",
+                Some(
+                    "it says `RBAC: access denied` (The caller does not have permission to execute \
+                     the specified operation), and not as gridd does"
+                        .to_owned(),
+                ),
+            ),
+            (Code::Unavailable, "the journal is full", None),
+            (Code::InvalidArgument, "malformed", None),
+            (Code::Internal, "failed to decode Protobuf message: x", None),
+        ] {
+            assert_eq!(of_status(&Status::new(code, message)), expected, "{code:?} {message}");
+        }
+        let details = tonic_types::ErrorDetails::with_error_info("NOT_FOUND", "grid-broker", []);
+        let own = Status::with_error_details(Code::NotFound, "no db1", details);
+        assert_eq!(of_status(&own), None);
+    }
+
+    #[test]
+    fn whoever_begins_otherwise_than_http2_is_named() {
+        for (first, expected) in [
+            (&b""[..], None),
+            (b"\0\0\x12\x04\0\0\0\0\0\0\0", None),
+            (b"\x15\x03\x01\0\x02\x02\x46", Some("it speaks TLS, and gridd does not")),
+            (b"HTTP/1.1 400 Bad Request\r\n", Some("it speaks HTTP/1, as a web server does")),
+            (b"SSH-2.0-OpenSSH_9.2\r\n", Some("it begins with `SSH-2.0-OpenSSH_9.2`")),
+            (b"\x1b[2J", Some("it begins with `\\x1b[2J`")),
+        ] {
+            assert_eq!(of_first_bytes(first).as_deref(), expected, "{first:?}");
+        }
+    }
+}
