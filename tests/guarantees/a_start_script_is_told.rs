@@ -275,3 +275,102 @@ async fn a_stop_while_the_broker_is_silent_leaves_the_outcome_in_the_spool() {
         assert_eq!(event.await, 1, "{appliance}");
     }
 }
+
+#[tokio::test]
+async fn a_script_is_run_by_the_interpreter_that_it_names() {
+    let gridd = Gridd::start().await;
+    let bash = "if [[ -e /etc/passwd ]]; then echo 'there is a passwd' >&2; exit 1; fi";
+    for (appliance, text, reason) in [
+        ("bash", format!("#!/bin/bash\n{bash}"), "there is a passwd"),
+        ("env", format!("#!/usr/bin/env bash\n{bash}"), "there is a passwd"),
+        ("split", format!("#!/usr/bin/env -S bash -eu\n{bash}"), "there is a passwd"),
+        // The vendor sources scripts, so they may return.
+        ("returns", format!("#!/bin/bash\n{bash}").replace("exit", "return"), "there is a passwd"),
+        ("options", "#!/bin/sh -e\nfalse\nexit 0".to_owned(), ""),
+        (
+            "awk",
+            "#!/usr/bin/awk -f\nBEGIN { print \"from awk\" > \"/dev/stderr\"; exit 1 }".to_owned(),
+            "from awk",
+        ),
+    ] {
+        let path = gridd.path(&format!("{appliance}.script"));
+        std::fs::write(&path, text).expect("the script");
+        let path = path.to_str().expect("a path in UTF-8");
+        let mut command = gridd.vme_command(appliance, BOOT, &["run", "--script", path]);
+        command.env("PATH", "/usr/bin:/bin");
+        let run = run(command).await;
+        assert_eq!(run.code, Some(1), "{run:?}");
+        let (kind, told) = told(&gridd, appliance).await;
+        assert_eq!(kind, "start_failed", "{appliance}");
+        let expected = if reason.is_empty() { "Failed to Start" } else { reason };
+        assert!(told.starts_with(expected), "{appliance}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn a_check_that_did_not_run_is_no_good_start() {
+    let gridd = Gridd::start().await;
+    for (appliance, text, why) in [
+        ("gone", "#!/opt/none/bash -e\nexit 0\n", "names the interpreter /opt/none/bash, which is"),
+        ("crlf", "#!/bin/bash\r\nexit 0\r\n", "end with a carriage return, as on Windows"),
+        ("unnamed", "#!\nexit 0\n", "is `#!` and names no interpreter"),
+        ("no-env", "#!/usr/bin/env nothing-of-that-name\nexit 0\n", "nothing-of-that-name"),
+        ("elf", "\x7fELF\nexit 0\n", "is a compiled program and not executable"),
+    ] {
+        let path = gridd.path(&format!("{appliance}.script"));
+        std::fs::write(&path, text).expect("the script");
+        let path = path.to_str().expect("a path in UTF-8");
+        let mut command = gridd.vme_command(appliance, BOOT, &["run", "--script", path]);
+        command.env("PATH", "/usr/bin:/bin");
+        let run = run(command).await;
+        assert_eq!(run.code, Some(1), "{run:?}");
+        let (kind, told) = told(&gridd, appliance).await;
+        assert_eq!(kind, "start_failed", "{appliance}");
+        assert!(told.contains(why), "{appliance}: {told}");
+    }
+    // The same for a command that is such a script.
+    let path = gridd.path("command");
+    std::fs::write(&path, "#!/opt/none/perl\n").expect("the script");
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .expect("x");
+    gridd.vme("command", BOOT, &["run", "--", path.to_str().expect("a path in UTF-8")]).await;
+    let (_, told) = told(&gridd, "command").await;
+    assert!(told.ends_with("names the interpreter /opt/none/perl, which is not there"), "{told}");
+}
+
+#[tokio::test]
+async fn limits_of_the_system_end_the_script_and_never_the_word_about_it() {
+    let gridd = Gridd::start().await;
+    let shell = |appliance: &str, limits: &str, script: &str| {
+        let path = gridd.path(&format!("{appliance}.script"));
+        std::fs::write(&path, script).expect("the script");
+        let vme = gridd.vme_command(appliance, BOOT, &["run", "--script"]);
+        let mut command = std::process::Command::new("/bin/bash");
+        let words: Vec<_> = std::iter::once(vme.get_program()).chain(vme.get_args()).collect();
+        command.arg("-c").arg(format!("{limits}; exec \"$@\"")).arg("bash").args(words).arg(path);
+        command.env_clear();
+        for (key, value) in vme.get_envs() {
+            command.env(key, value.unwrap_or_default());
+        }
+        command.env("PATH", "/usr/bin:/bin");
+        command
+    };
+    let out = gridd.path("out").display().to_string();
+    let write = format!("head -c 100000 /dev/zero > {out} || exit 4");
+    // Longer than the limit, so that the file of standard error meets it, too.
+    let talk = "head -c 100000 /dev/zero | tr '\\0' x >&2; echo >&2; echo bye >&2; exit 3";
+    for (appliance, limits, script, reason) in [
+        ("file-size", "ulimit -f 8", write.as_str(), "File size limit exceeded"),
+        ("talk", "ulimit -f 8", talk, "bye"),
+        ("nothing", "ulimit -f 0", "echo bye >&2; exit 3", "bye"),
+        ("killed", "ulimit -f 0", "kill -XFSZ $$", "Failed to Start (killed by SIGXFSZ)"),
+        ("cpu", "true", "kill -XCPU $PPID; kill -XCPU $$", "Failed to Start (killed by SIGXCPU)"),
+        ("alarm", "true", "kill -ALRM $PPID; echo bye >&2; exit 3", "bye"),
+    ] {
+        let ended = run(shell(appliance, limits, script)).await;
+        assert_eq!(ended.code, Some(1), "{appliance}: {}", ended.stderr);
+        let (kind, told) = told(&gridd, appliance).await;
+        assert_eq!(kind, "start_failed", "{appliance}");
+        assert!(told.starts_with(reason), "{appliance}: {told}");
+    }
+}

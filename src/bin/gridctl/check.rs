@@ -50,6 +50,7 @@ impl Verdict {
 /// If the line can't be written.
 pub(crate) async fn run(
     broker: Result<Broker, Failure>,
+    address: &str,
     out: &mut dyn Write,
 ) -> Result<Verdict, Failure> {
     let asked = async {
@@ -60,7 +61,7 @@ pub(crate) async fn run(
     };
     let (verdict, line) = match asked.await {
         Ok((status, alerts)) => judged(&status, &alerts),
-        Err(failure) => failed(&failure),
+        Err(failure) => failed(&failure.looked_into(address).await),
     };
     writeln!(out, "GRID {} - {line}", verdict.word())?;
     out.flush()?;

@@ -119,7 +119,8 @@ fn run(args: &Args) -> Result<u8, Failure> {
             }
             Command::Report { json } => report::show(&broker().await?, *json, &look, out).await?,
             Command::Status(Status { check: true, .. }) => {
-                return Ok(check::run(broker().await, out).await? as u8);
+                let address = context::address(&args.global.place).unwrap_or_default();
+                return Ok(check::run(broker().await, &address, out).await? as u8);
             }
             Command::Status(Status { names, .. }) if !names.is_empty() => {
                 let show = ApplianceCommand::Show(Names { names: names.clone() });

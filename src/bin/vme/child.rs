@@ -14,6 +14,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::signal::unix::{self, SignalKind};
 
 use crate::speaker::Speaker;
+use crate::start_script;
 
 /// A command could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,9 @@ pub(crate) enum StartError {
     /// There is no such program.
     #[error("{0} is not found")]
     NotFound(String),
+    /// It is there, and what its first line names is not.
+    #[error("{0}")]
+    Interpreter(String),
     /// It may not be executed, or is no program.
     #[error("{0} is not executable: {1}")]
     NotExecutable(String, io::Error),
@@ -31,6 +35,10 @@ pub(crate) enum StartError {
 
 impl StartError {
     fn new(program: &OsStr, error: io::Error) -> Self {
+        let missing = error.raw_os_error() == Some(libc::ENOENT);
+        if missing && let Some(trouble) = start_script::interpreter_trouble(program.as_ref()) {
+            return Self::Interpreter(trouble);
+        }
         let program = escape::excerpt(&program.to_string_lossy());
         match error.raw_os_error() {
             Some(libc::ENOENT) => Self::NotFound(program),
@@ -45,7 +53,7 @@ impl StartError {
     pub(crate) fn code(&self) -> u8 {
         match self {
             Self::NotFound(_) => 127,
-            Self::NotExecutable(_, _) | Self::System(_, _) => 126,
+            Self::Interpreter(_) | Self::NotExecutable(_, _) | Self::System(_, _) => 126,
         }
     }
 }
@@ -228,6 +236,22 @@ impl Signals {
             std::task::Poll::Pending
         })
         .await
+    }
+}
+
+/// Signals by which the system ends a program that goes beyond a limit (`ulimit -f`, `ulimit -t`) or
+/// that set no handler for a timer.
+const ENDURED: [i32; 6] =
+    [libc::SIGXFSZ, libc::SIGXCPU, libc::SIGALRM, libc::SIGVTALRM, libc::SIGPROF, libc::SIGPWR];
+
+/// Lets vme outlive such signals, so that it tells the outcome; what it can't write then is an error
+/// like any other. To be called in the runtime. A handler does not go through exec, so commands have
+/// the signals as vme got them; one that is ignored stays so.
+pub(crate) fn endure_limits() {
+    let ignored = ignored(&std::fs::read_to_string("/proc/self/status").unwrap_or_default());
+    for raw in ENDURED.into_iter().filter(|raw| ignored & (1 << (raw - 1)) == 0) {
+        // Set for as long as the process lives. Without it all works as long as no limit is met.
+        drop(unix::signal(SignalKind::from_raw(raw)));
     }
 }
 

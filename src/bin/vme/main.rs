@@ -26,6 +26,7 @@ mod sender;
 mod service_start;
 mod speaker;
 mod start_file;
+mod start_script;
 mod status;
 mod telling;
 mod voice;
@@ -120,7 +121,10 @@ async fn say(voice: &Voice, spoken: &Spoken) -> ExitCode {
 /// Runs it on this thread.
 pub(crate) fn in_runtime<T: From<ExitCode>>(work: impl Future<Output = T>) -> T {
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(work),
+        Ok(runtime) => runtime.block_on(async {
+            child::endure_limits();
+            work.await
+        }),
         Err(error) => {
             tell(&format!("the system gives no event queue: {error}"));
             ExitCode::Failed.into()

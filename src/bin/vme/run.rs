@@ -7,12 +7,11 @@
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use grid_broker::exit_code::ExitCode;
-use grid_broker::show::escape;
 
 use crate::arguments::RunArguments;
 use crate::child::{self, Running, Signals};
@@ -20,15 +19,12 @@ use crate::lines::LastLine;
 use crate::output::{Passing, Stream};
 use crate::reason;
 use crate::start_file::StartFile;
+use crate::start_script;
 use crate::telling;
 use crate::voice::Voice;
 
 /// The vendor's place for the start script.
 const SCRIPT: &str = "/etc/sysconfig/applogic_appliance";
-
-/// Reads the script as the vendor has it: by `.`, so that it need not be executable. `$0` is its
-/// path, and there are no arguments; `exit` in it ends the shell, which is there for it alone.
-const SOURCING: [&str; 3] = ["/bin/sh", "-c", ". \"$0\""];
 
 /// What is to be run.
 #[derive(Debug, PartialEq)]
@@ -58,26 +54,15 @@ fn task(arguments: RunArguments, usual_script: &Path) -> Task {
     }
     let is_named = arguments.script.is_some();
     let script = arguments.script.unwrap_or_else(|| usual_script.to_owned());
-    let shown = escape::excerpt(&script.to_string_lossy());
     // The place itself, not what a link points to: a dangling link is a script that is missing.
-    match std::fs::symlink_metadata(&script) {
-        Err(error) if error.kind() == ErrorKind::NotFound && is_named => {
-            Task::Impossible(format!("the start script {shown} is not there"))
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound => Task::Nothing,
-        // A shell that sources a folder says nothing and ends well.
-        Ok(_) | Err(_) if script.is_dir() => {
-            Task::Impossible(format!("the start script {shown} is a folder"))
-        }
-        Ok(_) | Err(_) => Task::Words(sourcing(script)),
+    let there = std::fs::symlink_metadata(&script);
+    if !is_named && there.is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+        return Task::Nothing;
     }
-}
-
-/// A path without a slash would be searched for in `PATH`.
-fn sourcing(script: PathBuf) -> Vec<OsString> {
-    let has_folder = script.parent().is_some_and(|folder| !folder.as_os_str().is_empty());
-    let script = if has_folder { script } else { Path::new(".").join(script) };
-    SOURCING.iter().map(OsString::from).chain([script.into()]).collect()
+    match start_script::words(script) {
+        Ok(words) => Task::Words(words),
+        Err(why) => Task::Impossible(why.to_string()),
+    }
 }
 
 /// What is known of standard error.
@@ -135,7 +120,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (there, missing) = (folder.path().join("script"), folder.path().join("missing"));
         std::fs::write(&there, "exit 0").unwrap();
-        let sourced = |path: &Path| Task::Words(sourcing(path.to_owned()));
+        let sourced = |path: &Path| Task::Words(start_script::words(path.to_owned()).unwrap());
         assert_eq!(task_of(None, &[], &missing), Task::Nothing);
         assert_eq!(task_of(None, &[], &there), sourced(&there));
         assert_eq!(task_of(Some(&there), &[], &missing), sourced(&there));
@@ -148,13 +133,9 @@ mod tests {
         }
         let link = folder.path().join("link");
         std::os::unix::fs::symlink(&missing, &link).unwrap();
-        assert_eq!(task_of(None, &[], &link), sourced(&link), "the shell says what is missing");
-    }
-
-    #[test]
-    fn a_script_without_a_folder_is_not_searched_for() {
-        assert_eq!(sourcing("check".into()).last(), Some(&"./check".into()));
-        assert_eq!(sourcing("-x".into()).last(), Some(&"./-x".into()));
-        assert_eq!(sourcing("/a/b".into()).last(), Some(&"/a/b".into()));
+        let Task::Impossible(told) = task_of(None, &[], &link) else {
+            panic!("a link that leads nowhere is no start without a script");
+        };
+        assert!(told.ends_with("is not there"), "{told}");
     }
 }

@@ -11,7 +11,7 @@ use clap::Args;
 #[derive(Debug, Args)]
 #[command(after_help = RUN)]
 pub(crate) struct RunArguments {
-    /// The start script, read by a POSIX shell [default: /etc/sysconfig/applogic_appliance].
+    /// The start script [default: /etc/sysconfig/applogic_appliance].
     #[arg(long, value_name = "FILE", conflicts_with = "command")]
     pub(crate) script: Option<PathBuf>,
 
@@ -21,7 +21,9 @@ pub(crate) struct RunArguments {
 }
 
 const RUN: &str = "\
-The script is sourced by /bin/sh, so it need not be executable, and `exit` in it is its outcome:
+The script is sourced by /bin/sh, so it need not be executable, and `exit` in it is its outcome.
+If its first line names another shell (`#!/bin/bash -eu`), that one sources it; a program that is no
+shell (`#!/usr/bin/python3`) runs it. A script that can't be run so is a failed start, in words.
   0, or no script at the default place   started_ok
   anything else, or a signal             start_failed; the reason is the last line that is not
                                          empty of standard error, else \"Failed to Start\"

@@ -1,0 +1,303 @@
+//! Finds the words that run a start script: a shell that sources it, or the interpreter it names.
+//!
+//! ```text
+//! no #! line, or #!/bin/sh     /bin/sh sources it, as the vendor has it
+//! #! names another shell       that shell sources it, with the options of the line
+//! #! names another program     that program runs it, as the kernel would
+//! ```
+//!
+//! Sourced, `exit` and `return` are its outcome alike. Guarantees that a script which can't be run as
+//! it asks to be is refused in words: no shell goes on behind a line that it does not understand.
+//! Does not know what the script does.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use grid_broker::show::escape;
+
+/// Sources a script that says nothing else.
+const SHELL: &str = "/bin/sh";
+
+/// What a shell is told: `$0` is the script's path, and there are no arguments.
+const SOURCE: &str = ". \"$0\"";
+
+/// Shells that know `.` and `-c`.
+const SHELLS: [&str; 9] = ["sh", "bash", "dash", "ash", "ksh", "ksh93", "mksh", "yash", "zsh"];
+
+/// Of the beginning no more is read. The kernel takes 256 bytes of a `#!` line.
+const HEAD_BYTES: u64 = 4_096;
+
+/// Why a script can't be run.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ScriptError {
+    /// There is none.
+    #[error("the start script {0} is not there")]
+    Missing(String),
+    /// A shell that sources a folder says nothing and ends well.
+    #[error("the start script {0} is a folder")]
+    Folder(String),
+    /// A pipe or a socket could keep the shell waiting without end.
+    #[error("the start script {0} is no file")]
+    NoFile(String),
+    /// Its beginning can't be read.
+    #[error("the start script {script} can't be read: {error}")]
+    Unreadable { script: String, error: io::Error },
+    /// Nothing stands behind `#!`.
+    #[error("the first line of the start script {0} is `#!` and names no interpreter")]
+    NamesNothing(String),
+    /// The kernel would look for an interpreter whose name ends in a carriage return.
+    #[error(
+        "the lines of the start script {0} end with a carriage return, as on Windows, so its \
+         interpreter would not understand them; `sed -i 's/\\r$//' {0}` mends it"
+    )]
+    CarriageReturns(String),
+    /// The interpreter that it names.
+    #[error("the start script {script} names the interpreter {interpreter}, which {why}")]
+    Interpreter { script: String, interpreter: String, why: String },
+    /// Not text that a shell can read.
+    #[error("the start script {0} is text in UTF-16; UTF-8 is needed")]
+    Utf16(String),
+    /// A program in the script's place, not executable.
+    #[error(
+        "the start script {0} is a compiled program and not executable; `chmod +x {0}` mends it"
+    )]
+    NotExecutable(String),
+}
+
+/// The words that run the script at `path`.
+pub(crate) fn words(path: PathBuf) -> Result<Vec<OsString>, ScriptError> {
+    let script = escape::excerpt(&path.to_string_lossy());
+    // A path without a slash would be searched for in `PATH`.
+    let has_folder = path.parent().is_some_and(|folder| !folder.as_os_str().is_empty());
+    let path = if has_folder { path } else { Path::new(".").join(path) };
+    let (head, is_executable) = head(&path, &script)?;
+    if head.starts_with(b"\x7fELF") {
+        let words = vec![path.into_os_string()];
+        return if is_executable { Ok(words) } else { Err(ScriptError::NotExecutable(script)) };
+    }
+    if head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff") {
+        return Err(ScriptError::Utf16(script));
+    }
+    let Some(line) = shebang(&head) else {
+        return Ok(sourced_by(&[SHELL.into()], path));
+    };
+    if line.ends_with(b"\r") {
+        return Err(ScriptError::CarriageReturns(script));
+    }
+    let (interpreter, argument) = split(line);
+    if interpreter.is_empty() {
+        return Err(ScriptError::NamesNothing(script));
+    }
+    if let Err(why) = can_interpret(Path::new(interpreter)) {
+        let interpreter = escape::excerpt(&interpreter.to_string_lossy());
+        return Err(ScriptError::Interpreter { script, interpreter, why });
+    }
+    let mut words = vec![interpreter.to_owned()];
+    if is_shell(interpreter, argument) {
+        // `-` and `--` end the options, and there is one to come.
+        words.extend(argument.filter(|it| *it != "-" && *it != "--").map(OsStr::to_owned));
+        return Ok(sourced_by(&words, path));
+    }
+    words.extend(argument.map(OsStr::to_owned));
+    words.push(path.into_os_string());
+    Ok(words)
+}
+
+/// The same for a command that could not be started: its own `#!` line may be what is wrong.
+pub(crate) fn interpreter_trouble(program: &Path) -> Option<String> {
+    let script = escape::excerpt(&program.to_string_lossy());
+    let (head, _) = head(program, &script).ok()?;
+    let line = shebang(&head)?;
+    let (interpreter, _) = split(line);
+    let why = can_interpret(Path::new(interpreter)).err()?;
+    let interpreter = escape::excerpt(&interpreter.to_string_lossy());
+    Some(format!("{script} names the interpreter {interpreter}, which {why}"))
+}
+
+fn sourced_by(shell: &[OsString], path: PathBuf) -> Vec<OsString> {
+    let command = [OsString::from("-c"), OsString::from(SOURCE), path.into_os_string()];
+    shell.iter().cloned().chain(command).collect()
+}
+
+/// The beginning of the script, and whether somebody may execute it.
+fn head(path: &Path, script: &str) -> Result<(Vec<u8>, bool), ScriptError> {
+    let script = script.to_owned();
+    let unreadable = |error: io::Error, script: String| {
+        let is_missing = error.kind() == ErrorKind::NotFound;
+        if is_missing {
+            ScriptError::Missing(script)
+        } else {
+            ScriptError::Unreadable { script, error }
+        }
+    };
+    // Before it is opened: opening a pipe that nobody writes into would wait.
+    let there = match std::fs::metadata(path) {
+        Ok(there) => there,
+        Err(error) => return Err(unreadable(error, script)),
+    };
+    let kind = there.file_type();
+    if kind.is_dir() {
+        return Err(ScriptError::Folder(script));
+    }
+    // A link to /dev/null is an empty script: so a check is turned off.
+    if kind.is_fifo() || kind.is_socket() || kind.is_block_device() {
+        return Err(ScriptError::NoFile(script));
+    }
+    let mut head = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(HEAD_BYTES).read_to_end(&mut head));
+    match read {
+        Ok(_) => Ok((head, there.permissions().mode() & 0o111 != 0)),
+        Err(error) => Err(unreadable(error, script)),
+    }
+}
+
+/// What stands behind `#!` in the first line. An editor of Windows may have put a mark before it.
+fn shebang(head: &[u8]) -> Option<&[u8]> {
+    let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
+    let line = head.split(|byte| *byte == b'\n').next()?;
+    line.strip_prefix(b"#!")
+}
+
+/// The interpreter and, as the kernel has it, all the rest as one argument.
+fn split(line: &[u8]) -> (&OsStr, Option<&OsStr>) {
+    let line = line.trim_ascii();
+    let end = line.iter().position(|byte| matches!(byte, b' ' | b'\t')).unwrap_or(line.len());
+    let (interpreter, rest) = line.split_at(end);
+    let rest = rest.trim_ascii();
+    (OsStr::from_bytes(interpreter), (!rest.is_empty()).then_some(OsStr::from_bytes(rest)))
+}
+
+/// The reason why it can't, for behind "the interpreter X, which".
+fn can_interpret(interpreter: &Path) -> Result<(), String> {
+    // Without a slash it is searched for.
+    if interpreter.parent().is_none_or(|folder| folder.as_os_str().is_empty()) {
+        return Ok(());
+    }
+    match std::fs::metadata(interpreter) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Err("is not there".to_owned()),
+        Err(error) => Err(format!("can't be looked at: {error}")),
+        Ok(there) if there.is_dir() => Err("is a folder".to_owned()),
+        Ok(there) if there.permissions().mode() & 0o111 == 0 => Err("is not executable".to_owned()),
+        Ok(_) => Ok(()),
+    }
+}
+
+/// Whether it is a shell that knows `.`; through `env` as well.
+fn is_shell(interpreter: &OsStr, argument: Option<&OsStr>) -> bool {
+    let base = |program: &[u8]| {
+        let program = OsString::from_vec(program.to_owned());
+        Path::new(&program).file_name().map(|name| name.to_string_lossy().into_owned())
+    };
+    let mut name = base(interpreter.as_bytes());
+    if name.as_deref() == Some("env") {
+        let words = argument.map(OsStr::as_bytes).unwrap_or_default();
+        let mut words = words.split(|byte| byte.is_ascii_whitespace()).map(|word| {
+            // `-Sbash` is `-S bash`.
+            word.strip_prefix(b"-S").unwrap_or(word)
+        });
+        let program =
+            words.find(|word| !word.is_empty() && !word.starts_with(b"-") && !word.contains(&b'='));
+        name = program.and_then(base);
+    }
+    name.is_some_and(|name| SHELLS.contains(&name.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words_of(content: &[u8], mode: u32) -> Result<Vec<String>, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("check");
+        std::fs::write(&path, content).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let shown = |word: &OsString| match word == path.as_os_str() {
+            true => "PATH".to_owned(),
+            false => word.to_string_lossy().into_owned(),
+        };
+        let path_shown = path.display().to_string();
+        words(path.clone())
+            .map(|words| words.iter().map(shown).collect())
+            .map_err(|error| error.to_string().replace(&path_shown, "PATH"))
+    }
+
+    #[test]
+    fn who_interprets_a_script_is_what_its_first_line_says() {
+        let source = ["-c", SOURCE, "PATH"];
+        for (content, by) in [
+            ("", &["/bin/sh"][..]),
+            ("exit 0", &["/bin/sh"]),
+            ("exit 0\r\n", &["/bin/sh"]),
+            ("# !/bin/bash\n", &["/bin/sh"]),
+            ("\n#!/bin/bash\n", &["/bin/sh"]),
+            ("#!/bin/sh\nexit 0", &["/bin/sh"]),
+            ("#!/bin/sh -\nexit 0", &["/bin/sh"]),
+            ("#! /bin/sh --\nexit 0", &["/bin/sh"]),
+            ("#!/bin/bash", &["/bin/bash"]),
+            ("#!/bin/bash -e -u\n", &["/bin/bash", "-e -u"]),
+            ("#!\t/bin/bash\t-eu \n", &["/bin/bash", "-eu"]),
+            ("\u{feff}#!/bin/bash\n", &["/bin/bash"]),
+            ("#!/usr/bin/env bash\n", &["/usr/bin/env", "bash"]),
+            ("#!/usr/bin/env -S bash -eu\n", &["/usr/bin/env", "-S bash -eu"]),
+            ("#!/usr/bin/env -S LC_ALL=C bash\n", &["/usr/bin/env", "-S LC_ALL=C bash"]),
+            ("#!/usr/bin/env -Sbash\n", &["/usr/bin/env", "-Sbash"]),
+        ] {
+            let by: Vec<&str> = by.iter().chain(&source).copied().collect();
+            assert_eq!(words_of(content.as_bytes(), 0o644).unwrap(), by, "{content:?}");
+        }
+        for (content, expected) in [
+            ("#!/usr/bin/env python3\n", &["/usr/bin/env", "python3", "PATH"][..]),
+            ("#!/usr/bin/env -S perl -w\n", &["/usr/bin/env", "-S perl -w", "PATH"]),
+            ("#!/bin/true\n", &["/bin/true", "PATH"]),
+            ("#!/bin/sed -nf\n", &["/bin/sed", "-nf", "PATH"]),
+            ("#!awk -f\n", &["awk", "-f", "PATH"]),
+        ] {
+            assert_eq!(words_of(content.as_bytes(), 0o644).unwrap(), expected, "{content:?}");
+        }
+        assert_eq!(words_of(b"\x7fELF...", 0o755).unwrap(), ["PATH"]);
+    }
+
+    #[test]
+    fn a_script_that_cannot_be_run_as_it_asks_is_refused_in_words() {
+        for (content, why) in [
+            (&b"#!\nexit 0"[..], "the first line of the start script PATH is `#!` and names no"),
+            (b"#!/nowhere/sh -e\n", "names the interpreter /nowhere/sh, which is not there"),
+            (b"#!/etc/passwd\n", "names the interpreter /etc/passwd, which is not executable"),
+            (b"#!/etc\n", "names the interpreter /etc, which is a folder"),
+            (b"#!/bin/bash\r\nexit 0\r\n", "end with a carriage return, as on Windows"),
+            (b"#!/usr/bin/env bash\r\n", "`sed -i 's/\\r$//' PATH` mends it"),
+            (b"\xff\xfe#\0!\0", "is text in UTF-16"),
+            (b"\x7fELF...", "is a compiled program and not executable"),
+        ] {
+            let told = words_of(content, 0o644).unwrap_err();
+            assert!(told.contains(why), "{told}");
+        }
+        for (path, why) in [
+            ("/nowhere/script", "the start script /nowhere/script is not there"),
+            ("/etc", "the start script /etc is a folder"),
+            ("/etc/passwd/x", "/etc/passwd/x can't be read: Not a directory (os error 20)"),
+        ] {
+            let told = words(path.into()).unwrap_err().to_string();
+            assert!(told.ends_with(why), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_link_to_nothing_is_an_empty_script() {
+        let words = words("/dev/null".into()).unwrap();
+        assert_eq!(words, ["/bin/sh", "-c", SOURCE, "/dev/null"]);
+    }
+
+    #[test]
+    fn a_script_without_a_folder_is_not_searched_for() {
+        let told = words("-no-such-script".into()).unwrap_err().to_string();
+        assert_eq!(told, "the start script -no-such-script is not there");
+        let folder = std::env::current_dir().unwrap();
+        assert!(folder.join("Cargo.toml").exists());
+        assert_eq!(words("Cargo.toml".into()).unwrap().last().unwrap(), "./Cargo.toml");
+    }
+}
