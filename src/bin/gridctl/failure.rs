@@ -127,13 +127,15 @@ impl Failure {
 
     /// The same, with who answers at `address` if that is no gridd of our version.
     pub(crate) async fn looked_into(self, address: &str) -> Self {
-        match self {
-            Self::Broker(ClientError::Status(status)) => {
-                Self::Broker(ClientError::of_call(address, *status).looked_into().await)
-            }
-            Self::Broker(error) => Self::Broker(error.looked_into().await),
-            other => other,
-        }
+        let Self::Broker(error) = self else { return self };
+        let error = match error {
+            ClientError::Status(status) => ClientError::of_call(address, *status),
+            ClientError::Address { .. }
+            | ClientError::Unreachable { .. }
+            | ClientError::Stranger { .. }
+            | ClientError::OtherVersion { .. } => error,
+        };
+        Self::Broker(error.looked_into().await)
     }
 
     /// Whether the reader of stdout went away, as `head` does.
