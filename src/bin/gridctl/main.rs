@@ -106,7 +106,7 @@ fn run(args: &Args) -> Result<u8, Failure> {
         Ok::<_, Failure>(Broker::connect(&address, login.as_deref()).await?)
     };
     let out = &mut out;
-    let done = runtime.block_on(async {
+    let done: Result<u8, Failure> = runtime.block_on(async {
         match &args.command {
             Command::Log(command) => log::run(&broker().await?, command, &look, out).await?,
             Command::Appliance(command) => {
