@@ -12,6 +12,7 @@
 //! received before it was decided, and that a failed append ends the loop with its error. Knows
 //! neither gRPC nor how records are encoded.
 
+mod beginning;
 mod checkpoint;
 mod counting;
 mod look;
@@ -49,6 +50,7 @@ use crate::metrics::Metrics;
 use crate::wire::show;
 
 pub use look::{Commits, NoAnswer};
+use lost_time::Wall;
 pub use mailing::Deliver;
 pub use queue::{
     Broker, Changed, EventAnswer, HeardEvent, Names, Ordered, SessionKey, Unavailable, Welcomed,
@@ -87,6 +89,7 @@ struct Loop {
     grid: Grid,
     journal: Journal,
     clock: Clock,
+    wall: Wall,
     names: Names,
     changes: broadcast::Sender<Changed>,
     commit: Commit,
@@ -144,15 +147,14 @@ impl Loop {
             self.turned();
             let ready = self.clock.now();
             let busy = ready.since(self.last_turn);
-            let waiting = monotonic_now();
-            let until = self.clock.instant(self.wait_until(ready)).max(waiting);
-            let first = runtime.block_on(wait(&mut queue, until));
-            let overslept = monotonic_now().saturating_duration_since(until);
+            let (pause, waiting) = (self.wait_until(ready).since(ready), self.clock.lived());
+            let first = runtime.block_on(wait(&mut queue, monotonic_now() + pause));
+            let waited = self.clock.lived().saturating_sub(waiting);
+            let overslept = waited.saturating_sub(pause);
             self.follow_wall();
             let now = self.clock.now();
             // Who overslept may have been away from the beginning of the wait.
-            let away =
-                if overslept > lost_time::LATE_TURN { waiting.elapsed() } else { Duration::ZERO };
+            let away = if overslept > lost_time::LATE_TURN { waited } else { Duration::ZERO };
             self.credit_late_turn(now, busy.max(away));
             self.look_after_journal(now);
             let stops = self.decide_waiting(first, &mut queue, now.before(busy));
@@ -192,7 +194,7 @@ impl Loop {
             if let Work::Stop = item.work {
                 return true;
             }
-            let at = item.at;
+            let at = self.clock.at(item.at);
             self.decide(item);
             if self.commit.is_full() {
                 heard_until = heard_until.min(at.before(ARRIVAL_SPREAD));
@@ -219,6 +221,7 @@ impl Loop {
 
     fn decide(&mut self, item: Item) {
         let Item { at, work, room: _room } = item;
+        let at = self.clock.at(at);
         self.commit.items += 1;
         match work {
             Work::Report { name, spool, event, reply } => {
@@ -333,7 +336,9 @@ impl Loop {
                 Effect::Appliance { number, name, .. } => self.names.set(*number, name),
                 Effect::DeadlinesMoved { .. } => self.commit.all_changed = true,
                 Effect::Heard { number, .. } => self.commit.changed.push(*number),
+                Effect::TimeShifted(_) => self.commit.all_changed = true,
                 Effect::Removed { .. }
+                | Effect::Lived { .. }
                 | Effect::Boot { .. }
                 | Effect::Lifecycle { .. }
                 | Effect::FailedStarts { .. }

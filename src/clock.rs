@@ -1,94 +1,94 @@
 //! What time is it? The only place that reads the clocks.
 //!
-//! Told time is the wall clock at start plus the monotonic clock, and never lies behind the last
-//! record. It follows the wall clock forward (set, or a machine that slept) and goes on by itself
-//! when that is set back. Guarantees that it never falls. Knows nothing of what time is needed for.
+//! Told time is a moment at the start and what went by since, by a clock that nobody sets and that
+//! goes on while the machine sleeps. It is moved when the broker follows the wall clock, ahead or
+//! back, and never by itself. Lived time is what the broker could work in, and never falls. Knows
+//! nothing of what time is needed for, nor when the wall clock is to be followed: see [`watch`].
+
+pub mod watch;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
 use tokio::time::Instant;
 
-use crate::grid::time::Timestamp;
+use crate::grid::time::{Offset, Timestamp};
 
-/// A wall clock that lies so far from told time was set, or the machine slept.
-const STEP: Duration = Duration::from_secs(1);
-
-/// Told time. Cheap to clone; all clones tell the same.
+/// Told time and lived time. Cheap to clone; all clones tell the same.
 #[derive(Clone, Debug)]
 pub struct Clock {
-    told_at_start: Timestamp,
-    started: Instant,
-    /// How far told time was moved forward since, in microseconds.
-    moved_us: Arc<AtomicU64>,
-    /// How far the wall clock was found behind, in microseconds.
-    behind_us: Arc<AtomicU64>,
+    began: Timestamp,
+    /// What the kernel's clocks stood at then, sleep included, and without.
+    up: Duration,
+    awake: Duration,
+    lived_before: Duration,
+    /// How far told time was moved since, in microseconds.
+    moved_us: Arc<AtomicI64>,
 }
 
-/// What was done to the wall clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// It went ahead by so much, and told time with it.
-    Forward(Duration),
-    /// It lies behind told time by so much; told time goes on.
-    Back(Duration),
-}
+/// When something came, whatever becomes of told time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stamp(Duration);
 
 impl Clock {
-    /// Starts at the wall clock's time, or at `not_before` if that is later; then also says how far
-    /// the wall clock lies behind.
-    pub fn start(not_before: Timestamp) -> (Self, Option<Duration>) {
-        let wall = wall_now();
-        let behind = not_before.since(wall);
-        let clock = Self {
-            told_at_start: wall.max(not_before),
-            started: monotonic_now(),
-            moved_us: Arc::default(),
-            behind_us: Arc::new(AtomicU64::new(micros(behind))),
-        };
-        (clock, (!behind.is_zero()).then_some(behind))
+    /// Told time is `began` now, and brokers were at work on this journal for `lived` before.
+    pub fn start(began: Timestamp, lived: Duration) -> Self {
+        let (up, awake, moved_us) = (up(), awake(), Arc::default());
+        Self { began, up, awake, lived_before: lived, moved_us }
     }
 
     /// The time now.
     pub fn now(&self) -> Timestamp {
-        self.told_at_start.after(self.started.elapsed() + self.moved())
+        self.at(self.stamp())
     }
 
-    /// When the monotonic clock will stand at told time `at`.
-    pub fn instant(&self, at: Timestamp) -> Instant {
-        self.started + at.since(self.told_at_start).saturating_sub(self.moved())
+    /// This moment, to be told later.
+    pub fn stamp(&self) -> Stamp {
+        Stamp(self.elapsed())
     }
 
-    /// Compares told time with the wall clock: follows it forward, and tells once of a step.
-    pub fn follow_wall(&self) -> Option<Step> {
-        self.follow(wall_now())
+    /// What told time is, or was, at that moment, by the clock as it is followed now.
+    pub fn at(&self, stamp: Stamp) -> Timestamp {
+        let moved = Offset::from_micros(self.moved_us.load(Ordering::Relaxed));
+        self.began.after(stamp.0).moved(moved)
     }
 
-    fn follow(&self, wall: Timestamp) -> Option<Step> {
-        let now = self.now();
-        let ahead = wall.since(now);
-        if ahead >= STEP {
-            self.moved_us.fetch_add(micros(ahead), Ordering::Relaxed);
-            self.behind_us.store(0, Ordering::Relaxed);
-            return Some(Step::Forward(ahead));
-        }
-        let behind = now.since(wall);
-        let known = Duration::from_micros(self.behind_us.load(Ordering::Relaxed));
-        if behind.abs_diff(known) < STEP {
-            return None;
-        }
-        self.behind_us.store(micros(behind), Ordering::Relaxed);
-        (behind > known).then_some(Step::Back(behind))
+    /// How long ago it started, sleep of the machine included.
+    pub fn elapsed(&self) -> Duration {
+        up().saturating_sub(self.up)
     }
 
-    fn moved(&self) -> Duration {
-        Duration::from_micros(self.moved_us.load(Ordering::Relaxed))
+    /// For how long brokers were at work on this journal, this one included.
+    pub fn lived(&self) -> Duration {
+        self.lived_before.saturating_add(awake().saturating_sub(self.awake))
+    }
+
+    /// For how long the machine slept since the start.
+    pub fn slept(&self) -> Duration {
+        self.elapsed().saturating_sub(awake().saturating_sub(self.awake))
+    }
+
+    /// Moves told time.
+    pub fn shift(&self, by: Offset) {
+        self.moved_us.fetch_add(by.as_micros(), Ordering::Relaxed);
     }
 }
 
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+/// Since the machine's boot, sleep included. Not by the C library, where a test may stand between.
+pub fn up() -> Duration {
+    kernel(ClockId::Boottime)
+}
+
+fn awake() -> Duration {
+    kernel(ClockId::Monotonic)
+}
+
+fn kernel(clock: ClockId) -> Duration {
+    let at = clock_gettime(clock);
+    let seconds = u64::try_from(at.tv_sec).unwrap_or(0);
+    Duration::new(seconds, u32::try_from(at.tv_nsec).unwrap_or(0))
 }
 
 /// The wall clock, for what is compared with other hosts or outlives the process.
@@ -107,48 +107,17 @@ pub fn monotonic_now() -> Instant {
 mod tests {
     use super::*;
 
-    fn hours(hours: u64) -> Duration {
-        Duration::from_secs(hours * 3_600)
-    }
-
-    fn is_about(step: Option<Step>, expected: Step) -> bool {
-        let near = |one: Duration, other: Duration| one.abs_diff(other) < Duration::from_secs(30);
-        match (step, expected) {
-            (Some(Step::Forward(one)), Step::Forward(other))
-            | (Some(Step::Back(one)), Step::Back(other)) => near(one, other),
-            (_, _) => false,
+    #[test]
+    fn a_stamp_moves_with_told_time_and_lived_time_does_not() {
+        let began = Timestamp::EPOCH.after(Duration::from_secs(1_000_000));
+        let clock = Clock::start(began, Duration::from_secs(5));
+        let (stamp, lived) = (clock.stamp(), clock.lived());
+        let before = clock.at(stamp);
+        assert!(before >= began);
+        for by in [-3_600_000_000, 7_200_000_000] {
+            clock.shift(Offset::from_micros(by));
         }
-    }
-
-    #[test]
-    fn told_time_follows_the_wall_clock_forward_and_says_so_once() {
-        let (clock, behind) = Clock::start(Timestamp::EPOCH);
-        assert_eq!(behind, None);
-        let ahead = wall_now().after(hours(3));
-        assert!(is_about(clock.follow(ahead), Step::Forward(hours(3))));
-        assert_eq!(clock.follow(ahead), None);
-        assert!(clock.now() >= ahead);
-        assert!(clock.instant(ahead.after(hours(1))) > monotonic_now());
-    }
-
-    #[test]
-    fn told_time_never_falls_and_a_clock_set_back_is_told_once() {
-        let (clock, _) = Clock::start(Timestamp::EPOCH);
-        let before = clock.now();
-        let back = wall_now().before(hours(3));
-        assert!(is_about(clock.follow(back), Step::Back(hours(3))));
-        assert_eq!(clock.follow(back), None);
-        assert!(clock.now() >= before);
-        assert_eq!(clock.follow(wall_now()), None, "set right again is nothing to tell");
-        assert!(is_about(clock.follow(back), Step::Back(hours(3))), "and again it is");
-    }
-
-    #[test]
-    fn a_start_behind_the_last_record_goes_on_from_there() {
-        let last = wall_now().after(hours(2));
-        let (clock, behind) = Clock::start(last);
-        assert!(behind.is_some_and(|it| it > hours(1)));
-        assert!(clock.now() >= last);
-        assert_eq!(clock.follow_wall(), None, "the start told it");
+        assert_eq!(clock.at(stamp), before.after(Duration::from_secs(3_600)));
+        assert!(lived >= Duration::from_secs(5) && clock.lived() < Duration::from_secs(3_600));
     }
 }

@@ -51,15 +51,17 @@ pub(super) struct CommitTimes {
     last_us: AtomicU64,
     longest_us: AtomicU64,
     total_us: AtomicU64,
-    /// When the one under way began, by told time; 0: none is.
+    /// When the one under way began, since the start; 0: none is.
     began_us: AtomicU64,
 }
 
 impl CommitTimes {
     /// Measures a commit.
-    pub(super) fn measure<T>(&self, now: Timestamp, commit: impl FnOnce() -> T) -> T {
+    pub(super) fn measure<T>(&self, elapsed: Duration, commit: impl FnOnce() -> T) -> T {
         let begun = monotonic_now();
-        self.began_us.store(u64::try_from(now.as_micros()).unwrap_or(0), Ordering::Relaxed);
+        // It has begun, even in the first microsecond.
+        let began_us = u64::try_from(elapsed.as_micros()).unwrap_or(0).max(1);
+        self.began_us.store(began_us, Ordering::Relaxed);
         let done = commit();
         let took = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.began_us.store(0, Ordering::Relaxed);
@@ -88,7 +90,7 @@ impl Broker {
             // Who does not wait any more does not mind.
             let _ = reply.send(question(grid, now));
         });
-        let item = Item { at: self.now(), work: Work::Ask(question), room: None };
+        let item = Item { at: self.clock.stamp(), work: Work::Ask(question), room: None };
         self.queue.try_send(item).map_err(|error| match error {
             TrySendError::Full(_) => NoAnswer::QueueFull,
             TrySendError::Closed(_) => NoAnswer::Stopped,
@@ -107,7 +109,7 @@ impl Broker {
     /// How long commits take.
     pub fn commits(&self) -> Commits {
         let CommitTimes { count, last_us, longest_us, total_us, began_us } = &self.signs.commits;
-        let now_us = u64::try_from(self.now().as_micros()).unwrap_or(0);
+        let now_us = u64::try_from(self.clock.elapsed().as_micros()).unwrap_or(0);
         let began_us = began_us.load(Ordering::Relaxed);
         Commits {
             count: count.load(Ordering::Relaxed),

@@ -1,17 +1,52 @@
-//! What if time did not go on as told? A turn that came late, a wall clock that was set.
+//! What if time did not go on as told? A turn that came late, a machine that slept, a wall clock
+//! that was set.
 //!
-//! Guarantees that both leave a record, and that no verdict comes of them: time in which nobody
-//! could be heard is credited to every deadline.
+//! Guarantees that each leaves a record, and that no verdict comes of it: time in which nobody
+//! could be heard is credited to every deadline, and what is pending moves with told time.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use super::Loop;
-use crate::clock::Step;
+use crate::clock::wall_now;
+use crate::clock::watch::{Found, Watch};
 use crate::grid::record::{Input, Stall};
-use crate::grid::time::Timestamp;
+use crate::grid::shift::Shift;
+use crate::grid::time::{Offset, Timestamp};
+use crate::grid::wall_clock::WallClock;
 
 /// A turn later than this is credited to the deadlines: a paused machine, a stalled disk.
 pub(super) const LATE_TURN: Duration = Duration::from_secs(2);
+
+/// A sleep shorter than this is none.
+const SLEPT: Duration = Duration::from_secs(1);
+
+/// What the loop knows of the wall clock.
+#[derive(Debug)]
+pub(super) struct Wall {
+    watch: Watch,
+    /// From when on times were told by the clock as it is followed now.
+    era: Timestamp,
+    /// For how long the machine slept, as far as that is told.
+    slept: Duration,
+    /// What told time would have been at the start by what is known, in microseconds.
+    trusted_us: Arc<AtomicI64>,
+}
+
+impl Wall {
+    /// What holds from a start on; times from `era` on are of its clock.
+    pub(super) fn new(trusted: Timestamp, era: Timestamp) -> Self {
+        let trusted_us = Arc::new(AtomicI64::new(trusted.as_micros()));
+        Self { watch: Watch::new(trusted), era, slept: Duration::ZERO, trusted_us }
+    }
+
+    /// What told time would have been at the start by what is known, for the note beside the
+    /// journal.
+    pub(super) fn trusted_us(&self) -> Arc<AtomicI64> {
+        Arc::clone(&self.trusted_us)
+    }
+}
 
 impl Loop {
     /// Time in which the broker could not hear anybody is not held against anybody.
@@ -23,20 +58,49 @@ impl Loop {
         }
     }
 
-    /// What was done to the wall clock leaves a record, and no verdict comes of it.
+    /// What became of the machine and its wall clock leaves a record, and no verdict comes of it.
     pub(super) fn follow_wall(&mut self) {
-        match self.clock.follow_wall() {
-            None => {}
-            Some(Step::Forward(lasted)) => {
-                let now = self.clock.now();
-                self.last_turn = now;
-                tracing::warn!(duration_ms = lasted.as_millis(), "the wall clock went ahead");
-                self.take(Input::BrokerStalled { lasted, cause: Stall::ClockWentAhead }, now);
-            }
-            Some(Step::Back(by)) => {
-                tracing::warn!(duration_ms = by.as_millis(), "the wall clock was set back");
-                self.take(Input::ClockSetBack { by }, self.clock.now());
-            }
+        let slept = self.clock.slept();
+        let lasted = slept.saturating_sub(self.wall.slept);
+        if lasted > SLEPT {
+            self.wall.slept = slept;
+            tracing::warn!(duration_ms = lasted.as_millis(), "the machine slept");
+            self.last_turn = self.clock.now();
+            self.take_clock(WallClock::Slept { lasted });
         }
+        let elapsed = self.clock.elapsed();
+        let found = self.wall.watch.look(self.clock.now(), wall_now(), elapsed);
+        match found {
+            None => {}
+            Some(Found::Differs(by)) => {
+                let ahead_ms = by.as_micros() / 1_000;
+                tracing::warn!(ahead_ms, "the wall clock and broker time differ");
+                self.take_clock(WallClock::Differs { by });
+            }
+            Some(Found::Agrees) => {
+                tracing::info!("the wall clock and broker time agree again");
+                self.take_clock(WallClock::Agrees);
+            }
+            Some(Found::Follow(by)) => self.follow(by),
+        }
+        let other = self.wall.watch.other(self.clock.now(), elapsed);
+        self.grid.set_other_clock(other);
+        let trusted = self.wall.watch.trusted(Duration::ZERO);
+        self.wall.trusted_us.store(trusted.as_micros(), Ordering::Relaxed);
+    }
+
+    fn follow(&mut self, by: Offset) {
+        let ahead_ms = by.as_micros() / 1_000;
+        tracing::warn!(ahead_ms, "the wall clock was set, and broker time follows it");
+        self.clock.shift(by);
+        self.last_turn = self.last_turn.moved(by);
+        self.tallies.shift(by);
+        let shift = Shift { by, from: self.wall.era };
+        self.wall.era = self.wall.era.moved(by);
+        self.take_clock(WallClock::Followed { shift });
+    }
+
+    fn take_clock(&mut self, found: WallClock) {
+        self.take(Input::WallClock(found), self.clock.now());
     }
 }

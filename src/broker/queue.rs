@@ -14,7 +14,7 @@ use super::mailing::{MailReply, MailWork};
 use super::rows::Greeting;
 use super::settings::Reconfiguration;
 use super::signs::Signs;
-use crate::clock::Clock;
+use crate::clock::{Clock, Stamp};
 use crate::grid::Grid;
 use crate::grid::decide::OrderRefusal;
 use crate::grid::event::Event;
@@ -159,7 +159,7 @@ impl Names {
 /// One item of the queue.
 #[derive(Debug)]
 pub(super) struct Item {
-    pub(super) at: Timestamp,
+    pub(super) at: Stamp,
     pub(super) work: Work,
     /// Given back when the item was decided.
     pub(super) room: Option<OwnedSemaphorePermit>,
@@ -352,7 +352,7 @@ impl Broker {
     }
 
     pub(super) async fn put(&self, work: Work, bytes: usize) -> Result<(), Unavailable> {
-        let at = self.clock.now();
+        let at = self.clock.stamp();
         let kib = u32::try_from(bytes.div_ceil(1_024)).unwrap_or(KIB_WAITING).min(KIB_WAITING);
         let room = match kib {
             0 => None,

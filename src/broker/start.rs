@@ -7,23 +7,26 @@ use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
+use uuid::Uuid;
 
+use super::beginning::{Alive, Beginning, Found, Known};
+use super::lost_time::Wall;
 use super::mailing::{Deliver, to_courier};
 use super::queue::{CHANGES_WAITING, ITEMS_WAITING, KIB_WAITING};
 use super::signs::Signs;
 use super::tallies::Tallies;
 use super::upkeep::Upkeep;
 use super::{Broker, Commit, Loop, Names};
-use crate::clock::{Clock, monotonic_now, wall_now};
+use crate::clock::{Clock, monotonic_now, up, wall_now};
 use crate::grid::Grid;
 use crate::grid::in_force::SettingsInForce;
 use crate::grid::name::{ApplianceNumber, RecordNumber};
-use crate::grid::record::{BrokerStarted, Input};
+use crate::grid::record::{BrokerStarted, Input, LastRun};
 use crate::grid::settings::Settings;
 use crate::grid::state::State;
 use crate::grid::storage::Storage;
@@ -110,12 +113,22 @@ pub fn start(
     let Opened { journal, reader, recovered, .. } = opened;
     // Perhaps a record was the last that came of a trim.
     journal.trim(trimmed);
-    let (clock, clock_back) = Clock::start(state.last_at());
-    let now = clock.now();
-    let away = (state.last() > 0).then(|| {
-        let last_alive = last_alive(&alive).unwrap_or(state.last_at());
-        wall_now().since(last_alive.max(state.last_at()))
-    });
+    let (note, machine_boot) = (read_note(&alive), machine_boot());
+    let begins = Found {
+        last: (state.last() > 0).then(|| (state.last_at(), state.lived())),
+        alive: note.as_ref(),
+        wall: wall_now(),
+        up: up(),
+        machine_boot: &machine_boot,
+    }
+    .beginning();
+    let Beginning { now, away, shift, clock_back, .. } = begins;
+    let clock = Clock::start(now, begins.lived);
+    // After a step back all times of before are of the clock as it is followed now.
+    let era = if shift.is_some_and(|it| it.from == Timestamp::MIN) { Timestamp::MIN } else { now };
+    let wall = Wall::new(begins.trusted, era);
+    let trusted_us = wall.trusted_us();
+    let last_run = last_run(&reader, &state)?;
     let names = names_of(&state);
     let (queue, items) = mpsc::channel(ITEMS_WAITING);
     let signs = Arc::new(Signs::default());
@@ -130,6 +143,7 @@ pub fn start(
         grid: Grid::new(state, settings, now),
         journal,
         clock: clock.clone(),
+        wall,
         names: names.clone(),
         changes: changes.clone(),
         commit: Commit::default(),
@@ -152,8 +166,17 @@ pub fn start(
     missing.sort_by_key(|range| *range.start());
     tell(&recovery, &missing);
     let rebuilt_from = recovered.rebuilt.iter().min().copied();
-    let started =
-        BrokerStarted { term, version, away, clock_back, recovery, missing, rebuilt_from };
+    let started = BrokerStarted {
+        term,
+        version,
+        away,
+        shift,
+        clock_back,
+        last_run,
+        recovery,
+        missing,
+        rebuilt_from,
+    };
     owner.take(Input::BrokerStarted(started), now);
     owner.take(Input::Settings(in_force.bounded()), now);
     owner.append_and_tell()?;
@@ -168,7 +191,8 @@ pub fn start(
     .map_err(StartError::Thread)?;
     {
         let _in_runtime = runtime.enter();
-        drop(tasks::spawn("alive", touch_alive(alive)));
+        let note = Note { clock: clock.clone(), trusted_us, machine_boot };
+        drop(tasks::spawn("alive", touch_alive(alive, note)));
     }
     let broker = Broker { queue, room, clock, names, changes, signs };
     Ok(Started { mails, broker, reader, identity, term, at: now, metrics, ended })
@@ -243,24 +267,66 @@ fn sentences(recovered: &Recovered) -> Vec<Box<str>> {
     sentences.into_iter().map(Into::into).collect()
 }
 
+/// Whether the last thing that the run before said is that it stops.
+fn last_run(reader: &Reader, state: &State) -> Result<LastRun, StartError> {
+    if state.last() == 0 {
+        return Ok(LastRun::Unknown);
+    }
+    let one = Budget { records: 1, ..FOLD_PAGE };
+    let page = reader.forward(state.last(), &Wanted::default(), one)?;
+    // One that is missing, or that nobody can read any more, is told elsewhere.
+    let last = page.records.first().and_then(|it| encoding::decode_record(&it.bytes).ok());
+    Ok(match last.map(|record| record.input) {
+        Some(Input::BrokerStopped) => LastRun::Stopped,
+        Some(_) => LastRun::CutShort,
+        None => LastRun::Unknown,
+    })
+}
+
 /// When the broker was last there: as the file says, or as old as the file is.
-fn last_alive(alive: &Path) -> Option<Timestamp> {
+fn read_note(alive: &Path) -> Option<Alive> {
     let text = std::fs::read_to_string(alive).ok()?;
-    let told = text.trim().parse().ok().map(Timestamp::from_micros);
-    told.or_else(|| {
+    Alive::read(&text).or_else(|| {
         let changed = std::fs::metadata(alive).ok()?.modified().ok()?;
         let since_epoch = changed.duration_since(std::time::UNIX_EPOCH).ok()?;
-        Some(Timestamp::EPOCH.after(since_epoch))
+        Some(Alive { at: Timestamp::EPOCH.after(since_epoch), known: None })
     })
+}
+
+/// Which boot of the machine this is; a system that does not say has a new one each time.
+fn machine_boot() -> String {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let id = id.trim();
+    if id.is_empty() { Uuid::new_v4().to_string() } else { id.to_owned() }
+}
+
+/// What the note beside the journal is made of.
+struct Note {
+    clock: Clock,
+    trusted_us: Arc<AtomicI64>,
+    machine_boot: String,
+}
+
+impl Note {
+    fn now(&self) -> Alive {
+        let trusted = Timestamp::from_micros(self.trusted_us.load(Ordering::Relaxed));
+        let known = Known {
+            lived: self.clock.lived(),
+            trusted: trusted.after(self.clock.elapsed()),
+            up: up(),
+            machine_boot: self.machine_boot.clone(),
+        };
+        Alive { at: self.clock.now(), known: Some(known) }
+    }
 }
 
 /// Keeps the time at which the broker was last there. Not synced: after a power cut an older time
 /// may stand there, and the absence is overestimated by seconds, to the appliances' good.
-async fn touch_alive(alive: PathBuf) {
+async fn touch_alive(alive: PathBuf, note: Note) {
     let mut ticks = tokio::time::interval(ALIVE_EVERY);
     loop {
         ticks.tick().await;
-        let (path, now) = (alive.clone(), format!("{}\n", wall_now().as_micros()));
+        let (path, now) = (alive.clone(), note.now().written());
         let touched = tasks::spawn_blocking("alive", move || {
             // Written beside, so that a full disk leaves the last time and not an empty file.
             let beside = path.with_extension("tmp");

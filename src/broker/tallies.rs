@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::queue::Reply;
 use super::{BYTES_PER_COMMIT, Loop};
 use crate::grid::name::ApplianceNumber;
-use crate::grid::time::Timestamp;
+use crate::grid::time::{Offset, Timestamp};
 
 /// At most one tally so often.
 const TALLY_EVERY: Duration = Duration::from_secs(1);
@@ -24,6 +24,13 @@ pub(super) struct Tallies {
     pub(super) is_asked_for: bool,
     /// When a tally was last made.
     told_at: Timestamp,
+}
+
+impl Tallies {
+    /// Told time was moved.
+    pub(super) fn shift(&mut self, by: Offset) {
+        self.told_at = self.told_at.moved(by);
+    }
 }
 
 impl Loop {

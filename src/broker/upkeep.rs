@@ -32,9 +32,10 @@ const ROOM_PAUSE: Duration = Duration::from_millis(250);
 pub(super) struct Upkeep {
     /// With less free than this, in bytes, nothing new is taken.
     mark: u64,
-    looked_at: Option<Timestamp>,
-    /// Since when nothing new is taken.
-    low_since: Option<Timestamp>,
+    /// When that was last done, in lived time.
+    looked_at: Option<Duration>,
+    /// Since when nothing new is taken, in lived time.
+    low_since: Option<Duration>,
     /// Records up to this one go when the commit is durable that says so.
     trims: Option<RecordNumber>,
     signs: Arc<Signs>,
@@ -59,11 +60,12 @@ fn mark(low_water: u64) -> u64 {
 impl Loop {
     /// Once a second: the disk, and what is too old or too much.
     pub(super) fn look_after_journal(&mut self, now: Timestamp) {
-        if self.upkeep.looked_at.is_some_and(|before| now.since(before) < LOOK_EVERY) {
+        let lived = self.clock.lived();
+        if self.upkeep.looked_at.is_some_and(|before| lived.saturating_sub(before) < LOOK_EVERY) {
             return;
         }
-        self.upkeep.looked_at = Some(now);
-        self.journal.tell(now.as_micros());
+        self.upkeep.looked_at = Some(lived);
+        self.journal.tell(lived);
         self.watch_disk(now);
         let ranges = self.journal.take_lost();
         if !ranges.is_empty() {
@@ -74,7 +76,7 @@ impl Loop {
 
     /// Retention takes whole spans, oldest first. What is to go must first be a durable record.
     fn decide_trim(&mut self, now: Timestamp) {
-        let Some(due) = self.journal.trim_due(now.as_micros()) else { return };
+        let Some(due) = self.journal.trim_due(self.clock.lived()) else { return };
         let TrimDue { first, last, bytes, is_for_age } = due;
         let Retention { age, bytes: limit } = self.journal.retention();
         let reason = if is_for_age { TrimReason::Age(age) } else { TrimReason::Bytes(limit) };
@@ -114,10 +116,10 @@ impl Loop {
         let is_low = free < if is_open { mark + mark / 8 } else { mark };
         self.upkeep.signs.disk_is_low.store(is_low, Ordering::Release);
         if is_low {
-            self.upkeep.low_since.get_or_insert(now);
+            self.upkeep.low_since.get_or_insert(self.clock.lived());
         } else if let Some(since) = self.upkeep.low_since.take() {
             // Whoever was turned away could not report.
-            let lasted = now.since(since);
+            let lasted = self.clock.lived().saturating_sub(since);
             self.take(Input::BrokerStalled { lasted, cause: Stall::DiskWasLow }, now);
         }
         if is_low && !is_open {
@@ -137,7 +139,7 @@ impl Loop {
     pub(super) fn append(&mut self, records: &[EncodedRecord]) -> Result<(), JournalError> {
         let began = monotonic_now();
         let signs = Arc::clone(&self.upkeep.signs);
-        signs.commits.measure(self.clock.now(), || self.append_when_there_is_room(records))?;
+        signs.commits.measure(self.clock.elapsed(), || self.append_when_there_is_room(records))?;
         self.metrics.commit(records.len(), began.elapsed());
         Ok(())
     }

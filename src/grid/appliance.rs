@@ -163,6 +163,8 @@ impl Appliance {
             | Effect::AlertRaised { .. }
             | Effect::AlertCleared { .. }
             | Effect::DeadlinesMoved { .. }
+            | Effect::TimeShifted(_)
+            | Effect::Lived { .. }
             | Effect::Mail(_)
             | Effect::Tombstone { .. } => {}
         }

@@ -86,7 +86,7 @@ impl<'a> Change<'a> {
             Some(present) if present.id == Some(id) => Relation::Current,
             _ if !is_live || self.appliance.past_boots.contains(&id) => Relation::Older,
             Some(Boot { id: None, .. }) if !is_over => Relation::TakesOver(id),
-            Some(Boot { id: Some(_), began_at, .. }) if self.began_before(uptime, began_at) => {
+            Some(Boot { id: Some(_), not_before, .. }) if self.began_before(uptime, not_before) => {
                 Relation::Older
             }
             Some(_) | None => Relation::Begins(id),
@@ -329,5 +329,6 @@ impl<'a> Change<'a> {
 }
 
 fn new_boot(id: Option<BootId>, began_at: Timestamp) -> Boot {
-    Boot { id, began_at, has_agent: false, is_assumed: false, newest_word: None }
+    let (has_agent, is_assumed, newest_word) = (false, false, None);
+    Boot { id, began_at, not_before: began_at, has_agent, is_assumed, newest_word }
 }

@@ -4,6 +4,8 @@
 //! whatever changes state comes with a record, and that what is refused changes nothing. Applies
 //! nothing itself.
 
+use std::time::Duration;
+
 use uuid::Uuid;
 
 use super::admission::{BudgetName, Suppression};
@@ -22,7 +24,8 @@ use super::record::{BrokerStarted, Heard, Hello, Input, Outcome, Record, Stall};
 use super::settings::{DEFAULT_CLASS, GRACE_AFTER_ABSENCE, Overrides, Settings};
 use super::state::State;
 use super::storage;
-use super::time::Timestamp;
+use super::time::{Offset, Timestamp};
+use super::wall_clock;
 
 /// What is so at this moment without being state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,6 +36,8 @@ pub struct Circumstances {
     pub voices: Voices,
     /// The event came by a session, and is of another boot than any session that is open.
     pub is_of_no_session: bool,
+    /// How far from told time another clock lies that may as well be right.
+    pub other_clock: Option<Offset>,
 }
 
 /// How many machines speak under one name, by the boots of its open sessions.
@@ -174,6 +179,7 @@ pub fn decide(
         Input::BrokerStarted(started) => (Answer::Nothing, Some(view.broker_started(started))),
         Input::BrokerStopped => (Answer::Nothing, Some(Draft::kept(Vec::new()))),
         Input::Storage(storage) => (Answer::Nothing, Some(storage.decide(state, now))),
+        Input::WallClock(found) => (Answer::Nothing, Some(found.decide(state, now))),
         Input::ClockSetBack { .. } | Input::Settings(_) => {
             (Answer::Nothing, Some(Draft::kept(Vec::new())))
         }
@@ -209,7 +215,14 @@ pub fn decide(
             (input, _) => {
                 let number = state.last() + 1;
                 let mut made = Record { number, at: now, input, outcome, marks, effects };
-                outbox::owe(state, settings, &mut made);
+                // Mails join others as they stand by the time that holds from here on.
+                let shift = made.effects.iter().find_map(|effect| {
+                    if let Effect::TimeShifted(shift) = effect { Some(*shift) } else { None }
+                });
+                match shift {
+                    Some(shift) => outbox::owe(&state.shifted(shift), settings, &mut made),
+                    None => outbox::owe(state, settings, &mut made),
+                }
                 record = Some(made);
             }
         }
@@ -338,14 +351,20 @@ impl View<'_> {
         effects
     }
 
+    /// Nothing came to be due while nobody was there; and after that everybody has a minute.
     fn broker_started(&self, started: &BrokerStarted) -> Draft {
+        let shift = started.shift.filter(|_| started.away.is_some());
+        let shifted = shift.map(|shift| self.state.shifted(shift));
+        let state = shifted.as_ref().unwrap_or(self.state);
         let moved = started.away.map(|away| Effect::DeadlinesMoved {
-            by: away,
+            by: if shift.is_some() { Duration::ZERO } else { away },
             not_before: self.now.after(GRACE_AFTER_ABSENCE),
         });
-        let missing = storage::found_at_start(self.state, &started.missing, self.now);
-        let mails = outbox::taken_up(self.state, self.now);
-        Draft::kept(moved.into_iter().chain(missing).chain(mails).collect())
+        let missing = storage::found_at_start(state, &started.missing, self.now);
+        let mails = outbox::taken_up(state, self.now);
+        let shift = shift.map(Effect::TimeShifted).into_iter();
+        let clock = wall_clock::cleared(state);
+        Draft::kept(shift.chain(moved).chain(missing).chain(clock).chain(mails).collect())
     }
 }
 

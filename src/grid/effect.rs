@@ -14,6 +14,7 @@ use super::lifecycle::Lifecycle;
 use super::mail::MailEffect;
 use super::name::{ApplianceName, ApplianceNumber, BootId, RecordNumber};
 use super::settings::Overrides;
+use super::shift::Shift;
 use super::time::Timestamp;
 use super::window::Window;
 use super::word::Word;
@@ -84,6 +85,13 @@ pub enum Effect {
         by: Duration,
         /// No deadline lies before this.
         not_before: Timestamp,
+    },
+    /// Told time is moved, and with it whatever is pending.
+    TimeShifted(Shift),
+    /// Checkpoints only: for how long brokers were at work on this journal.
+    Lived {
+        /// For so long.
+        lived: Duration,
     },
     /// A budget of an appliance is full again at that moment.
     Spent {
@@ -178,6 +186,8 @@ pub struct Boot {
     pub id: Option<BootId>,
     /// When it began: at power-on, if the appliance told its uptime.
     pub began_at: Timestamp,
+    /// It did not begin before that, whichever of the clock's moves since then were pauses.
+    pub not_before: Timestamp,
     /// Whether a session of it was seen that is meant to last, so that lost contact means something.
     pub has_agent: bool,
     /// Its start was not witnessed and is only assumed to be over: the appliance may say otherwise.
@@ -220,6 +230,8 @@ pub enum Matter {
     DiskLow,
     /// The broker's own: mail is not delivered.
     MailFails,
+    /// The broker's own: the wall clock and told time differ.
+    ClockDiffers,
 }
 
 impl Matter {
@@ -237,6 +249,7 @@ impl Matter {
             Self::RecordsMissing => "records_missing",
             Self::DiskLow => "disk_low",
             Self::MailFails => "mail_fails",
+            Self::ClockDiffers => "clock_differs",
         }
     }
 }

@@ -13,7 +13,7 @@ use super::event::{Event, LostEvents, PlainKind};
 use super::lifecycle::{Failed, Failure, LastWord, Lifecycle, Maintenance, Refusal};
 use super::marks::Marks;
 use super::outbox;
-use super::record::{BrokerStarted, Input, Order, Outcome, Record, Stall};
+use super::record::{BrokerStarted, Input, LastRun, Order, Outcome, Record, Stall};
 use super::sentence::Sentence;
 use super::time::{Timestamp, in_words};
 
@@ -151,6 +151,8 @@ pub fn record(record: &Record) -> Sentence {
         | Effect::FailedStarts { .. }
         | Effect::AlertCleared { .. }
         | Effect::DeadlinesMoved { .. }
+        | Effect::TimeShifted(_)
+        | Effect::Lived { .. }
         | Effect::Spent { .. }
         | Effect::BudgetsFilled { .. }
         | Effect::AlertKey { .. }
@@ -192,6 +194,7 @@ pub fn record(record: &Record) -> Sentence {
         }
         Input::Storage(storage) => storage.explain().into(),
         Input::Settings(settings) => settings.explain().into(),
+        Input::WallClock(found) => found.explain().into(),
         Input::ClockSetBack { by } => {
             format!("clock set back {}; times of records go on as before", in_words(*by)).into()
         }
@@ -332,8 +335,18 @@ fn broker_started(started: &BrokerStarted) -> String {
         )),
         None => text.push_str(", a new journal"),
     }
+    match started.last_run {
+        LastRun::Unknown => {}
+        LastRun::Stopped => text.push_str("; the run before was stopped in good order"),
+        LastRun::CutShort => {
+            text.push_str("; the run before was cut short: killed, or the power failed");
+        }
+    }
     if let Some(back) = started.clock_back {
         text.push_str(&format!("; clock set back {}", in_words(back)));
+        if started.shift.is_some() {
+            text.push_str(", and broker time with it");
+        }
     }
     if let Some(first) = started.rebuilt_from {
         text.push_str(&format!("; records from {first} on go into the archive again"));

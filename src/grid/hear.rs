@@ -149,8 +149,13 @@ impl View<'_> {
     fn marks(&self, heard: &Heard) -> Marks {
         let event = &heard.event;
         let mut marks = Marks::NONE;
+        let is_off_by = |now: Timestamp, time: Timestamp| {
+            time > now.after(AHEAD_MAX) || time < now.before(BEHIND_MAX)
+        };
+        // While it is not sure which clock is right, nobody is told that it is not theirs.
+        let other = self.circumstances.other_clock.map(|by| self.now.moved(by));
         let is_off = |time: Timestamp| {
-            time > self.now.after(AHEAD_MAX) || time < self.now.before(BEHIND_MAX)
+            is_off_by(self.now, time) && other.is_none_or(|now| is_off_by(now, time))
         };
         if event.event_time.is_some_and(is_off) {
             marks |= Marks::TIME_OFF;

@@ -4,6 +4,7 @@
 //! is sent, days later perhaps. Knows no SMTP and no time zone.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::effect::Effect;
 use super::event::Severity;
@@ -46,6 +47,8 @@ pub struct Message {
     pub last_reply: Box<str>,
     /// It is a summary of alerts that appliances had spooled; `None`: it tells of what is live.
     pub late: Option<Box<Late>>,
+    /// For how long nobody was there to try it, since it is owed.
+    pub away: Duration,
 }
 
 /// What a summary counts: all its alerts, whether they are among its notices or not.

@@ -29,11 +29,13 @@ pub mod presence;
 pub mod record;
 pub mod sentence;
 pub mod settings;
+pub mod shift;
 pub mod state;
 pub mod storage;
 mod tally;
 pub mod time;
 mod told;
+pub mod wall_clock;
 pub mod wheel;
 pub mod window;
 pub mod word;
@@ -50,7 +52,7 @@ use record::{Hello, Input, Outcome, Record, SessionId};
 use settings::{FLAPPING_WINDOW, GRACE_AFTER_ABSENCE, Settings};
 use state::State;
 use tally::Pending;
-use time::Timestamp;
+use time::{Offset, Timestamp};
 use wheel::Wheel;
 
 /// How long sessions of two boots of one name may overlap: a dead one is found by pings within
@@ -68,6 +70,8 @@ pub struct Grid {
     pending: Pending,
     /// When the next mail is due.
     mail_due: Option<Timestamp>,
+    /// How far from told time another clock lies that may as well be right.
+    other_clock: Option<Offset>,
 }
 
 /// Most mails that the courier has at once.
@@ -78,7 +82,8 @@ impl Grid {
     pub fn new(state: State, settings: Settings, now: Timestamp) -> Self {
         let (presence, wheel, pending) = (Presence::default(), Wheel::new(now), Pending::default());
         let mail_due = None;
-        let mut grid = Self { state, settings, presence, wheel, pending, mail_due };
+        let other_clock = None;
+        let mut grid = Self { state, settings, presence, wheel, pending, mail_due, other_clock };
         grid.arm_all();
         grid.arm_mail();
         grid
@@ -94,15 +99,21 @@ impl Grid {
         &self.settings
     }
 
+    /// Another clock that may as well be right lies so far from told time: by it an appliance's own
+    /// clock is not wrong either.
+    pub fn set_other_clock(&mut self, other: Option<Offset>) {
+        self.other_clock = other;
+    }
+
     /// Who is in a session.
     pub fn presence(&self) -> &Presence {
         &self.presence
     }
 
     /// Decides on `input` and takes the decision in. A `now` before the last record counts as the
-    /// time of that record.
+    /// time of that record, unless the input says that told time is moved.
     pub fn take(&mut self, input: Input, now: Timestamp) -> Decision {
-        let now = now.max(self.state.last_at());
+        let now = if input.moves_time() { now } else { now.max(self.state.last_at()) };
         let about = input.appliance();
         let circumstances = self.circumstances(&input, now);
         let starts = matches!(input, Input::BrokerStarted(_));
@@ -190,11 +201,19 @@ impl Grid {
 
     /// Takes in a record that was decided before, at a start.
     pub fn apply(&mut self, record: &Record) {
-        match self.state.apply(record) {
+        let touched = self.state.apply(record);
+        for effect in &record.effects {
+            if let Effect::TimeShifted(shift) = effect {
+                self.presence.shift(shift.by);
+                // Its slots are of the time before.
+                self.wheel = Wheel::new(record.at);
+            }
+        }
+        match touched {
             Some(touched) => touched.into_iter().for_each(|number| self.arm(number)),
             None => self.arm_all(),
         }
-        let is_of_mail = |it: &Effect| matches!(it, Effect::Mail(_));
+        let is_of_mail = |it: &Effect| matches!(it, Effect::Mail(_) | Effect::TimeShifted(_));
         if record.effects.iter().any(is_of_mail) {
             self.arm_mail();
         }
@@ -312,6 +331,7 @@ impl Grid {
                     contact_is_lost: false,
                     voices: self.presence.voices(number, now),
                     is_of_no_session: heard.session.is_some() && !speaks,
+                    other_clock: self.other_clock,
                 }
             }
             Input::Hello(_)
@@ -322,6 +342,7 @@ impl Grid {
             | Input::BrokerStopped
             | Input::BrokerStalled { .. }
             | Input::ClockSetBack { .. }
+            | Input::WallClock(_)
             | Input::RunOver { .. }
             | Input::Tally
             | Input::MailDue { .. }

@@ -98,6 +98,7 @@ fn begun(number: MessageNumber, recipient: &str, now: Timestamp, gather: Duratio
         due: now.after(gather),
         last_reply: Box::default(),
         late: None,
+        away: Duration::ZERO,
     }
 }
 
@@ -270,7 +271,7 @@ pub(super) fn answered(
         }
         Delivery::Deferred(_) => {
             let due = now.after(pause(attempt));
-            if due >= message.owed_since.after(GIVEN_UP_AFTER) {
+            if due >= message.owed_since.after(GIVEN_UP_AFTER).after(message.away) {
                 effects.push(failed(waited, last_reply.clone(), now));
                 effects.push(alert(given_up(number, recipient, &last_reply)));
             } else {
@@ -332,7 +333,8 @@ pub(super) fn ordered(
         MailOrder::Retry => {
             // Its three days begin anew.
             let (standing, due, owed_since) = (Standing::Waiting, now, now);
-            head(&Message { standing, due, owed_since, ..message.clone() })
+            let away = Duration::ZERO;
+            head(&Message { standing, due, owed_since, away, ..message.clone() })
         }
     };
     let was_failed = message.standing == Standing::Failed;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::decide::Voices;
 use super::name::{ApplianceNumber, BootId};
 use super::record::SessionId;
-use super::time::Timestamp;
+use super::time::{Offset, Timestamp};
 
 /// Sessions of one name that are told apart; more are open but not looked at.
 const SEATS_MAX: usize = 8;
@@ -148,6 +148,14 @@ impl Presence {
         if let Some(seats) = self.rows.get_mut(&number) {
             seats.contact_until = seats.contact_until.map(|until| until.after(by));
             seats.twins_at = seats.twins_at.map(|at| at.after(by));
+        }
+    }
+
+    /// Told time was moved: what waits moves along.
+    pub fn shift(&mut self, by: Offset) {
+        for seats in self.rows.values_mut() {
+            seats.contact_until = seats.contact_until.map(|until| until.moved(by));
+            seats.twins_at = seats.twins_at.map(|at| at.moved(by));
         }
     }
 

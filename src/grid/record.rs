@@ -16,15 +16,17 @@ use super::mail::{Delivery, MailOrder, MessageNumber};
 use super::marks::Marks;
 use super::name::{ApplianceName, ApplianceNumber, BootId, RecordNumber, Sequence, SpoolId};
 use super::settings::Overrides;
+use super::shift::Shift;
 use super::storage::Storage;
 use super::time::Timestamp;
+use super::wall_clock::WallClock;
 
 /// One entry of the grid log.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
     /// Its number.
     pub number: RecordNumber,
-    /// When its input was received, never before the record before it.
+    /// When its input was received. Not before the record before it, unless told time is moved.
     pub at: Timestamp,
     /// What was received.
     pub input: Input,
@@ -80,7 +82,9 @@ pub enum Input {
         /// Why it is thought so.
         cause: Stall,
     },
-    /// The wall clock was set back; told time goes on.
+    /// The wall clock and told time were compared, and something follows.
+    WallClock(WallClock),
+    /// Of releases before: the wall clock was set back, and told time went on.
     ClockSetBack {
         /// How far it lies behind told time.
         by: Duration,
@@ -138,6 +142,7 @@ impl Input {
             | Self::BrokerStopped
             | Self::BrokerStalled { .. }
             | Self::ClockSetBack { .. }
+            | Self::WallClock(_)
             | Self::Storage(_)
             | Self::Tally
             | Self::MailDue { .. }
@@ -160,6 +165,7 @@ impl Input {
             | Self::BrokerStopped
             | Self::BrokerStalled { .. }
             | Self::ClockSetBack { .. }
+            | Self::WallClock(_)
             | Self::Storage(_)
             | Self::RunOver { .. }
             | Self::Tally
@@ -167,6 +173,30 @@ impl Input {
             | Self::MailAnswered { .. }
             | Self::MailOrdered { .. }
             | Self::Settings(_) => None,
+        }
+    }
+
+    /// Whether told time is moved by it, perhaps back.
+    pub fn moves_time(&self) -> bool {
+        match self {
+            Self::BrokerStarted(_) | Self::WallClock(WallClock::Followed { .. }) => true,
+            Self::WallClock(_)
+            | Self::Event(_)
+            | Self::Hello(_)
+            | Self::SessionEnded { .. }
+            | Self::Appeared { .. }
+            | Self::Order { .. }
+            | Self::Deadline { .. }
+            | Self::BrokerStopped
+            | Self::BrokerStalled { .. }
+            | Self::ClockSetBack { .. }
+            | Self::Storage(_)
+            | Self::RunOver { .. }
+            | Self::Tally
+            | Self::MailDue { .. }
+            | Self::MailAnswered { .. }
+            | Self::MailOrdered { .. }
+            | Self::Settings(_) => false,
         }
     }
 
@@ -186,6 +216,7 @@ impl Input {
             | Self::BrokerStopped
             | Self::BrokerStalled { .. }
             | Self::ClockSetBack { .. }
+            | Self::WallClock(_)
             | Self::Storage(_)
             | Self::RunOver { .. }
             | Self::Tally
@@ -324,14 +355,30 @@ pub struct BrokerStarted {
     pub version: Box<str>,
     /// How long nobody was there; `None`: the first start.
     pub away: Option<Duration>,
+    /// How told time is moved from where the run before ended; `None`: the first start.
+    pub shift: Option<Shift>,
     /// How far the wall clock lies behind the last record.
     pub clock_back: Option<Duration>,
+    /// How the run before ended.
+    pub last_run: LastRun,
     /// What the journal's recovery has to say, a sentence each.
     pub recovery: Vec<Box<str>>,
     /// Records that were acknowledged and are nowhere.
     pub missing: Vec<RangeInclusive<RecordNumber>>,
     /// From this record on the archive is built again behind the start, which is ordinary.
     pub rebuilt_from: Option<RecordNumber>,
+}
+
+/// How the run before a start ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LastRun {
+    /// Nobody knows, or there was none.
+    #[default]
+    Unknown,
+    /// It was stopped in good order.
+    Stopped,
+    /// It was cut short: killed, or the power failed.
+    CutShort,
 }
 
 /// Why the broker could not hear anybody.

@@ -5,6 +5,7 @@
 //! settings and no clock.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use super::appliance::Appliance;
 use super::decide::Absorbed;
@@ -12,7 +13,8 @@ use super::effect::{Alert, Effect, Matter};
 use super::lifecycle::Lifecycle;
 use super::mail::Outbox;
 use super::name::{ApplianceName, ApplianceNumber, RecordNumber};
-use super::record::{Input, Record};
+use super::record::{Input, Record, Stall};
+use super::shift::Shift;
 use super::time::Timestamp;
 
 /// Most rows that missing records can have held in one go: a number beyond is damage, not a row.
@@ -27,6 +29,7 @@ pub struct State {
     outbox: Outbox,
     last: RecordNumber,
     last_at: Timestamp,
+    lived: Duration,
 }
 
 /// A row of the slab: rows are never given to another appliance.
@@ -47,6 +50,12 @@ impl State {
     /// The time of the last record applied.
     pub fn last_at(&self) -> Timestamp {
         self.last_at
+    }
+
+    /// For how long brokers were at work on this journal, up to the last record: told time less all
+    /// that it was moved by. By this what is old is old.
+    pub fn lived(&self) -> Duration {
+        self.lived
     }
 
     /// The row of that name.
@@ -143,6 +152,7 @@ impl State {
                 }
             }
         }
+        self.lived = self.lived.saturating_add(lived(record, self.last_at));
         self.last = record.number;
         self.last_at = record.at;
         (!touches_all).then_some(rows)
@@ -178,6 +188,9 @@ impl State {
             alert: alert.clone(),
         }));
         self.outbox.to_effects(&mut effects);
+        if !self.lived.is_zero() {
+            effects.push(Effect::Lived { lived: self.lived });
+        }
         effects
     }
 
@@ -190,6 +203,14 @@ impl State {
         state.last = last;
         state.last_at = last_at;
         state
+    }
+
+    /// The same where told time is moved so.
+    #[must_use]
+    pub fn shifted(&self, shift: Shift) -> Self {
+        let effects: Vec<_> =
+            self.to_effects().into_iter().map(|effect| shift.effect(effect)).collect();
+        Self::from_effects(&effects, self.last, self.last_at)
     }
 
     /// Goes on behind record `last`, though records up to it are missing.
@@ -241,6 +262,14 @@ impl State {
             }
             Effect::Mail(change) => {
                 self.outbox.take(change);
+                Touched::Nothing
+            }
+            Effect::TimeShifted(shift) => {
+                *self = self.shifted(*shift);
+                Touched::All
+            }
+            Effect::Lived { lived } => {
+                self.lived = *lived;
                 Touched::Nothing
             }
             Effect::DeadlinesMoved { by, not_before } => {
@@ -298,6 +327,25 @@ enum Touched {
     Nothing,
     One(ApplianceNumber),
     All,
+}
+
+/// How long a broker was at work between a record and the one before it, of `before`.
+fn lived(record: &Record, before: Timestamp) -> Duration {
+    let mut shifts = record.effects.iter().filter_map(|effect| {
+        if let Effect::TimeShifted(shift) = effect { Some(shift.by) } else { None }
+    });
+    let shift = shifts.next();
+    match (&record.input, shift) {
+        (_, Some(by)) => record.at.since(before.moved(by)),
+        // Of releases before: nobody was there, or slept.
+        (Input::BrokerStarted(_), None) => Duration::ZERO,
+        (Input::BrokerStalled { lasted, cause: Stall::ClockWentAhead }, None) => {
+            record.at.since(before).saturating_sub(*lasted)
+        }
+        // The first record of all.
+        (_, None) if record.number <= 1 => Duration::ZERO,
+        (_, None) => record.at.since(before),
+    }
 }
 
 fn index(number: ApplianceNumber) -> Option<usize> {

@@ -158,7 +158,8 @@ fn raised(matter: Matter, now: Timestamp, text: String) -> Effect {
         | Matter::NoContact
         | Matter::TwoMachines
         | Matter::Flapping
-        | Matter::MailFails => Severity::Error,
+        | Matter::MailFails
+        | Matter::ClockDiffers => Severity::Error,
     };
     let alert = Alert { severity, since: now, text: text.into() };
     Effect::AlertRaised { number: None, matter, alert }

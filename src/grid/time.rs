@@ -40,9 +40,56 @@ impl Timestamp {
         Self::from_micros(self.0.saturating_sub(micros))
     }
 
+    /// This moment, so much further ahead or back.
+    #[must_use]
+    pub fn moved(self, by: Offset) -> Self {
+        Self::from_micros(self.0.saturating_add(by.0))
+    }
+
     /// How long after `earlier` this is; zero if it is not after it.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+/// How far one moment lies from another, ahead or back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Offset(i64);
+
+impl Offset {
+    /// From microseconds, negative back.
+    pub fn from_micros(micros: i64) -> Self {
+        Self(micros)
+    }
+
+    /// In microseconds, negative back.
+    pub fn as_micros(self) -> i64 {
+        self.0
+    }
+
+    /// So far ahead.
+    pub fn ahead_by(duration: Duration) -> Self {
+        Self(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX))
+    }
+
+    /// How far `to` lies ahead of `from`.
+    pub fn between(from: Timestamp, to: Timestamp) -> Self {
+        Self(to.0.saturating_sub(from.0))
+    }
+
+    /// How far, whichever way.
+    pub fn far(self) -> Duration {
+        Duration::from_micros(self.0.unsigned_abs())
+    }
+
+    /// How far ahead; zero if it is back.
+    pub fn ahead(self) -> Duration {
+        Duration::from_micros(u64::try_from(self.0).unwrap_or(0))
+    }
+
+    /// Whether it is ahead.
+    pub fn is_ahead(self) -> bool {
+        self.0 > 0
     }
 }
 

@@ -43,7 +43,8 @@ pub(super) fn notices(state: &State, record: &Record) -> Vec<(&'static str, Noti
             | Matter::TwoMachines
             | Matter::Flapping
             | Matter::RecordsMissing
-            | Matter::DiskLow => matter.word(),
+            | Matter::DiskLow
+            | Matter::ClockDiffers => matter.word(),
             // Nobody would get it.
             Matter::MailFails => continue,
         };

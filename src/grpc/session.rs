@@ -296,7 +296,10 @@ struct Notices {
 impl Notices {
     /// Whether it is time to say so, again.
     fn is_news(&mut self, now: Timestamp) -> bool {
-        let is_news = self.told_at.is_none_or(|told| now >= told.after(NOTICES_EVERY));
+        let is_news = self.told_at.is_none_or(|told| {
+            // Told time may have been moved back.
+            now >= told.after(NOTICES_EVERY) || now < told
+        });
         if is_news {
             self.told_at = Some(now);
         }

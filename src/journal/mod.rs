@@ -185,10 +185,10 @@ impl Journal {
         self.background.checkpoint((through, self.term, state))
     }
 
-    /// Tells the time, in microseconds since the epoch, for all that goes by it; at least once in
-    /// a minute or so.
-    pub fn tell(&self, now_us: i64) {
-        self.upkeep.tell(now_us);
+    /// Tells for how long brokers were at work on this journal, by which all ages are measured; at
+    /// least once in a minute or so.
+    pub fn tell(&self, lived: Duration) {
+        self.upkeep.tell(lived);
         self.background.poke();
     }
 
@@ -214,12 +214,12 @@ impl Journal {
         self.background.poke();
     }
 
-    /// The oldest records, if they are to be forgotten at `now_us`, in microseconds since the
-    /// epoch. First that must be a durable record, then comes [`Journal::trim`].
-    pub fn trim_due(&self, now_us: i64) -> Option<TrimDue> {
+    /// The oldest records, if they are to be forgotten when brokers were at work for `lived`. First
+    /// that must be a durable record, then comes [`Journal::trim`].
+    pub fn trim_due(&self, lived: Duration) -> Option<TrimDue> {
         let checkpoint = self.release.older_checkpoint.load(Ordering::Acquire);
         let ordered = self.upkeep.trim_through();
-        self.release.archive.trim_due(self.retention, now_us, checkpoint, ordered)
+        self.release.archive.trim_due(self.retention, lived, checkpoint, ordered)
     }
 
     /// Ranges of numbers, acknowledged once, that were found unreadable since this was last asked.

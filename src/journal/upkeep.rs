@@ -1,4 +1,4 @@
-//! What keeps the journal's folder within its bounds? Room on the disk, the ballast, told time.
+//! What keeps the journal's folder within its bounds? Room on the disk, the ballast, lived time.
 //!
 //! Shared by the writing end, which tells, and the archiver, which does: nothing here is waited
 //! for by a commit but [`Upkeep::give_up_ballast`], when there is no room left. It decides nothing
@@ -7,7 +7,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::Settings;
@@ -46,9 +46,10 @@ pub(super) struct Upkeep {
     ballast_bytes: AtomicU64,
     low_water: AtomicU64,
     /// A span holds records of no longer time, in microseconds.
-    span_age_us: AtomicI64,
-    /// Told time in microseconds since the epoch; the journal reads no clock.
-    told_us: AtomicI64,
+    span_age_us: AtomicU64,
+    /// For how long brokers were at work, in microseconds, and one more; 0: not told yet. The
+    /// journal reads no clock.
+    told_us: AtomicU64,
     /// All records up to this one are to be forgotten.
     trim_through: AtomicU64,
 }
@@ -62,7 +63,7 @@ impl Upkeep {
             ballast_bytes: ballast_bytes.into(),
             low_water: low_water.into(),
             span_age_us: micros(span_age).into(),
-            told_us: AtomicI64::new(i64::MIN),
+            told_us: AtomicU64::new(0),
             trim_through: AtomicU64::new(0),
         }
     }
@@ -75,9 +76,9 @@ impl Upkeep {
         self.span_age_us.store(micros(span_age), Ordering::Release);
     }
 
-    /// Of how long a time a span may hold records, in microseconds.
-    pub(super) fn span_age_us(&self) -> i64 {
-        self.span_age_us.load(Ordering::Acquire)
+    /// Of how long a time a span may hold records.
+    pub(super) fn span_age(&self) -> Duration {
+        Duration::from_micros(self.span_age_us.load(Ordering::Acquire))
     }
 
     /// What the file system still has for us, in bytes.
@@ -116,14 +117,14 @@ impl Upkeep {
         }
     }
 
-    /// Tells the time.
-    pub(super) fn tell(&self, now_us: i64) {
-        self.told_us.fetch_max(now_us, Ordering::AcqRel);
+    /// Tells for how long brokers were at work.
+    pub(super) fn tell(&self, lived: Duration) {
+        self.told_us.fetch_max(micros(lived).saturating_add(1), Ordering::AcqRel);
     }
 
-    /// The time last told; `None` before the first.
-    pub(super) fn told_us(&self) -> Option<i64> {
-        Some(self.told_us.load(Ordering::Acquire)).filter(|told| *told > i64::MIN)
+    /// What was last told; `None` before the first.
+    pub(super) fn lived(&self) -> Option<Duration> {
+        self.told_us.load(Ordering::Acquire).checked_sub(1).map(Duration::from_micros)
     }
 
     /// Orders that all records up to `number` be forgotten.
@@ -137,8 +138,8 @@ impl Upkeep {
     }
 }
 
-fn micros(time: Duration) -> i64 {
-    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Whether the system says that the disk, or our share of it, is full.

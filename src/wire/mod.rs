@@ -73,6 +73,7 @@ pub fn matter(sent: proto::AlertMatter) -> Option<Matter> {
         proto::AlertMatter::RecordsMissing => Some(Matter::RecordsMissing),
         proto::AlertMatter::DiskLow => Some(Matter::DiskLow),
         proto::AlertMatter::MailFails => Some(Matter::MailFails),
+        proto::AlertMatter::ClockDiffers => Some(Matter::ClockDiffers),
     }
 }
 

@@ -23,9 +23,10 @@ use crate::grid::explain;
 use crate::grid::in_force::{SettingIs, SettingsInForce};
 use crate::grid::lifecycle::Lifecycle;
 use crate::grid::name::{ApplianceNumber, BootId};
-use crate::grid::record::{Input, Outcome, Record};
+use crate::grid::record::{Input, LastRun, Outcome, Record};
 use crate::grid::sentence::Sentence;
 use crate::grid::time::Timestamp;
+use crate::grid::wall_clock::WallClock;
 
 /// A record; `name` gives the name of a row.
 pub fn record(record: &Record, name: impl Fn(ApplianceNumber) -> String) -> proto::Record {
@@ -93,6 +94,7 @@ pub fn record_kind(record: &Record) -> proto::RecordKind {
         | Input::BrokerStopped
         | Input::BrokerStalled { .. }
         | Input::ClockSetBack { .. }
+        | Input::WallClock(_)
         | Input::Storage(_)
         | Input::Settings(_) => proto::RecordKind::Broker,
     }
@@ -112,11 +114,16 @@ pub fn record_severity(record: &Record) -> Severity {
         Input::Event(heard) if heard.event.lost_before.is_empty() => heard.event.severity,
         Input::Event(heard) => heard.event.severity.max(Severity::Warn),
         Input::BrokerStarted(started)
-            if !started.recovery.is_empty() || started.clock_back.is_some() =>
+            if !started.recovery.is_empty()
+                || started.clock_back.is_some()
+                || started.last_run == LastRun::CutShort =>
         {
             Severity::Warn
         }
-        Input::BrokerStalled { .. } | Input::ClockSetBack { .. } => Severity::Warn,
+        Input::WallClock(WallClock::Agrees) => Severity::Info,
+        Input::BrokerStalled { .. } | Input::ClockSetBack { .. } | Input::WallClock(_) => {
+            Severity::Warn
+        }
         Input::Settings(settings) if !settings.warnings.is_empty() => Severity::Warn,
         Input::Tally => return Severity::Debug,
         Input::MailDue { .. } => Severity::Debug,

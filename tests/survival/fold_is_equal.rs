@@ -10,11 +10,12 @@ use std::time::Duration;
 use grid_broker::grid::Grid;
 use grid_broker::grid::name::{ApplianceName, ApplianceNumber, BootId, SpoolId};
 use grid_broker::grid::record::{
-    BrokerStarted, Heard, Hello, Input, Order, Reset, SessionId, Stall,
+    BrokerStarted, Heard, Hello, Input, LastRun, Order, Reset, SessionId, Stall,
 };
 use grid_broker::grid::settings::{ClassSettings, OnStuck, Overrides, Settings};
+use grid_broker::grid::shift::Shift;
 use grid_broker::grid::state::State;
-use grid_broker::grid::time::Timestamp;
+use grid_broker::grid::time::{Offset, Timestamp};
 use grid_broker::journal::{CheckpointStart, EncodedRecord, Mark, Opened, encoding};
 use grid_broker::wire::check;
 use grid_broker::wire::proto::event::Kind;
@@ -54,10 +55,20 @@ impl Life {
         let recovery = vec!["records 7 to 9 are missing".into()];
         let version = "0.1.0".into();
         let missing = away.map(|_| 7..=9).into_iter().collect();
-        let clock_back = None;
+        let (clock_back, last_run) = (None, LastRun::Stopped);
+        let shift = away.map(|away| Shift::pause(Offset::ahead_by(away)));
         let rebuilt_from = None;
-        let started =
-            BrokerStarted { term, version, away, clock_back, recovery, missing, rebuilt_from };
+        let started = BrokerStarted {
+            term,
+            version,
+            away,
+            shift,
+            clock_back,
+            last_run,
+            recovery,
+            missing,
+            rebuilt_from,
+        };
         self.take(Input::BrokerStarted(started));
     }
 

@@ -4,7 +4,9 @@ use super::super::effect::{Effect, Matter};
 use super::super::name::ApplianceNumber;
 use super::super::record::{Input, Record, Stall};
 use super::super::settings::ClassSettings;
+use super::super::shift::Shift;
 use super::super::state::State;
+use super::super::time::Offset;
 use super::driver::*;
 
 #[test]
@@ -27,8 +29,9 @@ fn one_record_holds_the_absence_and_the_shift_of_all_deadlines() {
     let records = story.records.len();
     story.at(100).away(seconds(180));
     assert_eq!(story.records.len(), records + 1);
-    let moved = Effect::DeadlinesMoved { by: seconds(180), not_before: at(340) };
-    assert_eq!(story.last().effects, [moved]);
+    let shift = Shift::pause(Offset::ahead_by(seconds(180)));
+    let moved = Effect::DeadlinesMoved { by: seconds(0), not_before: at(340) };
+    assert_eq!(story.last().effects, [Effect::TimeShifted(shift), moved]);
 }
 
 #[test]
@@ -154,7 +157,9 @@ fn a_stop_in_good_order_and_a_first_start_change_nothing() {
         term: 1,
         version: "0.1.0".into(),
         away: None,
+        shift: None,
         clock_back: None,
+        last_run: super::super::record::LastRun::Unknown,
         recovery: Vec::new(),
         missing: Vec::new(),
         rebuilt_from: None,

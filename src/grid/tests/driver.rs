@@ -16,10 +16,14 @@ use super::super::explain;
 use super::super::lifecycle::Lifecycle;
 use super::super::marks::Marks;
 use super::super::name::{ApplianceName, ApplianceNumber, BootId};
-use super::super::record::{BrokerStarted, Hello, Input, Order, Outcome, Record, SessionId};
+use super::super::record::{
+    BrokerStarted, Hello, Input, LastRun, Order, Outcome, Record, SessionId,
+};
 use super::super::settings::{ClassSettings, DEFAULT_CLASS, Overrides, Settings};
+use super::super::shift::Shift;
 use super::super::state::State;
-use super::super::time::Timestamp;
+use super::super::time::{Offset, Timestamp};
+use super::super::wall_clock::WallClock;
 
 pub(super) use super::saying::*;
 
@@ -125,7 +129,8 @@ impl Timeline {
     }
 
     fn record(&mut self, record: Record) {
-        assert!(record.at >= self.folded.last_at(), "times never fall");
+        let is_in_order = record.at >= self.folded.last_at() || record.input.moves_time();
+        assert!(is_in_order, "times fall only where told time is moved");
         self.folded.apply(&record);
         self.restored.apply(&record);
         if !self.grid.owes_tally() {
@@ -267,11 +272,21 @@ impl Timeline {
             term: self.terms,
             version: "0.1.0".into(),
             away: Some(away),
+            shift: Some(Shift::pause(Offset::ahead_by(away))),
             clock_back: None,
+            last_run: LastRun::Unknown,
             recovery: Vec::new(),
             missing: Vec::new(),
             rebuilt_from: None,
         }));
+    }
+
+    /// The wall clock is set so many seconds ahead, and told time follows.
+    pub(super) fn clock_set(&mut self, seconds: i64) {
+        let by = Offset::from_micros(seconds * 1_000_000);
+        self.now = self.now.moved(by);
+        let shift = Shift { by, from: Timestamp::MIN };
+        self.take(Input::WallClock(WallClock::Followed { shift }));
     }
 
     /// The broker goes away for so long.

@@ -19,4 +19,5 @@ mod saying;
 mod settings;
 mod storage;
 mod stories;
+mod wall_clock;
 mod words;

@@ -18,8 +18,10 @@ use super::super::lifecycle::Lifecycle;
 use super::super::name::{ApplianceNumber, BootId};
 use super::super::record::{Input, Order, Outcome, Record, Reset, SessionId, Stall};
 use super::super::settings::{FLAPPING_FAILURES, Overrides};
+use super::super::shift::Shift;
 use super::super::state::State;
-use super::super::time::Timestamp;
+use super::super::time::{Offset, Timestamp};
+use super::super::wall_clock::WallClock;
 use super::super::window::WINDOWS_MAX;
 use super::driver::*;
 use super::stories::{Deed, ROWS, deeds, settings};
@@ -360,6 +362,41 @@ proptest! {
     }
 
     #[test]
+    fn a_clock_that_is_set_at_any_moment_changes_times_and_nothing_else(
+        deeds in prop::collection::vec(deeds(), 1..60),
+        (set, years) in (any::<prop::sample::Index>(), -20i64..=20),
+        tallies_late in any::<bool>(),
+    ) {
+        let by = Offset::from_micros(years * 365 * 86_400_000_000);
+        // What appliances say of times is told by their own clocks, which nobody set.
+        let deeds: Vec<_> = deeds.into_iter().filter_map(without_times).collect();
+        let (mut right, mut wrong) = (Play::new(tallies_late), Play::new(tallies_late));
+        let set = set.index(deeds.len() + 1);
+        for (at, deed) in deeds.into_iter().map(Some).chain([None]).enumerate() {
+            if at == set {
+                right.story.take(Input::WallClock(WallClock::Agrees));
+                wrong.story.clock_set(by.as_micros() / 1_000_000);
+            }
+            let Some(deed) = deed else { break };
+            right.does(deed.clone());
+            wrong.does(deed);
+        }
+        right.does(Deed::Tally);
+        wrong.does(Deed::Tally);
+        let shapes = |play: &Play| -> Vec<_> {
+            let records = play.story.records.iter();
+            let kept = records.filter(|record| !matches!(record.input, Input::WallClock(_)));
+            kept.map(|it| (it.number, it.outcome, it.marks, it.effects.len())).collect()
+        };
+        prop_assert_eq!(shapes(&wrong), shapes(&right));
+        let shift = Shift { by, from: Timestamp::MIN };
+        let expected = right.story.grid.state().shifted(shift);
+        let told = |state: &State| -> Vec<_> { state.to_effects().into_iter().map(no_word).collect() };
+        prop_assert_eq!(told(wrong.story.grid.state()), told(&expected));
+        prop_assert_eq!(wrong.story.grid.state().lived(), expected.lived());
+    }
+
+    #[test]
     fn whatever_the_order_of_a_replay_the_newest_word_holds((words, live, order) in histories()) {
         let said = |at: usize| words[at].clone().up_for(seconds(10 * (at as u64 + 1)));
         let (mut told, mut replayed) = (Timeline::new(), Timeline::new());
@@ -369,6 +406,29 @@ proptest! {
         order.iter().for_each(|word| _ = replayed.hear(said(live + word).spooled(at(0))));
         prop_assert_eq!(standing(replayed.db1()), standing(told.db1()));
     }
+}
+
+/// The same without times and uptimes. By an uptime a boot that speaks live may be older than the
+/// present one; after a clock went ahead that is not sure any more.
+fn without_times(deed: Deed) -> Option<Deed> {
+    match deed {
+        Deed::Say(mut said) => {
+            let event = &mut said.0.event;
+            event.uptime = None;
+            let tells = event.event_time.is_some() || event.spooled_at.is_some();
+            (!tells && event.lost_before.is_empty()).then_some(Deed::Say(said))
+        }
+        Deed::Hello { row, boot, .. } => Some(Deed::Hello { row, boot, uptime: None }),
+        other => Some(other),
+    }
+}
+
+/// An effect without when a word was said: by the appliance's clock, or when it was heard; and
+/// without how long before a boot may have begun.
+fn no_word(effect: Effect) -> Effect {
+    let Effect::Boot { number, mut boot } = effect else { return effect };
+    (boot.newest_word, boot.not_before) = (None, boot.began_at);
+    Effect::Boot { number, boot }
 }
 
 /// What a start says one after the other, how much of it was heard live, and an order of the rest.

@@ -1,7 +1,7 @@
 //! What happens to the journal is recorded, and open until it is over.
 
 use super::super::effect::{Effect, Matter};
-use super::super::record::{BrokerStarted, Input};
+use super::super::record::{BrokerStarted, Input, LastRun};
 use super::super::storage::Storage;
 use super::driver::*;
 use crate::grid::event::Severity;
@@ -11,7 +11,9 @@ fn started(missing: Vec<std::ops::RangeInclusive<u64>>) -> Input {
         term: 2,
         version: "0.1.0".into(),
         away: None,
+        shift: None,
         clock_back: None,
+        last_run: LastRun::Unknown,
         recovery: Vec::new(),
         missing,
         rebuilt_from: None,

@@ -55,8 +55,6 @@ pub(in crate::journal) struct Archiver {
     active: Option<Arc<ActiveSpan>>,
     /// What is in the active span, in bytes of blocks.
     active_bytes: u64,
-    /// The time of its first record, in microseconds since the epoch.
-    begun_us: i64,
     /// Dense records with their terms, read from the log and not yet in the archive.
     waiting: VecDeque<(u64, EncodedRecord)>,
     /// The number to read next.
@@ -87,7 +85,6 @@ impl Archiver {
             stop,
             active: None,
             active_bytes: 0,
-            begun_us: 0,
             waiting: VecDeque::new(),
             next: release.archive.sealed_through() + 1,
             term: 0,
@@ -168,17 +165,16 @@ impl Archiver {
     /// by its age.
     fn end_old_span(&mut self) -> Result<(), JournalError> {
         let durable = *self.durable.borrow();
-        let Some(told_us) = self.upkeep.told_us().filter(|_| self.upkeep.has_room()) else {
+        let Some(lived) = self.upkeep.lived().filter(|_| self.upkeep.has_room()) else {
             return Ok(());
         };
         if self.active.is_none() && self.waiting.is_empty() && self.next <= durable {
             self.read(durable)?;
         }
-        let waiting = self.waiting.front().map(|(_, record)| record.mark.at_us);
-        let oldest_us = self.active.as_ref().map_or(waiting, |_| Some(self.begun_us));
-        let span_age_us = self.upkeep.span_age_us();
-        let is_old = |oldest_us: i64| told_us.saturating_sub(oldest_us) > span_age_us;
-        if !oldest_us.is_some_and(is_old) {
+        let is_any = self.active.is_some() || !self.waiting.is_empty();
+        // Its first record came behind the span before, so it is no older than that one's seal.
+        let oldest = self.archive.newest_lived();
+        if !is_any || lived.saturating_sub(oldest) <= self.upkeep.span_age() {
             return Ok(());
         }
         while self.next <= durable && !self.is_stopped() {
@@ -235,7 +231,6 @@ impl Archiver {
             None => {
                 let active = self.archive.begin(draft.first)?;
                 (self.active, self.active_bytes) = (Some(Arc::clone(&active)), 0);
-                self.begun_us = self.waiting.front().map_or(0, |(_, record)| record.mark.at_us);
                 active
             }
         };
@@ -261,7 +256,8 @@ impl Archiver {
     fn seal(&mut self) -> Result<(), JournalError> {
         match self.active.take() {
             Some(active) => {
-                self.archive.seal(&active, self.term)?;
+                let lived = self.upkeep.lived().unwrap_or_else(|| self.archive.newest_lived());
+                self.archive.seal(&active, self.term, lived)?;
                 self.failures = 0;
                 self.release.release()
             }

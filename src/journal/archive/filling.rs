@@ -7,6 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use super::places::Places;
 use super::seal::{self, Seal};
@@ -47,10 +48,16 @@ impl Archive {
         Ok(trash)
     }
 
-    /// Makes a filled span durable, checks all of it, and marks it sealed.
+    /// Makes a filled span durable, checks all of it, and marks it sealed, when brokers were at work
+    /// for `lived`.
     ///
     /// Meanwhile readers are served from the commit log.
-    pub(super) fn seal(&self, active: &ActiveSpan, term: u64) -> Result<(), JournalError> {
+    pub(super) fn seal(
+        &self,
+        active: &ActiveSpan,
+        term: u64,
+        lived: Duration,
+    ) -> Result<(), JournalError> {
         *self.active.write().unwrap_or_else(PoisonError::into_inner) = None;
         let last = active.through.load(Ordering::Acquire);
         active.span.flush()?;
@@ -59,7 +66,7 @@ impl Archive {
         disk::sync_tree(&path)?;
         // From the files, not from sled's memory; sled does not get to see it again.
         let again = Places::scan(&path, self.journal, &(active.first..=last), &self.closing)?;
-        let mut seal = Seal { last, term, newest_us: None, missing: Vec::new() };
+        let mut seal = Seal { last, term, newest_us: None, lived, missing: Vec::new() };
         seal.newest_us = Some(seal::check(&again, active.first, &seal)?);
         seal.write(&self.seal_path(active.first), self.journal, active.first)?;
         let span = SealedSpan { seal, bytes: disk::allocated_below(&path) };

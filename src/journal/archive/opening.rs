@@ -9,6 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Mutex, RwLock};
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -97,6 +98,16 @@ pub(in crate::journal) fn open(
 }
 
 impl FoundArchive {
+    /// The newest that any seal tells of lived time.
+    fn newest_lived(&self) -> Result<Duration, JournalError> {
+        let firsts = disk::paths_in(&self.archive.folder)?.into_iter();
+        let firsts = firsts.filter_map(|path| disk::number_in_name(&path, "span-", ".sealed"));
+        let seals = firsts.filter_map(|first| {
+            Seal::read(&self.archive.seal_path(first), self.archive.journal, first)
+        });
+        Ok(seals.map(|seal| seal.lived).max().unwrap_or_default())
+    }
+
     /// The seal of a span folder, an old one or a new one; without one the folder is moved away.
     fn span(
         &mut self,
@@ -120,7 +131,9 @@ impl FoundArchive {
             }
             return Ok(None);
         }
-        if let Ok(seal) = checked(&path, self.archive.journal, first) {
+        if let Ok(mut seal) = checked(&path, self.archive.journal, first) {
+            // When it was filled nobody knows any more: as old as the youngest there is.
+            seal.lived = self.newest_lived()?;
             disk::sync_tree(&path)?;
             seal.write(&seal_path, self.archive.journal, first)?;
             return Ok(Some(seal));
@@ -154,7 +167,7 @@ fn checked(path: &Path, journal: Uuid, first: u64) -> Result<Seal, JournalError>
     };
     let last = *span.blocks().last().ok_or_else(empty)?.end();
     let term = span.block_at(last)?.map_or(0, |block| block.header.draft.term);
-    let mut seal = Seal { last, term, newest_us: None, missing: Vec::new() };
+    let mut seal = Seal { last, term, newest_us: None, lived: Duration::ZERO, missing: Vec::new() };
     seal.newest_us = Some(seal::check(&span, first, &seal)?);
     Ok(seal)
 }

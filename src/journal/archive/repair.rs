@@ -120,7 +120,8 @@ impl Archive {
             disk::sync_folder(&self.folder)?;
             return Ok(None);
         }
-        let mut seal = Seal { last, term: before.term, newest_us: None, missing };
+        let (term, lived) = (before.term, before.lived);
+        let mut seal = Seal { last, term, newest_us: None, lived, missing };
         disk::sync_tree(&beside)?;
         let again = Places::scan(&beside, self.journal, &(first..=last), &self.closing)?;
         seal.newest_us = Some(seal::check(&again, first, &seal)?);

@@ -25,7 +25,8 @@ const MARK: &str = "trimmed";
 /// How much is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// Spans whose records are all older than this go.
+    /// Spans whose records are all older than this go: in time that brokers were at work, so that no
+    /// clock and no absence can make anything old.
     pub age: Duration,
     /// The oldest go while the sealed ones take more than this, in bytes.
     pub bytes: u64,
@@ -52,23 +53,21 @@ pub struct TrimDue {
 }
 
 impl Archive {
-    /// What is beyond a limit at `now_us`, and neither needed by `checkpoint` nor ordered away up
+    /// What is beyond a limit when brokers were at work for `lived`, and neither needed by `checkpoint` nor ordered away up
     /// to `ordered` already.
     pub(in crate::journal) fn trim_due(
         &self,
         retention: Retention,
-        now_us: i64,
+        lived: Duration,
         checkpoint: u64,
         ordered: u64,
     ) -> Option<TrimDue> {
-        let age_us = i64::try_from(retention.age.as_micros()).unwrap_or(i64::MAX);
-        let horizon_us = now_us.saturating_sub(age_us);
         let before = self.trimmed_through().max(ordered);
         let spans = self.sealed.read().unwrap_or_else(PoisonError::into_inner);
         let mut taken: u64 = spans.range(before + 1..).map(|(_, span)| span.bytes).sum();
         let mut due: Option<TrimDue> = None;
         for (_, span) in spans.range(before + 1..) {
-            let is_old = span.seal.newest_us.is_some_and(|newest| newest < horizon_us);
+            let is_old = lived.saturating_sub(span.seal.lived) > retention.age;
             let is_much = taken > retention.bytes;
             let is_for_age = due.map_or(is_old, |due| due.is_for_age);
             let is_beyond = if is_for_age { is_old } else { is_much };
@@ -80,6 +79,12 @@ impl Archive {
             taken -= span.bytes;
         }
         due
+    }
+
+    /// For how long brokers were at work when the newest span was sealed.
+    pub(super) fn newest_lived(&self) -> Duration {
+        let spans = self.sealed.read().unwrap_or_else(PoisonError::into_inner);
+        spans.values().next_back().map_or(Duration::ZERO, |span| span.seal.lived)
     }
 
     /// Forgets all sealed spans that end at or below `through`; gives the folders to delete.

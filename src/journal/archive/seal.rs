@@ -6,6 +6,7 @@
 use std::fs;
 use std::ops::RangeInclusive;
 use std::path::Path;
+use std::time::Duration;
 
 use bytes::{Buf, BufMut};
 use uuid::Uuid;
@@ -25,6 +26,9 @@ pub(in crate::journal) struct Seal {
     pub(in crate::journal) term: u64,
     /// The newest time of its records, in microseconds since the epoch.
     pub(in crate::journal) newest_us: Option<i64>,
+    /// For how long brokers were at work when it was sealed: by this it gets old, whatever the wall
+    /// clock says. Zero in seals of releases before.
+    pub(in crate::journal) lived: Duration,
     /// What was lost of it, ascending; never its last number.
     pub(in crate::journal) missing: Vec<RangeInclusive<u64>>,
 }
@@ -40,6 +44,8 @@ impl Seal {
             payload.put_u64_le(*gap.start());
             payload.put_u64_le(*gap.end());
         }
+        // Behind the gaps, and no pair: releases before read on as far as pairs go.
+        payload.put_u64_le(u64::try_from(self.lived.as_micros()).unwrap_or(u64::MAX));
         let mut out = Vec::new();
         encode(&mut out, &draft, Codec::None, &[], &payload).map_err(|_| {
             JournalError::Archive {
@@ -59,13 +65,17 @@ impl Seal {
         let last = payload.try_get_u64_le().ok()?;
         let newest_us = payload.try_get_i64_le().ok().filter(|newest| *newest < i64::MAX);
         let mut missing = Vec::new();
-        while let (Ok(from), Ok(to)) = (payload.try_get_u64_le(), payload.try_get_u64_le()) {
-            missing.push(from..=to);
+        let mut lived = Duration::ZERO;
+        while let Ok(word) = payload.try_get_u64_le() {
+            match payload.try_get_u64_le() {
+                Ok(to) => missing.push(word..=to),
+                Err(_) => lived = Duration::from_micros(word),
+            }
         }
         let ours = draft.content == Content::Seal
             && (draft.journal, draft.first) == (journal, first)
             && last >= first;
-        ours.then_some(Self { last, term: draft.term, newest_us, missing })
+        ours.then_some(Self { last, term: draft.term, newest_us, lived, missing })
     }
 
     /// The gap around `number`.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::DecodeError;
 use super::input::{boot, name, overrides, progress, severity, uuid};
-use super::{admission, event, mail, proto};
+use super::{admission, clock, event, mail, proto};
 use crate::grid::effect::{Alert, Boot, Effect, Matter, Memory};
 use crate::grid::lifecycle::{Failed, Failure, LastWord, Lifecycle, Maintenance};
 use crate::grid::name::{ApplianceNumber, SpoolId};
@@ -31,7 +31,8 @@ pub(super) fn read(effect: proto::Effect) -> Result<Effect, DecodeError> {
             let began_at = Timestamp::from_micros(it.began_at_us);
             let (has_agent, is_assumed) = (it.has_agent, it.is_assumed);
             let newest_word = it.newest_word.as_ref().map(event::read_word);
-            let boot = Boot { id, began_at, has_agent, is_assumed, newest_word };
+            let not_before = it.not_before_us.map_or(began_at, Timestamp::from_micros);
+            let boot = Boot { id, began_at, not_before, has_agent, is_assumed, newest_word };
             Effect::Boot { number: ApplianceNumber(it.number), boot }
         }
         P::Lifecycle(it) => Effect::Lifecycle {
@@ -60,6 +61,8 @@ pub(super) fn read(effect: proto::Effect) -> Result<Effect, DecodeError> {
             by: Duration::from_micros(it.by_us),
             not_before: Timestamp::from_micros(it.not_before_us),
         },
+        P::TimeShifted(it) => Effect::TimeShifted(clock::read_shift(it)),
+        P::Lived(it) => Effect::Lived { lived: Duration::from_micros(it.lived_us) },
         P::Spent(it) => admission::read_spent(&it)?,
         P::BudgetsFilled(it) => Effect::BudgetsFilled { number: ApplianceNumber(it.number) },
         P::AlertKey(it) => Effect::AlertKey {
@@ -158,6 +161,7 @@ fn matter(matter: i32) -> Result<Matter, DecodeError> {
         Ok(proto::Matter::RecordsMissing) => Matter::RecordsMissing,
         Ok(proto::Matter::DiskLow) => Matter::DiskLow,
         Ok(proto::Matter::MailFails) => Matter::MailFails,
+        Ok(proto::Matter::ClockDiffers) => Matter::ClockDiffers,
         Ok(proto::Matter::Unspecified) | Err(_) => {
             return Err(DecodeError::Newer { what: "a matter" });
         }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::DecodeError;
 use super::proto;
-use super::{event, mail, settings, storage};
+use super::{clock, event, mail, settings, storage};
 use crate::grid::event::{Progress, Severity};
 use crate::grid::lifecycle::Refusal;
 use crate::grid::mail::MessageNumber;
@@ -48,6 +48,8 @@ pub(super) fn read(input: Option<proto::record::Input>) -> Result<Input, DecodeE
             rebuilt_from: (started.rebuilt_from > 0).then_some(started.rebuilt_from),
             recovery: started.recovery.into_iter().map(Into::into).collect(),
             missing: storage::ranges(&started.missing),
+            shift: started.shift.map(clock::read_shift),
+            last_run: clock::read_last_run(started.last_run),
         }),
         P::BrokerStopped(proto::BrokerStopped {}) => Input::BrokerStopped,
         P::BrokerStalled(stalled) => Input::BrokerStalled {
@@ -71,6 +73,7 @@ pub(super) fn read(input: Option<proto::record::Input>) -> Result<Input, DecodeE
         P::RunOver(over) => {
             Input::RunOver { appliance: ApplianceNumber(over.appliance), key: uuid(&over.key)? }
         }
+        P::WallClock(it) => Input::WallClock(clock::read_wall_clock(it)?),
         P::ClockSetBack(set) => Input::ClockSetBack { by: Duration::from_micros(set.by_us) },
     })
 }

@@ -1,5 +1,7 @@
 //! What is kept of admission and of mails reads back as it was written.
 
+use std::time::Duration;
+
 use uuid::Uuid;
 
 use super::tests::{ROW, at, boot, reads_back, record, spool};
@@ -78,6 +80,7 @@ fn every_mail_reads_back() {
             due: at(4),
             last_reply: "451 later".into(),
             late: (standing != Standing::Failed).then(|| Box::new(late())),
+            away: Duration::from_secs(u64::from(standing == Standing::Waiting)),
         };
         effects.push(MailEffect::Stands { message: Box::new(message) });
     }

@@ -1,7 +1,9 @@
 //! Both halves for mails: what is owed, what came of it.
 
+use std::time::Duration;
+
 use super::input::severity;
-use super::to_proto::severity_number;
+use super::to_proto::{micros, severity_number};
 use super::{DecodeError, proto};
 use crate::grid::mail::{
     Delivery, Late, MailEffect, MailOrder, Message, MessageNumber, Notice, Standing,
@@ -118,6 +120,7 @@ fn message(message: &Message) -> proto::MessageIs {
             last_at_us: late.last_at.as_micros(),
             severities: late.severities.to_vec(),
         }),
+        away_us: micros(message.away),
     }
 }
 
@@ -142,6 +145,7 @@ fn read_message(it: proto::MessageIs) -> Result<MailEffect, DecodeError> {
         due: Timestamp::from_micros(it.due_us),
         last_reply: it.last_reply.into(),
         late: it.late.map(|late| read_late(&late)).transpose()?,
+        away: Duration::from_micros(it.away_us),
     };
     Ok(MailEffect::Stands { message: Box::new(message) })
 }

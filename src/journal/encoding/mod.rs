@@ -4,6 +4,7 @@
 //! wrote is refused in plain words rather than half understood. Knows no files and no frames.
 
 mod admission;
+mod clock;
 mod effect;
 mod event;
 mod input;

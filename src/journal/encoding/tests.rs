@@ -15,9 +15,14 @@ use crate::grid::event::{
 use crate::grid::in_force::{SettingIs, SettingsInForce};
 use crate::grid::lifecycle::{Failed, Failure, LastWord, Lifecycle, Maintenance, Refusal};
 use crate::grid::name::{ApplianceName, ApplianceNumber, BootId, SpoolId};
-use crate::grid::record::{BrokerStarted, Heard, Hello, Input, Order, Reset, SessionId, Stall};
+use crate::grid::record::{
+    BrokerStarted, Heard, Hello, Input, LastRun, Order, Reset, SessionId, Stall,
+};
 use crate::grid::settings::Overrides;
+use crate::grid::shift::Shift;
 use crate::grid::storage::{Storage, TrimReason, Trimmed};
+use crate::grid::time::Offset;
+use crate::grid::wall_clock::WallClock;
 use crate::grid::window::Window;
 use crate::grid::word::Word;
 
@@ -180,11 +185,14 @@ fn every_other_input_reads_back() {
         acked_through: 70,
         is_transient: true,
     };
+    let shift = Shift { by: Offset::from_micros(-10_800_000_000), from: Timestamp::MIN };
     let started = BrokerStarted {
         term: 3,
         version: "0.1.0".into(),
         away: Some(Duration::from_secs(180)),
+        shift: Some(shift),
         clock_back: Some(Duration::from_secs(10_800)),
+        last_run: LastRun::CutShort,
         recovery: vec!["a span was set aside".into()],
         missing: vec![3..=4, 9..=u64::MAX],
         rebuilt_from: Some(65),
@@ -200,6 +208,10 @@ fn every_other_input_reads_back() {
         Input::BrokerStalled { lasted: Duration::from_secs(9), cause: Stall::ClockWentAhead },
         Input::BrokerStalled { lasted: Duration::from_secs(9), cause: Stall::DiskWasLow },
         Input::ClockSetBack { by: Duration::from_secs(10_800) },
+        Input::WallClock(WallClock::Differs { by: shift.by }),
+        Input::WallClock(WallClock::Agrees),
+        Input::WallClock(WallClock::Followed { shift }),
+        Input::WallClock(WallClock::Slept { lasted: Duration::from_secs(7) }),
         Input::Tally,
         Input::RunOver { appliance: ROW, key: Uuid::max() },
         trimmed(TrimReason::Age(Duration::from_secs(7_776_000))),
@@ -252,6 +264,7 @@ fn every_effect_reads_back() {
         Matter::Flapping,
         Matter::RecordsMissing,
         Matter::DiskLow,
+        Matter::ClockDiffers,
         Matter::MailFails,
     ] {
         let alert = Alert { severity: Severity::Error, since: at(6), text: "text".into() };
@@ -263,16 +276,26 @@ fn every_effect_reads_back() {
         lifecycle,
         since: at(8),
     }));
+    let (by, from) = (Offset::from_micros(-7), at(9));
+    effects.push(Effect::TimeShifted(Shift { by, from }));
+    effects.push(Effect::Lived { lived: Duration::from_secs(7) });
     reads_back(&record(Input::BrokerStopped, effects));
 }
 
 fn boots() -> [Boot; 2] {
     let (uptime, numbered) = (Some(Duration::from_micros(1)), spool().zip(NonZeroU64::new(3)));
     let newest_word = Some(Word { uptime, numbered, time: Timestamp::MIN });
-    let (id, began_at) = (Some(boot()), at(4));
-    let spoken = Boot { id, began_at, has_agent: true, is_assumed: false, newest_word };
-    let announced =
-        Boot { id: None, has_agent: false, is_assumed: true, newest_word: None, ..spoken };
+    let (id, began_at, not_before) = (Some(boot()), at(4), at(3));
+    let (has_agent, is_assumed) = (true, false);
+    let spoken = Boot { id, began_at, not_before, has_agent, is_assumed, newest_word };
+    let announced = Boot {
+        id: None,
+        not_before: at(4),
+        has_agent: false,
+        is_assumed: true,
+        newest_word: None,
+        ..spoken
+    };
     [spoken, announced]
 }
 

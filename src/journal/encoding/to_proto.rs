@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{admission, event, mail, proto, settings, storage};
+use super::{admission, clock, event, mail, proto, settings, storage};
 use crate::grid::effect::{Alert, Boot, Effect, Matter, Memory};
 use crate::grid::event::{Progress, Severity};
 use crate::grid::lifecycle::{Failed, Failure, Lifecycle, Maintenance, Refusal};
@@ -75,6 +75,8 @@ fn input(input: &Input) -> proto::record::Input {
             rebuilt_from: started.rebuilt_from.unwrap_or(0),
             recovery: started.recovery.iter().map(ToString::to_string).collect(),
             missing: storage::written(&started.missing),
+            shift: started.shift.map(clock::shift),
+            last_run: clock::last_run(started.last_run).into(),
         }),
         Input::BrokerStopped => P::BrokerStopped(proto::BrokerStopped {}),
         Input::BrokerStalled { lasted, cause } => P::BrokerStalled(proto::BrokerStalled {
@@ -95,6 +97,7 @@ fn input(input: &Input) -> proto::record::Input {
         Input::RunOver { appliance, key } => {
             P::RunOver(proto::RunOver { appliance: appliance.0, key: key.as_bytes().to_vec() })
         }
+        Input::WallClock(found) => P::WallClock(clock::wall_clock(found)),
         Input::ClockSetBack { by } => P::ClockSetBack(proto::ClockSetBack { by_us: micros(*by) }),
     }
 }
@@ -181,6 +184,8 @@ pub(super) fn effect(effect: &Effect) -> proto::Effect {
             by_us: micros(*by),
             not_before_us: not_before.as_micros(),
         }),
+        Effect::TimeShifted(shift) => P::TimeShifted(clock::shift(*shift)),
+        Effect::Lived { lived } => P::Lived(proto::Lived { lived_us: micros(*lived) }),
         Effect::Spent { number, budget, full_at } => {
             P::Spent(admission::spent(*number, *budget, *full_at))
         }
@@ -219,6 +224,7 @@ fn boot_is(number: ApplianceNumber, it: &Boot) -> proto::BootIs {
         number: number.0,
         id: it.id.map_or_else(Vec::new, boot),
         began_at_us: it.began_at.as_micros(),
+        not_before_us: (it.not_before != it.began_at).then(|| it.not_before.as_micros()),
         has_agent: it.has_agent,
         is_assumed: it.is_assumed,
         newest_word: it.newest_word.as_ref().map(event::word),
@@ -318,6 +324,7 @@ fn matter(matter: Matter) -> proto::Matter {
         Matter::RecordsMissing => proto::Matter::RecordsMissing,
         Matter::DiskLow => proto::Matter::DiskLow,
         Matter::MailFails => proto::Matter::MailFails,
+        Matter::ClockDiffers => proto::Matter::ClockDiffers,
     }
 }
 

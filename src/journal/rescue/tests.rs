@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::*;
 use crate::grid::marks::Marks;
-use crate::grid::record::{BrokerStarted, Input, Outcome, Record};
+use crate::grid::record::{BrokerStarted, Input, LastRun, Outcome, Record};
 use crate::grid::state::State;
 use crate::grid::time::Timestamp;
 use crate::journal::*;
@@ -34,7 +34,9 @@ fn record(number: u64) -> EncodedRecord {
         term: 1,
         version: version.into(),
         away: None,
+        shift: None,
         clock_back: None,
+        last_run: LastRun::Unknown,
         recovery: Vec::new(),
         missing: Vec::new(),
         rebuilt_from: None,

@@ -55,10 +55,10 @@ fn on_a_full_disk_the_same_batch_is_appended_again_and_nothing_is_lost() {
         fs::remove_file(filler).unwrap();
         opened.journal.append(&large(again..=again + 199)).unwrap();
         let last = again + 199;
-        opened.journal.tell(1);
+        opened.journal.tell(Duration::from_micros(1));
         wait("the ballast is back", || ballast.exists());
         wait("the archive", || {
-            opened.journal.tell(1);
+            opened.journal.tell(Duration::from_micros(1));
             opened.reader.archived_through() + 64 > last
         });
         assert_eq!(opened.reader.status().unwrap().trouble, [""; 0]);

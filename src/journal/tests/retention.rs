@@ -7,6 +7,7 @@ fn filled(settings: &Settings, older: u64) -> Opened {
     let mut opened = Journal::open(settings).unwrap();
     // Small blocks make small spans, and so several of them.
     for first in (1..=1000).step_by(64) {
+        opened.journal.tell(Duration::from_micros(first));
         append(&mut opened, first..=1000.min(first + 63));
         wait_archived(&opened);
     }
@@ -36,10 +37,16 @@ fn what_is_older_than_retention_goes_in_whole_spans_and_its_space_returns() {
     let opened = filled(&settings, 990);
     let spans = opened.journal.release.archive.ranges();
     assert!(spans.len() >= 3, "{spans:?}");
-    // The times of the records are about ten times their numbers.
-    let age_us = i64::try_from(age.as_micros()).unwrap();
-    assert_eq!(opened.journal.trim_due(age_us), None);
-    let at = age_us + 10 * i64::try_from(*spans[1].end()).unwrap() + 60;
+    // Each span is as old as the broker was at work when it was sealed.
+    let sealed_at = |first| {
+        let path = dir.path().join(format!("archive/span-{first:020}.sealed"));
+        let journal = opened.journal.identity().journal;
+        crate::journal::archive::Seal::read(&path, journal, first).unwrap().lived
+    };
+    let second = sealed_at(*spans[1].start());
+    assert!(sealed_at(1) < second && second < sealed_at(*spans[2].start()));
+    assert_eq!(opened.journal.trim_due(age), None, "however old the times of the records are");
+    let at = age + second + Duration::from_micros(1);
     let due = opened.journal.trim_due(at).unwrap();
     assert_eq!((due.first, due.last, due.is_for_age), (1, *spans[1].end(), true));
     let archive = dir.path().join("archive");
@@ -70,7 +77,7 @@ fn what_is_more_than_retention_goes_oldest_first() {
     let spans = opened.journal.release.archive.ranges();
     let all = opened.journal.release.archive.trim_due(
         Retention { age: FOR_EVER, bytes: 0 },
-        0,
+        Duration::ZERO,
         u64::MAX,
         0,
     );
@@ -78,11 +85,11 @@ fn what_is_more_than_retention_goes_oldest_first() {
     assert_eq!((all.first, all.last, all.is_for_age), (1, *spans.last().unwrap().end(), false));
     opened.journal.close().unwrap();
     let opened = Journal::open(&keep(dir.path(), FOR_EVER, all.bytes - 1)).unwrap();
-    wait("the older checkpoint", || opened.journal.trim_due(0).is_some());
-    let due = opened.journal.trim_due(0).unwrap();
+    wait("the older checkpoint", || opened.journal.trim_due(Duration::ZERO).is_some());
+    let due = opened.journal.trim_due(Duration::ZERO).unwrap();
     assert_eq!((due.first, due.last), (1, *spans[0].end()));
     trim(&opened, due);
-    assert_eq!(opened.journal.trim_due(0), None);
+    assert_eq!(opened.journal.trim_due(Duration::ZERO), None);
 }
 
 #[test]
@@ -90,10 +97,10 @@ fn nothing_that_the_older_checkpoint_needs_is_ever_trimmed() {
     let dir = tempfile::tempdir().unwrap();
     let settings = keep(dir.path(), Duration::from_secs(1), 0);
     let opened = filled(&settings, 500);
-    let due = opened.journal.trim_due(i64::MAX).unwrap();
+    let due = opened.journal.trim_due(Duration::MAX).unwrap();
     assert!(due.last <= 500, "{due:?}");
     trim(&opened, due);
-    assert_eq!(opened.journal.trim_due(i64::MAX), None);
+    assert_eq!(opened.journal.trim_due(Duration::MAX), None);
     opened.journal.close().unwrap();
     let again = Journal::open(&settings).unwrap();
     let needed = again.reader.forward(501, &Wanted::default(), ALL).unwrap();
@@ -106,7 +113,7 @@ fn a_trim_cut_short_at_any_point_is_finished_by_the_start() {
     let settings = keep(dir.path(), FOR_EVER, 0);
     let opened = filled(&settings, 990);
     let spans = opened.journal.release.archive.ranges();
-    let due = opened.journal.trim_due(0).unwrap();
+    let due = opened.journal.trim_due(Duration::ZERO).unwrap();
     // The mark alone, as if the power had failed behind it.
     let archive = dir.path().join("archive");
     let sealed = fs::read(archive.join("span-00000000000000000001.sealed")).unwrap();
@@ -130,7 +137,7 @@ fn a_page_that_is_overtaken_by_a_trim_names_what_went_as_trimmed() {
     let dir = tempfile::tempdir().unwrap();
     let opened = filled(&keep(dir.path(), FOR_EVER, 0), 990);
     let reader = opened.reader.clone();
-    let due = opened.journal.trim_due(0).unwrap();
+    let due = opened.journal.trim_due(Duration::ZERO).unwrap();
     // A page is one call, so the trim must come in the middle of many.
     let follower = crate::tasks::spawn_thread("follower", move || {
         for _ in 0..200 {
@@ -156,10 +163,10 @@ fn little_traffic_is_sealed_by_age_so_that_it_can_go_by_age() {
     let settings = keep(dir.path(), Duration::from_secs(300), u64::MAX);
     let mut opened = Journal::open(&settings).unwrap();
     append(&mut opened, 1..=3);
-    opened.journal.tell(5_000_000);
+    opened.journal.tell(Duration::from_secs(5));
     std::thread::sleep(Duration::from_millis(50));
     assert_eq!(opened.journal.release.archive.ranges(), []);
-    opened.journal.tell(11_000_000);
+    opened.journal.tell(Duration::from_secs(11));
     wait("the seal", || opened.journal.release.archive.ranges() == [1..=3]);
     append(&mut opened, 4..=5);
     assert_eq!(read_all(&opened.reader), records(1..=5));
@@ -170,11 +177,11 @@ fn how_much_is_kept_may_change_while_the_journal_is_open() {
     let dir = tempfile::tempdir().unwrap();
     let opened = filled(&keep(dir.path(), FOR_EVER, u64::MAX), 990);
     let Opened { mut journal, reader, .. } = opened;
-    assert_eq!(journal.trim_due(0), None);
+    assert_eq!(journal.trim_due(Duration::ZERO), None);
     journal.keep(&keep(dir.path(), FOR_EVER, 0));
-    let due = journal.trim_due(0).unwrap();
+    let due = journal.trim_due(Duration::ZERO).unwrap();
     journal.keep(&keep(dir.path(), FOR_EVER, u64::MAX));
-    assert_eq!(journal.trim_due(0), None);
+    assert_eq!(journal.trim_due(Duration::ZERO), None);
     journal.trim(due.last);
     wait("the trim", || reader.first() == due.last + 1);
 }
@@ -184,7 +191,7 @@ fn another_age_seals_little_traffic_sooner() {
     let dir = tempfile::tempdir().unwrap();
     let mut opened = Journal::open(&keep(dir.path(), FOR_EVER, u64::MAX)).unwrap();
     append(&mut opened, 1..=3);
-    opened.journal.tell(11_000_000);
+    opened.journal.tell(Duration::from_secs(11));
     std::thread::sleep(Duration::from_millis(50));
     assert_eq!(opened.journal.release.archive.ranges(), []);
     opened.journal.keep(&keep(dir.path(), Duration::from_secs(300), u64::MAX));

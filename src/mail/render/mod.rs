@@ -130,6 +130,7 @@ pub(super) fn test_message(address: &str, now: Timestamp) -> Message {
         due: now,
         last_reply: "".into(),
         late: None,
+        away: Duration::ZERO,
     }
 }
 

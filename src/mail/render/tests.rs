@@ -55,6 +55,7 @@ fn message(notices: Vec<Notice>) -> Message {
         due: at(30),
         last_reply: "".into(),
         late: None,
+        away: Duration::ZERO,
     }
 }
 

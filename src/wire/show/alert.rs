@@ -28,6 +28,7 @@ pub fn matter(matter: Matter) -> proto::AlertMatter {
         Matter::RecordsMissing => proto::AlertMatter::RecordsMissing,
         Matter::DiskLow => proto::AlertMatter::DiskLow,
         Matter::MailFails => proto::AlertMatter::MailFails,
+        Matter::ClockDiffers => proto::AlertMatter::ClockDiffers,
     }
 }
 

@@ -19,6 +19,7 @@ pub fn mail(message: &Message) -> proto::Mail {
         due,
         last_reply,
         late,
+        away: _,
     } = message;
     proto::Mail {
         number: number.0,

@@ -1,0 +1,206 @@
+//! When does told time follow the wall clock?
+//!
+//! At once where they differ by little, and where the wall clock comes back to what is known from
+//! before; otherwise only if it stays so for [`HOLD`]. Guarantees that a clock that is wrong for
+//! less moves nothing. Told both times; reads none.
+
+use std::time::Duration;
+
+use crate::grid::time::{Offset, Timestamp};
+
+/// They differ if they lie so far apart: a slower drift is the kernel's to take away.
+const STEP: Duration = Duration::from_secs(1);
+
+/// What lies further apart is not followed at once, and is open meanwhile.
+pub const FAR: Duration = Duration::from_secs(60);
+
+/// A wall clock that stays where it is for so long is followed.
+pub const HOLD: Duration = Duration::from_secs(10);
+
+/// What told time and the wall clock agree on for so long is right, wherever it came from.
+const TRUSTED_AFTER: Duration = Duration::from_secs(3_600);
+
+/// What follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// They differ by so much, and told time goes on by itself.
+    Differs(Offset),
+    /// They agree again, though nothing was moved.
+    Agrees,
+    /// Told time is to be moved by so much.
+    Follow(Offset),
+}
+
+/// Compares told time with the wall clock.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    /// What told time would be at its beginning, if only time that is known went by before.
+    trusted: Timestamp,
+    agreed_since: Duration,
+    doubt: Option<Doubt>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Doubt {
+    by: Offset,
+    since: Duration,
+}
+
+impl Watch {
+    /// A watch that begins with told time; `trusted` is what it would be by what is known of before.
+    pub fn new(trusted: Timestamp) -> Self {
+        Self { trusted, agreed_since: Duration::ZERO, doubt: None }
+    }
+
+    /// What it is by what is known, `elapsed` after the beginning.
+    pub fn trusted(&self, elapsed: Duration) -> Timestamp {
+        self.trusted.after(elapsed)
+    }
+
+    /// Compares them, `elapsed` after the beginning.
+    pub fn look(&mut self, told: Timestamp, wall: Timestamp, elapsed: Duration) -> Option<Found> {
+        let by = Offset::between(told, wall);
+        if by.far() < STEP {
+            if elapsed.saturating_sub(self.agreed_since) >= TRUSTED_AFTER {
+                self.trusted = told.before(elapsed);
+            }
+            return self.doubt.take().map(|_| Found::Agrees);
+        }
+        self.agreed_since = elapsed;
+        if by.far() <= FAR {
+            // As much as an hour's drift, or a clock that was set by hand.
+            self.trusted = self.trusted.moved(by);
+        } else if !is_nearer(self.trusted(elapsed), wall, told) {
+            let doubt = *self.doubt.get_or_insert(Doubt { by, since: elapsed });
+            if doubt.since == elapsed {
+                return Some(Found::Differs(by));
+            }
+            let moved = Offset::from_micros(by.as_micros().saturating_sub(doubt.by.as_micros()));
+            if moved.far() >= STEP {
+                // Another time again: that one has to stay, too.
+                self.doubt = Some(Doubt { by, since: elapsed });
+                return None;
+            }
+            if elapsed.saturating_sub(doubt.since) < HOLD {
+                return None;
+            }
+        }
+        self.doubt = None;
+        Some(Found::Follow(by))
+    }
+
+    /// How far from told time another clock lies that may as well be right.
+    pub fn other(&self, told: Timestamp, elapsed: Duration) -> Option<Offset> {
+        let known = Offset::between(told, self.trusted(elapsed));
+        let other = self.doubt.map_or(known, |doubt| doubt.by);
+        (other.far() > FAR).then_some(other)
+    }
+}
+
+/// Whether `one` lies nearer to what is known than `other` does.
+pub fn is_nearer(known: Timestamp, one: Timestamp, other: Timestamp) -> bool {
+    let far = |at| Offset::between(known, at).far();
+    far(one).saturating_add(FAR) < far(other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const YEAR: i64 = 365 * 86_400;
+
+    fn second(n: i64) -> Timestamp {
+        Timestamp::from_micros((1_800_000_000 + n) * 1_000_000)
+    }
+
+    fn offset(seconds: i64) -> Offset {
+        Offset::from_micros(seconds * 1_000_000)
+    }
+
+    /// Lets the wall clock lie `off` seconds ahead from `from` to `to`; gives what was found when.
+    fn runs(watch: &mut Watch, told: &mut i64, off: i64, from: u64, to: u64) -> Vec<(u64, Found)> {
+        let mut found = Vec::new();
+        for elapsed in from..to {
+            let wall = second(elapsed.cast_signed() + off);
+            let now = second(elapsed.cast_signed() + *told);
+            if let Some(it) = watch.look(now, wall, Duration::from_secs(elapsed)) {
+                if let Found::Follow(by) = it {
+                    *told += by.as_micros() / 1_000_000;
+                }
+                found.push((elapsed, it));
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn a_clock_that_is_wrong_for_seconds_moves_nothing() {
+        for off in [YEAR, -YEAR, 20 * YEAR, 3_600, -90] {
+            let (mut watch, mut told) = (Watch::new(second(0)), 0);
+            assert_eq!(runs(&mut watch, &mut told, 0, 0, 100), []);
+            let found = runs(&mut watch, &mut told, off, 100, 103);
+            assert_eq!(found, [(100, Found::Differs(offset(off)))]);
+            assert_eq!(watch.other(second(103), Duration::from_secs(103)), Some(offset(off)));
+            let found = runs(&mut watch, &mut told, 0, 103, 200);
+            assert_eq!(found, [(103, Found::Agrees)]);
+            assert_eq!(told, 0);
+        }
+    }
+
+    #[test]
+    fn a_clock_that_stays_is_followed_and_the_way_back_at_once() {
+        let (mut watch, mut told) = (Watch::new(second(0)), 0);
+        let found = runs(&mut watch, &mut told, YEAR, 5, 100);
+        assert_eq!(found, [(5, Found::Differs(offset(YEAR))), (15, Found::Follow(offset(YEAR)))]);
+        let other = watch.other(second(100 + told), Duration::from_secs(100));
+        assert_eq!(other, Some(offset(-YEAR)));
+        let found = runs(&mut watch, &mut told, 0, 100, 200);
+        assert_eq!(found, [(100, Found::Follow(offset(-YEAR)))]);
+    }
+
+    #[test]
+    fn a_start_by_a_wrong_clock_is_put_right_as_soon_as_the_clock_is() {
+        for gap in [YEAR, -50 * YEAR] {
+            // By the journal it is second 0, by the wall a year later.
+            let (mut watch, mut told) = (Watch::new(second(0)), gap);
+            assert_eq!(runs(&mut watch, &mut told, gap, 0, 30), []);
+            // The broker was away for an hour in truth.
+            let found = runs(&mut watch, &mut told, 3_600, 30, 60);
+            assert_eq!(found, [(30, Found::Follow(offset(3_600 - gap)))]);
+        }
+    }
+
+    #[test]
+    fn a_clock_that_jumps_about_is_not_followed_before_it_stays() {
+        let (mut watch, mut told) = (Watch::new(second(0)), 0);
+        for turn in 0..10 {
+            let off = 1_000 * (i64::try_from(turn).unwrap_or(0) + 1);
+            let found = runs(&mut watch, &mut told, off, turn * 5, turn * 5 + 5);
+            assert_eq!(found.len(), usize::from(turn == 0), "said once");
+        }
+        assert_eq!(told, 0);
+        assert_eq!(runs(&mut watch, &mut told, 777, 50, 70), [(60, Found::Follow(offset(777)))]);
+    }
+
+    #[test]
+    fn small_steps_are_followed_at_once_and_less_is_none() {
+        let (mut watch, mut told) = (Watch::new(second(0)), 0);
+        let little = Timestamp::from_micros(second(0).as_micros() - 295_000);
+        assert_eq!(watch.look(second(0), little, Duration::ZERO), None);
+        for off in [2, -30, 25] {
+            let by = off - told;
+            assert_eq!(runs(&mut watch, &mut told, off, 1, 20), [(1, Found::Follow(offset(by)))]);
+        }
+    }
+
+    #[test]
+    fn what_both_agree_on_for_an_hour_is_right_whatever_was_before() {
+        // Away for a week; a step back of a day is then no way back to what is known.
+        let week = 7 * 86_400;
+        let (mut watch, mut told) = (Watch::new(second(0)), week);
+        assert_eq!(runs(&mut watch, &mut told, week, 0, 3_700), []);
+        assert_eq!(watch.other(second(3_700 + week), Duration::from_secs(3_700)), None);
+        let found = runs(&mut watch, &mut told, week - 86_400, 3_700, 3_705);
+        assert_eq!(found, [(3_700, Found::Differs(offset(-86_400)))]);
+    }
+}

@@ -1,0 +1,96 @@
+//! What follows when the wall clock and told time part?
+//!
+//! Guarantees that it is open while they differ, that what is done about it leaves a record, and
+//! that no verdict, no mail and no age comes of it: all that is pending moves along. Reads no clock.
+
+use std::time::Duration;
+
+use super::decide::Draft;
+use super::effect::{Alert, Effect, Matter};
+use super::event::Severity;
+use super::shift::Shift;
+use super::state::State;
+use super::time::{Offset, Timestamp, in_words};
+
+/// What is found when told time is compared with the wall clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WallClock {
+    /// It lies that far off told time, which goes on by itself.
+    Differs {
+        /// How far ahead.
+        by: Offset,
+    },
+    /// It is back at told time, and nothing was moved.
+    Agrees,
+    /// Told time follows it.
+    Followed {
+        /// How it is moved.
+        shift: Shift,
+    },
+    /// The machine slept, and told time went on.
+    Slept {
+        /// For so long.
+        lasted: Duration,
+    },
+}
+
+impl WallClock {
+    pub(super) fn decide(&self, state: &State, now: Timestamp) -> Draft {
+        let cleared = cleared(state);
+        Draft::kept(match self {
+            Self::Differs { by } => {
+                let text = differs(*by).into();
+                let alert = Alert { severity: Severity::Warn, since: now, text };
+                vec![Effect::AlertRaised { number: None, matter: Matter::ClockDiffers, alert }]
+            }
+            Self::Agrees => cleared.into_iter().collect(),
+            Self::Followed { shift } => {
+                [Effect::TimeShifted(*shift)].into_iter().chain(cleared).collect()
+            }
+            Self::Slept { lasted } => {
+                vec![Effect::TimeShifted(Shift::pause(Offset::ahead_by(*lasted)))]
+            }
+        })
+    }
+
+    /// The sentence of its record; empty where the alert says it.
+    pub(super) fn explain(&self) -> String {
+        match self {
+            Self::Differs { .. } => String::new(),
+            Self::Agrees => "the wall clock agrees with broker time again, which went on by \
+                             itself; nothing was moved"
+                .to_owned(),
+            Self::Followed { shift } => {
+                let (far, to) = far_and_to(shift.by);
+                format!(
+                    "the wall clock was set {to} by {far}; broker time follows, and all that was \
+                     pending moves along"
+                )
+            }
+            Self::Slept { lasted } => {
+                format!("the machine slept for {}; deadlines moved by it", in_words(*lasted))
+            }
+        }
+    }
+}
+
+/// What is open about the wall clock is open no more.
+pub(super) fn cleared(state: &State) -> Option<Effect> {
+    let matter = Matter::ClockDiffers;
+    state.alert(None, matter).map(|_| Effect::AlertCleared { number: None, matter })
+}
+
+fn differs(by: Offset) -> String {
+    let (far, to) = match far_and_to(by) {
+        (far, "ahead") => (far, "ahead of"),
+        (far, _) => (far, "behind"),
+    };
+    format!(
+        "the wall clock of this machine is {far} {to} broker time, which goes on by itself and \
+         follows only if that stays so; see whether the clock is right"
+    )
+}
+
+fn far_and_to(by: Offset) -> (String, &'static str) {
+    (in_words(by.far()), if by.is_ahead() { "ahead" } else { "back" })
+}
