@@ -81,7 +81,11 @@ impl Loop {
                 tracing::info!("the wall clock and broker time agree again");
                 self.take_clock(WallClock::Agrees);
             }
-            Some(Found::Follow(by)) => self.follow(by),
+            Some(Found::Trusted) => {
+                tracing::info!("the wall clock stayed as it was set, and is taken for right");
+                self.take_clock(WallClock::Trusted);
+            }
+            Some(Found::Follow { by, is_sure }) => self.follow(by, is_sure),
         }
         let other = self.wall.watch.other(self.clock.now(), elapsed);
         self.grid.set_other_clock(other);
@@ -89,7 +93,7 @@ impl Loop {
         self.wall.trusted_us.store(trusted.as_micros(), Ordering::Relaxed);
     }
 
-    fn follow(&mut self, by: Offset) {
+    fn follow(&mut self, by: Offset, is_sure: bool) {
         let ahead_ms = by.as_micros() / 1_000;
         tracing::warn!(ahead_ms, "the wall clock was set, and broker time follows it");
         self.clock.shift(by);
@@ -97,7 +101,7 @@ impl Loop {
         self.tallies.shift(by);
         let shift = Shift { by, from: self.wall.era };
         self.wall.era = self.wall.era.moved(by);
-        self.take_clock(WallClock::Followed { shift });
+        self.take_clock(WallClock::Followed { shift, is_sure });
     }
 
     fn take_clock(&mut self, found: WallClock) {

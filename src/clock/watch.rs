@@ -28,7 +28,14 @@ pub enum Found {
     /// They agree again, though nothing was moved.
     Agrees,
     /// Told time is to be moved by so much.
-    Follow(Offset),
+    Follow {
+        /// By so much.
+        by: Offset,
+        /// Whether that is the way to what is known; otherwise the wall clock only stayed so.
+        is_sure: bool,
+    },
+    /// What was followed without being sure stayed so for long.
+    Trusted,
 }
 
 /// Compares told time with the wall clock.
@@ -38,6 +45,8 @@ pub struct Watch {
     trusted: Timestamp,
     agreed_since: Duration,
     doubt: Option<Doubt>,
+    /// What was followed last only stayed so.
+    is_unsure: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +58,7 @@ struct Doubt {
 impl Watch {
     /// A watch that begins with told time; `trusted` is what it would be by what is known of before.
     pub fn new(trusted: Timestamp) -> Self {
-        Self { trusted, agreed_since: Duration::ZERO, doubt: None }
+        Self { trusted, agreed_since: Duration::ZERO, doubt: None, is_unsure: false }
     }
 
     /// What it is by what is known, `elapsed` after the beginning.
@@ -63,6 +72,9 @@ impl Watch {
         if by.far() < STEP {
             if elapsed.saturating_sub(self.agreed_since) >= TRUSTED_AFTER {
                 self.trusted = told.before(elapsed);
+                if std::mem::take(&mut self.is_unsure) {
+                    return Some(Found::Trusted);
+                }
             }
             return self.doubt.take().map(|_| Found::Agrees);
         }
@@ -86,7 +98,9 @@ impl Watch {
             }
         }
         self.doubt = None;
-        Some(Found::Follow(by))
+        let far = Offset::between(self.trusted(elapsed), wall).far();
+        self.is_unsure = far > FAR && !is_nearer(self.trusted(elapsed), wall, told);
+        Some(Found::Follow { by, is_sure: !self.is_unsure })
     }
 
     /// How far from told time another clock lies that may as well be right.
@@ -117,6 +131,10 @@ mod tests {
         Offset::from_micros(seconds * 1_000_000)
     }
 
+    fn sure(seconds: i64) -> Found {
+        Found::Follow { by: offset(seconds), is_sure: true }
+    }
+
     /// Lets the wall clock lie `off` seconds ahead from `from` to `to`; gives what was found when.
     fn runs(watch: &mut Watch, told: &mut i64, off: i64, from: u64, to: u64) -> Vec<(u64, Found)> {
         let mut found = Vec::new();
@@ -124,7 +142,7 @@ mod tests {
             let wall = second(elapsed.cast_signed() + off);
             let now = second(elapsed.cast_signed() + *told);
             if let Some(it) = watch.look(now, wall, Duration::from_secs(elapsed)) {
-                if let Found::Follow(by) = it {
+                if let Found::Follow { by, .. } = it {
                     *told += by.as_micros() / 1_000_000;
                 }
                 found.push((elapsed, it));
@@ -151,11 +169,22 @@ mod tests {
     fn a_clock_that_stays_is_followed_and_the_way_back_at_once() {
         let (mut watch, mut told) = (Watch::new(second(0)), 0);
         let found = runs(&mut watch, &mut told, YEAR, 5, 100);
-        assert_eq!(found, [(5, Found::Differs(offset(YEAR))), (15, Found::Follow(offset(YEAR)))]);
+        let followed = Found::Follow { by: offset(YEAR), is_sure: false };
+        assert_eq!(found, [(5, Found::Differs(offset(YEAR))), (15, followed)]);
         let other = watch.other(second(100 + told), Duration::from_secs(100));
         assert_eq!(other, Some(offset(-YEAR)));
         let found = runs(&mut watch, &mut told, 0, 100, 200);
-        assert_eq!(found, [(100, Found::Follow(offset(-YEAR)))]);
+        assert_eq!(found, [(100, sure(-YEAR))]);
+    }
+
+    #[test]
+    fn a_clock_that_was_followed_and_stays_is_taken_for_right_after_an_hour() {
+        let (mut watch, mut told) = (Watch::new(second(0)), 0);
+        assert_eq!(runs(&mut watch, &mut told, YEAR, 5, 100).len(), 2);
+        assert_eq!(runs(&mut watch, &mut told, YEAR, 100, 5_000), [(3_615, Found::Trusted)]);
+        assert_eq!(watch.other(second(5_000 + told), Duration::from_secs(5_000)), None);
+        let found = runs(&mut watch, &mut told, 0, 5_000, 5_005);
+        assert_eq!(found, [(5_000, Found::Differs(offset(-YEAR)))]);
     }
 
     #[test]
@@ -166,7 +195,7 @@ mod tests {
             assert_eq!(runs(&mut watch, &mut told, gap, 0, 30), []);
             // The broker was away for an hour in truth.
             let found = runs(&mut watch, &mut told, 3_600, 30, 60);
-            assert_eq!(found, [(30, Found::Follow(offset(3_600 - gap)))]);
+            assert_eq!(found, [(30, sure(3_600 - gap))]);
         }
     }
 
@@ -179,7 +208,8 @@ mod tests {
             assert_eq!(found.len(), usize::from(turn == 0), "said once");
         }
         assert_eq!(told, 0);
-        assert_eq!(runs(&mut watch, &mut told, 777, 50, 70), [(60, Found::Follow(offset(777)))]);
+        let followed = Found::Follow { by: offset(777), is_sure: false };
+        assert_eq!(runs(&mut watch, &mut told, 777, 50, 70), [(60, followed)]);
     }
 
     #[test]
@@ -189,7 +219,7 @@ mod tests {
         assert_eq!(watch.look(second(0), little, Duration::ZERO), None);
         for off in [2, -30, 25] {
             let by = off - told;
-            assert_eq!(runs(&mut watch, &mut told, off, 1, 20), [(1, Found::Follow(offset(by)))]);
+            assert_eq!(runs(&mut watch, &mut told, off, 1, 20), [(1, sure(by))]);
         }
     }
 

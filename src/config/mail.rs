@@ -195,7 +195,7 @@ pub static RECIPIENTS: TextRule = TextRule {
 /// A list of what mails.
 pub static WORDS: TextRule = TextRule {
     allowed: "a list with commas between, of: alert, start_failed, boot_timeout, hung, stuck, \
-              no_contact, two_machines, flapping, records_missing, disk_low",
+              no_contact, two_machines, flapping, records_missing, disk_low, clock_differs",
     is_allowed: |text| parts(text).all(|part| MAIL_WORDS.contains(&part)),
 };
 

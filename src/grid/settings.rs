@@ -52,7 +52,7 @@ impl Default for Mail {
 }
 
 /// What may mail: alerts of appliances, and the broker's own verdicts and matters.
-pub const MAIL_WORDS: [&str; 10] = [
+pub const MAIL_WORDS: [&str; 11] = [
     "alert",
     "start_failed",
     "boot_timeout",
@@ -63,6 +63,7 @@ pub const MAIL_WORDS: [&str; 10] = [
     "flapping",
     "records_missing",
     "disk_low",
+    "clock_differs",
 ];
 
 impl Settings {

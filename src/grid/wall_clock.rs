@@ -26,7 +26,11 @@ pub enum WallClock {
     Followed {
         /// How it is moved.
         shift: Shift,
+        /// Whether the wall clock is right as far as is known; otherwise it only stayed so.
+        is_sure: bool,
     },
+    /// The wall clock that told time follows stayed so for long, and is taken for right.
+    Trusted,
     /// The machine slept, and told time went on.
     Slept {
         /// For so long.
@@ -39,13 +43,15 @@ impl WallClock {
         let cleared = cleared(state);
         Draft::kept(match self {
             Self::Differs { by } => {
-                let text = differs(*by).into();
-                let alert = Alert { severity: Severity::Warn, since: now, text };
-                vec![Effect::AlertRaised { number: None, matter: Matter::ClockDiffers, alert }]
+                vec![raised(differs(*by), now)]
             }
-            Self::Agrees => cleared.into_iter().collect(),
-            Self::Followed { shift } => {
+            Self::Agrees | Self::Trusted => cleared.into_iter().collect(),
+            Self::Followed { shift, is_sure: true } => {
                 [Effect::TimeShifted(*shift)].into_iter().chain(cleared).collect()
+            }
+            // Which of the two was wrong nobody knows yet.
+            Self::Followed { shift, is_sure: false } => {
+                vec![Effect::TimeShifted(*shift), raised(followed(shift.by), now)]
             }
             Self::Slept { lasted } => {
                 vec![Effect::TimeShifted(Shift::pause(Offset::ahead_by(*lasted)))]
@@ -56,17 +62,14 @@ impl WallClock {
     /// The sentence of its record; empty where the alert says it.
     pub(super) fn explain(&self) -> String {
         match self {
-            Self::Differs { .. } => String::new(),
+            Self::Differs { .. } | Self::Followed { is_sure: false, .. } => String::new(),
+            Self::Followed { shift, is_sure: true } => followed(shift.by),
+            Self::Trusted => {
+                "the wall clock stayed as it was set, and is taken for right".to_owned()
+            }
             Self::Agrees => "the wall clock agrees with broker time again, which went on by \
                              itself; nothing was moved"
                 .to_owned(),
-            Self::Followed { shift } => {
-                let (far, to) = far_and_to(shift.by);
-                format!(
-                    "the wall clock was set {to} by {far}; broker time follows, and all that was \
-                     pending moves along"
-                )
-            }
             Self::Slept { lasted } => {
                 format!("the machine slept for {}; deadlines moved by it", in_words(*lasted))
             }
@@ -78,6 +81,19 @@ impl WallClock {
 pub(super) fn cleared(state: &State) -> Option<Effect> {
     let matter = Matter::ClockDiffers;
     state.alert(None, matter).map(|_| Effect::AlertCleared { number: None, matter })
+}
+
+fn raised(text: String, now: Timestamp) -> Effect {
+    let alert = Alert { severity: Severity::Warn, since: now, text: text.into() };
+    Effect::AlertRaised { number: None, matter: Matter::ClockDiffers, alert }
+}
+
+fn followed(by: Offset) -> String {
+    let (far, to) = far_and_to(by);
+    format!(
+        "the wall clock was set {to} by {far}; broker time follows, and all that was pending moves \
+         along"
+    )
 }
 
 fn differs(by: Offset) -> String {

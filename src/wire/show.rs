@@ -120,7 +120,7 @@ pub fn record_severity(record: &Record) -> Severity {
         {
             Severity::Warn
         }
-        Input::WallClock(WallClock::Agrees) => Severity::Info,
+        Input::WallClock(WallClock::Agrees | WallClock::Trusted) => Severity::Info,
         Input::BrokerStalled { .. } | Input::ClockSetBack { .. } | Input::WallClock(_) => {
             Severity::Warn
         }

@@ -26,6 +26,7 @@ mod the_grid_log_is_told_whole;
 mod the_repository_is_tidy;
 mod the_story;
 mod tracing_speaks_one_language;
+mod wall_clock;
 mod watchers_know_what_there_is;
 mod what_is_acknowledged_is_kept;
 mod what_is_open_is_shown;

@@ -286,7 +286,7 @@ impl Timeline {
         let by = Offset::from_micros(seconds * 1_000_000);
         self.now = self.now.moved(by);
         let shift = Shift { by, from: Timestamp::MIN };
-        self.take(Input::WallClock(WallClock::Followed { shift }));
+        self.take(Input::WallClock(WallClock::Followed { shift, is_sure: true }));
     }
 
     /// The broker goes away for so long.

@@ -224,7 +224,7 @@ fn a_start_by_a_wrong_clock_condemns_nobody_and_what_happened_keeps_its_time() {
         story.keep(maintenance(1, 35, "checking"));
         story.now = story.now.moved(by);
         let shift = Shift { by, from };
-        story.take(Input::WallClock(WallClock::Followed { shift }));
+        story.take(Input::WallClock(WallClock::Followed { shift, is_sure: true }));
         assert_eq!(story.db1().boot.unwrap().began_at, at(0));
         assert_eq!(story.deadline(), Some(58 + 60));
     }
@@ -251,6 +251,12 @@ fn an_alert_is_open_while_the_clocks_differ_and_a_start_closes_it() {
         "the wall clock was set ahead by 365 d; broker time follows, and all that was pending \
          moves along"
     );
+    let shift = Shift { by, from: Timestamp::MIN };
+    story.now = story.now.moved(by);
+    story.take(Input::WallClock(WallClock::Followed { shift, is_sure: false }));
+    assert!(is_open(&story).is_some_and(|text| *text == story.words()), "nobody is sure yet");
+    story.take(Input::WallClock(WallClock::Trusted));
+    assert_eq!(is_open(&story), None);
     story.take(Input::WallClock(WallClock::Differs { by }));
     story.away(seconds(5));
     assert_eq!(is_open(&story), None);

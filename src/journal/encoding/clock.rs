@@ -22,7 +22,10 @@ pub(super) fn wall_clock(found: &WallClock) -> proto::WallClock {
     let found = match found {
         WallClock::Differs { by } => P::DiffersUs(by.as_micros()),
         WallClock::Agrees => P::Agrees(true),
-        WallClock::Followed { shift: it } => P::Followed(shift(*it)),
+        WallClock::Followed { shift: it, is_sure } => {
+            P::Followed(proto::ClockFollowed { shift: Some(shift(*it)), is_sure: *is_sure })
+        }
+        WallClock::Trusted => P::Trusted(true),
         WallClock::Slept { lasted } => P::SleptUs(micros(*lasted)),
     };
     proto::WallClock { found: Some(found) }
@@ -33,7 +36,11 @@ pub(super) fn read_wall_clock(it: proto::WallClock) -> Result<WallClock, DecodeE
     Ok(match it.found.ok_or(DecodeError::Newer { what: "what was found of the wall clock" })? {
         P::DiffersUs(by) => WallClock::Differs { by: Offset::from_micros(by) },
         P::Agrees(_) => WallClock::Agrees,
-        P::Followed(it) => WallClock::Followed { shift: read_shift(it) },
+        P::Followed(it) => WallClock::Followed {
+            shift: read_shift(it.shift.unwrap_or_default()),
+            is_sure: it.is_sure,
+        },
+        P::Trusted(_) => WallClock::Trusted,
         P::SleptUs(lasted) => WallClock::Slept { lasted: Duration::from_micros(lasted) },
     })
 }

@@ -76,6 +76,12 @@ pub(super) fn topic_of(word: &str) -> Topic {
             "Make room on the disk of the data folder, or keep less: retention.age, \
              retention.bytes. Below the low-water mark nothing new is taken; nothing taken is lost.",
         ),
+        "clock_differs" => topic(
+            "wall clock off",
+            "wall clocks off",
+            "The clock of the broker's machine was set, or is wrong. See that it is right; broker \
+             time finds back to it by itself, and nothing is lost or judged by it.",
+        ),
         "test" => topic("test mail", "test mails", "Nothing: mail works."),
         _ => topic(
             "alert",
@@ -97,7 +103,7 @@ pub(super) fn commands(word: &str, about: &str) -> Vec<String> {
     }
     let of_broker = match word {
         "test" => return vec!["gridctl status".to_owned()],
-        "disk_low" | "records_missing" => "gridctl status",
+        "disk_low" | "records_missing" | "clock_differs" => "gridctl status",
         _ => "gridctl appliance list",
     };
     vec![of_broker.to_owned(), "gridctl log list --severity=warn".to_owned()]
