@@ -1,4 +1,4 @@
-//! What time is it at a start, and for how long was nobody there?
+//! Finds what time it is at a start, and for how long nobody was there.
 //!
 //! The journal says when the run before ended; beside it lies a note, touched every few seconds. On
 //! the same boot of the machine the kernel knows how much time went by since, whatever became of

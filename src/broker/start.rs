@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::beginning::{Alive, Beginning, Found, Known};
 use super::lost_time::Wall;
 use super::mailing::{Deliver, to_courier};
-use super::queue::{CHANGES_WAITING, ITEMS_WAITING, KIB_WAITING};
+use super::queue::{CHANGES_WAITING, ITEMS_WAITING, Item, KIB_WAITING};
 use super::signs::Signs;
 use super::tallies::Tallies;
 use super::upkeep::Upkeep;
@@ -113,21 +113,10 @@ pub fn start(
     let Opened { journal, reader, recovered, .. } = opened;
     // Perhaps a record was the last that came of a trim.
     journal.trim(trimmed);
-    let (note, machine_boot) = (read_note(&alive), machine_boot());
-    let begins = Found {
-        last: (state.last() > 0).then(|| (state.last_at(), state.lived())),
-        alive: note.as_ref(),
-        wall: wall_now(),
-        up: up(),
-        machine_boot: &machine_boot,
-    }
-    .beginning();
+    let (begins, clock, wall) = begin(&alive, &state);
+    let note =
+        Note { clock: clock.clone(), trusted_us: wall.trusted_us(), machine_boot: machine_boot() };
     let Beginning { now, away, shift, clock_back, .. } = begins;
-    let clock = Clock::start(now, begins.lived);
-    // After a step back all times of before are of the clock as it is followed now.
-    let era = if shift.is_some_and(|it| it.from == Timestamp::MIN) { Timestamp::MIN } else { now };
-    let wall = Wall::new(begins.trusted, era);
-    let trusted_us = wall.trusted_us();
     let last_run = last_run(&reader, &state)?;
     let names = names_of(&state);
     let (queue, items) = mpsc::channel(ITEMS_WAITING);
@@ -183,22 +172,49 @@ pub fn start(
     // From here on a full disk is waited for.
     signs.stops.store(false, Ordering::Release);
 
+    let ended = run(owner, items, runtime, alive, note)?;
+    let broker = Broker { queue, room, clock, names, changes, signs };
+    Ok(Started { mails, broker, reader, identity, term, at: now, metrics, ended })
+}
+
+/// What time it is, and what goes on from there.
+fn begin(alive: &Path, state: &State) -> (Beginning, Clock, Wall) {
+    let (note, machine_boot) = (read_note(alive), machine_boot());
+    let begins = Found {
+        last: (state.last() > 0).then(|| (state.last_at(), state.lived())),
+        alive: note.as_ref(),
+        wall: wall_now(),
+        up: up(),
+        machine_boot: &machine_boot,
+    }
+    .beginning();
+    let clock = Clock::start(begins.now, begins.lived);
+    // After a step back all times of before are of the clock as it is followed now.
+    let is_back = begins.shift.is_some_and(|shift| shift.from == Timestamp::MIN);
+    let era = if is_back { Timestamp::MIN } else { begins.now };
+    (begins, clock, Wall::new(begins.trusted, era))
+}
+
+/// Starts the loop in a thread of its own, and keeps the note beside the journal.
+fn run(
+    owner: Loop,
+    items: mpsc::Receiver<Item>,
+    runtime: Handle,
+    alive: PathBuf,
+    note: Note,
+) -> Result<oneshot::Receiver<Result<(), JournalError>>, StartError> {
     let (tell_end, ended) = oneshot::channel();
     let loop_runtime = runtime.clone();
     tasks::spawn_thread("broker", move || {
         drop(tell_end.send(owner.run(items, &loop_runtime)));
     })
     .map_err(StartError::Thread)?;
-    {
-        let _in_runtime = runtime.enter();
-        let note = Note { clock: clock.clone(), trusted_us, machine_boot };
-        drop(tasks::spawn("alive", touch_alive(alive, note)));
-    }
-    let broker = Broker { queue, room, clock, names, changes, signs };
-    Ok(Started { mails, broker, reader, identity, term, at: now, metrics, ended })
+    let _in_runtime = runtime.enter();
+    drop(tasks::spawn("alive", touch_alive(alive, note)));
+    Ok(ended)
 }
 
-/// The state, and up to which number records were trimmed since the checkpoint.
+/// The names of all rows.
 fn names_of(state: &State) -> Names {
     let names = Names::default();
     for number in (1..state.next_row().0).map(ApplianceNumber) {
@@ -209,6 +225,7 @@ fn names_of(state: &State) -> Names {
     names
 }
 
+/// The state, and up to which number records were trimmed since the checkpoint.
 fn fold(opened: &Opened, dir: &Path) -> Result<(State, RecordNumber), StartError> {
     let mut state = match &opened.checkpoint {
         None => State::default(),

@@ -1,4 +1,4 @@
-//! When does told time follow the wall clock?
+//! Says when told time follows the wall clock.
 //!
 //! At once where they differ by little, and where the wall clock comes back to what is known from
 //! before; otherwise only if it stays so for [`HOLD`]. Guarantees that a clock that is wrong for

@@ -12,6 +12,7 @@ pub mod alert_key;
 pub mod appliance;
 pub mod budget;
 mod change;
+mod contact;
 pub mod decide;
 mod door;
 pub mod effect;
@@ -354,38 +355,6 @@ impl Grid {
                 let voices = number.map_or(Voices::One, |it| self.presence.voices(it, now));
                 Circumstances { voices, ..Circumstances::default() }
             }
-        }
-    }
-
-    /// When contact with an appliance is lost if it says nothing from `now` on; `None`: it has no
-    /// agent whose silence would mean something.
-    fn contact_until(&self, number: ApplianceNumber, now: Timestamp) -> Option<Timestamp> {
-        let appliance = self.state.appliance(number)?;
-        let has_agent = appliance.boot.is_some_and(|boot| boot.has_agent);
-        let rules = self.settings.rules(&appliance.class, &appliance.overrides);
-        (has_agent && appliance.lifecycle != Lifecycle::Idle).then(|| now.after(rules.lost_contact))
-    }
-
-    fn expect_everyone(&mut self, now: Timestamp) {
-        let earliest = now.after(GRACE_AFTER_ABSENCE);
-        for row in 1..self.state.next_row().0 {
-            let number = ApplianceNumber(row);
-            let until = self.contact_until(number, now).map(|until| until.max(earliest));
-            self.presence.expect_until(number, until);
-            // Neither of two machines need come back: somebody has to close the matter.
-            if self.state.alert(Some(number), Matter::TwoMachines).is_some() {
-                self.presence.judge_voices_at(number, earliest);
-            }
-            self.arm(number);
-        }
-    }
-
-    /// Who could not be heard while the broker did not work gets that time back.
-    fn credit_everyone(&mut self, lasted: Duration) {
-        for row in 1..self.state.next_row().0 {
-            let number = ApplianceNumber(row);
-            self.presence.credit(number, lasted);
-            self.arm(number);
         }
     }
 

@@ -178,26 +178,7 @@ impl Input {
 
     /// Whether told time is moved by it, perhaps back.
     pub fn moves_time(&self) -> bool {
-        match self {
-            Self::BrokerStarted(_) | Self::WallClock(WallClock::Followed { .. }) => true,
-            Self::WallClock(_)
-            | Self::Event(_)
-            | Self::Hello(_)
-            | Self::SessionEnded { .. }
-            | Self::Appeared { .. }
-            | Self::Order { .. }
-            | Self::Deadline { .. }
-            | Self::BrokerStopped
-            | Self::BrokerStalled { .. }
-            | Self::ClockSetBack { .. }
-            | Self::Storage(_)
-            | Self::RunOver { .. }
-            | Self::Tally
-            | Self::MailDue { .. }
-            | Self::MailAnswered { .. }
-            | Self::MailOrdered { .. }
-            | Self::Settings(_) => false,
-        }
+        matches!(self, Self::BrokerStarted(_) | Self::WallClock(WallClock::Followed { .. }))
     }
 
     /// Who speaks, if this is an event said live and outside a session.

@@ -1,4 +1,4 @@
-//! What becomes of what is known when told time itself is moved?
+//! Moves all that is known along with told time.
 //!
 //! Told time follows the wall clock when that was set, and stands still while nobody was there.
 //! Then all that is pending (deadlines, mails, budgets, runs of repeats) moves by as much, so that

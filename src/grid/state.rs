@@ -273,14 +273,7 @@ impl State {
                 Touched::Nothing
             }
             Effect::DeadlinesMoved { by, not_before } => {
-                let moved = |deadline: Timestamp| deadline.after(*by).max(*not_before);
-                for row in &mut self.rows {
-                    if let Row::Present(appliance) = row {
-                        let lifecycle =
-                            std::mem::replace(&mut appliance.lifecycle, Lifecycle::Idle);
-                        appliance.lifecycle = lifecycle.with_deadlines(moved);
-                    }
-                }
+                self.move_deadlines(*by, *not_before);
                 Touched::All
             }
             Effect::Boot { number, .. }
@@ -298,6 +291,16 @@ impl State {
                     appliance.take(effect);
                 }
                 Touched::One(*number)
+            }
+        }
+    }
+
+    fn move_deadlines(&mut self, by: Duration, not_before: Timestamp) {
+        let moved = |deadline: Timestamp| deadline.after(by).max(not_before);
+        for row in &mut self.rows {
+            if let Row::Present(appliance) = row {
+                let lifecycle = std::mem::replace(&mut appliance.lifecycle, Lifecycle::Idle);
+                appliance.lifecycle = lifecycle.with_deadlines(moved);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What follows when the wall clock and told time part?
+//! Decides what follows when the wall clock and told time part.
 //!
 //! Guarantees that it is open while they differ, that what is done about it leaves a record, and
 //! that no verdict, no mail and no age comes of it: all that is pending moves along. Reads no clock.

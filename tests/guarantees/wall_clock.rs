@@ -16,7 +16,7 @@ const CONFIG: &str = "\
 [journal]
 span = \"256KiB\"
 commit_file = \"64KiB\"
-checkpoint_records = 500
+checkpoint_records = 1000
 [class.default]
 budget = \"unlimited\"
 maintenance_silence = \"12h\"
@@ -112,8 +112,8 @@ async fn a_wall_clock_that_is_a_year_ahead_for_a_while_costs_nothing() {
     let mut gridd = with_a_wall_clock().await;
     let mut session = Session::open(&gridd, "db1", 1, 7).await;
     session.say(&event(Kind::Maintenance(Maintenance { progress: Some(1) }), 1, "at it")).await;
-    talks(&mut session, 2, 1_000).await;
-    for (offset, first) in [("+1y", 1_002), ("-20y", 1_502), ("+20y", 2_002)] {
+    talks(&mut session, 2, 2_500).await;
+    for (offset, first) in [("+1y", 2_502), ("-20y", 3_002), ("+20y", 3_502)] {
         set_clock(&gridd, offset);
         differs(&gridd, true).await;
         talks(&mut session, first, 250).await;
@@ -121,10 +121,10 @@ async fn a_wall_clock_that_is_a_year_ahead_for_a_while_costs_nothing() {
         differs(&gridd, false).await;
         talks(&mut session, first + 250, 250).await;
     }
-    all_is_well(&gridd, 2_500).await;
+    all_is_well(&gridd, 4_000).await;
     assert_eq!(gridd.terminate().await, Some(0));
     gridd.start_again().await;
-    all_is_well(&gridd, 2_500).await;
+    all_is_well(&gridd, 4_000).await;
     assert!(gridd.appliance("db1").await.explanation.starts_with("maintenance 1 %"));
     let stopped = of_broker(&gridd, "the run before was stopped in good order").await;
     assert_eq!(stopped.len(), 1);
@@ -135,7 +135,7 @@ async fn a_wall_clock_that_stays_wrong_is_followed_and_so_is_the_way_back() {
     let gridd = with_a_wall_clock().await;
     let mut session = Session::open(&gridd, "db1", 1, 7).await;
     session.say(&event(Kind::Maintenance(Maintenance { progress: Some(1) }), 1, "at it")).await;
-    talks(&mut session, 2, 1_000).await;
+    talks(&mut session, 2, 2_500).await;
     set_clock(&gridd, "+1y");
     eventually("that broker time follows", async || {
         let followed = of_broker(&gridd, "the wall clock was set ahead by 365 d").await;
@@ -143,10 +143,10 @@ async fn a_wall_clock_that_stays_wrong_is_followed_and_so_is_the_way_back() {
     })
     .await;
     differs(&gridd, true).await;
-    talks(&mut session, 1_002, 10).await;
+    talks(&mut session, 2_502, 10).await;
     set_clock(&gridd, "+0");
     differs(&gridd, false).await;
-    talks(&mut session, 1_012, 10).await;
+    talks(&mut session, 2_512, 10).await;
     let records = gridd.records(&["--appliance", "db1"]).await;
     let numbers: Vec<_> = records.iter().map(|it| it["number"].as_u64()).collect();
     assert!(numbers.is_sorted(), "ordered by number, whatever their times");
@@ -163,7 +163,7 @@ async fn a_start_by_a_wall_clock_that_is_a_year_ahead_costs_nothing() {
     let mut gridd = with_a_wall_clock().await;
     let mut session = Session::open(&gridd, "db1", 1, 7).await;
     session.say(&event(Kind::Maintenance(Maintenance { progress: Some(1) }), 1, "at it")).await;
-    talks(&mut session, 2, 1_000).await;
+    talks(&mut session, 2, 2_500).await;
     gridd.kill().await;
     // Of another boot of the machine, only the wall clock can say how long that was.
     let note = std::fs::read_to_string(gridd.path("data/alive")).expect("the note");
@@ -178,10 +178,10 @@ async fn a_start_by_a_wall_clock_that_is_a_year_ahead_costs_nothing() {
     assert_eq!(gridd.vme("db2", 2, &["id=started_ok"]).await.code, Some(0));
     set_clock(&gridd, "+0");
     tells_the_right_time(&gridd).await;
-    all_is_well(&gridd, 1_000).await;
+    all_is_well(&gridd, 2_500).await;
     assert!(gridd.appliance("db1").await.explanation.starts_with("maintenance 1 %"));
     assert_eq!(gridd.terminate().await, Some(0));
     gridd.start_again().await;
     tells_the_right_time(&gridd).await;
-    all_is_well(&gridd, 1_000).await;
+    all_is_well(&gridd, 2_500).await;
 }

@@ -12,6 +12,7 @@ mod late;
 mod mail;
 mod maintenance;
 mod orders;
+mod play;
 mod properties;
 mod repeats;
 mod replays;

@@ -1,4 +1,4 @@
-//! What becomes of what is pending when the wall clock is wrong, for a while or for good?
+//! Nothing that is pending fires, waits or goes because the wall clock is wrong.
 
 use std::time::Duration;
 

@@ -23,18 +23,7 @@ pub(super) fn read(effect: proto::Effect) -> Result<Effect, DecodeError> {
             overrides: overrides(it.overrides.as_ref()),
         },
         P::Removed(it) => Effect::Removed { number: ApplianceNumber(it.number) },
-        P::Boot(it) => {
-            let id = match it.id.as_slice() {
-                [] => None,
-                bytes => Some(boot(bytes)?),
-            };
-            let began_at = Timestamp::from_micros(it.began_at_us);
-            let (has_agent, is_assumed) = (it.has_agent, it.is_assumed);
-            let newest_word = it.newest_word.as_ref().map(event::read_word);
-            let not_before = it.not_before_us.map_or(began_at, Timestamp::from_micros);
-            let boot = Boot { id, began_at, not_before, has_agent, is_assumed, newest_word };
-            Effect::Boot { number: ApplianceNumber(it.number), boot }
-        }
+        P::Boot(it) => Effect::Boot { number: ApplianceNumber(it.number), boot: boot_is(&it)? },
         P::Lifecycle(it) => Effect::Lifecycle {
             number: ApplianceNumber(it.number),
             lifecycle: lifecycle(it.state)?,
@@ -84,6 +73,18 @@ pub(super) fn read(effect: proto::Effect) -> Result<Effect, DecodeError> {
             Effect::Tombstone { number: ApplianceNumber(it.number), name: name(&it.name)? }
         }
     })
+}
+
+fn boot_is(it: &proto::BootIs) -> Result<Boot, DecodeError> {
+    let id = match it.id.as_slice() {
+        [] => None,
+        bytes => Some(boot(bytes)?),
+    };
+    let began_at = Timestamp::from_micros(it.began_at_us);
+    let not_before = it.not_before_us.map_or(began_at, Timestamp::from_micros);
+    let (has_agent, is_assumed) = (it.has_agent, it.is_assumed);
+    let newest_word = it.newest_word.as_ref().map(event::read_word);
+    Ok(Boot { id, began_at, not_before, has_agent, is_assumed, newest_word })
 }
 
 fn lifecycle(state: Option<proto::lifecycle_is::State>) -> Result<Lifecycle, DecodeError> {
