@@ -2,6 +2,7 @@
 //!
 //! The form has the contract's keys, always all of them. Does not know how mails are asked for.
 
+use grid_broker::show::escape::escape;
 use grid_broker::show::size::count;
 use grid_broker::show::words;
 use grid_broker::wire::proto::{
@@ -13,6 +14,9 @@ use crate::listing::{Look, Shape};
 use crate::standing::pair_lines;
 use crate::subject;
 use crate::table::{Cell, Column, Light};
+
+/// As much of a reply or a notice stands in a list, in characters.
+const TEXT_CHARS_MAX: usize = 120;
 
 /// How mails are listed.
 pub(crate) fn shape() -> Shape<Mail> {
@@ -55,15 +59,27 @@ fn light(standing: i32) -> Light {
 fn what(mail: &Mail) -> String {
     let reply = match mail.last_reply.as_str() {
         "" => String::new(),
-        reply => format!("{reply}: "),
+        reply => format!("{}: ", begun(reply)),
     };
     if let Some(summary) = &mail.summary {
         return format!("{reply}summary: {}", summed_up(summary));
     }
-    let first = mail.notices.first().map_or("", |notice| &notice.text);
+    let first = begun(mail.notices.first().map_or("", |notice| &notice.text));
     let others = (mail.notices.len() as u64).saturating_sub(1).saturating_add(mail.more_notices);
     let more = if others > 0 { format!(", and {others} more") } else { String::new() };
     format!("{reply}{first}{more}")
+}
+
+/// The beginning of a text, as wide as a list has room for; `mail show` has it all.
+fn begun(text: &str) -> String {
+    let mut width = 0;
+    let fits = |c: &char| {
+        // As it is shown: what is hidden is escaped, and takes more.
+        width += escape(c.encode_utf8(&mut [0; 4])).chars().count();
+        width <= TEXT_CHARS_MAX
+    };
+    let begin: String = text.chars().take_while(fits).collect();
+    if begin.len() < text.len() { format!("{begin}…") } else { begin }
 }
 
 /// `57 older alerts of 3 appliances`.
@@ -194,4 +210,23 @@ fn notice_fields(notice: &MailNotice) -> Value {
         ("record_number", (*record_number).into()),
         ("resolved", (*resolved).into()),
     ]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_has_the_beginning_of_what_a_server_or_an_appliance_said() {
+        let hostile = "\u{1b}[2J".repeat(200);
+        let long = || "ä".repeat(1_000);
+        let text = format!("{hostile}{}", long());
+        let notices = vec![MailNotice { text, ..MailNotice::default() }];
+        let mail = Mail { last_reply: long(), notices, more_notices: 2, ..Mail::default() };
+        let shown = escape(&what(&mail)).into_owned();
+        assert!(shown.chars().count() <= 2 * TEXT_CHARS_MAX + 30, "{shown}");
+        assert!(shown.starts_with("ää") && shown.ends_with("…, and 2 more"), "{shown}");
+        let short = Mail { last_reply: "451 later".to_owned(), ..Mail::default() };
+        assert_eq!(what(&short), "451 later: ");
+    }
 }
