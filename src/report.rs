@@ -48,6 +48,19 @@ pub fn package(product: &'static str) -> Package {
     }
 }
 
+/// The sections of a broker, in their order: before it serves, not all are there.
+pub const SECTIONS: [&str; 9] = [
+    "Configuration",
+    "Appliances",
+    "Journal",
+    "Queues",
+    "Sessions",
+    "Suppressions",
+    "Mails",
+    "Open Matters",
+    "Warnings",
+];
+
 /// Says where reports go, which file asks for one, and tells the settings in force: each by its key,
 /// with its value and its origin.
 pub fn configure(reporter: &Reporter, settings: &Settings, in_force: watch::Receiver<Settings>) {

@@ -1,7 +1,9 @@
 //! What does a section say? Values and stacks, from which text and JSON are made alike.
 //!
-//! Guarantees that what was put on a page is there even if its section fails or hangs later on, and
-//! that a page has a bound. Knows nothing of what is told.
+//! Guarantees that what was put on a page is there even if its section fails or hangs later on, that
+//! no secret that is known by its name or form is on it, and that a page has a bound. What
+//! oslo.reports has no place for is kept apart, so that programs that read its layout read ours.
+//! Knows nothing of what is told.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -10,6 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::secret;
+use super::stack::Stack;
 use super::text::{self, CONFIGURATION, PLAIN, shown};
 
 /// Most items on a page; what goes beyond is counted.
@@ -22,10 +26,14 @@ pub struct Page(Arc<Mutex<Content>>);
 #[derive(Clone, Debug, Default)]
 pub(super) struct Content {
     values: Map<String, Value>,
+    /// What oslo.reports does not tell in such a section.
+    more: Map<String, Value>,
     settings: BTreeMap<String, BTreeMap<String, Setting>>,
     pub(super) stacks: Vec<Stack>,
     processes: Vec<ProcessLine>,
     left_out: usize,
+    /// Why something is missing that should be there.
+    pub(super) lack: Option<String>,
 }
 
 /// A setting of the configuration.
@@ -34,30 +42,6 @@ struct Setting {
     value: Value,
     /// Flag, environment, file or default, as the program says it; may be empty.
     origin: String,
-}
-
-/// A stack with what is known of its thread or task.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Stack {
-    /// `Thread #12` or `Green Thread`.
-    pub(super) title: String,
-    pub(super) facts: Map<String, Value>,
-    /// Each from the outermost frame to the innermost; further ones are further branches of a task.
-    pub(super) branches: Vec<Vec<Frame>>,
-    /// Why there is no stack, or what is wrong with it.
-    pub(super) remark: Option<String>,
-}
-
-/// A function in a stack.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub(super) struct Frame {
-    /// The source file, or without debug information the object: `/usr/lib/libc.so.6`.
-    pub(super) filename: String,
-    /// The line; without debug information the place within the object: `0x8a0c4`.
-    pub(super) line: String,
-    pub(super) name: String,
-    /// The line's text, if the source is at hand.
-    pub(super) code: Option<String>,
 }
 
 /// A process as a line, below its parent.
@@ -76,16 +60,31 @@ pub(super) struct ProcessLine {
 impl Page {
     /// Says a value; a second one of the same key takes its place.
     pub fn put(&self, key: impl Into<String>, value: impl Into<Value>) {
+        let key = key.into();
+        let value = secret::masked(&key, value.into());
         let mut content = self.content();
         if content.values.len() < ITEMS_MAX {
-            content.values.insert(key.into(), value.into());
+            content.values.insert(key, value);
         } else {
             content.left_out += 1;
         }
     }
 
+    /// Says a value for which oslo.reports has no place in this section: the text has it at its end.
+    pub(super) fn put_more(&self, key: impl Into<String>, value: impl Into<Value>) {
+        let key = key.into();
+        let value = secret::masked(&key, value.into());
+        self.content().more.insert(key, value);
+    }
+
+    /// Says that something is missing which should be there, and why.
+    pub(super) fn lacks(&self, why: impl Into<String>) {
+        self.content().lack.get_or_insert(why.into());
+    }
+
     /// Says a setting of a named group, and where its value came from, if that is known.
     pub(super) fn put_setting(&self, group: &str, key: &str, value: Value, origin: &str) {
+        let value = secret::masked(key, value);
         let mut content = self.content();
         if content.settings.len() < ITEMS_MAX {
             let setting = Setting { value, origin: origin.to_owned() };
@@ -96,7 +95,8 @@ impl Page {
     }
 
     /// Puts a stack; gives its place, for [`Page::set_stack`].
-    pub(super) fn put_stack(&self, stack: Stack) -> Option<usize> {
+    pub(super) fn put_stack(&self, mut stack: Stack) -> Option<usize> {
+        stack.mask();
         let mut content = self.content();
         if content.stacks.len() < ITEMS_MAX {
             content.stacks.push(stack);
@@ -108,7 +108,8 @@ impl Page {
     }
 
     /// Puts a better stack in the place of one.
-    pub(super) fn set_stack(&self, at: usize, stack: Stack) {
+    pub(super) fn set_stack(&self, at: usize, mut stack: Stack) {
+        stack.mask();
         if let Some(there) = self.content().stacks.get_mut(at) {
             *there = stack;
         }
@@ -134,7 +135,7 @@ impl Page {
 }
 
 impl Content {
-    /// As text, every line ended.
+    /// As text, every line ended, with what oslo.reports has in such a section.
     pub(super) fn to_text(&self) -> String {
         let mut out = String::new();
         for process in &self.processes {
@@ -144,29 +145,46 @@ impl Content {
             out.push('\n');
         }
         out.push_str(&text::pairs(&self.values, PLAIN));
-        out.push_str(&text::pairs(&self.settings_as_text(), CONFIGURATION));
+        out.push_str(&text::pairs(&self.settings(|it| it.value.clone()), CONFIGURATION));
         for stack in &self.stacks {
             stack.append_to(&mut out);
         }
-        if self.left_out > 0 {
+        if self.left_out > 0 && !self.is_of_oslo() {
             append(&mut out, format_args!("({} more are left out)\n", self.left_out));
         }
         out
     }
 
-    /// `k = v (where from)`; a list keeps to itself.
-    fn settings_as_text(&self) -> Map<String, Value> {
-        let line = |Setting { value, origin }: &Setting| match value {
-            Value::Array(_) | Value::Object(_) => value.clone(),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-                match origin.as_str() {
-                    "" => value.clone(),
-                    origin => json!(format!("{} ({origin})", text::plain(value))),
-                }
-            }
+    /// Whether nothing may stand in its text but what oslo.reports has there.
+    pub(super) fn is_of_oslo(&self) -> bool {
+        !(self.stacks.is_empty() && self.settings.is_empty() && self.processes.is_empty())
+    }
+
+    /// What the text says at its end: all that oslo.reports has no place for.
+    pub(super) fn more(&self) -> Map<String, Value> {
+        let mut more = self.more.clone();
+        if self.left_out > 0 && self.is_of_oslo() {
+            more.insert("left_out".to_owned(), json!(self.left_out));
+        }
+        // Where values are from that somebody chose.
+        let origin = |setting: &Setting| match setting.origin.as_str() {
+            "" | "default" => Value::Null,
+            origin => json!(origin),
         };
+        for (group, origins) in self.settings(origin) {
+            let Value::Object(mut origins) = origins else { continue };
+            origins.retain(|_, origin| !origin.is_null());
+            if !origins.is_empty() {
+                more.insert(format!("origins of {group}"), Value::Object(origins));
+            }
+        }
+        more
+    }
+
+    /// Something of each setting, by group.
+    fn settings(&self, of: impl Fn(&Setting) -> Value) -> Map<String, Value> {
         let group = |settings: &BTreeMap<String, Setting>| {
-            Value::Object(settings.iter().map(|(key, it)| (key.clone(), line(it))).collect())
+            Value::Object(settings.iter().map(|(key, it)| (key.clone(), of(it))).collect())
         };
         self.settings.iter().map(|(name, settings)| (name.clone(), group(settings))).collect()
     }
@@ -175,8 +193,9 @@ impl Content {
     pub(super) fn to_json(&self) -> Map<String, Value> {
         let mut object = Map::new();
         let mut put = |key: &str, value: Value| drop(object.insert(key.to_owned(), value));
-        if !self.values.is_empty() {
-            put("values", Value::Object(self.values.clone()));
+        if !(self.values.is_empty() && self.more.is_empty()) {
+            let values = self.values.clone().into_iter().chain(self.more.clone());
+            put("values", Value::Object(values.collect()));
         }
         if !self.settings.is_empty() {
             put("groups", json!(self.settings));
@@ -191,52 +210,6 @@ impl Content {
             put("left_out", json!(self.left_out));
         }
         object
-    }
-}
-
-impl Stack {
-    fn append_to(&self, out: &mut String) {
-        out.push_str(&text::thread(&self.title));
-        out.push_str(&text::pairs(&self.facts, PLAIN));
-        out.push('\n');
-        if let Some(remark) = &self.remark {
-            append(out, format_args!("({})\n", shown(remark)));
-        }
-        let first = self.branches.first().map(Vec::as_slice).unwrap_or_default();
-        if first.is_empty() && self.remark.is_none() {
-            out.push_str("No Traceback!\n");
-        }
-        first.iter().for_each(|frame| frame.append_to(out));
-        for other in self.branches.iter().skip(1) {
-            let common = first.iter().zip(other).take_while(|(one, other)| one == other).count();
-            let from = common.checked_sub(1).and_then(|at| other.get(at));
-            let from = from.map_or("the beginning", |frame| frame.name.as_str());
-            append(out, format_args!("(and also, from {} on)\n", shown(from)));
-            other[common..].iter().for_each(|frame| frame.append_to(out));
-        }
-        out.push('\n');
-    }
-
-    fn to_json(&self) -> Value {
-        let mut object = self.facts.clone();
-        object.insert("title".to_owned(), json!(self.title));
-        let trace = |frames: &Vec<Frame>| json!({ "lines": frames });
-        object.insert("stack_traces".to_owned(), self.branches.iter().map(trace).collect());
-        if let Some(remark) = &self.remark {
-            object.insert("remark".to_owned(), json!(remark));
-        }
-        Value::Object(object)
-    }
-}
-
-impl Frame {
-    fn append_to(&self, out: &mut String) {
-        let Self { filename, line, name, code } = self;
-        append(out, format_args!("{}:{line} in {}\n", shown(filename), shown(name)));
-        match code {
-            Some(code) => append(out, format_args!("    `{}`\n", shown(code))),
-            None => out.push_str("    (source not found)\n"),
-        }
     }
 }
 
@@ -259,6 +232,7 @@ fn append(text: &mut String, piece: std::fmt::Arguments<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::guru_meditation::stack::Frame;
 
     fn frame(filename: &str, line: &str, name: &str, code: Option<&str>) -> Frame {
         let (filename, line, name) = (filename.to_owned(), line.to_owned(), name.to_owned());
@@ -272,16 +246,23 @@ mod tests {
         let inner = frame("/lib/libc.so.6", "0x12", "epoll_wait", None);
         let mut facts = Map::new();
         facts.insert("name".to_owned(), json!("worker"));
+        facts.insert("detail".to_owned(), json!("to bob@example.org\ntoken=x"));
         let (title, branches) = ("Thread #12".to_owned(), vec![vec![outer, inner]]);
-        page.put_stack(Stack { title, facts, branches, remark: None });
+        let origin = frame("/proc/7/task/12/comm", "1", "worker", None);
+        let remark = Some("frames may be missing".to_owned());
+        page.put_stack(Stack { title, origin, facts, branches, remark });
         page.put_stack(Stack { title: "Thread #13".to_owned(), ..Stack::default() });
+        page.put_more("threads", 2);
         let expected = "\
 ------                         Thread #12                         ------
-name = worker
+
+/proc/7/task/12/comm:1 in worker
+    `detail = to b***@example.org token=***, name = worker, (frames may be missing)`
 
 /path/file.py:1002 in _bootstrap
     `self._bootstrap_inner()`
-/lib/libc.so.6:0x12 in epoll_wait
+
+/lib/libc.so.6+0x12:0 in epoll_wait
     (source not found)
 
 ------                         Thread #13                         ------
@@ -290,24 +271,32 @@ No Traceback!
 
 ";
         assert_eq!(page.read().to_text(), expected);
+        assert_eq!(Value::Object(page.read().more()), json!({"threads": 2}));
         let json = Value::Object(page.read().to_json());
         let lines = &json["stacks"][0]["stack_traces"][0]["lines"];
         assert_eq!(lines[1]["name"], "epoll_wait");
         assert_eq!(lines[0]["code"], "self._bootstrap_inner()");
+        assert_eq!(json["values"]["threads"], 2);
     }
 
     #[test]
-    fn a_task_that_waits_for_several_things_shows_each_from_where_they_part() {
-        let common = frame("a.rs", "1", "serve", None);
-        let (one, other) = (frame("b.rs", "2", "accept", None), frame("c.rs", "3", "stop", None));
-        let branches = vec![vec![common.clone(), one], vec![common, other]];
-        let stack = Stack { title: "Green Thread".to_owned(), branches, ..Stack::default() };
-        let mut out = String::new();
-        stack.append_to(&mut out);
-        assert!(out.ends_with(
-            "accept\n    (source not found)\n(and also, from serve on)\nc.rs:3 in stop\n    \
-             (source not found)\n\n"
-        ));
+    fn nothing_secret_is_on_a_page() {
+        let page = Page::default();
+        page.put("newest", vec!["mail to bob@example.org waits: 535 token=abc at smtp://u:p@h/"]);
+        page.put("api_key", "abc");
+        page.put_setting("mail", "password", json!("abc"), "");
+        page.put_setting("mail", "password_in_clear", json!("false"), "");
+        let text = page.read().to_text();
+        let expected = "\
+api_key = ***
+newest = 
+  mail to b***@example.org waits: 535 token=*** at smtp://***@h/
+
+mail: 
+  password = ***
+  password_in_clear = false
+";
+        assert_eq!(text, expected);
     }
 
     #[test]
@@ -339,10 +328,12 @@ database:
   connection = ***
 
 default: 
-  b = False (default)
-  port = 25 (file mail.toml)
+  b = False
+  port = 25
 ";
         assert_eq!(page.read().to_text(), expected);
+        let more = json!({"origins of default": {"port": "file mail.toml"}});
+        assert_eq!(Value::Object(page.read().more()), more);
         let json = Value::Object(page.read().to_json());
         let port = json!({"value": 25, "origin": "file mail.toml"});
         assert_eq!(json["groups"]["default"]["port"], port);

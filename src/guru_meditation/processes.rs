@@ -21,35 +21,35 @@ const DEPTH_MAX: usize = 8;
 /// Writes the section.
 pub(super) fn tell(page: &Page) {
     let Ok(own) = Process::myself() else {
-        page.put("error", "/proc/self can't be read");
+        page.lacks("/proc/self can't be read: is /proc mounted here?");
         return;
     };
     let users = users();
     let mut left = PROCESSES_MAX;
     put_tree(page, &own, 0, &users, &mut left);
     if let Ok(command) = own.cmdline() {
-        page.put("command", secret::mask_arguments(&command).join(" "));
+        page.put_more("command", secret::mask_arguments(&command).join(" "));
     }
     if let Ok(open) = own.fd_count() {
-        page.put("descriptors", open);
+        page.put_more("descriptors", open);
     }
     if let Some(limits) = limits(&own) {
-        page.put("limits", limits);
+        page.put_more("limits", limits);
     }
     if let Ok(status) = own.status() {
-        page.put("threads", status.threads);
-        page.put("memory", memory(&status));
+        page.put_more("threads", status.threads);
+        page.put_more("memory", memory(&status));
     }
     if let Ok(groups) = own.cgroups() {
         let paths: BTreeSet<_> = groups.0.into_iter().map(|group| group.pathname).collect();
         let paths: Vec<_> = paths.into_iter().collect();
-        page.put("cgroup", paths);
+        page.put_more("cgroup", paths);
     }
     for (key, value) in cgroup_limits(&own) {
-        page.put(key, value);
+        page.put_more(key, value);
     }
     if let Ok(score) = own.oom_score() {
-        page.put("oom_score", score);
+        page.put_more("oom_score", score);
     }
 }
 
@@ -176,10 +176,8 @@ mod tests {
         let below =
             format!("\n    Process {} (under {}) [ run by: ", child.id(), std::process::id());
         assert!(text.contains(&below), "{text}");
-        assert!(
-            text.contains("\ndescriptors = ") && text.contains("\n  resident_kib = "),
-            "{text}"
-        );
-        assert!(text.contains("\n  open_files = "), "{text}");
+        let more = Value::Object(page.read().more());
+        assert!(more["descriptors"].is_number() && more["memory"]["resident_kib"].is_number());
+        assert!(more["limits"]["open_files"].is_string(), "{more}");
     }
 }

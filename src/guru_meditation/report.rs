@@ -1,17 +1,20 @@
 //! A report: its sections in order, each what it said or why it did not.
 //!
-//! Guarantees that text and JSON are made of the same values, that JSON is one document, and that all
-//! sections together get a limited time: what fails or hangs is named and the rest is there.
+//! Guarantees that text and JSON are made of the same values, that JSON is one document, that the text
+//! has in oslo.reports' own sections what those have and all else at its end, and that all sections
+//! together get a limited time and no memory that is not there: what fails, hangs or finds no room is
+//! named and the rest is there.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::page::{Content, Page};
 use super::runner::{Ended, Runner, Work};
-use super::{text, time};
+use super::text::PLAIN;
+use super::{room, text, time};
 
 /// All sections together get so long: the report is to come within 2 s.
 const WITHIN: Duration = Duration::from_millis(1_700);
@@ -23,6 +26,12 @@ const RESERVE: Duration = Duration::from_millis(250);
 pub(super) const SECTION_WITHIN: Duration = Duration::from_millis(300);
 
 const TITLE: &str = "Guru Meditation";
+
+/// The sections that oslo.reports has: in them the text says nothing else.
+const OF_OSLO: [&str; 5] = ["Package", "Threads", "Green Threads", "Processes", "Configuration"];
+
+/// The last section of the text.
+const DETAILS: &str = "Details";
 
 /// What writes a section.
 pub(super) type Writer = Arc<dyn Fn(&Page) + Send + Sync>;
@@ -56,6 +65,21 @@ struct Written {
     remark: Option<String>,
 }
 
+impl Written {
+    fn is_of_oslo(&self) -> bool {
+        OF_OSLO.contains(&&*self.title)
+    }
+
+    /// What is told of it at the end.
+    fn more(&self) -> Map<String, Value> {
+        let mut more = self.content.more();
+        if let Some(remark) = self.remark.as_ref().filter(|_| self.is_of_oslo()) {
+            more.insert("remark".to_owned(), json!(remark));
+        }
+        more
+    }
+}
+
 /// A report.
 #[derive(Debug)]
 pub(super) struct Report {
@@ -82,12 +106,22 @@ impl Report {
     /// As oslo.reports prints it, with an empty line at the end.
     pub(super) fn to_text(&self) -> String {
         let mut out = text::title(TITLE);
-        for Written { title, content, remark } in &self.written {
+        let mut details = Map::new();
+        for written in &self.written {
+            let Written { title, content, remark } = written;
             out.push_str(&text::heading(title));
             out.push_str(&content.to_text());
-            if let Some(remark) = remark {
+            if let Some(remark) = remark.as_ref().filter(|_| !written.is_of_oslo()) {
                 out.push_str(&format!("({})\n", text::shown(remark)));
             }
+            let more = written.more();
+            if !more.is_empty() {
+                details.insert(title.clone(), Value::Object(more));
+            }
+        }
+        if !details.is_empty() {
+            out.push_str(&text::heading(DETAILS));
+            out.push_str(&text::pairs(&details, PLAIN));
         }
         out.push('\n');
         out
@@ -114,6 +148,8 @@ impl Section {
         let page = Page::default();
         let remark = if within.is_zero() {
             Some("not begun: the sections above used up the report's time".to_owned())
+        } else if let Err(why) = room::for_section() {
+            Some(format!("not begun, for want of memory: {why}"))
         } else {
             let (writer, sheet) = (Arc::clone(&self.writer), page.clone());
             let work = self.guard.with(move || writer(&sheet));
@@ -130,7 +166,9 @@ impl Section {
                 Ended::NoThread(why) => Some(format!("this section could not be run: {why}")),
             }
         };
-        Written { title: self.title.clone(), content: page.read(), remark }
+        let content = page.read();
+        let remark = remark.or_else(|| content.lack.clone());
+        Written { title: self.title.clone(), content, remark }
     }
 }
 
@@ -183,6 +221,44 @@ mod tests {
         assert!(again.contains("(this section still hangs since an earlier report)"), "{again}");
         assert!(again.contains("z = \n"), "{again}");
         drop(hang);
+    }
+
+    #[test]
+    fn what_oslo_has_no_place_for_stands_at_the_end_of_the_text() {
+        let sections = [
+            section("Package", |page| {
+                page.put("product", "gridd");
+                page.put_more("commit", "c0ffee");
+            }),
+            section("Threads", |page| {
+                page.put_more("threads", 1);
+                let title = "Thread #1".to_owned();
+                page.put_stack(crate::guru_meditation::stack::Stack {
+                    title,
+                    ..Default::default()
+                });
+                page.lacks("names are left out");
+            }),
+            section("Green Threads", |page| page.lacks("too late")),
+            section("Own", |page| page.lacks("nothing is there")),
+        ];
+        let report = Report::write(&sections, &mut Runner::new());
+        let told = report.to_text();
+        let expected = format!(
+            "{}{}product = gridd\n{}{}\nNo Traceback!\n\n{}{}(nothing is there)\n{}Green Threads = \n  \
+             remark = too late\nPackage = \n  commit = c0ffee\nThreads = \n  remark = names are left out\n  threads = 1\n\n",
+            text::title("Guru Meditation"),
+            text::heading("Package"),
+            text::heading("Threads"),
+            text::thread("Thread #1"),
+            text::heading("Green Threads"),
+            text::heading("Own"),
+            text::heading("Details"),
+        );
+        assert_eq!(told, expected);
+        let json: Value = serde_json::from_str(&report.to_json()).expect("one document");
+        assert_eq!(json["sections"][0]["values"], json!({"product": "gridd", "commit": "c0ffee"}));
+        assert_eq!(json["sections"][1]["is_complete"], false);
     }
 
     #[test]

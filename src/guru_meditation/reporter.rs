@@ -22,7 +22,7 @@ use super::page::Page;
 use super::report::{Report, SECTION_WITHIN, Section};
 use super::runner::{self, Runner, Whose, Work, in_words};
 use super::trigger::Trigger;
-use super::{processes, secret, tasks, threads, time};
+use super::{processes, tasks, threads, time};
 
 /// Stacks of many threads, and the names of their functions, which the first time come from disk.
 const THREADS_WITHIN: Duration = Duration::from_millis(1_000);
@@ -111,6 +111,7 @@ struct Asked {
 struct Set {
     sections: Vec<Section>,
     configuration: Option<Section>,
+    announced: &'static [&'static str],
     runtimes: Vec<Handle>,
     log_dir: Option<LogDir>,
     trigger: Option<Trigger>,
@@ -166,6 +167,11 @@ impl Reporter {
         }
     }
 
+    /// Says which sections there will be: those that are not there yet are told as such.
+    pub fn announce(&self, titles: &'static [&'static str]) {
+        self.set().announced = titles;
+    }
+
     /// Says what the section Configuration tells, each time anew: key, value and origin of each
     /// setting. A key `mail.host` is the key `host` of the group `mail`; one without a group is of
     /// `default`.
@@ -176,8 +182,6 @@ impl Reporter {
         let section = Section::new("Configuration", SECTION_WITHIN, move |page| {
             for (path, value, origin) in settings() {
                 let (group, key) = path.rsplit_once('.').unwrap_or(("default", &path));
-                let is_secret = secret::is_secret_name(key);
-                let value = if is_secret { secret::MASK.into() } else { masked(&value) };
                 page.put_setting(group, key, value, &origin);
             }
         });
@@ -328,9 +332,9 @@ impl Reporter {
         let runtimes = set.runtimes.clone();
         let mut sections = vec![
             Section::new("Package", SECTION_WITHIN, move |page| {
-                page.put("asked_by", masked(&reasons));
-                page.put("started", started.clone());
-                page.put("written", time::told(time::wall()));
+                page.put_more("asked_by", reasons.clone());
+                page.put_more("started", started.clone());
+                page.put_more("written", time::told(time::wall()));
                 package::tell(page, &package);
             }),
             Section::new("Threads", THREADS_WITHIN, threads::tell),
@@ -339,6 +343,15 @@ impl Reporter {
         ];
         sections.extend(set.configuration.clone());
         sections.extend(set.sections.iter().cloned());
+        let is_missing = |title: &&&str| !sections.iter().any(|it| it.title == ***title);
+        let missing: Vec<_> = set.announced.iter().filter(is_missing).collect();
+        let not_yet = |title: &&&'static str| {
+            Section::new(title, SECTION_WITHIN, |page| {
+                page.lacks("not there yet: the program is still starting");
+            })
+        };
+        let missing: Vec<_> = missing.iter().map(not_yet).collect();
+        sections.extend(missing);
         sections
     }
 
@@ -374,13 +387,5 @@ impl Reporter {
             }
         };
         let _ = output::to_stderr(&line);
-    }
-}
-
-fn masked(value: &Value) -> Value {
-    match value {
-        Value::String(text) => Value::from(secret::mask(text)),
-        Value::Array(items) => items.iter().map(masked).collect(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => value.clone(),
     }
 }

@@ -1,27 +1,76 @@
-//! What must not be told: passwords by the name of their key, user and password in URLs, and the
-//! addresses of people.
+//! What must not be told: passwords and tokens by the name they stand behind, user and password in
+//! URLs, and the addresses of people.
 //!
-//! Guarantees that [`mask`] leaves no `user:password@` behind a `://`, and of an address of mail only
-//! its first letter and its domain. Settings that are secret by their type come masked already; this
-//! is the second line, for command lines and for what slipped through.
+//! Guarantees that [`mask`] leaves no `user:password@` behind a `://`, nothing behind a name such as
+//! `token=`, and of an address of mail only its first letter and its domain. Every page of a report
+//! passes it. Settings that are secret by their type come masked already; this is the second line.
+
+mod words;
+
+use serde_json::Value;
 
 /// What stands in the place of a secret.
 pub(super) const MASK: &str = "***";
 
 /// Parts of names whose values are nobody's business.
-const SECRET_NAMES: [&str; 8] =
-    ["password", "passwd", "secret", "token", "credential", "private_key", "api_key", "passphrase"];
+const SECRET_NAMES: [&str; 13] = [
+    "passwor",
+    "passwd",
+    "kennwort",
+    "secret",
+    "token",
+    "credential",
+    "private_key",
+    "api_key",
+    "apikey",
+    "access_key",
+    "passphrase",
+    "authorization",
+    "cookie",
+];
+
+/// What ends names that are about a secret and hold none: its file, how long it lives.
+const ABOUT_SECRETS: [&str; 8] =
+    ["_file", "_path", "_dir", "_in_clear", "_lifetime", "_ttl", "_timeout", "_length"];
 
 /// Whether a setting or flag of this name holds a secret.
 pub(super) fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase().replace('-', "_");
-    // The path of a file with a secret is none.
-    let is_place = ["_file", "_path", "_dir"].iter().any(|place| name.ends_with(place));
-    !is_place && SECRET_NAMES.iter().any(|secret| name.contains(secret))
+    let is_about = ABOUT_SECRETS.iter().any(|end| name.ends_with(end));
+    !is_about && SECRET_NAMES.iter().any(|secret| name.contains(secret))
+}
+
+/// Whether a value is a truth, which is no secret whatever it is called.
+fn is_truth(value: &str) -> bool {
+    ["true", "false", "yes", "no", "none"].contains(&&*value.to_ascii_lowercase())
+}
+
+/// A value as a report may tell it under that key.
+pub(super) fn masked(key: &str, value: Value) -> Value {
+    match value {
+        Value::String(text) if is_secret_name(key) && !text.is_empty() && !is_truth(&text) => {
+            Value::from(MASK)
+        }
+        Value::String(text) => Value::from(mask(&text)),
+        Value::Array(items) => items.into_iter().map(|item| masked(key, item)).collect(),
+        Value::Object(pairs) => {
+            let pair = |(key, value): (String, Value)| {
+                let value = masked(&key, value);
+                (key, value)
+            };
+            Value::Object(pairs.into_iter().map(pair).collect())
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => value,
+    }
+}
+
+/// The text without secrets, and with addresses of people shortened.
+pub(super) fn mask(text: &str) -> String {
+    words::hidden(&without_people(text))
 }
 
 /// The text without user and password in URLs, and with addresses of people shortened.
-pub(super) fn mask(text: &str) -> String {
+fn without_people(text: &str) -> String {
     if !text.contains('@') {
         return text.to_owned();
     }
@@ -125,9 +174,26 @@ mod tests {
         for name in ["password", "db.Password", "mail.api-key", "auth_token", "client_secret"] {
             assert!(is_secret_name(name), "{name}");
         }
-        for name in ["grpc", "password_file", "secret-path", "retention.age", "tokio"] {
+        let harmless = ["grpc", "password_file", "secret-path", "retention.age", "tokio"];
+        for name in harmless.into_iter().chain(["password_in_clear", "enrolment.token_lifetime"]) {
             assert!(!is_secret_name(name), "{name}");
         }
+    }
+
+    #[test]
+    fn values_are_masked_by_their_key_and_by_their_text() {
+        use serde_json::json;
+        let value = json!({
+            "password": "x", "password_set": true, "tokens": ["a", "b"], "n": 1,
+            "inner": {"api_key": "k", "url": "https://u:p@h/"}, "text": "to bob@example.org",
+        });
+        let shown = json!({
+            "password": "***", "password_set": true, "tokens": ["***", "***"], "n": 1,
+            "inner": {"api_key": "***", "url": "https://***@h/"}, "text": "to b***@example.org",
+        });
+        assert_eq!(masked("", value), shown);
+        assert_eq!(masked("", shown.clone()), shown, "what is masked stays so");
+        assert_eq!(masked("password", json!("false")), json!("false"));
     }
 
     #[test]

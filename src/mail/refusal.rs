@@ -198,7 +198,7 @@ mod tests {
     }
 
     /// Postfix 3.7 with `smtpd_delay_reject`, Exim 4.96, Exchange, qmail, Sendmail.
-    const REFUSALS_OF_US: [&str; 26] = [
+    const REFUSALS_OF_US: [&str; 29] = [
         "504 5.5.2 <vm>: Helo command rejected: need fully-qualified hostname",
         "501 5.5.2 <a_b>: Helo command rejected: Invalid name",
         "550 5.7.1 <vm>: Helo command rejected: Host not found",
@@ -219,7 +219,10 @@ mod tests {
         "502 5.5.2 Error: command not recognized",
         "555 5.5.4 Unsupported option",
         "550 relay not permitted",
-        "550 Sender verify failed",
+        "550 Verification failed for <grid@example.org> Unrouteable address Sender verify failed",
+        "550 Administrative prohibition",
+        "550 192.0.2.7 is in a black list at zen.spamhaus.org",
+        "501 Syntactically invalid EHLO argument(s)",
         "550 Access denied - Invalid HELO name (See RFC2821 4.1.1.1)",
         "550 5.7.54 SMTP; Unable to relay recipient in non-accepted domain",
         "553 sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)",
@@ -263,6 +266,7 @@ mod tests {
             "554 5.4.6 Error: too many hops",
             "554 Transaction failed",
             "550 This message contains a virus (Eicar)",
+            "550 This message scored 12 spam points",
         ];
         assert_about(About::Mail, Place::Content, &of_content);
         assert_about(About::Mail, Place::Sender, &["552 5.3.4 Message size exceeds fixed limit"]);

@@ -2,6 +2,7 @@
 
 mod a_crowd_is_served;
 mod a_long_job_is_reported;
+mod a_report_never_ends_the_program;
 mod a_service_manager_hears_the_truth;
 mod a_start_script_is_told;
 mod a_stop_is_orderly;
@@ -13,6 +14,7 @@ mod every_limit_is_written_down;
 mod harness;
 mod metrics_are_exact;
 mod reports_come_whatever_happens;
+mod reports_read_like_oslos;
 mod reports_tell_all;
 mod services_tell_their_start;
 mod settings_are_in_force;

@@ -228,10 +228,29 @@ fn a_panic_is_reported_before_it_goes_its_way_and_once_a_minute() {
     let text = &said.stderr;
     // Neither the section's own panic, nor the task's within the same minute.
     assert_eq!(whole_reports(text), 1, "{text}");
-    let asked_by = "\nasked_by = thread 'unlucky' panicked at tests/guarantees/";
+    let asked_by = "\n  asked_by = thread 'unlucky' panicked at tests/guarantees/";
     assert!(text.contains(asked_by) && text.contains(": of a thread\n"), "{text}");
     assert!(text.contains("::a_function_that_panics\n"), "the stack is there: {text}");
     let hook =
         text.rfind("panicked at tests/guarantees/").expect("the hook before ours speaks too");
     assert!(text[hook..].contains("of a task"), "{text}");
+}
+
+fn names_sections_that_are_still_to_come() {
+    let reporter = install();
+    reporter.announce(&["Configuration", "Journal"]);
+    reporter.configuration(Vec::new);
+    let report = asked(&reporter);
+    assert_eq!(report.section("Configuration")["is_complete"], true);
+    let journal = report.section("Journal");
+    let remark = "not there yet: the program is still starting";
+    assert_eq!((&journal["is_complete"], &journal["remark"]), (&false.into(), &remark.into()));
+    reporter.register("Journal", |page| page.put("records", 1));
+    assert_eq!(asked(&reporter).section("Journal")["is_complete"], true);
+}
+
+#[test]
+fn a_report_of_a_program_that_starts_names_what_is_not_there_yet() {
+    let test = "reports_come_whatever_happens::a_report_of_a_program_that_starts_names_what_is_not_there_yet";
+    alone(test, names_sections_that_are_still_to_come);
 }

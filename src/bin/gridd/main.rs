@@ -32,6 +32,9 @@ fn main() -> ProcessExit {
         given.config = command.file.clone().or(given.config);
         return check_config::run(&command, &given);
     }
+    if arguments.command.is_none() {
+        reporter.announce(&report::SECTIONS);
+    }
     let settings = match Settings::new(&given) {
         Ok(settings) => settings,
         Err(mistakes) => return fail(&mistakes.to_string(), ExitCode::Usage),

@@ -16,7 +16,8 @@ use tokio::runtime::Handle;
 use super::probe::Trace;
 use super::traced::{Answer, Task};
 use super::{EPOCH, registry};
-use crate::guru_meditation::page::{Frame, Page, Stack};
+use crate::guru_meditation::page::Page;
+use crate::guru_meditation::stack::{Frame, Stack};
 use crate::guru_meditation::threads::{Symbols, Tables};
 use crate::guru_meditation::time;
 
@@ -44,9 +45,9 @@ enum Doing {
 pub(in crate::guru_meditation) fn tell(page: &Page, runtimes: &[Handle]) {
     let mut tasks = registry::all();
     let counted = tasks.iter().filter(|task| task.meta().is_counted).count();
-    page.put("traced", counted);
+    page.put_more("traced", counted);
     let alive: usize = runtimes.iter().map(|runtime| runtime.metrics().num_alive_tasks()).sum();
-    page.put("alive", alive);
+    page.put_more("alive", alive);
     if tasks.len() > TASKS_MAX {
         put_rest(page, &tasks[TASKS_MAX..]);
         tasks.truncate(TASKS_MAX);
@@ -58,8 +59,12 @@ pub(in crate::guru_meditation) fn tell(page: &Page, runtimes: &[Handle]) {
     let mut symbols = Symbols::new();
     let mut told: HashMap<Vec<Vec<Frame>>, u64> = HashMap::new();
     for task in tasks.iter().filter(|task| !task.meta().is_over.load(Ordering::Acquire)) {
-        let mut stack =
-            Stack { title: "Green Thread".to_owned(), facts: facts(&**task), ..Stack::default() };
+        let mut stack = Stack {
+            title: "Green Thread".to_owned(),
+            origin: origin(&**task),
+            facts: facts(&**task),
+            ..Stack::default()
+        };
         let (state, traces) = match doing(&**task, epoch) {
             Doing::Waits(traces) => ("waiting".to_owned(), traces),
             Doing::RunsOn(thread) => {
@@ -86,6 +91,14 @@ pub(in crate::guru_meditation) fn tell(page: &Page, runtimes: &[Handle]) {
         }
         page.put_stack(stack);
     }
+    symbols.lack().into_iter().for_each(|why| page.lacks(why));
+}
+
+/// Where it was spawned, as the frame outside all others.
+fn origin(task: &dyn Task) -> Frame {
+    let meta = task.meta();
+    let (filename, line) = (meta.place.file().to_owned(), meta.place.line().to_string());
+    Frame { filename, line, name: format!("task {} ({})", meta.id, meta.name), code: None }
 }
 
 /// The places where a task waits, with names, in an order of their own: `select!` polls its branches
@@ -180,5 +193,5 @@ fn put_rest(page: &Page, rest: &[Arc<dyn Task>]) {
         let count = counts.entry(task.meta().name).or_insert_with(|| json!(0));
         *count = json!(count.as_u64().unwrap_or_default() + 1);
     }
-    page.put("left_out_by_name", Value::Object(counts));
+    page.put_more("left_out_by_name", Value::Object(counts));
 }

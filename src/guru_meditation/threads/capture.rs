@@ -37,6 +37,12 @@ pub(in crate::guru_meditation) enum NoSample {
     /// It runs and blocks the signal, so the kernel tells nothing of its stack.
     #[error("it runs with the signal blocked")]
     Running,
+    /// It does not answer, and neither does the kernel.
+    #[error("it does not answer the signal, and the kernel does not tell where it is")]
+    Untold,
+    /// There is no memory for its stack.
+    #[error("there is no memory for it")]
+    NoRoom,
     /// Stacks can't be had here.
     #[error("stacks can't be had: {0}")]
     Unsupported(&'static str),

@@ -3,7 +3,8 @@
 //!
 //! Guarantees that each thread of the process is named, even if its stack can't be had (then the
 //! reason stands there), and that the broker's threads are held up for microseconds only. All stacks
-//! are taken first and given names after, so that a slow disk costs the names only.
+//! are taken first and given names after, so that a slow disk costs the names only. Without /proc it
+//! says that it knows of no thread.
 
 mod capture;
 mod symbols;
@@ -13,15 +14,18 @@ mod unwind;
 
 use std::time::{Duration, Instant};
 
+use procfs::ProcError;
 use procfs::process::{Process, Task};
 use serde_json::{Map, Value, json};
 
 pub(super) use self::capture::install;
 use self::capture::{BATCH, NoSample, Sample, blocks_us, sample, sample_from_outside};
+use self::symbols::own_name;
 pub(super) use self::symbols::{Symbols, forget};
 use self::unwind::Walk;
 pub(super) use self::unwind::{FRAMES_MAX, Tables};
-use super::page::{Frame, Page, Stack};
+use super::page::Page;
+use super::stack::{Frame, Stack};
 use super::time;
 
 /// Most threads told.
@@ -36,11 +40,13 @@ const MOMENT: Duration = Duration::from_millis(20);
 /// Threads that do not answer are waited for no longer than this in all.
 const SILENCE_MAX: Duration = Duration::from_millis(500);
 
-const FROM_OUTSIDE: &str = "it does not answer the signal: frames may be missing";
+const FROM_OUTSIDE: &str =
+    "it does not answer the signal: its stack was read from outside, frames may be missing";
 
 /// A thread before its stack is taken.
 struct Thread {
     id: i32,
+    name: String,
     facts: Map<String, Value>,
     /// It does not let itself be interrupted.
     is_held: bool,
@@ -50,24 +56,35 @@ struct Thread {
 
 /// Writes the section.
 pub(super) fn tell(page: &Page) {
-    let threads = all();
-    page.put("threads", threads.len());
-    let samples = samples(&threads);
+    let threads = match all() {
+        Ok(threads) => threads,
+        Err(why) => {
+            page.lacks(format!(
+                "which threads there are is unknown: /proc/self/task can't be read: {why}"
+            ));
+            return;
+        }
+    };
+    page.put_more("threads", threads.len());
     let mut tables = Tables::load();
+    let begun = time::monotonic();
     let mut taken = Vec::with_capacity(threads.len());
-    for (thread, sample) in threads.into_iter().zip(samples) {
-        let stack = Stack {
-            title: format!("Thread #{}", thread.id),
-            facts: thread.facts,
-            ..Stack::default()
-        };
-        let (walk, remark) = match sample {
-            Ok((sample, false)) => (tables.walk(&sample), None),
-            Ok((sample, true)) => (tables.walk(&sample), Some(FROM_OUTSIDE.to_owned())),
-            Err(why) => (Walk::default(), Some(format!("no stack: {why}"))),
-        };
-        let stack = Stack { remark, branches: vec![unnamed(&walk.addresses, &tables)], ..stack };
-        taken.push((page.put_stack(stack.clone()), stack, walk));
+    let own = std::process::id();
+    for batch in threads.chunks(BATCH) {
+        let samples = batch_of_samples(batch, begun);
+        for (thread, sample) in batch.iter().zip(samples) {
+            let (walk, remark) = walked(&mut tables, sample);
+            let Thread { id, name, facts, .. } = thread;
+            let filename = format!("/proc/{own}/task/{id}/comm");
+            let stack = Stack {
+                title: format!("Thread #{id}"),
+                origin: Frame { filename, line: "1".to_owned(), name: name.clone(), code: None },
+                facts: facts.clone(),
+                remark,
+                branches: vec![unnamed(&walk.addresses, &tables)],
+            };
+            taken.push((page.put_stack(stack.clone()), stack, walk));
+        }
     }
     let mut symbols = Symbols::new();
     for (at, mut stack, walk) in taken {
@@ -79,12 +96,27 @@ pub(super) fn tell(page: &Page) {
         }
         page.set_stack(at, stack);
     }
+    symbols.lack().into_iter().for_each(|why| page.lacks(why));
+}
+
+/// The frames of a sample, and what is wrong with them.
+fn walked(tables: &mut Tables, taken: Taken) -> (Walk, Option<String>) {
+    match taken {
+        Ok((sample, false)) => (tables.walk(&sample), None),
+        Ok((sample, true)) => {
+            let walk = tables.walk_by_search(&sample);
+            (walk, Some(FROM_OUTSIDE.to_owned()))
+        }
+        Err(why) => (Walk::default(), Some(format!("no stack: {why}"))),
+    }
 }
 
 /// Frames before they have names.
 fn unnamed(addresses: &[u64], tables: &Tables) -> Vec<Frame> {
+    let own = own_name();
     let frame = |address: &u64| {
         let (filename, at) = match tables.object(*address) {
+            Some((object, at)) if object.name.is_empty() => (own.clone(), at),
             Some((object, at)) => (object.name.clone(), at),
             None => (String::new(), *address),
         };
@@ -94,18 +126,20 @@ fn unnamed(addresses: &[u64], tables: &Tables) -> Vec<Frame> {
 }
 
 /// Every thread there is, in the order of their ids.
-fn all() -> Vec<Thread> {
-    let tasks = Process::myself().and_then(|process| process.tasks());
-    let tasks = tasks.into_iter().flatten().filter_map(Result::ok).take(THREADS_MAX);
+fn all() -> Result<Vec<Thread>, ProcError> {
+    let tasks = Process::myself().and_then(|process| process.tasks())?;
+    let tasks = tasks.filter_map(Result::ok).take(THREADS_MAX);
     let mut threads: Vec<_> = tasks.map(|task| thread(&task)).collect();
     threads.sort_by_key(|thread| thread.id);
-    threads
+    Ok(threads)
 }
 
 fn thread(task: &Task) -> Thread {
     let mut facts = Map::new();
     let (mut is_held, mut is_asked) = (false, false);
+    let mut name = "?".to_owned();
     if let Ok(status) = task.status() {
+        name.clone_from(&status.name);
         facts.insert("name".to_owned(), json!(status.name));
         facts.insert("state".to_owned(), json!(status.state));
         is_held = blocks_us(status.sigblk) || status.state.starts_with('D');
@@ -122,17 +156,12 @@ fn thread(task: &Task) -> Thread {
     if let Some(waits) = waits.ok().filter(|waits| !waits.is_empty() && waits != "0") {
         facts.insert("waits_in".to_owned(), json!(waits));
     }
-    Thread { id: task.tid, facts, is_held, is_asked }
+    Thread { id: task.tid, name, facts, is_held, is_asked }
 }
 
 type Taken = Result<(Sample, bool), NoSample>;
 
-/// The stacks of all; those taken from outside are marked.
-fn samples(threads: &[Thread]) -> Vec<Taken> {
-    let begun = time::monotonic();
-    threads.chunks(BATCH).flat_map(|batch| batch_of_samples(batch, begun)).collect()
-}
-
+/// Stacks of a few threads at once; those taken from outside are marked.
 fn batch_of_samples(batch: &[Thread], begun: Instant) -> Vec<Taken> {
     let left = SILENCE_MAX.saturating_sub(begun.elapsed());
     let asked: Vec<_> = batch
@@ -148,7 +177,13 @@ fn batch_of_samples(batch: &[Thread], begun: Instant) -> Vec<Taken> {
     let whole = batch.iter().map(|thread| match answer(thread) {
         Ok(sample) => Ok((sample, false)),
         Err(NoSample::Silent) => sample_from_outside(thread.id).map(|sample| (sample, true)),
-        Err(why @ (NoSample::Ended | NoSample::Running | NoSample::Unsupported(_))) => Err(why),
+        Err(
+            why @ (NoSample::Ended
+            | NoSample::Running
+            | NoSample::Untold
+            | NoSample::NoRoom
+            | NoSample::Unsupported(_)),
+        ) => Err(why),
     });
     whole.collect()
 }

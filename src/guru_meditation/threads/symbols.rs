@@ -1,7 +1,7 @@
 //! Which function is this address, and where is its source?
 //!
-//! Guarantees an answer for every address: without debug information the object and the place in
-//! it, from which tools can tell the rest. Names are whole paths without hash. A line of the source is
+//! Guarantees an answer for every address: without debug information, or without the memory to read
+//! it, the object and the place in it, from which tools can tell the rest. Names are whole paths without hash. A line of the source is
 //! shown only if the file is not newer than the program. What is kept of debug information goes with
 //! [`forget`].
 
@@ -9,10 +9,12 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use super::unwind::{Tables, trim_heap};
-use crate::guru_meditation::page::Frame;
+use crate::guru_meditation::room;
+use crate::guru_meditation::stack::Frame;
 
 /// Largest source file read, in bytes.
 const SOURCE_BYTES_MAX: u64 = 1 << 20;
@@ -26,18 +28,35 @@ const NAME_BYTES_MAX: usize = 240;
 /// Below it lie only the frames by which a thread begins.
 const THREAD_BEGINS: &str = "__rust_begin_short_backtrace";
 
+/// Debug information is read and kept.
+static IS_READ: AtomicBool = AtomicBool::new(false);
+
 /// Names for addresses, each looked up once.
 pub(in crate::guru_meditation) struct Symbols {
     known: HashMap<u64, Vec<Frame>>,
     sources: HashMap<String, Option<Arc<[Box<str>]>>>,
     built: Option<SystemTime>,
+    /// Why no more names are looked up.
+    lack: Option<String>,
 }
 
 impl Symbols {
     pub(in crate::guru_meditation) fn new() -> Self {
         let own = std::env::current_exe().and_then(fs::metadata);
+        let lack = match &own {
+            // What is read once is kept for the next.
+            Ok(_) if IS_READ.load(Ordering::Acquire) => None,
+            Ok(own) => room::for_names(own.len()).err(),
+            Err(error) => Some(format!("/proc/self/exe can't be read: {error}")),
+        };
         let built = own.and_then(|own| own.modified()).ok();
-        Self { known: HashMap::new(), sources: HashMap::new(), built }
+        Self { known: HashMap::new(), sources: HashMap::new(), built, lack }
+    }
+
+    /// Why some names are missing.
+    pub(in crate::guru_meditation) fn lack(&self) -> Option<String> {
+        let why = self.lack.as_ref()?;
+        Some(format!("names of functions are left out: {why}"))
     }
 
     /// The frames of a stack, from the outermost to the innermost, and whether the outermost is the
@@ -73,13 +92,19 @@ impl Symbols {
 
     fn look_up(&mut self, address: u64, tables: &Tables) -> Vec<Frame> {
         let mut found = Vec::new();
-        // The crate looks one byte below what it is given, as if it were a return address.
-        let after = address.wrapping_add(1) as *mut std::ffi::c_void;
-        backtrace::resolve(after, |symbol| {
-            let name = symbol.name().map(|name| short(format!("{name:#}")));
-            let file = symbol.filename().map(|file| file.display().to_string());
-            found.push((name, file, symbol.lineno()));
-        });
+        if self.lack.is_none() {
+            self.lack = room::for_name().err();
+        }
+        if self.lack.is_none() {
+            IS_READ.store(true, Ordering::Release);
+            // The crate looks one byte below what it is given, as if it were a return address.
+            let after = address.wrapping_add(1) as *mut std::ffi::c_void;
+            backtrace::resolve(after, |symbol| {
+                let name = symbol.name().map(|name| short(format!("{name:#}")));
+                let file = symbol.filename().map(|file| file.display().to_string());
+                found.push((name, file, symbol.lineno()));
+            });
+        }
         if found.is_empty() {
             found.push((None, None, None));
         }
@@ -123,6 +148,7 @@ impl Symbols {
 
 /// Gives back what looking up names has taken: tens of megabytes of debug information.
 pub(in crate::guru_meditation) fn forget() {
+    IS_READ.store(false, Ordering::Release);
     backtrace::clear_symbol_cache();
     trim_heap();
 }
@@ -136,7 +162,8 @@ fn without_source(name: String, address: u64, place: Option<(&str, u64)>) -> Fra
     Frame { filename, line, name, code: None }
 }
 
-fn own_name() -> String {
+/// The program's own file.
+pub(super) fn own_name() -> String {
     std::env::current_exe().map_or_else(|_| "?".to_owned(), |path| path.display().to_string())
 }
 

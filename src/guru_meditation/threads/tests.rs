@@ -47,6 +47,12 @@ fn told(id: i32) -> String {
     text[begin..begin + end].to_owned()
 }
 
+/// The stacks of all threads.
+fn samples(threads: &[Thread]) -> Vec<Taken> {
+    let begun = time::monotonic();
+    threads.chunks(BATCH).flat_map(|batch| batch_of_samples(batch, begun)).collect()
+}
+
 /// Waits until what is told of the thread says all of it.
 fn tells_all_of(id: i32, parts: &[&str]) {
     crate::test_timeout::wait_for(&format!("{parts:?} of thread {id}"), || {
@@ -58,7 +64,7 @@ fn tells_all_of(id: i32, parts: &[&str]) {
 #[test]
 fn a_thread_that_waits_is_told_with_its_functions() {
     let (id, go_on, thread) = thread_that("sleeper", waits_in_a_function_of_its_own);
-    tells_all_of(id, &["\nname = sleeper\n", "\nstate = S", "waits_in_a_function_of_its_own\n"]);
+    tells_all_of(id, &["/comm:1 in sleeper\n", "state = S", "waits_in_a_function_of_its_own\n"]);
     let text = told(id);
     let (own, inner) = (text.find("waits_in_a_function"), text.find("Receiver<T>::recv"));
     assert!(own < inner, "the innermost function stands last:\n{text}");
@@ -80,7 +86,7 @@ fn a_thread_that_runs_is_told_with_its_functions() {
     let over = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&over);
     let (id, _, thread) = thread_that("spinner", move |_| spins_until(&seen));
-    tells_all_of(id, &["\nstate = R (running)\n", "spins_until\n"]);
+    tells_all_of(id, &["state = R (running)", "spins_until\n"]);
     over.store(true, Ordering::Release);
     thread.join().expect("no panic");
 }
@@ -100,9 +106,12 @@ fn a_thread_that_blocks_all_signals_is_told_from_outside() {
         block_all_signals();
         waits_in_a_function_of_its_own(wait);
     });
-    tells_all_of(id, &["(it does not answer the signal: frames may be missing)"]);
-    // It is in a system call, and the C library has the tables for that.
-    tells_all_of(id, &[" in syscall\n"]);
+    tells_all_of(id, &["(it does not answer the signal: its stack was read from outside, frames"]);
+    // It is in a system call, and came there through functions of ours.
+    tells_all_of(id, &[" in syscall\n", "::waits_in_a_function_of_its_own\n"]);
+    let text = told(id);
+    let (own, inner) = (text.find("waits_in_a_function"), text.find(" in syscall\n"));
+    assert!(own < inner, "the innermost function stands last:\n{text}");
     // Signals do not pile up in it.
     let pending = || {
         let process = Process::myself().expect("this process");
@@ -148,7 +157,7 @@ fn threads_that_come_and_go_disturb_nothing() {
         }
     });
     for _ in 0..100 {
-        let threads = all();
+        let threads = all().expect("/proc is there");
         let samples = samples(&threads);
         assert_eq!(samples.len(), threads.len());
     }

@@ -22,6 +22,12 @@ use super::capture::Sample;
 /// Most frames of a stack.
 pub(in crate::guru_meditation) const FRAMES_MAX: usize = 256;
 
+/// A frame pointer that leads nowhere: of 0 the library takes it that the stack ends there.
+const UNKNOWN: u64 = 8;
+
+/// Most words of a stack that may be return addresses and are looked into.
+const SEARCHED_MAX: u32 = 500;
+
 /// Largest unwind table taken, in bytes: the largest known are a tenth of it.
 const TABLE_BYTES_MAX: usize = 256 << 20;
 
@@ -85,14 +91,58 @@ impl Tables {
     }
 
     pub(super) fn walk(&mut self, sample: &Sample) -> Walk {
+        self.walk_from(sample, sample.ip, sample.sp, sample.bp)
+    }
+
+    /// The walk of a thread that was looked at from outside, without its frame pointer: where the
+    /// tables need that, it goes on from the first return address in the stack that leads to the
+    /// thread's beginning, or else farthest.
+    pub(super) fn walk_by_search(&mut self, sample: &Sample) -> Walk {
+        let walk = self.walk_from(sample, sample.ip, sample.sp, UNKNOWN);
+        if walk.is_whole {
+            return walk;
+        }
+        let mut best = Walk::default();
+        let mut tried = 0;
+        for (at, word) in sample.stack.chunks_exact(8).enumerate() {
+            let word = word.first_chunk().map_or(0, |word| u64::from_ne_bytes(*word));
+            // A return address stands behind a call, in code that is loaded.
+            if self.object(word.wrapping_sub(1)).is_none() {
+                continue;
+            }
+            tried += 1;
+            let above = sample.sp.saturating_add(8 * (at as u64 + 1));
+            let mut found = self.walk_from(sample, word, above, UNKNOWN);
+            if let Some(first) = found.addresses.first_mut() {
+                *first = first.wrapping_sub(1);
+            }
+            let is_better = found.is_whole || found.addresses.len() > best.addresses.len();
+            if is_better && found.addresses.len() > 1 {
+                best = found;
+            }
+            if best.is_whole || tried == SEARCHED_MAX {
+                break;
+            }
+        }
+        let mut addresses = walk.addresses;
+        // What the search found again stands once.
+        let known =
+            best.addresses.first().and_then(|first| addresses.iter().position(|it| it == first));
+        addresses.truncate(known.unwrap_or(addresses.len()));
+        addresses.extend(best.addresses);
+        addresses.truncate(FRAMES_MAX);
+        Walk { addresses, is_whole: best.is_whole }
+    }
+
+    fn walk_from(&mut self, sample: &Sample, ip: u64, sp: u64, bp: u64) -> Walk {
         let Self { unwinder, cache, .. } = self;
         let mut read = |address: u64| {
             let at = address.checked_sub(sample.sp).and_then(|at| usize::try_from(at).ok());
             let word = at.and_then(|at| sample.stack.get(at..)?.first_chunk::<8>());
             word.map(|word| u64::from_ne_bytes(*word)).ok_or(())
         };
-        let registers = registers(sample);
-        let mut frames = unwinder.iter_frames(sample.ip, registers, cache, &mut read);
+        let registers = registers(ip, sp, bp);
+        let mut frames = unwinder.iter_frames(ip, registers, cache, &mut read);
         let mut walk = Walk::default();
         while walk.addresses.len() < FRAMES_MAX {
             match frames.next() {
@@ -109,13 +159,13 @@ impl Tables {
 }
 
 #[cfg(target_arch = "x86_64")]
-fn registers(sample: &Sample) -> framehop::UnwindRegsNative {
-    framehop::UnwindRegsNative::new(sample.ip, sample.sp, sample.bp)
+fn registers(ip: u64, sp: u64, bp: u64) -> framehop::UnwindRegsNative {
+    framehop::UnwindRegsNative::new(ip, sp, bp)
 }
 
 #[cfg(target_arch = "aarch64")]
-fn registers(sample: &Sample) -> framehop::UnwindRegsNative {
-    framehop::UnwindRegsNative::new(0, sample.sp, sample.bp)
+fn registers(_: u64, sp: u64, bp: u64) -> framehop::UnwindRegsNative {
+    framehop::UnwindRegsNative::new(0, sp, bp)
 }
 
 /// Called for each object in memory; the loader holds its lock meanwhile, so none goes.
@@ -186,17 +236,22 @@ unsafe fn unwind_sections(
     let table = table_begin..segments.find(|segment| segment.contains(&table_begin))?.end;
     // SAFETY: as promised by the caller; the table lies in one of the segments.
     let table_bytes = unsafe { bytes(table.clone())? };
-    let kept = |bytes: &'static [u8]| match stays {
-        true => Cow::Borrowed(bytes),
-        false => Cow::Owned(bytes.to_vec()),
+    let kept = |bytes: &'static [u8]| {
+        if stays {
+            return Some(Cow::Borrowed(bytes));
+        }
+        let mut copy = Vec::new();
+        copy.try_reserve_exact(bytes.len()).ok()?;
+        copy.extend_from_slice(bytes);
+        Some(Cow::Owned(copy))
     };
     let stated = |range: Range<u64>| range.start - base..range.end - base;
     Some(ExplicitModuleSectionInfo {
         base_svma: 0,
         eh_frame_svma: Some(stated(table)),
-        eh_frame: Some(kept(table_bytes)),
+        eh_frame: Some(kept(table_bytes)?),
         eh_frame_hdr_svma: Some(stated(index)),
-        eh_frame_hdr: Some(kept(index_bytes)),
+        eh_frame_hdr: Some(kept(index_bytes)?),
         ..ExplicitModuleSectionInfo::default()
     })
 }

@@ -97,11 +97,28 @@ impl Gridd {
         self.start_with(stderr, meanwhile).await;
     }
 
+    /// Starts it on its data with what a line of the shell sets up before; `exec "$@"` is its end.
+    pub(crate) async fn start_again_by(&mut self, shell: &str) {
+        let stderr = self.append("stderr");
+        let mut command = clean("/bin/sh");
+        command.args(["-c", shell, "sh", env!("CARGO_BIN_EXE_gridd")]);
+        self.start_as(command, stderr, async |_| {}).await;
+    }
+
     async fn start_with(&mut self, stderr: Stdio, meanwhile: impl AsyncFnOnce(u32)) {
+        let command = clean(env!("CARGO_BIN_EXE_gridd"));
+        self.start_as(command, stderr, meanwhile).await;
+    }
+
+    async fn start_as(
+        &mut self,
+        mut command: Command,
+        stderr: Stdio,
+        meanwhile: impl AsyncFnOnce(u32),
+    ) {
         assert!(self.child.is_none(), "it runs already");
         let ready = self.path("ready.json");
         let _ = std::fs::remove_file(&ready);
-        let mut command = clean(env!("CARGO_BIN_EXE_gridd"));
         command.current_dir(self.folder.path());
         command.args(["--config", "gridd.toml", "--data", "data", "--ready-file", "ready.json"]);
         command.args(["--grpc", &self.grpc, "--http", &self.http]);

@@ -211,7 +211,10 @@ impl Asked {
             // A handler was stopped in its midst, by a debugger perhaps: its slot is lost.
             return Err(NoSample::Silent);
         }
-        let mut buffer: Vec<u8> = Vec::with_capacity(STACK_BYTES);
+        let mut buffer: Vec<u8> = Vec::new();
+        if buffer.try_reserve_exact(STACK_BYTES).is_err() {
+            return Err(NoSample::NoRoom);
+        }
         slot.buffer.store(buffer.as_mut_ptr(), Ordering::Release);
         slot.state.store(ticket * PHASES + ARMED, Ordering::Release);
         let asked = Self { thread, ticket, slot, buffer };
@@ -309,20 +312,47 @@ fn is_alive(thread: i32) -> bool {
 
 /// What the kernel tells of a thread that does not answer: without its frame pointer.
 pub(in crate::guru_meditation) fn sample_from_outside(thread: i32) -> Result<Sample, NoSample> {
-    let process = procfs::process::Process::myself().map_err(|_| NoSample::Ended)?;
-    let told = process.task_from_tid(thread).and_then(|task| task.syscall());
-    match told {
-        Ok(procfs::process::Syscall::Blocked { stack_pointer, program_counter, .. }) => {
-            let mut stack = Vec::with_capacity(STACK_BYTES);
-            // SAFETY: the vector has room for STACK_BYTES, and so many are written as is told.
-            unsafe {
-                let copied = copy(stack_pointer, stack.as_mut_ptr(), STACK_BYTES);
-                stack.set_len(copied);
-            }
-            stack.shrink_to_fit();
-            Ok(Sample { ip: program_counter, sp: stack_pointer, bp: 0, stack })
-        }
-        Ok(_) => Err(NoSample::Running),
-        Err(_) => Err(NoSample::Silent),
+    if !is_alive(thread) {
+        return Err(NoSample::Ended);
+    }
+    let told = std::fs::read_to_string(format!("/proc/self/task/{thread}/syscall"));
+    let Ok(told) = told else { return Err(NoSample::Untold) };
+    let Some((sp, ip)) = blocked_at(&told) else { return Err(NoSample::Running) };
+    let mut stack = Vec::new();
+    if stack.try_reserve_exact(STACK_BYTES).is_err() {
+        return Err(NoSample::NoRoom);
+    }
+    // SAFETY: the vector has room for STACK_BYTES, and so many are written as is told.
+    unsafe {
+        let copied = copy(sp, stack.as_mut_ptr(), STACK_BYTES);
+        stack.set_len(copied);
+    }
+    stack.shrink_to_fit();
+    if stack.is_empty() {
+        return Err(NoSample::Untold);
+    }
+    Ok(Sample { ip, sp, bp: 0, stack })
+}
+
+/// Stack and code of a thread that the kernel holds: the last words of `/proc/.../syscall`, in a call
+/// (`202 0x... 0x7ffd 0x7f01`) as out of one (`-1 0x7ffd 0x7f01`).
+fn blocked_at(told: &str) -> Option<(u64, u64)> {
+    let mut words = told.split_whitespace().rev();
+    let mut word = || u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok();
+    let (ip, sp) = (word()?, word()?);
+    Some((sp, ip))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_a_thread_is_held_is_read_in_a_call_and_out_of_one() {
+        let in_call = "202 0x7f 0x80 0x0 0x0 0x0 0xffffffff 0x7ffd10 0x7f01ab\n";
+        assert_eq!(blocked_at(in_call), Some((0x7f_fd10, 0x7f_01ab)));
+        assert_eq!(blocked_at("-1 0x7ffd10 0x7f01ab\n"), Some((0x7f_fd10, 0x7f_01ab)));
+        assert_eq!(blocked_at("running\n"), None);
+        assert_eq!(blocked_at(""), None);
     }
 }

@@ -71,7 +71,7 @@ fn look_at(modes: &[Mode]) {
         .collect();
     let (mut looked, mut silent) = (0, 0);
     for round in 0..ROUNDS {
-        let threads = all();
+        let threads = all().expect("/proc is there");
         let mut tables = Tables::load();
         for taken in samples(&threads) {
             match taken {
