@@ -170,6 +170,19 @@ pub(crate) enum JournalCommand {
         #[arg(long)]
         force: bool,
     },
+    /// Check that a backup is whole and can be restored, without restoring it; asks no broker
+    #[command(
+        after_help = "Reads every block, decodes every record and the state. Ends with 0 if all \
+        of it is whole, 1 if\nsomething is damaged, 2 if FILE is no backup or one of a later gridd, 7 \
+        if it is not there.\n\n\
+        Example: is what was copied to the other site any good?\n  \
+        gridctl journal verify /mnt/offsite/grid.journal"
+    )]
+    Verify {
+        /// Made by `gridctl journal backup` or `gridd journal salvage`
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
 }
 
 /// Reads the command line.

@@ -9,7 +9,8 @@ use std::path::PathBuf;
 
 use grid_broker::client::ClientError;
 use grid_broker::exit_code::ExitCode;
-use grid_broker::journal::stream::FileError;
+use grid_broker::journal::rescue::VerifyError;
+use grid_broker::journal::stream::{FileError, StreamError};
 use grid_broker::show::escape::escape;
 
 use crate::context::ContextError;
@@ -81,6 +82,23 @@ pub(crate) enum Failure {
         /// What is wrong with it.
         reason: String,
     },
+    /// A backup can't be verified.
+    #[error("{}: {source}", path.display())]
+    Verify {
+        /// The backup.
+        path: PathBuf,
+        /// Why.
+        source: VerifyError,
+    },
+    /// A backup is damaged.
+    #[error(
+        "{} is damaged: make another backup; `gridd journal restore` gets what is whole out of this one",
+        path.display()
+    )]
+    DamagedBackup {
+        /// The backup.
+        path: PathBuf,
+    },
     /// A man page or completion can't be written.
     #[error("can't write {}: {source}", path.display())]
     Generate {
@@ -115,8 +133,19 @@ impl Failure {
             | Self::Ambiguous { .. }
             | Self::Pattern { .. }
             | Self::Range(_) => ExitCode::Usage,
+            Self::Verify { source: VerifyError::Open(error), .. }
+                if error.kind() == io::ErrorKind::NotFound =>
+            {
+                ExitCode::NotFound
+            }
+            Self::Verify { source: VerifyError::Open(_), .. } => ExitCode::Failed,
+            Self::Verify { source: VerifyError::Stream(StreamError::Read(_)), .. } => {
+                ExitCode::Failed
+            }
+            Self::Verify { source: VerifyError::Stream(_), .. } => ExitCode::Usage,
             Self::File(FileError::Io { .. })
             | Self::Backup { .. }
+            | Self::DamagedBackup { .. }
             | Self::Generate { .. }
             | Self::Output(_)
             | Self::Start(_)

@@ -32,6 +32,7 @@ mod subject;
 mod suggest;
 mod table;
 mod udl;
+mod verify;
 mod version;
 mod watch;
 mod when;
@@ -42,7 +43,7 @@ use std::io::{self, BufWriter, Write};
 use grid_broker::exit_code::ExitCode;
 use grid_broker::guru_meditation;
 
-use crate::args::{ApplianceCommand, Args, Command, Names, Status};
+use crate::args::{ApplianceCommand, Args, Command, JournalCommand, Names, Status};
 use crate::broker::Broker;
 use crate::failure::Failure;
 use crate::listing::Look;
@@ -114,6 +115,7 @@ fn run(args: &Args) -> Result<u8, Failure> {
             }
             Command::Alert(command) => alert::run(&broker().await?, command, &look, out).await?,
             Command::Mail(command) => mail::run(&broker().await?, command, &look, out).await?,
+            Command::Journal(JournalCommand::Verify { file }) => verify::run(file, &look, out)?,
             Command::Journal(command) => {
                 journal::run(&broker().await?, command, &look, out).await?;
             }

@@ -1,6 +1,7 @@
 //! A journal goes into a stream and comes out of it; damage costs what was damaged, and is named.
 
 mod soundness;
+mod verifying;
 
 use std::fs;
 use std::path::Path;
