@@ -16,13 +16,14 @@ use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 use tonic_health::server::HealthReporter;
 
 use crate::broker::{self, Broker, StartError, Started};
 use crate::config::Settings;
 use crate::grpc::{self, Desk};
 use crate::guru_meditation::{Reporter, Warnings};
-use crate::journal::JournalError;
+use crate::journal::{self, JournalError, Reader};
 use crate::ready_file::{ReadyFile, ReadyFileError};
 use crate::service_manager::ServiceManager;
 use crate::{dashboard, mail, report, tasks};
@@ -176,6 +177,7 @@ pub async fn run(
     let hearing = Hearing { hangups, stopping: stopping.clone(), manager: manager.clone(), status };
     let reloading = reload::on_hangups(hearing, reload, in_force, started.broker.clone());
     drop(tasks::spawn("reload", reloading));
+    drop(tasks::spawn("journal growth", sample_growth(started.reader.clone())));
 
     let Started { broker, mut ended, mails, .. } = started;
     let [mut courier, answers] = mailing::start(journal, post, mails, broker.clone(), stopping);
@@ -194,6 +196,18 @@ pub async fn run(
             stopped.unwrap_or(Err(DaemonError::NoOrderlyStop("did not stop within 9.5 s")))
         }
         _ = stops.next() => Err(DaemonError::NoOrderlyStop("was told to stop a second time")),
+    }
+}
+
+/// Samples how fast the journal grows, as long as the runtime lives.
+async fn sample_growth(reader: Reader) {
+    let mut ticks = tokio::time::interval(journal::SAMPLE_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let reader = reader.clone();
+        // It walks a folder. Whoever cut it short has a reason to end everything.
+        let _ = tasks::spawn_blocking("journal growth", move || reader.sample_growth()).await;
     }
 }
 

@@ -179,6 +179,9 @@ fn journal(registry: &mut Registry, desk: &Desk, status: Option<Status>) {
         sealed_through,
         archived_through,
         durable: _,
+        low_water: _,
+        retention_bytes: _,
+        growth: _,
         trouble,
     } = status;
     gauge(journal, "archived_record", "Newest record in the archive", archived_through as f64);

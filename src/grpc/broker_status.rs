@@ -9,6 +9,7 @@ use super::{Desk, status};
 use crate::grid::Grid;
 use crate::grid::mail::Owed;
 use crate::guru_meditation::{Format, NoReport};
+use crate::journal::Room;
 use crate::tasks;
 use crate::wire::proto::{
     GetReportRequest, GetReportResponse, GetStatusRequest, GetStatusResponse, ReportFormat,
@@ -32,6 +33,14 @@ impl BrokerService for Desk {
             .await
             .map_err(|_| Status::internal("looking at the journal was cut short"))?
             .map_err(|error| status::unreadable(&error))?;
+        let room = Room {
+            journal_bytes: journal.commit_log_bytes
+                + journal.archive_bytes
+                + journal.checkpoint_bytes,
+            free_bytes: journal.free_bytes,
+            low_water: journal.low_water,
+            retention_bytes: journal.retention_bytes,
+        };
         let overview = self.broker.ask(|grid, _| overview(grid));
         let overview = overview.await.map_err(status::unavailable)?;
         let Overview { sessions, appliances, open_alerts, mail_recipients, owed } = overview;
@@ -45,10 +54,8 @@ impl BrokerService for Desk {
             first_record: self.reader.first(),
             last_record: self.reader.durable(),
             archived_through: self.reader.archived_through(),
-            journal_bytes: journal.commit_log_bytes
-                + journal.archive_bytes
-                + journal.checkpoint_bytes,
-            disk_free_bytes: journal.free_bytes,
+            journal_bytes: room.journal_bytes,
+            disk_free_bytes: room.free_bytes,
             sessions,
             appliances,
             open_alerts,
@@ -57,6 +64,14 @@ impl BrokerService for Desk {
             mails_owed: owed.owed,
             mails_owed_since: owed.since.map(timestamp),
             mails_failed: owed.failed,
+            growth_bytes_per_day: journal.growth.map(|rate| rate.bytes_per_day),
+            growth_measured_s: journal.growth.map_or(0, |rate| rate.measured.as_secs()),
+            retention_bytes: room.retention_bytes,
+            low_water_bytes: room.low_water,
+            disk_lasts_s: journal
+                .growth
+                .and_then(|rate| rate.disk_lasts(room))
+                .map(|lasts| lasts.as_secs()),
         }))
     }
 

@@ -23,6 +23,7 @@ mod disk;
 pub mod encoding;
 mod error;
 pub mod frame;
+mod growth;
 mod identity;
 mod opening;
 mod query;
@@ -56,6 +57,7 @@ pub use self::backup::{BackupError, Progress};
 pub use self::checkpoint::{FailedCheckpoint, decode as decode_checkpoint};
 pub use self::commit_log::Cut;
 pub use self::error::JournalError;
+pub use self::growth::{Rate, Room, SAMPLE_EVERY};
 pub use self::identity::Identity;
 pub use self::opening::{Opened, Recovered};
 pub use self::query::{Budget, Page, Wanted};
@@ -135,6 +137,12 @@ pub struct Status {
     pub archived_through: u64,
     /// The last durable number.
     pub durable: u64,
+    /// With less free than this, in bytes, nothing new is taken.
+    pub low_water: u64,
+    /// Retention lets the sealed spans take so many bytes.
+    pub retention_bytes: u64,
+    /// How fast the archive grows; `None` until it was measured for ten minutes.
+    pub growth: Option<Rate>,
     /// Background threads that failed, and of what: the commit log grows until a restart.
     pub trouble: Vec<String>,
 }
@@ -149,7 +157,7 @@ impl Journal {
     pub fn open(settings: &Settings) -> Result<Opened, JournalError> {
         match opening::open(settings) {
             Err(error) if error.is_out_of_space() => {
-                Upkeep::new(&settings.dir, Limits::of(settings)).give_up_ballast();
+                Upkeep::new(&settings.dir, Limits::of(settings, u64::MAX)).give_up_ballast();
                 opening::open(settings)
             }
             opened => opened,
@@ -210,7 +218,7 @@ impl Journal {
     /// holds from the next opening, the size of spans included.
     pub fn keep(&mut self, settings: &Settings) {
         self.retention = settings.retention.at_most(self.half_of_disk);
-        self.upkeep.set(Limits::of(settings));
+        self.upkeep.set(Limits::of(settings, self.half_of_disk));
         self.background.poke();
     }
 

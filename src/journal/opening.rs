@@ -106,7 +106,7 @@ pub(super) fn open(settings: &Settings) -> Result<Opened, JournalError> {
     let retention = settings.retention.at_most(half_of_disk);
     let span_bytes =
         settings.span_bytes.min((retention.bytes / u64::from(SPANS_KEPT)).max(SPAN_BYTES_MIN));
-    let upkeep = Arc::new(Upkeep::new(dir, Limits::of(settings)));
+    let upkeep = Arc::new(Upkeep::new(dir, Limits::of(settings, half_of_disk)));
     let stop = Arc::new(AtomicBool::new(false));
     let archiver = Archiver::new(
         Arc::clone(&release),
@@ -118,7 +118,9 @@ pub(super) fn open(settings: &Settings) -> Result<Opened, JournalError> {
     );
     let background = Background::start(archiver, stop, saved.checkpoints, Arc::clone(&release))
         .map_err(JournalError::io("start a thread for", dir))?;
-    let reader = Reader::new(for_reader.0, for_reader.1, reader_watch, dir, background.trouble());
+    let bounds = Arc::clone(&upkeep);
+    let trouble = background.trouble();
+    let reader = Reader::new(for_reader.0, for_reader.1, reader_watch, dir, bounds, trouble);
     let journal = Journal {
         identity,
         term: previous_term + 1,

@@ -6,7 +6,7 @@
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -16,8 +16,10 @@ use super::background::Trouble;
 use super::commit_log::Files;
 use super::error::JournalError;
 use super::frame::{Block, Content};
+use super::growth::Growth;
 use super::query::{Budget, Page, Wanted};
 use super::record::{EncodedRecord, Summary, records_of};
+use super::upkeep::Upkeep;
 use super::{Status, checkpoint, disk, opening};
 
 /// A record released from the commit log is in the archive, so a second look finds it.
@@ -30,6 +32,8 @@ pub struct Reader {
     files: Arc<Files>,
     durable: watch::Receiver<u64>,
     dir: Arc<Path>,
+    upkeep: Arc<Upkeep>,
+    growth: Arc<Mutex<Growth>>,
     trouble: Trouble,
 }
 
@@ -45,9 +49,17 @@ impl Reader {
         files: Arc<Files>,
         durable: watch::Receiver<u64>,
         dir: &Path,
+        upkeep: Arc<Upkeep>,
         trouble: Trouble,
     ) -> Self {
-        Self { archive, files, durable, dir: dir.into(), trouble }
+        let growth = Arc::default();
+        Self { archive, files, durable, dir: dir.into(), upkeep, growth, trouble }
+    }
+
+    /// Samples how much the archive takes; to be called every [`SAMPLE_EVERY`](super::SAMPLE_EVERY).
+    pub fn sample_growth(&self) {
+        let archive_bytes = self.archive.bytes();
+        self.growth.lock().unwrap_or_else(PoisonError::into_inner).sample(archive_bytes);
     }
 
     /// What the journal takes and has; walks its folders.
@@ -67,6 +79,9 @@ impl Reader {
             sealed_through: self.archive.sealed_through(),
             archived_through: self.archive.archived_through(),
             durable: self.durable(),
+            low_water: self.upkeep.low_water(),
+            retention_bytes: self.upkeep.retention_bytes(),
+            growth: self.growth.lock().unwrap_or_else(PoisonError::into_inner).rate(),
             trouble,
         })
     }

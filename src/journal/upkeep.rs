@@ -26,14 +26,18 @@ pub(super) struct Limits {
     pub(super) low_water: u64,
     /// Of how long a time a span may hold records.
     pub(super) span_age: Duration,
+    /// Retention lets the sealed spans take so many bytes.
+    pub(super) retention_bytes: u64,
 }
 
 impl Limits {
-    pub(super) fn of(settings: &Settings) -> Self {
+    /// Those of `settings`, on a disk of which `half_of_disk` bytes may be kept at most.
+    pub(super) fn of(settings: &Settings, half_of_disk: u64) -> Self {
         Self {
             ballast_bytes: settings.ballast_bytes,
             low_water: settings.low_water,
             span_age: settings.retention.age / SPANS_KEPT,
+            retention_bytes: settings.retention.at_most(half_of_disk).bytes,
         }
     }
 }
@@ -45,6 +49,7 @@ pub(super) struct Upkeep {
     ballast: PathBuf,
     ballast_bytes: AtomicU64,
     low_water: AtomicU64,
+    retention_bytes: AtomicU64,
     /// A span holds records of no longer time, in microseconds.
     span_age_us: AtomicU64,
     /// For how long brokers were at work, in microseconds, and one more; 0: not told yet. The
@@ -56,12 +61,13 @@ pub(super) struct Upkeep {
 
 impl Upkeep {
     pub(super) fn new(dir: &Path, limits: Limits) -> Self {
-        let Limits { ballast_bytes, low_water, span_age } = limits;
+        let Limits { ballast_bytes, low_water, span_age, retention_bytes } = limits;
         Self {
             dir: dir.to_owned(),
             ballast: dir.join("ballast"),
             ballast_bytes: ballast_bytes.into(),
             low_water: low_water.into(),
+            retention_bytes: retention_bytes.into(),
             span_age_us: micros(span_age).into(),
             told_us: AtomicU64::new(0),
             trim_through: AtomicU64::new(0),
@@ -70,10 +76,21 @@ impl Upkeep {
 
     /// Sets other limits, for whatever goes by them next.
     pub(super) fn set(&self, limits: Limits) {
-        let Limits { ballast_bytes, low_water, span_age } = limits;
+        let Limits { ballast_bytes, low_water, span_age, retention_bytes } = limits;
+        self.retention_bytes.store(retention_bytes, Ordering::Release);
         self.ballast_bytes.store(ballast_bytes, Ordering::Release);
         self.low_water.store(low_water, Ordering::Release);
         self.span_age_us.store(micros(span_age), Ordering::Release);
+    }
+
+    /// With less free than this, in bytes, nothing new is taken.
+    pub(super) fn low_water(&self) -> u64 {
+        self.low_water.load(Ordering::Acquire)
+    }
+
+    /// Retention lets the sealed spans take so many bytes.
+    pub(super) fn retention_bytes(&self) -> u64 {
+        self.retention_bytes.load(Ordering::Acquire)
     }
 
     /// Of how long a time a span may hold records.

@@ -101,6 +101,8 @@ fn lines(status: &GetStatusResponse, address: &str, look: &Look) -> Vec<String> 
         ("records", records(status)),
         ("journal", format!("{} of {}", bytes(status.journal_bytes), status.journal_id)),
         ("disk free", bytes(status.disk_free_bytes)),
+        ("growth", growth(status)),
+        ("disk lasts", disk_lasts(status)),
         ("broker id", status.broker_id.clone()),
     ];
     if status.open_alerts.is_empty() {
@@ -109,6 +111,38 @@ fn lines(status: &GetStatusResponse, address: &str, look: &Look) -> Vec<String> 
     pairs.extend(status.open_alerts.iter().map(|alert| ("open alert", alert.clone())));
     let light = |key: &str| if key == "open alert" { Light::Red } else { Light::None };
     pair_lines(&pairs, light, look)
+}
+
+/// How fast the journal grows: `1.2 GiB a day, measured over 24h`.
+fn growth(status: &GetStatusResponse) -> String {
+    let Some(bytes_per_day) = status.growth_bytes_per_day else {
+        return "not known yet; ten minutes are measured first".to_owned();
+    };
+    let measured = roughly(status.growth_measured_s);
+    format!("{} a day, measured over {measured}", bytes(bytes_per_day))
+}
+
+/// How long the disk lasts at that rate.
+fn disk_lasts(status: &GetStatusResponse) -> String {
+    match (status.growth_bytes_per_day, status.disk_lasts_s) {
+        (None, _) => "not known yet".to_owned(),
+        (Some(0), None) => "for good: nothing grows".to_owned(),
+        (Some(_), None) => {
+            format!("for good: retention keeps the journal below {}", bytes(status.retention_bytes))
+        }
+        (Some(_), Some(seconds)) => {
+            let lasts = roughly(seconds);
+            let mark = bytes(status.low_water_bytes);
+            format!("{lasts} at that rate; with less than {mark} free no events are taken")
+        }
+    }
+}
+
+/// A time of so many seconds in its largest unit of which there are two or more.
+fn roughly(seconds: u64) -> String {
+    let unit = [(86_400, "d"), (3_600, "h")].into_iter().find(|(unit, _)| seconds >= 2 * unit);
+    let (unit, word) = unit.unwrap_or((60, "min"));
+    format!("{} {word}", seconds / unit)
 }
 
 /// How mail stands: `3 owed since 14:02:10, 1 given up`.
@@ -148,6 +182,11 @@ fn form(status: &GetStatusResponse) -> Form {
         mails_owed,
         mails_owed_since,
         mails_failed,
+        growth_bytes_per_day,
+        growth_measured_s,
+        retention_bytes,
+        low_water_bytes,
+        disk_lasts_s,
     } = status;
     let count = |it: &StateCount| {
         let StateCount { state, count } = it;
@@ -176,6 +215,11 @@ fn form(status: &GetStatusResponse) -> Form {
         ("mails_owed", (*mails_owed).into()),
         ("mails_owed_since", mails_owed_since.into()),
         ("mails_failed", (*mails_failed).into()),
+        ("growth_bytes_per_day", growth_bytes_per_day.map_or(Value::Null, Value::from)),
+        ("growth_measured_s", (*growth_measured_s).into()),
+        ("retention_bytes", (*retention_bytes).into()),
+        ("low_water_bytes", (*low_water_bytes).into()),
+        ("disk_lasts_s", disk_lasts_s.map_or(Value::Null, Value::from)),
     ];
     Form { entity: "broker", name: broker_id.clone(), fields }
 }
@@ -222,6 +266,8 @@ mod tests {
             "records:    1 to 90, archived to 64",
             "journal:    1.5 GiB of j1",
             "disk free:  1023 bytes",
+            "growth:     not known yet; ten minutes are measured first",
+            "disk lasts: not known yet",
             "broker id:  b1",
             "open alert: db1 hung",
         ];
@@ -247,6 +293,27 @@ mod tests {
     }
 
     #[test]
+    fn growth_is_told_with_how_long_the_disk_lasts_or_why_it_does() {
+        let measured = GetStatusResponse {
+            growth_bytes_per_day: Some(3 << 30),
+            growth_measured_s: 86_400,
+            retention_bytes: 10 << 30,
+            low_water_bytes: 256 << 20,
+            disk_lasts_s: Some(5 * 86_400 + 7_200),
+            ..status()
+        };
+        assert_eq!(growth(&measured), "3.0 GiB a day, measured over 24 h");
+        let told = "5 d at that rate; with less than 256.0 MiB free no events are taken";
+        assert_eq!(disk_lasts(&measured), told);
+        let soon = GetStatusResponse { disk_lasts_s: Some(1_900), ..measured.clone() };
+        assert!(disk_lasts(&soon).starts_with("31 min at that rate"), "{}", disk_lasts(&soon));
+        let kept = GetStatusResponse { disk_lasts_s: None, ..measured };
+        assert_eq!(disk_lasts(&kept), "for good: retention keeps the journal below 10.0 GiB");
+        let quiet = GetStatusResponse { growth_bytes_per_day: Some(0), ..kept };
+        assert_eq!(disk_lasts(&quiet), "for good: nothing grows");
+    }
+
+    #[test]
     fn machines_read_the_contracts_keys() {
         let form = form(&status());
         assert_eq!(
@@ -258,7 +325,9 @@ mod tests {
                 r#""disk_free_bytes":1023,"sessions":0,"appliances":["#,
                 r#"{"state":"running","count":2},{"state":"failed","count":0}],"#,
                 r#""open_alerts":["db1 hung"],"trust":"everyone on loopback","mail_recipients":0,"#,
-                r#""mails_owed":0,"mails_owed_since":null,"mails_failed":0}"#
+                r#""mails_owed":0,"mails_owed_since":null,"mails_failed":0,"#,
+                r#""growth_bytes_per_day":null,"growth_measured_s":0,"retention_bytes":0,"#,
+                r#""low_water_bytes":0,"disk_lasts_s":null}"#
             )
         );
         assert!(udl::entity(&form).contains("\n  appliances.1.state = running\n"));
