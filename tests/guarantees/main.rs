@@ -13,6 +13,7 @@ mod bad_sessions_harm_nobody;
 mod every_limit_is_written_down;
 mod harness;
 mod metrics_are_exact;
+mod prometheus_and_grafana;
 mod reports_come_whatever_happens;
 mod reports_read_like_oslos;
 mod reports_tell_all;

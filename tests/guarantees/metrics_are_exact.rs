@@ -47,7 +47,7 @@ const NAMES: [&str; 34] = [
 ];
 
 /// Told only when there is something to tell, and not made by this test.
-const SOMETIMES: [&str; 4] = [
+pub(crate) const SOMETIMES: [&str; 4] = [
     "gridd_mails_owed_since_timestamp_seconds",
     "gridd_next_deadline_timestamp_seconds",
     "gridd_journal_checkpoint_record",
@@ -55,7 +55,7 @@ const SOMETIMES: [&str; 4] = [
 ];
 
 /// All series, by name with labels.
-async fn series(gridd: &Gridd) -> BTreeMap<String, f64> {
+pub(crate) async fn series(gridd: &Gridd) -> BTreeMap<String, f64> {
     let (status, head, text) = page(&gridd.http, "/metrics").await;
     assert_eq!(status, 200);
     assert!(head.contains("content-type: application/openmetrics-text; version=1.0.0"), "{head}");

@@ -4,13 +4,15 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::harness::{Run, run};
+use crate::harness::{Gridd, Run, run};
 
 /// Units, a line that makes each as sound as it is, and the exposure promised, in tenths: systemd's
 /// scale goes from 0 to 10. The start script's unit may do anything, as the script is the appliance's.
-const UNITS: [(&str, &str, Option<&str>); 3] = [
+const UNITS: [(&str, &str, Option<&str>); 5] = [
     ("gridd.service", "WatchdogSec=30s", Some("10")),
     ("vme-agent.service", "RestartSec=2s", Some("18")),
+    ("gridd-backup.service", "Type=oneshot", Some("10")),
+    ("gridd-backup.timer", "Persistent=yes", None),
     ("vme-run.service", "RemainAfterExit=yes", None),
 ];
 
@@ -33,8 +35,15 @@ fn unit(name: &str) -> (TempDir, String) {
     let shipped = format!("{}/deploy/{name}", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(shipped).expect("the unit");
     let text = text.replace("/usr/bin/gridd", env!("CARGO_BIN_EXE_gridd"));
+    let text = text.replace("/usr/bin/gridctl", env!("CARGO_BIN_EXE_gridctl"));
     let text = text.replace("/usr/bin/vme", env!("CARGO_BIN_EXE_vme"));
     std::fs::write(&path, text).expect("a copy");
+    if let Some(name) = name.strip_suffix(".timer") {
+        // systemd looks for what a timer starts.
+        let service =
+            format!("[Service]\nType=oneshot\nExecStart={}\n", env!("CARGO_BIN_EXE_gridctl"));
+        std::fs::write(folder.path().join(format!("{name}.service")), service).expect("its unit");
+    }
     (folder, path)
 }
 
@@ -88,6 +97,25 @@ async fn the_start_is_reported_behind_all_that_starts_without_a_cycle() {
     let spoilt = text.replace("\nAfter=", "\nBefore=multi-user.target\nAfter=");
     std::fs::write(&path, spoilt).expect("spoilt");
     assert_ne!(cycles().await, 0, "a cycle would be told");
+}
+
+/// systemd is not there to run it, so its command is run as systemd would.
+#[tokio::test]
+async fn the_backup_units_command_makes_a_backup_and_verifies_it() {
+    let gridd = Gridd::start().await;
+    let (_folder, path) = unit("gridd-backup.service");
+    let text = std::fs::read_to_string(path).expect("the copy");
+    let script = text.lines().find_map(|line| line.strip_prefix("ExecStart=/bin/sh -ec '"));
+    let script = script.and_then(|it| it.strip_suffix('\'')).expect("a shell's command");
+    let script = script.replace("$$", "$").replace("%%", "%");
+    let state = TempDir::new().expect("a folder");
+    let mut command = Command::new("/bin/sh");
+    command.args(["-ec", &script]).env("GRID_BROKER", &gridd.grpc);
+    command.env("STATE_DIRECTORY", state.path());
+    let said = run(command).await.done();
+    assert!(said.ends_with("\nwhole\n"), "{said}");
+    let made: Vec<_> = std::fs::read_dir(state.path()).expect("the folder").collect();
+    assert_eq!(made.len(), 1, "{made:?}");
 }
 
 #[tokio::test]
