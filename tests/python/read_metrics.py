@@ -16,7 +16,7 @@ UNITS = ("bytes", "seconds")
 
 
 def main(address):
-    with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=100) as answer:
         text = answer.read().decode("utf-8")
     families = list(text_string_to_metric_families(text))
     for family in families:

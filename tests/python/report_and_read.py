@@ -25,8 +25,8 @@ from contract import PACKAGE, Contract, not_utf8_log_event
 
 APPLIANCE = "py:main.web1"
 SPEAKER = (("grid-appliance", APPLIANCE),)
-CALL_TIMEOUT_S = 10
-SESSION_TIMEOUT_S = 30
+CALL_TIMEOUT_S = 100
+SESSION_TIMEOUT_S = 300
 SERVICES = ("EventService", "GridLogService", "ApplianceService", "BrokerService")
 
 

@@ -48,6 +48,8 @@ pub(crate) async fn show_journal(
             ("records", records(&status)),
             ("size", bytes(status.journal_bytes)),
             ("disk free", bytes(status.disk_free_bytes)),
+            ("growth", growth(&status)),
+            ("disk lasts", disk_lasts(&status)),
             ("starts", status.term.to_string()),
         ];
         for line in pair_lines(&pairs, |_| Light::None, look) {
@@ -65,7 +67,7 @@ pub(crate) async fn show_journal(
 }
 
 /// What of the status is of the journal.
-const JOURNAL: [&str; 7] = [
+const JOURNAL: [&str; 12] = [
     "journal_id",
     "term",
     "first_record",
@@ -73,6 +75,11 @@ const JOURNAL: [&str; 7] = [
     "archived_through",
     "journal_bytes",
     "disk_free_bytes",
+    "growth_bytes_per_day",
+    "growth_measured_s",
+    "retention_bytes",
+    "low_water_bytes",
+    "disk_lasts_s",
 ];
 
 fn records(status: &GetStatusResponse) -> String {

@@ -30,6 +30,7 @@ const READING: &[&[&str]] = &[
     &["mail", "show"],
     &["journal"],
     &["journal", "show"],
+    &["journal", "verify"],
     &["context"],
     &["context", "list"],
     &["context", "show"],
