@@ -115,9 +115,7 @@ fn the_runbook_has_every_alert_rule_and_every_alert_kind() {
     for alert in alerts() {
         assert!(RUNBOOK.contains(&format!("`{alert}`")), "docs/runbook.md lacks {alert}");
     }
-    // By number, without holes, as the contract has them.
-    let matters = (1..).map_while(|number| AlertMatter::try_from(number).ok());
-    for matter in matters {
+    for matter in (1..100).filter_map(|number| AlertMatter::try_from(number).ok()) {
         let name = matter.as_str_name().to_lowercase();
         let word = name.strip_prefix("alert_matter_").expect("the contract's prefix");
         assert!(RUNBOOK.contains(&format!("`{word}`")), "docs/runbook.md lacks {word}");
