@@ -11,6 +11,7 @@ mod appliances_are_told_how;
 mod bad_input_harms_nobody;
 mod bad_sessions_harm_nobody;
 mod every_limit_is_written_down;
+mod habits_are_understood;
 mod harness;
 mod metrics_are_exact;
 mod prometheus_and_grafana;

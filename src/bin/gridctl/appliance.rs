@@ -4,6 +4,7 @@
 //! that one that fails does not keep the others from it. Does not check names and limits: the broker
 //! does, and says which are allowed.
 
+use std::collections::HashSet;
 use std::io::Write;
 
 use tonic::Status;
@@ -80,7 +81,7 @@ async fn list(
         true => vec![name.clone()],
         false => names::ends_in(name).to_vec(),
     });
-    let filter = ApplianceFilter {
+    let mut filter = ApplianceFilter {
         names: patterns.collect(),
         states: state.iter().map(|state| *state as i32).collect(),
         suppressed: *suppressed,
@@ -95,7 +96,15 @@ async fn list(
         }
         return Ok(listing.finish("no appliances match")?);
     }
-    let mut found = names::all(broker, filter).await?;
+    let mut found = Vec::new();
+    let patterns = std::mem::take(&mut filter.names);
+    // The broker takes so many patterns at once.
+    for names in if patterns.is_empty() { vec![&[][..]] } else { patterns.chunks(64).collect() } {
+        let part = names::all(broker, ApplianceFilter { names: names.to_vec(), ..filter.clone() });
+        found.extend(part.await?);
+    }
+    let mut seen = HashSet::new();
+    found.retain(|appliance| seen.insert(appliance.name.clone()));
     flags.sorted(&mut found);
     listing.add(&found)?;
     listing.finish("no appliances match")?;

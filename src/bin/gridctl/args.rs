@@ -89,7 +89,7 @@ pub(crate) enum Command {
     /// Show the journal, and copy it out of the running broker
     #[command(
         subcommand,
-        aliases = ["journals", "db", "database"],
+        alias = "journals",
         after_help = "Example:\n  gridctl journal backup /backup/grid-monday.journal"
     )]
     Journal(JournalCommand),

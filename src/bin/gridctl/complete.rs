@@ -17,6 +17,7 @@ use crate::broker::Broker;
 use crate::context;
 use crate::failure::Failure;
 use crate::names;
+use crate::order::places_of_words;
 
 /// What the shells ask by.
 pub(crate) const WORD: &str = "complete-names";
@@ -71,7 +72,16 @@ fn typed(before: &[String]) -> Typed {
     let mut root = Args::command();
     root.build();
     let line = std::iter::once("gridctl").chain(before.iter().map(String::as_str));
-    let (line, _) = as_meant(&root, line.map(OsString::from).collect());
+    let line: Vec<OsString> = line.map(OsString::from).collect();
+    if let [group] = places_of_words(&root, &line)[..]
+        && let Some(group) = line[group].to_str().and_then(|it| root.find_subcommand(it))
+        && group.has_subcommands()
+        && group.get_name() != "log"
+    {
+        // A verb is being typed, which the shell completes by itself.
+        return Typed::default();
+    }
+    let (line, _) = as_meant(&root, line);
     let (mut command, mut path, mut positionals) = (&root, Vec::new(), 0);
     let mut typed = Typed::default();
     let mut line = line.iter().skip(1).filter_map(|word| word.to_str());
@@ -230,6 +240,8 @@ mod tests {
             ("--broker h:1 appliance show", Some(Wanted::Appliance)),
             ("log show", None),
             ("status", Some(Wanted::Appliance)),
+            ("appliance", None),
+            ("logs", Some(Wanted::Appliance)),
             ("", None),
         ] {
             let words: Vec<String> = line.split_whitespace().map(ToOwned::to_owned).collect();

@@ -132,7 +132,8 @@ pub(crate) fn run(
             let current = contexts.current.as_deref();
             let rows: Vec<Row> = contexts.context.iter().map(|it| Row::new(it, current)).collect();
             listing.add(&rows)?;
-            Ok(listing.finish(&format!("no contexts are in {}", path.display()))?)
+            let how = "`gridctl context --help` shows how one is written";
+            Ok(listing.finish(&format!("no contexts are in {}; {how}", path.display()))?)
         }
         ContextCommand::Show { name } => {
             let current = contexts.current.as_deref();
@@ -261,7 +262,8 @@ const COLUMNS: &[Column] = &[
 fn shape() -> Shape<Row> {
     let cells = |row: &Row, _: &Look| {
         let mark = if row.is_current { "*" } else { "" };
-        vec![Cell::new(mark), Cell::new(&row.name), Cell::new(&row.broker)]
+        let name = if row.name.is_empty() { "-" } else { &row.name };
+        vec![Cell::new(mark), Cell::new(name), Cell::new(&row.broker)]
     };
     let form = |row: &Row| Form {
         entity: "context",

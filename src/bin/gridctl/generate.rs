@@ -4,6 +4,8 @@
 //! gridctl does it for all three, to keep vme small. Asks no broker, and reads no clock: the same
 //! build writes the same files.
 
+mod names;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -73,7 +75,11 @@ pub(crate) fn run(folder: &Path, look: &Look, out: &mut dyn Write) -> Result<(),
             let name = program.get_name().to_owned();
             let path = folder.join(place).join(format!("{before}{name}{behind}"));
             let mut text = Vec::new();
-            clap_complete::generate(shell, &mut completable(&program), name, &mut text);
+            clap_complete::generate(shell, &mut completable(&program), name.clone(), &mut text);
+            if name == "gridctl" {
+                let script = String::from_utf8_lossy(&text).into_owned();
+                text = names::with_names(shell, script).into_bytes();
+            }
             listing.add(&[write(path, &text)?])?;
         }
     }

@@ -8,9 +8,7 @@ mod left_out;
 
 use std::io::Write;
 
-use tonic::Code;
-
-use grid_broker::client::ClientError;
+use grid_broker::exit_code::ExitCode;
 use grid_broker::show::words;
 use grid_broker::wire::proto::{
     GetRecordRequest, GetStatusRequest, ListRecordsRequest, ListRecordsResponse, Missing, Record,
@@ -48,7 +46,8 @@ async fn list(
     look: &Look,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let filter = filter(broker, wanted, look).await?;
+    let mut unknown = None;
+    let filter = filter(broker, wanted, look, &mut unknown).await?;
     let mut listing = Listing::new(out, look, record::shape());
     if wanted.follow {
         let mut tail = Tail::begin(broker, filter, wanted.limit).await?;
@@ -63,6 +62,7 @@ async fn list(
     let mut left_out = LeftOut::new(&filter, wanted.all);
     let mut pages = Pages::new(broker, filter, newest_first);
     let mut left = if wanted.all { u64::MAX } else { wanted.limit.into() };
+    let all = left;
     if wanted.all || wanted.newest_first {
         while let Some(entries) = pages.next(&mut left).await? {
             left_out.see(&entries);
@@ -78,13 +78,23 @@ async fn list(
         write(&mut listing, entries)?;
     }
     listing.finish("no records match")?;
+    if let Some(unknown) = unknown.filter(|_| left == all) {
+        return Err(unknown);
+    }
     for note in left_out.notes(pages.token.is_some()) {
         look.note(&note);
     }
     Ok(())
 }
 
-async fn filter(broker: &Broker, wanted: &LogList, look: &Look) -> Result<RecordFilter, Failure> {
+/// What is asked for. A name of which no appliance is known may be one of records: of an appliance
+/// that was removed, or, for a tail, is still to come. It is `unknown` until there is one.
+async fn filter(
+    broker: &Broker,
+    wanted: &LogList,
+    look: &Look,
+    unknown: &mut Option<Failure>,
+) -> Result<RecordFilter, Failure> {
     let (since, until) = (wanted.since.as_ref(), wanted.until.as_ref());
     let range = match when::range(since, until, &look.zone, when::now()) {
         // The records have the broker's time, which may be ahead of this machine's.
@@ -97,14 +107,20 @@ async fn filter(broker: &Broker, wanted: &LogList, look: &Look) -> Result<Record
         range => range?,
     };
     let names = [&wanted.names[..], &wanted.appliance].concat();
-    let appliances = match names::patterns(broker, &names).await {
-        // One that is to come, or that was removed: its records are asked for by its name.
-        Err(Failure::Broker(ClientError::Status(status))) if status.code() == Code::NotFound => {
-            look.note(&format!("{}: only records of that very name are shown", status.message()));
-            names::at_commas(&names)
+    let mut appliances = Vec::new();
+    for name in names::at_commas(&names) {
+        match names::patterns(broker, std::slice::from_ref(&name)).await {
+            Ok(patterns) => appliances.extend(patterns),
+            Err(failure) if failure.exit_code() == ExitCode::NotFound => {
+                appliances.push(name);
+                *unknown = Some(failure);
+            }
+            Err(failure) => return Err(failure),
         }
-        names => names?,
-    };
+    }
+    if let Some(unknown) = unknown.as_ref().filter(|_| wanted.follow) {
+        look.note(&unknown.to_string());
+    }
     let kinds = if wanted.all && wanted.kind.is_empty() {
         let all = words::record_kinds();
         all.iter().filter_map(|kind| words::record_kind_of(kind)).map(i32::from).collect()
@@ -187,7 +203,7 @@ impl<'a> Pages<'a> {
 
     /// The next page, of at most `left` records, which it counts down. `None`: that was all.
     async fn next(&mut self, left: &mut u64) -> Result<Option<Vec<Entry>>, Failure> {
-        let Some(token) = self.token.take().filter(|_| *left > 0) else { return Ok(None) };
+        let Some(token) = self.token.take_if(|_| *left > 0) else { return Ok(None) };
         let request = ListRecordsRequest {
             filter: Some(self.filter.clone()),
             page_size: u32::try_from(*left).unwrap_or(PAGE).min(PAGE),

@@ -1,4 +1,4 @@
-//! What was probably meant by a word that is none?
+//! Suggests what was probably meant by a word that is none.
 //!
 //! Guarantees that a suggestion is near what was typed and no more harmful: every command and flag
 //! either only reads or acts, and what acts is suggested for a slip of the finger in its own name
@@ -145,15 +145,15 @@ fn no_such_command(command: &mut Command, arguments: &[OsString], error: Error) 
     let Some(typed) = text_of(&error, ContextKind::InvalidSubcommand) else { return error };
     let (within, path) = innermost(command, arguments);
     let nouns = with_verb(command, &typed);
-    let words = if path.is_empty() && !nouns.is_empty() {
-        format!("{} what? {}", excerpt(&typed), one_of(&nouns))
-    } else {
-        let asked = [&path[..], &[&typed]].concat().join(" ");
-        let meant = meant(within, &path, &typed);
-        let hint = meant.map_or_else(|| all(within, &path), |it| format!("did you mean {it}?"));
-        format!("there is no command `{}`; {hint}", excerpt(&asked))
-    };
-    command.error(ErrorKind::InvalidSubcommand, words)
+    if path.is_empty() && !nouns.is_empty() {
+        let words = format!("{} what? {}", excerpt(&typed), one_of(&nouns));
+        return command.error(ErrorKind::InvalidSubcommand, words);
+    }
+    let asked = [&path[..], &[&typed]].concat().join(" ");
+    let meant = meant(within, &path, &typed);
+    let hint = meant.map_or_else(|| all(within, &path), |it| format!("did you mean {it}?"));
+    let words = format!("there is no command `{}`; {hint}", excerpt(&asked));
+    within.clone().error(ErrorKind::InvalidSubcommand, words)
 }
 
 fn commands(command: &Command) -> Vec<&str> {

@@ -17,17 +17,15 @@ pub(crate) use wrap::wrapped;
 const GAP: usize = 2;
 const PLAIN: &str = "\x1b[0m";
 
-/// Columns go until so much is left to the sentence, or all it needs.
+/// Columns go until so much is left to the sentence, or all it needs; if even then there is less, it
+/// stands on lines of its own.
 const SENTENCE_WANTED: usize = 30;
-
-/// With less than this the sentence stands on lines of its own.
-const SENTENCE_LEAST: usize = 20;
 
 /// How far those are indented.
 const INDENT: usize = 4;
 
 /// Most lines of one sentence in a table; what is cut is whole in the wide form.
-const SENTENCE_LINES: usize = 4;
+const SENTENCE_LINES: usize = 6;
 
 /// One column.
 #[derive(Debug)]
@@ -208,7 +206,7 @@ impl Table {
             return writeln!(out, "{}", line.trim_end_matches(' '));
         };
         let room = screen.saturating_sub(offset);
-        let is_beside = room >= SENTENCE_LEAST.min(self.widths[*last]);
+        let is_beside = room >= SENTENCE_WANTED.min(self.widths[*last]);
         let (indent, room) =
             if is_beside { (offset, room) } else { (INDENT, screen.saturating_sub(INDENT)) };
         let pieces = wrapped(&sentence.text, room.max(1), SENTENCE_LINES);

@@ -35,6 +35,8 @@ pub(crate) async fn appliances(
     let mut known = HashMap::new();
     let mut is_first = true;
     loop {
+        // What there is already makes one table.
+        let mut there = Some(Vec::new());
         let request = WatchAppliancesRequest { filter: Some(filter.clone()) };
         let opened = broker.appliances().watch_appliances(broker.lasting(request)).await;
         let why = match opened {
@@ -45,8 +47,19 @@ pub(crate) async fn appliances(
                     match stream.message().await {
                         Ok(Some(change)) => {
                             outage.is_over();
+                            let round = if change.complete { there.take() } else { None };
+                            listing.add(&round.unwrap_or_default())?;
                             let Some(appliance) = change.appliance else { continue };
-                            show(appliance, change.removed, &mut known, listing)?;
+                            if change.removed {
+                                known.remove(&appliance.name);
+                                let name = Cell::new(&appliance.name).shown(false);
+                                listing.note(&format!("{name} was removed"))?;
+                            } else if is_news(&appliance, &mut known) {
+                                match &mut there {
+                                    Some(there) => there.push(appliance),
+                                    None => listing.add(&[appliance])?,
+                                }
+                            }
                         }
                         Ok(None) => break "it ended the watch".to_owned(),
                         Err(status) => break passing(&broker.address, status)?,
@@ -69,23 +82,10 @@ fn seen(it: &Appliance) -> Seen {
     (it.state, it.state_since, class, text, it.progress, alerts, held_back)
 }
 
-fn show(
-    appliance: Appliance,
-    is_removed: bool,
-    known: &mut HashMap<String, Seen>,
-    listing: &mut Listing<'_, Appliance>,
-) -> Result<(), Failure> {
-    if is_removed {
-        known.remove(&appliance.name);
-        let name = Cell::new(&appliance.name).shown(false);
-        return Ok(listing.note(&format!("{name} was removed"))?);
-    }
-    let seen = seen(&appliance);
-    if known.get(&appliance.name) != Some(&seen) {
-        known.insert(appliance.name.clone(), seen);
-        listing.add(&[appliance])?;
-    }
-    Ok(())
+/// Whether there is something to show that was not shown yet.
+fn is_news(appliance: &Appliance, known: &mut HashMap<String, Seen>) -> bool {
+    let seen = seen(appliance);
+    known.insert(appliance.name.clone(), seen.clone()) != Some(seen)
 }
 
 /// Shows what `list` gives, and again what is new or changed in it.

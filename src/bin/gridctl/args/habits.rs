@@ -30,7 +30,8 @@ pub(crate) fn as_meant(command: &Clap, arguments: Vec<OsString>) -> (Vec<OsStrin
     };
     let verb = text(words.get(1));
     let is_got = verb == Some("get");
-    if group.has_subcommands() && !asks_for_help(&arguments) && lists(group, verb) {
+    let is_help = group.get_name() == "help";
+    if group.has_subcommands() && !is_help && !asks_for_help(&arguments) && lists(group, verb) {
         arguments.insert(words[0] + 1, "list".into());
     }
     (arguments, is_got)

@@ -175,6 +175,7 @@ fn habits_of_other_tools_mean_our_commands() {
         ("gridctl context", "gridctl context list"),
         ("gridctl list log", "gridctl log list"),
         ("gridctl help log list", "gridctl log list --help"),
+        ("gridctl help log", "gridctl log --help"),
     ] {
         let parsed = |line: &str| format!("{:?}", typed(line));
         assert_eq!(parsed(typed_so), parsed(means), "{typed_so}");

@@ -84,9 +84,17 @@ fn end(
     let What::LocalTime(time) = until.what else { return until.moment(zone, now) };
     let zone = until.zone.as_ref().unwrap_or(zone);
     match (since.map(|since| since.what), from) {
-        (Some(What::LocalTime(_)), Some(from)) => next(zone, time, from),
-        _ => on(zone, zone.to_datetime(now).date().to_datetime(time)),
+        // Behind a time of yesterday it is the next one. Never tomorrow's: that is a slip.
+        (Some(What::LocalTime(_)), Some(from)) => {
+            next(zone, time, from).min(of_today(zone, time, now))
+        }
+        _ => of_today(zone, time, now),
     }
+}
+
+/// When it is so late today.
+fn of_today(zone: &TimeZone, time: Time, now: Timestamp) -> Timestamp {
+    on(zone, zone.to_datetime(now).date().to_datetime(time))
 }
 
 /// The first time that it is so late behind `from`.
@@ -124,7 +132,6 @@ mod tests {
             ("22:00", "23:00", "2026-11-19T22:00:00Z 2026-11-19T23:00:00Z"),
             ("22:00", "02:00", "2026-11-19T22:00:00Z 2026-11-20T02:00:00Z"),
             ("06:00", "23:00", "2026-11-20T06:00:00Z 2026-11-20T23:00:00Z"),
-            ("06:00", "03:00", "2026-11-20T06:00:00Z 2026-11-21T03:00:00Z"),
             ("yesterday", "06:00", "2026-11-19T00:00:00Z 2026-11-20T06:00:00Z"),
             ("yesterday", "today", "2026-11-19T00:00:00Z 2026-11-20T00:00:00Z"),
             ("3d", "1h", "2026-11-17T16:02:00Z 2026-11-20T15:02:00Z"),
@@ -157,6 +164,8 @@ mod tests {
                 "is not before --until 2026-11-19 00:00:00Z: no record can match",
             ),
             ("2h", "2h", "is not before"),
+            ("14:00", "13:00", "is not before"),
+            ("06:00", "03:00", "is not before"),
             (
                 "tomorrow",
                 "",
