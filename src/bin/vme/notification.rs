@@ -1,9 +1,13 @@
-//! What does a datagram of systemd's notification protocol say? `sd_notify(3)`, the receiving end.
+//! Reads the datagrams of systemd's notification protocol: `sd_notify(3)`, the receiving end.
 //!
 //! Guarantees that any bytes can be read: what is no assignment of the protocol is passed on and
 //! means nothing here. Does not know which start it is about.
 
 use std::time::Duration;
+
+use grid_broker::show::terminal;
+
+use crate::errno;
 
 /// Longest datagram that is taken, as systemd has it.
 pub(crate) const DATAGRAM_BYTES_MAX: usize = 4_096;
@@ -24,7 +28,7 @@ pub(crate) struct Notification {
     pub(crate) status: Option<String>,
     /// `ERRNO=`, unless it is 0.
     pub(crate) errno: Option<i32>,
-    /// `BUSERROR=`
+    /// `BUSERROR=`, `VARLINKERROR=`
     pub(crate) bus_error: Option<String>,
     /// `EXTEND_TIMEOUT_USEC=`
     pub(crate) extended_by: Option<Duration>,
@@ -32,25 +36,33 @@ pub(crate) struct Notification {
     pub(crate) passed_on: Vec<u8>,
 }
 
-/// Reads one.
+/// Reads one, as systemd does: a zero at the end is that of a C string, one elsewhere makes the datagram
+/// mean nothing; of the same assignment the first counts.
 pub(crate) fn read(datagram: &[u8]) -> Notification {
     let mut read = Notification::default();
-    for line in datagram.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+    let text = datagram.strip_suffix(b"\0").unwrap_or(datagram);
+    if text.contains(&0) {
+        return read;
+    }
+    for line in text.split(|byte| matches!(byte, b'\n' | b'\r')).filter(|line| !line.is_empty()) {
         if !OURS.iter().any(|ours| line.starts_with(ours)) {
             read.passed_on.extend_from_slice(line);
             read.passed_on.push(b'\n');
         }
         let Some(at) = line.iter().position(|byte| *byte == b'=') else { continue };
         let value = String::from_utf8_lossy(&line[at + 1..]);
-        let value = value.trim();
+        let said = || Some(terminal::plain(&value).trim().to_owned()).filter(|it| !it.is_empty());
         match &line[..at] {
             b"READY" => read.is_ready |= value == "1",
             b"STOPPING" => read.is_stopping |= value == "1",
-            b"STATUS" if !value.is_empty() => read.status = Some(value.to_owned()),
-            b"ERRNO" => read.errno = value.parse().ok().filter(|errno| *errno > 0),
-            b"BUSERROR" if !value.is_empty() => read.bus_error = Some(value.to_owned()),
+            b"STATUS" => read.status = read.status.take().or_else(said),
+            b"ERRNO" => read.errno = read.errno.or_else(|| errno::number(value.trim())),
+            b"BUSERROR" | b"VARLINKERROR" => {
+                read.bus_error = read.bus_error.take().or_else(said);
+            }
             b"EXTEND_TIMEOUT_USEC" => {
-                read.extended_by = value.parse().ok().map(Duration::from_micros);
+                let time = || value.trim().parse().ok().map(Duration::from_micros);
+                read.extended_by = read.extended_by.or_else(time);
             }
             _ => {}
         }
@@ -95,6 +107,25 @@ mod tests {
         let odd = read(b"READY=0\nERRNO=0\nERRNO=x\nSTATUS=\nEXTEND_TIMEOUT_USEC=-1\nBUSERROR=");
         assert_eq!(Notification { passed_on: Vec::new(), ..odd }, Notification::default());
         assert_eq!(read(b"STATUS=\xff").status.as_deref(), Some("\u{fffd}"));
+    }
+
+    #[test]
+    fn a_datagram_is_taken_as_systemd_takes_it() {
+        for ready in
+            [&b"READY=1\0"[..], b"READY=1\n\0", b"READY=1\r\n", b"\n\nREADY=1", b"X=\nREADY=1"]
+        {
+            let said = read(ready);
+            assert!(said.is_ready && said.passed_on.ends_with(b"READY=1\n"), "{ready:?}");
+        }
+        for other in [&b"READY=1 "[..], b"READY= 1", b"ready=1", b"READY", b" READY=1", b"READY=11"]
+        {
+            assert!(!read(other).is_ready, "{other:?}");
+        }
+        assert_eq!(read(b"READY=1\0STATUS=x\0"), Notification::default());
+        let first =
+            read(b"STATUS=\x1b[1mone\x1b[0m\nSTATUS=two\nERRNO=ENOSPC\nVARLINKERROR=org.x.Y\0");
+        assert_eq!(first.status.as_deref(), Some("one"));
+        assert_eq!((first.errno, first.bus_error.as_deref()), (Some(28), Some("org.x.Y")));
     }
 
     proptest! {

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::arguments::NotifyArguments;
 use crate::child::{self, End, Running, Signals, asks_to_end, signal_name};
-use crate::lines::LastLine;
+use crate::lines::{LastLine, LastWords};
 use crate::notification;
 use crate::notify_socket::{Inbox, Manager, watchdog};
 use crate::output::{Passing, Stream};
@@ -33,7 +33,7 @@ pub(crate) async fn notify(arguments: NotifyArguments, voice: &Voice) -> ExitCod
     let code = match start.run(&arguments, &mut signals).await {
         Ok(end) => end.code(),
         Err(NotStarted { why, code }) => {
-            start.service.ended(&why, "");
+            start.service.ended(&why, &LastWords::default());
             code
         }
     };
@@ -75,6 +75,7 @@ fn inbox(folders: [&Path; 2]) -> Option<Inbox> {
 /// What `select!` waited for.
 enum Happened {
     Heard(notification::Notification),
+    ManagerListens,
     Ended(End),
     Said(Said),
     Signal(Signal),
@@ -110,7 +111,7 @@ impl<'v> Start<'v> {
         signals: &mut Signals,
     ) -> Result<End, NotStarted> {
         let variable = |name: &str| std::env::var_os(name);
-        let manager = Manager::of_environment(variable("NOTIFY_SOCKET").as_deref());
+        let mut manager = Manager::of_environment(variable("NOTIFY_SOCKET").as_deref());
         let mut inbox = inbox([&std::env::temp_dir(), &self.voice.speaker().state]);
         let mut command = child::command(&arguments.command, self.voice.speaker());
         command.stdin(child::stdin());
@@ -126,20 +127,23 @@ impl<'v> Start<'v> {
         let last = Arc::new(Mutex::new(LastLine::default()));
         let hearing = Arc::clone(&last);
         let stderr = Passing::of(&mut command, Stream::Stderr, move |piece| {
-            hearing.lock().unwrap_or_else(PoisonError::into_inner).take(piece);
+            if let Some(piece) = piece {
+                hearing.lock().unwrap_or_else(PoisonError::into_inner).take(piece);
+            }
         });
         let stderr = stderr.map_err(NotStarted::new)?;
-        let last_line = || last.lock().unwrap_or_else(PoisonError::into_inner).text();
+        let last_line = || last.lock().unwrap_or_else(PoisonError::into_inner).words();
         let (mut running, group) = Running::start(command)
             .map_err(|error| NotStarted { code: error.code(), ..NotStarted::new(&error) })?;
 
         let mut asked = None;
         let end = loop {
-            match self.wait(&mut inbox, &mut running, signals).await {
+            match self.wait(&mut inbox, &mut manager, &mut running, signals).await {
                 Happened::Heard(said) => {
-                    manager.pass_on(&said.passed_on).await;
                     self.service.hear(&said, &last_line(), self.began.elapsed());
+                    manager.pass_on(&said.passed_on);
                 }
+                Happened::ManagerListens => {}
                 Happened::Ended(end) => break end,
                 Happened::Said(said) => self.said(&said),
                 Happened::Signal(signal) => {
@@ -153,8 +157,8 @@ impl<'v> Start<'v> {
         for _ in 0..LAST_WORDS_MAX {
             let waiting = inbox.as_mut().and_then(Inbox::waiting);
             let Some(said) = waiting.map(notification::read) else { break };
-            manager.pass_on(&said.passed_on).await;
             self.service.hear(&said, &last_line(), self.began.elapsed());
+            manager.pass_on(&said.passed_on);
         }
         let how = match asked {
             Some(signal) => {
@@ -173,6 +177,7 @@ impl<'v> Start<'v> {
     async fn wait(
         &mut self,
         inbox: &mut Option<Inbox>,
+        manager: &mut Manager,
         running: &mut Running,
         signals: &mut Signals,
     ) -> Happened {
@@ -185,6 +190,7 @@ impl<'v> Start<'v> {
         };
         tokio::select! {
             datagram = heard => Happened::Heard(notification::read(datagram)),
+            () = manager.listens_again() => Happened::ManagerListens,
             end = running.ended() => Happened::Ended(end),
             said = self.telling.done() => Happened::Said(said),
             signal = signals.next() => Happened::Signal(signal),

@@ -6,6 +6,7 @@
 //! user, as services change theirs. Descriptors that come along are closed by the kernel at once,
 //! which is what `BARRIER=1` waits for. Does not know what is said.
 
+use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::fs::Permissions;
 use std::io;
@@ -15,7 +16,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use grid_broker::show::escape;
 use tokio::net::UnixDatagram;
@@ -23,8 +23,8 @@ use uuid::Uuid;
 
 use crate::notification::DATAGRAM_BYTES_MAX;
 
-/// A service manager that does not read is waited for no longer.
-const PASSED_ON_WITHIN: Duration = Duration::from_secs(5);
+/// Words that wait for a service manager that does not read.
+const WORDS_WAITING_MAX: usize = 64;
 
 /// Where a service speaks.
 #[derive(Debug)]
@@ -100,40 +100,98 @@ impl Inbox {
     }
 }
 
-/// Our own service manager.
-#[derive(Debug)]
-pub(crate) struct Manager(Option<UnixDatagram>);
+/// Our own service manager. Nothing here waits for it: what it does not take now is kept for when it reads
+/// again, a bounded number of words.
+#[derive(Debug, Default)]
+pub(crate) struct Manager {
+    socket: Option<(UnixDatagram, std::os::unix::net::UnixDatagram)>,
+    waiting: VecDeque<Vec<u8>>,
+    /// That it does not read, or is not there, was told.
+    is_deaf: bool,
+}
 
 impl Manager {
     /// As `NOTIFY_SOCKET` says: a path, or `@` and an abstract name.
     pub(crate) fn of_environment(socket: Option<&OsStr>) -> Self {
-        let Some(name) = socket.filter(|name| !name.is_empty()) else { return Self(None) };
+        let Some(name) = socket.filter(|name| !name.is_empty()) else { return Self::default() };
         match connect(name) {
-            Ok(socket) => Self(Some(socket)),
+            Ok(socket) => Self { socket: Some(socket), ..Self::default() },
             Err(error) => {
                 let name = escape::excerpt(&name.to_string_lossy());
                 crate::tell(&format!("nothing is passed on to NOTIFY_SOCKET `{name}`: {error}"));
-                Self(None)
+                Self::default()
             }
         }
     }
 
     pub(crate) fn is_there(&self) -> bool {
-        self.0.is_some()
+        self.socket.is_some()
     }
 
-    /// Passes on what a service says.
-    pub(crate) async fn pass_on(&self, datagram: &[u8]) {
-        let Some(socket) = self.0.as_ref().filter(|_| !datagram.is_empty()) else { return };
-        let sent = tokio::time::timeout(PASSED_ON_WITHIN, socket.send(datagram)).await;
-        let sent = sent.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-        if let Err(error) = sent {
+    /// Passes on what a service says, at once or as soon as it is read.
+    pub(crate) fn pass_on(&mut self, datagram: &[u8]) {
+        if datagram.is_empty() || self.socket.is_none() {
+            return;
+        }
+        if self.waiting.len() == WORDS_WAITING_MAX {
+            // Of what only tells how it goes the newest counts; the start and the stop are kept longest.
+            let oldest = self.waiting.iter().position(|word| !is_of_weight(word)).unwrap_or(0);
+            drop(self.waiting.remove(oldest));
+        }
+        self.waiting.push_back(datagram.to_vec());
+        self.send_what_waits();
+    }
+
+    /// Sends what it takes now.
+    pub(crate) fn send_what_waits(&mut self) {
+        while let (Some((_, socket)), Some(word)) = (&self.socket, self.waiting.front()) {
+            let sent = socket.send(word);
+            if !self.is_done(sent.map(|_| ())) {
+                return;
+            }
+        }
+    }
+
+    /// Waits until some of what waits can be sent, and sends it: without end if nothing does. May be
+    /// dropped and called again.
+    pub(crate) async fn listens_again(&mut self) {
+        let (Some((socket, _)), Some(word)) = (&self.socket, self.waiting.front()) else {
+            return std::future::pending().await;
+        };
+        let sent = socket.send(word).await;
+        self.is_done(sent.map(|_| ()));
+        self.send_what_waits();
+    }
+
+    /// Whether the first word is done with, sent or not; `false`: it has to wait.
+    fn is_done(&mut self, sent: io::Result<()>) -> bool {
+        let error = match sent {
+            Ok(()) => {
+                self.is_deaf = false;
+                drop(self.waiting.pop_front());
+                return true;
+            }
+            Err(error) => error,
+        };
+        if !std::mem::replace(&mut self.is_deaf, true) {
             crate::tell(&format!("the service manager at NOTIFY_SOCKET does not listen: {error}"));
         }
+        let waits = error.kind() == io::ErrorKind::WouldBlock;
+        if !waits {
+            drop(self.waiting.pop_front());
+        }
+        !waits
     }
 }
 
-fn connect(name: &OsStr) -> io::Result<UnixDatagram> {
+/// Whether a service manager must not miss it.
+fn is_of_weight(word: &[u8]) -> bool {
+    let lines = word.split(|byte| *byte == b'\n');
+    lines.into_iter().any(|line| matches!(line, b"READY=1" | b"STOPPING=1" | b"RELOADING=1"))
+}
+
+/// Both are the same socket: one waits until something can be sent, the other never does.
+fn connect(name: &OsStr) -> io::Result<(UnixDatagram, std::os::unix::net::UnixDatagram)> {
     let socket = std::os::unix::net::UnixDatagram::unbound()?;
     match name.as_bytes() {
         [b'@', name @ ..] => socket.connect_addr(&SocketAddr::from_abstract_name(name)?)?,
@@ -141,7 +199,7 @@ fn connect(name: &OsStr) -> io::Result<UnixDatagram> {
         _ => return Err(io::Error::other("it is no Unix socket")),
     }
     socket.set_nonblocking(true)?;
-    UnixDatagram::from_std(socket)
+    Ok((UnixDatagram::from_std(socket.try_clone()?)?, socket))
 }
 
 /// What of systemd's watchdog a service may know: the time, if it is meant for us, and if what
@@ -198,9 +256,9 @@ mod tests {
             let by_name = std::os::unix::net::UnixDatagram::bind_addr(&address).unwrap();
             let at_name = OsString::from(format!("@{name}"));
             for (socket, name) in [(by_path, path.as_os_str()), (by_name, at_name.as_os_str())] {
-                let manager = Manager::of_environment(Some(name));
-                manager.pass_on(b"").await;
-                manager.pass_on(b"READY=1\n").await;
+                let mut manager = Manager::of_environment(Some(name));
+                manager.pass_on(b"");
+                manager.pass_on(b"READY=1\n");
                 let mut heard = [0; 20];
                 let length = socket.recv(&mut heard).unwrap();
                 assert_eq!(&heard[..length], b"READY=1\n");
@@ -212,13 +270,51 @@ mod tests {
     }
 
     #[test]
+    fn a_manager_that_does_not_read_holds_nobody_up_and_hears_of_the_start_later() {
+        runtime().block_on(async {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("manager");
+            let deaf = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+            let mut manager = Manager::of_environment(Some(path.as_os_str()));
+            manager.pass_on(b"READY=1\n");
+            for number in 0..5_000 {
+                manager.pass_on(format!("STATUS={number}\n").as_bytes());
+                if number == 2_000 {
+                    manager.pass_on(b"STOPPING=1\n");
+                }
+                assert!(manager.waiting.len() <= WORDS_WAITING_MAX);
+            }
+            assert!(!manager.waiting.is_empty() && manager.is_deaf);
+            deaf.set_nonblocking(true).unwrap();
+            let mut heard = Vec::new();
+            while !manager.waiting.is_empty() {
+                let mut word = [0; 99];
+                while let Ok(length) = deaf.recv(&mut word) {
+                    heard.push(String::from_utf8_lossy(&word[..length]).into_owned());
+                }
+                manager.listens_again().await;
+            }
+            let mut word = [0; 99];
+            while let Ok(length) = deaf.recv(&mut word) {
+                heard.push(String::from_utf8_lossy(&word[..length]).into_owned());
+            }
+            assert_eq!(heard[0], "READY=1\n");
+            assert!(heard.contains(&"STOPPING=1\n".to_owned()), "{heard:?}");
+            assert_eq!(heard.last().unwrap(), "STATUS=4999\n");
+        });
+    }
+
+    #[test]
     fn a_watchdog_is_passed_on_if_it_is_ours_and_somebody_listens() {
-        let (_runtime, nobody) = (runtime(), Manager(None));
+        let (_runtime, nobody) = (runtime(), Manager::default());
         let time = || Some(OsString::from("30000000"));
         assert_eq!(watchdog(time(), None, &nobody), None);
         let runtime = runtime();
         let _inside = runtime.enter();
-        let manager = Manager(Some(UnixDatagram::unbound().unwrap()));
+        let socket = std::os::unix::net::UnixDatagram::unbound().unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let waiting = UnixDatagram::from_std(socket.try_clone().unwrap()).unwrap();
+        let manager = Manager { socket: Some((waiting, socket)), ..Manager::default() };
         let own = std::process::id().to_string();
         assert_eq!(watchdog(time(), Some(OsStr::new(&own)), &manager), time());
         assert_eq!(watchdog(time(), None, &manager), time());
