@@ -49,6 +49,7 @@ use super::event::Progress;
 use super::marks::Marks;
 use super::settings::{ClassSettings, LIMIT_RANGE, OnStuck};
 use super::time::Timestamp;
+use super::words_of::says_the_same;
 
 /// Where an appliance's start stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -405,9 +406,16 @@ fn maintenance(
     if known.is_some_and(|known| report.progress.is_some() && report.progress < known.progress) {
         marks |= Marks::PROGRESS_FELL;
     }
+    let has_other_words = known.is_some_and(|known| !says_the_same(&text, &known.text));
+    // A job in parts begins at a low percentage again, and says another thing then.
+    let begins_anew = has_other_words
+        && known.is_some_and(|known| report.progress.is_some() && progress < known.progress);
+    // Where a percentage is known only that counts: a text may hold a clock or a spinner.
     let moved = match known {
         None => true,
-        Some(known) => !report.repeated && (progress > known.best || text != known.text),
+        Some(_) if report.repeated => false,
+        Some(known) if progress.is_some() => progress > known.best || begins_anew,
+        Some(_) => has_other_words,
     };
     let (moved_at, stuck_at) = match known {
         Some(known) if !moved => (known.moved_at, known.stuck_at),
@@ -416,6 +424,7 @@ fn maintenance(
     // What a tool repeats is not progress, so that the same said anew still is.
     let best = match known {
         Some(known) if report.repeated => known.best,
+        Some(_) if begins_anew => progress,
         Some(known) => progress.max(known.best),
         None => progress,
     };

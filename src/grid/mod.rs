@@ -40,6 +40,7 @@ pub mod wall_clock;
 pub mod wheel;
 pub mod window;
 pub mod word;
+pub mod words_of;
 
 use std::time::Duration;
 

@@ -196,7 +196,8 @@ fn a_boot_timeout_says_how_long_the_start_had() {
 
 #[test]
 fn progress_that_falls_is_kept_and_marked() {
-    let (fallen, marks) = known(reports(&in_maintenance(&rules()), report(20, "b"), &rules(), 20));
+    let state = in_maintenance(&rules());
+    let (fallen, marks) = known(reports(&state, report(20, "checking"), &rules(), 20));
     assert_eq!((fallen.progress, fallen.best), (progress(20), progress(34)));
     assert!(marks.has(Marks::PROGRESS_FELL));
 }
@@ -214,10 +215,26 @@ fn progress_that_rises_below_its_best_has_not_moved() {
 }
 
 #[test]
-fn a_new_text_is_progress() {
+fn a_lower_percentage_of_another_text_is_a_part_that_begins_anew() {
     let state = in_maintenance(&rules());
-    let (moved, _) = known(reports(&state, report(34, "copying"), &rules(), 50));
+    let (part, marks) = known(reports(&state, report(20, "copying"), &rules(), 20));
+    assert_eq!((part.best, part.moved_at), (progress(20), at(20)));
+    assert!(marks.has(Marks::PROGRESS_FELL));
+}
+
+#[test]
+fn a_new_text_is_progress_where_no_percentage_is_known() {
+    let state = in_maintenance(&rules());
+    let (still, _) = known(reports(&state, report(34, "copying"), &rules(), 50));
+    assert_eq!((still.moved_at, &*still.text), (at(10), "copying"));
+    let Lifecycle::Maintenance(mut state) = state else { panic!("it is in maintenance") };
+    (state.progress, state.best) = (None, None);
+    let state = Lifecycle::Maintenance(state);
+    let said = |text| Report { progress: None, ..report(1, text) };
+    let (moved, _) = known(reports(&state, said("copying"), &rules(), 50));
     assert_eq!((moved.moved_at, moved.stuck_at), (at(50), Some(at(50 + 900))));
+    let (still, _) = known(reports(&state, said("| checking 7 s"), &rules(), 50));
+    assert_eq!(still.moved_at, at(10));
 }
 
 #[test]

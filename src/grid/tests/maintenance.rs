@@ -95,6 +95,51 @@ fn progress_that_does_not_move_for_15_min_raises_an_alert_that_progress_closes()
 }
 
 #[test]
+fn a_clock_or_a_spinner_in_the_text_is_no_progress() {
+    // Where a percentage is known nothing else counts, not even other words.
+    let all: [fn(u64) -> Said; 4] = [
+        |minute| maintenance(1, 34, &format!("checking, {minute} min")),
+        |minute| maintenance(1, 34, if minute % 2 == 0 { "trying a" } else { "trying b" }),
+        |minute| maintenance(1, 0, &format!("checking for {minute}m12s, 12:{minute:02}")),
+        |minute| maintenance(1, 0, if minute % 2 == 0 { "| checking" } else { "/ checking" }),
+    ];
+    for said in all {
+        let mut story = Timeline::with(ClassSettings::default());
+        story.hello(1);
+        for step in 0..=20 {
+            assert!(step > 17 || !story.is_open(Matter::Stuck), "after {step} steps of 50 s");
+            story.at(10 + step * 50).keep(said(step));
+        }
+        assert!(story.is_open(Matter::Stuck));
+    }
+}
+
+#[test]
+fn without_a_percentage_other_words_are_progress_and_so_is_a_part_that_begins_anew() {
+    let mut story = Timeline::with(ClassSettings::default());
+    story.hello(1);
+    for step in 0..40 {
+        let words = if step % 2 == 0 { "rolling forward" } else { "rolling back" };
+        story.at(10 + step * 50).keep(maintenance(1, 0, words));
+        assert!(!story.is_open(Matter::Stuck));
+    }
+    story.at(2_010).keep(maintenance(1, 99, "checking the first disk"));
+    for percent in 1..40 {
+        story.at(2_010 + u64::from(percent) * 50).keep(maintenance(
+            1,
+            percent,
+            "checking the second",
+        ));
+        assert!(!story.is_open(Matter::Stuck), "{percent} %");
+    }
+    // The same part again and again is not.
+    for (step, percent) in (0..).zip((1..40).chain(1..40)) {
+        story.at(4_010 + step * 50).keep(maintenance(1, percent, "checking the second"));
+    }
+    assert!(story.is_open(Matter::Stuck));
+}
+
+#[test]
 fn a_class_may_fail_a_start_that_does_not_move() {
     let mut story = story(ClassSettings { on_stuck: OnStuck::Fail, ..ClassSettings::default() });
     for tick in 1..=91 {
