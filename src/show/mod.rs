@@ -6,4 +6,5 @@
 pub mod escape;
 pub mod nearest;
 pub mod size;
+pub mod terminal;
 pub mod words;

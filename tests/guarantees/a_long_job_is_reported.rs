@@ -157,3 +157,49 @@ async fn a_job_after_the_start_is_refused_once_and_goes_on() {
     let refused = gridd.records(&["--appliance", "db1", "--kind", "maintenance"]).await;
     assert_eq!(refused.len(), 1, "the grid log is not filled");
 }
+
+#[tokio::test]
+async fn a_state_that_begins_with_a_carriage_return_counts_before_the_next_one() {
+    let gridd = Gridd::start().await;
+    // The last state stands without an end for as long as the job lives.
+    let text = "PATH=/usr/bin:/bin; printf '\\r  32,768  12%%  1.00MB/s'; sleep 1\n\
+                printf '\\r  65,536  34%%  1.00MB/s'; exec sleep 600";
+    let job = Follower::start(gridd.vme_command("db1", BOOT, &job(&[], text)));
+    gridd.explained("db1", "maintenance 34 %").await;
+    job.signal(Signal::TERM);
+    job.ended().await;
+    // At the end it counts at once.
+    let said =
+        gridd.vme("db2", BOOT, &self::job(&[], "printf '\\r(5%%)'; printf '\\r(99%%)'")).await;
+    assert_eq!(said.code, Some(0));
+    assert_eq!(reports(&gridd, "db2").await.last().map(|report| report.0), Some(99));
+}
+
+#[tokio::test]
+async fn a_spinner_is_no_news() {
+    let gridd = Gridd::start().await;
+    let text = "PATH=/usr/bin:/bin; for step in 1 2 3 4 5 6 7 8 9 10 11 12; do\n\
+                for sign in '|' '/' '-' '+'; do printf '%s checking, %s s\\r' $sign $step; sleep 0.3; done; done";
+    let said = gridd.vme("db1", BOOT, &job(&[], text)).await;
+    assert_eq!(said.code, Some(0));
+    // The name of the command, then what it does.
+    let told = reports(&gridd, "db1").await;
+    let news = told.iter().filter(|report| !report.2).count();
+    assert!((1..=2).contains(&news), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_real_file_system_check_tells_how_far_it_is() {
+    let gridd = Gridd::start().await;
+    let image = gridd.path("disk.img");
+    let disk = std::fs::File::create(&image).expect("a file");
+    disk.set_len(64 << 20).expect("a disk");
+    let image = image.to_str().expect("a path in UTF-8");
+    let made = std::process::Command::new("/usr/sbin/mkfs.ext4").args(["-q", "-F", image]).status();
+    assert!(made.expect("Debian's e2fsprogs is there").success());
+    let words = ["maintain", "--", "/usr/sbin/fsck.ext4", "-f", "-y", "-C", "1", image];
+    let said = gridd.vme("db1", BOOT, &words).await;
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let told = reports(&gridd, "db1").await;
+    assert_eq!(told.last().map(|report| report.0), Some(100), "{told:?}");
+}

@@ -139,13 +139,13 @@ async fn hostile_and_endless_output_harms_nobody() {
     let ended = gridd.vme_command("db1", BOOT, &words).stderr(Stdio::null()).status();
     assert_eq!(ended.expect("vme starts").code(), Some(1));
     let file = file(&gridd, "db1");
-    let reason = format!("\x1b[2J\u{fffd}\u{7} evil (all of it: {})", file.display());
+    let reason = format!("\u{fffd} evil (all of it: {})", file.display());
     assert_eq!(told(&gridd, "db1").await, failed(&reason));
     let kept = std::fs::read(&file).expect("all of it");
     assert_eq!(kept.len(), 1 << 20);
     assert!(kept.ends_with(b"\n[vme: 1 MiB is kept; the rest was cut]\n"));
     let listed = gridd.gridctl(&["log", "list"]).await.done();
-    assert!(listed.contains(r"\x1b[2J") && !listed.contains('\x1b'), "{listed}");
+    assert!(listed.contains("evil (all of it") && !listed.contains('\x1b'), "{listed}");
 
     let long = script(&gridd, "db2", "printf '%05000d' 1 >&2; exit 1").await;
     assert_eq!(long.code, Some(1));
@@ -372,5 +372,31 @@ async fn limits_of_the_system_end_the_script_and_never_the_word_about_it() {
         let (kind, told) = told(&gridd, appliance).await;
         assert_eq!(kind, "start_failed", "{appliance}");
         assert!(told.starts_with(reason), "{appliance}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn a_last_line_that_is_no_error_has_the_first_one_beside_it() {
+    let gridd = Gridd::start().await;
+    for (appliance, text, reason) in [
+        (
+            "trap",
+            "trap 'echo cleanup done >&2' EXIT; echo 'db: cannot bind port 80' >&2; exit 1",
+            "cleanup done (first error: db: cannot bind port 80; all of it: ",
+        ),
+        (
+            "traced",
+            "set -ex; cat /missing || false",
+            "+ false (first error: cat: /missing: No such file or directory; all of it: ",
+        ),
+        (
+            "coloured",
+            "printf '\\033[31mdisk is full\\033[0m\\n\\033[0m\\n\\033(B' >&2; exit 1",
+            "disk is full (all of it: ",
+        ),
+    ] {
+        script(&gridd, appliance, text).await;
+        let (_, told) = told(&gridd, appliance).await;
+        assert!(told.starts_with(reason), "{told}");
     }
 }

@@ -337,3 +337,29 @@ async fn mariadb_tells_of_its_recovery_after_kill_9() {
         assert!((1..=30_000).contains(promise), "{promise}");
     }
 }
+
+#[tokio::test]
+async fn a_service_in_c_sends_the_zero_at_the_end_of_its_word() {
+    let gridd = Gridd::start().await;
+    let say = "use Socket; socket(S, PF_UNIX, SOCK_DGRAM, 0); \
+               send(S, \"READY=1\\nSTATUS=up\\0\", 0, pack_sockaddr_un($ENV{NOTIFY_SOCKET})) or exit 3";
+    let said = run(vme(&gridd, "db1", &["notify", "--", "/usr/bin/perl", "-e", say])).await;
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert_eq!(told(&gridd, "db1").await, [event("started_ok", "up", 0, 0)]);
+}
+
+#[tokio::test]
+async fn a_service_manager_that_does_not_read_holds_no_service_up() {
+    let gridd = Gridd::start().await;
+    let above = Notified::new();
+    // Far more than a socket takes that nobody reads.
+    let text =
+        "for word in $(seq 60); do systemd-notify --status=$word; done; systemd-notify --ready";
+    let mut command = vme(&gridd, "db1", &shell(text));
+    command.envs(above.environment(std::time::Duration::from_secs(30)));
+    let said = run(command).await;
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert_eq!(told(&gridd, "db1").await, [event("started_ok", "", 0, 0)]);
+    assert_eq!(said.stderr.matches("does not listen").count(), 1, "told once: {}", said.stderr);
+    assert!(!above.waiting().is_empty());
+}

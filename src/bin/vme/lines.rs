@@ -1,8 +1,12 @@
-//! What are the lines of a program's output, and which was the last that says something?
+//! Cuts a program's output into lines, and finds what it said last and what went wrong before.
 //!
 //! Guarantees that memory is bounded however long a line is: of each only the head is kept. A line
 //! ends with a line feed or a carriage return, so a progress bar's every state is a line. Does not
 //! know what lines mean.
+
+use grid_broker::show::terminal;
+
+use crate::error_line::looks_like_an_error;
 
 /// The head of a line that is kept; more than the broker keeps of a text would help nobody.
 const LINE_BYTES_MAX: usize = 4_096;
@@ -38,29 +42,65 @@ fn is_end(byte: u8) -> bool {
     matches!(byte, b'\n' | b'\r')
 }
 
-/// The last line that is not empty, whether or not it was ended.
+/// What a program said last, and of what went wrong before, as people read it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LastWords {
+    /// The last line that says something. Empty: nothing was said.
+    pub(crate) line: String,
+    /// The first line that looks like an error, if the last one does not.
+    pub(crate) error: Option<String>,
+}
+
+impl From<&str> for LastWords {
+    fn from(line: &str) -> Self {
+        Self { line: line.to_owned(), error: None }
+    }
+}
+
+/// Hears lines for their [`LastWords`]. What steers a terminal is no word.
 #[derive(Debug, Default)]
 pub(crate) struct LastLine {
     lines: Lines,
-    last: Vec<u8>,
+    last: String,
+    error: Option<String>,
+    /// The error ends with a colon, so that the line behind it is what it says.
+    is_open: bool,
 }
 
 impl LastLine {
     pub(crate) fn take(&mut self, piece: &[u8]) {
-        self.lines.take(piece, |line| {
-            if !line.trim_ascii().is_empty() {
-                self.last.clear();
-                self.last.extend_from_slice(line.trim_ascii());
+        let Self { lines, last, error, is_open } = self;
+        lines.take(piece, |line| {
+            let line = readable(line);
+            if line.is_empty() {
+                return;
             }
+            if *is_open {
+                *is_open = false;
+                if let Some(error) = error {
+                    error.push(' ');
+                    error.push_str(&line);
+                }
+            } else if error.is_none() && looks_like_an_error(&line) {
+                *is_open = line.ends_with(':');
+                *error = Some(line.clone());
+            }
+            *last = line;
         });
     }
 
-    /// As text: what is not UTF-8 is replaced by U+FFFD. Empty: nothing was said.
-    pub(crate) fn text(&self) -> String {
-        let rest = self.lines.rest().trim_ascii();
-        let last = if rest.is_empty() { &self.last } else { rest };
-        String::from_utf8_lossy(last).into_owned()
+    /// What is known of it now: what is not UTF-8 is replaced by U+FFFD, and a line need not have ended.
+    pub(crate) fn words(&self) -> LastWords {
+        let rest = readable(self.lines.rest());
+        let line = if rest.is_empty() { self.last.clone() } else { rest };
+        let error = self.error.clone().filter(|error| !line.is_empty() && !error.ends_with(&line));
+        let error = error.filter(|_| !looks_like_an_error(&line));
+        LastWords { line, error }
     }
+}
+
+fn readable(line: &[u8]) -> String {
+    terminal::plain(&String::from_utf8_lossy(line)).trim().to_owned()
 }
 
 #[cfg(test)]
@@ -72,7 +112,7 @@ mod tests {
         for piece in pieces {
             last.take(piece);
         }
-        last.text()
+        last.words().line
     }
 
     #[test]
@@ -85,10 +125,61 @@ mod tests {
             (&[b"10 %\r20 %\r30 %\r"], "30 %"),
             (&[b"one\r\n"], "one"),
             (&[b"  indented  \n"], "indented"),
-            (&[b"wr\xffng \x1b[31m\n"], "wr\u{fffd}ng \x1b[31m"),
+            (&[b"wr\xffng \x1b[31m\n"], "wr\u{fffd}ng"),
+            (&[b"\x1b[31mred\x1b[0m\n\x1b[0m\n"], "red"),
+            (&[b"no space left\n\x1b[0m\x1b(B\x1b]0;\x07"], "no space left"),
             (&[b"split ch", b"\xc3", b"\xa4racter\n"], "split ch\u{e4}racter"),
         ] {
             assert_eq!(last(pieces), expected, "{pieces:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_error_stands_beside_a_last_line_that_is_none() {
+        for (said, line, error) in [
+            (
+                "Exception in thread \"main\" java.lang.RuntimeException: no port\n\
+                 \tat org.example.Main.main(Main.java:3)\n\
+                 Caused by: java.net.BindException: Address already in use\n\t... 12 more\n",
+                "... 12 more",
+                Some("Exception in thread \"main\" java.lang.RuntimeException: no port"),
+            ),
+            (
+                "Traceback (most recent call last):\n  File \"x.py\", line 1, in <module>\n\
+                 ValueError: no port\n",
+                "ValueError: no port",
+                None,
+            ),
+            (
+                "+ cat /missing\ncat: /missing: No such file or directory\n+ false\n",
+                "+ false",
+                Some("cat: /missing: No such file or directory"),
+            ),
+            (
+                "db: cannot bind port 80\ncleanup done\n",
+                "cleanup done",
+                Some("db: cannot bind port 80"),
+            ),
+            (
+                "panic: runtime error: index out of range [3] with length 3\n\n\
+                 goroutine 1 [running]:\nmain.main()\n\t/x/main.go:5 +0x1d\nexit status 2\n",
+                "exit status 2",
+                Some("panic: runtime error: index out of range [3] with length 3"),
+            ),
+            (
+                "\nthread 'main' (7) panicked at src/main.rs:2:5:\nno port\n\
+                 note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace\n",
+                "note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace",
+                Some("thread 'main' (7) panicked at src/main.rs:2:5: no port"),
+            ),
+            ("starting\ndone\n", "done", None),
+            ("error: one\nerror: two\n", "error: two", None),
+            ("error: one\nerror: one", "error: one", None),
+        ] {
+            let mut last = LastLine::default();
+            last.take(said.as_bytes());
+            let error = error.map(ToOwned::to_owned);
+            assert_eq!(last.words(), LastWords { line: line.to_owned(), error }, "{said}");
         }
     }
 
@@ -98,9 +189,9 @@ mod tests {
         for _ in 0..1_000 {
             last.take(&[b'x'; 4_096]);
         }
-        assert_eq!(last.text().len(), LINE_BYTES_MAX);
+        assert_eq!(last.words().line.len(), LINE_BYTES_MAX);
         assert!(last.lines.head.capacity() <= 2 * LINE_BYTES_MAX);
         last.take(b"\nshort\n");
-        assert_eq!(last.text(), "short");
+        assert_eq!(last.words().line, "short");
     }
 }

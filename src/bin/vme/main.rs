@@ -9,6 +9,8 @@ mod arguments;
 mod boot;
 mod child;
 mod drain;
+mod errno;
+mod error_line;
 mod fate;
 mod lines;
 mod maintain;

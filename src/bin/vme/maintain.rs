@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::arguments::MaintainArguments;
 use crate::child::{self, End, Group, Running, Signals, StartError, asks_to_end};
-use crate::lines::{LastLine, Lines};
+use crate::lines::{LastLine, LastWords, Lines};
 use crate::output::{Passing, Stream};
 use crate::pacing::{Due, Pacing, Progress, Repeats};
 use crate::progress_line;
@@ -57,7 +57,7 @@ pub(crate) async fn maintain(arguments: MaintainArguments, voice: &Voice) -> Exi
 struct Ended {
     end: End,
     asked: Option<Signal>,
-    last: String,
+    last: LastWords,
 }
 
 /// The command under way.
@@ -92,7 +92,9 @@ impl AtWork {
         let stdout = Passing::of(&mut command, Stream::Stdout, reading(hear.clone()));
         let (mut read, remember) = (reading(hear), Arc::clone(&last));
         let stderr = Passing::of(&mut command, Stream::Stderr, move |piece| {
-            remember.lock().unwrap_or_else(PoisonError::into_inner).take(piece);
+            if let Some(piece) = piece {
+                remember.lock().unwrap_or_else(PoisonError::into_inner).take(piece);
+            }
             read(piece);
         });
         let passing = [stdout.map_err(system)?, stderr.map_err(system)?];
@@ -115,7 +117,7 @@ impl AtWork {
             match self.wait(&mut reports, signals, started).await {
                 Happened::Ended(end) => break end,
                 Happened::Heard => {
-                    reports.pacing.hear(self.heard.borrow_and_update().clone());
+                    reports.pacing.hear_line(self.heard.borrow_and_update().clone());
                 }
                 Happened::Said(said) => reports.said(&said, started),
                 Happened::Signal(signal) => {
@@ -131,13 +133,13 @@ impl AtWork {
         // Both readers have told what they heard, or were given up.
         let newest = self.heard.borrow_and_update().clone();
         if newest != *reports.pacing.progress() {
-            reports.pacing.hear(newest);
+            reports.pacing.hear_line(newest);
         }
         if asked.is_some() {
             voice.hurry();
         }
         reports.finish(voice, signals, started, an_outcome_follows).await;
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).text();
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).words();
         Ended { end, asked, last }
     }
 
@@ -164,17 +166,22 @@ impl AtWork {
     }
 }
 
-/// Reads the lines of one output; of a piece only the newest state is told.
-fn reading(hear: watch::Sender<Progress>) -> impl FnMut(&[u8]) + Send {
-    let mut lines = Lines::default();
+/// Reads the lines of one output; of a piece only the newest state is told. A line that has not ended
+/// counts when no more of it comes for a moment: many programs begin a state with a carriage return.
+fn reading(hear: watch::Sender<Progress>) -> impl FnMut(Option<&[u8]>) + Send {
+    let (mut lines, mut reader) = (Lines::default(), progress_line::Reader::default());
     move |piece| {
         let (mut percent, mut text) = (None, None);
-        lines.take(piece, |line| {
-            if let Some(told) = progress_line::read(line) {
+        let mut read = |line: &[u8]| {
+            if let Some(told) = reader.read(line) {
                 percent = told.progress.or(percent);
                 text = told.text.or(text.take());
             }
-        });
+        };
+        match piece {
+            Some(piece) => lines.take(piece, read),
+            None => read(lines.rest()),
+        }
         if percent.is_some() || text.is_some() {
             hear.send_modify(|progress| {
                 progress.percent = percent.or(progress.percent);

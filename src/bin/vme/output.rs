@@ -20,6 +20,9 @@ use tokio::sync::oneshot;
 /// Read at once.
 const PIECE_BYTES: usize = 64 << 10;
 
+/// Who says nothing for so long has said what it has to say, even in the middle of a line.
+const PAUSE: Duration = Duration::from_millis(300);
+
 /// After the end of the command, output that others still send is awaited so long, and no longer
 /// than this in all.
 const QUIET_WITHIN: Duration = Duration::from_millis(200);
@@ -66,11 +69,11 @@ pub(crate) struct Passing {
 
 impl Passing {
     /// Gives `command`, which is not yet started, a pipe for that output; `heard` gets each piece
-    /// before it is passed on.
+    /// before it is passed on, and `None` when no more comes for a moment, and at the end.
     pub(crate) fn of(
         command: &mut Command,
         stream: Stream,
-        mut heard: impl FnMut(&[u8]) + Send + 'static,
+        mut heard: impl FnMut(Option<&[u8]>) + Send + 'static,
     ) -> io::Result<Self> {
         let (from, into) = io::pipe()?;
         let (end_heard, ended) = io::pipe()?;
@@ -80,8 +83,11 @@ impl Passing {
         tasks::spawn_thread(stream.name(), move || {
             let held = pass_on(from, &end_heard, |piece| {
                 heard(piece);
-                drop(to.write_all(piece));
+                if let Some(piece) = piece {
+                    drop(to.write_all(piece));
+                }
             });
+            heard(None);
             drop(tell_left.send(held));
         })?;
         match stream {
@@ -112,16 +118,23 @@ impl Passing {
 fn pass_on(
     mut from: PipeReader,
     ended: &PipeReader,
-    mut take: impl FnMut(&[u8]),
+    mut take: impl FnMut(Option<&[u8]>),
 ) -> Option<PipeReader> {
     let mut piece = vec![0; PIECE_BYTES];
     let mut give_up_at = None;
+    // A piece came, and nothing since.
+    let mut is_open = false;
     loop {
         let readable = match give_up_at {
             None => {
                 let mut both =
                     [PollFd::new(&from, PollFlags::IN), PollFd::new(ended, PollFlags::IN)];
-                let _ = poll(&mut both, None);
+                let pause = Timespec { tv_sec: 0, tv_nsec: i64::from(PAUSE.subsec_nanos()) };
+                if poll(&mut both, is_open.then_some(&pause)) == Ok(0) {
+                    take(None);
+                    is_open = false;
+                    continue;
+                }
                 if !both[1].revents().is_empty() {
                     give_up_at = Some(monotonic_now() + COLLECTED_WITHIN);
                 }
@@ -146,7 +159,10 @@ fn pass_on(
         }
         match from.read(&mut piece) {
             Ok(0) => return None,
-            Ok(bytes) => take(&piece[..bytes]),
+            Ok(bytes) => {
+                take(Some(&piece[..bytes]));
+                is_open = true;
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => return None,
         }

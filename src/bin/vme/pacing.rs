@@ -9,6 +9,8 @@
 
 use std::time::Duration;
 
+use grid_broker::grid::words_of::says_the_same;
+
 /// The broker takes one report a second as it is; faster ones fold into the newest.
 const FASTEST: Duration = Duration::from_secs(1);
 
@@ -68,6 +70,16 @@ impl Pacing {
     pub(crate) fn hear(&mut self, progress: Progress) {
         self.progress = progress;
         self.is_fresh = true;
+    }
+
+    /// A line tells the progress. What is the same but for digits and what turns (`|/-\\`) is no
+    /// news: it is said with what is repeated.
+    pub(crate) fn hear_line(&mut self, progress: Progress) {
+        let is_same = self.said_at.is_some()
+            && progress.percent == self.progress.percent
+            && says_the_same(&progress.text, &self.progress.text);
+        self.progress = progress;
+        self.is_fresh |= !is_same;
     }
 
     /// When [`Self::take`] will give something; none: not before something is heard.
@@ -184,6 +196,27 @@ mod tests {
         assert_eq!(pacing.take(at(5_000)), due(8, false));
         pacing.answered(at(19_000));
         assert_eq!(pacing.due_at(), Some(at(20_000)));
+    }
+
+    #[test]
+    fn what_only_turns_or_counts_seconds_is_no_news() {
+        let mut pacing = Pacing::new(Repeats::Always);
+        let spins = |spinner: char, second: u64| Progress {
+            percent: Some(34),
+            text: format!("{spinner} checking, 00:00:{second:02}"),
+        };
+        pacing.hear_line(spins('|', 0));
+        assert!(!pacing.take(at(0)).unwrap().repeated);
+        for (second, spinner) in (1..10).zip("/-\\|/-\\|/".chars()) {
+            pacing.hear_line(spins(spinner, second));
+            assert_eq!(pacing.take(at(second * 1_000)), None);
+        }
+        let due = pacing.take(at(10_000)).unwrap();
+        assert_eq!((due.repeated, due.progress.text.as_str()), (true, "/ checking, 00:00:09"));
+        pacing.hear_line(Progress { percent: Some(35), ..spins('|', 11) });
+        assert!(!pacing.take(at(11_000)).unwrap().repeated);
+        pacing.hear_line(Progress { percent: Some(35), text: "linking".to_owned() });
+        assert!(!pacing.take(at(12_000)).unwrap().repeated);
     }
 
     #[test]

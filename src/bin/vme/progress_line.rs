@@ -1,16 +1,21 @@
-//! Which progress does a line of output tell?
+//! Reads the progress that a line of output tells.
 //!
 //! ```text
 //! 34          34 %          34%         34.7 %       [34%]          percentage alone
 //! 34% checking table 7      34 %: checking table 7   [ 34%] linking what is done behind it
 //! checking table 7: 34 %    checking table 7 (34%)                  what is done before it
+//! 32,768  34%  31.25MB/s  0:00:12                                   the whole line is the text
 //! ```
 //!
-//! A bare number is a percentage only if it is the whole line. 0 % is no progress yet; more than 100
-//! is no percentage, so the line is text. A percentage in the middle of a line is none either: `disk
-//! is 95% full, going on`. Guarantees that every line that says something gives progress or text,
-//! and that sequences that steer a terminal (`ESC [ ... K`) are gone. Does not know what was told
-//! before.
+//! A bare number is a percentage only if it is the whole line. Anywhere in a line a percentage counts if
+//! it is the only one and no word beside it says that it tells something else: `disk is 95% full`. What
+//! some programs write in a form of their own is read too (see [`tools`]). 0 % is no progress yet; more
+//! than 100 is no percentage. Guarantees that every line that says something gives progress or text, and
+//! that what steers a terminal, and drawn bars, are gone. Does not know where the line comes from.
+
+mod tools;
+
+use grid_broker::show::terminal;
 
 /// What a line tells; at least one of the two unless it is `0 %`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,174 +26,293 @@ pub(crate) struct Told {
     pub(crate) text: Option<String>,
 }
 
-/// Reads a line; none if it says nothing.
+impl Told {
+    fn new(percent: u8, text: &str) -> Self {
+        let text = (!text.is_empty()).then(|| text.to_owned());
+        Self { progress: (percent > 0).then_some(percent), text }
+    }
+}
+
+/// Reads the lines of one output.
+#[derive(Debug, Default)]
+pub(crate) struct Reader {
+    /// The device that is checked in passes, and how far that has come: it never falls back.
+    checked: Option<(String, u8)>,
+}
+
+impl Reader {
+    /// Reads a line; none if it says nothing.
+    pub(crate) fn read(&mut self, line: &[u8]) -> Option<Told> {
+        let plain = plain(line);
+        let Some(tools::Pass { device, number, percent }) = tools::fsck(plain.trim()) else {
+            return read_plain(&plain);
+        };
+        let before = self.checked.take().filter(|(known, _)| known == device);
+        let percent = before.map_or(percent, |(_, before)| before.max(percent));
+        self.checked = Some((device.to_owned(), percent));
+        Some(Told::new(percent, &format!("{device}: pass {number} of {}", tools::PASSES)))
+    }
+}
+
+/// Reads a line by itself; none if it says nothing.
 pub(crate) fn read(line: &[u8]) -> Option<Told> {
-    let line = plain(&String::from_utf8_lossy(line));
-    let line = line.trim_matches(is_blank);
+    Reader::default().read(line)
+}
+
+fn plain(line: &[u8]) -> String {
+    terminal::plain(&String::from_utf8_lossy(line))
+}
+
+fn read_plain(line: &str) -> Option<Told> {
+    let line = line.trim();
     if line.is_empty() {
         return None;
     }
-    let found = whole(line).or_else(|| leading(line)).or_else(|| trailing(line));
-    let (percent, text) = found.unwrap_or((0, line));
-    let text = (!text.is_empty()).then(|| text.to_owned());
-    Some(Told { progress: (percent > 0).then_some(percent), text })
+    let found = whole(line)
+        .map(|percent| Told::new(percent, ""))
+        .or_else(|| tools::apt(line))
+        .or_else(|| tools::curl(line))
+        .or_else(|| anywhere(line));
+    Some(found.unwrap_or_else(|| Told::new(0, line)))
 }
 
 /// `34`
-fn whole(line: &str) -> Option<(u8, &str)> {
-    let (percent, rest) = number(line)?;
-    rest.is_empty().then_some((percent, ""))
+fn whole(line: &str) -> Option<u8> {
+    number(line)
 }
 
-/// `34% text`, `[34 %] text`
-fn leading(line: &str) -> Option<(u8, &str)> {
-    let (inner, closing) = opened(line);
-    let (percent, rest) = number(inner.trim_start())?;
-    let rest = rest.trim_start().strip_prefix('%')?;
-    let rest = match closing {
-        Some(closing) => rest.trim_start().strip_prefix(closing)?,
-        None => rest,
+/// The only percentage of a line, and what is said around it.
+fn anywhere(line: &str) -> Option<Told> {
+    let mut found = line.match_indices('%').filter_map(|(at, _)| Percentage::before(line, at));
+    let only = found.next().filter(|_| found.next().is_none())?;
+    let percent = only.value?;
+    let (head, tail) = (&line[..only.begin], &line[only.end..]);
+    if tells_something_else(head, tail) {
+        return None;
+    }
+    let (head, tail) = without_brackets(head, tail);
+    let (before, behind) = (text_of(head), text_of(tail));
+    let text = match (before.is_empty(), behind.is_empty()) {
+        (_, true) => before,
+        (true, false) => behind,
+        (false, false) => text_of(line),
     };
-    // `34%ile` is a word.
-    let ends = !rest.starts_with(|c: char| c.is_alphanumeric() || c == '%');
-    ends.then(|| (percent, rest.trim_start_matches(is_separator)))
+    Some(Told::new(percent, &text))
 }
 
-/// `text 34 %`, `text: [34%]`
-fn trailing(line: &str) -> Option<(u8, &str)> {
-    let (inner, opening) = match line.chars().next_back()? {
-        ']' => (&line[..line.len() - 1], Some('[')),
-        ')' => (&line[..line.len() - 1], Some('(')),
-        _ => (line, None),
-    };
-    let inner = inner.trim_end().strip_suffix('%')?.trim_end();
-    let begin = inner.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == ',').len();
-    let (text, digits) = inner.split_at(begin);
-    let (percent, rest) = number(digits)?;
-    let text = match opening {
-        Some(opening) => text.trim_end().strip_suffix(opening)?,
-        // `x34%` is a name, `-34 %` and `1/34 %` are no progress.
-        None => text.ends_with(is_separator).then_some(text)?,
-    };
-    rest.is_empty().then(|| (percent, text.trim_end_matches(is_separator)))
+/// A number with a percent sign.
+struct Percentage {
+    begin: usize,
+    end: usize,
+    /// None if it can't be progress: `300%`, `-34%`, `1/34%`.
+    value: Option<u8>,
 }
 
-/// What stands behind an opening bracket, and the one that closes it.
-fn opened(line: &str) -> (&str, Option<char>) {
-    if let Some(inner) = line.strip_prefix('[') {
-        (inner, Some(']'))
-    } else if let Some(inner) = line.strip_prefix('(') {
-        (inner, Some(')'))
-    } else {
-        (line, None)
+impl Percentage {
+    /// That whose sign is at `sign`; none if that is part of a word.
+    fn before(line: &str, sign: usize) -> Option<Self> {
+        let is_digit = |c: char| c.is_ascii_digit() || c == '.' || c == ',';
+        let end = sign + 1;
+        if line[end..].starts_with(|c: char| c.is_alphanumeric() || c == '%') {
+            return None;
+        }
+        let number_end = line[..sign].trim_end_matches(' ').len();
+        let digits = line[..number_end].trim_end_matches(is_digit).len();
+        // Dots lead to a number: `....34%`.
+        let digits = &line[digits..number_end];
+        let digits = digits.trim_start_matches(['.', ',']);
+        if digits.is_empty() {
+            return None;
+        }
+        let mut begin = number_end - digits.len();
+        let mut value = number(digits);
+        match line[..begin].chars().next_back() {
+            Some(c) if c.is_alphanumeric() || c == '_' => return None,
+            // `(12.34/100%)`: so much of 100. Of anything else it is a fraction.
+            Some('/') => {
+                let part = line[..begin - 1].trim_end_matches(is_digit).len();
+                value = number(&line[part..begin - 1]).filter(|_| digits == "100");
+                begin = part;
+            }
+            Some('-' | '+') if !line[..begin - 1].ends_with(is_separator) => value = None,
+            Some('-' | '+') => {
+                let is_sign = begin < 2 || line[..begin - 1].ends_with(char::is_whitespace);
+                value = value.filter(|_| !is_sign);
+            }
+            Some(_) | None => {}
+        }
+        Some(Self { begin, end, value })
     }
 }
 
-/// A number from 0 to 100, its decimals dropped, and what stands behind it.
-fn number(text: &str) -> Option<(u8, &str)> {
-    let digits =
-        |text: &str| text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let (whole, mut rest) = text.split_at(digits(text));
-    let percent = whole.parse::<u8>().ok().filter(|percent| *percent <= 100)?;
-    if let Some(decimals) = rest.strip_prefix(['.', ',']) {
-        let length = digits(decimals);
-        if length > 0 {
-            rest = &decimals[length..];
+/// A number from 0 to 100, its decimals dropped.
+fn number(text: &str) -> Option<u8> {
+    let (whole, decimals) = text.split_once(['.', ',']).unwrap_or((text, "0"));
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|it| it.is_ascii_digit());
+    if !is_number(whole) || !is_number(decimals) {
+        return None;
+    }
+    whole.parse().ok().filter(|percent| *percent <= 100)
+}
+
+/// Said right beside a percentage, they make it a level, a share or a result.
+const OTHER_THINGS: [&str; 54] = [
+    "above",
+    "available",
+    "avail",
+    "below",
+    "busy",
+    "capacity",
+    "contiguous",
+    "deflated",
+    "dirty",
+    "errors",
+    "exceeded",
+    "exceeds",
+    "faster",
+    "filled",
+    "fragmentation",
+    "fragmented",
+    "free",
+    "full",
+    "hit",
+    "hits",
+    "idle",
+    "left",
+    "limit",
+    "loss",
+    "lost",
+    "miss",
+    "misses",
+    "non-contiguous",
+    "noncontiguous",
+    "occupied",
+    "over",
+    "overhead",
+    "packet",
+    "quota",
+    "rate",
+    "ratio",
+    "remain",
+    "remaining",
+    "remains",
+    "replaced",
+    "reserved",
+    "saved",
+    "savings",
+    "similar",
+    "slower",
+    "spare",
+    "than",
+    "threshold",
+    "under",
+    "usage",
+    "use",
+    "used",
+    "utilization",
+    "wasted",
+];
+
+/// The same, said before it only: `memory: 34%`, yet `34% of memory tested`.
+const BEFORE: [&str; 9] =
+    ["battery", "cpu", "heap", "load", "mem", "memory", "ram", "swap", "utilisation"];
+
+/// Between such a word and the percentage.
+const FILLERS: [&str; 20] = [
+    "a", "about", "already", "are", "at", "been", "blocks", "by", "disk", "has", "in", "inodes",
+    "is", "now", "of", "on", "only", "space", "still", "the",
+];
+
+/// Whether the words beside a percentage say that it is no progress.
+fn tells_something_else(head: &str, tail: &str) -> bool {
+    let clause = |c: char| matches!(c, ',' | ';');
+    let is_word =
+        |word: &&str| !word.is_empty() && !FILLERS.contains(&word.to_lowercase().as_str());
+    let parts = |text: &'_ str| -> Vec<String> {
+        let between = |c: char| !c.is_alphanumeric() && c != '-';
+        text.split(between).filter(is_word).map(str::to_lowercase).collect()
+    };
+    let before = parts(head.rsplit(clause).next().unwrap_or_default()).pop();
+    let behind = parts(tail.split(clause).next().unwrap_or_default());
+    let is_other = |word: &String| OTHER_THINGS.contains(&word.as_str());
+    before.is_some_and(|word| is_other(&word) || BEFORE.contains(&word.as_str()))
+        || behind.first().is_some_and(is_other)
+        || tools::is_ratio(tail)
+        || tools::is_file_system(head, tail)
+}
+
+/// Both sides without the brackets that hold the percentage alone.
+fn without_brackets<'a>(head: &'a str, tail: &'a str) -> (&'a str, &'a str) {
+    for (opening, closing) in [('[', ']'), ('(', ')')] {
+        if let Some(head) = head.trim_end().strip_suffix(opening) {
+            // One that is not closed is no bracket, but it is no text either.
+            return (head, tail.trim_start().strip_prefix(closing).unwrap_or(tail));
+        }
+        if let Some(tail) = tail.trim_start().strip_prefix(closing)
+            && !head.contains(opening)
+        {
+            return (head, tail);
         }
     }
-    Some((percent, rest))
+    (head, tail)
+}
+
+/// A text without drawn bars, blanks in a row, and what parted it from the percentage.
+fn text_of(text: &str) -> String {
+    let text = without_bars(text);
+    if text.chars().all(|c| is_drawn(c) || is_separator(c)) {
+        return String::new();
+    }
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.join(" ").trim_matches(is_separator).to_owned()
+}
+
+/// Shortest bar.
+const BAR: usize = 3;
+
+/// Without bars: `[===>   ]`, `|####  |`, `....`.
+fn without_bars(text: &str) -> String {
+    let mut left = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let closing = match first {
+            '[' => Some(']'),
+            '|' => Some('|'),
+            '(' => Some(')'),
+            _ => None,
+        };
+        let inner = &rest[first.len_utf8()..];
+        let framed = closing.and_then(|closing| {
+            let bar = inner.trim_start_matches(|c| is_drawn(c) || c == ' ' || c == 'o');
+            let length = inner.len() - bar.len();
+            bar.strip_prefix(closing).filter(|_| length >= BAR)
+        });
+        let run = rest.len() - rest.trim_start_matches(first).len();
+        rest = match framed {
+            Some(behind) => behind,
+            None if is_drawn(first) && run >= BAR * first.len_utf8() => {
+                rest.trim_start_matches(is_drawn)
+            }
+            None => {
+                left.push(first);
+                inner
+            }
+        };
+    }
+    left
+}
+
+/// What bars are drawn of.
+fn is_drawn(c: char) -> bool {
+    matches!(c, '=' | '#' | '>' | '<' | '-' | '.' | '*' | '_' | '~' | '+')
+        || ('\u{2500}'..='\u{25ff}').contains(&c)
 }
 
 fn is_separator(c: char) -> bool {
-    is_blank(c) || matches!(c, ':' | ',' | ';' | '-' | '=' | '|')
-}
-
-fn is_blank(c: char) -> bool {
-    c.is_whitespace() || c.is_control()
-}
-
-/// Without the control sequences of terminals: `ESC [`, parameters, one final character.
-fn plain(line: &str) -> String {
-    let mut pieces = line.split("\x1b[");
-    let mut plain = pieces.next().unwrap_or_default().to_owned();
-    for piece in pieces {
-        let end = piece.find(|c: char| ('@'..='~').contains(&c)).map_or(piece.len(), |at| at + 1);
-        plain.push_str(&piece[end..]);
-    }
-    plain
+    c.is_whitespace() || c.is_control() || matches!(c, ':' | ',' | ';' | '-' | '=' | '|')
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn the_grammar_is_as_documented() {
-        for (line, progress, text) in [
-            ("34", Some(34), ""),
-            ("  34\t", Some(34), ""),
-            ("34 %", Some(34), ""),
-            ("34%", Some(34), ""),
-            ("34.7 %", Some(34), ""),
-            ("34,7%", Some(34), ""),
-            ("99.9", Some(99), ""),
-            ("[34%]", Some(34), ""),
-            ("(34 %)", Some(34), ""),
-            ("100", Some(100), ""),
-            ("1%", Some(1), ""),
-            ("34% checking table 7", Some(34), "checking table 7"),
-            ("34 %: checking table 7", Some(34), "checking table 7"),
-            ("34% - checking", Some(34), "checking"),
-            ("[ 34%] Linking C program", Some(34), "Linking C program"),
-            ("66% of file system check", Some(66), "of file system check"),
-            ("checking table 7: 34%", Some(34), "checking table 7"),
-            ("checking table 7 (34 %)", Some(34), "checking table 7"),
-            ("/dev/sda1: |=====    | 34.5%", Some(34), "/dev/sda1: |=====    "),
-            ("\x1b[2K\x1b[1;32m34%\x1b[0m fsck", Some(34), "fsck"),
-            // Not moved yet.
-            ("0", None, ""),
-            ("0 % begins", None, "begins"),
-            // No percentage.
-            ("checking table 7", None, "checking table 7"),
-            ("34 tables checked", None, "34 tables checked"),
-            ("101", None, "101"),
-            ("4096", None, "4096"),
-            ("300% faster", None, "300% faster"),
-            ("34%ile", None, "34%ile"),
-            ("disk is 95% full, going on", None, "disk is 95% full, going on"),
-            ("shrunk by -34%", Some(34), "shrunk by"),
-            ("sda34%", None, "sda34%"),
-            ("[34% half open", None, "[34% half open"),
-            ("half closed 34%]", None, "half closed 34%]"),
-            ("%", None, "%"),
-            ("]", None, "]"),
-            ("1.2.34%", None, "1.2.34%"),
-        ] {
-            let text = text.trim_end_matches(is_separator);
-            let text = (!text.is_empty()).then(|| text.to_owned());
-            assert_eq!(read(line.as_bytes()), Some(Told { progress, text }), "{line:?}");
-        }
-        for nothing in ["", "  \t", "\x1b[K", "\x08\x08"] {
-            assert_eq!(read(nothing.as_bytes()), None, "{nothing:?}");
-        }
-        assert_eq!(read(b"\xff 3%").unwrap().text.unwrap(), "\u{fffd}");
-    }
-
-    proptest! {
-        #[test]
-        fn any_line_gives_a_percentage_or_none(
-            bytes in prop::collection::vec(any::<u8>(), 0..60),
-            odd in "[\\[(]?[ ]?[0-9]{0,4}[.,]?[0-9]{0,2}[ ]?%?[\\])]?[-: a\u{e9}]{0,4}",
-        ) {
-            for line in [bytes, odd.into_bytes()] {
-                let told = read(&line).unwrap_or_default();
-                let is_percent = told.progress.is_none_or(|it| (1..=100).contains(&it));
-                prop_assert!(is_percent);
-                let is_plain = told.text.is_none_or(|text| !text.contains("\x1b["));
-                prop_assert!(is_plain);
-            }
-        }
-    }
-}
+mod samples;
+#[cfg(test)]
+mod tests;

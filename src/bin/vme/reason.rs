@@ -9,6 +9,7 @@ use grid_broker::grid::event::TEXT_BYTES_MAX;
 use rustix::process::Signal;
 
 use crate::child::{End, signal_name};
+use crate::lines::LastWords;
 
 /// The vendor's word for a start that says nothing.
 pub(crate) const NOTHING_SAID: &str = "Failed to Start";
@@ -16,24 +17,33 @@ pub(crate) const NOTHING_SAID: &str = "Failed to Start";
 /// Stands for what was cut out.
 const MARK: &str = "...";
 
-/// The reason of a command that said `last` in the end: empty if nothing. `asked` is the signal by
-/// which it was asked to end, `file` has all it said.
+/// Longest error that is added.
+const ERROR_BYTES_MAX: usize = 1_024;
+
+/// The remark on what went wrong before the last line.
+pub(crate) fn first_error(last: &LastWords) -> Option<String> {
+    let error = last.error.as_deref()?;
+    Some(format!("first error: {}", &error[..error.floor_char_boundary(ERROR_BYTES_MAX)]))
+}
+
+/// The reason of a command that said `last` in the end. `asked` is the signal by which it was asked to
+/// end, `file` has all it said.
 pub(crate) fn of_a_command(
-    last: &str,
+    last: &LastWords,
     end: End,
     asked: Option<Signal>,
     file: Option<&Path>,
 ) -> String {
+    let line = &last.line;
     let how = match (asked, end) {
         (Some(signal), _) => format!("stopped by {}", signal_name(signal.as_raw())),
         (None, End::Killed(_)) => end.words(),
-        (None, End::Exit(126 | 127)) if last.is_empty() => end.words(),
+        (None, End::Exit(126 | 127)) if line.is_empty() => end.words(),
         (None, End::Exit(_)) => String::new(),
     };
     let all = file.map(|file| format!("all of it: {}", file.display()));
-    let mut remarks = vec![how];
-    remarks.extend(all);
-    with_remarks(if last.is_empty() { NOTHING_SAID } else { last }, &remarks)
+    let remarks: Vec<_> = first_error(last).into_iter().chain([how]).chain(all).collect();
+    with_remarks(if line.is_empty() { NOTHING_SAID } else { line }, &remarks)
 }
 
 /// The reason of a command that could not be started.
@@ -92,8 +102,17 @@ mod tests {
             ),
             ("sh: 1: fsk: not found", End::Exit(127), None, None, "sh: 1: fsk: not found"),
         ] {
-            assert_eq!(of_a_command(last, end, asked, file), reason);
+            assert_eq!(of_a_command(&last.into(), end, asked, file), reason);
         }
+        let last = LastWords {
+            line: "cleanup done".to_owned(),
+            error: Some("db: cannot bind port 80".to_owned()),
+        };
+        assert_eq!(
+            of_a_command(&last, exit, None, Some(file)),
+            "cleanup done (first error: db: cannot bind port 80; all of it: \
+             /var/lib/vme/start-1.stderr)"
+        );
         assert_eq!(not_started(&"fsk is not found"), "Failed to Start: fsk is not found");
     }
 

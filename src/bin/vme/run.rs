@@ -82,6 +82,7 @@ async fn start(words: &[OsString], voice: &Voice, signals: &mut Signals) -> Resu
     command.stdin(Stdio::null());
     let hearing = Arc::clone(&heard);
     let stderr = Passing::of(&mut command, Stream::Stderr, move |piece| {
+        let Some(piece) = piece else { return };
         let Heard { last, file } = &mut *hearing.lock().unwrap_or_else(PoisonError::into_inner);
         last.take(piece);
         if let Err(error) = file.take(piece) {
@@ -102,7 +103,7 @@ async fn start(words: &[OsString], voice: &Voice, signals: &mut Signals) -> Resu
     if end.is_good() && asked.is_none() {
         return Ok(());
     }
-    Err(reason::of_a_command(&last.text(), end, asked, file))
+    Err(reason::of_a_command(&last.words(), end, asked, file))
 }
 
 #[cfg(test)]

@@ -16,6 +16,8 @@ use std::time::Duration;
 
 use grid_broker::event_words::Spoken;
 
+use crate::errno;
+use crate::lines::LastWords;
 use crate::notification::Notification;
 use crate::pacing::{Due, Pacing, Progress, Repeats};
 use crate::progress_line;
@@ -62,7 +64,7 @@ impl ServiceStart {
     }
 
     /// The service says something; `last` is its last line on standard error.
-    pub(crate) fn hear(&mut self, said: &Notification, last: &str, now: Duration) {
+    pub(crate) fn hear(&mut self, said: &Notification, last: &LastWords, now: Duration) {
         match self.stage {
             Stage::Started => return,
             Stage::Starting => {}
@@ -76,7 +78,7 @@ impl ServiceStart {
             self.outcomes.push_back(Spoken::started_ok(text));
             return;
         }
-        let error = [said.errno.map(errno_words), said.bus_error.clone()];
+        let error = [said.errno.map(errno::words), said.bus_error.clone()];
         if error.iter().any(Option::is_some) {
             self.fail(error.into_iter().flatten(), last, "");
             return;
@@ -108,18 +110,19 @@ impl ServiceStart {
     }
 
     /// The service ended, `how` in words, or could not be started.
-    pub(crate) fn ended(&mut self, how: &str, last: &str) {
+    pub(crate) fn ended(&mut self, how: &str, last: &LastWords) {
         match self.stage {
             Stage::Starting => self.fail([], last, how),
             Stage::Failed | Stage::Started => {}
         }
     }
 
-    fn fail(&mut self, error: impl IntoIterator<Item = String>, last: &str, how: &str) {
+    fn fail(&mut self, error: impl IntoIterator<Item = String>, last: &LastWords, how: &str) {
         let known = [self.progress.text.clone()].into_iter().chain(error);
-        let mut known = known.chain([last.to_owned()]).filter(|part| !part.is_empty());
+        let mut known = known.chain([last.line.clone()]).filter(|part| !part.is_empty());
         let first = known.next().unwrap_or_else(|| reason::NOTHING_SAID.to_owned());
-        let remarks: Vec<_> = known.chain([how.to_owned()]).collect();
+        let remarks = known.chain(reason::first_error(last)).chain([how.to_owned()]);
+        let remarks: Vec<_> = remarks.collect();
         let reason = reason::with_remarks(&first, &remarks);
         self.stage = Stage::Failed;
         self.outcomes.push_back(Spoken::start_failed(&reason));
@@ -156,46 +159,6 @@ impl ServiceStart {
     }
 }
 
-/// `ENOSPC, No space left on device`
-fn errno_words(errno: i32) -> String {
-    let named = [
-        (libc::EPERM, "EPERM"),
-        (libc::ENOENT, "ENOENT"),
-        (libc::EIO, "EIO"),
-        (libc::ENXIO, "ENXIO"),
-        (libc::EBADF, "EBADF"),
-        (libc::EAGAIN, "EAGAIN"),
-        (libc::ENOMEM, "ENOMEM"),
-        (libc::EACCES, "EACCES"),
-        (libc::EBUSY, "EBUSY"),
-        (libc::EEXIST, "EEXIST"),
-        (libc::ENODEV, "ENODEV"),
-        (libc::ENOTDIR, "ENOTDIR"),
-        (libc::EISDIR, "EISDIR"),
-        (libc::EINVAL, "EINVAL"),
-        (libc::ENFILE, "ENFILE"),
-        (libc::EMFILE, "EMFILE"),
-        (libc::EFBIG, "EFBIG"),
-        (libc::ENOSPC, "ENOSPC"),
-        (libc::EROFS, "EROFS"),
-        (libc::EPIPE, "EPIPE"),
-        (libc::EPROTO, "EPROTO"),
-        (libc::EADDRINUSE, "EADDRINUSE"),
-        (libc::EADDRNOTAVAIL, "EADDRNOTAVAIL"),
-        (libc::ENETUNREACH, "ENETUNREACH"),
-        (libc::ECONNREFUSED, "ECONNREFUSED"),
-        (libc::EHOSTUNREACH, "EHOSTUNREACH"),
-        (libc::ETIMEDOUT, "ETIMEDOUT"),
-        (libc::EDQUOT, "EDQUOT"),
-    ];
-    let words = std::io::Error::from_raw_os_error(errno).to_string();
-    let words = words.split(" (os error").next().unwrap_or_default();
-    match named.iter().find(|(number, _)| *number == errno) {
-        Some((_, name)) => format!("{name}, {words}"),
-        None => format!("errno {errno}, {words}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,7 +169,7 @@ mod tests {
     }
 
     fn hear(start: &mut ServiceStart, datagram: &str, second: u64) -> Option<Word> {
-        start.hear(&read(datagram.as_bytes()), "", at(second));
+        start.hear(&read(datagram.as_bytes()), &"".into(), at(second));
         start.take(at(second))
     }
 
@@ -228,7 +191,7 @@ mod tests {
         {
             assert_eq!(hear(&mut start, later, 2), None, "{later}");
         }
-        start.ended("exit status 1", "");
+        start.ended("exit status 1", &"".into());
         assert_eq!((start.due_at(), start.take(at(99))), (None, None));
     }
 
@@ -293,26 +256,26 @@ mod tests {
         ] {
             let mut start = ServiceStart::new();
             for datagram in datagrams {
-                start.hear(&read(datagram.as_bytes()), "last line", at(0));
+                start.hear(&read(datagram.as_bytes()), &"last line".into(), at(0));
             }
             if let Some(how) = ended {
-                start.ended(how, "last line");
+                start.ended(how, &"last line".into());
             }
             assert_eq!(start.due_at(), Some(at(0)));
             assert_eq!(start.take(at(0)), failed(reason));
             assert_eq!(start.take(at(0)), None, "once");
         }
         let mut start = ServiceStart::new();
-        start.ended("exit status 0", "");
+        start.ended("exit status 0", &"".into());
         assert_eq!(start.take(at(0)), failed("Failed to Start (exit status 0)"));
     }
 
     #[test]
     fn who_failed_and_is_ready_after_all_says_so() {
         let mut start = ServiceStart::new();
-        start.hear(&read(b"ERRNO=5"), "", at(0));
-        start.hear(&read(b"STATUS=5 %\nEXTEND_TIMEOUT_USEC=9000000"), "", at(0));
-        start.hear(&read(b"READY=1"), "", at(1));
+        start.hear(&read(b"ERRNO=5"), &"".into(), at(0));
+        start.hear(&read(b"STATUS=5 %\nEXTEND_TIMEOUT_USEC=9000000"), &"".into(), at(0));
+        start.hear(&read(b"READY=1"), &"".into(), at(1));
         assert_eq!(start.take(at(1)), failed("EIO, Input/output error"));
         assert_eq!(start.take(at(1)), Some(Word::Outcome(Spoken::started_ok(""))));
         assert_eq!(start.take(at(9)), None);

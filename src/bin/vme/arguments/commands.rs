@@ -57,13 +57,18 @@ pub(crate) struct MaintainArguments {
 }
 
 const MAINTAIN: &str = "\
-Lines of both outputs are read and pass through; a carriage return ends one, too:
+Lines of both outputs are read and pass through; a carriage return ends one, too, and so does a
+moment's silence:
   34, 34 %, 34.7%, [34%]                  progress
   34% checking table 7, [34%] ...         progress, and what is being done
   checking table 7: 34 %, ... (34%)       the same
   checking table 7                        what is being done; the progress stays
-A bare number is progress only if it is the whole line. 0 is no progress yet.
-The newest is reported, at most once a second. While nothing new is said, the last report is
+  32,768  34%  31.25MB/s  0:00:12         progress; the line is what is being done
+  3 17 120 /dev/vdb                       the third pass of fsck -C 1, weighed as fsck does
+A bare number is progress only if it is the whole line, a percentage if it is the only one of the
+line and no word beside it says otherwise (95% full, 3% free). 0 is no progress yet.
+The newest is reported, at most once a second. While nothing new is said (another digit, the turn of
+a spinner is nothing new; where a percentage is known only that is progress), the last report is
 repeated every 10 s and marked so: the broker knows that a job which stands still lives, and warns
 of it. Once the broker says that the start is over, no more reports are sent.
 Many programs keep what they say when they write into a pipe: `stdbuf -oL` helps.
