@@ -165,7 +165,11 @@ async fn a_state_that_begins_with_a_carriage_return_counts_before_the_next_one()
     let text = "PATH=/usr/bin:/bin; printf '\\r  32,768  12%%  1.00MB/s'; sleep 1\n\
                 printf '\\r  65,536  34%%  1.00MB/s'; exec sleep 600";
     let job = Follower::start(gridd.vme_command("db1", BOOT, &job(&[], text)));
-    gridd.explained("db1", "maintenance 34 %").await;
+    eventually("the state without an end", async || {
+        let told = gridd.records(&["--kind", "maintenance"]).await;
+        told.into_iter().find(|record| record["event"]["progress"] == 34)
+    })
+    .await;
     job.signal(Signal::TERM);
     job.ended().await;
     // At the end it counts at once.

@@ -284,7 +284,6 @@ async fn a_script_is_run_by_the_interpreter_that_it_names() {
         ("bash", format!("#!/bin/bash\n{bash}"), "there is a passwd"),
         ("env", format!("#!/usr/bin/env bash\n{bash}"), "there is a passwd"),
         ("split", format!("#!/usr/bin/env -S bash -eu\n{bash}"), "there is a passwd"),
-        // The vendor sources scripts, so they may return.
         ("returns", format!("#!/bin/bash\n{bash}").replace("exit", "return"), "there is a passwd"),
         ("options", "#!/bin/sh -e\nfalse\nexit 0".to_owned(), ""),
         (
@@ -328,7 +327,6 @@ async fn a_check_that_did_not_run_is_no_good_start() {
         assert_eq!(kind, "start_failed", "{appliance}");
         assert!(told.contains(why), "{appliance}: {told}");
     }
-    // The same for a command that is such a script.
     let path = gridd.path("command");
     std::fs::write(&path, "#!/opt/none/perl\n").expect("the script");
     std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755))
@@ -357,7 +355,6 @@ async fn limits_of_the_system_end_the_script_and_never_the_word_about_it() {
     };
     let out = gridd.path("out").display().to_string();
     let write = format!("head -c 100000 /dev/zero > {out} || exit 4");
-    // Longer than the limit, so that the file of standard error meets it, too.
     let talk = "head -c 100000 /dev/zero | tr '\\0' x >&2; echo >&2; echo bye >&2; exit 3";
     for (appliance, limits, script, reason) in [
         ("file-size", "ulimit -f 8", write.as_str(), "File size limit exceeded"),

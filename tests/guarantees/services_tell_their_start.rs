@@ -66,7 +66,7 @@ async fn a_long_extension_is_kept_alive_by_vme_itself() {
     let text = "systemd-notify --status='Recovering' EXTEND_TIMEOUT_USEC=25000000; sleep 60";
     let service = Follower::start(vme(&gridd, "db1", &shell(text)));
     let repeated = eventually("a repeat", async || {
-        let records = gridd.records(&["--appliance", "db1", "--kind", "maintenance"]).await;
+        let records = gridd.records(&["--kind", "maintenance"]).await;
         records.into_iter().find(|record| record["event"]["repeated"] == true)
     })
     .await;
@@ -354,7 +354,7 @@ async fn a_service_manager_that_does_not_read_holds_no_service_up() {
     let above = Notified::new();
     // Far more than a socket takes that nobody reads.
     let text =
-        "for word in $(seq 60); do systemd-notify --status=$word; done; systemd-notify --ready";
+        "for word in $(seq 60); do systemd-notify --status=at$word; done; systemd-notify --ready";
     let mut command = vme(&gridd, "db1", &shell(text));
     command.envs(above.environment(std::time::Duration::from_secs(30)));
     let said = run(command).await;
