@@ -122,5 +122,6 @@ pub(crate) fn message(number: u64, to: &str) -> Message {
         due: Timestamp::EPOCH,
         last_reply: "".into(),
         late: None,
+        away: std::time::Duration::ZERO,
     }
 }
