@@ -55,7 +55,7 @@ fn set_clock(gridd: &Gridd, offset: &str) {
 
 /// So many log events of 1.5 KB each, numbered from `first` on.
 async fn talks(session: &mut Session, first: u64, count: u64) {
-    let text: String = (0..1_500).map(|n| char::from(b'a' + (n * 7 % 26) as u8)).collect();
+    let text: String = (b'a'..=b'z').cycle().step_by(7).take(1_500).map(char::from).collect();
     for sequence in first..first + count {
         session.say(&event(Kind::Log(Log {}), sequence, &format!("{sequence} {text}"))).await;
     }
