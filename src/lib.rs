@@ -19,6 +19,8 @@ pub mod report;
 pub mod service_manager;
 pub mod show;
 pub mod spool;
+pub mod stderr;
+pub mod stdout;
 pub mod tasks;
 pub mod tracing_lines;
 pub mod wire;

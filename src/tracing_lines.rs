@@ -1,13 +1,14 @@
-//! How does gridd tell of itself? One event of tracing, one line on standard error.
+//! Writes what gridd tells of itself: one event of tracing, one line on standard error.
 //!
-//! Guarantees that a line is readable by itself, that nothing in it can break the line or act on a
+//! Guarantees that no thread waits for whoever reads the lines (see `stderr`), that lines which were
+//! dropped are told by a line of their own, that a line is readable by itself, that nothing in it can break the line or act on a
 //! terminal whatever its values hold, and that in JSON the keys `time`, `level`, `target`, `message`
 //! come first and are ours. The names of the other fields are listed in docs/operation.md. Spans are
 //! not told: every event carries its fields itself. Decides nothing about what is told.
 
 use std::error::Error;
 use std::fmt::{self, Debug, Write};
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 use std::sync::Arc;
 
 use rustix::fs::fstat;
@@ -23,6 +24,7 @@ use tracing_subscriber::{EnvFilter, Layer, reload};
 use crate::clock::wall_now;
 use crate::guru_meditation::Warnings;
 use crate::show::escape::{escape, escape_json};
+use crate::stderr;
 
 /// Longest value that is told, in bytes; more is cut at a character and marked by `...`.
 const VALUE_BYTES_MAX: usize = 8_192;
@@ -44,6 +46,20 @@ pub enum Format {
 struct Lines {
     format: Format,
     surroundings: Surroundings,
+}
+
+/// Takes each line whole, and queues it.
+struct Queued;
+
+impl io::Write for Queued {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        stderr::push(line.to_vec());
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Where the lines go.
@@ -96,9 +112,12 @@ pub fn begin(filter: &str, format: Format, warnings: Warnings) -> Result<Told, P
         Surroundings::Plain
     };
     let (filter, handle) = reload::Layer::new(filter);
+    let format = Lines { format, surroundings };
+    stderr::tell_dropped_by(move |count| format.dropped(count));
     let lines = tracing_subscriber::fmt::layer()
-        .event_format(Lines { format, surroundings })
-        .with_writer(std::io::stderr)
+        .event_format(format)
+        .log_internal_errors(false)
+        .with_writer(|| Queued)
         .with_filter(filter);
     let warnings = warnings.with_filter(LevelFilter::WARN);
     tracing_subscriber::registry().with(lines).with(warnings).init();
@@ -130,11 +149,24 @@ where
         event.record(&mut said);
         let level = *event.metadata().level();
         let target = said.target.as_deref().unwrap_or_else(|| event.metadata().target());
-        let line = match self.format {
-            Format::Human => human(self.surroundings, level, target, &said),
-            Format::Json => json(level, target, &said),
-        };
-        writeln!(out, "{line}")
+        writeln!(out, "{}", self.line(level, target, &said))
+    }
+}
+
+impl Lines {
+    fn line(self, level: Level, target: &str, said: &Said) -> String {
+        match self.format {
+            Format::Human => human(self.surroundings, level, target, said),
+            Format::Json => json(level, target, said),
+        }
+    }
+
+    /// Tells of lines that were dropped.
+    fn dropped(self, count: u64) -> String {
+        let what = if count == 1 { "line is" } else { "lines are" };
+        let message = format!("{count} {what} missing here: standard error took no more");
+        let said = Said { message, ..Said::default() };
+        format!("{}\n", self.line(Level::WARN, "tracing_lines", &said))
     }
 }
 

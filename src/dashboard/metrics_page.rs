@@ -21,6 +21,7 @@ use crate::grid::mail::Owed;
 use crate::grid::time::Timestamp;
 use crate::journal::Status;
 use crate::metrics::Word;
+use crate::stderr;
 use crate::tasks;
 use crate::wire::show;
 
@@ -56,6 +57,8 @@ pub(super) async fn text(desk: Option<Desk>) -> Result<String, fmt::Error> {
     let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
     registry.register("build", "What runs", version);
     gauge(registry, "tasks", "Tasks alive", tasks::alive() as f64);
+    let help = "Lines of tracing that standard error did not take in time";
+    registry.register("tracing_lines_dropped", help, ConstCounter::new(stderr::dropped()));
     if let Some(desk) = desk {
         desk.metrics.register(registry);
         queue(registry, &desk);

@@ -22,7 +22,7 @@ use super::time;
 const PIECE: usize = 4_096;
 
 /// All of a report gets so long.
-const WRITE_WITHIN: Duration = Duration::from_secs(5);
+pub(super) const WRITE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Reports of one second, at most.
 const SAME_SECOND_MAX: u32 = 1_000;

@@ -97,6 +97,8 @@ struct Shared {
     wake: UnixStream,
     asked: Mutex<Asked>,
     set: Mutex<Set>,
+    /// The guard that standard error is not written to while an earlier report hangs there.
+    stderr: Work,
 }
 
 #[derive(Default)]
@@ -137,6 +139,7 @@ pub fn install(package: Package) -> Result<Reporter, InstallError> {
         wake: wake.try_clone().map_err(InstallError::Signal)?,
         asked: Mutex::default(),
         set: Mutex::default(),
+        stderr: Work::new(|| ()),
     });
     let reporter = Reporter(shared);
     // Without a handler threads are told without stacks, and the report says so.
@@ -287,8 +290,8 @@ impl Reporter {
                 Ok(false) => {}
                 Err(_) => {
                     let words = runner::last_panic().unwrap_or_else(|| "panicked".to_owned());
-                    let _ =
-                        output::to_stderr(&format!("Guru Meditation Report: none, it {words}\n"));
+                    let line = format!("Guru Meditation Report: none, it {words}\n");
+                    self.to_stderr(line, &mut runner);
                 }
             }
         }
@@ -359,9 +362,7 @@ impl Reporter {
     fn keep(&self, report: &Report, runner: &mut Runner) {
         let text = report.to_text();
         let Some(log_dir) = self.set().log_dir.clone() else {
-            // Nobody is there to be told that standard error takes nothing.
-            let _ = output::to_stderr(&text);
-            return;
+            return self.to_stderr(text, runner);
         };
         let folder = log_dir.folder.display().to_string();
         let (text, at) = (Arc::new(text), report.at);
@@ -386,6 +387,16 @@ impl Reporter {
                 format!("{text}Guru Meditation Report: can't write it in {folder}: {ended:?}\n")
             }
         };
-        let _ = output::to_stderr(&line);
+        self.to_stderr(line, runner);
+    }
+
+    /// Writes to standard error. Others write there too and may take the room that was seen a moment
+    /// before, so a thread writes that can be left behind; while it hangs nothing more is tried.
+    fn to_stderr(&self, text: String, runner: &mut Runner) {
+        let work = self.0.stderr.with(move || {
+            // Nobody is there to be told that standard error takes nothing.
+            let _ = output::to_stderr(&text);
+        });
+        runner.run(&work, output::WRITE_WITHIN);
     }
 }

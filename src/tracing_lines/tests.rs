@@ -128,3 +128,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn dropped_lines_are_told_by_a_line_of_the_same_form() {
+    let lines = |format| Lines { format, surroundings: Surroundings::Journald };
+    let line = lines(Format::Human).dropped(3);
+    let text = "tracing_lines: 3 lines are missing here: standard error took no more\n";
+    assert_eq!(line, format!("<4> WARN {text}"));
+    let line: serde_json::Value = serde_json::from_str(&lines(Format::Json).dropped(1)).unwrap();
+    assert_eq!(line["message"], "1 line is missing here: standard error took no more");
+}

@@ -14,6 +14,7 @@ mod every_limit_is_written_down;
 mod habits_are_understood;
 mod harness;
 mod metrics_are_exact;
+mod nobody_waits_for_standard_error;
 mod prometheus_and_grafana;
 mod reports_come_whatever_happens;
 mod reports_read_like_oslos;

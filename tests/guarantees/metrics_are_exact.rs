@@ -8,7 +8,7 @@ use grid_broker::wire::proto::{Log, Maintenance, StartedOk};
 use crate::harness::{DEADLINE_CLASSES, Gridd, Session, event, eventually, page, run};
 
 /// Every name that is told on a broker with nothing open; docs/operation.md has the same.
-const NAMES: [&str; 34] = [
+const NAMES: [&str; 35] = [
     "gridd_appliances",
     "gridd_build_info",
     "gridd_commit_duration_seconds",
@@ -36,6 +36,7 @@ const NAMES: [&str; 34] = [
     "gridd_queue_room_bytes",
     "gridd_sessions",
     "gridd_tasks",
+    "gridd_tracing_lines_dropped_total",
     "process_cpu_seconds_total",
     "process_max_fds",
     "process_open_fds",

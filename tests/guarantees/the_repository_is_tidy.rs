@@ -54,17 +54,19 @@ const PLACES: [(&[&str], &[&str]); 10] = [
 ];
 
 /// Modules of the library, lowest first, and what each may import of the others.
-const MODULES: [(&str, &[&str]); 25] = [
+const MODULES: &[(&str, &[&str])] = &[
     ("exit_code", &[]),
     ("guru_meditation", &[]),
     ("tasks", &["guru_meditation"]),
+    ("stderr", &["tasks"]),
+    ("stdout", &["exit_code", "stderr"]),
     ("metrics", &[]),
     ("ready_file", &[]),
     ("grid", &[]),
     ("clock", &["grid"]),
     ("wire", &["grid"]),
     ("show", &["wire"]),
-    ("tracing_lines", &["clock", "guru_meditation", "show"]),
+    ("tracing_lines", &["clock", "guru_meditation", "show", "stderr"]),
     ("spool", &["clock", "wire"]),
     ("event_words", &["grid", "show", "wire"]),
     ("client", &["exit_code", "show", "tasks", "wire"]),
@@ -86,7 +88,7 @@ const MODULES: [(&str, &[&str]); 25] = [
             "wire",
         ],
     ),
-    ("dashboard", &["broker", "grid", "journal", "metrics", "tasks", "wire"]),
+    ("dashboard", &["broker", "grid", "journal", "metrics", "stderr", "tasks", "wire"]),
     ("mail", &["broker", "clock", "config", "grid", "show", "tasks"]),
     ("service_manager", &["broker", "clock", "tasks"]),
     (

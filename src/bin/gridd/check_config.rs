@@ -3,13 +3,13 @@
 //! Guarantees that it goes by flags, environment and file as a start would, that all mistakes are
 //! told, and that nothing but the file and the files of secrets is opened. Knows no key.
 
-use std::io::{self, Write};
 use std::process::ExitCode as ProcessExit;
 
 use grid_broker::config::mistake::Mistake;
 use grid_broker::config::{Given, Setting, Settings};
 use grid_broker::exit_code::ExitCode;
 use grid_broker::show::escape;
+use grid_broker::{stderr, stdout};
 use serde_json::{Value, json};
 
 use crate::arguments::{CheckConfig, Output};
@@ -20,37 +20,37 @@ pub(crate) fn run(arguments: &CheckConfig, given: &Given) -> ProcessExit {
         Ok(settings) => (Vec::new(), settings.warnings(), settings.in_force()),
         Err(mistakes) => (mistakes.0, Vec::new(), Vec::new()),
     };
-    // A reader that went away has seen enough.
-    let _ = match arguments.output {
-        Output::Table => told(&mistakes, &warnings, &settings),
-        Output::Json => told_as_json(&mistakes, &warnings, &settings),
+    let text = match arguments.output {
+        Output::Table => {
+            say_mistakes(&mistakes, &warnings);
+            table(&settings)
+        }
+        Output::Json => as_json(&mistakes, &warnings, &settings),
     };
-    if mistakes.is_empty() { ExitCode::Done.into() } else { ExitCode::Usage.into() }
+    let code = if mistakes.is_empty() { ExitCode::Done } else { ExitCode::Usage };
+    stdout::end("gridd", stdout::write(&text), code).into()
 }
 
-fn told(mistakes: &[Mistake], warnings: &[Mistake], settings: &[Setting]) -> io::Result<()> {
-    let mut err = io::stderr();
-    for mistake in mistakes {
-        writeln!(err, "{mistake}")?;
-    }
-    for warning in warnings {
-        writeln!(err, "warning: {warning}")?;
-    }
+fn say_mistakes(mistakes: &[Mistake], warnings: &[Mistake]) {
+    mistakes.iter().for_each(|mistake| stderr::say(&mistake.to_string()));
+    warnings.iter().for_each(|warning| stderr::say(&format!("warning: {warning}")));
     match mistakes.len() {
         0 => {}
-        1 => writeln!(err, "gridd: 1 mistake, with which gridd does not start")?,
-        many => writeln!(err, "gridd: {many} mistakes, with which gridd does not start")?,
+        1 => stderr::say("gridd: 1 mistake, with which gridd does not start"),
+        many => stderr::say(&format!("gridd: {many} mistakes, with which gridd does not start")),
     }
-    let mut out = io::stdout().lock();
+}
+
+fn table(settings: &[Setting]) -> String {
     let shown: Vec<[String; 3]> = settings.iter().map(shown).collect();
     let width = |column: usize| {
         shown.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()
     };
     let (keys, values) = (width(0), width(1));
-    for [key, value, origin] in &shown {
-        writeln!(out, "{key:keys$}  {value:values$}  {origin}")?;
-    }
-    out.flush()
+    let lines = shown
+        .iter()
+        .map(|[key, value, origin]| format!("{key:keys$}  {value:values$}  {origin}\n"));
+    lines.collect()
 }
 
 fn shown(setting: &Setting) -> [String; 3] {
@@ -58,11 +58,7 @@ fn shown(setting: &Setting) -> [String; 3] {
     [key, value, &origin.to_string()].map(|text| escape::escape(text).into_owned())
 }
 
-fn told_as_json(
-    mistakes: &[Mistake],
-    warnings: &[Mistake],
-    settings: &[Setting],
-) -> io::Result<()> {
+fn as_json(mistakes: &[Mistake], warnings: &[Mistake], settings: &[Setting]) -> String {
     let place =
         |it: &Mistake| json!({ "origin": it.origin.to_string(), "key": it.key, "text": it.text });
     let setting =
@@ -72,5 +68,5 @@ fn told_as_json(
         "warnings": warnings.iter().map(place).collect::<Vec<Value>>(),
         "settings": settings.iter().map(setting).collect::<Vec<Value>>(),
     });
-    writeln!(io::stdout(), "{}", escape::escape_json(&whole.to_string()))
+    format!("{}\n", escape::escape_json(&whole.to_string()))
 }

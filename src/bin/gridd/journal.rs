@@ -14,6 +14,7 @@ use grid_broker::journal::JournalError;
 use grid_broker::journal::rescue::{self, Report, RestoreError, Restored, SalvageError, Salvaged};
 use grid_broker::journal::stream::{FileError, NewFile};
 use grid_broker::show::size;
+use grid_broker::stdout;
 
 use crate::arguments::JournalCommand;
 
@@ -29,9 +30,8 @@ pub(crate) fn run(command: &JournalCommand, data: &Path) -> ProcessExit {
     };
     match done {
         Ok((words, is_whole)) => {
-            // A reader of it that went away has seen enough.
-            let _ = writeln!(io::stdout(), "{words}");
-            if is_whole { ExitCode::Done.into() } else { ExitCode::Failed.into() }
+            let code = if is_whole { ExitCode::Done } else { ExitCode::Failed };
+            stdout::end("gridd", stdout::write(&format!("{words}\n")), code).into()
         }
         Err((words, code)) => super::fail(&words, code),
     }

@@ -1,32 +1,38 @@
 //! `gridd`: the broker.
 
-#![expect(clippy::print_stderr, reason = "a program speaks to its user")]
-
 mod arguments;
 mod check_config;
 mod journal;
 
 use std::ffi::OsStr;
-use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode as ProcessExit;
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
 
 use clap::Parser;
 use grid_broker::config::{self, Given, Settings};
 use grid_broker::daemon::{self, DaemonError, Place, Reload, Telling};
 use grid_broker::exit_code::ExitCode;
 use grid_broker::guru_meditation::{self, Warnings};
-use grid_broker::{report, tracing_lines};
+use grid_broker::{report, stderr, stdout, tasks, tracing_lines};
 
 use arguments::{Arguments, Command};
 
+/// The greeting is waited for so long: what follows is seen behind it.
+const GREETING_WITHIN: Duration = Duration::from_millis(200);
+
 fn main() -> ProcessExit {
+    let _last_lines = stderr::begin();
     // First of all: until then SIGUSR2 ends a process.
     let reporter = match guru_meditation::install(report::package("gridd")) {
         Ok(reporter) => reporter,
         Err(error) => return fail(&format!("no reports are possible: {error}"), ExitCode::Failed),
     };
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(shown) => return stdout::end_by("gridd", &shown).into(),
+    };
     let mut given = given(&arguments);
     if let Some(Command::CheckConfig(command)) = arguments.command {
         given.config = command.file.clone().or(given.config);
@@ -108,7 +114,7 @@ fn lossy(name: &OsStr) -> String {
 
 fn fail(text: &str, code: ExitCode) -> ProcessExit {
     for line in text.lines() {
-        eprintln!("gridd: {line}");
+        stderr::say(&format!("gridd: {line}"));
     }
     code.into()
 }
@@ -128,8 +134,17 @@ fn greet(place: &Place) {
         command("vme"),
         command("gridctl"),
     );
-    let mut out = std::io::stdout();
-    drop(out.write_all(lines.as_bytes()).and_then(|()| out.flush()));
+    // By a thread of its own: a pipe that nobody reads would hold the broker up.
+    let (tell, told) = sync_channel(1);
+    let greeting = move || {
+        if let Err(error) = stdout::write(&lines) {
+            tracing::warn!("{error}");
+        }
+        let _ = tell.send(());
+    };
+    if tasks::spawn_thread("greeting", greeting).is_ok() {
+        let _ = told.recv_timeout(GREETING_WITHIN);
+    }
 }
 
 /// How the user can start a program of ours: from the path, beside this one, or by cargo.

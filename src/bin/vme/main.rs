@@ -34,23 +34,26 @@ mod telling;
 mod voice;
 
 use std::ffi::OsString;
-use std::io::Write;
 
 use clap::Parser;
 use grid_broker::event_words::{self, Spoken};
 use grid_broker::exit_code::ExitCode;
-use grid_broker::guru_meditation;
+use grid_broker::{guru_meditation, stderr, stdout};
 
 use arguments::{Arguments, Command, SpoolArguments};
 use speaker::Speaker;
 use voice::Voice;
 
 fn main() -> std::process::ExitCode {
+    let _last_lines = stderr::begin();
     // First of all: until then SIGUSR2 ends a process. Without reports it works all the same.
     if let Err(error) = guru_meditation::install(grid_broker::report::package("vme")) {
         tell(&error.to_string());
     }
-    let Arguments { options, words, command } = Arguments::parse();
+    let Arguments { options, words, command } = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(shown) => return stdout::end_by("vme", &shown).into(),
+    };
     let speaker = Speaker::new(&options, &|name| std::env::var_os(name));
     match command {
         None => {
@@ -107,8 +110,10 @@ async fn say(voice: &Voice, spoken: &Spoken) -> ExitCode {
     }
     let said = voice.say(spoken).await;
     match said.exit_code {
-        // Nobody reading is no reason to call a kept event lost.
-        ExitCode::Done => drop(writeln!(std::io::stdout(), "vme: {}", said.line)),
+        ExitCode::Done => {
+            let shown = stdout::write(&format!("vme: {}\n", said.line));
+            return stdout::end("vme", shown, ExitCode::Done);
+        }
         ExitCode::Failed
         | ExitCode::Usage
         | ExitCode::Refused
@@ -134,7 +139,7 @@ pub(crate) fn in_runtime<T: From<ExitCode>>(work: impl Future<Output = T>) -> T 
     }
 }
 
-/// Tells on stderr; that nobody reads it changes nothing.
+/// Tells on stderr; that nobody reads it changes nothing, and holds nothing up.
 pub(crate) fn tell(line: &str) {
-    drop(writeln!(std::io::stderr(), "vme: {line}"));
+    stderr::say(&format!("vme: {line}"));
 }

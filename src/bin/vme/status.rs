@@ -4,12 +4,12 @@
 //! look at a spool does: a folder that is not there is made, damage is mended and told.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 
 use bytes::Bytes;
 use grid_broker::exit_code::ExitCode;
 use grid_broker::show::words;
 use grid_broker::spool::{Spool, SpoolError, Waiting};
+use grid_broker::stdout;
 use grid_broker::wire::proto::Event;
 use prost::Message;
 use serde_json::json;
@@ -43,10 +43,7 @@ pub(crate) fn run(speaker: &Speaker, as_json: bool) -> ExitCode {
         }
     };
     let text = if as_json { status.as_json() } else { status.as_words() };
-    match writeln!(std::io::stdout(), "{text}") {
-        Ok(()) => ExitCode::Done,
-        Err(_) => ExitCode::Failed,
-    }
+    stdout::end("vme", stdout::write(&format!("{text}\n")), ExitCode::Done)
 }
 
 fn look(spool: &Spool) -> Result<Status, SpoolError> {

@@ -22,7 +22,7 @@ pub(crate) use alone::alone;
 pub(crate) use gridd::{DEADLINE_CLASSES, Gridd, gridd_alone};
 pub(crate) use notify::Notified;
 pub(crate) use page::page;
-pub(crate) use programs::{Follower, Run, clean, lines, run};
+pub(crate) use programs::{Follower, Run, clean, lines, run, run_into};
 pub(crate) use report::{Report, assert_frame, frames, whole_reports};
 pub(crate) use session::{Hellos, Raw, Session, ack_exceptions, event};
 pub(crate) use test_timeout::{stretched, timeout, wait_for};

@@ -37,11 +37,21 @@ pub(crate) fn clean(program: &str) -> Command {
 }
 
 /// Runs a program to its end.
-pub(crate) async fn run(mut command: Command) -> Run {
+pub(crate) async fn run(command: Command) -> Run {
+    run_into(command, None, None).await
+}
+
+/// The same with outputs of the caller's; of these nothing is in the result.
+pub(crate) async fn run_into(
+    mut command: Command,
+    into_stdout: Option<Stdio>,
+    into_stderr: Option<Stdio>,
+) -> Run {
     let mut stdout = tempfile::tempfile().expect("a file for its stdout");
     let mut stderr = tempfile::tempfile().expect("a file for its stderr");
-    command.stdout(stdout.try_clone().expect("the same file"));
-    command.stderr(stderr.try_clone().expect("the same file"));
+    let same = |file: &std::fs::File| Stdio::from(file.try_clone().expect("the same file"));
+    command.stdout(into_stdout.unwrap_or_else(|| same(&stdout)));
+    command.stderr(into_stderr.unwrap_or_else(|| same(&stderr)));
     let mut child = Ended(command.spawn().expect("it starts"));
     let what = format!("the end of {command:?}");
     let status = eventually(&what, async || child.0.try_wait().expect("waits")).await;
