@@ -67,7 +67,7 @@ impl Broker {
         let (reply, answer) = oneshot::channel();
         let by = by.into();
         self.put(Work::Mail(MailWork::Ordered { by, message, order, reply }), 0).await?;
-        answer.await.map_err(|_| Unavailable::Stopping)
+        answer.await.map_err(|_| self.unanswered())
     }
 }
 

@@ -40,7 +40,10 @@ pub enum Unavailable {
     #[error("the broker is stopping and takes nothing any more")]
     Stopping,
     /// Its disk is nearly full.
-    #[error("the broker's disk is nearly full, so it takes nothing new; reading goes on")]
+    #[error(
+        "the broker's disk is nearly full (less is free than its disk_low_water and a reserve of 32 \
+         MiB), so it takes nothing new; reading goes on"
+    )]
     DiskLow,
 }
 
@@ -274,7 +277,7 @@ impl Broker {
         self.needs_room()?;
         let (reply, answer) = oneshot::channel();
         self.put(Work::Report { name, spool, event, reply }, bytes).await?;
-        answer.await.map_err(|_| Unavailable::Stopping)
+        answer.await.map_err(|_| self.unanswered())
     }
 
     /// A session's next events, of `bytes` on the wire. Answered, in order, when durable.
@@ -291,7 +294,7 @@ impl Broker {
         self.needs_room()?;
         let (reply, answer) = oneshot::channel();
         self.put(Work::Chunk { session, events, reply }, bytes).await?;
-        answer.await.map_err(|_| Unavailable::Stopping)
+        answer.await.map_err(|_| self.unanswered())
     }
 
     /// A session ended.
@@ -316,7 +319,7 @@ impl Broker {
         self.needs_room()?;
         let (reply, answer) = oneshot::channel();
         self.put(Work::Order { by: by.into(), order, reply }, 0).await?;
-        answer.await.map_err(|_| Unavailable::Stopping)
+        answer.await.map_err(|_| self.unanswered())
     }
 
     /// Asks the grid something; `question` sees only what is durable, and should be quick.
@@ -333,7 +336,7 @@ impl Broker {
             drop(reply.send(question(grid, now)));
         });
         self.put(Work::Ask(question), 0).await?;
-        answer.await.map_err(|_| Unavailable::Stopping)
+        answer.await.map_err(|_| self.unanswered())
     }
 
     /// Tells the loop to stop behind all that is waiting; what a full disk does not take is given
@@ -345,6 +348,11 @@ impl Broker {
     pub async fn stop(&self) -> Result<(), Unavailable> {
         self.signs.stops.store(true, Ordering::Release);
         self.put(Work::Stop, 0).await
+    }
+
+    /// Why there is no answer to what was put.
+    pub(super) fn unanswered(&self) -> Unavailable {
+        if self.disk_is_low() { Unavailable::DiskLow } else { Unavailable::Stopping }
     }
 
     pub(super) fn needs_room(&self) -> Result<(), Unavailable> {

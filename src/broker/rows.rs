@@ -51,7 +51,7 @@ impl Broker {
         self.needs_room()?;
         let (reply, answer) = oneshot::channel();
         self.put(Work::Hello { name, greeting, reply }, 0).await?;
-        answer.await.map_err(|_| Unavailable::Stopping)
+        answer.await.map_err(|_| self.unanswered())
     }
 }
 

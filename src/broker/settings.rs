@@ -32,11 +32,11 @@ impl Broker {
     ///
     /// # Errors
     ///
-    /// [`Unavailable`] when the broker stops before that.
+    /// [`Unavailable`] when the broker stops before that, or has no room for its own start yet.
     pub async fn reconfigure(&self, new: Reconfiguration) -> Result<RecordNumber, Unavailable> {
         let (reply, answer) = oneshot::channel();
         self.put(Work::Settings { new: Box::new(new), reply }, 0).await?;
-        answer.await.map_err(|_| Unavailable::Stopping)
+        answer.await.map_err(|_| self.unanswered())
     }
 }
 

@@ -1,7 +1,8 @@
 //! How does the broker start? The state as the fold of the journal, credited for the absence.
 //!
 //! Guarantees that the loop begins with the state that was last durable, that the start itself is a
-//! record, and that no number is given twice even when records are missing. Opens no listener.
+//! record (on a full disk as soon as there is room for it), and that no number is given twice even
+//! when records are missing. Opens no listener.
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
@@ -20,7 +21,7 @@ use super::mailing::{Deliver, to_courier};
 use super::queue::{CHANGES_WAITING, ITEMS_WAITING, Item, KIB_WAITING};
 use super::signs::Signs;
 use super::tallies::Tallies;
-use super::upkeep::Upkeep;
+use super::upkeep::{StartRecords, Upkeep};
 use super::{Broker, Commit, Loop, Names};
 use crate::clock::{Clock, monotonic_now, up, wall_now};
 use crate::grid::Grid;
@@ -94,7 +95,8 @@ pub struct Started {
 }
 
 /// Opens the journal, folds the state and starts the loop. Blocks until the start is a durable
-/// record, and beside it what `in_force` says of the settings.
+/// record, and beside it what `in_force` says of the settings; on a full disk the loop waits for the
+/// room for them, and answers questions meanwhile.
 ///
 /// # Errors
 ///
@@ -166,13 +168,13 @@ pub fn start(
         missing,
         rebuilt_from,
     };
-    owner.take(Input::BrokerStarted(started), now);
-    owner.take(Input::Settings(in_force.bounded()), now);
-    owner.append_and_tell()?;
+    let records =
+        StartRecords([Input::BrokerStarted(started), Input::Settings(in_force.bounded())]);
+    let waiting = owner.begin_if_there_is_room(records)?;
     // From here on a full disk is waited for.
     signs.stops.store(false, Ordering::Release);
 
-    let ended = run(owner, items, runtime, alive, note)?;
+    let ended = run(owner, waiting, items, runtime, (alive, note))?;
     let broker = Broker { queue, room, clock, names, changes, signs };
     Ok(Started { mails, broker, reader, identity, term, at: now, metrics, ended })
 }
@@ -198,15 +200,15 @@ fn begin(alive: &Path, state: &State) -> (Beginning, Clock, Wall) {
 /// Starts the loop in a thread of its own, and keeps the note beside the journal.
 fn run(
     owner: Loop,
+    waiting: Option<StartRecords>,
     items: mpsc::Receiver<Item>,
     runtime: Handle,
-    alive: PathBuf,
-    note: Note,
+    (alive, note): (PathBuf, Note),
 ) -> Result<oneshot::Receiver<Result<(), JournalError>>, StartError> {
     let (tell_end, ended) = oneshot::channel();
     let loop_runtime = runtime.clone();
     tasks::spawn_thread("broker", move || {
-        drop(tell_end.send(owner.run(items, &loop_runtime)));
+        drop(tell_end.send(owner.run_from_start(waiting, items, &loop_runtime)));
     })
     .map_err(StartError::Thread)?;
     let _in_runtime = runtime.enter();

@@ -3,6 +3,7 @@
 mod old_names;
 mod reconfigured;
 
+use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
@@ -277,5 +278,79 @@ fn a_spool_is_known_until_the_journal_is_lost_and_then_its_events_are_new() {
             broker.stop().await.expect("stops");
             started.ended.await.expect("no panic").expect("in good order");
         }
+    });
+}
+
+/// Fills the disk as a killed broker leaves it: `free` bytes, no ballast, the commit log full.
+fn leave_full(dir: &Path, free: u64) {
+    let data = dir.join("data");
+    let _ = std::fs::remove_file(data.join("ballast"));
+    let _ = std::fs::remove_file(data.join("alive"));
+    let commits = std::fs::read_dir(data.join("commits")).expect("a folder");
+    for file in commits.map(|entry| entry.expect("an entry").path()) {
+        // As if its last commit had ended it.
+        let bytes = std::fs::read(&file).expect("reads");
+        let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1);
+        File::options().write(true).open(&file).expect("opens").set_len(end).expect("is shorter");
+    }
+    fill(dir, free);
+}
+
+#[test]
+fn on_a_disk_without_any_room_the_broker_starts_reads_refuses_and_begins_once_there_is_room() {
+    let name = "broker::tests::on_a_disk_without_any_room_the_broker_starts_reads_refuses_and_\
+                begins_once_there_is_room";
+    on_small_disk(name, 128, |dir| {
+        run(async {
+            let first = started(small(dir)).await;
+            first.broker.report(db1(), None, a_log("a"), 10).await.expect("there is room");
+            let durable = first.reader.durable();
+            first.broker.stop().await.expect("stops");
+            first.ended.await.expect("no panic").expect("in good order");
+
+            leave_full(dir, 0);
+            let second = started(small(dir)).await;
+            let known = second.broker.ask(|grid, _| grid.state().last()).await.expect("answers");
+            assert_eq!((known, second.reader.durable()), (durable + 1, durable + 1));
+            let refused = second.broker.report(db1(), None, a_log("b"), 10).await;
+            assert_eq!(refused.expect_err("the disk is full"), Unavailable::DiskLow);
+            // A stop has nothing to wait for, and loses nothing.
+            second.broker.stop().await.expect("stops");
+            second.ended.await.expect("no panic").expect("in good order");
+
+            let third = started(small(dir)).await;
+            assert!(third.broker.disk_is_low());
+            std::fs::remove_file(dir.join("filler")).expect("removes");
+            until("the start's records", async || third.reader.durable() > durable + 1).await;
+            until("room", async || !third.broker.disk_is_low()).await;
+            third.broker.report(db1(), None, a_log("c"), 10).await.expect("there is room again");
+            let starts = texts(&third).iter().filter(|it| it.contains(" started, term ")).count();
+            assert_eq!(starts, 2, "the one that had no room left no record: {:?}", texts(&third));
+        });
+    });
+}
+
+#[test]
+fn a_start_on_a_low_disk_renews_what_the_open_alert_says_of_it() {
+    let name = "broker::tests::a_start_on_a_low_disk_renews_what_the_open_alert_says_of_it";
+    on_small_disk(name, 128, |dir| {
+        run(async {
+            let alert = |grid: &Grid, _| grid.state().alert(None, Matter::DiskLow).cloned();
+            let first = started(small(dir)).await;
+            let filler = fill(dir, 20 << 20);
+            until("the alert", async || is_low(&first.broker).await).await;
+            let before = first.broker.ask(alert).await.expect("answers").expect("is open");
+            first.broker.stop().await.expect("stops");
+            first.ended.await.expect("no panic").expect("in good order");
+            std::fs::remove_file(filler).expect("removes");
+            fill(dir, 10 << 20);
+            let second = started(small(dir)).await;
+            let renewed = async || {
+                let now = second.broker.ask(alert).await.expect("answers").expect("is open");
+                assert_eq!(now.since, before.since, "it is open since then");
+                now.text != before.text
+            };
+            until("today's words", renewed).await;
+        });
     });
 }

@@ -8,6 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+
+use super::queue::{Item, Work};
 use super::signs::Signs;
 use super::{BYTES_PER_COMMIT, Loop};
 use crate::clock::monotonic_now;
@@ -27,6 +31,13 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A commit that found no room tries again after so long.
 const ROOM_PAUSE: Duration = Duration::from_millis(250);
 
+/// Room for the records of a start; longer ones are rare, and wait as any commit does.
+const START_BYTES: u64 = 16 << 10;
+
+/// What a start says of itself, as the first of its records.
+#[derive(Debug)]
+pub(super) struct StartRecords(pub(super) [Input; 2]);
+
 /// What the loop knows of the journal's disk.
 #[derive(Debug)]
 pub(super) struct Upkeep {
@@ -36,6 +47,8 @@ pub(super) struct Upkeep {
     looked_at: Option<Duration>,
     /// Since when nothing new is taken, in lived time.
     low_since: Option<Duration>,
+    /// This run has said that the disk is nearly full.
+    is_told: bool,
     /// Records up to this one go when the commit is durable that says so.
     trims: Option<RecordNumber>,
     signs: Arc<Signs>,
@@ -44,7 +57,7 @@ pub(super) struct Upkeep {
 impl Upkeep {
     pub(super) fn new(low_water: u64, signs: Arc<Signs>) -> Self {
         let mark = mark(low_water);
-        Self { mark, looked_at: None, low_since: None, trims: None, signs }
+        Self { mark, looked_at: None, low_since: None, is_told: false, trims: None, signs }
     }
 
     /// Another mark, which is looked at in the next turn.
@@ -58,6 +71,78 @@ fn mark(low_water: u64) -> u64 {
 }
 
 impl Loop {
+    /// Makes a start durable. Where a full disk has no room for that it is given back, and nothing
+    /// has changed: what is known is what was durable before.
+    pub(super) fn begin_if_there_is_room(
+        &mut self,
+        records: StartRecords,
+    ) -> Result<Option<StartRecords>, JournalError> {
+        if let Err(error) = self.reserve_start() {
+            if !error.is_out_of_space() {
+                return Err(error);
+            }
+            if !self.upkeep.signs.disk_is_low.swap(true, Ordering::AcqRel) {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(
+                    error,
+                    "the disk is full: nothing is taken, and the start is no record, until there is \
+                     room; reading goes on"
+                );
+            }
+            return Ok(Some(records));
+        }
+        let now = self.clock.now();
+        for input in records.0 {
+            self.take(input, now);
+        }
+        self.append_and_tell()?;
+        Ok(None)
+    }
+
+    fn reserve_start(&mut self) -> Result<(), JournalError> {
+        match self.journal.reserve(START_BYTES) {
+            Err(error) if error.is_out_of_space() && self.journal.give_up_ballast() => {
+                tracing::error!("the disk is full: the ballast is given up");
+                self.journal.reserve(START_BYTES)
+            }
+            reserved => reserved,
+        }
+    }
+
+    /// Runs the loop, which begins as soon as there is room for the records of its start.
+    pub(super) fn run_from_start(
+        mut self,
+        mut waiting: Option<StartRecords>,
+        mut queue: mpsc::Receiver<Item>,
+        runtime: &Handle,
+    ) -> Result<(), JournalError> {
+        while let Some(records) = waiting {
+            self.turned();
+            let until = monotonic_now() + ROOM_PAUSE;
+            while let Some(item) = runtime.block_on(super::wait(&mut queue, until.into())) {
+                match item.work {
+                    Work::Ask(question) => question(&self.grid, self.clock.now()),
+                    // What was durable is.
+                    Work::Stop => return self.journal.close(),
+                    // Without an answer: whoever asked finds that the disk is low.
+                    Work::Report { .. }
+                    | Work::Hello { .. }
+                    | Work::Chunk { .. }
+                    | Work::SessionEnded { .. }
+                    | Work::Order { .. }
+                    | Work::Settings { .. }
+                    | Work::Mail(_) => {}
+                }
+                self.turned();
+            }
+            if queue.is_closed() {
+                return self.journal.close();
+            }
+            waiting = self.begin_if_there_is_room(records)?;
+        }
+        self.run(queue, runtime)
+    }
+
     /// Once a second: the disk, and what is too old or too much.
     pub(super) fn look_after_journal(&mut self, now: Timestamp) {
         let lived = self.clock.lived();
@@ -122,15 +207,18 @@ impl Loop {
             let lasted = self.clock.lived().saturating_sub(since);
             self.take(Input::BrokerStalled { lasted, cause: Stall::DiskWasLow }, now);
         }
-        if is_low && !is_open {
+        if is_low && !self.upkeep.is_told {
+            self.upkeep.is_told = true;
             tracing::error!(
                 free_bytes = free,
                 needed_bytes = mark,
-                "the disk is nearly full: nothing new is taken"
+                "the disk is nearly full: nothing new is taken; disk_low_water says what stays free"
             );
+            // One that is open since an earlier run tells what was free then.
             self.take(Input::Storage(Storage::Low { free, mark }), now);
         } else if is_open && !is_low {
             tracing::info!(free_bytes = free, "the disk has room again");
+            self.upkeep.is_told = false;
             self.take(Input::Storage(Storage::Enough { free }), now);
         }
     }

@@ -71,7 +71,9 @@ impl Storage {
         Draft::kept(match self {
             Self::Trimmed(_) => Vec::new(),
             Self::Missing { ranges } => vec![missing_alert(state, ranges, now)],
-            Self::Low { free, mark } => vec![raised(Matter::DiskLow, now, low(*free, *mark))],
+            Self::Low { free, mark } => {
+                vec![raised_anew(state, Matter::DiskLow, now, low(*free, *mark))]
+            }
             Self::Enough { .. } => cleared(state, Matter::DiskLow).into_iter().collect(),
         })
     }
@@ -104,13 +106,13 @@ pub(super) fn found_at_start(
     if missing.is_empty() {
         return cleared(state, Matter::RecordsMissing);
     }
-    let mut alert = raised(Matter::RecordsMissing, now, ranges_in_words(missing));
-    if let (Effect::AlertRaised { alert, .. }, Some(open)) =
-        (&mut alert, state.alert(None, Matter::RecordsMissing))
-    {
-        alert.since = open.since;
-    }
-    Some(alert)
+    Some(raised_anew(state, Matter::RecordsMissing, now, ranges_in_words(missing)))
+}
+
+/// With the words of today; one that is open already stays open since it opened.
+fn raised_anew(state: &State, matter: Matter, now: Timestamp, text: String) -> Effect {
+    let since = state.alert(None, matter).map_or(now, |open| open.since);
+    raised(matter, since, text)
 }
 
 /// Gaps found while running come to those that are known.
@@ -171,8 +173,8 @@ fn cleared(state: &State, matter: Matter) -> Option<Effect> {
 
 fn low(free: u64, mark: u64) -> String {
     format!(
-        "the disk is nearly full: {} free, {} needed; events and orders are refused until there \
-         is room",
+        "the disk is nearly full: {} free, {} needed (disk_low_water and a reserve); events and \
+         orders are refused until there is room",
         bytes_in_words(free),
         bytes_in_words(mark)
     )

@@ -38,6 +38,10 @@ pub(super) fn notices(state: &State, record: &Record) -> Vec<(&'static str, Noti
         let Effect::AlertRaised { number, matter, alert } = effect else { continue };
         let word = match matter {
             Matter::StartFailed => failure_word(record),
+            // Nobody would get it.
+            Matter::MailFails => continue,
+            // Told when it opened; a later start renews its words.
+            Matter::DiskLow if alert.since < record.at => continue,
             Matter::Stuck
             | Matter::NoContact
             | Matter::TwoMachines
@@ -45,8 +49,6 @@ pub(super) fn notices(state: &State, record: &Record) -> Vec<(&'static str, Noti
             | Matter::RecordsMissing
             | Matter::DiskLow
             | Matter::ClockDiffers => matter.word(),
-            // Nobody would get it.
-            Matter::MailFails => continue,
         };
         let name = number.and_then(|number| state.name(number));
         let notice = Notice {

@@ -33,6 +33,9 @@ const BLOCK_BYTES: usize = 1 << 20;
 const BLOCK_RECORDS: u32 = 4096;
 /// What a file reserves when the disk has no room for a whole one.
 const LEAST_FILE_BYTES: u64 = 64 << 10;
+/// A tail that is cut is read in such pieces, and written in such blocks.
+const CUT_BYTES: usize = 1 << 20;
+const CUT_BLOCK_BYTES: usize = 4 << 10;
 /// A buffer that one large commit has grown beyond this is given back.
 const BUFFER_BYTES_KEPT: usize = 4 << 20;
 
@@ -90,7 +93,7 @@ impl CommitLog {
         self.buffer.shrink_to(BUFFER_BYTES_KEPT);
         let mut runs =
             encode_commit(&mut self.buffer, (self.journal, self.term, self.next), records)?;
-        let active = self.make_room()?;
+        let active = self.make_room(self.buffer.len() as u64)?;
         for run in &mut runs {
             run.offset += active.end;
             run.end += active.end;
@@ -130,9 +133,13 @@ impl CommitLog {
         }
     }
 
-    /// The file for the commit in the buffer: the active one if it still fits, else a new one.
-    fn make_room(&mut self) -> Result<&Active, JournalError> {
-        let wanted = self.buffer.len() as u64;
+    /// Makes sure that a commit of so many bytes finds room without asking the disk.
+    pub(super) fn reserve(&mut self, bytes: u64) -> Result<(), JournalError> {
+        self.make_room(bytes).map(drop)
+    }
+
+    /// The file for a commit of that size: the active one if it still fits, else a new one.
+    fn make_room(&mut self, wanted: u64) -> Result<&Active, JournalError> {
         let fits = |active: &Active| active.end + wanted <= active.size;
         if !self.active.as_ref().is_some_and(fits) {
             let path = self.folder.join(file_name(self.next));
@@ -159,7 +166,7 @@ impl CommitLog {
 
     fn cut_tail(&mut self) -> Result<(), JournalError> {
         if let Some(active) = &self.active {
-            let cut = cut(&active.file.handle, &active.file.path, active.end, active.size);
+            let cut = cut(&active.file.handle, &active.file.path, active.end);
             if cut.as_ref().is_err_and(|error| !error.is_out_of_space()) {
                 self.tail = Tail::Unknown;
             }
@@ -189,10 +196,28 @@ fn create_file(folder: &Path, path: &Path, size: u64) -> Result<File, JournalErr
     Ok(file)
 }
 
-/// Makes everything behind `end` zero again, durably.
-fn cut(file: &File, path: &Path, end: u64, size: u64) -> Result<(), JournalError> {
-    file.set_len(end).map_err(JournalError::io("cut the tail of", path))?;
-    disk::preallocate(file, size.max(end), path)?;
+/// Makes everything behind `end` zero again, durably. In place: room that was given back, if only
+/// for a moment, is another's on a full disk.
+fn cut(file: &File, path: &Path, end: u64) -> Result<(), JournalError> {
+    let mut piece = vec![0; CUT_BYTES];
+    let mut at = end;
+    loop {
+        let read = file.read_at(&mut piece, at).map_err(JournalError::io("read", path))?;
+        if read == 0 {
+            break;
+        }
+        // What is zero already may lie nowhere on the disk, and to write it would ask for room.
+        for (block, offset) in
+            piece[..read].chunks_mut(CUT_BLOCK_BYTES).zip((at..).step_by(CUT_BLOCK_BYTES))
+        {
+            if block.iter().any(|byte| *byte != 0) {
+                block.fill(0);
+                file.write_all_at(block, offset)
+                    .map_err(JournalError::io("cut the tail of", path))?;
+            }
+        }
+        at += read as u64;
+    }
     file.sync_all().map_err(JournalError::io("sync", path))
 }
 

@@ -183,6 +183,15 @@ impl Journal {
         Ok(())
     }
 
+    /// Makes sure that a commit of so many bytes finds room without asking the disk.
+    ///
+    /// # Errors
+    ///
+    /// When the disk is full, or fails.
+    pub fn reserve(&mut self, bytes: u64) -> Result<(), JournalError> {
+        self.log.reserve(bytes)
+    }
+
     /// Hands the state after record `through` to the thread that saves it.
     ///
     /// # Panics

@@ -9,12 +9,15 @@ mod damaged_files;
 mod disk;
 mod failing_calls;
 mod fold_is_equal;
+mod full_disk;
 mod killed_at_any_moment;
 mod oracle;
 mod power_cut;
 mod sealing_check;
 mod shim;
 mod slow_disk;
+#[path = "../../src/small_disk.rs"]
+mod small_disk;
 mod support;
 #[allow(dead_code, reason = "shared with the library's own tests")]
 #[path = "../../src/test_timeout.rs"]

@@ -59,8 +59,8 @@ fn records_found_missing_while_running_come_to_those_that_are_known() {
 fn a_full_disk_is_an_alert_from_one_record_to_another() {
     let mut story = Timeline::new();
     story.take(Input::Storage(Storage::Low { free: 200 << 20, mark: 288 << 20 }));
-    let text = "the disk is nearly full: 200 MiB free, 288 MiB needed; events and orders are \
-                refused until there is room";
+    let text = "the disk is nearly full: 200 MiB free, 288 MiB needed (disk_low_water and a \
+                reserve); events and orders are refused until there is room";
     assert_eq!(open(&story, Matter::DiskLow), Some((Severity::Error, text.to_owned())));
     story.take(Input::Storage(Storage::Enough { free: 1 << 30 }));
     let cleared = Effect::AlertCleared { number: None, matter: Matter::DiskLow };

@@ -112,8 +112,11 @@ impl Files {
         Self { folder, files: RwLock::new(files) }
     }
 
+    /// Adds the newest; one that was begun with the same number, and so holds none, goes.
     pub(super) fn add(&self, file: Arc<LogFile>) {
-        self.files.write().unwrap_or_else(PoisonError::into_inner).push(file);
+        let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
+        files.pop_if(|last| last.first == file.first);
+        files.push(file);
     }
 
     /// The blocks around `number`, in ascending order; `None` if the number is not held here.

@@ -66,13 +66,15 @@ pub(in crate::journal) fn open(
             fs::remove_file(&file.path).map_err(JournalError::io("remove", &file.path))?;
             disk::sync_folder(&folder)?;
         } else {
-            let found = file.handle.metadata().map_err(JournalError::io("look at", &file.path))?;
-            let size = found.len().max(file_bytes);
-            // The file may be as its creation left it, and its last commit may be unsynced.
-            if rest.is_some() || found.len() < size {
-                cut(&file.handle, &file.path, end, size)?;
+            if rest.is_some() {
+                cut(&file.handle, &file.path, end)?;
             }
+            // The last commit may be unsynced.
             file.handle.sync_all().map_err(JournalError::io("sync", &file.path))?;
+            // As long as it is: a file that is too short for the next commit is followed by another,
+            // which takes what room there is. A start must not depend on any.
+            let found = file.handle.metadata().map_err(JournalError::io("look at", &file.path))?;
+            let size = found.len().max(end);
             let file = Arc::new(file);
             active = Some(Active { file: Arc::clone(&file), end, size });
             files.push(file);
