@@ -6,9 +6,11 @@
 //!
 //! Guarantees that all mistakes are told at once, each with its file and line (or variable, or
 //! flag), its key and what is allowed; and that every setting in force can be listed with where its
-//! value is from. Opens nothing but the file and the files of secrets.
+//! value is from. One way leads to [`Settings`], for a check, a start and a SIGHUP alike: what one of
+//! them takes the others take. Opens nothing but the file and what it names: secrets, certificates.
 
 mod amount;
+mod certificates;
 pub mod change;
 mod environment;
 mod file;
@@ -17,6 +19,7 @@ pub mod key;
 pub mod keys;
 pub mod mail;
 pub mod mistake;
+pub mod post;
 mod raw;
 mod record;
 pub mod report;
@@ -27,6 +30,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::grid;
 use crate::grid::settings::ClassSettings;
@@ -37,6 +41,7 @@ use self::key::Key;
 use self::keys::CLASS_TABLE;
 use self::mail::Mail;
 use self::mistake::{Mistake, Mistakes, Origin};
+use self::post::Post;
 use self::raw::{Raw, Said, dotted};
 use self::report::ReportSettings;
 
@@ -67,8 +72,10 @@ pub struct Settings {
     pub tracing_format: Format,
     /// The rules of the grid.
     pub grid: grid::settings::Settings,
-    /// How mails leave, and to whom.
+    /// How mails leave, and to whom, as said.
     pub mail: Mail,
+    /// The same, ready to be used; `None`: there is no mail.
+    pub post: Option<Arc<Post>>,
     /// Where reports go.
     pub report: ReportSettings,
     /// Where the values are from that are not defaults, by key.
@@ -85,6 +92,7 @@ impl Default for Settings {
             tracing_format: Format::Human,
             grid: grid::settings::Settings::default(),
             mail: Mail::default(),
+            post: None,
             report: ReportSettings::default(),
             origins: BTreeMap::new(),
         }
@@ -146,7 +154,7 @@ impl Settings {
             }
         }
         settings.grid = grid::settings::Settings::new(classes).with_mail(settings.mail.rules());
-        mistakes.extend(settings.half_of_mail());
+        mistakes.extend(settings.put_mail_together(&mistakes, file.is_torn));
         mistakes.extend(settings.overlap());
         mistakes.sort_by(|a, b| a.origin.cmp(&b.origin));
         if mistakes.is_empty() { Ok(settings) } else { Err(Mistakes(mistakes)) }
@@ -185,16 +193,47 @@ impl Settings {
         Some(Mistake { origin, key: key.to_owned(), text })
     }
 
-    /// A mail server without whom mails are from, or to.
-    fn half_of_mail(&self) -> Vec<Mistake> {
-        let missing = |key: &str, value: &str| {
-            let text = "is needed where mail.server is given".to_owned();
-            let origin = self.origin("mail.server");
-            value.is_empty().then(|| Mistake { origin, key: key.to_owned(), text })
+    /// Makes of the settings of mail what is used, or gives what is wrong about them together.
+    /// `told` has what is wrong by itself, which nothing is said of twice; what is missing from a
+    /// file that could not be read whole may stand there.
+    fn put_mail_together(&mut self, told: &[Mistake], is_torn: bool) -> Vec<Mistake> {
+        self.post = None;
+        if !self.mail.is_configured() {
+            return Vec::new();
+        }
+        let mut wrongs = match Post::new(&self.mail) {
+            Ok(post) => {
+                self.post = Some(Arc::new(post));
+                Vec::new()
+            }
+            Err(wrongs) => wrongs,
         };
-        let of_mail = [("mail.from", &self.mail.from), ("mail.to", &self.mail.to)];
-        let wanted = of_mail.into_iter().filter(|_| self.mail.is_configured());
-        wanted.filter_map(|(key, value)| missing(key, value)).collect()
+        if self.mail.recipients().next().is_none() {
+            let text = "is needed where mail.server is given";
+            wrongs.push(post::missing(&["mail.to", "mail.server"], text));
+        }
+        let is_told = |key: &str| told.iter().any(|mistake| mistake.key == key);
+        // A key that there is not may be meant for the one that is missing.
+        let is_hidden = is_torn
+            || told.iter().any(|it| {
+                it.key.starts_with("mail.") && !keys::SETTINGS.iter().any(|key| key.path == it.key)
+            });
+        let news = wrongs.into_iter().filter(|wrong| {
+            !(wrong.keys.iter().any(|key| is_told(key)) || wrong.is_missing && is_hidden)
+        });
+        news.map(|wrong| self.mistake_of_mail(wrong)).collect()
+    }
+
+    fn mistake_of_mail(&self, wrong: post::Wrong) -> Mistake {
+        let post::Wrong { keys, text, .. } = wrong;
+        let key = keys.first().copied().unwrap_or_default().to_owned();
+        // What is missing stands nowhere: it is told where the cause is. A variable's name says only
+        // what that one is about.
+        let said = keys.iter().find(|key| self.origin(key) != Origin::Default);
+        let origin = said.map_or(Origin::Default, |said| self.origin(said));
+        let is_of_another = matches!(origin, Origin::Environment(_)) && said != Some(&key.as_str());
+        let text = if is_of_another { format!("{key} {text}") } else { text };
+        Mistake { origin, key, text }
     }
 
     fn origin(&self, key: &str) -> Origin {

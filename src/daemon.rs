@@ -23,10 +23,11 @@ use crate::broker::{self, Broker, StartError, Started};
 use crate::config::Settings;
 use crate::grpc::{self, Desk};
 use crate::guru_meditation::{Reporter, Warnings};
-use crate::journal::{self, JournalError, Reader};
+use crate::journal::{self, Journal, JournalError, Reader};
 use crate::ready_file::{ReadyFile, ReadyFileError};
 use crate::service_manager::ServiceManager;
-use crate::{dashboard, mail, report, tasks};
+use crate::system_error::Explained;
+use crate::{dashboard, report, tasks};
 
 use self::reload::Hearing;
 
@@ -40,7 +41,11 @@ const STOP_WITHIN: Duration = Duration::from_millis(9_300);
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
     /// The address is taken, or not ours.
-    #[error("can't listen on {address} for {what}: {source}; --{what} or GRIDD_{} chooses another", what.to_uppercase())]
+    #[error(
+        "can't listen on {address} for {what}: {}; --{what} or GRIDD_{} chooses another",
+        Explained(source),
+        what.to_uppercase()
+    )]
     Listen {
         /// Which.
         address: SocketAddr,
@@ -58,9 +63,6 @@ pub enum DaemonError {
     /// The loop panicked.
     #[error("the broker loop ended early; the lines above say why")]
     LoopDied,
-    /// Settings of mail that can't work.
-    #[error(transparent)]
-    Mail(#[from] mail::Mistake),
     /// The courier panicked.
     #[error("the courier of mails ended early; the lines above say why")]
     CourierDied,
@@ -71,7 +73,7 @@ pub enum DaemonError {
     #[error("{0}: ended at once, what was acknowledged is durable all the same")]
     NoOrderlyStop(&'static str),
     /// Signals can't be heard.
-    #[error("can't hear signals: {0}")]
+    #[error("can't hear signals: {}", Explained(.0))]
     Signals(std::io::Error),
     /// The build is broken.
     #[error("the services can't be put together: {0}")]
@@ -136,9 +138,11 @@ pub async fn run(
     report::configure(&reporter, &settings, now_in_force.clone());
     let hangups = signal(SignalKind::hangup()).map_err(DaemonError::Signals)?;
     settings.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+    // Before anything is written, a ready file within it included.
+    Journal::refuse_strangers(&settings.journal).map_err(StartError::Journal)?;
     let manager = ServiceManager::of_environment();
     let ready_file = ready_file.map(ReadyFile::prepare).transpose()?;
-    let post = mailing::follow(mailing::post(&settings).await?, now_in_force);
+    let post = mailing::follow(now_in_force);
     let (grpc, grpc_at) = listen("grpc", settings.grpc).await?;
     let (http, http_at) = listen("http", settings.http).await?;
 

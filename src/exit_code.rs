@@ -20,6 +20,8 @@ pub enum ExitCode {
     Unavailable = 6,
     /// There is no such appliance, record or other thing.
     NotFound = 7,
+    /// `gridd journal`: it was looked at, and is damaged or lacks records.
+    Damaged = 8,
 }
 
 impl From<ExitCode> for std::process::ExitCode {

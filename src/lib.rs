@@ -21,6 +21,7 @@ pub mod show;
 pub mod spool;
 pub mod stderr;
 pub mod stdout;
+pub mod system_error;
 pub mod tasks;
 pub mod tracing_lines;
 pub mod wire;

@@ -4,12 +4,16 @@
 //! one left by an earlier run goes first, it appears whole or not at all, and it is removed when
 //! the broker stops. Knows nothing of what is written.
 
+use std::fs::Permissions;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+
+use crate::system_error::Explained;
 
 /// The ready file can't be written.
 #[derive(Debug, thiserror::Error)]
-#[error("can't write the ready file {}: {source}", path.display())]
+#[error("can't write the ready file {}: {}", path.display(), Explained(source))]
 pub struct ReadyFileError {
     path: PathBuf,
     source: io::Error,
@@ -46,7 +50,10 @@ impl ReadyFile {
     ///
     /// When it can't be written.
     pub fn write(&self, text: &str) -> Result<(), ReadyFileError> {
+        // Whoever starts gridd may be another; there is nothing in it to be hidden.
+        let open = Permissions::from_mode(0o644);
         std::fs::write(&self.beside, text)
+            .and_then(|()| std::fs::set_permissions(&self.beside, open))
             .and_then(|()| std::fs::rename(&self.beside, &self.path))
             .map_err(|error| self.failed(error))
     }

@@ -15,12 +15,12 @@ pub(crate) fn on_small_disk(test: &str, mib: u32, body: impl FnOnce(&Path)) {
     if let Some(dir) = std::env::var_os(INSIDE) {
         return body(Path::new(&dir));
     }
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("a temporary folder");
     let script = "mount -t tmpfs -o size=$1m grid-test \"$2\" || exit 99; shift 2; exec \"$@\"";
     let ended = Command::new("unshare")
         .args(["--mount", "sh", "-c", script, "sh", &mib.to_string()])
         .arg(dir.path())
-        .arg(std::env::current_exe().unwrap())
+        .arg(std::env::current_exe().expect("this program"))
         .args(["--exact", test, "--nocapture"])
         .env(INSIDE, dir.path())
         .output()
@@ -39,12 +39,13 @@ pub(crate) fn on_small_disk(test: &str, mib: u32, body: impl FnOnce(&Path)) {
 /// Fills the disk of `dir` at once, but for `left` bytes; the space returns when the file goes.
 pub(crate) fn fill(dir: &Path, left: u64) -> PathBuf {
     let path = dir.join("filler");
-    let file = File::create(&path).unwrap();
+    let file = File::create(&path).expect("a file that fills");
     let no_flags = rustix::fs::FallocateFlags::empty();
     // Others may take what was free a moment ago.
     for _ in 0..1_000 {
-        let space = rustix::fs::statvfs(dir).unwrap();
-        let (free, filled) = (space.f_bavail * space.f_frsize, file.metadata().unwrap().len());
+        let space = rustix::fs::statvfs(dir).expect("free space");
+        let (free, filled) =
+            (space.f_bavail * space.f_frsize, file.metadata().expect("its length").len());
         let Some(wanted) = free.checked_sub(left).filter(|wanted| *wanted > 0) else { break };
         let _ = rustix::fs::fallocate(&file, no_flags, filled, wanted);
     }

@@ -7,6 +7,7 @@ use std::io::{self, IsTerminal, Write};
 
 use crate::exit_code::ExitCode;
 use crate::stderr;
+use crate::system_error::Explained;
 
 /// Writes `text` and what was written before, to its end.
 ///
@@ -20,7 +21,7 @@ pub fn write(text: &str) -> Result<(), NotWritten> {
 
 /// Standard output took no more.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write to standard output: {0}; what it shows is not complete")]
+#[error("cannot write to standard output, what it shows is not complete: {}", Explained(.0))]
 pub struct NotWritten(#[source] io::Error);
 
 /// What a write to standard output that ended so means for the command.

@@ -36,6 +36,7 @@ use crate::journal::{
     self, Budget, Identity, Journal, JournalError, Opened, Reader, Recovered, Wanted, encoding,
 };
 use crate::metrics::Metrics;
+use crate::system_error::Explained;
 use crate::tasks;
 
 /// Records read at once while the state is folded.
@@ -69,7 +70,7 @@ pub enum StartError {
         source: encoding::DecodeError,
     },
     /// The system gives no thread.
-    #[error("can't start the broker's thread")]
+    #[error("can't start the broker's thread: {}", Explained(.0))]
     Thread(#[source] std::io::Error),
 }
 
@@ -94,9 +95,10 @@ pub struct Started {
     pub ended: oneshot::Receiver<Result<(), JournalError>>,
 }
 
-/// Opens the journal, folds the state and starts the loop. Blocks until the start is a durable
-/// record, and beside it what `in_force` says of the settings; on a full disk the loop waits for the
-/// room for them, and answers questions meanwhile.
+/// Opens the journal, folds the state and starts the loop.
+///
+/// Blocks until the start is a durable record, and beside it what `in_force` says of the settings; on
+/// a full disk the loop waits for the room for them, and answers questions meanwhile.
 ///
 /// # Errors
 ///

@@ -119,7 +119,7 @@ impl Loop {
         while let Some(records) = waiting {
             self.turned();
             let until = monotonic_now() + ROOM_PAUSE;
-            while let Some(item) = runtime.block_on(super::wait(&mut queue, until.into())) {
+            while let Some(item) = runtime.block_on(super::wait(&mut queue, until)) {
                 match item.work {
                     Work::Ask(question) => question(&self.grid, self.clock.now()),
                     // What was durable is.

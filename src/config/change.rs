@@ -8,7 +8,7 @@ use std::fmt;
 
 use super::key::Changes;
 use super::keys::{self, CLASS_TABLE};
-use super::mistake::Origin;
+use super::mistake::{Mistakes, Origin};
 use super::raw::dotted;
 use super::secret::HIDDEN;
 use super::{Setting, Settings};
@@ -49,8 +49,12 @@ impl fmt::Display for Change {
 }
 
 impl Settings {
-    /// What holds after `new` was read while `self` held, and what that changes.
-    pub fn reloaded(&self, new: Self) -> (Self, Vec<Change>) {
+    /// What holds after `new` was read while `self` held, and what that changes. Reads files.
+    ///
+    /// # Errors
+    ///
+    /// When what changes at once does not go together with what stays as it was until a restart.
+    pub fn reloaded(&self, new: Self) -> Result<(Self, Vec<Change>), Mistakes> {
         let changes = self.changes_to(&new);
         let mut held = new;
         let mut before = self.clone();
@@ -61,7 +65,11 @@ impl Settings {
             held.origins.extend(origin.map(|origin| (key.path.to_owned(), origin)));
         }
         held.grid = held.grid.with_mail(held.mail.rules());
-        (held, changes)
+        let mut mistakes = held.put_mail_together(&[], false);
+        for mistake in &mut mistakes {
+            mistake.text.push_str("; what needs a restart stays as it was until then");
+        }
+        if mistakes.is_empty() { Ok((held, changes)) } else { Err(Mistakes(mistakes)) }
     }
 
     fn changes_to(&self, new: &Self) -> Vec<Change> {

@@ -1,8 +1,8 @@
-//! What do the variables of the environment say?
+//! Reads settings from the variables of the environment.
 //!
 //! Guarantees that each variable that begins with `GRIDD_` is a setting, is read elsewhere by
-//! design, or is told as a mistake. A variable that a container's keeper makes for a service named
-//! `gridd` is none of these and is left alone.
+//! design, or is told as a mistake. A variable that Kubernetes or Docker makes for a service named
+//! `gridd`, `gridd-http` or the like is none of these and is left alone.
 
 use std::ffi::OsString;
 
@@ -16,12 +16,13 @@ use crate::show::nearest::nearest;
 pub(super) fn read(environment: &[(String, OsString)]) -> (Vec<Said>, Vec<Mistake>) {
     let (mut said, mut mistakes) = (Vec::new(), Vec::new());
     for (name, value) in environment {
-        if !name.starts_with(PREFIX) || is_anothers(name) {
+        if !name.starts_with(PREFIX) || OTHER_VARIABLES.contains(&name.as_str()) {
             continue;
         }
         let origin = Origin::Environment(excerpt(name));
         let mistake = |text: String| Mistake { origin: origin.clone(), key: String::new(), text };
         match (path(name), value.to_str()) {
+            (Err(_), value) if is_of_a_service(name, value) => {}
             (Err(text), _) => mistakes.push(mistake(text)),
             (Ok(_), None) => mistakes.push(mistake("its value is not UTF-8".to_owned())),
             (Ok(path), Some(value)) => {
@@ -35,15 +36,30 @@ pub(super) fn read(environment: &[(String, OsString)]) -> (Vec<Said>, Vec<Mistak
     (said, mistakes)
 }
 
-/// Whether it is no setting of ours and yet no mistake: a flag's own, or one of those that
-/// Kubernetes and Docker make for a service of that name (`GRIDD_SERVICE_HOST`, `GRIDD_PORT`,
-/// `GRIDD_PORT_7443_TCP`, ...). <https://kubernetes.io/docs/concepts/services-networking/service/>
-fn is_anothers(name: &str) -> bool {
-    let rest = name.strip_prefix(PREFIX).unwrap_or(name);
-    OTHER_VARIABLES.contains(&name)
-        || rest == "PORT"
-        || rest.starts_with("PORT_")
-        || rest.starts_with("SERVICE_")
+/// Whether it is one of those that Kubernetes and Docker make for each service, by its name in upper
+/// case: `GRIDD_HTTP_SERVICE_HOST`, `GRIDD_HTTP_SERVICE_PORT_PAGES`, `GRIDD_HTTP_PORT=tcp://...`,
+/// `GRIDD_HTTP_PORT_7480_TCP_ADDR`. A port without a protocol is somebody's guess at a setting.
+/// <https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables>
+fn is_of_a_service(name: &str, value: Option<&str>) -> bool {
+    let is_url = value.is_some_and(|value| value.contains("://"));
+    name == "GRIDD_PORT"
+        || behind(name, "_SERVICE_HOST").any(str::is_empty)
+        || behind(name, "_SERVICE_PORT").any(|rest| rest.is_empty() || rest.starts_with('_'))
+        || behind(name, "_PORT").any(|rest| rest.is_empty() && is_url || is_port(rest))
+}
+
+/// What stands behind `word`, each time: the service's own name may hold it too.
+fn behind<'a>(name: &'a str, word: &'a str) -> impl Iterator<Item = &'a str> {
+    name.match_indices(word).map(move |(at, _)| &name[at + word.len()..])
+}
+
+/// `_7480_TCP`, and more of it behind.
+fn is_port(rest: &str) -> bool {
+    let mut parts = rest.split('_').skip(1);
+    let number = parts.next().is_some_and(|part| part.parse::<u16>().is_ok());
+    let protocol = parts.next().is_some_and(|part| ["TCP", "UDP", "SCTP"].contains(&part));
+    let part = parts.next().is_none_or(|part| ["PROTO", "PORT", "ADDR"].contains(&part));
+    number && protocol && part && parts.next().is_none()
 }
 
 fn path(name: &str) -> Result<Vec<String>, String> {
@@ -67,4 +83,52 @@ fn path(name: &str) -> Result<Vec<String>, String> {
              _ between its parts, such as GRIDD_RETENTION__AGE"
         ),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_kubernetes_makes_for_services_is_neither_a_setting_nor_a_mistake() {
+        let mut variables = Vec::new();
+        for service in
+            ["GRIDD", "GRIDD_HTTP", "GRIDD_GRPC", "GRIDD_MAIL", "GRIDD_PORT_1", "GRIDD_X_SERVICE"]
+        {
+            for (end, value) in [
+                ("SERVICE_HOST", "10.0.0.1"),
+                ("SERVICE_PORT", "7443"),
+                ("SERVICE_PORT_GRPC_WEB", "7443"),
+                ("PORT", "tcp://10.0.0.1:7443"),
+                ("PORT_7443_TCP", "tcp://10.0.0.1:7443"),
+                ("PORT_7443_TCP_PROTO", "tcp"),
+                ("PORT_7443_TCP_PORT", "7443"),
+                ("PORT_7443_TCP_ADDR", "10.0.0.1"),
+                ("PORT_53_UDP", "udp://10.0.0.1:53"),
+            ] {
+                variables.push((format!("{service}_{end}"), OsString::from(value)));
+            }
+        }
+        let (said, mistakes) = read(&variables);
+        assert_eq!((said.len(), mistakes), (0, Vec::new()));
+    }
+
+    #[test]
+    fn what_looks_alike_is_still_a_setting_or_a_mistake() {
+        for (name, value, is_setting) in [
+            ("GRIDD_HTTP", "127.0.0.1:1", true),
+            ("GRIDD_CLASS__A_SERVICE_PORT_B__MANAGED", "true", true),
+            ("GRIDD_HTTP_PORT", "7480", false),
+            ("GRIDD_HTTP_PORT_X_TCP", "1", false),
+            ("GRIDD_GRPC_HOST", "10.0.0.1", false),
+            ("GRIDD_SERVICE", "1", false),
+        ] {
+            let (said, mistakes) = read(&[(name.to_owned(), value.into())]);
+            assert_eq!(
+                (said.len(), mistakes.len()),
+                (is_setting.into(), (!is_setting).into()),
+                "{name}"
+            );
+        }
+    }
 }

@@ -15,6 +15,7 @@ use super::mistake::{Mistake, Origin};
 use super::raw::{Raw, Said, dotted};
 use crate::grid::name::{NotAName, is_name};
 use crate::show::escape::excerpt;
+use crate::system_error::Explained;
 
 /// No configuration is larger, in bytes; a file that is, is another one.
 const BYTES_MAX: u64 = 1 << 20;
@@ -27,6 +28,8 @@ pub(super) struct Found {
     /// Classes that have a table, and where it begins.
     pub(super) classes: Vec<(String, Origin)>,
     pub(super) mistakes: Vec<Mistake>,
+    /// Parts of it could not be read.
+    pub(super) is_torn: bool,
 }
 
 pub(super) fn read(path: &Path) -> Found {
@@ -38,7 +41,7 @@ pub(super) fn read(path: &Path) -> Found {
             reading.whole("is larger than 1MiB, so it is no configuration".to_owned());
         }
         Ok(_) => reading.parse(),
-        Err(error) => reading.whole(format!("can't be read: {error}")),
+        Err(error) => reading.whole(format!("can't be read: {}", Explained(&error))),
     }
     reading.found
 }
@@ -63,6 +66,7 @@ impl Reading<'_> {
         let is_right = |origin: &Origin| !matches!(origin, Origin::File { line, .. } if wrong.contains_key(line));
         self.found.mistakes.retain(|mistake| is_right(&mistake.origin));
         self.found.said.retain(|said| is_right(&said.origin));
+        self.found.is_torn = !wrong.is_empty();
         for (line, message) in &wrong {
             let begin =
                 line.checked_sub(2).and_then(|before| ends.get(before)).map_or(0, |at| at + 1);
@@ -124,6 +128,7 @@ impl Reading<'_> {
     }
 
     fn whole(&mut self, text: String) {
+        self.found.is_torn = true;
         let origin = self.at(0);
         self.mistake(origin, &[], text);
     }

@@ -88,8 +88,8 @@ pub enum Place<T: 'static> {
     TracingFormat(Field<T, Format>),
     /// Yes or no.
     Truth(Field<T, bool>),
-    /// A number, at least so large.
-    Count(u64, Field<T, u64>),
+    /// A number.
+    Count(RangeInclusive<u64>, Field<T, u64>),
     /// An amount of bytes.
     Size(RangeInclusive<u64>, Field<T, u64>),
     /// A time.
@@ -142,8 +142,8 @@ impl<T: Default + 'static> Place<T> {
                 *field(into) = word(raw, &TRACING_FORMATS).ok_or_else(wrong)?;
             }
             Self::Truth(field) => *field(into) = raw.truth().ok_or_else(wrong)?,
-            Self::Count(least, field) => {
-                *field(into) = raw.whole().filter(|it| it >= least).ok_or_else(wrong)?;
+            Self::Count(range, field) => {
+                *field(into) = raw.whole().filter(|it| range.contains(it)).ok_or_else(wrong)?;
             }
             Self::Size(range, field) => {
                 let bytes = raw.text().and_then(amount::bytes);
@@ -156,14 +156,9 @@ impl<T: Default + 'static> Place<T> {
             }
             Self::OnStuck(field) => *field(into) = word(raw, &ON_STUCK).ok_or_else(wrong)?,
             Self::Severity(field) => *field(into) = word(raw, &SEVERITIES).ok_or_else(wrong)?,
-            Self::Burst(field) => {
-                let burst = raw.whole().and_then(|it| u32::try_from(it).ok());
-                let burst = burst.and_then(NonZeroU32::new).ok_or_else(wrong)?;
-                budget(into, *field).burst = burst;
-            }
+            Self::Burst(field) => budget(into, *field).burst = burst(raw).ok_or_else(wrong)?,
             Self::Every(range, field) => {
-                let every = time(raw, range).ok_or_else(wrong)?;
-                budget(into, *field).every = every;
+                budget(into, *field).every = time(raw, range).ok_or_else(wrong)?;
             }
             Self::Unlimited(field) => {
                 unlimited(raw).ok_or_else(wrong)?;
@@ -177,8 +172,12 @@ impl<T: Default + 'static> Place<T> {
                 *field(into) = word(raw, &MAIL_SECURITIES).ok_or_else(wrong)?;
             }
             Self::Text(rule, field) => {
-                let text = raw.text().filter(|text| (rule.is_allowed)(text)).ok_or_else(wrong)?;
-                text.clone_into(field(into));
+                let text = raw.text().ok_or_else(wrong)?;
+                match (rule.wrong)(text) {
+                    None => text.clone_into(field(into)),
+                    Some(why) if why.is_empty() => return Err(wrong()),
+                    Some(why) => return Err(format!("{}; {why}", wrong())),
+                }
             }
             Self::SecretFile(field) => {
                 // What is no path may be the secret itself, which is not to be repeated.
@@ -303,6 +302,10 @@ fn budget<T: Default>(into: &mut T, field: Field<T, Option<Budget>>) -> &mut Bud
     let least = Budget { burst: NonZeroU32::MIN, every: Duration::from_secs(1) };
     let default = field(&mut T::default()).unwrap_or(least);
     field(into).get_or_insert(default)
+}
+
+fn burst(raw: &Raw) -> Option<NonZeroU32> {
+    raw.whole().and_then(|it| u32::try_from(it).ok()).and_then(NonZeroU32::new)
 }
 
 fn unlimited(raw: &Raw) -> Option<()> {

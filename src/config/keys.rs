@@ -33,8 +33,14 @@ const FILE_RANGE: RangeInclusive<u64> = 64 << 10..=4 << 30;
 /// Anything that is room on the disk, in bytes.
 const ROOM_RANGE: RangeInclusive<u64> = 1 << 20..=u64::MAX;
 
-/// The least number of records between two checkpoints: each is a whole state.
-const CHECKPOINT_RECORDS_LEAST: u64 = 1_000;
+/// How many records may be between two checkpoints: each is a whole state.
+const CHECKPOINT_RECORDS_RANGE: RangeInclusive<u64> = 1_000..=u64::MAX;
+
+/// How many reports may be kept.
+const REPORTS_RANGE: RangeInclusive<u64> = 1..=u64::MAX;
+
+/// How many connections to the mail server there may be.
+const CONNECTIONS_RANGE: RangeInclusive<u64> = 1..=32;
 
 /// How long a mail server may take for one step, and a mail may gather what comes.
 const MAIL_TIMEOUT_RANGE: RangeInclusive<Duration> =
@@ -82,7 +88,7 @@ pub static SETTINGS: [Key<Settings>; 32] = [
     at_restart("journal.span", Place::Size(FILE_RANGE, |it| &mut it.journal.span_bytes), None),
     at_once(
         "journal.checkpoint_records",
-        Place::Count(CHECKPOINT_RECORDS_LEAST, |it| &mut it.journal.checkpoint_records),
+        Place::Count(CHECKPOINT_RECORDS_RANGE, |it| &mut it.journal.checkpoint_records),
     ),
     at_restart("mail.server", Place::Text(&mail::SERVER, |it| &mut it.mail.server), None),
     at_restart("mail.security", Place::MailSecurity(|it| &mut it.mail.security), None),
@@ -91,17 +97,21 @@ pub static SETTINGS: [Key<Settings>; 32] = [
     at_restart("mail.password_file", Place::SecretFile(|it| &mut it.mail.password), None),
     at_restart("mail.password", Place::SecretText(|it| &mut it.mail.password), None),
     at_restart("mail.password_in_clear", Place::Truth(|it| &mut it.mail.password_in_clear), None),
-    at_restart("mail.from", Place::Text(&mail::LINE, |it| &mut it.mail.from), None),
-    at_restart("mail.hello", Place::Text(&mail::LINE, |it| &mut it.mail.hello), None),
+    at_restart("mail.from", Place::Text(&mail::FROM, |it| &mut it.mail.from), None),
+    at_restart("mail.hello", Place::Text(&mail::HELLO, |it| &mut it.mail.hello), None),
     at_restart("mail.timeout", Place::Time(MAIL_TIMEOUT_RANGE, |it| &mut it.mail.timeout), None),
-    at_restart("mail.connections", Place::Count(1, |it| &mut it.mail.connections), None),
-    at_restart("mail.grid", Place::Text(&mail::LINE, |it| &mut it.mail.grid), None),
+    at_restart(
+        "mail.connections",
+        Place::Count(CONNECTIONS_RANGE, |it| &mut it.mail.connections),
+        None,
+    ),
+    at_restart("mail.grid", Place::Text(&mail::GRID, |it| &mut it.mail.grid), None),
     at_once("mail.to", Place::Text(&mail::RECIPIENTS, |it| &mut it.mail.to)),
-    at_restart("mail.zone", Place::Text(&mail::LINE, |it| &mut it.mail.zone), None),
+    at_restart("mail.zone", Place::Text(&mail::ZONE, |it| &mut it.mail.zone), None),
     at_once("mail.on", Place::Text(&mail::WORDS, |it| &mut it.mail.on)),
     at_once("mail.gather", Place::Time(MAIL_TIMEOUT_RANGE, |it| &mut it.mail.gather)),
     at_restart("report.log_dir", Place::PathOrNone(|it| &mut it.report.log_dir), None),
-    at_restart("report.keep", Place::Count(1, |it| &mut it.report.keep), None),
+    at_restart("report.keep", Place::Count(REPORTS_RANGE, |it| &mut it.report.keep), None),
     at_restart("report.trigger_file", Place::PathOrNone(|it| &mut it.report.trigger_file), None),
     at_restart(
         "report.trigger_interval",

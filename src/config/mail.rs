@@ -1,13 +1,15 @@
-//! How do mails leave, to whom, and on what? The settings of mail as said.
+//! The settings of mail as said: how mails leave, to whom, and on what.
 //!
-//! Guarantees lists that can be taken apart again: recipients with their zones, words that the core
-//! knows. What can only be known by looking further (certificates, zones) is the mail module's.
+//! Guarantees that each value is right by itself: addresses are addresses, zones are known, lists can
+//! be taken apart again. Whether they go together is `post`'s to say.
 
 use std::time::Duration;
 
+use super::post;
 use super::secret::Secret;
 use crate::grid;
 use crate::grid::settings::MAIL_WORDS;
+use crate::show::escape::excerpt;
 
 /// Most recipients.
 const RECIPIENTS_MAX: usize = 16;
@@ -168,20 +170,50 @@ fn parts(list: &str) -> impl Iterator<Item = &str> {
 pub struct TextRule {
     /// As it goes on behind "is not".
     pub allowed: &'static str,
-    /// Whether it may be this.
-    pub is_allowed: fn(&str) -> bool,
+    /// What keeps it from being that, in words or none; `None`: it is.
+    pub wrong: fn(&str) -> Option<String>,
+}
+
+/// No words, where the rule itself says enough.
+fn unless(is_allowed: bool) -> Option<String> {
+    (!is_allowed).then(String::new)
 }
 
 /// Any line.
 pub static LINE: TextRule = TextRule {
     allowed: "one line of at most 1,000 bytes",
-    is_allowed: |text| text.len() <= 1_000 && !text.contains(char::is_control),
+    wrong: |text| unless(text.len() <= 1_000 && !text.contains(char::is_control)),
+};
+
+/// An address that mails are from.
+pub static FROM: TextRule = TextRule {
+    allowed: "a mail address such as grid@example.org or \"Grid <grid@example.org>\", a domain of \
+              other letters in its xn-- form",
+    wrong: |text| unless(text.is_empty() || post::mailbox(text).is_some()),
+};
+
+/// A host's name.
+pub static HELLO: TextRule = TextRule {
+    allowed: "a host name (letters, digits, `.` and `-`), nor an address such as [192.0.2.7]",
+    wrong: |text| unless(post::hello(text).is_ok()),
+};
+
+/// A grid's name.
+pub static GRID: TextRule = TextRule {
+    allowed: "a name of 1 to 20 letters, digits and `-`, the first a letter or digit",
+    wrong: |text| unless(post::is_grid(text)),
+};
+
+/// A time zone.
+pub static ZONE: TextRule = TextRule {
+    allowed: "the name of a time zone such as Europe/Berlin",
+    wrong: |text| (!text.is_empty()).then(|| post::zone(text).err()).flatten(),
 };
 
 /// A host with or without a port.
 pub static SERVER: TextRule = TextRule {
     allowed: "a host such as smtp.example.org, or with a port: smtp.example.org:587",
-    is_allowed: is_server,
+    wrong: |text| unless(is_server(text)),
 };
 
 /// A list of recipients.
@@ -189,14 +221,14 @@ pub static RECIPIENTS: TextRule = TextRule {
     allowed: "a list of at most 16 mail addresses with commas between, each with a time zone or \
               without, none twice with different ones: \"anna@example.org Europe/Berlin, \
               ops@example.org\"",
-    is_allowed: is_list_of_recipients,
+    wrong: wrong_recipients,
 };
 
 /// A list of what mails.
 pub static WORDS: TextRule = TextRule {
     allowed: "a list with commas between, of: alert, start_failed, boot_timeout, hung, stuck, \
               no_contact, two_machines, flapping, records_missing, disk_low, clock_differs",
-    is_allowed: |text| parts(text).all(|part| MAIL_WORDS.contains(&part)),
+    wrong: |text| unless(parts(text).all(|part| MAIL_WORDS.contains(&part))),
 };
 
 fn is_server(text: &str) -> bool {
@@ -208,28 +240,26 @@ fn is_server(text: &str) -> bool {
     let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:".contains(&byte);
     let has_bad_port =
         host.len() < text.trim_matches(['[', ']']).len() && port.is_none_or(|it| it == 0);
-    !host.is_empty() && host.bytes().all(is_host) && !has_bad_port
+    host.bytes().all(is_host) && !has_bad_port && post::server_name(host).is_some()
 }
 
-fn is_list_of_recipients(text: &str) -> bool {
+fn wrong_recipients(text: &str) -> Option<String> {
     let mail = Mail { to: text.to_owned(), ..Mail::default() };
-    let is_address = |address: &str| {
-        let is_plain = |it: char| it.is_ascii_graphic() && !"<>,;:\"".contains(it);
-        let parts = address.split_once('@');
-        parts.is_some_and(|(name, host)| !name.is_empty() && !host.is_empty())
-            && address.len() <= ADDRESS_BYTES_MAX
-            && address.matches('@').count() == 1
-            && address.chars().all(is_plain)
-    };
+    let count = mail.recipients().count();
+    if count > RECIPIENTS_MAX {
+        return Some(format!("there are {count}"));
+    }
     let all: Vec<_> = listed(text).collect();
-    let is_clear = |(address, zone): &(&str, Option<&str>)| {
-        all.iter().all(|it| it.1 == *zone || !is_same_mailbox(it.0, address))
-    };
-    mail.recipients().count() <= RECIPIENTS_MAX
-        && all.iter().all(is_clear)
-        && all.iter().all(|(address, zone)| {
-            is_address(address) && zone.is_none_or(|it| !it.contains(char::is_whitespace))
-        })
+    all.iter().find_map(|(address, zone)| {
+        let is_address = address.len() <= ADDRESS_BYTES_MAX && post::address(address).is_some();
+        if !is_address {
+            return Some(format!("`{}` is no mail address", excerpt(address)));
+        }
+        if all.iter().any(|it| it.1 != *zone && is_same_mailbox(it.0, address)) {
+            return Some(format!("`{}` has two time zones", excerpt(address)));
+        }
+        zone.and_then(|zone| post::zone(zone).err())
+    })
 }
 
 #[cfg(test)]
@@ -264,17 +294,19 @@ mod tests {
         assert_eq!(rules.recipients.len(), 2);
         assert!(rules.on.contains("alert") && !rules.on.contains("stuck"));
         for wrong in ["anna", "anna@", "@b", "a@b@c", "a b@c d e", "a\n@b", "a@b c d"] {
-            assert!(!is_list_of_recipients(wrong), "{wrong}");
+            assert!(wrong_recipients(wrong).is_some(), "{wrong}");
         }
         let many: Vec<_> = (0..17).map(|number| format!("a{number}@b.c")).collect();
-        assert!(!is_list_of_recipients(&many.join(",")));
+        assert_eq!(wrong_recipients(&many.join(",")).as_deref(), Some("there are 17"));
+        let zone = wrong_recipients("a@b.c Mars/Base").expect("there is no such zone");
+        assert!(zone.starts_with("`Mars/Base` is no time zone"), "{zone}");
     }
 
     #[test]
     fn who_is_said_twice_gets_each_mail_once_and_that_is_told() {
         let to =
             "ops@example.org, anna@example.org UTC, ops@EXAMPLE.org, Ops@example.org".to_owned();
-        assert!(is_list_of_recipients(&to));
+        assert_eq!(wrong_recipients(&to), None);
         let mail = Mail { to, server: "localhost".to_owned(), ..Mail::default() };
         let rules = mail.rules().expect("there is mail");
         let expected = ["ops@example.org", "anna@example.org", "Ops@example.org"];
@@ -283,8 +315,8 @@ mod tests {
         assert_eq!(*key, "mail.to");
         assert!(told.starts_with("`ops@EXAMPLE.org` is the mailbox `ops@example.org`"), "{told}");
         // Which zone would hold?
-        assert!(!is_list_of_recipients("a@b.c UTC, a@B.c Europe/Berlin"));
-        assert!(!is_list_of_recipients("a@b.c UTC, a@b.c"));
+        assert!(wrong_recipients("a@b.c UTC, a@B.c Europe/Berlin").is_some());
+        assert!(wrong_recipients("a@b.c UTC, a@b.c").is_some());
     }
 
     #[test]

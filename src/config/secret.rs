@@ -10,6 +10,8 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crate::system_error::Explained;
+
 /// What is shown of a secret.
 pub const HIDDEN: &str = "***";
 
@@ -33,7 +35,7 @@ pub struct Secret {
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// No file, or not ours to read.
-    #[error("can't read the secret in {}: {source}", path.display())]
+    #[error("can't read the secret in {}: {}", path.display(), Explained(source))]
     Unreadable {
         /// Which.
         path: PathBuf,
@@ -181,7 +183,8 @@ mod tests {
         for (path, said) in [
             (
                 "/nowhere",
-                "can't read the secret in /nowhere: No such file or directory (os error 2)",
+                "can't read the secret in /nowhere: No such file or directory (os error 2); check the \
+                 path: it, or a folder above it, is not there",
             ),
             ("/", "/ is no regular file, so there is no secret to be read"),
             ("/dev/zero", "/dev/zero is no regular file, so there is no secret to be read"),

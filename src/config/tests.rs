@@ -188,7 +188,7 @@ fn what_can_change_does_and_what_needs_a_restart_stays_and_is_named() {
                 [journal]\nspan = \"1MiB\"\n[class.web]\nbudget.log = \"unlimited\"\n\
                 [class.new]\nmanaged = false\n";
     std::fs::write(file.path(), text).expect("writes");
-    let (held, changes) = old.reloaded(right(&given));
+    let (held, changes) = old.reloaded(right(&given)).expect("it goes together");
     let path = file.path().display().to_string();
     let told: Vec<_> = changes.iter().map(|it| it.to_string().replace(&path, "FILE")).collect();
     assert_eq!(
@@ -210,10 +210,10 @@ fn what_can_change_does_and_what_needs_a_restart_stays_and_is_named() {
     assert_eq!(held.journal.span_bytes, old.journal.span_bytes);
     assert_eq!(held.journal.retention.age, Duration::from_secs(40 * 86_400));
     assert!(held.grid.class("old").is_none() && held.grid.class("new").is_some());
-    let (again, changes) = held.reloaded(right(&given));
+    let (again, changes) = held.reloaded(right(&given)).expect("it goes together");
     assert_eq!(again.in_force(), held.in_force());
     assert_eq!(changes.len(), 2, "what needs a restart is told until there is one");
-    let (_, nothing) = held.reloaded(held.clone());
+    let (_, nothing) = held.reloaded(held.clone()).expect("it goes together");
     assert_eq!(nothing, []);
 }
 

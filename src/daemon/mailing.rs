@@ -1,7 +1,7 @@
 //! How does the courier come to his orders, and his answers to the broker?
 //!
-//! Guarantees that settings of mail that cannot work keep the broker from starting, in words that
-//! name the key, and that what was sent is recorded before an orderly stop. Sends nothing.
+//! Guarantees that mails leave as the settings in force have it, and that what was sent is recorded
+//! before an orderly stop. Sends nothing.
 
 use std::sync::Arc;
 
@@ -11,47 +11,23 @@ use uuid::Uuid;
 
 use crate::broker::{Broker, Deliver};
 use crate::config::Settings;
+use crate::config::post::Post;
 use crate::grid::MAILS_UNDER_WAY;
 use crate::grid::mail::Delivery;
 use crate::grpc::MailTest;
-use crate::mail::{self, Answer, Mistake, Post};
+use crate::mail::{self, Answer};
 use crate::tasks;
 
 /// How mails leave, as it is at the moment; `None`: there is no mail.
 pub(super) type PostWatch = watch::Receiver<Option<Arc<Post>>>;
 
-/// How mails leave under these settings.
-///
-/// # Errors
-///
-/// The first key that is wrong.
-pub(super) async fn post(settings: &Settings) -> Result<Option<Arc<Post>>, Mistake> {
-    if !settings.mail.is_configured() {
-        return Ok(None);
-    }
-    let mail = settings.mail.clone();
-    // It reads certificates.
-    let made = tasks::spawn_blocking("mail settings", move || Post::new(&mail)).await;
-    let broken = |_| Mistake {
-        key: "mail".to_owned(),
-        what: "could not be looked through; the lines above say why".to_owned(),
-    };
-    made.map_err(broken)?.map(|post| Some(Arc::new(post)))
-}
-
 /// Keeps it as the settings in force have it: recipients and their zones may change.
-pub(super) fn follow(
-    first: Option<Arc<Post>>,
-    mut in_force: watch::Receiver<Settings>,
-) -> PostWatch {
-    let (tell, told) = watch::channel(first);
+pub(super) fn follow(mut in_force: watch::Receiver<Settings>) -> PostWatch {
+    let (tell, told) = watch::channel(in_force.borrow_and_update().post.clone());
     let following = async move {
         while in_force.changed().await.is_ok() {
-            let settings = in_force.borrow_and_update().clone();
-            match post(&settings).await {
-                Ok(post) => drop(tell.send_replace(post)),
-                Err(mistake) => tracing::error!("mails leave as before: {mistake}"),
-            }
+            let post = in_force.borrow_and_update().post.clone();
+            drop(tell.send_replace(post));
         }
     };
     drop(tasks::spawn("mail settings", following));

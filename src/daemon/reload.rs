@@ -1,6 +1,7 @@
 //! What happens on SIGHUP? The file is read again, and what can change does.
 //!
-//! Guarantees that a file with a mistake in it changes nothing, that flags and environment of the
+//! Guarantees that all is checked before anything is recorded or changed: a file with a mistake in it,
+//! or one that does not go together with what stays until a restart, changes nothing, that flags and environment of the
 //! start still go before the file, and that every change is traced and is a record. What needs a
 //! restart is named and stays. Does not know what the settings mean.
 
@@ -91,10 +92,12 @@ pub(super) async fn on_hangups(
 
 /// The settings that hold from now on.
 async fn again(reload: &Reload, held: &Settings, broker: &Broker) -> Result<Settings, ReloadError> {
-    let given = reload.given.clone();
-    let read = tasks::spawn_blocking("read settings", move || Settings::new(&given)).await;
-    let new = read.map_err(|_| ReloadError::Panicked)?.map_err(ReloadError::Mistakes)?;
-    let (new, changes) = held.reloaded(new);
+    let (given, before) = (reload.given.clone(), held.clone());
+    let read = tasks::spawn_blocking("read settings", move || {
+        Settings::new(&given).and_then(|new| before.reloaded(new))
+    });
+    let read = read.await.map_err(|_| ReloadError::Panicked)?;
+    let (new, changes) = read.map_err(ReloadError::Mistakes)?;
     if changes.is_empty() {
         tracing::info!("no setting has changed");
         return Ok(new);
@@ -126,7 +129,9 @@ async fn again(reload: &Reload, held: &Settings, broker: &Broker) -> Result<Sett
 async fn tell_classes(broker: &Broker, settings: &Settings) {
     // A broker that stops has no use for warnings.
     let Ok(used) = broker.ask(|grid, _| used_classes(grid)).await else { return };
-    for name in settings.grid.class_names().filter(|name| *name != DEFAULT_CLASS) {
+    // Before the first appliance comes no class can be in use.
+    let names = settings.grid.class_names().filter(|_| !used.is_empty());
+    for name in names.filter(|name| *name != DEFAULT_CLASS) {
         if !used.contains_key(name) {
             let origin = settings.origin_of_class(name);
             tracing::warn!(

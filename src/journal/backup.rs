@@ -15,6 +15,7 @@ use super::query::{Budget, Wanted};
 use super::reader::Reader;
 use super::scan::{Found, Scan};
 use super::stream::{Head, StreamWriter, Written};
+use crate::system_error::Explained;
 
 /// Records read at once.
 const PAGE: Budget = Budget { records: 2048, bytes: 1 << 20 };
@@ -30,7 +31,7 @@ pub enum BackupError {
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// Where it goes takes no more.
-    #[error("the backup can't be written: {0}")]
+    #[error("the backup can't be written: {}", Explained(.0))]
     Write(#[from] io::Error),
 }
 

@@ -7,12 +7,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::frame::FrameError;
+use crate::system_error::Explained;
 
 /// A failure of the journal: the world broke, or the folder is not ours to use.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// The operating system refused a call.
-    #[error("cannot {action} {}: check the disk, its free space and the folder's owner", path.display())]
+    #[error("cannot {action} {}: {}", path.display(), Explained(source))]
     Io {
         /// What was tried, as a verb that takes the path.
         action: &'static str,
@@ -39,6 +40,14 @@ pub enum JournalError {
     NoJournal {
         /// The folder.
         path: PathBuf,
+    },
+    /// The folder is somebody's, and no journal is in it.
+    #[error("{} holds no journal, but other files such as {}: give gridd an empty folder of its own; nothing was written", path.display(), name.display())]
+    Strangers {
+        /// The folder.
+        path: PathBuf,
+        /// The name of one of them.
+        name: PathBuf,
     },
     /// A restore was broken off.
     #[error("an unfinished restore lies in {}: empty the folder and run `gridd journal restore` again", path.display())]
@@ -138,6 +147,7 @@ impl JournalError {
             | Self::InUse { .. }
             | Self::AtWork { .. }
             | Self::NoJournal { .. }
+            | Self::Strangers { .. }
             | Self::Restoring { .. }
             | Self::NewerBlock { .. }
             | Self::NewerFormat { .. }

@@ -164,6 +164,15 @@ impl Journal {
         }
     }
 
+    /// Refuses a folder that has somebody else's files and no journal, before anything is written.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError::Strangers`], or what keeps it from being looked at.
+    pub fn refuse_strangers(settings: &Settings) -> Result<(), JournalError> {
+        opening::refuse_strangers(&settings.dir)
+    }
+
     /// Appends records as one commit and returns when they are durable.
     ///
     /// # Errors

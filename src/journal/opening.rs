@@ -5,11 +5,14 @@
 //! the archive is built again behind them.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
 use std::ops::RangeInclusive;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
+use rustix::io::Errno;
 use tokio::sync::watch;
 
 use super::archive::Archiver;
@@ -137,15 +140,63 @@ pub(super) fn open(settings: &Settings) -> Result<Opened, JournalError> {
     Ok(Opened { journal, reader, checkpoint, last_number, previous_term, recovered })
 }
 
+/// Refuses a folder that is somebody else's: it has files, and none of a journal.
+pub(super) fn refuse_strangers(dir: &Path) -> Result<(), JournalError> {
+    if !dir.is_dir() || dir.join(IDENTITY).exists() || dir.join(RESTORING).exists() {
+        return Ok(());
+    }
+    // A first start may have been cut short; a disk's own folder belongs to nobody.
+    const OURS: [&str; 9] = [
+        COMMITS,
+        ARCHIVE,
+        LOCK,
+        CHECKPOINTS,
+        "identity.new",
+        "ballast",
+        "alive",
+        "alive.tmp",
+        "lost+found",
+    ];
+    let names =
+        disk::paths_in(dir)?.into_iter().filter_map(|path| path.file_name().map(PathBuf::from));
+    let mut strangers = names.filter(|name| !OURS.iter().any(|ours| name == Path::new(ours)));
+    match strangers.next() {
+        Some(name) => Err(JournalError::Strangers { path: dir.to_owned(), name }),
+        None => Ok(()),
+    }
+}
+
+/// Warns of a folder that others on this machine can look into.
+fn warn_if_open(dir: &Path) {
+    let mode = fs::metadata(dir).map_or(0, |found| found.permissions().mode());
+    if mode & 0o077 != 0 {
+        let path = dir.display();
+        tracing::warn!(
+            "others on this machine can look into the data folder {path} (mode {:03o}); `chmod -R go= \
+             {path}` ends it",
+            mode & 0o777
+        );
+    }
+}
+
 /// Makes the folder if there is none, and takes it.
 fn enter(dir: &Path) -> Result<(File, Identity), JournalError> {
+    refuse_strangers(dir)?;
     if let Some(parent) = dir.parent() {
-        fs::create_dir_all(parent).map_err(JournalError::io("create the folder", parent))?;
+        // The system says of a file in the way that it is there already.
+        let not_a_folder = |error: io::Error| {
+            let is_file = error.kind() == io::ErrorKind::AlreadyExists;
+            if is_file { io::Error::from(Errno::NOTDIR) } else { error }
+        };
+        fs::create_dir_all(parent)
+            .map_err(not_a_folder)
+            .map_err(JournalError::io("create the folder", dir))?;
     }
     disk::create_folder(dir)?;
     if dir.join(RESTORING).exists() {
         return Err(JournalError::Restoring { path: dir.to_owned() });
     }
+    warn_if_open(dir);
     let lock = lock(dir)?;
     let identity = identity::open(&dir.join(IDENTITY))?;
     for folder in [COMMITS, ARCHIVE, CHECKPOINTS] {

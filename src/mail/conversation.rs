@@ -22,11 +22,11 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout};
 
 use super::refusal::{self, About, Place};
-use super::settings::{Login, Post};
 use super::wire::{Socket, Wire};
 use super::{handshake, reply};
 use crate::clock::monotonic_now;
 use crate::config::mail::MailSecurity;
+use crate::config::post::{Login, Post};
 use crate::grid::mail::{Delivery, REPLY_BYTES_MAX};
 use crate::grid::time::in_words;
 use crate::show::escape::escape;

@@ -14,8 +14,8 @@ use uuid::Uuid;
 
 use super::conversation::{Connection, Letter, open, shortened};
 use super::render::render;
-use super::settings::Post;
 use crate::broker::Deliver;
+use crate::config::post::Post;
 use crate::grid::mail::{Delivery, MessageNumber};
 use crate::tasks;
 

@@ -6,7 +6,7 @@
 //!
 //! Guarantees that every mail is answered once, within bounded time whatever the server does, and
 //! that no password is in any answer. Decides nothing: what is mailed, when it is tried again and
-//! when it is given up is the core's. The only place that names lettre.
+//! when it is given up is the core's.
 
 mod conversation;
 mod courier;
@@ -14,11 +14,9 @@ mod handshake;
 mod refusal;
 mod render;
 mod reply;
-mod settings;
 mod test_mail;
-mod tls;
 mod wire;
 
+pub use crate::config::post::Post;
 pub use courier::{Answer, start};
-pub use settings::{Mistake, Post};
 pub use test_mail::{Dialogue, dialogue};

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::conversation::{open, shortened};
 use super::render::{self, render};
-use super::settings::Post;
+use crate::config::post::Post;
 use crate::grid::mail::Delivery;
 use crate::grid::time::Timestamp;
 

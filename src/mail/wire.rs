@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use super::reply::Lines;
-use super::settings::Login;
+use crate::config::post::Login;
 use crate::config::secret::HIDDEN;
 use crate::show::escape::escape;
 

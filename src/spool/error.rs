@@ -3,11 +3,13 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::system_error::Explained;
+
 /// Why something could not be kept or read.
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
     /// The system says no.
-    #[error("can't {what} {}: {source}", .path.display())]
+    #[error("can't {what} {}: {}", .path.display(), Explained(source))]
     Io {
         /// What was tried.
         what: &'static str,

@@ -4,6 +4,7 @@ mod a_crowd_is_served;
 mod a_long_job_is_reported;
 mod a_report_never_ends_the_program;
 mod a_service_manager_hears_the_truth;
+mod a_start_is_checked_before;
 mod a_start_script_is_told;
 mod a_stop_is_orderly;
 mod another_language_speaks;

@@ -108,7 +108,8 @@ async fn a_full_standard_output_is_noticed_by_gridd_and_vme() {
     ] {
         let ended = run_into(command, Some(full()), None).await;
         assert_eq!(ended.code, Some(1), "{what}");
-        let said = "cannot write to standard output: No space left on device (os error 28)";
+        let said = "cannot write to standard output, what it shows is not complete: No space left on \
+                    device (os error 28)";
         assert!(ended.stderr.contains(said), "{what}: {}", ended.stderr);
     }
     // A reader who has seen enough is no failure.

@@ -178,13 +178,17 @@ async fn check_config_names_every_mistake_or_every_setting_and_touches_no_data()
 }
 
 #[tokio::test]
-async fn a_class_that_nothing_uses_is_a_warning_of_the_start() {
-    let gridd = Gridd::with_config("\n[class.web]\n[class.used]\n").await;
+async fn a_class_that_nothing_uses_is_a_warning_of_a_start_once_there_are_appliances() {
+    let mut gridd = Gridd::with_config("\n[class.web]\n[class.used]\n").await;
+    gridd.gridctl(&["appliance", "add", "a"]).await.done();
+    assert!(!gridd.stderr().contains("class.web"), "nobody could be of it: {}", gridd.stderr());
+    assert_eq!(gridd.terminate().await, Some(0));
+    gridd.start_again().await;
     let line = "WARN daemon::reload: gridd.toml:2: class.web: no appliance is of this \
                 class; `gridctl appliance set NAME --class web` makes one so";
     eventually("the warning", async || traced(&gridd).contains(&line.to_owned()).then_some(()))
         .await;
-    gridd.gridctl(&["appliance", "add", "a", "--class", "used"]).await.done();
+    gridd.gridctl(&["appliance", "add", "b", "--class", "used"]).await.done();
     write(&gridd, "[class.used]\n[class.other]\n");
     let told = reload(&gridd, "class.other: no appliance").await;
     assert!(!told.iter().any(|line| line.contains("class.used")), "{told:?}");

@@ -97,16 +97,16 @@ async fn what_gridd_cannot_do_it_refuses_by_name_with_exit_code_2() {
         (
             &["--grpc", &taken.0, "--http", "127.0.0.1:0"][..],
             format!(
-                "gridd: can't listen on {} for grpc: Address already in use (os error 98); --grpc \
-                 or GRIDD_GRPC chooses another\n",
+                "gridd: can't listen on {} for grpc: Address already in use (os error 98); another \
+                 program listens there (`ss -tlnp` names it); --grpc or GRIDD_GRPC chooses another\n",
                 taken.0
             ),
         ),
         (
             &["--grpc", "127.0.0.1:0", "--http", &taken.0],
             format!(
-                "gridd: can't listen on {} for http: Address already in use (os error 98); --http \
-                 or GRIDD_HTTP chooses another\n",
+                "gridd: can't listen on {} for http: Address already in use (os error 98); another \
+                 program listens there (`ss -tlnp` names it); --http or GRIDD_HTTP chooses another\n",
                 taken.0
             ),
         ),
@@ -114,7 +114,8 @@ async fn what_gridd_cannot_do_it_refuses_by_name_with_exit_code_2() {
         (&["--http", "[::]:1"], format!("gridd: --http: [::]:1 {off_loopback}")),
         (
             &["--config", "nowhere.toml"],
-            "gridd: nowhere.toml: can't be read: No such file or directory (os error 2)\n"
+            "gridd: nowhere.toml: can't be read: No such file or directory (os error 2); check the \
+             path: it, or a folder above it, is not there\n"
                 .to_owned(),
         ),
     ] {

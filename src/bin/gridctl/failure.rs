@@ -12,6 +12,7 @@ use grid_broker::exit_code::ExitCode;
 use grid_broker::journal::rescue::VerifyError;
 use grid_broker::journal::stream::{FileError, StreamError};
 use grid_broker::show::escape::escape;
+use grid_broker::system_error::Explained;
 
 use crate::context::ContextError;
 use crate::names;
@@ -66,10 +67,10 @@ pub(crate) enum Failure {
     #[error(transparent)]
     Context(#[from] ContextError),
     /// The output cannot be written.
-    #[error("cannot write the output: {0}")]
+    #[error("cannot write the output: {}", Explained(.0))]
     Output(#[from] io::Error),
     /// There is no runtime to be had.
-    #[error("cannot start: {0}")]
+    #[error("cannot start: {}", Explained(.0))]
     Start(#[source] io::Error),
     /// The backup's file is not to be had.
     #[error(transparent)]
@@ -100,7 +101,7 @@ pub(crate) enum Failure {
         path: PathBuf,
     },
     /// A man page or completion can't be written.
-    #[error("can't write {}: {source}", path.display())]
+    #[error("can't write {}: {}", path.display(), Explained(source))]
     Generate {
         /// Which.
         path: PathBuf,

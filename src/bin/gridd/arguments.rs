@@ -32,21 +32,21 @@ pub(crate) struct Arguments {
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) data: Option<String>,
     /// Where appliances and administrators are heard [default: 127.0.0.1:7443] [env: GRIDD_GRPC]
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, global = true, value_name = "ADDR")]
     pub(crate) grpc: Option<String>,
     /// Where pages are served [default: 127.0.0.1:7480] [env: GRIDD_HTTP]
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, global = true, value_name = "ADDR")]
     pub(crate) http: Option<String>,
     /// Write the addresses really bound there, as JSON, once it serves
-    #[arg(long, value_name = "FILE", env = "GRIDD_READY_FILE")]
+    #[arg(long, global = true, value_name = "FILE", env = "GRIDD_READY_FILE")]
     pub(crate) ready_file: Option<PathBuf>,
     /// What gridd tells of itself on standard error: error, warn, info, debug, trace
     /// [default: info] [env: GRIDD_TRACING]
-    #[arg(long, value_name = "FILTER")]
+    #[arg(long, global = true, value_name = "FILTER")]
     pub(crate) tracing: Option<String>,
     /// How that is written: human or json, one line an event
     /// [default: human] [env: GRIDD_TRACING_FORMAT]
-    #[arg(long, value_name = "FORMAT", value_parser = ["human", "json"], hide_possible_values = true)]
+    #[arg(long, global = true, value_name = "FORMAT", value_parser = ["human", "json"], hide_possible_values = true)]
     pub(crate) tracing_format: Option<String>,
     /// What to do in place of running the broker.
     #[command(subcommand)]
@@ -67,13 +67,16 @@ pub(crate) enum Command {
 const CHECK_CONFIG_HELP: &str = "\
 Mistakes and warnings go to standard error as FILE:LINE: KEY: what is wrong and what is allowed, the
 settings that would hold to standard output, each with where it is from: a flag, a variable of the
-environment, a line of the file, or its default. The data folder is not touched.
+environment, a line of the file, or its default. A start and SIGHUP check the same in the same way;
+all flags of a start can be given, so that the whole command line of a unit is checked. The data
+folder is not touched.
 
 Exit codes: 0 right, 2 there are mistakes.
 
 Examples:
   gridd check-config /etc/gridd.toml
   gridd check-config /etc/gridd.toml && systemctl reload gridd
+  gridd check-config --config /etc/gridd.toml --data /var/lib/gridd --grpc 127.0.0.1:7443
   gridd check-config --output json /etc/gridd.toml";
 
 /// What can be said with `check-config`.
@@ -109,13 +112,13 @@ Example: what is wrong, what can be had, and on with a new folder
 #[derive(Debug, Subcommand)]
 pub(crate) enum JournalCommand {
     /// Say whether all of the journal is there and can be read
-    #[command(after_help = "sled reads a copy of each span, below the folder for temporary files \
-        (TMPDIR).\n\nExit codes: 0 sound, 1 damaged or unreadable.\n\n\
+    #[command(after_help = "Exit codes: 0 sound, 8 damaged, 6 a gridd is at work there, 7 there \
+        is no journal,\n1 it could not be looked at.\n\n\
         Example:\n  gridd journal check --data /var/lib/gridd")]
     Check,
     /// Write every record that is still whole, anywhere in the folder, to FILE
-    #[command(after_help = "Exit codes: 0 all of it, 1 something is missing; FILE is written \
-        either way.\n\n\
+    #[command(after_help = "Exit codes: 0 all of it, 8 something is missing; FILE is written \
+        either way. Else as `check`.\n\n\
         Example:\n  gridd journal salvage --data /var/lib/gridd /backup/salvaged.journal")]
     Salvage {
         /// Where to; `gridd journal restore` takes it
@@ -129,7 +132,7 @@ pub(crate) enum JournalCommand {
     #[command(after_help = "FILE comes from `gridctl journal backup` or `gridd journal salvage`. \
         The folder must be empty or not\nbe there. Journal and broker keep their ids: never run \
         the old and the new folder side by side.\n\n\
-        Exit codes: 0 all of it, 1 something is missing; what is whole is restored either way.\n\n\
+        Exit codes: 0 all of it, 8 something is missing; what is whole is restored either way.\n\n\
         Example:\n  gridd journal restore /backup/grid.journal --data /var/lib/gridd")]
     Restore {
         /// A backup, or what was salvaged

@@ -1,7 +1,8 @@
 //! `gridd journal check|salvage|restore`: what can be done for data that no broker is at work on.
 //!
 //! Guarantees that findings go to standard output, progress and failures to standard error, and an
-//! exit code that says whether all is well. Knows neither blocks nor files of the journal.
+//! exit code that says whether all is well, and if not whether the journal is damaged, in use, not there
+//! or out of reach. Knows neither blocks nor files of the journal.
 
 use std::fmt::Display;
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -30,7 +31,7 @@ pub(crate) fn run(command: &JournalCommand, data: &Path) -> ProcessExit {
     };
     match done {
         Ok((words, is_whole)) => {
-            let code = if is_whole { ExitCode::Done } else { ExitCode::Failed };
+            let code = if is_whole { ExitCode::Done } else { ExitCode::Damaged };
             stdout::end("gridd", stdout::write(&format!("{words}\n")), code).into()
         }
         Err((words, code)) => super::fail(&words, code),
@@ -116,8 +117,21 @@ fn salvage(data: &Path, path: &Path, force: bool) -> Done {
 
 /// The exit code for a folder that can't be looked at.
 fn code_of(error: &JournalError) -> ExitCode {
-    let is_none = matches!(error, JournalError::NoJournal { .. });
-    if is_none { ExitCode::NotFound } else { ExitCode::Failed }
+    match error {
+        JournalError::NoJournal { .. } => ExitCode::NotFound,
+        JournalError::AtWork { .. } | JournalError::InUse { .. } => ExitCode::Unavailable,
+        JournalError::Restoring { .. } | JournalError::Strangers { .. } => ExitCode::Usage,
+        JournalError::Io { .. }
+        | JournalError::NewerFormat { .. }
+        | JournalError::NewerBlock { .. }
+        | JournalError::Identity { .. }
+        | JournalError::Damaged { .. }
+        | JournalError::Unreadable { .. }
+        | JournalError::Archive { .. }
+        | JournalError::RecordTooLarge { .. }
+        | JournalError::Broken { .. }
+        | JournalError::Closed { .. } => ExitCode::Failed,
+    }
 }
 
 fn saved_words(path: &Path, salvaged: &Salvaged) -> String {
@@ -171,10 +185,8 @@ fn restore(path: &Path, data: &Path) -> Done {
     progress.clear();
     let restored = restored.map_err(|error| {
         let code = match &error {
-            RestoreError::NotEmpty { .. }
-            | RestoreError::Journal(JournalError::Restoring { .. })
-            | RestoreError::Stream { .. } => ExitCode::Usage,
-            RestoreError::Journal(_) => ExitCode::Failed,
+            RestoreError::NotEmpty { .. } | RestoreError::Stream { .. } => ExitCode::Usage,
+            RestoreError::Journal(error) => code_of(error),
         };
         failed(&error, code)
     })?;

@@ -15,7 +15,10 @@ use grid_broker::config::{self, Given, Settings};
 use grid_broker::daemon::{self, DaemonError, Place, Reload, Telling};
 use grid_broker::exit_code::ExitCode;
 use grid_broker::guru_meditation::{self, Warnings};
+use grid_broker::system_error::Explained;
 use grid_broker::{report, stderr, stdout, tasks, tracing_lines};
+
+use rustix::fs::Mode;
 
 use arguments::{Arguments, Command};
 
@@ -29,6 +32,8 @@ fn main() -> ProcessExit {
         Ok(reporter) => reporter,
         Err(error) => return fail(&format!("no reports are possible: {error}"), ExitCode::Failed),
     };
+    // What it makes is its own: the data folder, and all in it.
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(shown) => return stdout::end_by("gridd", &shown).into(),
@@ -59,7 +64,9 @@ fn main() -> ProcessExit {
         tokio::runtime::Builder::new_multi_thread().thread_name("worker").enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
-        Err(error) => return fail(&format!("no threads to be had: {error}"), ExitCode::Failed),
+        Err(error) => {
+            return fail(&format!("no threads to be had: {}", Explained(&error)), ExitCode::Failed);
+        }
     };
     let ready_file = arguments.ready_file;
     let telling = Telling { reporter, warnings };
@@ -73,9 +80,7 @@ fn main() -> ProcessExit {
         Ok(()) => ExitCode::Done.into(),
         Err(error) => {
             let code = match &error {
-                DaemonError::Listen { .. } | DaemonError::ReadyFile(_) | DaemonError::Mail(_) => {
-                    ExitCode::Usage
-                }
+                DaemonError::Listen { .. } | DaemonError::ReadyFile(_) => ExitCode::Usage,
                 DaemonError::Start(_)
                 | DaemonError::Journal(_)
                 | DaemonError::LoopDied

@@ -120,7 +120,8 @@ async fn say(voice: &Voice, spoken: &Spoken) -> ExitCode {
         | ExitCode::Suppressed
         | ExitCode::Spooled
         | ExitCode::Unavailable
-        | ExitCode::NotFound => tell(&said.line),
+        | ExitCode::NotFound
+        | ExitCode::Damaged => tell(&said.line),
     }
     said.exit_code
 }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use grid_broker::clock::monotonic_now;
 use grid_broker::show::escape;
+use grid_broker::system_error::Explained;
 use rustix::process::Signal;
 use tokio::time::Instant;
 
@@ -61,7 +62,10 @@ fn inbox(folders: [&Path; 2]) -> Option<Inbox> {
             Ok(inbox) => return Some(inbox),
             Err(error) => {
                 let folder = escape::excerpt(&folder.to_string_lossy());
-                crate::tell(&format!("no socket for the service in {folder}: {error}"));
+                crate::tell(&format!(
+                    "no socket for the service in {folder}: {}",
+                    Explained(&error)
+                ));
             }
         }
     }

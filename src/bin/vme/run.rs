@@ -12,6 +12,7 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use grid_broker::exit_code::ExitCode;
+use grid_broker::system_error::Explained;
 
 use crate::arguments::RunArguments;
 use crate::child::{self, Running, Signals};
@@ -86,7 +87,11 @@ async fn start(words: &[OsString], voice: &Voice, signals: &mut Signals) -> Resu
         let Heard { last, file } = &mut *hearing.lock().unwrap_or_else(PoisonError::into_inner);
         last.take(piece);
         if let Err(error) = file.take(piece) {
-            crate::tell(&format!("{} can't be written: {error}", file.path().display()));
+            crate::tell(&format!(
+                "{} can't be written: {}",
+                file.path().display(),
+                Explained(&error)
+            ));
         }
     });
     let stderr = stderr.map_err(|error| reason::not_started(&error))?;

@@ -57,7 +57,12 @@ impl<T: Default + 'static> Place<T> {
             Self::Filter(_) => filter::ALLOWED.to_owned(),
             Self::TracingFormat(_) => words(&TRACING_FORMATS),
             Self::Truth(_) => "true or false".to_owned(),
-            Self::Count(least, _) => format!("a whole number of at least {least}"),
+            Self::Count(range, _) if *range.end() == u64::MAX => {
+                format!("a whole number of at least {}", range.start())
+            }
+            Self::Count(range, _) => {
+                format!("a whole number from {} to {}", range.start(), range.end())
+            }
             Self::Size(range, _) if *range.end() == u64::MAX => {
                 let least = amount::bytes_text(*range.start());
                 format!("a size of at least {least}, such as {default}")

@@ -205,3 +205,76 @@ fn all_mistakes_are_told_at_once_from_wherever_they_come() {
         ]
     );
 }
+
+#[test]
+fn settings_of_mail_are_checked_with_all_others_each_at_its_line_and_once() {
+    let text = "[mail]\nserver = \"mail.example.org\"\nsecurity = \"plain\"\nca_file = \"/x.pem\"\n\
+                user = \"grid\"\nfrom = \"nobody\"\nhello = \"a b\"\nconnections = 33\n\
+                grid = \"a-name-of-twenty-eight-bytes\"\nto = \"a@b.c Mars/Base, anna\"\n\
+                zone = \"Mars/Base\"\ngather = \"0s\"\n";
+    let (_file, given) = file(text);
+    let told = said_of(&given);
+    let places: Vec<_> = told
+        .iter()
+        .map(|line| line.trim_start_matches("gridd.toml:").splitn(3, ": ").take(2))
+        .map(|parts| parts.collect::<Vec<_>>().join(" "))
+        .collect();
+    assert_eq!(
+        places,
+        [
+            "4 mail.ca_file",
+            "5 mail.password_file",
+            "6 mail.from",
+            "7 mail.hello",
+            "8 mail.connections",
+            "9 mail.grid",
+            "10 mail.to",
+            "11 mail.zone",
+            "12 mail.gather"
+        ],
+        "{told:#?}"
+    );
+}
+
+#[test]
+fn what_may_be_meant_for_a_missing_value_is_told_alone() {
+    for text in [
+        "[mail]\nserver = \"m.example.org\"\nto = \"a@b.c\"\nform = \"a@b.c\"\n",
+        "[mail]\nserver = \"m.example.org\"\nto = \"a@b.c\"\nfrom = a@b.c\n",
+        "[mail]\nserver = \"m.example.org\"\nto = \"a@b.c\"\nfrom = \"a\"\n",
+    ] {
+        let (_file, given) = file(text);
+        let told = said_of(&given);
+        assert!(told.iter().all(|line| line.starts_with("gridd.toml:4: ")), "{told:#?}");
+    }
+    let mut given = environment(&[("GRIDD_MAIL__SERVER", "m.example.org")]);
+    let told = said_of(&given);
+    let needed = "is needed where mail.server is given";
+    let expected =
+        ["mail.from", "mail.to"].map(|key| format!("GRIDD_MAIL__SERVER: {key} {needed}"));
+    assert_eq!(told, expected);
+    given.environment.push(("GRIDD_MAIL__TO".to_owned(), "a@b.c".into()));
+    assert_eq!(said_of(&given), expected[..1]);
+}
+
+#[test]
+fn a_reload_is_checked_as_a_whole_before_it_holds() {
+    let old = "[mail]\nserver = \"m.example.org\"\nsecurity = \"plain\"\nfrom = \"g@b.c\"\nto = \"a@b.c\"\n";
+    let (path, given) = file(old);
+    let held = Settings::new(&given).expect("is right");
+    assert!(held.post.is_some());
+    // Without mail it would be right; but the server stays until a restart.
+    std::fs::write(path.path(), "[retention]\nage = \"3d\"\n").expect("writes");
+    let new = Settings::new(&given).expect("is right");
+    let mistakes = held.reloaded(new).expect_err("does not go together").to_string();
+    assert!(
+        mistakes.contains("mail.to is needed") || mistakes.contains("mail.to: is needed"),
+        "{mistakes}"
+    );
+    assert!(mistakes.ends_with("what needs a restart stays as it was until then"), "{mistakes}");
+    let to = old.replace("a@b.c\"\n", "b@b.c UTC\"\n");
+    std::fs::write(path.path(), to).expect("writes");
+    let (held, changes) = held.reloaded(Settings::new(&given).expect("is right")).expect("fits");
+    assert_eq!(changes.len(), 1);
+    assert!(held.post.is_some());
+}

@@ -21,6 +21,7 @@ use crate::journal::identity::{self, Identity};
 use crate::journal::opening::{CHECKPOINTS, IDENTITY};
 use crate::journal::scan::{Found, Scan};
 use crate::journal::stream::{Head, StreamWriter, Written};
+use crate::system_error::Explained;
 
 /// Why nothing was salvaged.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +30,7 @@ pub enum SalvageError {
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// The stream can't be written.
-    #[error("the stream can't be written: {0}")]
+    #[error("the stream can't be written: {}", Explained(.0))]
     Write(#[from] io::Error),
     /// There are blocks that this program must not pass over.
     #[error("the block at byte {offset} of {} was written by a newer gridd: salvage with that one", path.display())]

@@ -9,6 +9,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::system_error::Explained;
+
 /// Why a file was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
@@ -19,7 +21,7 @@ pub enum FileError {
         path: PathBuf,
     },
     /// The system says no.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {}", path.display(), Explained(source))]
     Io {
         /// What was tried.
         action: &'static str,

@@ -14,12 +14,13 @@ use super::{Head, STREAM_FORMAT, add_block};
 use crate::journal::frame::{Block, Content, FORMAT};
 use crate::journal::record::{EncodedRecord, records_of};
 use crate::journal::scan::{Found, Gap, Scan};
+use crate::system_error::Explained;
 
 /// Why a stream can't be read at all.
 #[derive(Debug, thiserror::Error)]
 pub enum StreamError {
     /// The system says so.
-    #[error("cannot read the stream: check the disk")]
+    #[error("cannot read the stream: {}", Explained(.0))]
     Read(#[from] io::Error),
     /// Nothing of ours in it.
     #[error(

@@ -19,7 +19,7 @@ use lettre::message::{Mailbox, MultiPart, SinglePart};
 use uuid::Uuid;
 
 use super::conversation::Letter;
-use super::settings::{Look, address};
+use crate::config::post::{Look, address};
 use crate::grid::event::Severity;
 use crate::grid::mail::{Message, MessageNumber, Notice, Standing};
 use crate::grid::time::Timestamp;

@@ -12,8 +12,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::mail::{Mail, MailSecurity};
+use crate::config::post::Post;
 use crate::grid::mail::Late;
-use crate::mail::settings::Post;
 use crate::show::escape::is_hidden;
 
 const JOURNAL: Uuid = Uuid::from_u128(0x0123_4567_89ab_4def_8123_4567_89ab_cdef);

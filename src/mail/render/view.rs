@@ -9,10 +9,10 @@ use uuid::Uuid;
 use super::advice::{commands, topic_of};
 use super::late;
 use super::subject::subject;
+use crate::config::post::Look;
 use crate::grid::event::Severity;
 use crate::grid::mail::{Message, MessageNumber, Notice};
 use crate::grid::time::Timestamp;
-use crate::mail::settings::Look;
 use crate::show::escape::escape;
 use crate::show::size::count;
 

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use grid_broker::exit_code::ExitCode;
 use grid_broker::spool::{Held, Spool, SpoolError};
+use grid_broker::system_error::Explained;
 use grid_broker::tasks;
 use grid_broker::wire::proto::Event;
 use prost::Message;
@@ -128,7 +129,7 @@ async fn serve(speaker: Speaker, spool: Spool, role: Held) -> ExitCode {
     let listener = match listen(&path) {
         Ok(listener) => listener,
         Err(error) => {
-            tell(&format!("can't listen at {}: {error}", path.display()));
+            tell(&format!("can't listen at {}: {}", path.display(), Explained(&error)));
             return ExitCode::Failed;
         }
     };
