@@ -244,7 +244,7 @@ impl State {
         if self.untold == 0 {
             return;
         }
-        let plain = |count: u64| format!("{count} lines were dropped: nobody took them\n");
+        let plain = |count: u64| format!("lines missing here: {count}\n");
         let text = NOTE.get().map_or_else(|| plain(self.untold), |note| note(self.untold));
         if self.bytes + text.len() <= LINES_BYTES_WAITING {
             self.bytes += text.len();
