@@ -66,6 +66,8 @@ pub struct Settings {
     pub grpc: SocketAddr,
     /// Where pages are served; on loopback.
     pub http: SocketAddr,
+    /// Names by which the listeners may be called, with commas between.
+    pub hosts: String,
     /// What is told of ourselves: a filter of the tracing crates.
     pub tracing: String,
     /// For whom that is written.
@@ -88,6 +90,7 @@ impl Default for Settings {
             journal: journal::Settings::new(DEFAULT_DATA),
             grpc: DEFAULT_GRPC,
             http: DEFAULT_HTTP,
+            hosts: String::new(),
             tracing: DEFAULT_TRACING.to_owned(),
             tracing_format: Format::Human,
             grid: grid::settings::Settings::default(),

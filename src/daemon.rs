@@ -4,6 +4,7 @@
 //! early ends the process with its error, and that SIGTERM or Ctrl-C lose nothing acknowledged.
 //! Decides nothing.
 
+mod listeners;
 mod mailing;
 mod reload;
 
@@ -11,7 +12,6 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
@@ -27,8 +27,9 @@ use crate::journal::{self, Journal, JournalError, Reader};
 use crate::ready_file::{ReadyFile, ReadyFileError};
 use crate::service_manager::ServiceManager;
 use crate::system_error::Explained;
-use crate::{dashboard, report, tasks};
+use crate::{dashboard, listener, report, tasks};
 
+use self::listeners::Listeners;
 use self::reload::Hearing;
 
 pub use reload::Reload;
@@ -36,6 +37,9 @@ pub use reload::Reload;
 /// An orderly stop takes no longer; with the last lines and the end of the process it stays within
 /// 10 s.
 const STOP_WITHIN: Duration = Duration::from_millis(9_300);
+
+/// A loop that ended closes its journal within this time, and says why it ended.
+const LAST_WORD_WITHIN: Duration = Duration::from_secs(5);
 
 /// Why the process ends without having been asked to.
 #[derive(Debug, thiserror::Error)]
@@ -143,15 +147,16 @@ pub async fn run(
     let manager = ServiceManager::of_environment();
     let ready_file = ready_file.map(ReadyFile::prepare).transpose()?;
     let post = mailing::follow(now_in_force);
-    let (grpc, grpc_at) = listen("grpc", settings.grpc).await?;
-    let (http, http_at) = listen("http", settings.http).await?;
+    let Listeners { grpc: (grpc, grpc_rules), http: (http, http_rules) } =
+        listeners::bind(&settings).await?;
+    let (grpc_at, http_at) = (http_rules.other, grpc_rules.other);
 
     let (stop, stopping) = watch::channel(false);
     let (show_desk, desk) = watch::channel(None);
-    let pages = dashboard::pages(desk, stopping.clone());
+    let pages = dashboard::pages(desk, http_rules.counted.clone(), stopping.clone());
     // Pages answer while the journal is still being read: alive, and not ready.
-    let pages =
-        tasks::spawn("accept http", grpc::serve::serve(http, pages, "http", stopping.clone()));
+    let pages = listener::serve(http, pages, http_rules, stopping.clone());
+    let pages = tasks::spawn("accept http", pages);
     let Some(started) = start_unless_stopped(&settings, &manager, &mut stops).await? else {
         return Ok(());
     };
@@ -161,9 +166,9 @@ pub async fn run(
     let mail_test = mailing::test(&post, journal, &started.broker);
     let desk = Desk::new(&started, Some(reporter), stopping.clone()).with_mail_test(mail_test);
     let (routes, health) = grpc::routes(desk).await?;
-    let routes = grpc::serve::counted(routes.into_axum_router(), started.metrics.clone());
-    let events =
-        tasks::spawn("accept grpc", grpc::serve::serve(grpc, routes, "grpc", stopping.clone()));
+    let routes = grpc::counted(routes.into_axum_router(), started.metrics.clone());
+    let events = listener::serve(grpc, routes, grpc_rules, stopping.clone());
+    let events = tasks::spawn("accept grpc", events);
     let place = Place {
         grpc: grpc_at,
         http: http_at,
@@ -188,7 +193,7 @@ pub async fn run(
     let [mut courier, answers] = mailing::start(journal, post, mails, broker.clone(), stopping);
     tokio::select! {
         early = &mut ended => return Err(early_end(early)),
-        _ = &mut courier => return Err(DaemonError::CourierDied),
+        _ = &mut courier => return Err(courier_ended(&mut ended).await),
         signal = stops.next() => tracing::info!("{signal}: stopping"),
     }
     manager.stopping();
@@ -282,16 +287,6 @@ async fn stop_in_order(
     }
 }
 
-async fn listen(
-    what: &'static str,
-    address: SocketAddr,
-) -> Result<(TcpListener, SocketAddr), DaemonError> {
-    let failed = |source| DaemonError::Listen { address, what, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
-    Ok((listener, bound))
-}
-
 async fn start_broker(settings: &Settings) -> Result<Started, DaemonError> {
     let journal = settings.journal.clone();
     let grid = settings.grid.clone();
@@ -302,6 +297,14 @@ async fn start_broker(settings: &Settings) -> Result<Started, DaemonError> {
     match starting.await {
         Ok(started) => Ok(started?),
         Err(_) => Err(DaemonError::LoopDied),
+    }
+}
+
+/// A loop that ends ends the courier, too, and a moment later says why.
+async fn courier_ended(ended: &mut oneshot::Receiver<Result<(), JournalError>>) -> DaemonError {
+    match tokio::time::timeout(LAST_WORD_WITHIN, ended).await {
+        Ok(early) => early_end(early),
+        Err(_) => DaemonError::CourierDied,
     }
 }
 

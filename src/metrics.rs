@@ -9,6 +9,7 @@ use std::time::Duration;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
@@ -73,6 +74,93 @@ struct OutcomeLabels {
 /// What can come of an attempt to deliver a mail. Told even when there was none, so that a series
 /// does not begin with the first mail.
 const MAIL_OUTCOMES: [&str; 3] = ["sent", "deferred", "refused"];
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ListenerLabels {
+    listener: Word,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusedLabels {
+    listener: Word,
+    reason: Word,
+}
+
+/// Why a connection is refused or closed before anything was asked on it.
+const CONNECTION_REASONS: [&str; 6] =
+    ["full", "address_full", "silent", "not_http", "not_http2", "not_accepted"];
+
+/// Why a request is refused before it reaches what it asks for.
+const REQUEST_REASONS: [&str; 4] = ["host", "browser", "media_type", "cross_origin"];
+
+/// Connections of all listeners; they are there before the broker is. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Connections {
+    open: Family<ListenerLabels, Gauge>,
+    refused: Family<RefusedLabels, Counter>,
+    requests_refused: Family<RefusedLabels, Counter>,
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        let (refused, requests_refused) = <(Family<_, Counter>, Family<_, Counter>)>::default();
+        for listener in ["grpc", "http"].map(Word) {
+            for reason in CONNECTION_REASONS.map(Word) {
+                drop(refused.get_or_create(&RefusedLabels { listener, reason }));
+            }
+            for reason in REQUEST_REASONS.map(Word) {
+                drop(requests_refused.get_or_create(&RefusedLabels { listener, reason }));
+            }
+        }
+        Self { open: Family::default(), refused, requests_refused }
+    }
+}
+
+impl Connections {
+    /// What tells how many connections a listener has open.
+    pub fn open(&self, listener: &'static str) -> OpenConnections {
+        let labels = ListenerLabels { listener: Word(listener) };
+        OpenConnections(self.open.get_or_create_owned(&labels))
+    }
+
+    /// A connection was refused, or closed before anything was asked on it.
+    pub fn refused(&self, listener: &'static str, reason: &'static str) {
+        let (listener, reason) = (Word(listener), Word(reason));
+        self.refused.get_or_create(&RefusedLabels { listener, reason }).inc();
+    }
+
+    /// A request was refused before it reached what it asked for.
+    pub fn request_refused(&self, listener: &'static str, reason: &'static str) {
+        let (listener, reason) = (Word(listener), Word(reason));
+        self.requests_refused.get_or_create(&RefusedLabels { listener, reason }).inc();
+    }
+
+    /// Adds all of it to a registry, under the names that are scripted against.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register("connections", "Connections open", self.open.clone());
+        registry.register(
+            "connections_refused",
+            "Connections refused, or closed before anything was asked on them",
+            self.refused.clone(),
+        );
+        registry.register(
+            "requests_refused",
+            "Requests refused before they reached what they asked for",
+            self.requests_refused.clone(),
+        );
+    }
+}
+
+/// How many connections one listener has open.
+#[derive(Clone, Debug)]
+pub struct OpenConnections(Gauge);
+
+impl OpenConnections {
+    /// So many.
+    pub fn set(&self, connections: usize) {
+        self.0.set(i64::try_from(connections).unwrap_or(i64::MAX));
+    }
+}
 
 impl Default for Metrics {
     fn default() -> Self {

@@ -6,6 +6,8 @@
 //! come first and are ours. The names of the other fields are listed in docs/operation.md. Spans are
 //! not told: every event carries its fields itself. Decides nothing about what is told.
 
+mod strangers;
+
 use std::error::Error;
 use std::fmt::{self, Debug, Write};
 use std::io::{self, IsTerminal};
@@ -14,7 +16,7 @@ use std::sync::Arc;
 use rustix::fs::fstat;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::filter::{LevelFilter, ParseError};
+use tracing_subscriber::filter::{ParseError, filter_fn};
 use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::prelude::*;
@@ -84,7 +86,7 @@ impl Told {
     ///
     /// When `filter` is none; the one before stays.
     pub fn set(&self, filter: &str) -> Result<(), ParseError> {
-        let is_there = (self.0)(EnvFilter::try_new(filter)?);
+        let is_there = (self.0)(strangers::filter(filter)?);
         debug_assert!(is_there, "what tells lives as long as the process");
         Ok(())
     }
@@ -97,13 +99,15 @@ impl Debug for Told {
 }
 
 /// Begins to tell on standard error what `filter` lets through; what is given can change that.
-/// `warnings` hears all warnings and errors, whatever the filter says.
+///
+/// `warnings` hears all warnings and errors, whatever the filter says. Of crates that read what
+/// strangers send, both hear errors only.
 ///
 /// # Errors
 ///
 /// When `filter` is none.
 pub fn begin(filter: &str, format: Format, warnings: Warnings) -> Result<Told, ParseError> {
-    let filter = EnvFilter::try_new(filter)?;
+    let filter = strangers::filter(filter)?;
     let surroundings = if goes_to_journald(std::env::var("JOURNAL_STREAM").ok().as_deref()) {
         Surroundings::Journald
     } else if std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
@@ -119,7 +123,7 @@ pub fn begin(filter: &str, format: Format, warnings: Warnings) -> Result<Told, P
         .log_internal_errors(false)
         .with_writer(|| Queued)
         .with_filter(filter);
-    let warnings = warnings.with_filter(LevelFilter::WARN);
+    let warnings = warnings.with_filter(filter_fn(strangers::is_kept));
     tracing_subscriber::registry().with(lines).with(warnings).init();
     Ok(Told(Arc::new(move |filter| handle.reload(filter).is_ok())))
 }

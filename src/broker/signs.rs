@@ -12,6 +12,8 @@ use super::look::CommitTimes;
 pub(super) struct Signs {
     /// The disk is nearly full: what would need room is not even put in the queue.
     pub(super) disk_is_low: AtomicBool,
+    /// The system has no descriptor or memory for a commit, which waits for it.
+    pub(super) is_starved: AtomicBool,
     /// The broker is to stop: a full disk is not waited for any more.
     pub(super) stops: AtomicBool,
     /// How often the loop went round, or looked for room on a full disk.
@@ -24,6 +26,11 @@ impl Broker {
     /// Grows for as long as the loop is at work, even while it waits for room on a full disk.
     pub fn turns(&self) -> u64 {
         self.signs.turns.load(Ordering::Relaxed)
+    }
+
+    /// Whether a commit waits for descriptors or memory.
+    pub fn is_starved(&self) -> bool {
+        self.signs.is_starved.load(Ordering::Acquire)
     }
 
     /// Whether nothing new is taken because the disk is nearly full.

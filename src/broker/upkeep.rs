@@ -21,6 +21,7 @@ use crate::grid::record::{Input, Stall};
 use crate::grid::storage::{Storage, TrimReason, Trimmed};
 use crate::grid::time::Timestamp;
 use crate::journal::{EncodedRecord, JournalError, Retention, TrimDue};
+use crate::resources;
 
 /// Room for what is in the queue already when the disk is found nearly full.
 const COMMITS_IN_RESERVE: u64 = 8;
@@ -152,6 +153,7 @@ impl Loop {
         self.upkeep.looked_at = Some(lived);
         self.journal.tell(lived);
         self.watch_disk(now);
+        self.watch_resources(now);
         let ranges = self.journal.take_lost();
         if !ranges.is_empty() {
             self.take(Input::Storage(Storage::Missing { ranges }), now);
@@ -223,6 +225,22 @@ impl Loop {
         }
     }
 
+    /// What the system does not grant is an open alert until nothing failed for it for a while.
+    fn watch_resources(&mut self, now: Timestamp) {
+        let open = self.grid.state().alert(None, Matter::ResourcesShort).is_some();
+        match (resources::shortage(), open) {
+            (Some(what), false) => {
+                tracing::error!("resources are short: {what}");
+                self.take(Input::Storage(Storage::Short { what }), now);
+            }
+            (None, true) => {
+                tracing::info!("the system grants what is needed again");
+                self.take(Input::Storage(Storage::NotShort), now);
+            }
+            (Some(_), true) | (None, false) => {}
+        }
+    }
+
     /// Makes records durable, and notes how long that takes.
     pub(super) fn append(&mut self, records: &[EncodedRecord]) -> Result<(), JournalError> {
         let began = monotonic_now();
@@ -236,8 +254,15 @@ impl Loop {
         let mut is_told = false;
         loop {
             let error = match self.journal.append(records) {
+                Err(error) if error.is_noted_shortage() => {
+                    self.wait_for_resources(error, &mut is_told)?;
+                    continue;
+                }
                 Err(error) if error.is_out_of_space() => error,
-                done => return done,
+                done => {
+                    self.upkeep.signs.is_starved.store(false, Ordering::Release);
+                    return done;
+                }
             };
             self.upkeep.signs.disk_is_low.store(true, Ordering::Release);
             self.upkeep.looked_at = None;
@@ -256,5 +281,24 @@ impl Loop {
             std::thread::sleep(ROOM_PAUSE);
             self.turned();
         }
+    }
+
+    /// What was taken waits until the system grants a descriptor or memory, or the broker is to stop.
+    fn wait_for_resources(
+        &self,
+        error: JournalError,
+        is_told: &mut bool,
+    ) -> Result<(), JournalError> {
+        self.upkeep.signs.is_starved.store(true, Ordering::Release);
+        if self.upkeep.signs.stops.load(Ordering::Acquire) {
+            return Err(error);
+        }
+        if !std::mem::replace(is_told, true) {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, "the journal lacks resources: what was taken waits for them");
+        }
+        std::thread::sleep(ROOM_PAUSE);
+        self.turned();
+        Ok(())
     }
 }

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use super::Settings;
 use super::key::{Changes, Field, Key, Place};
-use super::mail;
+use super::mail::{self, TextRule};
 use super::raw::dotted;
 use crate::grid::settings::{Budget, ClassSettings, LIMIT_RANGE};
+use crate::listener::Hosts;
 use crate::show::nearest::nearest;
 
 /// The table whose tables are classes.
@@ -52,6 +53,13 @@ const TRIGGER_RANGE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duratio
 const EVERY_RANGE: RangeInclusive<Duration> =
     Duration::from_millis(1)..=Duration::from_secs(86_400);
 
+/// Names of hosts.
+static HOSTS: TextRule = TextRule {
+    allowed: "a list of at most 64 names of hosts with commas between, without ports: \
+              \"broker.example, grid.example\"",
+    is_allowed: |text| Hosts::new(text).is_ok(),
+};
+
 const fn at_once<T>(path: &'static str, place: Place<T>) -> Key<T> {
     Key { path, place, changes: Changes::AtOnce, flag: None }
 }
@@ -61,10 +69,11 @@ const fn at_restart<T>(path: &'static str, place: Place<T>, flag: Option<&'stati
 }
 
 /// The settings outside of classes.
-pub static SETTINGS: [Key<Settings>; 32] = [
+pub static SETTINGS: [Key<Settings>; 33] = [
     at_restart("data", Place::Path(|it| &mut it.journal.dir), Some("--data")),
     at_restart("grpc", Place::Address(|it| &mut it.grpc), Some("--grpc")),
     at_restart("http", Place::Address(|it| &mut it.http), Some("--http")),
+    at_restart("hosts", Place::Text(&HOSTS, |it| &mut it.hosts), None),
     Key {
         path: "tracing",
         place: Place::Filter(|it| &mut it.tracing),

@@ -20,7 +20,7 @@ use crate::grid::Grid;
 use crate::grid::mail::Owed;
 use crate::grid::time::Timestamp;
 use crate::journal::Status;
-use crate::metrics::Word;
+use crate::metrics::{Connections, Word};
 use crate::stderr;
 use crate::tasks;
 use crate::wire::show;
@@ -50,7 +50,10 @@ struct AlertLabels {
 }
 
 /// All of it; before the broker has started, only what is known of the process.
-pub(super) async fn text(desk: Option<Desk>) -> Result<String, fmt::Error> {
+pub(super) async fn text(
+    desk: Option<Desk>,
+    connections: &Connections,
+) -> Result<String, fmt::Error> {
     let mut all = Registry::default();
     process(all.sub_registry_with_prefix("process"), &Process::now(), desk.as_ref());
     let registry = all.sub_registry_with_prefix("gridd");
@@ -59,6 +62,7 @@ pub(super) async fn text(desk: Option<Desk>) -> Result<String, fmt::Error> {
     gauge(registry, "tasks", "Tasks alive", tasks::alive() as f64);
     let help = "Lines of tracing that standard error did not take in time";
     registry.register("tracing_lines_dropped", help, ConstCounter::new(stderr::dropped()));
+    connections.register(registry);
     if let Some(desk) = desk {
         desk.metrics.register(registry);
         queue(registry, &desk);

@@ -20,7 +20,8 @@ use tokio::sync::watch;
 use crate::broker::{Broker, Started};
 use crate::grid::time::Timestamp;
 use crate::journal::Reader;
-use crate::metrics::Metrics;
+use crate::metrics::{Connections, Metrics};
+use crate::resources;
 
 /// The loop gets so long for an answer to a page.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
@@ -62,22 +63,30 @@ impl Desk {
 struct Front {
     desk: watch::Receiver<Option<Desk>>,
     stopping: watch::Receiver<bool>,
+    connections: Connections,
 }
 
 /// The pages; `desk` is there once the broker has started, `stopping` turns true when it goes.
-pub fn pages(desk: watch::Receiver<Option<Desk>>, stopping: watch::Receiver<bool>) -> Router {
+pub fn pages(
+    desk: watch::Receiver<Option<Desk>>,
+    connections: Connections,
+    stopping: watch::Receiver<bool>,
+) -> Router {
     Router::new()
         .route("/", get(|| async { FRONT_PAGE }))
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
-        .with_state(Front { desk, stopping })
+        .with_state(Front { desk, stopping, connections })
 }
 
-async fn ready(State(front): State<Front>) -> (StatusCode, &'static str) {
+async fn ready(State(front): State<Front>) -> (StatusCode, String) {
     match unready(&front).await {
-        None => (StatusCode::OK, "ready\n"),
-        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason),
+        None => match resources::shortage() {
+            None => (StatusCode::OK, "ready\n".to_owned()),
+            Some(shortage) => (StatusCode::OK, format!("ready, but {shortage}\n")),
+        },
+        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason.to_owned()),
     }
 }
 
@@ -89,6 +98,12 @@ async fn unready(front: &Front) -> Option<&'static str> {
     let Some(desk) = front.desk.borrow().clone() else {
         return Some("starting: the journal is being read\n");
     };
+    if desk.broker.is_starved() {
+        return Some(
+            "starved: the system has no descriptors or memory for the journal; what came waits and is \
+             tried again\n",
+        );
+    }
     if desk.broker.disk_is_low() {
         return Some("disk low: nothing new is taken until there is room; reading goes on\n");
     }
@@ -102,7 +117,7 @@ async fn unready(front: &Front) -> Option<&'static str> {
 
 async fn metrics(State(front): State<Front>) -> Response {
     let desk = front.desk.borrow().clone();
-    match metrics_page::text(desk).await {
+    match metrics_page::text(desk, &front.connections).await {
         Ok(text) => ([(header::CONTENT_TYPE, metrics_page::CONTENT_TYPE)], text).into_response(),
         Err(error) => {
             let text = format!("the metrics can't be written: {error}\n");
@@ -119,7 +134,7 @@ mod tests {
     async fn who_starts_or_stops_is_not_ready_and_says_why() {
         let (_show, desk) = watch::channel(None);
         let (stop, stopping) = watch::channel(false);
-        let front = Front { desk, stopping };
+        let front = Front { desk, stopping, connections: Connections::default() };
         assert_eq!(unready(&front).await, Some("starting: the journal is being read\n"));
         let (status, _) = ready(State(front.clone())).await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);

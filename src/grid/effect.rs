@@ -232,6 +232,8 @@ pub enum Matter {
     MailFails,
     /// The broker's own: the wall clock and told time differ.
     ClockDiffers,
+    /// The broker's own: the system grants no more descriptors, threads or memory.
+    ResourcesShort,
 }
 
 impl Matter {
@@ -250,6 +252,7 @@ impl Matter {
             Self::DiskLow => "disk_low",
             Self::MailFails => "mail_fails",
             Self::ClockDiffers => "clock_differs",
+            Self::ResourcesShort => "resources_short",
         }
     }
 }

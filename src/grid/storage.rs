@@ -1,4 +1,5 @@
-//! What happens to the journal that administrators must know? Trims, gaps, a disk that fills up.
+//! What happens to the journal that administrators must know: trims, gaps, a disk that fills up, and
+//! descriptors or memory that the system does not grant.
 //!
 //! Guarantees that each is a record with absolute effects, like anything else that is decided.
 //! Knows numbers of records and of bytes, and no files.
@@ -42,6 +43,13 @@ pub enum Storage {
         /// What is free, in bytes.
         free: u64,
     },
+    /// The system grants no more of something; what failed for it is tried again.
+    Short {
+        /// What, as a sentence.
+        what: Box<str>,
+    },
+    /// Nothing was short for a while.
+    NotShort,
 }
 
 /// Records that are forgotten by retention.
@@ -75,6 +83,10 @@ impl Storage {
                 vec![raised_anew(state, Matter::DiskLow, now, low(*free, *mark))]
             }
             Self::Enough { .. } => cleared(state, Matter::DiskLow).into_iter().collect(),
+            Self::Short { what } => {
+                vec![raised(Matter::ResourcesShort, now, what.clone().into_string())]
+            }
+            Self::NotShort => cleared(state, Matter::ResourcesShort).into_iter().collect(),
         })
     }
 
@@ -89,7 +101,8 @@ impl Storage {
                 let bytes = bytes_in_words(*bytes);
                 format!("records {} to {} trimmed: {why}, {bytes}", grouped(*first), grouped(*last))
             }
-            Self::Missing { .. } | Self::Low { .. } => String::new(),
+            Self::Missing { .. } | Self::Low { .. } | Self::Short { .. } => String::new(),
+            Self::NotShort => "the system grants what is needed again".to_owned(),
             Self::Enough { free } => {
                 format!("the disk has room again: {} free", bytes_in_words(*free))
             }
@@ -161,7 +174,8 @@ fn raised(matter: Matter, now: Timestamp, text: String) -> Effect {
         | Matter::TwoMachines
         | Matter::Flapping
         | Matter::MailFails
-        | Matter::ClockDiffers => Severity::Error,
+        | Matter::ClockDiffers
+        | Matter::ResourcesShort => Severity::Error,
     };
     let alert = Alert { severity, since: now, text: text.into() };
     Effect::AlertRaised { number: None, matter, alert }

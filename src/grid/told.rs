@@ -49,6 +49,8 @@ pub(super) fn notices(state: &State, record: &Record) -> Vec<(&'static str, Noti
             | Matter::RecordsMissing
             | Matter::DiskLow
             | Matter::ClockDiffers => matter.word(),
+            // Whoever can connect could cause it, a mail each time.
+            Matter::ResourcesShort => continue,
         };
         let name = number.and_then(|number| state.name(number));
         let notice = Notice {

@@ -9,6 +9,7 @@ mod alerts;
 mod appliances;
 mod broker_status;
 mod chunk;
+mod counted;
 mod events;
 mod filter;
 mod grid_log;
@@ -17,7 +18,6 @@ mod journal;
 mod mail;
 mod page;
 pub mod principal;
-pub mod serve;
 mod session;
 mod status;
 mod tail;
@@ -48,6 +48,7 @@ use crate::wire::servers::grid_log_service_server::GridLogServiceServer;
 use crate::wire::servers::journal_service_server::JournalServiceServer;
 use crate::wire::servers::mail_service_server::MailServiceServer;
 
+pub use counted::counted;
 pub use mail::{Dialogue, MailTest};
 
 /// Largest message taken, in bytes: larger than an event may be, so that one that is too large is

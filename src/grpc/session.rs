@@ -27,6 +27,7 @@ use crate::grid::lifecycle::Refusal;
 use crate::grid::name::{ApplianceName, SpoolId};
 use crate::grid::record::{Outcome, SessionId};
 use crate::grid::time::Timestamp;
+use crate::listener;
 use crate::wire::check::{self, EVENT_BYTES_MAX, violation};
 use crate::wire::proto::session_response::Message;
 use crate::wire::proto::{
@@ -187,7 +188,7 @@ async fn listen(
         let first = tokio::select! {
             // Whoever never pauses hears that the broker stops, too.
             biased;
-            () = super::serve::stopped(&mut stopping) => {
+            () = listener::stopped(&mut stopping) => {
                 let _ = tell(answers, Message::GoAway(go_away())).await;
                 return Ok(());
             }

@@ -7,8 +7,9 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-use super::{serve, status};
+use super::status;
 use crate::broker::Unavailable;
+use crate::listener;
 
 /// Messages that may wait for a client to read them.
 const WAITING: usize = 64;
@@ -47,7 +48,7 @@ impl<T> Teller<T> {
         tokio::select! {
             biased;
             sent = self.told.send(Ok(message)) => sent.map_err(|_| Ended::Gone),
-            () = serve::stopped(&mut self.stopping) => Err(stops()),
+            () = listener::stopped(&mut self.stopping) => Err(stops()),
         }
     }
 
@@ -68,7 +69,7 @@ impl<T> Teller<T> {
     pub(super) async fn ended(&mut self) -> Ended {
         tokio::select! {
             () = self.told.closed() => Ended::Gone,
-            () = serve::stopped(&mut self.stopping) => stops(),
+            () = listener::stopped(&mut self.stopping) => stops(),
         }
     }
 

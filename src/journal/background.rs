@@ -122,19 +122,24 @@ fn write_states(
     writing: &AtomicBool,
 ) -> Outcome {
     release.older_checkpoint.store(checkpoints.older(), Ordering::Release);
-    release.release()?;
+    at_next_occasion(release.release())?;
     while let Ok((through, term, state)) = states.recv() {
-        match checkpoints.save(through, term, &state) {
-            Ok(()) => {}
-            // The next occasion may find room; the checkpoints before are still there.
-            Err(error) if error.is_out_of_space() => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "no checkpoint");
-            }
-            Err(error) => return Err(error),
-        }
+        // The checkpoints before are still there.
+        at_next_occasion(checkpoints.save(through, term, &state))?;
         release.older_checkpoint.store(checkpoints.older(), Ordering::Release);
-        release.release()?;
+        at_next_occasion(release.release())?;
         writing.store(false, Ordering::Release);
     }
     Ok(())
+}
+
+/// The next occasion may find room, or what the system does not grant now.
+fn at_next_occasion(done: Outcome) -> Outcome {
+    match done {
+        Err(error) if error.is_for_now() => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "no checkpoint");
+            Ok(())
+        }
+        done => done,
+    }
 }

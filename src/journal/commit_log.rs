@@ -56,6 +56,8 @@ pub(super) struct CommitLog {
 #[derive(Debug)]
 struct Active {
     file: Arc<LogFile>,
+    /// Readers open it for themselves: of the whole log one descriptor is kept.
+    handle: Arc<File>,
     /// Where the next commit begins, in bytes.
     end: u64,
     /// How far the file is reserved, in bytes.
@@ -77,7 +79,7 @@ impl CommitLog {
     /// Appends one commit and returns when it is durable.
     ///
     /// After an error other than a failed sync the same records may be appended again: when that
-    /// is worth it, [`JournalError::is_out_of_space`] says so.
+    /// is worth it, [`JournalError::is_out_of_space`] or [`JournalError::shortage`] says so.
     ///
     /// # Panics
     ///
@@ -99,12 +101,13 @@ impl CommitLog {
             run.end += active.end;
         }
         let (file, end) = (Arc::clone(&active.file), active.end);
+        let handle = Arc::clone(&active.handle);
         self.tail = Tail::Torn;
-        file.handle
+        handle
             .write_all_at(&self.buffer, end)
             .map_err(JournalError::io("append to", &file.path))?;
         self.tail = Tail::Unknown;
-        file.handle.sync_data().map_err(JournalError::io("sync", &file.path))?;
+        handle.sync_data().map_err(JournalError::io("sync", &file.path))?;
         self.tail = Tail::Clean;
         if let Some(active) = &mut self.active {
             active.end += self.buffer.len() as u64;
@@ -157,17 +160,17 @@ impl CommitLog {
                 }
                 created => created?,
             };
-            let file = Arc::new(LogFile::new(self.next, path, handle));
+            let file = Arc::new(LogFile::new(self.next, path));
             self.files.add(Arc::clone(&file));
-            self.active = Some(Active { file, end: 0, size });
+            self.active = Some(Active { file, handle: Arc::new(handle), end: 0, size });
         }
         Ok(self.active.as_ref().expect("the active file was just put there"))
     }
 
     fn cut_tail(&mut self) -> Result<(), JournalError> {
         if let Some(active) = &self.active {
-            let cut = cut(&active.file.handle, &active.file.path, active.end);
-            if cut.as_ref().is_err_and(|error| !error.is_out_of_space()) {
+            let cut = cut(&active.handle, &active.file.path, active.end);
+            if cut.as_ref().is_err_and(|error| !error.is_for_now()) {
                 self.tail = Tail::Unknown;
             }
             cut?;

@@ -17,9 +17,8 @@ use super::error::JournalError;
 pub(super) fn sync_folder(folder: &Path) -> Result<(), JournalError> {
     // The parent of a relative name is the empty path.
     let name = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    File::open(name)
-        .and_then(|handle| handle.sync_all())
-        .map_err(JournalError::io("sync the folder", folder))
+    let handle = File::open(name).map_err(JournalError::io("open the folder", folder))?;
+    handle.sync_all().map_err(JournalError::io("sync the folder", folder))
 }
 
 /// Creates `folder` if it is not there, durably; its parent must exist.

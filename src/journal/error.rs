@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::frame::FrameError;
+use crate::resources;
 use crate::system_error::Explained;
 
 /// A failure of the journal: the world broke, or the folder is not ours to use.
@@ -157,6 +158,29 @@ impl JournalError {
             | Self::RecordTooLarge { .. }
             | Self::Broken { .. }
             | Self::Closed { .. } => false,
+        }
+    }
+
+    /// What the system did not grant at this moment, descriptors or memory: the same may succeed
+    /// later. A failed sync is never meant, as above.
+    pub fn shortage(&self) -> Option<&io::Error> {
+        let Self::Io { action, source, .. } = self else { return None };
+        (!action.starts_with("sync") && resources::is_not_now(source)).then_some(source)
+    }
+
+    /// Whether waiting may help: there is no room, or the system grants no more at this moment. What
+    /// it does not grant is noted for the alert.
+    pub(super) fn is_for_now(&self) -> bool {
+        self.is_out_of_space() || self.is_noted_shortage()
+    }
+
+    /// Whether the system does not grant something at this moment, which is noted for the alert.
+    pub fn is_noted_shortage(&self) -> bool {
+        match (self, self.shortage()) {
+            (Self::Io { action, path, .. }, Some(source)) => {
+                resources::note(&format!("{action} {}", path.display()), source)
+            }
+            _ => false,
         }
     }
 

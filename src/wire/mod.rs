@@ -74,6 +74,7 @@ pub fn matter(sent: proto::AlertMatter) -> Option<Matter> {
         proto::AlertMatter::DiskLow => Some(Matter::DiskLow),
         proto::AlertMatter::MailFails => Some(Matter::MailFails),
         proto::AlertMatter::ClockDiffers => Some(Matter::ClockDiffers),
+        proto::AlertMatter::ResourcesShort => Some(Matter::ResourcesShort),
     }
 }
 

@@ -8,11 +8,13 @@ use grid_broker::wire::proto::{Log, Maintenance, StartedOk};
 use crate::harness::{DEADLINE_CLASSES, Gridd, Session, event, eventually, page, run};
 
 /// Every name that is told on a broker with nothing open; docs/operation.md has the same.
-const NAMES: [&str; 35] = [
+const NAMES: [&str; 38] = [
     "gridd_appliances",
     "gridd_build_info",
     "gridd_commit_duration_seconds",
     "gridd_commit_records",
+    "gridd_connections",
+    "gridd_connections_refused_total",
     "gridd_deadlines_judged_total",
     "gridd_disk_low",
     "gridd_events_total",
@@ -34,6 +36,7 @@ const NAMES: [&str; 35] = [
     "gridd_mails_owed",
     "gridd_queue_items",
     "gridd_queue_room_bytes",
+    "gridd_requests_refused_total",
     "gridd_sessions",
     "gridd_tasks",
     "gridd_tracing_lines_dropped_total",

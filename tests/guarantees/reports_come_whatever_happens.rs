@@ -122,7 +122,7 @@ fn names_the_culprits_and_all_others() {
         let title = format!("Thread #{}", thread.expect("it runs"));
         assert_frame(report.stack("Threads", "title", &title), &["a_bug_that_blocks_its_worker"]);
     }
-    assert_frame(report.stack("Green Threads", "name", "accept grpc"), &["src/grpc/serve.rs"]);
+    assert_frame(report.stack("Green Threads", "name", "accept grpc"), &["src/listener/mod.rs"]);
     assert_frame(report.stack("Green Threads", "name", "alive"), &["src/broker/start.rs"]);
     // The loop is a thread of its own: it answers.
     assert!(report.section("Appliances")["values"]["time_told"].is_string());

@@ -104,7 +104,7 @@ fn tells_tasks(report: &Report) {
     let values = &report.section("Green Threads")["values"];
     assert_eq!(values["traced"], values["alive"], "no task but ours");
     assert_frame(report.stack("Green Threads", "name", "gridd"), &["src/daemon.rs"]);
-    assert_frame(report.stack("Green Threads", "name", "accept grpc"), &["src/grpc/serve.rs"]);
+    assert_frame(report.stack("Green Threads", "name", "accept grpc"), &["src/listener/mod.rs"]);
     assert_frame(report.stack("Green Threads", "name", "session"), &["src/grpc/session.rs"]);
     assert_frame(report.stack("Green Threads", "name", "tail"), &["src/grpc/tail.rs"]);
     assert_frame(report.stack("Green Threads", "name", "connection"), &["hyper"]);

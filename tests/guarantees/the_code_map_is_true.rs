@@ -10,13 +10,14 @@ const BEGIN: &str = "<!-- code map -->\n";
 const END: &str = "<!-- end of code map -->\n";
 
 /// Files and folders of `src/` in the order of the path; whatever is not named comes last.
-const ORDER: [&str; 23] = [
+const ORDER: [&str; 24] = [
     "lib.rs",
     "bin/gridd",
     "bin/vme",
     "bin/gridctl",
     "event_words",
     "client.rs",
+    "listener",
     "grpc",
     "wire",
     "broker.rs",

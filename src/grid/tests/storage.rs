@@ -67,3 +67,16 @@ fn a_full_disk_is_an_alert_from_one_record_to_another() {
     assert_eq!(story.last().effects, [cleared]);
     assert_eq!(story.words(), "the disk has room again: 1 GiB free");
 }
+
+#[test]
+fn what_the_system_does_not_grant_is_an_alert_from_one_record_to_another() {
+    let mut story = Timeline::new();
+    let what = "can't create commits/7.log: Too many open files (os error 24); it is tried again";
+    story.take(Input::Storage(Storage::Short { what: what.into() }));
+    assert_eq!(open(&story, Matter::ResourcesShort), Some((Severity::Error, what.to_owned())));
+    assert_eq!(story.words(), what);
+    story.take(Input::Storage(Storage::NotShort));
+    let cleared = Effect::AlertCleared { number: None, matter: Matter::ResourcesShort };
+    assert_eq!(story.last().effects, [cleared]);
+    assert_eq!(story.words(), "the system grants what is needed again");
+}

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,6 +23,7 @@ use crate::journal::frame::{Codec, Content, Draft, encode};
 use crate::journal::record::{EncodedRecord, Summary, records_of};
 use crate::journal::release::Release;
 use crate::journal::upkeep::Upkeep;
+use crate::sparing::Sparing;
 
 /// How large a block is made.
 #[derive(Clone, Copy)]
@@ -63,6 +65,8 @@ pub(in crate::journal) struct Archiver {
     term: u64,
     /// How often the active span failed since the last seal.
     failures: u32,
+    /// What is not sealed has yet to be moved out of the way.
+    gives_up: bool,
 }
 
 impl Archiver {
@@ -89,6 +93,7 @@ impl Archiver {
             next: release.archive.sealed_through() + 1,
             term: 0,
             failures: 0,
+            gives_up: false,
             release,
         }
     }
@@ -96,12 +101,10 @@ impl Archiver {
     /// Works until it is stopped, or all senders of `pokes` are gone, or something fails.
     pub(in crate::journal) fn run(mut self, pokes: &Receiver<()>) -> Result<(), JournalError> {
         loop {
-            let trash = self.archive.trim(self.upkeep.trim_through())?;
-            self.trash.extend(trash);
-            self.empty_trash()?;
-            self.upkeep.keep_ballast();
-            if let Err(error) = self.catch_up().and_then(|()| self.end_old_span()) {
-                self.begin_again(error)?;
+            match self.turn() {
+                // All of it is done again at the next occasion.
+                Err(error) if error.is_for_now() => later(&error),
+                done => done?,
             }
             if self.is_stopped() || pokes.recv().is_err() {
                 break;
@@ -109,33 +112,59 @@ impl Archiver {
         }
         // An unsealed span is built again at the next start; an orderly end is still kinder.
         match self.active.map_or(Ok(()), |active| active.span.flush()) {
-            Err(error) if error.is_out_of_space() => Ok(()),
+            Err(error) if error.is_for_now() => Ok(()),
             flushed => flushed,
         }
     }
 
+    fn turn(&mut self) -> Result<(), JournalError> {
+        if self.gives_up {
+            self.give_up_active()?;
+        }
+        let trash = self.archive.trim(self.upkeep.trim_through())?;
+        self.trash.extend(trash);
+        self.empty_trash()?;
+        self.upkeep.keep_ballast();
+        match self.catch_up().and_then(|()| self.end_old_span()) {
+            Err(error) => self.begin_again(error),
+            done => done,
+        }
+    }
+
+    /// Moves what is not sealed out of the way, however often that takes.
+    fn give_up_active(&mut self) -> Result<(), JournalError> {
+        self.gives_up = true;
+        self.trash.extend(self.archive.give_up_active()?);
+        self.gives_up = false;
+        Ok(())
+    }
+
     fn empty_trash(&mut self) -> Result<(), JournalError> {
-        for path in self.trash.drain(..) {
-            fs::remove_dir_all(&path).map_err(JournalError::io("remove", &path))?;
+        while let Some(path) = self.trash.last() {
+            match fs::remove_dir_all(path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                removed => removed.map_err(JournalError::io("remove", path))?,
+            }
+            self.trash.pop();
         }
         Ok(())
     }
 
-    /// Throws away the span that is being filled: the commit log still has all of it. A full disk
-    /// is waited for, however long; otherwise a span that fails again and again ends the archiver.
+    /// Throws away the span that is being filled: the commit log still has all of it. A full disk,
+    /// or a system that grants no descriptors, is waited for, however long; otherwise a span that fails again and again ends the archiver.
     fn begin_again(&mut self, error: JournalError) -> Result<(), JournalError> {
-        self.failures += u32::from(!error.is_out_of_space());
+        let is_for_now = error.is_for_now();
+        self.failures += u32::from(!is_for_now);
         let is_spans =
             matches!(error, JournalError::Archive { .. }) && self.failures < FAILURES_MAX;
-        if !is_spans && !error.is_out_of_space() {
+        if !is_spans && !is_for_now {
             return Err(error);
         }
-        tracing::warn!(error = &error as &dyn std::error::Error, "a span is filled anew");
+        later(&error);
         self.active = None;
         self.waiting.clear();
         self.next = self.archive.sealed_through() + 1;
-        self.trash.extend(self.archive.give_up_active()?);
-        Ok(())
+        self.give_up_active()
     }
 
     fn is_stopped(&self) -> bool {
@@ -263,6 +292,15 @@ impl Archiver {
             }
             None => Ok(()),
         }
+    }
+}
+
+/// Tells of what is done again; a shortage may last.
+fn later(error: &JournalError) {
+    static LINE: Sparing = Sparing::new();
+    if let Some(left_out) = LINE.turn() {
+        let error = error as &dyn std::error::Error;
+        tracing::warn!(error, left_out, "a span is filled anew");
     }
 }
 

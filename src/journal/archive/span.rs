@@ -15,6 +15,7 @@ use bytes::Bytes;
 use crate::journal::error::JournalError;
 use crate::journal::frame::Block;
 use crate::journal::upkeep::is_full;
+use crate::resources::is_not_now;
 
 /// The most bytes a value has, unless a single record alone is larger.
 pub(super) const VALUE_BYTES_MAX: usize = 24 << 10;
@@ -123,8 +124,8 @@ fn guarded<T>(
 ) -> Result<T, JournalError> {
     let reason = match catch_unwind(AssertUnwindSafe(call)) {
         Ok(Ok(done)) => return Ok(done),
-        // Room may come back, so this one error must be told from the others.
-        Ok(Err(sled::Error::Io(source))) if is_full(&source) => {
+        // Room and descriptors may come back, so these errors must be told from the others.
+        Ok(Err(sled::Error::Io(source))) if is_full(&source) || is_not_now(&source) => {
             return Err(JournalError::io(action, path)(source));
         }
         Ok(Err(error)) => error.to_string(),

@@ -2,9 +2,11 @@
 //!
 //! The files and, in memory, one [`Run`] per 64 KiB or more of each: readers go there by a
 //! positional read while the writer appends. Guarantees that a reader sees only what is durable,
-//! because a run is entered after the sync. It does not know the writer.
+//! because a run is entered after the sync, and that no descriptor is kept, however many files there
+//! are. It does not know the writer.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::ops::RangeInclusive;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
@@ -35,13 +37,12 @@ pub(super) struct Run {
 pub(super) struct LogFile {
     pub(super) first: u64,
     pub(super) path: PathBuf,
-    pub(super) handle: File,
     runs: Mutex<Vec<Run>>,
 }
 
 impl LogFile {
-    pub(super) fn new(first: u64, path: PathBuf, handle: File) -> Self {
-        Self { first, path, handle, runs: Mutex::default() }
+    pub(super) fn new(first: u64, path: PathBuf) -> Self {
+        Self { first, path, runs: Mutex::default() }
     }
 
     /// Enters blocks that are durable, in ascending order.
@@ -72,10 +73,15 @@ impl LogFile {
         runs.get(at).copied().filter(|run| run.first <= number)
     }
 
-    fn read(&self, run: Run) -> Result<Vec<Block>, JournalError> {
+    /// The blocks of a run; `None` if the file was released meanwhile.
+    fn read(&self, run: Run) -> Result<Option<Vec<Block>>, JournalError> {
         let length = usize::try_from(run.end - run.offset).expect("a run fits the memory");
         let mut bytes = vec![0; length];
-        self.handle
+        let handle = match File::open(&self.path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(JournalError::io("open", &self.path))?,
+        };
+        handle
             .read_exact_at(&mut bytes, run.offset)
             .map_err(JournalError::io("read", &self.path))?;
         let damaged = |offset: u64, source: FrameError| JournalError::Damaged {
@@ -96,7 +102,7 @@ impl LogFile {
             rest.advance(block.header.block_bytes());
             blocks.push(block);
         }
-        Ok(blocks)
+        Ok(Some(blocks))
     }
 }
 
@@ -132,7 +138,14 @@ impl Files {
                 file.run_with(number).map(|run| (Arc::clone(file), run))
             })
         };
-        found.map(|(file, run)| file.read(run)).transpose()
+        let Some((file, run)) = found else { return Ok(None) };
+        match file.read(run)? {
+            None if self.holds(&file) => {
+                let gone = std::io::Error::from(ErrorKind::NotFound);
+                Err(JournalError::io("open", &file.path)(gone))
+            }
+            blocks => Ok(blocks),
+        }
     }
 
     /// The smallest number held here that is at least `number`.
@@ -186,6 +199,10 @@ impl Files {
             fs::remove_file(&file.path).map_err(JournalError::io("remove", &file.path))?;
         }
         if released.is_empty() { Ok(()) } else { disk::sync_folder(&self.folder) }
+    }
+
+    fn holds(&self, file: &Arc<LogFile>) -> bool {
+        self.list().iter().any(|held| Arc::ptr_eq(held, file))
     }
 
     fn list(&self) -> RwLockReadGuard<'_, Vec<Arc<LogFile>>> {

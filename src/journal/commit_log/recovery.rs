@@ -6,7 +6,7 @@
 //! numbers; without such proof the rest is a commit that was never finished, and is cut to zeros. It does
 //! not know the archive, so it can't tell whether a hole is filled from there.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -53,30 +53,31 @@ pub(in crate::journal) fn open(
     let last = names.pop();
     let (mut files, mut cuts) = (Vec::new(), Vec::new());
     for (first, path) in names {
-        let (file, rest) = walk.file(first, path, true)?;
+        let (file, _, rest) = walk.file(first, path, true)?;
         // What follows is older than a later file, so it stays for `gridd journal salvage`.
         cuts.extend(rest);
         files.push(Arc::new(file));
     }
     let mut active = None;
     if let Some((first, path)) = last {
-        let (file, rest) = walk.file(first, path, false)?;
+        let (file, handle, rest) = walk.file(first, path, false)?;
         let end = file.end();
         if end == 0 && walk.next != Some(first) {
             fs::remove_file(&file.path).map_err(JournalError::io("remove", &file.path))?;
             disk::sync_folder(&folder)?;
         } else {
             if rest.is_some() {
-                cut(&file.handle, &file.path, end)?;
+                cut(&handle, &file.path, end)?;
             }
             // The last commit may be unsynced.
-            file.handle.sync_all().map_err(JournalError::io("sync", &file.path))?;
+            handle.sync_all().map_err(JournalError::io("sync", &file.path))?;
             // As long as it is: a file that is too short for the next commit is followed by another,
             // which takes what room there is. A start must not depend on any.
-            let found = file.handle.metadata().map_err(JournalError::io("look at", &file.path))?;
+            let found = handle.metadata().map_err(JournalError::io("look at", &file.path))?;
             let size = found.len().max(end);
             let file = Arc::new(file);
-            active = Some(Active { file: Arc::clone(&file), end, size });
+            let handle = Arc::new(handle);
+            active = Some(Active { file: Arc::clone(&file), handle, end, size });
             files.push(file);
         }
         cuts.extend(rest);
@@ -124,14 +125,14 @@ impl Walk {
         first: u64,
         path: PathBuf,
         has_later: bool,
-    ) -> Result<(LogFile, Option<Cut>), JournalError> {
+    ) -> Result<(LogFile, File, Option<Cut>), JournalError> {
         let handle = OpenOptions::new()
             .read(true)
             .write(true)
             .open(&path)
             .map_err(JournalError::io("open", &path))?;
         let bytes: Bytes = fs::read(&path).map_err(JournalError::io("read", &path))?.into();
-        let file = LogFile::new(first, path, handle);
+        let file = LogFile::new(first, path);
         // The file was begun when all before it was durable, so its name counts, hole or not.
         let mut next = self.next.map_or(first, |next| next.max(first));
         let mut offset = 0;
@@ -161,7 +162,7 @@ impl Walk {
         }
         self.next = Some(next);
         let rest = rest_of(&file.path, &bytes, offset);
-        Ok((file, rest))
+        Ok((file, handle, rest))
     }
 
     fn block_at(&self, bytes: &Bytes, offset: usize, next: u64) -> Option<Block> {

@@ -163,6 +163,7 @@ fn matter(matter: i32) -> Result<Matter, DecodeError> {
         Ok(proto::Matter::DiskLow) => Matter::DiskLow,
         Ok(proto::Matter::MailFails) => Matter::MailFails,
         Ok(proto::Matter::ClockDiffers) => Matter::ClockDiffers,
+        Ok(proto::Matter::ResourcesShort) => Matter::ResourcesShort,
         Ok(proto::Matter::Unspecified) | Err(_) => {
             return Err(DecodeError::Newer { what: "a matter" });
         }

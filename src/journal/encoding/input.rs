@@ -65,6 +65,7 @@ pub(super) fn read(input: Option<proto::record::Input>) -> Result<Input, DecodeE
             Input::Storage(Storage::Missing { ranges: storage::ranges(&it.ranges) })
         }
         P::DiskSpace(it) => Input::Storage(storage::disk_space(it)),
+        P::Resources(it) => Input::Storage(storage::resources(it)),
         P::Settings(it) => Input::Settings(settings::read(it)),
         P::Tally(proto::Tally {}) => Input::Tally,
         P::MailDue(due) => Input::MailDue { message: MessageNumber(due.message) },

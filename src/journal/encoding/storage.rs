@@ -27,6 +27,8 @@ pub(super) fn write(storage: &Storage) -> proto::record::Input {
         Storage::Low { free, mark } => {
             P::DiskSpace(proto::DiskSpace { is_low: true, free: *free, mark: *mark })
         }
+        Storage::Short { what } => P::Resources(proto::Resources { short: what.to_string() }),
+        Storage::NotShort => P::Resources(proto::Resources { short: String::new() }),
         Storage::Enough { free } => {
             P::DiskSpace(proto::DiskSpace { is_low: false, free: *free, mark: 0 })
         }
@@ -45,6 +47,11 @@ pub(super) fn trimmed(trimmed: proto::Trimmed) -> Result<Trimmed, DecodeError> {
 pub(super) fn disk_space(space: proto::DiskSpace) -> Storage {
     let proto::DiskSpace { is_low, free, mark } = space;
     if is_low { Storage::Low { free, mark } } else { Storage::Enough { free } }
+}
+
+pub(super) fn resources(resources: proto::Resources) -> Storage {
+    let proto::Resources { short } = resources;
+    if short.is_empty() { Storage::NotShort } else { Storage::Short { what: short.into() } }
 }
 
 pub(super) fn written(ranges: &[RangeInclusive<u64>]) -> Vec<proto::Range> {

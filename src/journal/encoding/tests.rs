@@ -220,6 +220,8 @@ fn every_other_input_reads_back() {
         Input::Storage(Storage::Missing { ranges: vec![1..=2, 4..=4] }),
         Input::Storage(Storage::Low { free: 1, mark: 2 }),
         Input::Storage(Storage::Enough { free: 3 }),
+        Input::Storage(Storage::Short { what: "no file".into() }),
+        Input::Storage(Storage::NotShort),
     ] {
         reads_back(&record(input, Vec::new()));
     }
@@ -267,6 +269,7 @@ fn every_effect_reads_back() {
         Matter::DiskLow,
         Matter::ClockDiffers,
         Matter::MailFails,
+        Matter::ResourcesShort,
     ] {
         let alert = Alert { severity: Severity::Error, since: at(6), text: "text".into() };
         effects.push(Effect::AlertRaised { number: Some(number), matter, alert });

@@ -325,6 +325,7 @@ fn matter(matter: Matter) -> proto::Matter {
         Matter::DiskLow => proto::Matter::DiskLow,
         Matter::MailFails => proto::Matter::MailFails,
         Matter::ClockDiffers => proto::Matter::ClockDiffers,
+        Matter::ResourcesShort => proto::Matter::ResourcesShort,
     }
 }
 

@@ -29,6 +29,7 @@ pub fn matter(matter: Matter) -> proto::AlertMatter {
         Matter::DiskLow => proto::AlertMatter::DiskLow,
         Matter::MailFails => proto::AlertMatter::MailFails,
         Matter::ClockDiffers => proto::AlertMatter::ClockDiffers,
+        Matter::ResourcesShort => proto::AlertMatter::ResourcesShort,
     }
 }
 

@@ -1,0 +1,26 @@
+//! Counts the calls that a status answers in place of an answer.
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::middleware::map_response_with_state;
+use axum::response::Response;
+
+use super::status::code_word;
+use crate::metrics::Metrics;
+
+/// The same routes, with calls counted that a status answers in place of an answer.
+pub fn counted(routes: Router, metrics: Metrics) -> Router {
+    routes.layer(map_response_with_state(metrics, count_refused))
+}
+
+/// Statuses that come before any message stand in the headers.
+async fn count_refused(State(metrics): State<Metrics>, response: Response) -> Response {
+    let status = |headers: &HeaderMap| headers.get("grpc-status").map(|it| it.as_bytes().to_vec());
+    if let Some(code) = status(response.headers()).map(|it| tonic::Code::from_bytes(&it))
+        && code != tonic::Code::Ok
+    {
+        metrics.refused(code_word(code));
+    }
+    response
+}

@@ -1,0 +1,237 @@
+//! May this request be answered at all? Asked before any handler, of every request.
+//!
+//! Guarantees that no page of another origin acts here. The gRPC port takes gRPC alone and nothing that
+//! a browser sent: with a POST every browser says its `Origin`. On the HTTP port whatever changes
+//! something must come from our own pages, or from no browser. On both, we must be called by a name that
+//! nobody else can point at us. Knows no user: who may do what is decided behind it.
+
+use std::sync::Arc;
+
+use http::header::{CONTENT_TYPE, HOST, ORIGIN};
+use http::request::Parts;
+use http::{Method, StatusCode, Version};
+
+use super::Port;
+use super::hosts::Hosts;
+
+/// The code of gRPC for who may not.
+const PERMISSION_DENIED: u8 = 7;
+
+/// Longest part of a request that a refusal repeats, in bytes.
+const QUOTED_BYTES_MAX: usize = 100;
+
+/// Looks at requests before they are answered.
+#[derive(Clone, Debug)]
+pub(super) struct Gate {
+    port: Port,
+    hosts: Arc<Hosts>,
+}
+
+/// Why a request is not answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refused {
+    /// For metrics.
+    pub(super) word: &'static str,
+    /// For who speaks HTTP.
+    pub(super) status: StatusCode,
+    /// For who speaks gRPC, if it does.
+    pub(super) code: Option<u8>,
+    /// For people.
+    pub(super) sentence: String,
+}
+
+impl Gate {
+    pub(super) fn new(port: Port, hosts: Arc<Hosts>) -> Self {
+        Self { port, hosts }
+    }
+
+    /// Lets it pass, or says why not.
+    pub(super) fn check(&self, request: &Parts) -> Result<(), Refused> {
+        match self.port {
+            Port::Grpc => {
+                no_browser(request)?;
+                is_grpc(request)?;
+                self.is_called_rightly(request)
+                    .map_err(|refused| Refused { code: Some(PERMISSION_DENIED), ..refused })
+            }
+            Port::Http => {
+                self.is_called_rightly(request)?;
+                if request.method.is_safe() { Ok(()) } else { is_from_our_pages(request) }
+            }
+        }
+    }
+
+    fn is_called_rightly(&self, request: &Parts) -> Result<(), Refused> {
+        let by_header: Vec<&str> =
+            request.headers.get_all(HOST).iter().map(|it| it.to_str().unwrap_or("?")).collect();
+        let by_target = request.uri.authority().map(http::uri::Authority::as_str);
+        if by_header.len() > 1 {
+            return Err(refused("host", StatusCode::BAD_REQUEST, "two Host headers came"));
+        }
+        let mut names = by_target.into_iter().chain(by_header).peekable();
+        if names.peek().is_none() {
+            // No browser speaks HTTP/1.0; probes of load balancers do.
+            return match request.version {
+                Version::HTTP_09 | Version::HTTP_10 => Ok(()),
+                _ => Err(refused("host", StatusCode::BAD_REQUEST, "no Host came")),
+            };
+        }
+        match names.find(|name| !self.hosts.allows(name)) {
+            None => Ok(()),
+            Some(wrong) => {
+                let sentence = format!(
+                    "this broker is not called {}; `hosts` in its settings lists the names, besides \
+                     addresses and localhost, by which it may be called",
+                    quoted(wrong)
+                );
+                Err(refused("host", StatusCode::MISDIRECTED_REQUEST, sentence))
+            }
+        }
+    }
+}
+
+fn refused(word: &'static str, status: StatusCode, sentence: impl Into<String>) -> Refused {
+    Refused { word, status, code: None, sentence: sentence.into() }
+}
+
+/// What others sent, as far as it is safe to show.
+fn quoted(text: &str) -> String {
+    let shown = text.chars().map(|c| if c.is_ascii_graphic() { c } else { '?' });
+    format!("`{}`", shown.take(QUOTED_BYTES_MAX).collect::<String>())
+}
+
+fn no_browser(request: &Parts) -> Result<(), Refused> {
+    let is_browsers = |name: &str| name == ORIGIN.as_str() || name.starts_with("sec-fetch-");
+    match request.headers.keys().find(|name| is_browsers(name.as_str())) {
+        None => Ok(()),
+        Some(name) => {
+            let sentence =
+                format!("this is the gRPC port; browsers (header {name}) are refused here");
+            Err(refused("browser", StatusCode::FORBIDDEN, sentence))
+        }
+    }
+}
+
+fn is_grpc(request: &Parts) -> Result<(), Refused> {
+    let kind = request.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    // Browsers speak application/grpc-web, which is another thing.
+    let is_grpc = kind
+        .and_then(|kind| kind.strip_prefix("application/grpc"))
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['+', ';']));
+    if !is_grpc {
+        let sentence = "this is the gRPC port; it takes application/grpc alone";
+        return Err(refused("media_type", StatusCode::UNSUPPORTED_MEDIA_TYPE, sentence));
+    }
+    if request.method != Method::POST {
+        let sentence = "this is the gRPC port; every call is a POST";
+        return Err(refused("media_type", StatusCode::METHOD_NOT_ALLOWED, sentence));
+    }
+    Ok(())
+}
+
+/// As Go's CrossOriginProtection has it: what browsers say of a request themselves, and no tokens.
+fn is_from_our_pages(request: &Parts) -> Result<(), Refused> {
+    let header = |name: &str| request.headers.get(name).map(|it| it.to_str().unwrap_or("?"));
+    let is_ours = match (header("sec-fetch-site"), header("origin")) {
+        (Some("same-origin" | "none"), _) => true,
+        (Some(_), _) => false,
+        (None, Some(origin)) => {
+            let host = header("host").or(request.uri.authority().map(|it| it.as_str()));
+            let named = origin.split_once("://").map(|(_, named)| named);
+            named.is_some() && named == host
+        }
+        // Not a browser. Once there are cookies, none counts here.
+        (None, None) => true,
+    };
+    if is_ours {
+        return Ok(());
+    }
+    let sentence = "a page of another origin can't change anything here";
+    Err(refused("cross_origin", StatusCode::FORBIDDEN, sentence))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    /// What becomes of a request with these headers: 0 if it passes, else the status.
+    fn status(port: Port, request: http::request::Builder) -> u16 {
+        let gate = Gate::new(port, Arc::new(Hosts::new("broker.example").expect("a name")));
+        let (parts, ()) = request.body(()).expect("a request").into_parts();
+        gate.check(&parts).map_or_else(|refused| refused.status.as_u16(), |()| 0)
+    }
+
+    fn call() -> http::request::Builder {
+        Request::post("http://127.0.0.1:7443/a.B/C").header("content-type", "application/grpc")
+    }
+
+    #[test]
+    fn the_grpc_port_takes_grpc_of_programs_alone() {
+        assert_eq!(status(Port::Grpc, call()), 0);
+        for kind in ["application/grpc+proto", "application/grpc;charset=utf-8"] {
+            let request = Request::post("http://[::1]/a.B/C").header("content-type", kind);
+            assert_eq!(status(Port::Grpc, request), 0, "{kind}");
+        }
+        for kind in ["text/plain", "application/grpc-web", "application/grpc-web+proto", ""] {
+            let request = Request::post("http://127.0.0.1/a.B/C").header("content-type", kind);
+            assert_eq!(status(Port::Grpc, request), 415, "{kind}");
+        }
+        assert_eq!(status(Port::Grpc, Request::post("http://127.0.0.1/a.B/C")), 415);
+        assert_eq!(status(Port::Grpc, call().method("GET")), 405);
+        for (name, value) in [
+            ("origin", "http://127.0.0.1:7443"),
+            ("origin", "null"),
+            ("sec-fetch-site", "same-origin"),
+            ("sec-fetch-mode", "cors"),
+        ] {
+            assert_eq!(status(Port::Grpc, call().header(name, value)), 403, "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_others_can_point_at_us_is_refused_on_both_ports() {
+        for (host, expected) in [
+            ("127.0.0.1:7480", 0),
+            ("localhost", 0),
+            ("broker.example:1", 0),
+            ("evil.example", 421),
+            ("localhost.evil.example", 421),
+        ] {
+            let page = Request::get("/metrics").header("host", host);
+            assert_eq!(status(Port::Http, page), expected, "{host}");
+            let call = call().uri(format!("http://{host}/a.B/C"));
+            assert_eq!(status(Port::Grpc, call), expected, "{host}");
+        }
+        let two = Request::get("/").header("host", "localhost").header("host", "localhost");
+        assert_eq!(status(Port::Http, two), 400);
+        let both = Request::get("http://evil.example/").header("host", "localhost");
+        assert_eq!(status(Port::Http, both), 421, "the target counts too");
+        assert_eq!(status(Port::Http, Request::get("/")), 400, "HTTP/1.1 without a Host");
+        let probe = Request::get("/").version(Version::HTTP_10);
+        assert_eq!(status(Port::Http, probe), 0, "no browser speaks HTTP/1.0");
+    }
+
+    #[test]
+    fn only_our_own_pages_change_something() {
+        let post = || Request::post("/").header("host", "127.0.0.1:7480");
+        let own = "http://127.0.0.1:7480";
+        for (headers, expected) in [
+            (&[][..], 0),
+            (&[("sec-fetch-site", "same-origin")], 0),
+            (&[("sec-fetch-site", "same-origin"), ("origin", own)], 0),
+            (&[("origin", own)], 0),
+            (&[("sec-fetch-site", "cross-site")], 403),
+            (&[("sec-fetch-site", "same-site"), ("origin", own)], 403),
+            (&[("origin", "http://127.0.0.1:9")], 403),
+            (&[("origin", "null")], 403),
+        ] {
+            let request = headers.iter().fold(post(), |it, (name, value)| it.header(*name, *value));
+            assert_eq!(status(Port::Http, request), expected, "{headers:?}");
+        }
+        let read =
+            Request::get("/").header("host", "localhost").header("sec-fetch-site", "cross-site");
+        assert_eq!(status(Port::Http, read), 0, "reading changes nothing");
+    }
+}

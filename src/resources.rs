@@ -1,0 +1,146 @@
+//! What the system grants this process, and what happens when it grants no more: descriptors, threads,
+//! memory.
+//!
+//! The limits are the process's, so what is short is known once for all of it. Guarantees that the soft
+//! limit of descriptors is as high as the hard one, that connections get what is left beside a reserve
+//! for the journal, mails, reports and probes, and that whoever lacks something can say so in one place,
+//! from which alert and `/readyz` take it. Tries nothing again itself.
+
+use std::io;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::time::Instant;
+
+use crate::clock::monotonic_now;
+
+/// Descriptors kept for what must not fail; with a limit that is too low for that, three of four.
+const DESCRIPTORS_KEPT: u64 = 64;
+
+/// With fewer descriptors than this an operator is warned.
+const SCARCE_BELOW: u64 = 1_024;
+
+/// Most connections to the gRPC port, whatever the limit of descriptors.
+const GRPC_CONNECTIONS_MAX: u64 = 32_768;
+
+/// Most connections to the HTTP port, where pages and probes are answered.
+const HTTP_CONNECTIONS_MAX: u64 = 256;
+
+/// What was not to be had for the last time so long ago is over.
+const OVER_AFTER: Duration = Duration::from_secs(15);
+
+/// Connections that each listener may have at one time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shares {
+    /// To the gRPC port.
+    pub grpc: usize,
+    /// To the HTTP port.
+    pub http: usize,
+    /// The reserve is smaller than it should be, and connections are few.
+    pub is_scarce: bool,
+}
+
+/// Raises the soft limit of descriptors to the hard one; gives what holds then.
+pub fn raise_descriptors() -> u64 {
+    let limits = getrlimit(Resource::Nofile);
+    let (soft, hard) = (limits.current.unwrap_or(u64::MAX), limits.maximum.unwrap_or(u64::MAX));
+    if soft < hard {
+        let raised = Rlimit { current: limits.maximum, maximum: limits.maximum };
+        match setrlimit(Resource::Nofile, raised) {
+            Ok(()) => return hard,
+            Err(error) => {
+                tracing::warn!(%error, soft, hard, "the limit of open files stays as it is");
+            }
+        }
+    }
+    soft
+}
+
+/// What connections get of so many descriptors.
+pub fn shares(descriptors: u64) -> Shares {
+    let all = descriptors.saturating_sub(DESCRIPTORS_KEPT).max(descriptors / 4);
+    let http = (all / 4).clamp(2, HTTP_CONNECTIONS_MAX);
+    let grpc = all.saturating_sub(http).clamp(2, GRPC_CONNECTIONS_MAX);
+    let count = |connections| usize::try_from(connections).unwrap_or(usize::MAX);
+    let is_scarce = descriptors < SCARCE_BELOW;
+    Shares { grpc: count(grpc), http: count(http), is_scarce }
+}
+
+/// Whether the system has nothing more to give at this moment: the same may succeed later.
+pub fn is_not_now(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    errno.is_some_and(|it| [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::AGAIN].contains(&it))
+}
+
+/// Something that was not to be had.
+#[derive(Clone, Debug)]
+struct Shortage {
+    last: Instant,
+    sentence: Box<str>,
+}
+
+static SHORTAGE: Mutex<Option<Shortage>> = Mutex::new(None);
+
+/// Notes that `what` (a verb with its thing) failed; `false` if that was not for want of resources.
+pub fn note(what: &str, error: &io::Error) -> bool {
+    let is_not_now = is_not_now(error);
+    if is_not_now {
+        put(format!("can't {what}: {error}; it is tried again"));
+    }
+    is_not_now
+}
+
+/// Notes that a listener refuses connections since it has as many as it may.
+pub fn note_full(listener: &str, open: usize) {
+    put(format!(
+        "connections to the {listener} port are refused: {open} are open, as many as the limit of open \
+         files allows (LimitNOFILE, `ulimit -n`)"
+    ));
+}
+
+fn put(sentence: String) {
+    let shortage = Shortage { last: monotonic_now(), sentence: sentence.into() };
+    *SHORTAGE.lock().unwrap_or_else(PoisonError::into_inner) = Some(shortage);
+}
+
+/// What is short at this moment, in one sentence.
+pub fn shortage() -> Option<Box<str>> {
+    let shortage = SHORTAGE.lock().unwrap_or_else(PoisonError::into_inner);
+    shortage.as_ref().filter(|it| it.last.elapsed() < OVER_AFTER).map(|it| it.sentence.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_get_what_is_left_beside_the_reserve() {
+        for (descriptors, grpc, http, is_scarce) in [
+            (8, 2, 2, true),
+            (64, 12, 4, true),
+            (256, 144, 48, true),
+            (1_024, 720, 240, false),
+            (20_000, 19_680, 256, false),
+            (u64::MAX, 32_768, 256, false),
+        ] {
+            assert_eq!(shares(descriptors), Shares { grpc, http, is_scarce }, "{descriptors}");
+        }
+    }
+
+    #[test]
+    fn what_the_system_lacks_at_the_moment_is_told_from_what_is_broken() {
+        for (errno, expected) in [
+            (Errno::MFILE, true),
+            (Errno::NFILE, true),
+            (Errno::NOMEM, true),
+            (Errno::AGAIN, true),
+            (Errno::NOSPC, false),
+            (Errno::IO, false),
+            (Errno::ACCESS, false),
+        ] {
+            assert_eq!(is_not_now(&errno.into()), expected, "{errno:?}");
+        }
+    }
+}

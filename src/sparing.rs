@@ -1,0 +1,69 @@
+//! A line of tracing that others can cause: at most so many a minute, and how many were left out.
+//!
+//! One value a line, as a `static` beside it. Guarantees a bound on what strangers make us write; all
+//! occurrences are counted by `/metrics`. Writes nothing itself.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::clock::monotonic_now;
+
+/// Most lines of one kind in a minute.
+const LINES_MAX: u32 = 10;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Decides for one line whether it is written this time.
+#[derive(Debug, Default)]
+pub struct Sparing(Mutex<Minute>);
+
+/// What was written since when.
+#[derive(Debug, Default)]
+struct Minute {
+    began: Option<Instant>,
+    written: u32,
+    left_out: u64,
+}
+
+impl Sparing {
+    /// Nothing was written yet.
+    pub const fn new() -> Self {
+        Self(Mutex::new(Minute { began: None, written: 0, left_out: 0 }))
+    }
+
+    /// The line may be written, and before it so many were left out; `None`: it is left out too.
+    pub fn turn(&self) -> Option<u64> {
+        self.turn_at(monotonic_now())
+    }
+
+    fn turn_at(&self, now: Instant) -> Option<u64> {
+        let mut minute = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if minute.began.is_none_or(|began| now.saturating_duration_since(began) >= MINUTE) {
+            (minute.began, minute.written) = (Some(now), 0);
+        }
+        if minute.written >= LINES_MAX {
+            minute.left_out += 1;
+            return None;
+        }
+        minute.written += 1;
+        Some(std::mem::take(&mut minute.left_out))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_lines_a_minute_are_written_and_the_next_says_how_many_were_not() {
+        let line = Sparing::new();
+        let begin = monotonic_now();
+        let written = (0..20_000).filter(|_| line.turn_at(begin).is_some()).count();
+        assert_eq!(written, 10);
+        let later = begin + MINUTE;
+        assert_eq!(line.turn_at(later), Some(19_990));
+        assert_eq!(line.turn_at(later), Some(0));
+    }
+}
