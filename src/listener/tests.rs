@@ -1,7 +1,6 @@
 //! A listener with connections made by hand: what it answers, and what it closes by itself.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
@@ -12,9 +11,7 @@ use tokio::sync::watch;
 use super::first_bytes::PREFACE;
 use super::guard::WORDS;
 use super::*;
-
-/// Longest wait on a machine that is busy; far beyond any deadline here.
-const SOON: Duration = Duration::from_secs(120);
+use crate::test_timeout;
 
 /// A listener of a test, until this is dropped.
 struct Served {
@@ -58,7 +55,8 @@ impl Served {
         client.write_all(sent).await.expect("taken");
         let mut answer = Vec::new();
         // A reset is an end, too.
-        let ended = tokio::time::timeout(SOON, client.read_to_end(&mut answer)).await;
+        let ended =
+            tokio::time::timeout(test_timeout::timeout(), client.read_to_end(&mut answer)).await;
         assert!(ended.is_ok(), "it is still open: {sent:?}");
         String::from_utf8_lossy(&answer).into_owned()
     }
@@ -70,7 +68,7 @@ impl Served {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(SOON, all).await.expect("they come");
+        tokio::time::timeout(test_timeout::timeout(), all).await.expect("they come");
     }
 
     fn metrics(&self) -> String {
