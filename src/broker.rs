@@ -12,6 +12,7 @@
 //! received before it was decided, and that a failed append ends the loop with its error. Knows
 //! neither gRPC nor how records are encoded.
 
+mod backlog;
 mod beginning;
 mod checkpoint;
 mod counting;
@@ -28,7 +29,6 @@ mod tallies;
 mod tests;
 mod upkeep;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,11 +49,14 @@ use crate::journal::{EncodedRecord, Journal, JournalError, Mark, encoding};
 use crate::metrics::Metrics;
 use crate::wire::show;
 
+pub use backlog::Backlog;
+use backlog::Deadlines;
 pub use look::{Commits, NoAnswer};
 use lost_time::Wall;
 pub use mailing::Deliver;
 pub use queue::{
-    Broker, Changed, EventAnswer, HeardEvent, Names, Ordered, SessionKey, Unavailable, Welcomed,
+    Broker, Brought, Changed, EventAnswer, HeardEvent, Names, Ordered, SessionKey, Unavailable,
+    Welcomed,
 };
 use queue::{Item, Reply, Work};
 pub use rows::Greeting;
@@ -102,8 +105,8 @@ struct Loop {
     tallies: Tallies,
     /// The way to whoever delivers mails.
     courier: mpsc::Sender<Deliver>,
-    /// Rows whose deadline came, and which are not judged yet.
-    due: VecDeque<ApplianceNumber>,
+    /// Deadlines that came and are not judged yet.
+    deadlines: Deadlines,
     /// What the queue has left, in KiB.
     room: Arc<Semaphore>,
     metrics: Metrics,
@@ -169,11 +172,9 @@ impl Loop {
 
     /// When to look around even if nothing comes.
     fn wait_until(&self, ready: Timestamp) -> Timestamp {
-        if !self.due.is_empty() {
-            return ready;
-        }
         let longest = ready.after(LONGEST_WAIT);
-        let wakes = [self.grid.wake_at(), self.tally_due(), Some(longest)];
+        let deadlines = self.deadlines.look_at(ready);
+        let wakes = [deadlines, self.grid.wake_at(), self.tally_due(), Some(longest)];
         wakes.into_iter().flatten().min().unwrap_or(longest)
     }
 
@@ -210,12 +211,12 @@ impl Loop {
         if self.turns_away() {
             return;
         }
-        self.due.extend(self.grid.due(until));
-        for _ in 0..DEADLINES_PER_COMMIT {
-            let Some(appliance) = self.due.pop_front() else { break };
+        for appliance in self.deadlines.judged(until, DEADLINES_PER_COMMIT) {
             let decision = self.take(Input::Deadline { appliance }, until);
             counting::deadline(&self.metrics, decision.record.as_ref());
         }
+        // Judged in a later turn: what their sessions have received comes before them.
+        self.deadlines.came(self.grid.due(until), until);
         self.take_due_mails(until);
     }
 
@@ -229,11 +230,12 @@ impl Loop {
                 let answer = self.hear(appliance, spool, None, event, at);
                 self.answer(Reply::Report(reply, answer));
             }
-            Work::Hello { name, greeting, reply } => {
+            Work::Hello { name, greeting, backlog, reply } => {
                 let appliance = self.appliance(&name, at);
                 let hello = greeting.by(appliance);
                 let knew_spool = self.knows_spool(&hello);
                 self.grid.session_opened(&hello, at);
+                self.deadlines.opened(appliance, hello.session, backlog);
                 self.take(Input::Hello(hello), at);
                 self.commit.changed.push(appliance);
                 if let Some(welcomed) = self.welcomed(appliance, knew_spool) {
@@ -242,15 +244,20 @@ impl Loop {
             }
             Work::Chunk { session, events, reply } => {
                 let mut answers = Vec::with_capacity(events.len());
+                let mut overtakes = false;
                 for mut event in events {
                     event.boot = event.boot.or(Some(session.boot));
+                    let is_of_start = event.event.kind.is_lifecycle();
                     let id = Some(session.id);
-                    answers.push(self.hear(session.appliance, session.spool, id, event, at));
+                    let answer = self.hear(session.appliance, session.spool, id, event, at);
+                    overtakes |= is_of_start && answer.outcome == Outcome::Kept;
+                    answers.push(answer);
                 }
-                self.answer(Reply::Chunk(reply, answers));
+                self.answer_chunk(session.id, reply, answers, overtakes);
             }
             Work::SessionEnded { session } => {
                 let SessionKey { appliance, boot, id, .. } = session;
+                self.deadlines.closed(appliance, id);
                 let input = self.grid.session_closed(appliance, boot, id, at);
                 self.take(input, at);
                 self.commit.changed.push(appliance);

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot};
 use uuid::Uuid;
 
+use super::backlog::Backlog;
 use super::mailing::{MailReply, MailWork};
 use super::rows::Greeting;
 use super::settings::Reconfiguration;
@@ -80,6 +81,15 @@ pub struct EventAnswer {
     pub record: Option<RecordNumber>,
     /// Suppressed: until when.
     pub suppressed_until: Option<Timestamp>,
+}
+
+/// What a session hears first of a chunk that it brought.
+#[derive(Debug)]
+pub enum Brought {
+    /// What became of its events, in order; all of that is durable.
+    Answered(Vec<EventAnswer>),
+    /// The same comes with the tally of what was suppressed; what was said behind it may be brought.
+    Held(oneshot::Receiver<Vec<EventAnswer>>),
 }
 
 /// The broker's side of an accepted hello.
@@ -180,12 +190,13 @@ pub(super) enum Work {
     Hello {
         name: ApplianceName,
         greeting: Greeting,
+        backlog: Backlog,
         reply: oneshot::Sender<Welcomed>,
     },
     Chunk {
         session: SessionKey,
         events: Vec<HeardEvent>,
-        reply: oneshot::Sender<Vec<EventAnswer>>,
+        reply: oneshot::Sender<Brought>,
     },
     SessionEnded {
         session: SessionKey,
@@ -224,7 +235,9 @@ impl std::fmt::Debug for Work {
 pub(super) enum Reply {
     Report(oneshot::Sender<EventAnswer>, EventAnswer),
     Hello(oneshot::Sender<Welcomed>, Welcomed),
-    Chunk(oneshot::Sender<Vec<EventAnswer>>, Vec<EventAnswer>),
+    Chunk(oneshot::Sender<Brought>, Vec<EventAnswer>),
+    /// Of a chunk that was held for a tally.
+    Held(oneshot::Sender<Vec<EventAnswer>>, Vec<EventAnswer>),
     Order(oneshot::Sender<Result<Ordered, OrderRefusal>>, Result<Ordered, OrderRefusal>),
     Settings(oneshot::Sender<RecordNumber>, RecordNumber),
     Mail(MailReply, Result<RecordNumber, MailRefusal>),
@@ -237,7 +250,8 @@ impl Reply {
         match self {
             Self::Report(to, answer) => drop(to.send(answer)),
             Self::Hello(to, welcomed) => drop(to.send(welcomed)),
-            Self::Chunk(to, answers) => drop(to.send(answers)),
+            Self::Chunk(to, answers) => drop(to.send(Brought::Answered(answers))),
+            Self::Held(to, answers) => drop(to.send(answers)),
             Self::Order(to, answer) => drop(to.send(answer)),
             Self::Settings(to, number) => drop(to.send(number)),
             Self::Mail(to, answer) => drop(to.send(answer)),
@@ -280,21 +294,22 @@ impl Broker {
         answer.await.map_err(|_| self.unanswered())
     }
 
-    /// A session's next events, of `bytes` on the wire. Answered, in order, when durable.
+    /// Brings a session's next events, of `bytes` on the wire. The answer comes by what is given,
+    /// which ends without one when the broker stops.
     ///
     /// # Errors
     ///
-    /// [`Unavailable`] when the broker stops before that.
-    pub async fn chunk(
+    /// [`Unavailable`] when nothing is taken.
+    pub async fn bring(
         &self,
         session: SessionKey,
         events: Vec<HeardEvent>,
         bytes: usize,
-    ) -> Result<Vec<EventAnswer>, Unavailable> {
+    ) -> Result<oneshot::Receiver<Brought>, Unavailable> {
         self.needs_room()?;
         let (reply, answer) = oneshot::channel();
         self.put(Work::Chunk { session, events, reply }, bytes).await?;
-        answer.await.map_err(|_| self.unanswered())
+        Ok(answer)
     }
 
     /// A session ended.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use super::backlog::Backlog;
 use super::queue::Work;
 use super::{Broker, Loop, Unavailable, Welcomed};
 use crate::grid::name::{ApplianceName, ApplianceNumber, BootId, SpoolId};
@@ -38,7 +39,7 @@ impl Greeting {
 }
 
 impl Broker {
-    /// A session begins.
+    /// A session begins; `backlog` says from now on what it has yet to bring.
     ///
     /// # Errors
     ///
@@ -47,10 +48,11 @@ impl Broker {
         &self,
         name: ApplianceName,
         greeting: Greeting,
+        backlog: Backlog,
     ) -> Result<Welcomed, Unavailable> {
         self.needs_room()?;
         let (reply, answer) = oneshot::channel();
-        self.put(Work::Hello { name, greeting, reply }, 0).await?;
+        self.put(Work::Hello { name, greeting, backlog, reply }, 0).await?;
         answer.await.map_err(|_| self.unanswered())
     }
 }

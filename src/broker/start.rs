@@ -4,7 +4,6 @@
 //! record (on a full disk as soon as there is room for it), and that no number is given twice even
 //! when records are missing. Opens no listener.
 
-use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,6 +14,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
 use uuid::Uuid;
 
+use super::backlog::Deadlines;
 use super::beginning::{Alive, Beginning, Found, Known};
 use super::lost_time::Wall;
 use super::mailing::{Deliver, to_courier};
@@ -147,7 +147,7 @@ pub fn start(
         upkeep: Upkeep::new(disk_mark, Arc::clone(&signs)),
         tallies: Tallies::default(),
         courier,
-        due: VecDeque::new(),
+        deadlines: Deadlines::default(),
         room: Arc::clone(&room),
         metrics: metrics.clone(),
     };

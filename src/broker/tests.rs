@@ -34,6 +34,19 @@ fn a_log(text: &str) -> HeardEvent {
     HeardEvent { boot: None, sequence: None, event }
 }
 
+/// What became of a chunk's events, held or not.
+async fn brought(
+    broker: &Broker,
+    key: SessionKey,
+    events: Vec<HeardEvent>,
+) -> Result<Vec<EventAnswer>, Unavailable> {
+    let gone = |_| Unavailable::Stopping;
+    match broker.bring(key, events, 10).await?.await.map_err(gone)? {
+        Brought::Answered(answers) => Ok(answers),
+        Brought::Held(answers) => answers.await.map_err(gone),
+    }
+}
+
 fn db1() -> ApplianceName {
     ApplianceName::new("db1").expect("a name")
 }
@@ -65,8 +78,11 @@ fn unlimited() -> settings::Settings {
 }
 
 async fn started(journal: journal::Settings) -> Started {
+    started_with(journal, unlimited()).await
+}
+
+async fn started_with(journal: journal::Settings, grid: settings::Settings) -> Started {
     let runtime = Handle::current();
-    let grid = unlimited();
     let starting =
         move || start(&journal, grid, SettingsInForce::default(), runtime).expect("starts");
     tasks::spawn_blocking("start", starting).await.expect("no panic")
@@ -246,7 +262,7 @@ async fn greets(broker: &Broker, acked_through: u64) -> (SessionKey, bool) {
     let spool = std::num::NonZeroU64::new(5).map(SpoolId);
     let greeting =
         Greeting { boot, uptime: None, spool, acked_through, is_transient: true, session: id };
-    let welcomed = broker.hello(db1(), greeting).await.expect("welcome");
+    let welcomed = broker.hello(db1(), greeting, Backlog::default()).await.expect("welcome");
     (SessionKey { id, appliance: welcomed.appliance, boot, spool }, welcomed.knew_spool)
 }
 
@@ -267,7 +283,7 @@ fn a_spool_is_known_until_the_journal_is_lost_and_then_its_events_are_new() {
             let is_known = turn > 0 && !lost;
             let (key, knew) = greets(broker, 3).await;
             assert_eq!(knew, is_known, "turn {turn}");
-            let answers = broker.chunk(key, vec![numbered(2), numbered(4)], 10).await;
+            let answers = brought(&broker, key, vec![numbered(2), numbered(4)]).await;
             let outcomes: Vec<_> = answers.expect("kept").iter().map(|it| it.outcome).collect();
             let became = if is_known { Outcome::Duplicate } else { Outcome::Kept };
             assert_eq!(outcomes, [became; 2], "turn {turn}");
@@ -330,6 +346,48 @@ fn on_a_disk_without_any_room_the_broker_starts_reads_refuses_and_begins_once_th
     });
 }
 
+/// One-second starts, whose sessions may say ten lines.
+fn quick() -> settings::Settings {
+    let rules = settings::ClassSettings {
+        boot_timeout: Some(Duration::from_secs(1)),
+        ..settings::ClassSettings::default()
+    };
+    settings::Settings::new([(settings::DEFAULT_CLASS.to_owned(), rules)])
+}
+
+#[test]
+fn a_deadline_waits_for_what_its_session_has_received_before_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    run(async {
+        let started = started_with(small(dir.path()), quick()).await;
+        let broker = &started.broker;
+        let backlog = Backlog::default();
+        // The word of the start is received at once, and brought long after the deadline.
+        let id = SessionId(1);
+        let boot = BootId(uuid::Uuid::from_u128(1));
+        let greeting = Greeting {
+            boot,
+            uptime: None,
+            spool: None,
+            acked_through: 0,
+            is_transient: true,
+            session: id,
+        };
+        backlog.add(broker.now());
+        let welcomed = broker.hello(db1(), greeting, backlog.clone()).await.expect("welcome");
+        let key = SessionKey { id, appliance: welcomed.appliance, boot, spool: None };
+        let deadline = broker.now().after(Duration::from_secs(2));
+        until("long after the deadline", async || broker.now() > deadline).await;
+        let event = Event { kind: EventKind::StartedOk, ..a_log("up").event };
+        let started_ok = HeardEvent { boot: None, sequence: None, event };
+        let answers = brought(broker, key, vec![started_ok]).await.expect("an answer");
+        assert_eq!((answers[0].outcome, answers[0].marks), (Outcome::Kept, Marks::NONE));
+        assert!(texts(&started).iter().all(|it| !it.contains("did not start")));
+        broker.stop().await.expect("stops");
+        started.ended.await.expect("no panic").expect("in good order");
+    });
+}
+
 #[test]
 fn a_start_on_a_low_disk_renews_what_the_open_alert_says_of_it() {
     let name = "broker::tests::a_start_on_a_low_disk_renews_what_the_open_alert_says_of_it";
@@ -352,5 +410,27 @@ fn a_start_on_a_low_disk_renews_what_the_open_alert_says_of_it() {
             };
             until("today's words", renewed).await;
         });
+    });
+}
+
+fn what_is_held_for_a_tally_says_so_and_comes_in_the_order_of_the_session() {
+    let dir = tempfile::tempdir().expect("a folder");
+    run(async {
+        let started = started_with(small(dir.path()), quick()).await;
+        let broker = &started.broker;
+        let (key, _) = greets(broker, 0).await;
+        let flood = (0..2_000).map(|at| a_log(&at.to_string())).collect();
+        let held = broker.bring(key, flood, 10).await.expect("there is room").await;
+        let Brought::Held(answers) = held.expect("a word") else { panic!("it is not held") };
+        let event = Event { kind: EventKind::StartedOk, ..a_log("up").event };
+        let started_ok = HeardEvent { boot: None, sequence: None, event };
+        // It does not wait for the next tally, and takes what was held before it along.
+        let answer = broker.bring(key, vec![started_ok], 10).await.expect("there is room").await;
+        assert!(matches!(answer, Ok(Brought::Answered(_))), "{answer:?}");
+        let before = answers.await.expect("answered with the same commit");
+        assert_eq!(before.len(), 2_000);
+        assert_eq!(before[1_999].outcome, Outcome::Suppressed);
+        broker.stop().await.expect("stops");
+        started.ended.await.expect("no panic").expect("in good order");
     });
 }

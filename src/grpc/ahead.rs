@@ -2,7 +2,8 @@
 //!
 //! Guarantees that whoever keeps to the advised window is read from at once: what nobody reads is a
 //! burden for the whole connection, which h2 ends when many small frames wait on it. Beyond the
-//! window nothing is read, so that memory is bounded. Looks into no message.
+//! window nothing is read, so that memory is bounded. Tells the loop since when something waits, so that
+//! no deadline is judged before it. Looks into no message.
 
 use std::collections::VecDeque;
 use std::pin::{Pin, pin};
@@ -11,6 +12,8 @@ use std::task::Poll;
 use tokio_stream::Stream;
 use tonic::{Status, Streaming};
 
+use crate::broker::{Backlog, Broker};
+use crate::grid::time::Timestamp;
 use crate::wire::received::{Said, SessionRequest};
 
 /// How many events a client may have unacknowledged.
@@ -24,22 +27,40 @@ type Heard = Result<Option<SessionRequest>, Status>;
 /// A client's words, read as far ahead as its window goes.
 pub(super) struct Ahead {
     said: Streaming<SessionRequest>,
-    waiting: VecDeque<Heard>,
+    /// With the times of their receipt.
+    waiting: VecDeque<(Heard, Timestamp)>,
+    /// What the loop sees of it.
+    backlog: Backlog,
+    broker: Broker,
     bytes: usize,
     /// The client is done, or its stream broke: nothing more is to be read.
     is_over: bool,
 }
 
 impl Ahead {
-    pub(super) fn new(said: Streaming<SessionRequest>) -> Self {
-        Self { said, waiting: VecDeque::new(), bytes: 0, is_over: false }
+    pub(super) fn new(said: Streaming<SessionRequest>, backlog: Backlog, broker: Broker) -> Self {
+        Self { said, waiting: VecDeque::new(), backlog, broker, bytes: 0, is_over: false }
+    }
+
+    /// All that was taken from here is in the broker's queue, or needs no decision.
+    pub(super) fn brought(&self) {
+        self.backlog.set(self.waiting.front().map(|(_, at)| *at));
+    }
+
+    /// What waits waits for the client, and so holds no deadline up.
+    pub(super) fn waits_for_client(&self) {
+        self.backlog.set(None);
     }
 
     /// The next message.
     pub(super) async fn next(&mut self) -> Heard {
         match self.take() {
             Some(heard) => heard,
-            None => self.said.message().await,
+            None => {
+                let heard = self.said.message().await;
+                self.backlog.add(self.broker.now());
+                heard
+            }
         }
     }
 
@@ -78,13 +99,15 @@ impl Ahead {
     }
 
     fn keep(&mut self, heard: Heard) {
+        let at = self.broker.now();
+        self.backlog.add(at);
         self.bytes += bytes(&heard);
         self.is_over = !matches!(heard, Ok(Some(_)));
-        self.waiting.push_back(heard);
+        self.waiting.push_back((heard, at));
     }
 
     fn take(&mut self) -> Option<Heard> {
-        let heard = self.waiting.pop_front()?;
+        let (heard, _) = self.waiting.pop_front()?;
         self.bytes -= bytes(&heard);
         Some(heard)
     }

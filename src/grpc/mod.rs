@@ -22,6 +22,7 @@ mod session;
 mod status;
 mod tail;
 mod telling;
+mod unacknowledged;
 mod watching;
 
 use std::sync::Arc;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! Hello -> Welcome, then: events (as many as are there, at most a chunk) -> commit -> one Ack
+//!                         (with suppressed events among them: -> tally -> the Ack, later)
 //! ```
 //!
 //! Guarantees that an Ack leaves only after the commit, that a malformed event is INVALID at its
@@ -19,8 +20,9 @@ use tonic::{Status, Streaming};
 
 use super::ahead::{Ahead, WINDOW_BYTES, WINDOW_EVENTS};
 use super::chunk::Chunk;
+use super::unacknowledged::{self, Unacknowledged};
 use super::{Desk, guard, status};
-use crate::broker::{EventAnswer, Greeting, SessionKey, Welcomed};
+use crate::broker::{Backlog, Brought, EventAnswer, Greeting, SessionKey, Unavailable, Welcomed};
 use crate::grid::event::TEXT_BYTES_MAX;
 use crate::grid::explain;
 use crate::grid::lifecycle::Refusal;
@@ -96,7 +98,10 @@ async fn converse(
         is_transient: hello.capabilities.iter().any(|it| it == TRANSIENT),
         session: id,
     };
-    let welcomed = desk.broker.hello(name.clone(), greeting).await.map_err(status::unavailable)?;
+    let backlog = Backlog::default();
+    let welcomed = desk.broker.hello(name.clone(), greeting, backlog.clone()).await;
+    let welcomed = welcomed.map_err(status::unavailable)?;
+    let said = Ahead::new(said, backlog, desk.broker.clone());
     let key = SessionKey { id, appliance: welcomed.appliance, boot, spool };
     tracing::debug!(appliance = %name, boot = %boot, "a session opened");
     let welcome = welcome(&desk, &welcomed, spool.is_some());
@@ -177,49 +182,14 @@ fn welcome(desk: &Desk, welcomed: &Welcomed, has_spool: bool) -> Welcome {
 async fn listen(
     desk: &Desk,
     key: SessionKey,
-    said: Streaming<SessionRequest>,
+    said: Ahead,
     answers: &Answers,
 ) -> Result<(), Status> {
-    let mut said = Ahead::new(said);
-    let mut stopping = desk.stopping.clone();
-    let mut position = 0;
-    let mut notices = Notices::default();
-    loop {
-        let first = tokio::select! {
-            // Whoever never pauses hears that the broker stops, too.
-            biased;
-            () = listener::stopped(&mut stopping) => {
-                let _ = tell(answers, Message::GoAway(go_away())).await;
-                return Ok(());
-            }
-            said = said.next() => said,
-        };
-        let mut chunk = Chunk::new(key.spool.is_some());
-        let mut next = Some(first);
-        let mut broken = None;
-        while let Some(message) = next.take() {
-            match message {
-                Ok(Some(request)) => broken = chunk.take(request, &mut position).err(),
-                Ok(None) => chunk.is_last = true,
-                Err(status) => broken = Some(status),
-            }
-            if !chunk.is_full() && broken.is_none() {
-                next = said.ready().await;
-            }
-        }
-        let is_last = chunk.is_last;
-        // What came before a breach is still to be kept and acknowledged.
-        match commit(desk, key, chunk, position, &mut said, answers, &mut notices).await {
-            Ok(()) => {}
-            Err(Interrupted::Gone) => return Ok(()),
-            Err(Interrupted::Ended(status)) => return Err(status),
-        }
-        if let Some(status) = broken {
-            return Err(status);
-        }
-        if is_last {
-            return Ok(());
-        }
+    let (unacknowledged, notices) = (Unacknowledged::default(), Notices::default());
+    let mut open = Open { desk, key, said, answers, unacknowledged, notices, position: 0 };
+    match open.listen().await {
+        Ok(()) | Err(Interrupted::Gone) => Ok(()),
+        Err(Interrupted::Ended(status)) => Err(status),
     }
 }
 
@@ -231,49 +201,151 @@ enum Interrupted {
     Ended(Status),
 }
 
-async fn commit(
-    desk: &Desk,
-    key: SessionKey,
-    chunk: Chunk,
-    through: u64,
-    said: &mut Ahead,
-    answers: &Answers,
-    notices: &mut Notices,
-) -> Result<(), Interrupted> {
-    let Chunk { events, positions, mut exceptions, bytes, .. } = chunk;
-    for unfit in &exceptions {
-        desk.count_unfit(unfit.outcome());
+impl From<Unavailable> for Interrupted {
+    fn from(reason: Unavailable) -> Self {
+        Self::Ended(status::unavailable(reason))
     }
-    if events.is_empty() && exceptions.is_empty() {
-        return Ok(());
-    }
-    if !events.is_empty() {
-        let answer = desk.broker.chunk(key, events, bytes);
-        let answered = said
-            .read_until(answer)
-            .await
-            .map_err(|gone| Interrupted::Ended(status::unavailable(gone)))?;
-        let told = positions.into_iter().zip(answered);
-        exceptions.extend(told.filter_map(|(position, answer)| exception(position, answer)));
-        exceptions.sort_by_key(|exception| exception.position);
-    }
-    let held_back = exceptions.iter().filter_map(|it| it.suppressed_until).next_back();
-    // The row this session speaks for is gone for good; a new Hello may find another one.
-    let is_removed = exceptions.iter().any(|it| it.reason == Refusal::Removed.word());
-    let ack = Ack { through, exceptions };
-    tell(answers, Message::Ack(ack)).await.map_err(|Gone| Interrupted::Gone)?;
-    if let Some(until) = held_back.filter(|_| notices.is_news(desk.broker.now())) {
-        let notice = Message::Notice(suppressed(until));
-        tell(answers, notice).await.map_err(|Gone| Interrupted::Gone)?;
-    }
-    if is_removed {
-        let text = "the appliance was removed; a new session begins it anew";
-        return Err(Interrupted::Ended(status::precondition("REMOVED", text)));
-    }
-    Ok(())
 }
 
-fn exception(position: u64, answer: EventAnswer) -> Option<AckException> {
+/// A session behind its welcome.
+struct Open<'a> {
+    desk: &'a Desk,
+    key: SessionKey,
+    said: Ahead,
+    answers: &'a Answers,
+    unacknowledged: Unacknowledged,
+    notices: Notices,
+    /// How many events came.
+    position: u64,
+}
+
+impl Open<'_> {
+    async fn listen(&mut self) -> Result<(), Interrupted> {
+        let mut stopping = self.desk.stopping.clone();
+        loop {
+            if !self.unacknowledged.has_room() {
+                let ack = self.said.read_until(self.unacknowledged.next()).await?;
+                self.acknowledge(ack).await?;
+            }
+            let first = tokio::select! {
+                // Whoever never pauses hears that the broker stops, too.
+                biased;
+                () = listener::stopped(&mut stopping) => {
+                    self.acknowledge_all().await?;
+                    return self.tell(Message::GoAway(go_away())).await;
+                }
+                ack = self.unacknowledged.next(), if !self.unacknowledged.is_empty() => {
+                    self.acknowledge(ack?).await?;
+                    continue;
+                }
+                first = self.said.next() => first,
+            };
+            let (chunk, broken) = self.gather(first).await;
+            let is_last = chunk.is_last;
+            // What came before a breach is still to be kept and acknowledged.
+            self.bring(chunk).await?;
+            if is_last || broken.is_some() {
+                self.acknowledge_all().await?;
+                return broken.map_or(Ok(()), |status| Err(Interrupted::Ended(status)));
+            }
+        }
+    }
+
+    /// What is there already, from `first` on, and why the stream broke, if it did.
+    async fn gather(
+        &mut self,
+        first: Result<Option<SessionRequest>, Status>,
+    ) -> (Chunk, Option<Status>) {
+        let mut chunk = Chunk::new(self.key.spool.is_some());
+        let mut next = Some(first);
+        let mut broken = None;
+        while let Some(message) = next.take() {
+            match message {
+                Ok(Some(request)) => broken = chunk.take(request, &mut self.position).err(),
+                Ok(None) => chunk.is_last = true,
+                Err(status) => broken = Some(status),
+            }
+            if !chunk.is_full() && broken.is_none() {
+                next = self.said.ready().await;
+            }
+        }
+        (chunk, broken)
+    }
+
+    /// Gives the chunk to the broker, and waits for its commit; not for a tally.
+    async fn bring(&mut self, chunk: Chunk) -> Result<(), Interrupted> {
+        let Chunk { events, positions, exceptions, bytes, .. } = chunk;
+        for unfit in &exceptions {
+            self.desk.count_unfit(unfit.outcome());
+        }
+        if events.is_empty() && exceptions.is_empty() {
+            self.said.brought();
+            return Ok(());
+        }
+        let mut answers = unacknowledged::Answers::There(Vec::new());
+        if !events.is_empty() {
+            let bringing = self.desk.broker.bring(self.key, events, bytes);
+            let brought = self.said.read_until(bringing).await?;
+            self.said.brought();
+            answers = match self.said.read_until(brought).await {
+                Ok(Brought::Answered(there)) => unacknowledged::Answers::There(there),
+                Ok(Brought::Held(to_come)) => unacknowledged::Answers::ToCome(to_come),
+                Err(_) => return Err(Unavailable::Stopping.into()),
+            };
+        }
+        self.said.brought();
+        let is_there = matches!(answers, unacknowledged::Answers::There(_));
+        let is_first = self.unacknowledged.is_empty();
+        self.unacknowledged.push(self.position, positions, exceptions, answers);
+        if is_there && is_first {
+            let ack = self.unacknowledged.next().await?;
+            self.acknowledge(ack).await?;
+        }
+        Ok(())
+    }
+
+    async fn acknowledge_all(&mut self) -> Result<(), Interrupted> {
+        while let Some(ack) = self.unacknowledged.next().await? {
+            self.acknowledge(Some(ack)).await?;
+        }
+        Ok(())
+    }
+
+    async fn acknowledge(&mut self, ack: Option<Ack>) -> Result<(), Interrupted> {
+        let Some(ack) = ack else { return Ok(()) };
+        let held_back = ack.exceptions.iter().filter_map(|it| it.suppressed_until).next_back();
+        // The row this session speaks for is gone for good; a new Hello may find another one.
+        let is_removed = ack.exceptions.iter().any(|it| it.reason == Refusal::Removed.word());
+        self.tell(Message::Ack(ack)).await?;
+        if let Some(until) = held_back.filter(|_| self.notices.is_news(self.desk.broker.now())) {
+            self.tell(Message::Notice(suppressed(until))).await?;
+        }
+        if is_removed {
+            let text = "the appliance was removed; a new session begins it anew";
+            return Err(Interrupted::Ended(status::precondition("REMOVED", text)));
+        }
+        Ok(())
+    }
+
+    /// Tells the client; one that does not read can't hold its deadlines up by what it said.
+    async fn tell(&mut self, message: Message) -> Result<(), Interrupted> {
+        let told = match self.answers.try_reserve() {
+            Ok(place) => {
+                place.send(Ok(SessionResponse { message: Some(message) }));
+                return Ok(());
+            }
+            Err(_) => {
+                self.said.waits_for_client();
+                tell(self.answers, message).await
+            }
+        };
+        self.said.brought();
+        told.map_err(|Gone| Interrupted::Gone)
+    }
+}
+
+/// What an ack says of an event that was not simply kept.
+pub(super) fn exception(position: u64, answer: EventAnswer) -> Option<AckException> {
     if answer.outcome == Outcome::Kept {
         return None;
     }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use grid_broker::broker::{self, Broker, Greeting, HeardEvent, Started};
+use grid_broker::broker::{self, Backlog, Broker, Greeting, HeardEvent, Started};
 use grid_broker::grid::event::{
     Counter, Event, EventKind, LostEvents, LostReason, Progress, Severity, Text,
 };
@@ -81,7 +81,7 @@ async fn drain(broker: &Broker) {
         is_transient: true,
         session: SessionId(1),
     };
-    broker.hello(name("drained"), greeting).await.unwrap();
+    broker.hello(name("drained"), greeting, Backlog::default()).await.unwrap();
     let failed = EventKind::StartFailed;
     let start = Event { kind: failed, ..spooled("no disk").event };
     let start = HeardEvent { event: start, ..spooled("") };

@@ -44,6 +44,8 @@ pub(crate) struct Gridd {
     folder: TempDir,
     child: Option<Child>,
     environment: Vec<(&'static str, OsString)>,
+    /// How many it may open, where that is not left to the system.
+    descriptors: Option<u32>,
     /// `HOST:PORT` of gRPC; the same over restarts.
     pub(crate) grpc: String,
     /// `HOST:PORT` of the pages; the same over restarts.
@@ -71,11 +73,24 @@ impl Gridd {
         config: &str,
         environment: Vec<(&'static str, OsString)>,
     ) -> Self {
+        Self::with(config, environment, None).await
+    }
+
+    /// Starts one with that configuration file, which may open so many descriptors.
+    pub(crate) async fn with_descriptors(config: &str, descriptors: u32) -> Self {
+        Self::with(config, Vec::new(), Some(descriptors)).await
+    }
+
+    async fn with(
+        config: &str,
+        environment: Vec<(&'static str, OsString)>,
+        descriptors: Option<u32>,
+    ) -> Self {
         let folder = TempDir::with_prefix("gridd-test-").expect("a temporary folder");
         std::fs::write(folder.path().join("gridd.toml"), config).expect("the configuration");
         let host = own_loopback();
         let (grpc, http) = (format!("{host}:0"), format!("{host}:0"));
-        let mut gridd = Self { folder, child: None, environment, grpc, http };
+        let mut gridd = Self { folder, child: None, environment, descriptors, grpc, http };
         gridd.start_again().await;
         gridd
     }
@@ -106,7 +121,15 @@ impl Gridd {
     }
 
     async fn start_with(&mut self, stderr: Stdio, meanwhile: impl AsyncFnOnce(u32)) {
-        let command = clean(env!("CARGO_BIN_EXE_gridd"));
+        let command = match self.descriptors {
+            None => clean(env!("CARGO_BIN_EXE_gridd")),
+            Some(most) => {
+                let mut shell = clean("/bin/sh");
+                shell.arg("-c").arg(format!("ulimit -n {most} && exec \"$0\" \"$@\""));
+                shell.arg(env!("CARGO_BIN_EXE_gridd"));
+                shell
+            }
+        };
         self.start_as(command, stderr, meanwhile).await;
     }
 
