@@ -87,8 +87,8 @@ struct RefusedLabels {
 }
 
 /// Why a connection is refused or closed before anything was asked on it.
-const CONNECTION_REASONS: [&str; 6] =
-    ["full", "address_full", "silent", "not_http", "not_http2", "not_accepted"];
+const CONNECTION_REASONS: [&str; 7] =
+    ["full", "address_full", "idle", "silent", "not_http", "not_http2", "not_accepted"];
 
 /// Why a request is refused before it reaches what it asks for.
 const REQUEST_REASONS: [&str; 4] = ["host", "browser", "media_type", "cross_origin"];
@@ -140,7 +140,7 @@ impl Connections {
         registry.register("connections", "Connections open", self.open.clone());
         registry.register(
             "connections_refused",
-            "Connections refused, or closed before anything was asked on them",
+            "Connections refused, or closed while nothing was under way on them",
             self.refused.clone(),
         );
         registry.register(

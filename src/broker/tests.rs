@@ -283,7 +283,7 @@ fn a_spool_is_known_until_the_journal_is_lost_and_then_its_events_are_new() {
             let is_known = turn > 0 && !lost;
             let (key, knew) = greets(broker, 3).await;
             assert_eq!(knew, is_known, "turn {turn}");
-            let answers = brought(&broker, key, vec![numbered(2), numbered(4)]).await;
+            let answers = brought(broker, key, vec![numbered(2), numbered(4)]).await;
             let outcomes: Vec<_> = answers.expect("kept").iter().map(|it| it.outcome).collect();
             let became = if is_known { Outcome::Duplicate } else { Outcome::Kept };
             assert_eq!(outcomes, [became; 2], "turn {turn}");

@@ -22,21 +22,18 @@ use super::ahead::{Ahead, WINDOW_BYTES, WINDOW_EVENTS};
 use super::chunk::Chunk;
 use super::unacknowledged::{self, Unacknowledged};
 use super::{Desk, guard, status};
-use crate::broker::{Backlog, Brought, EventAnswer, Greeting, SessionKey, Unavailable, Welcomed};
+use crate::broker::{Backlog, Brought, Greeting, SessionKey, Unavailable, Welcomed};
 use crate::grid::event::TEXT_BYTES_MAX;
-use crate::grid::explain;
 use crate::grid::lifecycle::Refusal;
 use crate::grid::name::{ApplianceName, SpoolId};
-use crate::grid::record::{Outcome, SessionId};
+use crate::grid::record::SessionId;
 use crate::grid::time::Timestamp;
 use crate::listener;
 use crate::wire::check::{self, EVENT_BYTES_MAX, violation};
 use crate::wire::proto::session_response::Message;
-use crate::wire::proto::{
-    Ack, AckException, GoAway, Hello, Limits, Notice, SessionResponse, Welcome,
-};
+use crate::wire::proto::{Ack, GoAway, Hello, Limits, Notice, SessionResponse, Welcome};
 use crate::wire::received::{Said, SessionRequest};
-use crate::wire::{show, timestamp, uuid_text};
+use crate::wire::{timestamp, uuid_text};
 
 /// The revision of the contract that is spoken here.
 const PROTOCOL_REVISION: u32 = 1;
@@ -342,22 +339,6 @@ impl Open<'_> {
         self.said.brought();
         told.map_err(|Gone| Interrupted::Gone)
     }
-}
-
-/// What an ack says of an event that was not simply kept.
-pub(super) fn exception(position: u64, answer: EventAnswer) -> Option<AckException> {
-    if answer.outcome == Outcome::Kept {
-        return None;
-    }
-    let (reason, explanation) = explain::outcome(answer.outcome);
-    Some(AckException {
-        position,
-        outcome: show::outcome(answer.outcome).into(),
-        reason: reason.to_owned(),
-        explanation: explanation.to_owned(),
-        suppressed_until: answer.suppressed_until.map(timestamp),
-        violations: Vec::new(),
-    })
 }
 
 /// When the appliance was last told that it is held back.

@@ -9,9 +9,11 @@ use std::collections::VecDeque;
 use tokio::sync::oneshot;
 
 use super::ahead::WINDOW_EVENTS;
-use super::session::exception;
 use crate::broker::{EventAnswer, Unavailable};
+use crate::grid::explain;
+use crate::grid::record::Outcome;
 use crate::wire::proto::{Ack, AckException};
+use crate::wire::{show, timestamp};
 
 /// Chunks of one session that wait for their answers.
 #[derive(Default)]
@@ -78,4 +80,20 @@ impl Unacknowledged {
         exceptions.sort_by_key(|exception| exception.position);
         Ok(Some(Ack { through, exceptions }))
     }
+}
+
+/// What an ack says of an event that was not simply kept.
+fn exception(position: u64, answer: EventAnswer) -> Option<AckException> {
+    if answer.outcome == Outcome::Kept {
+        return None;
+    }
+    let (reason, explanation) = explain::outcome(answer.outcome);
+    Some(AckException {
+        position,
+        outcome: show::outcome(answer.outcome).into(),
+        reason: reason.to_owned(),
+        explanation: explanation.to_owned(),
+        suppressed_until: answer.suppressed_until.map(timestamp),
+        violations: Vec::new(),
+    })
 }

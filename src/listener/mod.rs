@@ -137,12 +137,13 @@ fn spawn(
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection stays slow: no TCP_NODELAY");
         }
+        let (counted, word) = (common.counted.clone(), common.port.word());
         let place = Arc::new(place);
         let cut = Arc::clone(&place);
         tokio::select! {
             () = connection::talk(stream, common, place, stopping) => {}
             () = stopped(&mut cutting) => {}
-            () = cut.is_wanted() => {}
+            () = cut.is_wanted() => counted.refused(word, "idle"),
         }
         drop(open);
     }));

@@ -1,10 +1,12 @@
 //! Whoever can connect, and is nobody, changes nothing, holds nothing and fills nothing: requests as
 //! browsers make them, and frames of HTTP/2 made by hand, against the real broker.
 
+use grid_broker::tasks;
 use grid_broker::wire::proto::RemoveApplianceRequest;
 use prost::Message as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 use tonic::client::GrpcService;
 use tonic::transport::Endpoint;
 
@@ -256,27 +258,28 @@ async fn whoever_says_half_of_something_is_gone_soon_and_counted() {
     }
 }
 
-/// A server of one page, which says when it was told of the end.
-async fn evil_site(html: String) -> (String, tokio::sync::oneshot::Receiver<()>) {
+/// A server of one page; what it gives says when somebody asked for `/done`.
+async fn evil_site(html: String) -> (String, mpsc::Receiver<()>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("its address").to_string();
-    let (told, done) = tokio::sync::oneshot::channel();
-    let mut told = Some(told);
-    drop(grid_broker::tasks::spawn("evil site", async move {
+    let (told, done) = mpsc::channel(16);
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\
+         Connection: close\r\n\r\n{html}",
+        html.len()
+    );
+    drop(tasks::spawn("evil site", async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            let mut request = vec![0; 8_192];
-            let count = stream.read(&mut request).await.unwrap_or(0);
-            if request[..count].starts_with(b"GET /done ")
-                && let Some(told) = told.take()
-            {
-                let _ = told.send(());
-            }
-            let answer = format!(
-                "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\
-                 Connection: close\r\n\r\n{html}",
-                html.len()
-            );
-            let _ = stream.write_all(answer.as_bytes()).await;
+            let (told, answer) = (told.clone(), answer.clone());
+            // Browsers open connections for later.
+            drop(tasks::spawn("evil page", async move {
+                let mut request = vec![0; 8_192];
+                let count = stream.read(&mut request).await.unwrap_or(0);
+                if request[..count].starts_with(b"GET /done ") {
+                    let _ = told.try_send(());
+                }
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }));
         }
     }));
     (address, done)
@@ -310,7 +313,7 @@ async fn a_page_of_another_origin_in_a_real_browser_changes_nothing() {
         attack();
         </script>"
     );
-    let (site, done) = evil_site(html).await;
+    let (site, mut done) = evil_site(html).await;
     let profile = gridd.path("browser");
     let mut browser = crate::harness::clean("/usr/bin/chromium");
     browser.env("PATH", "/usr/bin:/bin").env("HOME", &profile);
@@ -327,7 +330,7 @@ async fn a_page_of_another_origin_in_a_real_browser_changes_nothing() {
     browser.arg(format!("--user-data-dir={}", profile.display()));
     browser.arg("--remote-debugging-port=0").arg(format!("http://{site}/"));
     let browser = crate::harness::Follower::start(browser);
-    soon("the page has done its worst", done).await.expect("it says so");
+    soon("the page has done its worst", done.recv()).await.expect("it says so");
     drop(browser);
     let refused = |text: &str, begin: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(begin));
