@@ -373,7 +373,7 @@ fn a_deadline_waits_for_what_its_session_has_received_before_it() {
             is_transient: true,
             session: id,
         };
-        backlog.add(broker.now());
+        backlog.add();
         let welcomed = broker.hello(db1(), greeting, backlog.clone()).await.expect("welcome");
         let key = SessionKey { id, appliance: welcomed.appliance, boot, spool: None };
         let deadline = broker.now().after(Duration::from_secs(2));

@@ -9,11 +9,11 @@ use std::collections::VecDeque;
 use std::pin::{Pin, pin};
 use std::task::Poll;
 
+use tokio::time::Instant;
 use tokio_stream::Stream;
 use tonic::{Status, Streaming};
 
-use crate::broker::{Backlog, Broker};
-use crate::grid::time::Timestamp;
+use crate::broker::Backlog;
 use crate::wire::received::{Said, SessionRequest};
 
 /// How many events a client may have unacknowledged.
@@ -28,18 +28,17 @@ type Heard = Result<Option<SessionRequest>, Status>;
 pub(super) struct Ahead {
     said: Streaming<SessionRequest>,
     /// With the times of their receipt.
-    waiting: VecDeque<(Heard, Timestamp)>,
+    waiting: VecDeque<(Heard, Instant)>,
     /// What the loop sees of it.
     backlog: Backlog,
-    broker: Broker,
     bytes: usize,
     /// The client is done, or its stream broke: nothing more is to be read.
     is_over: bool,
 }
 
 impl Ahead {
-    pub(super) fn new(said: Streaming<SessionRequest>, backlog: Backlog, broker: Broker) -> Self {
-        Self { said, waiting: VecDeque::new(), backlog, broker, bytes: 0, is_over: false }
+    pub(super) fn new(said: Streaming<SessionRequest>, backlog: Backlog) -> Self {
+        Self { said, waiting: VecDeque::new(), backlog, bytes: 0, is_over: false }
     }
 
     /// All that was taken from here is in the broker's queue, or needs no decision.
@@ -58,7 +57,7 @@ impl Ahead {
             Some(heard) => heard,
             None => {
                 let heard = self.said.message().await;
-                self.backlog.add(self.broker.now());
+                self.backlog.add();
                 heard
             }
         }
@@ -99,8 +98,7 @@ impl Ahead {
     }
 
     fn keep(&mut self, heard: Heard) {
-        let at = self.broker.now();
-        self.backlog.add(at);
+        let at = self.backlog.add();
         self.bytes += bytes(&heard);
         self.is_over = !matches!(heard, Ok(Some(_)));
         self.waiting.push_back((heard, at));

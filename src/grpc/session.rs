@@ -98,7 +98,7 @@ async fn converse(
     let backlog = Backlog::default();
     let welcomed = desk.broker.hello(name.clone(), greeting, backlog.clone()).await;
     let welcomed = welcomed.map_err(status::unavailable)?;
-    let said = Ahead::new(said, backlog, desk.broker.clone());
+    let said = Ahead::new(said, backlog);
     let key = SessionKey { id, appliance: welcomed.appliance, boot, spool };
     tracing::debug!(appliance = %name, boot = %boot, "a session opened");
     let welcome = welcome(&desk, &welcomed, spool.is_some());
