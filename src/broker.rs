@@ -211,12 +211,12 @@ impl Loop {
         if self.turns_away() {
             return;
         }
-        for appliance in self.deadlines.judged(self.clock.instant(until), DEADLINES_PER_COMMIT) {
+        for appliance in self.deadlines.judged(self.moment(until), DEADLINES_PER_COMMIT) {
             let decision = self.take(Input::Deadline { appliance }, until);
             counting::deadline(&self.metrics, decision.record.as_ref());
         }
         // Judged in a later turn: what their sessions have received comes before them.
-        self.deadlines.came(self.grid.due(until), self.clock.instant(until));
+        self.deadlines.came(self.grid.due(until), self.moment(until));
         self.take_due_mails(until);
     }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::Loop;
 use crate::clock::monotonic_now;
 use crate::grid::name::ApplianceNumber;
 use crate::grid::record::SessionId;
@@ -150,6 +151,14 @@ impl Deadlines {
             return Some(now);
         }
         (!self.due.is_empty()).then(|| now.after(LOOK_EVERY))
+    }
+}
+
+impl Loop {
+    /// A moment that is not to come, by the monotonic clock.
+    pub(super) fn moment(&self, told: Timestamp) -> Instant {
+        let now = monotonic_now();
+        now.checked_sub(self.clock.now().since(told)).unwrap_or(now)
     }
 }
 

@@ -215,6 +215,14 @@ fn every_other_input_reads_back() {
         Input::WallClock(WallClock::Slept { lasted: Duration::from_secs(7) }),
         Input::Tally,
         Input::RunOver { appliance: ROW, key: Uuid::max() },
+    ] {
+        reads_back(&record(input, Vec::new()));
+    }
+}
+
+#[test]
+fn what_happens_to_the_journal_reads_back() {
+    for input in [
         trimmed(TrimReason::Age(Duration::from_secs(7_776_000))),
         trimmed(TrimReason::Bytes(10 << 30)),
         Input::Storage(Storage::Missing { ranges: vec![1..=2, 4..=4] }),
