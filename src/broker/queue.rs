@@ -366,7 +366,7 @@ impl Broker {
     }
 
     /// Why there is no answer to what was put.
-    pub(super) fn unanswered(&self) -> Unavailable {
+    pub fn unanswered(&self) -> Unavailable {
         if self.disk_is_low() { Unavailable::DiskLow } else { Unavailable::Stopping }
     }
 

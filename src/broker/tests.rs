@@ -1,5 +1,6 @@
 //! The loop with its real journal.
 
+mod deadlines;
 mod old_names;
 mod reconfigured;
 
@@ -343,94 +344,5 @@ fn on_a_disk_without_any_room_the_broker_starts_reads_refuses_and_begins_once_th
             let starts = texts(&third).iter().filter(|it| it.contains(" started, term ")).count();
             assert_eq!(starts, 2, "the one that had no room left no record: {:?}", texts(&third));
         });
-    });
-}
-
-/// One-second starts, whose sessions may say ten lines.
-fn quick() -> settings::Settings {
-    let rules = settings::ClassSettings {
-        boot_timeout: Some(Duration::from_secs(1)),
-        ..settings::ClassSettings::default()
-    };
-    settings::Settings::new([(settings::DEFAULT_CLASS.to_owned(), rules)])
-}
-
-#[test]
-fn a_deadline_waits_for_what_its_session_has_received_before_it() {
-    let dir = tempfile::tempdir().expect("a folder");
-    run(async {
-        let started = started_with(small(dir.path()), quick()).await;
-        let broker = &started.broker;
-        let backlog = Backlog::default();
-        // The word of the start is received at once, and brought long after the deadline.
-        let id = SessionId(1);
-        let boot = BootId(uuid::Uuid::from_u128(1));
-        let greeting = Greeting {
-            boot,
-            uptime: None,
-            spool: None,
-            acked_through: 0,
-            is_transient: true,
-            session: id,
-        };
-        backlog.add();
-        let welcomed = broker.hello(db1(), greeting, backlog.clone()).await.expect("welcome");
-        let key = SessionKey { id, appliance: welcomed.appliance, boot, spool: None };
-        let deadline = broker.now().after(Duration::from_secs(2));
-        until("long after the deadline", async || broker.now() > deadline).await;
-        let event = Event { kind: EventKind::StartedOk, ..a_log("up").event };
-        let started_ok = HeardEvent { boot: None, sequence: None, event };
-        let answers = brought(broker, key, vec![started_ok]).await.expect("an answer");
-        assert_eq!((answers[0].outcome, answers[0].marks), (Outcome::Kept, Marks::NONE));
-        assert!(texts(&started).iter().all(|it| !it.contains("did not start")));
-        broker.stop().await.expect("stops");
-        started.ended.await.expect("no panic").expect("in good order");
-    });
-}
-
-#[test]
-fn a_start_on_a_low_disk_renews_what_the_open_alert_says_of_it() {
-    let name = "broker::tests::a_start_on_a_low_disk_renews_what_the_open_alert_says_of_it";
-    on_small_disk(name, 128, |dir| {
-        run(async {
-            let alert = |grid: &Grid, _| grid.state().alert(None, Matter::DiskLow).cloned();
-            let first = started(small(dir)).await;
-            let filler = fill(dir, 20 << 20);
-            until("the alert", async || is_low(&first.broker).await).await;
-            let before = first.broker.ask(alert).await.expect("answers").expect("is open");
-            first.broker.stop().await.expect("stops");
-            first.ended.await.expect("no panic").expect("in good order");
-            std::fs::remove_file(filler).expect("removes");
-            fill(dir, 10 << 20);
-            let second = started(small(dir)).await;
-            let renewed = async || {
-                let now = second.broker.ask(alert).await.expect("answers").expect("is open");
-                assert_eq!(now.since, before.since, "it is open since then");
-                now.text != before.text
-            };
-            until("today's words", renewed).await;
-        });
-    });
-}
-
-fn what_is_held_for_a_tally_says_so_and_comes_in_the_order_of_the_session() {
-    let dir = tempfile::tempdir().expect("a folder");
-    run(async {
-        let started = started_with(small(dir.path()), quick()).await;
-        let broker = &started.broker;
-        let (key, _) = greets(broker, 0).await;
-        let flood = (0..2_000).map(|at| a_log(&at.to_string())).collect();
-        let held = broker.bring(key, flood, 10).await.expect("there is room").await;
-        let Brought::Held(answers) = held.expect("a word") else { panic!("it is not held") };
-        let event = Event { kind: EventKind::StartedOk, ..a_log("up").event };
-        let started_ok = HeardEvent { boot: None, sequence: None, event };
-        // It does not wait for the next tally, and takes what was held before it along.
-        let answer = broker.bring(key, vec![started_ok], 10).await.expect("there is room").await;
-        assert!(matches!(answer, Ok(Brought::Answered(_))), "{answer:?}");
-        let before = answers.await.expect("answered with the same commit");
-        assert_eq!(before.len(), 2_000);
-        assert_eq!(before[1_999].outcome, Outcome::Suppressed);
-        broker.stop().await.expect("stops");
-        started.ended.await.expect("no panic").expect("in good order");
     });
 }

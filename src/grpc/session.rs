@@ -14,6 +14,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::sync::oneshot::error::RecvError;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
@@ -221,7 +222,7 @@ impl Open<'_> {
         let mut stopping = self.desk.stopping.clone();
         loop {
             if !self.unacknowledged.has_room() {
-                let ack = self.said.read_until(self.unacknowledged.next()).await?;
+                let ack = self.said.read_until(self.unacknowledged.next()).await;
                 self.acknowledge(ack).await?;
             }
             let first = tokio::select! {
@@ -232,7 +233,7 @@ impl Open<'_> {
                     return self.tell(Message::GoAway(go_away())).await;
                 }
                 ack = self.unacknowledged.next(), if !self.unacknowledged.is_empty() => {
-                    self.acknowledge(ack?).await?;
+                    self.acknowledge(ack).await?;
                     continue;
                 }
                 first = self.said.next() => first,
@@ -287,7 +288,7 @@ impl Open<'_> {
             answers = match self.said.read_until(brought).await {
                 Ok(Brought::Answered(there)) => unacknowledged::Answers::There(there),
                 Ok(Brought::Held(to_come)) => unacknowledged::Answers::ToCome(to_come),
-                Err(_) => return Err(Unavailable::Stopping.into()),
+                Err(_) => return Err(self.desk.broker.unanswered().into()),
             };
         }
         self.said.brought();
@@ -295,21 +296,25 @@ impl Open<'_> {
         let is_first = self.unacknowledged.is_empty();
         self.unacknowledged.push(self.position, positions, exceptions, answers);
         if is_there && is_first {
-            let ack = self.unacknowledged.next().await?;
+            let ack = self.unacknowledged.next().await;
             self.acknowledge(ack).await?;
         }
         Ok(())
     }
 
     async fn acknowledge_all(&mut self) -> Result<(), Interrupted> {
-        while let Some(ack) = self.unacknowledged.next().await? {
-            self.acknowledge(Some(ack)).await?;
+        while !self.unacknowledged.is_empty() {
+            let ack = self.unacknowledged.next().await;
+            self.acknowledge(ack).await?;
         }
         Ok(())
     }
 
-    async fn acknowledge(&mut self, ack: Option<Ack>) -> Result<(), Interrupted> {
-        let Some(ack) = ack else { return Ok(()) };
+    async fn acknowledge(
+        &mut self,
+        ack: Result<Option<Ack>, RecvError>,
+    ) -> Result<(), Interrupted> {
+        let Some(ack) = ack.map_err(|_| self.desk.broker.unanswered())? else { return Ok(()) };
         let held_back = ack.exceptions.iter().filter_map(|it| it.suppressed_until).next_back();
         // The row this session speaks for is gone for good; a new Hello may find another one.
         let is_removed = ack.exceptions.iter().any(|it| it.reason == Refusal::Removed.word());

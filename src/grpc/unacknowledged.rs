@@ -7,9 +7,10 @@
 use std::collections::VecDeque;
 
 use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::RecvError;
 
 use super::ahead::WINDOW_EVENTS;
-use crate::broker::{EventAnswer, Unavailable};
+use crate::broker::EventAnswer;
 use crate::grid::explain;
 use crate::grid::record::Outcome;
 use crate::wire::proto::{Ack, AckException};
@@ -64,11 +65,10 @@ impl Unacknowledged {
     }
 
     /// The ack of the first chunk, once its answers are there. May be dropped and asked again.
-    pub(super) async fn next(&mut self) -> Result<Option<Ack>, Unavailable> {
+    pub(super) async fn next(&mut self) -> Result<Option<Ack>, RecvError> {
         let Some(chunk) = self.chunks.front_mut() else { return Ok(None) };
         if let Answers::ToCome(answers) = &mut chunk.answers {
-            let there = answers.await.map_err(|_| Unavailable::Stopping)?;
-            chunk.answers = Answers::There(there);
+            chunk.answers = Answers::There(answers.await?);
         }
         let Some(chunk) = self.chunks.pop_front() else { return Ok(None) };
         self.events -= chunk.positions.len();
