@@ -45,31 +45,6 @@ fn a_deadline_waits_for_what_its_session_has_received_before_it() {
 }
 
 #[test]
-fn a_start_on_a_low_disk_renews_what_the_open_alert_says_of_it() {
-    let name = "broker::tests::a_start_on_a_low_disk_renews_what_the_open_alert_says_of_it";
-    on_small_disk(name, 128, |dir| {
-        run(async {
-            let alert = |grid: &Grid, _| grid.state().alert(None, Matter::DiskLow).cloned();
-            let first = started(small(dir)).await;
-            let filler = fill(dir, 20 << 20);
-            until("the alert", async || is_low(&first.broker).await).await;
-            let before = first.broker.ask(alert).await.expect("answers").expect("is open");
-            first.broker.stop().await.expect("stops");
-            first.ended.await.expect("no panic").expect("in good order");
-            std::fs::remove_file(filler).expect("removes");
-            fill(dir, 10 << 20);
-            let second = started(small(dir)).await;
-            let renewed = async || {
-                let now = second.broker.ask(alert).await.expect("answers").expect("is open");
-                assert_eq!(now.since, before.since, "it is open since then");
-                now.text != before.text
-            };
-            until("today's words", renewed).await;
-        });
-    });
-}
-
-#[test]
 fn what_is_held_for_a_tally_says_so_and_comes_in_the_order_of_the_session() {
     let dir = tempfile::tempdir().expect("a folder");
     run(async {
