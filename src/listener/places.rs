@@ -102,10 +102,7 @@ impl Places {
                 let freed = self.0.freed.notified();
                 match self.try_take(address) {
                     Ok(place) => return Ok(place),
-                    Err((full, true)) => {
-                        freed.await;
-                        tracing::trace!(%address, ?full, "an idle connection went");
-                    }
+                    Err((_, true)) => freed.await,
                     Err((full, false)) => return Err(full),
                 }
             }
