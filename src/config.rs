@@ -15,6 +15,7 @@ pub mod change;
 mod environment;
 mod file;
 mod filter;
+mod host_name;
 pub mod key;
 pub mod keys;
 pub mod mail;

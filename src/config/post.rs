@@ -18,6 +18,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::certificates;
+use super::host_name::own_name;
 use super::mail::{Mail, MailSecurity};
 use super::secret::Secret;
 use crate::show::escape::excerpt;
@@ -243,30 +244,6 @@ pub(super) fn hello(text: &str) -> Result<Option<ClientId>, String> {
     }
 }
 
-/// This host's full name, as the system or its table of hosts has it.
-fn own_name() -> Option<String> {
-    let own = rustix::system::uname();
-    let own = own.nodename().to_str().ok()?;
-    let hosts = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
-    full_name(own, &hosts)
-}
-
-fn full_name(own: &str, hosts: &str) -> Option<String> {
-    let is_full = |name: &&str| {
-        let name = name.trim_end_matches('.');
-        name.contains('.') && !name.ends_with(".localdomain") && !name.starts_with("localhost.")
-    };
-    if is_full(&own) {
-        return Some(own.to_owned());
-    }
-    let lines = hosts.lines().map(|line| line.split('#').next().unwrap_or_default());
-    let mut names = lines.map(|line| line.split_whitespace().skip(1).collect::<Vec<_>>());
-    let line = names.find(|names| names.contains(&own) && names.iter().any(is_full))?;
-    let begin = format!("{own}.");
-    let of_own = line.iter().find(|name| is_full(name) && name.starts_with(&begin));
-    of_own.or_else(|| line.iter().find(|name| is_full(name))).map(ToString::to_string)
-}
-
 /// A name that fits subjects.
 pub(super) fn is_grid(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
@@ -390,12 +367,6 @@ mod tests {
 
     #[test]
     fn the_name_for_ehlo_is_a_full_one_or_an_address() {
-        let hosts =
-            "127.0.0.1 localhost\n# 192.0.2.1 vm.example.net vm\n127.0.1.1 vm.example.org vm\n";
-        assert_eq!(full_name("vm", hosts).as_deref(), Some("vm.example.org"));
-        assert_eq!(full_name("vm.example.com", hosts).as_deref(), Some("vm.example.com"));
-        assert_eq!(full_name("vm", "127.0.0.1 vm localhost.localdomain"), None);
-        assert_eq!(full_name("other", hosts), None);
         for (said, name) in [
             ("broker.example.org", "broker.example.org"),
             ("vm", "vm"),

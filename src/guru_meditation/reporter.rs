@@ -393,10 +393,8 @@ impl Reporter {
     /// Writes to standard error. Others write there too and may take the room that was seen a moment
     /// before, so a thread writes that can be left behind; while it hangs nothing more is tried.
     fn to_stderr(&self, text: String, runner: &mut Runner) {
-        let work = self.0.stderr.with(move || {
-            // Nobody is there to be told that standard error takes nothing.
-            let _ = output::to_stderr(&text);
-        });
+        // Nobody is there to be told that it takes nothing.
+        let work = self.0.stderr.with(move || drop(output::to_stderr(&text)));
         runner.run(&work, output::WRITE_WITHIN);
     }
 }
