@@ -350,6 +350,7 @@ impl Loop {
                 | Effect::AlertKeyForgotten { .. }
                 | Effect::RunTold { .. }
                 | Effect::Suppression { .. }
+                | Effect::Unmailed { .. }
                 | Effect::Mail(_)
                 | Effect::Memory { .. }
                 | Effect::Tombstone { .. } => {}

@@ -9,10 +9,17 @@ use std::time::Duration;
 use super::effect::Effect;
 use super::event::Severity;
 use super::name::RecordNumber;
+use super::record::Record;
 use super::time::Timestamp;
 
 /// Most notices in one message; more are counted.
 pub const NOTICES_MAX: usize = 32;
+
+/// Most notices beyond those that are kept as one line each; more are only counted.
+pub const BRIEFS_MAX: usize = 256;
+
+/// Most mails of which it is known which record says what became of them; older ones are forgotten.
+pub const TRACES_MAX: usize = 8_192;
 
 /// Most appliances that a summary counts by name.
 pub const LATE_APPLIANCES_MAX: usize = 64;
@@ -33,16 +40,20 @@ pub struct Message {
     pub recipient: Box<str>,
     /// Since when it is owed.
     pub owed_since: Timestamp,
-    /// What it tells of, oldest first, 1 to [`NOTICES_MAX`].
+    /// What it tells of, oldest first, 1 to [`NOTICES_MAX`]: the gravest, if there are more.
     pub notices: Vec<Notice>,
     /// How many more there were.
     pub more: u64,
+    /// What those tell of, as far as it is kept: at most [`BRIEFS_MAX`].
+    pub briefs: Vec<Brief>,
     /// How often it was tried.
     pub attempts: u32,
     /// How it stands.
     pub standing: Standing,
     /// Waiting: when it is tried. Failed: when it is forgotten.
     pub due: Timestamp,
+    /// When an administrator had it tried anew; `None`: nobody did.
+    pub retried_at: Option<Timestamp>,
     /// What came of the last attempt; empty: there was none.
     pub last_reply: Box<str>,
     /// It is a summary of alerts that appliances had spooled; `None`: it tells of what is live.
@@ -107,9 +118,39 @@ impl Late {
 }
 
 impl Message {
+    /// Whether it waits for another attempt.
+    pub fn is_tried_again(&self) -> bool {
+        self.attempts > 0 && self.late.is_none() && self.standing == Standing::Waiting
+    }
+
+    /// How urgent it is: as its gravest news.
+    pub fn urgency(&self) -> Urgency {
+        let news = self.notices.iter().map(Notice::urgency);
+        news.max().unwrap_or_default()
+    }
+
+    /// The whole message as effects.
+    pub(super) fn to_effects(&self, effects: &mut Vec<Effect>) {
+        let number = self.number;
+        effects.push(Effect::Mail(self.head()));
+        let late = self.late.iter().flat_map(|late| &late.appliances);
+        effects.extend(late.map(|(about, count)| {
+            let (about, count) = (about.clone(), *count);
+            Effect::Mail(MailEffect::LateOf { number, about, count })
+        }));
+        for (at, notice) in self.notices.iter().enumerate() {
+            let notice = notice.clone();
+            effects.push(Effect::Mail(MailEffect::Notice { number, at, notice }));
+        }
+        for (at, brief) in self.briefs.iter().enumerate() {
+            let brief = brief.clone();
+            effects.push(Effect::Mail(MailEffect::Brief { number, at, brief }));
+        }
+    }
+
     /// That it stands so, without its notices and the appliances of a summary.
     pub(super) fn head(&self) -> MailEffect {
-        let mut head = Self { notices: Vec::new(), ..self.clone() };
+        let mut head = Self { notices: Vec::new(), briefs: Vec::new(), ..self.clone() };
         if let Some(late) = &mut head.late {
             late.appliances.clear();
         }
@@ -157,6 +198,46 @@ pub struct Notice {
     pub record: RecordNumber,
     /// It is over.
     pub is_resolved: bool,
+    /// How often it was said since the last mail on it, this one included; 0: it is news.
+    pub again: u64,
+}
+
+impl Notice {
+    /// How urgent it is.
+    pub fn urgency(&self) -> Urgency {
+        if self.again == 0 { Urgency::News(self.severity) } else { Urgency::Repeat }
+    }
+}
+
+/// A notice as one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Brief {
+    /// What it is about: an appliance's name; empty: the broker itself.
+    pub about: Box<str>,
+    /// The matter, as in [`Notice::matter`].
+    pub matter: Box<str>,
+    /// How grave.
+    pub severity: Severity,
+    /// It is over.
+    pub is_resolved: bool,
+}
+
+impl From<&Notice> for Brief {
+    fn from(notice: &Notice) -> Self {
+        let Notice { about, matter, severity, is_resolved, .. } = notice;
+        let (about, matter) = (about.clone(), matter.clone());
+        Self { about, matter, severity: *severity, is_resolved: *is_resolved }
+    }
+}
+
+/// How urgent a mail is: what it shares a budget with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Urgency {
+    /// All of it was mailed before and goes on.
+    #[default]
+    Repeat,
+    /// Something of that severity is news.
+    News(Severity),
 }
 
 /// What came of an attempt to deliver a message.
@@ -205,6 +286,15 @@ pub enum MailEffect {
         /// The notice.
         notice: Notice,
     },
+    /// A notice of a mail that is kept as one line.
+    Brief {
+        /// The message.
+        number: MessageNumber,
+        /// Its place among them, from 0.
+        at: usize,
+        /// The notice.
+        brief: Brief,
+    },
     /// A summary tells of so many alerts of an appliance.
     LateOf {
         /// The message.
@@ -220,11 +310,22 @@ pub enum MailEffect {
         number: MessageNumber,
         /// Whose it was.
         recipient: Box<str>,
+        /// The record that holds what it said; `None`: none does.
+        record: Option<RecordNumber>,
     },
-    /// The budget of a recipient is full again at that moment.
+    /// Checkpoints only: which record holds what a mail said that is owed no more.
+    Trace {
+        /// The message.
+        number: MessageNumber,
+        /// The record.
+        record: RecordNumber,
+    },
+    /// A budget of a recipient is full again at that moment.
     RecipientSpent {
         /// The recipient.
         recipient: Box<str>,
+        /// Of mails so urgent.
+        urgency: Urgency,
         /// When.
         full_at: Timestamp,
     },
@@ -242,8 +343,31 @@ pub struct Outbox {
     pub messages: BTreeMap<MessageNumber, Message>,
     /// The last number given.
     pub last: MessageNumber,
-    /// When the budget of each recipient that got mail is full again.
-    pub spent: BTreeMap<Box<str>, Timestamp>,
+    /// When the budgets of each recipient that got mail are full again.
+    pub spent: BTreeMap<(Box<str>, Urgency), Timestamp>,
+    /// Which record holds what a mail said that is owed no more; at most [`TRACES_MAX`].
+    pub traces: BTreeMap<MessageNumber, RecordNumber>,
+}
+
+/// What a mail said that is owed no more, by the record that says so, and the mail in which it goes on
+/// if it does. `None`: the record says nothing of it.
+pub fn traced(number: MessageNumber, record: &Record) -> Option<(Message, Option<MessageNumber>)> {
+    let mut outbox = Outbox::default();
+    let mut gone = Vec::new();
+    for effect in &record.effects {
+        let Effect::Mail(change) = effect else { continue };
+        if let MailEffect::Gone { number, .. } = change {
+            gone.push(*number);
+        } else {
+            outbox.take(change);
+        }
+    }
+    let message = outbox.messages.remove(&number).filter(|_| gone.contains(&number))?;
+    // Of those that are not gone only it has notices.
+    let goes_on = outbox.messages.values().find(|it| {
+        it.recipient == message.recipient && !gone.contains(&it.number) && !it.notices.is_empty()
+    });
+    Some((message, goes_on.map(|it| it.number)))
 }
 
 /// How much is owed.
@@ -291,20 +415,15 @@ impl Outbox {
     /// The outbox as effects: applied to an empty one they give an equal one.
     pub(super) fn to_effects(&self, effects: &mut Vec<Effect>) {
         for message in self.messages.values() {
-            effects.push(Effect::Mail(message.head()));
-            let late = message.late.iter().flat_map(|late| &late.appliances);
-            effects.extend(late.map(|(about, count)| {
-                let (number, about, count) = (message.number, about.clone(), *count);
-                Effect::Mail(MailEffect::LateOf { number, about, count })
-            }));
-            for (at, notice) in message.notices.iter().enumerate() {
-                let (number, notice) = (message.number, notice.clone());
-                effects.push(Effect::Mail(MailEffect::Notice { number, at, notice }));
-            }
+            message.to_effects(effects);
         }
-        effects.extend(self.spent.iter().map(|(recipient, full_at)| {
-            let (recipient, full_at) = (recipient.clone(), *full_at);
-            Effect::Mail(MailEffect::RecipientSpent { recipient, full_at })
+        effects.extend(self.spent.iter().map(|((recipient, urgency), full_at)| {
+            let (recipient, urgency, full_at) = (recipient.clone(), *urgency, *full_at);
+            Effect::Mail(MailEffect::RecipientSpent { recipient, urgency, full_at })
+        }));
+        effects.extend(self.traces.iter().map(|(number, record)| {
+            let (number, record) = (*number, *record);
+            Effect::Mail(MailEffect::Trace { number, record })
         }));
         effects.push(Effect::Mail(MailEffect::LastNumber { number: self.last }));
     }
@@ -320,9 +439,16 @@ impl Outbox {
                     late.set(about, *count);
                 }
             }
-            MailEffect::Gone { number, .. } => drop(self.messages.remove(number)),
-            MailEffect::RecipientSpent { recipient, full_at } => {
-                self.spent.insert(recipient.clone(), *full_at);
+            MailEffect::Gone { number, record, .. } => {
+                self.messages.remove(number);
+                if let Some(record) = record {
+                    self.trace(*number, *record);
+                }
+            }
+            MailEffect::Trace { number, record } => self.trace(*number, *record),
+            MailEffect::Brief { number, at, brief } => self.put_brief(*number, *at, brief),
+            MailEffect::RecipientSpent { recipient, urgency, full_at } => {
+                self.spent.insert((recipient.clone(), *urgency), *full_at);
             }
             MailEffect::LastNumber { number } => self.last = self.last.max(*number),
         }
@@ -334,13 +460,31 @@ impl Outbox {
         match self.messages.get_mut(&head.number) {
             Some(known) => {
                 let notices = std::mem::take(&mut known.notices);
+                let briefs = std::mem::take(&mut known.briefs);
                 let appliances = known.late.take().map(|it| it.appliances).unwrap_or_default();
-                *known = Message { notices, ..head.clone() };
+                *known = Message { notices, briefs, ..head.clone() };
                 if let Some(late) = &mut known.late {
                     late.appliances = appliances;
                 }
             }
             None => drop(self.messages.insert(head.number, head.clone())),
+        }
+    }
+
+    fn trace(&mut self, number: MessageNumber, record: RecordNumber) {
+        self.traces.insert(number, record);
+        while self.traces.len() > TRACES_MAX {
+            self.traces.pop_first();
+        }
+    }
+
+    /// Takes in one notice of a message as a line.
+    fn put_brief(&mut self, number: MessageNumber, at: usize, brief: &Brief) {
+        let Some(message) = self.messages.get_mut(&number) else { return };
+        if let Some(known) = message.briefs.get_mut(at) {
+            known.clone_from(brief);
+        } else if message.briefs.len() < BRIEFS_MAX {
+            message.briefs.push(brief.clone());
         }
     }
 

@@ -28,6 +28,7 @@ mod order;
 pub mod outbox;
 pub mod presence;
 pub mod record;
+pub mod repeating;
 pub mod sentence;
 pub mod settings;
 pub mod shift;
@@ -36,18 +37,21 @@ pub mod storage;
 mod tally;
 pub mod time;
 mod told;
+pub mod unmailed;
 pub mod wall_clock;
 pub mod wheel;
 pub mod window;
 pub mod word;
 pub mod words_of;
 
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use decide::{Circumstances, Decision, Voices, decide};
 use effect::{Effect, Matter};
 use lifecycle::Lifecycle;
-use mail::{MessageNumber, Standing};
+use mail::{Message, MessageNumber, Standing};
 use name::{ApplianceNumber, BootId};
 use presence::Presence;
 use record::{Hello, Input, Outcome, Record, SessionId};
@@ -188,13 +192,18 @@ impl Grid {
         {
             return Some(heard.appliance);
         }
-        record.effects.iter().find_map(|effect| {
-            if let Effect::RunTold { number, .. } | Effect::Suppression { number, .. } = effect {
-                Some(*number).filter(|number| self.pending.has(*number))
-            } else {
-                None
+        let is_of_time = matches!(record.input, Input::Deadline { .. });
+        let of = |effect: &Effect| {
+            if let Effect::RunTold { number, .. }
+            | Effect::Suppression { number, .. }
+            | Effect::Unmailed { number, .. } = effect
+            {
+                return Some(*number);
             }
-        })
+            let Effect::AlertKey { number, .. } = effect else { return None };
+            Some(*number).filter(|_| is_of_time)
+        };
+        record.effects.iter().find_map(|it| of(it).filter(|number| self.pending.has(*number)))
     }
 
     fn boot_of(&self, number: ApplianceNumber) -> Option<BootId> {
@@ -290,15 +299,31 @@ impl Grid {
         [self.wheel.wake_at(), self.mail_due].into_iter().flatten().min()
     }
 
-    /// Mails that are due at `now`, oldest first: each is to be taken as [`Input::MailDue`]. Nobody
+    /// Mails that are due at `now`, the most urgent first, then the oldest: each is to be taken as [`Input::MailDue`]. Nobody
     /// delivers mails that were owed under settings with mail, while there is none.
     pub fn due_mails(&self, now: Timestamp) -> Vec<MessageNumber> {
         if self.mail_due.is_none_or(|due| due > now) {
             return Vec::new();
         }
-        let messages = self.state.outbox().messages.values();
-        let due = messages.filter(|it| it.standing != Standing::UnderWay && it.due <= now);
-        due.map(|it| it.number).take(MAILS_UNDER_WAY - self.mails_under_way()).collect()
+        let due = self.waiting_mails().filter(|it| it.due <= now);
+        let mut due: Vec<_> = due.map(|it| (Reverse(it.urgency()), it.number, it)).collect();
+        due.sort_unstable_by_key(|it| (it.0, it.1));
+        let mut tried = BTreeSet::new();
+        let room = MAILS_UNDER_WAY - self.mails_under_way();
+        let mine = due.into_iter().map(|it| it.2);
+        let mine = mine.filter(|it| !it.is_tried_again() || tried.insert(&it.recipient));
+        mine.map(|it| it.number).take(room).collect()
+    }
+
+    /// Mails that may be tried when they are due: of those to one recipient that were tried before, one
+    /// at a time. If it arrives, the others go with the next.
+    fn waiting_mails(&self) -> impl Iterator<Item = &Message> {
+        let messages = || self.state.outbox().messages.values();
+        let (waiting, under_way): (Vec<_>, Vec<_>) =
+            messages().partition(|it| it.standing != Standing::UnderWay);
+        let tried: BTreeSet<_> = under_way.iter().map(|it| &it.recipient).collect();
+        let is_free = move |it: &&Message| !it.is_tried_again() || !tried.contains(&it.recipient);
+        waiting.into_iter().filter(is_free)
     }
 
     fn mails_under_way(&self) -> usize {
@@ -308,10 +333,10 @@ impl Grid {
     }
 
     fn arm_mail(&mut self) {
-        let messages = self.state.outbox().messages.values();
-        let waiting = messages.filter(|it| it.standing != Standing::UnderWay).map(|it| it.due);
+        let waiting = self.waiting_mails().map(|it| it.due);
         let has_room = self.settings.mail().is_some() && self.mails_under_way() < MAILS_UNDER_WAY;
-        self.mail_due = waiting.min().filter(|_| has_room);
+        let next = waiting.min().filter(|_| has_room);
+        self.mail_due = next;
     }
 
     /// Whose deadline may have passed at `now`: each is to be taken as [`Input::Deadline`].

@@ -118,6 +118,7 @@ pub(super) fn test_message(address: &str, now: Timestamp) -> Message {
         text: "this is a test: mail of this broker reaches this address".into(),
         record: 0,
         is_resolved: false,
+        again: 0,
     };
     Message {
         number: MessageNumber(0),
@@ -125,9 +126,11 @@ pub(super) fn test_message(address: &str, now: Timestamp) -> Message {
         owed_since: now,
         notices: vec![notice],
         more: 0,
+        briefs: Vec::new(),
         attempts: 1,
         standing: Standing::UnderWay,
         due: now,
+        retried_at: None,
         last_reply: "".into(),
         late: None,
         away: Duration::ZERO,

@@ -40,7 +40,7 @@ fn post() -> Post {
 fn notice(about: &str, matter: &str, text: &str) -> Notice {
     let (about, matter, text) = (about.into(), matter.into(), text.into());
     let severity = Severity::Error;
-    Notice { about, matter, severity, at: at(0), text, record: 12, is_resolved: false }
+    Notice { about, matter, severity, at: at(0), text, record: 12, is_resolved: false, again: 0 }
 }
 
 fn message(notices: Vec<Notice>) -> Message {
@@ -50,6 +50,8 @@ fn message(notices: Vec<Notice>) -> Message {
         owed_since: at(30),
         notices,
         more: 0,
+        briefs: Vec::new(),
+        retried_at: None,
         attempts: 1,
         standing: Standing::UnderWay,
         due: at(30),
