@@ -11,7 +11,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::event::{Counter, Severity};
-use super::name::{RecordNumber, is_name};
+use super::name::RecordNumber;
 use super::repeating::Repeating;
 use super::time::Timestamp;
 
@@ -131,7 +131,8 @@ impl AlertKey {
 
 /// Whether an appliance may give its alerts that key.
 pub fn is_alert_key(key: &str) -> bool {
-    key.len() <= LABEL_BYTES_MAX && is_name(key)
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-:".contains(&byte);
+    (1..=LABEL_BYTES_MAX).contains(&key.len()) && key.bytes().all(allowed)
 }
 
 /// The key of an alert of that severity: its fingerprint, and the key as shown. By the key that the

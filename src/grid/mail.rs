@@ -21,6 +21,9 @@ pub const BRIEFS_MAX: usize = 256;
 /// Most mails of which it is known which record says what became of them; older ones are forgotten.
 pub const TRACES_MAX: usize = 8_192;
 
+/// The matter of a notice that counts alerts which were suppressed.
+pub const SUPPRESSED: &str = "suppressed";
+
 /// Most appliances that a summary counts by name.
 pub const LATE_APPLIANCES_MAX: usize = 64;
 
@@ -203,6 +206,12 @@ pub struct Notice {
 }
 
 impl Notice {
+    /// What it goes by if not all can be told in full: the higher, the rather. A count of what was
+    /// suppressed stands for many.
+    pub(super) fn rank(&self) -> (Urgency, Severity, bool) {
+        (self.urgency(), self.severity, &*self.matter == SUPPRESSED)
+    }
+
     /// How urgent it is.
     pub fn urgency(&self) -> Urgency {
         if self.again == 0 { Urgency::News(self.severity) } else { Urgency::Repeat }

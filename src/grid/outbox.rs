@@ -165,12 +165,11 @@ fn push(message: &mut Message, notice: &Notice, effects: &mut Vec<Effect>) {
         effects.push(Effect::Mail(MailEffect::Notice { number, at, notice: notice.clone() }));
         return;
     }
-    let rank = |notice: &Notice| (notice.urgency(), notice.severity);
     // Of several that are as mild, the last one.
     let listed = message.notices.iter_mut().enumerate();
-    let mildest = listed.min_by_key(|(at, it)| (rank(it), std::cmp::Reverse(*at)));
+    let mildest = listed.min_by_key(|(at, it)| (it.rank(), std::cmp::Reverse(*at)));
     let mut left = notice.clone();
-    if let Some((at, mildest)) = mildest.filter(|(_, mildest)| rank(mildest) < rank(notice)) {
+    if let Some((at, mildest)) = mildest.filter(|(_, mildest)| mildest.rank() < notice.rank()) {
         left = std::mem::replace(mildest, left);
         effects.push(Effect::Mail(MailEffect::Notice { number, at, notice: notice.clone() }));
     }
@@ -387,7 +386,7 @@ fn woken(state: &State, arrived: &Message, now: Timestamp) -> Vec<Effect> {
 fn joined(state: &State, first: &Message, all: &[&Message], now: Timestamp) -> Vec<Effect> {
     let mut effects: Vec<_> = all.iter().flat_map(|it| gone(it, state.last() + 1)).collect();
     let mut notices: Vec<_> = all.iter().flat_map(|it| &it.notices).collect();
-    notices.sort_by_key(|it| std::cmp::Reverse((it.urgency(), it.severity)));
+    notices.sort_by_key(|it| std::cmp::Reverse(it.rank()));
     let kept = notices.len().min(NOTICES_MAX);
     let beyond = notices[kept..].iter().map(|it| Brief::from(*it));
     let briefs = beyond.chain(all.iter().flat_map(|it| it.briefs.iter().cloned()));

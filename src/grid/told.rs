@@ -10,7 +10,7 @@ use super::door::key_of;
 use super::effect::{Alert, Effect, Matter};
 use super::event::{EventKind, Severity};
 use super::lifecycle::{Failure, Lifecycle};
-use super::mail::Notice;
+use super::mail::{Notice, SUPPRESSED};
 use super::marks::Marks;
 use super::name::{ApplianceNumber, RecordNumber};
 use super::record::{Heard, Input, Outcome, Record};
@@ -18,9 +18,6 @@ use super::repeating::Repeating;
 use super::settings::Mail;
 use super::state::State;
 use super::time::Timestamp;
-
-/// The word of what was suppressed, as a notice's matter.
-const SUPPRESSED: &str = "suppressed";
 
 /// What a record gives cause to tell under these settings. Adds to its effects what was told.
 pub(super) fn notices(state: &State, mail: &Mail, record: &mut Record) -> Vec<Notice> {

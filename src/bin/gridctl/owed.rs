@@ -106,7 +106,7 @@ fn summed_up(summary: &MailSummary) -> String {
 /// One mail as `key: value` lines; what is not known has none.
 pub(crate) fn lines(mail: &Mail, look: &Look) -> Vec<String> {
     let (name, at) = match MailStanding::try_from(mail.standing) {
-        Ok(MailStanding::Failed) => ("given up, removed at", &mail.removed_at),
+        Ok(MailStanding::Failed) => ("forgotten at", &mail.removed_at),
         Ok(MailStanding::Sent) => ("sent at", &mail.ended_at),
         Ok(MailStanding::Joined) => ("joined at", &mail.ended_at),
         Ok(MailStanding::Removed) => ("removed at", &mail.ended_at),
@@ -222,12 +222,12 @@ fn form(mail: &Mail) -> Form {
         ("last_reply", last_reply.into()),
         ("notices", Value::List(notices.iter().map(notice_fields).collect())),
         ("more_notices", (*more_notices).into()),
-        ("summary", Value::Object(summary.as_ref().map(summary_fields))),
         ("removed_at", removed_at.into()),
         ("briefs", Value::List(briefs.iter().map(brief_fields).collect())),
         ("ended_at", ended_at.into()),
         ("record_number", (*record_number).into()),
         ("joined", (*joined).into()),
+        ("summary", Value::Object(summary.as_ref().map(summary_fields))),
     ];
     Form { entity: "mail", name: number.to_string(), fields }
 }

@@ -27,7 +27,9 @@ fn a_condition_that_goes_on_is_mailed_by_the_schedule_and_not_each_time() {
         assert_eq!(same.len(), 2, "every {minutes} min at {same:?}");
         assert!((4..=5).contains(&same[1]), "every {minutes} min at {same:?}");
         let counting = hours(minutes, 1, |number| format!("disk is {number} MB beyond"));
-        assert!(counting.len() <= 4, "every {minutes} min at {counting:?}");
+        // Once a minute is more than the rate limit allows: a mail counts what it suppressed.
+        let most = if minutes == 1 { 5 } else { 4 };
+        assert!(counting.len() <= most, "every {minutes} min at {counting:?}");
     }
     let weeks = hours(60, 21, |_| "SMART: sectors pend".to_owned());
     // At once, after 4 h, after a day more, and after each week.
