@@ -22,6 +22,7 @@ mod hear;
 pub mod in_force;
 pub mod lifecycle;
 pub mod mail;
+mod mailing;
 pub mod marks;
 pub mod name;
 mod order;
@@ -44,14 +45,11 @@ pub mod window;
 pub mod word;
 pub mod words_of;
 
-use std::cmp::Reverse;
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use decide::{Circumstances, Decision, Voices, decide};
 use effect::{Effect, Matter};
 use lifecycle::Lifecycle;
-use mail::{Message, MessageNumber, Standing};
 use name::{ApplianceNumber, BootId};
 use presence::Presence;
 use record::{Hello, Input, Outcome, Record, SessionId};
@@ -297,46 +295,6 @@ impl Grid {
     /// When [`Grid::due`] is to be asked next.
     pub fn wake_at(&self) -> Option<Timestamp> {
         [self.wheel.wake_at(), self.mail_due].into_iter().flatten().min()
-    }
-
-    /// Mails that are due at `now`, the most urgent first, then the oldest: each is to be taken as [`Input::MailDue`]. Nobody
-    /// delivers mails that were owed under settings with mail, while there is none.
-    pub fn due_mails(&self, now: Timestamp) -> Vec<MessageNumber> {
-        if self.mail_due.is_none_or(|due| due > now) {
-            return Vec::new();
-        }
-        let due = self.waiting_mails().filter(|it| it.due <= now);
-        let mut due: Vec<_> = due.map(|it| (Reverse(it.urgency()), it.number, it)).collect();
-        due.sort_unstable_by_key(|it| (it.0, it.1));
-        let mut tried = BTreeSet::new();
-        let room = MAILS_UNDER_WAY - self.mails_under_way();
-        let mine = due.into_iter().map(|it| it.2);
-        let mine = mine.filter(|it| !it.is_tried_again() || tried.insert(&it.recipient));
-        mine.map(|it| it.number).take(room).collect()
-    }
-
-    /// Mails that may be tried when they are due: of those to one recipient that were tried before, one
-    /// at a time. If it arrives, the others go with the next.
-    fn waiting_mails(&self) -> impl Iterator<Item = &Message> {
-        let messages = || self.state.outbox().messages.values();
-        let (waiting, under_way): (Vec<_>, Vec<_>) =
-            messages().partition(|it| it.standing != Standing::UnderWay);
-        let tried: BTreeSet<_> = under_way.iter().map(|it| &it.recipient).collect();
-        let is_free = move |it: &&Message| !it.is_tried_again() || !tried.contains(&it.recipient);
-        waiting.into_iter().filter(is_free)
-    }
-
-    fn mails_under_way(&self) -> usize {
-        let messages = self.state.outbox().messages.values();
-        let under_way = messages.filter(|it| it.standing == Standing::UnderWay).count();
-        under_way.min(MAILS_UNDER_WAY)
-    }
-
-    fn arm_mail(&mut self) {
-        let waiting = self.waiting_mails().map(|it| it.due);
-        let has_room = self.settings.mail().is_some() && self.mails_under_way() < MAILS_UNDER_WAY;
-        let next = waiting.min().filter(|_| has_room);
-        self.mail_due = next;
     }
 
     /// Whose deadline may have passed at `now`: each is to be taken as [`Input::Deadline`].

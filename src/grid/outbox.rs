@@ -4,6 +4,9 @@
 //! 30 s to one recipient are one mail, apart from those out of spools, and that a mail once owed goes only when it was sent, was
 //! dropped by hand, or stood failed for a month. Sends nothing.
 
+mod explain;
+mod woken;
+
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -16,8 +19,7 @@ use super::mail::{
 };
 use super::marks::Marks;
 use super::name::RecordNumber;
-use super::record::{Input, Record};
-use super::sentence::Sentence;
+use super::record::Record;
 use super::settings::{Budget, Settings};
 use super::state::State;
 use super::time::Timestamp;
@@ -49,6 +51,9 @@ const MILD_BUDGET: Budget =
 
 /// Most bytes of a notice's text that are kept of a mail which is owed no more.
 const TRACE_TEXT_BYTES_MAX: usize = 1_000;
+
+pub(super) use explain::explain;
+use woken::woken;
 
 /// Why an order about a mail is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -211,55 +216,6 @@ fn given_up(number: MessageNumber, recipient: &str, reply: &str) -> String {
     )
 }
 
-/// What a record about a mail says.
-pub(super) fn explain(record: &Record) -> Sentence {
-    let mut changes = record
-        .effects
-        .iter()
-        .filter_map(|effect| if let Effect::Mail(change) = effect { Some(change) } else { None });
-    let told = changes.find_map(|change| match change {
-        MailEffect::Stands { message } => Some((message.number, &message.recipient, Some(message))),
-        MailEffect::Gone { number, recipient, .. } => Some((*number, recipient, None)),
-        MailEffect::Notice { .. }
-        | MailEffect::Brief { .. }
-        | MailEffect::Trace { .. }
-        | MailEffect::LateOf { .. }
-        | MailEffect::RecipientSpent { .. }
-        | MailEffect::LastNumber { .. } => None,
-    });
-    let is_gone = |effect: &Effect| matches!(effect, Effect::Mail(MailEffect::Gone { .. }));
-    let is_over = record.effects.iter().any(is_gone);
-    let Some((number, recipient, head)) = told else { return Sentence::default() };
-    let head = head.filter(|_| !is_over);
-    let mail = format!("mail {} to {recipient}", number.0);
-    match (&record.input, head) {
-        (Input::MailAnswered { delivery: Delivery::Sent(reply), attempt, .. }, _) => {
-            format!("{mail} sent, attempt {attempt}: {reply}").into()
-        }
-        (Input::MailAnswered { delivery, attempt, .. }, Some(head)) => {
-            let reply = delivery.reply();
-            match head.standing {
-                Standing::Failed => format!("{mail} failed, attempt {attempt}: {reply}").into(),
-                Standing::Waiting | Standing::UnderWay => {
-                    let put_off = format!("{mail} put off, attempt {attempt}: {reply}");
-                    Sentence::from(put_off).and("; tried again at ").at(head.due)
-                }
-            }
-        }
-        (Input::MailOrdered { order: MailOrder::Drop, .. }, _) => format!("{mail} dropped").into(),
-        (Input::MailOrdered { order: MailOrder::Retry, .. }, _) => {
-            format!("{mail} to be tried now").into()
-        }
-        (_, Some(head)) if head.standing == Standing::UnderWay => {
-            format!("{mail} handed over, attempt {}", head.attempts).into()
-        }
-        (_, Some(head)) => Sentence::from(format!("{mail} waits until "))
-            .at(head.due)
-            .and(&format!(": {recipient} had its share for now")),
-        (_, None) => format!("{mail} forgotten: it had failed a month ago").into(),
-    }
-}
-
 /// A mail is due.
 pub(super) fn due(state: &State, number: MessageNumber, now: Timestamp) -> Option<Draft> {
     let message = state.outbox().message(number).filter(|it| it.due <= now)?;
@@ -356,53 +312,6 @@ pub(super) fn answered(
         }
     }
     Some(Draft::kept(effects))
-}
-
-/// A mail arrived: what waits for the same server is tried at once, instead of by its own pause. Mails
-/// to the recipient that were tried become one, the gravest first.
-fn woken(state: &State, arrived: &Message, now: Timestamp) -> Vec<Effect> {
-    let waits = |it: &&Message| {
-        it.number != arrived.number && it.standing == Standing::Waiting && it.attempts > 0
-    };
-    let waiting: Vec<_> = state.outbox().messages.values().filter(waits).collect();
-    let is_its = |it: &Message| it.recipient == arrived.recipient;
-    let (own, others): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|it| is_its(it));
-    let (summaries, live): (Vec<_>, Vec<_>) = own.into_iter().partition(|it| it.late.is_some());
-    // Who was told the same as this one was waits for the same.
-    let is_same =
-        |it: &&Message| !arrived.last_reply.is_empty() && it.last_reply == arrived.last_reply;
-    let others = others.into_iter().filter(is_same);
-    let at_once = |it: &Message| head(&Message { due: now, ..it.clone() });
-    let mut effects: Vec<_> = summaries.into_iter().chain(others).map(at_once).collect();
-    match live[..] {
-        [] => {}
-        [one] => effects.push(at_once(one)),
-        [first, ..] => effects.extend(joined(state, first, &live, now)),
-    }
-    effects
-}
-
-/// These mails to one recipient become one new mail, which waited as long as the first of them.
-fn joined(state: &State, first: &Message, all: &[&Message], now: Timestamp) -> Vec<Effect> {
-    let mut effects: Vec<_> = all.iter().flat_map(|it| gone(it, state.last() + 1)).collect();
-    let mut notices: Vec<_> = all.iter().flat_map(|it| &it.notices).collect();
-    notices.sort_by_key(|it| std::cmp::Reverse(it.rank()));
-    let kept = notices.len().min(NOTICES_MAX);
-    let beyond = notices[kept..].iter().map(|it| Brief::from(*it));
-    let briefs = beyond.chain(all.iter().flat_map(|it| it.briefs.iter().cloned()));
-    let more = all.iter().fold(0_u64, |sum, it| sum.saturating_add(it.more));
-    let message = Message {
-        number: MessageNumber(state.outbox().last.0 + 1),
-        notices: notices[..kept].iter().map(|it| (*it).clone()).collect(),
-        more: more.saturating_add((notices.len() - kept) as u64),
-        briefs: briefs.take(BRIEFS_MAX).collect(),
-        attempts: all.iter().map(|it| it.attempts).max().unwrap_or_default(),
-        standing: Standing::Waiting,
-        due: now,
-        ..first.clone()
-    };
-    message.to_effects(&mut effects);
-    effects
 }
 
 /// Mail is no matter any more once none but `number` stands failed.

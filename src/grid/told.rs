@@ -207,7 +207,7 @@ impl Telling<'_> {
             return;
         }
         if rides_along {
-            let unmailed = unmailed.mailed(self.now);
+            let unmailed = unmailed.mailed_along(self.now);
             record.effects.push(Effect::Unmailed { number: appliance.number, unmailed });
         }
         self.notices.push(Notice {

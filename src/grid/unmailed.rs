@@ -79,10 +79,20 @@ impl Unmailed {
         Some(self.mailed_at.map_or(soon, |at| soon.max(at.after(pause))))
     }
 
-    /// A mail tells of them.
+    /// A mail tells of them for their own sake.
     #[must_use]
     pub fn mailed(&self, now: Timestamp) -> Self {
-        let (mailed_at, times) = (Some(now), self.times.saturating_add(1));
+        self.told(now, self.times.saturating_add(1))
+    }
+
+    /// A mail on their appliance tells of them, too: that is no step of the schedule.
+    #[must_use]
+    pub fn mailed_along(&self, now: Timestamp) -> Self {
+        self.told(now, self.times.max(1))
+    }
+
+    fn told(&self, now: Timestamp, times: u32) -> Self {
+        let mailed_at = Some(now);
         let (first_at, last_at) = (self.first_at, self.last_at);
         Self { first_at, last_at, mailed_at, times, ..Self::default() }
     }

@@ -162,10 +162,10 @@ fn particular(found: &Captures<'_>) -> String {
 
 /// An address of IPv6, a WWN, a time with hours: no `a:b:c`.
 fn is_address(text: &str) -> bool {
-    let begins = text.starts_with(|c: char| c.is_ascii_digit());
     let plain = text.split(['%', '/']).next().unwrap_or_default();
+    let is_whole = plain.matches("::").count() == 1 || plain.matches(':').count() == 7;
     text.contains(|c: char| c.is_ascii_digit())
-        && (begins || plain.parse::<std::net::Ipv6Addr>().is_ok())
+        && (is_whole || text.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 /// A checksum or a token: no word such as `db1` or `deadbeef`.

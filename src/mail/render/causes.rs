@@ -1,4 +1,4 @@
-//! Which notices of a mail are one problem of many appliances?
+//! Finds the notices of a mail that are one problem of many appliances.
 //!
 //! Guarantees that all notices count, those that are kept as one line too. Says nothing itself.
 
