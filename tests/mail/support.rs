@@ -123,7 +123,6 @@ pub(crate) fn message(number: u64, to: &str) -> Message {
         standing: Standing::UnderWay,
         due: Timestamp::EPOCH,
         retried_at: None,
-        away: std::time::Duration::ZERO,
         last_reply: "".into(),
         late: None,
         away: std::time::Duration::ZERO,
