@@ -357,6 +357,7 @@ impl Loop {
                 | Effect::AlertKeyForgotten { .. }
                 | Effect::RunTold { .. }
                 | Effect::Suppression { .. }
+                | Effect::Unmailed { .. }
                 | Effect::Mail(_)
                 | Effect::Memory { .. }
                 | Effect::Tombstone { .. } => {}

@@ -31,6 +31,7 @@ fn a_log(text: &str) -> HeardEvent {
         spooled_at: None,
         repeated: false,
         lost_before: Vec::new(),
+        alert_key: None,
     };
     HeardEvent { boot: None, sequence: None, event }
 }

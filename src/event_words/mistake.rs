@@ -61,6 +61,12 @@ pub enum Mistake {
         /// As given.
         value: String,
     },
+    /// An alert's key out of the alphabet.
+    #[error("key=`{}` is not 1 to 120 letters, digits, `.`, `_`, `-` or `:`", escape::excerpt(.value))]
+    AlertKey {
+        /// As given.
+        value: String,
+    },
     /// Progress out of its range.
     #[error("progress=`{}` is not a whole number from 1 to 100", escape::excerpt(.value))]
     Progress {

@@ -15,6 +15,7 @@ use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::time::Duration;
 
+use crate::grid::alert_key::is_alert_key;
 use crate::grid::name::has_alphabet_of_names;
 use crate::wire::proto::event::Kind;
 use crate::wire::proto::{Alert, Counter, Event, Log, Maintenance, Severity};
@@ -29,10 +30,11 @@ pub const EVENTS: [&str; 5] = ["started_ok", "start_failed", "maintenance", "log
 pub const SEVERITIES: [&str; 5] = ["debug", "info", "warn", "error", "fatal"];
 
 /// The parameters, and the two aliases of `msg` last.
-pub const PARAMETERS: [&str; 9] = [
+pub const PARAMETERS: [&str; 10] = [
     "id",
     "msg",
     "severity",
+    "key",
     "progress",
     "cnt_name",
     "cnt_value",
@@ -114,6 +116,7 @@ struct Reading {
     id: Option<Given>,
     text: Option<Given>,
     severity: Option<Given>,
+    key: Option<Given>,
     progress: Option<Given>,
     counter_name: Option<Given>,
     counter_value: Option<Given>,
@@ -133,6 +136,7 @@ impl Reading {
             "id" => &mut self.id,
             "msg" | "text" | "log_text" => &mut self.text,
             "severity" => &mut self.severity,
+            "key" => &mut self.key,
             "progress" => &mut self.progress,
             "cnt_name" => &mut self.counter_name,
             "cnt_value" => &mut self.counter_value,
@@ -161,6 +165,7 @@ impl Reading {
         let progress = self.progress(name);
         let next_report_within_ms = self.promise(name);
         let counter = self.counter(name);
+        let alert_key = self.alert_key(name);
         // Half a counter is told by itself.
         let tried_counter = self.counter_name.is_some() || self.counter_value.is_some();
         match name {
@@ -184,7 +189,8 @@ impl Reading {
             return Err(Mistakes(self.mistakes));
         };
         let severity = severity.into();
-        let event = Event { kind, text, severity, next_report_within_ms, ..Event::default() };
+        let event =
+            Event { kind, text, severity, next_report_within_ms, alert_key, ..Event::default() };
         Ok(Spoken { event, name, mendings: self.mendings })
     }
 
@@ -247,6 +253,16 @@ impl Reading {
         }
         self.only_with("maintenance", event, "next_report_within", given.value);
         promise.and_then(|promise| u32::try_from(promise.as_millis()).ok()).unwrap_or(0)
+    }
+
+    /// Empty when none is given.
+    fn alert_key(&mut self, event: Option<&'static str>) -> String {
+        let Some(given) = self.key.take() else { return String::new() };
+        if !is_alert_key(&given.value) {
+            self.mistakes.push(Mistake::AlertKey { value: given.value.clone() });
+        }
+        self.only_with("alert", event, "key", given.value.clone());
+        given.value
     }
 
     fn counter(&mut self, event: Option<&'static str>) -> Option<Counter> {

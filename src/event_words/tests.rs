@@ -137,6 +137,25 @@ fn a_counter_is_a_pair_of_an_alert() {
 }
 
 #[test]
+fn an_alert_may_give_its_key() {
+    let alert = said(&["id=alert", "msg=degraded", "key=raid:md0"]).event;
+    assert_eq!(alert.alert_key, "raid:md0");
+    assert_eq!(said(&["id=alert", "msg=degraded"]).event.alert_key, "");
+    let long = format!("key={}", "x".repeat(121));
+    for wrong in ["key=", "key=a b", "key=a/b", "key=\u{e4}", &long] {
+        let told = mistakes(&["id=alert", "msg=x", wrong]);
+        assert!(
+            told[0].ends_with("is not 1 to 120 letters, digits, `.`, `_`, `-` or `:`"),
+            "{told:?}"
+        );
+    }
+    assert_eq!(
+        mistakes(&["id=log", "msg=x", "key=raid"]),
+        ["key=`raid` is allowed with id=alert only, not with id=log"]
+    );
+}
+
+#[test]
 fn unknown_words_are_told_with_the_nearest_known_one() {
     assert_eq!(
         mistakes(&["id=startd_ok"]),
@@ -150,8 +169,10 @@ fn unknown_words_are_told_with_the_nearest_known_one() {
     );
     assert_eq!(
         mistakes(&["id=started_ok", "mgs=x"]),
-        ["parameter `mgs` is unknown, did you mean `msg`; there are id, msg, severity, progress, \
-          cnt_name, cnt_value, next_report_within, text, log_text"]
+        [
+            "parameter `mgs` is unknown, did you mean `msg`; there are id, msg, severity, key, progress, \
+          cnt_name, cnt_value, next_report_within, text, log_text"
+        ]
     );
     assert!(
         mistakes(&["started_ok"])[0].starts_with(

@@ -3,6 +3,7 @@
 //!
 //! Guarantees plain values of bounded size, one set an appliance. Decides nothing: see `door`.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -12,6 +13,7 @@ use super::event::PlainKind;
 use super::record::Outcome;
 use super::settings::{Budget, Budgets};
 use super::time::Timestamp;
+use super::unmailed::Unmailed;
 
 /// A suppression ends after so long without an event over budget.
 pub const SUPPRESSION_QUIET: Duration = Duration::from_secs(60);
@@ -22,6 +24,11 @@ const SUMMED_UP_AFTER: [Duration; 3] =
 
 /// See [`SUMMED_UP_AFTER`].
 const DAY: Duration = Duration::from_secs(24 * 3_600);
+
+/// What is left for grave alerts behind the budgets of a class, whatever the class says: so much
+/// that noise hides none, and so little that nobody floods by it.
+const RESERVE: Budget =
+    Budget { burst: NonZeroU32::new(10).unwrap(), every: Duration::from_secs(5 * 60) };
 
 /// Most bytes of the text that a suppression keeps as a sample.
 const SAMPLE_BYTES_MAX: usize = 200;
@@ -39,6 +46,8 @@ pub struct Admission {
     pub counts: Counts,
     /// When a report in maintenance was last kept.
     pub progress_at: Timestamp,
+    /// Alerts that were suppressed and are in no mail.
+    pub unmailed: Option<Box<Unmailed>>,
 }
 
 impl Admission {
@@ -59,7 +68,8 @@ impl Admission {
     pub fn deadline(&self) -> Option<Timestamp> {
         let runs = self.keys.iter().filter_map(AlertKey::due);
         let suppression = self.suppression.as_ref().map(|suppression| suppression.due());
-        runs.chain(suppression).min()
+        let unmailed = self.unmailed.as_ref().and_then(|unmailed| unmailed.due());
+        runs.chain(suppression).chain(unmailed).min()
     }
 }
 
@@ -80,11 +90,15 @@ pub enum BudgetName {
     Counter,
     /// Events out of a spool.
     Replay,
+    /// `alert` that is fatal and news, where the budgets of alerts are spent.
+    Fatal,
+    /// `alert` that is graver than all before under its key, likewise.
+    Graver,
 }
 
 impl BudgetName {
     /// All there are.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Lifecycle,
         Self::Boots,
         Self::Log,
@@ -92,6 +106,8 @@ impl BudgetName {
         Self::Alert,
         Self::Counter,
         Self::Replay,
+        Self::Fatal,
+        Self::Graver,
     ];
 
     /// Its word, as in the settings.
@@ -104,6 +120,8 @@ impl BudgetName {
             Self::Alert => "alert",
             Self::Counter => "counter",
             Self::Replay => "replay",
+            Self::Fatal => "fatal",
+            Self::Graver => "graver",
         }
     }
 
@@ -117,6 +135,8 @@ impl BudgetName {
             Self::Alert => "alerts",
             Self::Counter => "counters",
             Self::Replay => "events out of its spool",
+            Self::Fatal => "fatal alerts",
+            Self::Graver => "graver alerts",
         }
     }
 
@@ -130,6 +150,7 @@ impl BudgetName {
             Self::Alert => budgets.alert,
             Self::Counter => budgets.counter,
             Self::Replay => budgets.replay,
+            Self::Fatal | Self::Graver => Some(RESERVE),
         }
     }
 }

@@ -1,8 +1,10 @@
-//! Is this alert the same again? The key of an alert, and the run of repeats under it.
+//! Is this alert the same again? The key of an alert, the run of repeats under it, and when that is mailed.
 //!
-//! Guarantees that texts which differ only in numbers, hex and quoted parts have one key, and that a
-//! key's size is bounded whatever the text. Compares fingerprints of 128 bits, not texts. Knows no
-//! settings.
+//! Guarantees that texts which differ only in particulars have one key a severity, that a key which
+//! the appliance gives itself is taken as it is, and that a key's size is bounded whatever the text.
+//! Compares fingerprints of 128 bits, not texts. Knows no settings.
+
+mod normal_form;
 
 use std::time::Duration;
 
@@ -10,22 +12,20 @@ use uuid::Uuid;
 
 use super::event::{Counter, Severity};
 use super::name::RecordNumber;
+use super::repeating::Repeating;
 use super::time::Timestamp;
 
 /// Most keys remembered of one appliance.
 pub const KEYS_MAX: usize = 64;
 
-/// After so long without it, the same text is news again.
+/// After so long without it, the same text is a record again.
 pub const RUN_QUIET: Duration = Duration::from_secs(5 * 60);
 
 /// A run that goes on is told of this often.
 pub const RUN_TOLD_EVERY: Duration = Duration::from_secs(24 * 3_600);
 
-/// Most bytes of a key that are shown.
-const LABEL_BYTES_MAX: usize = 120;
-
-/// Fewest characters of a word of hex digits without `0x`, such as a checksum.
-const HEX_WORD_MIN: usize = 4;
+/// Most bytes of a key that are shown, and of one that an appliance gives.
+pub const LABEL_BYTES_MAX: usize = 120;
 
 /// Names the space of our fingerprints: drawn once, meaning nothing.
 const FINGERPRINTS: Uuid = Uuid::from_u128(0x6f1d_3a52_7c0e_4b7e_9d57_20c8_15a3_e0b4);
@@ -51,9 +51,35 @@ pub struct AlertKey {
     pub repeats: u64,
     /// When the first of these was said.
     pub first_repeat_at: Timestamp,
+    /// What was mailed of it; `None`: nothing yet.
+    pub mailed: Option<Repeating>,
 }
 
 impl AlertKey {
+    /// One that is said for the first time, and spent nothing.
+    pub fn new(
+        id: Uuid,
+        label: Box<str>,
+        said: Uuid,
+        record: RecordNumber,
+        now: Timestamp,
+    ) -> Self {
+        let (full_at, began_at, said_at, first_repeat_at) = (Timestamp::EPOCH, now, now, now);
+        let (repeats, mailed) = (0, None);
+        Self {
+            id,
+            label,
+            full_at,
+            said,
+            record,
+            began_at,
+            said_at,
+            repeats,
+            first_repeat_at,
+            mailed,
+        }
+    }
+
     /// Whether saying `said` at `now` is a repeat.
     pub fn is_repeated_by(&self, said: Uuid, now: Timestamp) -> bool {
         self.said == said && now < self.said_at.after(RUN_QUIET)
@@ -66,12 +92,24 @@ impl AlertKey {
             self.first_repeat_at = now;
         }
         self.repeats += 1;
+        let again = |mailed: Repeating| {
+            let text = mailed.text.clone();
+            mailed.said_again(self.said, &text, now)
+        };
+        self.mailed = self.mailed.map(again);
         self.said_at = now;
         self
     }
 
-    /// When the run is to be told of; `None`: there is nothing to tell.
+    /// When something is to be told: the run to the log, or that it goes on by mail. `None`: there is
+    /// nothing to tell.
     pub fn due(&self) -> Option<Timestamp> {
+        let mailed = self.mailed.as_ref().and_then(Repeating::due);
+        self.run_due().into_iter().chain(mailed).min()
+    }
+
+    /// When the run is to be told of.
+    pub fn run_due(&self) -> Option<Timestamp> {
         let quiet = self.said_at.after(RUN_QUIET);
         (self.repeats > 0).then(|| quiet.min(self.began_at.after(RUN_TOLD_EVERY)))
     }
@@ -86,18 +124,37 @@ impl AlertKey {
 
     /// Whether nothing is lost by forgetting it at `now`.
     pub fn is_idle(&self, now: Timestamp) -> bool {
-        self.repeats == 0 && self.full_at <= now && self.said_at.after(RUN_QUIET) <= now
+        let is_over = self.mailed.as_ref().is_none_or(|mailed| mailed.is_idle(now));
+        self.repeats == 0 && self.full_at <= now && self.said_at.after(RUN_QUIET) <= now && is_over
     }
 }
 
-/// The key of an alert with that text and counter: its fingerprint, and the key as shown.
-pub fn key(counter: Option<&Counter>, text: &str) -> (Uuid, Box<str>) {
-    let key = match counter {
-        Some(counter) => format!("counter {}", counter.name()),
-        None => without_particulars(text),
+/// Whether an appliance may give its alerts that key.
+pub fn is_alert_key(key: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-:".contains(&byte);
+    (1..=LABEL_BYTES_MAX).contains(&key.len()) && key.bytes().all(allowed)
+}
+
+/// The key of an alert of that severity: its fingerprint, and the key as shown. By the key that the
+/// appliance gives, else by its counter, else by its text.
+pub fn key(
+    given: Option<&str>,
+    counter: Option<&Counter>,
+    severity: Severity,
+    text: &str,
+) -> (Uuid, Box<str>) {
+    let (space, key) = match (given, counter) {
+        (Some(given), _) => ("key", given.to_owned()),
+        (None, Some(counter)) => ("counter", format!("counter {}", counter.name())),
+        (None, None) => ("text", normal_form::normal_form(text)),
     };
     let end = key.floor_char_boundary(LABEL_BYTES_MAX);
-    (fingerprint(&key), key[..end].into())
+    (fingerprint(&format!("{space} {severity:?} {key}")), key[..end].into())
+}
+
+/// The key under which failed starts are mailed.
+pub fn of_failed_starts() -> (Uuid, Box<str>) {
+    (fingerprint("failed starts"), "start_failed".into())
 }
 
 /// The fingerprint of what is said under a key.
@@ -109,101 +166,70 @@ fn fingerprint(text: &str) -> Uuid {
     Uuid::new_v5(&FINGERPRINTS, text.as_bytes())
 }
 
-/// The text with numbers, hex and quoted parts as `#`.
-fn without_particulars(text: &str) -> String {
-    let mut key = String::with_capacity(text.len());
-    let mut rest = text;
-    let mut is_in_word = false;
-    while let Some(first) = rest.chars().next() {
-        let (taken, shown) = if first.is_alphanumeric() {
-            let end = rest.find(|c: char| !c.is_alphanumeric()).unwrap_or(rest.len());
-            (end, word(&rest[..end]))
-        } else if let Some(end) = quoted(rest, first).filter(|_| !is_in_word) {
-            (end, "#".to_owned())
-        } else {
-            (first.len_utf8(), first.to_string())
-        };
-        is_in_word = first.is_alphanumeric();
-        key.push_str(&shown);
-        rest = &rest[taken..];
-    }
-    key
-}
-
-/// The end of the quoted part with which `text` begins.
-fn quoted(text: &str, first: char) -> Option<usize> {
-    if !matches!(first, '"' | '\'' | '`') {
-        return None;
-    }
-    text[1..].find(first).map(|end| end + 2)
-}
-
-fn word(word: &str) -> String {
-    let prefixed = word.strip_prefix("0x").or_else(|| word.strip_prefix("0X"));
-    let digits = prefixed.unwrap_or(word);
-    let is_hex = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let is_number = digits.bytes().any(|byte| byte.is_ascii_digit()) && word.len() >= HEX_WORD_MIN;
-    if is_hex && (prefixed.is_some() || is_number) {
-        return "#".to_owned();
-    }
-    let mut shown = String::with_capacity(word.len());
-    for character in word.chars() {
-        match character.is_numeric() {
-            true if shown.ends_with('#') => {}
-            true => shown.push('#'),
-            false => shown.push(character),
-        }
-    }
-    shown
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
+    use super::normal_form::normal_form;
     use super::*;
+
+    fn of_text(text: &str) -> Uuid {
+        key(None, None, Severity::Error, text).0
+    }
 
     #[test]
     fn particulars_do_not_make_another_key() {
         for (text, shown) in [
-            ("disk 3 is 97.5 % full", "disk # is #.# % full"),
-            ("cannot open \"/var/lib/a b\": error 13", "cannot open #: error #"),
-            ("can't reach 'db 1' or `db 2`", "can't reach # or #"),
+            ("disk 3 is 97.5 % full", "disk # is # full"),
+            ("cannot open \"/var/lib/a b\": error 13", "cannot open \"/var/lib/a b\": error #"),
+            ("can't reach 'db 1' or `db 2`", "can't reach 'db #' or `db #`"),
+            ("took 1h 3min, then -5 s,  at 2026-11-28 15:59:12.5+01:00", "took #, then #, at #"),
+            ("3, 4, 17 of ac:de:48:00:11:22 at fe80::1", "# of # at #"),
+            ("17", "17"),
             ("page 0x7ffee1 of db1 has checksum 9f86d081", "page # of db# has checksum #"),
             ("deadbeef is a word, decade too", "deadbeef is a word, decade too"),
             ("an open \" quote 5", "an open \" quote #"),
             ("größe ٣ für müller", "größe # für müller"),
             ("", ""),
         ] {
-            assert_eq!(without_particulars(text), shown);
+            assert_eq!(normal_form(text), shown);
         }
     }
 
     #[test]
     fn a_counters_name_is_its_key() {
         let counter = Counter::new("n_restarts", 3.0);
-        let (one, label) = key(counter.as_ref(), "restarted 3 times");
-        assert_eq!((one, &*label), (key(counter.as_ref(), "again").0, "counter n_restarts"));
-        assert_ne!(one, key(None, "counter n_restarts 3").0);
+        let of = |text| key(None, counter.as_ref(), Severity::Error, text);
+        assert_eq!((of("restarted 3 times").0, &*of("x").1), (of("again").0, "counter n_restarts"));
+        assert_ne!(of("x").0, of_text("counter n_restarts 3"));
+    }
+
+    #[test]
+    fn a_key_that_is_given_is_the_key_and_no_text_is() {
+        let of = |given, text| key(Some(given), None, Severity::Error, text);
+        assert_eq!((of("md1", "a").0, &*of("md1", "a").1), (of("md1", "b").0, "md1"));
+        assert_ne!(of("md1", "a").0, of("md2", "a").0);
+        assert_ne!(of("degraded", "x").0, of_text("degraded"));
     }
 
     #[test]
     fn a_graver_alert_is_news() {
         assert_ne!(said(Severity::Error, "disk"), said(Severity::Fatal, "disk"));
+        assert_ne!(of_text("disk"), key(None, None, Severity::Fatal, "disk").0);
     }
 
     proptest! {
         #[test]
         fn any_text_has_a_key_of_bounded_size(text in "\\PC{0,300}") {
-            let (id, label) = key(None, &text);
+            let (id, label) = key(None, None, Severity::Error, &text);
             prop_assert!(label.len() <= LABEL_BYTES_MAX);
-            prop_assert_eq!(id, key(None, &text).0);
+            prop_assert_eq!(id, of_text(&text));
         }
 
         #[test]
         fn numbers_alone_never_matter(a in 0u64..=u64::MAX, b in 0u64..=u64::MAX) {
             let text = |n: u64| format!("slot {n} failed");
-            prop_assert_eq!(key(None, &text(a)).0, key(None, &text(b)).0);
+            prop_assert_eq!(of_text(&text(a)), of_text(&text(b)));
         }
     }
 }

@@ -150,6 +150,9 @@ impl Appliance {
                     Phase::Ends => None,
                 };
             }
+            Effect::Unmailed { unmailed, .. } => {
+                self.admission.unmailed = Some(Box::new(unmailed.clone()));
+            }
             Effect::Heard { windows, last_heard_at, counts, .. } => {
                 self.windows = Windows::default();
                 for window in windows {

@@ -281,8 +281,14 @@ impl<'a> Change<'a> {
         };
         let text = explain::failure(self.appliance.name.as_str(), failed);
         let open = self.state.alert(Some(self.appliance.number), Matter::StartFailed);
-        if self.fails || open.is_none_or(|open| *open.text != *text) {
-            self.raise_anew(Matter::StartFailed, Severity::Error, text);
+        match open.filter(|_| !self.fails) {
+            Some(open) if *open.text == *text => {}
+            // Other words on the same failure: it is open since it began.
+            Some(open) => {
+                let since = open.since;
+                self.raise_since(Matter::StartFailed, Severity::Error, text, since);
+            }
+            None => self.raise_anew(Matter::StartFailed, Severity::Error, text),
         }
     }
 
@@ -322,7 +328,11 @@ impl<'a> Change<'a> {
     }
 
     fn raise_anew(&mut self, matter: Matter, severity: Severity, text: String) {
-        let alert = Alert { severity, since: self.now, text: text.into() };
+        self.raise_since(matter, severity, text, self.now);
+    }
+
+    fn raise_since(&mut self, matter: Matter, severity: Severity, text: String, since: Timestamp) {
+        let alert = Alert { severity, since, text: text.into() };
         let number = Some(self.appliance.number);
         self.effects.push(Effect::AlertRaised { number, matter, alert });
     }

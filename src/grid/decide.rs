@@ -9,6 +9,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::admission::{BudgetName, Suppression};
+use super::alert_key::AlertKey;
 use super::appliance::Appliance;
 use super::change::{Change, Relation};
 use super::door::Door;
@@ -332,9 +333,15 @@ impl View<'_> {
     /// What is to be told of repeats and of what is held back.
     fn told_of(&self, appliance: &Appliance) -> Vec<Effect> {
         let number = appliance.number;
-        let runs = appliance.admission.keys.iter();
-        let due = runs.filter(|key| key.due().is_some_and(|due| due <= self.now)).cloned();
-        let mut effects: Vec<_> = due.map(|key| Effect::RunTold { number, key }).collect();
+        let admission = &appliance.admission;
+        let mut effects: Vec<_> =
+            admission.keys.iter().flat_map(|key| self.told_of_key(number, key)).collect();
+        let is_due = |due: Option<Timestamp>| due.is_some_and(|due| due <= self.now);
+        let unmailed = admission.unmailed.as_ref().filter(|unmailed| is_due(unmailed.due()));
+        effects.extend(unmailed.map(|unmailed| {
+            let unmailed = unmailed.mailed(self.now);
+            Effect::Unmailed { number, unmailed }
+        }));
         let Some(suppression) = &appliance.admission.suppression else { return effects };
         let mut suppression = (**suppression).clone();
         let phase = if suppression.until() <= self.now {
@@ -348,6 +355,21 @@ impl View<'_> {
             return effects;
         };
         effects.push(Effect::Suppression { number, phase, suppression });
+        effects
+    }
+
+    /// That a run of repeats is told to the log, and that a mail tells that it goes on.
+    fn told_of_key(&self, number: ApplianceNumber, key: &AlertKey) -> Vec<Effect> {
+        let is_due = |due: Option<Timestamp>| due.is_some_and(|due| due <= self.now);
+        let (mut effects, mut next) = (Vec::new(), key.clone());
+        if is_due(key.run_due()) {
+            effects.push(Effect::RunTold { number, key: key.clone() });
+            next = next.told();
+        }
+        if let Some(mailed) = key.mailed.as_ref().filter(|mailed| is_due(mailed.due())) {
+            next.mailed = Some(mailed.clone().mailed(key.said, self.now));
+            effects.push(Effect::AlertKey { number, key: next });
+        }
         effects
     }
 

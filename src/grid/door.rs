@@ -8,11 +8,11 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::admission::{BudgetName, Suppression};
-use super::alert_key::{self, AlertKey, KEYS_MAX};
+use super::alert_key::{self, AlertKey, KEYS_MAX, RUN_QUIET};
 use super::appliance::Appliance;
 use super::change::Relation;
 use super::effect::{Effect, Phase};
-use super::event::{Counter, Event, EventKind};
+use super::event::{Counter, Event, EventKind, Severity};
 use super::lifecycle::Lifecycle;
 use super::name::RecordNumber;
 use super::record::Heard;
@@ -59,10 +59,13 @@ impl Door<'_> {
             // Words about the start still pass where a spool brings more than it may: without them
             // the start would stand otherwise than its appliance says.
             let is_over = matches!(verdict, Verdict::Over(_));
-            return if is_over && event.kind.is_lifecycle() {
-                self.enter(boots, BudgetName::Lifecycle)
-            } else {
-                verdict
+            // And so does what is fatal.
+            let is_fatal =
+                matches!(event.kind, EventKind::Alert { .. }) && event.severity == Severity::Fatal;
+            return match is_over {
+                true if event.kind.is_lifecycle() => self.enter(boots, BudgetName::Lifecycle),
+                true if is_fatal => self.enter(boots, BudgetName::Fatal),
+                true | false => verdict,
             };
         }
         let of_kind = match &event.kind {
@@ -141,7 +144,7 @@ impl Door<'_> {
         is_current: bool,
     ) -> Verdict {
         let text = event.text.as_str();
-        let (id, label) = alert_key::key(counter, text);
+        let (id, label) = key_of(event, counter, event.severity);
         let said = alert_key::said(event.severity, text);
         let known = self.appliance.admission.key(id);
         // In another boot it is news; what appliances lost before it has to be told, too.
@@ -151,16 +154,15 @@ impl Door<'_> {
             return Verdict::Repeats(key.clone().repeated(self.now));
         }
         let spent = known.map_or(Timestamp::EPOCH, |key| key.full_at);
-        let full_at = match BudgetName::AlertKey.of(&self.rules.budgets) {
-            None => spent,
-            Some(budget) => match budget.spend(spent, self.now) {
-                Some(full_at) => full_at,
-                None => return Verdict::Over(BudgetName::AlertKey),
-            },
-        };
-        let mut effects = match self.spend(boots.into_iter().chain([BudgetName::Alert])) {
-            Ok(effects) => effects,
-            Err(budget) => return Verdict::Over(budget),
+        let (full_at, mut effects) = match self.pay(spent, boots) {
+            Ok(paid) => paid,
+            Err(over) => {
+                let reserve = self.reserve(event, counter, known);
+                match reserve.map(|reserve| self.spend(boots.into_iter().chain([reserve]))) {
+                    Some(Ok(effects)) => (spent, effects),
+                    Some(Err(_)) | None => return Verdict::Over(over),
+                }
+            }
         };
         let number = self.appliance.number;
         if known.is_none() {
@@ -168,19 +170,46 @@ impl Door<'_> {
             effects.extend(gone.map(|id| Effect::AlertKeyForgotten { number, id }));
         }
         let (now, record) = (self.now, self.record);
-        let key = AlertKey {
-            id,
-            label,
-            full_at,
-            said,
-            record,
-            began_at: now,
-            said_at: now,
-            repeats: 0,
-            first_repeat_at: now,
-        };
+        let mailed = known.and_then(|key| key.mailed.clone());
+        let mailed = mailed.map(|mailed| mailed.said_again(said, text, now));
+        let key = AlertKey { full_at, mailed, ..AlertKey::new(id, label, said, record, now) };
         effects.push(Effect::AlertKey { number, key });
         Verdict::Enters(effects)
+    }
+
+    /// Pays for an alert out of the budgets of all days: when its key's is full again, and the rest.
+    fn pay(
+        &self,
+        spent: Timestamp,
+        boots: Option<BudgetName>,
+    ) -> Result<(Timestamp, Vec<Effect>), BudgetName> {
+        let full_at = match BudgetName::AlertKey.of(&self.rules.budgets) {
+            None => spent,
+            Some(budget) => budget.spend(spent, self.now).ok_or(BudgetName::AlertKey)?,
+        };
+        Ok((full_at, self.spend(boots.into_iter().chain([BudgetName::Alert]))?))
+    }
+
+    /// The reserve out of which an alert is paid though there is too much noise: a fatal one that is
+    /// news, or one that is graver than all before under its key.
+    fn reserve(
+        &self,
+        event: &Event,
+        counter: Option<&Counter>,
+        known: Option<&AlertKey>,
+    ) -> Option<BudgetName> {
+        if event.severity == Severity::Fatal {
+            let is_news = known.is_none_or(|key| key.said_at.after(RUN_QUIET) <= self.now);
+            return is_news.then_some(BudgetName::Fatal);
+        }
+        let is_known = |severity| {
+            let (id, _) = key_of(event, counter, severity);
+            self.appliance.admission.key(id).is_some()
+        };
+        let (graver, milder): (Vec<_>, Vec<_>) =
+            Severity::ALL.into_iter().partition(|severity| *severity >= event.severity);
+        let is_graver = milder.into_iter().any(is_known) && !graver.into_iter().any(is_known);
+        is_graver.then_some(BudgetName::Graver)
     }
 
     /// Which keys make room for another one: those that are idle, else the one said longest ago.
@@ -201,7 +230,7 @@ pub(super) fn run_over(appliance: &Appliance, heard: &Heard, now: Timestamp) -> 
     if event.text.is_empty() || event.spooled_at.is_some() {
         return None;
     }
-    let (id, _) = alert_key::key(counter.as_ref(), event.text.as_str());
+    let (id, _) = key_of(event, counter.as_ref(), event.severity);
     let keys = &appliance.admission.keys;
     let over = match appliance.admission.key(id) {
         Some(key) => {
@@ -212,6 +241,15 @@ pub(super) fn run_over(appliance: &Appliance, heard: &Heard, now: Timestamp) -> 
         None => None,
     };
     over.filter(|key| key.repeats > 0).map(|key| key.id)
+}
+
+/// The key of an alert, as if it were of that severity.
+pub(super) fn key_of(
+    event: &Event,
+    counter: Option<&Counter>,
+    severity: Severity,
+) -> (Uuid, Box<str>) {
+    alert_key::key(event.alert_key.as_deref(), counter, severity, event.text.as_str())
 }
 
 fn oldest(keys: &[AlertKey]) -> Option<&AlertKey> {

@@ -16,6 +16,7 @@ use super::name::{ApplianceName, ApplianceNumber, BootId, RecordNumber};
 use super::settings::Overrides;
 use super::shift::Shift;
 use super::time::Timestamp;
+use super::unmailed::Unmailed;
 use super::window::Window;
 use super::word::Word;
 
@@ -147,6 +148,13 @@ pub enum Effect {
         last_heard_at: Timestamp,
         /// How many events had which outcome.
         counts: Counts,
+    },
+    /// The alerts of an appliance that were suppressed and are in no mail.
+    Unmailed {
+        /// The appliance's row.
+        number: ApplianceNumber,
+        /// They.
+        unmailed: Unmailed,
     },
     /// The outbox changes.
     Mail(MailEffect),

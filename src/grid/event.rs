@@ -33,6 +33,8 @@ pub struct Event {
     pub repeated: bool,
     /// What the appliance threw away before it.
     pub lost_before: Vec<LostEvents>,
+    /// Alerts only: the key that the appliance gives, so that none is guessed from the text.
+    pub alert_key: Option<Box<str>>,
 }
 
 /// What happened: the five kinds, as CA AppLogic spells them.
@@ -110,6 +112,17 @@ pub enum Severity {
 impl Severity {
     /// All there are, mildest first.
     pub const ALL: [Self; 5] = [Self::Debug, Self::Info, Self::Warn, Self::Error, Self::Fatal];
+
+    /// Its word, as users type and read it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+            Self::Fatal => "fatal",
+        }
+    }
 }
 
 /// Readiness in percent, 1 to 100.

@@ -158,6 +158,7 @@ pub fn record(record: &Record) -> Sentence {
         | Effect::AlertKey { .. }
         | Effect::AlertKeyForgotten { .. }
         | Effect::Heard { .. }
+        | Effect::Unmailed { .. }
         | Effect::Mail(_)
         | Effect::Memory { .. }
         | Effect::Tombstone { .. } => None,

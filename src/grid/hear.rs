@@ -10,9 +10,9 @@ use uuid::Uuid;
 use super::appliance::Appliance;
 use super::change::{Change, Relation};
 use super::decide::{Draft, View, Voices};
-use super::door::{Door, Verdict};
+use super::door::{Door, Verdict, key_of};
 use super::effect::{Effect, Matter, Phase};
-use super::event::{EventKind, Severity};
+use super::event::{Event, EventKind, Severity};
 use super::explain;
 use super::lifecycle::{Failure, Lifecycle, Refusal, Report, Stimulus};
 use super::marks::Marks;
@@ -72,7 +72,8 @@ impl View<'_> {
             }
             Verdict::Over(budget) => {
                 let (phase, suppression) = door.hold_back(heard, budget);
-                let effects = vec![Effect::Suppression { number, phase, suppression }];
+                let mut effects = vec![Effect::Suppression { number, phase, suppression }];
+                effects.extend(self.unmailed(appliance, &heard.event));
                 // The event with which it begins shows what it is about.
                 return match phase {
                     Phase::Begins => Draft::new(Outcome::Suppressed, marks, effects),
@@ -139,6 +140,19 @@ impl View<'_> {
         }
         let (effects, marks) = change.into_effects();
         Draft::new(Outcome::History, marks, effects)
+    }
+
+    /// A suppressed alert is in no mail: it is counted until one tells of it.
+    fn unmailed(&self, appliance: &Appliance, event: &Event) -> Option<Effect> {
+        let EventKind::Alert { counter } = &event.kind else { return None };
+        let is_mailed = self.settings.mail().is_some_and(|mail| mail.on.contains("alert"));
+        if !is_mailed || event.text.is_empty() {
+            return None;
+        }
+        let (_, label) = key_of(event, counter.as_ref(), event.severity);
+        let mut unmailed = appliance.admission.unmailed.as_deref().cloned().unwrap_or_default();
+        unmailed.add(&label, event.severity, event.text.as_str(), self.now);
+        Some(Effect::Unmailed { number: appliance.number, unmailed })
     }
 
     pub(super) fn run_over(&self, number: ApplianceNumber, key: Uuid) -> Option<Draft> {

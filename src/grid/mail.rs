@@ -3,7 +3,6 @@
 //! Guarantees that a message says all a mail is made of, so that nothing has to be looked up when it
 //! is sent, days later perhaps. Knows no SMTP and no time zone.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::effect::Effect;
@@ -14,11 +13,24 @@ use super::time::Timestamp;
 /// Most notices in one message; more are counted.
 pub const NOTICES_MAX: usize = 32;
 
+/// Most notices beyond those that are kept as one line each; more are only counted.
+pub const BRIEFS_MAX: usize = 256;
+
+/// Most mails of which it is known which record says what became of them; older ones are forgotten.
+pub const TRACES_MAX: usize = 8_192;
+
+/// The matter of a notice that counts alerts which were suppressed.
+pub const SUPPRESSED: &str = "suppressed";
+
 /// Most appliances that a summary counts by name.
 pub const LATE_APPLIANCES_MAX: usize = 64;
 
 /// Most bytes of a server's reply, or of why there was none, that are kept.
 pub const REPLY_BYTES_MAX: usize = 500;
+
+pub use owed::{Outbox, Owed, traced};
+
+mod owed;
 
 /// Numbers messages, from 1 upwards; never given twice on one journal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,16 +45,20 @@ pub struct Message {
     pub recipient: Box<str>,
     /// Since when it is owed.
     pub owed_since: Timestamp,
-    /// What it tells of, oldest first, 1 to [`NOTICES_MAX`].
+    /// What it tells of, oldest first, 1 to [`NOTICES_MAX`]: the gravest, if there are more.
     pub notices: Vec<Notice>,
     /// How many more there were.
     pub more: u64,
+    /// What those tell of, as far as it is kept: at most [`BRIEFS_MAX`].
+    pub briefs: Vec<Brief>,
     /// How often it was tried.
     pub attempts: u32,
     /// How it stands.
     pub standing: Standing,
     /// Waiting: when it is tried. Failed: when it is forgotten.
     pub due: Timestamp,
+    /// When an administrator had it tried anew; `None`: nobody did.
+    pub retried_at: Option<Timestamp>,
     /// What came of the last attempt; empty: there was none.
     pub last_reply: Box<str>,
     /// It is a summary of alerts that appliances had spooled; `None`: it tells of what is live.
@@ -107,9 +123,39 @@ impl Late {
 }
 
 impl Message {
+    /// Whether it waits for another attempt.
+    pub fn is_tried_again(&self) -> bool {
+        self.attempts > 0 && self.late.is_none() && self.standing == Standing::Waiting
+    }
+
+    /// How urgent it is: as its gravest news.
+    pub fn urgency(&self) -> Urgency {
+        let news = self.notices.iter().map(Notice::urgency);
+        news.max().unwrap_or_default()
+    }
+
+    /// The whole message as effects.
+    pub(super) fn to_effects(&self, effects: &mut Vec<Effect>) {
+        let number = self.number;
+        effects.push(Effect::Mail(self.head()));
+        let late = self.late.iter().flat_map(|late| &late.appliances);
+        effects.extend(late.map(|(about, count)| {
+            let (about, count) = (about.clone(), *count);
+            Effect::Mail(MailEffect::LateOf { number, about, count })
+        }));
+        for (at, notice) in self.notices.iter().enumerate() {
+            let notice = notice.clone();
+            effects.push(Effect::Mail(MailEffect::Notice { number, at, notice }));
+        }
+        for (at, brief) in self.briefs.iter().enumerate() {
+            let brief = brief.clone();
+            effects.push(Effect::Mail(MailEffect::Brief { number, at, brief }));
+        }
+    }
+
     /// That it stands so, without its notices and the appliances of a summary.
     pub(super) fn head(&self) -> MailEffect {
-        let mut head = Self { notices: Vec::new(), ..self.clone() };
+        let mut head = Self { notices: Vec::new(), briefs: Vec::new(), ..self.clone() };
         if let Some(late) = &mut head.late {
             late.appliances.clear();
         }
@@ -157,6 +203,52 @@ pub struct Notice {
     pub record: RecordNumber,
     /// It is over.
     pub is_resolved: bool,
+    /// How often it was said since the last mail on it, this one included; 0: it is news.
+    pub again: u64,
+}
+
+impl Notice {
+    /// What it goes by if not all can be told in full: the higher, the rather. A count of what was
+    /// suppressed stands for many.
+    pub(in crate::grid) fn rank(&self) -> (Urgency, Severity, bool) {
+        (self.urgency(), self.severity, &*self.matter == SUPPRESSED)
+    }
+
+    /// How urgent it is.
+    pub fn urgency(&self) -> Urgency {
+        if self.again == 0 { Urgency::News(self.severity) } else { Urgency::Repeat }
+    }
+}
+
+/// A notice as one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Brief {
+    /// What it is about: an appliance's name; empty: the broker itself.
+    pub about: Box<str>,
+    /// The matter, as in [`Notice::matter`].
+    pub matter: Box<str>,
+    /// How grave.
+    pub severity: Severity,
+    /// It is over.
+    pub is_resolved: bool,
+}
+
+impl From<&Notice> for Brief {
+    fn from(notice: &Notice) -> Self {
+        let Notice { about, matter, severity, is_resolved, .. } = notice;
+        let (about, matter) = (about.clone(), matter.clone());
+        Self { about, matter, severity: *severity, is_resolved: *is_resolved }
+    }
+}
+
+/// How urgent a mail is: what it shares a budget with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Urgency {
+    /// All of it was mailed before and goes on.
+    #[default]
+    Repeat,
+    /// Something of that severity is news.
+    News(Severity),
 }
 
 /// What came of an attempt to deliver a message.
@@ -205,6 +297,15 @@ pub enum MailEffect {
         /// The notice.
         notice: Notice,
     },
+    /// A notice of a mail that is kept as one line.
+    Brief {
+        /// The message.
+        number: MessageNumber,
+        /// Its place among them, from 0.
+        at: usize,
+        /// The notice.
+        brief: Brief,
+    },
     /// A summary tells of so many alerts of an appliance.
     LateOf {
         /// The message.
@@ -220,11 +321,22 @@ pub enum MailEffect {
         number: MessageNumber,
         /// Whose it was.
         recipient: Box<str>,
+        /// The record that holds what it said; `None`: none does.
+        record: Option<RecordNumber>,
     },
-    /// The budget of a recipient is full again at that moment.
+    /// Checkpoints only: which record holds what a mail said that is owed no more.
+    Trace {
+        /// The message.
+        number: MessageNumber,
+        /// The record.
+        record: RecordNumber,
+    },
+    /// A budget of a recipient is full again at that moment.
     RecipientSpent {
         /// The recipient.
         recipient: Box<str>,
+        /// Of mails so urgent.
+        urgency: Urgency,
         /// When.
         full_at: Timestamp,
     },
@@ -233,124 +345,4 @@ pub enum MailEffect {
         /// The number.
         number: MessageNumber,
     },
-}
-
-/// The mails that are owed.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Outbox {
-    /// By number, which is by age.
-    pub messages: BTreeMap<MessageNumber, Message>,
-    /// The last number given.
-    pub last: MessageNumber,
-    /// When the budget of each recipient that got mail is full again.
-    pub spent: BTreeMap<Box<str>, Timestamp>,
-}
-
-/// How much is owed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Owed {
-    /// Mails that wait or are under way.
-    pub owed: u64,
-    /// Since when the oldest of them is owed.
-    pub since: Option<Timestamp>,
-    /// Mails that are given up.
-    pub failed: u64,
-}
-
-impl Outbox {
-    /// How much is owed.
-    pub fn owed(&self) -> Owed {
-        let mut sum = Owed::default();
-        for message in self.messages.values() {
-            match message.standing {
-                Standing::Waiting | Standing::UnderWay => {
-                    sum.owed += 1;
-                    let since = sum.since.unwrap_or(message.owed_since);
-                    sum.since = Some(since.min(message.owed_since));
-                }
-                Standing::Failed => sum.failed += 1,
-            }
-        }
-        sum
-    }
-
-    /// A message that is owed.
-    pub fn message(&self, number: MessageNumber) -> Option<&Message> {
-        self.messages.get(&number)
-    }
-
-    /// The message to that recipient, a summary or not, which was never tried: further notices join
-    /// it.
-    pub fn gathering(&self, recipient: &str, is_late: bool) -> Option<&Message> {
-        // It is the newest of that recipient.
-        let is_its = |it: &&Message| *it.recipient == *recipient && it.late.is_some() == is_late;
-        let newest = self.messages.values().rev().find(is_its);
-        newest.filter(|it| it.attempts == 0 && it.standing == Standing::Waiting)
-    }
-
-    /// The outbox as effects: applied to an empty one they give an equal one.
-    pub(super) fn to_effects(&self, effects: &mut Vec<Effect>) {
-        for message in self.messages.values() {
-            effects.push(Effect::Mail(message.head()));
-            let late = message.late.iter().flat_map(|late| &late.appliances);
-            effects.extend(late.map(|(about, count)| {
-                let (number, about, count) = (message.number, about.clone(), *count);
-                Effect::Mail(MailEffect::LateOf { number, about, count })
-            }));
-            for (at, notice) in message.notices.iter().enumerate() {
-                let (number, notice) = (message.number, notice.clone());
-                effects.push(Effect::Mail(MailEffect::Notice { number, at, notice }));
-            }
-        }
-        effects.extend(self.spent.iter().map(|(recipient, full_at)| {
-            let (recipient, full_at) = (recipient.clone(), *full_at);
-            Effect::Mail(MailEffect::RecipientSpent { recipient, full_at })
-        }));
-        effects.push(Effect::Mail(MailEffect::LastNumber { number: self.last }));
-    }
-
-    /// Takes a change in.
-    pub(super) fn take(&mut self, effect: &MailEffect) {
-        match effect {
-            MailEffect::Stands { message } => self.put(message),
-            MailEffect::Notice { number, at, notice } => self.put_notice(*number, *at, notice),
-            MailEffect::LateOf { number, about, count } => {
-                let message = self.messages.get_mut(number);
-                if let Some(late) = message.and_then(|it| it.late.as_mut()) {
-                    late.set(about, *count);
-                }
-            }
-            MailEffect::Gone { number, .. } => drop(self.messages.remove(number)),
-            MailEffect::RecipientSpent { recipient, full_at } => {
-                self.spent.insert(recipient.clone(), *full_at);
-            }
-            MailEffect::LastNumber { number } => self.last = self.last.max(*number),
-        }
-    }
-
-    /// Takes in how a message stands; its notices stay, and so do the appliances of a summary.
-    fn put(&mut self, head: &Message) {
-        self.last = self.last.max(head.number);
-        match self.messages.get_mut(&head.number) {
-            Some(known) => {
-                let notices = std::mem::take(&mut known.notices);
-                let appliances = known.late.take().map(|it| it.appliances).unwrap_or_default();
-                *known = Message { notices, ..head.clone() };
-                if let Some(late) = &mut known.late {
-                    late.appliances = appliances;
-                }
-            }
-            None => drop(self.messages.insert(head.number, head.clone())),
-        }
-    }
-
-    /// Takes in one notice of a message.
-    fn put_notice(&mut self, number: MessageNumber, at: usize, notice: &Notice) {
-        let Some(message) = self.messages.get_mut(&number) else { return };
-        if let Some(known) = message.notices.get_mut(at) {
-            known.clone_from(notice);
-        } else if message.notices.len() < NOTICES_MAX {
-            message.notices.push(notice.clone());
-        }
-    }
 }

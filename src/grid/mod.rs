@@ -22,12 +22,14 @@ mod hear;
 pub mod in_force;
 pub mod lifecycle;
 pub mod mail;
+mod mailing;
 pub mod marks;
 pub mod name;
 mod order;
 pub mod outbox;
 pub mod presence;
 pub mod record;
+pub mod repeating;
 pub mod sentence;
 pub mod settings;
 pub mod shift;
@@ -36,6 +38,7 @@ pub mod storage;
 mod tally;
 pub mod time;
 mod told;
+pub mod unmailed;
 pub mod wall_clock;
 pub mod wheel;
 pub mod window;
@@ -47,7 +50,6 @@ use std::time::Duration;
 use decide::{Circumstances, Decision, Voices, decide};
 use effect::{Effect, Matter};
 use lifecycle::Lifecycle;
-use mail::{MessageNumber, Standing};
 use name::{ApplianceNumber, BootId};
 use presence::Presence;
 use record::{Hello, Input, Outcome, Record, SessionId};
@@ -188,13 +190,18 @@ impl Grid {
         {
             return Some(heard.appliance);
         }
-        record.effects.iter().find_map(|effect| {
-            if let Effect::RunTold { number, .. } | Effect::Suppression { number, .. } = effect {
-                Some(*number).filter(|number| self.pending.has(*number))
-            } else {
-                None
+        let is_of_time = matches!(record.input, Input::Deadline { .. });
+        let of = |effect: &Effect| {
+            if let Effect::RunTold { number, .. }
+            | Effect::Suppression { number, .. }
+            | Effect::Unmailed { number, .. } = effect
+            {
+                return Some(*number);
             }
-        })
+            let Effect::AlertKey { number, .. } = effect else { return None };
+            Some(*number).filter(|_| is_of_time)
+        };
+        record.effects.iter().find_map(|it| of(it).filter(|number| self.pending.has(*number)))
     }
 
     fn boot_of(&self, number: ApplianceNumber) -> Option<BootId> {
@@ -288,30 +295,6 @@ impl Grid {
     /// When [`Grid::due`] is to be asked next.
     pub fn wake_at(&self) -> Option<Timestamp> {
         [self.wheel.wake_at(), self.mail_due].into_iter().flatten().min()
-    }
-
-    /// Mails that are due at `now`, oldest first: each is to be taken as [`Input::MailDue`]. Nobody
-    /// delivers mails that were owed under settings with mail, while there is none.
-    pub fn due_mails(&self, now: Timestamp) -> Vec<MessageNumber> {
-        if self.mail_due.is_none_or(|due| due > now) {
-            return Vec::new();
-        }
-        let messages = self.state.outbox().messages.values();
-        let due = messages.filter(|it| it.standing != Standing::UnderWay && it.due <= now);
-        due.map(|it| it.number).take(MAILS_UNDER_WAY - self.mails_under_way()).collect()
-    }
-
-    fn mails_under_way(&self) -> usize {
-        let messages = self.state.outbox().messages.values();
-        let under_way = messages.filter(|it| it.standing == Standing::UnderWay).count();
-        under_way.min(MAILS_UNDER_WAY)
-    }
-
-    fn arm_mail(&mut self) {
-        let messages = self.state.outbox().messages.values();
-        let waiting = messages.filter(|it| it.standing != Standing::UnderWay).map(|it| it.due);
-        let has_room = self.settings.mail().is_some() && self.mails_under_way() < MAILS_UNDER_WAY;
-        self.mail_due = waiting.min().filter(|_| has_room);
     }
 
     /// Whose deadline may have passed at `now`: each is to be taken as [`Input::Deadline`].

@@ -4,6 +4,9 @@
 //! 30 s to one recipient are one mail, apart from those out of spools, and that a mail once owed goes only when it was sent, was
 //! dropped by hand, or stood failed for a month. Sends nothing.
 
+mod explain;
+mod woken;
+
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -11,11 +14,12 @@ use super::decide::Draft;
 use super::effect::{Alert, Effect, Matter};
 use super::event::Severity;
 use super::mail::{
-    Delivery, Late, MailEffect, MailOrder, Message, MessageNumber, NOTICES_MAX, Notice, Standing,
+    BRIEFS_MAX, Brief, Delivery, Late, MailEffect, MailOrder, Message, MessageNumber, NOTICES_MAX,
+    Notice, Standing, Urgency,
 };
 use super::marks::Marks;
-use super::record::{Input, Record};
-use super::sentence::Sentence;
+use super::name::RecordNumber;
+use super::record::Record;
 use super::settings::{Budget, Settings};
 use super::state::State;
 use super::time::Timestamp;
@@ -36,9 +40,20 @@ const ATTEMPTS_BEFORE_ALERT: u32 = 2;
 /// A summary is tried so long after its first notice at the latest, however many more come.
 const LATE_GATHERS_MAX: Duration = Duration::from_secs(10 * 60);
 
-/// What one recipient gets: 16 mails, then one an hour; the rest folds into the next (ntfy).
-const RECIPIENT_BUDGET: Budget =
-    Budget { burst: NonZeroU32::new(16).unwrap(), every: Duration::from_secs(3_600) };
+/// What one recipient gets of grave news, of errors and of what is fatal each: 16 mails, then one each
+/// 5 min, so that no flood of them is a flood of mails.
+const GRAVE_BUDGET: Budget =
+    Budget { burst: NonZeroU32::new(16).unwrap(), every: Duration::from_secs(5 * 60) };
+
+/// The same for what is mild, of each severity, and for what goes on; the rest folds into the next.
+const MILD_BUDGET: Budget =
+    Budget { burst: NonZeroU32::new(16).unwrap(), every: Duration::from_secs(15 * 60) };
+
+/// Most bytes of a notice's text that are kept of a mail which is owed no more.
+const TRACE_TEXT_BYTES_MAX: usize = 1_000;
+
+pub(super) use explain::explain;
+use woken::woken;
 
 /// Why an order about a mail is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -61,8 +76,7 @@ pub enum MailRefusal {
 /// alarms nobody: it goes to a summary.
 pub(super) fn owe(state: &State, settings: &Settings, record: &mut Record) {
     let Some(mail) = settings.mail() else { return };
-    let notices = told::notices(state, record).into_iter().filter(|it| mail.on.contains(it.0));
-    let notices: Vec<Notice> = notices.map(|(_, notice)| notice).collect();
+    let notices = told::notices(state, mail, record);
     let is_late = record.marks.has(Marks::REPLAYED);
     let mut last = state.outbox().last;
     for recipient in &mail.recipients {
@@ -77,10 +91,11 @@ pub(super) fn owe(state: &State, settings: &Settings, record: &mut Record) {
                     Message { late: is_late.then(|| Box::new(Late::new(notice.at))), ..begun }
                 }
             };
+            let until = record.at.after(mail.gather);
             new = Some(if is_late {
-                add_late(open, notice, record.at.after(mail.gather), &mut record.effects)
+                add_late(open, notice, until, &mut record.effects)
             } else {
-                add(open, notice, &mut record.effects)
+                add(open, notice, until, &mut record.effects)
             });
         }
     }
@@ -93,27 +108,36 @@ fn begun(number: MessageNumber, recipient: &str, now: Timestamp, gather: Duratio
         owed_since: now,
         notices: Vec::new(),
         more: 0,
+        briefs: Vec::new(),
         attempts: 0,
         standing: Standing::Waiting,
         due: now.after(gather),
+        retried_at: None,
         last_reply: Box::default(),
         late: None,
         away: Duration::ZERO,
     }
 }
 
-/// One more notice for that message.
-fn add(mut message: Message, notice: &Notice, effects: &mut Vec<Effect>) -> Message {
-    let at = message.notices.len();
-    if at == 0 {
+/// One more notice for that message. More urgent than what waits there, it does not wait longer than
+/// for what comes with it.
+fn add(
+    mut message: Message,
+    notice: &Notice,
+    until: Timestamp,
+    effects: &mut Vec<Effect>,
+) -> Message {
+    let is_new = message.notices.is_empty();
+    let is_more_urgent = notice.urgency() > message.urgency();
+    let has_room = message.notices.len() < NOTICES_MAX;
+    if is_more_urgent {
+        message.due = message.due.min(until);
+    }
+    message.more += u64::from(!has_room);
+    if is_new || is_more_urgent || !has_room {
         effects.push(head(&message));
     }
-    if at < NOTICES_MAX {
-        push(&mut message, notice, effects);
-    } else {
-        message.more += 1;
-        effects.push(head(&message));
-    }
+    push(&mut message, notice, effects);
     message
 }
 
@@ -129,20 +153,37 @@ fn add_late(
     message.due = until.min(latest).max(message.due);
     let (number, about) = (message.number, notice.about.clone());
     let count = message.late.as_mut().and_then(|late| late.add(notice));
-    let has_room = message.notices.len() < NOTICES_MAX;
-    message.more += u64::from(!has_room);
+    message.more += u64::from(message.notices.len() >= NOTICES_MAX);
     effects.push(head(&message));
     effects.extend(count.map(|count| Effect::Mail(MailEffect::LateOf { number, about, count })));
-    if has_room {
-        push(&mut message, notice, effects);
-    }
+    push(&mut message, notice, effects);
     message
 }
 
+/// Puts a notice in. If there is no room it takes the place of the mildest one, if it is graver; the
+/// other one is kept as a line.
 fn push(message: &mut Message, notice: &Notice, effects: &mut Vec<Effect>) {
-    let (number, at, notice) = (message.number, message.notices.len(), notice.clone());
-    message.notices.push(notice.clone());
-    effects.push(Effect::Mail(MailEffect::Notice { number, at, notice }));
+    let number = message.number;
+    if message.notices.len() < NOTICES_MAX {
+        let at = message.notices.len();
+        message.notices.push(notice.clone());
+        effects.push(Effect::Mail(MailEffect::Notice { number, at, notice: notice.clone() }));
+        return;
+    }
+    // Of several that are as mild, the last one.
+    let listed = message.notices.iter_mut().enumerate();
+    let mildest = listed.min_by_key(|(at, it)| (it.rank(), std::cmp::Reverse(*at)));
+    let mut left = notice.clone();
+    if let Some((at, mildest)) = mildest.filter(|(_, mildest)| mildest.rank() < notice.rank()) {
+        left = std::mem::replace(mildest, left);
+        effects.push(Effect::Mail(MailEffect::Notice { number, at, notice: notice.clone() }));
+    }
+    let at = message.briefs.len();
+    if at < BRIEFS_MAX {
+        let brief = Brief::from(&left);
+        message.briefs.push(brief.clone());
+        effects.push(Effect::Mail(MailEffect::Brief { number, at, brief }));
+    }
 }
 
 /// How it stands, without its notices.
@@ -150,9 +191,18 @@ fn head(message: &Message) -> Effect {
     Effect::Mail(message.head())
 }
 
-fn gone(message: &Message) -> Effect {
+/// It is owed no more. What it said stays in that record.
+fn gone(message: &Message, record: RecordNumber) -> Vec<Effect> {
     let (number, recipient) = (message.number, message.recipient.clone());
-    Effect::Mail(MailEffect::Gone { number, recipient })
+    let notices = message.notices.iter().enumerate().map(|(at, notice)| {
+        let end = notice.text.floor_char_boundary(TRACE_TEXT_BYTES_MAX);
+        let notice = Notice { text: notice.text[..end].into(), ..notice.clone() };
+        MailEffect::Notice { number, at, notice }
+    });
+    let gone = MailEffect::Gone { number, recipient, record: Some(record) };
+    // Under way it would be handed over.
+    let head = Message { standing: Standing::Waiting, ..message.clone() }.head();
+    [head].into_iter().chain(notices).chain([gone]).map(Effect::Mail).collect()
 }
 
 fn fails(recipient: &str, reply: &str) -> String {
@@ -166,58 +216,14 @@ fn given_up(number: MessageNumber, recipient: &str, reply: &str) -> String {
     )
 }
 
-/// What a record about a mail says.
-pub(super) fn explain(record: &Record) -> Sentence {
-    let mut changes = record
-        .effects
-        .iter()
-        .filter_map(|effect| if let Effect::Mail(change) = effect { Some(change) } else { None });
-    let told = changes.find_map(|change| match change {
-        MailEffect::Stands { message } => Some((message.number, &message.recipient, Some(message))),
-        MailEffect::Gone { number, recipient } => Some((*number, recipient, None)),
-        MailEffect::Notice { .. }
-        | MailEffect::LateOf { .. }
-        | MailEffect::RecipientSpent { .. }
-        | MailEffect::LastNumber { .. } => None,
-    });
-    let Some((number, recipient, head)) = told else { return Sentence::default() };
-    let mail = format!("mail {} to {recipient}", number.0);
-    match (&record.input, head) {
-        (Input::MailAnswered { delivery: Delivery::Sent(reply), attempt, .. }, _) => {
-            format!("{mail} sent, attempt {attempt}: {reply}").into()
-        }
-        (Input::MailAnswered { delivery, attempt, .. }, Some(head)) => {
-            let reply = delivery.reply();
-            match head.standing {
-                Standing::Failed => format!("{mail} failed, attempt {attempt}: {reply}").into(),
-                Standing::Waiting | Standing::UnderWay => {
-                    let put_off = format!("{mail} put off, attempt {attempt}: {reply}");
-                    Sentence::from(put_off).and("; tried again at ").at(head.due)
-                }
-            }
-        }
-        (Input::MailOrdered { order: MailOrder::Drop, .. }, _) => format!("{mail} dropped").into(),
-        (Input::MailOrdered { order: MailOrder::Retry, .. }, _) => {
-            format!("{mail} to be tried now").into()
-        }
-        (_, Some(head)) if head.standing == Standing::UnderWay => {
-            format!("{mail} handed over, attempt {}", head.attempts).into()
-        }
-        (_, Some(head)) => Sentence::from(format!("{mail} waits until "))
-            .at(head.due)
-            .and(&format!(": {recipient} had its share for now")),
-        (_, None) => format!("{mail} forgotten: it had failed a month ago").into(),
-    }
-}
-
 /// A mail is due.
 pub(super) fn due(state: &State, number: MessageNumber, now: Timestamp) -> Option<Draft> {
     let message = state.outbox().message(number).filter(|it| it.due <= now)?;
     match message.standing {
         Standing::UnderWay => None,
         Standing::Failed => {
-            let effects = [gone(message)].into_iter().chain(settled(state, number));
-            Some(Draft::kept(effects.collect()))
+            let effects = gone(message, state.last() + 1).into_iter();
+            Some(Draft::kept(effects.chain(settled(state, number)).collect()))
         }
         Standing::Waiting => Some(Draft::kept(hand_over(state, message, now))),
     }
@@ -230,14 +236,22 @@ fn hand_over(state: &State, message: &Message, now: Timestamp) -> Vec<Effect> {
         return vec![head(&under_way)];
     }
     let recipient = message.recipient.clone();
-    let full_at = state.outbox().spent.get(&recipient).copied().unwrap_or_default();
-    match RECIPIENT_BUDGET.spend(full_at, now) {
+    let urgency = message.urgency();
+    let budget = match urgency {
+        Urgency::News(Severity::Fatal | Severity::Error) => GRAVE_BUDGET,
+        Urgency::News(Severity::Warn | Severity::Info | Severity::Debug) | Urgency::Repeat => {
+            MILD_BUDGET
+        }
+    };
+    let spent = &state.outbox().spent;
+    let full_at = spent.get(&(recipient.clone(), urgency)).copied().unwrap_or_default();
+    match budget.spend(full_at, now) {
         Some(full_at) => {
-            let spent = Effect::Mail(MailEffect::RecipientSpent { recipient, full_at });
+            let spent = Effect::Mail(MailEffect::RecipientSpent { recipient, urgency, full_at });
             vec![spent, head(&under_way)]
         }
         None => {
-            let due = RECIPIENT_BUDGET.room_at(full_at);
+            let due = budget.room_at(full_at);
             vec![head(&Message { due, ..message.clone() })]
         }
     }
@@ -259,19 +273,23 @@ pub(super) fn answered(
     let last_reply: Box<str> = delivery.reply().into();
     let mut effects = Vec::new();
     let alert = |text: String| {
-        let alert = Alert { severity: Severity::Error, since: now, text: text.into() };
+        // Other words on it do not begin it anew.
+        let since = state.alert(None, Matter::MailFails).map_or(now, |open| open.since);
+        let alert = Alert { severity: Severity::Error, since, text: text.into() };
         Effect::AlertRaised { number: None, matter: Matter::MailFails, alert }
     };
     let recipient = &message.recipient;
     let waited = message.clone();
     match delivery {
         Delivery::Sent(_) => {
-            effects.push(gone(message));
+            effects.extend(gone(message, state.last() + 1));
+            effects.extend(woken(state, message, now));
             effects.extend(settled(state, number));
         }
         Delivery::Deferred(_) => {
             let due = now.after(pause(attempt));
-            if due >= message.owed_since.after(GIVEN_UP_AFTER).after(message.away) {
+            let tried_since = message.owed_since.max(message.retried_at.unwrap_or_default());
+            if due >= tried_since.after(GIVEN_UP_AFTER).after(message.away) {
                 effects.push(failed(waited, last_reply.clone(), now));
                 effects.push(alert(given_up(number, recipient, &last_reply)));
             } else {
@@ -324,22 +342,26 @@ pub(super) fn ordered(
     now: Timestamp,
 ) -> Result<Draft, MailRefusal> {
     let message = state.outbox().message(number).ok_or(MailRefusal::NotOwed { number })?;
-    let effect = match order {
-        MailOrder::Drop => gone(message),
+    let mut effects = match order {
+        MailOrder::Drop => vec![Effect::Mail(MailEffect::Gone {
+            number,
+            recipient: message.recipient.clone(),
+            record: None,
+        })],
         // The courier has it: another attempt now could double it.
         MailOrder::Retry if message.standing == Standing::UnderWay => {
             return Err(MailRefusal::UnderWay { number });
         }
         MailOrder::Retry => {
-            // Its three days begin anew.
-            let (standing, due, owed_since) = (Standing::Waiting, now, now);
+            // It is tried for three days more; what it says, and since when, stays.
+            let (standing, due, retried_at) = (Standing::Waiting, now, Some(now));
             let away = Duration::ZERO;
-            head(&Message { standing, due, owed_since, away, ..message.clone() })
+            vec![head(&Message { standing, due, retried_at, away, ..message.clone() })]
         }
     };
     let was_failed = message.standing == Standing::Failed;
-    let settled = settled(state, number).filter(|_| was_failed && order == MailOrder::Drop);
-    Ok(Draft::kept([effect].into_iter().chain(settled).collect()))
+    effects.extend(settled(state, number).filter(|_| was_failed && order == MailOrder::Drop));
+    Ok(Draft::kept(effects))
 }
 
 /// What was under way when the broker ended is tried again: whether it arrived nobody knows.

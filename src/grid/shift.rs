@@ -11,7 +11,9 @@ use super::alert_key::AlertKey;
 use super::effect::{Alert, Boot, Effect, Memory};
 use super::lifecycle::{Lifecycle, Maintenance};
 use super::mail::{Late, MailEffect, Message, Notice};
+use super::repeating::Repeating;
 use super::time::{Offset, Timestamp};
+use super::unmailed::Unmailed;
 
 /// A move of told time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +77,9 @@ impl Shift {
                 let last_heard_at = self.past(last_heard_at);
                 Effect::Heard { number, windows, last_heard_at, counts }
             }
+            Effect::Unmailed { number, unmailed } => {
+                Effect::Unmailed { number, unmailed: self.unmailed(unmailed) }
+            }
             Effect::Mail(change) => Effect::Mail(self.mail(change)),
             Effect::Memory { number, memory } => {
                 let Memory { past_boots, windows, last_heard_at, last_record, admission } = memory;
@@ -135,7 +140,7 @@ impl Shift {
     }
 
     fn admission(self, admission: Admission) -> Admission {
-        let Admission { mut spent, keys, suppression, counts, progress_at } = admission;
+        let Admission { mut spent, keys, suppression, counts, progress_at, unmailed } = admission;
         for budget in BudgetName::ALL {
             spent.set(budget, self.pending(spent.full_at(budget)));
         }
@@ -146,6 +151,7 @@ impl Shift {
             counts,
             // After a pause no report is right behind another.
             progress_at: if self.is_pause() { progress_at } else { self.pending(progress_at) },
+            unmailed: unmailed.map(|it| Box::new(self.unmailed(*it))),
         }
     }
 
@@ -160,6 +166,7 @@ impl Shift {
             said_at,
             repeats,
             first_repeat_at,
+            mailed,
         } = key;
         AlertKey {
             id,
@@ -171,6 +178,20 @@ impl Shift {
             said_at: self.pending(said_at),
             repeats,
             first_repeat_at: self.pending(first_repeat_at),
+            mailed: mailed.map(|it| self.repeating(it)),
+        }
+    }
+
+    fn repeating(self, it: Repeating) -> Repeating {
+        Repeating { at: self.pending(it.at), said_at: self.pending(it.said_at), ..it }
+    }
+
+    fn unmailed(self, it: Unmailed) -> Unmailed {
+        Unmailed {
+            first_at: self.pending(it.first_at),
+            last_at: self.pending(it.last_at),
+            mailed_at: it.mailed_at.map(|at| self.pending(at)),
+            ..it
         }
     }
 
@@ -190,19 +211,17 @@ impl Shift {
                 MailEffect::Stands { message: Box::new(self.message(*message)) }
             }
             MailEffect::Notice { number, at, notice } => {
-                let Notice { about, matter, severity, at: moment, text, record, is_resolved } =
-                    notice;
-                let moment = self.past(moment);
-                let notice =
-                    Notice { about, matter, severity, at: moment, text, record, is_resolved };
+                let notice = Notice { at: self.past(notice.at), ..notice };
                 MailEffect::Notice { number, at, notice }
             }
-            MailEffect::RecipientSpent { recipient, full_at } => {
-                MailEffect::RecipientSpent { recipient, full_at: self.pending(full_at) }
+            MailEffect::RecipientSpent { recipient, urgency, full_at } => {
+                MailEffect::RecipientSpent { recipient, urgency, full_at: self.pending(full_at) }
             }
-            MailEffect::LateOf { .. } | MailEffect::Gone { .. } | MailEffect::LastNumber { .. } => {
-                change
-            }
+            MailEffect::LateOf { .. }
+            | MailEffect::Brief { .. }
+            | MailEffect::Trace { .. }
+            | MailEffect::Gone { .. }
+            | MailEffect::LastNumber { .. } => change,
         }
     }
 
@@ -219,6 +238,8 @@ impl Shift {
             last_reply,
             late,
             away,
+            briefs,
+            retried_at,
         } = message;
         let moved = self.past(owed_since);
         // Nobody could try it meanwhile, though it is owed since then.
@@ -240,6 +261,8 @@ impl Shift {
             last_reply,
             late,
             away,
+            briefs,
+            retried_at: retried_at.map(|at| self.past(at)),
         }
     }
 }

@@ -285,6 +285,7 @@ impl State {
             | Effect::AlertKeyForgotten { number, .. }
             | Effect::RunTold { number, .. }
             | Effect::Suppression { number, .. }
+            | Effect::Unmailed { number, .. }
             | Effect::Heard { number, .. }
             | Effect::Memory { number, .. } => {
                 if let Some(appliance) = self.appliance_mut(*number) {

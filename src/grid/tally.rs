@@ -30,6 +30,7 @@ struct Touched {
     first: Option<(BootId, SpoolId, u64)>,
     keys: Vec<Uuid>,
     suppression: bool,
+    unmailed: bool,
     lifecycle: bool,
 }
 
@@ -52,6 +53,7 @@ impl Pending {
                 }
             } else {
                 touched.suppression |= matches!(effect, Effect::Suppression { .. });
+                touched.unmailed |= matches!(effect, Effect::Unmailed { .. });
                 touched.lifecycle |= matches!(effect, Effect::Lifecycle { .. });
             }
         }
@@ -125,6 +127,9 @@ impl Touched {
         if let Some(suppression) = admission.suppression.as_ref().filter(|_| self.suppression) {
             let (phase, suppression) = (Phase::Counts, (**suppression).clone());
             effects.push(Effect::Suppression { number, phase, suppression });
+        }
+        if let Some(unmailed) = admission.unmailed.as_ref().filter(|_| self.unmailed) {
+            effects.push(Effect::Unmailed { number, unmailed: (**unmailed).clone() });
         }
         // The newest word is the boot's, whatever became of the start since.
         let boot = appliance.boot.filter(|boot| self.lifecycle && boot.newest_word.is_some());

@@ -17,11 +17,13 @@ use super::principal::{Role, administrator};
 use super::{Desk, filter, page, status};
 use crate::grid::Grid;
 use crate::grid::mail::{MailOrder, Message, MessageNumber};
+use crate::grid::name::RecordNumber;
 use crate::grid::outbox::MailRefusal;
+use crate::journal::{self, encoding};
 use crate::wire::check::violation;
 use crate::wire::proto::{
     DropMailRequest, DropMailResponse, GetMailRequest, GetMailResponse, ListMailsRequest,
-    ListMailsResponse, MailFilter, MailStanding, RetryMailRequest, RetryMailResponse,
+    ListMailsResponse, Mail, MailFilter, MailStanding, RetryMailRequest, RetryMailResponse,
     TestMailRequest, TestMailResponse,
 };
 use crate::wire::servers::mail_service_server::MailService;
@@ -122,10 +124,15 @@ impl MailService for Desk {
     ) -> Result<Response<GetMailResponse>, Status> {
         administrator(request.metadata(), Role::Viewer)?;
         let number = MessageNumber(request.into_inner().number);
-        let found = self
-            .broker
-            .ask(move |grid, _| grid.state().outbox().message(number).map(show::mail::mail));
-        let mail = found.await.map_err(status::unavailable)?;
+        let asked = self.broker.ask(move |grid, _| {
+            let outbox = grid.state().outbox();
+            (outbox.message(number).map(show::mail::mail), outbox.traces.get(&number).copied())
+        });
+        let (owed, trace) = asked.await.map_err(status::unavailable)?;
+        let mail = match (owed, trace) {
+            (None, Some(record)) => self.ended_mail(number, record).await?,
+            (owed, _) => owed,
+        };
         let mail = mail.ok_or_else(|| no_such(MailRefusal::NotOwed { number }))?;
         Ok(Response::new(GetMailResponse { mail: Some(mail) }))
     }
@@ -186,6 +193,21 @@ fn is_address(address: &str) -> bool {
 }
 
 impl Desk {
+    /// What a mail said that is owed no more, out of the record that says so; `None`: it was trimmed.
+    async fn ended_mail(
+        &self,
+        number: MessageNumber,
+        record: RecordNumber,
+    ) -> Result<Option<Mail>, Status> {
+        let page = self.read(Arc::new(journal::Wanted::default()), record, 1, false).await?;
+        let Some(encoded) = page.records.first().filter(|it| it.number == record) else {
+            return Ok(None);
+        };
+        let record = encoding::decode_record(&encoded.bytes)
+            .map_err(|error| Status::internal(format!("record {record}: {error}")))?;
+        Ok(show::mail::ended(number, &record))
+    }
+
     async fn order_mail(
         &self,
         by: &str,

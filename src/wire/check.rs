@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::proto::{self, Violation};
 use super::received::{AlertAsSent, EventAsSent, KindAsSent};
+use crate::grid::alert_key::is_alert_key;
 use crate::grid::event::{
     Counter, Event, EventKind, LOST_ENTRIES_MAX, LostEvents, LostReason, PlainKind, Progress,
     Severity, Text,
@@ -88,6 +89,7 @@ pub fn event(bytes: &Bytes) -> Result<Checked, Unfit> {
             spooled_at: check_time("spooled_at", sent.spooled_at, &mut wrong),
             repeated: sent.repeated,
             lost_before: check_lost(&sent.lost_before, &mut wrong),
+            alert_key: check_alert_key(&sent.alert_key, &kind, &mut wrong),
             kind,
         },
     };
@@ -170,6 +172,21 @@ fn check_promise(millis: u32, kind: &KindAsSent, wrong: &mut Wrong) -> Option<Du
         }
     }
     None
+}
+
+fn check_alert_key(key: &[u8], kind: &EventKind, wrong: &mut Wrong) -> Option<Box<str>> {
+    const FIELD: &str = "alert_key";
+    if key.is_empty() {
+        return None;
+    }
+    let key = std::str::from_utf8(key).ok().filter(|key| is_alert_key(key));
+    if key.is_none() {
+        let text = "1 to 120 bytes of letters, digits, `.`, `_`, `-`, `:` are allowed";
+        wrong.add(FIELD, text);
+    } else if !matches!(kind, EventKind::Alert { .. }) {
+        wrong.add(FIELD, "goes with alert only");
+    }
+    key.map(Into::into)
 }
 
 fn check_counter(alert: &AlertAsSent, wrong: &mut Wrong) -> Option<Counter> {

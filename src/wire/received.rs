@@ -82,6 +82,9 @@ pub struct EventAsSent {
     /// See the contract.
     #[prost(message, repeated, tag = "25")]
     pub lost_before: Vec<LostEvents>,
+    /// See the contract.
+    #[prost(bytes = "bytes", tag = "26")]
+    pub alert_key: Bytes,
 }
 
 /// The kinds of [`EventAsSent`].
@@ -145,6 +148,7 @@ mod tests {
             repeated: true,
             next_report_within_ms: 6,
             lost_before: vec![LostEvents { kind: 4, count: 8, reason: 2, ..LostEvents::default() }],
+            alert_key: "raid:md0".into(),
         }
     }
 

@@ -46,6 +46,7 @@ struct Plain {
     spooled_at_us: Option<i128>,
     repeated: bool,
     lost: Vec<PlainLost>,
+    alert_key: Option<String>,
     boot: Option<Uuid>,
     sequence: Option<u64>,
 }
@@ -112,6 +113,11 @@ fn of_kind(sent: &Event, kind: &Kind) -> Result<Plain, Breach> {
     if sent.next_report_within_ms != 0 {
         holds(number == 3 && (1_000..=43_200_000).contains(&sent.next_report_within_ms))?;
         plain.promise_ms = Some(u128::from(sent.next_report_within_ms));
+    }
+    if !sent.alert_key.is_empty() {
+        let fits = |c: char| c.is_ascii_alphanumeric() || "._-:".contains(c);
+        holds(number == 5 && sent.alert_key.len() <= 120 && sent.alert_key.chars().all(fits))?;
+        plain.alert_key = Some(sent.alert_key.clone());
     }
     holds(sent.lost_before.len() <= 16)?;
     for lost in &sent.lost_before {
@@ -207,8 +213,17 @@ fn varint(bytes: &mut &[u8]) -> u64 {
 
 fn plain(checked: &Checked) -> Plain {
     let Checked { event, boot, sequence } = checked;
-    let Heard { kind, text, severity, event_time, uptime, spooled_at, repeated, lost_before } =
-        event;
+    let Heard {
+        kind,
+        text,
+        severity,
+        event_time,
+        uptime,
+        spooled_at,
+        repeated,
+        lost_before,
+        alert_key,
+    } = event;
     let (mut progress, mut promise_ms, mut told) = (None, None, None);
     let kind = match kind {
         EventKind::StartedOk => 1,
@@ -245,6 +260,7 @@ fn plain(checked: &Checked) -> Plain {
         spooled_at_us: spooled_at.as_ref().map(us),
         repeated: *repeated,
         lost: lost_before.iter().map(lost).collect(),
+        alert_key: alert_key.as_deref().map(ToOwned::to_owned),
         boot: boot.map(|boot| boot.0),
         sequence: sequence.map(|it| it.get()),
     }
@@ -290,6 +306,7 @@ fn full(kind: Kind) -> Event {
         reason,
     };
     let within = if matches!(kind, Kind::Maintenance(_)) { 1_500 } else { 0 };
+    let alert_key = if matches!(kind, Kind::Alert(_)) { "raid:md0" } else { "" }.to_owned();
     Event {
         kind: Some(kind),
         text: "Gr\u{f6}\u{df}e: disk 3 is slow".to_owned(),
@@ -302,6 +319,7 @@ fn full(kind: Kind) -> Event {
         repeated: true,
         next_report_within_ms: within,
         lost_before: vec![lost(4, 1), lost(0, 4), lost(77, 9)],
+        alert_key,
     }
 }
 
@@ -332,6 +350,9 @@ fn seeds() -> Vec<Vec<u8>> {
         Event { text: "\u{fc}".repeat(32_768), ..whole.clone() },
         Event { lost_before: many.clone().take(16).collect(), ..whole.clone() },
         Event { lost_before: many.take(17).collect(), ..whole.clone() },
+        Event { alert_key: "raid:md0".to_owned(), ..whole.clone() },
+        Event { alert_key: "a b".to_owned(), ..full(alert(None)) },
+        Event { alert_key: "x".repeat(121), ..full(alert(None)) },
         Event { severity: 6, ..whole.clone() },
         Event { severity: -1, ..whole.clone() },
         Event { boot_id: Uuid::nil().to_string(), ..whole.clone() },

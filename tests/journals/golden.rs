@@ -38,6 +38,7 @@ fn event(kind: EventKind, text: &str) -> Event {
         spooled_at: None,
         repeated: false,
         lost_before: Vec::new(),
+        alert_key: None,
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use grid_broker::grid::admission::{Admission, BudgetName};
+use grid_broker::grid::alert_key::AlertKey;
 use grid_broker::grid::lifecycle::Lifecycle;
 use grid_broker::grid::state::State;
 use grid_broker::grid::time::Timestamp;
@@ -36,7 +38,7 @@ pub(crate) fn state(state: &State) -> String {
             let (uptime, time) = (word.uptime, word.time.as_micros());
             writeln!(out, "  newest word at {uptime:?} {:?} {time}", word.numbered).unwrap();
         }
-        writeln!(out, "  {:?}", it.admission).unwrap();
+        writeln!(out, "  {}", admission(&it.admission)).unwrap();
     }
     for (number, matter, alert) in state.alerts() {
         let row = number.map_or(0, |number| number.0);
@@ -51,6 +53,36 @@ pub(crate) fn state(state: &State) -> String {
         writeln!(out, "  {notices} notices, {} more, late {:?}", it.more, it.late).unwrap();
     }
     out
+}
+
+/// With the budgets and fields of the first release.
+fn admission(it: &Admission) -> String {
+    let budgets: [BudgetName; 7] = BudgetName::ALL[..7].try_into().unwrap();
+    let spent = budgets.map(|name| it.spent.full_at(name));
+    let key = |key: &AlertKey| {
+        format!(
+            "AlertKey {{ id: {:?}, label: {:?}, full_at: {:?}, said: {:?}, record: {:?}, \
+             began_at: {:?}, said_at: {:?}, repeats: {:?}, first_repeat_at: {:?} }}",
+            key.id,
+            key.label,
+            key.full_at,
+            key.said,
+            key.record,
+            key.began_at,
+            key.said_at,
+            key.repeats,
+            key.first_repeat_at
+        )
+    };
+    let keys: Vec<_> = it.keys.iter().map(key).collect();
+    format!(
+        "Admission {{ spent: Spent({spent:?}), keys: [{}], suppression: {:?}, counts: {:?}, \
+         progress_at: {:?} }}",
+        keys.join(", "),
+        it.suppression,
+        it.counts,
+        it.progress_at
+    )
 }
 
 fn lifecycle(lifecycle: &Lifecycle) -> String {

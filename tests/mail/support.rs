@@ -110,6 +110,7 @@ pub(crate) fn message(number: u64, to: &str) -> Message {
         text: "größer\r\n.\r\nMAIL FROM:<x@y.z>\r\n\u{202e}<b>".into(),
         record: 12,
         is_resolved: false,
+        again: 0,
     };
     Message {
         number: MessageNumber(number),
@@ -117,9 +118,11 @@ pub(crate) fn message(number: u64, to: &str) -> Message {
         owed_since: notice.at,
         notices: vec![notice],
         more: 0,
+        briefs: Vec::new(),
         attempts: 1,
         standing: Standing::UnderWay,
         due: Timestamp::EPOCH,
+        retried_at: None,
         last_reply: "".into(),
         late: None,
         away: std::time::Duration::ZERO,

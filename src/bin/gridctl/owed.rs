@@ -6,7 +6,7 @@ use grid_broker::show::escape::escape;
 use grid_broker::show::size::count;
 use grid_broker::show::words;
 use grid_broker::wire::proto::{
-    AlertsOfAppliance, AlertsOfSeverity, Mail, MailNotice, MailStanding, MailSummary,
+    AlertsOfAppliance, AlertsOfSeverity, Mail, MailBrief, MailNotice, MailStanding, MailSummary,
 };
 
 use crate::form::{Fields, Form, Value};
@@ -40,7 +40,10 @@ fn cells(mail: &Mail, look: &Look) -> Vec<Cell> {
         Cell::new(&mail.recipient),
         Cell::lit(&standing, light(mail.standing)),
         Cell::new(&look.time_in_column(&mail.owed_since)),
-        Cell::new(&look.time_in_column(&mail.due)),
+        match MailStanding::try_from(mail.standing) {
+            Ok(MailStanding::Failed) => Cell::new("given up"),
+            _ => Cell::new(&look.time_in_column(&mail.due)),
+        },
         Cell::new(&mail.attempts.to_string()),
         Cell::new(&what(mail)),
     ]
@@ -50,7 +53,14 @@ fn light(standing: i32) -> Light {
     match MailStanding::try_from(standing) {
         Ok(MailStanding::Failed) => Light::Red,
         Ok(MailStanding::UnderWay) => Light::Yellow,
-        Ok(MailStanding::Unspecified | MailStanding::Waiting) | Err(_) => Light::None,
+        Ok(
+            MailStanding::Unspecified
+            | MailStanding::Waiting
+            | MailStanding::Sent
+            | MailStanding::Joined
+            | MailStanding::Removed,
+        )
+        | Err(_) => Light::None,
     }
 }
 
@@ -95,18 +105,24 @@ fn summed_up(summary: &MailSummary) -> String {
 
 /// One mail as `key: value` lines; what is not known has none.
 pub(crate) fn lines(mail: &Mail, look: &Look) -> Vec<String> {
-    let due = match MailStanding::try_from(mail.standing) {
-        Ok(MailStanding::Failed) => "forgotten at",
+    let (name, at) = match MailStanding::try_from(mail.standing) {
+        Ok(MailStanding::Failed) => ("forgotten at", &mail.removed_at),
+        Ok(MailStanding::Sent) => ("sent at", &mail.ended_at),
+        Ok(MailStanding::Joined) => ("joined at", &mail.ended_at),
+        Ok(MailStanding::Removed) => ("removed at", &mail.ended_at),
         Ok(MailStanding::Unspecified | MailStanding::Waiting | MailStanding::UnderWay) | Err(_) => {
-            "tried at"
+            ("tried at", &mail.due)
         }
     };
+    let or_nothing = |number: u64| if number > 0 { number.to_string() } else { String::new() };
     let mut pairs = vec![
         ("mail", mail.number.to_string()),
         ("to", mail.recipient.clone()),
         ("standing", words::standing(mail.standing).unwrap_or_default()),
         ("owed since", look.time(&mail.owed_since)),
-        (due, look.time(&mail.due)),
+        (name, look.time(at)),
+        ("sent as part of mail", or_nothing(mail.joined)),
+        ("record", or_nothing(mail.record_number)),
         ("attempts", mail.attempts.to_string()),
         ("last reply", mail.last_reply.clone()),
     ];
@@ -118,8 +134,10 @@ pub(crate) fn lines(mail: &Mail, look: &Look) -> Vec<String> {
         pairs.push(("by appliance", counted(&by_appliance(summary))));
     }
     pairs.extend(mail.notices.iter().map(|it| ("tells of", notice(it, look))));
-    if mail.more_notices > 0 {
-        pairs.push(("and of", format!("{} more", mail.more_notices)));
+    pairs.extend(mail.briefs.iter().map(|it| ("and of", brief(it))));
+    let listed = mail.briefs.len() as u64;
+    if mail.more_notices > listed {
+        pairs.push(("and of", format!("{} more", mail.more_notices - listed)));
     }
     pair_lines(&pairs, |key| if key == "to" { Light::Bold } else { Light::None }, look)
 }
@@ -150,8 +168,30 @@ fn notice(notice: &MailNotice, look: &Look) -> String {
     let severity = words::severity(notice.severity).unwrap_or_default();
     let appliance = subject::shown(&notice.appliance);
     let over = if notice.resolved { ", over" } else { "" };
+    let again = match notice.again {
+        0 => String::new(),
+        again => format!(", said {again} times since the last mail"),
+    };
     let MailNotice { matter, text, record_number, .. } = notice;
-    format!("{at} {severity} {appliance} {matter}: {text} (record {record_number}{over})")
+    format!("{at} {severity} {appliance} {matter}: {text} (record {record_number}{again}{over})")
+}
+
+/// `error db1 start_failed`.
+fn brief(brief: &MailBrief) -> String {
+    let severity = words::severity(brief.severity).unwrap_or_default();
+    let appliance = if brief.appliance.is_empty() { "-" } else { &brief.appliance };
+    let over = if brief.resolved { " (over)" } else { "" };
+    format!("{severity} {appliance} {}{over}", brief.matter)
+}
+
+fn brief_fields(brief: &MailBrief) -> Value {
+    let MailBrief { appliance, matter, severity, resolved } = brief;
+    Value::Object(Some(vec![
+        ("appliance", appliance.into()),
+        ("matter", matter.into()),
+        ("severity", words::severity(*severity).into()),
+        ("resolved", (*resolved).into()),
+    ]))
 }
 
 fn form(mail: &Mail) -> Form {
@@ -166,6 +206,11 @@ fn form(mail: &Mail) -> Form {
         notices,
         more_notices,
         summary,
+        removed_at,
+        briefs,
+        ended_at,
+        record_number,
+        joined,
     } = mail;
     let fields = vec![
         ("number", (*number).into()),
@@ -177,6 +222,11 @@ fn form(mail: &Mail) -> Form {
         ("last_reply", last_reply.into()),
         ("notices", Value::List(notices.iter().map(notice_fields).collect())),
         ("more_notices", (*more_notices).into()),
+        ("removed_at", removed_at.into()),
+        ("briefs", Value::List(briefs.iter().map(brief_fields).collect())),
+        ("ended_at", ended_at.into()),
+        ("record_number", (*record_number).into()),
+        ("joined", (*joined).into()),
         ("summary", Value::Object(summary.as_ref().map(summary_fields))),
     ];
     Form { entity: "mail", name: number.to_string(), fields }
@@ -200,7 +250,8 @@ fn summary_fields(summary: &MailSummary) -> Fields {
 }
 
 fn notice_fields(notice: &MailNotice) -> Value {
-    let MailNotice { appliance, matter, severity, at, text, record_number, resolved } = notice;
+    let MailNotice { appliance, matter, severity, at, text, record_number, resolved, again } =
+        notice;
     Value::Object(Some(vec![
         ("appliance", appliance.into()),
         ("matter", matter.into()),
@@ -209,6 +260,7 @@ fn notice_fields(notice: &MailNotice) -> Value {
         ("text", text.into()),
         ("record_number", (*record_number).into()),
         ("resolved", (*resolved).into()),
+        ("again", (*again).into()),
     ]))
 }
 

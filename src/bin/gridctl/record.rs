@@ -246,6 +246,7 @@ fn event_fields(event: &Event) -> Fields {
         repeated,
         next_report_within_ms,
         lost_before,
+        alert_key,
     } = event;
     let mut fields: Fields =
         vec![("kind", kind.as_ref().map(|kind| words::kind(kind).to_owned()).into())];
@@ -272,6 +273,7 @@ fn event_fields(event: &Event) -> Fields {
         ("repeated", (*repeated).into()),
         ("next_report_within_ms", (*next_report_within_ms).into()),
         ("lost_before", Value::List(lost_before.iter().map(lost).collect())),
+        ("alert_key", alert_key.into()),
     ]);
     fields
 }

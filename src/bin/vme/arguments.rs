@@ -21,8 +21,9 @@ pub(crate) use commands::{
     name = "vme",
     version,
     args_conflicts_with_subcommands = false,
-    override_usage = "vme [OPTIONS] id=<event> [msg=<text>] [severity=<level>] [progress=<1..100>]\n           \
-        [cnt_name=<name> cnt_value=<number>] [next_report_within=<1s..60s>]\n       \
+    override_usage = "vme [OPTIONS] id=<event> [msg=<text>] [severity=<level>] [key=<key>]\n           \
+        [progress=<1..100>] [cnt_name=<name> cnt_value=<number>]\n           \
+        [next_report_within=<1s..60s>]\n       \
         vme [OPTIONS] run|maintain|notify|agent ...",
     after_help = HELP,
 )]
@@ -91,6 +92,8 @@ Words:
                               has a counter. Beyond 4096 bytes the broker cuts it and says so
   severity=<level>            debug, info, warn, error or fatal [default: error for start_failed
                               and alert, else info]
+  key=<key>                   With alert: the problem's key, by which it is known again though
+                              its text changes, such as raid:md0
   progress=<1..100>           With maintenance: whole percent of the start that is done
   cnt_name=, cnt_value=       With alert: a counter and its new value, always both
   next_report_within=<time>   With maintenance: the next report comes within 1s to 60s

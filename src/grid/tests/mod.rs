@@ -2,14 +2,17 @@
 
 mod absence;
 mod admission;
+mod alert_keys;
 mod boots;
 mod contact;
 mod driver;
 mod dumping;
 mod events;
 mod failures;
+mod grave;
 mod late;
 mod mail;
+mod mail_again;
 mod maintenance;
 mod orders;
 mod play;

@@ -24,6 +24,7 @@ pub(super) fn said(boot_number: u128, kind: EventKind, text: &str) -> Said {
         spooled_at: None,
         repeated: false,
         lost_before: Vec::new(),
+        alert_key: None,
     };
     let boot = (boot_number != 0).then(|| boot(boot_number));
     Said(Heard { appliance: DB1, boot, spool: None, sequence: None, session: None, event })

@@ -35,6 +35,7 @@ async fn started(folder: &std::path::Path) -> (Started, Desk) {
         spooled_at: None,
         repeated: false,
         lost_before: Vec::new(),
+        alert_key: None,
     };
     let name = ApplianceName::new("db1").expect("a name");
     let failed = HeardEvent { boot: Some(BootId(Uuid::from_u128(1))), sequence: None, event };

@@ -1,16 +1,21 @@
 //! Both halves for how much appliances say: budgets, alert keys, suppressions, counts.
 
+use std::time::Duration;
+
 use super::event::{kind_number, plain_kind};
-use super::input::uuid;
-use super::to_proto::window;
+use super::input::{severity, uuid};
+use super::to_proto::{micros, severity_number, window};
 use super::{DecodeError, effect, proto};
 use crate::grid::admission::{
     Admission, BudgetName, Counts, Held, PlainOutcome, Spent, Suppression,
 };
 use crate::grid::alert_key::AlertKey;
 use crate::grid::effect::{Effect, Phase};
+use crate::grid::event::Severity;
 use crate::grid::name::ApplianceNumber;
+use crate::grid::repeating::Repeating;
 use crate::grid::time::Timestamp;
+use crate::grid::unmailed::Unmailed;
 use crate::grid::window::Window;
 
 pub(super) fn spent(number: ApplianceNumber, name: BudgetName, full_at: Timestamp) -> proto::Spent {
@@ -37,7 +42,82 @@ pub(super) fn alert_key(key: &AlertKey) -> proto::AlertKey {
         said_at_us: key.said_at.as_micros(),
         repeats: key.repeats,
         first_repeat_at_us: key.first_repeat_at.as_micros(),
+        mailed: key.mailed.as_ref().map(repeating),
     }
+}
+
+fn repeating(it: &Repeating) -> proto::Repeating {
+    proto::Repeating {
+        said: it.said.as_bytes().to_vec(),
+        severity: severity_number(it.severity),
+        at_us: it.at.as_micros(),
+        times: it.times,
+        has_told_change: it.has_told_change,
+        since: it.since,
+        is_changed: it.is_changed,
+        said_at_us: it.said_at.as_micros(),
+        pause_us: micros(it.pause),
+        text: it.text.to_string(),
+    }
+}
+
+fn read_repeating(it: proto::Repeating) -> Result<Repeating, DecodeError> {
+    Ok(Repeating {
+        said: uuid(&it.said)?,
+        severity: severity(it.severity)?,
+        at: Timestamp::from_micros(it.at_us),
+        times: it.times,
+        has_told_change: it.has_told_change,
+        since: it.since,
+        is_changed: it.is_changed,
+        said_at: Timestamp::from_micros(it.said_at_us),
+        pause: Duration::from_micros(it.pause_us),
+        text: it.text.into(),
+    })
+}
+
+fn unmailed(it: &Unmailed) -> proto::Unmailed {
+    let kind = |(label, severity, count): &(Box<str>, Severity, u64)| proto::UnmailedKind {
+        label: label.to_string(),
+        severity: severity_number(*severity),
+        count: *count,
+    };
+    proto::Unmailed {
+        kinds: it.kinds.iter().map(kind).collect(),
+        others: it.others,
+        others_severity: it.others_severity.map_or(0, severity_number),
+        first_at_us: it.first_at.as_micros(),
+        last_at_us: it.last_at.as_micros(),
+        sample: it.sample.to_string(),
+        mailed_at_us: it.mailed_at.map(Timestamp::as_micros),
+        times: it.times,
+    }
+}
+
+fn read_unmailed(it: proto::Unmailed) -> Result<Unmailed, DecodeError> {
+    let kind = |it: proto::UnmailedKind| Ok((it.label.into(), severity(it.severity)?, it.count));
+    Ok(Unmailed {
+        kinds: it.kinds.into_iter().map(kind).collect::<Result<_, DecodeError>>()?,
+        others: it.others,
+        others_severity: match it.others_severity {
+            0 => None,
+            grave => Some(severity(grave)?),
+        },
+        first_at: Timestamp::from_micros(it.first_at_us),
+        last_at: Timestamp::from_micros(it.last_at_us),
+        sample: it.sample.into(),
+        mailed_at: it.mailed_at_us.map(Timestamp::from_micros),
+        times: it.times,
+    })
+}
+
+pub(super) fn unmailed_is(number: ApplianceNumber, it: &Unmailed) -> proto::UnmailedIs {
+    proto::UnmailedIs { number: number.0, unmailed: Some(unmailed(it)) }
+}
+
+pub(super) fn read_unmailed_is(it: proto::UnmailedIs) -> Result<Effect, DecodeError> {
+    let unmailed = read_unmailed(it.unmailed.unwrap_or_default())?;
+    Ok(Effect::Unmailed { number: ApplianceNumber(it.number), unmailed })
 }
 
 pub(super) fn read_alert_key(key: Option<proto::AlertKey>) -> Result<AlertKey, DecodeError> {
@@ -52,6 +132,7 @@ pub(super) fn read_alert_key(key: Option<proto::AlertKey>) -> Result<AlertKey, D
         said_at: Timestamp::from_micros(key.said_at_us),
         repeats: key.repeats,
         first_repeat_at: Timestamp::from_micros(key.first_repeat_at_us),
+        mailed: key.mailed.map(read_repeating).transpose()?,
     })
 }
 
@@ -159,6 +240,7 @@ pub(super) fn remember(number: ApplianceNumber, it: &Admission, memory: &mut pro
     memory.suppression = it.suppression.as_deref().map(suppression);
     memory.counts = counts(&it.counts);
     memory.progress_at_us = it.progress_at.as_micros();
+    memory.unmailed = it.unmailed.as_deref().map(unmailed);
 }
 
 /// An appliance's admission out of its memory.
@@ -177,6 +259,7 @@ pub(super) fn recall(memory: &mut proto::Memory) -> Result<Admission, DecodeErro
         },
         counts: read_counts(&memory.counts)?,
         progress_at: Timestamp::from_micros(memory.progress_at_us),
+        unmailed: memory.unmailed.take().map(read_unmailed).transpose()?.map(Box::new),
     })
 }
 
@@ -224,6 +307,8 @@ fn budget(budget: BudgetName) -> proto::Budget {
         BudgetName::Alert => proto::Budget::Alert,
         BudgetName::Counter => proto::Budget::Counter,
         BudgetName::Replay => proto::Budget::Replay,
+        BudgetName::Fatal => proto::Budget::Fatal,
+        BudgetName::Graver => proto::Budget::Graver,
     }
 }
 
@@ -237,6 +322,8 @@ fn read_budget(budget: i32) -> Result<BudgetName, DecodeError> {
         Ok(B::Alert) => BudgetName::Alert,
         Ok(B::Counter) => BudgetName::Counter,
         Ok(B::Replay) => BudgetName::Replay,
+        Ok(B::Fatal) => BudgetName::Fatal,
+        Ok(B::Graver) => BudgetName::Graver,
         Ok(B::Unspecified) | Err(_) => return Err(DecodeError::Newer { what: "a budget" }),
     })
 }

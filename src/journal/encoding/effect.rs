@@ -67,6 +67,7 @@ pub(super) fn read(effect: proto::Effect) -> Result<Effect, DecodeError> {
         },
         P::Suppression(it) => admission::read_suppression_is(it)?,
         P::HeardOf(it) => admission::read_heard_of(&it)?,
+        P::Unmailed(it) => admission::read_unmailed_is(it)?,
         P::Mail(it) => Effect::Mail(mail::read_change(it)?),
         P::Memory(it) => Effect::Memory { number: ApplianceNumber(it.number), memory: memory(it)? },
         P::Tombstone(it) => {

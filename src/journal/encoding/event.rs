@@ -45,6 +45,7 @@ pub(super) fn heard(heard: &Heard) -> proto::Heard {
         spooled_at_us: event.spooled_at.map(Timestamp::as_micros),
         repeated: event.repeated,
         lost_before: event.lost_before.iter().map(lost).collect(),
+        alert_key: event.alert_key.as_deref().unwrap_or_default().to_owned(),
     }
 }
 
@@ -96,6 +97,7 @@ pub(super) fn read_heard(heard: proto::Heard) -> Result<Heard, DecodeError> {
             spooled_at: heard.spooled_at_us.map(Timestamp::from_micros),
             repeated: heard.repeated,
             lost_before: heard.lost_before.iter().map(read_lost).collect::<Result<_, _>>()?,
+            alert_key: Some(heard.alert_key).filter(|key| !key.is_empty()).map(Into::into),
         },
     })
 }

@@ -10,9 +10,11 @@ use crate::grid::alert_key::AlertKey;
 use crate::grid::effect::{Effect, Phase};
 use crate::grid::event::{PlainKind, Severity};
 use crate::grid::mail::{
-    Delivery, Late, MailEffect, MailOrder, Message, MessageNumber, Notice, Standing,
+    Brief, Delivery, Late, MailEffect, MailOrder, Message, MessageNumber, Notice, Standing, Urgency,
 };
 use crate::grid::record::Input;
+use crate::grid::repeating::Repeating;
+use crate::grid::unmailed::Unmailed;
 use crate::grid::window::Window;
 
 /// Every value that can be kept, each another.
@@ -37,7 +39,37 @@ pub(super) fn admission() -> Admission {
     let suppression = Suppression { summed_up: 3, ..Suppression::new(BudgetName::Log, at(1)) };
     let suppression = suppression.holding(PlainKind::Log, "a line", at(2));
     let suppression = Some(Box::new(suppression.holding(PlainKind::Alert, "an alert", at(3))));
-    Admission { spent, keys: vec![alert_key()], suppression, counts, progress_at: at(4) }
+    let (keys, progress_at) = (vec![alert_key()], at(4));
+    let unmailed = Some(Box::new(unmailed()));
+    Admission { spent, keys, suppression, counts, progress_at, unmailed }
+}
+
+fn unmailed() -> Unmailed {
+    Unmailed {
+        kinds: vec![("disk # is full".into(), Severity::Error, 3)],
+        others: 4,
+        others_severity: Some(Severity::Fatal),
+        first_at: at(1),
+        last_at: at(2),
+        sample: "disk 7 is full".into(),
+        mailed_at: Some(at(3)),
+        times: 5,
+    }
+}
+
+fn repeating() -> Repeating {
+    Repeating {
+        said: Uuid::from_u128(3),
+        severity: Severity::Warn,
+        at: at(1),
+        times: 2,
+        has_told_change: true,
+        since: 3,
+        is_changed: true,
+        said_at: at(4),
+        pause: std::time::Duration::from_secs(5),
+        text: "disk 3 is full".into(),
+    }
 }
 
 fn alert_key() -> AlertKey {
@@ -51,6 +83,7 @@ fn alert_key() -> AlertKey {
         said_at: at(5),
         repeats: 6,
         first_repeat_at: at(7),
+        mailed: Some(repeating()),
     }
 }
 
@@ -63,8 +96,19 @@ fn late() -> Late {
 fn every_mail_reads_back() {
     let number = MessageNumber(7);
     let mut effects = vec![
-        MailEffect::Gone { number, recipient: "anna@example.org".into() },
-        MailEffect::RecipientSpent { recipient: "anna@example.org".into(), full_at: at(9) },
+        MailEffect::Gone { number, recipient: "anna@example.org".into(), record: None },
+        MailEffect::Gone { number, recipient: "anna@example.org".into(), record: Some(7) },
+        MailEffect::Trace { number, record: 7 },
+        MailEffect::RecipientSpent {
+            recipient: "anna@example.org".into(),
+            urgency: Urgency::Repeat,
+            full_at: at(9),
+        },
+        MailEffect::RecipientSpent {
+            recipient: "anna@example.org".into(),
+            urgency: Urgency::News(Severity::Fatal),
+            full_at: at(9),
+        },
         MailEffect::LastNumber { number },
         MailEffect::LateOf { number, about: "db1".into(), count: 9 },
     ];
@@ -75,6 +119,8 @@ fn every_mail_reads_back() {
             owed_since: at(1),
             notices: Vec::new(),
             more: 2,
+            briefs: Vec::new(),
+            retried_at: (standing == Standing::Failed).then(|| at(3)),
             attempts: 3,
             standing,
             due: at(4),
@@ -92,7 +138,10 @@ fn every_mail_reads_back() {
         text: "text".into(),
         record: 6,
         is_resolved: true,
+        again: 17,
     };
+    let brief = Brief::from(&notice);
+    effects.push(MailEffect::Brief { number, at: 255, brief });
     effects.push(MailEffect::Notice { number, at: 31, notice });
     let effects = effects.into_iter().map(Effect::Mail).collect();
     reads_back(&record(Input::MailDue { message: number }, effects));
@@ -117,6 +166,7 @@ fn every_effect_of_admission_reads_back() {
         Effect::AlertKey { number, key: alert_key() },
         Effect::AlertKeyForgotten { number, id: Uuid::max() },
         Effect::RunTold { number, key: alert_key() },
+        Effect::Unmailed { number, unmailed: unmailed() },
         Effect::Heard {
             number,
             windows: vec![Window {

@@ -6,7 +6,7 @@ use super::input::severity;
 use super::to_proto::{micros, severity_number};
 use super::{DecodeError, proto};
 use crate::grid::mail::{
-    Delivery, Late, MailEffect, MailOrder, Message, MessageNumber, Notice, Standing,
+    Brief, Delivery, Late, MailEffect, MailOrder, Message, MessageNumber, Notice, Standing, Urgency,
 };
 use crate::grid::record::Input;
 use crate::grid::time::Timestamp;
@@ -65,12 +65,21 @@ pub(super) fn change(change: &MailEffect) -> proto::MailChange {
             let (number, about, count) = (number.0, about.to_string(), *count);
             P::LateOf(proto::MessageLateOf { number, about, count })
         }
-        MailEffect::Gone { number, recipient } => {
-            P::Gone(proto::MessageGone { number: number.0, recipient: recipient.to_string() })
+        MailEffect::Gone { number, recipient, record } => {
+            let (number, recipient) = (number.0, recipient.to_string());
+            P::Gone(proto::MessageGone { number, recipient, record: record.unwrap_or(0) })
         }
-        MailEffect::RecipientSpent { recipient, full_at } => {
+        MailEffect::Trace { number, record } => {
+            P::Trace(proto::MessageTrace { number: number.0, record: *record })
+        }
+        MailEffect::Brief { number, at, brief: it } => P::Brief(brief(*number, *at, it)),
+        MailEffect::RecipientSpent { recipient, urgency, full_at } => {
             let (recipient, full_at_us) = (recipient.to_string(), full_at.as_micros());
-            P::RecipientSpent(proto::RecipientSpent { recipient, full_at_us })
+            let urgency = match urgency {
+                Urgency::Repeat => 0,
+                Urgency::News(severity) => severity_number(*severity),
+            };
+            P::RecipientSpent(proto::RecipientSpent { recipient, urgency, full_at_us })
         }
         MailEffect::LastNumber { number } => {
             P::LastMessage(proto::LastMessage { number: number.0 })
@@ -90,10 +99,17 @@ pub(super) fn read_change(it: proto::MailChange) -> Result<MailEffect, DecodeErr
         }
         P::Gone(it) => {
             let (number, recipient) = (MessageNumber(it.number), it.recipient.into());
-            MailEffect::Gone { number, recipient }
+            let record = Some(it.record).filter(|record| *record > 0);
+            MailEffect::Gone { number, recipient, record }
         }
+        P::Trace(it) => MailEffect::Trace { number: MessageNumber(it.number), record: it.record },
+        P::Brief(it) => read_brief(it)?,
         P::RecipientSpent(it) => MailEffect::RecipientSpent {
             recipient: it.recipient.into(),
+            urgency: match it.urgency {
+                0 => Urgency::Repeat,
+                grave => Urgency::News(severity(grave)?),
+            },
             full_at: Timestamp::from_micros(it.full_at_us),
         },
         P::LastMessage(it) => MailEffect::LastNumber { number: MessageNumber(it.number) },
@@ -115,6 +131,7 @@ fn message(message: &Message) -> proto::MessageIs {
         standing: standing.into(),
         due_us: message.due.as_micros(),
         last_reply: message.last_reply.to_string(),
+        retried_at_us: message.retried_at.map(Timestamp::as_micros),
         late: message.late.as_ref().map(|late| proto::MessageLate {
             first_at_us: late.first_at.as_micros(),
             last_at_us: late.last_at.as_micros(),
@@ -139,7 +156,9 @@ fn read_message(it: proto::MessageIs) -> Result<MailEffect, DecodeError> {
         recipient: it.recipient.into(),
         owed_since: Timestamp::from_micros(it.owed_since_us),
         notices: Vec::new(),
+        briefs: Vec::new(),
         more: it.more,
+        retried_at: it.retried_at_us.map(Timestamp::from_micros),
         attempts: it.attempts,
         standing,
         due: Timestamp::from_micros(it.due_us),
@@ -172,7 +191,27 @@ fn notice(number: MessageNumber, at: usize, notice: &Notice) -> proto::MessageNo
         text: notice.text.to_string(),
         record: notice.record,
         is_resolved: notice.is_resolved,
+        again: notice.again,
     }
+}
+
+fn brief(number: MessageNumber, at: usize, brief: &Brief) -> proto::MessageBrief {
+    proto::MessageBrief {
+        number: number.0,
+        at: u32::try_from(at).unwrap_or(u32::MAX),
+        about: brief.about.to_string(),
+        matter: brief.matter.to_string(),
+        severity: severity_number(brief.severity),
+        is_resolved: brief.is_resolved,
+    }
+}
+
+fn read_brief(it: proto::MessageBrief) -> Result<MailEffect, DecodeError> {
+    let at = usize::try_from(it.at).unwrap_or(usize::MAX);
+    let (about, matter) = (it.about.into(), it.matter.into());
+    let (severity, is_resolved) = (severity(it.severity)?, it.is_resolved);
+    let brief = Brief { about, matter, severity, is_resolved };
+    Ok(MailEffect::Brief { number: MessageNumber(it.number), at, brief })
 }
 
 fn read_notice(it: proto::MessageNotice) -> Result<MailEffect, DecodeError> {
@@ -185,6 +224,7 @@ fn read_notice(it: proto::MessageNotice) -> Result<MailEffect, DecodeError> {
         text: it.text.into(),
         record: it.record,
         is_resolved: it.is_resolved,
+        again: it.again,
     };
     Ok(MailEffect::Notice { number: MessageNumber(it.number), at, notice })
 }

@@ -74,6 +74,7 @@ fn heard(kind: EventKind) -> Heard {
             spooled_at: Some(Timestamp::MAX),
             repeated: true,
             lost_before: lost(),
+            alert_key: Some("raid:md0".into()),
         },
     }
 }

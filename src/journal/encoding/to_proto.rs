@@ -210,6 +210,9 @@ pub(super) fn effect(effect: &Effect) -> proto::Effect {
         Effect::Heard { number, windows, last_heard_at, counts } => {
             P::HeardOf(admission::heard_of(*number, windows, *last_heard_at, counts))
         }
+        Effect::Unmailed { number, unmailed } => {
+            P::Unmailed(admission::unmailed_is(*number, unmailed))
+        }
         Effect::Mail(change) => P::Mail(mail::change(change)),
         Effect::Memory { number, memory: it } => P::Memory(memory(*number, it)),
         Effect::Tombstone { number, name } => {

@@ -11,7 +11,7 @@ pub(super) struct Topic {
     pub(super) one: &'static str,
     /// As one of several: `failed starts`.
     pub(super) several: &'static str,
-    /// What to do next.
+    /// What to do next; empty: the notice says it all.
     pub(super) advice: &'static str,
 }
 
@@ -82,12 +82,14 @@ pub(super) fn topic_of(word: &str) -> Topic {
             "The clock of the broker's machine was set, or is wrong. See that it is right; broker \
              time finds back to it by itself, and nothing is lost or judged by it.",
         ),
-        "test" => topic("test mail", "test mails", "Nothing: mail works."),
-        _ => topic(
-            "alert",
-            "alerts",
-            "The appliance says so itself. Its records around that time may tell the rest.",
+        "suppressed" => topic(
+            "alerts suppressed",
+            "suppressed alerts",
+            "It says more than its class allows. See its records, and give its class a larger budget \
+             if that is as it should be; gridctl appliance unsuppress lets it speak again at once.",
         ),
+        "test" => topic("test mail", "test mails", ""),
+        _ => topic("alert", "alerts", ""),
     }
 }
 

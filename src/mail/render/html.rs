@@ -45,6 +45,9 @@ fn append(html: &mut String, item: &Item) {
         ));
     }
     html.push_str("</table>\n");
+    for line in &item.more {
+        html.push_str(&format!("<p style=\"overflow-wrap:anywhere\">{}</p>\n", value(line)));
+    }
     if let Some(advice) = item.advice {
         html.push_str(&format!("<p><b>What to do next:</b> {}</p>\n", safe(advice)));
     }

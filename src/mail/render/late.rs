@@ -6,7 +6,6 @@
 use jiff::Zoned;
 use jiff::tz::TimeZone;
 
-use super::subject::end_of;
 use super::view::{severity, time};
 use crate::grid::event::Severity;
 use crate::grid::mail::{Late, Message};
@@ -20,7 +19,7 @@ const NAMED_MAX: usize = 16;
 /// How many of how many: `57 older alerts of 3 appliances`.
 pub(super) fn alerts(late: &Late) -> String {
     let of = match late.appliances.as_slice() {
-        [(name, _)] if late.others() == 0 => end_of(&escape(name)),
+        [(name, _)] if late.others() == 0 => escape(name).into_owned(),
         several if late.others() == 0 => count(several.len() as u64, "appliance"),
         several => format!("more than {}", count(several.len() as u64, "appliance")),
     };

@@ -6,6 +6,7 @@
 //! clock.
 
 mod advice;
+mod causes;
 mod html;
 mod late;
 mod subject;
@@ -18,11 +19,15 @@ use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart, SinglePart};
 use uuid::Uuid;
 
+use self::view::{Detail, View};
 use super::conversation::Letter;
 use crate::config::post::{Look, address};
 use crate::grid::event::Severity;
 use crate::grid::mail::{Message, MessageNumber, Notice, Standing};
 use crate::grid::time::Timestamp;
+
+/// Most bytes of the text and the HTML of a mail together, where it can be.
+const BODY_BYTES_MAX: usize = 16_000;
 
 /// The last second of the year 9999, as far as a `Date` goes.
 const DATE_SECONDS_MAX: u64 = 253_402_300_799;
@@ -48,7 +53,7 @@ pub(super) fn render(
     let Some(to) = address(&message.recipient) else {
         return Err(NoLetter::Address(message.recipient.to_string()));
     };
-    let view = view::view(message, journal, look);
+    let (view, text, html) = fitting(message, journal, look);
     let mut builder = lettre::Message::builder()
         .from(from.clone())
         .to(Mailbox::new(None, to.clone()))
@@ -64,10 +69,23 @@ pub(super) fn render(
     // of others: no text can end a part.
     let parts = MultiPart::alternative()
         .boundary(format!("=_{}", Uuid::new_v5(&journal, id(message, journal).as_bytes()).simple()))
-        .singlepart(part(ContentType::TEXT_PLAIN, text::text(&view)))
-        .singlepart(part(ContentType::TEXT_HTML, html::html(&view)));
+        .singlepart(part(ContentType::TEXT_PLAIN, text))
+        .singlepart(part(ContentType::TEXT_HTML, html));
     let letter = builder.multipart(parts)?;
     Ok(Letter { from: from.email.clone(), to, bytes: letter.formatted() })
+}
+
+/// The view, as text and as HTML, with as much detail as both have room for.
+fn fitting(message: &Message, journal: Uuid, look: &Look) -> (View, String, String) {
+    let mut details = Detail::ALL.into_iter();
+    loop {
+        let detail = details.next();
+        let view = view::view(message, journal, look, detail.unwrap_or(Detail::LEAST));
+        let (text, html) = (text::text(&view), html::html(&view));
+        if detail.is_none() || text.len() + html.len() <= BODY_BYTES_MAX {
+            return (view, text, html);
+        }
+    }
 }
 
 fn part(kind: ContentType, body: String) -> SinglePart {
@@ -115,9 +133,10 @@ pub(super) fn test_message(address: &str, now: Timestamp) -> Message {
         matter: "test".into(),
         severity: Severity::Info,
         at: now,
-        text: "this is a test: mail of this broker reaches this address".into(),
+        text: "this is a test: mail reaches this address".into(),
         record: 0,
         is_resolved: false,
+        again: 0,
     };
     Message {
         number: MessageNumber(0),
@@ -125,9 +144,11 @@ pub(super) fn test_message(address: &str, now: Timestamp) -> Message {
         owed_since: now,
         notices: vec![notice],
         more: 0,
+        briefs: Vec::new(),
         attempts: 1,
         standing: Standing::UnderWay,
         due: now,
+        retried_at: None,
         last_reply: "".into(),
         late: None,
         away: Duration::ZERO,

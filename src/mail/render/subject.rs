@@ -1,22 +1,25 @@
-//! What does the subject say? Which grid, where, and what, in 60 characters.
+//! What does the subject say? Which grid, how grave, where, and what, in 78 characters.
 //!
-//! Guarantees that it is no longer, on one line, without hidden characters, and that no text in it is
-//! read as an encoded word (RFC 2047), by which hidden characters would come back.
+//! Guarantees that the gravest notice is in it, that it is cut at a word and never in a name, that it is
+//! on one line, without hidden characters, and that no text in it is read as an encoded word (RFC 2047),
+//! by which hidden characters would come back. It is longer only where a name alone is so long.
 
 use jiff::tz::TimeZone;
 
 use super::advice::topic_of;
+use super::causes::{Causes, by_gravity};
 use super::late;
 use crate::grid::event::Severity;
 use crate::grid::mail::{Message, Notice};
+use crate::grid::name::NAME_BYTES_MAX;
 use crate::show::escape::escape;
 use crate::show::size::count;
 
-/// Longest subject, in characters: what phones show of it.
-const SUBJECT_CHARS_MAX: usize = 60;
+/// Longest subject, in characters: what stands on one line of a mail.
+pub(super) const SUBJECT_CHARS_MAX: usize = 78;
 
-/// Longest name in it, in characters; of a longer one the end stays, where names differ.
-const NAME_CHARS_MAX: usize = 26;
+/// Fewest characters that are left for what happened, however long the name is.
+const WORDS_CHARS_MIN: usize = 24;
 
 /// The subject of a message, its times in `zone`.
 pub(super) fn subject(message: &Message, grid: &str, zone: &TimeZone) -> String {
@@ -26,23 +29,52 @@ pub(super) fn subject(message: &Message, grid: &str, zone: &TimeZone) -> String 
         let whole = within.map(|within| format!("{what}, {within}")).unwrap_or_default();
         // Rather without the times than with half of them.
         let has_room = !whole.is_empty() && whole.chars().count() <= SUBJECT_CHARS_MAX;
-        return cut(if has_room { &whole } else { &what }, SUBJECT_CHARS_MAX);
+        return if has_room { whole } else { what };
     }
-    let what = match &message.notices[..] {
-        [notice] if message.more == 0 => of_one(notice),
-        notices => of_several(notices, message.more),
+    let Some(gravest) = by_gravity(&message.notices).first().copied() else {
+        return format!("[{grid}] {}", count(message.more, "notice"));
     };
-    // Some mail programs lose one of two spaces anyway.
-    let words: Vec<_> = what.split_whitespace().collect();
-    let what = words.join(" ").replace("=?", "\\x3d?");
-    cut(&format!("[{grid}] {what}"), SUBJECT_CHARS_MAX)
+    let total = message.notices.len() as u64 + message.more;
+    let causes = Causes::of(message);
+    let crowd = causes.crowd_of(gravest);
+    let (place, words, others) = match crowd {
+        Some(crowd) => (
+            name(&crowd.place()),
+            format!("{}: {}", crowd.called(), without_name(gravest)),
+            total.saturating_sub(crowd.notices),
+        ),
+        None => (place_of(gravest), without_name(gravest), total - 1),
+    };
+    let is_several = total > 1;
+    let grave = if gravest.severity == Severity::Fatal || is_several {
+        format!("{}: ", gravest.severity.word())
+    } else {
+        String::new()
+    };
+    let over = if gravest.is_resolved { "resolved: " } else { "" };
+    let more = if others > 0 { format!(" and {others} more") } else { String::new() };
+    let head = format!("[{grid}] {over}{grave}{place}: ");
+    let room = SUBJECT_CHARS_MAX.saturating_sub(head.chars().count() + more.chars().count());
+    format!("{head}{}{more}", cut(&plain(&words), room.max(WORDS_CHARS_MIN)))
 }
 
-fn of_one(notice: &Notice) -> String {
-    let grave = if notice.severity == Severity::Fatal { "fatal: " } else { "" };
-    let over = if notice.is_resolved { "resolved: " } else { "" };
-    let about = if notice.about.is_empty() { "broker".into() } else { escape(&notice.about) };
-    format!("{over}{grave}{}: {}", end_of(&about), escape(&without_name(notice)))
+fn place_of(notice: &Notice) -> String {
+    if notice.about.is_empty() { "broker".to_owned() } else { name(&escape(&notice.about)) }
+}
+
+/// Whole, unless it is none: then it may be as long as it likes.
+fn name(shown: &str) -> String {
+    cut(&tidy(shown), NAME_BYTES_MAX)
+}
+
+/// Escaped, on one line, and no encoded word. Some mail programs lose one of two spaces anyway.
+fn plain(text: &str) -> String {
+    tidy(&escape(text))
+}
+
+fn tidy(escaped: &str) -> String {
+    let words: Vec<_> = escaped.split_whitespace().collect();
+    words.join(" ").replace("=?", "\\x3d?")
 }
 
 /// The sentence less the name, which stands before it.
@@ -63,59 +95,14 @@ fn without_name(notice: &Notice) -> String {
     found.map_or_else(|| text.to_string(), |said| text.replacen(said, "", 1))
 }
 
-fn of_several(notices: &[Notice], more: u64) -> String {
-    let total = notices.len() as u64 + more;
-    let mut groups: Vec<(&'static str, &'static str, u64)> = Vec::new();
-    for notice in notices {
-        let topic = topic_of(&notice.matter);
-        match groups.iter_mut().find(|(_, several, _)| *several == topic.several) {
-            Some((_, _, count)) => *count += 1,
-            None => groups.push((topic.one, topic.several, 1)),
-        }
-    }
-    // The commonest first; of two as common, the one that came first.
-    groups.sort_by_key(|(_, _, count)| std::cmp::Reverse(*count));
-    let names = groups.iter().map(|(one, several, count)| {
-        if *count == 1 { format!("1 {one}") } else { format!("{count} {several}") }
-    });
-    let mut names: Vec<_> = names.collect();
-    if more > 0 {
-        names.push(format!("{more} more"));
-    }
-    let resolved = notices.iter().filter(|notice| notice.is_resolved).count();
-    let over = match resolved {
-        0 => String::new(),
-        all if all as u64 == total => " resolved".to_owned(),
-        some => format!(" ({some} resolved)"),
-    };
-    match one_place(notices).filter(|_| more == 0) {
-        Some(name) => format!(
-            "{}: {}{over}: {}",
-            end_of(&escape(name)),
-            count(total, "notice"),
-            names.join(", ")
-        ),
-        None => format!("{}{over}: {}", count(total, "notice"), names.join(", ")),
-    }
-}
-
-/// The appliance that all notices are about.
-fn one_place(notices: &[Notice]) -> Option<&str> {
-    let first = notices.first().map(|notice| &*notice.about).filter(|about| !about.is_empty())?;
-    notices.iter().all(|notice| &*notice.about == first).then_some(first)
-}
-
-pub(super) fn end_of(name: &str) -> String {
-    match name.chars().count().checked_sub(NAME_CHARS_MAX) {
-        None | Some(0) => name.to_owned(),
-        Some(beyond) => format!("...{}", name.chars().skip(beyond + 3).collect::<String>()),
-    }
-}
-
-fn cut(text: &str, chars_max: usize) -> String {
+/// Cut at a word, unless that leaves too little.
+pub(super) fn cut(text: &str, chars_max: usize) -> String {
     if text.chars().count() <= chars_max {
         return text.to_owned();
     }
-    let kept: String = text.chars().take(chars_max - 3).collect();
-    format!("{}...", kept.trim_end())
+    let kept: String = text.chars().take(chars_max.saturating_sub(3)).collect();
+    let begun = text[kept.len()..].starts_with(' ');
+    let end = kept.rfind(' ').filter(|end| !begun && *end * 2 > kept.len());
+    let kept = &kept[..end.unwrap_or(kept.len())];
+    format!("{}...", kept.trim_end_matches([' ', ',', ';', ':', '.']))
 }

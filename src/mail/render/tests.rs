@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::mail::{Mail, MailSecurity};
 use crate::config::post::Post;
-use crate::grid::mail::Late;
+use crate::grid::mail::{Brief, Late, NOTICES_MAX};
 use crate::show::escape::is_hidden;
 
 const JOURNAL: Uuid = Uuid::from_u128(0x0123_4567_89ab_4def_8123_4567_89ab_cdef);
@@ -40,7 +40,7 @@ fn post() -> Post {
 fn notice(about: &str, matter: &str, text: &str) -> Notice {
     let (about, matter, text) = (about.into(), matter.into(), text.into());
     let severity = Severity::Error;
-    Notice { about, matter, severity, at: at(0), text, record: 12, is_resolved: false }
+    Notice { about, matter, severity, at: at(0), text, record: 12, is_resolved: false, again: 0 }
 }
 
 fn message(notices: Vec<Notice>) -> Message {
@@ -50,6 +50,8 @@ fn message(notices: Vec<Notice>) -> Message {
         owed_since: at(30),
         notices,
         more: 0,
+        briefs: Vec::new(),
+        retried_at: None,
         attempts: 1,
         standing: Standing::UnderWay,
         due: at(30),
@@ -96,6 +98,40 @@ fn many() -> Message {
     message
 }
 
+/// Nine failed starts of two appliances, and one alert that is fatal.
+fn fatal_among_others() -> Message {
+    let start = |n: u64| {
+        let name = format!("shop:main.web{}", n % 2 + 1);
+        let mut notice =
+            notice(&name, "start_failed", &format!("start of {name} failed: code {n}"));
+        notice.at = at(n);
+        notice
+    };
+    let mut notices: Vec<_> = (0..9).map(start).collect();
+    let mut fatal = notice("shop:main.db1", "raid:md0", "RAID has lost its last mirror");
+    fatal.severity = Severity::Fatal;
+    notices.insert(5, fatal);
+    let mut again = notice("shop:main.db1", "disk # full", "disk is 98 % full");
+    again.again = 37;
+    notices.push(again);
+    message(notices)
+}
+
+/// 120 appliances that are gone at once, of which 32 are told of in full.
+fn power_cut() -> Message {
+    let of = |n: u64| {
+        let (grid, name) = if n < 80 { ("shop:main", "web") } else { ("lab:ci", "runner") };
+        let name = format!("{grid}.{name}{n}");
+        let mut notice = notice(&name, "no_contact", &format!("no contact with {name} for 2 min"));
+        (notice.at, notice.severity) = (at(n / 10), Severity::Warn);
+        notice
+    };
+    let mut message = message((0..32).map(of).collect());
+    message.briefs = (32..120).map(|n| Brief::from(&of(n))).collect();
+    message.more = 88;
+    message
+}
+
 /// 57 alerts of three appliances within 17 minutes, of which 32 are listed.
 fn older() -> Message {
     let of = |n: u64| {
@@ -139,11 +175,13 @@ fn mails_look_as_they_were_looked_at() {
     assert_kept("hostile", &letter(&hostile()));
     assert_kept("many_and_late", &letter(&many()));
     assert_kept("older_alerts", &letter(&older()));
+    assert_kept("fatal_among_others", &letter(&fatal_among_others()));
+    assert_kept("power_cut", &letter(&power_cut()));
     assert_kept("test", &letter(&test_message("alice@example.org", at(0))));
 }
 
 #[test]
-fn subjects_say_it_all_in_60_characters() {
+fn subjects_say_it_all_in_78_characters() {
     let long = format!("a:{}.db1", "x".repeat(100));
     let of = |notices| subject::subject(&message(notices), "grid", &TimeZone::UTC);
     let one = |about, matter, text| of(vec![notice(about, matter, text)]);
@@ -167,11 +205,16 @@ fn subjects_say_it_all_in_60_characters() {
         (one("db1", "a", "x\r\nBcc: y"), "[grid] db1: x\\r\\nBcc: y"),
         (
             one(&long, "a", "Corrupted database file"),
-            "[grid] ...xxxxxxxxxxxxxxxxxxx.db1: Corrupted database file",
+            &format!("[grid] {long}: Corrupted database file"),
         ),
+        (one("db1", "a", &"ü".repeat(99)), &format!("[grid] db1: {}...", "ü".repeat(63))),
         (
-            one("db1", "a", &"ü".repeat(99)),
-            "[grid] db1: üüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüü...",
+            one(
+                "db1",
+                "a",
+                "write-ahead log not written: no space left on the device /srv/data/wal",
+            ),
+            "[grid] db1: write-ahead log not written: no space left on the device...",
         ),
         (
             of(vec![
@@ -179,12 +222,12 @@ fn subjects_say_it_all_in_60_characters() {
                 notice("b", "start_failed", ""),
                 notice("c", "start_failed", ""),
             ]),
-            "[grid] 3 notices: 2 failed starts, 1 stuck in maintenance",
+            "[grid] error: a: stuck in maintenance and 2 more",
         ),
-        (of(vec![notice("a", "x", ""), notice("a", "y", "")]), "[grid] a: 2 notices: 2 alerts"),
+        (of(vec![notice("a", "x", ""), notice("a", "y", "")]), "[grid] error: a: alert and 1 more"),
         (
             subject::subject(&many(), "shop-7", &TimeZone::UTC),
-            "[shop-7] 19 notices (1 resolved): 5 boot timeouts, 1 no c...",
+            "[shop-7] error: 5 of shop:main: boot timeouts: did not start... and 14 more",
         ),
         (
             subject::subject(&older(), "grid", &TimeZone::UTC),
@@ -192,17 +235,53 @@ fn subjects_say_it_all_in_60_characters() {
         ),
         (
             subject::subject(&older(), "shop-7", &TimeZone::UTC),
-            "[shop-7] late: 57 older alerts of 3 appliances",
+            "[shop-7] late: 57 older alerts of 3 appliances, 13:28 to 13:45",
         ),
         (
             subject::subject(&hostile(), "grid", &TimeZone::UTC),
-            "[grid] fatal: shop:main.db1: \\u{202e}gpj.exe\\u{202c} <scr...",
+            "[grid] fatal: shop:main.db1: \\u{202e}gpj.exe\\u{202c} <script>alert(1)</scri...",
         ),
     ];
     for (subject, expected) in cases {
         assert_eq!(subject, expected);
-        assert!(subject.chars().count() <= 60, "{subject}");
+        let is_long = subject.contains(&long);
+        assert!(is_long || subject.chars().count() <= subject::SUBJECT_CHARS_MAX, "{subject}");
     }
+}
+
+#[test]
+fn the_largest_mail_is_16_kb() {
+    let long = "größer als alles, was hier steht; ".repeat(120);
+    let of = |n: usize| {
+        let mut notice = notice(&format!("shop:main{n}.db{n}"), &format!("matter {n}"), &long);
+        notice.at = at(n as u64);
+        notice
+    };
+    let mut largest = message((0..NOTICES_MAX).map(of).collect());
+    largest.briefs = (0..256).map(|n| Brief::from(&of(n))).collect();
+    largest.more = 10_000;
+    let post = post();
+    for message in [&largest, &power_cut(), &many(), &older(), &fatal_among_others()] {
+        let (_, text, html) = fitting(message, JOURNAL, &post.look);
+        assert!(text.len() + html.len() <= BODY_BYTES_MAX, "{} and {}", text.len(), html.len());
+    }
+    let (view, text, _) = fitting(&power_cut(), JOURNAL, &post.look);
+    assert_eq!(view.subject, "[grid] warn: 120 appliances: lost contacts: no contact for 2 min");
+    assert!((0..80).all(|n| text.contains(&format!("shop:main.web{n}"))), "{text}");
+    assert!((80..120).all(|n| text.contains(&format!("lab:ci.runner{n}"))), "{text}");
+}
+
+#[test]
+fn what_is_gravest_comes_first_and_each_appliance_once() {
+    let (view, text, _) = fitting(&fatal_among_others(), JOURNAL, &post().look);
+    assert_eq!(
+        view.subject,
+        "[grid] fatal: shop:main.db1: RAID has lost its last mirror and 10 more"
+    );
+    let blocks: Vec<_> = text.lines().filter(|line| line.starts_with("# ")).collect();
+    assert_eq!(blocks.len(), 3, "{text}");
+    assert!(blocks[0].starts_with("# shop:main.db1"), "{text}");
+    assert!(!text.contains("says so itself"), "{text}");
 }
 
 #[test]

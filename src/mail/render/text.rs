@@ -27,6 +27,9 @@ fn append(text: &mut String, item: &Item) {
     if !item.words.is_empty() {
         text.push_str(&format!("  {:<10}  {}\n", "what", item.words));
     }
+    for line in &item.more {
+        text.push_str(&format!("  - {line}\n"));
+    }
     if let Some(advice) = item.advice {
         text.push_str(&format!("\nWhat to do next:\n  {}\n", wrapped(advice)));
     }

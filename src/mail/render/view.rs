@@ -7,11 +7,12 @@ use jiff::tz::TimeZone;
 use uuid::Uuid;
 
 use super::advice::{commands, topic_of};
+use super::causes::{Causes, Crowd, by_gravity};
 use super::late;
-use super::subject::subject;
+use super::subject::{cut, subject};
 use crate::config::post::Look;
 use crate::grid::event::Severity;
-use crate::grid::mail::{Message, MessageNumber, Notice};
+use crate::grid::mail::{Brief, Message, MessageNumber, Notice};
 use crate::grid::time::Timestamp;
 use crate::show::escape::escape;
 use crate::show::size::count;
@@ -19,13 +20,40 @@ use crate::show::size::count;
 /// Longest text of a notice in a mail, in characters; the whole is in the grid log.
 const NOTICE_CHARS_MAX: usize = 1_000;
 
+/// Most names of one crowd, and most lines of what is not told in full.
+const NAMES_MAX: usize = 160;
+
+/// How much a mail tells: less, if it would be too large otherwise.
+#[derive(Clone, Copy)]
+pub(super) struct Detail {
+    /// Longest text of a notice, in characters.
+    text_chars: usize,
+    /// Most blocks.
+    blocks: usize,
+    /// Most names of a crowd, or lines.
+    names: usize,
+}
+
+impl Detail {
+    /// The least.
+    pub(super) const LEAST: Self = Self { text_chars: 80, blocks: 4, names: 20 };
+
+    /// From the most to little.
+    pub(super) const ALL: [Self; 4] = [
+        Self { text_chars: NOTICE_CHARS_MAX, blocks: 64, names: NAMES_MAX },
+        Self { text_chars: 300, blocks: 32, names: NAMES_MAX },
+        Self { text_chars: 120, blocks: 16, names: NAMES_MAX },
+        Self { text_chars: 100, blocks: 8, names: 80 },
+    ];
+}
+
 /// A mail, as it is told.
 pub(super) struct View {
     /// One line that says it all.
     pub(super) subject: String,
     /// What stands above the notices.
     pub(super) intro: Vec<String>,
-    /// The notices, in the order of the message.
+    /// The notices, the gravest first, one block an appliance.
     pub(super) items: Vec<Item>,
     /// What stands below them.
     pub(super) footer: String,
@@ -39,36 +67,179 @@ pub(super) struct Item {
     pub(super) facts: Vec<(&'static str, String)>,
     /// What was said, by whoever.
     pub(super) words: String,
+    /// What else is so there, a line each.
+    pub(super) more: Vec<String>,
     /// What to do next; not told twice in one mail.
     pub(super) advice: Option<&'static str>,
     /// Commands that look further; in a summary not told twice of one appliance.
     pub(super) commands: Vec<String>,
 }
 
-/// What the message says.
-pub(super) fn view(message: &Message, journal: Uuid, look: &Look) -> View {
+/// What the message says, in so much detail.
+pub(super) fn view(message: &Message, journal: Uuid, look: &Look, detail: Detail) -> View {
     let zone = look.zone_of(&message.recipient);
-    let mut items: Vec<Item> = Vec::new();
-    for (at, notice) in message.notices.iter().enumerate() {
-        let mut item = item(notice, zone);
-        let is_told = |earlier: &Notice| earlier.about == notice.about;
-        if message.late.is_some() && message.notices[..at].iter().any(is_told) {
-            item.commands.clear();
-        }
-        if items.iter().any(|earlier| earlier.advice == item.advice) {
-            item.advice = None;
-        }
-        items.push(item);
+    let (mut items, left_out) = if message.late.is_some() {
+        (summed_up(message, zone, detail), 0)
+    } else {
+        blocks(message, zone, detail)
+    };
+    let mut told = Vec::new();
+    for item in &mut items {
+        let is_told = item.advice.is_some_and(|it| it.is_empty() || told.contains(&it));
+        told.extend(item.advice.filter(|_| !is_told));
+        item.advice = item.advice.filter(|_| !is_told);
     }
     View {
         subject: subject(message, &look.grid, zone),
-        intro: intro(message, zone),
+        intro: intro(message, zone, left_out),
         items,
         footer: footer(message, journal, zone),
     }
 }
 
-fn item(notice: &Notice, zone: &TimeZone) -> Item {
+/// A summary lists its alerts as they came.
+fn summed_up(message: &Message, zone: &TimeZone, detail: Detail) -> Vec<Item> {
+    let mut items: Vec<Item> = Vec::new();
+    for (at, notice) in message.notices.iter().enumerate().take(detail.blocks) {
+        let mut item = item(notice, zone, detail);
+        let is_told = |earlier: &Notice| earlier.about == notice.about;
+        if message.notices[..at].iter().any(is_told) {
+            item.commands.clear();
+        }
+        items.push(item);
+    }
+    items
+}
+
+/// One block an appliance, and one for many appliances with one problem; the gravest first. And how
+/// many notices have no place.
+fn blocks(message: &Message, zone: &TimeZone, detail: Detail) -> (Vec<Item>, u64) {
+    let causes = Causes::of(message);
+    let mut items = Vec::new();
+    let mut told: Vec<&Notice> = Vec::new();
+    let mut left_out = 0;
+    let sorted = by_gravity(&message.notices);
+    for notice in sorted.iter().copied() {
+        if told.iter().any(|it| std::ptr::eq(*it, notice)) {
+            continue;
+        }
+        let crowd = causes.crowd_of(notice);
+        let is_with = |it: &Notice| match crowd {
+            Some(_) => {
+                (&it.matter, it.severity, it.is_resolved)
+                    == (&notice.matter, notice.severity, notice.is_resolved)
+            }
+            None => it.about == notice.about && causes.crowd_of(it).is_none(),
+        };
+        let with: Vec<_> = sorted.iter().copied().filter(|it| is_with(it)).collect();
+        told.extend(&with);
+        if items.len() >= detail.blocks {
+            left_out += with.len() as u64;
+            continue;
+        }
+        items.push(match crowd {
+            Some(crowd) => of_crowd(notice, crowd, &with, zone, detail),
+            None => of_one(notice, &with, zone, detail),
+        });
+    }
+    let lines = message.briefs.iter();
+    let lines = lines.filter(|it| !causes.has(&it.matter, it.severity, it.is_resolved));
+    let lines: Vec<_> = lines.map(|it| format!("{} {}", it.severity.word(), brief(it))).collect();
+    if !lines.is_empty() {
+        items.push(Item {
+            title: format!("{} more", lines.len()),
+            facts: Vec::new(),
+            words: String::new(),
+            more: shortened_list(&lines, detail.names),
+            advice: None,
+            commands: Vec::new(),
+        });
+    }
+    (items, left_out)
+}
+
+/// An appliance, or the broker, with all that is told of it.
+fn of_one(notice: &Notice, all: &[&Notice], zone: &TimeZone, detail: Detail) -> Item {
+    let mut item = item(notice, zone, detail);
+    let others = all.len() - 1;
+    if others > 0 {
+        item.title = format!("{}, and {others} more", item.title);
+    }
+    item.more = all[1..]
+        .iter()
+        .map(|it| {
+            let (grave, at) = (it.severity.word(), time(it.at, zone));
+            let over = if it.is_resolved { ", over" } else { "" };
+            let again = again(it).map_or_else(String::new, |again| format!(" ({again})"));
+            format!("{grave}{over}, {at}: {}{again}", shown(&it.text, detail.text_chars))
+        })
+        .collect();
+    item
+}
+
+/// Many appliances with one problem: how many of which application, an example, and their names.
+fn of_crowd(
+    notice: &Notice,
+    crowd: &Crowd<'_>,
+    all: &[&Notice],
+    zone: &TimeZone,
+    detail: Detail,
+) -> Item {
+    let mut item = item(notice, zone, detail);
+    let over = if notice.is_resolved { "resolved: " } else { "" };
+    item.title = format!("{over}{}: {}", crowd.place(), crowd.called());
+    let prefixes = crowd.prefixes().into_iter().map(|(prefix, count)| match prefix.as_str() {
+        "" => format!("{count} others"),
+        prefix => format!("{count} of {prefix}"),
+    });
+    let prefixes: Vec<_> = prefixes.collect();
+    let first = all.iter().map(|it| it.at).min().unwrap_or(notice.at);
+    let last = all.iter().map(|it| it.at).max().unwrap_or(notice.at);
+    for (name, value) in &mut item.facts {
+        match *name {
+            "where" => *value = shortened_list(&prefixes, detail.names).join(", "),
+            "since" if first != last => {
+                *value = format!("{} to {}", time(first, zone), time(last, zone));
+            }
+            _ => {}
+        }
+    }
+    item.facts.retain(|it| it.0 != "record");
+    let names: Vec<_> = crowd.names.iter().map(|name| escape(name).into_owned()).collect();
+    item.more = vec![format!("all: {}", shortened_list(&names, detail.names).join(", "))];
+    item.commands =
+        vec!["gridctl alert list".to_owned(), "gridctl log list --severity=warn".to_owned()];
+    item
+}
+
+fn brief(brief: &Brief) -> String {
+    let place = if brief.about.is_empty() { "broker".into() } else { escape(&brief.about) };
+    let over = if brief.is_resolved { ", over" } else { "" };
+    let matter = match topic_of(&brief.matter).one {
+        "alert" => escape(&brief.matter).into_owned(),
+        called => called.to_owned(),
+    };
+    format!("{place}: {}{over}", cut(&matter, 80))
+}
+
+fn shortened_list(all: &[String], most: usize) -> Vec<String> {
+    let mut kept: Vec<_> = all.iter().take(most).cloned().collect();
+    if all.len() > most {
+        kept.push(format!("and {} more", all.len() - most));
+    }
+    kept
+}
+
+/// How often it was said since the last mail, if it goes on.
+fn again(notice: &Notice) -> Option<String> {
+    match notice.again {
+        0 => None,
+        1 => Some("once since the last mail on it".to_owned()),
+        times => Some(format!("{times} times since the last mail on it")),
+    }
+}
+
+fn item(notice: &Notice, zone: &TimeZone, detail: Detail) -> Item {
     let topic = topic_of(&notice.matter);
     let (about, place) = match &*notice.about {
         "" => ("the broker itself".to_owned(), "broker".to_owned()),
@@ -81,13 +252,15 @@ fn item(notice: &Notice, zone: &TimeZone) -> Item {
         ("severity", severity(notice.severity).to_owned()),
         (if notice.is_resolved { "over since" } else { "since" }, time(notice.at, zone)),
     ];
+    facts.extend(again(notice).map(|again| ("said", again)));
     if notice.record > 0 {
         facts.push(("record", notice.record.to_string()));
     }
     Item {
         title: format!("{over}{place}: {}", topic.one),
         facts,
-        words: shown(&notice.text),
+        words: shown(&notice.text, detail.text_chars),
+        more: Vec::new(),
         advice: (!notice.is_resolved).then_some(topic.advice),
         commands: commands(&notice.matter, &notice.about),
     }
@@ -104,18 +277,19 @@ fn what(notice: &Notice, called: &str) -> String {
     }
 }
 
-fn intro(message: &Message, zone: &TimeZone) -> Vec<String> {
+fn intro(message: &Message, zone: &TimeZone, left_out: u64) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(late) = &message.late {
         lines.extend(late::intro(late, message, zone));
-    } else if message.more > 0 {
-        let left = count(message.more, "notice");
+    } else if message.more.saturating_sub(message.briefs.len() as u64) + left_out > 0 {
+        let beyond = message.more.saturating_sub(message.briefs.len() as u64) + left_out;
+        let left = count(beyond, "notice");
         lines.push(format!("{left} more did not fit into this mail; the grid log has them all."));
     }
     let attempt = message.attempts;
     if attempt > 1 {
         let since = time(message.owed_since, zone);
-        let reply = shown(&message.last_reply);
+        let reply = shown(&message.last_reply, NOTICE_CHARS_MAX);
         let why = if reply.is_empty() { String::new() } else { format!(" Last: {reply}") };
         lines.push(format!("This mail is late: owed since {since}, attempt {attempt}.{why}"));
     }
@@ -150,8 +324,8 @@ pub(super) fn time(at: Timestamp, zone: &TimeZone) -> String {
     }
 }
 
-fn shown(text: &str) -> String {
-    shortened(&escape(text), NOTICE_CHARS_MAX)
+fn shown(text: &str, chars_max: usize) -> String {
+    shortened(&escape(text), chars_max)
 }
 
 fn shortened(text: &str, chars_max: usize) -> String {

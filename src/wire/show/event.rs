@@ -60,6 +60,7 @@ pub(super) fn event(heard: &Heard) -> proto::Event {
         repeated: event.repeated,
         next_report_within_ms: within.map_or(0, |it| u32::try_from(millis(it)).unwrap_or(u32::MAX)),
         lost_before: lost.collect(),
+        alert_key: event.alert_key.as_deref().unwrap_or_default().to_owned(),
     }
 }
 

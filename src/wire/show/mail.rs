@@ -4,7 +4,8 @@
 
 use super::{proto, proto_severity, timestamp};
 use crate::grid::event::Severity;
-use crate::grid::mail::{Late, Message, Notice, Standing};
+use crate::grid::mail::{Brief, Late, Message, MessageNumber, Notice, Standing, traced};
+use crate::grid::record::{Input, Record};
 
 /// A mail that is owed.
 pub fn mail(message: &Message) -> proto::Mail {
@@ -14,9 +15,11 @@ pub fn mail(message: &Message) -> proto::Mail {
         owed_since,
         notices,
         more,
+        briefs,
         attempts,
         standing: stands,
         due,
+        retried_at: _,
         last_reply,
         late,
         away: _,
@@ -26,12 +29,49 @@ pub fn mail(message: &Message) -> proto::Mail {
         recipient: recipient.to_string(),
         standing: standing(*stands).into(),
         owed_since: Some(timestamp(*owed_since)),
-        due: (*stands != Standing::UnderWay).then(|| timestamp(*due)),
+        due: (*stands == Standing::Waiting).then(|| timestamp(*due)),
+        removed_at: (*stands == Standing::Failed).then(|| timestamp(*due)),
         attempts: *attempts,
         last_reply: last_reply.to_string(),
         notices: notices.iter().map(notice).collect(),
         more_notices: *more,
         summary: late.as_deref().map(summary),
+        briefs: briefs.iter().map(brief).collect(),
+        ended_at: None,
+        record_number: 0,
+        joined: 0,
+    }
+}
+
+/// A mail that is owed no more, as the record tells that says so; `None`: it tells of none.
+pub fn ended(number: MessageNumber, record: &Record) -> Option<proto::Mail> {
+    let (message, joined) = traced(number, record)?;
+    let (stands, reply) = if let Input::MailAnswered { message: of, delivery, .. } = &record.input {
+        match *of == number {
+            true => (proto::MailStanding::Sent, delivery.reply()),
+            false => (proto::MailStanding::Joined, &*message.last_reply),
+        }
+    } else {
+        (proto::MailStanding::Removed, &*message.last_reply)
+    };
+    Some(proto::Mail {
+        standing: stands.into(),
+        due: None,
+        last_reply: reply.to_owned(),
+        ended_at: Some(timestamp(record.at)),
+        record_number: record.number,
+        joined: joined.filter(|_| stands == proto::MailStanding::Joined).map_or(0, |it| it.0),
+        ..mail(&message)
+    })
+}
+
+fn brief(brief: &Brief) -> proto::MailBrief {
+    let Brief { about, matter, severity, is_resolved } = brief;
+    proto::MailBrief {
+        appliance: about.to_string(),
+        matter: matter.to_string(),
+        severity: proto_severity(*severity).into(),
+        resolved: *is_resolved,
     }
 }
 
@@ -66,7 +106,7 @@ pub fn standing(standing: Standing) -> proto::MailStanding {
 }
 
 fn notice(notice: &Notice) -> proto::MailNotice {
-    let Notice { about, matter, severity, at, text, record, is_resolved } = notice;
+    let Notice { about, matter, severity, at, text, record, is_resolved, again } = notice;
     proto::MailNotice {
         appliance: about.to_string(),
         matter: matter.to_string(),
@@ -75,5 +115,6 @@ fn notice(notice: &Notice) -> proto::MailNotice {
         text: text.to_string(),
         record_number: *record,
         resolved: *is_resolved,
+        again: *again,
     }
 }

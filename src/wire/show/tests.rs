@@ -24,6 +24,7 @@ fn log() -> Record {
         spooled_at: None,
         repeated: false,
         lost_before: Vec::new(),
+        alert_key: None,
     };
     let (appliance, session) = (ApplianceNumber(1), None);
     let heard = Heard { appliance, boot: None, spool: None, sequence: None, session, event };

@@ -48,7 +48,9 @@ pub(super) fn matters() -> impl TypedValueParser<Value = AlertMatter> {
 
 /// How mails stand.
 pub(super) fn standings() -> impl TypedValueParser<Value = MailStanding> {
-    one_of(words::standings(), STANDINGS, words::standing_of)
+    // What is owed no more is in no list.
+    let owed = words::standings().into_iter().take(3).collect();
+    one_of(owed, STANDINGS, words::standing_of)
 }
 
 /// One of `words`, or what means one of them. The argument must ignore case, too.

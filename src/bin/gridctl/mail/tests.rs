@@ -30,18 +30,19 @@ fn owed(number: u64) -> Mail {
         text: "start of shop:main.db1 failed: no\x1b[2J disk".to_owned(),
         record_number: 12,
         resolved: false,
+        again: 0,
     };
     Mail {
         number,
         recipient: "ops@example.org".to_owned(),
         standing: MailStanding::Failed.into(),
         owed_since: at(1_795_183_330),
-        due: at(1_797_775_330),
+        removed_at: at(1_797_775_330),
         attempts: 3,
         last_reply: "550 no such\u{9b} user".to_owned(),
         notices: vec![notice],
         more_notices: 2,
-        summary: None,
+        ..Mail::default()
     }
 }
 
@@ -128,11 +129,13 @@ async fn all_pages_make_one_list_and_hostile_replies_are_harmless() {
     let (json, _) = typed(&configured(), "gridctl mail list --output jsonl").await;
     let expected = concat!(
         r#"{"number":7,"recipient":"ops@example.org","standing":"failed","#,
-        r#""owed_since":"2026-11-20T14:02:10Z","due":"2026-12-20T14:02:10Z","attempts":3,"#,
+        r#""owed_since":"2026-11-20T14:02:10Z","due":null,"attempts":3,"#,
         r#""last_reply":"550 no such\u009b user","notices":[{"appliance":"shop:main.db1","#,
         r#""matter":"start_failed","severity":"error","at":"2026-11-20T14:02:10Z","#,
         r#""text":"start of shop:main.db1 failed: no\u001b[2J disk","record_number":12,"#,
-        r#""resolved":false}],"more_notices":2,"summary":null}"#
+        r#""resolved":false,"again":0}],"more_notices":2,"#,
+        r#""removed_at":"2026-12-20T14:02:10Z","briefs":[],"ended_at":null,"#,
+        r#""record_number":0,"joined":0,"summary":null}"#
     );
     assert_eq!(json.lines().next(), Some(expected));
 }
