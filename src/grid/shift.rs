@@ -198,7 +198,7 @@ impl Shift {
     fn suppression(self, suppression: Suppression) -> Suppression {
         let Suppression { since, budget, over_at, summed_up, held } = suppression;
         let held = held.map(|Held { counts, first_at, last_at, kind, sample }| {
-            let (first_at, last_at) = (self.pending(first_at), self.pending(last_at));
+            let (first_at, last_at) = (self.past(first_at), self.past(last_at));
             Held { counts, first_at, last_at, kind, sample }
         });
         let (since, over_at) = (self.pending(since), self.pending(over_at));

@@ -8,12 +8,19 @@ pub fn says_the_same(one: &str, other: &str) -> bool {
     one == other || words(one).eq(words(other))
 }
 
-/// The words of a text: letters, up to the first digit of each.
+/// A word of so many letters right behind a number is its unit: `s`, `min`, `MiB`.
+const UNIT_LETTERS_MAX: usize = 3;
+
+/// The words of a text: letters, up to the first digit of each, without units.
 fn words(text: &str) -> impl Iterator<Item = String> + '_ {
-    let word = |part: &str| -> String {
-        part.chars().take_while(|c| !c.is_numeric()).filter(|c| c.is_alphabetic()).collect()
-    };
-    text.split_whitespace().map(word).filter(|word| !word.is_empty())
+    let mut is_behind_number = false;
+    text.split_whitespace().filter_map(move |part| {
+        let letters = part.chars().take_while(|c| !c.is_numeric()).filter(|c| c.is_alphabetic());
+        let word: String = letters.collect();
+        let is_unit = is_behind_number && word.chars().count() <= UNIT_LETTERS_MAX;
+        is_behind_number = part.ends_with(char::is_numeric);
+        (!word.is_empty() && !is_unit).then_some(word)
+    })
 }
 
 #[cfg(test)]
@@ -27,6 +34,8 @@ mod tests {
             ("| checking", "/ checking"),
             ("checking -", "checking \\"),
             ("checking.", "checking..."),
+            ("checking", "checking 7 s"),
+            ("checking 9 s", "checking 1 min 10 s"),
             ("\u{280b} checking", "\u{2819} checking"),
             ("12 s, 3.4MB/s", "13 s, 998kB/s"),
             ("00:00:59 elapsed", "00:01:00 elapsed"),

@@ -138,7 +138,7 @@ mod tests {
     fn words_are_the_contracts_names_without_prefix() {
         assert_eq!(severities(), ["debug", "info", "warn", "error", "fatal"]);
         assert_eq!(states(), ["idle", "starting", "maintenance", "running", "failed", "dumping"]);
-        assert_eq!(standings(), ["waiting", "under_way", "failed"]);
+        assert_eq!(standings(), ["waiting", "under_way", "failed", "sent", "joined", "removed"]);
         assert_eq!(matters()[..2], ["start_failed", "stuck"]);
         assert_eq!(record_kinds()[..2], ["started_ok", "start_failed"]);
         assert_eq!(outcome(Outcome::NotKept as i32).as_deref(), Some("not_kept"));

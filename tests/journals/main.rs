@@ -14,6 +14,7 @@ mod text;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use grid_broker::grid::effect::Effect;
 use grid_broker::grid::state::State;
 use grid_broker::journal::{
     Budget, EncodedRecord, Journal, Opened, Settings, Wanted, encoding, rescue, stream,
@@ -59,6 +60,14 @@ fn fold(state: &mut State, records: &[EncodedRecord]) {
     }
 }
 
+/// A checkpoint of format 1 knows no lived time: behind one it counts from there, in a fold of all
+/// records from the first. Everything else is the same.
+fn without_lived_time(state: &State) -> State {
+    let mut effects = state.to_effects();
+    effects.retain(|effect| !matches!(effect, Effect::Lived { .. }));
+    State::from_effects(&effects, state.last(), state.last_at())
+}
+
 fn assert_golden(opened: &Opened) {
     assert!(opened.recovered.failed_checkpoints.is_empty());
     assert!(opened.recovered.missing.is_empty() && opened.recovered.spans_set_aside.is_empty());
@@ -71,7 +80,7 @@ fn assert_golden(opened: &Opened) {
     let (_, checkpoint) = opened.checkpoint.as_ref().unwrap();
     let mut from_checkpoint = encoding::decode_state(checkpoint).unwrap();
     fold(&mut from_checkpoint, &records);
-    assert_eq!(from_checkpoint, from_records);
+    assert_eq!(without_lived_time(&from_checkpoint), without_lived_time(&from_records));
     let expected = fs::read_to_string(v1().join("state.txt")).unwrap();
     assert_eq!(text::state(&from_records), expected);
 }
@@ -112,7 +121,8 @@ fn a_broker_started_on_a_restored_journal_has_the_same_grid_log_and_state() {
     let mut from_records = State::default();
     fold(&mut from_records, &records);
     let (_, checkpoint) = opened.checkpoint.as_ref().unwrap();
-    assert_eq!(encoding::decode_state(checkpoint).unwrap(), from_records);
+    let from_checkpoint = encoding::decode_state(checkpoint).unwrap();
+    assert_eq!(without_lived_time(&from_checkpoint), without_lived_time(&from_records));
 }
 
 #[test]

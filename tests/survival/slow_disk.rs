@@ -103,7 +103,7 @@ async fn a_stop_on_a_slow_disk_keeps_its_bound_and_loses_nothing_acknowledged() 
             assert!(status.success(), "{status}: {}", broker.said());
         } else {
             assert_eq!(status.code(), Some(1), "{}", broker.said());
-            let word = "gridd: did not stop within 9.5 s: ended at once, what was acknowledged is \
+            let word = "gridd: did not stop within 9.3 s: ended at once, what was acknowledged is \
                         durable all the same\n";
             assert!(broker.said().ends_with(word), "{}", broker.said());
         }
@@ -145,7 +145,7 @@ async fn a_second_signal_ends_a_stop_that_takes_long_at_once() {
     broker.signal(Signal::TERM);
     eventually("it stops", || broker.said().contains("stopping")).await;
     assert_eq!(broker.has_ended(), None, "it waits for the sync");
-    // Whoever did not hear the second one would say, after 9.5 s, that it did not stop in time.
+    // Whoever did not hear the second one would say, after 9.3 s, that it did not stop in time.
     let status = broker.terminate();
     assert_eq!(status.code(), Some(1));
     let word = "gridd: was told to stop a second time: ended at once, what was acknowledged is \

@@ -234,10 +234,13 @@ impl Gridd {
     }
 
     /// All records that match, by `gridctl log list --all --output json`; those that only count
-    /// if asked for by their kind.
+    /// if asked for by their kind. There are none of an appliance that the broker does not know yet.
     pub(crate) async fn records(&self, filters: &[&str]) -> Vec<Value> {
         let words = [&["log", "list", "--all", "--output", "json"], filters].concat();
         let listed = self.gridctl(&words).await;
+        if listed.code == Some(7) && listed.stderr.contains("there is no appliance") {
+            return Vec::new();
+        }
         assert_eq!((listed.code, listed.stderr.as_str()), (Some(0), ""));
         let mut records: Vec<Value> =
             serde_json::from_str(&listed.stdout).expect("an array of records");
