@@ -1,8 +1,8 @@
 //! What real programs write of their progress into a pipe, byte by byte, and what is read of it.
 //!
 //! Taken from e2fsprogs 1.47.0, rsync 3.2.7, pv 1.6.20, zstd 1.5.4, wget 1.21.3, curl 7.88.1, apt 2.6.1,
-//! ddrescue 1.27, coreutils 9.1 of Debian 12; mdstat, zpool, xfs_repair, pg_basebackup, partclone, qemu-img,
-//! btrfs and tqdm as their sources format them.
+//! ddrescue 1.27, coreutils 9.1 of Debian 12. Those of mdstat, zpool, xfs_repair, pg_basebackup, partclone,
+//! qemu-img, btrfs and tqdm are written after their known formats and were not captured.
 
 use super::*;
 use crate::lines::Lines;
