@@ -11,8 +11,8 @@ use super::time::Timestamp;
 use super::{Grid, MAILS_UNDER_WAY};
 
 impl Grid {
-    /// Mails that are due at `now`, the most urgent first, then the oldest: each is to be taken as [`Input::MailDue`]. Nobody
-    /// delivers mails that were owed under settings with mail, while there is none.
+    /// Mails that are due at `now`, the most urgent first, then the oldest: each is to be taken as
+    /// [`MailDue`](super::record::Input::MailDue). Nobody delivers mails that were owed under settings with mail, while there is none.
     pub fn due_mails(&self, now: Timestamp) -> Vec<MessageNumber> {
         if self.mail_due.is_none_or(|due| due > now) {
             return Vec::new();

@@ -1,7 +1,7 @@
 //! Points in time as an administrator types and reads them.
 //!
 //! Guarantees that what is typed is either understood in one of the documented forms or answered
-//! with all of them. Does not know what the time is for, but for [`range`]: from when to when.
+//! with all of them. Does not know what the time is for, but for [`mod@range`]: from when to when.
 
 mod range;
 mod shown;
