@@ -335,7 +335,7 @@ mod tests {
                 r#""progress":34,"text":"checking","severity":null,"boot_id":"","#,
                 r#""sequence":18446744073709551615,"event_time":null,"uptime_ms":0,"#,
                 r#""spooled_at":null,"repeated":false,"next_report_within_ms":0,"#,
-                r#""lost_before":[{"kind":null,"count":2,"first_at":null,"last_at":null,"reason":"spool_full"}]},"#,
+                r#""lost_before":[{"kind":null,"count":2,"first_at":null,"last_at":null,"reason":"spool_full"}],"alert_key":""},"#,
                 r#""administrator":"","marks":["replayed"],"settings":null}"#
             )
         );
