@@ -9,7 +9,7 @@ pub fn says_the_same(one: &str, other: &str) -> bool {
 }
 
 /// A word of so many letters right behind a number is its unit: `s`, `min`, `MiB`.
-const UNIT_LETTERS_MAX: usize = 3;
+const UNIT_LETTERS: usize = 3;
 
 /// The words of a text: letters, up to the first digit of each, without units.
 fn words(text: &str) -> impl Iterator<Item = String> + '_ {
@@ -17,7 +17,7 @@ fn words(text: &str) -> impl Iterator<Item = String> + '_ {
     text.split_whitespace().filter_map(move |part| {
         let letters = part.chars().take_while(|c| !c.is_numeric()).filter(|c| c.is_alphabetic());
         let word: String = letters.collect();
-        let is_unit = is_behind_number && word.chars().count() <= UNIT_LETTERS_MAX;
+        let is_unit = is_behind_number && word.chars().count() <= UNIT_LETTERS;
         is_behind_number = part.ends_with(char::is_numeric);
         (!word.is_empty() && !is_unit).then_some(word)
     })
