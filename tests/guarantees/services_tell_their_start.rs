@@ -25,6 +25,16 @@ fn vme(gridd: &Gridd, appliance: &str, words: &[&str]) -> Command {
     command
 }
 
+/// The same, taking SIGINT as at a terminal: a shell has it ignored in what it runs in the
+/// background, tests included.
+fn interruptible(command: &Command) -> Command {
+    let mut wrapped = Command::new("/usr/bin/env");
+    wrapped.env_clear().stdin(Stdio::null());
+    wrapped.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    wrapped.arg("--default-signal=INT").arg(command.get_program()).args(command.get_args());
+    wrapped
+}
+
 /// Kind, text, percentage and promise in ms of every event of an appliance.
 async fn told(gridd: &Gridd, appliance: &str) -> Vec<(String, String, u64, u64)> {
     let records = gridd.records(&["--appliance", appliance]).await;
@@ -190,7 +200,7 @@ async fn postgresql_tells_that_it_is_ready() {
     .concat();
     let words = [&["notify", "--"], &strs(&server)[..]].concat();
     let _ends = PostgresData(data.clone());
-    let service = Follower::start(vme(&gridd, "pg1", &words));
+    let service = Follower::start(interruptible(&vme(&gridd, "pg1", &words)));
     service.complains("vme: started_ok of pg1 is record 4").await;
     let socket = text(folder.path());
     let ask = ["-h", &socket, "-U", "postgres", "-Atc", "select 6 * 7", "postgres"];
