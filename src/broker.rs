@@ -37,12 +37,13 @@ use tokio::sync::{Semaphore, broadcast, mpsc};
 use tokio::time::Instant;
 
 use crate::clock::{Clock, monotonic_now};
-use crate::grid::Grid;
-use crate::grid::decide::{Answer, Decision};
+use crate::grid::decide::{Answer, Decision, Release};
+use crate::grid::driver::Driver;
 use crate::grid::effect::Effect;
 use crate::grid::mail::MessageNumber;
 use crate::grid::marks::Marks;
 use crate::grid::name::ApplianceNumber;
+use crate::grid::occurrence::Occurrence;
 use crate::grid::record::{Heard, Input, Outcome, Record};
 use crate::grid::time::Timestamp;
 use crate::journal::{EncodedRecord, Journal, JournalError, Mark, encoding};
@@ -62,7 +63,6 @@ use queue::{Item, Reply, Work};
 pub use rows::Greeting;
 pub use settings::Reconfiguration;
 pub use start::{StartError, Started, start};
-use tallies::Tallies;
 use upkeep::Upkeep;
 
 /// Most items decided in one commit.
@@ -89,7 +89,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// The loop with all it owns.
 struct Loop {
-    grid: Grid,
+    /// The grid, and the replies that wait for its records.
+    driver: Driver<Reply>,
     journal: Journal,
     clock: Clock,
     wall: Wall,
@@ -102,7 +103,6 @@ struct Loop {
     checkpointed_at: Instant,
     last_turn: Timestamp,
     upkeep: Upkeep,
-    tallies: Tallies,
     /// The way to whoever delivers mails.
     courier: mpsc::Sender<Deliver>,
     /// Deadlines that came and are not judged yet.
@@ -119,7 +119,6 @@ struct Commit {
     events: usize,
     records: Vec<EncodedRecord>,
     bytes: usize,
-    replies: Vec<Reply>,
     changed: Vec<ApplianceNumber>,
     /// Mails that the courier is to have.
     mails: Vec<MessageNumber>,
@@ -174,7 +173,8 @@ impl Loop {
     fn wait_until(&self, ready: Timestamp) -> Timestamp {
         let longest = ready.after(LONGEST_WAIT);
         let deadlines = self.deadlines.look_at(ready);
-        let wakes = [deadlines, self.grid.wake_at(), self.tally_due(), Some(longest)];
+        let wakes =
+            [deadlines, self.driver.grid().poll_timeout(), self.driver.flush_due(), Some(longest)];
         wakes.into_iter().flatten().min().unwrap_or(longest)
     }
 
@@ -212,11 +212,18 @@ impl Loop {
             return;
         }
         for appliance in self.deadlines.judged(self.moment(until), DEADLINES_PER_COMMIT) {
-            let decision = self.take(Input::Deadline { appliance }, until);
-            counting::deadline(&self.metrics, decision.record.as_ref());
+            let decisions = self.driver.handle_timeout(appliance, until);
+            if decisions.is_empty() {
+                counting::deadline(&self.metrics, None);
+            }
+            for decision in decisions {
+                self.keep(&decision);
+                counting::deadline(&self.metrics, decision.record.as_ref());
+            }
         }
         // Judged in a later turn: what their sessions have received comes before them.
-        self.deadlines.came(self.grid.due(until), self.moment(until));
+        let due = self.driver.due(until);
+        self.deadlines.came(due, self.moment(until));
         self.take_due_mails(until);
     }
 
@@ -227,39 +234,40 @@ impl Loop {
         match work {
             Work::Report { name, spool, event, reply } => {
                 let appliance = self.appliance(&name, at);
-                let answer = self.hear(appliance, spool, None, event, at);
-                self.answer(Reply::Report(reply, answer));
+                let (release, answer) = self.hear(appliance, spool, None, event, at);
+                self.driver.reply(release, Reply::Report(reply, answer));
             }
             Work::Hello { name, greeting, backlog, reply } => {
                 let appliance = self.appliance(&name, at);
                 let hello = greeting.by(appliance);
                 let knew_spool = self.knows_spool(&hello);
-                self.grid.session_opened(&hello, at);
                 self.deadlines.opened(appliance, hello.session, backlog);
-                self.take(Input::Hello(hello), at);
+                self.take(Occurrence::SessionOpened(hello), at);
                 self.commit.changed.push(appliance);
                 if let Some(welcomed) = self.welcomed(appliance, knew_spool) {
-                    self.commit.replies.push(Reply::Hello(reply, welcomed));
+                    self.driver.reply(Release::WithCommit, Reply::Hello(reply, welcomed));
                 }
             }
             Work::Chunk { session, events, reply } => {
                 let mut answers = Vec::with_capacity(events.len());
-                let mut overtakes = false;
+                let (mut overtakes, mut release) = (false, Release::WithCommit);
                 for mut event in events {
                     event.boot = event.boot.or(Some(session.boot));
                     let is_of_start = event.event.kind.is_lifecycle();
                     let id = Some(session.id);
-                    let answer = self.hear(session.appliance, session.spool, id, event, at);
+                    let (its, answer) = self.hear(session.appliance, session.spool, id, event, at);
+                    if its == Release::WithTally {
+                        release = its;
+                    }
                     overtakes |= is_of_start && answer.outcome == Outcome::Kept;
                     answers.push(answer);
                 }
-                self.answer_chunk(session.id, reply, answers, overtakes);
+                self.answer_chunk(session.id, reply, answers, overtakes, release);
             }
             Work::SessionEnded { session } => {
                 let SessionKey { appliance, boot, id, .. } = session;
                 self.deadlines.closed(appliance, id);
-                let input = self.grid.session_closed(appliance, boot, id, at);
-                self.take(input, at);
+                self.take(Occurrence::SessionClosed { appliance, boot, session: id }, at);
                 self.commit.changed.push(appliance);
             }
             Work::Order { by, order, reply } => {
@@ -267,16 +275,13 @@ impl Loop {
                 let record = decision.record.as_ref().map_or(0, |record| record.number);
                 if let Answer::Order(answer) = decision.answer {
                     let answer = answer.map(|appliance| Ordered { appliance, record });
-                    self.commit.replies.push(Reply::Order(reply, answer));
+                    self.driver.reply(decision.release, Reply::Order(reply, answer));
                 }
             }
             Work::Settings { new, reply } => self.reconfigure(*new, reply, at),
             Work::Mail(work) => self.work_on_mail(work, at),
-            Work::Ask(question) => {
-                // It sees nothing that is not durable.
-                self.tallies.is_asked_for = true;
-                self.commit.replies.push(Reply::Ask(question));
-            }
+            // It sees nothing that is not durable.
+            Work::Ask(question) => self.driver.query(Reply::Ask(question)),
             Work::Stop => {}
         }
     }
@@ -288,7 +293,7 @@ impl Loop {
         session: Option<crate::grid::record::SessionId>,
         said: HeardEvent,
         at: Timestamp,
-    ) -> EventAnswer {
+    ) -> (Release, EventAnswer) {
         let HeardEvent { boot, sequence, event } = said;
         let kind = counting::kind(&event.kind);
         let heard = Heard { appliance, boot, spool, sequence, session, event };
@@ -310,23 +315,25 @@ impl Loop {
             | Outcome::Stale
             | Outcome::Refused(_) => None,
         };
-        // What is known already may be known by what waits for its tally.
-        self.tallies.awaited |= self.grid.owes_tally_of(appliance)
-            && (decision.absorbed.is_some() || outcome == Outcome::Duplicate);
         self.commit.events += 1;
-        EventAnswer { outcome, marks, record, suppressed_until }
+        (decision.release, EventAnswer { outcome, marks, record, suppressed_until })
     }
 
-    fn take(&mut self, input: Input, at: Timestamp) -> Decision {
-        let decision = self.grid.take(input, at);
-        for record in decision.first.iter().chain(&decision.record) {
-            self.keep(record);
-        }
+    fn take(&mut self, occurrence: impl Into<Occurrence>, at: Timestamp) -> Decision {
+        let decision = self.driver.handle(occurrence, at);
+        self.keep(&decision);
         decision
     }
 
-    fn keep(&mut self, record: &Record) {
-        let bytes = encoding::encode_record(record);
+    fn keep(&mut self, decision: &Decision) {
+        decision.records().for_each(|record| self.keep_record(record));
+    }
+
+    fn keep_record(&mut self, record: &Record) {
+        self.keep_encoded(record, encoding::encode_record(record));
+    }
+
+    fn keep_encoded(&mut self, record: &Record, bytes: Vec<u8>) {
         self.commit.bytes += bytes.len();
         let mark = Mark {
             at_us: record.at.as_micros(),
@@ -374,8 +381,8 @@ impl Loop {
         }
         self.hand_over(std::mem::take(&mut commit.mails));
         let now = self.clock.now();
-        for reply in commit.replies {
-            reply.send(&self.grid, now);
+        for reply in self.driver.released() {
+            reply.send(self.driver.grid(), now);
         }
         if commit.all_changed {
             // Nobody watching is no failure.
@@ -390,7 +397,7 @@ impl Loop {
     fn stop(mut self, mut queue: mpsc::Receiver<Item>) -> Result<(), JournalError> {
         queue.close();
         let now = self.clock.now();
-        self.tally(usize::MAX);
+        self.tally_all();
         self.take(Input::BrokerStopped, now);
         self.append_and_tell()?;
         self.checkpoint();

@@ -13,12 +13,12 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(600);
 
 impl Loop {
     pub(super) fn checkpoint_if_due(&mut self) -> Result<(), JournalError> {
-        let last = self.grid.state().last();
+        let last = self.driver.grid().state().last();
         let many = last >= self.checkpointed + self.checkpoint_records;
         let long = last > self.checkpointed && self.checkpointed_at.elapsed() >= CHECKPOINT_EVERY;
         if many || long {
             // A checkpoint holds what records say, and nothing besides.
-            self.tally(usize::MAX);
+            self.tally_all();
             self.append_and_tell()?;
             self.checkpoint();
         }
@@ -26,8 +26,8 @@ impl Loop {
     }
 
     pub(super) fn checkpoint(&mut self) {
-        let last = self.grid.state().last();
-        let state = encoding::encode_state(self.grid.state());
+        let last = self.driver.grid().state().last();
+        let state = encoding::encode_state(self.driver.grid().state());
         tracing::debug!(record = last, bytes = state.len(), "writing a checkpoint");
         // One that is still being written makes this one wait for the next occasion.
         let _ = self.journal.checkpoint(last, state);

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::Loop;
 use crate::clock::wall_now;
 use crate::clock::watch::{Found, Watch};
+use crate::grid::occurrence::Occurrence;
 use crate::grid::record::{Input, Stall};
 use crate::grid::shift::Shift;
 use crate::grid::time::{Offset, Timestamp};
@@ -88,7 +89,7 @@ impl Loop {
             Some(Found::Follow { by, is_sure }) => self.follow(by, is_sure),
         }
         let other = self.wall.watch.other(self.clock.now(), elapsed);
-        self.grid.set_other_clock(other);
+        self.take(Occurrence::OtherClock(other), self.clock.now());
         let trusted = self.wall.watch.trusted(Duration::ZERO);
         self.wall.trusted_us.store(trusted.as_micros(), Ordering::Relaxed);
     }
@@ -98,7 +99,7 @@ impl Loop {
         tracing::warn!(ahead_ms, "the wall clock was set, and broker time follows it");
         self.clock.shift(by);
         self.last_turn = self.last_turn.moved(by);
-        self.tallies.shift(by);
+        self.driver.shift(by);
         let shift = Shift { by, from: self.wall.era };
         self.wall.era = self.wall.era.moved(by);
         self.take_clock(WallClock::Followed { shift, is_sure });

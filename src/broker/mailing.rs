@@ -82,7 +82,8 @@ impl Loop {
                 let decision = self.take(Input::MailOrdered { by, message, order }, at);
                 let record = decision.record.as_ref().map_or(0, |record| record.number);
                 if let Answer::Mail(answer) = decision.answer {
-                    self.commit.replies.push(Reply::Mail(reply, answer.map(|()| record)));
+                    let reply = Reply::Mail(reply, answer.map(|()| record));
+                    self.driver.reply(decision.release, reply);
                 }
             }
         }
@@ -90,8 +91,9 @@ impl Loop {
 
     /// Mails that are due go their way with this commit.
     pub(super) fn take_due_mails(&mut self, until: Timestamp) {
-        for message in self.grid.due_mails(until) {
-            self.take(Input::MailDue { message }, until);
+        for _ in 0..MAILS_UNDER_WAY {
+            let Some(decision) = self.driver.handle_mail_timeout(until) else { break };
+            self.keep(&decision);
         }
     }
 
@@ -107,7 +109,9 @@ impl Loop {
     /// Hands over what is durable.
     pub(super) fn hand_over(&mut self, mails: Vec<MessageNumber>) {
         for number in mails {
-            let Some(message) = self.grid.state().outbox().message(number) else { continue };
+            let Some(message) = self.driver.grid().state().outbox().message(number) else {
+                continue;
+            };
             if self.courier.try_send(Deliver { message: message.clone() }).is_err() {
                 // He is gone, and the process ends; the next start tries again.
                 tracing::error!(mail = number.0, "the courier takes no mail");

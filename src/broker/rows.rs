@@ -60,16 +60,16 @@ impl Broker {
 impl Loop {
     /// The row of that name; a name that is not known is taken in.
     pub(super) fn appliance(&mut self, name: &ApplianceName, at: Timestamp) -> ApplianceNumber {
-        if let Some(number) = self.grid.state().find(name) {
+        if let Some(number) = self.driver.grid().state().find(name) {
             return number;
         }
-        let number = self.grid.state().next_row();
+        let number = self.driver.grid().state().next_row();
         self.take(Input::Appeared { name: name.clone(), uuid: Uuid::new_v4() }, at);
         number
     }
 
     pub(super) fn knows_spool(&self, hello: &Hello) -> bool {
-        let appliance = self.grid.state().appliance(hello.appliance);
+        let appliance = self.driver.grid().state().appliance(hello.appliance);
         match (appliance, hello.spool) {
             (Some(appliance), Some(spool)) => appliance.windows.knows(hello.boot, spool),
             (_, _) => false,
@@ -77,8 +77,8 @@ impl Loop {
     }
 
     pub(super) fn welcomed(&self, number: ApplianceNumber, knew_spool: bool) -> Option<Welcomed> {
-        let appliance = self.grid.state().appliance(number)?;
-        let rules = self.grid.settings().rules(&appliance.class, &appliance.overrides);
+        let appliance = self.driver.grid().state().appliance(number)?;
+        let rules = self.driver.grid().settings().rules(&appliance.class, &appliance.overrides);
         let promise_max = rules.promise_max;
         Some(Welcomed { appliance: number, uuid: appliance.uuid, knew_spool, promise_max })
     }

@@ -10,7 +10,7 @@ use super::queue::{Reply, Work};
 use super::{Broker, Loop, Unavailable};
 use crate::grid::in_force::SettingsInForce;
 use crate::grid::name::RecordNumber;
-use crate::grid::record::Input;
+use crate::grid::occurrence::Occurrence;
 use crate::grid::settings::Settings;
 use crate::grid::time::Timestamp;
 use crate::journal;
@@ -51,11 +51,11 @@ impl Loop {
         self.journal.keep(&journal);
         self.upkeep.set_low_water(journal.low_water);
         self.checkpoint_records = journal.checkpoint_records;
-        self.grid.set_settings(grid, at);
-        let decision = self.take(Input::Settings(record.bounded()), at);
+        let (rules, applied) = (Box::new(grid), record.bounded());
+        let decision = self.take(Occurrence::Settings { rules, applied }, at);
         let number = decision.record.map_or(0, |record| record.number);
         // What every appliance is shown with may be another limit now.
         self.commit.all_changed = true;
-        self.commit.replies.push(Reply::Settings(reply, number));
+        self.driver.reply(decision.release, Reply::Settings(reply, number));
     }
 }

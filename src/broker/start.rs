@@ -20,11 +20,11 @@ use super::lost_time::Wall;
 use super::mailing::{Deliver, to_courier};
 use super::queue::{CHANGES_WAITING, ITEMS_WAITING, Item, KIB_WAITING};
 use super::signs::Signs;
-use super::tallies::Tallies;
 use super::upkeep::{StartRecords, Upkeep};
 use super::{Broker, Commit, Loop, Names};
 use crate::clock::{Clock, monotonic_now, up, wall_now};
 use crate::grid::Grid;
+use crate::grid::driver::Driver;
 use crate::grid::in_force::SettingsInForce;
 use crate::grid::name::{ApplianceNumber, RecordNumber};
 use crate::grid::record::{BrokerStarted, Input, LastRun};
@@ -133,7 +133,7 @@ pub fn start(
     let metrics = Metrics::default();
     let (courier, mails) = to_courier();
     let mut owner = Loop {
-        grid: Grid::new(state, settings, now),
+        driver: Driver::new(Grid::new(state, settings, now)),
         journal,
         clock: clock.clone(),
         wall,
@@ -145,7 +145,6 @@ pub fn start(
         checkpointed_at: monotonic_now(),
         last_turn: now,
         upkeep: Upkeep::new(disk_mark, Arc::clone(&signs)),
-        tallies: Tallies::default(),
         courier,
         deadlines: Deadlines::default(),
         room: Arc::clone(&room),

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::*;
+use crate::grid::Grid;
 use crate::grid::effect::Matter;
 use crate::grid::event::{Event, EventKind, Severity, Text};
 use crate::grid::explain;

@@ -122,7 +122,7 @@ impl Loop {
             let until = monotonic_now() + ROOM_PAUSE;
             while let Some(item) = runtime.block_on(super::wait(&mut queue, until)) {
                 match item.work {
-                    Work::Ask(question) => question(&self.grid, self.clock.now()),
+                    Work::Ask(question) => question(self.driver.grid(), self.clock.now()),
                     // What was durable is.
                     Work::Stop => return self.journal.close(),
                     // Without an answer: whoever asked finds that the disk is low.
@@ -198,7 +198,7 @@ impl Loop {
             }
         };
         let mark = self.upkeep.mark;
-        let is_open = self.grid.state().alert(None, Matter::DiskLow).is_some();
+        let is_open = self.driver.grid().state().alert(None, Matter::DiskLow).is_some();
         // A little more is wanted for the way back, so that the alert does not flutter.
         let is_low = free < if is_open { mark + mark / 8 } else { mark };
         self.upkeep.signs.disk_is_low.store(is_low, Ordering::Release);
@@ -227,7 +227,7 @@ impl Loop {
 
     /// What the system does not grant is an open alert until nothing failed for it for a while.
     fn watch_resources(&mut self, now: Timestamp) {
-        let open = self.grid.state().alert(None, Matter::ResourcesShort).is_some();
+        let open = self.driver.grid().state().alert(None, Matter::ResourcesShort).is_some();
         match (resources::shortage(), open) {
             (Some(what), false) => {
                 tracing::error!("resources are short: {what}");

@@ -137,7 +137,7 @@ fn look(grid: &Grid) -> Standing {
         *alerts.entry(labels).or_default() += 1;
     }
     let sessions = grid.presence().open();
-    let (next_deadline, mails) = (grid.wake_at(), grid.state().outbox().owed());
+    let (next_deadline, mails) = (grid.poll_timeout(), grid.state().outbox().owed());
     Standing { sessions, appliances, alerts, next_deadline, mails }
 }
 

@@ -64,12 +64,10 @@ impl Admission {
         }
     }
 
-    /// When something about it is to be told, if nothing comes.
-    pub fn deadline(&self) -> Option<Timestamp> {
-        let runs = self.keys.iter().filter_map(AlertKey::due);
-        let suppression = self.suppression.as_ref().map(|suppression| suppression.due());
-        let unmailed = self.unmailed.as_ref().and_then(|unmailed| unmailed.due());
-        runs.chain(suppression).chain(unmailed).min()
+    /// When the next mail is due about an alert that goes on, or about alerts that were suppressed.
+    pub fn reminder_due(&self) -> Option<Timestamp> {
+        let mailed = self.keys.iter().filter_map(|key| key.mailed.as_ref()?.due());
+        mailed.chain(self.unmailed.as_ref().and_then(|unmailed| unmailed.due())).min()
     }
 }
 

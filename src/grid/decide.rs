@@ -26,6 +26,7 @@ use super::settings::{DEFAULT_CLASS, GRACE_AFTER_ABSENCE, Overrides, Settings};
 use super::state::State;
 use super::storage;
 use super::time::{Offset, Timestamp};
+use super::timer::Timer;
 use super::wall_clock;
 
 /// What is so at this moment without being state.
@@ -64,6 +65,31 @@ pub struct Decision {
     pub absorbed: Option<Absorbed>,
     /// Records that go before it: a tally, the end of a run of repeats.
     pub first: Vec<Record>,
+    /// When the answer may leave.
+    pub release: Release,
+}
+
+impl Decision {
+    /// Nothing changes.
+    pub(super) fn nothing() -> Self {
+        let (record, absorbed, first) = (None, None, Vec::new());
+        Self { answer: Answer::Nothing, record, absorbed, first, release: Release::default() }
+    }
+
+    /// Its records, in order.
+    pub fn records(&self) -> impl Iterator<Item = &Record> {
+        self.first.iter().chain(&self.record)
+    }
+}
+
+/// When the answer to an input may leave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Release {
+    /// When the commit with the decision's records is durable.
+    #[default]
+    WithCommit,
+    /// Only with the next tally, which records what the decision counted.
+    WithTally,
 }
 
 /// An event that is counted, and what it changes besides.
@@ -176,7 +202,9 @@ pub fn decide(
             Ok((number, draft)) => (Answer::Order(Ok(number)), Some(draft)),
             Err(refusal) => (Answer::Order(Err(refusal)), None),
         },
-        Input::Deadline { appliance } => (Answer::Nothing, view.deadline(*appliance)),
+        Input::Deadline { appliance, timer } => {
+            (Answer::Nothing, view.deadline(*appliance, *timer))
+        }
         Input::BrokerStarted(started) => (Answer::Nothing, Some(view.broker_started(started))),
         Input::BrokerStopped => (Answer::Nothing, Some(Draft::kept(Vec::new()))),
         Input::Storage(storage) => (Answer::Nothing, Some(storage.decide(state, now))),
@@ -228,7 +256,8 @@ pub fn decide(
             }
         }
     }
-    Decision { answer, record, absorbed, first: Vec::new() }
+    let (first, release) = (Vec::new(), Release::default());
+    Decision { answer, record, absorbed, first, release }
 }
 
 /// What a decision looks at.
@@ -306,43 +335,47 @@ impl View<'_> {
         worth_keeping(change)
     }
 
-    fn deadline(&self, number: ApplianceNumber) -> Option<Draft> {
+    fn deadline(&self, number: ApplianceNumber, timer: Timer) -> Option<Draft> {
         let appliance = self.state.appliance(number)?;
         let rules = self.settings.rules(&appliance.class, &appliance.overrides);
         let mut change = Change::new(self.state, appliance, &rules, self.now);
-        // No state refuses that time passes.
-        let _ = change.step(&Stimulus::Deadline);
-        let had_agent = appliance.boot.is_some_and(|boot| boot.has_agent);
-        let is_stopped = appliance.lifecycle == Lifecycle::Idle;
-        if self.circumstances.contact_is_lost && had_agent && !is_stopped {
-            let text = explain::no_contact(appliance.name.as_str(), rules.lost_contact);
-            change.raise(Matter::NoContact, Severity::Warn, text);
-        }
-        match self.circumstances.voices {
-            Voices::One => change.clear(Matter::TwoMachines),
-            Voices::PerhapsTwo => {}
-            Voices::Two => {
-                let text = explain::two_machines(appliance.name.as_str());
-                change.raise(Matter::TwoMachines, Severity::Error, text);
+        match timer {
+            Timer::Start => {
+                // No state refuses that time passes.
+                let _ = change.step(&Stimulus::Deadline);
             }
+            Timer::Contact => {
+                let had_agent = appliance.boot.is_some_and(|boot| boot.has_agent);
+                let is_stopped = appliance.lifecycle == Lifecycle::Idle;
+                if self.circumstances.contact_is_lost && had_agent && !is_stopped {
+                    let text = explain::no_contact(appliance.name.as_str(), rules.lost_contact);
+                    change.raise(Matter::NoContact, Severity::Warn, text);
+                }
+            }
+            Timer::NameConflict => match self.circumstances.voices {
+                Voices::One => change.clear(Matter::TwoMachines),
+                Voices::PerhapsTwo => {}
+                Voices::Two => {
+                    let text = explain::two_machines(appliance.name.as_str());
+                    change.raise(Matter::TwoMachines, Severity::Error, text);
+                }
+            },
+            Timer::Suppression => change.costs(self.suppression_due(appliance)),
+            Timer::Repeats => change.costs(self.runs_due(appliance)),
+            Timer::Reminder => change.costs(self.reminders_due(appliance)),
+            // A change that settles sees that it is over.
+            Timer::Flapping => {}
         }
-        change.costs(self.told_of(appliance));
         worth_keeping(change)
     }
 
-    /// What is to be told of repeats and of what is held back.
-    fn told_of(&self, appliance: &Appliance) -> Vec<Effect> {
-        let number = appliance.number;
-        let admission = &appliance.admission;
-        let mut effects: Vec<_> =
-            admission.keys.iter().flat_map(|key| self.told_of_key(number, key)).collect();
-        let is_due = |due: Option<Timestamp>| due.is_some_and(|due| due <= self.now);
-        let unmailed = admission.unmailed.as_ref().filter(|unmailed| is_due(unmailed.due()));
-        effects.extend(unmailed.map(|unmailed| {
-            let unmailed = unmailed.mailed(self.now);
-            Effect::Unmailed { number, unmailed }
-        }));
-        let Some(suppression) = &appliance.admission.suppression else { return effects };
+    fn is_due(&self, due: Option<Timestamp>) -> bool {
+        due.is_some_and(|due| due <= self.now)
+    }
+
+    /// The next summary of a suppression, or its end.
+    fn suppression_due(&self, appliance: &Appliance) -> Vec<Effect> {
+        let Some(suppression) = &appliance.admission.suppression else { return Vec::new() };
         let mut suppression = (**suppression).clone();
         let phase = if suppression.until() <= self.now {
             Phase::Ends
@@ -352,24 +385,35 @@ impl View<'_> {
             }
             Phase::SummedUp
         } else {
-            return effects;
+            return Vec::new();
         };
-        effects.push(Effect::Suppression { number, phase, suppression });
-        effects
+        vec![Effect::Suppression { number: appliance.number, phase, suppression }]
     }
 
-    /// That a run of repeats is told to the log, and that a mail tells that it goes on.
-    fn told_of_key(&self, number: ApplianceNumber, key: &AlertKey) -> Vec<Effect> {
-        let is_due = |due: Option<Timestamp>| due.is_some_and(|due| due <= self.now);
-        let (mut effects, mut next) = (Vec::new(), key.clone());
-        if is_due(key.run_due()) {
-            effects.push(Effect::RunTold { number, key: key.clone() });
-            next = next.told();
+    /// The runs of repeats that are over.
+    fn runs_due(&self, appliance: &Appliance) -> Vec<Effect> {
+        let number = appliance.number;
+        let over = appliance.admission.keys.iter().filter(|key| self.is_due(key.run_due()));
+        over.map(|key| Effect::RunTold { number, key: key.clone() }).collect()
+    }
+
+    /// The alerts that a mail is to mention again: those that go on, and those that were suppressed.
+    fn reminders_due(&self, appliance: &Appliance) -> Vec<Effect> {
+        let number = appliance.number;
+        let mut effects = Vec::new();
+        for key in &appliance.admission.keys {
+            let Some(mailed) = key.mailed.as_ref().filter(|mailed| self.is_due(mailed.due()))
+            else {
+                continue;
+            };
+            let mailed = Some(mailed.clone().mailed(key.said, self.now));
+            effects.push(Effect::AlertKey { number, key: AlertKey { mailed, ..key.clone() } });
         }
-        if let Some(mailed) = key.mailed.as_ref().filter(|mailed| is_due(mailed.due())) {
-            next.mailed = Some(mailed.clone().mailed(key.said, self.now));
-            effects.push(Effect::AlertKey { number, key: next });
-        }
+        let unmailed = appliance.admission.unmailed.as_ref().filter(|it| self.is_due(it.due()));
+        effects.extend(unmailed.map(|unmailed| {
+            let unmailed = unmailed.mailed(self.now);
+            Effect::Unmailed { number, unmailed }
+        }));
         effects
     }
 

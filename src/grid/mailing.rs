@@ -11,20 +11,17 @@ use super::time::Timestamp;
 use super::{Grid, MAILS_UNDER_WAY};
 
 impl Grid {
-    /// Mails that are due at `now`, the most urgent first, then the oldest: each is to be taken as
-    /// [`MailDue`](super::record::Input::MailDue). Nobody delivers mails that were owed under settings with mail, while there is none.
-    pub fn due_mails(&self, now: Timestamp) -> Vec<MessageNumber> {
+    /// The mail that comes next at `now`: the most urgent first, then the oldest. Nobody delivers
+    /// mails that were queued under settings with mail, while there is none.
+    pub(super) fn due_mail(&self, now: Timestamp) -> Option<MessageNumber> {
         if self.mail_due.is_none_or(|due| due > now) {
-            return Vec::new();
+            return None;
+        }
+        if self.mails_under_way() >= MAILS_UNDER_WAY {
+            return None;
         }
         let due = self.waiting_mails().filter(|it| it.due <= now);
-        let mut due: Vec<_> = due.map(|it| (Reverse(it.urgency()), it.number, it)).collect();
-        due.sort_unstable_by_key(|it| (it.0, it.1));
-        let mut tried = BTreeSet::new();
-        let room = MAILS_UNDER_WAY - self.mails_under_way();
-        let mine = due.into_iter().map(|it| it.2);
-        let mine = mine.filter(|it| !it.is_tried_again() || tried.insert(&it.recipient));
-        mine.map(|it| it.number).take(room).collect()
+        due.min_by_key(|it| (Reverse(it.urgency()), it.number)).map(|it| it.number)
     }
 
     /// Mails that may be tried when they are due: of those to one recipient that were tried before, one

@@ -15,6 +15,7 @@ mod change;
 mod contact;
 pub mod decide;
 mod door;
+pub mod driver;
 pub mod effect;
 pub mod event;
 pub mod explain;
@@ -25,6 +26,7 @@ pub mod mail;
 mod mailing;
 pub mod marks;
 pub mod name;
+pub mod occurrence;
 mod order;
 pub mod outbox;
 pub mod presence;
@@ -37,6 +39,7 @@ pub mod state;
 pub mod storage;
 mod tally;
 pub mod time;
+pub mod timer;
 mod told;
 pub mod unmailed;
 pub mod wall_clock;
@@ -47,16 +50,19 @@ pub mod words_of;
 
 use std::time::Duration;
 
-use decide::{Circumstances, Decision, Voices, decide};
+use alert_key::AlertKey;
+use decide::{Answer, Circumstances, Decision, Release, Voices, decide};
 use effect::{Effect, Matter};
 use lifecycle::Lifecycle;
 use name::{ApplianceNumber, BootId};
+use occurrence::Occurrence;
 use presence::Presence;
-use record::{Hello, Input, Outcome, Record, SessionId};
+use record::{Input, Outcome, Record};
 use settings::{FLAPPING_WINDOW, GRACE_AFTER_ABSENCE, Settings};
 use state::State;
 use tally::Pending;
 use time::{Offset, Timestamp};
+use timer::Timer;
 use wheel::Wheel;
 
 /// How long sessions of two boots of one name may overlap: a dead one is found by pings within
@@ -103,20 +109,72 @@ impl Grid {
         &self.settings
     }
 
-    /// Another clock that may as well be right lies so far from told time: by it an appliance's own
-    /// clock is not wrong either.
-    pub fn set_other_clock(&mut self, other: Option<Offset>) {
-        self.other_clock = other;
-    }
-
     /// Who is in a session.
     pub fn presence(&self) -> &Presence {
         &self.presence
     }
 
-    /// Decides on `input` and takes the decision in. A `now` before the last record counts as the
-    /// time of that record, unless the input says that told time is moved.
-    pub fn take(&mut self, input: Input, now: Timestamp) -> Decision {
+    /// Takes what happened, decides, and applies the decision. A `now` before the last record counts
+    /// as the time of that record, unless the input says that broker time moves. The records of the
+    /// decision are to be made durable, in order, before anybody learns of it.
+    pub fn handle(&mut self, occurrence: impl Into<Occurrence>, now: Timestamp) -> Decision {
+        match occurrence.into() {
+            Occurrence::Input(input) => self.take(input, now),
+            Occurrence::SessionOpened(hello) => {
+                let twins_at = now.after(TWINS_AFTER);
+                self.presence.opened(hello.appliance, hello.session, hello.boot, twins_at);
+                self.arm(hello.appliance);
+                self.take(Input::Hello(hello), now)
+            }
+            Occurrence::SessionClosed { appliance, boot, session } => {
+                let contact_until = self.contact_until(appliance, now);
+                self.presence.closed(appliance, session, contact_until);
+                self.arm(appliance);
+                self.take(Input::SessionEnded { appliance, boot }, now)
+            }
+            Occurrence::Settings { rules, applied } => {
+                self.set_settings(*rules, now);
+                self.take(Input::Settings(applied), now)
+            }
+            Occurrence::OtherClock(other) => {
+                self.other_clock = other;
+                Decision::nothing()
+            }
+        }
+    }
+
+    /// When [`Self::due`] and [`Self::handle_mail_timeout`] are to be asked next.
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        [self.wheel.wake_at(), self.mail_due].into_iter().flatten().min()
+    }
+
+    /// The appliances of which a timer may have ended at `now`, each once:
+    /// [`Self::handle_timeout`] is to be called for each of them. That may wait until everything is
+    /// decided that was received before `now`.
+    pub fn due(&mut self, now: Timestamp) -> Vec<ApplianceNumber> {
+        self.wheel.due(now)
+    }
+
+    /// Decides on every timer of that appliance that has ended at `now`, one decision each.
+    pub fn handle_timeout(&mut self, appliance: ApplianceNumber, now: Timestamp) -> Vec<Decision> {
+        let now = now.max(self.state.last_at());
+        let mut decisions = Vec::new();
+        for timer in Timer::ALL {
+            if self.timer(appliance, timer).is_some_and(|at| at <= now) {
+                decisions.push(self.take(Input::Deadline { appliance, timer }, now));
+            }
+        }
+        self.arm(appliance);
+        decisions
+    }
+
+    /// Decides on the next mail that is due at `now`; to be called until there is none.
+    pub fn handle_mail_timeout(&mut self, now: Timestamp) -> Option<Decision> {
+        let message = self.due_mail(now)?;
+        Some(self.take(Input::MailDue { message }, now))
+    }
+
+    fn take(&mut self, input: Input, now: Timestamp) -> Decision {
         let now = if input.moves_time() { now } else { now.max(self.state.last_at()) };
         let about = input.appliance();
         let circumstances = self.circumstances(&input, now);
@@ -124,7 +182,8 @@ impl Grid {
         let stalled =
             if let Input::BrokerStalled { lasted, .. } = &input { Some(*lasted) } else { None };
         let reported = input.live_report();
-        let decision = self.decide(circumstances, input, now);
+        let is_event = matches!(input, Input::Event(_));
+        let mut decision = self.decide(circumstances, input, now);
         if let Some(record) = &decision.record {
             self.apply(record);
         }
@@ -132,6 +191,9 @@ impl Grid {
             let boot = self.boot_of(absorbed.heard.appliance);
             self.state.absorb(absorbed, now);
             self.pending.note(absorbed, boot);
+        }
+        if let Some(number) = about.filter(|_| is_event) {
+            decision.release = self.release_of(number, &decision);
         }
         if let Some(number) = reported {
             self.presence.expect_until(number, self.contact_until(number, now));
@@ -146,6 +208,18 @@ impl Grid {
             self.arm(number);
         }
         decision
+    }
+
+    /// An event that is only counted is acknowledged with its tally; and what is known already may
+    /// be known by what waits for its tally.
+    fn release_of(&self, appliance: ApplianceNumber, decision: &Decision) -> Release {
+        let stands_on_counts = decision.absorbed.is_some()
+            || matches!(decision.answer, Answer::Event(Outcome::Duplicate, _));
+        if stands_on_counts && self.pending.has(appliance) {
+            Release::WithTally
+        } else {
+            Release::WithCommit
+        }
     }
 
     /// Decides. What is pending about the same appliance is tallied first where that matters, and
@@ -208,8 +282,12 @@ impl Grid {
         self.state.appliance(number)?.boot_id()
     }
 
-    /// Takes in a record that was decided before, at a start.
-    pub fn apply(&mut self, record: &Record) {
+    /// Applies a record that was decided before.
+    pub fn replay(&mut self, record: &Record) {
+        self.apply(record);
+    }
+
+    fn apply(&mut self, record: &Record) {
         let touched = self.state.apply(record);
         for effect in &record.effects {
             if let Effect::TimeShifted(shift) = effect {
@@ -231,7 +309,7 @@ impl Grid {
     /// Lets other rules hold from `now` on. What was decided by the old ones stays, deadlines of
     /// starts included; who is silent without a session is judged by the new ones, but no sooner
     /// than a minute from now, unless that was near anyway.
-    pub fn set_settings(&mut self, settings: Settings, now: Timestamp) {
+    fn set_settings(&mut self, settings: Settings, now: Timestamp) {
         let before = std::mem::replace(&mut self.settings, settings);
         let earliest = now.after(GRACE_AFTER_ABSENCE);
         for number in (1..self.state.next_row().0).map(ApplianceNumber) {
@@ -249,20 +327,20 @@ impl Grid {
         self.arm_mail();
     }
 
-    /// Whether something was absorbed that no tally tells of yet.
-    pub fn owes_tally(&self) -> bool {
+    /// Whether something is counted that no record contains yet.
+    pub fn has_pending(&self) -> bool {
         !self.pending.is_empty()
     }
 
-    /// Whether something of that appliance was.
-    pub fn owes_tally_of(&self, number: ApplianceNumber) -> bool {
+    /// Whether something of that appliance is.
+    pub fn has_pending_of(&self, number: ApplianceNumber) -> bool {
         self.pending.has(number)
     }
 
-    /// The next tally of what was absorbed, taken in; ask again until there is none.
+    /// The next tally of what is only counted, applied; to be called until there is none.
     pub fn tally(&mut self, now: Timestamp) -> Option<Record> {
         let now = now.max(self.state.last_at());
-        while self.owes_tally() {
+        while self.has_pending() {
             if let Some(record) = self.pending.tally(&self.state, now) {
                 self.apply(&record);
                 return Some(record);
@@ -271,41 +349,13 @@ impl Grid {
         None
     }
 
-    /// A session is open; its hello is an input of its own.
-    pub fn session_opened(&mut self, hello: &Hello, now: Timestamp) {
-        let twins_at = now.after(TWINS_AFTER);
-        self.presence.opened(hello.appliance, hello.session, hello.boot, twins_at);
-        self.arm(hello.appliance);
-    }
-
-    /// A session is closed; gives the input that says so.
-    pub fn session_closed(
-        &mut self,
-        appliance: ApplianceNumber,
-        boot: BootId,
-        session: SessionId,
-        now: Timestamp,
-    ) -> Input {
-        let contact_until = self.contact_until(appliance, now);
-        self.presence.closed(appliance, session, contact_until);
-        self.arm(appliance);
-        Input::SessionEnded { appliance, boot }
-    }
-
-    /// When [`Grid::due`] is to be asked next.
-    pub fn wake_at(&self) -> Option<Timestamp> {
-        [self.wheel.wake_at(), self.mail_due].into_iter().flatten().min()
-    }
-
-    /// Whose deadline may have passed at `now`: each is to be taken as [`Input::Deadline`].
-    pub fn due(&mut self, now: Timestamp) -> Vec<ApplianceNumber> {
-        self.wheel.due(now)
-    }
-
     fn circumstances(&mut self, input: &Input, now: Timestamp) -> Circumstances {
         match input {
-            Input::Deadline { appliance } => Circumstances {
+            Input::Deadline { appliance, timer: Timer::Contact } => Circumstances {
                 contact_is_lost: self.presence.takes_contact_lost(*appliance, now),
+                ..Circumstances::default()
+            },
+            Input::Deadline { appliance, timer: Timer::NameConflict } => Circumstances {
                 voices: self.presence.takes_voices(*appliance, now),
                 ..Circumstances::default()
             },
@@ -323,6 +373,7 @@ impl Grid {
             | Input::SessionEnded { .. }
             | Input::Appeared { .. }
             | Input::Order { .. }
+            | Input::Deadline { .. }
             | Input::BrokerStarted(_)
             | Input::BrokerStopped
             | Input::BrokerStalled { .. }
@@ -343,14 +394,25 @@ impl Grid {
     }
 
     fn arm(&mut self, number: ApplianceNumber) {
-        let of_start = self.state.appliance(number).and_then(|it| it.lifecycle.deadline());
-        let of_presence = self.presence.deadline(number);
-        let of_admission =
-            self.state.appliance(number).and_then(|appliance| appliance.admission.deadline());
-        let deadlines = [of_start, of_presence, of_admission, self.flapping_until(number)];
+        let timers = Timer::ALL.into_iter().filter_map(|timer| self.timer(number, timer));
         // What lies at the end of time never comes.
-        let next = deadlines.into_iter().flatten().min().filter(|next| *next < Timestamp::MAX);
+        let next = timers.min().filter(|next| *next < Timestamp::MAX);
         self.wheel.arm(number, next);
+    }
+
+    /// When that timer of the appliance ends.
+    fn timer(&self, number: ApplianceNumber, timer: Timer) -> Option<Timestamp> {
+        let appliance = self.state.appliance(number);
+        let admission = || appliance.map(|appliance| &appliance.admission);
+        match timer {
+            Timer::Start => appliance?.lifecycle.deadline(),
+            Timer::Contact => self.presence.contact_until(number),
+            Timer::NameConflict => self.presence.twins_at(number),
+            Timer::Suppression => Some(admission()?.suppression.as_ref()?.due()),
+            Timer::Repeats => admission()?.keys.iter().filter_map(AlertKey::run_due).min(),
+            Timer::Reminder => admission()?.reminder_due(),
+            Timer::Flapping => self.flapping_until(number),
+        }
     }
 
     /// When an appliance that runs no longer counts as flapping.

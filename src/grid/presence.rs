@@ -159,13 +159,14 @@ impl Presence {
         }
     }
 
-    /// When presence of that appliance is to be judged.
-    pub fn deadline(&self, number: ApplianceNumber) -> Option<Timestamp> {
-        let seats = self.rows.get(&number)?;
-        match (seats.contact_until, seats.twins_at) {
-            (Some(contact), Some(twins)) => Some(contact.min(twins)),
-            (one, other) => one.or(other),
-        }
+    /// Until when that appliance, which is in no session, may be silent.
+    pub fn contact_until(&self, number: ApplianceNumber) -> Option<Timestamp> {
+        self.rows.get(&number)?.contact_until
+    }
+
+    /// When it is judged whether two machines speak under that name.
+    pub fn twins_at(&self, number: ApplianceNumber) -> Option<Timestamp> {
+        self.rows.get(&number)?.twins_at
     }
 
     /// Whether contact is lost at `now`; said once.

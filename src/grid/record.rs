@@ -19,6 +19,7 @@ use super::settings::Overrides;
 use super::shift::Shift;
 use super::storage::Storage;
 use super::time::Timestamp;
+use super::timer::Timer;
 use super::wall_clock::WallClock;
 
 /// One entry of the grid log.
@@ -66,10 +67,12 @@ pub enum Input {
         /// What.
         order: Order,
     },
-    /// A deadline of that appliance may have passed.
+    /// A deadline of that appliance passed.
     Deadline {
         /// Whose.
         appliance: ApplianceNumber,
+        /// What it was set for.
+        timer: Timer,
     },
     /// The broker started.
     BrokerStarted(BrokerStarted),
@@ -134,7 +137,7 @@ impl Input {
             Self::Event(heard) => Some(heard.appliance),
             Self::Hello(hello) => Some(hello.appliance),
             Self::SessionEnded { appliance, .. }
-            | Self::Deadline { appliance }
+            | Self::Deadline { appliance, .. }
             | Self::RunOver { appliance, .. } => Some(*appliance),
             Self::Appeared { .. }
             | Self::Order { .. }

@@ -8,7 +8,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use grid_broker::grid::Grid;
+use grid_broker::grid::decide::Decision;
 use grid_broker::grid::name::{ApplianceName, ApplianceNumber, BootId, SpoolId};
+use grid_broker::grid::occurrence::Occurrence;
 use grid_broker::grid::record::{
     BrokerStarted, Heard, Hello, Input, LastRun, Order, Reset, SessionId, Stall,
 };
@@ -72,10 +74,16 @@ impl Life {
         self.take(Input::BrokerStarted(started));
     }
 
-    fn take(&mut self, input: Input) {
-        let taken = self.grid.take(input, self.now).record;
-        // What is absorbed is tallied at once, so that the state is always the fold.
-        for record in taken.into_iter().chain(self.grid.tally(self.now)) {
+    fn take(&mut self, occurrence: impl Into<Occurrence>) {
+        let decision = self.grid.handle(occurrence, self.now);
+        self.keep(&[decision]);
+    }
+
+    fn keep(&mut self, decisions: &[Decision]) {
+        let mut records: Vec<_> = decisions.iter().flat_map(Decision::records).cloned().collect();
+        // What is only counted is tallied at once, so that the state is always the fold.
+        records.extend(std::iter::from_fn(|| self.grid.tally(self.now)));
+        for record in records {
             let bytes = encoding::encode_record(&record).into();
             let mark = Mark { at_us: record.at.as_micros(), ..Mark::default() };
             self.records.push(EncodedRecord { number: record.number, mark, bytes });
@@ -87,7 +95,8 @@ impl Life {
         let seconds = if self.chance.once_in(30) { 2_000 } else { 20 };
         self.now = self.now.after(Duration::from_millis(self.chance.below(seconds * 1_000)));
         for appliance in self.grid.due(self.now) {
-            self.take(Input::Deadline { appliance });
+            let decisions = self.grid.handle_timeout(appliance, self.now);
+            self.keep(&decisions);
         }
         match self.chance.below(100) {
             0..=14 => self.order(),
@@ -105,15 +114,13 @@ impl Life {
                         is_transient,
                         session,
                     };
-                    self.grid.session_opened(&hello, self.now);
-                    self.take(Input::Hello(hello));
+                    self.take(Occurrence::SessionOpened(hello));
                 }
             }
             25..=30 => {
                 if let Some((appliance, boot)) = self.someone() {
                     let session = SessionId(self.chance.below(50));
-                    let ended = self.grid.session_closed(appliance, boot, session, self.now);
-                    self.take(ended);
+                    self.take(Occurrence::SessionClosed { appliance, boot, session });
                 }
             }
             31 => {

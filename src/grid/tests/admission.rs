@@ -301,10 +301,10 @@ fn what_is_pending_is_tallied_before_a_record_pushes_it_out_of_the_window() {
     }
     // Near enough, these stay in the window.
     story.keep(log(1).numbered(5, 128));
-    assert!(story.grid.owes_tally());
+    assert!(story.grid().has_pending());
     // A crash here would forget them, and 129 would make them known.
     story.keep(log(1).numbered(5, 129));
-    assert!(!story.grid.owes_tally());
+    assert!(!story.grid().has_pending());
     story.away(seconds(1));
     assert_eq!(count(&story, PlainKind::Log, PlainOutcome::NotKept), 50);
     assert_eq!(story.hear(debug.numbered(5, 1)).0, Outcome::Duplicate);

@@ -316,7 +316,7 @@ fn a_start_without_a_timeout_waits_for_ever() {
     let mut story =
         Timeline::with(ClassSettings { boot_timeout: None, ..ClassSettings::default() });
     story.hello(1);
-    assert_eq!(story.grid.wake_at(), None);
+    assert_eq!(story.grid().poll_timeout(), None);
     story.at(10_000_000);
     assert_eq!(story.state(), "starting");
 }

@@ -2,7 +2,7 @@
 
 use super::super::effect::Matter;
 use super::super::event::Severity;
-use super::super::record::{Input, Outcome};
+use super::super::record::Outcome;
 use super::super::settings::ClassSettings;
 use super::driver::*;
 
@@ -78,7 +78,7 @@ fn contact_holds_so_long_as_one_session_is_open() {
     story.bye(1, sessions[19]);
     story.at(1_121);
     assert!(story.is_open(Matter::NoContact));
-    assert_eq!(story.grid.presence().open(), 0);
+    assert_eq!(story.grid().presence().open(), 0);
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn the_stopped_lose_no_contact() {
     story.stop();
     story.at(1_000);
     assert!(!story.is_open(Matter::NoContact));
-    assert_eq!(story.grid.wake_at(), None);
+    assert_eq!(story.grid().poll_timeout(), None);
 }
 
 #[test]
@@ -283,8 +283,8 @@ fn what_ends_for_the_removed_is_no_matter() {
     assert_eq!(story.order(order), Ok(DB1));
     story.at(200);
     story.bye(1, session);
-    story.take(Input::Deadline { appliance: DB1 });
+    story.times_out(DB1);
     story.at(1_000);
-    assert_eq!(story.grid.state().alerts().count(), 0);
-    assert_eq!(story.grid.wake_at(), None);
+    assert_eq!(story.grid().state().alerts().count(), 0);
+    assert_eq!(story.grid().poll_timeout(), None);
 }

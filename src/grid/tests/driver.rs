@@ -8,14 +8,17 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::super::Grid;
+use super::super::MAILS_UNDER_WAY;
 use super::super::appliance::Appliance;
 use super::super::decide::{Answer, Decision, OrderRefusal};
+use super::super::driver::Driver;
 use super::super::effect::{Alert, Effect, Matter};
 use super::super::event::Severity;
 use super::super::explain;
 use super::super::lifecycle::Lifecycle;
 use super::super::marks::Marks;
-use super::super::name::{ApplianceName, ApplianceNumber, BootId};
+use super::super::name::{ApplianceName, ApplianceNumber, BootId, Sequence, SpoolId};
+use super::super::occurrence::Occurrence;
 use super::super::record::{
     BrokerStarted, Hello, Input, LastRun, Order, Outcome, Record, SessionId,
 };
@@ -55,12 +58,32 @@ pub(super) fn one_class(rules: ClassSettings) -> Settings {
     Settings::new([(DEFAULT_CLASS.to_owned(), rules)])
 }
 
+/// What a reply stands on.
+#[derive(Clone, Debug)]
+pub(super) enum Promise {
+    /// The event of that number is recorded, or counted by a record.
+    Known { appliance: ApplianceNumber, boot: BootId, spool: SpoolId, sequence: Sequence },
+    /// The whole state is the fold of the records.
+    Question,
+}
+
+impl Promise {
+    /// What the acknowledgement of a numbered event stands on.
+    fn of(occurrence: &Occurrence, grid: &Grid) -> Option<Self> {
+        let Occurrence::Input(Input::Event(heard)) = occurrence else { return None };
+        let appliance = heard.appliance;
+        let present = grid.state().appliance(appliance)?.boot_id();
+        let (boot, spool, sequence) = (heard.boot.or(present)?, heard.spool?, heard.sequence?);
+        Some(Self::Known { appliance, boot, spool, sequence })
+    }
+}
+
 /// What brings a story on.
 pub(super) type Act = fn(&mut Timeline);
 
 /// A grid, what happened to it, and what it is now.
 pub(super) struct Timeline {
-    pub(super) grid: Grid,
+    pub(super) driver: Driver<Promise>,
     pub(super) now: Timestamp,
     pub(super) records: Vec<Record>,
     /// The fold of `records` from nothing.
@@ -76,11 +99,11 @@ pub(super) struct Timeline {
 impl Timeline {
     /// A grid that knows nobody.
     pub(super) fn empty(settings: Settings) -> Self {
-        let grid = Grid::new(State::default(), settings, at(0));
+        let driver = Driver::new(Grid::new(State::default(), settings, at(0)));
         let (folded, restored) = (State::default(), State::default());
         let (now, records) = (at(0), Vec::new());
         let (sessions, terms, tallies_late) = (0, 1, false);
-        Self { grid, now, records, folded, restored, sessions, terms, tallies_late }
+        Self { driver, now, records, folded, restored, sessions, terms, tallies_late }
     }
 
     /// A grid with one class, in which DB1 was added.
@@ -96,9 +119,19 @@ impl Timeline {
     }
 
     /// Gives an input, and checks what holds for every record.
-    pub(super) fn take(&mut self, input: Input) -> Decision {
-        let before = self.grid.state().clone();
-        let decision = self.grid.take(input, self.now);
+    pub(super) fn take(&mut self, occurrence: impl Into<Occurrence>) -> Decision {
+        let occurrence = occurrence.into();
+        let before = self.grid().state().clone();
+        let promise = Promise::of(&occurrence, self.grid());
+        let decision = self.driver.handle(occurrence, self.now);
+        if let Some(promise) = promise {
+            self.driver.reply(decision.release, promise);
+        }
+        self.decided(&before, decision)
+    }
+
+    /// Checks what holds for every decision, and keeps its records.
+    fn decided(&mut self, before: &State, decision: Decision) -> Decision {
         assert!(decision.record.is_none() || decision.absorbed.is_none(), "one or the other");
         for record in &decision.first {
             self.folded.apply(record);
@@ -110,22 +143,54 @@ impl Timeline {
                 assert_eq!(record.number, self.folded.last() + 1, "numbers are dense");
                 self.record(record.clone());
             }
-            None if decision.absorbed.is_some() => assert!(self.grid.owes_tally()),
+            None if decision.absorbed.is_some() => assert!(self.grid().has_pending()),
             None => {
-                assert_eq!(*self.grid.state(), before, "without a record nothing changes");
+                assert_eq!(self.grid().state(), before, "without a record nothing changes");
             }
         }
-        if !self.tallies_late {
+        if self.tallies_late {
+            self.keep_promises();
+        } else {
             self.tally();
         }
         decision
     }
 
-    /// What was absorbed is tallied, and what holds for every record is checked.
+    /// Makes the tallies, and checks what holds for every record.
     pub(super) fn tally(&mut self) {
-        while let Some(tally) = self.grid.tally(self.now) {
-            self.record(tally);
+        let mut tallies = Vec::new();
+        self.driver.flush(self.now, |tally| {
+            tallies.push(tally);
+            true
+        });
+        tallies.into_iter().for_each(|tally| self.record(tally));
+        self.keep_promises();
+    }
+
+    /// Asks for the whole state, as an administrator does.
+    pub(super) fn asks(&mut self) {
+        self.driver.query(Promise::Question);
+        self.keep_promises();
+    }
+
+    /// Checks that nobody is told what the records do not contain.
+    fn keep_promises(&mut self) {
+        for promise in self.driver.released() {
+            match promise {
+                Promise::Question => assert_eq!(self.folded, *self.grid().state()),
+                Promise::Known { appliance, boot, spool, sequence } => {
+                    let known = self
+                        .folded
+                        .appliance(appliance)
+                        .is_none_or(|appliance| appliance.windows.contains(boot, spool, sequence));
+                    assert!(known, "{sequence} of {boot:?} is acknowledged before it is recorded");
+                }
+            }
         }
+    }
+
+    pub(super) fn grid(&self) -> &Grid {
+        self.driver.grid()
     }
 
     fn record(&mut self, record: Record) {
@@ -133,9 +198,9 @@ impl Timeline {
         assert!(is_in_order, "times fall only where told time is moved");
         self.folded.apply(&record);
         self.restored.apply(&record);
-        if !self.grid.owes_tally() {
-            assert_eq!(self.folded, *self.grid.state(), "state is the fold of its records");
-            assert_eq!(self.restored, *self.grid.state(), "a checkpoint is the state by value");
+        if !self.grid().has_pending() {
+            assert_eq!(self.folded, *self.grid().state(), "state is the fold of its records");
+            assert_eq!(self.restored, *self.grid().state(), "a checkpoint is the state by value");
         }
         let (last, last_at) = (self.restored.last(), self.restored.last_at());
         self.restored = State::from_effects(&self.restored.to_effects(), last, last_at);
@@ -145,15 +210,15 @@ impl Timeline {
     /// Lets time go on to `until`, deadline by deadline.
     pub(super) fn go_to(&mut self, until: Timestamp) {
         let began = self.now;
-        while let Some(wake) = self.grid.wake_at().filter(|wake| *wake <= until) {
+        while let Some(wake) = self.grid().poll_timeout().filter(|wake| *wake <= until) {
             // Whoever comes late is woken at once, but only once.
             self.now = self.now.max(wake);
             self.fire();
-            assert!(self.grid.wake_at().is_none_or(|next| next > self.now), "time goes on");
+            assert!(self.grid().poll_timeout().is_none_or(|next| next > self.now), "time goes on");
         }
         self.now = self.now.max(until);
         self.fire();
-        let overdue = self.grid.state().appliances().find(|appliance| {
+        let overdue = self.grid().state().appliances().find(|appliance| {
             let deadline = appliance.lifecycle.deadline();
             // An order may set a deadline that has passed: it fires with the next tick.
             deadline.is_some_and(|deadline| deadline.max(began).after(seconds(1)) < self.now)
@@ -168,11 +233,39 @@ impl Timeline {
     }
 
     fn fire(&mut self) {
-        for appliance in self.grid.due(self.now) {
-            self.take(Input::Deadline { appliance });
+        for appliance in self.driver.due(self.now) {
+            self.times_out(appliance);
         }
-        for message in self.grid.due_mails(self.now) {
-            self.take(Input::MailDue { message });
+        for _ in 0..MAILS_UNDER_WAY {
+            let before = self.grid().state().clone();
+            let Some(decision) = self.driver.handle_mail_timeout(self.now) else { break };
+            self.decided(&before, decision);
+        }
+    }
+
+    /// Timers of that appliance may have ended. Their decisions build on one another.
+    pub(super) fn times_out(&mut self, appliance: ApplianceNumber) {
+        let before = self.grid().state().clone();
+        let decisions = self.driver.handle_timeout(appliance, self.now);
+        if decisions.iter().all(|decision| decision.record.is_none()) {
+            assert_eq!(*self.grid().state(), before, "without a record nothing changes");
+        }
+        let records: Vec<_> = decisions.iter().flat_map(Decision::records).cloned().collect();
+        for record in &records {
+            self.folded.apply(record);
+            self.restored.apply(record);
+        }
+        if let Some(last) = records.last()
+            && !self.grid().has_pending()
+        {
+            assert_eq!(self.folded, *self.grid().state(), "state is the fold of its records");
+            assert_eq!(last.number, self.folded.last(), "numbers are dense");
+        }
+        self.records.extend(records);
+        if self.tallies_late {
+            self.keep_promises();
+        } else {
+            self.tally();
         }
     }
 
@@ -222,8 +315,7 @@ impl Timeline {
         let boot = boot(number);
         let (spool, acked_through) = (None, 0);
         let hello = Hello { appliance, boot, uptime, spool, acked_through, is_transient, session };
-        self.grid.session_opened(&hello, self.now);
-        self.take(Input::Hello(hello));
+        self.take(Occurrence::SessionOpened(hello));
         session
     }
 
@@ -233,8 +325,8 @@ impl Timeline {
     }
 
     pub(super) fn bye_of(&mut self, appliance: ApplianceNumber, number: u128, session: SessionId) {
-        let ended = self.grid.session_closed(appliance, boot(number), session, self.now);
-        self.take(ended);
+        let boot = boot(number);
+        self.take(Occurrence::SessionClosed { appliance, boot, session });
     }
 
     pub(super) fn order(&mut self, order: Order) -> Result<ApplianceNumber, OrderRefusal> {
@@ -266,7 +358,8 @@ impl Timeline {
     /// The broker goes away for so long, and comes back with other settings.
     pub(super) fn away_for(&mut self, away: Duration, settings: Settings) {
         self.now = self.now.after(away);
-        self.grid = Grid::new(self.restored.clone(), settings, self.now);
+        // Whoever waits for a reply gets none.
+        self.driver = Driver::new(Grid::new(self.restored.clone(), settings, self.now));
         self.terms += 1;
         self.take(Input::BrokerStarted(BrokerStarted {
             term: self.terms,
@@ -291,12 +384,12 @@ impl Timeline {
 
     /// The broker goes away for so long.
     pub(super) fn away(&mut self, away: Duration) {
-        let settings = self.grid.settings().clone();
+        let settings = self.grid().settings().clone();
         self.away_for(away, settings);
     }
 
     pub(super) fn db1(&self) -> &Appliance {
-        self.grid.state().appliance(DB1).expect("db1 is there")
+        self.grid().state().appliance(DB1).expect("db1 is there")
     }
 
     /// The word of DB1's state.
@@ -327,7 +420,7 @@ impl Timeline {
     }
 
     pub(super) fn alert(&self, matter: Matter) -> Option<&Alert> {
-        self.grid.state().alert(Some(DB1), matter)
+        self.grid().state().alert(Some(DB1), matter)
     }
 
     /// The severity of an open matter of DB1.

@@ -159,7 +159,7 @@ fn events_of_the_removed_are_refused_without_a_record() {
     let before = story.records.len();
     assert_eq!(story.hear(log(1)).0, Outcome::Refused(Refusal::Removed));
     assert_eq!(story.records.len(), before, "it could say so for ever");
-    assert_eq!(story.grid.state().appliances().count(), 0);
+    assert_eq!(story.grid().state().appliances().count(), 0);
 }
 
 #[test]
@@ -168,9 +168,9 @@ fn a_name_that_appears_is_taken_in_once() {
     let row = ApplianceNumber(2);
     let appeared = |uuid| Input::Appeared { name: name(row), uuid: uuid::Uuid::from_u128(uuid) };
     story.take(appeared(5));
-    assert_eq!(story.grid.state().find(&name(row)), Some(row));
+    assert_eq!(story.grid().state().find(&name(row)), Some(row));
     assert!(story.take(appeared(6)).record.is_none(), "of two at once, one is first");
-    let uuid = story.grid.state().appliance(row).map(|appliance| appliance.uuid);
+    let uuid = story.grid().state().appliance(row).map(|appliance| appliance.uuid);
     assert_eq!(uuid, Some(uuid::Uuid::from_u128(5)));
 }
 
@@ -194,7 +194,7 @@ fn acknowledgements_for_events_that_are_not_known_raise_a_fatal_alert_once() {
     };
     assert_eq!(story.take(hello(57, SessionId(90))).record, None, "all of it is known");
     story.take(hello(70, SessionId(91)));
-    let alert = story.grid.state().alert(None, Matter::RecordsMissing).expect("is open");
+    let alert = story.grid().state().alert(None, Matter::RecordsMissing).expect("is open");
     assert_eq!(alert.severity, Severity::Fatal);
     assert_eq!(&*alert.text, "events 58 to 70 of db1 were acknowledged and are missing");
     assert_eq!(story.take(hello(70, SessionId(92))).record, None, "it is told already");
@@ -214,5 +214,5 @@ fn a_spool_that_is_forgotten_is_no_loss() {
     let (acked_through, is_transient, session) = (57, false, SessionId(90));
     let hello = Hello { appliance, boot, uptime, spool, acked_through, is_transient, session };
     assert_eq!(story.take(Input::Hello(hello)).record, None);
-    assert!(story.grid.state().alert(None, Matter::RecordsMissing).is_none());
+    assert!(story.grid().state().alert(None, Matter::RecordsMissing).is_none());
 }

@@ -128,7 +128,7 @@ fn flapping_ends_by_itself_once_a_good_start_has_outlived_the_24_h() {
     assert!(story.is_open(Matter::Flapping));
     story.at(24 * HOUR + 1);
     assert!(!story.is_open(Matter::Flapping), "though it said nothing");
-    assert_eq!(story.grid.wake_at(), None);
+    assert_eq!(story.grid().poll_timeout(), None);
 }
 
 #[test]
@@ -159,6 +159,6 @@ fn a_failed_start_is_neither_judged_nor_watched_any_more() {
     story.at(400);
     let records = story.records.len();
     story.at(100_000);
-    assert_eq!((story.records.len(), story.grid.wake_at()), (records, None));
+    assert_eq!((story.records.len(), story.grid().poll_timeout()), (records, None));
     assert!(matches!(story.db1().lifecycle, Lifecycle::Failed(_)));
 }

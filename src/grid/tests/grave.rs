@@ -42,7 +42,7 @@ pub(super) struct Sent {
 /// Lets time go on to that second; whatever mail is handed over meanwhile arrives at once.
 pub(super) fn deliver(story: &mut Timeline, until: u64, sent: &mut Vec<Sent>) {
     while story.now < at(until) {
-        let next = story.grid.wake_at().map_or(at(until), |wake| wake.min(at(until)));
+        let next = story.grid().poll_timeout().map_or(at(until), |wake| wake.min(at(until)));
         story.go_to(next.max(story.now.after(std::time::Duration::from_micros(1))).min(at(until)));
         answer(story, sent, |_| Delivery::Sent("250".into()));
     }
@@ -54,7 +54,7 @@ pub(super) fn answer(
     sent: &mut Vec<Sent>,
     with: impl Fn(&Message) -> Delivery,
 ) {
-    let messages = story.grid.state().outbox().messages.values();
+    let messages = story.grid().state().outbox().messages.values();
     let under_way = messages.filter(|it| it.standing == Standing::UnderWay);
     for mail in under_way.cloned().collect::<Vec<_>>() {
         let (message, attempt) = (mail.number, mail.attempts);
@@ -86,7 +86,7 @@ fn a_fatal_alert_does_not_wait_behind_seventeen_warnings() {
     assert_eq!(mailed(&sent, "array is gone"), Some(51));
     // It takes along what waits, and comes first in it by severity.
     deliver(&mut story, 4_000, &mut sent);
-    assert_eq!(story.grid.state().outbox().messages.len(), 0);
+    assert_eq!(story.grid().state().outbox().messages.len(), 0);
 }
 
 #[test]
@@ -292,7 +292,7 @@ fn what_was_sent_says_what_it_said_in_its_record() {
     story.keep(alert(1, Severity::Error, &format!("disk fails {}", "x".repeat(3_000))));
     deliver(&mut story, 40, &mut sent);
     let number = MessageNumber(1);
-    let trace = story.grid.state().outbox().traces.get(&number).copied();
+    let trace = story.grid().state().outbox().traces.get(&number).copied();
     let record = story.records.iter().find(|it| Some(it.number) == trace).expect("a record");
     let (said, joined) = super::super::mail::traced(number, record).expect("it tells of it");
     assert_eq!((said.notices.len(), joined), (1, None));

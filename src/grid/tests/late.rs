@@ -26,7 +26,7 @@ fn alert(text: &str) -> Said {
 }
 
 fn owed(story: &Timeline) -> Vec<&Message> {
-    story.grid.state().outbox().messages.values().collect()
+    story.grid().state().outbox().messages.values().collect()
 }
 
 fn summary(story: &Timeline) -> &Message {
@@ -119,7 +119,7 @@ fn a_clock_that_is_wrong_by_years_dates_no_mail_and_no_matter() {
         }
         let late = summary(&story).late.as_ref().expect("a summary");
         assert_eq!((late.first_at, late.last_at), (at(500), at(500)));
-        assert!(story.grid.state().alerts().all(|(_, _, alert)| alert.since == at(500)));
+        assert!(story.grid().state().alerts().all(|(_, _, alert)| alert.since == at(500)));
     }
 }
 

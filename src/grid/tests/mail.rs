@@ -40,7 +40,7 @@ fn alert(text: &str) -> Said {
 }
 
 fn owed(story: &Timeline) -> Vec<&Message> {
-    story.grid.state().outbox().messages.values().collect()
+    story.grid().state().outbox().messages.values().collect()
 }
 
 fn first(story: &Timeline) -> &Message {
@@ -135,19 +135,20 @@ fn the_brokers_verdicts_mail_by_their_words() {
 fn ten_thousand_boot_timeouts_at_once_are_a_handful_of_mails() {
     let count = 10_000;
     let mut story = Timeline::empty(settings(&MAIL_WORDS, &[ANNA, OPS]));
-    let grid = &mut story.grid;
+    let driver = &mut story.driver;
     for row in 1..=count {
         let (name, uuid) = (name(ApplianceNumber(row)), uuid::Uuid::from_u128(u128::from(row)));
-        grid.take(Input::Appeared { name: name.clone(), uuid }, at(0));
+        driver.handle(Input::Appeared { name: name.clone(), uuid }, at(0));
         let order = super::super::record::Order::StartBoot { name };
-        grid.take(Input::Order { by: "x".into(), order }, at(0));
+        driver.handle(Input::Order { by: "x".into(), order }, at(0));
     }
     let mut bytes = 0;
-    for appliance in grid.due(at(301)) {
-        let decision = grid.take(Input::Deadline { appliance }, at(301));
-        bytes += decision.record.map_or(0, |record| format!("{record:?}").len());
+    for appliance in driver.due(at(301)) {
+        for decision in driver.handle_timeout(appliance, at(301)) {
+            bytes += decision.record.map_or(0, |record| format!("{record:?}").len());
+        }
     }
-    let messages: Vec<_> = grid.state().outbox().messages.values().collect();
+    let messages: Vec<_> = driver.grid().state().outbox().messages.values().collect();
     assert_eq!(messages.len(), 2, "one each");
     for message in messages {
         assert_eq!(message.notices.len(), NOTICES_MAX);
@@ -208,7 +209,7 @@ fn a_dead_server_is_tried_for_three_days_and_then_it_is_said_loudly() {
     assert!(pauses[7..].iter().all(|pause| (60..=61).contains(pause)), "{pauses:?}");
     assert_eq!(first(&story).standing, Standing::Failed);
     assert_eq!(&*first(&story).last_reply, "451 try again later");
-    let open = story.grid.state().alert(None, Matter::MailFails).expect("it is said");
+    let open = story.grid().state().alert(None, Matter::MailFails).expect("it is said");
     assert!(open.text.starts_with("mail 1 to anna@example.org is given up: 451"), "{}", open.text);
     // By hand it goes again, and a mail that arrives closes the matter.
     let order = MailOrder::Retry;
@@ -216,7 +217,7 @@ fn a_dead_server_is_tried_for_three_days_and_then_it_is_said_loudly() {
     story.at(81 * 3_600);
     let (_, mail, attempt) = *handed_over(&story).last().expect("tried");
     answer(&mut story, mail.0, attempt, Delivery::Sent("250".into()));
-    assert!(story.grid.state().alert(None, Matter::MailFails).is_none());
+    assert!(story.grid().state().alert(None, Matter::MailFails).is_none());
     assert_eq!(owed(&story).len(), 0);
 }
 
@@ -244,7 +245,7 @@ fn a_mail_that_failed_is_a_matter_until_it_is_gone_though_others_arrive() {
     story.at(31);
     answer(&mut story, 1, 1, Delivery::Refused("550 no such user".into()));
     answer(&mut story, 2, 1, Delivery::Sent("250".into()));
-    let is_open = |story: &Timeline| story.grid.state().alert(None, Matter::MailFails).is_some();
+    let is_open = |story: &Timeline| story.grid().state().alert(None, Matter::MailFails).is_some();
     assert!(is_open(&story));
     let (message, order) = (MessageNumber(1), MailOrder::Drop);
     story.take(Input::MailOrdered { by: "anna".into(), message, order });

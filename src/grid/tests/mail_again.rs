@@ -120,7 +120,7 @@ fn outage(hours: u64) -> (Timeline, Vec<Sent>, u64) {
 #[test]
 fn when_a_dead_server_is_back_all_that_waits_goes_within_a_minute_in_two_mails() {
     let (mut story, mut sent, back) = outage(20);
-    assert!(story.grid.state().outbox().messages.len() > 5);
+    assert!(story.grid().state().outbox().messages.len() > 5);
     deliver(&mut story, back + 7_200, &mut sent);
     let first = sent.first().map(|it| it.at).expect("one goes");
     assert!(
@@ -135,14 +135,14 @@ fn when_a_dead_server_is_back_all_that_waits_goes_within_a_minute_in_two_mails()
         assert!(sent.iter().any(is_told), "{text}");
     }
     // What joined another mail says so.
-    let outbox = story.grid.state().outbox();
+    let outbox = story.grid().state().outbox();
     let joined = outbox.traces.iter().filter_map(|(number, record)| {
         let record = story.records.iter().find(|it| it.number == *record)?;
         traced(*number, record)?.1
     });
     assert!(joined.count() > 3);
     assert_eq!(outbox.messages.len(), 0);
-    assert!(story.grid.state().alert(None, Matter::MailFails).is_none());
+    assert!(story.grid().state().alert(None, Matter::MailFails).is_none());
 }
 
 #[test]
@@ -153,17 +153,17 @@ fn a_mail_that_is_retried_keeps_its_history_and_has_three_days_more() {
     for minute in 1..5 * 1_440 {
         story.at(minute * 60);
         answer(&mut story, &mut sent, |_| Delivery::Deferred("451 later".into()));
-        let mail = story.grid.state().outbox().messages.values().next().expect("it is owed");
+        let mail = story.grid().state().outbox().messages.values().next().expect("it is owed");
         if mail.standing == Standing::Failed {
             failed_at = minute * 60;
             break;
         }
     }
     assert!((2 * DAY..=3 * DAY).contains(&failed_at));
-    let before = story.grid.state().outbox().message(MessageNumber(1)).expect("owed").clone();
+    let before = story.grid().state().outbox().message(MessageNumber(1)).expect("owed").clone();
     let order = MailOrder::Retry;
     story.take(Input::MailOrdered { by: "anna".into(), message: MessageNumber(1), order });
-    let after = story.grid.state().outbox().message(MessageNumber(1)).expect("owed").clone();
+    let after = story.grid().state().outbox().message(MessageNumber(1)).expect("owed").clone();
     assert_eq!((after.owed_since, &after.notices), (before.owed_since, &before.notices));
     assert_eq!((after.attempts, after.standing), (before.attempts, Standing::Waiting));
     let mut tried = 0;
@@ -171,7 +171,7 @@ fn a_mail_that_is_retried_keeps_its_history_and_has_three_days_more() {
         story.at(failed_at + minute * 60);
         answer(&mut story, &mut sent, |_| Delivery::Deferred("451 later".into()));
         tried = minute * 60;
-        if story.grid.state().outbox().message(MessageNumber(1)).expect("owed").standing
+        if story.grid().state().outbox().message(MessageNumber(1)).expect("owed").standing
             == Standing::Failed
         {
             break;

@@ -29,7 +29,7 @@ fn a_stop_makes_any_state_idle_and_closes_what_was_open() {
     assert!(story.is_open(Matter::StartFailed) && story.is_open(Matter::NoContact));
     story.stop();
     assert_eq!((story.state(), story.since(), story.deadline()), ("idle", 301, None));
-    assert_eq!(story.grid.state().alerts().count(), 0);
+    assert_eq!(story.grid().state().alerts().count(), 0);
 }
 
 #[test]
@@ -181,8 +181,8 @@ fn removal_takes_away_all_that_was_open() {
     story.hello(1);
     story.at(301);
     story.order(Order::Remove { name: name(DB1) }).unwrap();
-    assert_eq!(story.grid.state().alerts().count(), 0);
-    assert_eq!((story.grid.state().find(&name(DB1)), story.grid.wake_at()), (None, None));
+    assert_eq!(story.grid().state().alerts().count(), 0);
+    assert_eq!((story.grid().state().find(&name(DB1)), story.grid().poll_timeout()), (None, None));
 }
 
 #[test]
@@ -197,11 +197,11 @@ fn a_name_added_again_is_another_appliance_though_a_session_of_the_first_is_open
     let refused = Outcome::Refused(Refusal::Removed);
     assert_eq!(story.hear(started_ok(1).through(session)).0, refused);
     story.bye(1, session);
-    let fresh = story.grid.state().appliance(second).expect("added");
+    let fresh = story.grid().state().appliance(second).expect("added");
     assert_eq!((fresh.lifecycle.word(), fresh.boot, fresh.uuid), ("idle", None, uuid));
     story.hello_of(second, 1, None);
     assert_eq!(story.hear(started_ok(1).by(second)).0, Outcome::Kept);
-    assert_eq!(story.grid.state().name(DB1), Some(&name(DB1)), "for old records");
+    assert_eq!(story.grid().state().name(DB1), Some(&name(DB1)), "for old records");
 }
 
 #[test]

@@ -37,6 +37,7 @@ impl Play {
 
     pub(super) fn does(&mut self, deed: Deed) {
         self.plays(deed);
+        self.story.asks();
         self.acknowledge();
     }
 
@@ -88,7 +89,7 @@ impl Play {
 
     /// An event with a number that comes twice in a row is a duplicate, unless nobody is there.
     fn says_again(&mut self, said: Said) {
-        let appliance = self.story.grid.state().appliance(said.0.appliance);
+        let appliance = self.story.grid().state().appliance(said.0.appliance);
         let boot = said.0.boot.or(appliance.and_then(|appliance| appliance.boot_id()));
         let is_known = appliance.is_some_and(|appliance| {
             boot.zip(said.0.spool).zip(said.0.sequence).is_some_and(|((boot, spool), sequence)| {
@@ -107,7 +108,7 @@ impl Play {
         let (row, kind) = (said.0.appliance, said.0.event.kind.plain());
         let records = self.story.records.len();
         let (outcome, _) = self.story.hear(said);
-        let is_there = self.story.grid.state().appliance(row).is_some();
+        let is_there = self.story.grid().state().appliance(row).is_some();
         if let Some(counted) = PlainOutcome::new(outcome).filter(|_| is_there) {
             let since = &self.story.records[records..];
             if since.iter().any(|record| matches!(record.input, Input::Event(_))) {
@@ -122,15 +123,15 @@ impl Play {
 
     /// Whatever is in a tally by now is durable.
     pub(super) fn acknowledge(&mut self) {
-        let grid = &self.story.grid;
-        for counted in self.unacknowledged.extract_if(.., |it| !grid.owes_tally_of(it.0)) {
+        let grid = self.story.grid();
+        for counted in self.unacknowledged.extract_if(.., |it| !grid.has_pending_of(it.0)) {
             *self.acknowledged.entry(counted).or_default() += 1;
         }
     }
 
     /// What the senders counted is what the grid counted.
     pub(super) fn counts_add_up(&self) {
-        for appliance in self.story.grid.state().appliances() {
+        for appliance in self.story.grid().state().appliances() {
             let own = self.acknowledged.iter().filter(|((row, ..), _)| *row == appliance.number);
             let own: Vec<_> = own.map(|((_, kind, outcome), n)| (*kind, *outcome, *n)).collect();
             assert_eq!(own, appliance.admission.counts.iter().collect::<Vec<_>>());

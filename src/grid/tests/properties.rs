@@ -140,7 +140,7 @@ fn changes_only_what_it_may(before: &State, after: &State, record: &Record) {
 
 /// Memory is bounded, and what is open fits the state it is open about.
 fn is_sound(story: &Timeline) {
-    let state = story.grid.state();
+    let state = story.grid().state();
     for appliance in state.appliances() {
         assert!(appliance.past_boots.len() <= PAST_BOOTS_MAX);
         let distinct: BTreeSet<BootId> = appliance.past_boots.iter().copied().collect();
@@ -160,7 +160,7 @@ fn is_sound(story: &Timeline) {
             assert!(!is_open(Matter::NoContact) && !is_open(Matter::Flapping));
         }
         let deadline = appliance.lifecycle.deadline().filter(|it| *it < Timestamp::MAX);
-        let wakes = deadline.is_none() || story.grid.wake_at().is_some();
+        let wakes = deadline.is_none() || story.grid().poll_timeout().is_some();
         assert!(wakes, "a deadline is armed");
     }
     for (number, _, _) in state.alerts() {
@@ -196,12 +196,12 @@ proptest! {
         play.does(Deed::Tally);
         is_sound(&play.story);
         play.counts_add_up();
-        for appliance in play.story.grid.state().appliances() {
+        for appliance in play.story.grid().state().appliances() {
             let admission = &appliance.admission;
             prop_assert!(admission.suppression.is_none(), "{:?}", admission);
             prop_assert!(admission.keys.iter().all(|key| key.repeats == 0), "{:?}", admission);
         }
-        for appliance in play.story.grid.state().appliances() {
+        for appliance in play.story.grid().state().appliances() {
             let deadline = appliance.lifecycle.deadline();
             prop_assert!(deadline.is_none_or(|it| it > play.story.now), "{:?}", appliance);
         }
@@ -225,11 +225,11 @@ proptest! {
         head.iter().for_each(|record| drop(state.apply(record)));
         let mut state = State::from_effects(&state.to_effects(), state.last(), state.last_at());
         tail.iter().for_each(|record| drop(state.apply(record)));
-        prop_assert_eq!(&state, play.story.grid.state());
+        prop_assert_eq!(&state, play.story.grid().state());
         // A grid with other rules takes the same records in to the same state.
         let mut grid = super::super::Grid::new(State::default(), settings(3), at(0));
-        records.iter().for_each(|record| grid.apply(record));
-        prop_assert_eq!(grid.state(), play.story.grid.state());
+        records.iter().for_each(|record| grid.replay(record));
+        prop_assert_eq!(grid.state(), play.story.grid().state());
     }
 
     #[test]
@@ -266,10 +266,10 @@ proptest! {
         };
         prop_assert_eq!(shapes(&wrong), shapes(&right));
         let shift = Shift { by, from: Timestamp::MIN };
-        let expected = right.story.grid.state().shifted(shift);
+        let expected = right.story.grid().state().shifted(shift);
         let told = |state: &State| -> Vec<_> { state.to_effects().into_iter().map(no_word).collect() };
-        prop_assert_eq!(told(wrong.story.grid.state()), told(&expected));
-        prop_assert_eq!(wrong.story.grid.state().lived(), expected.lived());
+        prop_assert_eq!(told(wrong.story.grid().state()), told(&expected));
+        prop_assert_eq!(wrong.story.grid().state().lived(), expected.lived());
     }
 
     #[test]

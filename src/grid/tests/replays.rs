@@ -195,10 +195,10 @@ fn a_whole_spool_is_kept_and_beyond_it_all_is_counted_and_the_start_still_heard(
     let mut story = booted();
     for sequence in 1..=10_000 {
         let said = log(1).numbered(5, sequence).spooled(at(0));
-        let decision = story.grid.take(Input::Event(said.0), at(0));
+        let decision = story.driver.handle(Input::Event(said.0), at(0));
         assert_eq!(decision.answer, Answer::Event(Outcome::Kept, Marks::REPLAYED), "{sequence}");
     }
-    let mut take = |said: Said, offset| story.grid.take(Input::Event(said.0), at(offset));
+    let mut take = |said: Said, offset| story.driver.handle(Input::Event(said.0), at(offset));
     let answer = |outcome| Answer::Event(outcome, Marks::REPLAYED);
     let beyond = take(log(1).numbered(5, 10_001).spooled(at(0)), 0);
     assert_eq!(beyond.answer, answer(Outcome::Suppressed));

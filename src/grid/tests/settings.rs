@@ -2,19 +2,19 @@
 
 use super::super::effect::{Effect, Matter};
 use super::super::in_force::SettingsInForce;
-use super::super::record::Input;
+use super::super::occurrence::Occurrence;
 use super::super::settings::ClassSettings;
 use super::driver::*;
 
 fn reconfigure(story: &mut Timeline, rules: ClassSettings) {
-    story.grid.set_settings(one_class(rules), story.now);
+    let (rules, applied) = (Box::new(one_class(rules)), SettingsInForce::default());
     let known = |story: &Timeline| -> Vec<Effect> {
-        let effects = story.grid.state().to_effects().into_iter();
+        let effects = story.grid().state().to_effects().into_iter();
         // Time goes on all the same.
         effects.filter(|effect| !matches!(effect, Effect::Lived { .. })).collect()
     };
     let before = known(story);
-    story.take(Input::Settings(SettingsInForce::default()));
+    story.take(Occurrence::Settings { rules, applied });
     assert_eq!(known(story), before, "the record alone changes nothing");
 }
 

@@ -21,7 +21,7 @@ fn started(missing: Vec<std::ops::RangeInclusive<u64>>) -> Input {
 }
 
 fn open(story: &Timeline, matter: Matter) -> Option<(Severity, String)> {
-    let alert = story.grid.state().alert(None, matter)?;
+    let alert = story.grid().state().alert(None, matter)?;
     Some((alert.severity, alert.text.to_string()))
 }
 
@@ -32,9 +32,9 @@ fn missing_records_at_a_start_are_a_fatal_alert_until_a_start_misses_none() {
     let text = "records 3 to 9, 12 to 12 are missing";
     assert_eq!(open(&story, Matter::RecordsMissing), Some((Severity::Fatal, text.to_owned())));
     assert!(story.words().ends_with(text));
-    let since = story.grid.state().alert(None, Matter::RecordsMissing).expect("open").since;
+    let since = story.grid().state().alert(None, Matter::RecordsMissing).expect("open").since;
     story.at(50).take(started(vec![12..=12]));
-    let open_alert = story.grid.state().alert(None, Matter::RecordsMissing).expect("open");
+    let open_alert = story.grid().state().alert(None, Matter::RecordsMissing).expect("open");
     assert_eq!((&*open_alert.text, open_alert.since), ("records 12 to 12 are missing", since));
     story.take(started(Vec::new()));
     assert_eq!(open(&story, Matter::RecordsMissing), None);

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use super::super::driver::Driver;
 use super::super::effect::{Effect, Matter};
 use super::super::event::EventKind;
 use super::super::lifecycle::Lifecycle;
 use super::super::mail::{Delivery, Standing};
 use super::super::marks::Marks;
+use super::super::occurrence::Occurrence;
 use super::super::record::{BrokerStarted, Input, LastRun, Outcome};
 use super::super::settings::{ClassSettings, DEFAULT_CLASS, MAIL_WORDS, Mail, Settings};
 use super::super::shift::Shift;
@@ -34,11 +36,11 @@ fn with_mail() -> Timeline {
 /// A start of the broker at once, by a clock that is so many seconds off what the journal says.
 fn starts_off(story: &mut Timeline, seconds: i64) {
     let by = Offset::from_micros(seconds * 1_000_000);
-    let settings = story.grid.settings().clone();
-    let state = story.grid.state().clone();
+    let settings = story.grid().settings().clone();
+    let state = story.grid().state().clone();
     story.now = story.now.moved(by);
     let from = if by.is_ahead() { Timestamp::MAX } else { Timestamp::MIN };
-    story.grid = super::super::Grid::new(state, settings, story.now);
+    story.driver = Driver::new(super::super::Grid::new(state, settings, story.now));
     story.take(Input::BrokerStarted(BrokerStarted {
         term: 2,
         version: "0.1.0".into(),
@@ -107,7 +109,7 @@ fn a_mail_that_waits_is_neither_given_up_nor_kept_waiting() {
             story.hello(1);
             story.keep(said(1, EventKind::Alert { counter: None }, "disk is full"));
             wait(&mut story, 31);
-            let message = story.grid.state().outbox().messages.values().next().unwrap().clone();
+            let message = story.grid().state().outbox().messages.values().next().unwrap().clone();
             assert_eq!(message.standing, Standing::UnderWay);
             let delivery = Delivery::Deferred("451 later".into());
             let (message, attempt) = (message.number, message.attempts);
@@ -118,10 +120,10 @@ fn a_mail_that_waits_is_neither_given_up_nor_kept_waiting() {
                 story.clock_set(by)
             }
             wait(&mut story, 61);
-            let tried = story.grid.state().outbox().message(message).unwrap().clone();
+            let tried = story.grid().state().outbox().message(message).unwrap().clone();
             assert_eq!((tried.standing, tried.attempts), (Standing::UnderWay, 2), "by {by} s");
             story.take(Input::MailAnswered { message, attempt: 2, delivery });
-            let waits = story.grid.state().outbox().message(message).unwrap();
+            let waits = story.grid().state().outbox().message(message).unwrap();
             assert_eq!(waits.standing, Standing::Waiting, "not given up, by {by} s");
             assert_eq!(waits.due, story.now.after(seconds(120)), "by {by} s");
         }
@@ -234,7 +236,7 @@ fn a_start_by_a_wrong_clock_condemns_nobody_and_what_happened_keeps_its_time() {
 fn an_alert_is_open_while_the_clocks_differ_and_a_start_closes_it() {
     let mut story = Timeline::new();
     let is_open = |story: &Timeline| {
-        story.grid.state().alert(None, Matter::ClockDiffers).map(|it| it.text.to_string())
+        story.grid().state().alert(None, Matter::ClockDiffers).map(|it| it.text.to_string())
     };
     let by = Offset::from_micros(YEAR * 1_000_000);
     story.take(Input::WallClock(WallClock::Differs { by }));
@@ -274,18 +276,18 @@ fn who_is_right_by_either_clock_is_not_told_to_be_wrong() {
     };
     let (right, wrong) = (story.now, story.now.moved(year));
     assert!(story.keep(at_time(wrong)).has(Marks::TIME_OFF));
-    story.grid.set_other_clock(Some(year));
+    story.take(Occurrence::OtherClock(Some(year)));
     assert!(!story.keep(at_time(wrong)).has(Marks::TIME_OFF));
     assert!(!story.keep(at_time(right)).has(Marks::TIME_OFF));
     assert!(story.keep(at_time(right.after(seconds(86_400)))).has(Marks::TIME_OFF));
-    story.grid.set_other_clock(None);
+    story.take(Occurrence::OtherClock(None));
     assert!(story.keep(at_time(wrong)).has(Marks::TIME_OFF));
 }
 
 #[test]
 fn lived_time_counts_what_brokers_lived_through_and_no_clock() {
     let mut story = Timeline::new();
-    let began = story.grid.state().lived();
+    let began = story.grid().state().lived();
     wait(&mut story, 100);
     story.keep(log(1));
     story.clock_set(YEAR);
@@ -297,8 +299,8 @@ fn lived_time_counts_what_brokers_lived_through_and_no_clock() {
     story.now = story.now.after(seconds(7_200));
     story.take(Input::WallClock(WallClock::Slept { lasted: seconds(7_200) }));
     story.take(Input::BrokerStopped);
-    assert_eq!(story.grid.state().lived() - began, seconds(111));
-    let kept = story.grid.state().to_effects();
+    assert_eq!(story.grid().state().lived() - began, seconds(111));
+    let kept = story.grid().state().to_effects();
     assert!(kept.iter().any(|it| matches!(it, Effect::Lived { .. })), "a checkpoint has it");
 }
 

@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use super::DecodeError;
 use super::proto;
-use super::{clock, event, mail, settings, storage};
+use super::{clock, event, mail, settings, storage, timer};
+use crate::grid::effect::Effect;
 use crate::grid::event::{Progress, Severity};
 use crate::grid::lifecycle::Refusal;
 use crate::grid::mail::MessageNumber;
@@ -16,7 +17,11 @@ use crate::grid::record::{BrokerStarted, Hello, Input, Order, Reset, SessionId, 
 use crate::grid::settings::Overrides;
 use crate::grid::storage::Storage;
 
-pub(super) fn read(input: Option<proto::record::Input>) -> Result<Input, DecodeError> {
+/// The input of a record that has these effects.
+pub(super) fn read(
+    input: Option<proto::record::Input>,
+    effects: &[Effect],
+) -> Result<Input, DecodeError> {
     use proto::record::Input as P;
     Ok(match input.ok_or(DecodeError::Newer { what: "an input" })? {
         P::Event(it) => Input::Event(event::read_heard(it)?),
@@ -39,7 +44,10 @@ pub(super) fn read(input: Option<proto::record::Input>) -> Result<Input, DecodeE
         P::Ordered(ordered) => {
             Input::Order { by: ordered.by.as_str().into(), order: order(ordered)? }
         }
-        P::Deadline(deadline) => Input::Deadline { appliance: ApplianceNumber(deadline.appliance) },
+        P::Deadline(deadline) => Input::Deadline {
+            appliance: ApplianceNumber(deadline.appliance),
+            timer: timer::read(deadline.timer, effects)?,
+        },
         P::BrokerStarted(started) => Input::BrokerStarted(BrokerStarted {
             term: started.term,
             version: started.version.into(),

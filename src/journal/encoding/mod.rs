@@ -11,6 +11,7 @@ mod input;
 mod mail;
 mod settings;
 mod storage;
+mod timer;
 mod to_proto;
 
 use prost::Message;
@@ -69,13 +70,14 @@ pub fn decode_record(bytes: &[u8]) -> Result<Record, DecodeError> {
         Ok(proto::Outcome::Refused) => Outcome::Refused(refusal()?),
         Err(_) => return Err(DecodeError::Newer { what: "an outcome" }),
     };
+    let effects = read.effects.into_iter().map(effect::read).collect::<Result<Vec<_>, _>>()?;
     Ok(Record {
         number: read.number,
         at: Timestamp::from_micros(read.at_us),
         outcome,
         marks: Marks::from_bits(read.marks),
-        effects: read.effects.into_iter().map(effect::read).collect::<Result<_, _>>()?,
-        input: input::read(read.input)?,
+        input: input::read(read.input, &effects)?,
+        effects,
     })
 }
 

@@ -22,6 +22,7 @@ use crate::grid::settings::Overrides;
 use crate::grid::shift::Shift;
 use crate::grid::storage::{Storage, TrimReason, Trimmed};
 use crate::grid::time::Offset;
+use crate::grid::timer::Timer;
 use crate::grid::wall_clock::WallClock;
 use crate::grid::window::Window;
 use crate::grid::word::Word;
@@ -202,7 +203,13 @@ fn every_other_input_reads_back() {
         Input::Hello(hello),
         Input::SessionEnded { appliance: ROW, boot: boot() },
         Input::Appeared { name: name(), uuid: Uuid::max() },
-        Input::Deadline { appliance: ROW },
+        Input::Deadline { appliance: ROW, timer: Timer::Start },
+        Input::Deadline { appliance: ROW, timer: Timer::Contact },
+        Input::Deadline { appliance: ROW, timer: Timer::NameConflict },
+        Input::Deadline { appliance: ROW, timer: Timer::Suppression },
+        Input::Deadline { appliance: ROW, timer: Timer::Repeats },
+        Input::Deadline { appliance: ROW, timer: Timer::Reminder },
+        Input::Deadline { appliance: ROW, timer: Timer::Flapping },
         Input::BrokerStarted(started),
         Input::BrokerStopped,
         Input::BrokerStalled { lasted: Duration::from_millis(2_500), cause: Stall::LateTurn },

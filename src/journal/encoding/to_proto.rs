@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{admission, clock, event, mail, proto, settings, storage};
+use super::{admission, clock, event, mail, proto, settings, storage, timer};
 use crate::grid::effect::{Alert, Boot, Effect, Matter, Memory};
 use crate::grid::event::{Progress, Severity};
 use crate::grid::lifecycle::{Failed, Failure, Lifecycle, Maintenance, Refusal};
@@ -66,7 +66,10 @@ fn input(input: &Input) -> proto::record::Input {
             uuid: uuid.as_bytes().to_vec(),
         }),
         Input::Order { by, order } => P::Ordered(ordered(by, order)),
-        Input::Deadline { appliance } => P::Deadline(proto::Deadline { appliance: appliance.0 }),
+        Input::Deadline { appliance, timer } => {
+            let timer = timer::write(*timer).into();
+            P::Deadline(proto::Deadline { appliance: appliance.0, timer })
+        }
         Input::BrokerStarted(started) => P::BrokerStarted(proto::BrokerStarted {
             term: started.term,
             version: started.version.to_string(),

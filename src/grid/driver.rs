@@ -1,0 +1,148 @@
+//! Brings the decisions of a grid and the replies to them into the order in which others may see them.
+//!
+//! ```text
+//! handle, handle_timeout, flush -> records -> append -> released replies
+//! ```
+//!
+//! Guarantees that a reply is released only behind the records on which it stands: with the commit at
+//! hand, or with the tally that counts what has no record of its own. A question is held in the same
+//! way. The broker and the tests use this one driver. Knows no disk: whoever drives it makes the records
+//! durable before it sends what [`Driver::released`] gives.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use super::Grid;
+use super::decide::{Decision, Release};
+use super::name::ApplianceNumber;
+use super::occurrence::Occurrence;
+use super::record::{Record, SessionId};
+use super::time::{Offset, Timestamp};
+
+/// Tallies are made at most once in this time, unless somebody asks for them.
+pub const TALLY_EVERY: Duration = Duration::from_secs(1);
+
+/// A grid with the replies that wait for its records. `R` is a reply, whatever that is to the caller.
+#[derive(Clone, Debug)]
+pub struct Driver<R> {
+    grid: Grid,
+    /// Replies that go out with the commit at hand.
+    ready: Vec<R>,
+    /// Replies that wait for the tally.
+    deferred: Vec<R>,
+    /// The sessions that some of these belong to.
+    sessions: HashSet<SessionId>,
+    is_flush_requested: bool,
+    flushed_at: Timestamp,
+}
+
+impl<R> Driver<R> {
+    /// Drives `grid`.
+    pub fn new(grid: Grid) -> Self {
+        let (ready, deferred, sessions) = (Vec::new(), Vec::new(), HashSet::new());
+        let flushed_at = Timestamp::default();
+        Self { grid, ready, deferred, sessions, is_flush_requested: false, flushed_at }
+    }
+
+    /// The grid, to be looked at. It may be ahead of what is durable: a reply made of it goes
+    /// through [`Self::query`].
+    pub fn grid(&self) -> &Grid {
+        &self.grid
+    }
+
+    /// See [`Grid::handle`]. The caller appends the records of the decision, in order.
+    pub fn handle(&mut self, occurrence: impl Into<Occurrence>, now: Timestamp) -> Decision {
+        self.grid.handle(occurrence, now)
+    }
+
+    /// See [`Grid::due`].
+    pub fn due(&mut self, now: Timestamp) -> Vec<ApplianceNumber> {
+        self.grid.due(now)
+    }
+
+    /// See [`Grid::handle_timeout`].
+    pub fn handle_timeout(&mut self, appliance: ApplianceNumber, now: Timestamp) -> Vec<Decision> {
+        self.grid.handle_timeout(appliance, now)
+    }
+
+    /// See [`Grid::handle_mail_timeout`].
+    pub fn handle_mail_timeout(&mut self, now: Timestamp) -> Option<Decision> {
+        self.grid.handle_mail_timeout(now)
+    }
+
+    /// A reply to what was just decided.
+    pub fn reply(&mut self, release: Release, reply: R) {
+        match release {
+            Release::WithCommit => self.ready.push(reply),
+            Release::WithTally => self.deferred.push(reply),
+        }
+    }
+
+    /// The same to a session. Where it `overtakes` (it is about a start), it does not wait behind the
+    /// session's earlier replies: it takes the tally along.
+    pub fn reply_to_session(
+        &mut self,
+        session: SessionId,
+        overtakes: bool,
+        release: Release,
+        reply: R,
+    ) {
+        if release == Release::WithTally {
+            self.sessions.insert(session);
+        }
+        self.reply(release, reply);
+        self.is_flush_requested |= overtakes && self.sessions.contains(&session);
+    }
+
+    /// A reply that is made of the state, when all of the state is recorded.
+    pub fn query(&mut self, reply: R) {
+        self.is_flush_requested = true;
+        if self.grid.has_pending() {
+            self.deferred.push(reply);
+        } else {
+            self.ready.push(reply);
+        }
+    }
+
+    /// When tallies are due; `None`: nothing waits for one.
+    pub fn flush_due(&self) -> Option<Timestamp> {
+        if self.is_flush_requested {
+            return Some(self.flushed_at);
+        }
+        let waits = self.grid.has_pending() || !self.deferred.is_empty();
+        waits.then(|| self.flushed_at.after(TALLY_EVERY))
+    }
+
+    /// Makes the tallies if they are due or asked for; see [`Self::flush`].
+    pub fn flush_if_due(&mut self, now: Timestamp, keep: impl FnMut(Record) -> bool) {
+        if self.is_flush_requested || self.flush_due().is_some_and(|due| due <= now) {
+            self.flush(now, keep);
+        }
+    }
+
+    /// Records all that is only counted. `keep` takes each tally, and says whether the commit has room
+    /// for another. Deferred replies are released when nothing is left to be recorded.
+    pub fn flush(&mut self, now: Timestamp, mut keep: impl FnMut(Record) -> bool) {
+        while let Some(record) = self.grid.tally(now) {
+            let has_room = keep(record);
+            if !has_room && self.grid.has_pending() {
+                return;
+            }
+        }
+        self.flushed_at = now;
+        self.is_flush_requested = false;
+        self.ready.append(&mut self.deferred);
+        self.sessions.clear();
+    }
+
+    /// The replies that may be sent once the records decided so far are durable.
+    #[must_use]
+    pub fn released(&mut self) -> Vec<R> {
+        std::mem::take(&mut self.ready)
+    }
+
+    /// Broker time moves: the time of the last tally moves along.
+    pub fn shift(&mut self, by: Offset) {
+        self.flushed_at = self.flushed_at.moved(by);
+    }
+}

@@ -1,0 +1,43 @@
+//! Lists what can happen to a grid.
+//!
+//! Guarantees that each occurrence leads to one decision. Knows no queue and no wire format.
+
+use super::in_force::SettingsInForce;
+use super::name::{ApplianceNumber, BootId};
+use super::record::{Hello, Input, SessionId};
+use super::settings::Settings;
+use super::time::Offset;
+
+/// What [`Grid::handle`](super::Grid::handle) takes. Timeouts are not among them: see
+/// [`Grid::handle_timeout`](super::Grid::handle_timeout).
+#[derive(Clone, Debug)]
+pub enum Occurrence {
+    /// Something that a record keeps as it is: an event, a command, the result of a delivery.
+    Input(Input),
+    /// A session opened.
+    SessionOpened(Hello),
+    /// A session closed.
+    SessionClosed {
+        /// Whose.
+        appliance: ApplianceNumber,
+        /// Of which boot.
+        boot: BootId,
+        /// Which.
+        session: SessionId,
+    },
+    /// Other rules apply from here on. Deadlines that were set by the old ones stay.
+    Settings {
+        /// The rules.
+        rules: Box<Settings>,
+        /// The same as the grid log records them.
+        applied: SettingsInForce,
+    },
+    /// The wall clock may be right although broker time lies so far from it; `None`: they agree.
+    OtherClock(Option<Offset>),
+}
+
+impl From<Input> for Occurrence {
+    fn from(input: Input) -> Self {
+        Self::Input(input)
+    }
+}
