@@ -48,7 +48,6 @@ use crate::grid::record::{Heard, Input, Outcome, Record};
 use crate::grid::time::Timestamp;
 use crate::journal::{EncodedRecord, Journal, JournalError, Mark, encoding};
 use crate::metrics::Metrics;
-use crate::wire::show;
 
 pub use backlog::Backlog;
 use backlog::Deadlines;
@@ -337,13 +336,13 @@ impl Loop {
         self.commit.bytes += bytes.len();
         let mark = Mark {
             at_us: record.at.as_micros(),
-            severity: show::proto_severity(show::record_severity(record)) as u8,
-            kind: show::record_kind(record) as u8,
-            appliance: show::subject(record).map_or(0, |number| number.0),
+            severity: record.severity().number(),
+            kind: record.kind() as u8,
+            appliance: record.subject().map_or(0, |number| number.0),
         };
         let bytes = bytes.into();
         self.commit.records.push(EncodedRecord { number: record.number, mark, bytes });
-        self.commit.changed.extend(show::subject(record));
+        self.commit.changed.extend(record.subject());
         self.note_mails(record);
         for effect in &record.effects {
             match effect {

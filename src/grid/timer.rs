@@ -49,9 +49,9 @@ impl Timer {
         }
     }
 
-    /// Whether it belongs to rate limits and repeats, not to the appliance's own condition.
+    /// Whether its records sum up a suppression or a run of repeats.
     pub fn is_of_admission(self) -> bool {
-        matches!(self, Self::Suppression | Self::Repeats | Self::Reminder)
+        matches!(self, Self::Suppression | Self::Repeats)
     }
 
     /// The timer of a record that was written before records named it, by what followed.
@@ -59,11 +59,12 @@ impl Timer {
         let is_suppression = |it: &Effect| matches!(it, Effect::Suppression { .. });
         let is_told = |it: &Effect| is_suppression(it) || matches!(it, Effect::RunTold { .. });
         let concerns = |which: Matter| {
-            effects.iter().any(|it| match it {
-                Effect::AlertRaised { matter, .. } | Effect::AlertCleared { matter, .. } => {
-                    *matter == which
-                }
-                _ => false,
+            effects.iter().any(|it| {
+                let (Effect::AlertRaised { matter, .. } | Effect::AlertCleared { matter, .. }) = it
+                else {
+                    return false;
+                };
+                *matter == which
             })
         };
         if !effects.is_empty() && effects.iter().all(is_told) {

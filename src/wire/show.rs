@@ -18,21 +18,20 @@ use crate::grid::Grid;
 use crate::grid::admission::{PlainOutcome, Suppression};
 use crate::grid::appliance::Appliance;
 use crate::grid::effect::{Effect, Phase};
-use crate::grid::event::{EventKind, PlainKind, Severity};
+use crate::grid::event::{PlainKind, Severity};
 use crate::grid::explain;
 use crate::grid::in_force::{SettingIs, SettingsInForce};
 use crate::grid::lifecycle::Lifecycle;
 use crate::grid::name::{ApplianceNumber, BootId};
-use crate::grid::record::{Input, LastRun, Outcome, Record};
+use crate::grid::record::{Input, Outcome, Record};
 use crate::grid::sentence::Sentence;
 use crate::grid::time::Timestamp;
-use crate::grid::wall_clock::WallClock;
 
 /// A record; `name` gives the name of a row.
 pub fn record(record: &Record, name: impl Fn(ApplianceNumber) -> String) -> proto::Record {
     let (reason, explanation) = explain::outcome(record.outcome);
     let explanation = over_budget(record).unwrap_or_else(|| explanation.to_owned());
-    let appliance = subject(record).map_or_else(|| ordered_name(&record.input), &name);
+    let appliance = record.subject().map_or_else(|| ordered_name(&record.input), &name);
     let heard = if let Input::Event(heard) = &record.input { Some(heard) } else { None };
     let said = heard.and_then(|heard| explain::said(&heard.event, record.marks));
     let lost = heard.into_iter().flat_map(|heard| &heard.event.lost_before);
@@ -45,8 +44,8 @@ pub fn record(record: &Record, name: impl Fn(ApplianceNumber) -> String) -> prot
     proto::Record {
         number: record.number,
         received_at: Some(timestamp(record.at)),
-        kind: record_kind(record).into(),
-        severity: proto_severity(record_severity(record)).into(),
+        kind: i32::from(record.kind() as u8),
+        severity: proto_severity(record.severity()).into(),
         appliance,
         boot_id: boot(record).map_or_else(String::new, |boot| uuid_text(boot.0)),
         text,
@@ -69,85 +68,6 @@ pub fn record(record: &Record, name: impl Fn(ApplianceNumber) -> String) -> prot
     }
 }
 
-/// What a record is about, as a number that fits the journal's masks too.
-pub fn record_kind(record: &Record) -> proto::RecordKind {
-    match &record.input {
-        Input::Event(heard) => match heard.event.kind {
-            EventKind::StartedOk => proto::RecordKind::StartedOk,
-            EventKind::StartFailed => proto::RecordKind::StartFailed,
-            EventKind::Maintenance { .. } => proto::RecordKind::Maintenance,
-            EventKind::Log => proto::RecordKind::Log,
-            EventKind::Alert { .. } => proto::RecordKind::Alert,
-        },
-        Input::Hello(_) | Input::SessionEnded { .. } | Input::Appeared { .. } => {
-            proto::RecordKind::Session
-        }
-        Input::Deadline { .. } if is_of_admission(record) => proto::RecordKind::Admission,
-        Input::Deadline { .. } => proto::RecordKind::Deadline,
-        Input::RunOver { .. } => proto::RecordKind::Admission,
-        Input::Tally => proto::RecordKind::Tally,
-        Input::MailDue { .. } | Input::MailAnswered { .. } | Input::MailOrdered { .. } => {
-            proto::RecordKind::Mail
-        }
-        Input::Order { .. } => proto::RecordKind::Administrator,
-        Input::BrokerStarted(_)
-        | Input::BrokerStopped
-        | Input::BrokerStalled { .. }
-        | Input::ClockSetBack { .. }
-        | Input::WallClock(_)
-        | Input::Storage(_)
-        | Input::Settings(_) => proto::RecordKind::Broker,
-    }
-}
-
-/// How grave a record is.
-pub fn record_severity(record: &Record) -> Severity {
-    let raised = record.effects.iter().filter_map(|effect| {
-        if let Effect::AlertRaised { alert, .. } = effect {
-            Some(alert.severity)
-        } else {
-            matches!(effect, Effect::Suppression { .. }).then_some(Severity::Warn)
-        }
-    });
-    let own = match &record.input {
-        // Whoever looks for what went wrong finds what was lost, however mild what was said next.
-        Input::Event(heard) if heard.event.lost_before.is_empty() => heard.event.severity,
-        Input::Event(heard) => heard.event.severity.max(Severity::Warn),
-        Input::BrokerStarted(started)
-            if !started.recovery.is_empty()
-                || started.clock_back.is_some()
-                || started.last_run == LastRun::CutShort =>
-        {
-            Severity::Warn
-        }
-        Input::WallClock(WallClock::Agrees | WallClock::Trusted) => Severity::Info,
-        Input::BrokerStalled { .. } | Input::ClockSetBack { .. } | Input::WallClock(_) => {
-            Severity::Warn
-        }
-        Input::Settings(settings) if !settings.warnings.is_empty() => Severity::Warn,
-        Input::Tally => return Severity::Debug,
-        Input::MailDue { .. } => Severity::Debug,
-        Input::MailAnswered { .. } | Input::MailOrdered { .. } => Severity::Info,
-        Input::Hello(_)
-        | Input::SessionEnded { .. }
-        | Input::Appeared { .. }
-        | Input::Order { .. }
-        | Input::Deadline { .. }
-        | Input::BrokerStarted(_)
-        | Input::BrokerStopped
-        | Input::RunOver { .. }
-        | Input::Storage(_)
-        | Input::Settings(_) => Severity::Info,
-    };
-    raised.fold(own, Severity::max)
-}
-
-/// Whether a record tells of repeats or of what is held back, and of nothing else.
-fn is_of_admission(record: &Record) -> bool {
-    let tells = |it: &Effect| matches!(it, Effect::RunTold { .. } | Effect::Suppression { .. });
-    !record.effects.is_empty() && record.effects.iter().all(tells)
-}
-
 /// Which budget an event is over, if it has a record since a suppression begins with it.
 fn over_budget(record: &Record) -> Option<String> {
     let begun = record.effects.iter().find_map(|effect| {
@@ -158,24 +78,6 @@ fn over_budget(record: &Record) -> Option<String> {
         }
     });
     begun.filter(|_| record.outcome == Outcome::Suppressed)
-}
-
-/// The row a record is about; `None`: the broker itself.
-pub fn subject(record: &Record) -> Option<ApplianceNumber> {
-    record.input.appliance().or_else(|| {
-        record.effects.iter().find_map(|effect| {
-            if let Effect::Appliance { number, .. }
-            | Effect::Removed { number }
-            | Effect::Boot { number, .. }
-            | Effect::Lifecycle { number, .. }
-            | Effect::Suppression { number, .. } = effect
-            {
-                Some(*number)
-            } else {
-                None
-            }
-        })
-    })
 }
 
 /// An appliance as `grid` sees it at `now`.

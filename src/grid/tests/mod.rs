@@ -17,6 +17,7 @@ mod maintenance;
 mod orders;
 mod play;
 mod properties;
+mod release;
 mod repeats;
 mod replays;
 mod saying;

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::*;
-use crate::grid::event::{Event, LostEvents, LostReason, Text};
+use crate::grid::event::{Event, EventKind, LostEvents, LostReason, Text};
 use crate::grid::marks::Marks;
 use crate::grid::record::Heard;
+use crate::grid::record_kind::RecordKind;
 
 /// 2026-11-20 14:30:00 UTC.
 const NOW_S: u64 = 1_795_185_000;
@@ -124,4 +125,28 @@ fn times_in_sentences_are_told_by_place_and_never_by_what_an_appliance_says() {
 fn the_contracts_first_and_last_moments_are_written() {
     assert_eq!(rfc3339(Timestamp::MIN), "0001-01-01T00:00:00Z");
     assert_eq!(rfc3339(Timestamp::MAX), "9999-12-31T23:59:59Z");
+}
+
+#[test]
+fn kinds_and_severities_have_the_numbers_of_the_contract() {
+    let kinds = [
+        (RecordKind::StartedOk, proto::RecordKind::StartedOk),
+        (RecordKind::StartFailed, proto::RecordKind::StartFailed),
+        (RecordKind::Maintenance, proto::RecordKind::Maintenance),
+        (RecordKind::Log, proto::RecordKind::Log),
+        (RecordKind::Alert, proto::RecordKind::Alert),
+        (RecordKind::Session, proto::RecordKind::Session),
+        (RecordKind::Deadline, proto::RecordKind::Deadline),
+        (RecordKind::Administrator, proto::RecordKind::Administrator),
+        (RecordKind::Broker, proto::RecordKind::Broker),
+        (RecordKind::Admission, proto::RecordKind::Admission),
+        (RecordKind::Tally, proto::RecordKind::Tally),
+        (RecordKind::Mail, proto::RecordKind::Mail),
+    ];
+    for (own, contract) in kinds {
+        assert_eq!(i32::from(own as u8), contract as i32, "{own:?}");
+    }
+    for severity in Severity::ALL {
+        assert_eq!(i32::from(severity.number()), proto_severity(severity) as i32);
+    }
 }

@@ -1,0 +1,83 @@
+//! Nobody is told what is not recorded: replies and questions wait for the tallies they stand on.
+
+use super::super::decide::Release;
+use super::super::driver::Driver;
+use super::super::event::EventKind;
+use super::super::name::ApplianceNumber;
+use super::super::record::{Input, SessionId};
+use super::driver::*;
+
+/// More appliances than one tally counts.
+const APPLIANCES: u32 = 70;
+
+fn alert() -> Said {
+    said(1, EventKind::Alert { counter: None }, "disk is full")
+}
+
+/// A driver in which every appliance has repeated an alert that no record contains yet. Replies are the
+/// numbers of those who wait.
+fn with_pending_counts() -> Driver<u32> {
+    let mut story = Timeline::empty(one_class(Default::default()));
+    (1..=APPLIANCES).for_each(|row| story.add(ApplianceNumber(row)));
+    let mut driver = Driver::new(story.grid().clone());
+    for row in 1..=APPLIANCES {
+        for sequence in 1..=2 {
+            let said = alert().by(ApplianceNumber(row)).numbered(5, sequence);
+            let decision = driver.handle(Input::Event(said.0), at(1));
+            driver.reply(decision.release, row);
+            let is_counted = decision.release == Release::WithTally;
+            assert_eq!(is_counted, sequence == 2, "the second is a repeat of the first");
+        }
+    }
+    driver
+}
+
+#[test]
+fn a_question_waits_until_all_that_is_counted_is_recorded() {
+    const QUESTION: u32 = 0;
+    let mut driver = with_pending_counts();
+    assert_eq!(driver.released().len(), APPLIANCES as usize, "the first of each has its record");
+    driver.query(QUESTION);
+    assert!(driver.flush_due().is_some_and(|due| due <= at(1)), "it asks for the tallies");
+    // The commit has room for one tally, which counts 64 appliances.
+    let mut tallies = Vec::new();
+    driver.flush_if_due(at(1), |tally| {
+        tallies.push(tally);
+        false
+    });
+    assert_eq!(tallies.len(), 1);
+    assert!(driver.grid().has_pending());
+    assert!(driver.released().is_empty(), "nobody is told what the second tally will count");
+    assert!(driver.flush_due().is_some_and(|due| due <= at(1)), "the next commit has it");
+    driver.flush_if_due(at(1), |tally| {
+        tallies.push(tally);
+        true
+    });
+    assert_eq!(tallies.len(), 2);
+    let released = driver.released();
+    assert_eq!(released.len(), APPLIANCES as usize + 1);
+    assert_eq!(released.last(), Some(&QUESTION));
+    assert_eq!(driver.flush_due(), None);
+}
+
+#[test]
+fn a_question_does_not_wait_where_nothing_is_pending() {
+    let story = Timeline::new();
+    let mut driver = Driver::new(story.grid().clone());
+    driver.query(1);
+    assert_eq!(driver.released(), [1]);
+}
+
+#[test]
+fn an_event_of_a_start_takes_the_tally_along_for_its_own_session() {
+    let mut driver = with_pending_counts();
+    drop(driver.released());
+    driver.flush(at(1), |_| true);
+    let said = alert().by(DB1).numbered(5, 3);
+    let decision = driver.handle(Input::Event(said.0), at(1));
+    driver.reply_to_session(SessionId(1), false, decision.release, 1);
+    driver.reply_to_session(SessionId(2), true, Release::WithCommit, 2);
+    assert!(driver.flush_due().is_some_and(|due| due > at(1)), "another session's start waits");
+    driver.reply_to_session(SessionId(1), true, Release::WithCommit, 3);
+    assert!(driver.flush_due().is_some_and(|due| due <= at(1)));
+}
