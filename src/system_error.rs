@@ -1,15 +1,15 @@
-//! An error of the operating system in words: its own, and what to do about it.
+//! Formats an error of the operating system with advice on how to fix it.
 //!
-//! Guarantees that the system's word is always there (`Permission denied (os error 13)`), and that the
-//! advice fits it: nobody is sent to look at a disk for want of a permission. Knows neither what was
-//! tried nor on what; whoever uses it says both before.
+//! Guarantees that the system's message is always included (`Permission denied (os error 13)`), and
+//! that the advice fits it: a missing permission does not send anybody to check a disk. Knows neither
+//! the operation nor its object; the caller writes both before it.
 
 use std::fmt;
 use std::io;
 
 use rustix::io::Errno;
 
-/// The system's word, and behind it what to do.
+/// The system's message, followed by advice.
 #[derive(Clone, Copy, Debug)]
 pub struct Explained<'a>(pub &'a io::Error);
 
@@ -23,7 +23,7 @@ impl fmt::Display for Explained<'_> {
     }
 }
 
-/// What to do about an error; `None`: the word alone says as much as can be said.
+/// Advice on an error; `None`: there is none beyond the system's message.
 pub fn advice(error: &io::Error) -> Option<&'static str> {
     Some(match Errno::from_io_error(error)? {
         Errno::ACCESS | Errno::PERM => {

@@ -1,8 +1,9 @@
-//! This host's full name, by which it presents itself to mail servers.
+//! Finds this host's fully qualified name, which EHLO announces to mail servers.
 //!
-//! Guarantees a name with a domain, or none. Asks the system and its table of hosts, and no network.
+//! Guarantees a name with a domain, or none. Reads the system's node name and `/etc/hosts`; does not
+//! use the network.
 
-/// This host's full name, as the system or its table of hosts has it.
+/// This host's fully qualified name, from the system or `/etc/hosts`.
 pub(super) fn own_name() -> Option<String> {
     let own = rustix::system::uname();
     let own = own.nodename().to_str().ok()?;
