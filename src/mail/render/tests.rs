@@ -1,7 +1,7 @@
-//! Rendered mails, as they are looked at and as a mail program takes them apart.
+//! Tests of rendered mails, against the reviewed files and as a mail program parses them.
 //!
-//! The mails in `tests/mail/rendered` are compared byte by byte; `GRID_WRITE_MAILS=1` writes them
-//! anew, to be looked at before they are kept.
+//! The mails in `tests/mail/rendered` are compared byte by byte; `GRID_WRITE_MAILS=1` rewrites them,
+//! for review before they are committed.
 
 use std::fs;
 use std::path::PathBuf;
@@ -117,7 +117,7 @@ fn fatal_among_others() -> Message {
     message(notices)
 }
 
-/// 120 appliances that are gone at once, of which 32 are told of in full.
+/// 120 appliances that lose contact at once, of which 32 are listed in full.
 fn power_cut() -> Message {
     let of = |n: u64| {
         let (grid, name) = if n < 80 { ("shop:main", "web") } else { ("lab:ci", "runner") };
@@ -148,7 +148,7 @@ fn older() -> Message {
     message
 }
 
-/// Compares a mail with the one that was looked at; plain text and HTML are kept beside it.
+/// Compares a mail with the reviewed one; plain text and HTML are stored beside it.
 #[track_caller]
 fn assert_kept(name: &str, bytes: &str) {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/mail/rendered");
