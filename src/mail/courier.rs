@@ -50,7 +50,7 @@ pub fn start(
     reports: mpsc::Sender<Answer>,
     stopping: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
-    tasks::spawn("courier", run(journal, config, jobs, reports, stopping))
+    tasks::spawn("mail sender", run(journal, config, jobs, reports, stopping))
 }
 
 /// The connections of one configuration: permits for new ones, and idle ones.
