@@ -200,9 +200,9 @@ impl Settings {
     }
 
     /// Validates the mail settings as a whole and builds the SMTP configuration from them. `reported`
-    /// has the errors of single values, which are not reported twice. With `is_torn`, parts of the file
+    /// has the errors of single values, which are not reported twice. With `is_incomplete`, parts of the file
     /// could not be read, and may contain what is missing.
-    fn put_mail_together(&mut self, reported: &[Mistake], is_torn: bool) -> Vec<Mistake> {
+    fn put_mail_together(&mut self, reported: &[Mistake], is_incomplete: bool) -> Vec<Mistake> {
         self.post = None;
         if !self.mail.is_configured() {
             return Vec::new();
@@ -220,7 +220,7 @@ impl Settings {
         }
         let is_reported = |key: &str| reported.iter().any(|error| error.key == key);
         // An unknown key may be a typo of the missing one.
-        let is_hidden = is_torn
+        let is_hidden = is_incomplete
             || reported.iter().any(|it| {
                 it.key.starts_with("mail.") && !keys::SETTINGS.iter().any(|key| key.path == it.key)
             });

@@ -58,8 +58,8 @@ pub(super) fn duration_text(duration: Duration) -> String {
         (u64::from(below) / 1_000 % 1_000, "us"),
         (u64::from(below) % 1_000, "ns"),
     ];
-    let there = parts.iter().filter(|(count, _)| *count > 0);
-    let text: String = there.map(|(count, unit)| format!("{count}{unit}")).collect();
+    let nonzero = parts.iter().filter(|(count, _)| *count > 0);
+    let text: String = nonzero.map(|(count, unit)| format!("{count}{unit}")).collect();
     if text.is_empty() { "0s".to_owned() } else { text }
 }
 
@@ -99,8 +99,9 @@ mod tests {
         let read = ["0B", "7B", "3KiB", "256MiB", "10 GiB", "2TiB"].map(bytes);
         let meant = [0, 7, 3 << 10, 256 << 20, 10 << 30, 2 << 40].map(Some);
         assert_eq!(read, meant);
-        for wrong in ["", "8", "MiB", "-1MiB", "+1MiB", "1.5GiB", "1MB", "99999999999TiB", "1mib"] {
-            assert_eq!(bytes(wrong), None, "{wrong}");
+        for invalid in ["", "8", "MiB", "-1MiB", "+1MiB", "1.5GiB", "1MB", "99999999999TiB", "1mib"]
+        {
+            assert_eq!(bytes(invalid), None, "{invalid}");
         }
     }
 
@@ -109,7 +110,7 @@ mod tests {
         let read = ["90d", "1d12h", "90s", "1h30m", "0d"].map(duration);
         let meant = [90 * 86_400, 129_600, 90, 5_400, 0];
         assert_eq!(read, meant.map(|seconds| Some(Duration::from_secs(seconds))));
-        for wrong in [
+        for invalid in [
             "PT5M",
             "+5m",
             "5 m",
@@ -124,7 +125,7 @@ mod tests {
             "99999999999999999999d",
             "1w2x",
         ] {
-            assert_eq!(duration(wrong), None, "{wrong}");
+            assert_eq!(duration(invalid), None, "{invalid}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Builds the TLS client configuration for SMTP from the system's and the operator's CA certificates.
+//! Builds the TLS client configuration for SMTP from CA certificates of the system and the operator.
 //!
 //! Guarantees that a connection is made only to a host whose certificate one of the system's or the
 //! operator's own CAs has signed, with TLS 1.2 or later. Does not know SMTP.

@@ -140,8 +140,8 @@ impl Reading<'_> {
 
 /// The key or table of a line with a syntax error. Never its value, which may be a misplaced secret.
 fn key_in(line: &str) -> String {
-    let begin = line.split(['=', '#', '"', '\'']).next().unwrap_or_default().trim();
-    excerpt(begin)
+    let key = line.split(['=', '#', '"', '\'']).next().unwrap_or_default().trim();
+    excerpt(key)
 }
 
 fn raw(value: &DeValue<'_>) -> Raw {

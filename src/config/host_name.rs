@@ -22,8 +22,8 @@ fn full_name(own: &str, hosts: &str) -> Option<String> {
     let lines = hosts.lines().map(|line| line.split('#').next().unwrap_or_default());
     let mut names = lines.map(|line| line.split_whitespace().skip(1).collect::<Vec<_>>());
     let line = names.find(|names| names.contains(&own) && names.iter().any(is_full))?;
-    let begin = format!("{own}.");
-    let of_own = line.iter().find(|name| is_full(name) && name.starts_with(&begin));
+    let prefix = format!("{own}.");
+    let of_own = line.iter().find(|name| is_full(name) && name.starts_with(&prefix));
     of_own.or_else(|| line.iter().find(|name| is_full(name))).map(ToString::to_string)
 }
 

@@ -250,21 +250,21 @@ pub(super) fn instead_of(path: &[String]) -> String {
         _ => "default",
     };
     let (table, last) = path.split_at(path.len().saturating_sub(1));
-    let begin = if table.is_empty() { String::new() } else { format!("{}.", dotted(table)) };
+    let prefix = if table.is_empty() { String::new() } else { format!("{}.", dotted(table)) };
     let last = last.first().map_or("", String::as_str);
     let all = paths(class);
-    let mut beside: Vec<&str> = all
+    let mut siblings: Vec<&str> = all
         .iter()
-        .filter_map(|path| path.strip_prefix(&begin))
+        .filter_map(|path| path.strip_prefix(&prefix))
         .filter_map(|rest| rest.split('.').next())
         .collect();
-    beside.dedup();
+    siblings.dedup();
     let all: Vec<&str> = all.iter().map(String::as_str).collect();
     let elsewhere = all.iter().find(|path| path.rsplit('.').next() == Some(last)).copied();
-    match nearest(last, &beside).or(elsewhere) {
+    match nearest(last, &siblings).or(elsewhere) {
         Some(meant) => format!("did you mean {meant}?"),
-        None if table.is_empty() => format!("there are: {}", beside.join(", ")),
-        None => format!("[{}] has: {}", dotted(table), beside.join(", ")),
+        None if table.is_empty() => format!("there are: {}", siblings.join(", ")),
+        None => format!("[{}] has: {}", dotted(table), siblings.join(", ")),
     }
 }
 

@@ -117,14 +117,14 @@ proptest! {
         odd in "[\"\\\\\\x00-\\x1f\\u{7f}-\\u{a0}\\u{2028}-\\u{202e} =]{0,20}",
     ) {
         for text in [text, odd] {
-            let emit = || tracing::info!(appliance = %text, path = text, "said {text}");
-            for surroundings in [Surroundings::Plain, Surroundings::Journald] {
-                let line = line(Format::Human, surroundings, emit);
+            let emit = || tracing::info!(appliance = %text, path = text, "received {text}");
+            for destination in [Surroundings::Plain, Surroundings::Journald] {
+                let line = line(Format::Human, destination, emit);
                 prop_assert!(!line.contains(is_hidden), "{}", line);
             }
             let line_json = json_line(emit);
             prop_assert_eq!(line_json["appliance"].as_str(), Some(text.as_str()));
-            prop_assert_eq!(line_json["message"].as_str().unwrap(), format!("said {text}"));
+            prop_assert_eq!(line_json["message"].as_str().unwrap(), format!("received {text}"));
         }
     }
 }

@@ -32,27 +32,27 @@ pub(super) fn subject(message: &Message, grid: &str, zone: &TimeZone) -> String 
         let has_room = !whole.is_empty() && whole.chars().count() <= SUBJECT_CHARS_MAX;
         return if has_room { whole } else { what };
     }
-    let Some(gravest) = by_gravity(&message.notices).first().copied() else {
+    let Some(top) = by_gravity(&message.notices).first().copied() else {
         return format!("[{grid}] {}", count(message.more, "notice"));
     };
     let total = message.notices.len() as u64 + message.more;
     let causes = Causes::of(message);
-    let crowd = causes.crowd_of(gravest);
+    let crowd = causes.crowd_of(top);
     let (location, text, others) = match crowd {
         Some(crowd) => (
             name(&crowd.place()),
-            format!("{}: {}", crowd.called(), without_name(gravest)),
+            format!("{}: {}", crowd.called(), without_name(top)),
             total.saturating_sub(crowd.notices),
         ),
-        None => (place_of(gravest), without_name(gravest), total - 1),
+        None => (place_of(top), without_name(top), total - 1),
     };
     let is_several = total > 1;
-    let grave = if gravest.severity == Severity::Fatal || is_several {
-        format!("{}: ", gravest.severity.word())
+    let grave = if top.severity == Severity::Fatal || is_several {
+        format!("{}: ", top.severity.word())
     } else {
         String::new()
     };
-    let over = if gravest.is_resolved { "resolved: " } else { "" };
+    let over = if top.is_resolved { "resolved: " } else { "" };
     let more = if others > 0 { format!(" and {others} more") } else { String::new() };
     let head = format!("[{grid}] {over}{grave}{location}: ");
     let room = SUBJECT_CHARS_MAX.saturating_sub(head.chars().count() + more.chars().count());
@@ -91,9 +91,9 @@ fn without_name(notice: &Notice) -> String {
         return rest.to_owned();
     }
     // `start of db1 failed`, `no contact with db1 for`, `two machines speak as db1`
-    let said = ["of", "with", "as"].map(|word| format!(" {word} {name}"));
-    let found = said.iter().find(|said| text.contains(said.as_str()));
-    found.map_or_else(|| text.to_string(), |said| text.replacen(said, "", 1))
+    let phrases = ["of", "with", "as"].map(|preposition| format!(" {preposition} {name}"));
+    let found = phrases.iter().find(|phrase| text.contains(phrase.as_str()));
+    found.map_or_else(|| text.to_string(), |phrase| text.replacen(phrase, "", 1))
 }
 
 /// Truncates at a word, unless that leaves too little.
@@ -101,9 +101,9 @@ pub(super) fn cut(text: &str, chars_max: usize) -> String {
     if text.chars().count() <= chars_max {
         return text.to_owned();
     }
-    let kept: String = text.chars().take(chars_max.saturating_sub(3)).collect();
-    let begun = text[kept.len()..].starts_with(' ');
-    let end = kept.rfind(' ').filter(|end| !begun && *end * 2 > kept.len());
-    let kept = &kept[..end.unwrap_or(kept.len())];
-    format!("{}...", kept.trim_end_matches([' ', ',', ';', ':', '.']))
+    let head: String = text.chars().take(chars_max.saturating_sub(3)).collect();
+    let begun = text[head.len()..].starts_with(' ');
+    let end = head.rfind(' ').filter(|end| !begun && *end * 2 > head.len());
+    let head = &head[..end.unwrap_or(head.len())];
+    format!("{}...", head.trim_end_matches([' ', ',', ';', ':', '.']))
 }

@@ -213,21 +213,21 @@ fn of_crowd(
 }
 
 fn brief(brief: &Brief) -> String {
-    let place = if brief.about.is_empty() { "broker".into() } else { escape(&brief.about) };
+    let location = if brief.about.is_empty() { "broker".into() } else { escape(&brief.about) };
     let over = if brief.is_resolved { ", resolved" } else { "" };
-    let matter = match topic_of(&brief.matter).one {
+    let title = match topic_of(&brief.matter).one {
         "alert" => escape(&brief.matter).into_owned(),
         called => called.to_owned(),
     };
-    format!("{place}: {}{over}", cut(&matter, 80))
+    format!("{location}: {}{over}", cut(&title, 80))
 }
 
 fn shortened_list(all: &[String], most: usize) -> Vec<String> {
-    let mut kept: Vec<_> = all.iter().take(most).cloned().collect();
+    let mut list: Vec<_> = all.iter().take(most).cloned().collect();
     if all.len() > most {
-        kept.push(format!("and {} more", all.len() - most));
+        list.push(format!("and {} more", all.len() - most));
     }
-    kept
+    list
 }
 
 /// How often it was reported since the last mail, if it continues.
