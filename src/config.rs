@@ -1,13 +1,15 @@
-//! Which settings hold? Flag over environment over file over default.
+//! Combines flags, environment, configuration file and defaults into validated settings.
 //!
 //! ```text
-//! file, environment, flags --> what was said --keys--> Settings, which cannot hold nonsense
+//! file, environment, flags --> raw settings --keys--> Settings, which are always valid
 //! ```
 //!
-//! Guarantees that all mistakes are told at once, each with its file and line (or variable, or
-//! flag), its key and what is allowed; and that every setting in force can be listed with where its
-//! value is from. One way leads to [`Settings`], for a check, a start and a SIGHUP alike: what one of
-//! them takes the others take. Opens nothing but the file and what it names: secrets, certificates.
+//! Flags override the environment, which overrides the file, which overrides the defaults.
+//! Guarantees that all errors are reported at once, each with its file and line (or variable, or
+//! flag), its key and what is allowed; and that every effective setting can be listed with the
+//! source of its value. Check, start and SIGHUP all build [`Settings`] in the same way: what one of
+//! them accepts the others accept. Opens nothing but the file and what it names: secrets,
+//! certificates.
 
 mod amount;
 mod certificates;
@@ -46,42 +48,42 @@ use self::post::Post;
 use self::raw::{Raw, Said, dotted};
 use self::report::ReportSettings;
 
-/// Where appliances and administrators are heard if nobody says otherwise.
+/// Default address of the gRPC listener, for appliances and administrators.
 pub const DEFAULT_GRPC: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7443);
 
-/// Where pages are served if nobody says otherwise.
+/// Default address of the HTTP listener, for pages.
 pub const DEFAULT_HTTP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7480);
 
-/// Where data lies if nobody says otherwise.
+/// Default data folder.
 pub const DEFAULT_DATA: &str = "./gridd-data";
 
-/// What is told of ourselves if nobody says otherwise.
+/// Default filter of tracing.
 pub const DEFAULT_TRACING: &str = "info";
 
-/// Settings as meant.
+/// Validated settings.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The data folder, and how the journal in it is cut and kept.
+    /// The data folder, and segment sizes and retention of the journal in it.
     pub journal: journal::Settings,
-    /// Where gRPC is served; on loopback.
+    /// Address of the gRPC listener; on loopback.
     pub grpc: SocketAddr,
-    /// Where pages are served; on loopback.
+    /// Address of the HTTP listener; on loopback.
     pub http: SocketAddr,
-    /// Names by which the listeners may be called, with commas between.
+    /// Host names that the listeners accept, separated by commas.
     pub hosts: String,
-    /// What is told of ourselves: a filter of the tracing crates.
+    /// Filter of our own tracing, in the syntax of the tracing crates.
     pub tracing: String,
-    /// For whom that is written.
+    /// Format of tracing lines.
     pub tracing_format: Format,
     /// The rules of the grid.
     pub grid: grid::settings::Settings,
-    /// How mails leave, and to whom, as said.
+    /// Mail settings as configured.
     pub mail: Mail,
-    /// The same, ready to be used; `None`: there is no mail.
+    /// The same, validated and ready to use; `None`: mail is not configured.
     pub post: Option<Arc<Post>>,
-    /// Where reports go.
+    /// Output of Guru Meditation Reports.
     pub report: ReportSettings,
-    /// Where the values are from that are not defaults, by key.
+    /// Sources of the values that are not defaults, by key.
     origins: BTreeMap<String, Origin>,
 }
 
@@ -103,65 +105,65 @@ impl Default for Settings {
     }
 }
 
-/// What flags and environment say; kept, since a file that is read again still stands below them.
+/// Flags and environment; stored because they still override a file that is read again.
 #[derive(Clone, Default)]
 pub struct Given {
-    /// The file.
+    /// The configuration file.
     pub config: Option<PathBuf>,
     /// Values of flags, by key.
     pub flags: Vec<(&'static str, String)>,
-    /// The environment; what does not begin with `GRIDD_` is not looked at.
+    /// The environment; variables that do not begin with `GRIDD_` are ignored.
     pub environment: Vec<(String, OsString)>,
 }
 
-/// Without the environment and values of flags: secrets may be among them.
+/// Omits the environment and values of flags: secrets may be among them.
 impl fmt::Debug for Given {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Given").field("config", &self.config).finish_non_exhaustive()
     }
 }
 
-/// A setting in force.
+/// An effective setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
     /// Its key, as the file would write it.
     pub key: String,
     /// Its value, as the file would write it, without quotes; `***` for a secret.
     pub value: String,
-    /// Where the value is from.
+    /// The source of the value.
     pub origin: Origin,
 }
 
 impl Settings {
-    /// Puts flags, environment, file and defaults together.
+    /// Combines flags, environment, file and defaults.
     ///
     /// # Errors
     ///
-    /// All mistakes at once, those in values that something else goes before included.
+    /// All errors at once, also those in values that a higher-priority source overrides.
     pub fn new(given: &Given) -> Result<Self, Mistakes> {
         let file = given.config.as_deref().map(file::read).unwrap_or_default();
-        let (variables, wrong_variables) = environment::read(&given.environment);
-        let mut mistakes = [file.mistakes, wrong_variables].concat();
+        let (variables, variable_errors) = environment::read(&given.environment);
+        let mut errors = [file.mistakes, variable_errors].concat();
         let mut settings = Self::default();
         let mut classes = BTreeMap::new();
         for (name, origin) in file.classes {
             settings.origins.insert(dotted(&[CLASS_TABLE, name.as_str()]), origin);
             classes.insert(name, ClassSettings::default());
         }
-        // Whatever goes before comes later.
-        for said in [file.said, variables, flags(&given.flags)].concat() {
-            let Said { path, raw, origin } = said;
+        // Sources of higher priority come later.
+        for raw_setting in [file.said, variables, flags(&given.flags)].concat() {
+            let Said { path, raw, origin } = raw_setting;
             let key = dotted(&path);
             match settings.take(&mut classes, &path, &raw, &origin) {
                 Ok(()) => drop(settings.origins.insert(key, origin)),
-                Err(text) => mistakes.push(Mistake { origin, key, text }),
+                Err(text) => errors.push(Mistake { origin, key, text }),
             }
         }
         settings.grid = grid::settings::Settings::new(classes).with_mail(settings.mail.rules());
-        mistakes.extend(settings.put_mail_together(&mistakes, file.is_torn));
-        mistakes.extend(settings.overlap());
-        mistakes.sort_by(|a, b| a.origin.cmp(&b.origin));
-        if mistakes.is_empty() { Ok(settings) } else { Err(Mistakes(mistakes)) }
+        errors.extend(settings.put_mail_together(&errors, file.is_torn));
+        errors.extend(settings.overlap());
+        errors.sort_by(|a, b| a.origin.cmp(&b.origin));
+        if errors.is_empty() { Ok(settings) } else { Err(Mistakes(errors)) }
     }
 
     fn take(
@@ -171,7 +173,7 @@ impl Settings {
         raw: &Raw,
         origin: &Origin,
     ) -> Result<(), String> {
-        // Whoever found the path found it among the keys.
+        // The caller found the path among the keys.
         let unknown = || "there is no such key".to_owned();
         match path {
             [first, class, within @ ..] if first == CLASS_TABLE => {
@@ -182,7 +184,7 @@ impl Settings {
         }
     }
 
-    /// Two listeners that would want the same port.
+    /// Reports two listeners on the same port.
     fn overlap(&self) -> Option<Mistake> {
         if !overlap(self.grpc, self.http) {
             return None;
@@ -197,45 +199,45 @@ impl Settings {
         Some(Mistake { origin, key: key.to_owned(), text })
     }
 
-    /// Makes of the settings of mail what is used, or gives what is wrong about them together.
-    /// `told` has what is wrong by itself, which nothing is said of twice; what is missing from a
-    /// file that could not be read whole may stand there.
-    fn put_mail_together(&mut self, told: &[Mistake], is_torn: bool) -> Vec<Mistake> {
+    /// Validates the mail settings as a whole and builds the SMTP configuration from them. `reported`
+    /// has the errors of single values, which are not reported twice. With `is_incomplete`, parts of the file
+    /// could not be read, and may contain what is missing.
+    fn put_mail_together(&mut self, reported: &[Mistake], is_incomplete: bool) -> Vec<Mistake> {
         self.post = None;
         if !self.mail.is_configured() {
             return Vec::new();
         }
-        let mut wrongs = match Post::new(&self.mail) {
+        let mut errors = match Post::new(&self.mail) {
             Ok(post) => {
                 self.post = Some(Arc::new(post));
                 Vec::new()
             }
-            Err(wrongs) => wrongs,
+            Err(errors) => errors,
         };
         if self.mail.recipients().next().is_none() {
             let text = "is needed where mail.server is given";
-            wrongs.push(post::missing(&["mail.to", "mail.server"], text));
+            errors.push(post::missing(&["mail.to", "mail.server"], text));
         }
-        let is_told = |key: &str| told.iter().any(|mistake| mistake.key == key);
-        // A key that there is not may be meant for the one that is missing.
-        let is_hidden = is_torn
-            || told.iter().any(|it| {
+        let is_reported = |key: &str| reported.iter().any(|error| error.key == key);
+        // An unknown key may be a typo of the missing one.
+        let is_hidden = is_incomplete
+            || reported.iter().any(|it| {
                 it.key.starts_with("mail.") && !keys::SETTINGS.iter().any(|key| key.path == it.key)
             });
-        let news = wrongs.into_iter().filter(|wrong| {
-            !(wrong.keys.iter().any(|key| is_told(key)) || wrong.is_missing && is_hidden)
+        let unreported = errors.into_iter().filter(|error| {
+            !(error.keys.iter().any(|key| is_reported(key)) || error.is_missing && is_hidden)
         });
-        news.map(|wrong| self.mistake_of_mail(wrong)).collect()
+        unreported.map(|error| self.mistake_of_mail(error)).collect()
     }
 
-    fn mistake_of_mail(&self, wrong: post::Wrong) -> Mistake {
-        let post::Wrong { keys, text, .. } = wrong;
+    fn mistake_of_mail(&self, error: post::Wrong) -> Mistake {
+        let post::Wrong { keys, text, .. } = error;
         let key = keys.first().copied().unwrap_or_default().to_owned();
-        // What is missing stands nowhere: it is told where the cause is. A variable's name says only
-        // what that one is about.
-        let said = keys.iter().find(|key| self.origin(key) != Origin::Default);
-        let origin = said.map_or(Origin::Default, |said| self.origin(said));
-        let is_of_another = matches!(origin, Origin::Environment(_)) && said != Some(&key.as_str());
+        // A missing value has no source: report it at its cause. A variable's name names only its own
+        // key.
+        let set = keys.iter().find(|key| self.origin(key) != Origin::Default);
+        let origin = set.map_or(Origin::Default, |set| self.origin(set));
+        let is_of_another = matches!(origin, Origin::Environment(_)) && set != Some(&key.as_str());
         let text = if is_of_another { format!("{key} {text}") } else { text };
         Mistake { origin, key, text }
     }
@@ -244,27 +246,27 @@ impl Settings {
         self.origins.get(key).cloned().unwrap_or(Origin::Default)
     }
 
-    /// Where a class begins: its table, or the first of its values.
+    /// The source of a class: its table, or the first of its values.
     pub fn origin_of_class(&self, name: &str) -> Origin {
         let table = dotted(&[CLASS_TABLE, name]);
-        let begin = format!("{table}.");
-        let is_its = |key: &str| key == table || key.starts_with(&begin);
-        let own = self.origins.iter().filter(|(key, _)| is_its(key));
+        let prefix = format!("{table}.");
+        let is_own = |key: &str| key == table || key.starts_with(&prefix);
+        let own = self.origins.iter().filter(|(key, _)| is_own(key));
         own.map(|(_, origin)| origin.clone()).min().unwrap_or(Origin::Default)
     }
 
-    /// Every setting that holds, with where it is from; secrets as `***`.
+    /// All effective settings with their sources; secrets as `***`.
     pub fn in_force(&self) -> Vec<Setting> {
         let mut all = Vec::new();
         self.each(|setting, _| all.push(setting));
         all
     }
 
-    /// What an operator should know, though it is allowed: one line each.
+    /// Warnings about valid but risky settings, one line each.
     pub fn warnings(&self) -> Vec<Mistake> {
         let mut all = Vec::new();
         self.each(|_, warning| all.extend(warning));
-        // Of a whole table it is told once.
+        // One warning for a whole table.
         all.dedup();
         let of_mail = |(key, text): (&str, String)| Mistake {
             origin: self.origin(key),
@@ -276,8 +278,8 @@ impl Settings {
             let rules = self.grid.class(name).filter(|it| it.maintenance_silence > it.promise_max);
             if rules.is_some() {
                 let key = keys::class_path(name, "maintenance_silence");
-                let text = "is longer than promise_max: who promises nothing may be silent for \
-                            longer than who does"
+                let text = "is longer than promise_max: an appliance that sets no report \
+                            deadline may be silent for longer than one that does"
                     .to_owned();
                 all.push(Mistake { origin: self.origin(&key), key, text });
             }
@@ -285,7 +287,7 @@ impl Settings {
         all
     }
 
-    /// Calls `with` for each setting in force, with what should be known of it.
+    /// Calls `with` for each effective setting, with its warning if there is one.
     fn each(&self, mut with: impl FnMut(Setting, Option<Mistake>)) {
         let mut whole = self.clone();
         for key in &keys::SETTINGS {
@@ -307,17 +309,17 @@ impl Settings {
         with: &mut impl FnMut(Setting, Option<Mistake>),
     ) {
         let Some(value) = key.place.shown(of) else { return };
-        // `budget = "unlimited"` says it for all budgets.
+        // `budget = "unlimited"` sets all budgets.
         let above = path.rsplit_once('.').map_or("", |(above, _)| above);
         let own = self.origin(&path);
-        let (said_at, origin) = if own == Origin::Default && key.place.is_word() {
+        let (set_at, origin) = if own == Origin::Default && key.place.is_word() {
             (above, self.origin(above))
         } else {
             (path.as_str(), own)
         };
         let warning = key.place.warning(of).map(|text| Mistake {
             origin: origin.clone(),
-            key: said_at.to_owned(),
+            key: set_at.to_owned(),
             text,
         });
         with(Setting { key: path, value, origin }, warning);
@@ -325,19 +327,19 @@ impl Settings {
 }
 
 fn flags(flags: &[(&'static str, String)]) -> Vec<Said> {
-    let said = |(key, value): &(&'static str, String)| {
+    let raw_setting = |(key, value): &(&'static str, String)| {
         let path = vec![(*key).to_owned()];
         let flag = keys::find(&path).and_then(|key| key.flag)?;
         let raw = Raw::Untyped(value.clone());
         Some(Said { path, raw, origin: Origin::Flag(flag) })
     };
-    flags.iter().filter_map(said).collect()
+    flags.iter().filter_map(raw_setting).collect()
 }
 
-/// Whether two listeners want the same port; an address for all takes it of each one.
+/// Whether two addresses conflict; an unspecified address conflicts with every other.
 fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
-    let takes_all = |address: SocketAddr| address.ip().is_unspecified();
-    let is_same = one.ip() == other.ip() || takes_all(one) || takes_all(other);
+    let is_any = |address: SocketAddr| address.ip().is_unspecified();
+    let is_same = one.ip() == other.ip() || is_any(one) || is_any(other);
     is_same && one.port() == other.port() && one.port() != 0
 }
 

@@ -1,8 +1,8 @@
-//! The broker as a process: binds, starts, says where it is, serves, stops in good order.
+//! Runs the broker as a process: binds, starts, announces its endpoints, serves, shuts down.
 //!
 //! Guarantees that listeners are bound before the journal is touched, that a broker loop that ends
-//! early ends the process with its error, and that SIGTERM or Ctrl-C lose nothing acknowledged.
-//! Decides nothing.
+//! early ends the process with its error, and that SIGTERM and Ctrl-C lose nothing acknowledged.
+//! Contains no rules of the grid.
 
 mod listeners;
 mod mailing;
@@ -34,62 +34,62 @@ use self::reload::Hearing;
 
 pub use reload::Reload;
 
-/// An orderly stop takes no longer; with the last lines and the end of the process it stays within
+/// Timeout of a shutdown; with the last lines of tracing and the end of the process it stays within
 /// 10 s.
 const STOP_WITHIN: Duration = Duration::from_millis(9_300);
 
-/// A loop that ended closes its journal within this time, and says why it ended.
+/// Within this time a loop that ended closes its journal and returns its error.
 const LAST_WORD_WITHIN: Duration = Duration::from_secs(5);
 
-/// Why the process ends without having been asked to.
+/// Why the process ends by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
-    /// The address is taken, or not ours.
+    /// The address is in use, or not one of this host.
     #[error(
         "can't listen on {address} for {what}: {}; --{what} or GRIDD_{} chooses another",
         Explained(source),
         what.to_uppercase()
     )]
     Listen {
-        /// Which.
+        /// The address.
         address: SocketAddr,
         /// `grpc` or `http`.
         what: &'static str,
-        /// Why.
+        /// The error of the system.
         source: std::io::Error,
     },
-    /// The broker does not start.
+    /// The broker failed to start.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// The journal failed while it ran.
-    #[error("the journal failed, so nothing more can be promised: {0}")]
+    /// The journal failed at run time.
+    #[error("the journal failed, so no event can be acknowledged any more: {0}")]
     Journal(#[from] JournalError),
-    /// The loop panicked.
-    #[error("the broker loop ended early; the lines above say why")]
+    /// The broker loop panicked.
+    #[error("the broker loop ended early; see the lines above")]
     LoopDied,
-    /// The courier panicked.
-    #[error("the courier of mails ended early; the lines above say why")]
+    /// The mail sender panicked.
+    #[error("the mail sender ended early; see the lines above")]
     CourierDied,
-    /// The ready file can't be written.
+    /// The ready file cannot be written.
     #[error(transparent)]
     ReadyFile(#[from] ReadyFileError),
-    /// It ended without order; what was acknowledged is durable all the same.
-    #[error("{0}: ended at once, what was acknowledged is durable all the same")]
+    /// The shutdown was not orderly; everything acknowledged is durable all the same.
+    #[error("{0}: ended at once; everything acknowledged is durable all the same")]
     NoOrderlyStop(&'static str),
-    /// Signals can't be heard.
-    #[error("can't hear signals: {}", Explained(.0))]
+    /// Signal handlers cannot be installed.
+    #[error("cannot install signal handlers: {}", Explained(.0))]
     Signals(std::io::Error),
-    /// The build is broken.
-    #[error("the services can't be put together: {0}")]
+    /// The gRPC services cannot be built: the build is broken.
+    #[error("cannot build the gRPC services: {0}")]
     Services(#[from] tonic_reflection::server::Error),
 }
 
-/// Where a broker that serves can be found.
+/// Endpoints and data of a serving broker.
 #[derive(Clone, Debug)]
 pub struct Place {
-    /// gRPC, as really bound.
+    /// The bound gRPC address.
     pub grpc: SocketAddr,
-    /// HTTP, as really bound.
+    /// The bound HTTP address.
     pub http: SocketAddr,
     /// The data folder, absolute.
     pub data: PathBuf,
@@ -100,7 +100,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// What the ready file holds: one object, one line.
+    /// The content of the ready file: one JSON object on one line.
     fn to_json(&self) -> String {
         let ready = serde_json::json!({
             "grpc": self.grpc.to_string(),
@@ -114,62 +114,62 @@ impl Place {
     }
 }
 
-/// What a broker tells of itself when something is wrong.
+/// Diagnostics of the process.
 #[derive(Clone, Debug)]
 pub struct Telling {
-    /// Its reports.
+    /// Writes Guru Meditation Reports.
     pub reporter: Reporter,
-    /// Its last warnings.
+    /// The last warnings.
     pub warnings: Warnings,
 }
 
-/// Runs until SIGTERM or Ctrl-C; reads the settings again on SIGHUP. `tell` is called once it serves.
+/// Runs until SIGTERM or Ctrl-C; reloads the settings on SIGHUP. Calls `announce` once it serves.
 ///
 /// # Errors
 ///
-/// [`DaemonError`] says what is in the way.
+/// [`DaemonError`] says why it cannot start or why it ended.
 pub async fn run(
     settings: Settings,
-    telling: Telling,
+    diagnostics: Telling,
     reload: Reload,
     ready_file: Option<&Path>,
-    tell: impl FnOnce(&Place),
+    announce: impl FnOnce(&Place),
 ) -> Result<(), DaemonError> {
-    let mut stops = Stops::heard()?;
-    let Telling { reporter, warnings } = telling;
+    let mut signals = Stops::heard()?;
+    let Telling { reporter, warnings } = diagnostics;
     reporter.watch_runtime(Handle::current());
-    let (in_force, now_in_force) = watch::channel(settings.clone());
-    report::configure(&reporter, &settings, now_in_force.clone());
+    let (settings_sender, effective) = watch::channel(settings.clone());
+    report::configure(&reporter, &settings, effective.clone());
     let hangups = signal(SignalKind::hangup()).map_err(DaemonError::Signals)?;
     settings.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
-    // Before anything is written, a ready file within it included.
+    // Before anything is written, including a ready file in the data folder.
     Journal::refuse_strangers(&settings.journal).map_err(StartError::Journal)?;
     let manager = ServiceManager::of_environment();
     let ready_file = ready_file.map(ReadyFile::prepare).transpose()?;
-    let post = mailing::follow(now_in_force);
+    let smtp_config = mailing::follow(effective);
     let Listeners { grpc: (grpc, grpc_rules), http: (http, http_rules) } =
         listeners::bind(&settings).await?;
     let (grpc_at, http_at) = (http_rules.other, grpc_rules.other);
 
     let (stop, stopping) = watch::channel(false);
-    let (show_desk, desk) = watch::channel(None);
-    let pages = dashboard::pages(desk, http_rules.counted.clone(), stopping.clone());
-    // Pages answer while the journal is still being read: alive, and not ready.
+    let (page_state_sender, page_state) = watch::channel(None);
+    let pages = dashboard::pages(page_state, http_rules.counted.clone(), stopping.clone());
+    // Pages are served while the journal is still being read: alive, but not ready.
     let pages = listener::serve(http, pages, http_rules, stopping.clone());
     let pages = tasks::spawn("accept http", pages);
-    let Some(started) = start_unless_stopped(&settings, &manager, &mut stops).await? else {
+    let Some(started) = start_unless_stopped(&settings, &manager, &mut signals).await? else {
         return Ok(());
     };
-    show_desk.send_replace(Some(dashboard::Desk::new(&started)));
+    page_state_sender.send_replace(Some(dashboard::Desk::new(&started)));
     report::register(&reporter, &started, &warnings);
     let journal = started.identity.journal;
-    let mail_test = mailing::test(&post, journal, &started.broker);
-    let desk = Desk::new(&started, Some(reporter), stopping.clone()).with_mail_test(mail_test);
-    let (routes, health) = grpc::routes(desk).await?;
+    let mail_test = mailing::test(&smtp_config, journal, &started.broker);
+    let services = Desk::new(&started, Some(reporter), stopping.clone()).with_mail_test(mail_test);
+    let (routes, health) = grpc::routes(services).await?;
     let routes = grpc::counted(routes.into_axum_router(), started.metrics.clone());
     let events = listener::serve(grpc, routes, grpc_rules, stopping.clone());
     let events = tasks::spawn("accept grpc", events);
-    let place = Place {
+    let endpoints = Place {
         grpc: grpc_at,
         http: http_at,
         data: std::path::absolute(&settings.journal.dir)
@@ -178,34 +178,35 @@ pub async fn run(
         last_record: started.reader.durable(),
     };
     if let Some(file) = &ready_file {
-        file.write(&place.to_json())?;
+        file.write(&endpoints.to_json())?;
     }
-    tell(&place);
-    let status = format!("serves on {grpc_at} and http://{http_at}, start {}", place.term);
+    announce(&endpoints);
+    let status = format!("serves on {grpc_at} and http://{http_at}, start {}", endpoints.term);
     manager.ready(status.clone());
     manager.watches(started.broker.clone());
-    let hearing = Hearing { hangups, stopping: stopping.clone(), manager: manager.clone(), status };
-    let reloading = reload::on_hangups(hearing, reload, in_force, started.broker.clone());
+    let context = Hearing { hangups, stopping: stopping.clone(), manager: manager.clone(), status };
+    let reloading = reload::on_hangups(context, reload, settings_sender, started.broker.clone());
     drop(tasks::spawn("reload", reloading));
     drop(tasks::spawn("journal growth", sample_growth(started.reader.clone())));
 
     let Started { broker, mut ended, mails, .. } = started;
-    let [mut courier, answers] = mailing::start(journal, post, mails, broker.clone(), stopping);
+    let [mut mail_sender, delivery_reports] =
+        mailing::start(journal, smtp_config, mails, broker.clone(), stopping);
     tokio::select! {
         early = &mut ended => return Err(early_end(early)),
-        _ = &mut courier => return Err(courier_ended(&mut ended).await),
-        signal = stops.next() => tracing::info!("{signal}: stopping"),
+        _ = &mut mail_sender => return Err(courier_ended(&mut ended).await),
+        signal = signals.next() => tracing::info!("{signal}: stopping"),
     }
     manager.stopping();
-    // It does not serve any more.
+    // The ready file is removed: the broker does not serve any more.
     drop(ready_file);
     let stop_in_order =
-        stop_in_order(health, stop, [events, pages, courier, answers], broker, ended);
+        stop_in_order(health, stop, [events, pages, mail_sender, delivery_reports], broker, ended);
     tokio::select! {
         stopped = tokio::time::timeout(STOP_WITHIN, stop_in_order) => {
             stopped.unwrap_or(Err(DaemonError::NoOrderlyStop("did not stop within 9.3 s")))
         }
-        _ = stops.next() => Err(DaemonError::NoOrderlyStop("was told to stop a second time")),
+        _ = signals.next() => Err(DaemonError::NoOrderlyStop("was asked to stop a second time")),
     }
 }
 
@@ -216,12 +217,12 @@ async fn sample_growth(reader: Reader) {
     loop {
         ticks.tick().await;
         let reader = reader.clone();
-        // It walks a folder. Whoever cut it short has a reason to end everything.
+        // It walks a folder. If it was cancelled, the whole process is ending.
         let _ = tasks::spawn_blocking("journal growth", move || reader.sample_growth()).await;
     }
 }
 
-/// The signals that ask for an end.
+/// The signals that request a shutdown.
 struct Stops {
     terminate: Signal,
     interrupt: Signal,
@@ -229,13 +230,13 @@ struct Stops {
 
 impl Stops {
     fn heard() -> Result<Self, DaemonError> {
-        let hear = |kind| signal(kind).map_err(DaemonError::Signals);
+        let install = |kind| signal(kind).map_err(DaemonError::Signals);
         let (terminate, interrupt) =
-            (hear(SignalKind::terminate())?, hear(SignalKind::interrupt())?);
+            (install(SignalKind::terminate())?, install(SignalKind::interrupt())?);
         Ok(Self { terminate, interrupt })
     }
 
-    /// The next one, by name.
+    /// Waits for the next signal and returns its name.
     async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
@@ -244,24 +245,24 @@ impl Stops {
     }
 }
 
-/// The broker, started; or nothing if it was told to stop meanwhile. Reading the journal may take
-/// long, changes nothing that the next start would miss, and so can be cut short.
+/// Starts the broker; `None` if a signal requested a stop meanwhile. Reading the journal may take
+/// long and changes nothing that the next start needs, so it can be interrupted.
 async fn start_unless_stopped(
     settings: &Settings,
     manager: &ServiceManager,
-    stops: &mut Stops,
+    signals: &mut Stops,
 ) -> Result<Option<Started>, DaemonError> {
-    let telling = manager.starts();
+    let extension = manager.starts();
     let started = tokio::select! {
         started = start_broker(settings) => Some(started),
-        signal = stops.next() => {
-            tracing::info!("{signal}: stopping before the start was done; nothing was taken");
+        signal = signals.next() => {
+            tracing::info!("{signal}: stopping before the start was complete; no events were accepted");
             manager.stopping();
             None
         }
     };
-    if let Some(telling) = telling {
-        telling.abort();
+    if let Some(extension) = extension {
+        extension.abort();
     }
     started.transpose()
 }
@@ -274,12 +275,12 @@ async fn stop_in_order(
     ended: oneshot::Receiver<Result<(), JournalError>>,
 ) -> Result<(), DaemonError> {
     grpc::tell_stopping(&health).await;
-    // Sessions hear it, say GoAway and end; then the loop stops behind all they brought.
+    // Sessions send GoAway and end; then the loop stops after everything they sent.
     stop.send_replace(true);
     for task in serving {
         let _ = task.await;
     }
-    // A loop that has ended already tells why below.
+    // A loop that has already ended returns its error below.
     let _ = broker.stop().await;
     match ended.await {
         Ok(ended) => ended.map_err(DaemonError::Journal),
@@ -290,17 +291,17 @@ async fn stop_in_order(
 async fn start_broker(settings: &Settings) -> Result<Started, DaemonError> {
     let journal = settings.journal.clone();
     let grid = settings.grid.clone();
-    let in_force = settings.at_start();
+    let applied = settings.at_start();
     let runtime = Handle::current();
     let starting =
-        tasks::spawn_blocking("start", move || broker::start(&journal, grid, in_force, runtime));
+        tasks::spawn_blocking("start", move || broker::start(&journal, grid, applied, runtime));
     match starting.await {
         Ok(started) => Ok(started?),
         Err(_) => Err(DaemonError::LoopDied),
     }
 }
 
-/// A loop that ends ends the courier, too, and a moment later says why.
+/// A loop that ends also ends the mail sender, and returns its error a moment later.
 async fn courier_ended(ended: &mut oneshot::Receiver<Result<(), JournalError>>) -> DaemonError {
     match tokio::time::timeout(LAST_WORD_WITHIN, ended).await {
         Ok(early) => early_end(early),

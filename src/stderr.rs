@@ -1,9 +1,9 @@
-//! Standard error through a bounded queue and one thread that writes.
+//! Writes standard error through a bounded queue and one writer thread.
 //!
-//! Guarantees that no caller waits for whoever reads standard error, be it a pipe without a reader, a
-//! stopped terminal or a full disk: lines that find no room are dropped and counted, and the count
-//! is written where they are missing as soon as writing goes on. The end of a program waits for its
-//! last lines within a bound. Does not know what the lines are about.
+//! Guarantees that no caller waits for the reader of standard error, be it a pipe without a reader, a
+//! stopped terminal or a full disk: lines that do not fit into the queue are dropped and counted, and
+//! the count is written in their place as soon as writing continues. The end of a program waits a
+//! bounded time for its last lines. Does not know what the lines mean.
 
 use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -18,25 +18,25 @@ use rustix::io::Errno;
 
 use crate::tasks;
 
-/// Bytes of lines that may wait for the writer; a line that would go beyond is dropped.
+/// Most bytes in the queue; a line that would exceed it is dropped.
 const LINES_BYTES_WAITING: usize = 1 << 20;
 
-/// A program that ends waits so long for its last lines.
+/// How long the end of a program waits for its last lines.
 const LAST_LINES_WITHIN: Duration = Duration::from_millis(400);
 
-/// A program that speaks to a person waits so long for its line, so that what it does next is seen
-/// behind it; once a line took longer, none is waited for until writing goes on.
+/// How long an interactive program waits for its line, so that later output appears after it; once a
+/// line took longer, it does not wait for any until writing continues.
 const IN_ORDER_WITHIN: Duration = Duration::from_millis(200);
 
-/// Writes how many lines were dropped.
+/// Formats the number of dropped lines.
 type Note = Box<dyn Fn(u64) -> String + Send + Sync>;
 
 static STDERR: OnceLock<Arc<Queue>> = OnceLock::new();
 static NOTE: OnceLock<Note> = OnceLock::new();
 
-/// Held by `main`: as it goes, the last lines are waited for.
+/// A guard of `main`: dropping it flushes the last lines.
 #[derive(Debug)]
-#[must_use = "the last lines are waited for as it goes"]
+#[must_use = "dropping it flushes the last lines"]
 pub struct LastLines(());
 
 impl Drop for LastLines {
@@ -45,24 +45,24 @@ impl Drop for LastLines {
     }
 }
 
-/// To be called first in `main`: from now on panics, too, are told through the queue.
+/// Must be called first in `main`: from now on panics are also written through the queue.
 pub fn begin() -> LastLines {
     std::panic::set_hook(Box::new(|info| push(panicked(info).into_bytes())));
     LastLines(())
 }
 
-/// Sets how dropped lines are told, in place of a plain sentence. The first call counts.
+/// Sets the format of the report of dropped lines. Only the first call has an effect.
 pub fn tell_dropped_by(note: impl Fn(u64) -> String + Send + Sync + 'static) {
     drop(NOTE.set(Box::new(note)));
 }
 
-/// Queues whole lines. Never waits.
+/// Queues whole lines. Never blocks.
 pub fn push(lines: Vec<u8>) {
     queue().push(lines);
 }
 
-/// Queues a line, without its end, and gives the writer a moment, so that lines of several programs
-/// stay in order.
+/// Queues a line, given without its line end, and waits briefly until it is written, so that lines of
+/// several programs stay in order.
 pub fn say(line: &str) {
     let queue = queue();
     queue.push(format!("{line}\n").into_bytes());
@@ -78,7 +78,7 @@ fn queue() -> &'static Arc<Queue> {
     STDERR.get_or_init(|| Arc::new(Queue::new(rustix::stdio::stderr())))
 }
 
-/// As the standard library words it, but queued.
+/// The panic message in the format of the standard library.
 fn panicked(info: &PanicHookInfo<'_>) -> String {
     let thread = std::thread::current();
     let name = thread.name().unwrap_or("<unnamed>");
@@ -94,7 +94,7 @@ fn message(panic: &(dyn Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("(not a text)")
 }
 
-/// Lines on their way to one descriptor.
+/// A queue of lines for one file descriptor.
 struct Queue {
     out: BorrowedFd<'static>,
     state: Mutex<State>,
@@ -105,24 +105,24 @@ struct Queue {
 struct State {
     waiting: VecDeque<Lines>,
     bytes: usize,
-    /// The thread that writes is there.
+    /// Whether the writer thread runs.
     has_writer: bool,
-    /// It has something in hand.
+    /// Whether the writer is writing.
     writes: bool,
-    /// A line was waited for in vain, and nothing was written since.
+    /// Whether waiting for a line timed out, and nothing was written since.
     is_stuck: bool,
-    /// The last thing was not taken.
+    /// Whether the last write failed.
     fails: bool,
-    /// It broke off within a line.
+    /// Whether the last write ended within a line.
     is_torn: bool,
-    /// Dropped and not yet told.
+    /// Dropped and not yet reported.
     untold: u64,
     dropped: u64,
 }
 
 struct Lines {
     text: Vec<u8>,
-    /// They tell of so many that were dropped; 0: they are no such note.
+    /// The number of dropped lines that they report; 0: they are no such report.
     tells: u64,
 }
 
@@ -132,7 +132,7 @@ impl Queue {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // A panic can't leave it half changed.
+        // A panic cannot leave it inconsistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -142,13 +142,13 @@ impl Queue {
         state.enter(text);
         if !state.has_writer {
             let queue = Arc::clone(self);
-            // Without a thread the lines wait, for a later attempt or for the end.
+            // Without a thread the lines stay queued, for a later attempt or for the final flush.
             state.has_writer = tasks::spawn_thread("stderr", move || queue.write_all()).is_ok();
         }
         self.changed.notify_all();
     }
 
-    /// The thread: writes without end.
+    /// The writer thread: never returns.
     fn write_all(&self) {
         let mut state = self.state();
         loop {
@@ -171,7 +171,7 @@ impl Queue {
             match rustix::io::write(self.out, rest) {
                 Ok(written) if written > 0 => rest = &rest[written..],
                 Err(Errno::INTR) => {}
-                // Somebody who shares it made it so; a writer may wait.
+                // Another process made the descriptor non-blocking; the writer may wait.
                 Err(Errno::AGAIN) => {
                     let _ = poll(&mut [PollFd::new(&self.out, PollFlags::OUT)], None);
                 }
@@ -193,7 +193,7 @@ impl Queue {
         state.is_stuck = waited.timed_out();
     }
 
-    /// Waits for all that was queued; gives whether all of it went.
+    /// Waits for all queued lines; returns whether all were written.
     fn flush(&self, within: Duration) -> bool {
         let state = self.state();
         if !state.has_writer {
@@ -206,7 +206,7 @@ impl Queue {
         state.is_idle() && !state.fails
     }
 
-    /// The same where the system had no thread to give.
+    /// The same without a writer thread.
     fn flush_here(&self, mut state: MutexGuard<'_, State>, within: Duration) -> bool {
         let limit = Timespec::try_from(within).ok();
         while let Some(lines) = state.next() {
@@ -221,7 +221,7 @@ impl Queue {
     }
 }
 
-/// Nothing more was taken, perhaps within a line.
+/// Writing failed; holds whether that was within a line.
 struct IsTorn(bool);
 
 impl State {
@@ -239,7 +239,7 @@ impl State {
         self.waiting.push_back(Lines { text, tells: 0 });
     }
 
-    /// Enters what there is to be told of dropped lines, if there is room for it.
+    /// Queues the report of dropped lines, if there are any and there is room.
     fn enter_note(&mut self) {
         if self.untold == 0 {
             return;
@@ -253,9 +253,9 @@ impl State {
         }
     }
 
-    /// What is written next.
+    /// The lines to write next.
     fn next(&mut self) -> Option<Lines> {
-        // Where nothing is taken, a note waits for the next line.
+        // While writing fails, the report waits for the next line.
         if self.waiting.is_empty() && !self.fails {
             self.enter_note();
         }

@@ -1,7 +1,7 @@
-//! Standard output, written to its end, or said not to be.
+//! Writes standard output completely, or reports that it is incomplete.
 //!
 //! Guarantees that a full disk behind standard output is an error of the command, with the system's
-//! word, and that a reader who has seen enough is none. Does not know what is written.
+//! message, and that a closed pipe is not. Does not know what is written.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -9,26 +9,26 @@ use crate::exit_code::ExitCode;
 use crate::stderr;
 use crate::system_error::Explained;
 
-/// Writes `text` and what was written before, to its end.
+/// Writes `text` and flushes everything written before.
 ///
 /// # Errors
 ///
-/// When standard output takes no more; a reader that went away is no error.
+/// When writing fails; a closed pipe is not an error.
 pub fn write(text: &str) -> Result<(), NotWritten> {
     let mut out = io::stdout().lock();
     written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
 }
 
-/// Standard output took no more.
+/// Writing to standard output failed.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write to standard output, what it shows is not complete: {}", Explained(.0))]
 pub struct NotWritten(#[source] io::Error);
 
-/// What a write to standard output that ended so means for the command.
+/// The result of a write to standard output for the command.
 ///
 /// # Errors
 ///
-/// [`NotWritten`], unless the reader went away, as `head` does.
+/// [`StdoutError`], unless the reader closed the pipe, as `head` does.
 pub fn written(outcome: io::Result<()>) -> Result<(), NotWritten> {
     match outcome {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(NotWritten(error)),
@@ -36,8 +36,8 @@ pub fn written(outcome: io::Result<()>) -> Result<(), NotWritten> {
     }
 }
 
-/// Ends a command by how its output went: `done`, or, with a line on standard error,
-/// [`ExitCode::Failed`].
+/// The exit code of a command by the result of its output: `done`, or [`ExitCode::Failed`] with a
+/// line on standard error.
 pub fn end(program: &str, outcome: Result<(), NotWritten>, done: ExitCode) -> ExitCode {
     match outcome {
         Ok(()) => done,
@@ -48,8 +48,8 @@ pub fn end(program: &str, outcome: Result<(), NotWritten>, done: ExitCode) -> Ex
     }
 }
 
-/// Shows what clap has to show in place of a command: its help, its version, or what is wrong with
-/// the command line.
+/// Prints what clap returns in place of a command: its help, its version, or an error of the command
+/// line.
 pub fn end_by(program: &str, shown: &clap::Error) -> ExitCode {
     if !shown.use_stderr() {
         let outcome = shown.print().and_then(|()| io::stdout().flush());

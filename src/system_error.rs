@@ -1,15 +1,15 @@
-//! An error of the operating system in words: its own, and what to do about it.
+//! Formats an error of the operating system with advice on how to fix it.
 //!
-//! Guarantees that the system's word is always there (`Permission denied (os error 13)`), and that the
-//! advice fits it: nobody is sent to look at a disk for want of a permission. Knows neither what was
-//! tried nor on what; whoever uses it says both before.
+//! Guarantees that the system's message is always included (`Permission denied (os error 13)`), and
+//! that the advice fits it: a missing permission does not send anybody to check a disk. Knows neither
+//! the operation nor its object; the caller writes both before it.
 
 use std::fmt;
 use std::io;
 
 use rustix::io::Errno;
 
-/// The system's word, and behind it what to do.
+/// The system's message, followed by advice.
 #[derive(Clone, Copy, Debug)]
 pub struct Explained<'a>(pub &'a io::Error);
 
@@ -23,7 +23,7 @@ impl fmt::Display for Explained<'_> {
     }
 }
 
-/// What to do about an error; `None`: the word alone says as much as can be said.
+/// Advice on an error; `None`: there is none beyond the system's message.
 pub fn advice(error: &io::Error) -> Option<&'static str> {
     Some(match Errno::from_io_error(error)? {
         Errno::ACCESS | Errno::PERM => {
@@ -56,13 +56,13 @@ pub fn advice(error: &io::Error) -> Option<&'static str> {
         Errno::STALE => "the network file system has lost it; mount it again",
         Errno::TXTBSY => "the program is being written or run; try again",
         Errno::BUSY => "something else uses it; end that first",
-        Errno::NOEXEC => "it is no program for this machine, and has no first line #!",
+        Errno::NOEXEC => "it is not a program for this machine, and has no first line #!",
         Errno::ADDRINUSE => "another program listens there (`ss -tlnp` names it)",
         Errno::ADDRNOTAVAIL => "no interface of this host has that address (`ip addr` lists them)",
-        Errno::AFNOSUPPORT => "this host does not speak that kind of address; choose another",
+        Errno::AFNOSUPPORT => "this host does not support that kind of address; choose another",
         Errno::CONNREFUSED => "nothing listens there; check the address, and whether it runs",
         Errno::HOSTUNREACH | Errno::NETUNREACH => {
-            "there is no way to that address; check the network"
+            "there is no route to that address; check the network"
         }
         Errno::TIMEDOUT => "nothing answers there; check the address and the firewall",
         _ => return None,
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn the_systems_word_is_there_and_the_advice_fits_it() {
-        for (errno, word, part) in [
+        for (errno, message, part) in [
             (Errno::ACCESS, "Permission denied (os error 13)", "who owns it"),
             (Errno::NOTDIR, "Not a directory (os error 20)", "is a file and no folder"),
             (Errno::ROFS, "Read-only file system (os error 30)", "mounted read-only"),
@@ -88,9 +88,9 @@ mod tests {
             (Errno::ADDRINUSE, "(os error 98)", "listens there"),
             (Errno::ADDRNOTAVAIL, "(os error 99)", "ip addr"),
         ] {
-            let told = told(errno);
-            assert!(told.contains(part) && told.contains(word), "{told}");
-            assert_eq!(told.contains("disk"), errno == Errno::NOSPC, "{told}");
+            let text = told(errno);
+            assert!(text.contains(part) && text.contains(message), "{text}");
+            assert_eq!(text.contains("disk"), errno == Errno::NOSPC, "{text}");
         }
     }
 

@@ -1,10 +1,10 @@
-//! Writes what gridd tells of itself: one event of tracing, one line on standard error.
+//! Writes gridd's own tracing to standard error: one line per event.
 //!
-//! Guarantees that no thread waits for whoever reads the lines (see `stderr`), that lines which were
-//! dropped are told by a line of their own, that a line is readable by itself, that nothing in it can break the line or act on a
-//! terminal whatever its values hold, and that in JSON the keys `time`, `level`, `target`, `message`
-//! come first and are ours. The names of the other fields are listed in docs/operation.md. Spans are
-//! not told: every event carries its fields itself. Decides nothing about what is told.
+//! Guarantees that no thread waits for the reader of the lines (see `stderr`), that a line reports how
+//! many lines were dropped, that a line is readable by itself, that no value can break the line or
+//! control a terminal, and that in JSON the keys `time`, `level`, `target`, `message` come first and
+//! are ours. The names of the other fields are listed in docs/operation.md. Spans are not written:
+//! every event has its fields itself. Does not decide what is logged.
 
 mod strangers;
 
@@ -28,13 +28,13 @@ use crate::guru_meditation::Warnings;
 use crate::show::escape::{escape, escape_json};
 use crate::stderr;
 
-/// Longest value that is told, in bytes; more is cut at a character and marked by `...`.
+/// Longest value, in bytes; a longer one is truncated at a character and marked by `...`.
 const VALUE_BYTES_MAX: usize = 8_192;
 
-/// Keys that are ours: a field of that name gets `field.` before it.
+/// Our own keys: a field of such a name gets the prefix `field.`.
 const OWN_KEYS: [&str; 4] = ["time", "level", "target", "message"];
 
-/// For whom lines are written.
+/// The format of the lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// For people: time, level, target, message, fields.
@@ -43,14 +43,14 @@ pub enum Format {
     Json,
 }
 
-/// How lines are written.
+/// Formats events as lines.
 #[derive(Clone, Copy, Debug)]
 struct Lines {
     format: Format,
     surroundings: Surroundings,
 }
 
-/// Takes each line whole, and queues it.
+/// Queues each line whole.
 struct Queued;
 
 impl io::Write for Queued {
@@ -64,10 +64,10 @@ impl io::Write for Queued {
     }
 }
 
-/// Where the lines go.
+/// The destination of the lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Surroundings {
-    /// Anywhere.
+    /// A file, a pipe or the like.
     Plain,
     /// A terminal.
     Terminal,
@@ -75,40 +75,40 @@ enum Surroundings {
     Journald,
 }
 
-/// What is told from now on. Cheap to clone.
+/// Changes the filter at run time. Cheap to clone.
 #[derive(Clone)]
 pub struct Told(Arc<dyn Fn(EnvFilter) -> bool + Send + Sync>);
 
 impl Told {
-    /// Tells what this filter lets through, in place of what the one before did.
+    /// Replaces the filter.
     ///
     /// # Errors
     ///
-    /// When `filter` is none; the one before stays.
+    /// When `filter` is invalid; the old one stays.
     pub fn set(&self, filter: &str) -> Result<(), ParseError> {
-        let is_there = (self.0)(strangers::filter(filter)?);
-        debug_assert!(is_there, "what tells lives as long as the process");
+        let is_set = (self.0)(strangers::filter(filter)?);
+        debug_assert!(is_set, "the subscriber lives as long as the process");
         Ok(())
     }
 }
 
 impl Debug for Told {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("Told")
+        out.write_str("LogFilterHandle")
     }
 }
 
-/// Begins to tell on standard error what `filter` lets through; what is given can change that.
+/// Starts to write the events that pass `filter` to standard error; the handle changes the filter.
 ///
-/// `warnings` hears all warnings and errors, whatever the filter says. Of crates that read what
-/// strangers send, both hear errors only.
+/// `warnings` gets all warnings and errors, whatever the filter. Of crates that read from the network
+/// both get errors only.
 ///
 /// # Errors
 ///
-/// When `filter` is none.
+/// When `filter` is invalid.
 pub fn begin(filter: &str, format: Format, warnings: Warnings) -> Result<Told, ParseError> {
     let filter = strangers::filter(filter)?;
-    let surroundings = if goes_to_journald(std::env::var("JOURNAL_STREAM").ok().as_deref()) {
+    let destination = if goes_to_journald(std::env::var("JOURNAL_STREAM").ok().as_deref()) {
         Surroundings::Journald
     } else if std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
         Surroundings::Terminal
@@ -116,7 +116,7 @@ pub fn begin(filter: &str, format: Format, warnings: Warnings) -> Result<Told, P
         Surroundings::Plain
     };
     let (filter, handle) = reload::Layer::new(filter);
-    let format = Lines { format, surroundings };
+    let format = Lines { format, surroundings: destination };
     stderr::tell_dropped_by(move |count| format.dropped(count));
     let lines = tracing_subscriber::fmt::layer()
         .event_format(format)
@@ -149,44 +149,44 @@ where
         mut out: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut said = Said::default();
-        event.record(&mut said);
+        let mut fields = Said::default();
+        event.record(&mut fields);
         let level = *event.metadata().level();
-        let target = said.target.as_deref().unwrap_or_else(|| event.metadata().target());
-        writeln!(out, "{}", self.line(level, target, &said))
+        let target = fields.target.as_deref().unwrap_or_else(|| event.metadata().target());
+        writeln!(out, "{}", self.line(level, target, &fields))
     }
 }
 
 impl Lines {
-    fn line(self, level: Level, target: &str, said: &Said) -> String {
+    fn line(self, level: Level, target: &str, event: &Said) -> String {
         match self.format {
-            Format::Human => human(self.surroundings, level, target, said),
-            Format::Json => json(level, target, said),
+            Format::Human => human(self.surroundings, level, target, event),
+            Format::Json => json(level, target, event),
         }
     }
 
-    /// Tells of lines that were dropped.
+    /// The line that reports dropped lines.
     fn dropped(self, count: u64) -> String {
         let what = if count == 1 { "line is" } else { "lines are" };
         let message = format!("{count} {what} missing here: standard error took no more");
-        let said = Said { message, ..Said::default() };
-        format!("{}\n", self.line(Level::WARN, "tracing_lines", &said))
+        let event = Said { message, ..Said::default() };
+        format!("{}\n", self.line(Level::WARN, "tracing_lines", &event))
     }
 }
 
-/// What an event says.
+/// Message and fields of an event.
 #[derive(Debug, Default)]
 struct Said {
     message: String,
     fields: Vec<(&'static str, Value)>,
-    /// The target of events that come by the crate `log`.
+    /// The target of events of the crate `log`.
     target: Option<String>,
 }
 
 #[derive(Debug)]
 enum Value {
     Text(String),
-    /// A number or a truth value: the same in JSON and for people.
+    /// A number or a boolean: the same in JSON and for people.
     Bare(String),
 }
 
@@ -224,10 +224,10 @@ impl Visit for Said {
         let mut text = value.to_string();
         let mut cause = value.source();
         while let Some(error) = cause {
-            let words = error.to_string();
-            if !text.contains(&words) {
+            let message = error.to_string();
+            if !text.contains(&message) {
                 text.push_str(": ");
-                text.push_str(&words);
+                text.push_str(&message);
             }
             cause = error.source();
         }
@@ -259,20 +259,20 @@ impl Visit for Said {
     }
 }
 
-/// Our own modules without the name of the crate.
+/// The target of our own modules without the crate name.
 fn short(target: &str) -> &str {
     target.strip_prefix("grid_broker::").unwrap_or(target)
 }
 
-fn human(surroundings: Surroundings, level: Level, target: &str, said: &Said) -> String {
-    let mut line = match surroundings {
+fn human(destination: Surroundings, level: Level, target: &str, event: &Said) -> String {
+    let mut line = match destination {
         Surroundings::Plain => format!("{} {level:>5}", now()),
         Surroundings::Terminal => format!("{} \x1b[{}m{level:>5}\x1b[0m", now(), colour(level)),
         Surroundings::Journald => format!("<{}>{level:>5}", priority(level)),
     };
-    let (target, message) = (escape(short(target)), escape(&said.message));
+    let (target, message) = (escape(short(target)), escape(&event.message));
     append(&mut line, format_args!(" {target}: {message}"));
-    for (name, value) in &said.fields {
+    for (name, value) in &event.fields {
         match value {
             Value::Bare(value) => append(&mut line, format_args!(" {name}={value}")),
             Value::Text(text) => {
@@ -284,20 +284,20 @@ fn human(surroundings: Surroundings, level: Level, target: &str, said: &Said) ->
     line
 }
 
-fn json(level: Level, target: &str, said: &Said) -> String {
+fn json(level: Level, target: &str, event: &Said) -> String {
     let level = level.as_str().to_ascii_lowercase();
     let mut line = format!(
         "{{\"time\":\"{}\",\"level\":\"{level}\",\"target\":{},\"message\":{}",
         now(),
         quoted(short(target)),
-        quoted(&said.message)
+        quoted(&event.message)
     );
-    for (name, value) in &said.fields {
-        let before = if OWN_KEYS.contains(name) { "field." } else { "" };
+    for (name, value) in &event.fields {
+        let prefix = if OWN_KEYS.contains(name) { "field." } else { "" };
         match value {
-            Value::Bare(value) => append(&mut line, format_args!(",\"{before}{name}\":{value}")),
+            Value::Bare(value) => append(&mut line, format_args!(",\"{prefix}{name}\":{value}")),
             Value::Text(text) => {
-                append(&mut line, format_args!(",\"{before}{name}\":{}", quoted(text)));
+                append(&mut line, format_args!(",\"{prefix}{name}\":{}", quoted(text)));
             }
         }
     }
@@ -305,7 +305,7 @@ fn json(level: Level, target: &str, said: &Said) -> String {
     line
 }
 
-/// A JSON string, with all that is hidden escaped.
+/// A JSON string with all hidden characters escaped.
 fn quoted(text: &str) -> String {
     escape_json(&serde_json::Value::from(text).to_string()).into_owned()
 }

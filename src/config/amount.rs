@@ -1,14 +1,14 @@
-//! How much does `90d` or `256MiB` say? Checked readers for what people write, and the way back.
+//! Parses and formats sizes and durations such as `256MiB` and `90d`.
 //!
-//! Guarantees that nothing overflows, that an amount without a unit is none, and that what is
-//! written by [`bytes_text`] and [`duration_text`] reads back equal. Knows no setting's limits.
+//! Guarantees that nothing overflows, that an amount without a unit is rejected, and that the output
+//! of [`format_bytes`] and [`format_duration`] parses back equal. Does not know the limits of settings.
 
 use std::time::Duration;
 
-/// Units of sizes; each is also taken with a blank before it.
+/// Units of sizes; a blank before the unit is accepted.
 const UNITS: [(&str, u32); 5] = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40), ("B", 0)];
 
-/// A size: a whole number with `B`, `KiB`, `MiB`, `GiB` or `TiB`.
+/// Parses a size: a whole number with `B`, `KiB`, `MiB`, `GiB` or `TiB`.
 pub(super) fn bytes(text: &str) -> Option<u64> {
     let (number, shift) = UNITS
         .iter()
@@ -18,9 +18,9 @@ pub(super) fn bytes(text: &str) -> Option<u64> {
     number.checked_mul(1 << shift)
 }
 
-/// A time: `90s`, `5m`, `1h30m`, and with days before that: `90d`, `1d12h`.
+/// Parses a duration: `90s`, `5m`, `1h30m`, optionally with days first: `90d`, `1d12h`.
 pub(super) fn duration(text: &str) -> Option<Duration> {
-    // jiff reads more than is promised here: `PT5M`, `5 minutes`, `+5m`.
+    // jiff accepts more than is documented here: `PT5M`, `5 minutes`, `+5m`.
     if !text.bytes().all(|byte| byte.is_ascii_digit() || b".dhmsun".contains(&byte)) {
         return None;
     }
@@ -38,7 +38,7 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
     days.checked_add(Duration::try_from(rest).ok()?)
 }
 
-/// A size in the largest unit that divides it: `256MiB`.
+/// Formats a size in the largest unit that divides it: `256MiB`.
 pub(super) fn bytes_text(bytes: u64) -> String {
     let whole = |shift: u32| bytes > 0 && bytes.trailing_zeros() >= shift;
     let fitting = UNITS.iter().filter(|(_, shift)| whole(*shift)).max_by_key(|(_, shift)| *shift);
@@ -46,7 +46,7 @@ pub(super) fn bytes_text(bytes: u64) -> String {
     format!("{}{unit}", bytes >> shift)
 }
 
-/// A time in the largest units that it has: `90d`, `1h30m`, `250ms`.
+/// Formats a duration in its largest units: `90d`, `1h30m`, `250ms`.
 pub(super) fn duration_text(duration: Duration) -> String {
     let (seconds, below) = (duration.as_secs(), duration.subsec_nanos());
     let parts = [
@@ -58,8 +58,8 @@ pub(super) fn duration_text(duration: Duration) -> String {
         (u64::from(below) / 1_000 % 1_000, "us"),
         (u64::from(below) % 1_000, "ns"),
     ];
-    let there = parts.iter().filter(|(count, _)| *count > 0);
-    let text: String = there.map(|(count, unit)| format!("{count}{unit}")).collect();
+    let nonzero = parts.iter().filter(|(count, _)| *count > 0);
+    let text: String = nonzero.map(|(count, unit)| format!("{count}{unit}")).collect();
     if text.is_empty() { "0s".to_owned() } else { text }
 }
 
@@ -99,8 +99,9 @@ mod tests {
         let read = ["0B", "7B", "3KiB", "256MiB", "10 GiB", "2TiB"].map(bytes);
         let meant = [0, 7, 3 << 10, 256 << 20, 10 << 30, 2 << 40].map(Some);
         assert_eq!(read, meant);
-        for wrong in ["", "8", "MiB", "-1MiB", "+1MiB", "1.5GiB", "1MB", "99999999999TiB", "1mib"] {
-            assert_eq!(bytes(wrong), None, "{wrong}");
+        for invalid in ["", "8", "MiB", "-1MiB", "+1MiB", "1.5GiB", "1MB", "99999999999TiB", "1mib"]
+        {
+            assert_eq!(bytes(invalid), None, "{invalid}");
         }
     }
 
@@ -109,7 +110,7 @@ mod tests {
         let read = ["90d", "1d12h", "90s", "1h30m", "0d"].map(duration);
         let meant = [90 * 86_400, 129_600, 90, 5_400, 0];
         assert_eq!(read, meant.map(|seconds| Some(Duration::from_secs(seconds))));
-        for wrong in [
+        for invalid in [
             "PT5M",
             "+5m",
             "5 m",
@@ -124,7 +125,7 @@ mod tests {
             "99999999999999999999d",
             "1w2x",
         ] {
-            assert_eq!(duration(wrong), None, "{wrong}");
+            assert_eq!(duration(invalid), None, "{invalid}");
         }
     }
 }

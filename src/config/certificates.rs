@@ -1,7 +1,7 @@
-//! Whom we believe to be the SMTP server: TLS as a client, with the system's certificates.
+//! Builds the TLS client configuration for SMTP from CA certificates of the system and the operator.
 //!
 //! Guarantees that a connection is made only to a host whose certificate one of the system's or the
-//! operator's own authorities has signed, in TLS 1.2 or later. Knows no SMTP.
+//! operator's own CAs has signed, with TLS 1.2 or later. Does not know SMTP.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,17 +14,17 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::system_error::Explained;
 
-/// Reads what is trusted.
+/// Builds the connector. Reads the trusted certificates.
 pub(super) fn connector(ca_file: Option<&Path>) -> Result<TlsConnector, String> {
     let mut trusted = RootCertStore::empty();
-    // One of the system's that can't be read takes nothing from the others.
+    // A system certificate that cannot be read does not affect the others.
     trusted.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if let Some(path) = ca_file {
         add(&mut trusted, path)?;
     }
     if trusted.is_empty() {
-        let what = "this host trusts no certificate at all (package ca-certificates), so no server \
-                    could be believed; name the CA of yours here";
+        let what = "this host trusts no CA certificate (package ca-certificates), so no server can be \
+                    verified; name the CA certificate of your mail server here";
         return Err(what.to_owned());
     }
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -36,15 +36,15 @@ pub(super) fn connector(ca_file: Option<&Path>) -> Result<TlsConnector, String> 
 }
 
 fn add(trusted: &mut RootCertStore, path: &Path) -> Result<(), String> {
-    let place = path.display();
+    let shown_path = path.display();
     let pem = std::fs::read(path)
-        .map_err(|error| format!("can't read {place}: {}", Explained(&error)))?;
+        .map_err(|error| format!("can't read {shown_path}: {}", Explained(&error)))?;
     let mut found = false;
     for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let no_certificate = |why| format!("{place} holds what is no certificate: {why}");
-        let certificate = certificate.map_err(|error| no_certificate(error.to_string()))?;
-        trusted.add(certificate).map_err(|error| no_certificate(error.to_string()))?;
+        let invalid = |why| format!("{shown_path} contains an invalid certificate: {why}");
+        let certificate = certificate.map_err(|error| invalid(error.to_string()))?;
+        trusted.add(certificate).map_err(|error| invalid(error.to_string()))?;
         found = true;
     }
-    if found { Ok(()) } else { Err(format!("{place} holds no certificate in PEM form")) }
+    if found { Ok(()) } else { Err(format!("{shown_path} contains no certificate in PEM format")) }
 }

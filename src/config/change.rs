@@ -1,7 +1,7 @@
-//! What changes when the file is read again, and what has to wait for a restart?
+//! Compares old and reloaded settings: what applies at once, and what needs a restart.
 //!
-//! Guarantees that what can't change while gridd runs stays as it is, and is told with the value it
-//! waits for. Changes nothing itself.
+//! Guarantees that settings that cannot change while gridd runs keep their old values, and are
+//! reported with their new ones. Changes nothing itself.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,18 +13,18 @@ use super::raw::dotted;
 use super::secret::HIDDEN;
 use super::{Setting, Settings};
 
-/// A setting that is not what it was.
+/// A setting whose value changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// Its key.
     pub key: String,
-    /// Its value before; `None`: its class, or this half of a budget, was not there.
+    /// Its value before; `None`: its class, or this half of a budget, did not exist.
     pub before: Option<String>,
-    /// Its value in the new settings; `None`: it is there no more.
+    /// Its value in the new settings; `None`: it was removed.
     pub after: Option<String>,
-    /// Where the new value is from.
+    /// The source of the new value.
     pub origin: Origin,
-    /// When it holds.
+    /// When the new value applies.
     pub holds: Changes,
 }
 
@@ -33,7 +33,7 @@ impl fmt::Display for Change {
         let Self { key, before, after, origin, holds } = self;
         match after {
             Some(after) => write!(out, "{key} = {after}")?,
-            None => write!(out, "{key} is gone")?,
+            None => write!(out, "{key} is removed")?,
         }
         if let Some(before) = before {
             write!(out, ", was {before}")?;
@@ -43,33 +43,35 @@ impl fmt::Display for Change {
         }
         match holds {
             Changes::AtOnce => Ok(()),
-            Changes::AtRestart => write!(out, "; needs a restart, until then it stays as it was"),
+            Changes::AtRestart => {
+                write!(out, "; needs a restart, until then the old value applies")
+            }
         }
     }
 }
 
 impl Settings {
-    /// What holds after `new` was read while `self` held, and what that changes. Reads files.
+    /// The effective settings after a reload from `self` to `new`, and what changed. Reads files.
     ///
     /// # Errors
     ///
-    /// When what changes at once does not go together with what stays as it was until a restart.
+    /// When the settings that apply at once contradict those that keep their old values until a restart.
     pub fn reloaded(&self, new: Self) -> Result<(Self, Vec<Change>), Mistakes> {
         let changes = self.changes_to(&new);
-        let mut held = new;
+        let mut effective = new;
         let mut before = self.clone();
         for key in keys::SETTINGS.iter().filter(|key| key.changes == Changes::AtRestart) {
-            key.place.copy(&mut before, &mut held);
-            held.origins.remove(key.path);
+            key.place.copy(&mut before, &mut effective);
+            effective.origins.remove(key.path);
             let origin = self.origins.get(key.path).cloned();
-            held.origins.extend(origin.map(|origin| (key.path.to_owned(), origin)));
+            effective.origins.extend(origin.map(|origin| (key.path.to_owned(), origin)));
         }
-        held.grid = held.grid.with_mail(held.mail.rules());
-        let mut mistakes = held.put_mail_together(&[], false);
-        for mistake in &mut mistakes {
-            mistake.text.push_str("; what needs a restart stays as it was until then");
+        effective.grid = effective.grid.with_mail(effective.mail.rules());
+        let mut errors = effective.put_mail_together(&[], false);
+        for error in &mut errors {
+            error.text.push_str("; settings that need a restart keep their old values until then");
         }
-        if mistakes.is_empty() { Ok((held, changes)) } else { Err(Mistakes(mistakes)) }
+        if errors.is_empty() { Ok((effective, changes)) } else { Err(Mistakes(errors)) }
     }
 
     fn changes_to(&self, new: &Self) -> Vec<Change> {
@@ -86,18 +88,18 @@ impl Settings {
         let old_by_key: BTreeMap<_, _> = by_key(&old_list);
         for Setting { key, value, origin } in &new_list {
             let before = old_by_key.get(key.as_str()).map(|it| it.value.clone());
-            // A new class is told by what is its own.
-            let is_told = *origin != Origin::Default || !is_new_class(key);
-            if before.as_ref() != Some(value) && is_told {
+            // Of a new class only the values that it sets are reported.
+            let is_reported = *origin != Origin::Default || !is_new_class(key);
+            if before.as_ref() != Some(value) && is_reported {
                 let (key, after) = (key.clone(), Some(value.clone()));
                 let holds = holds(&key);
                 rows.push(Change { key, before, after, origin: origin.clone(), holds });
             }
         }
         let new_by_key = by_key(&new_list);
-        // A class that is gone is told above, and a budget is told by what holds in its place.
-        let is_alone = |it: &&Setting| !it.key.starts_with(CLASS_TABLE);
-        for it in old_list.iter().filter(is_alone) {
+        // A removed class is reported above, and a removed budget by the value that replaces it.
+        let is_no_class = |it: &&Setting| !it.key.starts_with(CLASS_TABLE);
+        for it in old_list.iter().filter(is_no_class) {
             if !new_by_key.contains_key(it.key.as_str()) {
                 rows.push(gone(it.key.clone(), Some(it.value.clone())));
             }
@@ -131,15 +133,15 @@ fn classes(old: &Settings, new: &Settings) -> Vec<Change> {
     changes
 }
 
-/// A secret that is another one is told, though what is shown of it is the same.
+/// A changed secret is reported, although its redacted value is the same.
 fn secrets(old: &Settings, new: &Settings) -> Vec<Change> {
     let (mut one, mut other) = (old.clone(), new.clone());
-    let renewed = keys::SETTINGS.iter().filter(|key| key.place.is_renewed(&mut one, &mut other));
-    let keys: Vec<_> = renewed.map(|key| key.path.to_owned()).collect();
+    let changed = keys::SETTINGS.iter().filter(|key| key.place.is_renewed(&mut one, &mut other));
+    let keys: Vec<_> = changed.map(|key| key.path.to_owned()).collect();
     keys.into_iter()
         .map(|key| Change {
             holds: holds(&key),
-            before: Some("another one".to_owned()),
+            before: Some("another secret".to_owned()),
             after: Some(HIDDEN.to_owned()),
             origin: new.origin(&key),
             key,
@@ -147,7 +149,7 @@ fn secrets(old: &Settings, new: &Settings) -> Vec<Change> {
         .collect()
 }
 
-/// Everything within a class changes at once.
+/// All settings within a class apply at once.
 fn holds(key: &str) -> Changes {
     let found = keys::SETTINGS.iter().find(|it| it.path == key);
     found.map_or(Changes::AtOnce, |it| it.changes)

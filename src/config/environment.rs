@@ -1,8 +1,8 @@
-//! Reads settings from the variables of the environment.
+//! Reads settings from environment variables.
 //!
 //! Guarantees that each variable that begins with `GRIDD_` is a setting, is read elsewhere by
-//! design, or is told as a mistake. A variable that Kubernetes or Docker makes for a service named
-//! `gridd`, `gridd-http` or the like is none of these and is left alone.
+//! design, or is reported as an error. A variable that Kubernetes or Docker sets for a service named
+//! `gridd`, `gridd-http` or the like is none of these and is ignored.
 
 use std::ffi::OsString;
 
@@ -12,33 +12,33 @@ use super::raw::{Raw, Said};
 use crate::show::escape::excerpt;
 use crate::show::nearest::nearest;
 
-/// Takes all variables of ours; the more particular of two that speak of one budget comes last.
+/// Reads all our variables; of two that set the same budget the more specific one comes last.
 pub(super) fn read(environment: &[(String, OsString)]) -> (Vec<Said>, Vec<Mistake>) {
-    let (mut said, mut mistakes) = (Vec::new(), Vec::new());
+    let (mut settings, mut errors) = (Vec::new(), Vec::new());
     for (name, value) in environment {
         if !name.starts_with(PREFIX) || OTHER_VARIABLES.contains(&name.as_str()) {
             continue;
         }
         let origin = Origin::Environment(excerpt(name));
-        let mistake = |text: String| Mistake { origin: origin.clone(), key: String::new(), text };
+        let error = |text: String| Mistake { origin: origin.clone(), key: String::new(), text };
         match (path(name), value.to_str()) {
             (Err(_), value) if is_of_a_service(name, value) => {}
-            (Err(text), _) => mistakes.push(mistake(text)),
-            (Ok(_), None) => mistakes.push(mistake("its value is not UTF-8".to_owned())),
+            (Err(text), _) => errors.push(error(text)),
+            (Ok(_), None) => errors.push(error("its value is not UTF-8".to_owned())),
             (Ok(path), Some(value)) => {
                 let raw = Raw::Untyped(value.to_owned());
-                said.push(Said { path, raw, origin: origin.clone() });
+                settings.push(Said { path, raw, origin: origin.clone() });
             }
         }
     }
-    said.sort_by(|a, b| (a.path.len(), &a.path).cmp(&(b.path.len(), &b.path)));
-    mistakes.sort_by(|a, b| a.origin.cmp(&b.origin));
-    (said, mistakes)
+    settings.sort_by(|a, b| (a.path.len(), &a.path).cmp(&(b.path.len(), &b.path)));
+    errors.sort_by(|a, b| a.origin.cmp(&b.origin));
+    (settings, errors)
 }
 
-/// Whether it is one of those that Kubernetes and Docker make for each service, by its name in upper
-/// case: `GRIDD_HTTP_SERVICE_HOST`, `GRIDD_HTTP_SERVICE_PORT_PAGES`, `GRIDD_HTTP_PORT=tcp://...`,
-/// `GRIDD_HTTP_PORT_7480_TCP_ADDR`. A port without a protocol is somebody's guess at a setting.
+/// Whether Kubernetes or Docker sets such a variable for each service, by its name in upper case:
+/// `GRIDD_HTTP_SERVICE_HOST`, `GRIDD_HTTP_SERVICE_PORT_PAGES`, `GRIDD_HTTP_PORT=tcp://...`,
+/// `GRIDD_HTTP_PORT_7480_TCP_ADDR`. A port without a protocol is a misspelt setting.
 /// <https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables>
 fn is_of_a_service(name: &str, value: Option<&str>) -> bool {
     let is_url = value.is_some_and(|value| value.contains("://"));
@@ -48,12 +48,12 @@ fn is_of_a_service(name: &str, value: Option<&str>) -> bool {
         || behind(name, "_PORT").any(|rest| rest.is_empty() && is_url || is_port(rest))
 }
 
-/// What stands behind `word`, each time: the service's own name may hold it too.
-fn behind<'a>(name: &'a str, word: &'a str) -> impl Iterator<Item = &'a str> {
-    name.match_indices(word).map(move |(at, _)| &name[at + word.len()..])
+/// The text after each `marker`: the service's own name may contain it too.
+fn behind<'a>(name: &'a str, marker: &'a str) -> impl Iterator<Item = &'a str> {
+    name.match_indices(marker).map(move |(at, _)| &name[at + marker.len()..])
 }
 
-/// `_7480_TCP`, and more of it behind.
+/// `_7480_TCP`, optionally followed by a part such as `_ADDR`.
 fn is_port(rest: &str) -> bool {
     let mut parts = rest.split('_').skip(1);
     let number = parts.next().is_some_and(|part| part.parse::<u16>().is_ok());
@@ -109,8 +109,8 @@ mod tests {
                 variables.push((format!("{service}_{end}"), OsString::from(value)));
             }
         }
-        let (said, mistakes) = read(&variables);
-        assert_eq!((said.len(), mistakes), (0, Vec::new()));
+        let (settings, errors) = read(&variables);
+        assert_eq!((settings.len(), errors), (0, Vec::new()));
     }
 
     #[test]
@@ -123,9 +123,9 @@ mod tests {
             ("GRIDD_GRPC_HOST", "10.0.0.1", false),
             ("GRIDD_SERVICE", "1", false),
         ] {
-            let (said, mistakes) = read(&[(name.to_owned(), value.into())]);
+            let (settings, errors) = read(&[(name.to_owned(), value.into())]);
             assert_eq!(
-                (said.len(), mistakes.len()),
+                (settings.len(), errors.len()),
                 (is_setting.into(), (!is_setting).into()),
                 "{name}"
             );

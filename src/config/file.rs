@@ -1,7 +1,7 @@
-//! What does the file say?
+//! Parses the configuration file into raw settings.
 //!
-//! Guarantees that all mistakes of form and all unknown keys are told, each with its line, and that
-//! what is told twice by one slip is told once. Does not know what values are allowed.
+//! Guarantees that all syntax errors and all unknown keys are reported, each with its line, and that
+//! one typo is reported once. Does not know what values are allowed.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -17,15 +17,15 @@ use crate::grid::name::{NotAName, is_name};
 use crate::show::escape::excerpt;
 use crate::system_error::Explained;
 
-/// No configuration is larger, in bytes; a file that is, is another one.
+/// Largest configuration, in bytes; a larger file is something else.
 const BYTES_MAX: u64 = 1 << 20;
 
-/// What was found in the file.
+/// The content of the file.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     /// Values, by line.
     pub(super) said: Vec<Said>,
-    /// Classes that have a table, and where it begins.
+    /// Classes that have a table, and where the table begins.
     pub(super) classes: Vec<(String, Origin)>,
     pub(super) mistakes: Vec<Mistake>,
     /// Parts of it could not be read.
@@ -38,7 +38,7 @@ pub(super) fn read(path: &Path) -> Found {
     let read = file.and_then(|file| file.take(BYTES_MAX + 1).read_to_string(&mut reading.text));
     match read {
         Ok(bytes) if bytes as u64 > BYTES_MAX => {
-            reading.whole("is larger than 1MiB, so it is no configuration".to_owned());
+            reading.whole("is larger than 1MiB, so it is not a configuration".to_owned());
         }
         Ok(_) => reading.parse(),
         Err(error) => reading.whole(format!("can't be read: {}", Explained(&error))),
@@ -59,15 +59,15 @@ impl Reading<'_> {
         let ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
         let line = |at: usize| 1 + ends.partition_point(|end| *end < at);
         self.table(table.get_ref(), &mut Vec::new(), &line);
-        // What follows from a mistake of form is not told beside it.
+        // Errors that follow from a syntax error on the same line are not reported.
         let lines = errors.iter().map(|error| error.span().map_or(0, |span| line(span.start)));
-        let wrong: BTreeMap<usize, &str> =
+        let invalid: BTreeMap<usize, &str> =
             lines.zip(errors.iter().map(toml::de::Error::message)).rev().collect();
-        let is_right = |origin: &Origin| !matches!(origin, Origin::File { line, .. } if wrong.contains_key(line));
-        self.found.mistakes.retain(|mistake| is_right(&mistake.origin));
-        self.found.said.retain(|said| is_right(&said.origin));
-        self.found.is_torn = !wrong.is_empty();
-        for (line, message) in &wrong {
+        let is_valid = |origin: &Origin| !matches!(origin, Origin::File { line, .. } if invalid.contains_key(line));
+        self.found.mistakes.retain(|error| is_valid(&error.origin));
+        self.found.said.retain(|setting| is_valid(&setting.origin));
+        self.found.is_torn = !invalid.is_empty();
+        for (line, message) in &invalid {
             let begin =
                 line.checked_sub(2).and_then(|before| ends.get(before)).map_or(0, |at| at + 1);
             let end = ends.get(line.saturating_sub(1)).copied().unwrap_or(text.len());
@@ -99,25 +99,25 @@ impl Reading<'_> {
         origin: Origin,
         line: &impl Fn(usize) -> usize,
     ) {
-        let there = known(path);
-        if let (DeValue::Table(table), true) = (value.get_ref(), there.is_table) {
+        let kind = known(path);
+        if let (DeValue::Table(table), true) = (value.get_ref(), kind.is_table) {
             if let [first, class] = path.as_slice()
                 && first == CLASS_TABLE
             {
                 if !is_name(class) {
-                    let text = format!("a class's name is wrong: {NotAName}");
+                    let text = format!("invalid class name: {NotAName}");
                     return self.mistake(origin, path, text);
                 }
                 self.found.classes.push((class.clone(), origin));
             }
             return self.table(table, path, line);
         }
-        if there.is_setting {
+        if kind.is_setting {
             let raw = raw(value.get_ref());
             self.found.said.push(Said { path: path.clone(), raw, origin });
-        } else if there.is_table {
+        } else if kind.is_table {
             let table = dotted(path);
-            self.mistake(origin, path, format!("is no value but a table: [{table}]"));
+            self.mistake(origin, path, format!("is a table, not a value: [{table}]"));
         } else {
             self.mistake(origin, path, format!("there is no such key; {}", instead_of(path)));
         }
@@ -138,11 +138,10 @@ impl Reading<'_> {
     }
 }
 
-/// What a line that can't be read is about: its key, or its table. Never its value, which may be a
-/// secret in the wrong place.
+/// The key or table of a line with a syntax error. Never its value, which may be a misplaced secret.
 fn key_in(line: &str) -> String {
-    let begin = line.split(['=', '#', '"', '\'']).next().unwrap_or_default().trim();
-    excerpt(begin)
+    let key = line.split(['=', '#', '"', '\'']).next().unwrap_or_default().trim();
+    excerpt(key)
 }
 
 fn raw(value: &DeValue<'_>) -> Raw {

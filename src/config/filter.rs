@@ -1,7 +1,7 @@
-//! Is this a filter for our tracing?
+//! Validates filters of our tracing.
 //!
-//! Guarantees that a slip in a level is not taken for the name of a target, as the filter's own
-//! reader would. Does not know where traces go.
+//! Guarantees that a misspelt level is not accepted as the name of a target, as the parser of the
+//! tracing crates does. Does not know where traces go.
 
 use tracing_subscriber::EnvFilter;
 
@@ -14,13 +14,13 @@ pub(super) const ALLOWED: &str = "one of error, warn, info, debug, trace, off, o
 
 const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 
-/// Says what is wrong with a filter.
+/// Validates a filter; the error says what is wrong with it.
 pub(super) fn check(text: &str) -> Result<(), String> {
     let not = || format!("\"{}\" is not {ALLOWED}", excerpt(text));
     if text.trim().is_empty() {
         return Err(not());
     }
-    // Fields of spans may hold commas and equals signs; only the filter's own reader knows them.
+    // Fields of spans may contain commas and equals signs; only the filter's own parser handles them.
     if !text.contains('[') {
         for part in text.split(',') {
             let level = part.rsplit_once('=').map_or(part, |(_, level)| level).trim();
@@ -28,7 +28,7 @@ pub(super) fn check(text: &str) -> Result<(), String> {
                 let meant = nearest(level, &LEVELS)
                     .map_or_else(String::new, |level| format!(", did you mean {level}?"));
                 let level = excerpt(level);
-                return Err(format!("{}; \"{level}\" is no level{meant}", not()));
+                return Err(format!("{}; \"{level}\" is not a level{meant}", not()));
             }
         }
     }
@@ -41,15 +41,15 @@ mod tests {
 
     #[test]
     fn levels_and_targets_are_taken_and_slips_are_not() {
-        for right in
+        for valid in
             ["info", "WARN", "off", "info,grid_broker::journal=debug", "a[b{c=d}]=info,warn"]
         {
-            assert_eq!(check(right), Ok(()), "{right}");
+            assert_eq!(check(valid), Ok(()), "{valid}");
         }
-        for wrong in ["", " ", "inof", "info,", "grid_broker", "a=loud", "[=", "a=b=c"] {
-            assert!(check(wrong).is_err(), "{wrong}");
+        for invalid in ["", " ", "inof", "info,", "grid_broker", "a=loud", "[=", "a=b=c"] {
+            assert!(check(invalid).is_err(), "{invalid}");
         }
-        let slip = check("grid_broker=inof").expect_err("is refused");
-        assert!(slip.ends_with("\"inof\" is no level, did you mean info?"), "{slip}");
+        let error = check("grid_broker=inof").expect_err("is refused");
+        assert!(error.ends_with("\"inof\" is not a level, did you mean info?"), "{error}");
     }
 }

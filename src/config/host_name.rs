@@ -1,8 +1,9 @@
-//! This host's full name, by which it presents itself to mail servers.
+//! Finds this host's fully qualified name, which EHLO announces to mail servers.
 //!
-//! Guarantees a name with a domain, or none. Asks the system and its table of hosts, and no network.
+//! Guarantees a name with a domain, or none. Reads the system's node name and `/etc/hosts`; does not
+//! use the network.
 
-/// This host's full name, as the system or its table of hosts has it.
+/// This host's fully qualified name, from the system or `/etc/hosts`.
 pub(super) fn own_name() -> Option<String> {
     let own = rustix::system::uname();
     let own = own.nodename().to_str().ok()?;
@@ -21,8 +22,8 @@ fn full_name(own: &str, hosts: &str) -> Option<String> {
     let lines = hosts.lines().map(|line| line.split('#').next().unwrap_or_default());
     let mut names = lines.map(|line| line.split_whitespace().skip(1).collect::<Vec<_>>());
     let line = names.find(|names| names.contains(&own) && names.iter().any(is_full))?;
-    let begin = format!("{own}.");
-    let of_own = line.iter().find(|name| is_full(name) && name.starts_with(&begin));
+    let prefix = format!("{own}.");
+    let of_own = line.iter().find(|name| is_full(name) && name.starts_with(&prefix));
     of_own.or_else(|| line.iter().find(|name| is_full(name))).map(ToString::to_string)
 }
 

@@ -1,7 +1,7 @@
-//! What is a setting? A key, the place of its value, what is allowed there, and when a change holds.
+//! Describes a setting: its key, its accessor, its valid values, and when a change applies.
 //!
-//! Guarantees that a value is read, shown and named in mistakes by one description alone, and that
-//! what is shown is what really holds. Knows neither files nor the names of our keys.
+//! Guarantees that parsing, formatting and error messages of a value use the same description, and
+//! that the formatted value is the effective one. Knows neither files nor the names of our keys.
 
 mod told;
 
@@ -21,13 +21,13 @@ use crate::grid::event::Severity;
 use crate::grid::settings::{Budget, Budgets, OnStuck};
 use crate::tracing_lines::Format;
 
-/// For ever, said by its own word.
+/// The value for no limit on a time.
 pub const INFINITE: &str = "infinite";
 
-/// As much as one likes, said by its own word.
+/// The value for no rate limit.
 pub const UNLIMITED: &str = "unlimited";
 
-/// Nowhere, said by its own word.
+/// The value for no path.
 pub const NONE: &str = "none";
 
 const SEVERITIES: [(&str, Severity); 5] = [
@@ -53,15 +53,15 @@ const TRACING_FORMATS: [(&str, Format); 2] = [("human", Format::Human), ("json",
 pub struct Key<T: 'static> {
     /// Its path, with dots.
     pub path: &'static str,
-    /// Where its value is.
+    /// Access to its value.
     pub place: Place<T>,
-    /// When a change of it holds.
+    /// When a change of it applies.
     pub changes: Changes,
     /// The flag that sets it, with its dashes.
     pub flag: Option<&'static str>,
 }
 
-/// When a changed value holds.
+/// When a changed value applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Changes {
     /// At once, on SIGHUP.
@@ -70,10 +70,10 @@ pub enum Changes {
     AtRestart,
 }
 
-/// The way to a field of `T`.
+/// A function that returns a field of `T`.
 pub type Field<T, V> = fn(&mut T) -> &mut V;
 
-/// Where a value is, of which kind, and within which limits.
+/// Access to a value, with its type and limits.
 #[derive(Debug)]
 pub enum Place<T: 'static> {
     /// An address on loopback, with its port.
@@ -84,111 +84,111 @@ pub enum Place<T: 'static> {
     PathOrNone(Field<T, Option<PathBuf>>),
     /// A filter of the tracing crates.
     Filter(Field<T, String>),
-    /// How tracing is written.
+    /// The format of tracing.
     TracingFormat(Field<T, Format>),
-    /// Yes or no.
+    /// True or false.
     Truth(Field<T, bool>),
     /// A number.
     Count(RangeInclusive<u64>, Field<T, u64>),
     /// An amount of bytes.
     Size(RangeInclusive<u64>, Field<T, u64>),
-    /// A time.
+    /// A duration.
     Time(RangeInclusive<Duration>, Field<T, Duration>),
-    /// A time, or [`INFINITE`].
+    /// A duration, or [`INFINITE`].
     Limit(RangeInclusive<Duration>, Field<T, Option<Duration>>),
-    /// What follows from being stuck.
+    /// The consequence of being stuck.
     OnStuck(Field<T, OnStuck>),
     /// A severity.
     Severity(Field<T, Severity>),
-    /// The first half of a budget.
+    /// The burst of a rate limit.
     Burst(Field<T, Option<Budget>>),
-    /// The second half of a budget.
+    /// The interval of a rate limit.
     Every(RangeInclusive<Duration>, Field<T, Option<Budget>>),
-    /// A budget that is none: [`UNLIMITED`].
+    /// No rate limit: [`UNLIMITED`].
     Unlimited(Field<T, Option<Budget>>),
-    /// No budget at all: [`UNLIMITED`].
+    /// No rate limits at all: [`UNLIMITED`].
     AllUnlimited(Field<T, Budgets>),
-    /// How the way to a mail server is kept private.
+    /// The encryption of the connection to the mail server.
     MailSecurity(Field<T, MailSecurity>),
-    /// A text; empty: it is not said.
+    /// A text; empty: not set.
     Text(&'static TextRule, Field<T, String>),
-    /// A secret, by the file it is in.
+    /// A secret, by the path of its file.
     SecretFile(Field<T, Option<Secret>>),
-    /// A secret, by the environment alone.
+    /// A secret, from the environment only.
     SecretText(Field<T, Option<Secret>>),
 }
 
 impl<T: Default + 'static> Place<T> {
-    /// Takes a value in.
+    /// Parses and stores a value.
     ///
     /// # Errors
     ///
-    /// What is wrong with it and what is allowed; nothing has changed then.
+    /// What is wrong with it and what is allowed; nothing is changed then.
     pub(super) fn set(&self, raw: &Raw, origin: &Origin, into: &mut T) -> Result<(), String> {
-        let wrong = || self.wrong(raw);
+        let invalid = || self.wrong(raw);
         match self {
             Self::Address(field) => *field(into) = self.loopback(raw)?,
-            Self::Path(field) => *field(into) = path(raw).ok_or_else(wrong)?.to_owned(),
+            Self::Path(field) => *field(into) = path(raw).ok_or_else(invalid)?.to_owned(),
             Self::PathOrNone(field) => {
-                let path = path(raw).ok_or_else(wrong)?;
+                let path = path(raw).ok_or_else(invalid)?;
                 *field(into) = (path != Path::new(NONE)).then(|| path.to_owned());
             }
             Self::Filter(field) => {
-                let text = raw.text().ok_or_else(wrong)?;
+                let text = raw.text().ok_or_else(invalid)?;
                 filter::check(text)?;
                 text.clone_into(field(into));
             }
             Self::TracingFormat(field) => {
-                *field(into) = word(raw, &TRACING_FORMATS).ok_or_else(wrong)?;
+                *field(into) = word(raw, &TRACING_FORMATS).ok_or_else(invalid)?;
             }
-            Self::Truth(field) => *field(into) = raw.truth().ok_or_else(wrong)?,
+            Self::Truth(field) => *field(into) = raw.truth().ok_or_else(invalid)?,
             Self::Count(range, field) => {
-                *field(into) = raw.whole().filter(|it| range.contains(it)).ok_or_else(wrong)?;
+                *field(into) = raw.whole().filter(|it| range.contains(it)).ok_or_else(invalid)?;
             }
             Self::Size(range, field) => {
                 let bytes = raw.text().and_then(amount::bytes);
-                *field(into) = bytes.filter(|it| range.contains(it)).ok_or_else(wrong)?;
+                *field(into) = bytes.filter(|it| range.contains(it)).ok_or_else(invalid)?;
             }
-            Self::Time(range, field) => *field(into) = time(raw, range).ok_or_else(wrong)?,
+            Self::Time(range, field) => *field(into) = time(raw, range).ok_or_else(invalid)?,
             Self::Limit(_, field) if raw.text() == Some(INFINITE) => *field(into) = None,
             Self::Limit(range, field) => {
-                *field(into) = Some(time(raw, range).ok_or_else(wrong)?);
+                *field(into) = Some(time(raw, range).ok_or_else(invalid)?);
             }
-            Self::OnStuck(field) => *field(into) = word(raw, &ON_STUCK).ok_or_else(wrong)?,
-            Self::Severity(field) => *field(into) = word(raw, &SEVERITIES).ok_or_else(wrong)?,
-            Self::Burst(field) => budget(into, *field).burst = burst(raw).ok_or_else(wrong)?,
+            Self::OnStuck(field) => *field(into) = word(raw, &ON_STUCK).ok_or_else(invalid)?,
+            Self::Severity(field) => *field(into) = word(raw, &SEVERITIES).ok_or_else(invalid)?,
+            Self::Burst(field) => budget(into, *field).burst = burst(raw).ok_or_else(invalid)?,
             Self::Every(range, field) => {
-                budget(into, *field).every = time(raw, range).ok_or_else(wrong)?;
+                budget(into, *field).every = time(raw, range).ok_or_else(invalid)?;
             }
             Self::Unlimited(field) => {
-                unlimited(raw).ok_or_else(wrong)?;
+                unlimited(raw).ok_or_else(invalid)?;
                 *field(into) = None;
             }
             Self::AllUnlimited(field) => {
-                unlimited(raw).ok_or_else(wrong)?;
+                unlimited(raw).ok_or_else(invalid)?;
                 *field(into) = Budgets::UNLIMITED;
             }
             Self::MailSecurity(field) => {
-                *field(into) = word(raw, &MAIL_SECURITIES).ok_or_else(wrong)?;
+                *field(into) = word(raw, &MAIL_SECURITIES).ok_or_else(invalid)?;
             }
             Self::Text(rule, field) => {
-                let text = raw.text().ok_or_else(wrong)?;
+                let text = raw.text().ok_or_else(invalid)?;
                 match (rule.wrong)(text) {
                     None => text.clone_into(field(into)),
-                    Some(why) if why.is_empty() => return Err(wrong()),
-                    Some(why) => return Err(format!("{}; {why}", wrong())),
+                    Some(why) if why.is_empty() => return Err(invalid()),
+                    Some(why) => return Err(format!("{}; {why}", invalid())),
                 }
             }
             Self::SecretFile(field) => {
-                // What is no path may be the secret itself, which is not to be repeated.
+                // A value that is not a path may be the secret itself, which must not be repeated.
                 let path =
                     path(raw).filter(|path| path.to_str().is_some_and(|it| it.contains('/')));
-                let secret = Secret::read(path.ok_or_else(wrong)?);
+                let secret = Secret::read(path.ok_or_else(invalid)?);
                 *field(into) = Some(secret.map_err(|error| error.to_string())?);
             }
             Self::SecretText(field) => {
                 let (Origin::Environment(name), Some(text)) = (origin, raw.text()) else {
-                    return Err(wrong());
+                    return Err(invalid());
                 };
                 let secret = Secret::of_environment(name, text);
                 *field(into) = Some(secret.map_err(|error| error.to_string())?);
@@ -197,7 +197,7 @@ impl<T: Default + 'static> Place<T> {
         Ok(())
     }
 
-    /// The value that holds, as it would be written; `None`: another key of the same place says it.
+    /// The effective value, as the file would write it; `None`: another key of the same value has it.
     pub fn shown(&self, of: &mut T) -> Option<String> {
         Some(match self {
             Self::Address(field) => field(of).to_string(),
@@ -234,12 +234,12 @@ impl<T: Default + 'static> Place<T> {
         })
     }
 
-    /// Whether it shows a word that a table above it may have said.
+    /// Whether a table above it may have set its value.
     pub(super) fn is_word(&self) -> bool {
         matches!(self, Self::Unlimited(_))
     }
 
-    /// Whether it is a secret, and another one in `new`, which what is shown does not tell.
+    /// Whether it is a secret that differs in `new` although its redacted value is the same.
     pub(super) fn is_renewed(&self, old: &mut T, new: &mut T) -> bool {
         let (Self::SecretFile(field) | Self::SecretText(field)) = self else { return false };
         self.shown(old) == self.shown(new) && field(old) != field(new)
@@ -271,7 +271,7 @@ impl<T: Default + 'static> Place<T> {
         }
     }
 
-    /// Until there is TLS nobody listens where others could hear.
+    /// Without TLS the listeners accept connections on loopback only.
     fn loopback(&self, raw: &Raw) -> Result<SocketAddr, String> {
         let text = raw.text().ok_or_else(|| self.wrong(raw))?;
         let numeric = match text.strip_prefix("localhost:") {
@@ -297,7 +297,7 @@ fn time(raw: &Raw, range: &RangeInclusive<Duration>) -> Option<Duration> {
     raw.text().and_then(amount::duration).filter(|it| range.contains(it))
 }
 
-/// The budget there; where there is none, its default begins it.
+/// The rate limit of the field, set to its default first if there is none.
 fn budget<T: Default>(into: &mut T, field: Field<T, Option<Budget>>) -> &mut Budget {
     let least = Budget { burst: NonZeroU32::MIN, every: Duration::from_secs(1) };
     let default = field(&mut T::default()).unwrap_or(least);
@@ -312,12 +312,12 @@ fn unlimited(raw: &Raw) -> Option<()> {
     (raw.text() == Some(UNLIMITED)).then_some(())
 }
 
-fn word<V: Copy>(raw: &Raw, words: &[(&str, V)]) -> Option<V> {
+fn word<V: Copy>(raw: &Raw, choices: &[(&str, V)]) -> Option<V> {
     let given = raw.text()?;
-    words.iter().find(|(word, _)| *word == given).map(|(_, value)| *value)
+    choices.iter().find(|(label, _)| *label == given).map(|(_, value)| *value)
 }
 
-fn word_of<V: Copy + PartialEq>(value: V, words: &[(&'static str, V)]) -> String {
-    let found = words.iter().find(|(_, it)| *it == value);
-    found.map_or_else(String::new, |(word, _)| (*word).to_owned())
+fn word_of<V: Copy + PartialEq>(value: V, choices: &[(&'static str, V)]) -> String {
+    let found = choices.iter().find(|(_, it)| *it == value);
+    found.map_or_else(String::new, |(label, _)| (*label).to_owned())
 }

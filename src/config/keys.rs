@@ -1,7 +1,7 @@
-//! Which settings are there? Every key with its place, its limits, and when a change of it holds.
+//! Lists every setting: its key, its accessor, its limits, and when a change of it applies.
 //!
-//! Guarantees one list that reading, checking, showing, the environment's names and the tests of
-//! the shipped file go by. Their reasons stand in `config/gridd.toml`.
+//! Guarantees one list for parsing, validation, formatting, the names of environment variables and
+//! the tests of the shipped file. `config/gridd.toml` documents the reasons for the limits.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -17,43 +17,43 @@ use crate::show::nearest::nearest;
 /// The table whose tables are classes.
 pub const CLASS_TABLE: &str = "class";
 
-/// What every name of ours in the environment begins with.
+/// The prefix of our environment variables.
 pub const PREFIX: &str = "GRIDD_";
 
-/// Variables of the environment that are no settings: those of the flags `--config` and
+/// Our environment variables that are not settings: those of the flags `--config` and
 /// `--ready-file`.
 pub const OTHER_VARIABLES: [&str; 2] = ["GRIDD_CONFIG", "GRIDD_READY_FILE"];
 
-/// How long records may be kept.
+/// Limits of the retention age of records.
 const RETENTION_AGE_RANGE: RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(36_500 * 86_400);
 
-/// What a file of the journal may be given, in bytes.
+/// Limits of the size of a journal file, in bytes.
 const FILE_RANGE: RangeInclusive<u64> = 64 << 10..=4 << 30;
 
-/// Anything that is room on the disk, in bytes.
+/// Limits of an amount of disk space, in bytes.
 const ROOM_RANGE: RangeInclusive<u64> = 1 << 20..=u64::MAX;
 
-/// How many records may be between two checkpoints: each is a whole state.
+/// Limits of the number of records between two checkpoints: each checkpoint is a whole state.
 const CHECKPOINT_RECORDS_RANGE: RangeInclusive<u64> = 1_000..=u64::MAX;
 
-/// How many reports may be kept.
+/// Limits of the number of stored reports.
 const REPORTS_RANGE: RangeInclusive<u64> = 1..=u64::MAX;
 
-/// How many connections to the mail server there may be.
+/// Limits of the number of connections to the mail server.
 const CONNECTIONS_RANGE: RangeInclusive<u64> = 1..=32;
 
-/// How long a mail server may take for one step, and a mail may gather what comes.
+/// Limits of the timeout of one SMTP step, and of the time in which a mail collects notices.
 const MAIL_TIMEOUT_RANGE: RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(600);
-/// How often a file may be looked at.
+/// Limits of the interval at which the trigger file is checked.
 const TRIGGER_RANGE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3_600);
 
-/// How far apart the events of a budget may be.
+/// Limits of the interval of a rate limit.
 const EVERY_RANGE: RangeInclusive<Duration> =
     Duration::from_millis(1)..=Duration::from_secs(86_400);
 
-/// Names of hosts.
+/// Host names.
 static HOSTS: TextRule = TextRule {
     allowed: "a list of at most 64 names of hosts with commas between, without ports: \
               \"broker.example, grid.example\"",
@@ -200,19 +200,19 @@ pub(super) fn find_of_class(path: &[String]) -> Option<&'static Key<ClassSetting
     of_class().find(|key| beyond(key.path, path) == Some(0))
 }
 
-/// How many parts a key's path has beyond `path`; `None`: it leads elsewhere.
+/// How many parts a key has below `path`; `None`: `path` is no prefix of it.
 fn beyond(key: &str, path: &[String]) -> Option<usize> {
     let mut parts = key.split('.');
     let is_begin = path.iter().all(|part| parts.next() == Some(part.as_str()));
     is_begin.then(|| parts.count())
 }
 
-/// What a path leads to; both for `class.NAME.budget`, which is a word or a table.
+/// What a path names; both for `class.NAME.budget`, which is a value or a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Known {
-    /// A setting is there.
+    /// It is a setting.
     pub(super) is_setting: bool,
-    /// A table of settings is there.
+    /// It is a table of settings.
     pub(super) is_table: bool,
 }
 
@@ -243,33 +243,32 @@ pub(super) fn class_path(class: &str, key: &str) -> String {
     format!("{}.{key}", dotted(&[CLASS_TABLE, class]))
 }
 
-/// What may stand where `path`, which is unknown, stands: the key that was probably meant, or all
-/// that its table has.
+/// A suggestion for the unknown key `path`: the key that was probably meant, or all keys of its table.
 pub(super) fn instead_of(path: &[String]) -> String {
     let class = match path {
         [first, name, ..] if first == CLASS_TABLE => name,
         _ => "default",
     };
     let (table, last) = path.split_at(path.len().saturating_sub(1));
-    let begin = if table.is_empty() { String::new() } else { format!("{}.", dotted(table)) };
+    let prefix = if table.is_empty() { String::new() } else { format!("{}.", dotted(table)) };
     let last = last.first().map_or("", String::as_str);
     let all = paths(class);
-    let mut beside: Vec<&str> = all
+    let mut siblings: Vec<&str> = all
         .iter()
-        .filter_map(|path| path.strip_prefix(&begin))
+        .filter_map(|path| path.strip_prefix(&prefix))
         .filter_map(|rest| rest.split('.').next())
         .collect();
-    beside.dedup();
+    siblings.dedup();
     let all: Vec<&str> = all.iter().map(String::as_str).collect();
     let elsewhere = all.iter().find(|path| path.rsplit('.').next() == Some(last)).copied();
-    match nearest(last, &beside).or(elsewhere) {
+    match nearest(last, &siblings).or(elsewhere) {
         Some(meant) => format!("did you mean {meant}?"),
-        None if table.is_empty() => format!("there are: {}", beside.join(", ")),
-        None => format!("[{}] has: {}", dotted(table), beside.join(", ")),
+        None if table.is_empty() => format!("there are: {}", siblings.join(", ")),
+        None => format!("[{}] has: {}", dotted(table), siblings.join(", ")),
     }
 }
 
-/// The name of a key in the environment; `None` for a class whose name it can't spell.
+/// The environment variable of a key; `None` for a class whose name a variable cannot contain.
 pub fn variable(path: &[&str]) -> Option<String> {
     let is_spelt = |part: &&str| {
         let is_plain =
@@ -283,7 +282,7 @@ pub fn variable(path: &[&str]) -> Option<String> {
     path.iter().all(is_spelt).then(|| format!("{PREFIX}{}", parts.join("__")))
 }
 
-/// All names in the environment; those of classes for the class `name`.
+/// All environment variables; those of classes for the class `name`.
 pub(super) fn variables(name: &str) -> Vec<String> {
     let name_of = |path: &str, class: Option<&str>| {
         let class = class.map(|class| [CLASS_TABLE, class]);

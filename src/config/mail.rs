@@ -1,7 +1,7 @@
-//! The settings of mail as said: how mails leave, to whom, and on what.
+//! The mail settings as configured: server, recipients, and which alerts are mailed.
 //!
-//! Guarantees that each value is right by itself: addresses are addresses, zones are known, lists can
-//! be taken apart again. Whether they go together is `post`'s to say.
+//! Guarantees that each single value is valid: addresses are addresses, zones are known, lists can be
+//! split again. `smtp` checks whether they fit together.
 
 use std::time::Duration;
 
@@ -17,10 +17,10 @@ const RECIPIENTS_MAX: usize = 16;
 /// Longest mail address, in bytes (RFC 5321).
 const ADDRESS_BYTES_MAX: usize = 254;
 
-/// How the way to the mail server is kept private.
+/// The encryption of the connection to the mail server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MailSecurity {
-    /// TLS begins within SMTP, and must.
+    /// TLS begins within SMTP, and is mandatory.
     Starttls,
     /// TLS from the first byte.
     Tls,
@@ -28,38 +28,38 @@ pub enum MailSecurity {
     Plain,
 }
 
-/// How mails leave, as said; an empty text is one that was not said.
+/// The mail settings as configured; an empty text is not set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mail {
     /// `HOST` or `HOST:PORT`; empty: there is no mail.
     pub server: String,
-    /// How the way there is kept private.
+    /// The encryption of the connection to it.
     pub security: MailSecurity,
-    /// Certificates that are trusted besides the system's.
+    /// CA certificates that are trusted in addition to the system's.
     pub ca_file: String,
-    /// Who logs in.
+    /// The user name for SMTP AUTH.
     pub user: String,
-    /// With which password.
+    /// The password for SMTP AUTH.
     pub password: Option<Secret>,
-    /// Whether that may go unencrypted to another host.
+    /// Whether the password may be sent unencrypted to another host.
     pub password_in_clear: bool,
-    /// Whom mails are from.
+    /// The sender of mails.
     pub from: String,
-    /// The name told to the server.
+    /// The name in EHLO.
     pub hello: String,
-    /// The server answers each step within that time.
+    /// The timeout of each SMTP step.
     pub timeout: Duration,
-    /// How many connections there are at most.
+    /// The most connections to the server.
     pub connections: u64,
-    /// What subjects begin with.
+    /// The name of the grid, in subjects.
     pub grid: String,
-    /// Who gets mail: `ADDRESS` or `ADDRESS ZONE`, with commas between.
+    /// The recipients: `ADDRESS` or `ADDRESS ZONE`, separated by commas.
     pub to: String,
-    /// The time zone of those that have none of their own.
+    /// The time zone of recipients without one of their own.
     pub zone: String,
-    /// What mails, with commas between.
+    /// The alert kinds that are mailed, separated by commas.
     pub on: String,
-    /// How long a mail gathers what comes.
+    /// How long a mail collects notices before it is sent.
     pub gather: Duration,
 }
 
@@ -87,12 +87,12 @@ impl Default for Mail {
 }
 
 impl Mail {
-    /// Whether there is a mail server.
+    /// Whether a mail server is set.
     pub fn is_configured(&self) -> bool {
         !self.server.is_empty()
     }
 
-    /// The server's host, and its port if it was said.
+    /// The server's host, and its port if it is set.
     pub fn place(&self) -> (&str, Option<u16>) {
         match self.server.rsplit_once(':') {
             Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
@@ -102,7 +102,7 @@ impl Mail {
         }
     }
 
-    /// Who gets mail, each once, with a zone if it has its own.
+    /// The recipients, each once, with the zone of those that have their own.
     pub fn recipients(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
         let all: Vec<_> = listed(&self.to).collect();
         let first = |address: &str| all.iter().position(|it| is_same_mailbox(it.0, address));
@@ -110,22 +110,23 @@ impl Mail {
         all.iter().enumerate().filter_map(once).collect::<Vec<_>>().into_iter()
     }
 
-    /// What an operator should know of these settings, though they are allowed: a key, and what.
+    /// Warnings about valid but risky settings: the key and the text.
     pub fn warnings(&self) -> Vec<(&'static str, String)> {
         let mut all = Vec::new();
         let all_listed: Vec<_> = listed(&self.to).map(|it| it.0).collect();
-        for (at, again) in all_listed.iter().enumerate() {
-            if let Some(first) = all_listed[..at].iter().find(|it| is_same_mailbox(it, again)) {
-                let what =
-                    format!("`{again}` is the mailbox `{first}` again, and gets each mail once");
+        for (at, duplicate) in all_listed.iter().enumerate() {
+            if let Some(first) = all_listed[..at].iter().find(|it| is_same_mailbox(it, duplicate)) {
+                let what = format!(
+                    "`{duplicate}` is the same mailbox as `{first}` and gets each mail once"
+                );
                 all.push(("mail.to", what));
             }
         }
         let has_domain = self.hello.trim_end_matches('.').contains(['.', ':']);
         if self.is_configured() && !self.hello.is_empty() && !has_domain {
             let what = format!(
-                "`{}` is no full host name, and many mail servers refuse such a one in EHLO; write \
-                 one with its domain, such as broker.example.org, or leave it out",
+                "`{}` is not a fully qualified host name, and many mail servers reject that in EHLO; \
+                 add the domain, such as broker.example.org, or leave it out",
                 self.hello
             );
             all.push(("mail.hello", what));
@@ -133,17 +134,17 @@ impl Mail {
         all
     }
 
-    /// What the core is told of it.
+    /// The part of these settings that the core uses.
     pub fn rules(&self) -> Option<grid::settings::Mail> {
         let recipients = self.recipients().map(|(address, _)| address.into()).collect();
-        let is_on = |word: &&'static str| parts(&self.on).any(|part| part == *word);
+        let is_on = |kind: &&'static str| parts(&self.on).any(|part| part == *kind);
         let on = MAIL_WORDS.into_iter().filter(is_on).collect();
         let gather = self.gather;
         self.is_configured().then_some(grid::settings::Mail { recipients, on, gather })
     }
 }
 
-/// The recipients as they stand in the list, one as often as it was said.
+/// The recipients of the list in its order, duplicates included.
 fn listed(list: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
     parts(list).map(|part| match part.split_once(char::is_whitespace) {
         Some((address, zone)) => (address, Some(zone.trim())),
@@ -151,7 +152,7 @@ fn listed(list: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
     })
 }
 
-/// Whether mail to both goes to one mailbox: domains know no case, names before them may.
+/// Whether both addresses are one mailbox: domains are case-insensitive, local parts may not be.
 fn is_same_mailbox(one: &str, other: &str) -> bool {
     match (one.rsplit_once('@'), other.rsplit_once('@')) {
         (Some((one, at)), Some((other, at_other))) => {
@@ -165,16 +166,16 @@ fn parts(list: &str) -> impl Iterator<Item = &str> {
     list.split(',').map(str::trim).filter(|part| !part.is_empty())
 }
 
-/// What a text may be, and how that is said.
+/// The rule for a text value, with its message.
 #[derive(Debug)]
 pub struct TextRule {
-    /// As it goes on behind "is not".
+    /// What is allowed, to follow "is not".
     pub allowed: &'static str,
-    /// What keeps it from being that, in words or none; `None`: it is.
+    /// Why a text is invalid, possibly an empty message; `None`: it is valid.
     pub wrong: fn(&str) -> Option<String>,
 }
 
-/// No words, where the rule itself says enough.
+/// An empty message, where the rule itself is explanation enough.
 fn unless(is_allowed: bool) -> Option<String> {
     (!is_allowed).then(String::new)
 }
@@ -185,7 +186,7 @@ pub static LINE: TextRule = TextRule {
     wrong: |text| unless(text.len() <= 1_000 && !text.contains(char::is_control)),
 };
 
-/// An address that mails are from.
+/// A sender address.
 pub static FROM: TextRule = TextRule {
     allowed: "a mail address such as grid@example.org or \"Grid <grid@example.org>\", a domain of \
               other letters in its xn-- form",
@@ -224,7 +225,7 @@ pub static RECIPIENTS: TextRule = TextRule {
     wrong: wrong_recipients,
 };
 
-/// A list of what mails.
+/// A list of alert kinds that are mailed.
 pub static WORDS: TextRule = TextRule {
     allowed: "a list with commas between, of: alert, start_failed, boot_timeout, hung, stuck, \
               no_contact, two_machines, flapping, records_missing, disk_low, clock_differs",
@@ -253,7 +254,7 @@ fn wrong_recipients(text: &str) -> Option<String> {
     all.iter().find_map(|(address, zone)| {
         let is_address = address.len() <= ADDRESS_BYTES_MAX && post::address(address).is_some();
         if !is_address {
-            return Some(format!("`{}` is no mail address", excerpt(address)));
+            return Some(format!("`{}` is not a mail address", excerpt(address)));
         }
         if all.iter().any(|it| it.1 != *zone && is_same_mailbox(it.0, address)) {
             return Some(format!("`{}` has two time zones", excerpt(address)));
@@ -278,9 +279,10 @@ mod tests {
             assert_eq!(mail.place(), place);
             assert!(is_server(server), "{server}");
         }
-        for wrong in ["a b", "smtp.example.org:", "smtp.example.org:x", "smtp.example.org:0", ":25"]
+        for invalid in
+            ["a b", "smtp.example.org:", "smtp.example.org:x", "smtp.example.org:0", ":25"]
         {
-            assert!(!is_server(wrong), "{wrong}");
+            assert!(!is_server(invalid), "{invalid}");
         }
     }
 
@@ -293,13 +295,13 @@ mod tests {
         let rules = mail.rules().expect("there is mail");
         assert_eq!(rules.recipients.len(), 2);
         assert!(rules.on.contains("alert") && !rules.on.contains("stuck"));
-        for wrong in ["anna", "anna@", "@b", "a@b@c", "a b@c d e", "a\n@b", "a@b c d"] {
-            assert!(wrong_recipients(wrong).is_some(), "{wrong}");
+        for invalid in ["anna", "anna@", "@b", "a@b@c", "a b@c d e", "a\n@b", "a@b c d"] {
+            assert!(wrong_recipients(invalid).is_some(), "{invalid}");
         }
         let many: Vec<_> = (0..17).map(|number| format!("a{number}@b.c")).collect();
         assert_eq!(wrong_recipients(&many.join(",")).as_deref(), Some("there are 17"));
         let zone = wrong_recipients("a@b.c Mars/Base").expect("there is no such zone");
-        assert!(zone.starts_with("`Mars/Base` is no time zone"), "{zone}");
+        assert!(zone.starts_with("`Mars/Base` is not a time zone"), "{zone}");
     }
 
     #[test]
@@ -311,24 +313,27 @@ mod tests {
         let rules = mail.rules().expect("there is mail");
         let expected = ["ops@example.org", "anna@example.org", "Ops@example.org"];
         assert_eq!(rules.recipients.iter().map(|it| &**it).collect::<Vec<_>>(), expected);
-        let [(key, told)] = &mail.warnings()[..] else { panic!("{:?}", mail.warnings()) };
+        let [(key, warning)] = &mail.warnings()[..] else { panic!("{:?}", mail.warnings()) };
         assert_eq!(*key, "mail.to");
-        assert!(told.starts_with("`ops@EXAMPLE.org` is the mailbox `ops@example.org`"), "{told}");
-        // Which zone would hold?
+        assert!(
+            warning.starts_with("`ops@EXAMPLE.org` is the same mailbox as `ops@example.org`"),
+            "{warning}"
+        );
+        // It would be ambiguous which zone applies.
         assert!(wrong_recipients("a@b.c UTC, a@B.c Europe/Berlin").is_some());
         assert!(wrong_recipients("a@b.c UTC, a@b.c").is_some());
     }
 
     #[test]
     fn a_name_for_ehlo_without_a_domain_is_warned_of() {
-        let told = |hello: &str| {
+        let warning_count = |hello: &str| {
             let (server, hello) = ("localhost".to_owned(), hello.to_owned());
             Mail { server, hello, ..Mail::default() }.warnings().len()
         };
         for (hello, warnings) in
             [("vm", 1), ("vm.", 1), ("vm.example.org", 0), ("[::1]", 0), ("192.0.2.7", 0), ("", 0)]
         {
-            assert_eq!(told(hello), warnings, "{hello}");
+            assert_eq!(warning_count(hello), warnings, "{hello}");
         }
     }
 }

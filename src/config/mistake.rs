@@ -1,24 +1,24 @@
-//! What is wrong with the settings, and where does it stand?
+//! Errors and warnings about settings, each with the source of the value.
 //!
-//! Guarantees that every mistake says from where the value came: file and line, the variable of the
-//! environment, or the flag. Does not know what is allowed.
+//! Guarantees that every error names the source of the value: file and line, the environment
+//! variable, or the flag. Does not know what is allowed.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// Where a value comes from.
+/// The source of a value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
-    /// Nobody said otherwise.
+    /// The default.
     Default,
-    /// The file.
+    /// The configuration file.
     File {
         /// Its path, as given.
         path: PathBuf,
         /// The line, from 1; 0: the file as a whole.
         line: usize,
     },
-    /// A variable of the environment.
+    /// An environment variable.
     Environment(String),
     /// A flag, with its dashes.
     Flag(&'static str),
@@ -36,12 +36,12 @@ impl fmt::Display for Origin {
     }
 }
 
-/// One thing that is wrong, or that should be known: `gridd.toml:12: retention.age: "0d" is ...`.
+/// One error or warning: `gridd.toml:12: retention.age: "0d" is ...`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
-    /// Where it stands.
+    /// The source of the value.
     pub origin: Origin,
-    /// Which key; empty: none in particular.
+    /// The key; empty: no particular one.
     pub key: String,
     /// What is wrong with it, and what is allowed.
     pub text: String,
@@ -53,7 +53,7 @@ impl fmt::Display for Mistake {
         match origin {
             Origin::Default => write!(out, "{key}: {text}"),
             Origin::File { .. } if !key.is_empty() => write!(out, "{origin}: {key}: {text}"),
-            // Their names say which key it is.
+            // Variables and flags name the key themselves.
             Origin::File { .. } | Origin::Environment(_) | Origin::Flag(_) => {
                 write!(out, "{origin}: {text}")
             }
@@ -61,7 +61,7 @@ impl fmt::Display for Mistake {
     }
 }
 
-/// All mistakes: those of the file by line, then those of the environment, then those of flags.
+/// All errors: those of the file by line, then those of the environment, then those of flags.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Mistakes(pub Vec<Mistake>);
 

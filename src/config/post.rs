@@ -1,8 +1,8 @@
-//! The settings of mail as they are used: [`Post`], made of what was said, or all that is wrong with it.
+//! Validates the mail settings as a whole and builds [`SmtpConfig`] from them.
 //!
-//! Guarantees that a [`Post`] can be used as it stands: addresses are addresses, time zones and
-//! certificates were found, and a password goes in clear to no other host unless that is asked for.
-//! Opens the CA file and the system's certificates and zones; asks no network.
+//! Guarantees that a [`SmtpConfig`] is ready to use: addresses are addresses, time zones and
+//! certificates were found, and a password is not sent in clear to another host unless that is
+//! allowed. Opens the CA file and the system's certificates and zones; does not use the network.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,10 +23,10 @@ use super::mail::{Mail, MailSecurity};
 use super::secret::Secret;
 use crate::show::escape::excerpt;
 
-/// A grid's name in subjects is not longer, in bytes, so that they have room for what happened.
+/// Longest name of a grid, in bytes, so that subjects have room for the text.
 const GRID_BYTES_MAX: usize = 20;
 
-/// The port that is spoken on if nobody says otherwise (RFC 6409, RFC 8314, RFC 5321).
+/// The default port (RFC 6409, RFC 8314, RFC 5321).
 fn port_of(security: MailSecurity) -> u16 {
     match security {
         MailSecurity::Starttls => 587,
@@ -35,15 +35,15 @@ fn port_of(security: MailSecurity) -> u16 {
     }
 }
 
-/// What does not go together, or is missing.
+/// A contradiction between settings, or a missing one.
 #[derive(Debug)]
 pub struct Wrong {
-    /// The keys it follows from, the one to change first: where one of them is wrong by itself,
-    /// nothing is said of this.
+    /// The keys involved, the one to change first: if one of them is invalid by itself, this error is
+    /// not reported.
     pub(super) keys: &'static [&'static str],
-    /// What is wrong, and what to do.
+    /// The error, and what to do.
     pub(super) text: String,
-    /// The value is missing.
+    /// Whether the value is missing.
     pub(super) is_missing: bool,
 }
 
@@ -55,35 +55,35 @@ pub(super) fn missing(keys: &'static [&'static str], text: &str) -> Wrong {
     Wrong { keys, text: text.to_owned(), is_missing: true }
 }
 
-/// How mails leave, as meant and checked.
+/// Validated SMTP configuration.
 pub struct Post {
     pub(crate) server: String,
     pub(crate) port: u16,
     pub(crate) security: MailSecurity,
-    /// There is one unless the way is plain.
+    /// `None` if the connection is not encrypted.
     pub(crate) tls: Option<(TlsConnector, ServerName<'static>)>,
     pub(crate) login: Option<Login>,
     pub(crate) from: Mailbox,
-    /// `None`: our address on the way to the server.
+    /// `None`: our own address on the connection to the server.
     pub(crate) hello: Option<ClientId>,
     pub(crate) timeout: Duration,
     pub(crate) connections: usize,
     pub(crate) look: Look,
 }
 
-/// Who logs in.
+/// Credentials for SMTP AUTH.
 pub(crate) struct Login {
     pub(crate) user: String,
     pub(crate) password: Secret,
 }
 
-/// What mails look like.
+/// The style of mails.
 pub(crate) struct Look {
     /// The grid's name.
     pub(crate) grid: String,
-    /// The zone of recipients without one of their own.
+    /// The time zone of recipients without one of their own.
     pub(crate) zone: TimeZone,
-    /// Zones by address.
+    /// Time zones by address.
     pub(crate) zones: BTreeMap<String, TimeZone>,
 }
 
@@ -95,32 +95,32 @@ impl Look {
 }
 
 impl Post {
-    /// Puts together what was said. Reads files.
+    /// Builds the configuration from the settings. Reads files.
     ///
     /// # Errors
     ///
-    /// All that does not go together, and the keys whose values are wrong by themselves.
+    /// All contradictions, and the keys whose values are invalid by themselves.
     pub fn new(mail: &Mail) -> Result<Self, Vec<Wrong>> {
-        let mut wrongs = Vec::new();
+        let mut errors = Vec::new();
         let (server, port) = mail.place();
-        let name = server_name(server).ok_or_else(|| wrong(&["mail.server"], "is no host"));
-        let name = kept(name, &mut wrongs);
-        let tls = kept(tls(mail, name), &mut wrongs);
-        let login = kept(login(mail), &mut wrongs);
-        let from = kept(from(mail), &mut wrongs);
+        let name = server_name(server).ok_or_else(|| wrong(&["mail.server"], "is not a host"));
+        let name = kept(name, &mut errors);
+        let tls = kept(tls(mail, name), &mut errors);
+        let login = kept(login(mail), &mut errors);
+        let from = kept(from(mail), &mut errors);
         let hello = hello(&mail.hello).map_err(|text| wrong(&["mail.hello"], text));
-        let hello = kept(hello, &mut wrongs);
-        let look = kept(look(mail), &mut wrongs);
+        let hello = kept(hello, &mut errors);
+        let look = kept(look(mail), &mut errors);
         let connections = usize::try_from(mail.connections)
             .map_err(|_| wrong(&["mail.connections"], "is more than this machine can count"));
-        let connections = kept(connections, &mut wrongs);
+        let connections = kept(connections, &mut errors);
         let (Some(tls), Some(login), Some(from), Some(hello), Some(look), Some(connections)) =
             (tls, login, from, hello, look, connections)
         else {
-            return Err(wrongs);
+            return Err(errors);
         };
-        if !wrongs.is_empty() {
-            return Err(wrongs);
+        if !errors.is_empty() {
+            return Err(errors);
         }
         Ok(Self {
             server: server.to_owned(),
@@ -145,27 +145,27 @@ impl Post {
     }
 }
 
-/// What was said, if anything was.
+/// The text, if it is set.
 fn said(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }
 
-/// The value, or nothing and one more thing that is wrong.
-fn kept<T>(value: Result<T, Wrong>, wrongs: &mut Vec<Wrong>) -> Option<T> {
-    value.map_err(|wrong| wrongs.push(wrong)).ok()
+/// The value, or `None` and one more error in the list.
+fn kept<T>(value: Result<T, Wrong>, errors: &mut Vec<Wrong>) -> Option<T> {
+    value.map_err(|error| errors.push(error)).ok()
 }
 
-/// A host as certificates name it.
+/// A host, as in the names of certificates.
 pub(super) fn server_name(host: &str) -> Option<ServerName<'static>> {
     ServerName::try_from(host.to_owned()).ok()
 }
 
-/// A mail address as we can use it: ASCII, so that any server takes it.
+/// Parses a mail address that we can use: ASCII, so that every server accepts it.
 pub(crate) fn address(text: &str) -> Option<Address> {
     text.parse::<Address>().ok().filter(|_| text.is_ascii() && !text.contains(char::is_control))
 }
 
-/// Whom mails are from: an address, or a name and an address.
+/// Parses a sender: an address, or a name and an address.
 pub(super) fn mailbox(text: &str) -> Option<Mailbox> {
     let mailbox = text.parse::<Mailbox>().ok();
     let is_plain = |it: &Mailbox| AsRef::<str>::as_ref(&it.email).is_ascii();
@@ -176,10 +176,10 @@ fn from(mail: &Mail) -> Result<Mailbox, Wrong> {
     if mail.from.is_empty() {
         return Err(missing(&["mail.from", "mail.server"], "is needed where mail.server is given"));
     }
-    mailbox(&mail.from).ok_or_else(|| wrong(&["mail.from"], "is no mail address"))
+    mailbox(&mail.from).ok_or_else(|| wrong(&["mail.from"], "is not a mail address"))
 }
 
-/// The way to the server: nothing where it is plain.
+/// The TLS part of the configuration; `None` without encryption.
 fn tls(
     mail: &Mail,
     name: Option<ServerName<'static>>,
@@ -188,7 +188,7 @@ fn tls(
     match mail.security {
         MailSecurity::Plain if ca_file.is_some() => Err(wrong(
             &["mail.ca_file", "mail.security"],
-            "says nothing while mail.security is `plain`",
+            "has no effect while mail.security is `plain`",
         )),
         MailSecurity::Plain => Ok(None),
         MailSecurity::Starttls | MailSecurity::Tls => {
@@ -212,8 +212,8 @@ fn login(mail: &Mail) -> Result<Option<Login>, Wrong> {
     if is_clear && !mail.password_in_clear {
         return Err(wrong(
             &["mail.security", "mail.server", "mail.password_in_clear"],
-            "the password would go to another host unencrypted; use `starttls` or `tls`, or set \
-             mail.password_in_clear = true if the way there is safe",
+            "the password would be sent to another host unencrypted; use `starttls` or `tls`, or \
+             set mail.password_in_clear = true if the network to it is trusted",
         ));
     }
     Ok(Some(Login { user, password }))
@@ -224,27 +224,27 @@ fn is_loopback(host: &str) -> bool {
         || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// The name for EHLO: as it was said, else this host's full name. A name without a domain, which many
-/// servers refuse, is only used if it is said.
+/// The name for EHLO: as configured, else this host's fully qualified name. A name without a domain,
+/// which many servers reject, is used only if it is configured.
 pub(super) fn hello(text: &str) -> Result<Option<ClientId>, String> {
     let is_host = |name: &str| {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-".contains(&byte);
         (1..=255).contains(&name.len()) && name.bytes().all(allowed)
     };
-    let Some(said) = said(text) else {
+    let Some(name) = said(text) else {
         return Ok(own_name().filter(|name| is_host(name)).map(ClientId::Domain));
     };
-    let literal = said.trim_start_matches('[').trim_end_matches(']');
+    let literal = name.trim_start_matches('[').trim_end_matches(']');
     let literal = literal.strip_prefix("IPv6:").unwrap_or(literal);
     match literal.parse() {
         Ok(IpAddr::V4(address)) => Ok(Some(ClientId::Ipv4(address))),
         Ok(IpAddr::V6(address)) => Ok(Some(ClientId::Ipv6(address))),
-        Err(_) if is_host(said) => Ok(Some(ClientId::Domain(said.to_owned()))),
+        Err(_) if is_host(name) => Ok(Some(ClientId::Domain(name.to_owned()))),
         Err(_) => Err("is neither a host name nor an address".to_owned()),
     }
 }
 
-/// A name that fits subjects.
+/// Whether a name fits into subjects.
 pub(super) fn is_grid(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     let is_long_enough = (1..=GRID_BYTES_MAX).contains(&name.len());
@@ -265,20 +265,20 @@ fn look(mail: &Mail) -> Result<Look, Wrong> {
     Ok(Look { grid: mail.grid.clone(), zone, zones })
 }
 
-/// A time zone of the system.
+/// Finds a time zone of the system.
 pub(super) fn zone(name: &str) -> Result<TimeZone, String> {
     TimeZone::get(name).map_err(|_| {
-        let place = Path::new("/usr/share/zoneinfo");
-        let what = if place.is_dir() || name == "UTC" {
+        let zoneinfo = Path::new("/usr/share/zoneinfo");
+        let what = if zoneinfo.is_dir() || name == "UTC" {
             "write one as in /usr/share/zoneinfo, such as `Europe/Berlin`"
         } else {
             "time zones are not installed here (package tzdata); without them only `UTC` is known"
         };
-        format!("`{}` is no time zone; {what}", excerpt(name))
+        format!("`{}` is not a time zone; {what}", excerpt(name))
     })
 }
 
-/// Without its values: a password is among them.
+/// Omits the values: a password is among them.
 impl fmt::Debug for Post {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Post").field("place", &self.place()).finish_non_exhaustive()
@@ -304,9 +304,9 @@ mod tests {
         change(&mut mail);
         match Post::new(&mail) {
             Ok(post) => post.place(),
-            Err(wrongs) => {
-                let told = wrongs.iter().map(|it| format!("{}: {}", it.keys[0], it.text));
-                told.collect::<Vec<_>>().join("\n")
+            Err(errors) => {
+                let lines = errors.iter().map(|it| format!("{}: {}", it.keys[0], it.text));
+                lines.collect::<Vec<_>>().join("\n")
             }
         }
     }
@@ -324,58 +324,58 @@ mod tests {
         let cases: [(Change, &str); 4] = [
             (|it| it.from = String::new(), "mail.from: is needed where mail.server is given"),
             (|it| it.user = "a".to_owned(), "mail.password_file: is needed"),
-            (|it| it.zone = "Mars/Base".to_owned(), "mail.zone: `Mars/Base` is no time zone"),
-            (|it| it.ca_file = "/x".to_owned(), "mail.ca_file: says nothing while"),
+            (|it| it.zone = "Mars/Base".to_owned(), "mail.zone: `Mars/Base` is not a time zone"),
+            (|it| it.ca_file = "/x".to_owned(), "mail.ca_file: has no effect while"),
         ];
-        for (change, said) in cases {
-            let told = told(change);
-            assert!(told.starts_with(said), "{told}");
+        for (change, expected) in cases {
+            let outcome = told(change);
+            assert!(outcome.starts_with(expected), "{outcome}");
         }
-        let told = told(|it| {
+        let outcome = told(|it| {
             it.security = MailSecurity::Tls;
             it.ca_file = "/nowhere.pem".to_owned();
         });
-        assert!(told.starts_with("mail.ca_file: can't read /nowhere.pem: No such"), "{told}");
-        let told = self::told(|it| {
+        assert!(outcome.starts_with("mail.ca_file: can't read /nowhere.pem: No such"), "{outcome}");
+        let outcome = told(|it| {
             it.from = String::new();
             it.user = "a".to_owned();
             it.ca_file = "/x".to_owned();
         });
-        assert_eq!(told.lines().count(), 3, "all at once: {told}");
+        assert_eq!(outcome.lines().count(), 3, "all at once: {outcome}");
     }
 
     #[test]
     fn a_password_goes_in_clear_to_loopback_or_if_that_is_asked_for() {
-        let refused = told(with_login);
+        let rejected = told(with_login);
         assert!(
-            refused.starts_with("mail.security: the password would go to another"),
-            "{refused}"
+            rejected.starts_with("mail.security: the password would be sent to another"),
+            "{rejected}"
         );
         for host in ["127.0.0.1:25", "[::1]:25", "LOCALHOST"] {
-            let told = told(|it| {
+            let outcome = told(|it| {
                 with_login(it);
                 it.server = host.to_owned();
             });
-            assert!(told.ends_with(":25"), "{told}");
+            assert!(outcome.ends_with(":25"), "{outcome}");
         }
-        let asked_for = told(|it| {
+        let allowed = told(|it| {
             with_login(it);
             it.password_in_clear = true;
         });
-        assert_eq!(asked_for, "mail.example.org:25");
+        assert_eq!(allowed, "mail.example.org:25");
     }
 
     #[test]
     fn the_name_for_ehlo_is_a_full_one_or_an_address() {
-        for (said, name) in [
+        for (setting, name) in [
             ("broker.example.org", "broker.example.org"),
             ("vm", "vm"),
             ("[192.0.2.7]", "[192.0.2.7]"),
             ("192.0.2.7", "[192.0.2.7]"),
             ("[IPv6:2001:db8::7]", "[IPv6:2001:db8::7]"),
         ] {
-            let told = hello(said).expect("is right").map(|it| it.to_string());
-            assert_eq!(told.as_deref(), Some(name));
+            let client_id = hello(setting).expect("is valid").map(|it| it.to_string());
+            assert_eq!(client_id.as_deref(), Some(name));
         }
     }
 
@@ -384,7 +384,7 @@ mod tests {
         let mut mail = mail();
         mail.zone = "UTC".to_owned();
         mail.to = "a@example.org, b@example.org Europe/Berlin".to_owned();
-        let post = Post::new(&mail).expect("is right");
+        let post = Post::new(&mail).expect("is valid");
         assert_eq!(post.look.zone_of("a@example.org").iana_name(), Some("UTC"));
         assert_eq!(post.look.zone_of("b@example.org").iana_name(), Some("Europe/Berlin"));
     }

@@ -1,13 +1,13 @@
-//! What was said, and where? Values as written, before anything is known of what they should be.
+//! Raw settings: values as written and their sources, before validation.
 //!
-//! Guarantees that a value is shown as it was written, harmless and short. Knows no key.
+//! Guarantees that a value is displayed as it was written, escaped and short. Knows no keys.
 
 use std::fmt;
 
 use super::mistake::Origin;
 use crate::show::escape::excerpt;
 
-/// A value that was given for a key.
+/// A raw value of a key.
 #[derive(Clone, Debug)]
 pub(super) struct Said {
     /// The key's path, part by part.
@@ -16,18 +16,18 @@ pub(super) struct Said {
     pub(super) origin: Origin,
 }
 
-/// A value as written.
+/// A raw value.
 #[derive(Clone, Debug)]
 pub(super) enum Raw {
-    /// Of the file, in quotes.
+    /// From the file, in quotes.
     Text(String),
-    /// Of the file: a whole number as written, and its value if it is not negative and fits.
+    /// From the file: an integer as written, and its value if it is not negative and fits.
     Whole(String, Option<u64>),
-    /// Of the file: true or false.
+    /// From the file: true or false.
     Truth(bool),
-    /// Of the file: something that no setting is.
+    /// From the file: a type that no setting has.
     Other(&'static str),
-    /// Of a flag or of the environment, which have no types.
+    /// From a flag or the environment, which have no types.
     Untyped(String),
 }
 
@@ -57,7 +57,7 @@ impl Raw {
         }
     }
 
-    /// Whether it stands in quotes in the file.
+    /// Whether it is in quotes in the file.
     pub(super) fn is_quoted(&self) -> bool {
         matches!(self, Self::Text(_))
     }
@@ -79,7 +79,7 @@ impl fmt::Display for Raw {
     }
 }
 
-/// A path as the file would write it: `class."a.b".boot_timeout`.
+/// The dotted key of a path, as the file would write it: `class."a.b".boot_timeout`.
 pub(super) fn dotted<P: AsRef<str>>(path: &[P]) -> String {
     let parts: Vec<_> = path.iter().map(|part| quoted_if_needed(part.as_ref())).collect();
     parts.join(".")

@@ -1,7 +1,7 @@
-//! What does the grid log hear of the settings?
+//! Builds the audit records of settings for the grid log.
 //!
-//! Guarantees that a start names what is not as by default, and a change what was before. Bounds
-//! nothing: the record does.
+//! Guarantees that a start lists the settings that are not defaults, and a change the values before
+//! it. Limits no sizes: the record does.
 
 use super::change::Change;
 use super::key::Changes;
@@ -10,7 +10,7 @@ use super::{Setting, Settings};
 use crate::grid::in_force::{SettingIs, SettingsInForce};
 
 impl Settings {
-    /// What a start says.
+    /// The settings that a start records.
     pub fn at_start(&self) -> SettingsInForce {
         let settings = self.in_force().into_iter().filter(|it| it.origin != Origin::Default);
         let settings = settings.map(|Setting { key, value, origin }| SettingIs {
@@ -23,16 +23,16 @@ impl Settings {
         SettingsInForce { at_start: true, settings, warnings, ..SettingsInForce::default() }
     }
 
-    /// What is said when these changes led to the settings.
+    /// The settings that a reload with these changes records.
     pub fn at_change(&self, changes: &[Change]) -> SettingsInForce {
-        let those = |holds: Changes| {
-            let those = changes.iter().filter(|change| change.holds == holds);
-            those.map(setting).collect()
+        let with_policy = |policy: Changes| {
+            let selected = changes.iter().filter(|change| change.holds == policy);
+            selected.map(setting).collect()
         };
         SettingsInForce {
             at_start: false,
-            settings: those(Changes::AtOnce),
-            waiting: those(Changes::AtRestart),
+            settings: with_policy(Changes::AtOnce),
+            waiting: with_policy(Changes::AtRestart),
             warnings: told(&self.warnings()),
             left_out: 0,
         }

@@ -1,18 +1,18 @@
-//! The table `[report]`: where Guru Meditation Reports go, and what asks for one besides SIGUSR2.
+//! The table `[report]`: output of Guru Meditation Reports, and the trigger file besides SIGUSR2.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Where reports go.
+/// Settings of Guru Meditation Reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReportSettings {
     /// The folder; `None`: standard error.
     pub log_dir: Option<PathBuf>,
-    /// How many are kept there.
+    /// How many are stored there.
     pub keep: u64,
-    /// Touching it asks for a report.
+    /// Touching it requests a report.
     pub trigger_file: Option<PathBuf>,
-    /// How often it is looked at.
+    /// How often it is checked.
     pub trigger_interval: Duration,
 }
 

@@ -1,8 +1,8 @@
-//! How is something kept that nobody may read by accident?
+//! Secrets that cannot be displayed by accident.
 //!
-//! Guarantees that neither `Debug` nor `Display` shows a [`Secret`], that one comes only from a file
-//! of its own or from the environment, and that what is wrong with such a file is told without a
-//! letter of what is in it. Does not clear memory: whoever reads that of gridd is root.
+//! Guarantees that neither `Debug` nor `Display` shows a [`Secret`], that one comes only from its own
+//! file or from the environment, and that errors about such a file contain nothing of its content.
+//! Does not clear memory: only root can read that of gridd.
 
 use std::fmt;
 use std::fs::File;
@@ -12,71 +12,71 @@ use std::path::{Path, PathBuf};
 
 use crate::system_error::Explained;
 
-/// What is shown of a secret.
+/// The text displayed in place of a secret.
 pub const HIDDEN: &str = "***";
 
-/// No password, token or key is longer, in bytes; a file that is, is another one.
+/// Largest password, token or key, in bytes; a larger file is something else.
 const BYTES_MAX: u64 = 64 << 10;
 
-/// The bit of a file's mode that lets everybody read it.
+/// The mode bit that lets every user read a file.
 const READ_BY_OTHERS: u32 = 0o004;
 
-/// A password or the like, which prints as `***`.
+/// A password or the like, which displays as `***`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret {
     text: String,
     /// The file it is from.
     file: Option<PathBuf>,
-    /// Everybody on this machine can read that file.
+    /// Whether every user of this machine can read that file.
     is_open: bool,
 }
 
-/// What is wrong with a secret. The text is never part of it.
+/// An error about a secret. The secret is never part of it.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    /// No file, or not ours to read.
+    /// The file is missing, or its permissions forbid reading.
     #[error("can't read the secret in {}: {}", path.display(), Explained(source))]
     Unreadable {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error of the system.
         source: std::io::Error,
     },
-    /// A folder, a pipe, a device.
-    #[error("{} is no regular file, so there is no secret to be read", path.display())]
+    /// It is a folder, a pipe or a device.
+    #[error("{} is not a regular file, so it cannot hold a secret", path.display())]
     NoFile {
-        /// Which.
+        /// The file.
         path: PathBuf,
     },
-    /// Nothing in it.
+    /// It is empty.
     #[error("the secret in {place} is empty")]
     Empty {
-        /// Where it should be.
+        /// The file or variable.
         place: String,
     },
-    /// Too much in it.
-    #[error("{} is larger than 64KiB, so it holds no secret", path.display())]
+    /// It is too large.
+    #[error("{} is larger than 64KiB, so it is not a secret", path.display())]
     TooLarge {
-        /// Which.
+        /// The file.
         path: PathBuf,
     },
-    /// Not text, or several lines.
+    /// It is not text, or has several lines.
     #[error("the secret in {place} is not one line of text")]
     NotOneLine {
-        /// Where it is.
+        /// The file or variable.
         place: String,
     },
 }
 
 impl Secret {
-    /// The secret in that file: one line, whose end does not belong to it.
+    /// Reads the secret from a file: one line, without its line end.
     ///
     /// # Errors
     ///
-    /// [`SecretError`] names the file and what is wrong.
+    /// [`SecretError`] names the file and the error.
     pub fn read(path: &Path) -> Result<Self, SecretError> {
         let unreadable = |source| SecretError::Unreadable { path: path.to_owned(), source };
-        // Before it is opened: opening a pipe waits for somebody to write.
+        // Before it is opened: opening a pipe blocks until there is a writer.
         if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
             return Err(SecretError::NoFile { path: path.to_owned() });
         }
@@ -97,11 +97,11 @@ impl Secret {
         Self::checked(text, place).map(|it| Self { file: Some(path.to_owned()), is_open, ..it })
     }
 
-    /// The secret in the variable `name` of the environment.
+    /// The secret from the environment variable `name`.
     ///
     /// # Errors
     ///
-    /// [`SecretError`] names the variable and what is wrong.
+    /// [`SecretError`] names the variable and the error.
     pub fn of_environment(name: &str, text: &str) -> Result<Self, SecretError> {
         Self::checked(text, name.to_owned())
     }
@@ -116,17 +116,17 @@ impl Secret {
         Ok(Self { text: text.to_owned(), file: None, is_open: false })
     }
 
-    /// The secret itself, for whoever needs it; it belongs into no text for people.
+    /// The secret itself; it must not be displayed.
     pub fn expose(&self) -> &str {
         &self.text
     }
 
-    /// The file it is from; `None`: from the environment.
+    /// The file it was read from; `None`: the environment.
     pub fn file(&self) -> Option<&Path> {
         self.file.as_deref()
     }
 
-    /// Whether everybody on this machine can read its file.
+    /// Whether every user of this machine can read its file.
     pub fn is_open(&self) -> bool {
         self.is_open
     }
@@ -155,13 +155,13 @@ mod tests {
         let file = tempfile::NamedTempFile::new().expect("a file");
         for text in ["s3cr3t", "s3cr3t\n", "s3cr3t\r\n"] {
             std::fs::write(file.path(), text).expect("writes");
-            let secret = Secret::read(file.path()).expect("is taken");
+            let secret = Secret::read(file.path()).expect("is valid");
             assert_eq!((secret.expose(), secret.file()), ("s3cr3t", Some(file.path())));
             assert!(!secret.is_open(), "a temporary file is its owner's alone");
             assert_eq!((format!("{secret:?}"), secret.to_string()), ("***".into(), "***".into()));
         }
         std::fs::set_permissions(file.path(), PermissionsExt::from_mode(0o644)).expect("a mode");
-        assert!(Secret::read(file.path()).expect("is taken").is_open());
+        assert!(Secret::read(file.path()).expect("is valid").is_open());
     }
 
     #[test]
@@ -169,30 +169,30 @@ mod tests {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let path = file.path().display().to_string();
         let long = "x".repeat(65 << 10).into_bytes();
-        for (bytes, said) in [
+        for (bytes, message) in [
             (&b""[..], format!("the secret in {path} is empty")),
             (b"\n", format!("the secret in {path} is empty")),
             (b"s3cr3t\nmore\n", format!("the secret in {path} is not one line of text")),
             (b"s3cr3t\0", format!("the secret in {path} is not one line of text")),
             (b"s3cr3t\xff", format!("the secret in {path} is not one line of text")),
-            (&long, format!("{path} is larger than 64KiB, so it holds no secret")),
+            (&long, format!("{path} is larger than 64KiB, so it is not a secret")),
         ] {
             std::fs::write(file.path(), bytes).expect("writes");
-            assert_eq!(Secret::read(file.path()).expect_err("is refused").to_string(), said);
+            assert_eq!(Secret::read(file.path()).expect_err("is rejected").to_string(), message);
         }
-        for (path, said) in [
+        for (path, message) in [
             (
                 "/nowhere",
                 "can't read the secret in /nowhere: No such file or directory (os error 2); check the \
                  path: it, or a folder above it, is not there",
             ),
-            ("/", "/ is no regular file, so there is no secret to be read"),
-            ("/dev/zero", "/dev/zero is no regular file, so there is no secret to be read"),
+            ("/", "/ is not a regular file, so it cannot hold a secret"),
+            ("/dev/zero", "/dev/zero is not a regular file, so it cannot hold a secret"),
         ] {
-            let error = Secret::read(Path::new(path)).expect_err("is refused");
-            assert_eq!(error.to_string(), said);
+            let error = Secret::read(Path::new(path)).expect_err("is rejected");
+            assert_eq!(error.to_string(), message);
         }
-        let empty = Secret::of_environment("GRIDD_MAIL__PASSWORD", "").expect_err("is refused");
+        let empty = Secret::of_environment("GRIDD_MAIL__PASSWORD", "").expect_err("is rejected");
         assert_eq!(empty.to_string(), "the secret in GRIDD_MAIL__PASSWORD is empty");
     }
 }

@@ -1,4 +1,4 @@
-//! What is wrong is told with its place; what is shipped is what holds without it.
+//! Tests of sources, precedence, reload and secrets; the shipped file equals the defaults.
 
 mod mistakes;
 
@@ -26,10 +26,10 @@ fn environment(variables: &[(&str, &str)]) -> Given {
 }
 
 fn right(given: &Given) -> Settings {
-    Settings::new(given).unwrap_or_else(|mistakes| panic!("is refused: {mistakes}"))
+    Settings::new(given).unwrap_or_else(|errors| panic!("is rejected: {errors}"))
 }
 
-/// Key, value and origin of what is no default; files without their path.
+/// Key, value and origin of the settings that are not defaults; files without their path.
 fn set(settings: &Settings) -> Vec<String> {
     let rows = settings.in_force().into_iter().filter(|it| it.origin != Origin::Default);
     let row = |Setting { key, value, origin }| match origin {
@@ -52,7 +52,7 @@ fn the_shipped_file_is_the_defaults_and_names_every_key() {
     assert_eq!(values(&shipped), values(&defaults));
     assert_eq!(shipped.grid, defaults.grid);
     assert_eq!(shipped.journal, defaults.journal);
-    // That every key in it is known, the reading itself says.
+    // Parsing the file checks that all its keys are known.
     let missing: Vec<_> =
         shipped.in_force().into_iter().filter(|it| it.origin == Origin::Default).collect();
     assert_eq!(missing, [], "these are not in the shipped file");
@@ -66,7 +66,7 @@ fn every_key_is_shown_and_found_by_its_path_and_its_variable() {
         assert!(keys::known(&path).is_setting, "{}", key.path);
         assert!(keys::find(&path).is_some_and(|found| std::ptr::eq(found, key)));
         let is_containers = ["port", "service"].iter().any(|it| key.path.starts_with(it));
-        assert!(!is_containers, "{}: a container's keeper makes such variables", key.path);
+        assert!(!is_containers, "{}: container runtimes set such variables", key.path);
         assert_ne!(key.path.split('.').next(), Some("config"), "the flag has this name");
     }
     let given = environment(&[
@@ -149,7 +149,7 @@ fn budgets_are_said_by_halves_by_word_and_for_a_whole_class() {
         Some(grid::settings::Budget { burst, every: Duration::from_secs(every) })
     };
     let (load, web) = (of("load"), of("web"));
-    assert_eq!((load.lifecycle, load.log), (None, budget(25, 1)), "the more particular one");
+    assert_eq!((load.lifecycle, load.log), (None, budget(25, 1)), "the more specific one");
     assert_eq!((web.log, web.alert, web.counter), (budget(7, 5), budget(3, 60), None));
     let warned: Vec<_> = settings.warnings().into_iter().map(|it| it.key).collect();
     assert_eq!(warned, ["class.load.budget", "class.web.budget.counter"]);
@@ -162,19 +162,19 @@ fn what_is_allowed_but_should_be_known_is_a_warning() {
          [class.c.budget]\nlog = \"unlimited\"\n",
     );
     let path = given.config.clone().expect("a path");
-    let told: Vec<_> = right(&given)
+    let texts: Vec<_> = right(&given)
         .warnings()
         .iter()
         .map(|it| it.to_string().replace(&path.display().to_string(), "FILE"))
         .collect();
     assert_eq!(
-        told,
+        texts,
         [
-            "FILE:2: class.a.boot_timeout: infinite: a start that never ends is never told as \
+            "FILE:2: class.a.boot_timeout: infinite: a start that never ends is never reported as \
              failed",
             "FILE:6: class.c.budget.log: unlimited: one appliance alone can fill the grid log",
-            "FILE:4: class.b.maintenance_silence: is longer than promise_max: who promises nothing \
-             may be silent for longer than who does",
+            "FILE:4: class.b.maintenance_silence: is longer than promise_max: an appliance that sets no \
+             report deadline may be silent for longer than one that does",
         ]
     );
 }
@@ -188,32 +188,32 @@ fn what_can_change_does_and_what_needs_a_restart_stays_and_is_named() {
                 [journal]\nspan = \"1MiB\"\n[class.web]\nbudget.log = \"unlimited\"\n\
                 [class.new]\nmanaged = false\n";
     std::fs::write(file.path(), text).expect("writes");
-    let (held, changes) = old.reloaded(right(&given)).expect("it goes together");
+    let (effective, changes) = old.reloaded(right(&given)).expect("is consistent");
     let path = file.path().display().to_string();
-    let told: Vec<_> = changes.iter().map(|it| it.to_string().replace(&path, "FILE")).collect();
+    let texts: Vec<_> = changes.iter().map(|it| it.to_string().replace(&path, "FILE")).collect();
     assert_eq!(
-        told,
+        texts,
         [
-            "class.old is gone, was a class",
+            "class.old is removed, was a class",
             "class.new = a class (FILE:9)",
-            "grpc = 127.0.0.1:9, was 127.0.0.1:7443 (FILE:1); needs a restart, until then it stays \
-             as it was",
+            "grpc = 127.0.0.1:9, was 127.0.0.1:7443 (FILE:1); needs a restart, until then the old \
+             value applies",
             "retention.age = 40d, was 30d (FILE:4)",
-            "journal.span = 1MiB, was 256MiB (FILE:6); needs a restart, until then it stays as it \
-             was",
+            "journal.span = 1MiB, was 256MiB (FILE:6); needs a restart, until then the old value \
+             applies",
             "class.new.managed = false (FILE:10)",
             "class.web.budget.log = unlimited (FILE:8)",
         ],
-        "the flag still goes before the file"
+        "the flag still overrides the file"
     );
-    assert_eq!(held.grpc, old.grpc);
-    assert_eq!(held.journal.span_bytes, old.journal.span_bytes);
-    assert_eq!(held.journal.retention.age, Duration::from_secs(40 * 86_400));
-    assert!(held.grid.class("old").is_none() && held.grid.class("new").is_some());
-    let (again, changes) = held.reloaded(right(&given)).expect("it goes together");
-    assert_eq!(again.in_force(), held.in_force());
-    assert_eq!(changes.len(), 2, "what needs a restart is told until there is one");
-    let (_, nothing) = held.reloaded(held.clone()).expect("it goes together");
+    assert_eq!(effective.grpc, old.grpc);
+    assert_eq!(effective.journal.span_bytes, old.journal.span_bytes);
+    assert_eq!(effective.journal.retention.age, Duration::from_secs(40 * 86_400));
+    assert!(effective.grid.class("old").is_none() && effective.grid.class("new").is_some());
+    let (again, changes) = effective.reloaded(right(&given)).expect("is consistent");
+    assert_eq!(again.in_force(), effective.in_force());
+    assert_eq!(changes.len(), 2, "settings that need a restart are reported until there is one");
+    let (_, nothing) = effective.reloaded(effective.clone()).expect("is consistent");
     assert_eq!(nothing, []);
 }
 
@@ -242,7 +242,7 @@ fn a_secret_comes_by_file_or_environment_and_is_shown_nowhere() {
 
     let mut settings = WithSecret::default();
     assert_eq!(of_file.place.shown(&mut settings), None, "there is none");
-    of_file.place.set(&Raw::Text(path.clone()), &line, &mut settings).expect("is taken");
+    of_file.place.set(&Raw::Text(path.clone()), &line, &mut settings).expect("is valid");
     assert_eq!(settings.password.as_ref().expect("is there").expose(), "s3cr3t");
     assert_eq!(of_file.place.shown(&mut settings), Some(format!("*** in {path}")));
     assert_eq!(of_environment.shown(&mut settings), None);
@@ -250,26 +250,26 @@ fn a_secret_comes_by_file_or_environment_and_is_shown_nowhere() {
     assert_eq!(of_file.place.warning(&mut settings), None);
 
     for raw in [Raw::Text("hunter2".to_owned()), Raw::Whole("1234".to_owned(), Some(1_234))] {
-        let wrong = of_file.place.set(&raw, &line, &mut settings).expect_err("is refused");
+        let error = of_file.place.set(&raw, &line, &mut settings).expect_err("is rejected");
         assert_eq!(
-            wrong,
+            error,
             "its value is not the path of a file with the secret, such as ./password"
         );
     }
 
     std::fs::write(secret_file.path(), "another\n").expect("writes");
     let mut renewed = WithSecret::default();
-    of_file.place.set(&Raw::Text(path), &line, &mut renewed).expect("is taken");
+    of_file.place.set(&Raw::Text(path), &line, &mut renewed).expect("is valid");
     assert!(of_file.place.is_renewed(&mut settings, &mut renewed));
     assert!(!of_file.place.is_renewed(&mut settings.clone(), &mut settings));
 
     let raw = Raw::Untyped("s3cr3t".to_owned());
-    of_environment.set(&raw, &variable, &mut settings).expect("is taken");
+    of_environment.set(&raw, &variable, &mut settings).expect("is valid");
     assert_eq!(of_environment.shown(&mut settings), Some("***".to_owned()));
     for origin in [line, Origin::Flag("--password")] {
-        let wrong = of_environment.set(&raw, &origin, &mut settings).expect_err("is refused");
+        let error = of_environment.set(&raw, &origin, &mut settings).expect_err("is rejected");
         assert_eq!(
-            wrong,
+            error,
             "a secret is not for a file or a command line: use the key that ends in _file, or the \
              environment"
         );
@@ -277,9 +277,9 @@ fn a_secret_comes_by_file_or_environment_and_is_shown_nowhere() {
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     std::fs::set_permissions(secret_file.path(), open).expect("a mode");
     let raw = Raw::Text(secret_file.path().display().to_string());
-    of_file.place.set(&raw, &Origin::Default, &mut settings).expect("is taken");
+    of_file.place.set(&raw, &Origin::Default, &mut settings).expect("is valid");
     let warning = of_file.place.warning(&mut settings).expect("a warning");
-    assert!(warning.starts_with("everybody on this machine can read /"), "{warning}");
+    assert!(warning.starts_with("every user of this machine can read /"), "{warning}");
 }
 
 proptest! {
@@ -295,7 +295,7 @@ proptest! {
             given.environment = environment(&[(&name, &value)]).environment;
             match Settings::new(&given) {
                 Ok(settings) => prop_assert!(settings.in_force().len() >= keys::SETTINGS.len()),
-                Err(mistakes) => prop_assert!(!mistakes.to_string().is_empty()),
+                Err(errors) => prop_assert!(!errors.to_string().is_empty()),
             }
         }
     }

@@ -1,7 +1,7 @@
-//! Binds both listeners, and says what each goes by.
+//! Binds both listeners and builds their connection rules.
 //!
-//! Guarantees that both are bound or none is served, and that each has its share of the descriptors
-//! that the system grants. Serves nothing.
+//! Guarantees that none is served unless both are bound, and that each has its share of the file
+//! descriptors that the system grants. Serves nothing.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,31 +14,31 @@ use crate::listener::{Hosts, Port, Rules};
 use crate::metrics::Connections;
 use crate::resources;
 
-/// Both listeners, bound, with what they go by.
+/// Both listeners, bound, with their rules.
 pub(super) struct Listeners {
     pub(super) grpc: (TcpListener, Rules),
     pub(super) http: (TcpListener, Rules),
 }
 
-/// Binds both.
+/// Binds both listeners.
 ///
 /// # Errors
 ///
-/// When an address is taken, or not ours.
+/// When an address is in use, or not one of this host.
 pub(super) async fn bind(settings: &Settings) -> Result<Listeners, DaemonError> {
     let descriptors = resources::raise_descriptors();
     let shares = resources::shares(descriptors);
     if shares.is_scarce {
         tracing::warn!(
-            "the process may open {descriptors} files only: at most {} connections to the gRPC port \
-             are taken; LimitNOFILE of systemd or `ulimit -n` raises it",
+            "the process may open only {descriptors} files: at most {} connections to the gRPC port \
+             are accepted; LimitNOFILE of systemd or `ulimit -n` raises the limit",
             shares.grpc
         );
     }
     let (grpc, grpc_at) = listen("grpc", settings.grpc).await?;
     let (http, http_at) = listen("http", settings.http).await?;
     let counted = Connections::default();
-    // Settings hold no list that is none.
+    // Settings contain only valid lists.
     let hosts = Arc::new(Hosts::new(&settings.hosts).unwrap_or_default());
     let rules = |port, connections_max, other| {
         let (hosts, counted) = (Arc::clone(&hosts), counted.clone());

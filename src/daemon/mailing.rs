@@ -1,7 +1,7 @@
-//! How does the courier come to his orders, and his answers to the broker?
+//! Connects the mail sender to the broker: configuration, jobs and delivery reports.
 //!
-//! Guarantees that mails leave as the settings in force have it, and that what was sent is recorded
-//! before an orderly stop. Sends nothing.
+//! Guarantees that mails are sent with the effective settings, and that each delivery is recorded
+//! before an orderly stop. Sends nothing itself.
 
 use std::sync::Arc;
 
@@ -18,34 +18,36 @@ use crate::grpc::MailTest;
 use crate::mail::{self, Answer};
 use crate::tasks;
 
-/// How mails leave, as it is at the moment; `None`: there is no mail.
+/// The current SMTP configuration; `None`: mail is not configured.
 pub(super) type PostWatch = watch::Receiver<Option<Arc<Post>>>;
 
-/// Keeps it as the settings in force have it: recipients and their zones may change.
-pub(super) fn follow(mut in_force: watch::Receiver<Settings>) -> PostWatch {
-    let (tell, told) = watch::channel(in_force.borrow_and_update().post.clone());
+/// Follows the effective settings: recipients and their time zones may change.
+pub(super) fn follow(mut settings: watch::Receiver<Settings>) -> PostWatch {
+    let (sender, receiver) = watch::channel(settings.borrow_and_update().post.clone());
     let following = async move {
-        while in_force.changed().await.is_ok() {
-            let post = in_force.borrow_and_update().post.clone();
-            drop(tell.send_replace(post));
+        while settings.changed().await.is_ok() {
+            let config = settings.borrow_and_update().post.clone();
+            drop(sender.send_replace(config));
         }
     };
     drop(tasks::spawn("mail settings", following));
-    told
+    receiver
 }
 
-/// The test that `gridctl mail test` asks for; `None`: there is no mail.
-pub(super) fn test(post: &PostWatch, journal: Uuid, broker: &Broker) -> Option<MailTest> {
-    post.borrow().as_ref()?;
-    let (post, broker) = (post.clone(), broker.clone());
+/// The function behind `gridctl mail test`; `None`: mail is not configured.
+pub(super) fn test(config: &PostWatch, journal: Uuid, broker: &Broker) -> Option<MailTest> {
+    config.borrow().as_ref()?;
+    let (config, broker) = (config.clone(), broker.clone());
     Some(MailTest::new(move |address| {
-        let (post, now) = (post.borrow().clone(), broker.now());
+        let (config, now) = (config.borrow().clone(), broker.now());
         Box::pin(async move {
-            let Some(post) = post else { return Err(vec!["there is no mail any more".to_owned()]) };
-            let done = mail::dialogue(&post, journal, &address, now).await;
-            let mut lines = done.lines;
-            lines.push(format!("* {}", done.delivery.reply()));
-            match done.delivery {
+            let Some(config) = config else {
+                return Err(vec!["mail is no longer configured".to_owned()]);
+            };
+            let result = mail::dialogue(&config, journal, &address, now).await;
+            let mut lines = result.lines;
+            lines.push(format!("* {}", result.delivery.reply()));
+            match result.delivery {
                 Delivery::Sent(_) => Ok(lines),
                 Delivery::Deferred(_) | Delivery::Refused(_) => Err(lines),
             }
@@ -53,24 +55,24 @@ pub(super) fn test(post: &PostWatch, journal: Uuid, broker: &Broker) -> Option<M
     }))
 }
 
-/// Starts the courier and whoever carries his answers. Both end in an orderly stop.
+/// Starts the mail sender and the task that passes its reports to the broker. Both end at shutdown.
 pub(super) fn start(
     journal: Uuid,
-    post: PostWatch,
+    config: PostWatch,
     mails: mpsc::Receiver<Deliver>,
     broker: Broker,
     stopping: watch::Receiver<bool>,
 ) -> [JoinHandle<()>; 2] {
-    let (answers, mut answered) = mpsc::channel::<Answer>(MAILS_UNDER_WAY);
-    let courier = mail::start(journal, post, mails, answers, stopping);
-    let carrying = async move {
-        while let Some(Answer { number, attempt, delivery }) = answered.recv().await {
-            tracing::debug!(mail = number.0, "the courier answered");
-            // A broker that stops tries again after its next start.
+    let (report_sender, mut reports) = mpsc::channel::<Answer>(MAILS_UNDER_WAY);
+    let mail_sender = mail::start(journal, config, mails, report_sender, stopping);
+    let forwarding = async move {
+        while let Some(Answer { number, attempt, delivery }) = reports.recv().await {
+            tracing::debug!(mail = number.0, "the mail sender reported a delivery");
+            // A broker that is stopping tries again after its next start.
             if broker.mail_answered(number, attempt, delivery).await.is_err() {
                 return;
             }
         }
     };
-    [courier, tasks::spawn("mail answers", carrying)]
+    [mail_sender, tasks::spawn("mail delivery reports", forwarding)]
 }

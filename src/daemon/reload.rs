@@ -1,9 +1,10 @@
-//! What happens on SIGHUP? The file is read again, and what can change does.
+//! Reloads the configuration file on SIGHUP and applies the settings that can change at run time.
 //!
-//! Guarantees that all is checked before anything is recorded or changed: a file with a mistake in it,
-//! or one that does not go together with what stays until a restart, changes nothing, that flags and environment of the
-//! start still go before the file, and that every change is traced and is a record. What needs a
-//! restart is named and stays. Does not know what the settings mean.
+//! Guarantees that everything is validated before anything is recorded or changed: a file with an
+//! error, or one that contradicts the settings that need a restart, changes nothing; that flags and
+//! environment of the start still override the file; and that every change is traced and recorded.
+//! Settings that need a restart are reported and keep their old values. Does not know what the
+//! settings mean.
 
 use std::collections::BTreeMap;
 
@@ -21,66 +22,66 @@ use crate::service_manager::ServiceManager;
 use crate::tasks;
 use crate::tracing_lines::Told;
 
-/// What reading the settings again needs.
+/// What a reload needs.
 #[derive(Debug)]
 pub struct Reload {
     /// Flags and environment of the start, and the path of the file.
     pub given: Given,
-    /// How another filter of tracing comes to hold.
+    /// Applies a new filter of tracing.
     pub told: Told,
 }
 
-/// What is heard, and who hears of it.
+/// The signals, and the service manager to notify.
 #[derive(Debug)]
 pub(super) struct Hearing {
     pub(super) hangups: Signal,
     pub(super) stopping: watch::Receiver<bool>,
     pub(super) manager: ServiceManager,
-    /// What the manager is told when all is done.
+    /// The status sent to the manager after a reload.
     pub(super) status: String,
 }
 
-/// Why the settings stay as they were.
+/// Why the old settings stay in effect.
 #[derive(Debug, thiserror::Error)]
 enum ReloadError {
-    #[error("what was read has the mistakes above")]
+    #[error("the new settings have the errors above")]
     Mistakes(Mistakes),
     #[error(transparent)]
     Unavailable(#[from] crate::broker::Unavailable),
-    #[error("reading them panicked")]
+    #[error("reading the settings panicked")]
     Panicked,
 }
 
-/// Reads the settings again at each SIGHUP, until the broker stops; `held` has those that hold.
+/// Reloads the settings at each SIGHUP, until the broker stops; `effective` has the current ones.
 pub(super) async fn on_hangups(
-    hearing: Hearing,
+    context: Hearing,
     reload: Reload,
-    held: watch::Sender<Settings>,
+    effective: watch::Sender<Settings>,
     broker: Broker,
 ) {
-    let Hearing { mut hangups, mut stopping, manager, status } = hearing;
-    let at_start = held.borrow().clone();
+    let Hearing { mut hangups, mut stopping, manager, status } = context;
+    let at_start = effective.borrow().clone();
     tell_classes(&broker, &at_start).await;
     loop {
         tokio::select! {
-            heard = hangups.recv() => if heard.is_none() { return },
-            // Whoever would tell of a stop has gone: that is one.
-            _ = stopping.wait_for(|stops| *stops) => return,
+            signal = hangups.recv() => if signal.is_none() { return },
+            // A closed channel also means that the broker stops.
+            _ = stopping.wait_for(|is_stopping| *is_stopping) => return,
         }
         if reload.given.config.is_none() {
-            tracing::warn!("SIGHUP: there is no file to be read again; --config names one");
+            tracing::warn!("SIGHUP: no configuration file to reload; --config names one");
             continue;
         }
-        tracing::info!("SIGHUP: the settings are read again");
+        tracing::info!("SIGHUP: reloading the settings");
         manager.reloading();
-        let before = held.borrow().clone();
+        let before = effective.borrow().clone();
         match again(&reload, &before, &broker).await {
-            Ok(new) => drop(held.send_replace(new)),
+            Ok(new) => drop(effective.send_replace(new)),
             Err(error) => {
-                if let ReloadError::Mistakes(mistakes) = &error {
-                    mistakes.0.iter().for_each(|mistake| tracing::error!("{mistake}"));
+                if let ReloadError::Mistakes(errors) = &error {
+                    errors.0.iter().for_each(|error| tracing::error!("{error}"));
                 }
-                tracing::error!("the settings stay as they were: {error}");
+                tracing::error!("the settings stay unchanged: {error}");
             }
         }
         if *stopping.borrow() {
@@ -90,11 +91,15 @@ pub(super) async fn on_hangups(
     }
 }
 
-/// The settings that hold from now on.
-async fn again(reload: &Reload, held: &Settings, broker: &Broker) -> Result<Settings, ReloadError> {
-    let (given, before) = (reload.given.clone(), held.clone());
+/// Reads, validates and applies the settings once; returns the new effective ones.
+async fn again(
+    reload: &Reload,
+    before: &Settings,
+    broker: &Broker,
+) -> Result<Settings, ReloadError> {
+    let (sources, old) = (reload.given.clone(), before.clone());
     let read = tasks::spawn_blocking("read settings", move || {
-        Settings::new(&given).and_then(|new| before.reloaded(new))
+        Settings::new(&sources).and_then(|new| old.reloaded(new))
     });
     let read = read.await.map_err(|_| ReloadError::Panicked)?;
     let (new, changes) = read.map_err(ReloadError::Mistakes)?;
@@ -109,10 +114,10 @@ async fn again(reload: &Reload, held: &Settings, broker: &Broker) -> Result<Sett
             record: new.at_change(&changes),
         })
         .await?;
-    if new.tracing != held.tracing
+    if new.tracing != before.tracing
         && let Err(error) = reload.told.set(&new.tracing)
     {
-        tracing::error!("tracing stays as it was: {error}");
+        tracing::error!("the filter of tracing is unchanged: {error}");
     }
     for change in &changes {
         match change.holds {
@@ -125,35 +130,35 @@ async fn again(reload: &Reload, held: &Settings, broker: &Broker) -> Result<Sett
     Ok(new)
 }
 
-/// Warns of classes that nothing uses, and of those that appliances have and the settings do not.
+/// Warns of classes that no appliance uses, and of classes of appliances that are not in the settings.
 async fn tell_classes(broker: &Broker, settings: &Settings) {
-    // A broker that stops has no use for warnings.
+    // A broker that is stopping needs no warnings.
     let Ok(used) = broker.ask(|grid, _| used_classes(grid)).await else { return };
-    // Before the first appliance comes no class can be in use.
+    // Before the first appliance registers, no class can be in use.
     let names = settings.grid.class_names().filter(|_| !used.is_empty());
     for name in names.filter(|name| *name != DEFAULT_CLASS) {
         if !used.contains_key(name) {
             let origin = settings.origin_of_class(name);
             tracing::warn!(
-                "{origin}: class.{name}: no appliance is of this class; `gridctl appliance set \
-                 NAME --class {name}` makes one so"
+                "{origin}: class.{name}: no appliance has this class; `gridctl appliance set NAME \
+                 --class {name}` assigns it"
             );
         }
     }
     for (name, count) in used.iter().filter(|(name, _)| settings.grid.class(name).is_none()) {
         tracing::warn!(
-            "class.{name}: not in the settings; appliances of this class ({count}) are judged by \
-             class.{DEFAULT_CLASS}"
+            "class.{name}: not in the settings; class.{DEFAULT_CLASS} applies to the appliances of \
+             this class ({count})"
         );
     }
 }
 
-/// How many appliances are of each class.
+/// The number of appliances of each class.
 fn used_classes(grid: &Grid) -> BTreeMap<String, u32> {
     let state = grid.state();
-    let rows = (1..state.next_row().0).map(ApplianceNumber);
+    let numbers = (1..state.next_row().0).map(ApplianceNumber);
     let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
-    for appliance in rows.filter_map(|number| state.appliance(number)) {
+    for appliance in numbers.filter_map(|number| state.appliance(number)) {
         *counts.entry(&appliance.class).or_default() += 1;
     }
     counts.into_iter().map(|(name, count)| (name.to_owned(), count)).collect()

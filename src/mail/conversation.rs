@@ -1,9 +1,9 @@
-//! One conversation with the server, step by step, each in its time.
+//! Runs one SMTP session, step by step, each step with a timeout.
 //!
-//! Guarantees that no step lasts longer than it may, that a mail counts as sent only when the server
-//! said so after its end, and that a mail is refused only by what the server says of its recipient or
-//! its content, whatever step it says it at. What it says of us is the operator's to mend, and no mail
-//! is lost for it. Knows nothing of orders.
+//! Guarantees that no step exceeds its timeout, that a mail counts as sent only after the server
+//! accepted it after its end, and that a mail is refused only if the server rejects its recipient or
+//! its content, at whatever step. If the server rejects us, the operator must fix that, and no mail
+//! is lost. Does not know the jobs.
 
 use std::error::Error as _;
 use std::fmt;
@@ -31,30 +31,30 @@ use crate::grid::mail::{Delivery, REPLY_BYTES_MAX};
 use crate::grid::time::in_words;
 use crate::show::escape::escape;
 
-/// Most addresses of the server's name that are tried; they share the time.
+/// Most addresses of the server's name that are tried; they share the timeout.
 const ADDRESSES_MAX: usize = 4;
 
-/// The end of a mail may take as many times longer as any other step: there servers look through
-/// mails, and whoever gives up too early sends them twice.
+/// The factor by which the timeout of the end of a mail is longer than that of other steps: there
+/// servers scan mails, and a timeout that is too short sends them twice.
 const END_TIMES: u32 = 5;
 
-/// As much of a reply is told before what to do about it, in bytes.
+/// Longest part of a reply before a hint, in bytes.
 const HINTED_BYTES_MAX: usize = 300;
 
-/// A farewell takes no longer; nothing depends on it.
+/// Timeout of QUIT; nothing depends on its reply.
 const QUIT_WITHIN: Duration = Duration::from_secs(2);
 
-/// A letter as it is handed over.
+/// A mail as it is sent.
 pub(super) struct Letter {
-    /// From whom, for whatever goes back.
+    /// The envelope sender, for bounces.
     pub(super) from: Address,
-    /// To whom.
+    /// The envelope recipient.
     pub(super) to: Address,
-    /// Headers and body, ASCII.
+    /// Headers and body, in ASCII.
     pub(super) bytes: Vec<u8>,
 }
 
-/// A step of the conversation, by which it is told where it ended.
+/// A step of the session, for error messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     Connect,
@@ -87,7 +87,7 @@ impl fmt::Display for Step {
 }
 
 impl Step {
-    /// Where a server that refuses here refuses.
+    /// The phase to which a rejection at this step belongs.
     fn place(self) -> Place {
         match self {
             Self::Connect
@@ -104,12 +104,12 @@ impl Step {
     }
 }
 
-/// Where a conversation ended, and why.
+/// The step at which a session failed, and the reason.
 #[derive(Debug)]
 pub(super) struct Failure {
     step: Step,
     why: String,
-    /// The server refuses this mail for good.
+    /// The server rejects this mail permanently.
     is_final: bool,
 }
 
@@ -127,7 +127,7 @@ impl Failure {
         let why = if is_end(error) {
             "the server closed the connection".to_owned()
         } else if error.is_response() {
-            "the server answers something that is no SMTP".to_owned()
+            "the server's reply is not SMTP".to_owned()
         } else {
             wire.hide(&source)
         };
@@ -135,34 +135,34 @@ impl Failure {
     }
 
     fn of_code(step: Step, code: &str, text: &str, is_permanent: bool) -> Self {
-        let said = format!("{code} {}", text.trim());
-        let said = said.trim_end();
+        let reply = format!("{code} {}", text.trim());
+        let reply = reply.trim_end();
         if !is_permanent {
-            return Self::new(step, said);
+            return Self::new(step, reply);
         }
         match (refusal::about(step.place(), code, text), refusal::hint(text)) {
-            (About::Mail, _) => Self { step, why: said.to_owned(), is_final: true },
+            (About::Mail, _) => Self { step, why: reply.to_owned(), is_final: true },
             (About::Us, Some(hint)) => {
-                let end = said.floor_char_boundary(HINTED_BYTES_MAX);
-                Self::new(step, format!("{}; {hint}", &said[..end]))
+                let end = reply.floor_char_boundary(HINTED_BYTES_MAX);
+                Self::new(step, format!("{}; {hint}", &reply[..end]))
             }
-            (About::Us, None) => Self::new(step, said),
+            (About::Us, None) => Self::new(step, reply),
         }
     }
 
-    /// A connection kept from the mail before may have ended meanwhile; then another one is worth it.
+    /// Whether a reused connection may have ended meanwhile, so that a new one is worth trying.
     pub(super) fn is_of_an_old_connection(&self) -> bool {
         self.step == Step::MailFrom && !self.why.starts_with('5')
     }
 
-    /// What the core is told.
-    pub(super) fn delivery(&self, place: &str) -> Delivery {
-        let words = shortened(&format!("{} at {}: {}", place, self.step, self.why));
-        if self.is_final { Delivery::Refused(words) } else { Delivery::Deferred(words) }
+    /// The delivery result for the core.
+    pub(super) fn delivery(&self, endpoint: &str) -> Delivery {
+        let reply = shortened(&format!("{} at {}: {}", endpoint, self.step, self.why));
+        if self.is_final { Delivery::Refused(reply) } else { Delivery::Deferred(reply) }
     }
 }
 
-/// Whether the other side ended the connection, in order or not.
+/// Whether the server closed or reset the connection.
 fn is_end(error: &Error) -> bool {
     let source = error.source();
     let kind = source.and_then(|it| it.downcast_ref::<io::Error>()).map(io::Error::kind);
@@ -173,7 +173,7 @@ fn is_end(error: &Error) -> bool {
     is_cut || source.is_some_and(|it| it.to_string() == "incomplete response")
 }
 
-/// A reply or reason made harmless, and short enough to be kept.
+/// A reply or reason, escaped, and truncated to what a record can store.
 pub(super) fn shortened(text: &str) -> Box<str> {
     let text = escape(text);
     match text.len() > REPLY_BYTES_MAX {
@@ -182,25 +182,25 @@ pub(super) fn shortened(text: &str) -> Box<str> {
     }
 }
 
-/// A connection that is ready for mails.
+/// An SMTP connection that is ready for mails.
 pub(super) struct Connection {
     smtp: AsyncSmtpConnection,
     wire: Wire,
-    /// Mails brought by it.
+    /// Mails sent over it.
     pub(super) mails: u32,
     /// When it was last used.
     pub(super) used_at: Instant,
 }
 
-/// How far a connection came, watched.
+/// The result of connecting, with its transcript.
 pub(super) struct Opened {
-    /// The connection, or why there is none.
+    /// The connection, or the failure.
     pub(super) connection: Result<Connection, Failure>,
-    /// What was said, if anything could be.
+    /// The watched stream, if there was a TCP connection.
     pub(super) wire: Option<Wire>,
 }
 
-/// Connects, up to where mails can follow.
+/// Connects, encrypts and authenticates, so that mails can follow.
 pub(super) async fn open(post: &Post) -> Opened {
     let (socket, peer) = match reach(post).await {
         Ok(reached) => reached,
@@ -219,14 +219,15 @@ pub(super) async fn open(post: &Post) -> Opened {
 
 async fn reach(post: &Post) -> Result<(TcpStream, SocketAddr), Failure> {
     let failed = |why: String| Failure::new(Step::Connect, why);
-    let found = match timeout(post.timeout, lookup_host((post.server.as_str(), post.port))).await {
-        Ok(Ok(found)) => found.take(ADDRESSES_MAX).collect::<Vec<_>>(),
-        Ok(Err(error)) => return Err(failed(format!("its name is not found: {error}"))),
-        Err(_) => return Err(failed(too_long("its name", post.timeout))),
-    };
-    let share = post.timeout / u32::try_from(found.len().max(1)).unwrap_or(1);
-    let mut why = "its name has no address".to_owned();
-    for address in found {
+    let addresses =
+        match timeout(post.timeout, lookup_host((post.server.as_str(), post.port))).await {
+            Ok(Ok(resolved)) => resolved.take(ADDRESSES_MAX).collect::<Vec<_>>(),
+            Ok(Err(error)) => return Err(failed(format!("host name lookup failed: {error}"))),
+            Err(_) => return Err(failed(too_long("host name lookup", post.timeout))),
+        };
+    let share = post.timeout / u32::try_from(addresses.len().max(1)).unwrap_or(1);
+    let mut why = "the host name has no address".to_owned();
+    for address in addresses {
         match timeout(share, TcpStream::connect(address)).await {
             Ok(Ok(socket)) => return Ok((socket, address)),
             Ok(Err(error)) => why = error.to_string(),
@@ -244,11 +245,11 @@ async fn greet(post: &Post, wire: &Wire) -> Result<AsyncSmtpConnection, Failure>
     if post.security == MailSecurity::Starttls {
         if !smtp.server_info().supports_feature(Extension::StartTls) {
             let why = "the server does not offer it; nothing was sent. Set mail.security = \"tls\" \
-                       if it speaks TLS from the first byte, \"plain\" if it has none";
+                       if it expects TLS from the first byte, \"plain\" if it has no TLS";
             return Err(Failure::new(Step::Starttls, why));
         }
         answered(Step::Starttls, post.timeout, wire, smtp.command(Starttls)).await?;
-        // What lettre has read ahead goes with it: nothing said in clear counts after this.
+        // This drops what lettre has read ahead: nothing received in clear counts after this.
         encrypt(post, wire, false).await?;
         smtp = hello(post, wire).await?;
     }
@@ -264,14 +265,14 @@ async fn hello(post: &Post, wire: &Wire) -> Result<AsyncSmtpConnection, Failure>
         None => wire.own_address().map(literal).unwrap_or_default(),
     };
     let stream = Box::new(wire.clone());
-    let begun = AsyncSmtpConnection::connect_with_transport(stream, &name);
-    match answered(Step::Ehlo, post.timeout, wire, begun).await {
+    let connecting = AsyncSmtpConnection::connect_with_transport(stream, &name);
+    match answered(Step::Ehlo, post.timeout, wire, connecting).await {
         Err(failure) if !wire.has_asked() => Err(Failure { step: Step::Greeting, ..failure }),
         greeted => greeted,
     }
 }
 
-/// Our own address as a name, where this host has none that others know (RFC 5321, 4.1.4).
+/// Our own address as an address literal, for a host without a public name (RFC 5321, 4.1.4).
 fn literal(own: SocketAddr) -> ClientId {
     match own.ip().to_canonical() {
         IpAddr::V4(address) => ClientId::Ipv4(address),
@@ -282,7 +283,7 @@ fn literal(own: SocketAddr) -> ClientId {
 async fn encrypt(post: &Post, wire: &Wire, greeting_follows: bool) -> Result<(), Failure> {
     let failed = |why: String| Failure::new(Step::Handshake, why);
     let (Some((tls, name)), Some(Socket::Plain(socket))) = (&post.tls, wire.take()) else {
-        return Err(failed("there is nothing to encrypt".to_owned()));
+        return Err(failed("there is no connection to encrypt".to_owned()));
     };
     match timeout(post.timeout, tls.connect(name.clone(), socket)).await {
         Ok(Ok(stream)) => {
@@ -290,7 +291,7 @@ async fn encrypt(post: &Post, wire: &Wire, greeting_follows: bool) -> Result<(),
             Ok(())
         }
         Ok(Err(error)) => Err(failed(handshake::in_words(&error, name, post.security))),
-        Err(_) => Err(failed(too_long("an answer", post.timeout))),
+        Err(_) => Err(failed(too_long("a reply", post.timeout))),
     }
 }
 
@@ -306,44 +307,44 @@ async fn log_in(
         return Err(Failure::new(Step::Auth, why));
     }
     let credentials = Credentials::new(login.user.clone(), login.password.expose().to_owned());
-    let said = smtp.auth(&mechanisms, &credentials);
-    answered(Step::Auth, post.timeout, wire, said).await?;
+    let reply = smtp.auth(&mechanisms, &credentials);
+    answered(Step::Auth, post.timeout, wire, reply).await?;
     Ok(())
 }
 
 impl Connection {
-    /// Hands one letter over: one transaction, one recipient.
-    pub(super) async fn bring(&mut self, post: &Post, letter: &Letter) -> Result<String, Failure> {
+    /// Sends one mail: one transaction, one recipient.
+    pub(super) async fn bring(&mut self, post: &Post, message: &Letter) -> Result<String, Failure> {
         self.mails += 1;
         let (smtp, wire, within) = (&mut self.smtp, &self.wire, post.timeout);
-        let mail = Mail::new(Some(letter.from.clone()), Vec::new());
-        let said = answered(Step::MailFrom, within, wire, smtp.command(mail)).await?;
-        expect(Step::MailFrom, Severity::PositiveCompletion, &said)?;
-        let rcpt = Rcpt::new(letter.to.clone(), Vec::new());
-        let said = answered(Step::RcptTo, within, wire, smtp.command(rcpt)).await?;
-        expect(Step::RcptTo, Severity::PositiveCompletion, &said)?;
-        let said = answered(Step::Data, within, wire, smtp.command(Data)).await?;
-        // Else the mail would be taken for commands.
-        expect(Step::Data, Severity::PositiveIntermediate, &said)?;
+        let mail = Mail::new(Some(message.from.clone()), Vec::new());
+        let reply = answered(Step::MailFrom, within, wire, smtp.command(mail)).await?;
+        expect(Step::MailFrom, Severity::PositiveCompletion, &reply)?;
+        let rcpt = Rcpt::new(message.to.clone(), Vec::new());
+        let reply = answered(Step::RcptTo, within, wire, smtp.command(rcpt)).await?;
+        expect(Step::RcptTo, Severity::PositiveCompletion, &reply)?;
+        let reply = answered(Step::Data, within, wire, smtp.command(Data)).await?;
+        // Otherwise the server would read the mail as commands.
+        expect(Step::Data, Severity::PositiveIntermediate, &reply)?;
         wire.mail_follows();
-        let said = smtp.message(&letter.bytes);
-        let said = answered(Step::End, within.saturating_mul(END_TIMES), wire, said).await?;
-        expect(Step::End, Severity::PositiveCompletion, &said)?;
+        let sending = smtp.message(&message.bytes);
+        let reply = answered(Step::End, within.saturating_mul(END_TIMES), wire, sending).await?;
+        expect(Step::End, Severity::PositiveCompletion, &reply)?;
         self.used_at = monotonic_now();
-        Ok(format!("{} {}", said.code(), said.message().collect::<Vec<_>>().join(" ")))
+        Ok(format!("{} {}", reply.code(), reply.message().collect::<Vec<_>>().join(" ")))
     }
 
-    /// Says farewell, for a moment.
+    /// Sends QUIT and waits briefly for the reply.
     pub(super) async fn quit(mut self) {
         let _ = timeout(QUIT_WITHIN, self.smtp.quit()).await;
     }
 }
 
-fn expect(step: Step, severity: Severity, said: &Response) -> Result<(), Failure> {
-    if said.code().severity == severity {
+fn expect(step: Step, severity: Severity, reply: &Response) -> Result<(), Failure> {
+    if reply.code().severity == severity {
         return Ok(());
     }
-    let why = format!("the server answers {} where that makes no sense", said.code());
+    let why = format!("the server replies {}, which is not allowed here", reply.code());
     Err(Failure::new(step, why))
 }
 
@@ -351,12 +352,12 @@ async fn answered<T>(
     step: Step,
     within: Duration,
     wire: &Wire,
-    said: impl Future<Output = Result<T, Error>>,
+    exchange: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Failure> {
-    match timeout(within, said).await {
-        Ok(Ok(answer)) => Ok(answer),
+    match timeout(within, exchange).await {
+        Ok(Ok(reply)) => Ok(reply),
         Ok(Err(error)) => Err(Failure::of_server(step, &error, wire)),
-        Err(_) => Err(Failure::new(step, too_long("an answer", within))),
+        Err(_) => Err(Failure::new(step, too_long("a reply", within))),
     }
 }
 

@@ -1,8 +1,8 @@
-//! Takes orders, brings each to the server over one of a few connections, and answers it.
+//! Sends mail jobs over a small pool of SMTP connections and reports the result of each.
 //!
-//! Guarantees that every order is answered once, even if what handles it breaks, unless the courier
-//! is stopped meanwhile; that there are never more connections than allowed; and that new settings
-//! hold from the next order on. Keeps no order for later: that is the core's.
+//! Guarantees that each job is reported once, even if its task panics, unless the mail sender is
+//! stopped meanwhile; that there are never more connections than allowed; and that new settings
+//! apply from the next job on. Stores no job for later: the core does.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,41 +19,41 @@ use crate::config::post::Post;
 use crate::grid::mail::{Delivery, MessageNumber};
 use crate::tasks;
 
-/// A connection without a mail is kept that long for the next one; servers close them after minutes.
+/// How long an idle connection is kept for the next mail; servers close them after minutes.
 const IDLE_MAX: Duration = Duration::from_secs(20);
 
-/// Mails over one connection; some servers allow not many more.
+/// Most mails over one connection; some servers do not allow many more.
 const MAILS_PER_CONNECTION_MAX: u32 = 50;
 
-/// When it is stopped, mails under way have that long; others are tried again at the next start.
+/// At a stop, the time for deliveries in progress; others are retried after the next start.
 const STOP_WITHIN: Duration = Duration::from_secs(4);
 
-/// What came of one attempt to deliver a mail.
+/// The result of one attempt to deliver a mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// Of which message.
+    /// The message.
     pub number: MessageNumber,
-    /// Of which attempt.
+    /// The attempt.
     pub attempt: u32,
-    /// What came of it.
+    /// The result.
     pub delivery: Delivery,
 }
 
-/// Starts the courier of the journal `journal`. Without a [`Post`] every order is deferred.
+/// Starts the mail sender of the journal `journal`. Without a [`SmtpConfig`] every job is deferred.
 ///
-/// It stops when `stopping` turns true or `orders` is closed: what is under way then may end, for a few
-/// seconds, and what still waits is not answered.
+/// It stops when `stopping` becomes true or `jobs` is closed: deliveries in progress then have a few
+/// seconds to finish, and waiting jobs are not reported.
 pub fn start(
     journal: Uuid,
-    post: watch::Receiver<Option<Arc<Post>>>,
-    orders: mpsc::Receiver<Deliver>,
-    answers: mpsc::Sender<Answer>,
+    config: watch::Receiver<Option<Arc<Post>>>,
+    jobs: mpsc::Receiver<Deliver>,
+    reports: mpsc::Sender<Answer>,
     stopping: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
-    tasks::spawn("courier", run(journal, post, orders, answers, stopping))
+    tasks::spawn("mail sender", run(journal, config, jobs, reports, stopping))
 }
 
-/// One account at one server: who may speak there, and who still can.
+/// The connections of one configuration: permits for new ones, and idle ones.
 struct Pool {
     post: Arc<Post>,
     seats: Arc<Semaphore>,
@@ -61,18 +61,18 @@ struct Pool {
 }
 
 impl Pool {
-    fn new(post: Arc<Post>) -> Arc<Self> {
-        let seats = Arc::new(Semaphore::new(post.connections));
-        Arc::new(Self { post, seats, idle: Mutex::new(Vec::new()) })
+    fn new(config: Arc<Post>) -> Arc<Self> {
+        let seats = Arc::new(Semaphore::new(config.connections));
+        Arc::new(Self { post: config, seats, idle: Mutex::new(Vec::new()) })
     }
 
-    /// Takes out what waits there and is `wanted`.
-    fn take(&self, wanted: impl Fn(&Connection) -> bool) -> Vec<Connection> {
+    /// Removes the idle connections that match.
+    fn take(&self, matches: impl Fn(&Connection) -> bool) -> Vec<Connection> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.extract_if(.., |connection| wanted(connection)).collect()
+        idle.extract_if(.., |connection| matches(connection)).collect()
     }
 
-    /// The connection used last; it is the likeliest to be alive.
+    /// Removes the most recently used connection, the likeliest to be alive.
     fn newest(&self) -> Option<Connection> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
@@ -84,29 +84,29 @@ impl Pool {
 
 async fn run(
     journal: Uuid,
-    mut post: watch::Receiver<Option<Arc<Post>>>,
-    mut orders: mpsc::Receiver<Deliver>,
-    answers: mpsc::Sender<Answer>,
+    mut config: watch::Receiver<Option<Arc<Post>>>,
+    mut jobs: mpsc::Receiver<Deliver>,
+    reports: mpsc::Sender<Answer>,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let mut pool = post.borrow_and_update().clone().map(Pool::new);
+    let mut pool = config.borrow_and_update().clone().map(Pool::new);
     loop {
         tokio::select! {
-            // In this order: what was told before an order holds for it.
+            // In this order: a configuration that came before a job applies to it.
             biased;
             () = stopped(&mut stopping) => break,
-            Ok(()) = post.changed() => {
-                let new = post.borrow_and_update().clone().map(Pool::new);
+            Ok(()) = config.changed() => {
+                let new = config.borrow_and_update().clone().map(Pool::new);
                 part(std::mem::replace(&mut pool, new).as_ref(), |_| true);
             }
-            next = next(&mut orders, pool.as_ref()) => match (next, &pool) {
-                (Some((order, Some(seat))), Some(pool)) => {
-                    let work = handle(Arc::clone(pool), journal, order, answers.clone(), seat);
+            next = next(&mut jobs, pool.as_ref()) => match (next, &pool) {
+                (Some((job, Some(permit))), Some(pool)) => {
+                    let work = handle(Arc::clone(pool), journal, job, reports.clone(), permit);
                     tasks::spawn("mail", work);
                 }
-                (Some((order, _)), _) => {
-                    let why = "mail is not set up: mail.server is not given";
-                    answer(&answers, &order, Delivery::Deferred(why.into())).await;
+                (Some((job, _)), _) => {
+                    let why = "mail is not configured: mail.server is not set";
+                    answer(&reports, &job, Delivery::Deferred(why.into())).await;
                 }
                 (None, _) => break,
             },
@@ -116,66 +116,65 @@ async fn run(
         }
     }
     if let Some(pool) = pool {
-        let seats = u32::try_from(pool.post.connections).unwrap_or(u32::MAX);
-        if timeout(STOP_WITHIN, pool.seats.acquire_many(seats)).await.is_err() {
+        let permits = u32::try_from(pool.post.connections).unwrap_or(u32::MAX);
+        if timeout(STOP_WITHIN, pool.seats.acquire_many(permits)).await.is_err() {
             tracing::warn!(
-                "mails were under way at the stop; they are tried again, maybe twice sent"
+                "deliveries were in progress at the stop; they are retried, so a mail may be sent twice"
             );
         }
-        let farewells = pool.take(|_| true).into_iter();
-        let farewells: Vec<_> =
-            farewells.map(|idle| tasks::spawn("mail farewell", idle.quit())).collect();
-        for farewell in farewells {
-            let _ = farewell.await;
+        let quits = pool.take(|_| true).into_iter();
+        let quits: Vec<_> = quits.map(|idle| tasks::spawn("mail quit", idle.quit())).collect();
+        for quit in quits {
+            let _ = quit.await;
         }
     }
 }
 
-/// The next order, once there is a seat for it; `None`: there will be no more.
+/// The next job, once there is a permit for it; `None`: the channel is closed.
 async fn next(
-    orders: &mut mpsc::Receiver<Deliver>,
+    jobs: &mut mpsc::Receiver<Deliver>,
     pool: Option<&Arc<Pool>>,
 ) -> Option<(Deliver, Option<OwnedSemaphorePermit>)> {
-    let seat = match pool {
-        // Nobody closes the seats.
+    let permit = match pool {
+        // The semaphore is never closed.
         Some(pool) => Arc::clone(&pool.seats).acquire_owned().await.ok(),
         None => None,
     };
-    orders.recv().await.map(|order| (order, seat))
+    jobs.recv().await.map(|job| (job, permit))
 }
 
-/// Waits for the stop; whoever could say it is gone: that is an end, too.
+/// Waits for the stop; a closed channel is one, too.
 async fn stopped(stopping: &mut watch::Receiver<bool>) {
-    let _ = stopping.wait_for(|stops| *stops).await;
+    let _ = stopping.wait_for(|is_stopping| *is_stopping).await;
 }
 
-/// Ends connections in the background.
-fn part(pool: Option<&Arc<Pool>>, wanted: impl Fn(&Connection) -> bool) {
-    for connection in pool.map(|pool| pool.take(wanted)).unwrap_or_default() {
-        tasks::spawn("mail farewell", connection.quit());
+/// Closes connections in the background.
+fn part(pool: Option<&Arc<Pool>>, matches: impl Fn(&Connection) -> bool) {
+    for connection in pool.map(|pool| pool.take(matches)).unwrap_or_default() {
+        tasks::spawn("mail quit", connection.quit());
     }
 }
 
-async fn answer(answers: &mpsc::Sender<Answer>, order: &Deliver, delivery: Delivery) {
-    let answer = Answer { number: order.message.number, attempt: order.message.attempts, delivery };
-    // Nobody listens any more only when the broker ends; the mail is still owed then.
-    let _ = answers.send(answer).await;
+async fn answer(reports: &mpsc::Sender<Answer>, job: &Deliver, delivery: Delivery) {
+    let report = Answer { number: job.message.number, attempt: job.message.attempts, delivery };
+    // The channel is closed only when the broker ends; the mail stays queued then.
+    let _ = reports.send(report).await;
 }
 
-/// Answers one order whatever becomes of the task that works on it.
+/// Reports one job, even if its task panics.
 async fn handle(
     pool: Arc<Pool>,
     journal: Uuid,
-    order: Deliver,
-    answers: mpsc::Sender<Answer>,
-    seat: OwnedSemaphorePermit,
+    job: Deliver,
+    reports: mpsc::Sender<Answer>,
+    permit: OwnedSemaphorePermit,
 ) {
-    let work = tasks::spawn("mail delivery", deliver(Arc::clone(&pool), journal, order.clone()));
+    let work = tasks::spawn("mail delivery", deliver(Arc::clone(&pool), journal, job.clone()));
     let (delivery, connection) = work.await.unwrap_or_else(|_| {
-        let why = "the courier broke down over this mail; the tracing of gridd says where";
+        let why = "the task that sends this mail panicked; the tracing of gridd says where";
         (Delivery::Deferred(why.into()), None)
     });
-    answer(&answers, &order, delivery).await;
+    answer(&reports, &job, delivery).await;
     match connection {
         Some(connection) if connection.mails < MAILS_PER_CONNECTION_MAX => {
             pool.give_back(connection);
@@ -183,45 +182,45 @@ async fn handle(
         Some(connection) => connection.quit().await,
         None => {}
     }
-    drop(seat);
+    drop(permit);
 }
 
-/// Brings one order, and gives back a connection that is good for another one.
-async fn deliver(pool: Arc<Pool>, journal: Uuid, order: Deliver) -> (Delivery, Option<Connection>) {
-    let post = &pool.post;
-    let letter = match render(&order.message, journal, &post.from, &post.look) {
-        Ok(letter) => letter,
+/// Delivers one job, and returns a connection that can be reused.
+async fn deliver(pool: Arc<Pool>, journal: Uuid, job: Deliver) -> (Delivery, Option<Connection>) {
+    let config = &pool.post;
+    let message = match render(&job.message, journal, &config.from, &config.look) {
+        Ok(message) => message,
         Err(why) => return (Delivery::Refused(shortened(&why.to_string())), None),
     };
-    if let Some(kept) = pool.newest() {
-        match bring(post, kept, &letter).await {
+    if let Some(idle) = pool.newest() {
+        match bring(config, idle, &message).await {
             Err(failure) if failure.is_of_an_old_connection() => {}
-            other => return told(post, other),
+            other => return told(config, other),
         }
     }
-    let brought = match open(post).await.connection {
-        Ok(new) => bring(post, new, &letter).await,
+    let result = match open(config).await.connection {
+        Ok(new) => bring(config, new, &message).await,
         Err(failure) => Err(failure),
     };
-    told(post, brought)
+    told(config, result)
 }
 
 type Brought = Result<(String, Connection), super::conversation::Failure>;
 
-async fn bring(post: &Post, mut by: Connection, letter: &Letter) -> Brought {
-    match by.bring(post, letter).await {
-        Ok(reply) => Ok((reply, by)),
+async fn bring(config: &Post, mut connection: Connection, message: &Letter) -> Brought {
+    match connection.bring(config, message).await {
+        Ok(reply) => Ok((reply, connection)),
         Err(failure) => {
-            // After anything but a yes the server may be in any state.
-            tasks::spawn("mail farewell", by.quit());
+            // After anything but an acceptance the server may be in any state.
+            tasks::spawn("mail quit", connection.quit());
             Err(failure)
         }
     }
 }
 
-fn told(post: &Post, brought: Brought) -> (Delivery, Option<Connection>) {
-    match brought {
+fn told(config: &Post, result: Brought) -> (Delivery, Option<Connection>) {
+    match result {
         Ok((reply, connection)) => (Delivery::Sent(shortened(&reply)), Some(connection)),
-        Err(failure) => (failure.delivery(&post.place()), None),
+        Err(failure) => (failure.delivery(&config.place()), None),
     }
 }

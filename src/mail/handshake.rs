@@ -1,7 +1,7 @@
-//! Says why there is no TLS with a server: what it is, and which setting mends it.
+//! Explains failed TLS handshakes with the mail server, and names the setting that fixes each.
 //!
-//! Guarantees that every answer keeps the library's own word, so that it can be looked for elsewhere,
-//! and names a setting or what to do on the mail server. Decides nothing.
+//! Guarantees that every message contains the library's own error, so that one can search for it, and
+//! names a setting or what to do on the mail server. Decides nothing.
 
 use std::io;
 
@@ -11,18 +11,18 @@ use tokio_rustls::rustls::{AlertDescription, CertificateError, Error, PeerIncomp
 
 use crate::config::mail::MailSecurity;
 
-/// Most names of a certificate that are told.
+/// Most names of a certificate in a message.
 const NAMES_MAX: usize = 4;
 
-/// Why the handshake with `server` failed.
+/// Describes why the handshake with `server` failed.
 pub(super) fn in_words(
     error: &io::Error,
     server: &ServerName<'_>,
     security: MailSecurity,
 ) -> String {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
-    let told = match tls {
-        Some(Error::InvalidCertificate(wrong)) => of_certificate(wrong, server),
+    let text = match tls {
+        Some(Error::InvalidCertificate(error)) => of_certificate(error, server),
         Some(Error::AlertReceived(alert)) => of_alert(*alert),
         Some(Error::PeerIncompatible(what)) => of_incompatible(what),
         Some(Error::InvalidMessage(_)) => no_tls(security),
@@ -31,16 +31,16 @@ pub(super) fn in_words(
         }
         Some(_) | None => return error.to_string(),
     };
-    format!("{told} ({})", word(error, tls))
+    format!("{text} ({})", word(error, tls))
 }
 
-/// The library's own word.
+/// The library's own error.
 fn word(error: &io::Error, tls: Option<&Error>) -> String {
     match tls {
-        // Dates and names stand in the sentence already.
-        Some(Error::InvalidCertificate(wrong)) => {
-            let word = format!("{wrong:?}");
-            let inner = word.trim_start_matches("Other(OtherError(").trim_end_matches(')');
+        // Dates and names are in the sentence already.
+        Some(Error::InvalidCertificate(error)) => {
+            let name = format!("{error:?}");
+            let inner = name.trim_start_matches("Other(OtherError(").trim_end_matches(')');
             let end = inner.find([' ', '{', '(']).unwrap_or(inner.len());
             format!("invalid certificate: {}", inner[..end].trim_end_matches("Context"))
         }
@@ -48,13 +48,16 @@ fn word(error: &io::Error, tls: Option<&Error>) -> String {
     }
 }
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "what is new in the library has its own word")]
-fn of_certificate(wrong: &CertificateError, server: &ServerName<'_>) -> String {
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "errors new in the library are described by their own text"
+)]
+fn of_certificate(error: &CertificateError, server: &ServerName<'_>) -> String {
     let host = server.to_str();
-    match wrong {
+    match error {
         CertificateError::UnknownIssuer => format!(
-            "the certificate of {host} is signed by nobody whom this host trusts; name the \
-             certificate of the authority that signed it, or a self-signed one, in mail.ca_file"
+            "the certificate of {host} is not signed by a CA that this host trusts; name the \
+             certificate of the CA that signed it, or a self-signed one, in mail.ca_file"
         ),
         CertificateError::Expired => {
             format!("the certificate of {host} has expired; renew it on the mail server")
@@ -80,8 +83,8 @@ fn of_certificate(wrong: &CertificateError, server: &ServerName<'_>) -> String {
         ),
         CertificateError::NotValidForNameContext { presented, .. } => for_others(&host, presented),
         CertificateError::BadSignature => format!(
-            "the certificate of {host} is not signed by the authority that it names; give the \
-             server its whole chain, and name the right authority in mail.ca_file"
+            "the certificate of {host} is not signed by the CA that it names; give the \
+             server its whole chain, and name the right CA in mail.ca_file"
         ),
         CertificateError::Revoked => {
             format!("the certificate of {host} is revoked; renew it on the mail server")
@@ -89,28 +92,30 @@ fn of_certificate(wrong: &CertificateError, server: &ServerName<'_>) -> String {
         other if format!("{other:?}").contains("CaUsedAsEndEntity") => {
             let name = if matches!(server, ServerName::IpAddress(_)) { "IP" } else { "DNS" };
             format!(
-                "the certificate of {host} is self-signed as that of an authority, which `openssl \
-                 req -x509` makes unless told otherwise, and is none for a server; make another \
+                "the certificate of {host} is self-signed as that of a CA, which `openssl \
+                 req -x509` makes by default, and is not valid for a server; make another \
                  with `-addext basicConstraints=critical,CA:FALSE -addext \
                  subjectAltName={name}:{host}` and name it in mail.ca_file"
             )
         }
-        _ => format!("the certificate of {host} is none for a mail server; make another one there"),
+        _ => format!(
+            "the certificate of {host} is not valid for a mail server; make another one there"
+        ),
     }
 }
 
-/// The name asked for is none of the certificate's.
+/// Describes a certificate that does not contain the requested name.
 fn for_others(host: &str, presented: &[String]) -> String {
-    // `DnsName("mail.example.org")` as the library tells them.
-    let name = |said: &String| match said.split('"').nth(1) {
+    // `DnsName("mail.example.org")`, as the library formats names.
+    let name = |presented: &String| match presented.split('"').nth(1) {
         Some(name) => name.to_owned(),
-        None => said.clone(),
+        None => presented.clone(),
     };
     let names: Vec<_> = presented.iter().take(NAMES_MAX).map(name).collect();
     if names.is_empty() {
         return format!(
             "the certificate is not valid for name {host}: it has no subjectAltName, and a common \
-             name counts for nothing; make one on the mail server that names {host} there"
+             name is not used; make one on the mail server that names {host} there"
         );
     }
     let more = if presented.len() > NAMES_MAX { " and others" } else { "" };
@@ -121,7 +126,10 @@ fn for_others(host: &str, presented: &[String]) -> String {
     )
 }
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "what is new in the library has its own word")]
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "errors new in the library are described by their own text"
+)]
 fn of_alert(alert: AlertDescription) -> String {
     match alert {
         AlertDescription::ProtocolVersion => too_old(),
@@ -129,7 +137,7 @@ fn of_alert(alert: AlertDescription) -> String {
             nothing_in_common()
         }
         AlertDescription::UnrecognisedName => {
-            "the server knows no host of this name; write the name of its certificate as \
+            "the server does not know this host name; write the name of its certificate as \
              mail.server"
                 .to_owned()
         }
@@ -138,15 +146,18 @@ fn of_alert(alert: AlertDescription) -> String {
         | AlertDescription::BadCertificate
         | AlertDescription::UnknownCA
         | AlertDescription::AccessDenied => {
-            "the server asks for a certificate of its clients, and gridd has none; let the server \
-             take a login instead (mail.user, mail.password_file)"
+            "the server requires a client certificate, and gridd has none; let the server \
+             accept a login instead (mail.user, mail.password_file)"
                 .to_owned()
         }
-        _ => "the server refuses the handshake; its own log says why".to_owned(),
+        _ => "the server rejects the handshake; its own log says why".to_owned(),
     }
 }
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "what is new in the library has its own word")]
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "errors new in the library are described by their own text"
+)]
 fn of_incompatible(what: &PeerIncompatible) -> String {
     match what {
         PeerIncompatible::ServerDoesNotSupportTls12Or13
@@ -159,13 +170,13 @@ fn of_incompatible(what: &PeerIncompatible) -> String {
 }
 
 fn too_old() -> String {
-    "the server speaks no TLS 1.2 or 1.3, and gridd none that is older; update the server, or set \
-     mail.security = \"plain\" if the way there is safe"
+    "the server has no TLS 1.2 or 1.3, and gridd supports no older one; update the server, or set \
+     mail.security = \"plain\" if the network to it is trusted"
         .to_owned()
 }
 
 fn nothing_in_common() -> String {
-    "the server and gridd have no cipher, curve or kind of key in common; gridd takes ECDHE with \
+    "the server and gridd have no cipher, curve or key type in common; gridd supports ECDHE with \
      AES-GCM or ChaCha20 in TLS 1.2 and 1.3: allow one of them on the mail server"
         .to_owned()
 }
@@ -175,9 +186,11 @@ fn no_tls(security: MailSecurity) -> String {
         MailSecurity::Tls => {
             "if this port expects SMTP first (587 and 25 do), set mail.security = \"starttls\""
         }
-        MailSecurity::Starttls | MailSecurity::Plain => "look what is between here and there",
+        MailSecurity::Starttls | MailSecurity::Plain => {
+            "check what is between gridd and the server"
+        }
     };
-    format!("the server answers something that is no TLS; {what}")
+    format!("the server's reply is not TLS; {what}")
 }
 
 fn moment(at: UnixTime) -> String {
@@ -226,15 +239,15 @@ mod tests {
             (PeerIncompatible::NoCipherSuitesInCommon.into(), &["no cipher"]),
             (
                 Error::InvalidMessage(tokio_rustls::rustls::InvalidMessage::InvalidContentType),
-                &["no TLS", "starttls", "InvalidContentType"],
+                &["not TLS", "starttls", "InvalidContentType"],
             ),
         ];
         for (error, parts) in cases {
-            let told = told(error);
+            let text = told(error);
             for part in parts {
-                assert!(told.contains(part), "{part}: {told}");
+                assert!(text.contains(part), "{part}: {text}");
             }
-            assert!(told.len() < 420, "it is kept whole: {told}");
+            assert!(text.len() < 420, "it is not truncated: {text}");
         }
     }
 }

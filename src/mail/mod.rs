@@ -1,12 +1,12 @@
-//! The outbox's courier: brings mails to the operator's SMTP server, and says what came of each.
+//! Sends the mails of the outbox to the operator's SMTP server and reports the result of each.
 //!
 //! ```text
-//! Deliver --render--> letter --conversation--> Answer: sent, deferred or refused
+//! MailJob --render--> OutgoingMessage --smtp_session--> DeliveryReport: sent, deferred or refused
 //! ```
 //!
-//! Guarantees that every mail is answered once, within bounded time whatever the server does, and
-//! that no password is in any answer. Decides nothing: what is mailed, when it is tried again and
-//! when it is given up is the core's.
+//! Guarantees that each job is reported once, within bounded time whatever the server does, and that
+//! no report contains a password. Does not decide what is mailed, when a mail is retried or when it
+//! fails permanently: the core does.
 
 mod conversation;
 mod courier;

@@ -1,36 +1,36 @@
-//! Tells whom a server refuses with a code 5xx: us, or this mail and its recipient.
+//! Classifies a server's rejection with a code 5xx: of us as a client, or of this mail.
 //!
-//! Servers say at RCPT what they hold against whoever connects (Postfix does so for everything, by
-//! `smtpd_delay_reject`), so the step alone does not tell. Guarantees that only what is said of the
-//! recipient or of the content fails a mail: an unknown or full mailbox, a size, a form. What is said
-//! of us (the name in EHLO, our address, the sender, a login, relaying, policy, our commands) is the
-//! operator's to mend, and in doubt a mail waits. Knows no connection.
+//! Servers reject clients at RCPT (Postfix delays all rejections until then, by
+//! `smtpd_delay_reject`), so the step alone is not enough. Guarantees that only a rejection of the
+//! recipient or of the content fails a mail: an unknown or full mailbox, a size, a format. A rejection
+//! of us (the name in EHLO, our address, the sender, a login, relaying, policy, our commands) is for
+//! the operator to fix; in doubt the mail stays queued. Does not know the connection.
 
-/// Where in the conversation the server refuses.
+/// The phase of the session in which the server rejects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// Before there is a mail.
+    /// Before MAIL FROM.
     Connection,
-    /// At the sender.
+    /// At MAIL FROM.
     Sender,
-    /// At the recipient.
+    /// At RCPT TO.
     Recipient,
-    /// Before the content.
+    /// At DATA, before the content.
     Data,
-    /// Behind the content.
+    /// After the content.
     Content,
 }
 
-/// Whom a refusal is about.
+/// What a rejection applies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum About {
-    /// Who brings the mail, or how: it waits.
+    /// The client or its commands: the mail stays queued.
     Us,
     /// The mail or its recipient: it fails.
     Mail,
 }
 
-/// Words by which servers without enhanced codes refuse us.
+/// Phrases with which servers without enhanced codes reject us.
 const OF_US: [&str; 33] = [
     "helo",
     "ehlo",
@@ -67,7 +67,7 @@ const OF_US: [&str; 33] = [
     "tls",
 ];
 
-/// Words by which they refuse a recipient.
+/// Phrases with which they reject a recipient.
 const OF_RECIPIENT: [&str; 16] = [
     "user unknown",
     "unknown user",
@@ -87,7 +87,7 @@ const OF_RECIPIENT: [&str; 16] = [
     "over limit",
 ];
 
-/// Words by which they refuse what a mail holds, once they have seen it.
+/// Phrases with which they reject the content of a mail.
 const OF_CONTENT: [&str; 12] = [
     "spam",
     "virus",
@@ -103,9 +103,9 @@ const OF_CONTENT: [&str; 12] = [
     "hops",
 ];
 
-/// Whom `code` and `text`, said at `place`, are about.
-pub(super) fn about(place: Place, code: &str, text: &str) -> About {
-    if place == Place::Connection {
+/// Classifies the rejection `code` and `text` in the phase `phase`.
+pub(super) fn about(phase: Place, code: &str, text: &str) -> About {
+    if phase == Place::Connection {
         return About::Us;
     }
     let text = text.to_lowercase();
@@ -113,25 +113,25 @@ pub(super) fn about(place: Place, code: &str, text: &str) -> About {
         // Addresses: those of the sender are ours.
         Some((1, detail)) => {
             let is_sender = matches!(detail, 7 | 8) || text.contains("sender address");
-            place != Place::Sender && !is_sender
+            phase != Place::Sender && !is_sender
         }
-        // The mailbox, routing, the form of what a mail holds.
-        Some((2 | 4 | 6, _)) => place != Place::Sender,
-        // Of a mail server's own state only the size is of the mail.
+        // The mailbox, routing, the format of the content.
+        Some((2 | 4 | 6, _)) => phase != Place::Sender,
+        // Of the codes for the mail system, only the one for the size is about the mail.
         Some((3, 4)) => true,
-        // What servers hold against somebody: behind a mail it may be what it holds.
-        Some((7, _)) => place == Place::Content && has(&text, &OF_CONTENT) && !names_us(&text),
-        Some((0 | 3 | 5, 0)) => is_by_words(place, code, &text),
+        // Policy: after the content it may be about the content.
+        Some((7, _)) => phase == Place::Content && has(&text, &OF_CONTENT) && !names_us(&text),
+        Some((0 | 3 | 5, 0)) => is_by_words(phase, code, &text),
         Some(_) => false,
-        None => is_by_words(place, code, &text),
+        None => is_by_words(phase, code, &text),
     };
     if is_of_mail { About::Mail } else { About::Us }
 }
 
-/// What to do about a refusal of us, if its words tell.
+/// A hint how to fix a rejection of us, if its text is known.
 pub(super) fn hint(text: &str) -> Option<&'static str> {
     let text = text.to_lowercase();
-    let found = |words: &[&str]| has(&text, words);
+    let found = |phrases: &[&str]| has(&text, phrases);
     if found(&["helo", "ehlo"]) {
         Some("set mail.hello to this host's full name")
     } else if found(&["sender", "not owned"]) {
@@ -139,16 +139,16 @@ pub(super) fn hint(text: &str) -> Option<&'static str> {
     } else if found(&["starttls", "encryption"]) {
         Some("set mail.security to `starttls` or `tls`")
     } else if found(&["relay", "not logged in", "authentication required", "authenticate first"]) {
-        Some("let the server take mail from this host, or set mail.user and mail.password_file")
+        Some("let the server accept mail from this host, or set mail.user and mail.password_file")
     } else if found(&["client host", "blocked", "listed", "reverse dns", "access denied"]) {
-        Some("let the server take mail from this host")
+        Some("let the server accept mail from this host")
     } else {
         None
     }
 }
 
-fn has(text: &str, words: &[&str]) -> bool {
-    words.iter().any(|word| text.contains(word))
+fn has(text: &str, phrases: &[&str]) -> bool {
+    phrases.iter().any(|phrase| text.contains(phrase))
 }
 
 fn names_us(text: &str) -> bool {
@@ -170,11 +170,11 @@ fn enhanced(code: &str, text: &str) -> Option<(u16, u16)> {
     })
 }
 
-/// Without an enhanced code that says it.
-fn is_by_words(place: Place, code: &str, text: &str) -> bool {
+/// Classifies by basic code and text, without a specific enhanced code.
+fn is_by_words(phase: Place, code: &str, text: &str) -> bool {
     let (of_us, of_recipient) = (has(text, &OF_US), has(text, &OF_RECIPIENT));
-    match (code, place) {
-        // What exceeds the room there is, said wherever the server learns of it.
+    match (code, phase) {
+        // The size exceeds the storage allocation, at whatever step the server finds out.
         ("552", _) => true,
         (_, Place::Connection | Place::Sender) => false,
         ("550" | "551" | "553", _) => !of_us,
@@ -190,10 +190,10 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn assert_about(expected: About, place: Place, cases: &[&str]) {
-        for said in cases {
-            let (code, text) = said.split_once(' ').expect("a code");
-            assert_eq!(about(place, code, text), expected, "{said} at {place:?}");
+    fn assert_about(expected: About, phase: Place, cases: &[&str]) {
+        for reply in cases {
+            let (code, text) = reply.split_once(' ').expect("a code");
+            assert_eq!(about(phase, code, text), expected, "{reply} at {phase:?}");
         }
     }
 

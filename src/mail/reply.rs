@@ -1,37 +1,37 @@
-//! Makes a server's reply readable for lettre, whatever its text, line ends and letters are.
+//! Rewrites a server's replies so that lettre can parse them, whatever their text and encoding.
 //!
-//! Guarantees that the code of a reply counts and nothing else of it: text that is not UTF-8, a code
-//! without text, lines that end in a line feed alone, lines without a code within a reply of several,
-//! and second digits that lettre does not know all give the answer that the code means; and that
-//! keywords of an EHLO reply are told in upper case, as lettre looks for them. What is no reply at all
-//! goes on as it came. Knows no meaning of a code.
+//! Guarantees that only the code of a reply decides: text that is not UTF-8, a code without text,
+//! lines that end in a line feed alone, lines without a code within a multiline reply, and second
+//! digits that lettre does not know do not change its meaning; and that keywords of an EHLO reply are
+//! in upper case, as lettre expects them. Text that is not a reply is passed through. Does not know the
+//! meaning of codes.
 
 use std::borrow::Cow;
 
-/// Longest text of a line that goes on; lettre takes lines of 1,000 bytes.
+/// Longest text of a rewritten line; lettre accepts lines of 1,000 bytes.
 const TEXT_BYTES_MAX: usize = 900;
 
-/// Stands before the code that a server really said, where lettre needs another one.
+/// Marks the server's original code, where lettre needs another one.
 const REAL_CODE: char = '\u{1}';
 
-/// The lines of a server, one after the other.
+/// Rewrites the lines of a server, one after the other.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
-    /// Bytes of a line that has not ended.
+    /// Bytes of an incomplete line.
     begun: Vec<u8>,
-    /// Code and number of lines of a reply that goes on.
+    /// Code and line count of an incomplete multiline reply.
     open: Option<([u8; 3], usize)>,
-    /// The reply is one to EHLO.
+    /// Whether the reply is one to EHLO.
     is_hello: bool,
 }
 
 impl Lines {
-    /// What comes next answers that command.
+    /// Notes the command that the next reply answers.
     pub(super) fn asked(&mut self, command: &str) {
         self.is_hello = command.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case("EHLO"));
     }
 
-    /// Takes bytes in; gives the lines that they end, as lettre reads them.
+    /// Adds bytes; returns the lines that they complete, rewritten for lettre.
     pub(super) fn take(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut ready = Vec::new();
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
@@ -44,7 +44,7 @@ impl Lines {
         ready
     }
 
-    /// The connection ended: gives what came of a last line.
+    /// The connection ended: returns the incomplete last line.
     pub(super) fn end(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.begun)
     }
@@ -52,32 +52,32 @@ impl Lines {
     fn line(&mut self, line: &[u8]) -> String {
         let line = String::from_utf8_lossy(line);
         let line = line.trim_end_matches(['\r', '\n']);
-        let said = code(line);
-        let (code, goes_on, text) = match (said, self.open) {
+        let parsed = code(line);
+        let (code, continues, text) = match (parsed, self.open) {
             (Some(code), _) => {
-                let goes_on = line.as_bytes().get(3) == Some(&b'-');
-                (code, goes_on, line.get(4..).unwrap_or_default())
+                let continues = line.as_bytes().get(3) == Some(&b'-');
+                (code, continues, line.get(4..).unwrap_or_default())
             }
-            // Within a reply of several lines: the end still has a code.
+            // Within a multiline reply: the last line still has a code.
             (None, Some((code, _))) => (code, true, line),
             (None, None) => return format!("{line}\r\n"),
         };
         let number = self.open.map_or(0, |(_, lines)| lines);
-        self.open = goes_on.then_some((code, number + 1));
+        self.open = continues.then_some((code, number + 1));
         let text = if self.is_hello { keyword(text, number) } else { Cow::Borrowed(text) };
         let text = &text[..text.floor_char_boundary(TEXT_BYTES_MAX)];
-        let sign = if goes_on { '-' } else { ' ' };
+        let separator = if continues { '-' } else { ' ' };
         match known(code) {
             Some(known) if number == 0 => {
-                format!("{}{sign}{REAL_CODE}{} {text}\r\n", digits(known), digits(code))
+                format!("{}{separator}{REAL_CODE}{} {text}\r\n", digits(known), digits(code))
             }
-            Some(known) => format!("{}{sign}{text}\r\n", digits(known)),
-            None => format!("{}{sign}{text}\r\n", digits(code)),
+            Some(known) => format!("{}{separator}{text}\r\n", digits(known)),
+            None => format!("{}{separator}{text}\r\n", digits(code)),
         }
     }
 }
 
-/// The code and the text that a server said, from those that lettre read.
+/// The server's original code and text, from those that lettre parsed.
 pub(super) fn said(code: &str, text: &str) -> (String, String) {
     match text.strip_prefix(REAL_CODE).and_then(|rest| rest.split_at_checked(3)) {
         Some((real, text)) => (real.to_owned(), text.trim_start().to_owned()),
@@ -85,7 +85,7 @@ pub(super) fn said(code: &str, text: &str) -> (String, String) {
     }
 }
 
-/// The code at the beginning of a line, if it is one of SMTP.
+/// The SMTP code at the beginning of a line, if there is one.
 fn code(line: &str) -> Option<[u8; 3]> {
     let code = *line.as_bytes().first_chunk::<3>()?;
     let is_code = (b'2'..=b'5').contains(&code[0]) && code[1..].iter().all(u8::is_ascii_digit);
@@ -93,7 +93,7 @@ fn code(line: &str) -> Option<[u8; 3]> {
     (is_code && ends && line.is_char_boundary(4.min(line.len()))).then_some(code)
 }
 
-/// The code that goes on in place of one whose second digit lettre does not know.
+/// The substitute for a code whose second digit lettre does not know.
 fn known(code: [u8; 3]) -> Option<[u8; 3]> {
     (code[1] > b'5').then_some([code[0], b'5', b'0'])
 }
@@ -105,7 +105,7 @@ fn digits(code: [u8; 3]) -> String {
 /// A line of an EHLO reply: the first one names the server, the others begin with a keyword.
 fn keyword(text: &str, number: usize) -> Cow<'_, str> {
     if number > 0 {
-        // `AUTH=LOGIN`, as servers said it before there was a standard.
+        // `AUTH=LOGIN`, as servers wrote it before the standard.
         return text.to_ascii_uppercase().replacen("AUTH=", "AUTH ", 1).into();
     }
     if text.trim().is_empty() { "unnamed".into() } else { text.into() }
@@ -144,8 +144,8 @@ mod tests {
         for (bytes, code, text) in cases {
             let response = read(bytes);
             let joined = response.message().collect::<Vec<_>>().join(" ");
-            let told = said(&response.code().to_string(), &joined);
-            assert_eq!(told, (code.to_owned(), text.to_owned()));
+            let original = said(&response.code().to_string(), &joined);
+            assert_eq!(original, (code.to_owned(), text.to_owned()));
         }
         let long = format!("250 {}\r\n", "\u{e4}".repeat(2_000));
         assert!(read(long.as_bytes()).first_line().is_some_and(|line| line.len() <= 900));
@@ -167,11 +167,12 @@ mod tests {
         lines.asked("EHLO broker.example.org");
         let ready = lines.take(b"250-\r\n250-starttls\r\n250-size 1000\r\n250 auth=plain login\n");
         let text = String::from_utf8(ready).expect("is text");
-        let info = ServerInfo::from_response(&text.parse().expect("a reply")).expect("its words");
+        let info =
+            ServerInfo::from_response(&text.parse().expect("a reply")).expect("its keywords");
         assert!(info.supports_feature(Extension::StartTls), "{text}");
         use lettre::transport::smtp::authentication::Mechanism;
         assert_eq!(info.get_auth_mechanism(&[Mechanism::Login]), Some(Mechanism::Login));
-        // Other replies keep their letters.
+        // Other replies keep their case.
         lines.asked("MAIL FROM:<a@b.c>");
         assert_eq!(lines.take(b"250-fine\r\n250 by me\r\n"), b"250-fine\r\n250 by me\r\n");
     }

@@ -1,7 +1,7 @@
-//! `gridctl mail test`: one mail at once by the real path, and all that was said on the way.
+//! Sends the test mail of `gridctl mail test` at once, and returns the transcript of the session.
 //!
-//! Guarantees that what is told was said, line by line, without the password, and that a connection
-//! of its own is used, so that every step is seen. Leaves no record: whoever asks may.
+//! Guarantees that the transcript is complete, line by line, without the password, and that the
+//! session has its own connection, so that every step is visible. Writes no record: the caller may.
 
 use uuid::Uuid;
 
@@ -11,38 +11,38 @@ use crate::config::post::Post;
 use crate::grid::mail::Delivery;
 use crate::grid::time::Timestamp;
 
-/// What came of a test, and how.
+/// The result of a test mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dialogue {
-    /// What was said: `> ` by us, `< ` by the server, `* ` is a remark of ours.
+    /// The transcript: `> ` is sent, `< ` is received, `* ` is a remark.
     pub lines: Vec<String>,
-    /// What came of it.
+    /// The delivery result.
     pub delivery: Delivery,
 }
 
 /// Sends a test mail to `address` at once, as the broker of journal `journal` at `now`.
 pub async fn dialogue(post: &Post, journal: Uuid, address: &str, now: Timestamp) -> Dialogue {
     let message = render::test_message(address, now);
-    let letter = match render(&message, journal, &post.from, &post.look) {
-        Ok(letter) => letter,
+    let outgoing = match render(&message, journal, &post.from, &post.look) {
+        Ok(outgoing) => outgoing,
         Err(why) => {
             let delivery = Delivery::Refused(shortened(&why.to_string()));
             return Dialogue { lines: Vec::new(), delivery };
         }
     };
-    let opened = open(post).await;
-    let brought = match opened.connection {
+    let progress = open(post).await;
+    let result = match progress.connection {
         Ok(mut connection) => {
-            let brought = connection.bring(post, &letter).await;
+            let result = connection.bring(post, &outgoing).await;
             connection.quit().await;
-            brought
+            result
         }
         Err(failure) => Err(failure),
     };
-    let delivery = match brought {
+    let delivery = match result {
         Ok(reply) => Delivery::Sent(shortened(&reply)),
         Err(failure) => failure.delivery(&post.place()),
     };
-    let lines = opened.wire.map(|wire| wire.told()).unwrap_or_default();
+    let lines = progress.wire.map(|wire| wire.told()).unwrap_or_default();
     Dialogue { lines, delivery }
 }

@@ -1,9 +1,8 @@
-//! What lettre reads from and writes to: the socket, watched.
+//! The stream between lettre and the socket: watches the session and replaces the socket for TLS.
 //!
-//! Guarantees that a server that talks without end is cut off, that every line of a conversation
-//! can be told afterwards, that lettre gets replies it can read, and that no password is in what is
-//! told. It lets a socket be taken back
-//! from under lettre, so that TLS begins with nothing left of what was said before in clear.
+//! Guarantees that a server that sends without end is disconnected, that the transcript has every
+//! line of a session and no password, and that lettre gets replies it can parse. The socket can be
+//! taken away from lettre, so that TLS starts without any data received in clear.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -23,22 +22,22 @@ use crate::config::post::Login;
 use crate::config::secret::HIDDEN;
 use crate::show::escape::escape;
 
-/// Most bytes of an answer. lettre bounds lines only once they end, and reads an answer of many lines
-/// anew with each of them.
+/// Most bytes of a reply. lettre limits lines only once they end, and parses a multiline reply anew
+/// with each line.
 const ANSWER_BYTES_MAX: usize = 16 << 10;
 
-/// Most lines of a conversation that are told.
+/// Most lines of a transcript.
 const LINES_MAX: usize = 200;
 
-/// What lettre expects of a server when it is given a connection, and gets from us after STARTTLS:
-/// there SMTP goes on without a greeting.
+/// The greeting that lettre expects on a new connection, and gets from us after STARTTLS: there the
+/// server sends none.
 const GREETING: [u8; 9] = *b"220 TLS\r\n";
 
-/// The way to the server.
+/// The socket to the server.
 pub(super) enum Socket {
-    /// In clear.
+    /// Without encryption.
     Plain(TcpStream),
-    /// By TLS.
+    /// With TLS.
     Tls(Box<TlsStream<TcpStream>>),
 }
 
@@ -50,25 +49,25 @@ struct Watched {
     socket: Option<Socket>,
     peer: SocketAddr,
     own: Option<SocketAddr>,
-    /// What the server said, made readable.
+    /// Rewrites the server's replies.
     replies: Lines,
-    /// What is to be read before anything of the socket.
+    /// Bytes that lettre reads before those of the socket.
     ahead: VecDeque<u8>,
-    /// Bytes read since something was written.
+    /// Bytes read since the last write.
     unasked: usize,
     has_asked: bool,
     story: Story,
 }
 
-/// What was said, line by line.
+/// The transcript of a session, line by line.
 #[derive(Default)]
 struct Story {
     lines: Vec<String>,
     heard: Vec<u8>,
-    /// What is never told: the password, and all that was sent to log in.
+    /// Texts to redact: the password, and everything sent to authenticate.
     hidden: Vec<String>,
     logs_in: bool,
-    /// The mail itself is being sent: how many bytes so far.
+    /// While the mail itself is being sent: its bytes so far.
     mail_bytes: Option<usize>,
 }
 
@@ -90,47 +89,47 @@ impl Wire {
         Self(Arc::new(Mutex::new(watched)))
     }
 
-    /// Takes the socket out; whoever reads or writes after that is told that it is closed.
+    /// Takes the socket out; reads and writes after that fail with `NotConnected`.
     pub(super) fn take(&self) -> Option<Socket> {
         self.watched().socket.take()
     }
 
-    /// Puts the socket back, by TLS now; `greets`: the server said its greeting in clear.
+    /// Puts the socket back with TLS; `greets`: the server sent its greeting in clear.
     pub(super) fn put(&self, stream: TlsStream<TcpStream>, greets: bool) {
         let mut watched = self.watched();
         watched.story.note("the connection is encrypted from here on, the certificate is trusted");
         watched.socket = Some(Socket::Tls(Box::new(stream)));
-        // Nothing that was said in clear counts any more.
+        // Drop everything received in clear.
         watched.replies = Lines::default();
         watched.ahead = if greets { GREETING.into() } else { VecDeque::new() };
     }
 
-    /// Our own address on the way to the server.
+    /// Our own address on the connection.
     pub(super) fn own_address(&self) -> Option<SocketAddr> {
         self.watched().own
     }
 
-    /// Whether anything was said to the server: what it says before is its greeting.
+    /// Whether anything was sent: what the server sends before is its greeting.
     pub(super) fn has_asked(&self) -> bool {
         self.watched().has_asked
     }
 
-    /// What follows is the mail itself, until the server answers.
+    /// What follows is the mail itself, until the server replies.
     pub(super) fn mail_follows(&self) {
         self.watched().story.mail_bytes = Some(0);
     }
 
-    /// `text` without anything secret in it.
+    /// `text` with its secrets redacted.
     pub(super) fn hide(&self, text: &str) -> String {
         self.watched().story.hide(text)
     }
 
-    /// Adds a remark of ours to what was said.
+    /// Adds a remark to the transcript.
     pub(super) fn note(&self, text: &str) {
         self.watched().story.note(text);
     }
 
-    /// What was said: `> ` by us, `< ` by the server, `* ` is a remark.
+    /// The transcript: `> ` is sent, `< ` is received, `* ` is a remark.
     pub(super) fn told(&self) -> Vec<String> {
         self.watched().story.lines.clone()
     }
@@ -141,25 +140,23 @@ impl Wire {
 }
 
 impl Watched {
-    /// Takes in what the server said.
+    /// Processes bytes from the server.
     fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.unasked += bytes.len();
         self.story.read(bytes);
         self.ahead.extend(self.replies.take(bytes));
         if self.unasked > ANSWER_BYTES_MAX {
             let limit = ANSWER_BYTES_MAX >> 10;
-            return Err(io::Error::other(format!(
-                "the server's answer is longer than {limit} KiB"
-            )));
+            return Err(io::Error::other(format!("the server's reply is longer than {limit} KiB")));
         }
         Ok(())
     }
 }
 
 impl Story {
-    fn tell(&mut self, mark: char, text: &str) {
+    fn tell(&mut self, prefix: char, text: &str) {
         if self.lines.len() < LINES_MAX {
-            let line = format!("{mark} {}", escape(&self.hide(text)));
+            let line = format!("{prefix} {}", escape(&self.hide(text)));
             self.lines.push(line);
         }
     }

@@ -1,7 +1,7 @@
-//! How text that others wrote is shown, so that it can neither move the cursor nor hide anything.
+//! Escapes text of others for display, so that it can neither move the cursor nor hide anything.
 //!
-//! Guarantees that no control character, no bidirectional override and nothing invisible leaves
-//! these functions, and that the original can be told from what they give: [`escape`] writes each
+//! Guarantees that the output of these functions contains no control character, no bidirectional
+//! override and nothing invisible, and that the original can be recovered: [`escape`] writes each
 //! backslash twice and everything hidden as Rust spells it (`\n`, `\x1b`, `\u{202e}`), so a
 //! single backslash always begins an escape; [`escape_json`] keeps JSON's own escapes. Deliberately
 //! does not know about quotes, widths or colours, and leaves visible characters of every script as
@@ -13,7 +13,7 @@ use std::fmt::Write;
 /// Longest value repeated in an error, in characters.
 const EXCERPT_CHARS: usize = 60;
 
-/// Text as people may see it: hidden characters and backslashes escaped, all else as it was.
+/// Text for display: hidden characters and backslashes escaped, all else unchanged.
 pub fn escape(text: &str) -> Cow<'_, str> {
     if !text.contains(|c| c == '\\' || is_hidden(c)) {
         return Cow::Borrowed(text);
@@ -35,7 +35,7 @@ pub fn escape(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// A value that is wrong, made harmless and short enough to stand in a sentence.
+/// An invalid value, escaped and short enough for an error message.
 pub fn excerpt(value: &str) -> String {
     match value.char_indices().nth(EXCERPT_CHARS) {
         Some((cut, _)) => format!("{}...", escape(&value[..cut])),
@@ -126,7 +126,7 @@ mod tests {
         assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), text);
     }
 
-    /// The way back, to prove that nothing is lost.
+    /// The inverse, to prove that nothing is lost.
     fn unescape(shown: &str) -> String {
         let mut text = String::new();
         let mut rest = shown.chars();

@@ -1,7 +1,7 @@
-//! How what others wrote, and what the contract counts, is put into words for people and scripts.
+//! Formats text of others and enum values of the contract for people and scripts.
 //!
-//! Guarantees one spelling everywhere: the same escapes, the same short words. Does not know
-//! where it is printed.
+//! Guarantees one spelling everywhere: the same escapes, the same labels. Does not know where it is
+//! printed.
 
 pub mod escape;
 pub mod nearest;

@@ -1,32 +1,32 @@
-//! Which known word was probably meant?
+//! Suggests the known identifier that a misspelt one was probably meant to be.
 //!
-//! Guarantees a bounded effort whatever is given. Does not know what the words stand for.
+//! Guarantees bounded effort whatever the input. Does not know what the identifiers mean.
 
 use std::cmp::Reverse;
 
-/// Nothing longer is a slip of one of our words, and the distance is quadratic.
+/// Longer input is no typo of an identifier of ours, and the distance takes quadratic time.
 const LONGEST: usize = 80;
 
-/// A shorter part says too little to stand for the whole.
+/// A shorter part is too ambiguous to stand for the whole.
 const SHORTEST_PART: usize = 3;
 
-/// The known word that `given` was probably meant to be: a third of its letters may differ, or one
-/// of the two holds the other. Of two that are equally near, the one that begins alike.
+/// The known identifier closest to `given`: a third of its letters may differ, or one of the two
+/// contains the other. Of two at the same distance, the one with the longer common prefix.
 pub fn nearest<'known>(given: &str, known: &[&'known str]) -> Option<&'known str> {
     if given.len() > LONGEST {
         return None;
     }
     let given = given.to_lowercase().replace('-', "_");
-    let near = |word: &'known str| {
-        let known = word.to_lowercase();
+    let rank = |candidate: &'known str| {
+        let known = candidate.to_lowercase();
         let distance = strsim::damerau_levenshtein(&given, &known);
         let is_part =
             given.len() >= SHORTEST_PART && (known.contains(&given) || given.contains(&known));
         let is_close = 3 * distance <= known.len().max(given.len());
         let alike = given.bytes().zip(known.bytes()).take_while(|(a, b)| a == b).count();
-        (is_part || is_close).then_some((distance, Reverse(alike), word))
+        (is_part || is_close).then_some((distance, Reverse(alike), candidate))
     };
-    known.iter().filter_map(|word| near(word)).min().map(|(_, _, word)| word)
+    known.iter().filter_map(|candidate| rank(candidate)).min().map(|(_, _, candidate)| candidate)
 }
 
 #[cfg(test)]

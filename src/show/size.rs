@@ -1,6 +1,6 @@
-//! How large is it, for people? Bytes and counts that can be read at a glance.
+//! Formats byte sizes and counts for people.
 
-/// Bytes in the largest binary unit of which there is one, cut to a tenth.
+/// Bytes in the largest binary unit that fits, truncated to a tenth.
 pub fn bytes(bytes: u64) -> String {
     const UNITS: [(&str, u64); 4] =
         [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];

@@ -1,17 +1,17 @@
-//! Takes from a line what steers a terminal, so that what a person would have read is left.
+//! Strips terminal control sequences from a line, so that only the visible text is left.
 //!
 //! ECMA-48 as terminals follow it: `ESC [ ... letter`, `ESC ] ... BEL` or `ESC \`, the other strings
 //! (DCS, PM, APC, SOS), `ESC ( B` and other short ones, and the same in their C1 form. A backspace takes
 //! the character before it back, as overstriking means it. Other control characters go, a tab stays.
-//! Guarantees that no control character is left, and that a sequence without an end takes nothing with
-//! it but itself. Does not know what the line says.
+//! Guarantees that no control character is left, and that an unterminated sequence removes nothing but
+//! itself. Does not know what the line means.
 
 /// ESC, and the two forms that end a string.
 const ESC: char = '\u{1b}';
 const BEL: char = '\u{7}';
 const ST: char = '\u{9c}';
 
-/// The line as it would be read.
+/// The visible text of the line.
 pub fn plain(line: &str) -> String {
     let mut plain = String::with_capacity(line.len());
     let mut rest = line;
@@ -40,7 +40,7 @@ pub fn plain(line: &str) -> String {
     plain
 }
 
-/// What is left behind an ESC and its sequence.
+/// The rest after an ESC and its sequence.
 fn behind_escape(rest: &str) -> &str {
     let Some(kind) = rest.chars().next() else { return rest };
     match kind {
@@ -63,7 +63,7 @@ fn behind_csi(rest: &str) -> &str {
     skip_one(rest, |c| ('@'..='~').contains(&c))
 }
 
-/// A string to its end; what has none is no string, and is read.
+/// The rest after a control string; without an end it is not a string, and stays visible.
 fn behind_string(rest: &str) -> &str {
     let end = rest.char_indices().find_map(|(at, character)| match character {
         BEL | ST => Some(at + character.len_utf8()),

@@ -1,53 +1,53 @@
-//! The short words of kinds, severities, states and outcomes: `started_ok`, `warn`, `kept`.
+//! Labels of the contract's enums: kinds, severities, states and outcomes such as `started_ok`.
 //!
-//! Guarantees that a word is the contract's own name in lower case without its prefix, so words
-//! and contract cannot drift apart. Does not know which of them make sense where.
+//! Guarantees that a label is the contract's own name in lower case without its prefix, so that
+//! labels and contract cannot diverge. Does not know which of them are valid where.
 
 use crate::wire::proto::event::Kind;
 use crate::wire::proto::{AlertMatter, ApplianceState, EventKind, LostReason, MailStanding};
 use crate::wire::proto::{Outcome, RecordKind, Severity};
 
-/// The word of a [`RecordKind`]; `None` if it is not said.
+/// The label of a [`RecordKind`]; `None` if it is unspecified.
 pub fn record_kind(number: i32) -> Option<String> {
     word("RECORD_KIND_", RecordKind::try_from(number).map(|kind| kind.as_str_name()), number)
 }
 
-/// The word of an [`EventKind`]; `None` if it is not said.
+/// The label of an [`EventKind`]; `None` if it is unspecified.
 pub fn event_kind(number: i32) -> Option<String> {
     word("EVENT_KIND_", EventKind::try_from(number).map(|kind| kind.as_str_name()), number)
 }
 
-/// The word of a [`Severity`]; `None` if it is not said.
+/// The label of a [`Severity`]; `None` if it is unspecified.
 pub fn severity(number: i32) -> Option<String> {
     word("SEVERITY_", Severity::try_from(number).map(|level| level.as_str_name()), number)
 }
 
-/// The word of an [`ApplianceState`]; `None` if it is not said.
+/// The label of an [`ApplianceState`]; `None` if it is unspecified.
 pub fn state(number: i32) -> Option<String> {
     word("APPLIANCE_STATE_", ApplianceState::try_from(number).map(|it| it.as_str_name()), number)
 }
 
-/// The word of an [`Outcome`]; `None` if it is not said.
+/// The label of an [`Outcome`]; `None` if it is unspecified.
 pub fn outcome(number: i32) -> Option<String> {
     word("OUTCOME_", Outcome::try_from(number).map(|outcome| outcome.as_str_name()), number)
 }
 
-/// The word of an [`AlertMatter`]; `None` if it is not said.
+/// The label of an [`AlertMatter`]; `None` if it is unspecified.
 pub fn matter(number: i32) -> Option<String> {
     word("ALERT_MATTER_", AlertMatter::try_from(number).map(|it| it.as_str_name()), number)
 }
 
-/// The word of a [`MailStanding`]; `None` if it is not said.
+/// The label of a [`MailStanding`]; `None` if it is unspecified.
 pub fn standing(number: i32) -> Option<String> {
     word("MAIL_STANDING_", MailStanding::try_from(number).map(|it| it.as_str_name()), number)
 }
 
-/// The word of a [`LostReason`]; `None` if it is not said.
+/// The label of a [`LostReason`]; `None` if it is unspecified.
 pub fn lost_reason(number: i32) -> Option<String> {
     word("LOST_REASON_", LostReason::try_from(number).map(|it| it.as_str_name()), number)
 }
 
-/// The word of an event's kind.
+/// The label of an event's kind.
 pub fn kind(kind: &Kind) -> &'static str {
     match kind {
         Kind::StartedOk(_) => "started_ok",
@@ -58,52 +58,52 @@ pub fn kind(kind: &Kind) -> &'static str {
     }
 }
 
-/// The [`RecordKind`] of a word.
-pub fn record_kind_of(word: &str) -> Option<RecordKind> {
-    said(RecordKind::from_str_name(&name("RECORD_KIND_", word))?)
+/// The [`RecordKind`] of a label.
+pub fn record_kind_of(label: &str) -> Option<RecordKind> {
+    said(RecordKind::from_str_name(&name("RECORD_KIND_", label))?)
 }
 
-/// The [`Severity`] of a word.
-pub fn severity_of(word: &str) -> Option<Severity> {
-    said(Severity::from_str_name(&name("SEVERITY_", word))?)
+/// The [`Severity`] of a label.
+pub fn severity_of(label: &str) -> Option<Severity> {
+    said(Severity::from_str_name(&name("SEVERITY_", label))?)
 }
 
-/// The [`ApplianceState`] of a word.
-pub fn state_of(word: &str) -> Option<ApplianceState> {
-    said(ApplianceState::from_str_name(&name("APPLIANCE_STATE_", word))?)
+/// The [`ApplianceState`] of a label.
+pub fn state_of(label: &str) -> Option<ApplianceState> {
+    said(ApplianceState::from_str_name(&name("APPLIANCE_STATE_", label))?)
 }
 
-/// The [`AlertMatter`] of a word.
-pub fn matter_of(word: &str) -> Option<AlertMatter> {
-    said(AlertMatter::from_str_name(&name("ALERT_MATTER_", word))?)
+/// The [`AlertMatter`] of a label.
+pub fn matter_of(label: &str) -> Option<AlertMatter> {
+    said(AlertMatter::from_str_name(&name("ALERT_MATTER_", label))?)
 }
 
-/// The [`MailStanding`] of a word.
-pub fn standing_of(word: &str) -> Option<MailStanding> {
-    said(MailStanding::from_str_name(&name("MAIL_STANDING_", word))?)
+/// The [`MailStanding`] of a label.
+pub fn standing_of(label: &str) -> Option<MailStanding> {
+    said(MailStanding::from_str_name(&name("MAIL_STANDING_", label))?)
 }
 
-/// The words of all kinds of record, in the contract's order.
+/// The labels of all kinds of record, in the contract's order.
 pub fn record_kinds() -> Vec<String> {
     known(record_kind)
 }
 
-/// The words of all severities, mildest first.
+/// The labels of all severities, mildest first.
 pub fn severities() -> Vec<String> {
     known(severity)
 }
 
-/// The words of all states, in the contract's order.
+/// The labels of all states, in the contract's order.
 pub fn states() -> Vec<String> {
     known(state)
 }
 
-/// The words of all matters, in the contract's order.
+/// The labels of all alert kinds, in the contract's order.
 pub fn matters() -> Vec<String> {
     known(matter)
 }
 
-/// The words of how mails stand, in the contract's order.
+/// The labels of all mail states, in the contract's order.
 pub fn standings() -> Vec<String> {
     known(standing)
 }
@@ -118,16 +118,16 @@ fn word<E>(prefix: &str, name: Result<&str, E>, number: i32) -> Option<String> {
     })
 }
 
-fn name(prefix: &str, word: &str) -> String {
-    format!("{prefix}{}", word.to_ascii_uppercase())
+fn name(prefix: &str, label: &str) -> String {
+    format!("{prefix}{}", label.to_ascii_uppercase())
 }
 
 fn said<E: Default + PartialEq>(value: E) -> Option<E> {
     (value != E::default()).then_some(value)
 }
 
-fn known(word: fn(i32) -> Option<String>) -> Vec<String> {
-    (1..).map_while(word).take_while(|word| !word.starts_with("unknown_")).collect()
+fn known(label: fn(i32) -> Option<String>) -> Vec<String> {
+    (1..).map_while(label).take_while(|label| !label.starts_with("unknown_")).collect()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Lines on their way to readers that do not read.
+//! Tests of the queue against readers that do not read.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, pipe};
@@ -24,10 +24,10 @@ fn a_pipe_that_nobody_reads_holds_nobody_up_and_what_was_dropped_is_told_in_its_
     }
     let dropped = queue.state().dropped;
     assert!(dropped > 0 && dropped < lines, "{dropped}");
-    assert!(!queue.flush(Duration::from_millis(50)), "an end does not wait for ever");
+    assert!(!queue.flush(Duration::from_millis(50)), "the final flush does not wait for ever");
     assert!(queue.state().bytes <= LINES_BYTES_WAITING);
 
-    // The reader may have made room in between: what is told and what is there is all, in order.
+    // The reader may have made room in between: reports and lines together are complete and in order.
     let mut read = BufReader::new(reader).lines();
     let mut next = 0;
     while next < lines {
@@ -66,7 +66,7 @@ fn a_full_disk_drops_lines_and_hears_of_it_once_it_has_room() {
         assert!(!queue.flush(LONG), "it was not written");
     }
     let mut state = queue.state();
-    assert_eq!((state.dropped, state.untold), (3, 3), "a note that is lost counts for none");
+    assert_eq!((state.dropped, state.untold), (3, 3), "a lost report is not counted as a line");
     state.enter_note();
     state.enter(b"kept\n".to_vec());
     let note = state.next().unwrap();

@@ -1,25 +1,25 @@
-//! Lines that whoever can connect could cause without end, written by crates that are not ours.
+//! Limits the tracing of crates that read from the network: clients could cause lines without end.
 //!
-//! Guarantees that whatever filter is set, the crates that read from the network tell errors only,
-//! unless the filter names them: h2 writes a warning for every frame that it did not ask for. What we
-//! tell of connections ourselves goes through `crate::sparing`. Does not know what the lines say.
+//! Guarantees that whatever filter is set, the crates that read from the network log errors only,
+//! unless the filter names them: h2 writes a warning for every unsolicited frame. Our own lines about
+//! connections go through `crate::sparing`. Does not know what the lines mean.
 
 use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::{LevelFilter, ParseError};
 
-/// The crates that read what strangers send; each stands for all targets that begin so.
+/// Prefixes of the targets of crates that read from the network.
 const READERS: [&str; 7] = ["h2", "hyper", "rustls", "tokio_rustls", "tonic", "tower", "axum"];
 
-/// The filter of that text, with errors only of those crates.
+/// Parses a filter and limits those crates to errors.
 ///
 /// # Errors
 ///
-/// When `text` is no filter.
+/// When `text` is not a filter.
 pub(super) fn filter(text: &str) -> Result<EnvFilter, ParseError> {
     let mut filter = EnvFilter::try_new(text)?;
     let parts = || text.split(',').map(str::trim);
-    // A directive would let through what `off` keeps silent.
+    // A directive would enable what `off` disables.
     if parts().any(|part| part.eq_ignore_ascii_case("off"))
         || filter.max_level_hint() == Some(LevelFilter::OFF)
     {
@@ -37,7 +37,7 @@ pub(super) fn filter(text: &str) -> Result<EnvFilter, ParseError> {
     Ok(filter)
 }
 
-/// Whether it is worth keeping for reports: a warning or an error, of those crates an error.
+/// Whether reports include it: a warning or an error, of those crates only an error.
 pub(super) fn is_kept(what: &Metadata<'_>) -> bool {
     let is_readers = READERS.iter().any(|reader| what.target().starts_with(reader));
     *what.level() <= if is_readers { Level::ERROR } else { Level::WARN }

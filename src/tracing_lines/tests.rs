@@ -1,4 +1,4 @@
-//! Lines of tracing, from event to text, hostile values included.
+//! Tests of the format of tracing lines, hostile values included.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::show::escape::is_hidden;
 
-/// What was written, by as many writes as there are entries.
+/// The captured writes, one entry each.
 #[derive(Clone, Default)]
 struct Written(Arc<Mutex<Vec<String>>>);
 
@@ -23,8 +23,8 @@ impl io::Write for Written {
     }
 }
 
-/// The one line that `tell` makes.
-fn line(format: Format, surroundings: Surroundings, tell: impl FnOnce()) -> String {
+/// The one line that `emit` writes.
+fn line(format: Format, surroundings: Surroundings, emit: impl FnOnce()) -> String {
     let written = Written::default();
     let writer = written.clone();
     let subscriber = tracing_subscriber::fmt()
@@ -32,7 +32,7 @@ fn line(format: Format, surroundings: Surroundings, tell: impl FnOnce()) -> Stri
         .event_format(Lines { format, surroundings })
         .with_writer(move || writer.clone())
         .finish();
-    tracing::subscriber::with_default(subscriber, tell);
+    tracing::subscriber::with_default(subscriber, emit);
     let written = written.0.lock().unwrap();
     let [line] = &written[..] else { panic!("one write a line, not {written:?}") };
     let line = line.strip_suffix('\n').expect("a line ends");
@@ -40,25 +40,25 @@ fn line(format: Format, surroundings: Surroundings, tell: impl FnOnce()) -> Stri
     line.to_owned()
 }
 
-fn json_line(tell: impl FnOnce()) -> serde_json::Value {
-    let line = line(Format::Json, Surroundings::Terminal, tell);
+fn json_line(emit: impl FnOnce()) -> serde_json::Value {
+    let line = line(Format::Json, Surroundings::Terminal, emit);
     assert!(!line.contains(is_hidden), "{line}");
     serde_json::from_str(&line).expect("JSON")
 }
 
 #[test]
 fn a_line_for_people_has_time_level_target_message_and_fields() {
-    let tell = || {
+    let emit = || {
         let lasted = 2_u64;
         tracing::warn!(target: "grid_broker::broker", duration_ms = lasted, path = "/a b", "late");
     };
-    let plain = line(Format::Human, Surroundings::Plain, tell);
+    let plain = line(Format::Human, Surroundings::Plain, emit);
     let (time, rest) = plain.split_once(' ').unwrap();
     assert!(time.ends_with('Z') && time.parse::<jiff::Timestamp>().is_ok(), "{time}");
     assert_eq!(rest, " WARN broker: late duration_ms=2 path=\"/a b\"");
-    let coloured = line(Format::Human, Surroundings::Terminal, tell);
+    let coloured = line(Format::Human, Surroundings::Terminal, emit);
     assert!(coloured.ends_with(" \x1b[33m WARN\x1b[0m broker: late duration_ms=2 path=\"/a b\""));
-    let journald = line(Format::Human, Surroundings::Journald, tell);
+    let journald = line(Format::Human, Surroundings::Journald, emit);
     assert_eq!(journald, "<4> WARN broker: late duration_ms=2 path=\"/a b\"", "no time, no colour");
 }
 
@@ -67,38 +67,38 @@ fn a_line_for_machines_is_one_flat_object() {
     let error = crate::daemon::DaemonError::from(crate::broker::StartError::Thread(
         io::Error::other("no more threads"),
     ));
-    let told = json_line(|| {
+    let line_json = json_line(|| {
         let error = &error as &dyn Error;
         tracing::error!(error, record = 7_u64, good = true, load = 0.5, "it {}", "broke");
     });
-    assert_eq!(told["level"], "error");
-    assert_eq!(told["target"], "tracing_lines::tests");
-    assert_eq!(told["message"], "it broke");
+    assert_eq!(line_json["level"], "error");
+    assert_eq!(line_json["target"], "tracing_lines::tests");
+    assert_eq!(line_json["message"], "it broke");
     assert_eq!(
-        (&told["record"], &told["good"], &told["load"]),
+        (&line_json["record"], &line_json["good"], &line_json["load"]),
         (&7.into(), &true.into(), &0.5.into())
     );
-    let error = told["error"].as_str().unwrap();
+    let error = line_json["error"].as_str().unwrap();
     assert_eq!(error, "can't start the broker's thread: no more threads", "with its cause");
-    assert!(told["time"].as_str().unwrap().parse::<jiff::Timestamp>().is_ok());
+    assert!(line_json["time"].as_str().unwrap().parse::<jiff::Timestamp>().is_ok());
     let line = line(Format::Json, Surroundings::Plain, || tracing::info!("x"));
     assert!(line.starts_with("{\"time\":\""), "{line}");
 }
 
 #[test]
 fn fields_named_as_our_keys_do_not_replace_them() {
-    let told = json_line(|| tracing::info!(level = "mine", time = 1, "x"));
-    assert_eq!((&told["level"], &told["field.level"]), (&"info".into(), &"mine".into()));
-    assert_eq!(told["field.time"], 1);
+    let line_json = json_line(|| tracing::info!(level = "mine", time = 1, "x"));
+    assert_eq!((&line_json["level"], &line_json["field.level"]), (&"info".into(), &"mine".into()));
+    assert_eq!(line_json["field.time"], 1);
 }
 
 #[test]
 fn what_is_longer_than_anyone_reads_is_cut_at_a_character() {
     let text = "ä".repeat(VALUE_BYTES_MAX);
-    let told = json_line(|| tracing::info!(path = text, "x"));
-    assert_eq!(told["path"], format!("{}...", "ä".repeat(VALUE_BYTES_MAX / 2)));
-    let told = json_line(|| tracing::info!(load = f64::NAN, "x"));
-    assert_eq!(told["load"], "NaN", "no number of JSON");
+    let line_json = json_line(|| tracing::info!(path = text, "x"));
+    assert_eq!(line_json["path"], format!("{}...", "ä".repeat(VALUE_BYTES_MAX / 2)));
+    let line_json = json_line(|| tracing::info!(load = f64::NAN, "x"));
+    assert_eq!(line_json["load"], "NaN", "no number of JSON");
 }
 
 #[test]
@@ -117,14 +117,14 @@ proptest! {
         odd in "[\"\\\\\\x00-\\x1f\\u{7f}-\\u{a0}\\u{2028}-\\u{202e} =]{0,20}",
     ) {
         for text in [text, odd] {
-            let tell = || tracing::info!(appliance = %text, path = text, "said {text}");
-            for surroundings in [Surroundings::Plain, Surroundings::Journald] {
-                let line = line(Format::Human, surroundings, tell);
+            let emit = || tracing::info!(appliance = %text, path = text, "received {text}");
+            for destination in [Surroundings::Plain, Surroundings::Journald] {
+                let line = line(Format::Human, destination, emit);
                 prop_assert!(!line.contains(is_hidden), "{}", line);
             }
-            let told = json_line(tell);
-            prop_assert_eq!(told["appliance"].as_str(), Some(text.as_str()));
-            prop_assert_eq!(told["message"].as_str().unwrap(), format!("said {text}"));
+            let line_json = json_line(emit);
+            prop_assert_eq!(line_json["appliance"].as_str(), Some(text.as_str()));
+            prop_assert_eq!(line_json["message"].as_str().unwrap(), format!("received {text}"));
         }
     }
 }

@@ -67,7 +67,7 @@ async fn a_reload_that_a_start_would_refuse_records_and_changes_nothing() {
         .expect("the configuration");
     gridd.signal(Signal::HUP);
     eventually("the refusal", async || {
-        gridd.stderr().contains("the settings stay as they were").then_some(())
+        gridd.stderr().contains("the settings stay unchanged").then_some(())
     })
     .await;
     assert!(gridd.stderr().contains("gridd.toml:5: mail.to: "), "{}", gridd.stderr());

@@ -28,7 +28,7 @@ mod starts_are_judged;
 mod strangers_harm_nobody;
 mod surfaces_keep_their_word;
 mod the_appliances_tool_is_small;
-mod the_code_map_is_true;
+mod the_architecture_is_true;
 mod the_command_line_helps;
 mod the_deployment_is_sound;
 mod the_grid_log_is_told_whole;

@@ -71,13 +71,13 @@ async fn a_file_with_mistakes_changes_nothing_and_each_is_traced_with_its_line()
     assert_eq!(
         told,
         [
-            "INFO daemon::reload: SIGHUP: the settings are read again",
+            "INFO daemon::reload: SIGHUP: reloading the settings",
             "ERROR daemon::reload: gridd.toml:1: ballast: \"8\" is not a size of at \
              least 1MiB, such as 8MiB",
             "ERROR daemon::reload: gridd.toml:4: class.web.boot_time: there is no such \
              key; did you mean boot_timeout?",
-            "ERROR daemon::reload: the settings stay as they were: what was read has \
-             the mistakes above",
+            "ERROR daemon::reload: the settings stay unchanged: the new settings have the \
+             errors above",
         ]
     );
     let added = gridd.gridctl(&["appliance", "add", "a", "--class", "web"]).await.done();
@@ -118,7 +118,7 @@ async fn what_can_change_does_and_what_needs_a_restart_is_named_and_stays() {
     let text = record["text"].as_str().expect("a text");
     assert!(text.contains("journal.span = 1MiB (gridd.toml:4)"), "{text}");
     write(&gridd, "");
-    reload(&gridd, "appliances of this class (1) are judged by class.default").await;
+    reload(&gridd, "class.default applies to the appliances of this class (1)").await;
 }
 
 async fn check_config(words: &[&str], environment: &[(&str, &str)], folder: &TempDir) -> Run {
@@ -184,8 +184,8 @@ async fn a_class_that_nothing_uses_is_a_warning_of_a_start_once_there_are_applia
     assert!(!gridd.stderr().contains("class.web"), "nobody could be of it: {}", gridd.stderr());
     assert_eq!(gridd.terminate().await, Some(0));
     gridd.start_again().await;
-    let line = "WARN daemon::reload: gridd.toml:2: class.web: no appliance is of this \
-                class; `gridctl appliance set NAME --class web` makes one so";
+    let line = "WARN daemon::reload: gridd.toml:2: class.web: no appliance has this class; \
+                `gridctl appliance set NAME --class web` assigns it";
     eventually("the warning", async || traced(&gridd).contains(&line.to_owned()).then_some(()))
         .await;
     gridd.gridctl(&["appliance", "add", "b", "--class", "used"]).await.done();

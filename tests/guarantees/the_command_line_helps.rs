@@ -25,7 +25,7 @@ async fn unknown_commands_flags_and_values_suggest_the_nearest() {
         (GRIDD, "journal chek", "a similar subcommand exists: 'check'"),
         (GRIDD, "--confg gridd.toml", "a similar argument exists: '--config'"),
         (GRIDD, "--tracing-format jsn", "a similar value exists: 'json'"),
-        (GRIDD, "--tracing inof", "\"inof\" is no level, did you mean info?"),
+        (GRIDD, "--tracing inof", "\"inof\" is not a level, did you mean info?"),
         (GRIDCTL, "lgo list", "did you mean `gridctl log`?"),
         (GRIDCTL, "lsit log", "did you mean `gridctl log list`, `gridctl appliance list`, "),
         (GRIDCTL, "backup", "backup what? `gridctl journal backup`"),

@@ -133,7 +133,7 @@ async fn a_server_that_never_ends_is_cut_off() {
     let steps = [At::Greeting, At::Ehlo, At::Auth, At::Rcpt, At::End];
     for (does, said) in [
         // Whichever bound is reached first, on a machine that is busy.
-        (Does::Chatters, "answer"),
+        (Does::Chatters, "reply"),
         (Does::Drones, "longer than 16 KiB"),
         (Does::Drips, "no answer: waited"),
     ] {
@@ -154,9 +154,9 @@ async fn a_server_that_talks_nonsense_gets_no_mail() {
     }
     // A yes where content must be asked for: else the mail would be taken for commands.
     let turn = Some((At::Data, Does::Says("250 ok")));
-    assert_deferred(&once(turn).await, turn, &["DATA", "makes no sense"]);
+    assert_deferred(&once(turn).await, turn, &["DATA", "is not allowed here"]);
     let turn = Some((At::End, Does::Says("354 more")));
-    assert_deferred(&once(turn).await, turn, &["end of the mail", "makes no sense"]);
+    assert_deferred(&once(turn).await, turn, &["end of the mail", "is not allowed here"]);
 }
 
 #[tokio::test]
@@ -213,7 +213,7 @@ async fn new_settings_hold_from_the_next_mail_on() {
         (Server::start(Begins::Clear, &[None]).await, Server::start(Begins::Tls, &[None]).await);
     let mut courier = Courier::start(None);
     let none = courier.bring(1, "alice@example.org").await;
-    assert_eq!(none, Delivery::Deferred("mail is not set up: mail.server is not given".into()));
+    assert_eq!(none, Delivery::Deferred("mail is not configured: mail.server is not set".into()));
 
     let post = Post::new(&settings(old.port, old.folder(), STEP)).expect("is right");
     courier.post.send_replace(Some(Arc::new(post)));

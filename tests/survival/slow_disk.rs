@@ -103,7 +103,7 @@ async fn a_stop_on_a_slow_disk_keeps_its_bound_and_loses_nothing_acknowledged() 
             assert!(status.success(), "{status}: {}", broker.said());
         } else {
             assert_eq!(status.code(), Some(1), "{}", broker.said());
-            let word = "gridd: did not stop within 9.3 s: ended at once, what was acknowledged is \
+            let word = "gridd: did not stop within 9.3 s: ended at once; everything acknowledged is \
                         durable all the same\n";
             assert!(broker.said().ends_with(word), "{}", broker.said());
         }
@@ -148,7 +148,7 @@ async fn a_second_signal_ends_a_stop_that_takes_long_at_once() {
     // Whoever did not hear the second one would say, after 9.3 s, that it did not stop in time.
     let status = broker.terminate();
     assert_eq!(status.code(), Some(1));
-    let word = "gridd: was told to stop a second time: ended at once, what was acknowledged is \
+    let word = "gridd: was asked to stop a second time: ended at once; everything acknowledged is \
                 durable all the same\n";
     assert!(broker.said().ends_with(word), "{}", broker.said());
     let client = talking.await.expect("no panic");
@@ -166,7 +166,7 @@ async fn a_broker_that_still_starts_ends_at_once_when_told_to() {
     has_failed(&broker).await;
     let status = broker.terminate();
     assert!(status.success(), "{status}: {}", broker.said());
-    let word = "stopping before the start was done; nothing was taken";
+    let word = "stopping before the start was complete; no events were accepted";
     assert!(broker.said().contains(word), "{}", broker.said());
     broker.start();
 }

@@ -1,7 +1,7 @@
-//! What is said of a setting: what is allowed, what is wrong with a value, what should be known of it.
+//! Messages about a setting: what is allowed, what is wrong with a value, and warnings.
 //!
-//! Guarantees that limits are said by the same numbers that are checked, and that a secret is never
-//! repeated. Judges no value.
+//! Guarantees that messages have the same limits as the checks, and that a secret is never
+//! repeated. Validates nothing itself.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -13,19 +13,19 @@ use crate::config::raw::Raw;
 use crate::config::{amount, filter};
 
 impl<T: Default + 'static> Place<T> {
-    /// What an operator should know of the value, though it is allowed.
+    /// The warning about a valid but risky value.
     pub(in crate::config) fn warning(&self, of: &mut T) -> Option<String> {
         match self {
-            Self::Limit(_, field) => field(of)
-                .is_none()
-                .then(|| format!("{INFINITE}: a start that never ends is never told as failed")),
+            Self::Limit(_, field) => field(of).is_none().then(|| {
+                format!("{INFINITE}: a start that never ends is never reported as failed")
+            }),
             Self::Unlimited(field) => field(of)
                 .is_none()
                 .then(|| format!("{UNLIMITED}: one appliance alone can fill the grid log")),
             Self::SecretFile(field) => {
                 let secret = field(of).as_ref().filter(|secret| secret.is_open())?;
                 let path = secret.file()?.display();
-                Some(format!("everybody on this machine can read {path}; `chmod o-r` ends it"))
+                Some(format!("every user of this machine can read {path}; `chmod o-r` fixes it"))
             }
             Self::Address(_)
             | Self::Path(_)
@@ -47,7 +47,7 @@ impl<T: Default + 'static> Place<T> {
         }
     }
 
-    /// What is allowed, as it goes on behind "is not": `a time from 1s to 12h, such as 5m`.
+    /// What is allowed, to follow "is not": `a time from 1s to 12h, such as 5m`.
     pub fn allowed(&self) -> String {
         let default = self.shown(&mut T::default()).unwrap_or_default();
         match self {
@@ -96,10 +96,10 @@ impl<T: Default + 'static> Place<T> {
         }
     }
 
-    /// What is wrong with a value of another kind, or out of its limits.
+    /// The error of a value that has another type or is out of its limits.
     pub(super) fn wrong(&self, raw: &Raw) -> String {
         let allowed = self.allowed();
-        // A secret in the wrong place is not repeated.
+        // A misplaced secret is not repeated.
         if let Self::SecretText(_) = self {
             return format!("a secret is not {allowed}");
         }
@@ -125,7 +125,7 @@ fn times(range: &RangeInclusive<Duration>) -> String {
     format!("a time from {least} to {most}")
 }
 
-fn words<V>(words: &[(&str, V)]) -> String {
-    let all: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+fn words<V>(choices: &[(&str, V)]) -> String {
+    let all: Vec<_> = choices.iter().map(|(label, _)| *label).collect();
     format!("one of {}", all.join(", "))
 }

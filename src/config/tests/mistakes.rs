@@ -1,13 +1,13 @@
-//! Every mistake that can be made in the configuration, and what is said of it: `mistakes.txt`.
+//! Every possible configuration error and its message: `mistakes.txt`.
 //!
-//! `GRID_WRITE_MISTAKES=1` writes the file anew; then read it as an operator would.
+//! `GRID_WRITE_MISTAKES=1` rewrites the file; then review it as an operator would.
 
 use std::fmt::Write;
 use std::path::Path;
 
 use super::*;
 
-/// Values that are wrong for most keys, each in its own way.
+/// Values that are invalid for most keys, each in its own way.
 const WRONG: [&str; 11] = [
     "\"\"",
     "\"nonsense\"",
@@ -22,7 +22,7 @@ const WRONG: [&str; 11] = [
     "[1]",
 ];
 
-/// Files that are wrong as a whole or in their form.
+/// Files that are invalid as a whole or in their syntax.
 const FORMS: [&str; 14] = [
     "grpc",
     "grpc = here",
@@ -40,7 +40,7 @@ const FORMS: [&str; 14] = [
     "class.\"\".managed = true",
 ];
 
-/// Keys that are not there.
+/// Unknown keys.
 const UNKNOWN: [&str; 12] = [
     "htp",
     "password",
@@ -56,7 +56,7 @@ const UNKNOWN: [&str; 12] = [
     "x.y.z",
 ];
 
-/// Variables of the environment that are wrong.
+/// Invalid environment variables.
 const VARIABLES: [(&str, &str); 13] = [
     ("GRIDD_FOO", ""),
     ("GRIDD_", ""),
@@ -73,29 +73,29 @@ const VARIABLES: [(&str, &str); 13] = [
     ("GRIDD_HTTP", "127.0.0.1:7443"),
 ];
 
-/// All that is said, without the path of the file.
+/// All errors, without the path of the file.
 fn said_of(given: &Given) -> Vec<String> {
-    let Err(mistakes) = Settings::new(given) else { return Vec::new() };
+    let Err(errors) = Settings::new(given) else { return Vec::new() };
     let path = given.config.as_ref().map(|path| path.display().to_string());
-    let hidden = |text: String| match &path {
+    let without_path = |text: String| match &path {
         Some(path) => text.replace(path, "gridd.toml"),
         None => text,
     };
-    mistakes.0.iter().map(|mistake| hidden(mistake.to_string())).collect()
+    errors.0.iter().map(|error| without_path(error.to_string())).collect()
 }
 
 fn told(out: &mut String, what: &str, given: &Given) {
-    let said = said_of(given);
-    if !said.is_empty() {
-        writeln!(out, "{what}").expect("a string takes it");
-        said.iter().for_each(|line| writeln!(out, "    {line}").expect("a string takes it"));
+    let errors = said_of(given);
+    if !errors.is_empty() {
+        writeln!(out, "{what}").expect("writes to a string");
+        errors.iter().for_each(|line| writeln!(out, "    {line}").expect("writes to a string"));
     }
 }
 
 fn each_value(out: &mut String) {
     let within = |key: &str| format!("class.web.{key}");
     let outside = keys::SETTINGS.iter().map(|key| key.path.to_owned());
-    // One budget is like the other.
+    // All budgets have the same rules.
     let of_class = keys::of_class().map(|key| key.path);
     let of_class = of_class.filter(|key| !key.starts_with("budget.") || key.contains(".log"));
     for key in outside.chain(of_class.map(within)) {
@@ -172,12 +172,12 @@ fn every_mistake_is_told_in_these_words() {
     if std::env::var_os("GRID_WRITE_MISTAKES").is_some() {
         std::fs::write(&path, &all).expect("writes");
     }
-    let known = std::fs::read_to_string(&path).expect("the checked-in words");
+    let known = std::fs::read_to_string(&path).expect("the checked-in messages");
     for (is, was) in all.lines().zip(known.lines()) {
-        assert_eq!(is, was, "GRID_WRITE_MISTAKES=1 writes what is said at present");
+        assert_eq!(is, was, "GRID_WRITE_MISTAKES=1 writes the present messages");
     }
-    assert_eq!(all.len(), known.len(), "GRID_WRITE_MISTAKES=1 writes what is said at present");
-    // Each key has something that is wrong for it.
+    assert_eq!(all.len(), known.len(), "GRID_WRITE_MISTAKES=1 writes the present messages");
+    // Each key has at least one invalid value.
     for setting in Settings::default().in_force() {
         let key = setting.key.replace("class.default", "class.web");
         let is_budget = key.contains(".budget.") && !key.contains(".log.");
@@ -190,8 +190,8 @@ fn all_mistakes_are_told_at_once_from_wherever_they_come() {
     let (_file, mut given) = file("grpc = \"here\"\nx = 1\n[retention]\nage = \"0d\"\ny = [\n");
     given.environment = environment(&[("GRIDD_FOO", ""), ("GRIDD_BALLAST", "8")]).environment;
     given.flags = vec![("http", "there".to_owned())];
-    let told = said_of(&given);
-    let places: Vec<_> = told.iter().map(|line| line.split(": ").next().unwrap()).collect();
+    let errors = said_of(&given);
+    let places: Vec<_> = errors.iter().map(|line| line.split(": ").next().unwrap()).collect();
     assert_eq!(
         places,
         [
@@ -213,8 +213,8 @@ fn settings_of_mail_are_checked_with_all_others_each_at_its_line_and_once() {
                 grid = \"a-name-of-twenty-eight-bytes\"\nto = \"a@b.c Mars/Base, anna\"\n\
                 zone = \"Mars/Base\"\ngather = \"0s\"\n";
     let (_file, given) = file(text);
-    let told = said_of(&given);
-    let places: Vec<_> = told
+    let errors = said_of(&given);
+    let places: Vec<_> = errors
         .iter()
         .map(|line| line.trim_start_matches("gridd.toml:").splitn(3, ": ").take(2))
         .map(|parts| parts.collect::<Vec<_>>().join(" "))
@@ -232,7 +232,7 @@ fn settings_of_mail_are_checked_with_all_others_each_at_its_line_and_once() {
             "11 mail.zone",
             "12 mail.gather"
         ],
-        "{told:#?}"
+        "{errors:#?}"
     );
 }
 
@@ -244,15 +244,15 @@ fn what_may_be_meant_for_a_missing_value_is_told_alone() {
         "[mail]\nserver = \"m.example.org\"\nto = \"a@b.c\"\nfrom = \"a\"\n",
     ] {
         let (_file, given) = file(text);
-        let told = said_of(&given);
-        assert!(told.iter().all(|line| line.starts_with("gridd.toml:4: ")), "{told:#?}");
+        let errors = said_of(&given);
+        assert!(errors.iter().all(|line| line.starts_with("gridd.toml:4: ")), "{errors:#?}");
     }
     let mut given = environment(&[("GRIDD_MAIL__SERVER", "m.example.org")]);
-    let told = said_of(&given);
+    let errors = said_of(&given);
     let needed = "is needed where mail.server is given";
     let expected =
         ["mail.from", "mail.to"].map(|key| format!("GRIDD_MAIL__SERVER: {key} {needed}"));
-    assert_eq!(told, expected);
+    assert_eq!(errors, expected);
     given.environment.push(("GRIDD_MAIL__TO".to_owned(), "a@b.c".into()));
     assert_eq!(said_of(&given), expected[..1]);
 }
@@ -261,20 +261,21 @@ fn what_may_be_meant_for_a_missing_value_is_told_alone() {
 fn a_reload_is_checked_as_a_whole_before_it_holds() {
     let old = "[mail]\nserver = \"m.example.org\"\nsecurity = \"plain\"\nfrom = \"g@b.c\"\nto = \"a@b.c\"\n";
     let (path, given) = file(old);
-    let held = Settings::new(&given).expect("is right");
-    assert!(held.post.is_some());
-    // Without mail it would be right; but the server stays until a restart.
+    let effective = Settings::new(&given).expect("is valid");
+    assert!(effective.post.is_some());
+    // Without mail it would be valid; but the server keeps its value until a restart.
     std::fs::write(path.path(), "[retention]\nage = \"3d\"\n").expect("writes");
-    let new = Settings::new(&given).expect("is right");
-    let mistakes = held.reloaded(new).expect_err("does not go together").to_string();
+    let new = Settings::new(&given).expect("is valid");
+    let errors = effective.reloaded(new).expect_err("is inconsistent").to_string();
     assert!(
-        mistakes.contains("mail.to is needed") || mistakes.contains("mail.to: is needed"),
-        "{mistakes}"
+        errors.contains("mail.to is needed") || errors.contains("mail.to: is needed"),
+        "{errors}"
     );
-    assert!(mistakes.ends_with("what needs a restart stays as it was until then"), "{mistakes}");
+    assert!(errors.ends_with("need a restart keep their old values until then"), "{errors}");
     let to = old.replace("a@b.c\"\n", "b@b.c UTC\"\n");
     std::fs::write(path.path(), to).expect("writes");
-    let (held, changes) = held.reloaded(Settings::new(&given).expect("is right")).expect("fits");
+    let (effective, changes) =
+        effective.reloaded(Settings::new(&given).expect("is valid")).expect("is consistent");
     assert_eq!(changes.len(), 1);
-    assert!(held.post.is_some());
+    assert!(effective.post.is_some());
 }

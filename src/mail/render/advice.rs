@@ -1,17 +1,17 @@
-//! What is the matter called, what is to be done next, and which command looks further?
+//! Titles of alert kinds, hints what to do next, and commands that show details.
 //!
-//! Guarantees that a command in a mail can be pasted into a shell: a name that is none is in no
-//! command. Knows the matters by their words only, and has an answer for words it does not know.
+//! Guarantees that a command in a mail can be pasted into a shell: an invalid name is in no command.
+//! Knows alert kinds by their identifiers only, and has a default for unknown ones.
 
 use crate::grid::name::has_alphabet_of_names;
 
-/// What a matter is called, and what is to be done about it.
+/// Titles of an alert kind, and a hint what to do.
 pub(super) struct Topic {
-    /// As a mail's one matter: `start failed`.
+    /// Singular: `start failed`.
     pub(super) one: &'static str,
-    /// As one of several: `failed starts`.
+    /// Plural: `failed starts`.
     pub(super) several: &'static str,
-    /// What to do next; empty: the notice says it all.
+    /// What to do next; empty: the notice is sufficient.
     pub(super) advice: &'static str,
 }
 
@@ -19,50 +19,50 @@ const fn topic(one: &'static str, several: &'static str, advice: &'static str) -
     Topic { one, several, advice }
 }
 
-/// What the matter `word` is; an alert of an appliance if it is none of ours.
-pub(super) fn topic_of(word: &str) -> Topic {
-    match word {
+/// The topic of an alert kind; an alert of an appliance if the kind is not one of ours.
+pub(super) fn topic_of(kind: &str) -> Topic {
+    match kind {
         "start_failed" => topic(
             "start failed",
             "failed starts",
-            "Mend what it names, and start the appliance again.",
+            "Fix the cause that it names, and start the appliance again.",
         ),
         "boot_timeout" => topic(
             "boot timeout",
             "boot timeouts",
-            "Nothing was heard in time. See whether the machine runs, whether vme runs in its start, \
+            "No report arrived in time. Check whether the machine runs, whether vme runs at its start, \
              and whether it reaches the broker. If it is only slow, give its class a longer \
              boot_timeout.",
         ),
         "hung" => topic(
             "start hung",
             "hung starts",
-            "It was in maintenance and is not heard of any more, or does not come forward. See on \
-             the machine what became of its last words.",
+            "It was in maintenance and stopped reporting, or makes no progress. Check on the machine \
+             what it did after its last report.",
         ),
         "stuck" => topic(
             "stuck in maintenance",
             "stuck starts",
-            "It reports, but neither progress nor words change. See on the appliance what it waits \
-             for. If that is as it should be, give its class a longer stuck_progress.",
+            "It reports, but neither progress nor text changes. Check on the appliance what it waits \
+             for. If that is expected, give its class a longer stuck_progress.",
         ),
         "no_contact" => topic(
             "no contact",
             "lost contacts",
-            "See whether the machine runs and reaches the broker. If it was stopped on purpose, say \
-             so with gridctl appliance stop.",
+            "Check whether the machine runs and reaches the broker. If it was stopped on purpose, \
+             record that with gridctl appliance stop.",
         ),
         "two_machines" => topic(
             "two machines under one name",
-            "doubled names",
-            "Two machines speak under this name: a copy that still runs, or a name given twice. Stop \
-             one of them or give it a name of its own.",
+            "duplicate names",
+            "Two machines report under this name: a copy that still runs, or a name given twice. Stop \
+             one of them or give it its own name.",
         ),
         "flapping" => topic(
             "flapping",
             "flapping appliances",
-            "Start after start fails. Whatever starts it again does not help: stop that, and read \
-             what the last starts said.",
+            "Start after start fails, and automatic restarts do not help: stop them, and read what the \
+             last starts reported.",
         ),
         "records_missing" => topic(
             "records missing",
@@ -73,37 +73,37 @@ pub(super) fn topic_of(word: &str) -> Topic {
         "disk_low" => topic(
             "disk nearly full",
             "full disks",
-            "Make room on the disk of the data folder, or keep less: retention.age, \
-             retention.bytes. Below the low-water mark nothing new is taken; nothing taken is lost.",
+            "Free space on the disk of the data folder, or store less: retention.age, retention.bytes. \
+             Below the low-water mark no new events are accepted; nothing accepted is lost.",
         ),
         "clock_differs" => topic(
             "wall clock off",
             "wall clocks off",
-            "The clock of the broker's machine was set, or is wrong. See that it is right; broker \
-             time finds back to it by itself, and nothing is lost or judged by it.",
+            "The clock of the broker's machine was set, or is wrong. Check it; broker time converges \
+             to it by itself, and nothing is lost or decided by it.",
         ),
         "suppressed" => topic(
             "alerts suppressed",
             "suppressed alerts",
-            "It says more than its class allows. See its records, and give its class a larger budget \
-             if that is as it should be; gridctl appliance unsuppress lets it speak again at once.",
+            "It sends more than its class allows. Check its records, and give its class a larger \
+             budget if that is expected; gridctl appliance unsuppress ends the suppression at once.",
         ),
         "test" => topic("test mail", "test mails", ""),
         _ => topic("alert", "alerts", ""),
     }
 }
 
-/// Commands that look further.
-pub(super) fn commands(word: &str, about: &str) -> Vec<String> {
+/// Commands that show details.
+pub(super) fn commands(kind: &str, about: &str) -> Vec<String> {
     if has_alphabet_of_names(about) {
-        // A name of an older broker may begin with a dash, and is no flag then.
+        // A name of an older broker may begin with a dash, and must not be read as a flag.
         let dashes = if about.starts_with('-') { "-- " } else { "" };
         return vec![
             format!("gridctl appliance show {dashes}{about}"),
             format!("gridctl log list --appliance={about}"),
         ];
     }
-    let of_broker = match word {
+    let of_broker = match kind {
         "test" => return vec!["gridctl status".to_owned()],
         "disk_low" | "records_missing" | "clock_differs" => "gridctl status",
         _ => "gridctl appliance list",

@@ -1,6 +1,6 @@
-//! Finds the notices of a mail that are one problem of many appliances.
+//! Groups the notices of a mail that are one problem of many appliances.
 //!
-//! Guarantees that all notices count, those that are kept as one line too. Says nothing itself.
+//! Guarantees that all notices count, including those stored as one line. Writes no text itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,13 +10,13 @@ use crate::grid::mail::{Message, Notice};
 use crate::show::escape::escape;
 use crate::show::size::count;
 
-/// So many appliances with one problem are told of together.
+/// From this number of appliances on, one problem is reported as one item.
 const CROWD_MIN: usize = 4;
 
-/// What notices have in common that are told of together: matter, severity, whether it is over.
+/// What the notices of one problem have in common: alert kind, severity, whether it is resolved.
 type Cause<'a> = (&'a str, Severity, bool);
 
-/// The notices of a mail, by what they have in common.
+/// The shared problems in the notices of a mail.
 pub(super) struct Causes<'a> {
     crowds: BTreeMap<Cause<'a>, Crowd<'a>>,
 }
@@ -26,7 +26,7 @@ pub(super) struct Causes<'a> {
 pub(super) struct Crowd<'a> {
     /// Their names.
     pub(super) names: BTreeSet<&'a str>,
-    /// How many notices tell of it.
+    /// The number of its notices.
     pub(super) notices: u64,
     matter: &'a str,
 }
@@ -47,13 +47,13 @@ impl<'a> Causes<'a> {
         Self { crowds }
     }
 
-    /// The crowd that a notice belongs to, if it does.
+    /// The shared problem of a notice, if there is one.
     pub(super) fn crowd_of(&self, notice: &Notice) -> Option<&Crowd<'a>> {
         let mut crowds = self.crowds.iter();
         crowds.find(|(it, _)| **it == cause(notice)).map(|(_, crowd)| crowd)
     }
 
-    /// Whether a line is told of with a crowd.
+    /// Whether a line is part of a shared problem.
     pub(super) fn has(&self, matter: &str, severity: Severity, is_resolved: bool) -> bool {
         self.crowds.keys().any(|it| *it == (matter, severity, is_resolved))
     }
@@ -68,12 +68,12 @@ impl Crowd<'_> {
         }
     }
 
-    /// What it is called.
+    /// Its title.
     pub(super) fn called(&self) -> &'static str {
         topic_of(self.matter).several
     }
 
-    /// How many are of which application, the largest first.
+    /// The number of appliances of each application, the largest first.
     pub(super) fn prefixes(&self) -> Vec<(String, u64)> {
         let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
         for name in &self.names {
@@ -90,7 +90,7 @@ fn cause(notice: &Notice) -> Cause<'_> {
     (&*notice.matter, notice.severity, notice.is_resolved)
 }
 
-/// The notices, the gravest first; what is over behind what is not; of two alike, the earlier one.
+/// The notices, the most severe first; resolved ones after open ones; of two alike, the earlier one.
 pub(super) fn by_gravity(notices: &[Notice]) -> Vec<&Notice> {
     let mut sorted: Vec<_> = notices.iter().collect();
     sorted.sort_by_key(|it| (it.is_resolved, std::cmp::Reverse(it.severity), it.again > 0));

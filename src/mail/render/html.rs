@@ -1,12 +1,12 @@
-//! A view as HTML.
+//! Renders a mail view as HTML.
 //!
-//! Guarantees that nothing of a view becomes markup, that each value is isolated from the reading
-//! order around it, and that nothing is loaded or linked: there is no image, script, address or style
-//! sheet in it.
+//! Guarantees that nothing of a view becomes markup, that each value is isolated from the text
+//! direction around it, and that nothing is loaded or linked: it has no image, script, URL or style
+//! sheet.
 
 use super::view::{Item, View};
 
-/// Words may be thousands of letters long.
+/// Words may have thousands of letters.
 const CELL: &str = "padding:2px 12px 2px 0;vertical-align:top;overflow-wrap:anywhere";
 
 /// The document.
@@ -62,7 +62,7 @@ fn append(html: &mut String, item: &Item) {
     ));
 }
 
-/// A value that may be in any script, apart from what surrounds it.
+/// A value in any script, isolated from its surroundings.
 fn value(text: &str) -> String {
     format!("<bdi>{}</bdi>", safe(text))
 }

@@ -1,7 +1,7 @@
-//! What does a summary say of alerts that come late, out of the spools of appliances?
+//! Text of the digest of alerts that arrive late from the spools of appliances.
 //!
-//! Guarantees that all of them are counted, whether they are listed or not, and that nobody takes them
-//! for what is so at this moment.
+//! Guarantees that all of them are counted, whether they are listed or not, and that the text marks
+//! them as not current.
 
 use jiff::Zoned;
 use jiff::tz::TimeZone;
@@ -13,10 +13,10 @@ use crate::grid::time::Timestamp;
 use crate::show::escape::escape;
 use crate::show::size::count;
 
-/// Most appliances whose alerts are counted by name in the mail; `gridctl mail show` has more.
+/// Most appliances whose alerts are counted by name in the mail; `gridctl mail show` lists more.
 const NAMED_MAX: usize = 16;
 
-/// How many of how many: `57 older alerts of 3 appliances`.
+/// The number of alerts and appliances: `57 older alerts of 3 appliances`.
 pub(super) fn alerts(late: &Late) -> String {
     let of = match late.appliances.as_slice() {
         [(name, _)] if late.others() == 0 => escape(name).into_owned(),
@@ -26,7 +26,7 @@ pub(super) fn alerts(late: &Late) -> String {
     format!("{} of {of}", count(late.total(), "older alert"))
 }
 
-/// When: `14:02 to 14:19`, with dates if these are two days.
+/// The time span: `14:02 to 14:19`, with dates if it covers two days.
 pub(super) fn within(late: &Late, zone: &TimeZone) -> Option<String> {
     let (first, last) = (zoned(late.first_at, zone)?, zoned(late.last_at, zone)?);
     let clock = |at: &Zoned| at.strftime("%H:%M").to_string();
@@ -43,19 +43,19 @@ fn zoned(at: Timestamp, zone: &TimeZone) -> Option<Zoned> {
     Some(at.to_zoned(zone.clone()))
 }
 
-/// What stands above the notices.
+/// The text above the notices.
 pub(super) fn intro(late: &Late, message: &Message, zone: &TimeZone) -> Vec<String> {
     let listed = message.notices.len() as u64;
     let rest = match message.more {
         0 => String::new(),
         more => format!(
-            " The first {listed} are listed, {more} more are only counted; the grid log has them all."
+            " The first {listed} are listed, {more} more are only counted; the grid log contains them all."
         ),
     };
     let (first, last) = (time(late.first_at, zone), time(late.last_at, zone));
     vec![
         "These alerts come late: appliances spooled them while the broker could not be reached. Each \
-         is over 10 s old, and what it tells of may be over."
+         is over 10 s old, and its cause may be resolved."
             .to_owned(),
         format!("{}, {first} to {last}.{rest}", alerts(late)),
         format!("By severity: {}.", by_severity(late)),
@@ -71,7 +71,7 @@ fn by_severity(late: &Late) -> String {
 
 fn by_appliance(late: &Late) -> String {
     let mut named: Vec<_> = late.appliances.iter().collect();
-    // Those with the most first; of two with as many, the one that came first.
+    // Those with the most alerts first; of two with as many, the earlier one.
     named.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let rest = named.split_off(named.len().min(NAMED_MAX));
     let mut parts: Vec<_> =

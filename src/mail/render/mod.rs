@@ -1,9 +1,9 @@
-//! What does a mail look like? A message of the core becomes a letter: headers, plain text, HTML.
+//! Renders a message of the core as a mail: headers, plain text and HTML.
 //!
-//! Guarantees that the same message gives the same bytes at each attempt but for the line that tells
-//! of being late, that headers hold nothing but what is meant here, and that text of appliances is
-//! shown, never obeyed: not by a terminal, a browser, a shell or the mail's own structure. Reads no
-//! clock.
+//! Guarantees that the same message gives the same bytes at each attempt except for the line about
+//! the delay, that headers contain nothing but what is set here, and that text of appliances is
+//! displayed, never interpreted: not by a terminal, a browser, a shell or the structure of the mail.
+//! Reads no clock.
 
 mod advice;
 mod causes;
@@ -26,24 +26,24 @@ use crate::grid::event::Severity;
 use crate::grid::mail::{Message, MessageNumber, Notice, Standing};
 use crate::grid::time::Timestamp;
 
-/// Most bytes of the text and the HTML of a mail together, where it can be.
+/// Most bytes of the text and the HTML of a mail together, where possible.
 const BODY_BYTES_MAX: usize = 16_000;
 
-/// The last second of the year 9999, as far as a `Date` goes.
+/// The last second of the year 9999, the largest `Date`.
 const DATE_SECONDS_MAX: u64 = 253_402_300_799;
 
-/// Why there is no letter.
+/// Why a message cannot be rendered.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NoLetter {
-    /// Nobody can be reached there.
-    #[error("`{0}` is no mail address; other than ASCII is not supported")]
+    /// The recipient is not a valid address.
+    #[error("`{0}` is not a mail address; only ASCII is supported")]
     Address(String),
-    /// It does not fit together.
-    #[error("the mail can't be put together: {0}")]
+    /// lettre cannot build the mail.
+    #[error("cannot build the mail: {0}")]
     Parts(#[from] lettre::error::Error),
 }
 
-/// The letter of a message, for the attempt it counts last.
+/// Renders a message for its latest attempt.
 pub(super) fn render(
     message: &Message,
     journal: Uuid,
@@ -65,17 +65,17 @@ pub(super) fn render(
     if let Some(thread) = thread(message, journal) {
         builder = builder.in_reply_to(thread.clone()).references(thread);
     }
-    // `=_` stands neither in quoted-printable nor in base64, and no line of a part begins with text
+    // `=_` occurs neither in quoted-printable nor in base64, and no line of a part begins with text
     // of others: no text can end a part.
     let parts = MultiPart::alternative()
         .boundary(format!("=_{}", Uuid::new_v5(&journal, id(message, journal).as_bytes()).simple()))
         .singlepart(part(ContentType::TEXT_PLAIN, text))
         .singlepart(part(ContentType::TEXT_HTML, html));
-    let letter = builder.multipart(parts)?;
-    Ok(Letter { from: from.email.clone(), to, bytes: letter.formatted() })
+    let mail = builder.multipart(parts)?;
+    Ok(Letter { from: from.email.clone(), to, bytes: mail.formatted() })
 }
 
-/// The view, as text and as HTML, with as much detail as both have room for.
+/// The view as text and HTML, with as much detail as fits.
 fn fitting(message: &Message, journal: Uuid, look: &Look) -> (View, String, String) {
     let mut details = Detail::ALL.into_iter();
     loop {
@@ -96,7 +96,7 @@ fn header(name: &'static str, value: &str) -> HeaderValue {
     HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned())
 }
 
-/// The same at each attempt: whoever gets a mail twice can tell.
+/// The Message-ID, the same at each attempt, so that duplicates are recognisable.
 fn id(message: &Message, journal: Uuid) -> String {
     match message.number {
         MessageNumber(0) => {
@@ -107,7 +107,7 @@ fn id(message: &Message, journal: Uuid) -> String {
     }
 }
 
-/// The id that all mails on one matter of one appliance refer to; no mail bears it.
+/// The id that all mails about one alert kind of one appliance refer to; no mail has it.
 fn thread(message: &Message, journal: Uuid) -> Option<String> {
     let (first, others) = message.notices.split_first()?;
     let is_same = |it: &Notice| (&it.about, &it.matter) == (&first.about, &first.matter);
@@ -115,12 +115,12 @@ fn thread(message: &Message, journal: Uuid) -> Option<String> {
     if is_several || !others.iter().all(is_same) {
         return None;
     }
-    // Neither name nor matter holds NUL when it comes from the core; if so, two threads are one.
-    let matter = Uuid::new_v5(&journal, format!("{}\0{}", first.about, first.matter).as_bytes());
-    Some(format!("<matter-{}@grid-broker>", matter.simple()))
+    // Neither name nor alert kind contains NUL when it comes from the core; if so, two threads merge.
+    let thread = Uuid::new_v5(&journal, format!("{}\0{}", first.about, first.matter).as_bytes());
+    Some(format!("<matter-{}@grid-broker>", thread.simple()))
 }
 
-/// When the mail was decided. A mail that waited for its server keeps its date.
+/// The time at which the mail was queued. A delayed mail keeps its date.
 fn date(at: Timestamp) -> SystemTime {
     let micros = u64::try_from(at.as_micros()).unwrap_or(0);
     UNIX_EPOCH + Duration::from_micros(micros).min(Duration::from_secs(DATE_SECONDS_MAX))

@@ -1,8 +1,9 @@
-//! What does the subject say? Which grid, how grave, where, and what, in 78 characters.
+//! Builds the subject: grid, severity, appliance and text, in 78 characters.
 //!
-//! Guarantees that the gravest notice is in it, that it is cut at a word and never in a name, that it is
-//! on one line, without hidden characters, and that no text in it is read as an encoded word (RFC 2047),
-//! by which hidden characters would come back. It is longer only where a name alone is so long.
+//! Guarantees that it has the most severe notice, that it is truncated at a word and never in a name,
+//! that it is one line without hidden characters, and that no text in it is parsed as an encoded word
+//! (RFC 2047), which could bring hidden characters back. It is longer only if a name alone is too
+//! long.
 
 use jiff::tz::TimeZone;
 
@@ -15,10 +16,10 @@ use crate::grid::name::NAME_BYTES_MAX;
 use crate::show::escape::escape;
 use crate::show::size::count;
 
-/// Longest subject, in characters: what stands on one line of a mail.
+/// Longest subject, in characters: one line of a mail.
 pub(super) const SUBJECT_CHARS_MAX: usize = 78;
 
-/// Fewest characters that are left for what happened, however long the name is.
+/// Fewest characters that are reserved for the text, however long the name is.
 const WORDS_CHARS_MIN: usize = 24;
 
 /// The subject of a message, its times in `zone`.
@@ -27,47 +28,47 @@ pub(super) fn subject(message: &Message, grid: &str, zone: &TimeZone) -> String 
         let what = format!("[{grid}] late: {}", late::alerts(late));
         let within = late::within(late, zone);
         let whole = within.map(|within| format!("{what}, {within}")).unwrap_or_default();
-        // Rather without the times than with half of them.
+        // Without the times rather than with half of them.
         let has_room = !whole.is_empty() && whole.chars().count() <= SUBJECT_CHARS_MAX;
         return if has_room { whole } else { what };
     }
-    let Some(gravest) = by_gravity(&message.notices).first().copied() else {
+    let Some(top) = by_gravity(&message.notices).first().copied() else {
         return format!("[{grid}] {}", count(message.more, "notice"));
     };
     let total = message.notices.len() as u64 + message.more;
     let causes = Causes::of(message);
-    let crowd = causes.crowd_of(gravest);
-    let (place, words, others) = match crowd {
+    let crowd = causes.crowd_of(top);
+    let (location, text, others) = match crowd {
         Some(crowd) => (
             name(&crowd.place()),
-            format!("{}: {}", crowd.called(), without_name(gravest)),
+            format!("{}: {}", crowd.called(), without_name(top)),
             total.saturating_sub(crowd.notices),
         ),
-        None => (place_of(gravest), without_name(gravest), total - 1),
+        None => (place_of(top), without_name(top), total - 1),
     };
     let is_several = total > 1;
-    let grave = if gravest.severity == Severity::Fatal || is_several {
-        format!("{}: ", gravest.severity.word())
+    let grave = if top.severity == Severity::Fatal || is_several {
+        format!("{}: ", top.severity.word())
     } else {
         String::new()
     };
-    let over = if gravest.is_resolved { "resolved: " } else { "" };
+    let over = if top.is_resolved { "resolved: " } else { "" };
     let more = if others > 0 { format!(" and {others} more") } else { String::new() };
-    let head = format!("[{grid}] {over}{grave}{place}: ");
+    let head = format!("[{grid}] {over}{grave}{location}: ");
     let room = SUBJECT_CHARS_MAX.saturating_sub(head.chars().count() + more.chars().count());
-    format!("{head}{}{more}", cut(&plain(&words), room.max(WORDS_CHARS_MIN)))
+    format!("{head}{}{more}", cut(&plain(&text), room.max(WORDS_CHARS_MIN)))
 }
 
 fn place_of(notice: &Notice) -> String {
     if notice.about.is_empty() { "broker".to_owned() } else { name(&escape(&notice.about)) }
 }
 
-/// Whole, unless it is none: then it may be as long as it likes.
+/// Not truncated unless it is invalid, and so of any length.
 fn name(shown: &str) -> String {
     cut(&tidy(shown), NAME_BYTES_MAX)
 }
 
-/// Escaped, on one line, and no encoded word. Some mail programs lose one of two spaces anyway.
+/// Escaped, on one line, without encoded words. Some mail programs drop one of two spaces anyway.
 fn plain(text: &str) -> String {
     tidy(&escape(text))
 }
@@ -77,7 +78,7 @@ fn tidy(escaped: &str) -> String {
     words.join(" ").replace("=?", "\\x3d?")
 }
 
-/// The sentence less the name, which stands before it.
+/// The text without the name, which precedes it in the subject.
 fn without_name(notice: &Notice) -> String {
     let (text, name) = (&notice.text, &notice.about);
     if text.is_empty() {
@@ -90,19 +91,19 @@ fn without_name(notice: &Notice) -> String {
         return rest.to_owned();
     }
     // `start of db1 failed`, `no contact with db1 for`, `two machines speak as db1`
-    let said = ["of", "with", "as"].map(|word| format!(" {word} {name}"));
-    let found = said.iter().find(|said| text.contains(said.as_str()));
-    found.map_or_else(|| text.to_string(), |said| text.replacen(said, "", 1))
+    let phrases = ["of", "with", "as"].map(|preposition| format!(" {preposition} {name}"));
+    let found = phrases.iter().find(|phrase| text.contains(phrase.as_str()));
+    found.map_or_else(|| text.to_string(), |phrase| text.replacen(phrase, "", 1))
 }
 
-/// Cut at a word, unless that leaves too little.
+/// Truncates at a word, unless that leaves too little.
 pub(super) fn cut(text: &str, chars_max: usize) -> String {
     if text.chars().count() <= chars_max {
         return text.to_owned();
     }
-    let kept: String = text.chars().take(chars_max.saturating_sub(3)).collect();
-    let begun = text[kept.len()..].starts_with(' ');
-    let end = kept.rfind(' ').filter(|end| !begun && *end * 2 > kept.len());
-    let kept = &kept[..end.unwrap_or(kept.len())];
-    format!("{}...", kept.trim_end_matches([' ', ',', ';', ':', '.']))
+    let head: String = text.chars().take(chars_max.saturating_sub(3)).collect();
+    let begun = text[head.len()..].starts_with(' ');
+    let end = head.rfind(' ').filter(|end| !begun && *end * 2 > head.len());
+    let head = &head[..end.unwrap_or(head.len())];
+    format!("{}...", head.trim_end_matches([' ', ',', ';', ':', '.']))
 }

@@ -1,7 +1,7 @@
-//! Rendered mails, as they are looked at and as a mail program takes them apart.
+//! Tests of rendered mails, against the reviewed files and as a mail program parses them.
 //!
-//! The mails in `tests/mail/rendered` are compared byte by byte; `GRID_WRITE_MAILS=1` writes them
-//! anew, to be looked at before they are kept.
+//! The mails in `tests/mail/rendered` are compared byte by byte; `GRID_WRITE_MAILS=1` rewrites them,
+//! for review before they are committed.
 
 use std::fs;
 use std::path::PathBuf;
@@ -63,8 +63,8 @@ fn message(notices: Vec<Notice>) -> Message {
 
 fn letter(message: &Message) -> String {
     let post = post();
-    let letter = render(message, JOURNAL, &post.from, &post.look).expect("a letter");
-    String::from_utf8(letter.bytes).expect("ASCII")
+    let mail = render(message, JOURNAL, &post.from, &post.look).expect("renders");
+    String::from_utf8(mail.bytes).expect("ASCII")
 }
 
 fn failed_start() -> Message {
@@ -117,7 +117,7 @@ fn fatal_among_others() -> Message {
     message(notices)
 }
 
-/// 120 appliances that are gone at once, of which 32 are told of in full.
+/// 120 appliances that lose contact at once, of which 32 are listed in full.
 fn power_cut() -> Message {
     let of = |n: u64| {
         let (grid, name) = if n < 80 { ("shop:main", "web") } else { ("lab:ci", "runner") };
@@ -148,7 +148,7 @@ fn older() -> Message {
     message
 }
 
-/// Compares a mail with the one that was looked at; plain text and HTML are kept beside it.
+/// Compares a mail with the reviewed one; plain text and HTML are stored beside it.
 #[track_caller]
 fn assert_kept(name: &str, bytes: &str) {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/mail/rendered");
@@ -160,8 +160,8 @@ fn assert_kept(name: &str, bytes: &str) {
         if std::env::var_os("GRID_WRITE_MAILS").is_some() {
             fs::write(&path, &content).expect("is written");
         }
-        let kept = fs::read_to_string(&path).unwrap_or_default();
-        assert!(kept == content, "{name}.{ending} differs; now it is:\n{content}");
+        let reviewed = fs::read_to_string(&path).unwrap_or_default();
+        assert!(reviewed == content, "{name}.{ending} differs; now it is:\n{content}");
     }
 }
 
@@ -301,8 +301,8 @@ fn one_matter_is_one_thread_and_a_mail_is_known_again() {
     assert_eq!(own, "<mail-8.0123456789ab4def8123456789abcdef@grid-broker>");
     other.notices[0].about = "shop:main.db2".into();
     assert_ne!(of(&failed_start(), "References"), of(&other, "References"));
-    assert_eq!(of(&many(), "References"), None, "several matters are no thread");
-    assert_eq!(letter(&failed_start()), letter(&failed_start()), "a doubled one is the same");
+    assert_eq!(of(&many(), "References"), None, "several alert kinds are not one thread");
+    assert_eq!(letter(&failed_start()), letter(&failed_start()), "a duplicate is identical");
 }
 
 #[test]
@@ -314,11 +314,11 @@ fn a_name_that_is_none_is_in_no_command() {
 #[test]
 fn an_address_that_is_none_is_refused_by_name() {
     let post = post();
-    for wrong in ["", "alice", "a@b\r\nRCPT TO:<x@y>", "ä@example.org", "a b@c", "a@b>"] {
+    for invalid in ["", "alice", "a@b\r\nRCPT TO:<x@y>", "ä@example.org", "a b@c", "a@b>"] {
         let mut message = failed_start();
-        message.recipient = wrong.into();
-        let refused = render(&message, JOURNAL, &post.from, &post.look);
-        assert!(matches!(refused, Err(NoLetter::Address(_))), "{wrong}");
+        message.recipient = invalid.into();
+        let result = render(&message, JOURNAL, &post.from, &post.look);
+        assert!(matches!(result, Err(NoLetter::Address(_))), "{invalid}");
     }
 }
 

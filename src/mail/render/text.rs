@@ -1,7 +1,7 @@
-//! A view as plain text.
+//! Renders a mail view as plain text.
 //!
-//! Guarantees that no line begins with text of others, so that right-to-left text turns only the rest
-//! of its own line, and nothing looks as if we said it.
+//! Guarantees that no line begins with text of others, so that right-to-left text affects only the
+//! rest of its own line, and cannot be mistaken for our own text.
 
 use super::view::{Item, View};
 
@@ -14,7 +14,7 @@ pub(super) fn text(view: &View) -> String {
     for item in &view.items {
         append(&mut text, item);
     }
-    // What stands behind `-- ` is a signature, which clients show small.
+    // Text after `-- ` is a signature, which clients show small.
     text.push_str(&format!("-- \n{}\n", view.footer));
     text
 }
@@ -42,7 +42,7 @@ fn append(text: &mut String, item: &Item) {
     text.push('\n');
 }
 
-/// Our own words in lines of 72 characters, indented.
+/// Our own text in lines of 72 characters, indented.
 fn wrapped(advice: &str) -> String {
     let mut lines = String::new();
     let mut width = 0;

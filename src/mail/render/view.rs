@@ -1,7 +1,7 @@
-//! What does a mail say, before it is written as text or as HTML?
+//! Builds the content of a mail, independent of text and HTML.
 //!
-//! Guarantees that both forms say the same, in times of the recipient's zone with their distance from
-//! UTC, and that nothing in a view holds hidden characters. Knows nothing of HTML.
+//! Guarantees that both formats have the same content, with times in the recipient's zone and their
+//! UTC offset, and that nothing in a view contains hidden characters. Does not know HTML.
 
 use jiff::tz::TimeZone;
 use uuid::Uuid;
@@ -17,20 +17,20 @@ use crate::grid::time::Timestamp;
 use crate::show::escape::escape;
 use crate::show::size::count;
 
-/// Longest text of a notice in a mail, in characters; the whole is in the grid log.
+/// Longest text of a notice in a mail, in characters; the grid log contains the whole text.
 const NOTICE_CHARS_MAX: usize = 1_000;
 
-/// Most names of one crowd, and most lines of what is not told in full.
+/// Most names of one shared problem, and most lines of abbreviated notices.
 const NAMES_MAX: usize = 160;
 
-/// How much a mail tells: less, if it would be too large otherwise.
+/// The level of detail of a mail: lower, if it would be too large otherwise.
 #[derive(Clone, Copy)]
 pub(super) struct Detail {
     /// Longest text of a notice, in characters.
     text_chars: usize,
-    /// Most blocks.
+    /// Most items.
     blocks: usize,
-    /// Most names of a crowd, or lines.
+    /// Most names of a shared problem, or lines.
     names: usize,
 }
 
@@ -38,7 +38,7 @@ impl Detail {
     /// The least.
     pub(super) const LEAST: Self = Self { text_chars: 80, blocks: 4, names: 20 };
 
-    /// From the most to little.
+    /// From the most to the least detail.
     pub(super) const ALL: [Self; 4] = [
         Self { text_chars: NOTICE_CHARS_MAX, blocks: 64, names: NAMES_MAX },
         Self { text_chars: 300, blocks: 32, names: NAMES_MAX },
@@ -47,35 +47,35 @@ impl Detail {
     ];
 }
 
-/// A mail, as it is told.
+/// The content of a mail.
 pub(super) struct View {
-    /// One line that says it all.
+    /// The subject.
     pub(super) subject: String,
-    /// What stands above the notices.
+    /// The text above the items.
     pub(super) intro: Vec<String>,
-    /// The notices, the gravest first, one block an appliance.
+    /// The notices, the most severe first, one item per appliance.
     pub(super) items: Vec<Item>,
-    /// What stands below them.
+    /// The text below the items.
     pub(super) footer: String,
 }
 
-/// One notice, as it is told.
+/// One item of a mail.
 pub(super) struct Item {
-    /// Where, and what the matter is called.
+    /// The appliance and the title of the alert kind.
     pub(super) title: String,
-    /// What is known, by name.
+    /// Facts, by name.
     pub(super) facts: Vec<(&'static str, String)>,
-    /// What was said, by whoever.
+    /// The text of the notice.
     pub(super) words: String,
-    /// What else is so there, a line each.
+    /// Further notices, one line each.
     pub(super) more: Vec<String>,
-    /// What to do next; not told twice in one mail.
+    /// What to do next; not repeated within one mail.
     pub(super) advice: Option<&'static str>,
-    /// Commands that look further; in a summary not told twice of one appliance.
+    /// Commands that show details; in a digest not repeated for one appliance.
     pub(super) commands: Vec<String>,
 }
 
-/// What the message says, in so much detail.
+/// Builds the view of a message with the given detail.
 pub(super) fn view(message: &Message, journal: Uuid, look: &Look, detail: Detail) -> View {
     let zone = look.zone_of(&message.recipient);
     let (mut items, left_out) = if message.late.is_some() {
@@ -83,11 +83,11 @@ pub(super) fn view(message: &Message, journal: Uuid, look: &Look, detail: Detail
     } else {
         blocks(message, zone, detail)
     };
-    let mut told = Vec::new();
+    let mut seen = Vec::new();
     for item in &mut items {
-        let is_told = item.advice.is_some_and(|it| it.is_empty() || told.contains(&it));
-        told.extend(item.advice.filter(|_| !is_told));
-        item.advice = item.advice.filter(|_| !is_told);
+        let is_repeated = item.advice.is_some_and(|it| it.is_empty() || seen.contains(&it));
+        seen.extend(item.advice.filter(|_| !is_repeated));
+        item.advice = item.advice.filter(|_| !is_repeated);
     }
     View {
         subject: subject(message, &look.grid, zone),
@@ -97,13 +97,13 @@ pub(super) fn view(message: &Message, journal: Uuid, look: &Look, detail: Detail
     }
 }
 
-/// A summary lists its alerts as they came.
+/// A digest lists its alerts in their order.
 fn summed_up(message: &Message, zone: &TimeZone, detail: Detail) -> Vec<Item> {
     let mut items: Vec<Item> = Vec::new();
     for (at, notice) in message.notices.iter().enumerate().take(detail.blocks) {
         let mut item = item(notice, zone, detail);
-        let is_told = |earlier: &Notice| earlier.about == notice.about;
-        if message.notices[..at].iter().any(is_told) {
+        let is_same_appliance = |earlier: &Notice| earlier.about == notice.about;
+        if message.notices[..at].iter().any(is_same_appliance) {
             item.commands.clear();
         }
         items.push(item);
@@ -111,16 +111,16 @@ fn summed_up(message: &Message, zone: &TimeZone, detail: Detail) -> Vec<Item> {
     items
 }
 
-/// One block an appliance, and one for many appliances with one problem; the gravest first. And how
-/// many notices have no place.
+/// One item per appliance, and one per shared problem, the most severe first; and the number of
+/// notices that do not fit.
 fn blocks(message: &Message, zone: &TimeZone, detail: Detail) -> (Vec<Item>, u64) {
     let causes = Causes::of(message);
     let mut items = Vec::new();
-    let mut told: Vec<&Notice> = Vec::new();
+    let mut done: Vec<&Notice> = Vec::new();
     let mut left_out = 0;
     let sorted = by_gravity(&message.notices);
     for notice in sorted.iter().copied() {
-        if told.iter().any(|it| std::ptr::eq(*it, notice)) {
+        if done.iter().any(|it| std::ptr::eq(*it, notice)) {
             continue;
         }
         let crowd = causes.crowd_of(notice);
@@ -132,7 +132,7 @@ fn blocks(message: &Message, zone: &TimeZone, detail: Detail) -> (Vec<Item>, u64
             None => it.about == notice.about && causes.crowd_of(it).is_none(),
         };
         let with: Vec<_> = sorted.iter().copied().filter(|it| is_with(it)).collect();
-        told.extend(&with);
+        done.extend(&with);
         if items.len() >= detail.blocks {
             left_out += with.len() as u64;
             continue;
@@ -158,7 +158,7 @@ fn blocks(message: &Message, zone: &TimeZone, detail: Detail) -> (Vec<Item>, u64
     (items, left_out)
 }
 
-/// An appliance, or the broker, with all that is told of it.
+/// An appliance, or the broker, with all its notices.
 fn of_one(notice: &Notice, all: &[&Notice], zone: &TimeZone, detail: Detail) -> Item {
     let mut item = item(notice, zone, detail);
     let others = all.len() - 1;
@@ -169,7 +169,7 @@ fn of_one(notice: &Notice, all: &[&Notice], zone: &TimeZone, detail: Detail) -> 
         .iter()
         .map(|it| {
             let (grave, at) = (it.severity.word(), time(it.at, zone));
-            let over = if it.is_resolved { ", over" } else { "" };
+            let over = if it.is_resolved { ", resolved" } else { "" };
             let again = again(it).map_or_else(String::new, |again| format!(" ({again})"));
             format!("{grave}{over}, {at}: {}{again}", shown(&it.text, detail.text_chars))
         })
@@ -177,7 +177,7 @@ fn of_one(notice: &Notice, all: &[&Notice], zone: &TimeZone, detail: Detail) -> 
     item
 }
 
-/// Many appliances with one problem: how many of which application, an example, and their names.
+/// A shared problem: the number of appliances of each application, an example, and their names.
 fn of_crowd(
     notice: &Notice,
     crowd: &Crowd<'_>,
@@ -213,24 +213,24 @@ fn of_crowd(
 }
 
 fn brief(brief: &Brief) -> String {
-    let place = if brief.about.is_empty() { "broker".into() } else { escape(&brief.about) };
-    let over = if brief.is_resolved { ", over" } else { "" };
-    let matter = match topic_of(&brief.matter).one {
+    let location = if brief.about.is_empty() { "broker".into() } else { escape(&brief.about) };
+    let over = if brief.is_resolved { ", resolved" } else { "" };
+    let title = match topic_of(&brief.matter).one {
         "alert" => escape(&brief.matter).into_owned(),
         called => called.to_owned(),
     };
-    format!("{place}: {}{over}", cut(&matter, 80))
+    format!("{location}: {}{over}", cut(&title, 80))
 }
 
 fn shortened_list(all: &[String], most: usize) -> Vec<String> {
-    let mut kept: Vec<_> = all.iter().take(most).cloned().collect();
+    let mut list: Vec<_> = all.iter().take(most).cloned().collect();
     if all.len() > most {
-        kept.push(format!("and {} more", all.len() - most));
+        list.push(format!("and {} more", all.len() - most));
     }
-    kept
+    list
 }
 
-/// How often it was said since the last mail, if it goes on.
+/// How often it was reported since the last mail, if it continues.
 fn again(notice: &Notice) -> Option<String> {
     match notice.again {
         0 => None,
@@ -248,11 +248,11 @@ fn item(notice: &Notice, zone: &TimeZone, detail: Detail) -> Item {
     let over = if notice.is_resolved { "resolved: " } else { "" };
     let mut facts = vec![
         ("where", about),
-        ("matter", what(notice, topic.one)),
+        ("kind", what(notice, topic.one)),
         ("severity", severity(notice.severity).to_owned()),
-        (if notice.is_resolved { "over since" } else { "since" }, time(notice.at, zone)),
+        (if notice.is_resolved { "resolved" } else { "since" }, time(notice.at, zone)),
     ];
-    facts.extend(again(notice).map(|again| ("said", again)));
+    facts.extend(again(notice).map(|again| ("repeated", again)));
     if notice.record > 0 {
         facts.push(("record", notice.record.to_string()));
     }
@@ -266,7 +266,7 @@ fn item(notice: &Notice, zone: &TimeZone, detail: Detail) -> Item {
     }
 }
 
-/// The matter in words and, if an appliance named it, by its own name too.
+/// The title of the alert kind and, if an appliance named it, its own name too.
 fn what(notice: &Notice, called: &str) -> String {
     let key = escape(&notice.matter);
     match called {
@@ -284,14 +284,16 @@ fn intro(message: &Message, zone: &TimeZone, left_out: u64) -> Vec<String> {
     } else if message.more.saturating_sub(message.briefs.len() as u64) + left_out > 0 {
         let beyond = message.more.saturating_sub(message.briefs.len() as u64) + left_out;
         let left = count(beyond, "notice");
-        lines.push(format!("{left} more did not fit into this mail; the grid log has them all."));
+        lines.push(format!(
+            "{left} more did not fit into this mail; the grid log contains them all."
+        ));
     }
     let attempt = message.attempts;
     if attempt > 1 {
         let since = time(message.owed_since, zone);
         let reply = shown(&message.last_reply, NOTICE_CHARS_MAX);
         let why = if reply.is_empty() { String::new() } else { format!(" Last: {reply}") };
-        lines.push(format!("This mail is late: owed since {since}, attempt {attempt}.{why}"));
+        lines.push(format!("This mail is late: queued since {since}, attempt {attempt}.{why}"));
     }
     lines
 }
@@ -316,11 +318,11 @@ pub(super) fn severity(severity: Severity) -> &'static str {
     }
 }
 
-/// A moment to the second, with its distance from UTC.
+/// A time to the second, with its UTC offset.
 pub(super) fn time(at: Timestamp, zone: &TimeZone) -> String {
     match jiff::Timestamp::from_microsecond(at.as_micros()) {
         Ok(at) => at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S %:z").to_string(),
-        Err(_) => "a time beyond all calendars".to_owned(),
+        Err(_) => "a time out of range".to_owned(),
     }
 }
 
@@ -330,7 +332,7 @@ fn shown(text: &str, chars_max: usize) -> String {
 
 fn shortened(text: &str, chars_max: usize) -> String {
     match text.char_indices().nth(chars_max) {
-        Some((end, _)) => format!("{}... (cut, the record has it all)", &text[..end]),
+        Some((end, _)) => format!("{}... (truncated, the record has all of it)", &text[..end]),
         None => text.to_owned(),
     }
 }

@@ -1,4 +1,4 @@
-//! What comes through filters of lines that strangers could cause.
+//! Tests of which lines of network crates pass the filters.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,7 +19,7 @@ impl io::Write for Written {
     }
 }
 
-/// The texts that come through `filter` of what is told below.
+/// The texts of the events below that pass `filter`.
 fn through(filter: &str) -> Vec<String> {
     let written = Written::default();
     let writer = written.clone();
