@@ -1,8 +1,8 @@
-//! The journal's own threads: the archiver, and the one that writes checkpoints.
+//! Runs the background threads of the journal: the archiver, and the one that writes checkpoints.
 //!
-//! Guarantees that both have ended, and that nothing of theirs is still being written, when
-//! [`Background::stop`] returns. A thread that fails stays down and is named in `trouble`: acks
-//! do not need it. It knows nothing of the ack's path.
+//! Guarantees that both have ended, and that they write nothing any more, when
+//! [`BackgroundThreads::stop`] returns. A thread that fails is not restarted, and is listed in
+//! `failures`: acknowledgements do not need it. Does not know how records are acknowledged.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -15,72 +15,74 @@ use super::error::JournalError;
 use super::release::Release;
 use crate::tasks::spawn_thread;
 
-/// Whether a checkpoint was taken up.
+/// Whether a checkpoint was started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CheckpointStart {
     /// It is being written.
     Begun,
-    /// The one before is still being written, or its thread is down: try again later.
+    /// The previous one is still being written, or its thread has failed: try again later.
     Skipped,
 }
 
-/// A state to be written: the number it goes to, the term, the bytes.
+/// A state to be written: its last record, the term, the bytes.
 type State = (u64, u64, Vec<u8>);
 type Outcome = Result<(), JournalError>;
-/// Background threads that failed, a sentence each.
+/// Background threads that failed, one sentence each.
 pub(super) type Trouble = Arc<Mutex<Vec<String>>>;
 
-/// Both threads, with what they are told and what they tell.
+/// Both threads, with the channels to them and their results.
 #[derive(Debug)]
 pub(super) struct Background {
     stop: Arc<AtomicBool>,
-    trouble: Trouble,
+    failures: Trouble,
     writing: Arc<AtomicBool>,
-    poke: Option<SyncSender<()>>,
+    wakeups: Option<SyncSender<()>>,
     states: Option<SyncSender<State>>,
     threads: Vec<JoinHandle<Outcome>>,
 }
 
 impl Background {
-    /// Starts the threads; `stop` must be the flag that the archiver looks at.
+    /// Starts the threads; `stop` must be the flag that the archiver checks.
     pub(super) fn start(
         archiver: Archiver,
         stop: Arc<AtomicBool>,
         checkpoints: Checkpoints,
         release: Arc<Release>,
     ) -> std::io::Result<Self> {
-        let (poke, pokes) = sync_channel(1);
-        let (states, to_write) = sync_channel(1);
+        let (wakeups, wakeups_of_archiver) = sync_channel(1);
+        let (states, requests) = sync_channel(1);
         let mut background = Self {
             stop,
-            trouble: Arc::default(),
+            failures: Arc::default(),
             writing: Arc::default(),
-            poke: Some(poke),
+            wakeups: Some(wakeups),
             states: Some(states),
             threads: Vec::new(),
         };
-        let trouble = Arc::clone(&background.trouble);
+        let failures = Arc::clone(&background.failures);
         background.threads.push(spawn_thread("archiver", move || {
-            archiver.run(&pokes).inspect_err(|error| note(&trouble, "archiver", error))
+            archiver
+                .run(&wakeups_of_archiver)
+                .inspect_err(|error| note(&failures, "archiver", error))
         })?);
-        let trouble = Arc::clone(&background.trouble);
+        let failures = Arc::clone(&background.failures);
         let writing = Arc::clone(&background.writing);
         background.threads.push(spawn_thread("checkpoint", move || {
-            write_states(&to_write, checkpoints, &release, &writing)
-                .inspect_err(|error| note(&trouble, "checkpoint", error))
+            write_states(&requests, checkpoints, &release, &writing)
+                .inspect_err(|error| note(&failures, "checkpoint", error))
         })?);
         Ok(background)
     }
 
-    /// Tells the archiver that there may be work.
+    /// Wakes the archiver, since there may be work.
     pub(super) fn poke(&self) {
-        if let Some(poke) = &self.poke {
-            // A full channel means that it will look anyway.
-            let _ = poke.try_send(());
+        if let Some(wakeups) = &self.wakeups {
+            // A full channel means that it will wake up anyway.
+            let _ = wakeups.try_send(());
         }
     }
 
-    /// Hands a state over to be written, unless one is being written.
+    /// Starts to write a state, unless one is being written.
     pub(super) fn checkpoint(&self, state: State) -> CheckpointStart {
         if self.writing.swap(true, Ordering::AcqRel) {
             return CheckpointStart::Skipped;
@@ -91,15 +93,15 @@ impl Background {
         }
     }
 
-    /// What failed so far, for the reading end to tell.
+    /// The failures so far, for the status of the reader.
     pub(super) fn trouble(&self) -> Trouble {
-        Arc::clone(&self.trouble)
+        Arc::clone(&self.failures)
     }
 
-    /// Ends both threads; a checkpoint being written is finished first. Returns the first failure.
+    /// Stops both threads after a checkpoint that is being written. Returns the first failure.
     pub(super) fn stop(&mut self) -> Outcome {
         self.stop.store(true, Ordering::Release);
-        (self.poke, self.states) = (None, None);
+        (self.wakeups, self.states) = (None, None);
         let ended: Vec<Outcome> = self
             .threads
             .drain(..)
@@ -109,10 +111,10 @@ impl Background {
     }
 }
 
-fn note(trouble: &Mutex<Vec<String>>, thread: &str, error: &JournalError) {
+fn note(failures: &Mutex<Vec<String>>, thread: &str, error: &JournalError) {
     tracing::error!(error = error as &dyn std::error::Error, "journal thread {thread} failed");
     let text = format!("{thread}: {error}");
-    trouble.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+    failures.lock().unwrap_or_else(PoisonError::into_inner).push(text);
 }
 
 fn write_states(
@@ -124,7 +126,7 @@ fn write_states(
     release.older_checkpoint.store(checkpoints.older(), Ordering::Release);
     at_next_occasion(release.release())?;
     while let Ok((through, term, state)) = states.recv() {
-        // The checkpoints before are still there.
+        // The previous checkpoints are still there.
         at_next_occasion(checkpoints.save(through, term, &state))?;
         release.older_checkpoint.store(checkpoints.older(), Ordering::Release);
         at_next_occasion(release.release())?;
@@ -133,13 +135,16 @@ fn write_states(
     Ok(())
 }
 
-/// The next occasion may find room, or what the system does not grant now.
-fn at_next_occasion(done: Outcome) -> Outcome {
-    match done {
+/// Logs and ignores a failure that may be over at the next call: no space, or a lack of resources.
+fn at_next_occasion(result: Outcome) -> Outcome {
+    match result {
         Err(error) if error.is_for_now() => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "no checkpoint");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "no checkpoint was written; the next one may succeed"
+            );
             Ok(())
         }
-        done => done,
+        result => result,
     }
 }

@@ -1,9 +1,9 @@
-//! How does a running journal become a stream?
+//! Writes a running journal as a stream.
 //!
-//! All records from the first kept to the last durable one at the call, and the newest checkpoint
-//! not above it. Guarantees that the stream is consistent whatever is appended, sealed, trimmed
-//! or checkpointed meanwhile. A part of the journal that can't be read fails the backup: a copy
-//! with a silent hole would be worse. It does not know where the stream goes.
+//! Writes all records from the first available to the last durable one at the call, and the newest
+//! checkpoint not above it. Guarantees that the stream is consistent whatever is appended, sealed,
+//! trimmed or checkpointed meanwhile. A part of the journal that can't be read fails the backup: a
+//! copy with a silent gap would be worse. Does not know where the stream goes.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -17,47 +17,47 @@ use super::scan::{Found, Scan};
 use super::stream::{Head, StreamWriter, Written};
 use crate::system_error::Explained;
 
-/// Records read at once.
+/// Limit of one read.
 const PAGE: Budget = Budget { records: 2048, bytes: 1 << 20 };
-/// A checkpoint that is removed while we look for it has a newer one beside it.
+/// When a checkpoint is removed during the search, there is a newer one.
 const LOOKS: usize = 5;
-/// What a record takes in a stream, roughly: measured 80 to 150 bytes.
+/// Approximate bytes of a record in a stream: measured 80 to 150 bytes.
 const RECORD_BYTES: u64 = 120;
 
-/// Why a backup ended early.
+/// The reason why a backup failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
     /// The journal can't be read.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// Where it goes takes no more.
+    /// The output fails.
     #[error("the backup can't be written: {}", Explained(.0))]
     Write(#[from] io::Error),
 }
 
-/// How far a backup is.
+/// Progress of a backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// What the stream holds.
+    /// The head of the stream, which says what it contains.
     pub head: Head,
-    /// The last record in it so far, or looked for in vain; one below the first at the beginning.
+    /// The last number written or found missing so far; one below the first at the beginning.
     pub reached: u64,
 }
 
 impl Reader {
-    /// Writes the journal as a stream; `tell` hears of the progress after each page.
+    /// Writes the journal as a stream; calls `on_progress` after each page.
     ///
     /// # Errors
     ///
-    /// [`BackupError`]; what was written is then no whole stream.
+    /// [`BackupError`]; the written stream is incomplete then.
     pub fn back_up<W: Write>(
         &self,
         identity: Identity,
         term: u64,
         out: W,
-        tell: impl Fn(&mut W, Progress) -> io::Result<()>,
+        on_progress: impl Fn(&mut W, Progress) -> io::Result<()>,
     ) -> Result<(W, Written), BackupError> {
-        // First the checkpoint, then the end: so the checkpoint is never above the end.
+        // First the checkpoint, then the end: so that the checkpoint is never above the end.
         let mut checkpoint = self.newest_checkpoint(identity)?;
         let last = self.durable();
         let first = self.first();
@@ -74,7 +74,7 @@ impl Reader {
             copy_checkpoint(&mut checkpoint.file, &mut stream)?;
         }
         let mut from = Some(first).filter(|first| *first <= last);
-        tell(stream.out(), Progress { head, reached: first - 1 })?;
+        on_progress(stream.out(), Progress { head, reached: first - 1 })?;
         while let Some(number) = from {
             let page = self.forward(number, &Wanted::default(), PAGE)?;
             for record in page.records.into_iter().filter(|record| record.number <= last) {
@@ -82,7 +82,7 @@ impl Reader {
             }
             let reached = page.reached.min(last);
             from = page.next.filter(|next| *next <= last);
-            tell(stream.out(), Progress { head, reached })?;
+            on_progress(stream.out(), Progress { head, reached })?;
         }
         Ok(stream.finish()?)
     }
@@ -90,21 +90,21 @@ impl Reader {
     fn newest_checkpoint(&self, identity: Identity) -> Result<Option<Checkpoint>, JournalError> {
         let folder = self.checkpoints_folder();
         for _ in 0..LOOKS {
-            let mut failed = false;
+            let mut has_vanished = false;
             for (through, path) in checkpoint::numbered(&folder)?.into_iter().rev() {
                 let Ok(mut file) = File::open(&path) else {
-                    failed = true;
+                    has_vanished = true;
                     break;
                 };
-                let whole = checkpoint::verify(&mut file, identity.journal, through)
+                let verified = checkpoint::verify(&mut file, identity.journal, through)
                     .map_err(JournalError::io("read", &path))?;
-                if whole.is_ok() {
+                if verified.is_ok() {
                     let bytes = fs::metadata(&path).map_or(0, |found| found.len());
                     io::Seek::rewind(&mut file).map_err(JournalError::io("read", &path))?;
                     return Ok(Some(Checkpoint { through, file, bytes }));
                 }
             }
-            if !failed {
+            if !has_vanished {
                 break;
             }
         }
@@ -123,7 +123,7 @@ struct Checkpoint {
     bytes: u64,
 }
 
-/// Puts a checkpoint into a stream, block by block.
+/// Copies a checkpoint into a stream, block by block.
 pub(super) fn copy_checkpoint<W: Write>(
     file: &mut impl Read,
     stream: &mut StreamWriter<W>,

@@ -1,8 +1,9 @@
-//! Where does a start begin, so that it need not read every record ever written?
+//! Saves and loads checkpoints, so that a start need not read every record ever written.
 //!
-//! `checkpoints/checkpoint-<number>`: the state after that number, as a row of frames and an end
-//! frame with length and checksum of the whole. Written beside, synced, renamed; the two newest
-//! are kept. Guarantees that a state which loads is the one that was saved. The state is opaque.
+//! `checkpoints/checkpoint-<number>` is the state after that number, as a sequence of blocks and an
+//! end block with length and checksum of the whole. Written to a temporary file, synced, renamed; the
+//! two newest are retained. Guarantees that a loaded state is the one that was saved. Does not know
+//! the content of a state.
 
 use std::fs;
 use std::io::{self, Read};
@@ -16,24 +17,24 @@ use super::error::JournalError;
 use super::frame::{Block, Codec, Content, Draft, FrameError, encode};
 use super::scan::{Found, Scan};
 
-/// A part of the state, before packing, in bytes.
+/// Length of a part of the state before compression, in bytes.
 const PART_BYTES: usize = 1 << 20;
 const KEPT: usize = 2;
 const PREFIX: &str = "checkpoint-";
 
-/// A checkpoint that could not be loaded and was renamed, so that it does not count as kept.
+/// A checkpoint that could not be loaded and was renamed, so that it is not one of the two.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedCheckpoint {
-    /// Where it lies now.
+    /// Its present path.
     pub path: PathBuf,
-    /// What does not hold.
+    /// The check that failed.
     pub reason: FrameError,
 }
 
-/// What was found at the start.
+/// The checkpoints found at the start.
 #[derive(Debug)]
 pub(super) struct FoundCheckpoint {
-    /// The newest that is whole: the number it goes to, its term, its state.
+    /// The newest intact one: its last record, its term, its state.
     pub(super) newest: Option<(u64, u64, Vec<u8>)>,
     pub(super) failed: Vec<FailedCheckpoint>,
     pub(super) checkpoints: Checkpoints,
@@ -44,11 +45,11 @@ pub(super) struct FoundCheckpoint {
 pub(super) struct Checkpoints {
     folder: PathBuf,
     journal: Uuid,
-    /// The numbers kept, ascending; at most two.
+    /// The last records of the retained ones, ascending; at most two.
     kept: Vec<u64>,
 }
 
-/// Loads the newest checkpoint in `folder` that is whole.
+/// Loads the newest intact checkpoint in `folder`.
 pub(super) fn open(folder: PathBuf, journal: Uuid) -> Result<FoundCheckpoint, JournalError> {
     let mut numbers: Vec<u64> =
         numbered(&folder)?.into_iter().map(|(through, _)| through).collect();
@@ -69,9 +70,9 @@ pub(super) fn open(folder: PathBuf, journal: Uuid) -> Result<FoundCheckpoint, Jo
                 return Err(JournalError::NewerBlock { path, offset: 0 });
             }
             Err(reason) => {
-                let aside = path.with_added_extension("damaged");
-                disk::rename(&path, &aside)?;
-                found.failed.push(FailedCheckpoint { path: aside, reason });
+                let damaged = path.with_added_extension("damaged");
+                disk::rename(&path, &damaged)?;
+                found.failed.push(FailedCheckpoint { path: damaged, reason });
                 numbers.pop();
             }
         }
@@ -81,7 +82,7 @@ pub(super) fn open(folder: PathBuf, journal: Uuid) -> Result<FoundCheckpoint, Jo
 }
 
 impl Checkpoints {
-    /// Writes the state after `through` durably, then forgets all but the two newest.
+    /// Writes the state after `through` durably, then removes all but the two newest.
     pub(super) fn save(
         &mut self,
         through: u64,
@@ -89,7 +90,7 @@ impl Checkpoints {
         state: &[u8],
     ) -> Result<(), JournalError> {
         disk::replace_file(&self.path(through), &encode_state(self.journal, term, through, state))?;
-        self.kept.retain(|kept| *kept != through);
+        self.kept.retain(|number| *number != through);
         self.kept.push(through);
         while self.kept.len() > KEPT {
             let path = self.path(self.kept[0]);
@@ -99,7 +100,7 @@ impl Checkpoints {
         disk::sync_folder(&self.folder)
     }
 
-    /// The number that the older of two kept checkpoints goes to; 0 while there is only one.
+    /// The last record of the older of two checkpoints; 0 while there is only one.
     pub(super) fn older(&self) -> u64 {
         if self.kept.len() < KEPT { 0 } else { self.kept[0] }
     }
@@ -115,24 +116,24 @@ pub(super) fn path_of(folder: &Path, through: u64) -> PathBuf {
 
 fn encode_state(journal: Uuid, term: u64, through: u64, state: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    let mut draft = Draft { content: Content::Checkpoint, journal, term, first: through, count: 0 };
+    let mut info = Draft { content: Content::Checkpoint, journal, term, first: through, count: 0 };
     for part in state.chunks(PART_BYTES) {
-        encode(&mut out, &draft, Codec::Zstd, &[], part).expect("a part fits a block");
-        draft.count += 1;
+        encode(&mut out, &info, Codec::Zstd, &[], part).expect("a part fits a block");
+        info.count += 1;
     }
     let mut end = Vec::new();
     end.put_u64_le(state.len() as u64);
     end.put_u32_le(crc32c::crc32c(state));
-    draft.content = Content::CheckpointEnd;
-    encode(&mut out, &draft, Codec::None, &[], &end).expect("12 bytes fit a block");
+    info.content = Content::CheckpointEnd;
+    encode(&mut out, &info, Codec::None, &[], &end).expect("12 bytes fit a block");
     out
 }
 
-/// The state in the bytes of a checkpoint's file, and its term.
+/// Decodes the content of a checkpoint file: the term and the state.
 ///
 /// # Errors
 ///
-/// When they are not the whole state of that journal after `through`.
+/// If it is not the complete state of that journal after `through`.
 pub fn decode(mut rest: Bytes, journal: Uuid, through: u64) -> Result<(u64, Vec<u8>), FrameError> {
     let mut state = Vec::new();
     let mut parts = Parts::new(journal, through);
@@ -146,7 +147,7 @@ pub fn decode(mut rest: Bytes, journal: Uuid, through: u64) -> Result<(u64, Vec<
     }
 }
 
-/// Reads a checkpoint through without keeping it: its term, or why it is not whole.
+/// Verifies a checkpoint without storing it: returns its term, or why it is damaged.
 pub(super) fn verify(
     read: impl Read,
     journal: Uuid,
@@ -179,7 +180,7 @@ pub(super) fn numbered(folder: &Path) -> Result<Vec<(u64, PathBuf)>, JournalErro
     Ok(found)
 }
 
-/// The parts of a checkpoint, as they come.
+/// Decodes the blocks of a checkpoint one by one.
 #[derive(Debug)]
 pub(super) struct Parts {
     journal: Uuid,
@@ -190,28 +191,28 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// None yet.
+    /// A decoder that has no block yet.
     pub(super) fn new(journal: Uuid, through: u64) -> Self {
         Self { journal, through, next: 0, bytes: 0, crc: 0 }
     }
 
-    /// Takes the next block: a part of the state, or `None` if this is the end and all is whole.
+    /// Decodes the next block: a part of the state, or `None` if this is the end and all is intact.
     pub(super) fn take(&mut self, block: &Block) -> Result<Option<Bytes>, FrameError> {
-        let draft = block.header.draft;
-        if (draft.journal, draft.first, draft.count) != (self.journal, self.through, self.next) {
+        let info = block.header.draft;
+        if (info.journal, info.first, info.count) != (self.journal, self.through, self.next) {
             return Err(FrameError::OutOfPlace);
         }
         let mut payload = block.payload()?;
-        if draft.content == Content::Checkpoint {
+        if info.content == Content::Checkpoint {
             self.next = self.next.checked_add(1).ok_or(FrameError::ImpossibleLength)?;
             self.bytes += payload.len() as u64;
             self.crc = crc32c::crc32c_append(self.crc, &payload);
             return Ok(Some(payload));
         }
-        let whole = draft.content == Content::CheckpointEnd
+        let is_intact = info.content == Content::CheckpointEnd
             && payload.try_get_u64_le().ok() == Some(self.bytes)
             && payload.try_get_u32_le().ok() == Some(self.crc);
-        if whole { Ok(None) } else { Err(FrameError::OutOfPlace) }
+        if is_intact { Ok(None) } else { Err(FrameError::OutOfPlace) }
     }
 }
 
@@ -258,7 +259,7 @@ mod tests {
         assert_eq!(found.newest, Some((10, 1, b"ten".to_vec())));
         assert_eq!(found.failed.len(), 1);
         assert_eq!(found.failed[0].reason, FrameError::PayloadChecksum);
-        // The bad one must not count as the older of two.
+        // The damaged one must not count as the older of two.
         found.checkpoints.save(30, 2, b"thirty").unwrap();
         assert_eq!(found.checkpoints.older(), 10);
         assert!(loaded(dir.path()).failed.is_empty());
@@ -266,7 +267,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_state_that_loads_is_the_one_saved(
+        fn a_loaded_state_equals_the_saved_one(
             state: Vec<u8>,
             damage: Option<(prop::sample::Index, u8)>,
             length: Option<prop::sample::Index>,

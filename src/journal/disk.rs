@@ -1,7 +1,7 @@
-//! How the journal makes files and folders last.
+//! Writes files and folders of the journal durably.
 //!
-//! Guarantees that what returned `Ok` here is on the disk, name included: new content is written
-//! beside, synced, renamed, and the folder synced. It does not know what the files hold.
+//! Guarantees that after `Ok` the change is on the disk, including the name: new content is written
+//! to a temporary file, synced, renamed, and the folder synced. Does not know what the files contain.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -30,20 +30,20 @@ pub(super) fn create_folder(folder: &Path) -> Result<(), JournalError> {
     }
 }
 
-/// Puts a whole file in place, so that a crash leaves the old one or the new one, never a part.
+/// Replaces a file atomically: a crash leaves the old one or the new one, never a part.
 pub(super) fn replace_file(path: &Path, content: &[u8]) -> Result<(), JournalError> {
-    let beside = path.with_added_extension("new");
-    // A leftover of a full disk would take room from what comes next.
+    let temporary = path.with_added_extension("new");
+    // A partial file on a full disk would use space that the next write needs.
     let removed = |error| {
-        let _ = fs::remove_file(&beside);
+        let _ = fs::remove_file(&temporary);
         error
     };
-    let written = File::create(&beside).and_then(|mut file| {
+    let written = File::create(&temporary).and_then(|mut file| {
         file.write_all(content)?;
         file.sync_all()
     });
-    written.map_err(JournalError::io("write", &beside)).map_err(removed)?;
-    fs::rename(&beside, path).map_err(JournalError::io("put in place", path))?;
+    written.map_err(JournalError::io("write", &temporary)).map_err(removed)?;
+    fs::rename(&temporary, path).map_err(JournalError::io("put in place", path))?;
     path.parent().map_or(Ok(()), sync_folder)
 }
 
@@ -53,12 +53,12 @@ pub(super) fn rename(from: &Path, to: &Path) -> Result<(), JournalError> {
     to.parent().map_or(Ok(()), sync_folder)
 }
 
-/// Reserves `bytes` for the file; what was not written reads as zeros.
+/// Reserves `bytes` for the file; bytes that were not written read as zeros.
 pub(super) fn preallocate(file: &File, bytes: u64, path: &Path) -> Result<(), JournalError> {
-    // On a tmpfs any signal that comes meanwhile ends it, those of reports too.
+    // On a tmpfs any signal interrupts it, including those of reports.
     match retry_on_intr(|| fallocate(file, FallocateFlags::empty(), 0, bytes)) {
         Ok(()) => Ok(()),
-        // Some file systems can't reserve: then the length alone, so that it is not synced later.
+        // Some file systems can't reserve: then set the length alone, so that it is not synced later.
         Err(rustix::io::Errno::OPNOTSUPP) => {
             file.set_len(bytes).map_err(JournalError::io("set the length of", path))
         }
@@ -82,7 +82,7 @@ pub(super) fn sync_tree(folder: &Path) -> Result<(), JournalError> {
     sync_folder(folder)
 }
 
-/// What lies in `folder`, sorted by name.
+/// The entries of `folder`, sorted by name.
 pub(super) fn paths_in(folder: &Path) -> Result<Vec<PathBuf>, JournalError> {
     let read = || -> io::Result<Vec<PathBuf>> {
         fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect()
@@ -92,21 +92,21 @@ pub(super) fn paths_in(folder: &Path) -> Result<Vec<PathBuf>, JournalError> {
     Ok(paths)
 }
 
-/// What the file system of `folder` still has for us, in bytes.
+/// Bytes that are available to us on the file system of `folder`.
 pub(super) fn free_bytes(folder: &Path) -> Result<u64, JournalError> {
     let space = statvfs(folder)
         .map_err(|errno| JournalError::io("ask for the free space of", folder)(errno.into()))?;
     Ok(space.f_bavail.saturating_mul(space.f_frsize))
 }
 
-/// How large the file system of `folder` is, in bytes.
+/// Size of the file system of `folder`, in bytes.
 pub(super) fn disk_bytes(folder: &Path) -> Result<u64, JournalError> {
     let space = statvfs(folder)
         .map_err(|errno| JournalError::io("ask for the size of", folder)(errno.into()))?;
     Ok(space.f_blocks.saturating_mul(space.f_frsize))
 }
 
-/// The length of all files below `folder` in bytes; what vanishes meanwhile counts nothing.
+/// Length of all files below `folder`, in bytes; a file that vanishes meanwhile is not counted.
 pub(super) fn bytes_below(folder: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(folder) else { return 0 };
     entries
@@ -119,21 +119,21 @@ pub(super) fn bytes_below(folder: &Path) -> u64 {
         .sum()
 }
 
-/// What all files below `folder` take on the disk, in bytes; what vanishes meanwhile takes nothing.
+/// Bytes that all files below `folder` use on the disk; a file that vanishes meanwhile is not counted.
 pub(super) fn allocated_below(folder: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(folder) else { return 0 };
     entries
         .flatten()
         .map(|entry| match entry.metadata() {
             Ok(found) if found.is_dir() => allocated_below(&entry.path()),
-            // Counted in these whatever the file system's own blocks are.
+            // In units of 512 bytes on every file system.
             Ok(found) => found.blocks() * 512,
             Err(_) => 0,
         })
         .sum()
 }
 
-/// The number in names such as `span-00000000000000000042.sealed`; `None` if the name is another.
+/// The number in names such as `span-00000000000000000042.sealed`; `None` for other names.
 pub(super) fn number_in_name(path: &Path, prefix: &str, suffix: &str) -> Option<u64> {
     let digits = path.file_name()?.to_str()?.strip_prefix(prefix)?.strip_suffix(suffix)?;
     (digits.len() == 20).then(|| digits.parse().ok()).flatten()

@@ -1,40 +1,39 @@
-//! Measures how fast the journal grows, and says how long the disk lasts at that rate.
+//! Measures how fast the journal grows, and estimates how long the disk lasts at that rate.
 //!
-//! Sampled once a minute of the time that the broker lives through: a wall clock that is set changes
-//! nothing. Only what the archive gains counts; what retention takes away is no negative growth. Knows
-//! neither disk nor clock.
+//! Sampled once a minute of run time: a step of the wall clock changes nothing. Only growth of the
+//! archive counts; a trim is not negative growth. Does not know disk or clock.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// One sample each; whoever samples keeps to it.
+/// The interval of samples; the caller must sample at it.
 pub const SAMPLE_EVERY: Duration = Duration::from_secs(60);
 
-/// Samples that are kept: those of a day.
+/// Samples that are stored: those of a day.
 const SAMPLES_MAX: usize = 24 * 60;
 
-/// With fewer samples the rate would be chance.
+/// With fewer samples the rate would be random.
 const SAMPLES_MIN: usize = 10;
 
-/// What a journal grew by, minute by minute.
+/// The growth of a journal, minute by minute.
 #[derive(Debug, Default)]
 pub(super) struct Growth {
-    /// What the archive took at the last sample, in bytes.
+    /// Size of the archive at the last sample, in bytes.
     last: Option<u64>,
     gained: VecDeque<u64>,
 }
 
-/// How fast a journal grows.
+/// The growth rate of a journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     /// In bytes.
     pub bytes_per_day: u64,
-    /// Measured over so long a time; a day at most.
+    /// The time over which it was measured; a day at most.
     pub measured: Duration,
 }
 
 impl Growth {
-    /// Adds what the archive takes now, in bytes.
+    /// Adds the present size of the archive, in bytes.
     pub(super) fn sample(&mut self, archive_bytes: u64) {
         if let Some(last) = self.last.replace(archive_bytes) {
             if self.gained.len() == SAMPLES_MAX {
@@ -57,25 +56,25 @@ impl Growth {
     }
 }
 
-/// What the journal may still take.
+/// Sizes and limits from which the remaining time is estimated.
 #[derive(Clone, Copy, Debug)]
 pub struct Room {
-    /// What the journal takes, in bytes.
+    /// Size of the journal, in bytes.
     pub journal_bytes: u64,
-    /// What the file system still has for us, in bytes.
+    /// Bytes that are available to us on the file system.
     pub free_bytes: u64,
-    /// With less free than this, in bytes, nothing new is taken.
+    /// No new event is accepted while less than this is free, in bytes.
     pub low_water: u64,
-    /// Retention lets the journal grow to so many bytes.
+    /// Bytes that retention allows for the journal.
     pub retention_bytes: u64,
 }
 
 impl Rate {
-    /// How long it takes until nothing new is taken; `None`: that does not come, because the journal
-    /// does not grow, or retention stops it before.
-    pub fn disk_lasts(&self, room: Room) -> Option<Duration> {
-        let free = room.free_bytes.saturating_sub(room.low_water);
-        let until_retention = room.retention_bytes.saturating_sub(room.journal_bytes);
+    /// The time until no new event is accepted; `None`: never, because the journal
+    /// does not grow, or retention limits it before.
+    pub fn disk_lasts(&self, usage: Room) -> Option<Duration> {
+        let free = usage.free_bytes.saturating_sub(usage.low_water);
+        let until_retention = usage.retention_bytes.saturating_sub(usage.journal_bytes);
         if self.bytes_per_day == 0 || until_retention <= free {
             return None;
         }
@@ -108,7 +107,7 @@ mod tests {
         let mut growth = Growth::default();
         growth.sample(GIB);
         for minute in 1..=2 * SAMPLES_MAX as u64 {
-            // Each hour a span is trimmed.
+            // Each hour a segment is trimmed.
             let trimmed = if minute % 60 == 0 { 64 << 10 } else { 0 };
             growth.sample(GIB + minute % 60 * 1_024 - trimmed);
         }
@@ -121,17 +120,17 @@ mod tests {
     #[test]
     fn the_disk_lasts_as_long_as_there_is_room_above_the_mark_unless_retention_stops_the_journal() {
         let rate = Rate { bytes_per_day: GIB, measured: DAY };
-        let room = Room {
+        let usage = Room {
             journal_bytes: 2 * GIB,
             free_bytes: 5 * GIB,
             low_water: GIB,
             retention_bytes: 100 * GIB,
         };
-        assert_eq!(rate.disk_lasts(room), Some(4 * DAY));
-        // Up to 6 GiB are allowed, and there is room for 4 more.
-        assert_eq!(rate.disk_lasts(Room { retention_bytes: 6 * GIB, ..room }), None);
-        assert_eq!(rate.disk_lasts(Room { free_bytes: GIB / 2, ..room }), Some(Duration::ZERO));
+        assert_eq!(rate.disk_lasts(usage), Some(4 * DAY));
+        // Up to 6 GiB are allowed, and there is space for 4 more.
+        assert_eq!(rate.disk_lasts(Room { retention_bytes: 6 * GIB, ..usage }), None);
+        assert_eq!(rate.disk_lasts(Room { free_bytes: GIB / 2, ..usage }), Some(Duration::ZERO));
         let quiet = Rate { bytes_per_day: 0, ..rate };
-        assert_eq!(quiet.disk_lasts(room), None);
+        assert_eq!(quiet.disk_lasts(usage), None);
     }
 }

@@ -1,8 +1,8 @@
-//! Whose journal is this, and can this program read it?
+//! Reads and writes the identity of a journal: its id, the id of its broker, and the format.
 //!
-//! `identity` is a small text file for people and programs, `key = value` a line. Guarantees that
+//! `identity` is a small text file for people and programs, with `key = value` lines. Guarantees that
 //! a newer format, or an identity that was changed by accident, is refused before anything else is
-//! touched: under another journal's id no block would be ours. It knows no records.
+//! changed: with another journal id, no block would be ours. Does not know records.
 
 use std::fs;
 use std::io;
@@ -16,16 +16,16 @@ use super::error::JournalError;
 /// The newest format of the whole folder that this program reads and writes.
 const FORMAT: u32 = 1;
 
-/// The names of a journal and of the broker that keeps it.
+/// The ids of a journal and of the broker that writes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The journal; every block carries it.
+    /// The journal; every block contains it.
     pub journal: Uuid,
     /// The broker, as clients see it.
     pub broker: Uuid,
 }
 
-/// Reads the identity at `path`, or makes one there.
+/// Reads the identity at `path`, or creates one there.
 pub(super) fn open(path: &Path) -> Result<Identity, JournalError> {
     match fs::read(path) {
         Ok(text) => parse(path, &String::from_utf8_lossy(&text)),
@@ -51,7 +51,7 @@ pub(super) fn write(path: &Path, identity: Identity) -> Result<(), JournalError>
     disk::replace_file(path, text.as_bytes())
 }
 
-/// Reads an identity and makes none; `None` if there is no such file.
+/// Reads an identity without creating one; `None` if there is no such file.
 pub(super) fn read(path: &Path) -> Result<Option<Identity>, JournalError> {
     match fs::read(path) {
         Ok(text) => parse(path, &String::from_utf8_lossy(&text)).map(Some),
@@ -61,25 +61,29 @@ pub(super) fn read(path: &Path) -> Result<Option<Identity>, JournalError> {
 }
 
 fn parse(path: &Path, text: &str) -> Result<Identity, JournalError> {
-    let bad = |reason| JournalError::Identity { path: path.to_owned(), reason };
-    let value = |wanted: &str| {
+    let invalid = |reason| JournalError::Identity { path: path.to_owned(), reason };
+    let value = |name: &str| {
         text.lines()
             .filter_map(|line| line.split_once('='))
-            .find_map(|(key, value)| (key.trim() == wanted).then_some(value.trim()))
+            .find_map(|(key, value)| (key.trim() == name).then_some(value.trim()))
     };
     let found: u32 = value("format")
         .and_then(|format| format.parse().ok())
-        .ok_or_else(|| bad("it has no format"))?;
+        .ok_or_else(|| invalid("it has no format"))?;
     if found > FORMAT {
         return Err(JournalError::NewerFormat { path: path.to_owned(), found, known: FORMAT });
     }
     let id = |key| value(key).and_then(|id| Uuid::parse_str(id).ok());
     let read = Identity {
-        journal: id("journal").ok_or_else(|| bad("it has no journal id"))?,
-        broker: id("broker").ok_or_else(|| bad("it has no broker id"))?,
+        journal: id("journal").ok_or_else(|| invalid("it has no journal id"))?,
+        broker: id("broker").ok_or_else(|| invalid("it has no broker id"))?,
     };
-    let holds = |check| u32::from_str_radix(check, 16) == Ok(check_of(read));
-    if value("check").is_none_or(holds) { Ok(read) } else { Err(bad("its check does not hold")) }
+    let is_valid = |check| u32::from_str_radix(check, 16) == Ok(check_of(read));
+    if value("check").is_none_or(is_valid) {
+        Ok(read)
+    } else {
+        Err(invalid("its checksum is wrong"))
+    }
 }
 
 fn check_of(identity: Identity) -> u32 {

@@ -1,18 +1,18 @@
-//! Remembers: what was appended here is there, once, after anything short of losing the disk.
+//! Stores records durably: an appended record is read again, exactly once, unless the disk is lost.
 //!
-//! Works on opaque records with a [`Mark`]. [`Journal::append`] returns when its records are
-//! durable in the commit log; behind it an archiver packs them into sled; a checkpoint saves the
-//! start from reading everything; [`Reader`]s see both as one row of numbers. Guarantees that
-//! numbers are dense, that none is given twice, and that what is missing is named at the start.
+//! Works on opaque records with a [`RecordHeader`]. [`Journal::append`] returns when its records are
+//! durable in the commit log. An archiver then packs them into sled. A checkpoint saves the
+//! start from reading everything. [`JournalReader`]s see both as one sequence of numbers. Guarantees
+//! that numbers are dense, that none is assigned twice, and that missing ones are reported at the start.
 //!
 //! ```text
 //! append --> commits/<first>.log --archiver--> archive/span-<first>  --seal-->  .sealed
-//!                 |  (the ack)                       (sled)                        |
-//!                 +<-- released through min(sealed, older checkpoint) <-----------+
+//!                 |  (the ack)                 (a segment, in sled)                |
+//!                 +<-- truncated through min(sealed, older checkpoint) <-----------+
 //! ```
 //!
-//! It does not know what a record or a state says, reads no clock, and decides nothing about
-//! retention. Which failure ends the process is its callers' business.
+//! Does not know the content of a record or a state, reads no clock, and decides nothing about
+//! retention. The callers decide which failure ends the process.
 
 mod archive;
 mod background;
@@ -64,28 +64,28 @@ pub use self::query::{Budget, Page, Wanted};
 pub use self::reader::Reader;
 pub use self::record::{EncodedRecord, Mark};
 
-/// Where the journal lies and how it is cut.
+/// Folder, file sizes and limits of the journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The data folder; one process at a time.
     pub dir: PathBuf,
-    /// What a file of the commit log reserves, in bytes.
+    /// Bytes that a file of the commit log reserves.
     pub commit_file_bytes: u64,
-    /// How large a span of the archive grows, in bytes of packed blocks.
+    /// Size at which a segment of the archive is sealed, in bytes of compressed blocks.
     pub span_bytes: u64,
-    /// How much is kept; never more than half of the disk.
+    /// Limits by age and size; never more than half of the disk.
     pub retention: Retention,
-    /// What is reserved for a full disk, in bytes.
+    /// Bytes reserved for a full disk.
     pub ballast_bytes: u64,
-    /// With less free than half of this, in bytes, the archive is not written to.
+    /// The archive is not written while less than half of this is free, in bytes.
     pub low_water: u64,
-    /// After how many records the owner of the state is to hand over a checkpoint.
+    /// Number of records after which the owner of the state writes a checkpoint.
     pub checkpoint_records: u64,
 }
 
 impl Settings {
-    /// The defaults: 32 MiB a commit-log file, 256 MiB a span, 90 days and 10 GiB kept, 8 MiB in
-    /// reserve, 256 MiB free, 200,000 records a checkpoint.
+    /// The defaults: 32 MiB a commit-log file, 256 MiB a segment, 90 days and 10 GiB retained, 8 MiB
+    /// ballast, 256 MiB free, 200,000 records a checkpoint.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),
@@ -110,26 +110,26 @@ pub struct Journal {
     background: Background,
     upkeep: Arc<Upkeep>,
     retention: Retention,
-    /// No more is ever kept, in bytes.
+    /// Upper limit of the retention, in bytes.
     half_of_disk: u64,
-    /// Held until all else is closed: another process may open the folder then.
+    /// Locked until all else is closed: then another process may open the folder.
     _lock: File,
 }
 
-/// What the journal takes and has, for people.
+/// Sizes, positions and failures of the journal, for administrators.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// What the commit log reserves, in bytes.
+    /// Bytes that the commit log reserves.
     pub commit_log_bytes: u64,
-    /// What the archive takes, in bytes.
+    /// Bytes that the archive uses.
     pub archive_bytes: u64,
-    /// What the checkpoints take, in bytes.
+    /// Bytes that the checkpoints use.
     pub checkpoint_bytes: u64,
-    /// The newest checkpoint: after which record, and when it was written, since 1970.
+    /// The newest checkpoint: its last record, and when it was written, since 1970.
     pub checkpoint: Option<(u64, Duration)>,
-    /// What the file system still has for us, in bytes.
+    /// Bytes that are available to us on the file system.
     pub free_bytes: u64,
-    /// How many spans are sealed.
+    /// Number of sealed segments.
     pub sealed_spans: usize,
     /// All numbers up to this one are sealed.
     pub sealed_through: u64,
@@ -137,23 +137,23 @@ pub struct Status {
     pub archived_through: u64,
     /// The last durable number.
     pub durable: u64,
-    /// With less free than this, in bytes, nothing new is taken.
+    /// No new event is accepted while less than this is free, in bytes.
     pub low_water: u64,
-    /// Retention lets the sealed spans take so many bytes.
+    /// Bytes that retention allows for the sealed segments.
     pub retention_bytes: u64,
-    /// How fast the archive grows; `None` until it was measured for ten minutes.
+    /// Growth of the archive; `None` until it was measured for ten minutes.
     pub growth: Option<Rate>,
-    /// Background threads that failed, and of what: the commit log grows until a restart.
+    /// Background threads that failed, with the reason: the commit log grows until a restart.
     pub trouble: Vec<String>,
 }
 
 impl Journal {
-    /// Opens the journal in `settings.dir`, or makes one there, and starts its threads.
+    /// Opens the journal in `settings.dir`, or creates one there, and starts its threads.
     ///
     /// # Errors
     ///
-    /// When another process has it, a newer gridd wrote it, or the disk fails. Damage is no
-    /// error: it is told in [`Opened::recovered`].
+    /// If another process has it open, a newer gridd wrote it, or the disk fails. Damage is no
+    /// error: it is reported in [`OpenJournal::recovered`].
     pub fn open(settings: &Settings) -> Result<Opened, JournalError> {
         match opening::open(settings) {
             Err(error) if error.is_out_of_space() => {
@@ -164,11 +164,11 @@ impl Journal {
         }
     }
 
-    /// Refuses a folder that has somebody else's files and no journal, before anything is written.
+    /// Refuses a folder that has files of others and no journal, before anything is written.
     ///
     /// # Errors
     ///
-    /// [`JournalError::Strangers`], or what keeps it from being looked at.
+    /// [`JournalError::ForeignFiles`], or the folder cannot be read.
     pub fn refuse_strangers(settings: &Settings) -> Result<(), JournalError> {
         opening::refuse_strangers(&settings.dir)
     }
@@ -177,12 +177,12 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// When they are not. The same records may be appended again, unless a sync failed: then
-    /// every further call is [`JournalError::Broken`].
+    /// If they are not durable. The same records may be appended again, unless a sync failed: then
+    /// every further call returns [`JournalError::SyncFailed`].
     ///
     /// # Panics
     ///
-    /// When the numbers do not follow the last one densely, or a mark is out of its range.
+    /// If the numbers do not follow the last one without gaps, or a header is out of range.
     pub fn append(&mut self, records: &[EncodedRecord]) -> Result<(), JournalError> {
         self.log.append(records)?;
         if let Some(last) = records.last() {
@@ -192,26 +192,26 @@ impl Journal {
         Ok(())
     }
 
-    /// Makes sure that a commit of so many bytes finds room without asking the disk.
+    /// Reserves space in the commit log, so that a commit of this size needs no new disk space.
     ///
     /// # Errors
     ///
-    /// When the disk is full, or fails.
+    /// If the disk is full, or fails.
     pub fn reserve(&mut self, bytes: u64) -> Result<(), JournalError> {
         self.log.reserve(bytes)
     }
 
-    /// Hands the state after record `through` to the thread that saves it.
+    /// Passes the state after record `through` to the thread that saves it.
     ///
     /// # Panics
     ///
-    /// When `through` is not durable.
+    /// If `through` is not durable.
     pub fn checkpoint(&self, through: u64, state: Vec<u8>) -> CheckpointStart {
         assert!(through <= *self.durable.borrow(), "a state is made of durable records");
         self.background.checkpoint((through, self.term, state))
     }
 
-    /// Tells for how long brokers were at work on this journal, by which all ages are measured; at
+    /// Sets the lived time of this journal, by which all ages are measured. To be called at
     /// least once in a minute or so.
     pub fn tell(&self, lived: Duration) {
         self.upkeep.tell(lived);
@@ -222,45 +222,45 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// When the file system does not tell.
+    /// If the file system does not report it.
     pub fn free_bytes(&self) -> Result<u64, JournalError> {
         self.upkeep.free_bytes()
     }
 
-    /// How much is kept.
+    /// The retention limits in force.
     pub fn retention(&self) -> Retention {
         self.retention
     }
 
-    /// Lets the retention, the reserve and the room of `settings` hold from now on; all else of them
-    /// holds from the next opening, the size of spans included.
+    /// Applies the retention, the ballast and the low-water mark of `settings` at once; all else of
+    /// them applies from the next start, including the size of segments.
     pub fn keep(&mut self, settings: &Settings) {
         self.retention = settings.retention.at_most(self.half_of_disk);
         self.upkeep.set(Limits::of(settings, self.half_of_disk));
         self.background.poke();
     }
 
-    /// The oldest records, if they are to be forgotten when brokers were at work for `lived`. First
-    /// that must be a durable record, then comes [`Journal::trim`].
+    /// The oldest records, if they exceed the retention at the lived time `lived`. The caller first
+    /// writes a durable record of it, then calls [`Journal::trim`].
     pub fn trim_due(&self, lived: Duration) -> Option<TrimDue> {
         let checkpoint = self.release.older_checkpoint.load(Ordering::Acquire);
-        let ordered = self.upkeep.trim_through();
-        self.release.archive.trim_due(self.retention, lived, checkpoint, ordered)
+        let requested = self.upkeep.trim_through();
+        self.release.archive.trim_due(self.retention, lived, checkpoint, requested)
     }
 
-    /// Ranges of numbers, acknowledged once, that were found unreadable since this was last asked.
+    /// Ranges of acknowledged records that were found unreadable since the last call.
     pub fn take_lost(&self) -> Vec<RangeInclusive<u64>> {
         self.release.archive.take_lost()
     }
 
-    /// Forgets all records up to `last`, in the background; cut short, the next start ends it.
+    /// Deletes all records up to `last`, in the background; the next start finishes an interrupted trim.
     pub fn trim(&self, last: u64) {
         self.upkeep.trim(last);
         self.background.poke();
     }
 
-    /// Gives what is reserved back to a full disk; `false` if nothing is left of it. It is reserved
-    /// anew when there is room.
+    /// Releases the ballast on a full disk; `false` if there is none. It is reserved
+    /// again when there is space.
     pub fn give_up_ballast(&self) -> bool {
         self.upkeep.give_up_ballast()
     }
@@ -270,16 +270,16 @@ impl Journal {
         self.term
     }
 
-    /// The names of this journal and its broker.
+    /// The ids of this journal and its broker.
     pub fn identity(&self) -> Identity {
         self.identity
     }
 
-    /// Ends the threads and closes the archive; readers that go on get an error for it.
+    /// Stops the threads and closes the archive; further reads return an error.
     ///
     /// # Errors
     ///
-    /// What a background thread failed of. The journal is closed all the same.
+    /// The failure of a background thread. The journal is closed nevertheless.
     pub fn close(mut self) -> Result<(), JournalError> {
         self.stop()
     }
@@ -293,7 +293,7 @@ impl Journal {
 
 impl Drop for Journal {
     fn drop(&mut self) {
-        // After `close` this finds nothing to do; otherwise the failure was logged where it rose.
+        // After `close` there is nothing left to do; otherwise the failure was logged where it occurred.
         let _ = self.stop();
     }
 }

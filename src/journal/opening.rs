@@ -1,8 +1,8 @@
-//! How a start puts the journal together again.
+//! Opens a journal and recovers it after a crash.
 //!
-//! Lock, identity, checkpoint, commit log, archive, in this order; then the next number and term,
-//! above all that was ever found, and the list of what is missing. Appends may begin at once:
-//! the archive is built again behind them.
+//! Reads lock, identity, checkpoint, commit log and archive, in this order. Then it sets the next
+//! number and term above all that it found, and lists what is missing. Appends may begin at once:
+//! unsealed segments are rebuilt in the background.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -28,13 +28,13 @@ use super::{Journal, Settings, archive, checkpoint, commit_log, disk, identity};
 
 pub(super) const COMMITS: &str = "commits";
 pub(super) const ARCHIVE: &str = "archive";
-/// Where a restore builds; a folder with it is no journal yet.
+/// Folder in which a restore builds; a data folder that has it is no journal yet.
 pub(super) const RESTORING: &str = "restoring";
 pub(super) const IDENTITY: &str = "identity";
 pub(super) const LOCK: &str = "lock";
 pub(super) const CHECKPOINTS: &str = "checkpoints";
 
-/// A span is at least as large as a few of sled's segments.
+/// A segment is at least as large as a few segments of sled.
 const SPAN_BYTES_MIN: u64 = 4 << 20;
 
 /// A journal that is ready for appends.
@@ -44,26 +44,26 @@ pub struct Opened {
     pub journal: Journal,
     /// The reading end.
     pub reader: Reader,
-    /// The newest checkpoint that is whole: the number it goes to, and the state.
+    /// The newest intact checkpoint: its last record, and the state.
     pub checkpoint: Option<(u64, Vec<u8>)>,
-    /// The last number ever given; 0 in a new journal.
+    /// The last number ever assigned; 0 in a new journal.
     pub last_number: u64,
-    /// The newest term found; the journal writes in the one above.
+    /// The newest term found; the journal writes in the next one.
     pub previous_term: u64,
-    /// What was not as an orderly stop leaves it.
+    /// All that differs from the state after an orderly stop.
     pub recovered: Recovered,
 }
 
-/// What a start found and did; empty after an orderly stop, but for `rebuilt`.
+/// What a start found and repaired; empty after an orderly stop, but for `rebuilt_segments`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovered {
     /// Ends of commit-log files that belonged to no finished commit.
     pub cuts: Vec<Cut>,
-    /// First numbers of the unsealed spans that are built again from the commit log.
+    /// First numbers of the unsealed segments that are rebuilt from the commit log.
     pub rebuilt: Vec<u64>,
-    /// Numbers that were given, and whose records are nowhere.
+    /// Numbers that were assigned, and whose records are not found.
     pub missing: Vec<RangeInclusive<u64>>,
-    /// Spans that could be neither read nor built again, where they lie now.
+    /// Segments that could be neither read nor rebuilt: the folders that they were moved to.
     pub spans_set_aside: Vec<PathBuf>,
     /// Checkpoints that did not load.
     pub failed_checkpoints: Vec<FailedCheckpoint>,
@@ -73,31 +73,32 @@ pub(super) fn open(settings: &Settings) -> Result<Opened, JournalError> {
     let dir = &settings.dir;
     let (lock, identity) = enter(dir)?;
     let saved = checkpoint::open(dir.join(CHECKPOINTS), identity.journal)?;
-    let found = commit_log::open(dir.join(COMMITS), identity.journal, settings.commit_file_bytes)?;
-    let mut log = found.log;
+    let recovered_log =
+        commit_log::open(dir.join(COMMITS), identity.journal, settings.commit_file_bytes)?;
+    let mut log = recovered_log.log;
     let files = Arc::clone(log.files());
-    let spans = archive::open(dir.join(ARCHIVE), identity.journal, |number| {
+    let segments = archive::open(dir.join(ARCHIVE), identity.journal, |number| {
         files.at_or_above(number) == Some(number)
     })?;
 
     let (saved_through, saved_term) =
         saved.newest.as_ref().map_or((0, 0), |(through, term, _)| (*through, *term));
-    let previous_term = found.term.max(spans.term).max(saved_term);
-    let last_number = (log.next() - 1).max(spans.archive.sealed_through()).max(saved_through);
+    let previous_term = recovered_log.term.max(segments.term).max(saved_term);
+    let last_number = (log.next() - 1).max(segments.archive.sealed_through()).max(saved_through);
     log.skip_to(last_number + 1);
     log.set_term(previous_term + 1);
-    let oldest = spans.archive.trimmed_through() + 1;
-    let mut held = [spans.archive.ranges(), files.ranges()].concat();
+    let oldest = segments.archive.trimmed_through() + 1;
+    let mut present = [segments.archive.ranges(), files.ranges()].concat();
     let recovered = Recovered {
-        cuts: found.cuts,
-        rebuilt: spans.rebuilt,
-        missing: holes(Some(oldest), &mut held, last_number),
-        spans_set_aside: spans.set_aside,
+        cuts: recovered_log.cuts,
+        rebuilt: segments.rebuilt,
+        missing: holes(Some(oldest), &mut present, last_number),
+        spans_set_aside: segments.set_aside,
         failed_checkpoints: saved.failed,
     };
 
     let (durable, watch) = watch::channel(last_number);
-    let archive = Arc::new(spans.archive);
+    let archive = Arc::new(segments.archive);
     let (for_reader, reader_watch) = ((Arc::clone(&archive), Arc::clone(&files)), watch.clone());
     let release = Arc::new(Release {
         files,
@@ -116,7 +117,7 @@ pub(super) fn open(settings: &Settings) -> Result<Opened, JournalError> {
         watch,
         Arc::clone(&upkeep),
         span_bytes,
-        spans.trash,
+        segments.trash,
         Arc::clone(&stop),
     );
     let background = Background::start(archiver, stop, saved.checkpoints, Arc::clone(&release))
@@ -140,12 +141,12 @@ pub(super) fn open(settings: &Settings) -> Result<Opened, JournalError> {
     Ok(Opened { journal, reader, checkpoint, last_number, previous_term, recovered })
 }
 
-/// Refuses a folder that is somebody else's: it has files, and none of a journal.
+/// Refuses a folder of others: it has files, and none of a journal.
 pub(super) fn refuse_strangers(dir: &Path) -> Result<(), JournalError> {
     if !dir.is_dir() || dir.join(IDENTITY).exists() || dir.join(RESTORING).exists() {
         return Ok(());
     }
-    // A first start may have been cut short; a disk's own folder belongs to nobody.
+    // A first start may have been interrupted; `lost+found` belongs to the file system.
     const OURS: [&str; 9] = [
         COMMITS,
         ARCHIVE,
@@ -159,31 +160,31 @@ pub(super) fn refuse_strangers(dir: &Path) -> Result<(), JournalError> {
     ];
     let names =
         disk::paths_in(dir)?.into_iter().filter_map(|path| path.file_name().map(PathBuf::from));
-    let mut strangers = names.filter(|name| !OURS.iter().any(|ours| name == Path::new(ours)));
-    match strangers.next() {
+    let mut foreign = names.filter(|name| !OURS.iter().any(|ours| name == Path::new(ours)));
+    match foreign.next() {
         Some(name) => Err(JournalError::Strangers { path: dir.to_owned(), name }),
         None => Ok(()),
     }
 }
 
-/// Warns of a folder that others on this machine can look into.
+/// Warns of a folder that other users of this machine can read.
 fn warn_if_open(dir: &Path) {
     let mode = fs::metadata(dir).map_or(0, |found| found.permissions().mode());
     if mode & 0o077 != 0 {
         let path = dir.display();
         tracing::warn!(
-            "others on this machine can look into the data folder {path} (mode {:03o}); `chmod -R go= \
-             {path}` ends it",
+            "other users of this machine can read the data folder {path} (mode {:03o}); `chmod -R go= \
+             {path}` prevents it",
             mode & 0o777
         );
     }
 }
 
-/// Makes the folder if there is none, and takes it.
+/// Creates the folder if there is none, locks it, and reads or creates the identity.
 fn enter(dir: &Path) -> Result<(File, Identity), JournalError> {
     refuse_strangers(dir)?;
     if let Some(parent) = dir.parent() {
-        // The system says of a file in the way that it is there already.
+        // If a file has that name, the system reports that it exists already.
         let not_a_folder = |error: io::Error| {
             let is_file = error.kind() == io::ErrorKind::AlreadyExists;
             if is_file { io::Error::from(Errno::NOTDIR) } else { error }
@@ -220,26 +221,26 @@ fn lock(dir: &Path) -> Result<File, JournalError> {
     }
 }
 
-/// The numbers from `oldest` to `last` that are in no range.
+/// The numbers from `oldest` to `last` that are in no range of `present`.
 pub(super) fn holes(
     oldest: Option<u64>,
-    held: &mut [RangeInclusive<u64>],
+    present: &mut [RangeInclusive<u64>],
     last: u64,
 ) -> Vec<RangeInclusive<u64>> {
-    held.sort_by_key(|range| *range.start());
-    // The newest record is never trimmed, so without any record all that were given are missing.
+    present.sort_by_key(|range| *range.start());
+    // The newest record is never trimmed, so without any record all assigned numbers are missing.
     let mut next = oldest.unwrap_or(1);
-    let mut holes = Vec::new();
-    for range in held {
+    let mut missing = Vec::new();
+    for range in present {
         if *range.start() > next {
-            holes.push(next..=*range.start() - 1);
+            missing.push(next..=*range.start() - 1);
         }
         next = next.max(*range.end() + 1);
     }
     if next <= last {
-        holes.push(next..=last);
+        missing.push(next..=last);
     }
-    holes
+    missing
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
-//! What does a reader want, and what does it get?
+//! Defines queries and their results: a filter over headers and summaries, a limit, and a page.
 //!
-//! Plain values: a filter over marks and summaries, a budget, a page. They know no files.
+//! Plain values, which do not know files.
 
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
 use super::record::{EncodedRecord, Mark, Summary};
 
-/// Which records are wanted; the default is all.
+/// A filter of records; the default matches all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
     /// The earliest time, inclusive, in microseconds since the epoch.
@@ -18,7 +18,7 @@ pub struct Wanted {
     pub severity_mask: u8,
     /// Bit `n` for kind `n`.
     pub kind_mask: u32,
-    /// The appliances by row number, 0 for records without one; `None` for any.
+    /// The appliances by index, 0 for records without one; `None` for any.
     pub appliances: Option<HashSet<u32>>,
 }
 
@@ -35,47 +35,49 @@ impl Default for Wanted {
 }
 
 impl Wanted {
-    /// Whether a record with this mark is wanted.
-    pub fn takes(&self, mark: &Mark) -> bool {
-        (self.since_us..=self.until_us).contains(&mark.at_us)
-            && self.severity_mask & 1 << mark.severity != 0
-            && self.kind_mask & 1 << mark.kind != 0
-            && self.appliances.as_ref().is_none_or(|wanted| wanted.contains(&mark.appliance))
+    /// Whether a record with this header matches.
+    pub fn takes(&self, header: &Mark) -> bool {
+        (self.since_us..=self.until_us).contains(&header.at_us)
+            && self.severity_mask & 1 << header.severity != 0
+            && self.kind_mask & 1 << header.kind != 0
+            && self
+                .appliances
+                .as_ref()
+                .is_none_or(|appliances| appliances.contains(&header.appliance))
     }
 
-    /// Whether a block with this summary may hold a wanted record.
+    /// Whether a block with this summary may contain a matching record.
     pub fn may_take(&self, summary: &Summary) -> bool {
         summary.at_us_min <= self.until_us
             && summary.at_us_max >= self.since_us
             && self.severity_mask & summary.severity_mask != 0
             && self.kind_mask & summary.kind_mask != 0
-            && self
-                .appliances
-                .as_ref()
-                .is_none_or(|wanted| summary.appliances.iter().any(|one| wanted.contains(one)))
+            && self.appliances.as_ref().is_none_or(|appliances| {
+                summary.appliances.iter().any(|one| appliances.contains(one))
+            })
     }
 }
 
-/// How much one page may cost; at least one block is looked at whatever it says.
+/// The limits of one page; at least one block is read whatever they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
     /// The most records on the page.
     pub records: usize,
-    /// The most bytes of blocks to look at, as they lie on the disk.
+    /// The most bytes of blocks to read, as they are on the disk.
     pub bytes: u64,
 }
 
-/// A page of records, in the order they were asked for.
+/// A page of records, in the order of the query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
     /// The records.
     pub records: Vec<EncodedRecord>,
-    /// Where to go on, as the next `from`; `None` at the end.
+    /// The `from` of the next page; `None` at the end.
     pub next: Option<u64>,
-    /// The last number that was looked at: whoever follows the journal goes on behind it.
+    /// The last number that was read: a reader that follows the journal continues after it.
     pub reached: u64,
-    /// Numbers on the way that the journal does not have any more.
+    /// Numbers in between that the journal has lost.
     pub missing: Vec<RangeInclusive<u64>>,
-    /// Numbers on the way that were forgotten on purpose while the page was read.
+    /// Numbers in between that were trimmed while the page was read.
     pub trimmed: Option<RangeInclusive<u64>>,
 }

@@ -1,8 +1,8 @@
-//! What was recorded? The reading end, for any number of threads.
+//! Reads records from the journal, for any number of threads.
 //!
-//! Reads the archive as far as it goes and the commit log behind it, and never beyond what is
-//! durable. Guarantees that between `first` and `durable` every number is either looked at or
-//! named as missing. All calls may block on the disk: async callers use a blocking thread.
+//! Reads the archive as far as it goes and the commit log after it, and never beyond what is
+//! durable. Guarantees that between `first` and `durable` every number is either read or
+//! reported missing. All calls may block on the disk: async callers use a blocking thread.
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ use super::record::{EncodedRecord, Summary, records_of};
 use super::upkeep::Upkeep;
 use super::{Status, checkpoint, disk, opening};
 
-/// A record released from the commit log is in the archive, so a second look finds it.
+/// A record removed from the commit log is in the archive, so a second lookup finds it.
 const LOOKS: usize = 3;
 
 /// Reads the journal; cheap to clone.
@@ -37,7 +37,7 @@ pub struct Reader {
     trouble: Trouble,
 }
 
-/// Blocks in ascending order, or the way to go on from a hole.
+/// The result of a lookup: blocks in ascending order, or a gap.
 enum Place {
     Blocks(Vec<Block>),
     Hole,
@@ -56,17 +56,17 @@ impl Reader {
         Self { archive, files, durable, dir: dir.into(), upkeep, growth, trouble }
     }
 
-    /// Samples how much the archive takes; to be called every [`SAMPLE_EVERY`](super::SAMPLE_EVERY).
+    /// Samples the size of the archive; to be called every [`SAMPLE_EVERY`](super::SAMPLE_EVERY).
     pub fn sample_growth(&self) {
         let archive_bytes = self.archive.bytes();
         self.growth.lock().unwrap_or_else(PoisonError::into_inner).sample(archive_bytes);
     }
 
-    /// What the journal takes and has; walks its folders.
+    /// Sizes, positions and failures of the journal; walks its folders.
     ///
     /// # Errors
     ///
-    /// When the file system does not tell its free space.
+    /// If the file system does not report its free space.
     pub fn status(&self) -> Result<Status, JournalError> {
         let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Ok(Status {
@@ -86,7 +86,7 @@ impl Reader {
         })
     }
 
-    /// One that goes while it is looked at is told the next time.
+    /// `None` also if it is removed while it is read: the next call finds the newer one.
     fn checkpoint_written(&self) -> Option<(u64, Duration)> {
         let found = checkpoint::numbered(&self.dir.join(opening::CHECKPOINTS)).ok()?;
         let (through, path) = found.into_iter().max_by_key(|(through, _)| *through)?;
@@ -94,7 +94,7 @@ impl Reader {
         Some((through, written.duration_since(std::time::UNIX_EPOCH).ok()?))
     }
 
-    /// The smallest number kept; one above [`Self::durable`] if there is none.
+    /// The smallest number that was not trimmed; one above [`Self::durable`] if there is none.
     pub fn first(&self) -> u64 {
         (self.archive.trimmed_through() + 1).min(self.durable() + 1)
     }
@@ -104,61 +104,56 @@ impl Reader {
         *self.durable.borrow()
     }
 
-    /// The last number that the archive has.
+    /// The last number in the archive.
     pub fn archived_through(&self) -> u64 {
         self.archive.archived_through()
     }
 
-    /// Tells each new durable number.
+    /// A receiver of each new durable number.
     pub fn watch_durable(&self) -> watch::Receiver<u64> {
         self.durable.clone()
     }
 
-    /// The wanted records from `from` upwards, up to what is durable at the call.
+    /// The matching records from `from` upwards, up to what is durable at the call.
     ///
     /// # Errors
     ///
-    /// When a part of the journal that should be there can't be read.
-    pub fn forward(
-        &self,
-        from: u64,
-        wanted: &Wanted,
-        budget: Budget,
-    ) -> Result<Page, JournalError> {
+    /// If a part of the journal that should be there can't be read.
+    pub fn forward(&self, from: u64, filter: &Wanted, limit: Budget) -> Result<Page, JournalError> {
         let end = self.durable();
         let mut number = from.max(self.first().min(end + 1));
-        let mut looking = Looking::new(wanted, budget, number.saturating_sub(1));
+        let mut page_builder = Looking::new(filter, limit, number.saturating_sub(1));
         while number <= end {
-            if looking.is_spent() {
-                looking.page.next = Some(number);
+            if page_builder.is_spent() {
+                page_builder.page.next = Some(number);
                 break;
             }
             match self.place(number)? {
                 Place::Blocks(blocks) => {
-                    number = looking.take_ascending(number..=end, &blocks)?;
+                    number = page_builder.take_ascending(number..=end, &blocks)?;
                 }
                 Place::Hole => {
                     let trimmed = self.archive.trimmed_through().min(end);
                     if number <= trimmed {
-                        looking.page.trimmed = Some(number..=trimmed);
-                        looking.page.reached = trimmed;
+                        page_builder.page.trimmed = Some(number..=trimmed);
+                        page_builder.page.reached = trimmed;
                         number = trimmed + 1;
                         continue;
                     }
-                    let behind = self.at_or_above(number).unwrap_or(end + 1).min(end + 1);
-                    // A place that was filled while we looked is no hole.
-                    if behind > number {
-                        looking.page.missing.push(number..=behind - 1);
-                        looking.page.reached = behind - 1;
+                    let after = self.at_or_above(number).unwrap_or(end + 1).min(end + 1);
+                    // A number that was found meanwhile is no gap.
+                    if after > number {
+                        page_builder.page.missing.push(number..=after - 1);
+                        page_builder.page.reached = after - 1;
                     }
-                    number = behind;
+                    number = after;
                 }
             }
         }
-        Ok(looking.page)
+        Ok(page_builder.page)
     }
 
-    /// The wanted records from `from` downwards, newest first, to the smallest number kept.
+    /// The matching records from `from` downwards, newest first, to the smallest number not trimmed.
     ///
     /// # Errors
     ///
@@ -166,43 +161,43 @@ impl Reader {
     pub fn backward(
         &self,
         from: u64,
-        wanted: &Wanted,
-        budget: Budget,
+        filter: &Wanted,
+        limit: Budget,
     ) -> Result<Page, JournalError> {
         let end = self.first();
-        // `number` is one above the next to look at, so that 0 needs no sign.
+        // `above` is one above the next number to read, so that 0 needs no sign.
         let mut above = from.min(self.durable()).saturating_add(1);
-        let mut looking = Looking::new(wanted, budget, above);
+        let mut page_builder = Looking::new(filter, limit, above);
         while above > end {
             let number = above - 1;
-            if looking.is_spent() {
-                looking.page.next = Some(number);
+            if page_builder.is_spent() {
+                page_builder.page.next = Some(number);
                 break;
             }
             match self.place(number)? {
                 Place::Blocks(blocks) => {
-                    above = looking.take_descending(end..=number, &blocks)?;
+                    above = page_builder.take_descending(end..=number, &blocks)?;
                 }
                 Place::Hole => {
                     if number <= self.archive.trimmed_through() {
-                        looking.page.trimmed = Some(end..=number);
-                        looking.page.reached = end;
+                        page_builder.page.trimmed = Some(end..=number);
+                        page_builder.page.reached = end;
                         break;
                     }
                     let least = end.max(self.archive.trimmed_through() + 1);
                     let below = self.at_or_below(number).map_or(least, |it| it + 1).max(least);
                     if below < above {
-                        looking.page.missing.push(below..=number);
-                        looking.page.reached = below;
+                        page_builder.page.missing.push(below..=number);
+                        page_builder.page.reached = below;
                     }
                     above = below;
                 }
             }
         }
-        Ok(looking.page)
+        Ok(page_builder.page)
     }
 
-    /// Where the checkpoints lie.
+    /// The folder of the checkpoints.
     pub(super) fn checkpoints_folder(&self) -> PathBuf {
         self.dir.join(opening::CHECKPOINTS)
     }
@@ -217,15 +212,15 @@ impl Reader {
                 self.archive.repair(number, error, &self.files)?;
                 archived = self.archive.block_at(number);
             }
-            // A span that is trimmed under a reader is no failure.
+            // A segment that is trimmed during a read is no failure.
             if number <= self.archive.trimmed_through() {
                 break;
             }
             if let Ok(Some(block)) = archived {
                 return Ok(Place::Blocks(vec![block]));
             }
-            // What the log still has can be read though its span can't: a start never needs a span
-            // for the records behind the newest checkpoint.
+            // Records in the log can be read even if their segment can't: a start never needs a segment
+            // for the records after the newest checkpoint.
             if let Some(blocks) = self.files.blocks_at(number)? {
                 return Ok(Place::Blocks(blocks));
             }
@@ -235,8 +230,8 @@ impl Reader {
     }
 
     fn at_or_above(&self, number: u64) -> Option<u64> {
-        // Records move from the log to the archive, so the log is asked first: what has left it
-        // by then is found there.
+        // Records move from the log to the archive, so read the log first: what has left it
+        // by then is found in the archive.
         let in_log = self.files.at_or_above(number);
         in_log.into_iter().chain(self.archive.at_or_above(number)).min()
     }
@@ -247,7 +242,7 @@ impl Reader {
     }
 }
 
-/// A page under way.
+/// A page that is being read.
 struct Looking<'a> {
     wanted: &'a Wanted,
     budget: Budget,
@@ -256,17 +251,17 @@ struct Looking<'a> {
 }
 
 impl<'a> Looking<'a> {
-    fn new(wanted: &'a Wanted, budget: Budget, reached: u64) -> Self {
+    fn new(filter: &'a Wanted, limit: Budget, reached: u64) -> Self {
         let page =
             Page { records: Vec::new(), next: None, reached, missing: Vec::new(), trimmed: None };
-        Self { wanted, budget, bytes: 0, page }
+        Self { wanted: filter, budget: limit, bytes: 0, page }
     }
 
     fn is_spent(&self) -> bool {
         self.bytes > 0 && (self.bytes >= self.budget.bytes || self.is_full())
     }
 
-    /// Takes what is wanted of `range`; returns the number to go on with.
+    /// Adds the matching records of `range`; returns the number to continue with.
     fn take_ascending(
         &mut self,
         range: RangeInclusive<u64>,
@@ -295,7 +290,7 @@ impl<'a> Looking<'a> {
         Ok(next)
     }
 
-    /// The same downwards; returns one above the number to go on with.
+    /// The same downwards; returns one above the number to continue with.
     fn take_descending(
         &mut self,
         range: RangeInclusive<u64>,
@@ -328,11 +323,11 @@ impl<'a> Looking<'a> {
         self.page.records.len() >= self.budget.records
     }
 
-    /// Counts the block, and says whether it may hold anything wanted.
+    /// Counts the block; returns whether it may contain a matching record.
     fn looks_into(&mut self, block: &Block) -> bool {
         self.bytes += block.header.block_bytes() as u64;
         match block.header.draft.content {
-            // A summary that can't be read only costs a look.
+            // A summary that can't be decoded only costs decoding the block.
             Content::Records => {
                 Summary::decode(&block.summary).is_none_or(|summary| self.wanted.may_take(&summary))
             }

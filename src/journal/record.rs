@@ -1,21 +1,21 @@
-//! How do records lie in a block, and what does a block say about them from outside?
+//! Encodes records into a block, and the summary by which a search skips blocks.
 //!
-//! A record is opaque bytes with a number and a [`Mark`]; the mark is stored beside it, so that
-//! blocks can be summed up and searched without decoding any record. Guarantees a round trip and
-//! never panics on any payload. It does not know what a record says.
+//! A record is opaque bytes with a number and a [`RecordHeader`]. The header is stored before the
+//! bytes, so that blocks can be summarised and searched without decoding any record. Guarantees a
+//! round trip, and never panics on any payload. Does not know the content of a record.
 
 use bytes::{Buf, BufMut, Bytes};
 use prost::encoding::{decode_varint, encode_varint};
 
 use super::frame::{Block, FrameError, RAW_PAYLOAD_BYTES_MAX};
 
-/// The most bytes a record may have, so that its block still fits.
+/// The largest length of a record with which its block is within the limits, in bytes.
 pub const RECORD_BYTES_MAX: usize = RAW_PAYLOAD_BYTES_MAX - 64;
 
 /// Time, severity and kind take 9 bytes before the appliance.
 const FIXED_MARK_BYTES: usize = 9;
 
-/// What is known of a record without decoding it.
+/// The fields of a record that are known without decoding it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mark {
     /// When it was received, in microseconds since the epoch.
@@ -24,18 +24,18 @@ pub struct Mark {
     pub severity: u8,
     /// Its kind, below 32.
     pub kind: u8,
-    /// The row number of the appliance it is about; 0 for none.
+    /// The index of the appliance that it is about; 0 for none.
     pub appliance: u32,
 }
 
-/// A record as the journal keeps it.
+/// A record as the journal stores it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EncodedRecord {
-    /// The broker's number; dense, from 1.
+    /// The number; without gaps, from 1.
     pub number: u64,
-    /// What is known without decoding.
+    /// The fields that are known without decoding.
     pub mark: Mark,
-    /// The record's own encoding.
+    /// The encoded record.
     pub bytes: Bytes,
 }
 
@@ -44,17 +44,17 @@ impl EncodedRecord {
     ///
     /// # Panics
     ///
-    /// When the mark's severity is above 5 or its kind above 31.
+    /// If the severity of the header is above 5 or its kind above 31.
     pub fn put(&self, payload: &mut Vec<u8>) {
-        let mark = &self.mark;
-        assert!(mark.severity <= 5, "severities go from 0 to 5");
-        assert!(mark.kind < 32, "a kind fits 5 bits");
-        let appliance = u64::from(mark.appliance);
-        let marked =
+        let header = &self.mark;
+        assert!(header.severity <= 5, "severities are 0 to 5");
+        assert!(header.kind < 32, "a kind has 5 bits");
+        let appliance = u64::from(header.appliance);
+        let length =
             FIXED_MARK_BYTES + prost::encoding::encoded_len_varint(appliance) + self.bytes.len();
-        encode_varint(marked as u64, payload);
-        payload.put_i64_le(mark.at_us);
-        payload.put_u8(mark.severity << 5 | mark.kind);
+        encode_varint(length as u64, payload);
+        payload.put_i64_le(header.at_us);
+        payload.put_u8(header.severity << 5 | header.kind);
         encode_varint(appliance, payload);
         payload.extend_from_slice(&self.bytes);
     }
@@ -64,24 +64,24 @@ impl EncodedRecord {
 ///
 /// # Errors
 ///
-/// When the payload does not hold as many records as the header says.
+/// If the payload does not contain as many records as the block's header says.
 pub fn records_of(block: &Block) -> Result<Vec<EncodedRecord>, FrameError> {
     let mut payload = block.payload()?;
-    let draft = &block.header.draft;
-    let mut records = Vec::with_capacity((draft.count as usize).min(payload.len() / 11));
-    for index in 0..u64::from(draft.count) {
-        let (mark, bytes) = take_record(&mut payload).ok_or(FrameError::ImpossibleLength)?;
-        records.push(EncodedRecord { number: draft.first + index, mark, bytes });
+    let info = &block.header.draft;
+    let mut records = Vec::with_capacity((info.count as usize).min(payload.len() / 11));
+    for index in 0..u64::from(info.count) {
+        let (header, bytes) = take_record(&mut payload).ok_or(FrameError::ImpossibleLength)?;
+        records.push(EncodedRecord { number: info.first + index, mark: header, bytes });
     }
     if payload.is_empty() { Ok(records) } else { Err(FrameError::ImpossibleLength) }
 }
 
 fn take_record(payload: &mut Bytes) -> Option<(Mark, Bytes)> {
-    let marked = usize::try_from(decode_varint(payload).ok()?).ok()?;
-    if marked > payload.len() {
+    let length = usize::try_from(decode_varint(payload).ok()?).ok()?;
+    if length > payload.len() {
         return None;
     }
-    let mut record = payload.split_to(marked);
+    let mut record = payload.split_to(length);
     let at_us = record.try_get_i64_le().ok()?;
     let severity_kind = record.try_get_u8().ok()?;
     let appliance = u32::try_from(decode_varint(&mut record).ok()?).ok()?;
@@ -89,7 +89,7 @@ fn take_record(payload: &mut Bytes) -> Option<(Mark, Bytes)> {
     Some((Mark { at_us, severity, kind, appliance }, record))
 }
 
-/// What a block of the archive says about its records, so that a search can pass it by.
+/// The summary of the records of a block of the archive, so that a search can skip it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
     /// The smallest time, in microseconds since the epoch.
@@ -105,17 +105,17 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Sums up `records`.
+    /// Summarises `records`.
     pub fn of(records: &[EncodedRecord]) -> Self {
-        let marks = || records.iter().map(|record| record.mark);
-        let mut appliances: Vec<u32> = marks().map(|mark| mark.appliance).collect();
+        let headers = || records.iter().map(|record| record.mark);
+        let mut appliances: Vec<u32> = headers().map(|header| header.appliance).collect();
         appliances.sort_unstable();
         appliances.dedup();
         Self {
-            at_us_min: marks().map(|mark| mark.at_us).min().unwrap_or(i64::MAX),
-            at_us_max: marks().map(|mark| mark.at_us).max().unwrap_or(i64::MIN),
-            severity_mask: marks().fold(0, |mask, mark| mask | 1 << mark.severity),
-            kind_mask: marks().fold(0, |mask, mark| mask | 1 << mark.kind),
+            at_us_min: headers().map(|header| header.at_us).min().unwrap_or(i64::MAX),
+            at_us_max: headers().map(|header| header.at_us).max().unwrap_or(i64::MIN),
+            severity_mask: headers().fold(0, |mask, header| mask | 1 << header.severity),
+            kind_mask: headers().fold(0, |mask, header| mask | 1 << header.kind),
             appliances,
         }
     }
@@ -127,15 +127,15 @@ impl Summary {
         out.put_i64_le(self.at_us_max);
         out.put_u8(self.severity_mask);
         out.put_u32_le(self.kind_mask);
-        let mut before = 0;
+        let mut previous = 0;
         for &appliance in &self.appliances {
-            encode_varint(u64::from(appliance - before), &mut out);
-            before = appliance;
+            encode_varint(u64::from(appliance - previous), &mut out);
+            previous = appliance;
         }
         out
     }
 
-    /// Reads what [`Self::encode`] wrote; `None` for anything else.
+    /// Decodes the output of [`Self::encode`]; `None` for anything else.
     pub fn decode(mut bytes: &[u8]) -> Option<Self> {
         let mut summary = Self {
             at_us_min: bytes.try_get_i64_le().ok()?,
@@ -144,11 +144,11 @@ impl Summary {
             kind_mask: bytes.try_get_u32_le().ok()?,
             appliances: Vec::new(),
         };
-        let mut before = 0_u32;
+        let mut previous = 0_u32;
         while bytes.has_remaining() {
             let step = u32::try_from(decode_varint(&mut bytes).ok()?).ok()?;
-            before = before.checked_add(step)?;
-            summary.appliances.push(before);
+            previous = previous.checked_add(step)?;
+            summary.appliances.push(previous);
         }
         Some(summary)
     }
@@ -183,7 +183,7 @@ mod tests {
         ) {
             let records: Vec<EncodedRecord> = (10..)
                 .zip(contents)
-                .map(|(number, (mark, bytes))| EncodedRecord { number, mark, bytes: bytes.into() })
+                .map(|(number, (header, bytes))| EncodedRecord { number, mark: header, bytes: bytes.into() })
                 .collect();
             let mut payload = Vec::new();
             records.iter().for_each(|record| record.put(&mut payload));

@@ -1,7 +1,8 @@
-//! Which part of the commit log is not needed any more?
+//! Truncates the commit log: removes the files that are not needed any more.
 //!
-//! What is sealed in the archive **and** folded into the older of two checkpoints. Asked after
-//! each seal and each checkpoint, by the threads that made them. It knows no times.
+//! A file is not needed when its records are sealed in the archive **and** contained in the older
+//! of two checkpoints. The background threads call this after each seal and each checkpoint. Does
+//! not know times.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,19 +11,19 @@ use super::archive::Archive;
 use super::commit_log::Files;
 use super::error::JournalError;
 
-/// The two conditions, side by side.
+/// The two conditions, and the files that they apply to.
 #[derive(Debug)]
 pub(super) struct Release {
     pub(super) files: Arc<Files>,
     pub(super) archive: Arc<Archive>,
-    /// The number that the older of two kept checkpoints goes to; 0 while there is only one.
+    /// The last record of the older of two checkpoints; 0 while there is only one.
     pub(super) older_checkpoint: AtomicU64,
-    /// Whether sealed is enough: while a stream is restored, which is still there itself.
+    /// Whether the seal alone is enough: during a restore, since the stream itself is still there.
     pub(super) sealed_suffices: AtomicBool,
 }
 
 impl Release {
-    /// Removes the files of the commit log that nobody needs.
+    /// Removes the files of the commit log that are not needed any more.
     pub(super) fn release(&self) -> Result<(), JournalError> {
         let checkpointed = match self.sealed_suffices.load(Ordering::Acquire) {
             true => u64::MAX,

@@ -1,9 +1,9 @@
-//! Which whole blocks lie in these bytes, wherever they begin?
+//! Finds the intact blocks in a sequence of bytes, wherever they begin.
 //!
-//! Reads from front to back through a window of at most one block and a little, so that a file of
-//! any size takes the same memory. Guarantees that every block handed out is whole, that a block
-//! inside a whole block is never handed out, and that no input makes it panic. It does not know
-//! which blocks should be there, nor what lies between them.
+//! Reads from front to back through a window of little more than one block, so that memory does not
+//! depend on the size of the file. Guarantees that every returned block is intact, that a block
+//! inside another block is never returned, and that no input makes it panic. Does not know
+//! which blocks should be there, nor what is between them.
 
 use std::io::{self, Read};
 
@@ -11,31 +11,31 @@ use bytes::Bytes;
 
 use super::frame::{Block, FrameError, HEADER_BYTES, Header, MAGIC};
 
-/// How much is read at once, in bytes.
+/// Bytes that are read at once.
 const READ_BYTES: usize = 256 << 10;
-/// How much of zeros is passed by at once, in bytes.
+/// Zeros that are skipped at once.
 const ZEROS: [u8; 4096] = [0; 4096];
 
-/// What was found.
+/// A finding of the scan.
 #[derive(Debug)]
 pub enum Found {
-    /// A whole block.
+    /// An intact block.
     Block {
         /// Where it begins, in bytes.
         offset: u64,
         /// The block.
         block: Block,
-        /// The same as it lies there.
+        /// Its bytes in the input.
         bytes: Bytes,
     },
-    /// A header that holds, of a format, codec or content that this program does not know.
+    /// A valid header of a format, compression or content that this program does not know.
     Newer {
         /// Where it begins, in bytes.
         offset: u64,
     },
 }
 
-/// What lay between two blocks, or before the first, or behind the last.
+/// The bytes between two blocks, before the first, or after the last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Gap {
     /// Where it begins, in bytes.
@@ -44,16 +44,16 @@ pub struct Gap {
     pub bytes: u64,
     /// How many of its bytes are not zero.
     pub not_zero: u64,
-    /// Why the first thing in it that looks like a block is none.
+    /// Why the first candidate in it is no block.
     pub reason: Option<FrameError>,
 }
 
-/// A scan under way.
+/// A running scan.
 #[derive(Debug)]
 pub struct Scan<R> {
     read: R,
     buffer: Vec<u8>,
-    /// What of the buffer was looked at.
+    /// The part of the buffer that was scanned.
     at: usize,
     /// Where the buffer begins in the input, in bytes.
     base: u64,
@@ -62,17 +62,17 @@ pub struct Scan<R> {
 }
 
 impl<R: Read> Scan<R> {
-    /// A scan of all that `read` gives.
-    pub fn new(read: R) -> Self {
+    /// A scan of the whole input.
+    pub fn new(input: R) -> Self {
         let (buffer, gap) = (Vec::new(), Gap::default());
-        Self { read, buffer, at: 0, base: 0, is_at_end: false, gap }
+        Self { read: input, buffer, at: 0, base: 0, is_at_end: false, gap }
     }
 
-    /// The next whole block; `None` at the end.
+    /// The next intact block; `None` at the end.
     ///
     /// # Errors
     ///
-    /// When the input can't be read.
+    /// If the input can't be read.
     pub fn next_block(&mut self) -> io::Result<Option<Found>> {
         self.gap = Gap { offset: self.offset(), ..Gap::default() };
         while self.skip_to_magic()? {
@@ -95,12 +95,12 @@ impl<R: Read> Scan<R> {
         Ok(None)
     }
 
-    /// What lay before the last thing found, or behind it once the end is reached.
+    /// The gap before the last finding, or after it once the end is reached.
     pub fn gap(&self) -> Gap {
         self.gap
     }
 
-    /// How far it has come, in bytes.
+    /// The position in the input, in bytes.
     pub fn offset(&self) -> u64 {
         self.base + self.at as u64
     }
@@ -119,7 +119,7 @@ impl<R: Read> Scan<R> {
         Ok(Block::parse(&bytes).map(|block| (block, bytes)))
     }
 
-    /// Goes to the next magic; `false` at the end of the input.
+    /// Skips to the next magic; `false` at the end of the input.
     fn skip_to_magic(&mut self) -> io::Result<bool> {
         loop {
             if !self.fill(MAGIC.len())? {
@@ -150,19 +150,19 @@ impl<R: Read> Scan<R> {
         self.at += bytes;
     }
 
-    /// Sees to it that so many bytes can be looked at; `false` if the input has fewer.
-    fn fill(&mut self, wanted: usize) -> io::Result<bool> {
-        while self.buffer.len() - self.at < wanted && !self.is_at_end {
+    /// Fills the buffer to at least so many unread bytes; `false` if the input has fewer.
+    fn fill(&mut self, needed: usize) -> io::Result<bool> {
+        while self.buffer.len() - self.at < needed && !self.is_at_end {
             if self.at > 0 {
                 self.buffer.drain(..self.at);
                 self.base += self.at as u64;
                 self.at = 0;
             }
-            let more = READ_BYTES.max(wanted) as u64;
+            let more = READ_BYTES.max(needed) as u64;
             let read = self.read.by_ref().take(more).read_to_end(&mut self.buffer)?;
             self.is_at_end = (read as u64) < more;
         }
-        Ok(self.buffer.len() - self.at >= wanted)
+        Ok(self.buffer.len() - self.at >= needed)
     }
 }
 

@@ -1,8 +1,7 @@
-//! What keeps the journal's folder within its bounds? Room on the disk, the ballast, lived time.
+//! Shares limits, ballast and lived time between the writer of the journal and the archiver.
 //!
-//! Shared by the writing end, which tells, and the archiver, which does: nothing here is waited
-//! for by a commit but [`Upkeep::give_up_ballast`], when there is no room left. It decides nothing
-//! about records.
+//! The writer sets them, the archiver acts on them. A commit waits for nothing here but
+//! [`DiskState::release_ballast`], when the disk is full. Does not decide about records.
 
 use std::fs::{self, File};
 use std::io;
@@ -14,24 +13,24 @@ use super::Settings;
 use super::disk;
 use super::error::JournalError;
 
-/// About so many spans are kept, so that whole ones can go one by one.
+/// About so many segments are retained, so that whole ones can be trimmed one by one.
 pub(super) const SPANS_KEPT: u32 = 30;
 
 /// Limits that may change while the journal is open.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    /// What is reserved for a full disk, in bytes.
+    /// Bytes reserved for a full disk.
     pub(super) ballast_bytes: u64,
-    /// With less free than half of this, in bytes, the archive is not written to.
+    /// The archive is not written while less than half of this is free, in bytes.
     pub(super) low_water: u64,
-    /// Of how long a time a span may hold records.
+    /// The longest lived time that a segment covers.
     pub(super) span_age: Duration,
-    /// Retention lets the sealed spans take so many bytes.
+    /// Bytes that retention allows for the sealed segments.
     pub(super) retention_bytes: u64,
 }
 
 impl Limits {
-    /// Those of `settings`, on a disk of which `half_of_disk` bytes may be kept at most.
+    /// The limits of `settings`, with at most `half_of_disk` bytes of retention.
     pub(super) fn of(settings: &Settings, half_of_disk: u64) -> Self {
         Self {
             ballast_bytes: settings.ballast_bytes,
@@ -42,7 +41,7 @@ impl Limits {
     }
 }
 
-/// What the writing end tells the archiver.
+/// The values that the writer sets for the archiver.
 #[derive(Debug)]
 pub(super) struct Upkeep {
     dir: PathBuf,
@@ -50,12 +49,12 @@ pub(super) struct Upkeep {
     ballast_bytes: AtomicU64,
     low_water: AtomicU64,
     retention_bytes: AtomicU64,
-    /// A span holds records of no longer time, in microseconds.
+    /// The longest lived time that a segment covers, in microseconds.
     span_age_us: AtomicU64,
-    /// For how long brokers were at work, in microseconds, and one more; 0: not told yet. The
+    /// The lived time in microseconds, plus one; 0: not set yet. The
     /// journal reads no clock.
     told_us: AtomicU64,
-    /// All records up to this one are to be forgotten.
+    /// All records up to this one are to be trimmed.
     trim_through: AtomicU64,
 }
 
@@ -74,7 +73,7 @@ impl Upkeep {
         }
     }
 
-    /// Sets other limits, for whatever goes by them next.
+    /// Sets other limits, which apply from the next use.
     pub(super) fn set(&self, limits: Limits) {
         let Limits { ballast_bytes, low_water, span_age, retention_bytes } = limits;
         self.retention_bytes.store(retention_bytes, Ordering::Release);
@@ -83,73 +82,76 @@ impl Upkeep {
         self.span_age_us.store(micros(span_age), Ordering::Release);
     }
 
-    /// With less free than this, in bytes, nothing new is taken.
+    /// No new event is accepted while less than this is free, in bytes.
     pub(super) fn low_water(&self) -> u64 {
         self.low_water.load(Ordering::Acquire)
     }
 
-    /// Retention lets the sealed spans take so many bytes.
+    /// Bytes that retention allows for the sealed segments.
     pub(super) fn retention_bytes(&self) -> u64 {
         self.retention_bytes.load(Ordering::Acquire)
     }
 
-    /// Of how long a time a span may hold records.
+    /// The longest lived time that a segment covers.
     pub(super) fn span_age(&self) -> Duration {
         Duration::from_micros(self.span_age_us.load(Ordering::Acquire))
     }
 
-    /// What the file system still has for us, in bytes.
+    /// Bytes that are available to us on the file system.
     pub(super) fn free_bytes(&self) -> Result<u64, JournalError> {
         disk::free_bytes(&self.dir)
     }
 
-    /// Whether the archiver may write: half of what is kept free belongs to the commit log alone,
-    /// because sled does not recover from a failed write. A disk that does not tell counts as full.
+    /// Whether the archiver may write: half of the low-water mark is reserved for the commit log alone,
+    /// because sled does not recover from a failed write. If the free space is unknown, the disk counts as full.
     pub(super) fn has_room(&self) -> bool {
         let low_water = self.low_water.load(Ordering::Acquire);
         self.free_bytes().is_ok_and(|free| free >= low_water / 2)
     }
 
-    /// Gives the reserve back to the disk; `false` if there was none any more.
+    /// Frees the space of the ballast; `false` if there was none.
     pub(super) fn give_up_ballast(&self) -> bool {
         fs::remove_file(&self.ballast).is_ok()
     }
 
-    /// Makes the reserve, or makes it anew once there is room for it. A reserve that can't be made
-    /// is tried again; what is missing is room, and that is watched elsewhere.
+    /// Creates the ballast, also again once there is space for it. A ballast that can't be created
+    /// is tried again; free space is monitored elsewhere.
     pub(super) fn keep_ballast(&self) {
-        let there = fs::metadata(&self.ballast).map_or(0, |found| found.len());
+        let present = fs::metadata(&self.ballast).map_or(0, |found| found.len());
         let ballast_bytes = self.ballast_bytes.load(Ordering::Acquire);
-        let wanted = self.low_water.load(Ordering::Acquire).saturating_add(ballast_bytes);
-        if there == ballast_bytes || self.free_bytes().is_ok_and(|free| free < wanted) {
+        let needed = self.low_water.load(Ordering::Acquire).saturating_add(ballast_bytes);
+        if present == ballast_bytes || self.free_bytes().is_ok_and(|free| free < needed) {
             return;
         }
-        // Not synced: one that a power cut takes away is made anew.
-        let made = File::create(&self.ballast)
+        // Not synced: after a power failure it is created again.
+        let created = File::create(&self.ballast)
             .map_err(JournalError::io("create", &self.ballast))
             .and_then(|file| disk::preallocate(&file, ballast_bytes, &self.ballast));
-        if let Err(error) = made {
-            tracing::warn!(error = &error as &dyn std::error::Error, "no ballast for a full disk");
+        if let Err(error) = created {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the ballast for a full disk can't be created"
+            );
             let _ = fs::remove_file(&self.ballast);
         }
     }
 
-    /// Tells for how long brokers were at work.
+    /// Sets the lived time.
     pub(super) fn tell(&self, lived: Duration) {
         self.told_us.fetch_max(micros(lived).saturating_add(1), Ordering::AcqRel);
     }
 
-    /// What was last told; `None` before the first.
+    /// The lived time that was last set; `None` before.
     pub(super) fn lived(&self) -> Option<Duration> {
         self.told_us.load(Ordering::Acquire).checked_sub(1).map(Duration::from_micros)
     }
 
-    /// Orders that all records up to `number` be forgotten.
+    /// Requests that all records up to `number` be trimmed.
     pub(super) fn trim(&self, number: u64) {
         self.trim_through.fetch_max(number, Ordering::AcqRel);
     }
 
-    /// Up to which number records are to be forgotten.
+    /// The number up to which records are to be trimmed.
     pub(super) fn trim_through(&self) -> u64 {
         self.trim_through.load(Ordering::Acquire)
     }
@@ -159,7 +161,7 @@ fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Whether the system says that the disk, or our share of it, is full.
+/// Whether the error means that the disk, or our quota of it, is full.
 pub(super) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

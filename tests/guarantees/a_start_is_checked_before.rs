@@ -107,13 +107,13 @@ async fn nobody_else_looks_into_the_data_folder_and_one_that_is_open_is_told() {
         vec![("data".to_owned(), fs::metadata(&data).expect("it").permissions().mode())];
     modes_below(&data, &mut modes);
     assert!(modes.iter().all(|(_, mode)| mode & 0o077 == 0), "{modes:?}");
-    assert!(!gridd.stderr().contains("look into the data folder"), "{}", gridd.stderr());
+    assert!(!gridd.stderr().contains("read the data folder"), "{}", gridd.stderr());
     let ready = fs::metadata(gridd.path("ready.json")).expect("the ready file");
     assert_eq!(ready.permissions().mode() & 0o777, 0o644, "whoever started it may read it");
     assert_eq!(gridd.terminate().await, Some(0));
     fs::set_permissions(&data, fs::Permissions::from_mode(0o755)).expect("a mode");
     gridd.start_again().await;
-    assert!(gridd.stderr().contains("can look into the data folder"), "{}", gridd.stderr());
+    assert!(gridd.stderr().contains("can read the data folder"), "{}", gridd.stderr());
 }
 
 #[tokio::test]

@@ -199,7 +199,7 @@ fn a_folder_with_anything_in_it_is_not_restored_into() {
     let half = dir.path().join("half");
     fs::create_dir_all(half.join("restoring")).unwrap();
     let words = format!(
-        "an unfinished restore lies in {}: empty the folder and run `gridd journal restore` again",
+        "there is an unfinished restore in {}: empty the folder and run `gridd journal restore` again",
         half.display()
     );
     assert_eq!(restore(&stream, &half, |_| {}).unwrap_err().to_string(), words);
@@ -226,7 +226,7 @@ fn all_of_a_sound_folder_is_salvaged_and_nothing_of_it_is_written() {
     assert_eq!(
         salvage(&data, &[], |_| {}, Vec::new()).unwrap_err().to_string(),
         format!(
-            "a gridd is at work in {}: stop it first, or take a copy of a running one by \
+            "a gridd is running in {}: stop it first, or copy its journal with \
              `gridctl journal backup FILE`",
             data.display()
         )
