@@ -1,16 +1,16 @@
-//! The path: wait, decide, append, ack, publish. Start reading here.
+//! Runs the broker's event loop: wait, decide, append, acknowledge, publish. Start reading here.
 //!
 //! ```text
-//! handlers --queue--> [ wait | decide | append (fdatasync) | answer, publish ] --> handlers
+//! handlers --queue--> [ wait | decide | append (fdatasync) | reply, publish ] --> handlers
 //! ```
 //!
-//! One thread owns the grid and the journal. It takes what is waiting, gives it with its time to
-//! the pure core, appends the records as one commit, and only then answers whoever asked. While one
-//! commit is being synced the next gathers in the queue: group commit by itself, no timer.
+//! One thread owns the grid and the journal. It takes the queued requests, passes each with its time
+//! to the pure core, appends the records as one commit, and only then replies. While one commit is
+//! being synced, the next requests collect in the queue: group commit without a timer.
 //!
-//! Guarantees that nobody hears of what is not durable, that a deadline fires only after everything
-//! received before it was decided, and that a failed append ends the loop with its error. Knows
-//! neither gRPC nor how records are encoded.
+//! Guarantees that nothing is published before it is durable, that a deadline fires only after
+//! everything received before it was decided, and that a failed append ends the loop with its error.
+//! Does not know gRPC or how records are encoded.
 
 mod backlog;
 mod beginning;
@@ -132,13 +132,13 @@ impl Commit {
     }
 }
 
-/// The next item, or nothing until then.
+/// The next request, or `None` if none arrives until then.
 async fn wait(queue: &mut mpsc::Receiver<Item>, until: Instant) -> Option<Item> {
     tokio::time::timeout_at(until, queue.recv()).await.ok().flatten()
 }
 
 impl Loop {
-    /// Runs until it is told to stop, or the journal fails.
+    /// Runs until it is stopped, or the journal fails.
     fn run(
         mut self,
         mut queue: mpsc::Receiver<Item>,
@@ -154,7 +154,7 @@ impl Loop {
             let overslept = waited.saturating_sub(pause);
             self.follow_wall();
             let now = self.clock.now();
-            // Who overslept may have been away from the beginning of the wait.
+            // After oversleeping, the whole wait may have been a pause.
             let away = if overslept > lost_time::LATE_TURN { waited } else { Duration::ZERO };
             self.credit_late_turn(now, busy.max(away));
             self.look_after_journal(now);
@@ -168,7 +168,7 @@ impl Loop {
         }
     }
 
-    /// When to look around even if nothing comes.
+    /// When to run even if no request arrives.
     fn wait_until(&self, ready: Timestamp) -> Timestamp {
         let longest = ready.after(LONGEST_WAIT);
         let deadlines = self.deadlines.look_at(ready);
@@ -177,18 +177,18 @@ impl Loop {
         wakes.into_iter().flatten().min().unwrap_or(longest)
     }
 
-    /// Decides what is waiting, as much as fits a commit, then the deadlines before which all was
-    /// heard: at the latest those of `heard_until`, when sessions last had their answers and could
-    /// bring what came next. Gives whether the loop is to stop.
+    /// Decides the queued requests, as many as fit into a commit, then the deadlines before which
+    /// everything received was decided: at the latest those of `decided_until`, when sessions last had
+    /// their replies and could submit their next events. Returns whether the loop is to stop.
     fn decide_waiting(
         &mut self,
         first: Option<Item>,
         queue: &mut mpsc::Receiver<Item>,
-        mut heard_until: Timestamp,
+        mut decided_until: Timestamp,
     ) -> bool {
         let mut next = first;
         if self.room.available_permits() == 0 {
-            heard_until = heard_until.before(OVERLOAD_SPREAD);
+            decided_until = decided_until.before(OVERLOAD_SPREAD);
         }
         while let Some(item) = next {
             if let Work::Stop = item.work {
@@ -197,12 +197,12 @@ impl Loop {
             let at = self.clock.at(item.at);
             self.decide(item);
             if self.commit.is_full() {
-                heard_until = heard_until.min(at.before(ARRIVAL_SPREAD));
+                decided_until = decided_until.min(at.before(ARRIVAL_SPREAD));
                 break;
             }
             next = queue.try_recv().ok();
         }
-        self.judge_deadlines(heard_until);
+        self.judge_deadlines(decided_until);
         false
     }
 
@@ -371,7 +371,7 @@ impl Loop {
         }
     }
 
-    /// Makes the commit durable, and only then answers.
+    /// Makes the commit durable, and only then replies.
     fn append_and_tell(&mut self) -> Result<(), JournalError> {
         let mut commit = std::mem::take(&mut self.commit);
         if !commit.records.is_empty() {
@@ -392,7 +392,7 @@ impl Loop {
         Ok(())
     }
 
-    /// The last words: what was decided is appended, and the rest is turned away.
+    /// Appends what was decided, and rejects the rest.
     fn stop(mut self, mut queue: mpsc::Receiver<Item>) -> Result<(), JournalError> {
         queue.close();
         let now = self.clock.now();

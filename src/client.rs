@@ -1,7 +1,7 @@
-//! How our tools reach a broker: its address, the connection, and its refusals in words.
+//! Connects the tools to a broker: its address, the connection, and its errors as text.
 //!
-//! Guarantees that every failure names the address or the fields concerned and has an exit code.
-//! Does not know what is said over the connection, nor the broker's side of it.
+//! Guarantees that every error names the address or the fields concerned and has an exit code.
+//! Does not know what is sent over the connection, nor the broker's side of it.
 
 mod stranger;
 
@@ -14,69 +14,69 @@ use crate::exit_code::ExitCode;
 use crate::show::escape::escape;
 use crate::tasks::NamedExecutor;
 
-/// Where a broker listens if nobody says otherwise.
+/// The default address of a broker.
 pub const DEFAULT_BROKER: &str = "127.0.0.1:7443";
 
-/// Metadata key by which a client of a development broker says which appliance it is.
+/// Metadata key with the appliance's name, for a development broker.
 pub const APPLIANCE_METADATA: &str = "grid-appliance";
 
-/// Metadata key by which a client of a development broker says which administrator it is.
+/// Metadata key with the administrator's name, for a development broker.
 pub const ADMINISTRATOR_METADATA: &str = "grid-administrator";
 
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A silent connection is asked this often whether it lives, so that a broker whose machine went
-/// away without a word is noticed.
+/// The interval of keep-alive pings on an idle connection, to detect a broker whose machine
+/// vanished.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
-/// Why a broker could not be asked, or what it answered in place of an answer.
+/// Why a call failed: the broker could not be reached, or replied with an error.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// Not an address.
+    /// The address is invalid.
     #[error("broker address `{address}` is not host:port, for instance {DEFAULT_BROKER}")]
     Address {
         /// As given.
         address: String,
     },
-    /// Nobody answers there.
+    /// No program answers there.
     #[error(
         "no broker answers at {address} ({reason}); is gridd running? --broker or GRID_BROKER say where"
     )]
     Unreachable {
-        /// Where it was looked for.
+        /// The address that was tried.
         address: String,
         /// The innermost cause.
         reason: String,
     },
-    /// Something answers there, and not as a gridd of this version does.
+    /// A program answers there, but not as a gridd of this version does.
     #[error(
-        "what answers at {address} is no gridd, or one of another version: {reason}; --broker or \
-         GRID_BROKER say where gridd is"
+        "what answers at {address} is not gridd, or one of another version: {reason}; set gridd's \
+         address by --broker or GRID_BROKER"
     )]
     Stranger {
-        /// Where it was looked for.
+        /// The address that was tried.
         address: String,
-        /// What shows it.
+        /// The evidence.
         reason: String,
     },
     /// A gridd of another version answers there.
     #[error("gridd {version} answers at {address} and does not know this call, which is of version {}",
         env!("CARGO_PKG_VERSION"))]
     OtherVersion {
-        /// Where.
+        /// Its address.
         address: String,
         /// Its version.
         version: String,
     },
-    /// The broker answered with a status.
-    #[error("{}", words(.0))]
+    /// The broker replied with a status.
+    #[error("{}", describe_status(.0))]
     Status(Box<tonic::Status>),
 }
 
 impl ClientError {
-    /// What a call to the broker at `address` ended with. A status that our side of the connection
-    /// made, since the broker went away in the middle, says nothing but that it cannot be reached.
+    /// Classifies the status of a call to the broker at `address`. A status that our side of the
+    /// connection created means only that the broker cannot be reached.
     pub fn of_call(address: &str, status: tonic::Status) -> Self {
         let address = address.to_owned();
         if let Some(cause) = std::error::Error::source(&status) {
@@ -92,8 +92,8 @@ impl ClientError {
         }
     }
 
-    /// The same, said better where a closer look at the address shows who answers there. Takes two
-    /// seconds at most.
+    /// Probes the address for a more precise error: which program answers there. Takes two seconds
+    /// at most.
     pub async fn looked_into(self) -> Self {
         match self {
             Self::Stranger { address, reason } if reason == stranger::KNOWS_NO_SUCH_CALL => {
@@ -102,7 +102,7 @@ impl ClientError {
                     None => Self::Stranger { address, reason },
                 }
             }
-            // Its HTTP shows already what it is.
+            // Its HTTP already identifies it.
             Self::Stranger { address, reason } if !reason.contains(stranger::NO_HTTP2) => {
                 Self::Stranger { address, reason }
             }
@@ -118,7 +118,7 @@ impl ClientError {
         }
     }
 
-    /// Whether the same may be taken at another time: all but what a gridd itself said no to.
+    /// Whether the same call may succeed later: all errors except refusals by a gridd itself.
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Address { .. } => false,
@@ -145,7 +145,7 @@ impl ClientError {
         }
     }
 
-    /// The exit code that says the same.
+    /// The matching exit code.
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Address { .. } => ExitCode::Usage,
@@ -179,20 +179,20 @@ impl From<tonic::Status> for ClientError {
     }
 }
 
-/// Where the broker at `address` (`host:port`, or a whole `http://` address) is reached, and how.
+/// The endpoint of the broker at `address` (`host:port`, or an `http://` address).
 ///
 /// # Errors
 ///
-/// [`ClientError::Address`] for what is no address.
+/// [`ClientError::Address`] if the address is invalid.
 pub fn endpoint(address: &str) -> Result<Endpoint, ClientError> {
-    let wrong = || ClientError::Address { address: address.to_owned() };
+    let invalid = || ClientError::Address { address: address.to_owned() };
     let uri = match address.strip_prefix("http://") {
         Some(_) => address.to_owned(),
         None => format!("http://{address}"),
     };
-    let parsed: http::Uri = uri.parse().map_err(|_| wrong())?;
+    let parsed: http::Uri = uri.parse().map_err(|_| invalid())?;
     if parsed.port_u16().is_none() || !matches!(parsed.path(), "" | "/") {
-        return Err(wrong());
+        return Err(invalid());
     }
     Ok(Endpoint::from(parsed)
         .connect_timeout(CONNECT_TIMEOUT)
@@ -201,11 +201,11 @@ pub fn endpoint(address: &str) -> Result<Endpoint, ClientError> {
         .executor(NamedExecutor("connection")))
 }
 
-/// Connects to the broker at `address`, as [`endpoint`] takes it.
+/// Connects to the broker at `address`, as [`endpoint`] parses it.
 ///
 /// # Errors
 ///
-/// [`ClientError::Address`] for what is no address, [`ClientError::Unreachable`] when nobody
+/// [`ClientError::Address`] if the address is invalid, [`ClientError::Unreachable`] if no program
 /// answers within five seconds.
 pub async fn connect(address: &str) -> Result<Channel, ClientError> {
     endpoint(address)?.connect().await.map_err(|error| ClientError::Unreachable {
@@ -222,9 +222,9 @@ fn innermost(error: &dyn std::error::Error) -> String {
     cause.to_string()
 }
 
-/// A status as people read it: its message, then each field that is wrong, then when to come back.
-/// The broker may quote what an appliance said, so all of it is escaped.
-fn words(status: &tonic::Status) -> String {
+/// A status as text: its message, then each invalid field, then when to try again. All of it is
+/// escaped, since the broker may quote an appliance.
+fn describe_status(status: &tonic::Status) -> String {
     let details = status.get_error_details();
     let mut text = escape(status.message()).into_owned();
     if text.is_empty() {
@@ -232,11 +232,11 @@ fn words(status: &tonic::Status) -> String {
     }
     if let Some(bad) = details.bad_request() {
         for violation in &bad.field_violations {
-            let (field, wrong) = (escape(&violation.field), escape(&violation.description));
-            let said = format!("{field}: {wrong}");
-            // Of a single field the message says it already.
-            if text != said {
-                text.push_str(&format!("\n  {said}"));
+            let (field, error) = (escape(&violation.field), escape(&violation.description));
+            let line = format!("{field}: {error}");
+            // The message of a single invalid field is the same text.
+            if text != line {
+                text.push_str(&format!("\n  {line}"));
             }
         }
     }

@@ -1,8 +1,8 @@
-//! What sessions have received and not yet brought to the loop, and the deadlines that wait for it.
+//! Tracks what sessions received and have not submitted yet, and the deadlines that wait for it.
 //!
-//! Guarantees that no deadline is judged while something waits that was received before it, be it in a
-//! session or in the queue: first the sessions of the row are seen to have brought all of that, then the
-//! queue is emptied once more, then the deadline is judged. Knows no event.
+//! Guarantees that no deadline is decided while something received before it waits in a session or in
+//! the queue: first the appliance's sessions must have submitted all of it, then the queue is emptied
+//! once more, then the deadline is decided. Does not know events.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -17,21 +17,21 @@ use crate::grid::name::ApplianceNumber;
 use crate::grid::record::SessionId;
 use crate::grid::time::Timestamp;
 
-/// A session that has something to bring is looked at again after so long.
+/// How often to check a session that has something to submit.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// Nothing waits.
+/// No event waits.
 const NONE: u64 = u64::MAX;
 
-/// Since when something waits in one session; its clones are one. By the monotonic clock, since told
-/// time may be set meanwhile.
+/// Since when something waits in one session; all clones share it. By the monotonic clock, since broker
+/// time may be shifted meanwhile.
 #[derive(Clone, Debug)]
 pub struct Backlog(Arc<Oldest>);
 
 #[derive(Debug)]
 struct Oldest {
     session_began: Instant,
-    /// In microseconds since then.
+    /// Microseconds from `session_started_at` to the receipt of the oldest message.
     received: AtomicU64,
 }
 
@@ -43,12 +43,12 @@ impl Default for Backlog {
 }
 
 impl Backlog {
-    /// The oldest of what waits was received then; `None`: nothing waits.
+    /// Sets when the oldest waiting message was received; `None`: nothing waits.
     pub fn set(&self, oldest: Option<Instant>) {
         self.0.received.store(oldest.map_or(NONE, |at| self.0.micros(at)), Ordering::Release);
     }
 
-    /// Something was received now, which is given; what was there before it is older.
+    /// Notes that a message was received now, and returns the time. Messages already waiting are older.
     pub fn add(&self) -> Instant {
         let now = monotonic_now();
         self.add_at(now);
@@ -59,7 +59,7 @@ impl Backlog {
         self.0.received.fetch_min(self.0.micros(at), Ordering::AcqRel);
     }
 
-    /// Whether something waits that was received until then.
+    /// Whether something waits that was received by then.
     fn waits(&self, until: Instant) -> bool {
         self.0.received.load(Ordering::Acquire) <= self.0.micros(until)
     }
@@ -72,22 +72,22 @@ impl Oldest {
     }
 }
 
-/// The sessions of all rows, and the deadlines that came.
+/// The sessions of all appliances, and the deadlines that are due.
 #[derive(Debug, Default)]
 pub(super) struct Deadlines {
     sessions: HashMap<ApplianceNumber, Vec<(SessionId, Backlog)>>,
     due: VecDeque<Due>,
-    /// The rows in `due`.
+    /// The appliances in `due`.
     rows: HashSet<ApplianceNumber>,
 }
 
-/// A deadline that came and is not judged yet.
+/// A deadline that is due and not decided yet.
 #[derive(Clone, Copy, Debug)]
 struct Due {
     appliance: ApplianceNumber,
-    /// Up to when all must have been decided.
+    /// Everything received by then must be decided first.
     until: Instant,
-    /// The sessions have brought all that they had received until then.
+    /// The sessions have submitted everything they had received by then.
     is_brought: bool,
 }
 
@@ -99,7 +99,7 @@ impl Deadlines {
         backlog: Backlog,
     ) {
         let sessions = self.sessions.entry(appliance).or_default();
-        // A session that ended of a bug of ours can't say so.
+        // A session that ended by a panic does not report its end.
         sessions.retain(|(_, backlog)| Arc::strong_count(&backlog.0) > 1);
         sessions.push((session, backlog));
     }
@@ -113,8 +113,8 @@ impl Deadlines {
         }
     }
 
-    /// Takes in deadlines that came until then, and sees which sessions have brought all. To be asked
-    /// behind [`Self::judged`], so that the queue is looked into between the two.
+    /// Adds deadlines that were due by then, and checks which sessions have submitted everything. Call
+    /// after [`Self::take_ready`], so that the queue is emptied between the two.
     pub(super) fn came(&mut self, rows: Vec<ApplianceNumber>, until: Instant) {
         for appliance in rows {
             if self.rows.insert(appliance) {
@@ -129,7 +129,7 @@ impl Deadlines {
         }
     }
 
-    /// The rows to be judged, at most so many, when all that was queued until then is decided.
+    /// Takes the appliances to decide, at most `at_most`, once all that was queued by then is decided.
     pub(super) fn judged(&mut self, until: Instant, at_most: usize) -> Vec<ApplianceNumber> {
         let mut judged = Vec::new();
         self.due.retain(|due| {
@@ -145,7 +145,7 @@ impl Deadlines {
         judged
     }
 
-    /// When to look again; `None`: nothing waits.
+    /// When to check again; `None`: nothing waits.
     pub(super) fn look_at(&self, now: Timestamp) -> Option<Timestamp> {
         if self.due.iter().any(|due| due.is_brought) {
             return Some(now);
@@ -155,10 +155,10 @@ impl Deadlines {
 }
 
 impl Loop {
-    /// A moment that is not to come, by the monotonic clock.
-    pub(super) fn moment(&self, told: Timestamp) -> Instant {
+    /// A past broker time on the monotonic clock.
+    pub(super) fn moment(&self, past: Timestamp) -> Instant {
         let now = monotonic_now();
-        now.checked_sub(self.clock.now().since(told)).unwrap_or(now)
+        now.checked_sub(self.clock.now().since(past)).unwrap_or(now)
     }
 }
 
@@ -168,7 +168,7 @@ mod tests {
 
     const ROW: ApplianceNumber = ApplianceNumber(1);
 
-    /// So many seconds behind the beginning of the test.
+    /// Times in seconds after the start of the test.
     struct Time(Instant);
 
     impl Time {
@@ -190,12 +190,12 @@ mod tests {
         backlog.add_at(time.at(4));
         deadlines.came(vec![ROW], time.at(5));
         assert!(deadlines.judged(time.at(6), 9).is_empty(), "something waits since 3 s");
-        assert!(deadlines.look_at(now()) > Some(now()), "it is not asked for at once");
-        // What comes behind the deadline does not hold it up for ever.
+        assert!(deadlines.look_at(now()) > Some(now()), "it is not checked at once");
+        // What is received after the deadline does not delay it.
         backlog.set(Some(time.at(6)));
         deadlines.came(Vec::new(), time.at(7));
         assert_eq!(deadlines.look_at(now()), Some(now()));
-        assert!(deadlines.judged(time.at(4), 9).is_empty(), "the queue still has older things");
+        assert!(deadlines.judged(time.at(4), 9).is_empty(), "the queue still has older requests");
         assert_eq!(deadlines.judged(time.at(7), 9), [ROW]);
         assert_eq!(deadlines.look_at(now()), None);
     }

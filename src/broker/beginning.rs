@@ -1,9 +1,9 @@
-//! Finds what time it is at a start, and for how long nobody was there.
+//! Determines the broker time at a start, and how long the broker was down.
 //!
-//! The journal says when the run before ended; beside it lies a note, touched every few seconds. On
-//! the same boot of the machine the kernel knows how much time went by since, whatever became of
-//! the wall clock; else the wall clock alone can say. Guarantees that a time never taken for right
-//! moves what is pending along, so that nothing comes of it. Reads no clock.
+//! The journal tells when the previous run ended; a note beside it is rewritten every few seconds.
+//! Within one boot of the machine the kernel knows how much time passed since, whatever happened to
+//! the wall clock; otherwise only the wall clock can tell. Guarantees that a time that was never
+//! trusted shifts all that is pending, so that it causes no decision. Reads no clock.
 
 use std::time::Duration;
 
@@ -11,34 +11,33 @@ use crate::clock::watch::{FAR, is_nearer};
 use crate::grid::shift::Shift;
 use crate::grid::time::{Offset, Timestamp};
 
-/// A wall clock that lies less far back is not worth a word: clocks that keep time over a reboot
-/// count in seconds.
+/// A smaller step back of the wall clock is not reported: hardware clocks count in seconds.
 const BACK_WORTH_TELLING: Duration = Duration::from_secs(2);
 
-/// The note that a broker was at work.
+/// The note that a broker was running.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Alive {
-    /// When: told time.
+    /// When, in broker time.
     pub(super) at: Timestamp,
-    /// What notes of releases before lack.
+    /// The clocks at that time; older releases did not write them.
     pub(super) known: Option<Known>,
 }
 
-/// What the note says besides.
+/// The clocks as noted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Known {
-    /// For how long brokers were at work by then.
+    /// How long brokers had run on this journal by then.
     pub(super) lived: Duration,
-    /// What told time would be by what was known of before.
+    /// What broker time would be by the trusted clock.
     pub(super) trusted: Timestamp,
-    /// How long the machine was up.
+    /// How long the machine had been up.
     pub(super) up: Duration,
-    /// Which boot of the machine that was.
+    /// The boot id of the machine.
     pub(super) machine_boot: String,
 }
 
 impl Alive {
-    /// The note as text: told time first, by which releases before go.
+    /// The note as text: broker time first, which is all that older releases read.
     pub(super) fn written(&self) -> String {
         let Self { at, known } = self;
         let known = known.as_ref().map_or_else(String::new, |known| {
@@ -49,50 +48,50 @@ impl Alive {
         format!("{}{known}\n", at.as_micros())
     }
 
-    /// The note of such text.
+    /// Parses such text.
     pub(super) fn read(text: &str) -> Option<Self> {
-        let mut words = text.split_whitespace();
-        let moment = |word: &str| word.parse().ok().map(Timestamp::from_micros);
-        let duration = |word: &str| word.parse().ok().map(Duration::from_micros);
-        let at = words.next().and_then(moment)?;
+        let mut fields = text.split_whitespace();
+        let moment = |field: &str| field.parse().ok().map(Timestamp::from_micros);
+        let duration = |field: &str| field.parse().ok().map(Duration::from_micros);
+        let at = fields.next().and_then(moment)?;
         let mut known = || {
-            let lived = words.next().and_then(duration)?;
-            let trusted = words.next().and_then(moment)?;
-            let up = words.next().and_then(duration)?;
-            Some(Known { lived, trusted, up, machine_boot: words.next()?.to_owned() })
+            let lived = fields.next().and_then(duration)?;
+            let trusted = fields.next().and_then(moment)?;
+            let up = fields.next().and_then(duration)?;
+            Some(Known { lived, trusted, up, machine_boot: fields.next()?.to_owned() })
         };
         Some(Self { at, known: known() })
     }
 }
 
-/// What a start finds.
+/// What a start reads from journal, note and clocks.
 pub(super) struct Found<'a> {
-    /// The last record's time, and for how long brokers were at work by then; `None`: no record.
+    /// The last record's time, and how long brokers had run by then; `None`: no record.
     pub(super) last: Option<(Timestamp, Duration)>,
     /// The note.
     pub(super) alive: Option<&'a Alive>,
     /// The wall clock.
     pub(super) wall: Timestamp,
-    /// How long the machine is up.
+    /// How long the machine has been up.
     pub(super) up: Duration,
-    /// Which boot of the machine this is.
+    /// The current boot id of the machine.
     pub(super) machine_boot: &'a str,
 }
 
-/// How a run begins.
+/// The times with which a run starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Beginning {
-    /// Told time.
+    /// Broker time.
     pub(super) now: Timestamp,
-    /// For how long brokers were at work until the last of them ended.
+    /// How long brokers had run when the last one ended.
     pub(super) lived: Duration,
-    /// For how long nobody was there; `None`: nobody ever was.
+    /// How long no broker ran; `None`: this is the first run.
     pub(super) away: Option<Duration>,
-    /// How told time moves from where it ended.
+    /// The shift of broker time from where it ended.
     pub(super) shift: Option<Shift>,
-    /// How far it moves back, if that is worth a word.
+    /// How far the clock was set back, if that is reported.
     pub(super) clock_back: Option<Duration>,
-    /// What told time would be by what is known.
+    /// What broker time would be by the trusted clock.
     pub(super) trusted: Timestamp,
 }
 
@@ -104,17 +103,17 @@ impl Found<'_> {
             return Beginning { now, lived: Duration::ZERO, away, shift, clock_back, trusted };
         };
         let known = self.alive.and_then(|alive| alive.known.as_ref());
-        // By lived time, since told time may have been moved in between.
+        // By lived time, since broker time may have been shifted in between.
         let since_last = known.map_or(Duration::ZERO, |known| known.lived.saturating_sub(lived));
-        let of_before = self.alive.filter(|_| known.is_none()).map(|alive| alive.at);
-        let ended = last_at.after(since_last).max(of_before.unwrap_or(last_at));
+        let of_old_note = self.alive.filter(|_| known.is_none()).map(|alive| alive.at);
+        let ended = last_at.after(since_last).max(of_old_note.unwrap_or(last_at));
         let lived = lived.saturating_add(ended.since(last_at));
         let same_boot = known.filter(|known| known.machine_boot == self.machine_boot);
-        let gone_by = same_boot.and_then(|known| {
+        let elapsed = same_boot.and_then(|known| {
             let since_note = self.up.checked_sub(known.up)?;
             Some((since_note.saturating_sub(lived.saturating_sub(known.lived)), since_note, known))
         });
-        match gone_by {
+        match elapsed {
             Some((away, since_note, known)) => {
                 let expected = ended.after(away);
                 let trusted = known.trusted.after(since_note);
@@ -141,7 +140,7 @@ impl Found<'_> {
     ) -> Beginning {
         let by = Offset::between(ended, now);
         let back = if by.is_ahead() { Duration::ZERO } else { by.far() };
-        // What lies in the future by now was told by a clock that was wrong.
+        // Times that are now in the future came from a wrong clock.
         let from = if back.is_zero() { Timestamp::MAX } else { Timestamp::MIN };
         Beginning {
             now,
@@ -168,20 +167,20 @@ mod tests {
         Duration::from_secs(n)
     }
 
-    /// A run that lived for 1,000 s, and had its last record 3 s before its note.
-    fn note(told: i64) -> Alive {
+    /// A run of 1,000 s, with its last record 3 s before its note.
+    fn note(noted_at: i64) -> Alive {
         let known = Known {
             lived: seconds(1_000),
             trusted: second(0),
             up: seconds(5_000),
             machine_boot: "this".to_owned(),
         };
-        Alive { at: second(told), known: Some(known) }
+        Alive { at: second(noted_at), known: Some(known) }
     }
 
     /// A start `up` after the machine's boot, with the wall clock at `wall`.
-    fn start(alive: &Alive, told: i64, wall: i64, up: u64, machine_boot: &str) -> Beginning {
-        let last = Some((second(told - 3), seconds(997)));
+    fn start(alive: &Alive, noted_at: i64, wall: i64, up: u64, machine_boot: &str) -> Beginning {
+        let last = Some((second(noted_at - 3), seconds(997)));
         let (alive, wall, up) = (Some(alive), second(wall), seconds(up));
         Found { last, alive, wall, up, machine_boot }.beginning()
     }

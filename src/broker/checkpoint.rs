@@ -1,6 +1,6 @@
-//! When is the state written down, so that a start need not read every record?
+//! Writes checkpoints of the state, so that a start need not read every record.
 //!
-//! Guarantees that a checkpoint holds what durable records say, and nothing besides.
+//! Guarantees that a checkpoint contains the effects of durable records, and nothing else.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::Loop;
 use crate::clock::monotonic_now;
 use crate::journal::{JournalError, encoding};
 
-/// A checkpoint is written after so long, or after so many records as the settings say.
+/// Longest time between checkpoints; the settings limit the records between them.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(600);
 
 impl Loop {

@@ -1,6 +1,6 @@
-//! What is counted of the path? Events and mails by what became of them, deadlines by what followed.
+//! Updates the metrics of the event loop: events and mails by outcome, deadlines by result.
 //!
-//! Knows the words of the labels, and nothing of who reads the numbers.
+//! Guarantees labels from fixed lists. Does not know who reads the numbers.
 
 use crate::grid::effect::Effect;
 use crate::grid::event::EventKind;
@@ -21,12 +21,12 @@ pub(super) fn kind(kind: &EventKind) -> Word {
     })
 }
 
-/// An event was decided.
+/// Counts an event that was decided.
 pub(super) fn event(metrics: &Metrics, kind: Word, outcome: Outcome) {
     metrics.event(kind, Word::without("OUTCOME_", show::outcome(outcome).as_str_name()));
 }
 
-/// The courier tried to deliver a mail.
+/// Counts an attempt to deliver a mail.
 pub(super) fn mail(metrics: &Metrics, delivery: &Delivery) {
     metrics.mail(Word(match delivery {
         Delivery::Sent(_) => "sent",
@@ -35,7 +35,7 @@ pub(super) fn mail(metrics: &Metrics, delivery: &Delivery) {
     }));
 }
 
-/// A deadline was judged.
+/// Counts a deadline that was decided.
 pub(super) fn deadline(metrics: &Metrics, record: Option<&Record>) {
     let effects = record.map(|record| record.effects.as_slice()).unwrap_or_default();
     let fails = |effect: &Effect| {

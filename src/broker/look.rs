@@ -1,7 +1,7 @@
-//! How does the broker look from outside? For reports, which must not wait for it.
+//! Answers queries with a time limit and measures commits, for reports that must not wait.
 //!
 //! Guarantees that nothing here waits for the loop beyond a limit, and that no runtime is needed: its
-//! workers may all be blocked. Counts and times only; decides nothing.
+//! workers may all be blocked. Decides nothing.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
@@ -15,13 +15,13 @@ use crate::clock::monotonic_now;
 use crate::grid::Grid;
 use crate::grid::time::Timestamp;
 
-/// Why the loop did not say what it was asked.
+/// Why a query has no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoAnswer {
     /// Its queue is full.
     #[error("the broker loop's queue is full")]
     QueueFull,
-    /// It is at something else.
+    /// It is busy.
     #[error("the broker loop did not answer within {} ms", .0.as_millis())]
     NotInTime(Duration),
     /// It has ended.
@@ -32,7 +32,7 @@ pub enum NoAnswer {
 /// How long commits take, in microseconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Commits {
-    /// How many were made since the start.
+    /// How many since the start.
     pub count: u64,
     /// The last one.
     pub last_us: u64,
@@ -40,30 +40,30 @@ pub struct Commits {
     pub longest_us: u64,
     /// All of them together.
     pub total_us: u64,
-    /// How long the one under way has taken; 0: none is.
+    /// How long the one in progress has taken; 0: none is.
     pub under_way_us: u64,
 }
 
-/// The same, written by the loop.
+/// Measures commits; written by the loop.
 #[derive(Debug, Default)]
 pub(super) struct CommitTimes {
     count: AtomicU64,
     last_us: AtomicU64,
     longest_us: AtomicU64,
     total_us: AtomicU64,
-    /// When the one under way began, since the start; 0: none is.
+    /// When the one in progress started, since the broker's start; 0: none is.
     began_us: AtomicU64,
 }
 
 impl CommitTimes {
     /// Measures a commit.
     pub(super) fn measure<T>(&self, elapsed: Duration, commit: impl FnOnce() -> T) -> T {
-        let begun = monotonic_now();
-        // It has begun, even in the first microsecond.
+        let started = monotonic_now();
+        // Not 0, even in the first microsecond.
         let began_us = u64::try_from(elapsed.as_micros()).unwrap_or(0).max(1);
         self.began_us.store(began_us, Ordering::Relaxed);
         let done = commit();
-        let took = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let took = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.began_us.store(0, Ordering::Relaxed);
         self.last_us.store(took, Ordering::Relaxed);
         self.longest_us.fetch_max(took, Ordering::Relaxed);
@@ -74,23 +74,23 @@ impl CommitTimes {
 }
 
 impl Broker {
-    /// Asks the grid something and blocks until it answers, for `limit` at most. `question` should be
+    /// Runs a query on the grid and blocks until it is answered, for at most `limit`. `query` should be
     /// quick.
     ///
     /// # Errors
     ///
-    /// [`NoAnswer`] says why there is none.
+    /// [`QueryError`] tells why there is no result.
     pub fn ask_within<T: Send + 'static>(
         &self,
         limit: Duration,
-        question: impl FnOnce(&Grid, Timestamp) -> T + Send + 'static,
+        query: impl FnOnce(&Grid, Timestamp) -> T + Send + 'static,
     ) -> Result<T, NoAnswer> {
         let (reply, answer) = sync_channel(1);
-        let question = Box::new(move |grid: &Grid, now: Timestamp| {
-            // Who does not wait any more does not mind.
-            let _ = reply.send(question(grid, now));
+        let query = Box::new(move |grid: &Grid, now: Timestamp| {
+            // A receiver that timed out is fine.
+            let _ = reply.send(query(grid, now));
         });
-        let item = Item { at: self.clock.stamp(), work: Work::Ask(question), room: None };
+        let item = Item { at: self.clock.stamp(), work: Work::Ask(query), room: None };
         self.queue.try_send(item).map_err(|error| match error {
             TrySendError::Full(_) => NoAnswer::QueueFull,
             TrySendError::Closed(_) => NoAnswer::Stopped,
@@ -101,7 +101,7 @@ impl Broker {
         })
     }
 
-    /// How many streams are told of changes.
+    /// How many streams watch for changes.
     pub fn watchers(&self) -> usize {
         self.changes.receiver_count()
     }

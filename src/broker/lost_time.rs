@@ -1,8 +1,8 @@
-//! What if time did not go on as told? A turn that came late, a machine that slept, a wall clock
-//! that was set.
+//! Handles clock irregularities: a paused loop, a machine that slept, a wall clock that was set.
 //!
-//! Guarantees that each leaves a record, and that no verdict comes of it: time in which nobody
-//! could be heard is credited to every deadline, and what is pending moves with told time.
+//! Guarantees that each leaves a record and causes no decision: every deadline is extended by the time
+//! in which the broker received nothing, and all that is pending shifts with broker time. Does not
+//! decide when the wall clock is followed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -17,32 +17,32 @@ use crate::grid::shift::Shift;
 use crate::grid::time::{Offset, Timestamp};
 use crate::grid::wall_clock::WallClock;
 
-/// A turn later than this is credited to the deadlines: a paused machine, a stalled disk.
+/// A longer pause extends the deadlines: a paused machine, a stalled disk.
 pub(super) const LATE_TURN: Duration = Duration::from_secs(2);
 
-/// A sleep shorter than this is none.
+/// A shorter sleep is ignored.
 const SLEPT: Duration = Duration::from_secs(1);
 
 /// What the loop knows of the wall clock.
 #[derive(Debug)]
 pub(super) struct Wall {
     watch: Watch,
-    /// From when on times were told by the clock as it is followed now.
+    /// Since when times are of the clock as it is followed now.
     era: Timestamp,
-    /// For how long the machine slept, as far as that is told.
+    /// How long the machine slept, as far as that is recorded.
     slept: Duration,
-    /// What told time would have been at the start by what is known, in microseconds.
+    /// What broker time would have been at the start by the trusted clock, in microseconds.
     trusted_us: Arc<AtomicI64>,
 }
 
 impl Wall {
-    /// What holds from a start on; times from `era` on are of its clock.
+    /// The state at a start; times from `era` on are of its clock.
     pub(super) fn new(trusted: Timestamp, era: Timestamp) -> Self {
         let trusted_us = Arc::new(AtomicI64::new(trusted.as_micros()));
         Self { watch: Watch::new(trusted), era, slept: Duration::ZERO, trusted_us }
     }
 
-    /// What told time would have been at the start by what is known, for the note beside the
+    /// What broker time would have been at the start by the trusted clock, for the note beside the
     /// journal.
     pub(super) fn trusted_us(&self) -> Arc<AtomicI64> {
         Arc::clone(&self.trusted_us)
@@ -50,7 +50,7 @@ impl Wall {
 }
 
 impl Loop {
-    /// Time in which the broker could not hear anybody is not held against anybody.
+    /// Extends deadlines by a pause of the loop, in which it could receive nothing.
     pub(super) fn credit_late_turn(&mut self, now: Timestamp, lasted: Duration) {
         self.last_turn = now;
         if lasted > LATE_TURN {
@@ -59,7 +59,7 @@ impl Loop {
         }
     }
 
-    /// What became of the machine and its wall clock leaves a record, and no verdict comes of it.
+    /// Records sleep of the machine and steps of its wall clock, and follows them.
     pub(super) fn follow_wall(&mut self) {
         let slept = self.clock.slept();
         let lasted = slept.saturating_sub(self.wall.slept);
@@ -83,7 +83,7 @@ impl Loop {
                 self.take_clock(WallClock::Agrees);
             }
             Some(Found::Trusted) => {
-                tracing::info!("the wall clock stayed as it was set, and is taken for right");
+                tracing::info!("the wall clock stayed stable since it was set, and is trusted");
                 self.take_clock(WallClock::Trusted);
             }
             Some(Found::Follow { by, is_sure }) => self.follow(by, is_sure),

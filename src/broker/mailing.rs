@@ -1,7 +1,7 @@
-//! How do mails reach the courier, and his answers the loop?
+//! Dispatches due mails to the mail sender and feeds delivery results back to the loop.
 //!
-//! Guarantees that the courier hears of a mail only when it is durable that he has it, and that at
-//! most [`MAILS_UNDER_WAY`] are with him. Knows no mail server.
+//! Guarantees that the mail sender gets a mail only once the record of that is durable, and that it has
+//! at most [`MAILS_UNDER_WAY`] at a time. Does not know mail servers.
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -16,30 +16,30 @@ use crate::grid::outbox::MailRefusal;
 use crate::grid::record::{Input, Record};
 use crate::grid::time::Timestamp;
 
-/// A mail for the courier, by value.
+/// A mail for the mail sender, by value.
 #[derive(Clone, Debug)]
 pub struct Deliver {
     /// The mail; [`Message::attempts`] says which attempt this is.
     pub message: Message,
 }
 
-/// What the loop is asked to do about mails.
+/// A request about mails.
 pub(super) enum MailWork {
     Answered { message: MessageNumber, attempt: u32, delivery: Delivery },
     Ordered { by: Box<str>, message: MessageNumber, order: MailOrder, reply: MailReply },
 }
 
-/// Where the answer to an order goes: the record that says so.
+/// Where the reply to a command goes: the number of its record.
 pub(super) type MailReply = oneshot::Sender<Result<RecordNumber, MailRefusal>>;
 
-/// The ends of the way to a courier: the loop's, and his.
+/// The channel to a mail sender: the loop's end, and the sender's.
 pub(super) fn to_courier() -> (mpsc::Sender<Deliver>, mpsc::Receiver<Deliver>) {
-    // So many are under way at most: there is always room.
+    // At most this many are in flight: there is always room.
     mpsc::channel(MAILS_UNDER_WAY)
 }
 
 impl Broker {
-    /// What came of an attempt to deliver a mail.
+    /// Reports the result of an attempt to deliver a mail.
     ///
     /// # Errors
     ///
@@ -53,11 +53,11 @@ impl Broker {
         self.put(Work::Mail(MailWork::Answered { message, attempt, delivery }), 0).await
     }
 
-    /// An administrator says what is to become of a mail. Answered when durable.
+    /// Retries or drops a mail for an administrator. Returns when durable.
     ///
     /// # Errors
     ///
-    /// [`Unavailable`] when the broker stops before that; inside, that there is no such mail.
+    /// [`Unavailable`] when the broker stops before that; inside, why the command is rejected.
     pub async fn order_mail(
         &self,
         by: &str,

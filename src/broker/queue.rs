@@ -1,7 +1,7 @@
-//! How is the broker asked? The queue's items, its bounds, and the handle that fills it.
+//! Defines the loop's queue: its requests, its bounds, and the handle that fills it.
 //!
-//! Guarantees a bound in items and bytes: whoever brings more waits, and so stops reading its
-//! session. Each item is stamped when it is received. Decides nothing.
+//! Guarantees a bound in requests and bytes: beyond it a caller waits, and so stops reading its
+//! session. Each request is stamped when it is received. Decides nothing.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -25,25 +25,25 @@ use crate::grid::outbox::MailRefusal;
 use crate::grid::record::{Order, Outcome, SessionId};
 use crate::grid::time::Timestamp;
 
-/// Most items that wait; a session has one at a time.
+/// Most requests that wait; a session has one at a time.
 pub(super) const ITEMS_WAITING: usize = 16_384;
 
 /// Most bytes that wait, in KiB: 64 MiB.
 pub(super) const KIB_WAITING: u32 = 64 << 10;
 
-/// Most changes that a slow watcher may lag behind before it is given everything anew.
+/// Most changes that a slow watcher may lag behind before it is sent everything again.
 pub(super) const CHANGES_WAITING: usize = 1_024;
 
-/// The broker does not take what it was given, and has kept nothing of it.
+/// The broker does not accept a request, and has stored nothing of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unavailable {
     /// It ends.
-    #[error("the broker is stopping and takes nothing any more")]
+    #[error("the broker is stopping and accepts no more requests")]
     Stopping,
     /// Its disk is nearly full.
     #[error(
         "the broker's disk is nearly full (less is free than its disk_low_water and a reserve of 32 \
-         MiB), so it takes nothing new; reading goes on"
+         MiB), so it accepts nothing new; reading continues"
     )]
     DiskLow,
 }
@@ -59,23 +59,23 @@ pub struct Broker {
     pub(super) signs: Arc<Signs>,
 }
 
-/// An event as it came out of the check, not yet joined with who said it.
+/// A decoded event, not yet joined with its sender.
 #[derive(Clone, Debug)]
 pub struct HeardEvent {
-    /// The boot it names; a session's own fills in.
+    /// The boot it names; by default that of its session.
     pub boot: Option<BootId>,
-    /// The number it bears.
+    /// Its sequence number.
     pub sequence: Option<Sequence>,
     /// The event.
     pub event: Event,
 }
 
-/// What became of an event.
+/// The result of an event.
 #[derive(Clone, Copy, Debug)]
 pub struct EventAnswer {
-    /// What became of it.
+    /// Its outcome.
     pub outcome: Outcome,
-    /// What was noted.
+    /// Its record flags.
     pub marks: Marks,
     /// Its record, if it has one.
     pub record: Option<RecordNumber>,
@@ -83,65 +83,65 @@ pub struct EventAnswer {
     pub suppressed_until: Option<Timestamp>,
 }
 
-/// What a session hears first of a chunk that it brought.
+/// The first reply to a batch that a session submitted.
 #[derive(Debug)]
 pub enum Brought {
-    /// What became of its events, in order; all of that is durable.
+    /// The results of its events, in order; all are durable.
     Answered(Vec<EventAnswer>),
-    /// The same comes with the tally of what was suppressed; what was said behind it may be brought.
+    /// The results follow with the tally of suppressed events; later events may be submitted.
     Held(oneshot::Receiver<Vec<EventAnswer>>),
 }
 
-/// The broker's side of an accepted hello.
+/// The reply to an accepted hello.
 #[derive(Clone, Copy, Debug)]
 pub struct Welcomed {
-    /// The appliance's row.
+    /// The appliance's index.
     pub appliance: ApplianceNumber,
     /// The appliance's UUID.
     pub uuid: Uuid,
-    /// Whether the broker knows sequences of the spool.
+    /// Whether the broker knows sequence numbers of the spool.
     pub knew_spool: bool,
-    /// The longest promise its class allows.
+    /// The longest report deadline its class allows.
     pub promise_max: Duration,
 }
 
-/// Names a session and what its hello said.
+/// Identifies a session, with the data of its hello.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionKey {
     /// The session.
     pub id: SessionId,
-    /// Whose.
+    /// Its appliance.
     pub appliance: ApplianceNumber,
-    /// Of which boot.
+    /// Its boot.
     pub boot: BootId,
-    /// Whose numbers its events bear.
+    /// The spool that numbers its events.
     pub spool: Option<SpoolId>,
 }
 
-/// An order that was carried out.
+/// A command that was executed.
 #[derive(Clone, Copy, Debug)]
 pub struct Ordered {
     /// The appliance it was about.
     pub appliance: ApplianceNumber,
-    /// The record that says so.
+    /// The record of the command.
     pub record: RecordNumber,
 }
 
 /// Which appliances changed in a commit.
 #[derive(Clone, Debug)]
 pub enum Changed {
-    /// These, perhaps one twice.
+    /// These, possibly one twice.
     These(Arc<[ApplianceNumber]>),
-    /// Perhaps all.
+    /// Possibly all.
     All,
 }
 
-/// Names of all rows, those gone included. Cheap to clone; all clones are one.
+/// Names by appliance index, removed ones included. Cheap to clone; all clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Names(Arc<RwLock<Vec<Option<ApplianceName>>>>);
 
 impl Names {
-    /// The name of a row; empty if there is none.
+    /// The name of an index; empty if there is none.
     pub fn name(&self, number: ApplianceNumber) -> String {
         let names = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let at = number.0.checked_sub(1).map(|at| at as usize);
@@ -149,16 +149,16 @@ impl Names {
         name.map(ToString::to_string).unwrap_or_default()
     }
 
-    /// The rows whose name is wanted.
-    pub fn matching(&self, is_wanted: impl Fn(&str) -> bool) -> Vec<ApplianceNumber> {
+    /// The indexes whose name matches.
+    pub fn matching(&self, is_match: impl Fn(&str) -> bool) -> Vec<ApplianceNumber> {
         let names = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let rows = names.iter().zip(1..);
-        rows.filter(|(name, _)| name.as_ref().is_some_and(|name| is_wanted(name.as_str())))
+        rows.filter(|(name, _)| name.as_ref().is_some_and(|name| is_match(name.as_str())))
             .map(|(_, number)| ApplianceNumber(number))
             .collect()
     }
 
-    /// A row bears one name for ever; those lost with missing records bear none.
+    /// An index has one name for ever; those lost with missing records have none.
     pub(super) fn set(&self, number: ApplianceNumber, name: &ApplianceName) {
         let mut names = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let Some(at) = number.0.checked_sub(1).map(|at| at as usize) else { return };
@@ -169,12 +169,12 @@ impl Names {
     }
 }
 
-/// One item of the queue.
+/// A request in the queue.
 #[derive(Debug)]
 pub(super) struct Item {
     pub(super) at: Stamp,
     pub(super) work: Work,
-    /// Given back when the item was decided.
+    /// Released when the request was decided.
     pub(super) room: Option<OwnedSemaphorePermit>,
 }
 
@@ -231,12 +231,12 @@ impl std::fmt::Debug for Work {
     }
 }
 
-/// An answer that waits for the commit.
+/// A reply that waits for the commit.
 pub(super) enum Reply {
     Report(oneshot::Sender<EventAnswer>, EventAnswer),
     Hello(oneshot::Sender<Welcomed>, Welcomed),
     Chunk(oneshot::Sender<Brought>, Vec<EventAnswer>),
-    /// Of a chunk that was held for a tally.
+    /// Of a batch that waited for a tally.
     Held(oneshot::Sender<Vec<EventAnswer>>, Vec<EventAnswer>),
     Order(oneshot::Sender<Result<Ordered, OrderRefusal>>, Result<Ordered, OrderRefusal>),
     Settings(oneshot::Sender<RecordNumber>, RecordNumber),
@@ -245,7 +245,7 @@ pub(super) enum Reply {
 }
 
 impl Reply {
-    /// Answers; whoever has gone meanwhile does not mind.
+    /// Sends the reply; a receiver that is gone is fine.
     pub(super) fn send(self, grid: &Grid, now: Timestamp) {
         match self {
             Self::Report(to, answer) => drop(to.send(answer)),
@@ -255,28 +255,28 @@ impl Reply {
             Self::Order(to, answer) => drop(to.send(answer)),
             Self::Settings(to, number) => drop(to.send(number)),
             Self::Mail(to, answer) => drop(to.send(answer)),
-            Self::Ask(question) => question(grid, now),
+            Self::Ask(query) => query(grid, now),
         }
     }
 }
 
 impl Broker {
-    /// The time.
+    /// Broker time.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    /// Names of all rows.
+    /// The names of all appliances.
     pub fn names(&self) -> &Names {
         &self.names
     }
 
-    /// Tells of changes from now on, after they are durable.
+    /// Subscribes to changes from now on; each is published after it is durable.
     pub fn watch(&self) -> broadcast::Receiver<Changed> {
         self.changes.subscribe()
     }
 
-    /// An event said outside a session, of `bytes` on the wire. Answered when durable.
+    /// Submits an event outside a session, of `bytes` on the wire. Returns when durable.
     ///
     /// # Errors
     ///
@@ -294,12 +294,12 @@ impl Broker {
         answer.await.map_err(|_| self.unanswered())
     }
 
-    /// Brings a session's next events, of `bytes` on the wire. The answer comes by what is given,
-    /// which ends without one when the broker stops.
+    /// Submits a session's next events, of `bytes` on the wire. The reply arrives through the returned
+    /// receiver, which closes without one when the broker stops.
     ///
     /// # Errors
     ///
-    /// [`Unavailable`] when nothing is taken.
+    /// [`Unavailable`] when nothing is accepted.
     pub async fn bring(
         &self,
         session: SessionKey,
@@ -312,7 +312,7 @@ impl Broker {
         Ok(answer)
     }
 
-    /// A session ended.
+    /// Reports that a session ended.
     ///
     /// # Errors
     ///
@@ -321,11 +321,11 @@ impl Broker {
         self.put(Work::SessionEnded { session }, 0).await
     }
 
-    /// An administrator's order. Answered when durable.
+    /// Executes an administrator's command. Returns when durable.
     ///
     /// # Errors
     ///
-    /// [`Unavailable`] when the broker stops before that; inside, the refusal.
+    /// [`Unavailable`] when the broker stops before that; inside, the rejection.
     pub async fn order(
         &self,
         by: &str,
@@ -337,25 +337,25 @@ impl Broker {
         answer.await.map_err(|_| self.unanswered())
     }
 
-    /// Asks the grid something; `question` sees only what is durable, and should be quick.
+    /// Runs a query on the grid; `query` sees only what is durable, and should be quick.
     ///
     /// # Errors
     ///
     /// [`Unavailable`] when the broker stops before that.
     pub async fn ask<T: Send + 'static>(
         &self,
-        question: impl FnOnce(&Grid, Timestamp) -> T + Send + 'static,
+        query: impl FnOnce(&Grid, Timestamp) -> T + Send + 'static,
     ) -> Result<T, Unavailable> {
         let (reply, answer) = oneshot::channel();
-        let question = Box::new(move |grid: &Grid, now: Timestamp| {
-            drop(reply.send(question(grid, now)));
+        let query = Box::new(move |grid: &Grid, now: Timestamp| {
+            drop(reply.send(query(grid, now)));
         });
-        self.put(Work::Ask(question), 0).await?;
+        self.put(Work::Ask(query), 0).await?;
         answer.await.map_err(|_| self.unanswered())
     }
 
-    /// Tells the loop to stop behind all that is waiting; what a full disk does not take is given
-    /// up.
+    /// Tells the loop to stop after all queued requests; those that a full disk cannot store are
+    /// rejected.
     ///
     /// # Errors
     ///
@@ -365,7 +365,7 @@ impl Broker {
         self.put(Work::Stop, 0).await
     }
 
-    /// Why there is no answer to what was put.
+    /// Why a queued request got no reply.
     pub fn unanswered(&self) -> Unavailable {
         if self.disk_is_low() { Unavailable::DiskLow } else { Unavailable::Stopping }
     }

@@ -1,6 +1,6 @@
-//! Whose row is it? Names as sessions and reports bring them, and what a hello is answered.
+//! Resolves the names of sessions and reports to appliances, and opens sessions.
 //!
-//! Guarantees one row a name: one that is not known is taken in. Decides nothing.
+//! Guarantees one appliance a name: an unknown name is registered. Decides nothing.
 
 use std::time::Duration;
 
@@ -14,18 +14,18 @@ use crate::grid::name::{ApplianceName, ApplianceNumber, BootId, SpoolId};
 use crate::grid::record::{Hello, Input, SessionId};
 use crate::grid::time::Timestamp;
 
-/// A hello whose row is not found yet; its fields are those of [`Hello`].
+/// A hello before its name is resolved; its fields are those of [`Hello`].
 #[derive(Clone, Copy, Debug)]
 pub struct Greeting {
     /// The boot.
     pub boot: BootId,
-    /// How long that has been up.
+    /// How long the boot has been up.
     pub uptime: Option<Duration>,
-    /// Whose numbers its events bear.
+    /// The spool that numbers its events.
     pub spool: Option<SpoolId>,
-    /// Up to which of them the appliance had acknowledgements; 0: none.
+    /// The highest sequence number acknowledged to the appliance; 0: none.
     pub acked_through: u64,
-    /// It comes and goes.
+    /// The session is transient.
     pub is_transient: bool,
     /// The session.
     pub session: SessionId,
@@ -39,7 +39,7 @@ impl Greeting {
 }
 
 impl Broker {
-    /// A session begins; `backlog` says from now on what it has yet to bring.
+    /// Opens a session; from now on `backlog` shows what it has yet to submit.
     ///
     /// # Errors
     ///

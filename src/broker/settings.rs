@@ -1,8 +1,8 @@
-//! How do new settings come to hold while the broker runs? In their turn, like anything else.
+//! Applies new settings while the broker runs, as a request like any other.
 //!
 //! Guarantees that everything received before is decided by the old rules and everything after by
-//! the new ones, and that the record of the change is durable when whoever brought it hears of it.
-//! Does not know where settings are written.
+//! the new ones, and that the record of the change is durable before it is confirmed. Does not know
+//! where settings are written.
 
 use tokio::sync::oneshot;
 
@@ -15,24 +15,24 @@ use crate::grid::settings::Settings;
 use crate::grid::time::Timestamp;
 use crate::journal;
 
-/// What is to hold from its turn on.
+/// The new settings.
 #[derive(Clone, Debug)]
 pub struct Reconfiguration {
     /// The rules of the grid.
     pub grid: Settings,
-    /// How much the journal keeps, and how much room it leaves; how it is cut stays as it was.
+    /// Retention and disk reserve of the journal; its file sizes stay unchanged.
     pub journal: journal::Settings,
-    /// What the grid log says of it.
+    /// The settings as recorded in the grid log.
     pub record: SettingsInForce,
 }
 
 impl Broker {
-    /// Lets other settings hold; gives the number of the record that says so, once it is durable.
-    /// A full disk is no reason to refuse them: they may make room.
+    /// Applies other settings; returns the number of their record, once it is durable. They are accepted
+    /// on a full disk too, since they may make room.
     ///
     /// # Errors
     ///
-    /// [`Unavailable`] when the broker stops before that, or has no room for its own start yet.
+    /// [`Unavailable`] when the broker stops before that, or has no room for its start record yet.
     pub async fn reconfigure(&self, new: Reconfiguration) -> Result<RecordNumber, Unavailable> {
         let (reply, answer) = oneshot::channel();
         self.put(Work::Settings { new: Box::new(new), reply }, 0).await?;

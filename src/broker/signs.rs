@@ -1,29 +1,29 @@
-//! How is the loop, without asking it? Signs that loop and handles give each other past the queue.
+//! Shares the loop's status with its handles through atomics, past the queue.
 //!
-//! Guarantees nothing but that reading them waits for nobody. Decides nothing.
+//! Guarantees that reading it never waits. Decides nothing.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::Broker;
 use super::look::CommitTimes;
 
-/// What loop and handles tell each other past the queue.
+/// Status shared by the loop and its handles.
 #[derive(Debug, Default)]
 pub(super) struct Signs {
-    /// The disk is nearly full: what would need room is not even put in the queue.
+    /// The disk is nearly full: requests that need room are rejected before the queue.
     pub(super) disk_is_low: AtomicBool,
-    /// The system has no descriptor or memory for a commit, which waits for it.
+    /// A commit waits for a descriptor or memory.
     pub(super) is_starved: AtomicBool,
-    /// The broker is to stop: a full disk is not waited for any more.
+    /// The broker is stopping: commits no longer wait for room on a full disk.
     pub(super) stops: AtomicBool,
-    /// How often the loop went round, or looked for room on a full disk.
+    /// Incremented by each iteration, and each check for room on a full disk.
     pub(super) turns: AtomicU64,
     /// How long commits take.
     pub(super) commits: CommitTimes,
 }
 
 impl Broker {
-    /// Grows for as long as the loop is at work, even while it waits for room on a full disk.
+    /// Grows as long as the loop works, even while it waits for room on a full disk.
     pub fn turns(&self) -> u64 {
         self.signs.turns.load(Ordering::Relaxed)
     }
@@ -33,12 +33,12 @@ impl Broker {
         self.signs.is_starved.load(Ordering::Acquire)
     }
 
-    /// Whether nothing new is taken because the disk is nearly full.
+    /// Whether nothing new is accepted because the disk is nearly full.
     pub fn disk_is_low(&self) -> bool {
         self.signs.disk_is_low.load(Ordering::Acquire)
     }
 
-    /// How many items wait, and how many bytes of events there is room for.
+    /// How many requests wait, and how many bytes of events there is room for.
     pub fn waiting(&self) -> (usize, usize) {
         (self.queue.max_capacity() - self.queue.capacity(), self.room.available_permits() << 10)
     }

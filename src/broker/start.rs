@@ -1,8 +1,8 @@
-//! How does the broker start? The state as the fold of the journal, credited for the absence.
+//! Starts the broker: opens the journal, replays it into the state, and runs the loop.
 //!
-//! Guarantees that the loop begins with the state that was last durable, that the start itself is a
-//! record (on a full disk as soon as there is room for it), and that no number is given twice even
-//! when records are missing. Opens no listener.
+//! Guarantees that the loop starts with the state that was last durable, that the start itself is a
+//! record (on a full disk as soon as there is room for it), that deadlines are extended by the
+//! downtime, and that no number is assigned twice even when records are missing. Opens no listener.
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -39,10 +39,10 @@ use crate::metrics::Metrics;
 use crate::system_error::Explained;
 use crate::tasks;
 
-/// Records read at once while the state is folded.
+/// Records read at once during replay.
 const FOLD_PAGE: Budget = Budget { records: 8_192, bytes: 8 << 20 };
 
-/// How often the file `alive` is touched.
+/// How often the file `alive` is written.
 const ALIVE_EVERY: Duration = Duration::from_secs(5);
 
 /// Why the broker does not start.
@@ -51,58 +51,58 @@ pub enum StartError {
     /// The journal does not open.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// A record is not understood.
+    /// A record cannot be decoded.
     #[error("record {number} of the journal in {} can't be used: {source}", dir.display())]
     Record {
-        /// Which.
+        /// Its number.
         number: RecordNumber,
-        /// Where.
+        /// The data folder.
         dir: PathBuf,
-        /// Why.
+        /// The cause.
         source: encoding::DecodeError,
     },
-    /// The checkpoint is not understood.
+    /// The checkpoint cannot be decoded.
     #[error("the checkpoint in {} can't be used: {source}", dir.display())]
     Checkpoint {
-        /// Where.
+        /// The data folder.
         dir: PathBuf,
-        /// Why.
+        /// The cause.
         source: encoding::DecodeError,
     },
-    /// The system gives no thread.
+    /// The system provides no thread.
     #[error("can't start the broker's thread: {}", Explained(.0))]
     Thread(#[source] std::io::Error),
 }
 
-/// A broker that runs.
+/// A running broker.
 #[derive(Debug)]
 pub struct Started {
     /// The handle.
     pub broker: Broker,
     /// Reads the grid log.
     pub reader: Reader,
-    /// Names of journal and broker.
+    /// Ids of journal and broker.
     pub identity: Identity,
     /// The start count.
     pub term: u64,
     /// When it started.
     pub at: Timestamp,
-    /// What is counted, by the loop and whoever else has a clone.
+    /// Metrics of the loop, shared with all that have a clone.
     pub metrics: Metrics,
-    /// Mails for the courier.
+    /// Jobs for the mail sender.
     pub mails: mpsc::Receiver<Deliver>,
-    /// How the loop ended; a sender that is gone means that it panicked.
+    /// How the loop ended; a closed channel means that it panicked.
     pub ended: oneshot::Receiver<Result<(), JournalError>>,
 }
 
-/// Opens the journal, folds the state and starts the loop.
+/// Opens the journal, replays it and starts the loop.
 ///
-/// Blocks until the start is a durable record, and beside it what `in_force` says of the settings; on
-/// a full disk the loop waits for the room for them, and answers questions meanwhile.
+/// Blocks until the records of the start and of the settings in `in_force` are durable; on a full disk
+/// the loop waits for room for them, and answers queries meanwhile.
 ///
 /// # Errors
 ///
-/// [`StartError`] says what is in the way.
+/// [`StartError`] tells what prevents the start.
 pub fn start(
     journal: &journal::Settings,
     settings: Settings,
@@ -115,12 +115,12 @@ pub fn start(
     let alive = journal.dir.join("alive");
     let (state, trimmed) = fold(&opened, &journal.dir)?;
     let Opened { journal, reader, recovered, .. } = opened;
-    // Perhaps a record was the last that came of a trim.
+    // The previous run may have ended between the record of a trim and the trim itself.
     journal.trim(trimmed);
-    let (begins, clock, wall) = begin(&alive, &state);
+    let (start, clock, wall) = begin(&alive, &state);
     let note =
         Note { clock: clock.clone(), trusted_us: wall.trusted_us(), machine_boot: machine_boot() };
-    let Beginning { now, away, shift, clock_back, .. } = begins;
+    let Beginning { now, away, shift, clock_back, .. } = start;
     let last_run = last_run(&reader, &state)?;
     let names = names_of(&state);
     let (queue, items) = mpsc::channel(ITEMS_WAITING);
@@ -153,7 +153,7 @@ pub fn start(
     let version = env!("CARGO_PKG_VERSION").into();
     let recovery = sentences(&recovered);
     let mut missing = recovered.missing;
-    // The fold may have come upon a damaged span.
+    // The replay may have found a damaged segment.
     missing.extend(owner.journal.take_lost());
     missing.sort_by_key(|range| *range.start());
     tell(&recovery, &missing);
@@ -172,7 +172,7 @@ pub fn start(
     let records =
         StartRecords([Input::BrokerStarted(started), Input::Settings(in_force.bounded())]);
     let waiting = owner.begin_if_there_is_room(records)?;
-    // From here on a full disk is waited for.
+    // From here on the loop waits for room on a full disk.
     signs.stops.store(false, Ordering::Release);
 
     let ended = run(owner, waiting, items, runtime, (alive, note))?;
@@ -180,10 +180,10 @@ pub fn start(
     Ok(Started { mails, broker, reader, identity, term, at: now, metrics, ended })
 }
 
-/// What time it is, and what goes on from there.
+/// Determines broker time and starts the clock.
 fn begin(alive: &Path, state: &State) -> (Beginning, Clock, Wall) {
     let (note, machine_boot) = (read_note(alive), machine_boot());
-    let begins = Found {
+    let start = Found {
         last: (state.last() > 0).then(|| (state.last_at(), state.lived())),
         alive: note.as_ref(),
         wall: wall_now(),
@@ -191,14 +191,14 @@ fn begin(alive: &Path, state: &State) -> (Beginning, Clock, Wall) {
         machine_boot: &machine_boot,
     }
     .beginning();
-    let clock = Clock::start(begins.now, begins.lived);
-    // After a step back all times of before are of the clock as it is followed now.
-    let is_back = begins.shift.is_some_and(|shift| shift.from == Timestamp::MIN);
-    let era = if is_back { Timestamp::MIN } else { begins.now };
-    (begins, clock, Wall::new(begins.trusted, era))
+    let clock = Clock::start(start.now, start.lived);
+    // After a step back all earlier times count as of the clock as it is followed now.
+    let is_back = start.shift.is_some_and(|shift| shift.from == Timestamp::MIN);
+    let era = if is_back { Timestamp::MIN } else { start.now };
+    (start, clock, Wall::new(start.trusted, era))
 }
 
-/// Starts the loop in a thread of its own, and keeps the note beside the journal.
+/// Starts the loop in its own thread, and the task that keeps the note beside the journal.
 fn run(
     owner: Loop,
     waiting: Option<StartRecords>,
@@ -217,7 +217,7 @@ fn run(
     Ok(ended)
 }
 
-/// The names of all rows.
+/// The names of all appliances.
 fn names_of(state: &State) -> Names {
     let names = Names::default();
     for number in (1..state.next_row().0).map(ApplianceNumber) {
@@ -228,7 +228,7 @@ fn names_of(state: &State) -> Names {
     names
 }
 
-/// The state, and up to which number records were trimmed since the checkpoint.
+/// Replays the journal; returns the state, and the last number trimmed since the checkpoint.
 fn fold(opened: &Opened, dir: &Path) -> Result<(State, RecordNumber), StartError> {
     let mut state = match &opened.checkpoint {
         None => State::default(),
@@ -267,7 +267,7 @@ fn tell(recovery: &[Box<str>], missing: &[RangeInclusive<RecordNumber>]) {
     }
 }
 
-/// What recovery has to say, a sentence each.
+/// The findings of recovery, a sentence each.
 fn sentences(recovered: &Recovered) -> Vec<Box<str>> {
     let mut sentences = Vec::new();
     for cut in &recovered.cuts {
@@ -287,14 +287,14 @@ fn sentences(recovered: &Recovered) -> Vec<Box<str>> {
     sentences.into_iter().map(Into::into).collect()
 }
 
-/// Whether the last thing that the run before said is that it stops.
+/// Whether the previous run's last record is that it stopped.
 fn last_run(reader: &Reader, state: &State) -> Result<LastRun, StartError> {
     if state.last() == 0 {
         return Ok(LastRun::Unknown);
     }
     let one = Budget { records: 1, ..FOLD_PAGE };
     let page = reader.forward(state.last(), &Wanted::default(), one)?;
-    // One that is missing, or that nobody can read any more, is told elsewhere.
+    // A missing or unreadable record is reported elsewhere.
     let last = page.records.first().and_then(|it| encoding::decode_record(&it.bytes).ok());
     Ok(match last.map(|record| record.input) {
         Some(Input::BrokerStopped) => LastRun::Stopped,
@@ -303,7 +303,7 @@ fn last_run(reader: &Reader, state: &State) -> Result<LastRun, StartError> {
     })
 }
 
-/// When the broker was last there: as the file says, or as old as the file is.
+/// When the broker last ran: by the content of the note, else by the file's modification time.
 fn read_note(alive: &Path) -> Option<Alive> {
     let text = std::fs::read_to_string(alive).ok()?;
     Alive::read(&text).or_else(|| {
@@ -313,14 +313,14 @@ fn read_note(alive: &Path) -> Option<Alive> {
     })
 }
 
-/// Which boot of the machine this is; a system that does not say has a new one each time.
+/// The boot id of the machine; a random one where the system has none.
 fn machine_boot() -> String {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let id = id.trim();
     if id.is_empty() { Uuid::new_v4().to_string() } else { id.to_owned() }
 }
 
-/// What the note beside the journal is made of.
+/// The sources of the note beside the journal.
 struct Note {
     clock: Clock,
     trusted_us: Arc<AtomicI64>,
@@ -340,21 +340,21 @@ impl Note {
     }
 }
 
-/// Keeps the time at which the broker was last there. Not synced: after a power cut an older time
-/// may stand there, and the absence is overestimated by seconds, to the appliances' good.
+/// Keeps the time at which the broker last ran. Not synced: after a power cut it may be older, and the
+/// downtime is overestimated by seconds, in the appliances' favour.
 async fn touch_alive(alive: PathBuf, note: Note) {
     let mut ticks = tokio::time::interval(ALIVE_EVERY);
     loop {
         ticks.tick().await;
         let (path, now) = (alive.clone(), note.now().written());
         let touched = tasks::spawn_blocking("alive", move || {
-            // Written beside, so that a full disk leaves the last time and not an empty file.
-            let beside = path.with_extension("tmp");
-            std::fs::write(&beside, now)?;
-            std::fs::rename(&beside, &path)
+            // Written to another file and renamed, so that a full disk does not leave an empty file.
+            let temp_path = path.with_extension("tmp");
+            std::fs::write(&temp_path, now)?;
+            std::fs::rename(&temp_path, &path)
         });
         if let Ok(Err(error)) = touched.await {
-            tracing::warn!(path = %alive.display(), %error, "can't touch the file");
+            tracing::warn!(path = %alive.display(), %error, "cannot write the file");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The loop with its real journal.
+//! Tests the loop with its real journal.
 
 mod deadlines;
 mod old_names;
@@ -37,16 +37,16 @@ fn a_log(text: &str) -> HeardEvent {
     HeardEvent { boot: None, sequence: None, event }
 }
 
-/// What became of a chunk's events, held or not.
+/// Submits a batch; returns its results, deferred or not.
 async fn brought(
     broker: &Broker,
     key: SessionKey,
     events: Vec<HeardEvent>,
 ) -> Result<Vec<EventAnswer>, Unavailable> {
-    let gone = |_| Unavailable::Stopping;
-    match broker.bring(key, events, 10).await?.await.map_err(gone)? {
+    let closed = |_| Unavailable::Stopping;
+    match broker.bring(key, events, 10).await?.await.map_err(closed)? {
         Brought::Answered(answers) => Ok(answers),
-        Brought::Held(answers) => answers.await.map_err(gone),
+        Brought::Held(answers) => answers.await.map_err(closed),
     }
 }
 
@@ -73,7 +73,7 @@ fn run<T>(test: impl Future<Output = T>) -> T {
         .block_on(test)
 }
 
-/// Rules under which a flood is taken.
+/// Rules that accept any rate.
 fn unlimited() -> settings::Settings {
     let budgets = settings::Budgets::UNLIMITED;
     let rules = settings::ClassSettings { budgets, ..settings::ClassSettings::default() };
@@ -107,7 +107,7 @@ async fn until(what: &str, mut reached: impl AsyncFnMut() -> bool) {
 fn texts(started: &Started) -> Vec<String> {
     let all = Budget { records: usize::MAX, bytes: u64::MAX };
     let page = started.reader.forward(1, &Wanted::default(), all).expect("reads");
-    let read = |it: &EncodedRecord| encoding::decode_record(&it.bytes).expect("is understood");
+    let read = |it: &EncodedRecord| encoding::decode_record(&it.bytes).expect("decodes");
     page.records
         .iter()
         .map(|it| explain::record(&read(it)).worded(|moment| moment.as_micros().to_string()))
@@ -150,10 +150,10 @@ fn on_a_full_disk_acks_are_held_until_there_is_room() {
             let mut tries = 0;
             let (filler, asked) = loop {
                 tries += 1;
-                assert!(tries <= 20, "no commit met a full disk in 20 tries");
+                assert!(tries <= 20, "no commit found a full disk in 20 tries");
                 until("room", async || !is_low(&started.broker).await).await;
                 let filler = fill(dir, 0);
-                // The disk is looked at once a second; most times these are quicker.
+                // The disk is checked once a second; usually these are quicker.
                 let ask = |_| {
                     let (broker, event) = (started.broker.clone(), a_log(&text));
                     let report = async move { broker.report(db1(), None, event, 4_000).await };
@@ -166,7 +166,7 @@ fn on_a_full_disk_acks_are_held_until_there_is_room() {
                 }
                 std::fs::remove_file(filler).expect("removes");
             };
-            let held = asked.iter().filter(|it| !it.is_finished()).count();
+            let waiting = asked.iter().filter(|it| !it.is_finished()).count();
             std::fs::remove_file(filler).expect("removes");
             let mut kept = 0;
             for answer in asked {
@@ -178,9 +178,9 @@ fn on_a_full_disk_acks_are_held_until_there_is_room() {
                     Err(refused) => assert_eq!(refused, Unavailable::DiskLow),
                 }
             }
-            assert!(kept >= held, "what was held is kept: {kept} of {held}");
+            assert!(kept >= waiting, "what waited is stored: {kept} of {waiting}");
             started.broker.stop().await.expect("stops");
-            started.ended.await.expect("no panic").expect("in good order");
+            started.ended.await.expect("no panic").expect("stops cleanly");
         });
     });
 }
@@ -191,16 +191,16 @@ fn what_is_trimmed_was_a_durable_record_before() {
     let retention = journal::Retention { age: Duration::from_secs(1), bytes: u64::MAX };
     let journal = journal::Settings { retention, low_water: 0, ..small(dir.path()) };
     run(async {
-        // Each stop writes a checkpoint, and a span must lie below the older of two.
+        // Each stop writes a checkpoint, and only segments below the older of two are trimmed.
         for turn in 0..3 {
             let started = started(journal.clone()).await;
-            started.broker.report(db1(), None, a_log("a"), 10).await.expect("is kept");
+            started.broker.report(db1(), None, a_log("a"), 10).await.expect("is stored");
             if turn == 0 {
                 let status = || started.reader.status().expect("a status");
-                until("a sealed span", async || status().sealed_spans > 0).await;
+                until("a sealed segment", async || status().sealed_spans > 0).await;
             }
             started.broker.stop().await.expect("stops");
-            started.ended.await.expect("no panic").expect("in good order");
+            started.ended.await.expect("no panic").expect("stops cleanly");
         }
         let started = started(journal.clone()).await;
         until("the trim", async || started.reader.first() > 1).await;
@@ -226,21 +226,21 @@ fn records_found_missing_while_running_are_a_fatal_alert_and_so_they_are_after_a
             started.broker.ask(alert).await.expect("answers")
         };
         let first = started(journal.clone()).await;
-        // Enough that the first span is in no file of the commit log any more.
+        // Enough that no file of the commit log contains the first segment any more.
         for turn in 0..2 {
             for number in 0..150 {
                 let text = format!("{turn} {number} ").repeat(150);
-                first.broker.report(db1(), None, a_log(&text), 10).await.expect("is kept");
+                first.broker.report(db1(), None, a_log(&text), 10).await.expect("is stored");
             }
         }
-        until("a sealed span", async || first.reader.status().expect("a status").sealed_spans > 0)
+        until("a sealed segment", async || first.reader.status().expect("a status").sealed_spans > 0)
             .await;
         first.broker.stop().await.expect("stops");
-        first.ended.await.expect("no panic").expect("in good order");
-        // The second checkpoint lets the commit log go.
+        first.ended.await.expect("no panic").expect("stops cleanly");
+        // The second checkpoint truncates the commit log.
         let second = started(journal.clone()).await;
         second.broker.stop().await.expect("stops");
-        second.ended.await.expect("no panic").expect("in good order");
+        second.ended.await.expect("no panic").expect("stops cleanly");
 
         let third = started(journal.clone()).await;
         assert_eq!(missing(&third).await, None);
@@ -253,19 +253,19 @@ fn records_found_missing_while_running_are_a_fatal_alert_and_so_they_are_after_a
         let text = format!("records 1 to {} are missing", lost.end());
         assert_eq!(missing(&third).await, Some((Severity::Fatal, text.clone())));
         third.broker.stop().await.expect("stops");
-        third.ended.await.expect("no panic").expect("in good order");
+        third.ended.await.expect("no panic").expect("stops cleanly");
         let fourth = started(journal).await;
         assert_eq!(missing(&fourth).await, Some((Severity::Fatal, text)));
     });
 }
 
-/// Says hello with a spool, as if so many events had been acknowledged.
+/// Opens a session with a spool, as if that many events had been acknowledged.
 async fn greets(broker: &Broker, acked_through: u64) -> (SessionKey, bool) {
     let (id, boot) = (SessionId(acked_through), BootId(uuid::Uuid::from_u128(1)));
     let spool = std::num::NonZeroU64::new(5).map(SpoolId);
     let greeting =
         Greeting { boot, uptime: None, spool, acked_through, is_transient: true, session: id };
-    let welcomed = broker.hello(db1(), greeting, Backlog::default()).await.expect("welcome");
+    let welcomed = broker.hello(db1(), greeting, Backlog::default()).await.expect("is accepted");
     (SessionKey { id, appliance: welcomed.appliance, boot, spool }, welcomed.knew_spool)
 }
 
@@ -287,27 +287,27 @@ fn a_spool_is_known_until_the_journal_is_lost_and_then_its_events_are_new() {
             let (key, knew) = greets(broker, 3).await;
             assert_eq!(knew, is_known, "turn {turn}");
             let answers = brought(broker, key, vec![numbered(2), numbered(4)]).await;
-            let outcomes: Vec<_> = answers.expect("kept").iter().map(|it| it.outcome).collect();
-            let became = if is_known { Outcome::Duplicate } else { Outcome::Kept };
-            assert_eq!(outcomes, [became; 2], "turn {turn}");
+            let outcomes: Vec<_> = answers.expect("is stored").iter().map(|it| it.outcome).collect();
+            let expected = if is_known { Outcome::Duplicate } else { Outcome::Kept };
+            assert_eq!(outcomes, [expected; 2], "turn {turn}");
             assert!(greets(broker, 4).await.1, "as soon as one of its events is");
             let missing =
                 |grid: &Grid, _| grid.state().alert(None, Matter::RecordsMissing).is_some();
             assert!(!broker.ask(missing).await.expect("answers"));
             broker.stop().await.expect("stops");
-            started.ended.await.expect("no panic").expect("in good order");
+            started.ended.await.expect("no panic").expect("stops cleanly");
         }
     });
 }
 
-/// Fills the disk as a killed broker leaves it: `free` bytes, no ballast, the commit log full.
+/// Fills the disk as a killed broker leaves it: `free` bytes, no ballast, a full commit log.
 fn leave_full(dir: &Path, free: u64) {
     let data = dir.join("data");
     let _ = std::fs::remove_file(data.join("ballast"));
     let _ = std::fs::remove_file(data.join("alive"));
     let commits = std::fs::read_dir(data.join("commits")).expect("a folder");
     for file in commits.map(|entry| entry.expect("an entry").path()) {
-        // As if its last commit had ended it.
+        // As if its last commit had filled it.
         let bytes = std::fs::read(&file).expect("reads");
         let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1);
         File::options().write(true).open(&file).expect("opens").set_len(end).expect("is shorter");
@@ -325,7 +325,7 @@ fn on_a_disk_without_any_room_the_broker_starts_reads_refuses_and_begins_once_th
             first.broker.report(db1(), None, a_log("a"), 10).await.expect("there is room");
             let durable = first.reader.durable();
             first.broker.stop().await.expect("stops");
-            first.ended.await.expect("no panic").expect("in good order");
+            first.ended.await.expect("no panic").expect("stops cleanly");
 
             leave_full(dir, 0);
             let second = started(small(dir)).await;
@@ -333,9 +333,9 @@ fn on_a_disk_without_any_room_the_broker_starts_reads_refuses_and_begins_once_th
             assert_eq!((known, second.reader.durable()), (durable + 1, durable + 1));
             let refused = second.broker.report(db1(), None, a_log("b"), 10).await;
             assert_eq!(refused.expect_err("the disk is full"), Unavailable::DiskLow);
-            // A stop has nothing to wait for, and loses nothing.
+            // A stop need not wait, and loses nothing.
             second.broker.stop().await.expect("stops");
-            second.ended.await.expect("no panic").expect("in good order");
+            second.ended.await.expect("no panic").expect("stops cleanly");
 
             let third = started(small(dir)).await;
             assert!(third.broker.disk_is_low());
@@ -344,7 +344,7 @@ fn on_a_disk_without_any_room_the_broker_starts_reads_refuses_and_begins_once_th
             until("room", async || !third.broker.disk_is_low()).await;
             third.broker.report(db1(), None, a_log("c"), 10).await.expect("there is room again");
             let starts = texts(&third).iter().filter(|it| it.contains(" started, term ")).count();
-            assert_eq!(starts, 2, "the one that had no room left no record: {:?}", texts(&third));
+            assert_eq!(starts, 2, "the start without room left no record: {:?}", texts(&third));
         });
     });
 }
@@ -360,16 +360,16 @@ fn a_start_on_a_low_disk_renews_what_the_open_alert_says_of_it() {
             until("the alert", async || is_low(&first.broker).await).await;
             let before = first.broker.ask(alert).await.expect("answers").expect("is open");
             first.broker.stop().await.expect("stops");
-            first.ended.await.expect("no panic").expect("in good order");
+            first.ended.await.expect("no panic").expect("stops cleanly");
             std::fs::remove_file(filler).expect("removes");
             fill(dir, 10 << 20);
             let second = started(small(dir)).await;
             let renewed = async || {
                 let now = second.broker.ask(alert).await.expect("answers").expect("is open");
-                assert_eq!(now.since, before.since, "it is open since then");
+                assert_eq!(now.since, before.since, "it is still the same alert");
                 now.text != before.text
             };
-            until("today's words", renewed).await;
+            until("the new text", renewed).await;
         });
     });
 }

@@ -1,8 +1,8 @@
-//! What does the loop do for the journal besides appending? It watches the disk and trims.
+//! Guards the journal's disk: checks free space, waits for room, and starts trims.
 //!
-//! Guarantees that a full disk loses nothing: what was decided is held and appended again until
-//! there is room, nobody is answered before, and meanwhile nothing new is taken. What is found
-//! leaves a record. A disk that fails otherwise is not argued with.
+//! Guarantees that a full disk loses nothing: an append is retried until there is room, nothing is
+//! acknowledged before, and meanwhile nothing new is accepted. Findings are recorded. Other disk
+//! failures are not handled: they end the loop.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,34 +23,34 @@ use crate::grid::time::Timestamp;
 use crate::journal::{EncodedRecord, JournalError, Retention, TrimDue};
 use crate::resources;
 
-/// Room for what is in the queue already when the disk is found nearly full.
+/// Room for what is already in the queue when the disk is found nearly full.
 const COMMITS_IN_RESERVE: u64 = 8;
 
-/// The disk is measured at most so often.
+/// How often the disk is measured.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// A commit that found no room tries again after so long.
+/// How long a commit without room waits before its next try.
 const ROOM_PAUSE: Duration = Duration::from_millis(250);
 
-/// Room for the records of a start; longer ones are rare, and wait as any commit does.
+/// Room for the records of a start; longer ones are rare, and wait like any commit.
 const START_BYTES: u64 = 16 << 10;
 
-/// What a start says of itself, as the first of its records.
+/// The first records of a start.
 #[derive(Debug)]
 pub(super) struct StartRecords(pub(super) [Input; 2]);
 
-/// What the loop knows of the journal's disk.
+/// What the loop knows about the journal's disk.
 #[derive(Debug)]
 pub(super) struct Upkeep {
-    /// With less free than this, in bytes, nothing new is taken.
+    /// With fewer bytes free than this, nothing new is accepted.
     mark: u64,
-    /// When that was last done, in lived time.
+    /// When the disk was last checked, in lived time.
     looked_at: Option<Duration>,
-    /// Since when nothing new is taken, in lived time.
+    /// Since when nothing new is accepted, in lived time.
     low_since: Option<Duration>,
-    /// This run has said that the disk is nearly full.
+    /// This run has reported that the disk is nearly full.
     is_told: bool,
-    /// Records up to this one go when the commit is durable that says so.
+    /// Records up to this one are deleted once the record of the trim is durable.
     trims: Option<RecordNumber>,
     signs: Arc<Signs>,
 }
@@ -61,7 +61,7 @@ impl Upkeep {
         Self { mark, looked_at: None, low_since: None, is_told: false, trims: None, signs }
     }
 
-    /// Another mark, which is looked at in the next turn.
+    /// Sets another low-water mark, which is checked in the next iteration.
     pub(super) fn set_low_water(&mut self, low_water: u64) {
         (self.mark, self.looked_at) = (mark(low_water), None);
     }
@@ -72,8 +72,8 @@ fn mark(low_water: u64) -> u64 {
 }
 
 impl Loop {
-    /// Makes a start durable. Where a full disk has no room for that it is given back, and nothing
-    /// has changed: what is known is what was durable before.
+    /// Makes a start durable. If a full disk has no room, the records are returned and the state does
+    /// not change.
     pub(super) fn begin_if_there_is_room(
         &mut self,
         records: StartRecords,
@@ -86,8 +86,8 @@ impl Loop {
                 let error = &error as &dyn std::error::Error;
                 tracing::error!(
                     error,
-                    "the disk is full: nothing is taken, and the start is no record, until there is \
-                     room; reading goes on"
+                    "the disk is full: nothing is accepted, and the start is not recorded, until \
+                     there is room; reading continues"
                 );
             }
             return Ok(Some(records));
@@ -103,14 +103,14 @@ impl Loop {
     fn reserve_start(&mut self) -> Result<(), JournalError> {
         match self.journal.reserve(START_BYTES) {
             Err(error) if error.is_out_of_space() && self.journal.give_up_ballast() => {
-                tracing::error!("the disk is full: the ballast is given up");
+                tracing::error!("the disk is full: the ballast is released");
                 self.journal.reserve(START_BYTES)
             }
             reserved => reserved,
         }
     }
 
-    /// Runs the loop, which begins as soon as there is room for the records of its start.
+    /// Runs the loop as soon as there is room for the records of its start.
     pub(super) fn run_from_start(
         mut self,
         mut waiting: Option<StartRecords>,
@@ -144,7 +144,7 @@ impl Loop {
         self.run(queue, runtime)
     }
 
-    /// Once a second: the disk, and what is too old or too much.
+    /// Once a second: checks disk, resources, missing records and retention.
     pub(super) fn look_after_journal(&mut self, now: Timestamp) {
         let lived = self.clock.lived();
         if self.upkeep.looked_at.is_some_and(|before| lived.saturating_sub(before) < LOOK_EVERY) {
@@ -161,7 +161,8 @@ impl Loop {
         self.decide_trim(now);
     }
 
-    /// Retention takes whole spans, oldest first. What is to go must first be a durable record.
+    /// Records the next trim. Retention deletes whole segments, oldest first, and only after the record
+    /// of it is durable.
     fn decide_trim(&mut self, now: Timestamp) {
         let Some(due) = self.journal.trim_due(self.clock.lived()) else { return };
         let TrimDue { first, last, bytes, is_for_age } = due;
@@ -172,17 +173,17 @@ impl Loop {
         self.upkeep.trims = Some(last);
     }
 
-    /// A sign of life.
+    /// Counts a heartbeat.
     pub(super) fn turned(&self) {
         self.upkeep.signs.turns.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether appliances are turned away, so that nobody may be judged by silence.
+    /// Whether appliances are rejected, so that their silence means nothing.
     pub(super) fn turns_away(&self) -> bool {
         self.upkeep.low_since.is_some()
     }
 
-    /// After the commit: what was decided to go may go.
+    /// Deletes what a trim covers, after its record is durable.
     pub(super) fn trim_what_is_recorded(&mut self) {
         if let Some(last) = self.upkeep.trims.take() {
             self.journal.trim(last);
@@ -214,9 +215,9 @@ impl Loop {
             tracing::error!(
                 free_bytes = free,
                 needed_bytes = mark,
-                "the disk is nearly full: nothing new is taken; disk_low_water says what stays free"
+                "the disk is nearly full: nothing new is accepted; see disk_low_water"
             );
-            // One that is open since an earlier run tells what was free then.
+            // An alert open since an earlier run shows what was free then.
             self.take(Input::Storage(Storage::Low { free, mark }), now);
         } else if is_open && !is_low {
             tracing::info!(free_bytes = free, "the disk has room again");
@@ -241,7 +242,7 @@ impl Loop {
         }
     }
 
-    /// Makes records durable, and notes how long that takes.
+    /// Makes records durable, and measures how long that takes.
     pub(super) fn append(&mut self, records: &[EncodedRecord]) -> Result<(), JournalError> {
         let began = monotonic_now();
         let signs = Arc::clone(&self.upkeep.signs);
@@ -267,7 +268,7 @@ impl Loop {
             self.upkeep.signs.disk_is_low.store(true, Ordering::Release);
             self.upkeep.looked_at = None;
             if self.journal.give_up_ballast() {
-                tracing::error!("the disk is full: the ballast is given up");
+                tracing::error!("the disk is full: the ballast is released");
                 continue;
             }
             if self.upkeep.signs.stops.load(Ordering::Acquire) {
@@ -275,7 +276,7 @@ impl Loop {
             }
             if !is_told {
                 let error = &error as &dyn std::error::Error;
-                tracing::error!(error, "the disk is full: what was taken waits for room");
+                tracing::error!(error, "the disk is full: accepted requests wait for room");
                 is_told = true;
             }
             std::thread::sleep(ROOM_PAUSE);
@@ -283,7 +284,7 @@ impl Loop {
         }
     }
 
-    /// What was taken waits until the system grants a descriptor or memory, or the broker is to stop.
+    /// Waits until the system grants a descriptor or memory, or the broker is stopping.
     fn wait_for_resources(
         &self,
         error: JournalError,
@@ -295,7 +296,7 @@ impl Loop {
         }
         if !std::mem::replace(is_told, true) {
             let error = &error as &dyn std::error::Error;
-            tracing::error!(error, "the journal lacks resources: what was taken waits for them");
+            tracing::error!(error, "the journal lacks resources: accepted requests wait");
         }
         std::thread::sleep(ROOM_PAUSE);
         self.turned();

@@ -1,7 +1,7 @@
-//! Tells who answers at a broker's address if that is no gridd, or one of another version.
+//! Identifies the program at a broker's address if it is not gridd, or is another version of it.
 //!
-//! Guarantees that a status which a gridd of this version says itself is never taken for a stranger's,
-//! and that looking closer takes bounded time. Does not know what was asked.
+//! Guarantees that a status of a gridd of this version is never attributed to another program, and
+//! that probing takes bounded time. Does not know what was requested.
 
 use std::time::Duration;
 
@@ -14,32 +14,32 @@ use crate::show::escape::excerpt;
 use crate::wire::proto::GetStatusRequest;
 use crate::wire::proto::broker_service_client::BrokerServiceClient;
 
-/// Looking closer takes no longer than this, in each of its steps.
+/// Each step of probing takes no longer than this.
 const LOOK_WITHIN: Duration = Duration::from_secs(1);
 
-/// How HTTP/2 begins: the preface, and settings without any.
+/// The beginning of HTTP/2: the preface, and an empty settings frame.
 const HTTP2_BEGINS: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
-/// A frame's head; and that of the settings, which a server sends first.
+/// The length of a frame header; the type of the settings frame, which a server sends first.
 const FRAME_HEAD_BYTES: usize = 9;
 const SETTINGS: u8 = 4;
 
-/// Of a first answer that is none of HTTP/2 so much is read.
+/// How much of the server's first bytes is read.
 const FIRST_BYTES: usize = 64;
 
-/// What was asked is not known there.
+/// The server does not support the call.
 pub(super) const KNOWS_NO_SUCH_CALL: &str = "it does not know this call (gRPC UNIMPLEMENTED)";
 
-/// How tonic words an HTTP status where gRPC has its own.
+/// tonic's texts for an HTTP status without a gRPC status.
 const MAPPED: &str = "grpc-status header missing, mapped from HTTP status code ";
 const WITH_STATUS: &str = "with status: ";
 
-/// How h2 words that what it got is no HTTP/2.
+/// h2's text for input that is not HTTP/2.
 pub(super) const NO_HTTP2: &str = "connection error detected";
 
-/// Why the status is none of a gridd of this version; none if it may be.
+/// Why the status is not of a gridd of this version; `None` if it may be.
 pub(super) fn of_status(status: &Status) -> Option<String> {
-    // A gridd names fields or a reason.
+    // gridd always adds details: fields or a reason.
     if !status.details().is_empty() {
         return None;
     }
@@ -49,15 +49,15 @@ pub(super) fn of_status(status: &Status) -> Option<String> {
     }
     if let Some(error) = message.strip_prefix("protocol error: ") {
         return Some(match error.split_once(WITH_STATUS) {
-            Some((_, "200 OK")) | None => "what it sends is no gRPC".to_owned(),
+            Some((_, "200 OK")) | None => "it does not send gRPC".to_owned(),
             Some((_, status)) => web_server(status),
         });
     }
     match status.code() {
         Code::Unimplemented => Some(KNOWS_NO_SUCH_CALL.to_owned()),
         Code::Unauthenticated | Code::PermissionDenied | Code::NotFound => {
-            let (code, said) = (status.code().description(), excerpt(message));
-            Some(format!("it says `{said}` ({code}), and not as gridd does"))
+            let (code, message) = (status.code().description(), excerpt(message));
+            Some(format!("it replies `{message}` ({code}), and not as gridd does"))
         }
         Code::Ok
         | Code::Cancelled
@@ -75,16 +75,16 @@ pub(super) fn of_status(status: &Status) -> Option<String> {
     }
 }
 
-/// The same for what broke a connection.
+/// The same for the cause of a broken connection.
 pub(super) fn of_broken(cause: &str) -> Option<String> {
-    cause.starts_with(NO_HTTP2).then(|| format!("it speaks no HTTP/2 ({cause})"))
+    cause.starts_with(NO_HTTP2).then(|| format!("it does not speak HTTP/2 ({cause})"))
 }
 
 fn web_server(status: &str) -> String {
-    format!("it answers with HTTP status {}, as a web server or a proxy does", excerpt(status))
+    format!("it replies with HTTP status {}, as a web server or a proxy does", excerpt(status))
 }
 
-/// The version of the gridd at that address, if it is one.
+/// The version of the gridd at this address, if it is one.
 pub(super) async fn version(address: &str) -> Option<String> {
     let asked = async {
         let channel = super::connect(address).await.ok()?;
@@ -95,7 +95,8 @@ pub(super) async fn version(address: &str) -> Option<String> {
     timeout(LOOK_WITHIN, asked).await.ok().flatten()
 }
 
-/// How whoever takes connections there begins to speak; none if nobody does, or as HTTP/2 begins.
+/// Describes the protocol at this address by its first bytes; `None` if no program answers, or if
+/// it is HTTP/2.
 pub(super) async fn first_words(address: &str) -> Option<String> {
     let host_and_port = address.strip_prefix("http://").unwrap_or(address).trim_end_matches('/');
     let looked = async {
@@ -103,7 +104,7 @@ pub(super) async fn first_words(address: &str) -> Option<String> {
         stream.write_all(HTTP2_BEGINS).await.ok()?;
         let mut first = Vec::new();
         let mut stream = stream.take(FIRST_BYTES as u64);
-        // It may wait for more of us, so what there is by then counts.
+        // The server may wait for more input, so the bytes received so far count.
         let _ = timeout(LOOK_WITHIN / 2, async {
             while first.len() < FRAME_HEAD_BYTES && stream.read_buf(&mut first).await? > 0 {}
             Ok::<(), std::io::Error>(())
@@ -118,7 +119,7 @@ fn of_first_bytes(first: &[u8]) -> Option<String> {
     match first {
         [] => None,
         [_, _, _, SETTINGS, ..] if first.len() >= FRAME_HEAD_BYTES => None,
-        // A record of an alert or of a handshake.
+        // A TLS record: alert or handshake.
         [0x15 | 0x16, 0x03, ..] => Some("it speaks TLS, and gridd does not".to_owned()),
         [b'H', b'T', b'T', b'P', b'/', b'1', ..] => {
             Some("it speaks HTTP/1, as a web server does".to_owned())
@@ -140,7 +141,7 @@ mod tests {
     #[test]
     fn what_a_stranger_says_is_told_from_a_gridds_word() {
         let web = |status| {
-            format!("it answers with HTTP status {status}, as a web server or a proxy does")
+            format!("it replies with HTTP status {status}, as a web server or a proxy does")
         };
         for (code, message, expected) in [
             (Code::Unimplemented, "", Some(KNOWS_NO_SUCH_CALL.to_owned())),
@@ -157,14 +158,14 @@ mod tests {
             (
                 Code::Unknown,
                 "protocol error: missing grpc-status trailer, stream was terminated",
-                Some("what it sends is no gRPC".to_owned()),
+                Some("it does not send gRPC".to_owned()),
             ),
             (
                 Code::PermissionDenied,
                 "RBAC: access denied",
                 Some(
-                    "it says `RBAC: access denied` (The caller does not have permission to execute \
-                     the specified operation), and not as gridd does"
+                    "it replies `RBAC: access denied` (The caller does not have permission to \
+                     execute the specified operation), and not as gridd does"
                         .to_owned(),
                 ),
             ),

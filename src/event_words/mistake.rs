@@ -1,7 +1,7 @@
-//! What can be wrong with the words of an event, and how is it said?
+//! The errors in the arguments of an event, and their texts.
 //!
-//! Guarantees that each mistake names the parameter, the value as given (made harmless) and what
-//! is allowed, and suggests the known word nearest to an unknown one. Does not know how the words
+//! Guarantees that each error names the parameter, the value as given (escaped) and the allowed
+//! values, and suggests the known word nearest to an unknown one. Does not know how the arguments
 //! are parsed.
 
 use std::fmt;
@@ -11,16 +11,16 @@ use crate::show::nearest::nearest;
 
 use super::{EVENTS, PARAMETERS, SEVERITIES};
 
-/// One thing wrong with the words of an event.
+/// One error in the arguments of an event.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Mistake {
-    /// A word that is not `name=value`.
+    /// An argument that is not `name=value`.
     #[error(
         "`{}` is not name=value{}; quote a text that has spaces: msg=\"two words\"",
         escape::excerpt(.word), event_hint(.word)
     )]
     NotAPair {
-        /// The word.
+        /// The argument.
         word: String,
     },
     /// A parameter that does not exist.
@@ -32,12 +32,12 @@ pub enum Mistake {
         /// Its name as given.
         name: String,
     },
-    /// A parameter, or one and its alias, given again.
-    #[error("{name} is given again as `{}`; once is allowed", escape::excerpt(.value))]
+    /// A parameter that is given twice, also by an alias.
+    #[error("{name} is given again as `{}`; it is allowed once", escape::excerpt(.value))]
     Again {
-        /// The parameter, as spelt the second time.
+        /// The parameter, as spelled the second time.
         name: String,
-        /// The value it has there.
+        /// Its second value.
         value: String,
     },
     /// No `id=`.
@@ -45,7 +45,7 @@ pub enum Mistake {
     NoEvent,
     /// An event that does not exist.
     #[error(
-        "id=`{}` is no event{}; it is one of {}",
+        "id=`{}` is not an event{}; it is one of {}",
         escape::excerpt(.value), suggestion(.value, &EVENTS), list(&EVENTS)
     )]
     UnknownEvent {
@@ -54,26 +54,26 @@ pub enum Mistake {
     },
     /// A severity that does not exist.
     #[error(
-        "severity=`{}` is no severity{}; it is one of {}",
+        "severity=`{}` is not a severity{}; it is one of {}",
         escape::excerpt(.value), suggestion(.value, &SEVERITIES), list(&SEVERITIES)
     )]
     UnknownSeverity {
         /// As given.
         value: String,
     },
-    /// An alert's key out of the alphabet.
+    /// A key of an alert with characters that are not allowed.
     #[error("key=`{}` is not 1 to 120 letters, digits, `.`, `_`, `-` or `:`", escape::excerpt(.value))]
     AlertKey {
         /// As given.
         value: String,
     },
-    /// Progress out of its range.
+    /// Progress out of range.
     #[error("progress=`{}` is not a whole number from 1 to 100", escape::excerpt(.value))]
     Progress {
         /// As given.
         value: String,
     },
-    /// A counter's name out of the alphabet.
+    /// A name of a counter with characters that are not allowed.
     #[error(
         "cnt_name=`{}` is not 1 to 128 letters, digits, `.`, `_`, `-` or `:`",
         escape::excerpt(.value)
@@ -82,41 +82,41 @@ pub enum Mistake {
         /// As given.
         value: String,
     },
-    /// A counter's value that is no number.
+    /// A value of a counter that is not a number.
     #[error("cnt_value=`{}` is not a finite number such as 46 or -0.5", escape::excerpt(.value))]
     CounterValue {
         /// As given.
         value: String,
     },
-    /// One half of a counter.
-    #[error("{given}=`{}` is half of a counter; {missing} belongs to it", escape::excerpt(.value))]
+    /// A counter without its name or its value.
+    #[error("{given}=`{}` is half of a counter; {missing} is missing", escape::excerpt(.value))]
     HalfCounter {
         /// The parameter given.
         given: &'static str,
         /// Its value.
         value: String,
-        /// The one that is missing.
+        /// The missing parameter.
         missing: &'static str,
     },
-    /// A promise out of its range.
+    /// A report deadline out of range.
     #[error("next_report_within=`{}` is not a time from 1s to 60s", escape::excerpt(.value))]
     NextReportWithin {
         /// As given.
         value: String,
     },
-    /// A parameter that this event does not have.
+    /// A parameter that is not allowed with this event.
     #[error("{name}=`{}` is allowed with id={only} only, not with id={event}", escape::excerpt(.value))]
     NotOfThisEvent {
         /// The parameter.
         name: &'static str,
         /// Its value.
         value: String,
-        /// The event that has it.
+        /// The event that allows it.
         only: &'static str,
-        /// The event that was asked for.
+        /// The event that was given.
         event: &'static str,
     },
-    /// An event that says nothing.
+    /// An event without a text.
     #[error("msg is missing; id={event} needs a text{}", if *.event == "alert" { " or a counter" } else { "" })]
     NoText {
         /// The event.
@@ -124,17 +124,17 @@ pub enum Mistake {
     },
 }
 
-/// Everything wrong with the words of one event, in the order found. Never empty.
+/// All errors in the arguments of one event, in the order found. Never empty.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub struct Mistakes(pub Vec<Mistake>);
 
 impl fmt::Display for Mistakes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, mistake) in self.0.iter().enumerate() {
+        for (index, error) in self.0.iter().enumerate() {
             if index > 0 {
                 f.write_str("\n")?;
             }
-            mistake.fmt(f)?;
+            error.fmt(f)?;
         }
         Ok(())
     }
@@ -148,7 +148,7 @@ fn suggestion(given: &str, known: &[&str]) -> String {
     nearest(given, known).map_or_else(String::new, |nearest| format!(", did you mean `{nearest}`"))
 }
 
-/// `vme started_ok` is the likeliest wrong call of all.
+/// `vme started_ok` is the most likely wrong call.
 fn event_hint(word: &str) -> String {
     nearest(word, &EVENTS).map_or_else(String::new, |event| format!(", did you mean `id={event}`"))
 }

@@ -1,9 +1,9 @@
-//! What event do the words `id=log msg="disk is slow"` say?
+//! Parses the arguments of an event, as in `id=log msg="disk is slow"`.
 //!
-//! The grammar of `vme`, as the vendor's manuals have it from 2.4 to 3.8. Guarantees that the same
-//! words always mean the same event, that all mistakes of a call are found at once, and that a text
-//! is never a reason to lose an event: what is not UTF-8 or too long is mended and told as a
-//! [`Mending`]. Does not know who says the event, in which boot, or when; nor the broker's rules.
+//! The grammar of `vme`, as in the vendor's manuals from 2.4 to 3.8. Guarantees that the same
+//! arguments always give the same event, that all errors of a call are found at once, and that a
+//! text never costs an event: text that is not UTF-8 or too long is corrected and reported as a
+//! [`Correction`]. Does not know the appliance, the boot or the time; nor the broker's rules.
 
 mod mistake;
 mod start;
@@ -43,64 +43,64 @@ pub const PARAMETERS: [&str; 10] = [
     "log_text",
 ];
 
-/// Longest text that is sent: an event may take 65,536 bytes on the wire. What is beyond 4,096 is
-/// the broker's to cut and mark.
+/// Longest text that is sent: an event may take 65,536 bytes on the wire. The broker truncates
+/// texts beyond 4,096 and marks them.
 pub const LONGEST_TEXT: usize = 60_000;
 
-/// The shortest and the longest promise of a next report.
+/// The shortest and the longest time until the next report.
 const PROMISE: std::ops::RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(60);
 
-/// What the words say, and what had to be mended for it.
+/// The parsed event, and the corrections of its arguments.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spoken {
-    /// The event: kind, text, severity and promise. Boot, number and times are not set.
+    /// The event: kind, text, severity and report deadline. Boot, sequence and times are not set.
     pub event: Event,
     /// The event's name as `id=` spells it.
     pub name: &'static str,
-    /// What was changed, to be told to whoever said it.
+    /// The corrections, to be reported to the caller.
     pub mendings: Vec<Mending>,
 }
 
 impl Spoken {
-    /// Whether it says how the start goes; such an event belongs to a boot.
+    /// Whether it is about the start; such an event belongs to a boot.
     pub fn is_about_the_start(&self) -> bool {
         matches!(self.name, "started_ok" | "start_failed" | "maintenance")
     }
 }
 
-/// Something about a text that was changed so that the event can be sent.
+/// A change of a text so that the event can be sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Mending {
     /// Bytes that are not UTF-8.
-    #[error("{parameter} is not UTF-8; each wrong part is replaced by U+FFFD")]
+    #[error("{parameter} is not UTF-8; each invalid part is replaced by U+FFFD")]
     NotUtf8 {
         /// The parameter.
         parameter: String,
     },
-    /// More text than a message holds.
-    #[error("{parameter} of {bytes} bytes is cut at {kept} bytes")]
+    /// More text than a message may contain.
+    #[error("{parameter} of {bytes} bytes is truncated to {kept} bytes")]
     Cut {
         /// The parameter.
         parameter: String,
         /// Its length.
         bytes: usize,
-        /// What is left of it.
+        /// Its length after that.
         kept: usize,
     },
 }
 
-/// Reads the words of one event, in any order.
+/// Parses the arguments of one event, in any order.
 ///
 /// # Errors
 ///
-/// All mistakes found, when there is at least one.
-pub fn parse<W: AsRef<OsStr>>(words: impl IntoIterator<Item = W>) -> Result<Spoken, Mistakes> {
-    let mut reading = Reading::default();
-    for word in words {
-        reading.take(word.as_ref());
+/// All errors, if there is at least one.
+pub fn parse<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Result<Spoken, Mistakes> {
+    let mut parser = Reading::default();
+    for argument in arguments {
+        parser.take(argument.as_ref());
     }
-    reading.finish()
+    parser.finish()
 }
 
 /// The value of a parameter, with the name it was given under.
@@ -110,7 +110,7 @@ struct Given {
     value: String,
 }
 
-/// Words taken so far; one slot a parameter.
+/// The arguments so far; one slot per parameter.
 #[derive(Debug, Default)]
 struct Reading {
     id: Option<Given>,
@@ -126,8 +126,8 @@ struct Reading {
 }
 
 impl Reading {
-    fn take(&mut self, word: &OsStr) {
-        let whole = word.to_string_lossy();
+    fn take(&mut self, argument: &OsStr) {
+        let whole = argument.to_string_lossy();
         let Some((name, value)) = whole.split_once('=') else {
             self.mistakes.push(Mistake::NotAPair { word: whole.into_owned() });
             return;
@@ -161,12 +161,12 @@ impl Reading {
         let name = self.event_name();
         let severity = self.severity();
         let text = self.text();
-        // Parameters of one event are read even when the event is unknown, for their mistakes.
+        // Parameters of other events are parsed, too, to find their errors.
         let progress = self.progress(name);
         let next_report_within_ms = self.promise(name);
         let counter = self.counter(name);
         let alert_key = self.alert_key(name);
-        // Half a counter is told by itself.
+        // Half a counter has an error of its own.
         let tried_counter = self.counter_name.is_some() || self.counter_value.is_some();
         match name {
             Some(event @ "log") if text.is_empty() => {
@@ -233,7 +233,7 @@ impl Reading {
         text
     }
 
-    /// 0 when none is given.
+    /// `None` if it is not given or invalid.
     fn progress(&mut self, event: Option<&'static str>) -> Option<u32> {
         let given = self.progress.take()?;
         let progress = whole_number(&given.value).filter(|progress| (1..=100).contains(progress));
@@ -244,7 +244,7 @@ impl Reading {
         progress
     }
 
-    /// 0 when none is given.
+    /// In milliseconds; 0 if it is not given or invalid.
     fn promise(&mut self, event: Option<&'static str>) -> u32 {
         let Some(given) = self.next_report_within.take() else { return 0 };
         let promise = time(&given.value).filter(|promise| PROMISE.contains(promise));
@@ -255,7 +255,7 @@ impl Reading {
         promise.and_then(|promise| u32::try_from(promise.as_millis()).ok()).unwrap_or(0)
     }
 
-    /// Empty when none is given.
+    /// Empty if it is not given.
     fn alert_key(&mut self, event: Option<&'static str>) -> String {
         let Some(given) = self.key.take() else { return String::new() };
         if !is_alert_key(&given.value) {
@@ -299,7 +299,7 @@ impl Reading {
         }
     }
 
-    /// With an unknown event nothing can be said about what belongs to it.
+    /// Checks that the parameter belongs to this event. Not possible if the event is unknown.
     fn only_with(
         &mut self,
         only: &'static str,
@@ -315,7 +315,7 @@ impl Reading {
     }
 }
 
-/// Digits only: `+30`, `30%` and `3e1` are not what the manuals call a whole percent.
+/// Digits only: the manuals' whole percent excludes `+30`, `30%` and `3e1`.
 fn whole_number(value: &str) -> Option<u32> {
     value.bytes().all(|byte| byte.is_ascii_digit()).then(|| value.parse().ok()).flatten()
 }
@@ -324,7 +324,7 @@ fn finite(value: &str) -> Option<f64> {
     value.parse().ok().filter(|number: &f64| number.is_finite())
 }
 
-/// A time with its unit, as in `10s`, `500ms` or `1m30s`. Not negative.
+/// A duration with units, as in `10s`, `500ms` or `1m30s`. Not negative.
 pub fn time(value: &str) -> Option<Duration> {
     value.parse::<jiff::SignedDuration>().ok().and_then(|time| Duration::try_from(time).ok())
 }

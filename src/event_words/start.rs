@@ -1,7 +1,7 @@
-//! How do our own commands say how a start goes, without words to be parsed?
+//! Builds the events about a start for vme's own commands, without parsing arguments.
 //!
-//! Guarantees the same events as the words would make, plus what words cannot say: that a report is
-//! a repeat. Does not know when it is said.
+//! Guarantees the same events as parsed arguments, plus the mark that a report is repeated, which
+//! arguments cannot set. Does not know when they are sent.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ impl Spoken {
         Self::made("start_failed", Kind::StartFailed(StartFailed {}), reason)
     }
 
-    /// The start takes long; the next report is promised within `next`.
+    /// The start takes long; the report deadline is `next` from now.
     pub fn maintenance(progress: Option<u8>, text: &str, next: Duration, repeated: bool) -> Self {
         let progress = progress.map(u32::from);
         let kind = Kind::Maintenance(Maintenance { progress });
@@ -45,9 +45,9 @@ mod tests {
 
     #[test]
     fn it_is_what_the_words_say() {
-        let words = ["id=maintenance", "msg=fsck", "progress=30", "next_report_within=20s"];
+        let arguments = ["id=maintenance", "msg=fsck", "progress=30", "next_report_within=20s"];
         let second = Duration::from_secs(20);
-        assert_eq!(parse(words).unwrap(), Spoken::maintenance(Some(30), "fsck", second, false));
+        assert_eq!(parse(arguments).unwrap(), Spoken::maintenance(Some(30), "fsck", second, false));
         assert_eq!(parse(["id=started_ok"]).unwrap(), Spoken::started_ok(""));
         assert_eq!(
             parse(["id=start_failed", "msg=no DNS"]).unwrap(),

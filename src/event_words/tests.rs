@@ -1,16 +1,16 @@
-//! Do the words say what the manuals promise, and are all mistakes told?
+//! Tests that arguments give the events of the manuals, and that all errors are reported.
 
 use std::os::unix::ffi::OsStrExt;
 
 use super::*;
 
-fn said(words: &[&str]) -> Spoken {
-    parse(words).expect("these words are right")
+fn said(arguments: &[&str]) -> Spoken {
+    parse(arguments).expect("valid arguments")
 }
 
-fn mistakes(words: &[&str]) -> Vec<String> {
-    let Mistakes(mistakes) = parse(words).expect_err("these words are wrong");
-    mistakes.iter().map(ToString::to_string).collect()
+fn mistakes(arguments: &[&str]) -> Vec<String> {
+    let Mistakes(errors) = parse(arguments).expect_err("invalid arguments");
+    errors.iter().map(ToString::to_string).collect()
 }
 
 fn event(kind: Kind, text: &str, severity: Severity) -> Event {
@@ -110,11 +110,11 @@ fn progress_is_a_whole_percent_of_maintenance() {
 fn a_counter_is_a_pair_of_an_alert() {
     assert_eq!(
         mistakes(&["id=alert", "cnt_name=n_db_xact_per_min"]),
-        ["cnt_name=`n_db_xact_per_min` is half of a counter; cnt_value belongs to it"]
+        ["cnt_name=`n_db_xact_per_min` is half of a counter; cnt_value is missing"]
     );
     assert_eq!(
         mistakes(&["id=alert", "msg=x", "cnt_value=46"]),
-        ["cnt_value=`46` is half of a counter; cnt_name belongs to it"]
+        ["cnt_value=`46` is half of a counter; cnt_name is missing"]
     );
     assert_eq!(
         mistakes(&["id=log", "msg=x", "cnt_name=n", "cnt_value=46"]),
@@ -159,12 +159,12 @@ fn an_alert_may_give_its_key() {
 fn unknown_words_are_told_with_the_nearest_known_one() {
     assert_eq!(
         mistakes(&["id=startd_ok"]),
-        ["id=`startd_ok` is no event, did you mean `started_ok`; \
+        ["id=`startd_ok` is not an event, did you mean `started_ok`; \
           it is one of started_ok, start_failed, maintenance, log, alert"]
     );
     assert_eq!(
         mistakes(&["id=log", "msg=x", "severity=warning"]),
-        ["severity=`warning` is no severity, did you mean `warn`; \
+        ["severity=`warning` is not a severity, did you mean `warn`; \
           it is one of debug, info, warn, error, fatal"]
     );
     assert_eq!(
@@ -193,14 +193,14 @@ fn all_mistakes_of_a_call_are_told_at_once() {
         "colour=red",
     ]);
     let expected = [
-        "text is given again as `two`; once is allowed",
+        "text is given again as `two`; it is allowed once",
         "`words` is not name=value; quote a text that has spaces: msg=\"two words\"",
         "parameter `colour` is unknown; there are",
         "id is missing; it is one of started_ok, start_failed,",
-        r"severity=`bad\x1b[31m` is no severity; it is one of debug,",
+        r"severity=`bad\x1b[31m` is not a severity; it is one of debug,",
         "progress=`0` is not a whole number from 1 to 100",
         "cnt_value=`x` is not a finite number such as 46 or -0.5",
-        "cnt_value=`x` is half of a counter; cnt_name belongs to it",
+        "cnt_value=`x` is half of a counter; cnt_name is missing",
     ];
     assert_eq!(told.len(), expected.len(), "{told:#?}");
     for (told, expected) in told.iter().zip(expected) {
@@ -219,7 +219,7 @@ fn log_and_alert_need_something_to_say() {
 #[test]
 fn text_that_is_not_utf8_is_mended_and_told() {
     let words = [OsStr::new("id=log"), OsStr::from_bytes(b"text=disk \xff\xfe full")];
-    let said = parse(words).expect("a wrong byte is no reason to lose an event");
+    let said = parse(words).expect("invalid UTF-8 does not cost an event");
     assert_eq!(said.event.text, "disk \u{fffd}\u{fffd} full");
     assert_eq!(said.mendings, [Mending::NotUtf8 { parameter: "text".to_owned() }]);
 }

@@ -1,9 +1,9 @@
-//! What a session's client says while an answer is still being waited for.
+//! Reads a session's messages ahead while a reply is pending, bounded by the window.
 //!
-//! Guarantees that whoever keeps to the advised window is read from at once: what nobody reads is a
-//! burden for the whole connection, which h2 ends when many small frames wait on it. Beyond the
-//! window nothing is read, so that memory is bounded. Tells the loop since when something waits, so that
-//! no deadline is judged before it. Looks into no message.
+//! Guarantees that a client within the advised window is read from at once: unread frames burden the
+//! whole connection, which h2 closes when many small ones wait. Beyond the window nothing is read, so
+//! memory is bounded. Tells the loop since when something waits, so that no deadline is decided before
+//! it. Does not look into messages.
 
 use std::collections::VecDeque;
 use std::pin::{Pin, pin};
@@ -24,15 +24,15 @@ pub(super) const WINDOW_BYTES: u32 = 256 << 10;
 
 type Heard = Result<Option<SessionRequest>, Status>;
 
-/// A client's words, read as far ahead as its window goes.
+/// A client's messages, read ahead up to its window.
 pub(super) struct Ahead {
     said: Streaming<SessionRequest>,
-    /// With the times of their receipt.
+    /// With their receive times.
     waiting: VecDeque<(Heard, Instant)>,
-    /// What the loop sees of it.
+    /// Shows the loop since when messages wait.
     backlog: Backlog,
     bytes: usize,
-    /// The client is done, or its stream broke: nothing more is to be read.
+    /// The client finished, or its stream failed: nothing more can be read.
     is_over: bool,
 }
 
@@ -41,12 +41,12 @@ impl Ahead {
         Self { said, waiting: VecDeque::new(), backlog, bytes: 0, is_over: false }
     }
 
-    /// All that was taken from here is in the broker's queue, or needs no decision.
+    /// All messages taken from here are in the broker's queue, or need no decision.
     pub(super) fn brought(&self) {
         self.backlog.set(self.waiting.front().map(|(_, at)| *at));
     }
 
-    /// What waits waits for the client, and so holds no deadline up.
+    /// Messages now wait for the client to read, and so delay no deadline.
     pub(super) fn waits_for_client(&self) {
         self.backlog.set(None);
     }
@@ -54,19 +54,19 @@ impl Ahead {
     /// The next message.
     pub(super) async fn next(&mut self) -> Heard {
         match self.take() {
-            Some(heard) => heard,
+            Some(message) => message,
             None => {
-                let heard = self.said.message().await;
+                let message = self.said.message().await;
                 self.backlog.add();
-                heard
+                message
             }
         }
     }
 
-    /// The next message if it is there already.
+    /// The next message if it has arrived.
     pub(super) async fn ready(&mut self) -> Option<Heard> {
-        if let Some(heard) = self.take() {
-            return Some(heard);
+        if let Some(message) = self.take() {
+            return Some(message);
         }
         std::future::poll_fn(|context| {
             Poll::Ready(match Pin::new(&mut self.said).poll_next(context) {
@@ -77,17 +77,17 @@ impl Ahead {
         .await
     }
 
-    /// Waits for `answer`, and reads on meanwhile.
-    pub(super) async fn read_until<T>(&mut self, answer: impl Future<Output = T>) -> T {
-        let mut answer = pin!(answer);
+    /// Waits for `reply`, and reads ahead meanwhile.
+    pub(super) async fn read_until<T>(&mut self, reply: impl Future<Output = T>) -> T {
+        let mut reply = pin!(reply);
         loop {
             if !self.has_room() {
-                return answer.await;
+                return reply.await;
             }
             tokio::select! {
                 biased;
-                answered = &mut answer => return answered,
-                heard = self.said.message() => self.keep(heard),
+                result = &mut reply => return result,
+                message = self.said.message() => self.keep(message),
             }
         }
     }
@@ -97,22 +97,22 @@ impl Ahead {
         !self.is_over && has_room && self.bytes < WINDOW_BYTES as usize
     }
 
-    fn keep(&mut self, heard: Heard) {
+    fn keep(&mut self, message: Heard) {
         let at = self.backlog.add();
-        self.bytes += bytes(&heard);
-        self.is_over = !matches!(heard, Ok(Some(_)));
-        self.waiting.push_back((heard, at));
+        self.bytes += bytes(&message);
+        self.is_over = !matches!(message, Ok(Some(_)));
+        self.waiting.push_back((message, at));
     }
 
     fn take(&mut self) -> Option<Heard> {
-        let (heard, _) = self.waiting.pop_front()?;
-        self.bytes -= bytes(&heard);
-        Some(heard)
+        let (message, _) = self.waiting.pop_front()?;
+        self.bytes -= bytes(&message);
+        Some(message)
     }
 }
 
-fn bytes(heard: &Heard) -> usize {
-    match heard {
+fn bytes(message: &Heard) -> usize {
+    match message {
         Ok(Some(SessionRequest { message: Some(Said::Event(bytes)) })) => bytes.len(),
         Ok(_) | Err(_) => 0,
     }

@@ -1,4 +1,4 @@
-//! `AlertService`: administrators see what is open.
+//! Implements `AlertService`: administrators list and show open alerts.
 
 use std::collections::BTreeSet;
 
@@ -50,21 +50,21 @@ impl AlertService for Desk {
             "" => None,
             name => Some(
                 ApplianceName::kept(name)
-                    .map_err(|wrong| status::invalid_field("appliance", wrong.to_string()))?,
+                    .map_err(|error| status::invalid_field("appliance", error.to_string()))?,
             ),
         };
         let matter = AlertMatter::try_from(matter).ok().and_then(wire::matter);
-        let matter = matter.ok_or_else(|| status::invalid_field("matter", "is no matter"))?;
+        let matter = matter.ok_or_else(|| status::invalid_field("matter", "is not an alert kind"))?;
         let found = self.broker.ask(move |grid, _| find(grid, name.as_ref(), matter));
         let alert = found.await.map_err(status::unavailable)??;
         Ok(Response::new(GetAlertResponse { alert: Some(alert) }))
     }
 }
 
-/// Where a page begins: an appliance's row, none for the broker itself, and a matter.
+/// Where a page starts: an appliance's index, none for the broker itself, and an alert kind.
 type Place = (Option<ApplianceNumber>, Matter);
 
-/// `ROW.MATTER`, both as numbers; row 0 is the broker.
+/// `INDEX.KIND`, both as numbers; index 0 is the broker.
 fn token((row, matter): Place) -> String {
     format!("{}.{}", row.map_or(0, |row| row.0), i32::from(show::alert::matter(matter)))
 }
@@ -79,10 +79,10 @@ fn place(token: &str) -> Result<Place, Status> {
         let matter = AlertMatter::try_from(matter.parse::<i32>().ok()?).ok()?;
         Some((row, wire::matter(matter)?))
     };
-    read().ok_or_else(|| status::invalid_field("page_token", "is not of an earlier page"))
+    read().ok_or_else(|| status::invalid_field("page_token", "is not the token of an earlier page"))
 }
 
-/// A checked filter.
+/// A validated filter.
 struct Wanted {
     names: Option<GlobSet>,
     at_least: Severity,
@@ -92,14 +92,14 @@ struct Wanted {
 impl Wanted {
     fn new(filter: Option<AlertFilter>) -> Result<Self, Status> {
         let AlertFilter { appliances, severity_at_least, of_broker } = filter.unwrap_or_default();
-        let mut wrong = Vec::new();
-        let names = filter::patterns("filter.appliances", &appliances, &mut wrong);
+        let mut violations = Vec::new();
+        let names = filter::patterns("filter.appliances", &appliances, &mut violations);
         let severity = proto::Severity::try_from(severity_at_least);
         if severity.is_err() {
-            wrong.push(violation("filter.severity_at_least", "is no severity"));
+            violations.push(violation("filter.severity_at_least", "is not a severity"));
         }
-        if !wrong.is_empty() {
-            return Err(status::invalid(wrong));
+        if !violations.is_empty() {
+            return Err(status::invalid(violations));
         }
         let at_least = severity.ok().and_then(wire::severity).unwrap_or(Severity::Debug);
         Ok(Self { names, at_least, of_broker })
@@ -120,13 +120,13 @@ fn name(grid: &Grid, row: Option<ApplianceNumber>) -> Option<&str> {
     row.map(|row| grid.state().name(row).map_or("", ApplianceName::as_str))
 }
 
-/// One page, and where the next one begins.
+/// One page, and where the next one starts.
 fn list(grid: &Grid, wanted: &Wanted, from: Place, size: usize) -> (Vec<OpenAlert>, Option<Place>) {
     let (mut found, mut bytes) = (Vec::new(), 0);
     let (row, matter) = from;
-    for ((row, matter, alert), looked_at) in grid.state().alerts_from(row, matter).zip(0..) {
+    for ((row, matter, alert), examined) in grid.state().alerts_from(row, matter).zip(0..) {
         let is_full = found.len() == size || bytes >= page::ENCODED_BYTES_MAX;
-        if is_full || looked_at == ROWS_PER_QUESTION {
+        if is_full || examined == ROWS_PER_QUESTION {
             return (found, Some((row, matter)));
         }
         let name = name(grid, row);
@@ -154,8 +154,8 @@ fn find(grid: &Grid, name: Option<&ApplianceName>, matter: Matter) -> Result<Ope
     let of_row = grid.state().alerts_from(row, Matter::FIRST);
     let open: BTreeSet<&str> =
         of_row.take_while(|(of, _, _)| *of == row).map(|(_, matter, _)| matter.word()).collect();
-    let open = if open.is_empty() { vec!["nothing"] } else { open.into_iter().collect() };
-    let text = format!("{} of {about} is not open; open is {}", matter.word(), open.join(", "));
+    let open = if open.is_empty() { vec!["none"] } else { open.into_iter().collect() };
+    let text = format!("{} of {about} is not open; open alerts: {}", matter.word(), open.join(", "));
     Err(status::not_found("NOT_OPEN", text))
 }
 
@@ -170,7 +170,7 @@ mod tests {
         }
         for odd in ["1", "x.1", "1.x", "1.0", "1.99", "-1.1", "1.1.1"] {
             let status = place(odd).unwrap_err();
-            assert_eq!(status.message(), "page_token: is not of an earlier page", "{odd}");
+            assert_eq!(status.message(), "page_token: is not the token of an earlier page", "{odd}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! `ApplianceService`: administrators and orchestrators see and steer appliances.
+//! Implements `ApplianceService`: administrators and orchestrators list and control appliances.
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
@@ -32,7 +32,7 @@ use crate::wire::proto::{
 use crate::wire::servers::appliance_service_server::ApplianceService;
 use crate::wire::show;
 
-/// Rows looked at for one page, so that a question never holds the broker up for long.
+/// Most appliances examined for one page, so that a query never blocks the loop for long.
 pub(super) const ROWS_PER_QUESTION: usize = 4_096;
 
 #[tonic::async_trait]
@@ -49,7 +49,7 @@ impl ApplianceService for Desk {
             "" => 1,
             token => token
                 .parse()
-                .map_err(|_| status::invalid_field("page_token", "is not of an earlier page"))?,
+                .map_err(|_| status::invalid_field("page_token", "is not the token of an earlier page"))?,
         };
         let (appliances, next) = self
             .broker
@@ -66,9 +66,9 @@ impl ApplianceService for Desk {
     ) -> Result<Response<GetApplianceResponse>, Status> {
         administrator(request.metadata(), Role::Viewer)?;
         let name = name(&request.into_inner().name)?;
-        let asked = name.clone();
+        let queried = name.clone();
         let found = self.broker.ask(move |grid, now| {
-            let number = grid.state().find(&asked)?;
+            let number = grid.state().find(&queried)?;
             let appliance = grid.state().appliance(number)?;
             Some(show::appliance(grid, appliance, now))
         });
@@ -100,7 +100,7 @@ impl ApplianceService for Desk {
         let request = request.into_inner();
         let (class, overrides, reset) = settings(request.settings)?;
         if reset != Reset::default() {
-            let text = "a new appliance has nothing of its own to go back from";
+            let text = "a new appliance has no overrides to reset";
             return Err(status::invalid_field("settings.reset", text));
         }
         let (name, uuid) = (new_name(&request.name)?, Uuid::new_v4());
@@ -117,7 +117,7 @@ impl ApplianceService for Desk {
         let request = request.into_inner();
         let (class, overrides, reset) = settings(request.settings)?;
         if class.is_none() && overrides == Overrides::default() && reset == Reset::default() {
-            let text = "holds nothing; class, managed, boot_timeout_ms, maintenance_silence_ms or \
+            let text = "is empty; class, managed, boot_timeout_ms, maintenance_silence_ms or \
                         reset is needed";
             return Err(status::invalid_field("settings", text));
         }
@@ -186,7 +186,7 @@ impl Desk {
     }
 }
 
-/// A checked filter of appliances.
+/// A validated filter of appliances.
 #[derive(Clone)]
 pub(super) struct Wanted {
     names: Option<GlobSet>,
@@ -198,23 +198,23 @@ pub(super) struct Wanted {
 impl Wanted {
     pub(super) fn new(filter: Option<ApplianceFilter>) -> Result<Self, Status> {
         let filter = filter.unwrap_or_default();
-        let mut wrong = Vec::new();
-        let names = filter::patterns("filter.names", &filter.names, &mut wrong);
-        let classes = filter::patterns("filter.classes", &filter.classes, &mut wrong);
+        let mut violations = Vec::new();
+        let names = filter::patterns("filter.names", &filter.names, &mut violations);
+        let classes = filter::patterns("filter.classes", &filter.classes, &mut violations);
         for (state, at) in filter.states.iter().zip(0..) {
             match ApplianceState::try_from(*state) {
                 Ok(ApplianceState::Unspecified) | Err(_) => {
                     let field = format!("filter.states[{at}]");
-                    wrong.push(violation(&field, "is no state of an appliance"));
+                    violations.push(violation(&field, "is not an appliance state"));
                 }
                 Ok(_) => {}
             }
         }
-        if wrong.is_empty() {
+        if violations.is_empty() {
             let states = filter.states.into_iter().collect();
             Ok(Self { names, states, suppressed: filter.suppressed, classes })
         } else {
-            Err(status::invalid(wrong))
+            Err(status::invalid(violations))
         }
     }
 
@@ -241,9 +241,9 @@ pub(super) fn page(
     now: Timestamp,
 ) -> Page {
     let (mut found, mut bytes) = (Vec::new(), 0);
-    for (appliance, looked_at) in grid.state().appliances_from(from).zip(0..) {
+    for (appliance, examined) in grid.state().appliances_from(from).zip(0..) {
         let is_full = found.len() == size || bytes >= page::ENCODED_BYTES_MAX;
-        if is_full || looked_at == ROWS_PER_QUESTION {
+        if is_full || examined == ROWS_PER_QUESTION {
             return (found, Some(appliance.number));
         }
         if wanted.takes(appliance) {
@@ -255,32 +255,32 @@ pub(super) fn page(
     (found, None)
 }
 
-/// Of an appliance that is there, if it is.
+/// The name of an existing appliance; names of older releases are valid.
 fn name(name: &str) -> Result<ApplianceName, Status> {
-    ApplianceName::kept(name).map_err(|wrong| status::invalid_field("name", wrong.to_string()))
+    ApplianceName::kept(name).map_err(|error| status::invalid_field("name", error.to_string()))
 }
 
-/// Of one that is to come.
+/// The name of a new appliance.
 fn new_name(name: &str) -> Result<ApplianceName, Status> {
-    ApplianceName::new(name).map_err(|wrong| status::invalid_field("name", wrong.to_string()))
+    ApplianceName::new(name).map_err(|error| status::invalid_field("name", error.to_string()))
 }
 
 type Checked = (Option<Box<str>>, Overrides, Reset);
 
 fn settings(settings: Option<ApplianceSettings>) -> Result<Checked, Status> {
     let settings = settings.unwrap_or_default();
-    let mut wrong = Vec::new();
+    let mut violations = Vec::new();
     let overrides = Overrides {
         managed: settings.managed,
-        boot_timeout: limit("boot_timeout_ms", settings.boot_timeout_ms, &mut wrong),
+        boot_timeout: limit("boot_timeout_ms", settings.boot_timeout_ms, &mut violations),
         maintenance_silence: limit(
             "maintenance_silence_ms",
             settings.maintenance_silence_ms,
-            &mut wrong,
+            &mut violations,
         ),
     };
     if settings.class.as_deref().is_some_and(|class| !name::is_name(class)) {
-        wrong.push(violation("settings.class", name::NotAName.to_string()));
+        violations.push(violation("settings.class", name::NotAName.to_string()));
     }
     let mut reset = Reset::default();
     for (field, at) in settings.reset.iter().zip(0..) {
@@ -290,23 +290,23 @@ fn settings(settings: Option<ApplianceSettings>) -> Result<Checked, Status> {
             "maintenance_silence" => reset.maintenance_silence = true,
             _ => {
                 let text = "managed, boot_timeout or maintenance_silence is allowed";
-                wrong.push(violation(&format!("settings.reset[{at}]"), text));
+                violations.push(violation(&format!("settings.reset[{at}]"), text));
             }
         }
     }
-    if wrong.is_empty() {
+    if violations.is_empty() {
         Ok((settings.class.map(Into::into), overrides, reset))
     } else {
-        Err(status::invalid(wrong))
+        Err(status::invalid(violations))
     }
 }
 
-fn limit(field: &str, millis: Option<u64>, wrong: &mut Vec<Violation>) -> Option<Duration> {
+fn limit(field: &str, millis: Option<u64>, violations: &mut Vec<Violation>) -> Option<Duration> {
     let limit = Duration::from_millis(millis?);
     if LIMIT_RANGE.contains(&limit) {
         return Some(limit);
     }
     let text = format!("is {}; 1 s to 12 h are allowed", in_words(limit));
-    wrong.push(violation(&format!("settings.{field}"), text));
+    violations.push(violation(&format!("settings.{field}"), text));
     None
 }

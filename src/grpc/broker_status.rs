@@ -1,4 +1,4 @@
-//! `BrokerService`: administrators look at the broker itself.
+//! Implements `BrokerService`: administrators query the status and reports of the broker itself.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ use crate::wire::proto::{
 use crate::wire::servers::broker_service_server::BrokerService;
 use crate::wire::{show, timestamp, uuid_text};
 
-/// Most open matters told.
+/// Most open alerts in a status.
 const ALERTS_MAX: usize = 100;
 
 #[tonic::async_trait]
@@ -31,7 +31,7 @@ impl BrokerService for Desk {
         let reader = self.reader.clone();
         let journal = tasks::spawn_blocking("journal status", move || reader.status())
             .await
-            .map_err(|_| Status::internal("looking at the journal was cut short"))?
+            .map_err(|_| Status::internal("reading the journal's status was interrupted"))?
             .map_err(|error| status::unreadable(&error))?;
         let room = Room {
             journal_bytes: journal.commit_log_bytes
@@ -86,19 +86,19 @@ impl BrokerService for Desk {
         };
         let reporter = self.reporter.clone();
         let reporter = reporter
-            .ok_or_else(|| status::precondition("NO_REPORTS", "this gridd makes no reports"))?;
+            .ok_or_else(|| status::precondition("NO_REPORTS", "this gridd has no reporter"))?;
         let written = tasks::spawn_blocking("report", move || reporter.report(format)).await;
-        let written = written.map_err(|_| Status::internal("the report was cut short"))?;
-        let report = written.map_err(|none| match none {
-            NoReport::TooMany => Status::resource_exhausted(none.to_string()),
-            NoReport::TookTooLong => Status::deadline_exceeded(none.to_string()),
-            NoReport::Failed => Status::internal(none.to_string()),
+        let written = written.map_err(|_| Status::internal("writing the report was interrupted"))?;
+        let report = written.map_err(|error| match error {
+            NoReport::TooMany => Status::resource_exhausted(error.to_string()),
+            NoReport::TookTooLong => Status::deadline_exceeded(error.to_string()),
+            NoReport::Failed => Status::internal(error.to_string()),
         })?;
         Ok(Response::new(GetReportResponse { report }))
     }
 }
 
-/// What the loop is asked for.
+/// What a status contains of the grid.
 struct Overview {
     sessions: u32,
     appliances: Vec<StateCount>,

@@ -1,7 +1,7 @@
-//! A chunk of a session: the messages that are there already and become one commit.
+//! Collects a batch of a session: the messages that have arrived and become one commit.
 //!
-//! Guarantees that a chunk ends, whatever the messages are, and that what is no event is INVALID
-//! or UNSUPPORTED at its position. Waits for nothing.
+//! Guarantees that a batch ends, whatever the messages are, and that an event that cannot be decoded
+//! is INVALID or UNSUPPORTED at its position. Never waits.
 
 use tonic::Status;
 
@@ -11,24 +11,24 @@ use crate::wire::check::{self, Checked, Unfit, violation};
 use crate::wire::proto::{self, AckException};
 use crate::wire::received::{Said, SessionRequest};
 
-/// Most messages in a chunk.
+/// Most messages in a batch.
 const CHUNK_MESSAGES: usize = 256;
 
-/// Most bytes of events in a chunk; the event that exceeds them is the last.
+/// Most bytes of events in a batch; the event that exceeds them is the last.
 const CHUNK_BYTES: usize = 64 << 10;
 
-/// The reason and the explanation of what is of a kind to come.
+/// The reason and the explanation for an event of a reserved kind.
 pub(super) const UNSUPPORTED: (&str, &str) =
     ("UNSUPPORTED", "of a kind that this broker does not know");
 
-/// The events that are there, and what is to be said of those that are none.
+/// Decoded events, and the exceptions of those that cannot be decoded.
 pub(super) struct Chunk {
     pub(super) events: Vec<HeardEvent>,
     /// The positions of `events`, in order.
     pub(super) positions: Vec<u64>,
     pub(super) exceptions: Vec<AckException>,
     pub(super) bytes: usize,
-    /// The client is done.
+    /// The client is finished.
     pub(super) is_last: bool,
     /// Whether the session's events may be numbered.
     has_spool: bool,
@@ -48,13 +48,13 @@ impl Chunk {
         }
     }
 
-    /// Messages that are no events count too: whoever sends nothing else must not keep a chunk,
-    /// and so the look at whether the broker stops, from ending.
+    /// Messages without events count too: a client that sends nothing else must not keep a batch from
+    /// ending, and so delay the check whether the broker stops.
     pub(super) fn is_full(&self) -> bool {
         self.is_last || self.messages >= CHUNK_MESSAGES || self.bytes >= CHUNK_BYTES
     }
 
-    /// Takes the next message; `position` counts the events of the session.
+    /// Adds the next message; `position` counts the events of the session.
     pub(super) fn take(
         &mut self,
         request: SessionRequest,
@@ -70,7 +70,7 @@ impl Chunk {
                         self.events.push(HeardEvent { boot, sequence, event });
                         self.positions.push(*position);
                     }
-                    Err(unfit) => self.exceptions.push(unfit_exception(*position, unfit)),
+                    Err(invalid) => self.exceptions.push(unfit_exception(*position, invalid)),
                 }
                 Ok(())
             }
@@ -78,31 +78,31 @@ impl Chunk {
                 self.is_last = true;
                 Ok(())
             }
-            // No command is sent yet, so no result belongs to one.
+            // No command is sent yet, so results are ignored.
             Some(Said::CommandResult(_)) => Ok(()),
             Some(Said::Hello(_)) => {
                 Err(status::precondition("SECOND_HELLO", "a session has one Hello"))
             }
-            // Something newer than this broker; the contract grows by messages one may ignore.
+            // A message of a newer contract; new messages may be ignored.
             None => Ok(()),
         }
     }
 
-    /// A number without a spool would be taken for none, and its event for new each time it is
-    /// sent again.
+    /// Rejects a sequence number without a spool: it would be ignored, and the event would be new each
+    /// time it is sent again.
     fn numbered(&self, checked: Checked) -> Result<Checked, Unfit> {
         if checked.sequence.is_none() || self.has_spool {
             return Ok(checked);
         }
-        let text = "is set, but hello.spool_id is not; it says whose numbers these are";
+        let text = "is set, but hello.spool_id is not; sequence numbers belong to a spool";
         Err(Unfit::Invalid(vec![violation("sequence", text)]))
     }
 }
 
-fn unfit_exception(position: u64, unfit: Unfit) -> AckException {
-    let (outcome, reason, explanation, violations) = match unfit {
+fn unfit_exception(position: u64, invalid: Unfit) -> AckException {
+    let (outcome, reason, explanation, violations) = match invalid {
         Unfit::Invalid(violations) => {
-            let text = "not an event; sending it again is no use";
+            let text = "not a valid event; do not send it again";
             (proto::Outcome::Invalid, "INVALID", text, violations)
         }
         Unfit::Unsupported => {
@@ -129,14 +129,14 @@ mod tests {
     fn messages_that_are_no_events_fill_a_chunk_too() {
         let result = || Some(Said::CommandResult(CommandResult::default()));
         for message in [result, || None] {
-            let (mut chunk, mut position) = (Chunk::new(false), 0);
+            let (mut batch, mut position) = (Chunk::new(false), 0);
             for _ in 0..CHUNK_MESSAGES {
-                assert!(!chunk.is_full());
-                let taken = chunk.take(SessionRequest { message: message() }, &mut position);
-                assert!(taken.is_ok());
+                assert!(!batch.is_full());
+                let pushed = batch.take(SessionRequest { message: message() }, &mut position);
+                assert!(pushed.is_ok());
             }
-            assert!(chunk.is_full());
-            assert_eq!((position, chunk.events.len()), (0, 0));
+            assert!(batch.is_full());
+            assert_eq!((position, batch.events.len()), (0, 0));
         }
     }
 }

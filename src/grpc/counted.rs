@@ -1,4 +1,4 @@
-//! Counts the calls that a status answers in place of an answer.
+//! Counts the calls that end with a status other than OK.
 
 use axum::Router;
 use axum::extract::State;
@@ -9,12 +9,12 @@ use axum::response::Response;
 use super::status::code_word;
 use crate::metrics::Metrics;
 
-/// The same routes, with calls counted that a status answers in place of an answer.
+/// Adds a counter of calls that end with a status other than OK.
 pub fn counted(routes: Router, metrics: Metrics) -> Router {
     routes.layer(map_response_with_state(metrics, count_refused))
 }
 
-/// Statuses that come before any message stand in the headers.
+/// A status that precedes all messages is in the headers.
 async fn count_refused(State(metrics): State<Metrics>, response: Response) -> Response {
     let status = |headers: &HeaderMap| headers.get("grpc-status").map(|it| it.as_bytes().to_vec());
     if let Some(code) = status(response.headers()).map(|it| tonic::Code::from_bytes(&it))

@@ -1,4 +1,4 @@
-//! `EventService`: takes the events of appliances.
+//! Implements `EventService`: receives the events of appliances.
 
 use std::num::NonZeroU64;
 use std::pin::Pin;
@@ -42,20 +42,20 @@ impl EventService for Desk {
         };
         if checked.boot.is_none() && checked.event.kind.is_lifecycle() {
             self.count_unfit(Outcome::Invalid);
-            let text = "is missing; an event about the start must name its boot";
+            let text = "is missing; a lifecycle event must name its boot";
             return Err(status::invalid_field("event.boot_id", text));
         }
         let spool = NonZeroU64::new(request.spool_id).map(SpoolId);
         if spool.is_none() && checked.sequence.is_some() {
             self.count_unfit(Outcome::Invalid);
-            let text = "is missing; it says whose numbers event.sequence belongs to";
+            let text = "is missing; event.sequence is a number of a spool";
             return Err(status::invalid_field("spool_id", text));
         }
-        let heard =
+        let event =
             HeardEvent { boot: checked.boot, sequence: checked.sequence, event: checked.event };
         let answer = self
             .broker
-            .report(name, spool, heard, bytes.len())
+            .report(name, spool, event, bytes.len())
             .await
             .map_err(status::unavailable)?;
         let (reason, explanation) = explain::outcome(answer.outcome);

@@ -1,7 +1,7 @@
-//! Which records are wanted? A filter of the contract as the journal and the eye need it.
+//! Validates filters of records, and splits them for the journal's masks and for each record.
 //!
-//! Guarantees that a wrong filter is refused with the field's name, and that what the journal can
-//! skip by its masks it does skip; the rest (text, boot) is looked at record by record.
+//! Guarantees that an invalid filter is rejected with the field's name, and that the journal skips
+//! what its masks can tell; the rest (text, boot) is checked record by record. Reads no records.
 
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -21,16 +21,16 @@ use crate::wire::proto::{Record, RecordFilter, RecordKind, Severity, Violation};
 /// Most patterns in a filter.
 const PATTERNS_MAX: usize = 64;
 
-/// Longest text looked for, in bytes.
+/// Longest text to search for, in bytes.
 const TEXT_BYTES_MAX: usize = 256;
 
 /// Fewest characters of a boot id.
 const BOOT_CHARACTERS_MIN: usize = 4;
 
-/// Tallies are our own book-keeping: shown to whoever asks for them.
+/// Tallies are internal: listed only if the filter names their kind.
 const TALLIES: u32 = 1 << (RecordKind::Tally as u32);
 
-/// A checked filter.
+/// A validated filter.
 #[derive(Clone, Debug)]
 pub(super) struct Filter {
     appliances: Option<GlobSet>,
@@ -45,13 +45,13 @@ pub(super) struct Filter {
 impl Filter {
     pub(super) fn new(filter: Option<RecordFilter>) -> Result<Self, Status> {
         let filter = filter.unwrap_or_default();
-        let mut wrong = Vec::new();
-        let appliances = patterns("filter.appliances", &filter.appliances, &mut wrong);
+        let mut violations = Vec::new();
+        let appliances = patterns("filter.appliances", &filter.appliances, &mut violations);
         let mut kind_mask = 0;
         for (kind, at) in filter.kinds.iter().zip(0..) {
             match RecordKind::try_from(*kind) {
                 Ok(RecordKind::Unspecified) | Err(_) => {
-                    wrong.push(violation(&format!("filter.kinds[{at}]"), "is no kind of record"));
+                    violations.push(violation(&format!("filter.kinds[{at}]"), "is not a record kind"));
                 }
                 Ok(kind) => kind_mask |= 1 << (kind as u32),
             }
@@ -59,27 +59,27 @@ impl Filter {
         let severity_mask = match Severity::try_from(filter.severity_at_least) {
             Ok(severity) => u8::MAX << (severity as u8),
             Err(_) => {
-                wrong.push(violation("filter.severity_at_least", "is no severity"));
+                violations.push(violation("filter.severity_at_least", "is not a severity"));
                 0
             }
         };
         let mut time = |field: &str, time: Option<prost_types::Timestamp>| {
             let checked = time.as_ref().and_then(crate::wire::moment);
             if time.is_some() && checked.is_none() {
-                wrong.push(violation(field, "lies outside the years 1 to 9999"));
+                violations.push(violation(field, "lies outside the years 1 to 9999"));
             }
             checked
         };
         let since = time("filter.since", filter.since);
         let until = time("filter.until", filter.until);
         if filter.text.len() > TEXT_BYTES_MAX {
-            wrong.push(violation("filter.text", "at most 256 bytes are allowed"));
+            violations.push(violation("filter.text", "at most 256 bytes are allowed"));
         }
         if !filter.boot_id.is_empty() && filter.boot_id.len() < BOOT_CHARACTERS_MIN {
-            wrong.push(violation("filter.boot_id", "at least 4 characters are needed"));
+            violations.push(violation("filter.boot_id", "at least 4 characters are needed"));
         }
-        if !wrong.is_empty() {
-            return Err(status::invalid(wrong));
+        if !violations.is_empty() {
+            return Err(status::invalid(violations));
         }
         Ok(Self {
             appliances,
@@ -92,7 +92,7 @@ impl Filter {
         })
     }
 
-    /// Takes every record, tallies too.
+    /// Matches every record, tallies too.
     pub(super) fn of_any_record() -> Self {
         Self {
             appliances: None,
@@ -105,7 +105,7 @@ impl Filter {
         }
     }
 
-    /// What the journal can skip by itself, and how many names were looked at for it.
+    /// The filter for the journal, and how many names were checked for it.
     pub(super) fn wanted(&self, names: &Names) -> (Wanted, u32) {
         let names_seen = Cell::new(0);
         let appliances = self.appliances.as_ref().map(|globs| {
@@ -115,19 +115,19 @@ impl Filter {
             });
             rows.into_iter().map(|number| number.0).collect::<HashSet<_>>()
         });
-        let wanted = Wanted {
+        let filter = Wanted {
             since_us: self.since.map_or(i64::MIN, Timestamp::as_micros),
             until_us: self.until.map_or(i64::MAX, |until| until.as_micros() - 1),
             severity_mask: self.severity_mask,
             kind_mask: self.kind_mask,
             appliances,
         };
-        (wanted, names_seen.get())
+        (filter, names_seen.get())
     }
 
-    /// Looks at the names that came since `names_seen`: names are only ever added.
-    pub(super) fn want_new(&self, wanted: &mut Wanted, names_seen: &mut u32, names: &Names) {
-        let (Some(globs), Some(rows)) = (&self.appliances, &mut wanted.appliances) else { return };
+    /// Checks the names added since `names_seen`: names are never removed.
+    pub(super) fn want_new(&self, filter: &mut Wanted, names_seen: &mut u32, names: &Names) {
+        let (Some(globs), Some(rows)) = (&self.appliances, &mut filter.appliances) else { return };
         loop {
             let number = *names_seen + 1;
             let name = names.name(ApplianceNumber(number));
@@ -141,12 +141,12 @@ impl Filter {
         }
     }
 
-    /// Whether records from the first one on are asked for.
+    /// Whether the filter includes the oldest records.
     pub(super) fn asks_for_all_times(&self) -> bool {
         self.since.is_none()
     }
 
-    /// Whether a record that the journal did not skip is wanted.
+    /// Whether a record that the journal did not skip matches.
     pub(super) fn takes(&self, record: &Record) -> bool {
         let has_text = self.text.is_empty()
             || record.text.to_lowercase().contains(&self.text)
@@ -155,17 +155,17 @@ impl Filter {
     }
 }
 
-/// Checked patterns of names; `None`: any name.
+/// Compiles patterns of names; `None`: any name.
 pub(super) fn patterns(
     field: &str,
     patterns: &[String],
-    wrong: &mut Vec<Violation>,
+    violations: &mut Vec<Violation>,
 ) -> Option<GlobSet> {
     if patterns.is_empty() {
         return None;
     }
     if patterns.len() > PATTERNS_MAX {
-        wrong.push(violation(field, format!("at most {PATTERNS_MAX} patterns are allowed")));
+        violations.push(violation(field, format!("at most {PATTERNS_MAX} patterns are allowed")));
         return None;
     }
     let mut globs = GlobSetBuilder::new();
@@ -174,18 +174,18 @@ pub(super) fn patterns(
             Ok(glob) if pattern.len() <= 256 => drop(globs.add(glob)),
             Ok(_) => {
                 let text = format!("`{}` is over 256 bytes long", excerpt(pattern));
-                wrong.push(violation(&format!("{field}[{at}]"), text));
+                violations.push(violation(&format!("{field}[{at}]"), text));
             }
             Err(error) => {
-                let text = format!("`{}` is no pattern: {}", excerpt(pattern), error.kind());
-                wrong.push(violation(&format!("{field}[{at}]"), text));
+                let text = format!("`{}` is not a pattern: {}", excerpt(pattern), error.kind());
+                violations.push(violation(&format!("{field}[{at}]"), text));
             }
         }
     }
     match globs.build() {
         Ok(globs) => Some(globs),
         Err(error) => {
-            wrong.push(violation(field, format!("can't be looked for: {error}")));
+            violations.push(violation(field, format!("cannot be compiled: {error}")));
             None
         }
     }

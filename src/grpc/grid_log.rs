@@ -1,4 +1,4 @@
-//! `GridLogService`: administrators read the grid log.
+//! Implements `GridLogService`: administrators read the grid log.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,13 +21,13 @@ use crate::wire::proto::{
 use crate::wire::servers::grid_log_service_server::GridLogService;
 use crate::wire::show;
 
-/// Records on a page if nobody says how many.
+/// Records on a page by default.
 const PAGE_SIZE: u32 = 100;
 
 /// Most records on a page.
 pub(super) const PAGE_SIZE_MAX: u32 = 1_000;
 
-/// Most bytes of the journal looked at for one page: a page may so come back short.
+/// Most bytes of the journal read for one page: a page may therefore be short.
 const PAGE_BYTES: u64 = 32 << 20;
 
 #[tonic::async_trait]
@@ -47,22 +47,22 @@ impl GridLogService for Desk {
         let page = self.read(Arc::new(wanted), from, size, is_newest_first).await?;
         let mut missing = page::met(&page);
         let first_kept = self.reader.first();
-        // Who asks for what came since a time has not asked for what lies long before it.
-        let (asks_upwards, asks_for_all) = (token.is_some(), filter.asks_for_all_times());
+        // A request for records since a time is not told of gaps long before it.
+        let (has_token, includes_oldest) = (token.is_some(), filter.asks_for_all_times());
         missing.extend(match is_newest_first {
-            true if asks_for_all => page::trimmed_behind(&page, from, first_kept),
-            false if asks_for_all || asks_upwards => page::trimmed_below(&page, from, first_kept),
+            true if includes_oldest => page::trimmed_behind(&page, from, first_kept),
+            false if includes_oldest || has_token => page::trimmed_below(&page, from, first_kept),
             true | false => None,
         });
         let records = self.show(&filter, &page.records)?;
-        let mut row = page::row(records, missing, is_newest_first);
-        let next = page::cut(&mut row, page::ENCODED_BYTES_MAX).or(page.next);
+        let mut items = page::row(records, missing, is_newest_first);
+        let next = page::cut(&mut items, page::ENCODED_BYTES_MAX).or(page.next);
         let mut response = ListRecordsResponse {
             next_page_token: next.map_or_else(String::new, |next| Cursor::write(next, self)),
             ..ListRecordsResponse::default()
         };
-        for entry in row {
-            match entry {
+        for item in items {
+            match item {
                 Entry::Record(record) => response.records.push(*record),
                 Entry::Missing(missing) => response.missing.push(missing),
             }
@@ -85,7 +85,7 @@ impl GridLogService for Desk {
         let (wanted, _) = filter.wanted(self.broker.names());
         let page = self.read(Arc::new(wanted), number, 1, false).await?;
         let found = self.show(&filter, &page.records)?.into_iter().find(|it| it.number == number);
-        // Asked for behind the read: what was there until then is not called missing.
+        // Asked after the read, so that what existed until then is not called missing.
         let first = self.reader.first();
         match found {
             Some(record) => Ok(Response::new(GetRecordResponse { record: Some(record) })),
@@ -117,7 +117,7 @@ impl GridLogService for Desk {
 }
 
 impl Desk {
-    /// A page of the journal, read on a thread that may wait for the disk.
+    /// Reads a page of the journal, on a thread that may block on the disk.
     pub(super) async fn read(
         &self,
         wanted: Arc<Wanted>,
@@ -136,11 +136,11 @@ impl Desk {
         });
         match read.await {
             Ok(page) => page.map_err(|error| status::unreadable(&error)),
-            Err(_) => Err(Status::internal("reading the grid log was cut short")),
+            Err(_) => Err(Status::internal("reading the grid log was interrupted")),
         }
     }
 
-    /// Those of the records that the filter takes, as the contract shows them.
+    /// Encodes the records that match the filter.
     pub(super) fn show(
         &self,
         filter: &Filter,
@@ -161,18 +161,18 @@ impl Desk {
     }
 }
 
-pub(super) fn page_size(asked: u32) -> Result<usize, Status> {
-    match asked {
+pub(super) fn page_size(requested: u32) -> Result<usize, Status> {
+    match requested {
         0 => Ok(PAGE_SIZE as usize),
-        1..=PAGE_SIZE_MAX => Ok(asked as usize),
+        1..=PAGE_SIZE_MAX => Ok(requested as usize),
         _ => {
-            let text = format!("is {asked}; 1 to {PAGE_SIZE_MAX} are allowed");
+            let text = format!("is {requested}; 1 to {PAGE_SIZE_MAX} are allowed");
             Err(status::invalid_field("page_size", text))
         }
     }
 }
 
-/// A place in the grid log, as an opaque word that is good for this journal alone.
+/// A position in the grid log, as an opaque token that is valid for this journal only.
 pub(super) struct Cursor;
 
 impl Cursor {
@@ -182,12 +182,12 @@ impl Cursor {
 
     /// # Errors
     ///
-    /// If the word is not of this journal, or of a time that the journal knows nothing of any more.
-    pub(super) fn read(field: &str, word: &str, desk: &Desk) -> Result<Option<u64>, Status> {
-        if word.is_empty() {
+    /// If the token is of another journal, or of records that this journal has not or no longer.
+    pub(super) fn read(field: &str, token: &str, desk: &Desk) -> Result<Option<u64>, Status> {
+        if token.is_empty() {
             return Ok(None);
         }
-        let parsed = word.split_once('.').and_then(|(mark, number)| {
+        let parsed = token.split_once('.').and_then(|(mark, number)| {
             Some((u32::from_str_radix(mark, 16).ok()?, u64::from_str_radix(number, 16).ok()?))
         });
         match parsed {
@@ -196,15 +196,15 @@ impl Cursor {
                 if number <= end {
                     return Ok(Some(number));
                 }
-                // To wait for it would hide all that gets the numbers up to there anew.
+                // Waiting for it would hide all records that get the numbers up to there again.
                 let text = format!(
                     "{field}: is at record {number}, but this grid log ends with record {end}: it \
-                     was restored from an older copy; begin anew without it"
+                     was restored from an older copy; start again without it"
                 );
                 Err(status::precondition("CURSOR_AHEAD", text))
             }
             Some(_) | None => {
-                Err(status::invalid_field(field, "is not of this grid log; begin anew without it"))
+                Err(status::invalid_field(field, "is not of this grid log; start again without it"))
             }
         }
     }

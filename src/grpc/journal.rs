@@ -1,7 +1,7 @@
-//! `JournalService`: administrators copy the journal out of a running broker.
+//! Implements `JournalService`: administrators back up the journal of a running broker.
 //!
-//! Guarantees chunks of a bounded size, of which a few wait at most: a slow reader slows the copy,
-//! never the broker. The stream ends with an error unless it is whole. Knows no frames.
+//! Guarantees chunks of a bounded size, of which at most a few wait: a slow reader slows the copy,
+//! never the broker. The stream ends with an error unless it is complete. Does not know frames.
 
 use std::io::{self, Write};
 use std::pin::Pin;
@@ -38,7 +38,7 @@ impl JournalService for Desk {
         let by = administrator(request.metadata(), Role::Admin)?;
         let (told, chunks) = mpsc::channel(WAITING);
         let desk = self.clone();
-        tracing::info!(administrator = %by, records = desk.reader.durable(), "a backup begins");
+        tracing::info!(administrator = %by, records = desk.reader.durable(), "a backup started");
         drop(tasks::spawn_blocking("backup", move || back_up(&desk, told)));
         Ok(Response::new(Box::pin(ReceiverStream::new(chunks))))
     }
@@ -47,16 +47,16 @@ impl JournalService for Desk {
 fn back_up(desk: &Desk, told: Told) {
     let stopping = desk.stopping.clone();
     let chunks = Chunks { told: told.clone(), stopping, waiting: Vec::new(), message: start() };
-    let ended = desk
+    let result = desk
         .reader
         .back_up(desk.identity, desk.term, chunks, |chunks, progress| chunks.progress(progress));
-    let failed = match ended {
+    let failed = match result {
         Ok((mut chunks, written)) => match chunks.send() {
             Ok(()) => {
                 tracing::info!(
                     records = written.records,
                     bytes = written.bytes,
-                    "a backup is done"
+                    "a backup is complete"
                 );
                 return;
             }
@@ -69,7 +69,7 @@ fn back_up(desk: &Desk, told: Told) {
         BackupError::Journal(error) => status::unreadable(&error),
         BackupError::Write(_) => status::unavailable(Unavailable::Stopping),
     };
-    // Whoever has gone needs no word.
+    // A client that is gone is fine.
     let _ = told.blocking_send(Err(status));
 }
 
@@ -77,12 +77,12 @@ fn start() -> BackUpResponse {
     BackUpResponse { chunk: Vec::new(), records_done: 0, records_total: 0, bytes_estimate: 0 }
 }
 
-/// Cuts what is written into messages.
+/// Splits the written bytes into messages.
 struct Chunks {
     told: Told,
     stopping: watch::Receiver<bool>,
     waiting: Vec<u8>,
-    /// The next message, but for its chunk.
+    /// The next message, without its chunk.
     message: BackUpResponse,
 }
 
@@ -101,8 +101,8 @@ impl Chunks {
         }
         let chunk = std::mem::take(&mut self.waiting);
         let message = BackUpResponse { chunk, ..self.message.clone() };
-        let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
-        self.told.blocking_send(Ok(message)).map_err(gone)
+        let closed = |_| io::Error::from(io::ErrorKind::BrokenPipe);
+        self.told.blocking_send(Ok(message)).map_err(closed)
     }
 }
 
@@ -111,9 +111,9 @@ impl Write for Chunks {
         if self.waiting.len() == CHUNK_BYTES {
             self.send()?;
         }
-        let taken = bytes.len().min(CHUNK_BYTES - self.waiting.len());
-        self.waiting.extend_from_slice(&bytes[..taken]);
-        Ok(taken)
+        let copied = bytes.len().min(CHUNK_BYTES - self.waiting.len());
+        self.waiting.extend_from_slice(&bytes[..copied]);
+        Ok(copied)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -1,8 +1,8 @@
-//! The broker's side of the contract: thin services, one file each.
+//! Implements the services of the contract, one file each.
 //!
-//! Guarantees that every handler knows the principal it serves, and that every refusal is a status
-//! with its field, its reason and what to do. Decides nothing: it checks, asks the broker and shows
-//! the answer.
+//! Guarantees that every handler knows the principal it serves, and that every rejection is a status
+//! with its field, its reason and what to do. Decides nothing: it validates, asks the broker and
+//! encodes the reply.
 
 mod ahead;
 mod alerts;
@@ -52,14 +52,14 @@ use crate::wire::servers::mail_service_server::MailServiceServer;
 pub use counted::counted;
 pub use mail::{Dialogue, MailTest};
 
-/// Largest message taken, in bytes: larger than an event may be, so that one that is too large is
-/// refused by name and the stream goes on.
+/// Largest accepted message, in bytes: larger than an event may be, so that an event that is too large
+/// is rejected by name and the stream continues.
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
 
-/// How long watchers of health get for the last word.
+/// How long watchers of health have to read the last status.
 const LAST_WORD_PAUSE: Duration = Duration::from_millis(50);
 
-/// What all services need.
+/// The state shared by all services.
 #[derive(Clone, Debug)]
 pub struct Desk {
     broker: Broker,
@@ -69,14 +69,14 @@ pub struct Desk {
     started_at: Timestamp,
     sessions: Arc<AtomicU64>,
     metrics: Metrics,
-    /// `None` where nobody installed one: in tests.
+    /// `None` in tests.
     reporter: Option<Reporter>,
     mail_test: Option<MailTest>,
     stopping: watch::Receiver<bool>,
 }
 
 impl Desk {
-    /// The desk of a broker that was started; `stopping` turns true when it goes.
+    /// The services of a started broker; `stopping` becomes true when it stops.
     pub fn new(
         started: &Started,
         reporter: Option<Reporter>,
@@ -96,19 +96,19 @@ impl Desk {
         }
     }
 
-    /// The same, on which mail can be tested; `None`: it is not configured.
+    /// The same with a mail test; `None`: mail is not configured.
     #[must_use]
     pub fn with_mail_test(self, mail_test: Option<MailTest>) -> Self {
         Self { mail_test, ..self }
     }
 
-    /// Counts what came as an event and is none.
+    /// Counts an invalid or unsupported event.
     fn count_unfit(&self, outcome: Outcome) {
         let outcome = Word::without("OUTCOME_", outcome.as_str_name());
         self.metrics.event(Word("unknown"), outcome);
     }
 
-    /// Whoever comes while the broker stops is told to come back.
+    /// Rejects a call while the broker stops; the client shall retry.
     fn needs_time(&self) -> Result<(), Status> {
         if *self.stopping.borrow() {
             return Err(status::unavailable(Unavailable::Stopping));
@@ -117,7 +117,7 @@ impl Desk {
     }
 }
 
-/// The services whose health is told; the empty name stands for the whole.
+/// The services whose health is reported; the empty name is the whole server.
 const HEALTH_TOLD: [&str; 8] = [
     "",
     "grid.events.v1.AlertService",
@@ -129,12 +129,12 @@ const HEALTH_TOLD: [&str; 8] = [
     "grid.events.v1.MailService",
 ];
 
-/// Tells all who ask or watch that the broker stops, and ends their watches.
+/// Reports to all health checks that the broker stops, and ends their watches.
 pub async fn tell_stopping(health: &HealthReporter) {
     for service in HEALTH_TOLD {
         health.set_service_status(service, ServingStatus::NotServing).await;
     }
-    // Watchers get the last word before their streams end.
+    // Watchers get the last status before their streams end.
     tokio::time::sleep(LAST_WORD_PAUSE).await;
     for service in HEALTH_TOLD {
         let mut health = health.clone();
@@ -142,11 +142,11 @@ pub async fn tell_stopping(health: &HealthReporter) {
     }
 }
 
-/// All services; the reporter says how health stands.
+/// Builds the routes of all services, and the reporter of their health.
 ///
 /// # Errors
 ///
-/// When the contract's descriptors do not fit the reflection service: a broken build.
+/// When the reflection service rejects the contract's descriptors: a broken build.
 pub async fn routes(
     desk: Desk,
 ) -> Result<(Routes, HealthReporter), tonic_reflection::server::Error> {

@@ -1,11 +1,11 @@
-//! Is it on the disk? The ack stands on this file alone.
+//! Appends records to the write-ahead log; an acknowledgement depends on this log alone.
 //!
 //! Files `commits/<first number>.log`, each reserved in full when it is created, filled by
-//! positional writes, one `fdatasync` a commit. A commit is one or more blocks in one file; each
-//! block carries the first number of its commit, so that a start can tell a commit that was never
-//! finished (cut off) from damage inside what was acknowledged (named, and read around).
-//! Guarantees that numbers are dense and that nothing is said to be durable before it is. It does
-//! not know what a record says, nor who reads it; `files` serves the readers, `recovery` opens.
+//! positional writes, one `fdatasync` a commit. A commit is one or more blocks in one file. Each
+//! block contains the first number of its commit, so that a start can distinguish an unfinished
+//! commit (removed) from damage in acknowledged records (reported, and skipped).
+//! Guarantees that numbers are dense and that nothing is reported durable before it is. Does
+//! not know the content of a record, nor who reads it; `files` serves the readers, `recovery` opens.
 
 mod files;
 mod recovery;
@@ -31,12 +31,12 @@ use super::record::{EncodedRecord, RECORD_BYTES_MAX};
 /// A block of a commit ends at this many bytes or records, whichever comes first.
 const BLOCK_BYTES: usize = 1 << 20;
 const BLOCK_RECORDS: u32 = 4096;
-/// What a file reserves when the disk has no room for a whole one.
+/// Bytes that a file reserves when the disk has no space for a whole one.
 const LEAST_FILE_BYTES: u64 = 64 << 10;
-/// A tail that is cut is read in such pieces, and written in such blocks.
+/// A tail is read in pieces of this length, and zeroed in blocks of the next.
 const CUT_BYTES: usize = 1 << 20;
 const CUT_BLOCK_BYTES: usize = 4 << 10;
-/// A buffer that one large commit has grown beyond this is given back.
+/// A buffer that a large commit has grown beyond this is freed.
 const BUFFER_BYTES_KEPT: usize = 4 << 20;
 
 /// The writing end; owned by one thread.
@@ -56,34 +56,34 @@ pub(super) struct CommitLog {
 #[derive(Debug)]
 struct Active {
     file: Arc<LogFile>,
-    /// Readers open it for themselves: of the whole log one descriptor is kept.
+    /// Readers open it themselves: the whole log keeps one descriptor open.
     handle: Arc<File>,
     /// Where the next commit begins, in bytes.
     end: u64,
-    /// How far the file is reserved, in bytes.
+    /// Reserved length of the file, in bytes.
     size: u64,
 }
 
-/// What lies behind the last durable commit.
+/// The state of the file after the last durable commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Tail {
     /// Zeros.
     Clean,
-    /// Parts of a commit whose write failed; they must be gone before the next one.
+    /// Parts of a commit whose write failed; they must be removed before the next one.
     Torn,
-    /// Nobody knows: a sync failed.
+    /// Unknown, since a sync failed.
     Unknown,
 }
 
 impl CommitLog {
     /// Appends one commit and returns when it is durable.
     ///
-    /// After an error other than a failed sync the same records may be appended again: when that
-    /// is worth it, [`JournalError::is_out_of_space`] or [`JournalError::shortage`] says so.
+    /// After an error other than a failed sync the same records may be appended again.
+    /// [`JournalError::is_out_of_space`] and [`JournalError::shortage`] say whether that may help.
     ///
     /// # Panics
     ///
-    /// When the numbers are not dense.
+    /// If the numbers are not dense.
     pub(super) fn append(&mut self, records: &[EncodedRecord]) -> Result<(), JournalError> {
         let Some(last) = records.last() else { return Ok(()) };
         match self.tail {
@@ -117,7 +117,7 @@ impl CommitLog {
         Ok(())
     }
 
-    /// The number the next record must have.
+    /// The number that the next record must have.
     pub(super) fn next(&self) -> u64 {
         self.next
     }
@@ -127,36 +127,36 @@ impl CommitLog {
         &self.files
     }
 
-    /// Leaves out numbers that were given before but are not in the log any more.
+    /// Skips numbers that were assigned before but are not in the log any more.
     pub(super) fn skip_to(&mut self, next: u64) {
         if next > self.next {
             self.next = next;
-            // The numbers inside a file are dense, and its name is its first one.
+            // The numbers in a file are dense, and its name is the first one.
             self.active = None;
         }
     }
 
-    /// Makes sure that a commit of so many bytes finds room without asking the disk.
+    /// Reserves space, so that a commit of this size needs no new disk space.
     pub(super) fn reserve(&mut self, bytes: u64) -> Result<(), JournalError> {
         self.make_room(bytes).map(drop)
     }
 
-    /// The file for a commit of that size: the active one if it still fits, else a new one.
-    fn make_room(&mut self, wanted: u64) -> Result<&Active, JournalError> {
-        let fits = |active: &Active| active.end + wanted <= active.size;
+    /// The file for a commit of that size: the active one if it has space, else a new one.
+    fn make_room(&mut self, bytes: u64) -> Result<&Active, JournalError> {
+        let fits = |active: &Active| active.end + bytes <= active.size;
         if !self.active.as_ref().is_some_and(fits) {
             let path = self.folder.join(file_name(self.next));
             let create = |size: u64| {
                 let created = create_file(&self.folder, &path, size).map(|handle| (handle, size));
                 created.inspect_err(|_| {
-                    // Nothing was promised of it; a leftover would be found empty at the start.
+                    // Nothing in it was acknowledged; a leftover would be found empty at the start.
                     let _ = fs::remove_file(&path);
                 })
             };
-            let (handle, size) = match create(self.file_bytes.max(wanted)) {
-                // The last room on a full disk is for what was taken already.
+            let (handle, size) = match create(self.file_bytes.max(bytes)) {
+                // The last space on a full disk is for events that were accepted already.
                 Err(error) if error.is_out_of_space() => {
-                    create(wanted.next_multiple_of(LEAST_FILE_BYTES))?
+                    create(bytes.next_multiple_of(LEAST_FILE_BYTES))?
                 }
                 created => created?,
             };
@@ -169,11 +169,11 @@ impl CommitLog {
 
     fn cut_tail(&mut self) -> Result<(), JournalError> {
         if let Some(active) = &self.active {
-            let cut = cut(&active.handle, &active.file.path, active.end);
-            if cut.as_ref().is_err_and(|error| !error.is_for_now()) {
+            let zeroed = cut(&active.handle, &active.file.path, active.end);
+            if zeroed.as_ref().is_err_and(|error| !error.is_for_now()) {
                 self.tail = Tail::Unknown;
             }
-            cut?;
+            zeroed?;
         }
         self.tail = Tail::Clean;
         Ok(())
@@ -185,7 +185,7 @@ fn file_name(first: u64) -> String {
 }
 
 fn create_file(folder: &Path, path: &Path, size: u64) -> Result<File, JournalError> {
-    // No number in it was ever durable, so whatever has this name is of no worth.
+    // No number in it was ever durable, so an existing file of this name is not needed.
     let file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -199,8 +199,8 @@ fn create_file(folder: &Path, path: &Path, size: u64) -> Result<File, JournalErr
     Ok(file)
 }
 
-/// Makes everything behind `end` zero again, durably. In place: room that was given back, if only
-/// for a moment, is another's on a full disk.
+/// Zeroes everything after `end`, durably. In place: on a full disk, space that was freed even
+/// for a moment may be taken by another process.
 fn cut(file: &File, path: &Path, end: u64) -> Result<(), JournalError> {
     let mut piece = vec![0; CUT_BYTES];
     let mut at = end;
@@ -209,7 +209,7 @@ fn cut(file: &File, path: &Path, end: u64) -> Result<(), JournalError> {
         if read == 0 {
             break;
         }
-        // What is zero already may lie nowhere on the disk, and to write it would ask for room.
+        // A zero block may not be allocated, and to write it would need space.
         for (block, offset) in
             piece[..read].chunks_mut(CUT_BLOCK_BYTES).zip((at..).step_by(CUT_BLOCK_BYTES))
         {
@@ -224,7 +224,7 @@ fn cut(file: &File, path: &Path, end: u64) -> Result<(), JournalError> {
     file.sync_all().map_err(JournalError::io("sync", path))
 }
 
-/// Puts a commit into `out` as blocks; the runs returned count their bytes from its beginning.
+/// Encodes a commit into `out` as blocks; offsets of the returned runs are relative to its start.
 fn encode_commit(
     out: &mut Vec<u8>,
     (journal, term, commit): (Uuid, u64, u64),
@@ -237,7 +237,7 @@ fn encode_commit(
         let offset = out.len() as u64;
         let first = number;
         let mut count = 0;
-        let opening = Opening::new(out, &commit.to_le_bytes());
+        let builder = Opening::new(out, &commit.to_le_bytes());
         while let Some((record, others)) = rest.split_first() {
             assert_eq!(record.number, number, "the numbers of records are dense");
             let bytes = record.bytes.len();
@@ -255,14 +255,14 @@ fn encode_commit(
             record.put(out);
             (rest, number, count) = (others, number + 1, count + 1);
         }
-        let draft = Draft { content: Content::Commit, journal, term, first, count };
-        opening.close(out, &draft).expect("a block of bounded records is within its limits");
-        runs.push(Run { first, last: draft.last(), offset, end: out.len() as u64 });
+        let info = Draft { content: Content::Commit, journal, term, first, count };
+        builder.close(out, &info).expect("a block of bounded records is within its limits");
+        runs.push(Run { first, last: info.last(), offset, end: out.len() as u64 });
     }
     Ok(runs)
 }
 
-/// The first number of the commit that a block belongs to; `OutOfPlace` if it is no such block.
+/// The first number of the commit that a block belongs to; `OutOfPlace` for other blocks.
 pub(super) fn commit_of(block: &super::frame::Block) -> Result<u64, FrameError> {
     match block.header.draft.content {
         Content::Commit => block

@@ -1,21 +1,21 @@
-//! How does a block of the journal look in bytes?
+//! Defines the format of a block of the journal.
 //!
-//! Every file of the journal is a row of these frames, and so is a backup: a header of 64 bytes,
+//! Every file of the journal is a sequence of blocks, and so is a backup: a header of 64 bytes,
 //! a summary, a payload. Guarantees that a block that parses is the block that was written
-//! (CRC32C over header and content), that no input makes it panic, and that no length is believed
-//! before it was checked. It does not know what a payload means.
+//! (CRC32C over header and content), that no input makes it panic, and that no length is used
+//! before it was checked. Does not know the meaning of a payload.
 //!
 //! | bytes | field | | bytes | field |
 //! |---|---|---|---|---|
 //! | 0..4 | magic `GRJB` | | 40..44 | count of records (or chunk index) |
 //! | 4..6 | format, 1 | | 44..48 | summary length |
-//! | 6 | codec: 0 none, 1 zstd | | 48..52 | stored payload length |
-//! | 7 | content, see [`Content`] | | 52..56 | raw payload length |
+//! | 6 | compression: 0 none, 1 zstd | | 48..52 | stored payload length |
+//! | 7 | content, see [`BlockContent`] | | 52..56 | raw payload length |
 //! | 8..24 | journal id | | 56..60 | CRC32C of summary and stored payload |
 //! | 24..32 | term | | 60..64 | CRC32C of bytes 0..60 |
 //! | 32..40 | first number | | | all little endian |
 //!
-//! Later formats keep the magic, the format's place and the header's checksum.
+//! Later formats keep the magic, the position of the format and the checksum of the header.
 
 #[cfg(test)]
 mod tests;
@@ -25,68 +25,68 @@ use uuid::Uuid;
 
 /// The length of a header in bytes.
 pub const HEADER_BYTES: usize = 64;
-/// The most a payload may have before packing, in bytes.
+/// The largest payload before compression, in bytes.
 pub const RAW_PAYLOAD_BYTES_MAX: usize = 8 << 20;
-/// The most a summary may have, in bytes: 10,000 appliances at their worst.
+/// The largest summary, in bytes: 10,000 appliances in the worst case.
 pub const SUMMARY_BYTES_MAX: usize = 64 << 10;
 /// The newest format this program writes and reads.
 pub const FORMAT: u16 = 1;
 
 pub(super) const MAGIC: [u8; 4] = *b"GRJB";
-/// Level 1 packs realistic records 2.6 times for a third of a microsecond each.
+/// Level 1 compresses realistic records 2.6 times for a third of a microsecond each.
 const ZSTD_LEVEL: i32 = 1;
 
 /// Why some bytes are not a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
-    /// Fewer bytes than the block says it has.
-    #[error("the block is cut short")]
+    /// Fewer bytes than its header says.
+    #[error("the block is truncated")]
     TooShort,
-    /// Another magic.
+    /// The magic is missing.
     #[error("no block begins here")]
     NotABlock,
-    /// Whole, but of a later format, codec or content.
+    /// Intact, but of a later format, compression or content.
     #[error("the block was written by a newer gridd")]
     NewerFormat,
-    /// The header does not agree with its checksum.
-    #[error("the header's checksum does not hold")]
+    /// The checksum of the header is wrong.
+    #[error("the checksum of the header is wrong")]
     HeaderChecksum,
-    /// Summary or payload do not agree with their checksum.
-    #[error("the payload's checksum does not hold")]
+    /// The checksum of summary and payload is wrong.
+    #[error("the checksum of the payload is wrong")]
     PayloadChecksum,
-    /// A length or a number that no writer of ours makes.
+    /// A length or a number that gridd never writes.
     #[error("a length in the block is impossible")]
     ImpossibleLength,
-    /// The block is whole, and is not the one that belongs here.
-    #[error("another block than expected lies here")]
+    /// The block is intact, but is not the expected one.
+    #[error("it is not the expected block")]
     OutOfPlace,
 }
 
 /// How the payload is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Codec {
-    /// As it is.
+    /// Not compressed.
     None,
-    /// Packed with zstd.
+    /// Compressed with zstd.
     Zstd,
 }
 
-/// What a block is about.
+/// The kind of content of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
     /// Records of the archive, with a summary of them.
     Records,
-    /// A part of a checkpoint; the count is the part's index.
+    /// A part of a checkpoint; the count is the index of the part.
     Checkpoint,
     /// Records of one commit; the summary is the first number of that commit, 8 bytes.
     Commit,
-    /// The seal of a span.
+    /// The seal of a segment.
     Seal,
     /// The end of a checkpoint: length and checksum of all its parts.
     CheckpointEnd,
-    /// The beginning of a stream: whose it is and what it holds.
+    /// The beginning of a stream: its identity and its contents.
     StreamHead,
-    /// The end of a stream: the same again, count and checksum.
+    /// The end of a stream: the same again, with count and checksum.
     StreamEnd,
 }
 
@@ -117,10 +117,10 @@ impl Content {
     }
 }
 
-/// What the writer of a block decides.
+/// The fields of a header that the writer of a block sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Draft {
-    /// What the block is about.
+    /// The kind of content.
     pub content: Content,
     /// The journal it belongs to.
     pub journal: Uuid,
@@ -128,7 +128,7 @@ pub struct Draft {
     pub term: u64,
     /// The number of its first record.
     pub first: u64,
-    /// How many records it has.
+    /// The number of records.
     pub count: u32,
 }
 
@@ -139,13 +139,13 @@ impl Draft {
     }
 }
 
-/// A header whose checksum holds and whose lengths are possible.
+/// A header whose checksum is right and whose lengths are possible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// What the writer decided.
+    /// The fields that the writer set.
     pub draft: Draft,
     /// How the payload is stored.
-    pub codec: Codec,
+    pub compression: Codec,
     summary_bytes: usize,
     stored_bytes: usize,
     raw_bytes: usize,
@@ -157,7 +157,7 @@ impl Header {
     ///
     /// # Errors
     ///
-    /// When these bytes are not a header of ours.
+    /// If these bytes are no header of gridd.
     pub fn parse(bytes: &[u8]) -> Result<Self, FrameError> {
         let header: &[u8; HEADER_BYTES] = bytes.first_chunk().ok_or(FrameError::TooShort)?;
         if header[..4] != MAGIC {
@@ -166,7 +166,7 @@ impl Header {
         if u32_at(header, 60) != crc32c::crc32c(&header[..60]) {
             return Err(FrameError::HeaderChecksum);
         }
-        let codec = match (u16::from_le_bytes([header[4], header[5]]), header[6]) {
+        let compression = match (u16::from_le_bytes([header[4], header[5]]), header[6]) {
             (FORMAT, 0) => Codec::None,
             (FORMAT, 1) => Codec::Zstd,
             _ => return Err(FrameError::NewerFormat),
@@ -180,7 +180,7 @@ impl Header {
                 first: u64_at(header, 32),
                 count: u32_at(header, 40),
             },
-            codec,
+            codec: compression,
             summary_bytes: u32_at(header, 44) as usize,
             stored_bytes: u32_at(header, 48) as usize,
             raw_bytes: u32_at(header, 52) as usize,
@@ -213,7 +213,7 @@ impl Header {
     }
 }
 
-/// A block whose checksums hold; cheap to clone.
+/// A block whose checksums are right; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Block {
     /// Its header.
@@ -228,7 +228,7 @@ impl Block {
     ///
     /// # Errors
     ///
-    /// When no whole block begins there.
+    /// If no intact block begins there.
     pub fn parse(bytes: &Bytes) -> Result<Self, FrameError> {
         let header = Header::check(bytes)?;
         let body = HEADER_BYTES + header.summary_bytes;
@@ -239,11 +239,11 @@ impl Block {
         })
     }
 
-    /// The payload as it was given to the writer; without copying if it was not packed.
+    /// The payload as it was written; without copying if it was not compressed.
     ///
     /// # Errors
     ///
-    /// When it does not unpack to the length it should have.
+    /// If it does not decompress to the length in the header.
     pub fn payload(&self) -> Result<Bytes, FrameError> {
         match self.header.codec {
             Codec::None => Ok(self.stored.clone()),
@@ -260,40 +260,40 @@ impl Block {
     }
 }
 
-/// Appends a block to `out`, packed if `codec` says so and it helps.
+/// Appends a block to `out`, compressed if `compression` is set and it helps.
 ///
 /// # Errors
 ///
-/// [`FrameError::ImpossibleLength`] when summary or payload are larger than a block may hold;
-/// `out` is then as it was.
+/// [`FrameError::ImpossibleLength`] if summary or payload are too large for a block;
+/// `out` is unchanged then.
 pub fn encode(
     out: &mut Vec<u8>,
-    draft: &Draft,
-    codec: Codec,
+    info: &Draft,
+    compression: Codec,
     summary: &[u8],
     payload: &[u8],
 ) -> Result<(), FrameError> {
     if payload.len() > RAW_PAYLOAD_BYTES_MAX {
         return Err(FrameError::ImpossibleLength);
     }
-    let opening = Opening::new(out, summary);
-    let packed = match codec {
+    let builder = Opening::new(out, summary);
+    let compressed = match compression {
         Codec::Zstd => zstd::bulk::compress(payload, ZSTD_LEVEL).ok(),
         Codec::None => None,
     };
-    match packed.filter(|packed| packed.len() < payload.len()) {
-        Some(packed) => {
-            out.extend_from_slice(&packed);
-            opening.finish(out, draft, Codec::Zstd, payload.len())
+    match compressed.filter(|compressed| compressed.len() < payload.len()) {
+        Some(compressed) => {
+            out.extend_from_slice(&compressed);
+            builder.finish(out, info, Codec::Zstd, payload.len())
         }
         None => {
             out.extend_from_slice(payload);
-            opening.finish(out, draft, Codec::None, payload.len())
+            builder.finish(out, info, Codec::None, payload.len())
         }
     }
 }
 
-/// A block under way at the end of a buffer: what is appended to the buffer is its payload.
+/// A block that is being built at the end of a buffer: what is appended to the buffer is its payload.
 ///
 /// It saves the commit a second copy of its records.
 #[derive(Debug)]
@@ -311,26 +311,26 @@ impl Opening {
         Self { start, body: out.len() }
     }
 
-    /// Ends the block with the unpacked payload that `out` has got since.
+    /// Finishes the block with the uncompressed payload that was appended to `out` since.
     ///
     /// # Errors
     ///
     /// As [`encode`].
-    pub fn close(self, out: &mut Vec<u8>, draft: &Draft) -> Result<(), FrameError> {
+    pub fn close(self, out: &mut Vec<u8>, info: &Draft) -> Result<(), FrameError> {
         let raw_bytes = out.len() - self.body;
-        self.finish(out, draft, Codec::None, raw_bytes)
+        self.finish(out, info, Codec::None, raw_bytes)
     }
 
     fn finish(
         self,
         out: &mut Vec<u8>,
-        draft: &Draft,
-        codec: Codec,
+        info: &Draft,
+        compression: Codec,
         raw_bytes: usize,
     ) -> Result<(), FrameError> {
         let header = Header {
-            draft: *draft,
-            codec,
+            draft: *info,
+            codec: compression,
             summary_bytes: self.body - self.start - HEADER_BYTES,
             stored_bytes: out.len() - self.body,
             raw_bytes,
@@ -347,20 +347,20 @@ impl Opening {
 
 fn header_bytes(header: &Header) -> [u8; HEADER_BYTES] {
     let length = |bytes: usize| u32::try_from(bytes).expect("lengths of a block fit 32 bits");
-    let codec = match header.codec {
+    let compression = match header.codec {
         Codec::None => 0,
         Codec::Zstd => 1,
     };
-    let draft = &header.draft;
+    let info = &header.draft;
     let mut out = [0; HEADER_BYTES];
     out[..4].copy_from_slice(&MAGIC);
     out[4..6].copy_from_slice(&FORMAT.to_le_bytes());
-    out[6] = codec;
-    out[7] = draft.content.code();
-    out[8..24].copy_from_slice(draft.journal.as_bytes());
-    out[24..32].copy_from_slice(&draft.term.to_le_bytes());
-    out[32..40].copy_from_slice(&draft.first.to_le_bytes());
-    out[40..44].copy_from_slice(&draft.count.to_le_bytes());
+    out[6] = compression;
+    out[7] = info.content.code();
+    out[8..24].copy_from_slice(info.journal.as_bytes());
+    out[24..32].copy_from_slice(&info.term.to_le_bytes());
+    out[32..40].copy_from_slice(&info.first.to_le_bytes());
+    out[40..44].copy_from_slice(&info.count.to_le_bytes());
     out[44..48].copy_from_slice(&length(header.summary_bytes).to_le_bytes());
     out[48..52].copy_from_slice(&length(header.stored_bytes).to_le_bytes());
     out[52..56].copy_from_slice(&length(header.raw_bytes).to_le_bytes());
@@ -370,7 +370,7 @@ fn header_bytes(header: &Header) -> [u8; HEADER_BYTES] {
     out
 }
 
-/// Finds the next whole block in raw bytes: its offset in bytes, or `None`.
+/// Finds the next intact block in raw bytes: its offset in bytes, or `None`.
 pub fn find_next(bytes: &[u8]) -> Option<usize> {
     let mut from = 0;
     loop {

@@ -1,13 +1,14 @@
-//! How does a journal travel? One stream of framed blocks, the same for backup, salvage, restore.
+//! Defines the stream of a journal: one sequence of blocks, for backup, salvage and restore.
 //!
 //! ```text
 //! head | checkpoint parts, checkpoint end | blocks of records, ascending | end
 //! ```
 //!
-//! Head and end both say whose journal it is and which numbers were meant to be in it; the end
-//! also counts the records and sums up all blocks before it. Guarantees that writer and reader need
-//! the memory of a few blocks, whatever the length. Later formats keep the head's frame and the
-//! place of its format. It does not know what a record or a state says, nor where a stream lies.
+//! Head and end both contain the identity of the journal and the range of numbers. The end also
+//! contains the number of records and a checksum over all blocks before it. Guarantees that writer
+//! and reader need the memory of a few blocks, whatever the length. Later formats keep the block
+//! format of the head and the position of the stream's format in it. Does not know the content of a
+//! record or a state, nor where a stream is stored.
 
 mod file;
 mod reader;
@@ -28,7 +29,7 @@ pub use self::writer::{StreamWriter, Written};
 /// The newest format of a stream that this program writes and reads.
 pub const STREAM_FORMAT: u32 = 1;
 
-/// What a stream says of itself.
+/// The description at the head of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
     /// Whose journal it is.
@@ -39,14 +40,14 @@ pub struct Head {
     pub first: u64,
     /// The number of its last record.
     pub last: u64,
-    /// The number that the state in it goes to.
+    /// The last record of the checkpoint in it.
     pub checkpoint: Option<u64>,
-    /// How long the stream will be, in bytes, roughly.
+    /// Approximate length of the stream, in bytes.
     pub estimate: u64,
 }
 
 impl Head {
-    /// How many records it should have, if none is missing.
+    /// The number of records, if none is missing.
     pub fn records(&self) -> u64 {
         (self.last + 1).saturating_sub(self.first)
     }
@@ -56,12 +57,12 @@ impl Head {
         out.put_slice(self.identity.broker.as_bytes());
         out.put_u64_le(self.first);
         out.put_u64_le(self.last);
-        // No state goes to record 0, so 0 stands for none.
+        // No checkpoint ends at record 0, so 0 means none.
         out.put_u64_le(self.checkpoint.unwrap_or(0));
         out.put_u64_le(self.estimate);
     }
 
-    /// The other half of [`Self::put`]: `Err` gives a later format, or `None` for no head at all.
+    /// Decodes the output of [`Self::encode_into`]: `Err` contains a later format, or `None` for no head.
     fn take(payload: &mut impl Buf, journal: Uuid, term: u64) -> Result<Self, Option<u32>> {
         let format = payload.try_get_u32_le().map_err(|_| None)?;
         if format > STREAM_FORMAT {
@@ -80,10 +81,10 @@ impl Head {
     }
 }
 
-/// The checksum over a stream, one block further.
+/// The checksum over a stream, including one more block.
 ///
 /// Over each header without its own checksum: a CRC over bytes that end with their CRC is the same
-/// whatever the bytes are. The header holds the checksum of the rest.
+/// whatever the bytes are. The header contains the checksum of the rest.
 fn add_block(crc: u32, block: &[u8]) -> u32 {
     let header = block.get(..HEADER_BYTES - 4).unwrap_or(block);
     crc32c::crc32c_append(crc, header)

@@ -1,8 +1,9 @@
-//! What did the broker make of an event that another process sent for us?
+//! Stores the broker's recent replies to events that another process sent.
 //!
-//! A small file of the last answers that were not simply "kept", for calls that wait for another one's
-//! answer. Guarantees at most [`ANSWERS_MAX`] of them; older ones are forgotten, and then an event
-//! counts as kept. It is not synced: after a crash nobody waits any more.
+//! A small file with the last replies other than "stored", for calls that wait while another
+//! process sends. Guarantees at most [`REPLIES_MAX`] replies; older ones are dropped, and the
+//! outcome of their events is then unknown. The file is not synced: after a crash no call waits any
+//! more. Does not know what a reply means.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -16,42 +17,42 @@ use super::Key;
 use super::error::SpoolError;
 use super::lock::NO_LINKS;
 
-/// Answers that are remembered.
+/// Replies that are stored.
 const ANSWERS_MAX: usize = 128;
 
-/// What became of an event that was not simply kept.
+/// The reply to an event with another outcome than stored, or its new number.
 #[derive(Clone, PartialEq, Message)]
 pub struct Exception {
-    /// Whose number it bears.
+    /// The spool id of the event's number.
     #[prost(fixed64, tag = "1")]
     pub spool_id: u64,
     /// The number.
     #[prost(uint64, tag = "2")]
     pub sequence: u64,
-    /// An `AckException` of the contract; empty: it bears another number from now on.
+    /// An `AckException` of the contract; empty: the event has another number now.
     #[prost(bytes = "bytes", tag = "3")]
     pub answer: Bytes,
-    /// That number's spool id.
+    /// The spool id of the new number.
     #[prost(fixed64, tag = "4")]
     pub moved_spool_id: u64,
-    /// That number.
+    /// The new number.
     #[prost(uint64, tag = "5")]
     pub moved_sequence: u64,
 }
 
 impl Exception {
-    /// The broker's answer, an `AckException` of the contract.
+    /// A reply of the broker, an `AckException` of the contract.
     pub fn answered(key: Key, answer: Bytes) -> Self {
         let Key { spool_id, sequence } = key;
         Self { spool_id, sequence, answer, ..Self::default() }
     }
 
-    /// Whose answer it is.
+    /// The event that it belongs to.
     pub(super) fn key(&self) -> Key {
         Key { spool_id: self.spool_id, sequence: self.sequence }
     }
 
-    /// It bears another number from now on.
+    /// The event's new number.
     pub(super) fn moved(key: Key, to: Key) -> Self {
         let Key { spool_id, sequence } = key;
         let (moved_spool_id, moved_sequence) = (to.spool_id, to.sequence);
@@ -65,7 +66,7 @@ struct Answers {
     exceptions: Vec<Exception>,
 }
 
-/// Adds answers; the oldest go.
+/// Adds replies; drops the oldest.
 pub(super) fn add(path: &Path, exceptions: &[Exception]) -> Result<(), SpoolError> {
     let mut all = read(path).exceptions;
     all.extend(exceptions.iter().cloned());
@@ -79,13 +80,13 @@ pub(super) fn add(path: &Path, exceptions: &[Exception]) -> Result<(), SpoolErro
     written.map_err(SpoolError::io("write", path))
 }
 
-/// The answer to that event, if it is remembered.
+/// The stored reply to this event, if there is one.
 pub(super) fn find(path: &Path, key: Key) -> Option<Exception> {
     let is_it = |it: &Exception| (it.spool_id, it.sequence) == (key.spool_id, key.sequence);
     read(path).exceptions.into_iter().rfind(is_it)
 }
 
-/// A file that can't be read holds no answers.
+/// An unreadable file contains no replies.
 fn read(path: &Path) -> Answers {
     let bytes = fs::read(path).unwrap_or_default();
     Answers::decode(&*bytes).unwrap_or_default()

@@ -1,7 +1,7 @@
-//! How does an event become an entry, and what goes for it?
+//! Builds the entry of a new event, and evicts others to make room for it.
 //!
-//! Guarantees that an entry tells of all that went for want of room for it, and of what those had to
-//! tell. Writes nothing.
+//! Guarantees that an entry reports all events that were evicted for it, and the losses that those
+//! had to report. Does not know the disk: it writes nothing.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ use crate::wire::proto::event::Kind;
 use crate::wire::proto::{Event, Log, LostEvents, LostReason, Severity};
 use crate::wire::timestamp;
 
-/// What the losses that an event tells of may add to it, in bytes.
+/// Bytes that reports of losses may add to an event.
 const LOSSES_BYTES_MAX: usize = 1 << 10;
 
 impl Spool {
@@ -44,7 +44,7 @@ impl Spool {
         }
     }
 
-    /// Makes room for one more; what goes for it is told by it.
+    /// Makes room for one more entry, which reports the events that are evicted for it.
     pub(super) fn with_room(
         &self,
         file: &SpoolFile,
@@ -61,13 +61,13 @@ impl Spool {
             })
             .collect();
         let places: Vec<Place> = there.iter().map(|(_, place)| *place).collect();
-        // Those that come with it do not go for it.
+        // Entries of the same batch are not evicted for it.
         let together: usize = new.iter().map(|it| it.frame().len()).sum();
         let wanted = together + arriving.frame().len();
         let limits = Limits { events: self.limits.events.saturating_sub(new.len()), ..self.limits };
         let mut going = room::make(&places, wanted, limits);
         if going.as_ref().is_some_and(|going| !going.is_empty()) {
-            // It has to tell of them.
+            // It has to report them.
             going = room::make(&places, wanted + LOSSES_BYTES_MAX, limits);
         }
         let Some(going) = going else {
@@ -89,7 +89,7 @@ impl Spool {
         Ok(arriving)
     }
 
-    /// A log of the spool's own about itself.
+    /// A log event of the spool about itself.
     pub(super) fn own_word(
         &self,
         numbers: &mut Numbers,
@@ -109,7 +109,7 @@ impl Spool {
     }
 }
 
-/// What is lost with an entry: itself, and what it had to tell of.
+/// The losses if an entry is dropped: the event itself, and the losses that it had to report.
 pub(super) fn losses_of(entry: &Entry, why: LostReason) -> Vec<LostEvents> {
     let event = Event::decode(entry.kept.event.clone()).unwrap_or_default();
     let own = losses::one(entry.kind, event.event_time, why);

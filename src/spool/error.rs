@@ -1,53 +1,53 @@
-//! What can go wrong with a spool, and what whoever reads of it should know.
+//! The errors of a spool, with path, cause and remedy.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::system_error::Explained;
 
-/// Why something could not be kept or read.
+/// Why a spool cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
-    /// The system says no.
-    #[error("can't {what} {}: {}", .path.display(), Explained(source))]
+    /// A system call failed.
+    #[error("cannot {what} {}: {}", .path.display(), Explained(source))]
     Io {
-        /// What was tried.
+        /// The operation.
         what: &'static str,
-        /// With what.
+        /// Its path.
         path: PathBuf,
-        /// Its answer.
+        /// The error.
         source: io::Error,
     },
-    /// Written by a program that knows more.
+    /// Written by a newer release.
     #[error("{} was written by a newer vme", .path.display())]
     Newer {
         /// The file.
         path: PathBuf,
     },
-    /// Another process holds the files for too long.
-    #[error("{} is held by another process, which should take a moment only", .path.display())]
+    /// Another process holds the lock for too long.
+    #[error("{} is held by another process, which should take only a moment", .path.display())]
     Busy {
         /// The lock.
         path: PathBuf,
     },
-    /// Whoever likes could make us write anywhere.
+    /// Another user could make us write anywhere.
     #[error(
         "{} belongs to another user or can be written by all users, so it is not used (`ls -ld` \
-         shows which; `chmod o-w` mends the latter)",
+         shows which; `chmod o-w` fixes the latter)",
         .path.display()
     )]
     Unsafe {
         /// The folder.
         path: PathBuf,
     },
-    /// There is no room, and none can be made.
-    #[error("the spool is full ({events} events), and none of them may go")]
+    /// There is no room, and no event may be evicted.
+    #[error("the spool is full ({events} events), and none of them may be dropped")]
     Full {
-        /// How many there are.
+        /// Events in the spool.
         events: usize,
     },
-    /// Too large for any spool.
-    #[error("the event takes {bytes} bytes, more than a spool keeps of one")]
+    /// The event is too large for any spool.
+    #[error("the event takes {bytes} bytes, more than a spool stores of one")]
     TooLarge {
         /// Its size.
         bytes: usize,

@@ -1,8 +1,8 @@
-//! The spool's file: how entries come to it, change their state, and leave it.
+//! The spool's file: appends entries, changes their state, and removes them.
 //!
-//! Guarantees that what [`SpoolFile::write`] returned from is on the disk, that a crash leaves the file
-//! as it was or as it becomes, and that an append that failed leaves no trace. The folder's lock must
-//! be held throughout. Does not know what an entry says.
+//! Guarantees that entries are on the disk when [`SpoolFile::write`] returns, that a crash leaves
+//! the old or the new file, and that a failed append leaves no trace. The folder's lock must be
+//! held throughout. Does not know what an entry means.
 
 use std::fs::{self, File};
 use std::io;
@@ -18,16 +18,16 @@ use super::format::{self, Entry, HEAD, Image, Kept, State};
 use super::lock::NO_LINKS;
 use crate::wire::proto::EventKind;
 
-/// How a spool of any version begins.
+/// The beginning of a spool of any version.
 const ANY_VERSION: &[u8] = b"GRIDSPL";
 
-/// What was answered last, in bytes of its frames.
+/// Bytes of frames of recently finished entries that are retained.
 const OVER_BYTES_KEPT: usize = 8 << 10;
 
-/// A spool without waiting entries is cut back to nothing when it is longer.
+/// A spool without waiting entries is emptied when it is longer.
 const EMPTIED_ABOVE: usize = 64 << 10;
 
-/// An entry that is to come into the file.
+/// An entry to be appended.
 #[derive(Clone, Debug)]
 pub(super) struct New {
     pub(super) kept: Kept,
@@ -41,18 +41,18 @@ impl New {
     }
 }
 
-/// The file, as it was found.
+/// The open file and its entries.
 #[derive(Debug)]
 pub(super) struct SpoolFile {
     path: PathBuf,
     file: File,
-    /// What was found in it, brought up to date by what is done here.
+    /// Its content, updated by each operation.
     pub(super) image: Image,
 }
 
 impl SpoolFile {
-    /// Opens it; one that is not there begins empty, with room of `reserved` bytes on the disk as far
-    /// as the disk has it.
+    /// Opens the file; creates a missing one, with `reserved` bytes of disk space if the disk has
+    /// them.
     pub(super) fn open(path: &Path, reserved: usize) -> Result<Self, SpoolError> {
         let mut options = File::options();
         options.create(true).read(true).write(true).truncate(false).mode(0o600);
@@ -60,7 +60,7 @@ impl SpoolFile {
         let file = options.open(path).map_err(SpoolError::io("open", path))?;
         let bytes = Bytes::from(fs::read(path).map_err(SpoolError::io("read", path))?);
         let image = format::read(&bytes);
-        // If entries of this version can be read, or there is nothing to lose, it is the digit that
+        // If entries of this version are readable, or there is nothing to lose, the version digit
         // is damaged.
         if is_of_another_version(&bytes) && image.entries.is_empty() && bytes.len() > HEAD.len() {
             return Err(SpoolError::Newer { path: path.to_owned() });
@@ -82,7 +82,7 @@ impl SpoolFile {
         sync_folder_of(&self.path)
     }
 
-    /// Takes away what lies behind the end: a write that ended early.
+    /// Removes the bytes after the last whole entry: an incomplete write.
     fn cut(&mut self) -> Result<(), SpoolError> {
         let end = u64::try_from(self.image.end).unwrap_or(u64::MAX);
         self.file.set_len(end).map_err(SpoolError::io("cut", &self.path))?;
@@ -90,12 +90,12 @@ impl SpoolFile {
         Ok(())
     }
 
-    /// Entries that are not over, in order.
+    /// Entries that are not finished, in order.
     pub(super) fn live(&self) -> impl Iterator<Item = &Entry> {
         self.image.entries.iter().filter(|entry| !entry.state.is_over())
     }
 
-    /// Appends entries, durably; then those at `over` are gone.
+    /// Appends entries durably; then marks those at `over` as removed.
     pub(super) fn write(&mut self, new: Vec<New>, over: &[usize]) -> Result<(), SpoolError> {
         let frames: Vec<Vec<u8>> = new.iter().map(New::frame).collect();
         let offset = u64::try_from(self.image.end).unwrap_or(u64::MAX);
@@ -114,7 +114,7 @@ impl SpoolFile {
         Ok(())
     }
 
-    /// Changes states in place, by the entries' places in the image.
+    /// Changes states in place, by the entries' indices.
     pub(super) fn set_states(&mut self, states: &[(usize, State)]) -> Result<(), SpoolError> {
         for (at, state) in states {
             let Some(entry) = self.image.entries.get_mut(*at) else { continue };
@@ -130,17 +130,18 @@ impl SpoolFile {
         self.file.sync_data().map_err(SpoolError::io("sync", &self.path))
     }
 
-    /// Gives back what entries that are over take, if it is worth it.
+    /// Frees the space of finished entries, if it is worth it.
     pub(super) fn shrink(&mut self, bytes_max: usize) -> Result<(), SpoolError> {
         let is_empty = self.live().next().is_none();
-        // Before the room that was reserved is used up: a full disk has none for a file beside.
+        // Before the reserved space is used up: a full disk has no space for a second file.
         if is_empty && self.image.end > EMPTIED_ABOVE.min(bytes_max / SLACK) {
             return self.rewrite(&[], &[], &[], bytes_max).or_else(|_| self.begin(bytes_max));
         }
         if self.image.end > bytes_max { self.rewrite(&[], &[], &[], bytes_max) } else { Ok(()) }
     }
 
-    /// From where on entries are kept though they are over: somebody may still wait to see how.
+    /// The first entry that is retained although it is finished: a call may still wait for its
+    /// outcome.
     fn recent(&self) -> usize {
         let mut bytes = 0;
         let sized = self.image.entries.iter().enumerate().rev().map(|(at, it)| {
@@ -151,8 +152,8 @@ impl SpoolFile {
         recent.map_or(self.image.entries.len(), |(at, _)| at)
     }
 
-    /// Puts a file in place that has the live entries but for those at `over`, and what was answered
-    /// last, with `first` before and `last` behind them.
+    /// Replaces the file by one with the unfinished entries except those at `over`, and the
+    /// recently finished ones, with `first` before and `last` after them.
     pub(super) fn rewrite(
         &mut self,
         first: &[New],
@@ -185,12 +186,12 @@ impl SpoolFile {
         reserve(&file, reserved);
         fs::rename(&beside, &self.path).map_err(SpoolError::io("put in place", &self.path))?;
         let path = self.path.clone();
-        // From now on this is the file, whatever the folder says.
+        // From now on this is the file, even if syncing the folder fails.
         *self = Self { path, file, image: format::read(&Bytes::from(bytes)) };
         sync_folder_of(&self.path)
     }
 
-    /// Keeps the file as it is under another name, too, in place of one kept before.
+    /// Links the file under another name, replacing an earlier link.
     pub(super) fn keep_as(&self, name: &Path) -> Result<(), SpoolError> {
         let _ = fs::remove_file(name);
         fs::hard_link(&self.path, name).map_err(SpoolError::io("keep as", name))
@@ -202,7 +203,7 @@ fn is_of_another_version(bytes: &[u8]) -> bool {
     version.is_some_and(u8::is_ascii_digit) && !bytes.starts_with(&HEAD)
 }
 
-/// Reserves room, so that a disk that fills up later does not matter; without it appends may fail.
+/// Reserves disk space, so that the spool works on a full disk; without it appends may fail.
 fn reserve(file: &File, bytes: usize) {
     let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
     let _ = fallocate(file, FallocateFlags::KEEP_SIZE, 0, bytes);

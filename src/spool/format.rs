@@ -1,22 +1,21 @@
-//! How does a spool look in bytes, and what can be read of a damaged one?
+//! The byte format of a spool, and the recovery of entries from a damaged one.
 //!
 //! ```text
 //! file:  "GRIDSPL1", then frames
 //! frame: "GSPE" | state u8 | kind u8 | 0 u16 | length u32 | CRC32C u32 | payload
 //! ```
 //!
-//! Little-endian; the checksum covers kind, length and payload. The state lies outside of it and is
-//! changed in place; one that is no state counts as attempted, since sending again does no harm.
-//! Guarantees that any bytes whatever give all entries that are whole, in order, and a count of those
-//! that are not. A last frame cut short was never promised to anyone, so it is no damage. Does not
-//! know files.
+//! Little-endian; the checksum covers kind, length and payload, but not the state, which is changed
+//! in place. An unknown state counts as attempted, since sending again does no harm. Guarantees
+//! that any bytes give all whole entries, in order, and a count of the others. A truncated last
+//! frame was never reported as spooled, so it is no damage. Does not know files.
 
 use bytes::Bytes;
 use prost::Message;
 
 use crate::wire::proto::EventKind;
 
-/// How a spool begins; the digit is the format's version.
+/// The beginning of a spool; the digit is the version of the format.
 pub(super) const HEAD: [u8; 8] = *b"GRIDSPL1";
 
 const FRAME_MAGIC: [u8; 4] = *b"GSPE";
@@ -25,31 +24,31 @@ const COVERED_FROM: usize = 5;
 const CRC_AT: usize = 12;
 const FRAME_HEAD_BYTES: usize = 16;
 
-/// The states of entries that are over. No few bits that flip make them of others.
+/// The states of finished entries. A few flipped bits do not turn another state into one of them.
 const TAKEN: u8 = 0xfe;
 const EXCEPTED: u8 = 0x7c;
 const GONE: u8 = 0xe6;
 
-/// Longest payload: an event of 64 KiB and what belongs to it.
+/// Longest payload: an event of 64 KiB and its metadata.
 pub(super) const PAYLOAD_BYTES_MAX: usize = 68 << 10;
 
-/// What became of an entry so far.
+/// The state of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// It was never sent.
     Waiting,
-    /// It was sent at least once, or was about to be: the broker may know it.
+    /// It was sent at least once, or was about to be sent: the broker may know it.
     Attempted,
-    /// The broker simply kept it.
+    /// The broker stored it.
     Kept,
-    /// The broker answered otherwise.
+    /// The broker replied with another outcome.
     Excepted,
-    /// It went without an answer: it made room, was set aside, or bears another number by now.
+    /// It was removed without a reply: evicted, quarantined, or renumbered.
     Gone,
 }
 
 impl State {
-    /// Whether it waits no more.
+    /// Whether it no longer waits.
     pub fn is_over(self) -> bool {
         matches!(self, Self::Kept | Self::Excepted | Self::Gone)
     }
@@ -75,65 +74,65 @@ impl State {
     }
 }
 
-/// What an entry holds.
+/// The payload of an entry.
 #[derive(Clone, PartialEq, Message)]
 pub struct Kept {
-    /// Whose number the event bears.
+    /// The spool id of the event's number.
     #[prost(fixed64, tag = "1")]
     pub spool_id: u64,
     /// The number.
     #[prost(uint64, tag = "2")]
     pub sequence: u64,
-    /// Who says it.
+    /// The appliance.
     #[prost(string, tag = "3")]
     pub appliance: String,
-    /// When it was put here, by the appliance's clock, in microseconds since 1970.
+    /// When it was spooled, by the appliance's clock, in microseconds since 1970.
     #[prost(sint64, tag = "4")]
     pub spooled_at_us: i64,
     /// The event, an `Event` of the contract.
     #[prost(bytes = "bytes", tag = "5")]
     pub event: Bytes,
-    /// The call that said it, so that what one call gave to two is here once; 0: not told.
+    /// The id of the call, so that an event of one call is spooled once; 0: unknown.
     #[prost(fixed64, tag = "6")]
     pub call: u64,
 }
 
-/// An entry where it lies.
+/// An entry and its position in the file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
     /// Where its frame begins.
     pub(super) offset: usize,
     /// How many bytes the frame takes.
     pub(super) frame_bytes: usize,
-    /// What became of it.
+    /// Its state.
     pub state: State,
     /// The event's kind, which is known without decoding it.
     pub kind: EventKind,
-    /// What it holds.
+    /// Its payload.
     pub kept: Kept,
 }
 
 impl Entry {
-    /// Where its state lies.
+    /// The offset of its state.
     pub(super) fn state_offset(&self) -> usize {
         self.offset + STATE_AT
     }
 }
 
-/// What can be read of a spool.
+/// The readable content of a spool.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Image {
-    /// The whole entries, in order, those that are over included.
+    /// The whole entries, in order, including finished ones.
     pub entries: Vec<Entry>,
-    /// How many entries at least can't be read.
+    /// How many entries at least are unreadable.
     pub damaged: u64,
-    /// Where the next entry goes: behind all that is whole.
+    /// Where the next entry goes: after the last whole one.
     pub(super) end: usize,
-    /// It begins as a spool does, and nothing lies behind its end.
+    /// It begins as a spool does, and nothing follows its end.
     pub(super) is_tidy: bool,
 }
 
-/// A whole frame.
+/// Encodes a frame.
 pub(super) fn frame(kept: &Kept, kind: EventKind, state: State) -> Vec<u8> {
     let payload = kept.encode_to_vec();
     let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
@@ -148,7 +147,7 @@ pub(super) fn frame(kept: &Kept, kind: EventKind, state: State) -> Vec<u8> {
     frame
 }
 
-/// Reads a spool, whole or damaged.
+/// Parses a spool, whole or damaged.
 pub fn read(bytes: &Bytes) -> Image {
     let mut image = Image { is_tidy: true, ..Image::default() };
     if bytes.is_empty() {
@@ -178,7 +177,7 @@ pub fn read(bytes: &Bytes) -> Image {
     image
 }
 
-/// The entry at that place, if it is whole.
+/// The entry at this offset, if it is whole.
 fn entry_at(bytes: &Bytes, at: usize) -> Option<Entry> {
     let head = bytes.get(at..at + FRAME_HEAD_BYTES)?;
     if head[..STATE_AT] != FRAME_MAGIC {
@@ -187,8 +186,8 @@ fn entry_at(bytes: &Bytes, at: usize) -> Option<Entry> {
     let payload_bytes = payload_bytes(head)?;
     let from = at + FRAME_HEAD_BYTES;
     let payload = bytes.get(from..from + payload_bytes)?;
-    let said = u32::from_le_bytes(head[CRC_AT..].try_into().ok()?);
-    if checksum(head, payload) != said {
+    let expected = u32::from_le_bytes(head[CRC_AT..].try_into().ok()?);
+    if checksum(head, payload) != expected {
         return None;
     }
     let kind = kind_of(head[COVERED_FROM])?;
@@ -206,7 +205,7 @@ fn checksum(head: &[u8], payload: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&head[COVERED_FROM..CRC_AT]), payload)
 }
 
-/// Whether a write ended early here: zeros, or one frame that is longer than what is left.
+/// Whether a write ended early here: zeros, or one frame that is longer than the rest.
 fn is_cut_short(rest: &[u8]) -> bool {
     if rest.iter().all(|byte| *byte == 0) {
         return true;
@@ -218,7 +217,7 @@ fn is_cut_short(rest: &[u8]) -> bool {
     begins && is_longer && frames_in(rest) <= 1
 }
 
-/// How many frames began in there, and one at least.
+/// How many frames begin in the region, at least one.
 fn frames_in(region: &[u8]) -> u64 {
     let begins = region.windows(FRAME_MAGIC.len()).filter(|window| *window == FRAME_MAGIC);
     u64::try_from(begins.count().max(1)).unwrap_or(u64::MAX)
@@ -301,7 +300,7 @@ mod tests {
         bytes[..HEAD.len() + frame + 6].fill(0xff);
         let image = read(&Bytes::from(bytes));
         assert_eq!(sequences(&image), [3, 4, 5]);
-        assert_eq!(image.damaged, 1, "of the first nothing is left to count by");
+        assert_eq!(image.damaged, 1, "nothing of the first is left to count it");
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! How does an event come here that was numbered without the spool, and could not be sent?
+//! Appends an event that was numbered outside the spool and could not be sent.
 //!
-//! Guarantees that it stands where its number belongs. Does not know why it comes late.
+//! Guarantees its position in the order of numbers. Does not know why it comes late.
 
 use std::collections::BTreeSet;
 
@@ -9,9 +9,9 @@ use super::{Key, Spool, SpoolError};
 use crate::wire::proto::Event;
 
 impl Spool {
-    /// Puts an event here that bears a number and was not answered; `state` says whether it may have
-    /// been sent. It goes before those that were numbered behind it meanwhile: the broker takes a
-    /// number far below the highest for known.
+    /// Appends a numbered event without a reply; `state` is whether it may have been sent. It is
+    /// inserted before events with later numbers: the broker treats a number far below the highest
+    /// as a duplicate.
     ///
     /// # Errors
     ///
@@ -25,7 +25,7 @@ impl Spool {
         let over: Vec<usize> = over.into_iter().collect();
         let is_overtaken = file.live().any(|it| it.kept.spool_id == key.spool_id);
         let first = std::slice::from_ref(&new);
-        // A disk without room for another file may have some left in this one.
+        // A full disk without space for another file may have some left in this one.
         if !is_overtaken || file.rewrite(first, &over, &[], self.file_bytes_max()).is_err() {
             file.write(vec![new], &over)?;
         }

@@ -1,7 +1,7 @@
-//! Who may, and one at a time: locks that end with their process.
+//! Lock files with a note of their owner.
 //!
-//! Guarantees that whoever holds one is alone with it on this machine, and that it is free again when
-//! its holder is gone, however it went (`flock(2)`). Does not know what is locked.
+//! Guarantees that one process on this machine holds a lock at a time, and that the lock is free
+//! again when its owner has ended, however it ended (`flock(2)`). Does not know what is locked.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -15,23 +15,24 @@ use rustix::io::{Errno, retry_on_intr};
 use super::error::SpoolError;
 use crate::clock::monotonic_now;
 
-/// How often a lock that is held is looked at.
+/// How often a held lock is polled.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
-/// For files that are ours: a link in their place is no business of ours.
+/// Our own files are never opened through a symbolic link.
 pub(super) const NO_LINKS: i32 = OFlags::NOFOLLOW.bits().cast_signed();
 
-/// Longest word that a holder leaves for others.
+/// Longest note of an owner.
 const WORD_BYTES_MAX: u64 = 4_096;
 
-/// A lock that is held; it is free again when this goes.
+/// A held lock; dropping this releases it.
 #[derive(Debug)]
 pub struct Held {
     file: File,
 }
 
 impl Held {
-    /// Waits until it is free, for so long at most: its holder may be stopped, or stuck on its disk.
+    /// Waits until the lock is free, but not for ever: its owner may be stopped, or blocked by its
+    /// disk.
     pub(super) fn wait(path: &Path, patience: Duration) -> Result<Self, SpoolError> {
         let until = monotonic_now() + patience;
         loop {
@@ -45,15 +46,15 @@ impl Held {
         }
     }
 
-    /// Whether the lock is still the one at that path: a folder that was removed and made anew has
-    /// others.
+    /// Whether the lock is still the file at this path: a folder that was removed and created again
+    /// has other files.
     pub(super) fn is_at(&self, path: &Path) -> bool {
         let found = fs::symlink_metadata(path).map(|it| (it.dev(), it.ino()));
         let own = self.file.metadata().map(|it| (it.dev(), it.ino()));
         matches!((found, own), (Ok(found), Ok(own)) if found == own)
     }
 
-    /// Takes it if it is free.
+    /// Acquires the lock if it is free.
     pub(super) fn if_free(path: &Path) -> Result<Option<Self>, SpoolError> {
         let file = open(path)?;
         match retry_on_intr(|| flock(&file, FlockOperation::NonBlockingLockExclusive)) {
@@ -63,18 +64,18 @@ impl Held {
         }
     }
 
-    /// Leaves a word for whoever finds it held.
+    /// Sets the note for processes that find the lock held.
     ///
     /// # Errors
     ///
-    /// When it can't be written.
+    /// When it cannot be written.
     pub fn leave_word(&mut self, word: &str) -> io::Result<()> {
         self.file.set_len(0)?;
         self.file.write_all(word.as_bytes())
     }
 }
 
-/// The word that the holder left.
+/// The owner's note.
 pub(super) fn word(path: &Path) -> Option<String> {
     let mut word = String::new();
     File::open(path).ok()?.take(WORD_BYTES_MAX).read_to_string(&mut word).ok()?;

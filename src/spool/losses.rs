@@ -1,21 +1,21 @@
-//! What went, summed up: how many of which kind, from when to when, and why.
+//! Sums up losses: how many events of which kind, from when to when, and why.
 //!
-//! Guarantees that nothing is left out of the sum, in no more entries than an event can carry. Does
-//! not know where the events went from.
+//! Guarantees that the sum is complete, in no more entries than an event may carry. Does not know
+//! where the events were lost.
 
 use prost_types::Timestamp;
 
 use crate::wire::proto::{EventKind, LostEvents, LostReason};
 
-/// Most entries that an event carries, as the contract has it.
+/// Most entries of an event, by the contract.
 const ENTRIES_MAX: usize = 16;
 
-/// One that went.
+/// The loss of one event.
 pub(super) fn one(kind: EventKind, at: Option<Timestamp>, reason: LostReason) -> LostEvents {
     some(kind, 1, at, reason)
 }
 
-/// So many of a kind that went.
+/// The loss of several events of a kind.
 pub(super) fn some(
     kind: EventKind,
     count: u64,
@@ -25,8 +25,8 @@ pub(super) fn some(
     LostEvents { kind: kind.into(), count, first_at: at, last_at: at, reason: reason.into() }
 }
 
-/// The same in one entry for each kind and reason. If that is still too much, the last is of all
-/// kinds that do not fit.
+/// Merges losses into one entry for each kind and reason. If these are still too many, the last
+/// entry is for all kinds that do not fit.
 pub fn summed_up(losses: impl IntoIterator<Item = LostEvents>) -> Vec<LostEvents> {
     let mut sums: Vec<LostEvents> = Vec::new();
     for loss in losses {

@@ -1,21 +1,21 @@
-//! The appliance's spool: what could not be said yet, and the numbers of all that is said.
+//! The appliance's spool: waiting events, and the sequence numbers of all events.
 //!
-//! A folder on the appliance's disk, shared by all processes that speak for it:
+//! A folder on the appliance's disk, shared by all its processes:
 //!
 //! ```text
-//! lock      held for a moment by whoever reads or changes the files below
+//! lock      held for a moment by a process that reads or changes the files below
 //! numbers   the spool id and the next number
 //! spool     the events that wait, in order
-//! aside     events that ended two sessions, for people
-//! answers   what the broker made of events that others wait for, if it did not simply keep them
+//! aside     quarantined events, for people
+//! answers   the broker's replies for waiting calls, if the outcome is not "stored"
 //! sender    held by the one process that sends
-//! drainer   held by the one process that was left behind to empty the spool
+//! drainer   held by the agent, or by the one process that was left behind to empty the spool
 //! ```
 //!
-//! Guarantees that an event that was put here is on the disk, that no two bear one number under one
-//! spool id, that what goes for want of room or is damaged is told by an event that comes after it,
-//! and that nothing here hinders the next event: what can't be read is counted and moved aside. Does
-//! not know how events are sent.
+//! Guarantees that an appended event is on the disk, that no two events have the same number under
+//! one spool id, that evicted and damaged events are reported by a later event, and that damage
+//! never blocks the next event: unreadable entries are counted, and the file is saved. Does not
+//! know how events are sent.
 
 mod answers;
 mod arriving;
@@ -55,48 +55,48 @@ use crate::wire::proto::event::Kind;
 use crate::wire::proto::{Event, EventKind, LostReason};
 use file::{New, SpoolFile};
 
-/// Longest wait for another process that reads or changes the files; that takes milliseconds.
+/// Longest wait for another process that reads or changes the files, which takes milliseconds.
 const LOCK_WITHIN: Duration = Duration::from_secs(5);
 
-/// The file may take so many times the bytes that count, before entries that are over are taken out.
+/// The file may be this many times the limit, before finished entries are removed.
 const SLACK: usize = 2;
 
-/// Names an event within its appliance.
+/// Identifies an event within its appliance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
-    /// Whose number it bears.
+    /// The spool id of its number.
     pub spool_id: u64,
     /// The number.
     pub sequence: u64,
 }
 
-/// An event that waits.
+/// A waiting event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Waiting {
-    /// Its name.
+    /// Its key.
     pub key: Key,
     /// Whether it was sent before.
     pub state: State,
     /// Its kind.
     pub kind: EventKind,
-    /// Who says it.
+    /// The appliance.
     pub appliance: String,
-    /// When it was put here, by the appliance's clock, in microseconds since 1970.
+    /// When it was spooled, by the appliance's clock, in microseconds since 1970.
     pub spooled_at_us: i64,
     /// The event, an `Event` of the contract with its number.
     pub event: Bytes,
 }
 
-/// Where an event came to be.
+/// The result of appending an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Placed {
-    /// Its name.
+    /// Its key.
     pub key: Key,
-    /// It was not there before.
+    /// It was not in the spool before.
     pub is_new: bool,
 }
 
-/// Who speaks, in which boot.
+/// The appliance and its boot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Teller {
     /// The appliance.
@@ -105,7 +105,7 @@ pub struct Teller {
     pub boot: Option<Uuid>,
 }
 
-/// How the spool's file looks from outside: another one, something changed.
+/// The metadata of the spool's file: if it differs, the file changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Print {
     inode: u64,
@@ -119,21 +119,21 @@ pub struct Spool {
     folder: PathBuf,
     limits: Limits,
     teller: Teller,
-    /// How long another process may hold the lock.
+    /// How long to wait for another process that holds the lock.
     patience: Duration,
 }
 
 impl Spool {
-    /// Opens the spool in `folder`, which is made if its parent is there or can be.
+    /// Opens the spool in `folder`, which is created if it does not exist, with its parents.
     ///
     /// # Errors
     ///
-    /// When it can't be read and written.
+    /// When it cannot be read and written.
     pub fn open(folder: &Path, limits: Limits, teller: Teller) -> Result<Self, SpoolError> {
         Self::open_within(LOCK_WITHIN, folder, limits, teller)
     }
 
-    /// The same, and never waits longer than `patience` for another process.
+    /// The same, but never waits longer than `patience` for another process.
     ///
     /// # Errors
     ///
@@ -149,7 +149,7 @@ impl Spool {
         is_safe(folder)?;
         let patience = patience.min(LOCK_WITHIN);
         let spool = Self { folder: folder.to_owned(), limits, teller, patience };
-        // What can't be locked or read is known at once.
+        // Errors of locking and reading are found at once.
         let _lock = spool.lock()?;
         spool.load()?;
         Ok(spool)
@@ -160,42 +160,43 @@ impl Spool {
         &self.folder
     }
 
-    /// Whether the folder is still there.
+    /// Whether the folder still exists.
     pub fn is_there(&self) -> bool {
         self.folder.is_dir()
     }
 
-    /// How it looks from outside; `None`: there is none.
+    /// The fingerprint of the file; `None` if there is no file.
     pub fn print(&self) -> Option<Print> {
         let found = fs::metadata(self.path("spool")).ok()?;
         let changed = (found.mtime(), found.mtime_nsec());
         Some(Print { inode: found.ino(), bytes: found.len(), changed })
     }
 
-    /// All events that wait, in order.
+    /// All waiting events, in order.
     ///
     /// # Errors
     ///
-    /// When the spool can't be read.
+    /// When the spool cannot be read.
     pub fn waiting(&self) -> Result<Vec<Waiting>, SpoolError> {
         let _lock = self.lock()?;
         Ok(self.load()?.live().map(waiting).collect())
     }
 
-    /// Puts events here, in order and durably; each is numbered. `state` says whether they are about
-    /// to be sent by whoever puts them here.
+    /// Appends events in order and durably, each with a new number. `state` is whether the caller
+    /// is about to send them.
     ///
     /// # Errors
     ///
-    /// When there is no room and none can be made, or the disk says no; then none of them is here.
+    /// When there is no room and none can be made, or the disk fails; then none of them is
+    /// appended.
     pub fn append(&self, events: Vec<Event>, state: State) -> Result<Vec<Key>, SpoolError> {
         let events = events.into_iter().map(|event| (event, 0)).collect();
         let placed = self.append_calls(events, state)?;
         Ok(placed.into_iter().map(|it| it.key).collect())
     }
 
-    /// The same, each with the number of the call that says it (0: none): an event that the same call
-    /// put here by another way is not put here again.
+    /// The same, each with the id of its call (0: none): an event that is already in the spool with
+    /// this id is not appended again.
     ///
     /// # Errors
     ///
@@ -226,11 +227,11 @@ impl Spool {
         Ok(placed)
     }
 
-    /// Notes, durably, that these are about to be sent.
+    /// Records, durably, that these are about to be sent.
     ///
     /// # Errors
     ///
-    /// When it can't be written.
+    /// When it cannot be written.
     pub fn attempt(&self, keys: &BTreeSet<Key>) -> Result<(), SpoolError> {
         let _lock = self.lock()?;
         let mut file = self.load()?;
@@ -243,12 +244,13 @@ impl Spool {
         file.sync()
     }
 
-    /// These were answered. `acked`: the highest number of this boot among them, if the broker knows
-    /// it from now on. `exceptions`: what was not simply kept, for those who wait for it.
+    /// Records the broker's replies to these events. `acked`: the highest number of this boot among
+    /// them, if the broker knows it from now on. `exceptions`: the replies other than stored, for
+    /// waiting calls.
     ///
     /// # Errors
     ///
-    /// When it can't be written.
+    /// When it cannot be written.
     pub fn answered(
         &self,
         keys: &BTreeSet<Key>,
@@ -256,8 +258,8 @@ impl Spool {
         exceptions: &[Exception],
     ) -> Result<(), SpoolError> {
         let _lock = self.lock()?;
-        // A disk without room takes neither this nor the numbers; that must not keep what is answered
-        // in the spool.
+        // A full disk may refuse this and the numbers; that must not keep finished events in the
+        // spool.
         if !exceptions.is_empty() {
             let _ = answers::add(&self.path("answers"), exceptions);
         }
@@ -284,11 +286,11 @@ impl Spool {
         Ok(())
     }
 
-    /// What became of that event, as far as it can still be seen here.
+    /// The state of the event, if it is still in the file.
     ///
     /// # Errors
     ///
-    /// When the spool can't be read.
+    /// When the spool cannot be read.
     pub fn state(&self, key: Key) -> Result<Option<State>, SpoolError> {
         let _lock = self.lock()?;
         let file = self.load()?;
@@ -296,13 +298,13 @@ impl Spool {
         Ok(found.map(|entry| entry.state))
     }
 
-    /// What the broker made of that event, if it did not simply keep it and somebody noted it.
+    /// The broker's reply to the event, if it was not stored and the reply was recorded.
     pub fn exception(&self, key: Key) -> Option<Exception> {
         let _lock = self.lock().ok()?;
         answers::find(&self.path("answers"), key).filter(|it| !it.answer.is_empty())
     }
 
-    /// Which number that event bears by now, if it was given another one.
+    /// The new number of the event, if it was renumbered.
     pub fn moved(&self, key: Key) -> Option<Key> {
         let _lock = self.lock().ok()?;
         let moved = answers::find(&self.path("answers"), key)?;
@@ -322,33 +324,34 @@ impl Spool {
         self.limits.bytes.saturating_mul(SLACK)
     }
 
-    /// The file; what is damaged in it is counted, told by a log, and kept aside.
+    /// Opens the file. Damage is counted and reported by a log event, and the damaged file is
+    /// saved.
     fn load(&self) -> Result<SpoolFile, SpoolError> {
         let path = self.path("spool");
         let mut file = SpoolFile::open(&path, self.file_bytes_max())?;
         if file.image.damaged > 0 {
             let kept = self.path("spool.damaged");
             let what = "the spool of this appliance was damaged";
-            // Where there are no hard links, that is no reason to stop.
-            let told = match file.keep_as(&kept) {
-                Ok(()) => format!("{what}; what was found is in {}", kept.display()),
-                Err(error) => format!("{what}; what was found is not kept: {error}"),
+            // A file system without hard links is no reason to stop.
+            let text = match file.keep_as(&kept) {
+                Ok(()) => format!("{what}; the damaged file is saved as {}", kept.display()),
+                Err(error) => format!("{what}; the damaged file cannot be saved: {error}"),
             };
             let reason = LostReason::SpoolDamaged;
             let lost = losses::some(EventKind::Unspecified, file.image.damaged, None, reason);
             let mut numbers = self.numbers(&file)?;
-            let new = self.own_word(&mut numbers, told, vec![lost])?;
+            let new = self.own_word(&mut numbers, text, vec![lost])?;
             numbers.write(&self.path("numbers"))?;
-            // A disk without room for it leaves what can be read where it is, to be told later.
+            // A full disk leaves the file as it is; it is reported later.
             let _ = file.rewrite(&[], &[], &[new], self.file_bytes_max());
         }
         Ok(file)
     }
 }
 
-/// Who could put links or files into the folder could have us write anywhere.
+/// Rejects a folder in which another user could create links, and so make us write anywhere.
 fn is_safe(folder: &Path) -> Result<(), SpoolError> {
-    let found = fs::metadata(folder).map_err(SpoolError::io("look at", folder))?;
+    let found = fs::metadata(folder).map_err(SpoolError::io("examine", folder))?;
     let own = rustix::process::geteuid().as_raw();
     let is_ours = found.uid() == own || found.uid() == 0;
     if is_ours && found.mode() & 0o002 == 0 {

@@ -1,7 +1,7 @@
-//! The numbers of events, kept in step with the spool.
+//! The sequence numbers of events, consistent with the spool.
 //!
-//! Guarantees that no event that waits is overtaken by one that is sent at once, and that a number file
-//! that is older than the spool gives no number again. Does not know how the file looks.
+//! Guarantees that an event sent at once never overtakes a waiting one, and that a number file
+//! older than the spool never repeats a number. Does not know the format of the file.
 
 use uuid::Uuid;
 
@@ -9,38 +9,39 @@ use super::file::SpoolFile;
 use super::numbers::Numbers;
 use super::{Key, Spool, SpoolError};
 
-/// What the numbers are like, for the hello of a session.
+/// The sequence numbers, for the hello of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Numbering {
-    /// Whose numbers new events bear.
+    /// The spool id of new events.
     pub spool_id: u64,
-    /// The next of them.
+    /// Their next number.
     pub next: u64,
-    /// The highest that was answered of this boot; 0: none.
+    /// The highest acknowledged number of this boot; 0: none.
     pub acked: u64,
 }
 
 impl Spool {
-    /// How the numbers stand, for events of that appliance.
+    /// The sequence numbers for events of this appliance.
     ///
     /// # Errors
     ///
-    /// When they can't be read.
+    /// When they cannot be read.
     pub fn numbering(&self, appliance: &str) -> Result<Numbering, SpoolError> {
         let _lock = self.lock()?;
         let numbers = self.numbers(&self.load()?)?;
-        // Kept as it was drawn, if it was.
+        // Stores a spool id that was just drawn.
         numbers.write(&self.path("numbers"))?;
         let is_acked = self.whose(appliance) == Some(numbers.whose);
         let acked = if is_acked { numbers.acked } else { 0 };
         Ok(Numbering { spool_id: numbers.spool_id, next: numbers.next, acked })
     }
 
-    /// A number for an event that is not put here, if nothing waits: it would overtake.
+    /// A number for an event that is sent without the spool. `None` if events wait: it would
+    /// overtake them.
     ///
     /// # Errors
     ///
-    /// When the files can't be read or written.
+    /// When the files cannot be read or written.
     pub fn number_if_empty(&self) -> Result<Option<Key>, SpoolError> {
         let _lock = self.lock()?;
         let file = self.load()?;
@@ -53,17 +54,17 @@ impl Spool {
         Ok(Some(key))
     }
 
-    /// Another spool id, since the numbers under this one are known to the broker.
+    /// Changes to another spool id, since the broker already knows numbers of this one.
     ///
     /// # Errors
     ///
-    /// When the numbers can't be written.
+    /// When the numbers cannot be written.
     pub fn renew(&self) -> Result<(), SpoolError> {
         let _lock = self.lock()?;
         Numbers::drawn().write(&self.path("numbers"))
     }
 
-    /// The numbers, never behind those of events that are in the file.
+    /// The counter, never below the numbers of events in the file.
     pub(super) fn numbers(&self, file: &SpoolFile) -> Result<Numbers, SpoolError> {
         let mut numbers = Numbers::read(&self.path("numbers"))?;
         let kept = file.image.entries.iter().map(|entry| &entry.kept);
@@ -74,7 +75,7 @@ impl Spool {
         Ok(numbers)
     }
 
-    /// That appliance in this boot.
+    /// The id of this appliance in this boot.
     pub(super) fn whose(&self, appliance: &str) -> Option<Uuid> {
         self.teller.boot.map(|boot| Uuid::new_v5(&boot, appliance.as_bytes()))
     }

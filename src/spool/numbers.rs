@@ -1,9 +1,9 @@
-//! Which number does the next event bear, and whose is it?
+//! The file of the sequence counter: the spool id and the next number.
 //!
-//! A small file holds a spool id, drawn at random with the file, and the next number under it. It is
-//! written in place and not synced: a file that is lost, damaged or comes from a backup costs nothing
-//! but a new spool id, under which any number is new to the broker. Guarantees that a number is given
-//! once under one spool id as long as the file is the one last written. Does not lock.
+//! The spool id is random and created with the file. The file is written in place and not synced:
+//! if it is lost, damaged or from a backup, a new spool id is drawn, under which every number is
+//! new to the broker. Guarantees that a number is used once under one spool id as long as the file
+//! is the one last written. Does not know locks.
 
 use std::fs::{self, File};
 use std::io;
@@ -20,35 +20,35 @@ const HEAD: [u8; 8] = *b"GRIDNUM1";
 const BYTES: usize = 52;
 const CRC_AT: usize = BYTES - 4;
 
-/// What the file says.
+/// The content of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Numbers {
-    /// Whose numbers these are; never 0.
+    /// The spool id of the numbers; never 0.
     pub(super) spool_id: u64,
     /// The next number.
     pub(super) next: u64,
-    /// The appliance and boot of which `acked` speaks.
+    /// The appliance and boot to which `acked` belongs.
     pub(super) whose: Uuid,
-    /// The highest number of an event of theirs that the broker answered; 0: none.
+    /// The highest number of their events that the broker acknowledged; 0: none.
     pub(super) acked: u64,
 }
 
 impl Numbers {
-    /// Numbers under an id that nobody has.
+    /// A counter under a new random spool id.
     pub(super) fn drawn() -> Self {
         let spool_id = Uuid::new_v4().as_u64_pair().1;
-        // A version 4 UUID has a bit set in its second half.
+        // Never 0: a version 4 UUID has a bit set in its second half.
         Self { spool_id, next: 1, whose: Uuid::nil(), acked: 0 }
     }
 
-    /// The next number; the one behind it is the next from now on.
+    /// Returns the next number and advances the counter.
     pub(super) fn give(&mut self) -> Key {
         let key = Key { spool_id: self.spool_id, sequence: self.next };
         self.next = self.next.saturating_add(1);
         key
     }
 
-    /// What the file says; new ones where it says nothing sound.
+    /// Reads the file; draws a new counter if it is missing or invalid.
     pub(super) fn read(path: &Path) -> Result<Self, SpoolError> {
         match fs::read(path) {
             Ok(bytes) => Ok(Self::decode(&bytes).unwrap_or_else(Self::drawn)),
@@ -62,7 +62,7 @@ impl Numbers {
         options.create(true).write(true).truncate(false).mode(0o600).custom_flags(NO_LINKS);
         let written = options.open(path).and_then(|file| {
             file.write_all_at(&self.encode(), 0)?;
-            // Whatever was behind it would make it unreadable for ever.
+            // Trailing bytes would make it unreadable for ever.
             let bytes = u64::try_from(BYTES).unwrap_or(0);
             if file.metadata()?.len() == bytes { Ok(()) } else { file.set_len(bytes) }
         });

@@ -1,44 +1,45 @@
-//! Who sends, and who is to empty the spool?
+//! The ownership of a spool: the sender lock and the drainer lock.
 //!
-//! Guarantees one of each at most, and that whoever adds an event either finds somebody to send it or
-//! finds the duty free: it is given back under the lock under which events are added. Sends nothing.
+//! Guarantees at most one owner each, and that a process that appends an event finds the drainer
+//! lock either held or free: it is released under the lock under which events are appended. Does
+//! not know how events are sent.
 
 use super::lock::{self, Held};
 use super::{Spool, SpoolError};
 
 impl Spool {
-    /// The right to send, if nobody has it.
+    /// Acquires the sender lock, if it is free.
     ///
     /// # Errors
     ///
-    /// When the system does not say.
+    /// When the lock file cannot be used.
     pub fn try_sender(&self) -> Result<Option<Held>, SpoolError> {
         Held::if_free(&self.path("sender"))
     }
 
-    /// The duty to empty the spool, if nobody has it.
+    /// Acquires the drainer lock, if it is free.
     ///
     /// # Errors
     ///
-    /// When the system does not say.
+    /// When the lock file cannot be used.
     pub fn try_drainer(&self) -> Result<Option<Held>, SpoolError> {
-        // Whoever only looks has it for a moment, which nobody must see.
+        // A check holds it for a moment, which no other process must see.
         let _lock = self.lock()?;
         Held::if_free(&self.path("drainer"))
     }
 
-    /// What the drainer, or the agent, says of itself.
+    /// The note of the drainer or the agent.
     pub fn drainer(&self) -> Option<String> {
         lock::word(&self.path("drainer"))
     }
 
-    /// Who has the duty: `agent PID` or `drainer PID`; `None`: nobody.
+    /// The owner of the drainer lock: `agent PID` or `drainer PID`; `None`: it is free.
     ///
     /// # Errors
     ///
-    /// When the system does not say.
+    /// When the lock file cannot be used.
     pub fn who_sends(&self) -> Result<Option<String>, SpoolError> {
-        // While it is held here nobody else may find it taken.
+        // Held here for a moment, which no other process must see.
         let _lock = self.lock()?;
         Ok(match Held::if_free(&self.path("drainer"))? {
             Some(_) => None,
@@ -46,16 +47,17 @@ impl Spool {
         })
     }
 
-    /// Whether the right to send is still one for this folder, which may have been made anew.
+    /// Whether the sender lock still belongs to this folder, which may have been replaced.
     pub fn still_has(&self, sender: &Held) -> bool {
         sender.is_at(&self.path("sender"))
     }
 
-    /// Gives the duty back if nothing waits; whoever adds an event later finds it free.
+    /// Releases the drainer lock if nothing waits; a process that appends an event later finds it
+    /// free.
     ///
     /// # Errors
     ///
-    /// When the spool can't be read; the duty is given back then, too.
+    /// When the spool cannot be read; the lock is released then, too.
     pub fn release_if_empty(&self, drainer: Held) -> Result<Option<Held>, SpoolError> {
         let _lock = self.lock()?;
         let is_empty = self.load()?.live().next().is_none();

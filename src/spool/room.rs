@@ -1,14 +1,14 @@
-//! Which entries go when the spool is full?
+//! Selects the entries to evict when the spool is full.
 //!
-//! Guarantees that the oldest logs go first, then the oldest reports of a long start, then the oldest
-//! alerts, and never an event that says how a start ended. What may be on its way at this moment goes
-//! only when nothing else does, since nobody knows whether it is lost. Does not know files.
+//! Guarantees that the oldest logs are evicted first, then the oldest progress reports, then the
+//! oldest alerts, and never the outcome of a start. An attempted event is evicted only if no other
+//! can be, since it is unknown whether it is lost. Does not know files.
 
 use crate::wire::proto::EventKind;
 
 use super::format::State;
 
-/// How much a spool holds.
+/// The limits of a spool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Most events.
@@ -17,7 +17,7 @@ pub struct Limits {
     pub bytes: usize,
 }
 
-/// As many as the broker's budget for replays takes at once.
+/// As many as the broker's rate limit for replays accepts at once.
 pub const EVENTS_MAX: usize = 10_000;
 
 /// For 10,000 events of some 200 bytes.
@@ -29,7 +29,7 @@ impl Default for Limits {
     }
 }
 
-/// An entry as far as it matters here.
+/// The properties of an entry that decide its eviction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) kind: EventKind,
@@ -37,7 +37,7 @@ pub(super) struct Place {
     pub(super) bytes: usize,
 }
 
-/// In which order kinds go; `None`: never.
+/// The order in which kinds are evicted; `None`: never.
 fn rank(kind: EventKind) -> Option<u8> {
     match kind {
         EventKind::Log => Some(0),
@@ -47,8 +47,8 @@ fn rank(kind: EventKind) -> Option<u8> {
     }
 }
 
-/// Which of those that are there, oldest first, go for one more of `wanted` bytes; `None`: there is
-/// no room to be made.
+/// The indices of the entries (oldest first) to evict for one more of `wanted` bytes; `None`:
+/// eviction cannot make enough room.
 pub(super) fn make(there: &[Place], wanted: usize, limits: Limits) -> Option<Vec<usize>> {
     let mut events = there.len();
     let mut bytes: usize = there.iter().map(|place| place.bytes).sum();
@@ -105,7 +105,7 @@ mod tests {
         assert_eq!(make(&there, 1, of_events(4)), Some(vec![3, 4]));
         assert_eq!(make(&there, 1, of_events(3)), Some(vec![2, 3, 4]));
         assert_eq!(make(&there, 1, of_events(2)), Some(vec![1, 2, 3, 4]));
-        assert_eq!(make(&there, 1, of_events(1)), None, "how a start ended never goes");
+        assert_eq!(make(&there, 1, of_events(1)), None, "outcomes of starts are never evicted");
     }
 
     #[test]

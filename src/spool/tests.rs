@@ -1,4 +1,4 @@
-//! Does the spool keep what it promised, whatever is done to its files?
+//! Tests the guarantees of the spool, whatever happens to its files.
 
 mod at_the_limits;
 
@@ -13,7 +13,7 @@ use crate::wire::proto::{AckException, Alert, Log, Outcome, StartFailed, Started
 
 const BOOT: Uuid = Uuid::from_u128(7);
 
-/// Where the version stands in a spool.
+/// The offset of the version in a spool.
 const HEAD_DIGIT: usize = 7;
 
 fn small(events: usize) -> Limits {
@@ -136,7 +136,7 @@ fn attempts_are_remembered_and_answers_of_this_boot_are_counted() {
     assert_eq!(spool.waiting().unwrap()[0].state, State::Attempted);
     spool.answered(&BTreeSet::from([key]), Some(key), &[]).unwrap();
     assert_eq!(spool.numbering("db1").unwrap().acked, key.sequence);
-    assert_eq!(spool.numbering("db2").unwrap().acked, 0, "another one's numbers");
+    assert_eq!(spool.numbering("db2").unwrap().acked, 0, "another appliance");
     let teller = Teller { appliance: "db1".to_owned(), boot: Some(Uuid::from_u128(8)) };
     let next_boot = Spool::open(spool.folder(), Limits::default(), teller).unwrap();
     assert_eq!(next_boot.numbering("db1").unwrap().acked, 0);
@@ -161,7 +161,7 @@ fn what_goes_for_want_of_room_is_told_by_what_comes() {
     append(&spool, log("f"));
     let told: Vec<u64> =
         events(&spool).iter().flat_map(|it| &it.lost_before).map(|lost| lost.count).collect();
-    assert_eq!(told.iter().sum::<u64>(), 4, "what those told that went is told on: {told:?}");
+    assert_eq!(told.iter().sum::<u64>(), 4, "losses of evicted events are passed on: {told:?}");
     assert_eq!(texts(&spool), ["", "e", "f"]);
 }
 
@@ -172,7 +172,7 @@ fn how_starts_ended_never_goes_and_then_there_is_no_room() {
     append(&spool, started_ok());
     append(&spool, Event { kind: Some(Kind::StartFailed(StartFailed {})), ..Event::default() });
     let full = spool.append(vec![log("a")], State::Waiting).unwrap_err();
-    assert_eq!(full.to_string(), "the spool is full (2 events), and none of them may go");
+    assert_eq!(full.to_string(), "the spool is full (2 events), and none of them may be dropped");
     assert_eq!(spool.waiting().unwrap().len(), 2);
 }
 
@@ -191,7 +191,7 @@ fn several_that_come_together_make_room_together() {
         spool.append(vec![log("x"); 4], State::Waiting).is_err(),
         "more than there is room for"
     );
-    assert_eq!(texts(&spool), ["c", "d", "e"], "and then nothing goes");
+    assert_eq!(texts(&spool), ["c", "d", "e"], "and then nothing is evicted");
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn a_damaged_spool_goes_on_with_what_can_be_read_and_tells_of_the_rest() {
     let lost = &all[2].lost_before[0];
     assert_eq!((lost.count, lost.reason()), (1, LostReason::SpoolDamaged));
     assert_eq!(std::fs::read(folder.path().join("vme/spool.damaged")).unwrap(), bytes);
-    assert_eq!(events(&spool).len(), 4, "it is told once");
+    assert_eq!(events(&spool).len(), 4, "reported once");
 }
 
 #[test]
@@ -298,7 +298,7 @@ fn an_event_set_aside_is_kept_for_people_and_told() {
     spool.set_aside(key, "it ended two sessions").unwrap();
     let all = events(&spool);
     assert_eq!(all[0].text, "b");
-    assert!(all[1].text.contains("was set aside"), "{}", all[1].text);
+    assert!(all[1].text.contains("was quarantined"), "{}", all[1].text);
     let lost = &all[1].lost_before[0];
     assert_eq!((lost.kind(), lost.reason()), (EventKind::Alert, LostReason::SetAside));
     let aside = Bytes::from(std::fs::read(folder.path().join("vme/aside")).unwrap());
@@ -335,7 +335,7 @@ fn what_became_of_an_event_can_be_seen_for_a_while() {
     for text in ["d", "e", "f"] {
         append(&spool, log(text));
     }
-    assert_eq!(spool.state(keys[2]).unwrap(), Some(State::Gone), "it made room");
+    assert_eq!(spool.state(keys[2]).unwrap(), Some(State::Gone), "evicted");
     assert_eq!(spool.state(Key { spool_id: 1, sequence: 1 }).unwrap(), None);
 }
 

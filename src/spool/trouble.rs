@@ -1,7 +1,7 @@
-//! What becomes of events that can't go on as they are: their numbers are taken, or they end sessions.
+//! Handles events that cannot be sent as they are: renumbers or quarantines them.
 //!
-//! Guarantees that none of them is forgotten: it stays under another number, or lies aside and is told
-//! of. Does not know when that is so.
+//! Guarantees that none of them is lost silently: it stays under another number, or is saved in
+//! `aside` and reported. Does not know when an event is poison.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,16 +15,16 @@ use super::numbers::Numbers;
 use super::{Exception, Key, Spool, SpoolError, answers, places_of};
 use crate::wire::proto::{Event, LostReason};
 
-/// Most bytes of events set aside that are kept for people.
+/// Most bytes of quarantined events that are saved for people.
 const ASIDE_BYTES_MAX: u64 = 1 << 20;
 
 impl Spool {
-    /// The broker knows these numbers, though they were never sent before: they get others under
-    /// another spool id. Gives which became which.
+    /// Gives these events numbers under another spool id: the broker knows their numbers although
+    /// they were never sent. Returns the old and new keys.
     ///
     /// # Errors
     ///
-    /// When it can't be written.
+    /// When it cannot be written.
     pub fn renumber(&self, keys: &BTreeSet<Key>) -> Result<Vec<(Key, Key)>, SpoolError> {
         let _lock = self.lock()?;
         let mut file = self.load()?;
@@ -49,16 +49,16 @@ impl Spool {
         numbers.write(&self.path("numbers"))?;
         file.write(new, &over)?;
         let moved: Vec<_> = renamed.iter().map(|(key, to)| Exception::moved(*key, *to)).collect();
-        // Who waits for it learns then only that it is not there any more.
+        // If this fails, a waiting call learns only that its event was removed.
         let _ = answers::add(&self.path("answers"), &moved);
         Ok(renamed)
     }
 
-    /// Takes an event out that can't be said, and tells of it and `why` by a log of its own.
+    /// Moves an event that cannot be sent to `aside`, and reports it and `why` by a log event.
     ///
     /// # Errors
     ///
-    /// When it can't be written.
+    /// When it cannot be written.
     pub fn set_aside(&self, key: Key, why: &str) -> Result<(), SpoolError> {
         let _lock = self.lock()?;
         let mut file = self.load()?;
@@ -67,7 +67,7 @@ impl Spool {
         let entry = file.image.entries[at].clone();
         let aside = self.path("aside");
         let length = fs::metadata(&aside).map_or(0, |found| found.len());
-        let place = if length < ASIDE_BYTES_MAX {
+        let location = if length < ASIDE_BYTES_MAX {
             let mut kept_aside = SpoolFile::open(&aside, 0)?;
             let (kept, kind) = (entry.kept.clone(), entry.kind);
             kept_aside.write(vec![New { kept, kind, state: State::Attempted }], &[])?;
@@ -75,10 +75,10 @@ impl Spool {
         } else {
             format!("{} has no room for it", aside.display())
         };
-        let told = format!("an event of this appliance was set aside: {why}; {place}");
+        let text = format!("an event of this appliance was quarantined: {why}; {location}");
         let lost = losses_of(&entry, LostReason::SetAside);
         let mut numbers = self.numbers(&file)?;
-        let new = self.own_word(&mut numbers, told, lost)?;
+        let new = self.own_word(&mut numbers, text, lost)?;
         numbers.write(&self.path("numbers"))?;
         file.write(vec![new], &[at])
     }

@@ -1,7 +1,7 @@
-//! Is this an event? Bytes as sent become an [`Event`] of the domain, or a list of what is wrong.
+//! Decodes and validates an event: bytes become an [`Event`] of the domain, or a list of violations.
 //!
-//! Guarantees that every violation names its field, that all are told at once, and that no bytes
-//! whatever make it panic. Knows nothing of who sent it or what becomes of it.
+//! Guarantees that every violation names its field, that all are reported at once, and that no input
+//! makes it panic. Does not know who sent the event or what its outcome is.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -25,34 +25,34 @@ use crate::grid::time::Timestamp;
 /// Largest event, in bytes on the wire.
 pub const EVENT_BYTES_MAX: usize = 65_536;
 
-/// Tags of `Event.kind` that are kept for kinds to come.
+/// Tags of `Event.kind` that are reserved for future kinds.
 const KINDS_TO_COME: std::ops::RangeInclusive<u32> = 6..=15;
 
-/// An event that holds what the contract asks for.
+/// A valid event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checked {
     /// The event.
     pub event: Event,
     /// The boot it names.
     pub boot: Option<BootId>,
-    /// The number it bears.
+    /// Its sequence number.
     pub sequence: Option<Sequence>,
 }
 
 /// Why bytes are not an event.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Unfit {
-    /// These fields are wrong.
+    /// These fields are invalid.
     Invalid(Vec<Violation>),
-    /// It is of a kind to come.
+    /// It has a reserved kind.
     Unsupported,
 }
 
-/// Checks an event as sent.
+/// Decodes and validates an event.
 ///
 /// # Errors
 ///
-/// [`Unfit`] with every field that is wrong.
+/// [`Unfit`] with every field that is invalid.
 pub fn event(bytes: &Bytes) -> Result<Checked, Unfit> {
     if bytes.len() > EVENT_BYTES_MAX {
         let size = bytes.len();
@@ -61,53 +61,53 @@ pub fn event(bytes: &Bytes) -> Result<Checked, Unfit> {
     }
     let sent = EventAsSent::decode(bytes.clone())
         .map_err(|error| Unfit::Invalid(vec![violation("event", error.to_string())]))?;
-    let mut wrong = Wrong::default();
+    let mut violations = Wrong::default();
     let Some(kind) = &sent.kind else {
         if has_kind_to_come(bytes) {
             return Err(Unfit::Unsupported);
         }
-        wrong.add(
+        violations.add(
             "kind",
             "is missing; started_ok, start_failed, maintenance, log or alert is needed",
         );
-        return Err(Unfit::Invalid(wrong.0));
+        return Err(Unfit::Invalid(violations.0));
     };
     let needs_text = needs_text(kind);
-    let kind = check_kind(kind, &sent, &mut wrong);
-    let text = wrong.utf8("text", &sent.text).unwrap_or_default();
+    let kind = check_kind(kind, &sent, &mut violations);
+    let text = violations.utf8("text", &sent.text).unwrap_or_default();
     if sent.text.is_empty() && needs_text {
-        wrong.add("text", "is missing; a log needs one, and an alert without a counter too");
+        violations.add("text", "is missing; required for log, and for alert without a counter");
     }
     let checked = Checked {
-        boot: check_boot(&sent.boot_id, "boot_id", &mut wrong),
+        boot: check_boot(&sent.boot_id, "boot_id", &mut violations),
         sequence: NonZeroU64::new(sent.sequence),
         event: Event {
-            severity: check_severity(sent.severity, &kind, &mut wrong),
+            severity: check_severity(sent.severity, &kind, &mut violations),
             text: Text::new(text),
-            event_time: check_time("event_time", sent.event_time, &mut wrong),
+            event_time: check_time("event_time", sent.event_time, &mut violations),
             uptime: (sent.uptime_ms > 0).then(|| Duration::from_millis(sent.uptime_ms)),
-            spooled_at: check_time("spooled_at", sent.spooled_at, &mut wrong),
+            spooled_at: check_time("spooled_at", sent.spooled_at, &mut violations),
             repeated: sent.repeated,
-            lost_before: check_lost(&sent.lost_before, &mut wrong),
-            alert_key: check_alert_key(&sent.alert_key, &kind, &mut wrong),
+            lost_before: check_lost(&sent.lost_before, &mut violations),
+            alert_key: check_alert_key(&sent.alert_key, &kind, &mut violations),
             kind,
         },
     };
-    if wrong.0.is_empty() { Ok(checked) } else { Err(Unfit::Invalid(wrong.0)) }
+    if violations.0.is_empty() { Ok(checked) } else { Err(Unfit::Invalid(violations.0)) }
 }
 
-/// Checks a boot id as sent; empty: none is named.
+/// Decodes a boot id; empty: none.
 ///
 /// # Errors
 ///
-/// What is wrong with `field`.
+/// The violation of `field`.
 pub fn boot(text: &[u8], field: &str) -> Result<Option<BootId>, Violation> {
-    let mut wrong = Wrong::default();
-    let boot = check_boot(text, field, &mut wrong);
-    wrong.0.pop().map_or(Ok(boot), Err)
+    let mut violations = Wrong::default();
+    let boot = check_boot(text, field, &mut violations);
+    violations.0.pop().map_or(Ok(boot), Err)
 }
 
-/// What is wrong with a field, as a sentence.
+/// A violation of a field, described in a sentence.
 pub fn violation(field: &str, description: impl Into<String>) -> Violation {
     Violation { field: field.to_owned(), description: description.into() }
 }
@@ -125,15 +125,15 @@ impl Wrong {
             Ok(text) => Some(text),
             Err(error) => {
                 let at = error.valid_up_to();
-                self.add(field, format!("is not UTF-8: byte {at} does not fit"));
+                self.add(field, format!("is not UTF-8: byte {at} is invalid"));
                 None
             }
         }
     }
 }
 
-fn check_kind(kind: &KindAsSent, sent: &EventAsSent, wrong: &mut Wrong) -> EventKind {
-    let within = check_promise(sent.next_report_within_ms, kind, wrong);
+fn check_kind(kind: &KindAsSent, sent: &EventAsSent, violations: &mut Wrong) -> EventKind {
+    let within = check_promise(sent.next_report_within_ms, kind, violations);
     match kind {
         KindAsSent::StartedOk(_) => EventKind::StartedOk,
         KindAsSent::StartFailed(_) => EventKind::StartFailed,
@@ -142,18 +142,18 @@ fn check_kind(kind: &KindAsSent, sent: &EventAsSent, wrong: &mut Wrong) -> Event
                 let progress = Progress::new(percent);
                 if progress.is_none() {
                     let text = format!("is {percent}; 1 to 100 percent are allowed");
-                    wrong.add("maintenance.progress", text);
+                    violations.add("maintenance.progress", text);
                 }
                 progress
             });
             EventKind::Maintenance { progress, next_report_within: within }
         }
         KindAsSent::Log(_) => EventKind::Log,
-        KindAsSent::Alert(alert) => EventKind::Alert { counter: check_counter(alert, wrong) },
+        KindAsSent::Alert(alert) => EventKind::Alert { counter: check_counter(alert, violations) },
     }
 }
 
-fn check_promise(millis: u32, kind: &KindAsSent, wrong: &mut Wrong) -> Option<Duration> {
+fn check_promise(millis: u32, kind: &KindAsSent, violations: &mut Wrong) -> Option<Duration> {
     const FIELD: &str = "next_report_within_ms";
     if millis == 0 {
         return None;
@@ -162,19 +162,19 @@ fn check_promise(millis: u32, kind: &KindAsSent, wrong: &mut Wrong) -> Option<Du
     match kind {
         KindAsSent::Maintenance(_) if LIMIT_RANGE.contains(&within) => return Some(within),
         KindAsSent::Maintenance(_) => {
-            wrong.add(FIELD, format!("is {millis}; 1000 (1 s) to 43200000 (12 h) are allowed"));
+            violations.add(FIELD, format!("is {millis}; 1000 (1 s) to 43200000 (12 h) are allowed"));
         }
         KindAsSent::StartedOk(_)
         | KindAsSent::StartFailed(_)
         | KindAsSent::Log(_)
         | KindAsSent::Alert(_) => {
-            wrong.add(FIELD, "goes with maintenance only");
+            violations.add(FIELD, "is allowed with maintenance only");
         }
     }
     None
 }
 
-fn check_alert_key(key: &[u8], kind: &EventKind, wrong: &mut Wrong) -> Option<Box<str>> {
+fn check_alert_key(key: &[u8], kind: &EventKind, violations: &mut Wrong) -> Option<Box<str>> {
     const FIELD: &str = "alert_key";
     if key.is_empty() {
         return None;
@@ -182,29 +182,29 @@ fn check_alert_key(key: &[u8], kind: &EventKind, wrong: &mut Wrong) -> Option<Bo
     let key = std::str::from_utf8(key).ok().filter(|key| is_alert_key(key));
     if key.is_none() {
         let text = "1 to 120 bytes of letters, digits, `.`, `_`, `-`, `:` are allowed";
-        wrong.add(FIELD, text);
+        violations.add(FIELD, text);
     } else if !matches!(kind, EventKind::Alert { .. }) {
-        wrong.add(FIELD, "goes with alert only");
+        violations.add(FIELD, "is allowed with alert only");
     }
     key.map(Into::into)
 }
 
-fn check_counter(alert: &AlertAsSent, wrong: &mut Wrong) -> Option<Counter> {
+fn check_counter(alert: &AlertAsSent, violations: &mut Wrong) -> Option<Counter> {
     let sent = alert.counter.as_ref()?;
     let name = std::str::from_utf8(&sent.name).unwrap_or("");
     let counter = Counter::new(name, sent.value);
     if counter.is_none() {
         if sent.value.is_finite() {
             let text = "1 to 128 bytes of letters, digits, `.`, `_`, `-`, `:` are allowed";
-            wrong.add("alert.counter.name", text);
+            violations.add("alert.counter.name", text);
         } else {
-            wrong.add("alert.counter.value", "is not a finite number");
+            violations.add("alert.counter.value", "is not a finite number");
         }
     }
     counter
 }
 
-/// A counter that is wrong is one all the same: only it is named.
+/// An invalid counter counts as one, so that only the counter is reported.
 fn needs_text(kind: &KindAsSent) -> bool {
     match kind {
         KindAsSent::Log(_) => true,
@@ -213,29 +213,29 @@ fn needs_text(kind: &KindAsSent) -> bool {
     }
 }
 
-fn check_severity(number: i32, kind: &EventKind, wrong: &mut Wrong) -> Severity {
+fn check_severity(number: i32, kind: &EventKind, violations: &mut Wrong) -> Severity {
     match proto::Severity::try_from(number) {
         Ok(severity) => super::severity(severity).unwrap_or_else(|| kind.default_severity()),
         Err(_) => {
             let text = format!("is {number}; debug (1), info, warn, error, fatal (5) are allowed");
-            wrong.add("severity", text);
+            violations.add("severity", text);
             kind.default_severity()
         }
     }
 }
 
-fn check_boot(text: &[u8], field: &str, wrong: &mut Wrong) -> Option<BootId> {
+fn check_boot(text: &[u8], field: &str, violations: &mut Wrong) -> Option<BootId> {
     if text.is_empty() {
         return None;
     }
-    let is_plain = text.len() == 36;
-    let id = std::str::from_utf8(text).ok().filter(|_| is_plain).map(Uuid::try_parse);
+    let has_uuid_length = text.len() == 36;
+    let id = std::str::from_utf8(text).ok().filter(|_| has_uuid_length).map(Uuid::try_parse);
     match id {
         Some(Ok(id)) if !id.is_nil() => Some(BootId(id)),
         Some(_) | None => {
             let form =
                 "a UUID in text form is needed, such as 9a0c7c9e-4b1e-4f6e-8a57-0d2b6c1f3e55";
-            wrong.add(field, form);
+            violations.add(field, form);
             None
         }
     }
@@ -244,35 +244,35 @@ fn check_boot(text: &[u8], field: &str, wrong: &mut Wrong) -> Option<BootId> {
 fn check_time(
     field: &str,
     time: Option<prost_types::Timestamp>,
-    wrong: &mut Wrong,
+    violations: &mut Wrong,
 ) -> Option<Timestamp> {
     let time = time?;
     let checked = super::moment(&time);
     if checked.is_none() {
-        wrong.add(field, "lies outside the years 1 to 9999, or its nanoseconds do");
+        violations.add(field, "lies outside the years 1 to 9999, or its nanoseconds do");
     }
     checked
 }
 
-fn check_lost(lost: &[proto::LostEvents], wrong: &mut Wrong) -> Vec<LostEvents> {
+fn check_lost(lost: &[proto::LostEvents], violations: &mut Wrong) -> Vec<LostEvents> {
     if lost.len() > LOST_ENTRIES_MAX {
         let count = lost.len();
-        wrong.add("lost_before", format!("has {count} entries; {LOST_ENTRIES_MAX} are allowed"));
+        violations.add("lost_before", format!("has {count} entries; {LOST_ENTRIES_MAX} are allowed"));
         return Vec::new();
     }
     let mut checked = Vec::with_capacity(lost.len());
     for (entry, at) in lost.iter().zip(0..) {
         let field = |name: &str| format!("lost_before[{at}].{name}");
         if entry.count == 0 {
-            wrong.add(&field("count"), "is 0; at least 1 is needed");
+            violations.add(&field("count"), "is 0; at least 1 is needed");
         }
         checked.push(LostEvents {
-            // What a newer sender calls by numbers to come is lost all the same.
+            // Numbers of a newer sender are unspecified here, but the events are lost all the same.
             kind: proto::EventKind::try_from(entry.kind).ok().and_then(lost_kind),
             reason: proto::LostReason::try_from(entry.reason).ok().and_then(lost_reason),
             count: entry.count,
-            first_at: check_time(&field("first_at"), entry.first_at, wrong),
-            last_at: check_time(&field("last_at"), entry.last_at, wrong),
+            first_at: check_time(&field("first_at"), entry.first_at, violations),
+            last_at: check_time(&field("last_at"), entry.last_at, violations),
         });
     }
     checked

@@ -1,7 +1,6 @@
-//! Where the contract meets the domain: generated messages, what is received of them, what is
-//! shown by them.
+//! Maps the contract to the domain: generated messages, their decoding and their encoding.
 //!
-//! Guarantees that nothing of the contract goes further in than here. Opens no connection.
+//! Guarantees that the core and the journal never see a message of the contract. Opens no connection.
 
 pub mod check;
 pub mod received;
@@ -34,7 +33,7 @@ pub mod event_server {
 /// The contract's file descriptors, for reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/grid_events_v1.fds"));
 
-/// A moment as sent; `None` outside the years 1 to 9999. Nanoseconds are cut to microseconds.
+/// Decodes a time; `None` outside the years 1 to 9999. Nanoseconds are truncated to microseconds.
 pub fn moment(sent: &prost_types::Timestamp) -> Option<Timestamp> {
     let nanos = u32::try_from(sent.nanos).ok().filter(|nanos| *nanos < 1_000_000_000)?;
     let micros = sent.seconds.checked_mul(1_000_000)?.checked_add(i64::from(nanos / 1_000))?;
@@ -42,14 +41,14 @@ pub fn moment(sent: &prost_types::Timestamp) -> Option<Timestamp> {
     (moment.as_micros() == micros).then_some(moment)
 }
 
-/// A moment as it is sent.
+/// Encodes a time.
 pub fn timestamp(moment: Timestamp) -> prost_types::Timestamp {
     let micros = moment.as_micros();
     let nanos = i32::try_from(micros.rem_euclid(1_000_000)).unwrap_or(0) * 1_000;
     prost_types::Timestamp { seconds: micros.div_euclid(1_000_000), nanos }
 }
 
-/// A severity as sent; `None`: not said.
+/// Decodes a severity; `None`: unspecified.
 pub fn severity(sent: proto::Severity) -> Option<Severity> {
     match sent {
         proto::Severity::Unspecified => None,
@@ -61,7 +60,7 @@ pub fn severity(sent: proto::Severity) -> Option<Severity> {
     }
 }
 
-/// A matter as sent; `None`: not said.
+/// Decodes an alert kind; `None`: unspecified.
 pub fn matter(sent: proto::AlertMatter) -> Option<Matter> {
     match sent {
         proto::AlertMatter::Unspecified => None,
@@ -78,7 +77,7 @@ pub fn matter(sent: proto::AlertMatter) -> Option<Matter> {
     }
 }
 
-/// A UUID as it is sent.
+/// Encodes a UUID as text.
 pub fn uuid_text(uuid: Uuid) -> String {
     uuid.hyphenated().to_string()
 }

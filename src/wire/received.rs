@@ -1,8 +1,7 @@
-//! The requests of `EventService` as the broker receives them: everything decoded but the event,
-//! which stays bytes until it is checked, and the event with its texts still bytes.
+//! Defines the requests of `EventService` as received: the event is left as undecoded bytes.
 //!
-//! Guarantees the contract's tags: a test compares each type with the generated one. Checks
-//! nothing.
+//! An event is decoded when it is validated, with its texts still as bytes. Guarantees the contract's
+//! tags: a test compares each type with the generated one. Validates nothing.
 
 use bytes::Bytes;
 use prost_types::Timestamp;
@@ -24,12 +23,12 @@ pub struct ReportRequest {
 /// `grid.events.v1.SessionRequest` with the event undecoded.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct SessionRequest {
-    /// What is said.
+    /// The message.
     #[prost(oneof = "Said", tags = "1, 2, 3, 4")]
     pub message: Option<Said>,
 }
 
-/// One thing an appliance says in a session.
+/// One message of an appliance in a session.
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub enum Said {
     /// First, and only once.
@@ -38,7 +37,7 @@ pub enum Said {
     /// An event's bytes.
     #[prost(bytes = "bytes", tag = "2")]
     Event(Bytes),
-    /// What became of a command.
+    /// The result of a command.
     #[prost(message, tag = "3")]
     CommandResult(CommandResult),
     /// The end.
@@ -181,10 +180,10 @@ mod tests {
             M::CommandResult(CommandResult { done: true, ..CommandResult::default() }),
             M::Goodbye(Goodbye { reason: "r".into() }),
         ] {
-            let said = proto::SessionRequest { message: Some(message) };
-            let received = SessionRequest::decode(&*said.encode_to_vec()).expect("received");
+            let request = proto::SessionRequest { message: Some(message) };
+            let received = SessionRequest::decode(&*request.encode_to_vec()).expect("received");
             assert!(received.message.is_some());
-            assert_eq!(received.encode_to_vec(), said.encode_to_vec());
+            assert_eq!(received.encode_to_vec(), request.encode_to_vec());
         }
     }
 }

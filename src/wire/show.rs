@@ -1,7 +1,7 @@
-//! How does the domain look from outside? Records and appliances as messages of the contract.
+//! Encodes records and appliances as messages of the contract.
 //!
-//! Guarantees the same words for the same thing on every surface. Decides nothing and escapes
-//! nothing: texts go out as they came in, and whoever shows them escapes them.
+//! Guarantees the same term for the same thing on every surface. Decides nothing and escapes nothing:
+//! texts are sent as received, and whatever displays them escapes them.
 
 pub mod alert;
 mod event;
@@ -38,9 +38,9 @@ pub fn record(record: &Record, name: impl Fn(ApplianceNumber) -> String) -> prot
     let lost = lost.map(|lost| explain::lost(&appliance, lost));
     let explanation = [Sentence::from(explanation)].into_iter().chain(said).chain(lost);
     let (explanation, explanation_times) = text(&Sentence::join(explanation, "; "));
-    let own_words = || text(&explain::record(record));
+    let broker_text = || text(&explain::record(record));
     let (text, text_times) =
-        heard.map_or_else(own_words, |heard| (event::text(&heard.event), Vec::new()));
+        heard.map_or_else(broker_text, |heard| (event::text(&heard.event), Vec::new()));
     proto::Record {
         number: record.number,
         received_at: Some(timestamp(record.at)),
@@ -162,7 +162,7 @@ fn event_count((kind, outcome, count): (PlainKind, PlainOutcome, u64)) -> proto:
     proto::EventCount { kind: event::event_kind(Some(kind)).into(), outcome: outcome.into(), count }
 }
 
-/// A state's word in the contract.
+/// Encodes a state.
 pub fn state(lifecycle: &Lifecycle) -> proto::ApplianceState {
     match lifecycle {
         Lifecycle::Idle => proto::ApplianceState::Idle,
@@ -174,7 +174,7 @@ pub fn state(lifecycle: &Lifecycle) -> proto::ApplianceState {
     }
 }
 
-/// An outcome's word in the contract.
+/// Encodes an outcome.
 pub fn outcome(outcome: Outcome) -> proto::Outcome {
     match outcome {
         Outcome::Kept => proto::Outcome::Kept,
@@ -188,7 +188,7 @@ pub fn outcome(outcome: Outcome) -> proto::Outcome {
     }
 }
 
-/// A severity's word in the contract.
+/// Encodes a severity.
 pub fn proto_severity(severity: Severity) -> proto::Severity {
     match severity {
         Severity::Debug => proto::Severity::Debug,
@@ -199,19 +199,19 @@ pub fn proto_severity(severity: Severity) -> proto::Severity {
     }
 }
 
-/// A sentence as text that anybody can read, and where its times are.
+/// Encodes a sentence as text, with the positions of its times.
 fn text(sentence: &Sentence) -> (String, Vec<proto::TimeInText>) {
-    let (text, places) = sentence.placed(rfc3339);
+    let (text, ranges) = sentence.placed(rfc3339);
     let number = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
-    let times = places.into_iter().map(|(place, at)| proto::TimeInText {
-        first: number(place.start),
-        length: number(place.len()),
+    let times = ranges.into_iter().map(|(range, at)| proto::TimeInText {
+        first: number(range.start),
+        length: number(range.len()),
         time: Some(timestamp(at)),
     });
     (text, times.collect())
 }
 
-/// A moment in UTC, to the second. Reckoned as a date: jiff's own timestamps end before the contract's.
+/// A time in UTC, to the second. Computed as a date: jiff's timestamps end before the contract's.
 fn rfc3339(moment: Timestamp) -> String {
     let since_epoch = SignedDuration::from_secs(moment.as_micros().div_euclid(1_000_000));
     let epoch = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
@@ -229,7 +229,7 @@ fn boot(record: &Record) -> Option<BootId> {
     record.input.boot().or_else(|| record.effects.iter().find_map(begun))
 }
 
-/// The state a record brought about; `None`: it changed none.
+/// The state an appliance entered with a record; `None`: no change.
 fn new_state(record: &Record) -> Option<&Lifecycle> {
     let last = record.effects.iter().rev().find_map(|effect| {
         if let Effect::Lifecycle { lifecycle, since, .. } = effect {

@@ -122,7 +122,7 @@ async fn a_stop_on_a_full_disk_keeps_its_bound_and_says_what_it_could_not_keep()
     broker.spawn(Some("pwrite:/commits/:20:1000000:28"), None);
     assert_eq!(broker.ready(), Ok(()), "{}", broker.said());
     let talking = talks(&broker, client);
-    let full = "the disk is full: what was taken waits for room";
+    let full = "the disk is full: accepted requests wait for room";
     eventually("the disk is full", || broker.said().contains(full)).await;
     let began = monotonic_now();
     let status = broker.terminate();

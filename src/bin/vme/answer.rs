@@ -1,34 +1,34 @@
-//! What does the broker's answer say, in one line and one exit code?
+//! Describes the broker's reply to an event in one line, and gives its exit code.
 //!
 //! Guarantees exactly one line without control characters, whatever the broker sends. Does not know
-//! why the broker decided as it did: its own explanation is repeated.
+//! why the broker decided so: it repeats the broker's own explanation.
 
 use grid_broker::exit_code::ExitCode;
 use grid_broker::show::escape;
 use grid_broker::wire::proto::{AckException, Outcome, ReportResponse};
 
-/// What became of an event.
+/// The outcome of an event.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Answer {
-    /// For people, behind the event and the appliance: `is record 17`.
+    /// For people, after the event and the appliance: `is record 17`.
     pub(crate) words: String,
     /// For scripts.
     pub(crate) exit_code: ExitCode,
 }
 
 impl Answer {
-    /// It was simply kept; by which record a session does not tell.
+    /// It was stored; a session does not give the number of the record.
     pub(crate) fn kept() -> Self {
         Self::new(&ReportResponse { outcome: Outcome::Kept.into(), ..ReportResponse::default() })
     }
 
-    /// The answer of a session to an event that was not simply kept.
+    /// The reply of a session to an event with another outcome than stored.
     pub(crate) fn of_session(exception: &AckException) -> Self {
         let violations = exception.violations.iter();
-        let wrong: Vec<_> =
+        let errors: Vec<_> =
             violations.map(|it| format!("{}: {}", it.field, it.description)).collect();
         let explanation =
-            if wrong.is_empty() { exception.explanation.clone() } else { wrong.join("; ") };
+            if errors.is_empty() { exception.explanation.clone() } else { errors.join("; ") };
         Self::new(&ReportResponse {
             outcome: exception.outcome,
             record_number: 0,
@@ -44,18 +44,18 @@ impl Answer {
             0 => String::new(),
             number => format!(" (record {number})"),
         };
-        let is_kept = match response.record_number {
-            0 => "is kept".to_owned(),
+        let is_stored = match response.record_number {
+            0 => "is stored".to_owned(),
             number => format!("is record {number}"),
         };
         let because = because(response);
-        let (words, exit_code) = match Outcome::try_from(response.outcome) {
-            Ok(Outcome::Kept) => (is_kept, ExitCode::Done),
+        let (text, exit_code) = match Outcome::try_from(response.outcome) {
+            Ok(Outcome::Kept) => (is_stored, ExitCode::Done),
             Ok(Outcome::Repeated) => (format!("is counted{record}{because}"), ExitCode::Done),
             Ok(Outcome::Folded) => (format!("is counted{because}"), ExitCode::Done),
-            Ok(Outcome::Duplicate) => (format!("is known already{record}"), ExitCode::Done),
-            Ok(Outcome::History) => (format!("{is_kept}, history only{because}"), ExitCode::Done),
-            Ok(Outcome::NotKept) => (format!("is not kept{because}"), ExitCode::Done),
+            Ok(Outcome::Duplicate) => (format!("is already known{record}"), ExitCode::Done),
+            Ok(Outcome::History) => (format!("{is_stored}, history only{because}"), ExitCode::Done),
+            Ok(Outcome::NotKept) => (format!("is not stored{because}"), ExitCode::Done),
             Ok(Outcome::Suppressed) => {
                 (format!("suppressed{}{because}{record}", until(response)), ExitCode::Suppressed)
             }
@@ -72,7 +72,7 @@ impl Answer {
                 ExitCode::Failed,
             ),
         };
-        Self { words: words + &marks(&response.marks), exit_code }
+        Self { words: text + &marks(&response.marks), exit_code }
     }
 }
 
@@ -92,23 +92,23 @@ fn until(response: &ReportResponse) -> String {
         .map_or_else(String::new, |until| format!(" until {until}"))
 }
 
-fn marks(marks: &[String]) -> String {
-    if marks.is_empty() {
+fn marks(flags: &[String]) -> String {
+    if flags.is_empty() {
         return String::new();
     }
-    let words: Vec<String> = marks
+    let labels: Vec<String> = flags
         .iter()
-        .map(|mark| match mark.as_str() {
-            "text_cut" => "text cut at 4096 bytes".to_owned(),
-            "time_off" => "this clock is far off the broker's".to_owned(),
-            "promise_cut" => "promise cut to what its class allows".to_owned(),
-            "not_witnessed" => "start not witnessed".to_owned(),
+        .map(|flag| match flag.as_str() {
+            "text_cut" => "text truncated to 4096 bytes".to_owned(),
+            "time_off" => "this clock differs much from the broker's".to_owned(),
+            "promise_cut" => "report deadline reduced to what its class allows".to_owned(),
+            "not_witnessed" => "the broker did not see the start".to_owned(),
             "late" => "started late".to_owned(),
-            // The contract's marks are words: `progress_fell`.
+            // The contract's flags are words: `progress_fell`.
             other => escape::escape(other).replace('_', " "),
         })
         .collect();
-    format!(" ({})", words.join(", "))
+    format!(" ({})", labels.join(", "))
 }
 
 #[cfg(test)]
@@ -128,12 +128,12 @@ mod tests {
     #[test]
     fn every_outcome_has_its_words_and_exit_code() {
         let suppressed_until = Some(prost_types::Timestamp { seconds: 1_760_000_000, nanos: 5 });
-        let held = ReportResponse { suppressed_until, ..because(20, "too many log events") };
-        for (outcome, response, words, exit_code) in [
+        let suppressed = ReportResponse { suppressed_until, ..because(20, "too many log events") };
+        for (outcome, response, text, exit_code) in [
             (Outcome::Kept, because(17, ""), "is record 17", ExitCode::Done),
             (Outcome::Repeated, because(17, ""), "is counted (record 17)", ExitCode::Done),
-            (Outcome::Duplicate, because(17, ""), "is known already (record 17)", ExitCode::Done),
-            (Outcome::Duplicate, because(0, ""), "is known already", ExitCode::Done),
+            (Outcome::Duplicate, because(17, ""), "is already known (record 17)", ExitCode::Done),
+            (Outcome::Duplicate, because(0, ""), "is already known", ExitCode::Done),
             (
                 Outcome::History,
                 because(18, "an older boot"),
@@ -143,12 +143,12 @@ mod tests {
             (
                 Outcome::NotKept,
                 because(0, "below severity info"),
-                "is not kept: below severity info",
+                "is not stored: below severity info",
                 ExitCode::Done,
             ),
             (
                 Outcome::Suppressed,
-                held,
+                suppressed,
                 "suppressed until 2025-10-09T08:53:20Z: too many log events (record 20)",
                 ExitCode::Suppressed,
             ),
@@ -172,7 +172,7 @@ mod tests {
                 ExitCode::Failed,
             ),
         ] {
-            assert_eq!(answer(outcome, response), (words.to_owned(), exit_code), "{outcome:?}");
+            assert_eq!(answer(outcome, response), (text.to_owned(), exit_code), "{outcome:?}");
         }
     }
 
@@ -180,13 +180,13 @@ mod tests {
     fn marks_are_shown_as_words() {
         let marks = ["text_cut", "progress_fell"].map(ToOwned::to_owned).into();
         let response = ReportResponse { record_number: 18, marks, ..ReportResponse::default() };
-        let (words, _) = answer(Outcome::Kept, response);
-        assert_eq!(words, "is record 18 (text cut at 4096 bytes, progress fell)");
+        let (text, _) = answer(Outcome::Kept, response);
+        assert_eq!(text, "is record 18 (text truncated to 4096 bytes, progress fell)");
     }
 
     #[test]
     fn nothing_from_the_broker_steers_the_terminal() {
-        let (words, _) = answer(Outcome::Refused, because(0, "no\x1b[2J\nvme: kept"));
-        assert_eq!(words, r"refused: no\x1b[2J\nvme: kept");
+        let (text, _) = answer(Outcome::Refused, because(0, "no\x1b[2J\nvme: kept"));
+        assert_eq!(text, r"refused: no\x1b[2J\nvme: kept");
     }
 }

@@ -1,13 +1,13 @@
-//! What may stand on the command line of `vme`, and what does `--help` say?
+//! Declares the command line of `vme` and the texts of `--help`.
 //!
-//! Takes options and words as they come; whether they make sense is `call`'s matter, so that all
-//! mistakes are told at once.
+//! Guarantees that options and event arguments are accepted as given: `config` and `event_args`
+//! validate them, so that all errors are reported at once. Does not know what they mean.
 
 use std::ffi::OsString;
 
 use clap::{Args, Parser, Subcommand};
 
-// By its path, since gridctl reads this file from its own place.
+// With an explicit path, since gridctl includes this file from its own folder.
 #[path = "arguments/commands.rs"]
 mod commands;
 
@@ -15,7 +15,7 @@ pub(crate) use commands::{
     AgentArguments, MaintainArguments, NotifyArguments, RunArguments, SpoolArguments,
 };
 
-/// Tells the grid's event broker what this appliance has to say.
+/// Sends this appliance's events to the grid's event broker.
 #[derive(Debug, Parser)]
 #[command(
     name = "vme",
@@ -28,53 +28,53 @@ pub(crate) use commands::{
     after_help = HELP,
 )]
 pub(crate) struct Arguments {
-    /// What every call takes.
+    /// The options of every call.
     #[command(flatten)]
     pub(crate) options: Options,
 
-    /// The event, in name=value words of any order.
+    /// The event, as name=value arguments in any order.
     #[arg(value_name = "WORD", hide = true)]
     pub(crate) words: Vec<OsString>,
 
-    /// What to do in place of saying one event.
+    /// A command in place of sending one event.
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
 }
 
-/// Options that hold for every call.
+/// Options of every call.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Options {
     /// Where the broker listens [default: GRID_BROKER, else 127.0.0.1:7443].
     #[arg(long, global = true, value_name = "HOST:PORT")]
     pub(crate) broker: Option<OsString>,
 
-    /// Who speaks [default: VME_APPLIANCE, else the host name].
+    /// The appliance's name [default: VME_APPLIANCE, else the host name].
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) appliance: Option<OsString>,
 
-    /// How long to try while the broker is away, from 100ms to 24h [default: 10s].
+    /// How long to retry while the broker is away, from 100ms to 24h [default: 10s].
     #[arg(long, global = true, value_name = "TIME")]
     pub(crate) timeout: Option<OsString>,
 
-    /// Where numbers and the spool are kept [default: VME_STATE, else /var/lib/vme].
+    /// The folder of sequence numbers and spool [default: VME_STATE, else /var/lib/vme].
     #[arg(long, global = true, value_name = "FOLDER")]
     pub(crate) state: Option<OsString>,
 }
 
-/// Commands beside saying one event.
+/// Commands other than sending one event.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Runs the start script, or any command, and reports what became of the start.
+    /// Runs the start script, or any command, and reports the outcome of the start.
     Run(RunArguments),
-    /// Runs a command whose output lines are reports of a long start.
+    /// Runs a command whose output lines are progress reports of a long start.
     Maintain(MaintainArguments),
-    /// Runs a service that speaks systemd's notification protocol, and reports what it says.
+    /// Runs a service that speaks systemd's notification protocol, and reports its start.
     Notify(NotifyArguments),
-    /// Holds the session with the broker for all of this appliance.
+    /// Holds the session with the broker for the whole appliance.
     Agent(AgentArguments),
-    /// Shows what waits on this appliance, and who is going to send it.
+    /// Shows the events that wait on this appliance, and which process sends them.
     Spool(SpoolArguments),
-    /// Sends what is spooled, and ends.
+    /// Sends the spooled events, and ends.
     #[command(hide = true, after_help = "Example:\n  vme drain")]
     Drain,
 }
@@ -84,20 +84,20 @@ Events:
   started_ok    The start is complete; the only event that every appliance must send
   start_failed  The start failed; msg is the reason
   maintenance   The start takes long: msg is what is being done, progress how far it has come
-  log           A line for the grid log, for what may matter to the whole grid
-  alert         A grave matter for an administrator, or a counter's new value
+    log           A line for the grid log, if it may matter to the whole grid
+    alert         A problem that needs an administrator, or a counter's new value
 
-Words:
-  msg=<text>                  Also text= or log_text=; needed with log, and with alert unless it
-                              has a counter. Beyond 4096 bytes the broker cuts it and says so
+Event arguments:
+  msg=<text>                  Also text= or log_text=; required for log, and for alert unless it
+                              has a counter. The broker truncates it to 4096 bytes and marks it
   severity=<level>            debug, info, warn, error or fatal [default: error for start_failed
                               and alert, else info]
-  key=<key>                   With alert: the problem's key, by which it is known again though
+  key=<key>                   With alert: the problem's group key, which identifies it even if
                               its text changes, such as raid:md0
-  progress=<1..100>           With maintenance: whole percent of the start that is done
+  progress=<1..100>           With maintenance: completed part of the start in whole percent
   cnt_name=, cnt_value=       With alert: a counter and its new value, always both
-  next_report_within=<time>   With maintenance: the next report comes within 1s to 60s
-                              [default: what the appliance's class says, 60s]
+  next_report_within=<time>   With maintenance: the report deadline, 1s to 60s from now
+                              [default: as the appliance's class defines, 60s]
 
 Examples:
   vme id=started_ok
@@ -108,27 +108,27 @@ Examples:
   vme id=alert cnt_name=n_db_xact_per_min cnt_value=46 severity=fatal
 
 Exit codes:
-  0  The event is durably kept, or needed no keeping (repeated, known already, of an older boot,
-     below the severity that is kept)
-  1  Something broke; the last line says what
+  0  The event is stored durably, or did not need to be stored (repeated, already known, of an
+     older boot, below the lowest stored severity)
+  1  Something broke; the last line gives the reason
   2  Wrong usage or a malformed event; nothing was done
-  3  The broker's rules say no, or it does not know such events; nothing changed
-  4  The broker holds this appliance's events back for a while
+  3  The broker's rules refuse the event, or it does not support it; nothing changed
+  4  The broker suppresses this appliance's events for a while
   5  The broker is away; the event waits in this appliance's spool, on the disk
-  6  The broker cannot be reached or takes nothing now, and the event is not spooled: the line
-     says why
-  Commands that run something have their own besides: `vme run --help`
+  6  The broker cannot be reached or accepts nothing now, and the event is not spooled: the line
+     gives the reason
+  Commands that run a program have further exit codes: `vme run --help`
 
 Environment:
   GRID_BROKER    Where the broker listens
-  VME_APPLIANCE  Who speaks
-  VME_BOOT_ID    A UUID that names this boot, for tests and orchestrators. Otherwise it is made
-                 from the kernel's boot id, the start of process 1 and its PID namespace
-  VME_STATE      Where numbers and the spool are kept
+  VME_APPLIANCE  The appliance's name
+  VME_BOOT_ID    A UUID that identifies this boot, for tests and orchestrators. By default it is
+                 derived from the kernel's boot id, the start of process 1 and its PID namespace
+  VME_STATE      The folder of sequence numbers and spool
   VME_SPOOL_EVENTS, VME_SPOOL_BYTES
-                 How much the spool holds, 4 to 100000 events [default: 10000] and 4096 to
-                 67108864 bytes [default: 2097152]; the same for all of an appliance's processes
-  An empty variable is like none. An option goes before its variable.";
+                 Limits of the spool, 4 to 100000 events [default: 10000] and 4096 to
+                 67108864 bytes [default: 2097152]; the same for all processes of an appliance
+  An empty variable counts as unset. An option overrides its variable.";
 
 #[cfg(test)]
 mod tests {

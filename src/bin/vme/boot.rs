@@ -1,9 +1,9 @@
-//! Which boot is this, and since when is it up?
+//! Determines the id and the uptime of this boot.
 //!
-//! Guarantees that all calls within one boot of a machine or container give the same id, and that
-//! another boot gives another one: a UUID (version 5) over the kernel's boot id, the start time of
-//! process 1 and the PID namespace, since a container shares its host's kernel boot id. Where /proc
-//! hides a part (`hidepid`), only events of the start itself carry the weaker id: a log line of an
+//! Guarantees that all calls within one boot of a machine or container get the same id, and that
+//! another boot gets another one: a UUID (version 5) over the kernel's boot id, the start time of
+//! process 1 and the PID namespace, since a container shares its host's kernel boot id. If /proc
+//! hides a part (`hidepid`), only lifecycle events carry the weaker id: a log line of an
 //! unprivileged process must not look like a new boot. Does not know what a boot means.
 
 use std::time::Duration;
@@ -11,54 +11,52 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 use uuid::{Uuid, uuid};
 
-/// Ours alone, drawn once. Another one would make every running boot look new.
+/// Random, used by vme only. Another value would make every running boot look new.
 const NAMESPACE: Uuid = uuid!("086fc84d-a624-4e95-9d51-d6a049f86441");
 
 const KERNEL_BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 const PROCESS_1: &str = "/proc/1/stat";
 const PID_NAMESPACE: &str = "/proc/self/ns/pid";
 
-/// One boot, as far as it can be told.
+/// One boot, as far as it can be identified.
 #[derive(Debug)]
 pub(crate) enum Boot {
-    /// Named by whoever started us (`VME_BOOT_ID`). Its uptime is not the system's.
+    /// Named by the caller (`VME_BOOT_ID`). Its uptime is not the system's.
     Named(Uuid),
-    /// Told by the system.
+    /// Derived from the system.
     Told {
-        /// Its name.
+        /// Its id.
         id: Uuid,
-        /// When process 1 started, in clock ticks since the kernel did.
+        /// When process 1 started, in clock ticks since the start of the kernel.
         start_ticks: u64,
     },
-    /// A part is hidden, so the name is weaker: a restarted container may have it again.
+    /// A part is hidden, so the id is weaker: a restarted container may have it again.
     InDoubt {
-        /// Its name by the parts that can be read.
+        /// Its id from the readable parts.
         id: Uuid,
-        /// What can't be read.
+        /// The unreadable part.
         hidden: &'static str,
     },
-    /// The system says nothing.
+    /// The system gives no id.
     Unknown(std::io::Error),
 }
 
-/// The boot id stands on less than it should.
+/// The boot id is derived from fewer parts than it should be.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{hidden} can't be read, so the boot id is weaker; VME_BOOT_ID can name the boot")]
+#[error("cannot read {hidden}, so the boot id is weaker; set VME_BOOT_ID to name the boot")]
 pub(crate) struct BootDoubt {
     hidden: &'static str,
 }
 
 /// There is no boot id, and the event needs one.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "this boot has no id, since {KERNEL_BOOT_ID} can't be read ({cause}); name it by VME_BOOT_ID"
-)]
+#[error("this boot has no id: cannot read {KERNEL_BOOT_ID} ({cause}); set VME_BOOT_ID to name it")]
 pub(crate) struct BootError {
     cause: String,
 }
 
 impl Boot {
-    /// The boot that this process runs in.
+    /// The boot in which this process runs.
     pub(crate) fn of_this_system() -> Self {
         let kernel = match std::fs::read_to_string(KERNEL_BOOT_ID) {
             Ok(kernel) => kernel,
@@ -77,8 +75,8 @@ impl Boot {
         }
     }
 
-    /// The id an event carries, and the doubt about it. An event of the start needs one; another
-    /// goes without rather than with a doubtful one.
+    /// The id that an event carries, and a warning if it is weak. A lifecycle event needs an id;
+    /// other events carry none rather than a weak one.
     pub(crate) fn id(
         &self,
         is_lifecycle: bool,
@@ -93,7 +91,7 @@ impl Boot {
         }
     }
 
-    /// Its id, strong or weak; `None`: there is none.
+    /// Its id, strong or weak; `None` if there is none.
     pub(crate) fn any_id(&self) -> Option<Uuid> {
         match self {
             Self::Named(id) | Self::Told { id, .. } | Self::InDoubt { id, .. } => Some(*id),
@@ -101,7 +99,7 @@ impl Boot {
         }
     }
 
-    /// How long the boot has been up by now, in milliseconds. 0: not known.
+    /// The uptime of this boot in milliseconds. 0: unknown.
     pub(crate) fn uptime_ms(&self) -> u64 {
         match self {
             Self::Told { start_ticks, .. } => uptime_ms(*start_ticks),
@@ -110,7 +108,8 @@ impl Boot {
     }
 }
 
-/// No part can hold a newline, and a hidden one is empty: different parts never join alike.
+/// No part contains a newline, and a hidden part is empty: different parts never give the same
+/// text.
 fn id_of(kernel: &str, start: Option<u64>, namespace: Option<&str>) -> Uuid {
     let start = start.map_or_else(String::new, |ticks| ticks.to_string());
     let parts = format!("{}\n{start}\n{}", kernel.trim(), namespace.unwrap_or_default());
@@ -118,7 +117,7 @@ fn id_of(kernel: &str, start: Option<u64>, namespace: Option<&str>) -> Uuid {
 }
 
 /// Field 22 of `/proc/PID/stat`, in clock ticks since the kernel started. Field 2, the program's
-/// name in parentheses, may hold anything, so counting begins behind the last one.
+/// name in parentheses, may contain anything, so counting begins after the last parenthesis.
 fn start_ticks(stat: &[u8]) -> Option<u64> {
     const BEHIND_NAME: usize = 22 - 3;
     let name_end = stat.iter().rposition(|byte| *byte == b')')?;
@@ -126,14 +125,14 @@ fn start_ticks(stat: &[u8]) -> Option<u64> {
     fields.split_ascii_whitespace().nth(BEHIND_NAME)?.parse().ok()
 }
 
-/// By the kernel's own clock since boot, as /proc/uptime has it; but containers are often given a
-/// /proc/uptime that counts from their own start, while /proc/1/stat stays the kernel's.
+/// By the kernel's clock since boot, as in /proc/uptime. Containers often get a /proc/uptime that
+/// counts from their own start, while /proc/1/stat stays the kernel's.
 fn uptime_ms(start_ticks: u64) -> u64 {
     let since_boot = Duration::try_from(clock_gettime(ClockId::Boottime)).unwrap_or_default();
     let since_boot = u64::try_from(since_boot.as_millis()).unwrap_or(u64::MAX);
     let ticks_per_second = rustix::param::clock_ticks_per_second().max(1);
     let start = start_ticks.saturating_mul(1_000) / ticks_per_second;
-    // 0 would say that it is not known.
+    // 0 would mean unknown.
     since_boot.saturating_sub(start).max(1)
 }
 

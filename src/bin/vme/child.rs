@@ -1,7 +1,7 @@
-//! How does a command run under vme: started, told the signals that vme gets, and awaited?
+//! Starts a command, forwards signals to it, and waits for its end.
 //!
-//! Guarantees a process group of its own, so that what is forwarded reaches all of a start script and
-//! nothing twice, and that an end is told in words and as a shell's exit code. Does not know what
+//! Guarantees a process group of its own, so that a forwarded signal reaches all processes of a
+//! start script once, and that an end has a description and a shell's exit code. Does not know what
 //! the command is for.
 
 use std::ffi::{OsStr, OsString};
@@ -20,24 +20,24 @@ use crate::start_script;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
     /// There is no such program.
-    #[error("{0} is not found")]
+    #[error("{0}: not found")]
     NotFound(String),
-    /// It is there, and what its first line names is not.
+    /// It exists, but the interpreter named by its first line does not.
     #[error("{0}")]
     Interpreter(String),
-    /// It may not be executed, or is no program.
+    /// It may not be executed, or is not a program.
     #[error("{0} is not executable: {1}")]
     NotExecutable(String, io::Error),
-    /// The system does not let us.
-    #[error("{0} can't be started: {1}")]
+    /// The system refuses to start it.
+    #[error("cannot start {0}: {1}")]
     System(String, io::Error),
 }
 
 impl StartError {
     fn new(program: &OsStr, error: io::Error) -> Self {
         let missing = error.raw_os_error() == Some(libc::ENOENT);
-        if missing && let Some(trouble) = start_script::interpreter_trouble(program.as_ref()) {
-            return Self::Interpreter(trouble);
+        if missing && let Some(reason) = start_script::interpreter_trouble(program.as_ref()) {
+            return Self::Interpreter(reason);
         }
         let program = escape::excerpt(&program.to_string_lossy());
         match error.raw_os_error() {
@@ -58,12 +58,12 @@ impl StartError {
     }
 }
 
-/// How it ended.
+/// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// By itself, with that status.
+    /// By itself, with this status.
     Exit(u8),
-    /// By that signal.
+    /// By this signal.
     Killed(i32),
 }
 
@@ -124,23 +124,23 @@ pub(crate) fn signal_name(signal: i32) -> String {
     name.map_or_else(|| format!("signal {signal}"), |(_, name)| (*name).to_owned())
 }
 
-/// A command of these words, which speaks as we do if it calls vme itself.
-pub(crate) fn command(words: &[OsString], speaker: &Speaker) -> Command {
-    let (program, arguments) = words.split_first().expect("clap asks for at least one word");
+/// A command with these arguments. If it calls vme, it reports for the same appliance and broker.
+pub(crate) fn command(line: &[OsString], config: &Speaker) -> Command {
+    let (program, arguments) = line.split_first().expect("clap requires at least one argument");
     let mut command = Command::new(program);
     command.args(arguments).process_group(0);
-    command.env("GRID_BROKER", &speaker.way.broker);
-    command.env("VME_APPLIANCE", &speaker.way.appliance);
-    command.env("VME_STATE", &speaker.state);
+    command.env("GRID_BROKER", &config.way.broker);
+    command.env("VME_APPLIANCE", &config.way.appliance);
+    command.env("VME_STATE", &config.state);
     command
 }
 
-/// Our standard input, unless that is a terminal: who reads from one out of its group is stopped.
+/// Our standard input, unless it is a terminal: a reader outside the foreground group is stopped.
 pub(crate) fn stdin() -> Stdio {
     if io::IsTerminal::is_terminal(&io::stdin()) { Stdio::null() } else { Stdio::inherit() }
 }
 
-/// A command under way.
+/// A running command.
 #[derive(Debug)]
 pub(crate) struct Running {
     child: Child,
@@ -151,7 +151,7 @@ impl Running {
     /// Starts it.
     pub(crate) fn start(mut command: Command) -> Result<(Self, Group), StartError> {
         let failed = |command: &Command, error| StartError::new(command.get_program(), error);
-        // Listened for before there can be an end.
+        // Registered before the command can end.
         let ends = unix::signal(SignalKind::child()).map_err(|error| failed(&command, error))?;
         let child = command.spawn().map_err(|error| failed(&command, error))?;
         let group = Group(Pid::from_child(&child));
@@ -164,14 +164,15 @@ impl Running {
             match self.child.try_wait() {
                 Ok(Some(status)) => return End::new(status),
                 Ok(None) => {}
-                // Nobody else waits for our child, so this does not happen; it is no good end.
+                // No other code waits for this child, so this does not happen; count it as a
+                // failure.
                 Err(_) => return End::Exit(u8::MAX),
             }
             self.ends.recv().await;
         }
     }
 
-    /// Waits for its end and forwards signals meanwhile; gives also the first that asked for an end.
+    /// Waits for its end and forwards signals meanwhile. Also returns the first stop request.
     pub(crate) async fn wait_for_the_end(
         &mut self,
         group: Group,
@@ -190,26 +191,27 @@ impl Running {
     }
 }
 
-/// Whom signals are forwarded to. After the end there may be nobody left, which is no mistake.
+/// The receivers of forwarded signals. After the end there may be none left, which is no error.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Group(Pid);
 
 impl Group {
-    /// To the command and all it started.
+    /// Signals the command and all processes that it started.
     pub(crate) fn forward(self, signal: Signal) {
         let _ = kill_process_group(self.0, signal);
     }
 
-    /// To the command alone. Not to be used after its end.
+    /// Signals the command only. Not to be used after its end.
     pub(crate) fn forward_to_leader(self, signal: Signal) {
         let _ = kill_process(self.0, signal);
     }
 }
 
-/// What is forwarded. SIGUSR2 is not: it asks vme itself for a report.
+/// The forwarded signals. SIGUSR2 is not one: it asks vme itself for a report.
 const FORWARDED: [Signal; 5] = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM, Signal::USR1];
 
-/// Signals that vme gets. One that was ignored when vme started stays so, as `nohup` wants it.
+/// The signals that vme receives. A signal that was ignored at the start stays ignored, for
+/// `nohup`.
 #[derive(Debug)]
 pub(crate) struct Signals([Option<unix::Signal>; FORWARDED.len()]);
 
@@ -223,7 +225,7 @@ impl Signals {
         }))
     }
 
-    /// The next one.
+    /// The next signal.
     pub(crate) async fn next(&mut self) -> Signal {
         std::future::poll_fn(|context| {
             for (listened, signal) in self.0.iter_mut().zip(FORWARDED) {
@@ -239,23 +241,23 @@ impl Signals {
     }
 }
 
-/// Signals by which the system ends a program that goes beyond a limit (`ulimit -f`, `ulimit -t`) or
-/// that set no handler for a timer.
+/// Signals by which the system ends a program that exceeds a limit (`ulimit -f`, `ulimit -t`) or
+/// has no handler for a timer.
 const ENDURED: [i32; 6] =
     [libc::SIGXFSZ, libc::SIGXCPU, libc::SIGALRM, libc::SIGVTALRM, libc::SIGPROF, libc::SIGPWR];
 
-/// Lets vme outlive such signals, so that it tells the outcome; what it can't write then is an error
-/// like any other. To be called in the runtime. A handler does not go through exec, so commands have
-/// the signals as vme got them; one that is ignored stays so.
+/// Lets vme survive such signals, so that it reports the outcome; a failed write is then an
+/// ordinary error. Must be called in the runtime. Handlers are not inherited through exec, so
+/// commands get the signals as vme got them; an ignored signal stays ignored.
 pub(crate) fn endure_limits() {
     let ignored = ignored(&std::fs::read_to_string("/proc/self/status").unwrap_or_default());
     for raw in ENDURED.into_iter().filter(|raw| ignored & (1 << (raw - 1)) == 0) {
-        // Set for as long as the process lives. Without it all works as long as no limit is met.
+        // Stays set for the life of the process. Without it all works unless a limit is exceeded.
         drop(unix::signal(SignalKind::from_raw(raw)));
     }
 }
 
-/// Whether it asks for an end.
+/// Whether the signal asks the process to end.
 pub(crate) fn asks_to_end(signal: Signal) -> bool {
     [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM].contains(&signal)
 }
@@ -294,7 +296,7 @@ mod tests {
     fn a_command_that_cannot_start_says_why() {
         let error =
             |number| StartError::new(OsStr::new("a\n"), io::Error::from_raw_os_error(number));
-        assert_eq!(error(libc::ENOENT).to_string(), r"a\n is not found");
+        assert_eq!(error(libc::ENOENT).to_string(), r"a\n: not found");
         assert_eq!(error(libc::ENOENT).code(), 127);
         let denied = error(libc::EACCES);
         assert!(denied.to_string().starts_with(r"a\n is not executable: Permission denied"));

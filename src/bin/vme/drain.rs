@@ -1,7 +1,7 @@
-//! `vme drain`: what a call leaves behind that could not send its event.
+//! `vme drain`: the detached process that a call leaves behind if it could not send its event.
 //!
-//! One process a spool, detached, which sends what waits and ends when nothing does. Guarantees that
-//! there is one at most, and that it gives way to calls and to an agent. Does not know what it sends.
+//! It sends the waiting events of one spool and ends when none waits. Guarantees at most one per
+//! spool, and that it gives way to calls and to an agent. Does not know what it sends.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -15,34 +15,34 @@ use crate::agent::patient_pauses;
 use crate::sender::{Desk, Sender, Until};
 use crate::speaker::Speaker;
 
-/// How often it is looked whether the right to send is free.
+/// How often the sender lock is polled.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// Leaves a drainer behind, unless there is one or an agent.
+/// Spawns a drainer, unless a drainer or an agent runs.
 pub(crate) fn leave_one(speaker: &Speaker, spool: &Spool) -> Result<(), SpoolError> {
-    let Some(mut held) = spool.try_drainer()? else { return Ok(()) };
-    // What is left there is of one that has gone; an agent that begins is not to believe it.
-    let _ = held.leave_word("");
-    drop(held);
+    let Some(mut lock) = spool.try_drainer()? else { return Ok(()) };
+    // The note is of a process that has ended; a starting agent must not believe it.
+    let _ = lock.leave_word("");
+    drop(lock);
     let Ok(program) = std::env::current_exe() else { return Ok(()) };
     let way = &speaker.way;
     let mut command = Command::new(program);
     command.arg("drain").args(["--broker", &way.broker, "--appliance", &way.appliance]);
     command.arg("--state").arg(spool.folder()).current_dir("/");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    // What whoever called us left open is none of the drainer's: it may live for days.
+    // The drainer may live for days, so it inherits no open descriptors of our caller.
     close_fds::set_fds_cloexec(3, &[]);
-    // Without one the next call sends what waits. One that ends before us is waited for, so that it
-    // leaves nothing.
+    // If it does not start, the next call sends the spool. If it ends before us it is reaped, so
+    // that it leaves no zombie.
     if let Ok(mut child) = command.spawn() {
         drop(tasks::spawn_thread("drainer's end", move || child.wait()));
     }
     Ok(())
 }
 
-/// Sends what waits, and ends.
+/// Sends the waiting events, and ends.
 pub(crate) async fn run(speaker: &Speaker) -> ExitCode {
-    // Away from the terminal and the session of whoever called; a leader of a group is away already.
+    // Leaves the terminal and the session of the caller; a group leader has left them already.
     let _ = setsid();
     match drain(speaker).await {
         Ok(()) => ExitCode::Done,
@@ -56,7 +56,7 @@ pub(crate) async fn run(speaker: &Speaker) -> ExitCode {
 async fn drain(speaker: &Speaker) -> Result<(), SpoolError> {
     let spool = speaker.spool()?;
     let Some(mut drainer) = spool.try_drainer()? else { return Ok(()) };
-    // An agent that begins reads it, to ask for the duty.
+    // A starting agent reads the note to ask for the lock.
     let _ = drainer.leave_word(&format!("drainer {}", getpid()));
     let desk = Desk::new(spool, None);
     let mut sender = Sender::new(speaker, desk, Until::Empty(Some(drainer)), patient_pauses());

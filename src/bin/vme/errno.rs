@@ -1,6 +1,6 @@
-//! Error numbers of the system in words, and back.
+//! Converts error numbers of the system to text and back.
 //!
-//! Guarantees words for every number. Knows the names of those only that services come across.
+//! Guarantees a text for every number. Knows the names of those only that services run into.
 
 /// Names of error numbers.
 const NAMED: [(i32, &str); 28] = [
@@ -36,18 +36,18 @@ const NAMED: [(i32, &str); 28] = [
 
 /// `ENOSPC, No space left on device`
 pub(crate) fn words(errno: i32) -> String {
-    let words = std::io::Error::from_raw_os_error(errno).to_string();
-    let words = words.split(" (os error").next().unwrap_or_default();
+    let text = std::io::Error::from_raw_os_error(errno).to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
     match NAMED.iter().find(|(number, _)| *number == errno) {
-        Some((_, name)) => format!("{name}, {words}"),
-        None => format!("errno {errno}, {words}"),
+        Some((_, name)) => format!("{name}, {text}"),
+        None => format!("errno {errno}, {text}"),
     }
 }
 
-/// The number that is written as one, or as its name.
-pub(crate) fn number(word: &str) -> Option<i32> {
-    let named = NAMED.iter().find(|(_, name)| *name == word).map(|(number, _)| *number);
-    named.or_else(|| word.parse().ok()).filter(|number| *number > 0)
+/// Parses a number or its name.
+pub(crate) fn number(text: &str) -> Option<i32> {
+    let named = NAMED.iter().find(|(_, name)| *name == text).map(|(number, _)| *number);
+    named.or_else(|| text.parse().ok()).filter(|number| *number > 0)
 }
 
 #[cfg(test)]
@@ -56,8 +56,8 @@ mod tests {
 
     #[test]
     fn a_number_and_its_name_are_the_same() {
-        for word in ["28", "ENOSPC"] {
-            assert_eq!(number(word), Some(28));
+        for text in ["28", "ENOSPC"] {
+            assert_eq!(number(text), Some(28));
         }
         assert_eq!(words(28), "ENOSPC, No space left on device");
         assert_eq!(words(4_095), "errno 4095, Unknown error 4095");

@@ -1,9 +1,9 @@
-//! Tells whether a line looks like the word of something that went wrong.
+//! Guesses whether a line of output is an error message.
 //!
-//! Guarantees that a guess by words is all it is: nothing but the choice of a reason hangs on it. Does
-//! not know what the line's program does.
+//! Guarantees that only the choice of a reason depends on the guess. Does not know what the line's
+//! program does.
 
-/// Parts of words that tell of an error, in lower case.
+/// Phrases of error messages, in lower case.
 const ERRORS: [&str; 34] = [
     "error",
     "exception",
@@ -41,18 +41,18 @@ const ERRORS: [&str; 34] = [
     "broken pipe",
 ];
 
-/// Lines with these say that there is none.
+/// Phrases that deny an error.
 const NONE: [&str; 7] =
     ["no error", "0 error", "without error", "errors: 0", "errors=0", "0 failed", "no failures"];
 
-/// Levels below an error, as a line begins with them.
+/// Levels below error at the beginning of a line.
 const MILD: [&str; 9] =
     ["warning", "warn", "info", "debug", "notice", "trace", "note", "hint", "w:"];
 
-/// Whether it does.
+/// Whether the line looks like an error message.
 pub(crate) fn looks_like_an_error(line: &str) -> bool {
     let line = line.trim();
-    // A shell's trace of what it does (`set -x`), and a frame of a stack.
+    // A shell's trace (`set -x`), and a stack frame.
     let is_trace = line.starts_with('+') && line.trim_start_matches('+').starts_with(' ');
     let is_frame = line.starts_with("at ") && (line.contains('(') || line.contains(".rs:"))
         || line.starts_with("File \"");
@@ -62,17 +62,17 @@ pub(crate) fn looks_like_an_error(line: &str) -> bool {
     let line = line.to_lowercase();
     let begin = line.trim_start_matches(|c: char| !c.is_alphabetic());
     let is_mild = MILD.iter().any(|level| {
-        let behind = begin.strip_prefix(level);
-        behind.is_some_and(|it| !it.starts_with(char::is_alphanumeric))
+        let rest = begin.strip_prefix(level);
+        rest.is_some_and(|it| !it.starts_with(char::is_alphanumeric))
     });
-    // `2026-11-30 01:02:03 [WARN] ...`: the level stands by itself further on.
+    // `2026-11-30 01:02:03 [WARN] ...`: the level follows as a word of its own.
     let is_levelled = ["[warn", "[info", "[debug", "[notice", " warn ", " info ", " debug "]
         .iter()
         .any(|level| line.contains(level));
     if is_mild || is_levelled || NONE.iter().any(|none| line.contains(none)) {
         return false;
     }
-    ERRORS.iter().any(|word| line.contains(word))
+    ERRORS.iter().any(|phrase| line.contains(phrase))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! What became of one event, whatever way it went.
+//! The outcome of one event, by whatever way it was sent.
 //!
-//! Guarantees that "kept" is said on proof alone: what cannot be seen any more is told as not known.
-//! Does not know how events are sent.
+//! Guarantees that "stored" is reported on proof only: an outcome that is no longer visible is
+//! reported as unknown. Does not know how events are sent.
 
 use grid_broker::exit_code::ExitCode;
 use grid_broker::spool::{Key, Spool, SpoolError, State};
@@ -10,25 +10,25 @@ use prost::Message;
 
 use crate::answer::Answer;
 
-/// What became of it, before it is put into a line.
+/// The outcome of an event, before it becomes a line of text.
 pub(crate) enum Fate {
     Answered(Answer),
-    /// It is in the spool; why it was not sent.
+    /// It is in the spool; the reason why it was not sent.
     Spooled(String),
-    /// It is nowhere.
+    /// It is neither stored nor spooled.
     Lost {
         why: String,
         exit_code: ExitCode,
     },
 }
 
-/// What became of an event of the spool, as the spool shows; `None`: it waits. Follows it to another
-/// number.
+/// The outcome of a spooled event, as the spool shows it; `None` while it waits. Follows it to
+/// another number.
 pub(crate) fn became(spool: &Spool, key: &mut Key) -> Result<Option<Fate>, SpoolError> {
-    const UNKNOWN: &str = "what became of it is not known here; `gridctl log list` shows it";
-    let lost = |why: &str, exit_code| Fate::Lost { why: why.to_owned(), exit_code };
-    while let Some(moved) = spool.moved(*key) {
-        *key = moved;
+    const UNKNOWN: &str = "its outcome is unknown here; `gridctl log list` shows it";
+    let failed = |why: &str, exit_code| Fate::Lost { why: why.to_owned(), exit_code };
+    while let Some(renumbered) = spool.moved(*key) {
+        *key = renumbered;
     }
     Ok(match spool.state(*key)? {
         Some(State::Waiting | State::Attempted) => None,
@@ -37,18 +37,18 @@ pub(crate) fn became(spool: &Spool, key: &mut Key) -> Result<Option<Fate>, Spool
             let exception = spool.exception(*key).and_then(|it| decoded(&it.answer));
             Some(match exception {
                 Some(exception) => Fate::Answered(Answer::of_session(&exception)),
-                None => lost(UNKNOWN, ExitCode::Failed),
+                None => failed(UNKNOWN, ExitCode::Failed),
             })
         }
-        Some(State::Gone) => Some(lost(
-            "it made room for others in the full spool, or was set aside; a later event tells",
+        Some(State::Gone) => Some(failed(
+            "it was evicted from the full spool, or quarantined; a later event reports it",
             ExitCode::Unavailable,
         )),
-        None => Some(lost(UNKNOWN, ExitCode::Failed)),
+        None => Some(failed(UNKNOWN, ExitCode::Failed)),
     })
 }
 
-/// `None`: it was simply kept.
+/// `None`: it was stored.
 pub(crate) fn answer(exception: Option<AckException>) -> Answer {
     match exception {
         Some(exception) => Answer::of_session(&exception),

@@ -1,24 +1,24 @@
-//! Cuts a program's output into lines, and finds what it said last and what went wrong before.
+//! Splits a program's output into lines, and finds its last line and first error.
 //!
-//! Guarantees that memory is bounded however long a line is: of each only the head is kept. A line
-//! ends with a line feed or a carriage return, so a progress bar's every state is a line. Does not
-//! know what lines mean.
+//! Guarantees bounded memory however long a line is: only its head is stored. A line ends with a
+//! line feed or a carriage return, so each state of a progress bar is a line. Does not know what
+//! lines mean.
 
 use grid_broker::show::terminal;
 
 use crate::error_line::looks_like_an_error;
 
-/// The head of a line that is kept; more than the broker keeps of a text would help nobody.
+/// The stored head of a line; the broker stores no longer texts either.
 const LINE_BYTES_MAX: usize = 4_096;
 
-/// Cuts output into lines, in pieces as they come.
+/// Splits output into lines, chunk by chunk.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
     head: Vec<u8>,
 }
 
 impl Lines {
-    /// Takes the next piece; `line` is called with each line that ends in it, without its end.
+    /// Adds the next chunk; calls `line` with each line that ends in it, without its line end.
     pub(crate) fn take(&mut self, piece: &[u8], mut line: impl FnMut(&[u8])) {
         for part in piece.split_inclusive(|byte| is_end(*byte)) {
             let ends = part.last().copied().is_some_and(is_end);
@@ -32,7 +32,7 @@ impl Lines {
         }
     }
 
-    /// What came behind the last end of a line.
+    /// The text after the last line end.
     pub(crate) fn rest(&self) -> &[u8] {
         &self.head
     }
@@ -42,10 +42,10 @@ fn is_end(byte: u8) -> bool {
     matches!(byte, b'\n' | b'\r')
 }
 
-/// What a program said last, and of what went wrong before, as people read it.
+/// The last line and the first error of a program, as people read them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LastWords {
-    /// The last line that says something. Empty: nothing was said.
+    /// The last line that is not empty. Empty if there was no output.
     pub(crate) line: String,
     /// The first line that looks like an error, if the last one does not.
     pub(crate) error: Option<String>,
@@ -57,13 +57,13 @@ impl From<&str> for LastWords {
     }
 }
 
-/// Hears lines for their [`LastWords`]. What steers a terminal is no word.
+/// Summarizes lines into [`OutputSummary`]. Terminal sequences are removed.
 #[derive(Debug, Default)]
 pub(crate) struct LastLine {
     lines: Lines,
     last: String,
     error: Option<String>,
-    /// The error ends with a colon, so that the line behind it is what it says.
+    /// The error ends with a colon, so the next line belongs to it.
     is_open: bool,
 }
 
@@ -89,7 +89,8 @@ impl LastLine {
         });
     }
 
-    /// What is known of it now: what is not UTF-8 is replaced by U+FFFD, and a line need not have ended.
+    /// The summary so far. Invalid UTF-8 is replaced by U+FFFD, and the last line need not have
+    /// ended.
     pub(crate) fn words(&self) -> LastWords {
         let rest = readable(self.lines.rest());
         let line = if rest.is_empty() { self.last.clone() } else { rest };
@@ -136,7 +137,7 @@ mod tests {
 
     #[test]
     fn the_first_error_stands_beside_a_last_line_that_is_none() {
-        for (said, line, error) in [
+        for (output, line, error) in [
             (
                 "Exception in thread \"main\" java.lang.RuntimeException: no port\n\
                  \tat org.example.Main.main(Main.java:3)\n\
@@ -177,9 +178,9 @@ mod tests {
             ("error: one\nerror: one", "error: one", None),
         ] {
             let mut last = LastLine::default();
-            last.take(said.as_bytes());
+            last.take(output.as_bytes());
             let error = error.map(ToOwned::to_owned);
-            assert_eq!(last.words(), LastWords { line: line.to_owned(), error }, "{said}");
+            assert_eq!(last.words(), LastWords { line: line.to_owned(), error }, "{output}");
         }
     }
 

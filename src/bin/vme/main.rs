@@ -1,7 +1,7 @@
-//! vme, the appliance's event generator: says events to the broker, and what became of them.
+//! vme, the appliance's event generator: sends events to the broker and reports their outcome.
 //!
-//! Guarantees one line about an event (on stdout when the broker was content, else on stderr) and
-//! the exit code that says the same. Does not know the broker's rules.
+//! Guarantees one line per event (on stdout if the broker accepted it, else on stderr) and a
+//! matching exit code. Does not know the broker's rules.
 
 mod agent;
 mod answer;
@@ -46,7 +46,7 @@ use voice::Voice;
 
 fn main() -> std::process::ExitCode {
     let _last_lines = stderr::begin();
-    // First of all: until then SIGUSR2 ends a process. Without reports it works all the same.
+    // First of all: until then SIGUSR2 ends the process. vme also works without reports.
     if let Err(error) = guru_meditation::install(grid_broker::report::package("vme")) {
         tell(&error.to_string());
     }
@@ -57,62 +57,62 @@ fn main() -> std::process::ExitCode {
     let speaker = Speaker::new(&options, &|name| std::env::var_os(name));
     match command {
         None => {
-            one_event(speaker.map_err(|wrongs| wrongs.iter().map(line).collect()), &words).into()
+            one_event(speaker.map_err(|errors| errors.iter().map(line).collect()), &words).into()
         }
         Some(command) => match speaker {
             Ok(speaker) => carry_out(command, Voice::new(speaker)),
-            Err(wrongs) => {
-                refuse(&wrongs.iter().map(line).collect::<Vec<_>>(), "nothing was done").into()
+            Err(errors) => {
+                refuse(&errors.iter().map(line).collect::<Vec<_>>(), "nothing was done").into()
             }
         },
     }
 }
 
-fn line(wrong: &impl ToString) -> String {
-    wrong.to_string()
+fn line(error: &impl ToString) -> String {
+    error.to_string()
 }
 
-/// Says one event, unless something is wrong with the call; all that is wrong is told at once.
-fn one_event(speaker: Result<Speaker, Vec<String>>, words: &[OsString]) -> ExitCode {
-    match (speaker, event_words::parse(words)) {
-        (Ok(speaker), Ok(spoken)) => in_runtime(say(&Voice::new(speaker), &spoken)),
-        (speaker, spoken) => {
-            let mut wrongs = speaker.err().unwrap_or_default();
-            wrongs.extend(spoken.err().iter().flat_map(|it| it.0.iter().map(line)));
-            refuse(&wrongs, "nothing was sent")
+/// Sends one event. If the call has errors, reports all of them at once and sends nothing.
+fn one_event(config: Result<Speaker, Vec<String>>, arguments: &[OsString]) -> ExitCode {
+    match (config, event_words::parse(arguments)) {
+        (Ok(config), Ok(command)) => in_runtime(say(&Voice::new(config), &command)),
+        (config, command) => {
+            let mut errors = config.err().unwrap_or_default();
+            errors.extend(command.err().iter().flat_map(|it| it.0.iter().map(line)));
+            refuse(&errors, "nothing was sent")
         }
     }
 }
 
-fn refuse(wrongs: &[String], outcome: &str) -> ExitCode {
-    for wrong in wrongs {
-        tell(wrong);
+fn refuse(errors: &[String], outcome: &str) -> ExitCode {
+    for error in errors {
+        tell(error);
     }
-    tell(&format!("{outcome}; `vme --help` shows how it is said"));
+    tell(&format!("{outcome}; see `vme --help`"));
     ExitCode::Usage
 }
 
-/// Some commands end with the code of what they ran.
-fn carry_out(command: Command, voice: Voice) -> std::process::ExitCode {
+/// Runs a subcommand. Some end with the exit code of the command that they ran.
+fn carry_out(command: Command, sender: Voice) -> std::process::ExitCode {
     match command {
-        Command::Run(arguments) => in_runtime(run::run(arguments, &voice)).into(),
-        Command::Maintain(arguments) => in_runtime(maintain::maintain(arguments, &voice)),
-        Command::Notify(arguments) => in_runtime(notify::notify(arguments, &voice)),
-        Command::Agent(_) => in_runtime::<ExitCode>(agent::run(voice.into_speaker())).into(),
-        Command::Spool(SpoolArguments { json }) => status::run(voice.speaker(), json).into(),
-        Command::Drain => in_runtime::<ExitCode>(drain::run(voice.speaker())).into(),
+        Command::Run(arguments) => in_runtime(run::run(arguments, &sender)).into(),
+        Command::Maintain(arguments) => in_runtime(maintain::maintain(arguments, &sender)),
+        Command::Notify(arguments) => in_runtime(notify::notify(arguments, &sender)),
+        Command::Agent(_) => in_runtime::<ExitCode>(agent::run(sender.into_speaker())).into(),
+        Command::Spool(SpoolArguments { json }) => status::run(sender.speaker(), json).into(),
+        Command::Drain => in_runtime::<ExitCode>(drain::run(sender.speaker())).into(),
     }
 }
 
-async fn say(voice: &Voice, spoken: &Spoken) -> ExitCode {
-    for mending in &spoken.mendings {
-        tell(&mending.to_string());
+async fn say(sender: &Voice, command: &Spoken) -> ExitCode {
+    for correction in &command.mendings {
+        tell(&correction.to_string());
     }
-    let said = voice.say(spoken).await;
-    match said.exit_code {
+    let result = sender.say(command).await;
+    match result.exit_code {
         ExitCode::Done => {
-            let shown = stdout::write(&format!("vme: {}\n", said.line));
-            return stdout::end("vme", shown, ExitCode::Done);
+            let written = stdout::write(&format!("vme: {}\n", result.line));
+            return stdout::end("vme", written, ExitCode::Done);
         }
         ExitCode::Failed
         | ExitCode::Usage
@@ -121,12 +121,12 @@ async fn say(voice: &Voice, spoken: &Spoken) -> ExitCode {
         | ExitCode::Spooled
         | ExitCode::Unavailable
         | ExitCode::NotFound
-        | ExitCode::Damaged => tell(&said.line),
+        | ExitCode::Damaged => tell(&result.line),
     }
-    said.exit_code
+    result.exit_code
 }
 
-/// Runs it on this thread.
+/// Runs a future on this thread.
 pub(crate) fn in_runtime<T: From<ExitCode>>(work: impl Future<Output = T>) -> T {
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(async {
@@ -134,13 +134,13 @@ pub(crate) fn in_runtime<T: From<ExitCode>>(work: impl Future<Output = T>) -> T 
             work.await
         }),
         Err(error) => {
-            tell(&format!("the system gives no event queue: {error}"));
+            tell(&format!("cannot start the async runtime: {error}"));
             ExitCode::Failed.into()
         }
     }
 }
 
-/// Tells on stderr; that nobody reads it changes nothing, and holds nothing up.
+/// Writes a line to stderr. A reader that does not read it changes and delays nothing.
 pub(crate) fn tell(line: &str) {
     stderr::say(&format!("vme: {line}"));
 }

@@ -1,8 +1,8 @@
-//! `vme maintain`: a command at work for long, whose output lines become reports of the start.
+//! `vme maintain`: runs a long command and reports its output lines as progress of the start.
 //!
-//! Guarantees a report at least every 10 s while the command lives and at most one a second, however
-//! much it says and however slow the broker is; memory is bounded, since only the newest line counts.
-//! Does not know how far the work really is: it believes the lines.
+//! Guarantees a report at least every 10 s while the command runs and at most one per second,
+//! however much it prints and however slow the broker is. Memory is bounded, since only the newest
+//! line counts. Does not know the real progress: it trusts the lines.
 
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,11 +24,11 @@ use crate::reason;
 use crate::telling::{self, Telling, Trouble, time};
 use crate::voice::{Said, Voice};
 
-/// Each report promises the next within this: three times the rhythm, so that one that gets lost, or
-/// waits for the broker as long as vme tries by default, is no reason to call the start hung.
+/// The report deadline of each report: three times the repeat interval, so that a report that is
+/// lost, or waits for the broker as long as vme tries by default, does not make the start hung.
 const NEXT_REPORT: Duration = Duration::from_secs(30);
 
-/// Runs it. The exit code is the command's own, or with `--then-report` that of `vme run`.
+/// Runs the command. The exit code is the command's own, or with `--then-report` that of `vme run`.
 pub(crate) async fn maintain(arguments: MaintainArguments, voice: &Voice) -> ExitCode {
     let mut signals = Signals::listen();
     let at_work = AtWork::start(&arguments, voice);
@@ -53,14 +53,14 @@ pub(crate) async fn maintain(arguments: MaintainArguments, voice: &Voice) -> Exi
     }
 }
 
-/// How the command ended, and what it said last on standard error.
+/// How the command ended, and the summary of its standard error.
 struct Ended {
     end: End,
     asked: Option<Signal>,
     last: LastWords,
 }
 
-/// The command under way.
+/// The running command and its outputs.
 struct AtWork {
     running: Running,
     group: Group,
@@ -69,7 +69,7 @@ struct AtWork {
     last: Arc<Mutex<LastLine>>,
 }
 
-/// What `select!` waited for.
+/// The events of the main loop.
 enum Happened {
     Ended(End),
     Heard,
@@ -83,7 +83,7 @@ impl AtWork {
         let mut command = child::command(&arguments.command, voice.speaker());
         command.stdin(child::stdin());
         let name = std::path::Path::new(&arguments.command[0]).file_name();
-        // Not its arguments: passwords are given so.
+        // Without its arguments: they may contain passwords.
         let name = name.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let (hear, heard) = watch::channel(Progress { percent: None, text: name });
         let last = Arc::new(Mutex::new(LastLine::default()));
@@ -102,7 +102,8 @@ impl AtWork {
         Ok(Self { running, group, passing, heard, last })
     }
 
-    /// Reports until it has ended; what was heard last is still said, unless an outcome follows.
+    /// Reports until the command has ended. The newest progress is still sent, unless an outcome
+    /// follows.
     async fn report(
         mut self,
         voice: &Voice,
@@ -130,7 +131,7 @@ impl AtWork {
         for passing in self.passing {
             passing.finish().await;
         }
-        // Both readers have told what they heard, or were given up.
+        // Both output threads have delivered their progress, or were given up.
         let newest = self.heard.borrow_and_update().clone();
         if newest != *reports.pacing.progress() {
             reports.pacing.hear_line(newest);
@@ -150,7 +151,7 @@ impl AtWork {
         started: Instant,
     ) -> Happened {
         let due = reports.begin_what_is_due(started);
-        // When all who could tell something have ended, nothing more is heard.
+        // After both output threads have ended there is no more progress.
         let heard = async {
             if self.heard.changed().await.is_err() {
                 std::future::pending::<()>().await;
@@ -166,8 +167,8 @@ impl AtWork {
     }
 }
 
-/// Reads the lines of one output; of a piece only the newest state is told. A line that has not ended
-/// counts when no more of it comes for a moment: many programs begin a state with a carriage return.
+/// Parses the lines of one output and publishes only the newest progress of a chunk. An unfinished
+/// line counts after a short silence: many programs begin a state with a carriage return.
 fn reading(hear: watch::Sender<Progress>) -> impl FnMut(Option<&[u8]>) + Send {
     let (mut lines, mut reader) = (Lines::default(), progress_line::Reader::default());
     move |piece| {
@@ -193,7 +194,7 @@ fn reading(hear: watch::Sender<Progress>) -> impl FnMut(Option<&[u8]>) + Send {
     }
 }
 
-/// Reports to the broker, one at a time.
+/// Sends reports to the broker, one at a time.
 struct Reports<'v> {
     telling: Telling<'v>,
     pacing: Pacing,
@@ -205,9 +206,10 @@ impl<'v> Reports<'v> {
         Self { telling, pacing: Pacing::new(Repeats::Always), trouble: Trouble::default() }
     }
 
-    /// Begins the report whose time has come, unless one is under way. Gives when to look again.
+    /// Starts the due report, unless one is in progress. Returns when to call it again.
     fn begin_what_is_due(&mut self, started: Instant) -> Option<Instant> {
-        // The broker has said that the start is over: it would say so every 10 s, in its grid log.
+        // The broker replied that the start is over. It would record this every 10 s in its grid
+        // log.
         if !self.telling.is_idle() || self.trouble.is_refused() {
             return None;
         }
@@ -224,8 +226,8 @@ impl<'v> Reports<'v> {
         self.trouble.tell(said);
     }
 
-    /// Lets the report under way end; says what was heard since, if no outcome does and nobody wants
-    /// us to end.
+    /// Finishes the report in progress. Then sends newer progress, unless an outcome follows or a
+    /// stop was requested.
     async fn finish(
         &mut self,
         voice: &Voice,

@@ -1,7 +1,7 @@
-//! Reads the datagrams of systemd's notification protocol: `sd_notify(3)`, the receiving end.
+//! Parses the datagrams of systemd's notification protocol (`sd_notify(3)`, the receiving end).
 //!
-//! Guarantees that any bytes can be read: what is no assignment of the protocol is passed on and
-//! means nothing here. Does not know which start it is about.
+//! Guarantees that any bytes can be parsed: a line that is no assignment of the protocol is
+//! forwarded and otherwise ignored. Does not know which start it is about.
 
 use std::time::Duration;
 
@@ -9,15 +9,15 @@ use grid_broker::show::terminal;
 
 use crate::errno;
 
-/// Longest datagram that is taken, as systemd has it.
+/// Longest accepted datagram, as in systemd.
 pub(crate) const DATAGRAM_BYTES_MAX: usize = 4_096;
 
-/// What is not passed on to our own service manager: it watches vme, not the service below it, and
-/// descriptors that came along are closed by then.
+/// Assignments that are not forwarded to our own service manager: it watches vme, not the service,
+/// and received descriptors are closed by then.
 const OURS: [&[u8]; 6] =
     [b"MAINPID", b"FDSTORE", b"FDNAME", b"FDPOLL", b"BARRIER", b"NOTIFYACCESS"];
 
-/// What a service says of its start, and what of it is passed on.
+/// A service's notification about its start, and the part to forward.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Notification {
     /// `READY=1`
@@ -32,12 +32,12 @@ pub(crate) struct Notification {
     pub(crate) bus_error: Option<String>,
     /// `EXTEND_TIMEOUT_USEC=`
     pub(crate) extended_by: Option<Duration>,
-    /// The assignments that concern a service manager above us.
+    /// The assignments for the service manager above us.
     pub(crate) passed_on: Vec<u8>,
 }
 
-/// Reads one, as systemd does: a zero at the end is that of a C string, one elsewhere makes the datagram
-/// mean nothing; of the same assignment the first counts.
+/// Parses a datagram as systemd does: a NUL at the end belongs to a C string, one elsewhere
+/// invalidates the datagram; of repeated assignments the first counts.
 pub(crate) fn read(datagram: &[u8]) -> Notification {
     let mut read = Notification::default();
     let text = datagram.strip_suffix(b"\0").unwrap_or(datagram);
@@ -51,14 +51,14 @@ pub(crate) fn read(datagram: &[u8]) -> Notification {
         }
         let Some(at) = line.iter().position(|byte| *byte == b'=') else { continue };
         let value = String::from_utf8_lossy(&line[at + 1..]);
-        let said = || Some(terminal::plain(&value).trim().to_owned()).filter(|it| !it.is_empty());
+        let text = || Some(terminal::plain(&value).trim().to_owned()).filter(|it| !it.is_empty());
         match &line[..at] {
             b"READY" => read.is_ready |= value == "1",
             b"STOPPING" => read.is_stopping |= value == "1",
-            b"STATUS" => read.status = read.status.take().or_else(said),
+            b"STATUS" => read.status = read.status.take().or_else(text),
             b"ERRNO" => read.errno = read.errno.or_else(|| errno::number(value.trim())),
             b"BUSERROR" | b"VARLINKERROR" => {
-                read.bus_error = read.bus_error.take().or_else(said);
+                read.bus_error = read.bus_error.take().or_else(text);
             }
             b"EXTEND_TIMEOUT_USEC" => {
                 let time = || value.trim().parse().ok().map(Duration::from_micros);

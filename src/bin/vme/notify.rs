@@ -1,8 +1,8 @@
-//! `vme notify`: the parent of a service that speaks systemd's notification protocol.
+//! `vme notify`: runs a service that speaks systemd's notification protocol, and reports its start.
 //!
-//! Guarantees that what the service says of its start is said to the broker, whoever started us hears
-//! it too, and nothing of this holds the service up. After the start it stays the parent: it passes
-//! signals and words on, and ends as the service does. Does not know which service it is.
+//! Guarantees that the service's notifications reach the broker and our own service manager, and
+//! never delay the service. After the start it stays the parent: it forwards signals and
+//! notifications, and ends as the service does. Does not know which service it is.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -24,10 +24,10 @@ use crate::service_start::{ServiceStart, Word};
 use crate::telling::{Telling, Trouble, time};
 use crate::voice::{Said, Voice};
 
-/// Words that a service that has ended may have left, in datagrams.
+/// Datagrams that are read after the service has ended.
 const LAST_WORDS_MAX: usize = 1_000;
 
-/// Runs it; the exit code is the service's own.
+/// Runs the service; the exit code is the service's own.
 pub(crate) async fn notify(arguments: NotifyArguments, voice: &Voice) -> ExitCode {
     let mut signals = Signals::listen();
     let mut start = Start::new(voice);
@@ -54,8 +54,8 @@ impl NotStarted {
     }
 }
 
-/// Where the service speaks: in the first folder that can be used. That there is none is told, and is
-/// no reason to keep a service from its work.
+/// Creates the service's socket in the first usable folder. If there is none, reports it; the
+/// service is started anyway.
 fn inbox(folders: [&Path; 2]) -> Option<Inbox> {
     for folder in folders {
         match Inbox::new(folder) {
@@ -70,13 +70,13 @@ fn inbox(folders: [&Path; 2]) -> Option<Inbox> {
         }
     }
     crate::tell(
-        "the broker is not told how this start goes: the service can't be heard; it is started all \
-         the same",
+        "this start is not reported to the broker: there is no socket for notifications; the \
+         service is started anyway",
     );
     None
 }
 
-/// What `select!` waited for.
+/// The events of the main loop.
 enum Happened {
     Heard(notification::Notification),
     ManagerListens,
@@ -86,14 +86,14 @@ enum Happened {
     TimeCame,
 }
 
-/// The start, and what is said of it.
+/// The running service and the reports of its start.
 struct Start<'v> {
     voice: &'v Voice,
     telling: Telling<'v>,
     trouble: Trouble,
     service: ServiceStart,
     began: Instant,
-    /// What is under way is an outcome, which is told whatever becomes of it.
+    /// The event in progress is an outcome, whose result is always printed.
     says_outcome: bool,
 }
 
@@ -119,7 +119,7 @@ impl<'v> Start<'v> {
         let mut inbox = inbox([&std::env::temp_dir(), &self.voice.speaker().state]);
         let mut command = child::command(&arguments.command, self.voice.speaker());
         command.stdin(child::stdin());
-        // Without one it may still speak to our own service manager.
+        // Without a socket it may still notify our own service manager.
         if let Some(inbox) = &inbox {
             command.env("NOTIFY_SOCKET", inbox.name());
         }
@@ -171,7 +171,7 @@ impl<'v> Start<'v> {
             }
             None => end.words(),
         };
-        // Unheard, it may have been ready for long.
+        // Without a socket it may have been ready for long.
         if inbox.is_some() {
             self.service.ended(&how, &last_line());
         }
@@ -202,7 +202,7 @@ impl<'v> Start<'v> {
         }
     }
 
-    /// Begins the next word, unless one is under way. Gives when to look again.
+    /// Starts to send the next event, unless one is in progress. Returns when to call it again.
     fn begin_what_is_due(&mut self) -> Option<Instant> {
         if !self.telling.is_idle() {
             return None;
@@ -213,7 +213,7 @@ impl<'v> Start<'v> {
                 self.telling.begin(spoken);
                 None
             }
-            // The broker has said that the start is over.
+            // The broker replied that the start is over.
             Some(Word::Report(_)) if self.trouble.is_refused() => self.next_due(),
             Some(Word::Report(spoken)) => {
                 self.says_outcome = false;
@@ -237,7 +237,7 @@ impl<'v> Start<'v> {
         }
     }
 
-    /// Says what is left to be said: no reports, the start being over.
+    /// Sends the remaining outcomes; the start is over, so there are no more reports.
     async fn finish(&mut self, signals: &mut Signals) {
         loop {
             let due = self.begin_what_is_due();

@@ -1,10 +1,9 @@
-//! The sockets of systemd's notification protocol: the one that a service speaks into, and the one of
-//! our own service manager, if there is one.
+//! The sockets of systemd's notification protocol: the service's and our own service manager's.
 //!
-//! Guarantees that only who was told the socket's name can find it: its folder can't be listed, and
-//! the kernel's table of sockets (`/proc/net/unix`) doesn't show it. Whoever knows it may be another
-//! user, as services change theirs. Descriptors that come along are closed by the kernel at once,
-//! which is what `BARRIER=1` waits for. Does not know what is said.
+//! Guarantees that only a process that was given the socket's name finds it: its folder cannot be
+//! listed, and the kernel's table of sockets (`/proc/net/unix`) does not show it. Any user who
+//! knows it may send, since services change their user. The kernel closes received descriptors at
+//! once, which is what `BARRIER=1` waits for. Does not know what notifications mean.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -23,21 +22,22 @@ use uuid::Uuid;
 
 use crate::notification::DATAGRAM_BYTES_MAX;
 
-/// Words that wait for a service manager that does not read.
+/// Datagrams queued for a service manager that does not read.
 const WORDS_WAITING_MAX: usize = 64;
 
-/// Where a service speaks.
+/// The socket that a service notifies.
 #[derive(Debug)]
 pub(crate) struct Inbox {
     folder: Folder,
     name: String,
     socket: UnixDatagram,
-    /// The same: the runtime's own `try_recv` finds only what it was told of before.
+    /// The same socket: the runtime's `try_recv` finds only datagrams that it was notified of
+    /// before.
     at_once: std::os::unix::net::UnixDatagram,
     datagram: Box<[u8]>,
 }
 
-/// A folder that goes with it.
+/// A folder that is removed on drop.
 #[derive(Debug)]
 struct Folder(PathBuf);
 
@@ -48,22 +48,23 @@ impl Drop for Folder {
 }
 
 impl Inbox {
-    /// Makes one in a folder of its own below `parent`, for temporary files.
+    /// Creates a socket in a folder of its own below `parent`, a folder for temporary files.
     pub(crate) fn new(parent: &Path) -> io::Result<Self> {
         let folder = Folder(parent.join(format!("vme-notify-{}", Uuid::new_v4())));
         std::fs::create_dir(&folder.0)?;
         let open = std::fs::File::open(&folder.0)?;
         let name = Uuid::new_v4().to_string();
-        // Else the service could not speak, and we would not know. With its end, which is a zero.
+        // Checks the length of the name, including its final NUL: otherwise the service could not
+        // send, and we would not know.
         SocketAddr::from_pathname(folder.0.join(&name))?;
-        // By the descriptor: the kernel's table shows the path as it was bound.
+        // Through the descriptor: the kernel's table shows the path that was bound.
         let path = format!("/proc/self/fd/{}/{name}", open.as_raw_fd());
         let at_once = std::os::unix::net::UnixDatagram::bind(&path)?;
         at_once.set_nonblocking(true)?;
         let socket = UnixDatagram::from_std(at_once.try_clone()?)?;
         std::fs::set_permissions(folder.0.join(&name), Permissions::from_mode(0o666))?;
         std::fs::set_permissions(&folder.0, Permissions::from_mode(0o711))?;
-        // One byte more shows that it is too long.
+        // One byte more reveals datagrams that are too long.
         let datagram = vec![0; DATAGRAM_BYTES_MAX + 1].into();
         Ok(Self { folder, name, socket, at_once, datagram })
     }
@@ -78,15 +79,15 @@ impl Inbox {
         loop {
             match self.socket.recv(&mut self.datagram).await {
                 Ok(length) if length <= DATAGRAM_BYTES_MAX => return &self.datagram[..length],
-                // Too long, as systemd has it.
+                // Too long, as in systemd.
                 Ok(_) => {}
-                // Our own socket has no errors; if it has, nothing more is heard.
+                // Our own socket has no errors; if it has, nothing more is received.
                 Err(_) => return std::future::pending().await,
             }
         }
     }
 
-    /// A datagram that has arrived already.
+    /// A datagram that has already arrived.
     pub(crate) fn waiting(&mut self) -> Option<&[u8]> {
         loop {
             match self.at_once.recv(&mut self.datagram) {
@@ -100,25 +101,25 @@ impl Inbox {
     }
 }
 
-/// Our own service manager. Nothing here waits for it: what it does not take now is kept for when it reads
-/// again, a bounded number of words.
+/// Our own service manager. Nothing waits for it: a bounded number of datagrams that it does not
+/// accept now is queued until it reads again.
 #[derive(Debug, Default)]
 pub(crate) struct Manager {
     socket: Option<(UnixDatagram, std::os::unix::net::UnixDatagram)>,
     waiting: VecDeque<Vec<u8>>,
-    /// That it does not read, or is not there, was told.
+    /// It was reported that it does not read, or is gone.
     is_deaf: bool,
 }
 
 impl Manager {
-    /// As `NOTIFY_SOCKET` says: a path, or `@` and an abstract name.
+    /// From `NOTIFY_SOCKET`: a path, or `@` and an abstract name.
     pub(crate) fn of_environment(socket: Option<&OsStr>) -> Self {
         let Some(name) = socket.filter(|name| !name.is_empty()) else { return Self::default() };
         match connect(name) {
             Ok(socket) => Self { socket: Some(socket), ..Self::default() },
             Err(error) => {
                 let name = escape::excerpt(&name.to_string_lossy());
-                crate::tell(&format!("nothing is passed on to NOTIFY_SOCKET `{name}`: {error}"));
+                crate::tell(&format!("cannot forward to NOTIFY_SOCKET `{name}`: {error}"));
                 Self::default()
             }
         }
@@ -128,13 +129,13 @@ impl Manager {
         self.socket.is_some()
     }
 
-    /// Passes on what a service says, at once or as soon as it is read.
+    /// Forwards a service's notification, at once or as soon as the manager reads.
     pub(crate) fn pass_on(&mut self, datagram: &[u8]) {
         if datagram.is_empty() || self.socket.is_none() {
             return;
         }
         if self.waiting.len() == WORDS_WAITING_MAX {
-            // Of what only tells how it goes the newest counts; the start and the stop are kept longest.
+            // Drops the oldest status first; start and stop stay longest.
             let oldest = self.waiting.iter().position(|word| !is_of_weight(word)).unwrap_or(0);
             drop(self.waiting.remove(oldest));
         }
@@ -142,7 +143,7 @@ impl Manager {
         self.send_what_waits();
     }
 
-    /// Sends what it takes now.
+    /// Sends queued datagrams until the manager accepts no more.
     pub(crate) fn send_what_waits(&mut self) {
         while let (Some((_, socket)), Some(word)) = (&self.socket, self.waiting.front()) {
             let sent = socket.send(word);
@@ -152,8 +153,8 @@ impl Manager {
         }
     }
 
-    /// Waits until some of what waits can be sent, and sends it: without end if nothing does. May be
-    /// dropped and called again.
+    /// Waits until queued datagrams can be sent, and sends them; waits for ever if none is queued.
+    /// May be dropped and called again.
     pub(crate) async fn listens_again(&mut self) {
         let (Some((socket, _)), Some(word)) = (&self.socket, self.waiting.front()) else {
             return std::future::pending().await;
@@ -163,7 +164,7 @@ impl Manager {
         self.send_what_waits();
     }
 
-    /// Whether the first word is done with, sent or not; `false`: it has to wait.
+    /// Removes the first datagram after a send, successful or failed. `false`: it has to wait.
     fn is_done(&mut self, sent: io::Result<()>) -> bool {
         let error = match sent {
             Ok(()) => {
@@ -174,7 +175,7 @@ impl Manager {
             Err(error) => error,
         };
         if !std::mem::replace(&mut self.is_deaf, true) {
-            crate::tell(&format!("the service manager at NOTIFY_SOCKET does not listen: {error}"));
+            crate::tell(&format!("the service manager at NOTIFY_SOCKET does not read: {error}"));
         }
         let waits = error.kind() == io::ErrorKind::WouldBlock;
         if !waits {
@@ -184,26 +185,26 @@ impl Manager {
     }
 }
 
-/// Whether a service manager must not miss it.
+/// Whether the datagram is about the start or the stop, which a service manager must not miss.
 fn is_of_weight(word: &[u8]) -> bool {
     let lines = word.split(|byte| *byte == b'\n');
     lines.into_iter().any(|line| matches!(line, b"READY=1" | b"STOPPING=1" | b"RELOADING=1"))
 }
 
-/// Both are the same socket: one waits until something can be sent, the other never does.
+/// Both are the same socket: one waits until it is writable, the other never waits.
 fn connect(name: &OsStr) -> io::Result<(UnixDatagram, std::os::unix::net::UnixDatagram)> {
     let socket = std::os::unix::net::UnixDatagram::unbound()?;
     match name.as_bytes() {
         [b'@', name @ ..] => socket.connect_addr(&SocketAddr::from_abstract_name(name)?)?,
         [b'/', ..] => socket.connect(name)?,
-        _ => return Err(io::Error::other("it is no Unix socket")),
+        _ => return Err(io::Error::other("it is not a Unix socket")),
     }
     socket.set_nonblocking(true)?;
     Ok((UnixDatagram::from_std(socket.try_clone()?)?, socket))
 }
 
-/// What of systemd's watchdog a service may know: the time, if it is meant for us, and if what
-/// the service says gets to whoever watches. Its `WATCHDOG_PID` would be ours, and is left away.
+/// The `WATCHDOG_USEC` for the service: our own, if it is meant for us and a manager receives the
+/// service's notifications. `WATCHDOG_PID` names vme, so it is omitted.
 pub(crate) fn watchdog(
     time: Option<OsString>,
     pid: Option<&OsStr>,

@@ -1,9 +1,9 @@
-//! How does a command's output pass through vme, to be read on the way?
+//! Copies a command's output to our own and lets vme read it on the way.
 //!
-//! Guarantees that all of it comes out where it would have without vme, that reading it waits for
-//! nothing but the reader of our own output (a thread of its own does it), and that a process left
-//! behind with the pipe in its hands holds nobody up: what it says later is passed on by a `cat` that
-//! stays with it, so that it is not killed for speaking. Does not know what the output means.
+//! Guarantees that all output arrives where it would without vme, that reading it waits only for
+//! the reader of our own output (a thread of its own does it), and that a process left behind with
+//! the pipe open delays nothing: a `cat` that outlives us copies its later output, so that no
+//! SIGPIPE kills it. Does not know what the output means.
 
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
@@ -17,21 +17,21 @@ use grid_broker::tasks;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::oneshot;
 
-/// Read at once.
+/// Bytes per read.
 const PIECE_BYTES: usize = 64 << 10;
 
-/// Who says nothing for so long has said what it has to say, even in the middle of a line.
+/// After a silence of this length even an unfinished line counts as complete.
 const PAUSE: Duration = Duration::from_millis(300);
 
-/// After the end of the command, output that others still send is awaited so long, and no longer
-/// than this in all.
+/// After the end of the command, output of other processes is awaited for this long, and no longer
+/// than the second value in total.
 const QUIET_WITHIN: Duration = Duration::from_millis(200);
 const COLLECTED_WITHIN: Duration = Duration::from_secs(1);
 
-/// A reader of our own output that does not read holds us up no longer than this after the end.
+/// A reader of our own output that does not read delays us no longer than this after the end.
 const PASSED_WITHIN: Duration = Duration::from_secs(2);
 
-/// Passes on what a left process says; of POSIX, like the shell.
+/// Copies the output of a process left behind; in POSIX, like the shell.
 const CAT: &str = "/bin/cat";
 
 /// Which output.
@@ -57,38 +57,38 @@ impl Stream {
     }
 }
 
-/// One output of a command, passing through.
+/// One output of a command, copied to our own.
 #[derive(Debug)]
 pub(crate) struct Passing {
     stream: Stream,
     /// Closed when the command has ended.
     ended: PipeWriter,
-    /// The pipe, if somebody still holds its other end.
+    /// The pipe, if a process still holds its other end.
     left: oneshot::Receiver<Option<PipeReader>>,
 }
 
 impl Passing {
-    /// Gives `command`, which is not yet started, a pipe for that output; `heard` gets each piece
-    /// before it is passed on, and `None` when no more comes for a moment, and at the end.
+    /// Gives `command`, which is not yet started, a pipe for this output. `on_chunk` gets each
+    /// chunk before it is copied, and `None` after a short silence and at the end.
     pub(crate) fn of(
         command: &mut Command,
         stream: Stream,
-        mut heard: impl FnMut(Option<&[u8]>) + Send + 'static,
+        mut on_chunk: impl FnMut(Option<&[u8]>) + Send + 'static,
     ) -> io::Result<Self> {
         let (from, into) = io::pipe()?;
-        let (end_heard, ended) = io::pipe()?;
-        // Unbuffered, and closed is no mistake: it is read on to the end all the same.
+        let (end_watch, ended) = io::pipe()?;
+        // Unbuffered. A closed output is no error: the pipe is read to the end anyway.
         let mut to = File::from(stream.own()?);
-        let (tell_left, left) = oneshot::channel();
+        let (send_leftover, left) = oneshot::channel();
         tasks::spawn_thread(stream.name(), move || {
-            let held = pass_on(from, &end_heard, |piece| {
-                heard(piece);
-                if let Some(piece) = piece {
-                    drop(to.write_all(piece));
+            let leftover = pass_on(from, &end_watch, |chunk| {
+                on_chunk(chunk);
+                if let Some(chunk) = chunk {
+                    drop(to.write_all(chunk));
                 }
             });
-            heard(None);
-            drop(tell_left.send(held));
+            on_chunk(None);
+            drop(send_leftover.send(leftover));
         })?;
         match stream {
             Stream::Stdout => command.stdout(into),
@@ -97,7 +97,7 @@ impl Passing {
         Ok(Self { stream, ended, left })
     }
 
-    /// To be called when the command has ended: waits, for a bounded time, for the rest.
+    /// Waits a bounded time for the remaining output. To be called after the command has ended.
     pub(crate) async fn finish(self) {
         drop(self.ended);
         if let Ok(Ok(Some(pipe))) = tokio::time::timeout(PASSED_WITHIN, self.left).await
@@ -107,14 +107,14 @@ impl Passing {
             cat.stdin(pipe).stdout(own).stderr(Stdio::null()).process_group(0);
             if let Err(error) = cat.spawn() {
                 let name = self.stream.name();
-                crate::tell(&format!("what is left running has no {name} any more: {error}"));
+                crate::tell(&format!("processes left running have lost their {name}: {error}"));
             }
         }
     }
 }
 
-/// Reads until the end of the pipe, or for a little while after the end of the command; gives the
-/// pipe if somebody still holds it.
+/// Reads until the end of the pipe, or for a short time after the end of the command. Returns the
+/// pipe if a process still holds it.
 fn pass_on(
     mut from: PipeReader,
     ended: &PipeReader,
@@ -122,7 +122,7 @@ fn pass_on(
 ) -> Option<PipeReader> {
     let mut piece = vec![0; PIECE_BYTES];
     let mut give_up_at = None;
-    // A piece came, and nothing since.
+    // A chunk came, and no silence since.
     let mut is_open = false;
     loop {
         let readable = match give_up_at {

@@ -1,61 +1,62 @@
-//! When is a report of a long start to be said? Told the time, which counts from any moment.
+//! Schedules the progress reports of a long start. The caller passes the time, from any origin.
 //!
 //! ```text
-//! something new       at once, but a second after the last report arrived; the newest wins
-//! nothing new         the last again, marked `repeated`, every 10 s: for as long as it may be repeated
+//! new progress        at once, but a second after the last report was delivered; the newest wins
+//! no new progress     the last one again, marked `repeated`, every 10 s while it may be repeated
 //! ```
 //!
-//! Guarantees that what only repeats never looks like progress. Does not know who hears the reports.
+//! Guarantees that a repeated report never looks like progress. Does not know who receives the
+//! reports.
 
 use std::time::Duration;
 
 use grid_broker::grid::words_of::says_the_same;
 
-/// The broker takes one report a second as it is; faster ones fold into the newest.
+/// The broker stores one report per second; it coalesces faster ones into the newest.
 const FASTEST: Duration = Duration::from_secs(1);
 
-/// Silence no longer than this, as the vendor's kit has it (30 s and 1 min are its limits).
+/// The longest silence, as in the vendor's kit (its limits are 30 s and 1 min).
 const RHYTHM: Duration = Duration::from_secs(10);
 
-/// What a report says.
+/// The content of a report.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Progress {
-    /// Whole percent, 1 to 100; none if it is not known.
+    /// Whole percent, 1 to 100; `None` if unknown.
     pub(crate) percent: Option<u8>,
     /// What is being done.
     pub(crate) text: String,
 }
 
-/// A report whose time has come.
+/// A report that is due.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Due {
     pub(crate) progress: Progress,
-    /// Nothing came since it was said last.
+    /// There was no new progress since the last report.
     pub(crate) repeated: bool,
 }
 
-/// Until when the last report may be said again by itself.
+/// Until when the last report may be repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Repeats {
-    /// While whoever is at work lives.
+    /// While the job runs.
     Always,
-    /// Until that moment, not included.
+    /// Until this time, exclusive.
     Until(Duration),
 }
 
-/// What was said last, and what is to be said.
+/// The last report and the next one.
 #[derive(Debug)]
 pub(crate) struct Pacing {
     progress: Progress,
     is_fresh: bool,
     said_at: Option<Duration>,
-    /// When the last report had arrived, or was given up.
+    /// When the last report was delivered or given up.
     answered_at: Duration,
     pub(crate) repeats: Repeats,
 }
 
 impl Pacing {
-    /// Nothing is to be said yet.
+    /// No report is due yet.
     pub(crate) fn new(repeats: Repeats) -> Self {
         Self {
             progress: Progress::default(),
@@ -66,14 +67,14 @@ impl Pacing {
         }
     }
 
-    /// Something new is to be said.
+    /// Sets new progress, which is due.
     pub(crate) fn hear(&mut self, progress: Progress) {
         self.progress = progress;
         self.is_fresh = true;
     }
 
-    /// A line tells the progress. What is the same but for digits and what turns (`|/-\\`) is no
-    /// news: it is said with what is repeated.
+    /// Sets progress from a line. A line that differs only in digits or a spinner (`|/-\\`) is no
+    /// news: it goes out with the next repeat.
     pub(crate) fn hear_line(&mut self, progress: Progress) {
         let is_same = self.said_at.is_some()
             && progress.percent == self.progress.percent
@@ -82,7 +83,7 @@ impl Pacing {
         self.is_fresh |= !is_same;
     }
 
-    /// When [`Self::take`] will give something; none: not before something is heard.
+    /// When [`Self::poll`] will return a report; `None`: not before there is progress.
     pub(crate) fn due_at(&self) -> Option<Duration> {
         match (self.said_at, self.is_fresh) {
             (None, true) => Some(Duration::ZERO),
@@ -99,7 +100,7 @@ impl Pacing {
         }
     }
 
-    /// The report that is due `now`, which counts as said.
+    /// The report that is due `now`; it counts as sent.
     pub(crate) fn take(&mut self, now: Duration) -> Option<Due> {
         let due_at = self.due_at()?;
         if now < due_at {
@@ -112,17 +113,17 @@ impl Pacing {
         Some(Due { progress: self.progress.clone(), repeated })
     }
 
-    /// What was taken last is answered, which may take long.
+    /// The last report was replied to, which may take long.
     pub(crate) fn answered(&mut self, now: Duration) {
         self.answered_at = now;
     }
 
-    /// What was heard last.
+    /// The newest progress.
     pub(crate) fn progress(&self) -> &Progress {
         &self.progress
     }
 
-    /// Whether something was heard that was not said.
+    /// Whether there is progress that was not sent.
     pub(crate) fn is_fresh(&self) -> bool {
         self.is_fresh
     }
@@ -169,7 +170,7 @@ mod tests {
             let expected = if second % 10 == 0 { due(7, true) } else { None };
             assert_eq!(pacing.take(at(second * 1_000)), expected, "{second} s");
         }
-        // The same again by the job itself is its word, not ours.
+        // The job itself reports the same again: not our repeat.
         pacing.hear(progress(7));
         assert_eq!(pacing.take(at(35_500)), due(7, false));
     }

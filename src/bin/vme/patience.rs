@@ -1,7 +1,8 @@
-//! How long is an answer waited for? Until a call's deadline, or shorter once vme is told to end.
+//! Shortens all waits of a process once it is asked to stop.
 //!
-//! Guarantees that what waits by it ends in bounded time then, and by the same way as at the deadline,
-//! so that an event goes into the spool and not with the process. Does not know who tells us to end.
+//! Guarantees that every wait then ends in bounded time, in the same way as at its deadline, so
+//! that an event goes into the spool and is not lost with the process. Does not know who asks to
+//! stop.
 
 use std::time::Duration;
 
@@ -9,28 +10,29 @@ use grid_broker::clock::monotonic_now;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-/// Told to end, an answer is waited for so much longer. Whoever stops us kills after 10 s (containers)
-/// or more, and network and disk are still there in the first seconds of a shutdown.
+/// How much longer a reply is awaited after a stop request. Service managers kill after 10 s
+/// (containers) or more, and network and disk are still available in the first seconds of a
+/// shutdown.
 const HURRIED_WITHIN: Duration = Duration::from_secs(2);
 
-/// The patience of all that is said by one process.
+/// The common limit of all waits of one process.
 #[derive(Debug, Default)]
 pub(crate) struct Patience {
-    /// Nothing is waited for any longer, whatever its deadline.
+    /// No wait is longer than this, whatever its deadline.
     latest: watch::Sender<Option<Instant>>,
 }
 
 impl Patience {
-    /// vme is told to end. That it is told so again changes nothing.
+    /// Starts the limit: vme was asked to stop. Further requests change nothing.
     pub(crate) fn hurry(&self) {
         self.latest.send_if_modified(|latest| {
-            let is_news = latest.is_none();
+            let is_first = latest.is_none();
             latest.get_or_insert_with(|| monotonic_now() + HURRIED_WITHIN);
-            is_news
+            is_first
         });
     }
 
-    /// Whether it is over because vme was told to end.
+    /// Whether the limit has passed after a stop request.
     pub(crate) fn is_cut(&self) -> bool {
         self.latest.borrow().is_some_and(|latest| monotonic_now() >= latest)
     }
@@ -39,7 +41,7 @@ impl Patience {
         self.is_cut() || monotonic_now() >= deadline
     }
 
-    /// What the work gives; none if it is over before that.
+    /// The result of the work; `None` if the deadline or the limit passes first.
     pub(crate) async fn in_time<T>(
         &self,
         deadline: Instant,
@@ -71,24 +73,24 @@ mod tests {
 
     #[tokio::test]
     async fn who_is_told_to_end_waits_a_little_longer_and_no_more() {
-        let patience = Patience::default();
+        let limit = Patience::default();
         let soon = || monotonic_now() + Duration::from_millis(20);
         let silence = std::future::pending::<()>;
-        assert_eq!(patience.in_time(soon(), async { 7 }).await, Some(7));
+        assert_eq!(limit.in_time(soon(), async { 7 }).await, Some(7));
         let deadline = soon();
-        assert_eq!(patience.in_time(deadline, silence()).await, None);
-        assert!(patience.is_over(deadline) && !patience.is_cut());
+        assert_eq!(limit.in_time(deadline, silence()).await, None);
+        assert!(limit.is_over(deadline) && !limit.is_cut());
 
         let begun = monotonic_now();
-        let told_again_and_again = async {
+        let repeated_requests = async {
             loop {
-                patience.hurry();
+                limit.hurry();
                 tokio::time::sleep(Duration::from_millis(500)).await;
             }
         };
         let far = begun + Duration::from_secs(60);
-        assert_eq!(patience.in_time(far, told_again_and_again).await, None::<()>);
+        assert_eq!(limit.in_time(far, repeated_requests).await, None::<()>);
         assert!(begun.elapsed() >= HURRIED_WITHIN);
-        assert!(patience.is_cut() && patience.is_over(far));
+        assert!(limit.is_cut() && limit.is_over(far));
     }
 }

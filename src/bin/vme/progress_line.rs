@@ -1,23 +1,23 @@
-//! Reads the progress that a line of output tells.
+//! Parses the progress in a line of output.
 //!
 //! ```text
 //! 34          34 %          34%         34.7 %       [34%]          percentage alone
-//! 34% checking table 7      34 %: checking table 7   [ 34%] linking what is done behind it
-//! checking table 7: 34 %    checking table 7 (34%)                  what is done before it
+//! 34% checking table 7      34 %: checking table 7   [ 34%] linking text after it
+//! checking table 7: 34 %    checking table 7 (34%)                  text before it
 //! 32,768  34%  31.25MB/s  0:00:12                                   the whole line is the text
 //! ```
 //!
-//! A bare number is a percentage only if it is the whole line. Anywhere in a line a percentage counts if
-//! it is the only one and no word beside it says that it tells something else: `disk is 95% full`. What
-//! some programs write in a form of their own is read too (see [`tools`]). 0 % is no progress yet; more
-//! than 100 is no percentage. Guarantees that every line that says something gives progress or text, and
-//! that what steers a terminal, and drawn bars, are gone. Does not know where the line comes from.
+//! A bare number is a percentage only if it is the whole line. Within a line a percentage counts if
+//! it is the only one and no word beside it gives it another meaning: `disk is 95% full`. The
+//! formats of some programs are parsed too (see [`tools`]). 0 % is no progress yet; more than 100
+//! is no percentage. Guarantees that every line that is not empty gives progress or text, and that
+//! terminal sequences and drawn bars are removed. Does not know where the line comes from.
 
 mod tools;
 
 use grid_broker::show::terminal;
 
-/// What a line tells; at least one of the two unless it is `0 %`.
+/// The content of a line; at least one of the two unless it is `0 %`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Told {
     /// Whole percent, 1 to 100.
@@ -33,15 +33,15 @@ impl Told {
     }
 }
 
-/// Reads the lines of one output.
+/// Parses the lines of one output.
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
-    /// The device that is checked in passes, and how far that has come: it never falls back.
+    /// The device that fsck checks, and its progress, which never decreases.
     checked: Option<(String, u8)>,
 }
 
 impl Reader {
-    /// Reads a line; none if it says nothing.
+    /// Parses a line; `None` if it is empty.
     pub(crate) fn read(&mut self, line: &[u8]) -> Option<Told> {
         let plain = plain(line);
         let Some(tools::Pass { device, number, percent }) = tools::fsck(plain.trim()) else {
@@ -54,7 +54,7 @@ impl Reader {
     }
 }
 
-/// Reads a line by itself; none if it says nothing.
+/// Parses a single line; `None` if it is empty.
 pub(crate) fn read(line: &[u8]) -> Option<Told> {
     Reader::default().read(line)
 }
@@ -81,7 +81,7 @@ fn whole(line: &str) -> Option<u8> {
     number(line)
 }
 
-/// The only percentage of a line, and what is said around it.
+/// The only percentage of a line, and the text around it.
 fn anywhere(line: &str) -> Option<Told> {
     let mut found = line.match_indices('%').filter_map(|(at, _)| Percentage::before(line, at));
     let only = found.next().filter(|_| found.next().is_none())?;
@@ -104,12 +104,12 @@ fn anywhere(line: &str) -> Option<Told> {
 struct Percentage {
     begin: usize,
     end: usize,
-    /// None if it can't be progress: `300%`, `-34%`, `1/34%`.
+    /// `None` if it cannot be progress: `300%`, `-34%`, `1/34%`.
     value: Option<u8>,
 }
 
 impl Percentage {
-    /// That whose sign is at `sign`; none if that is part of a word.
+    /// The percentage whose sign is at `sign`; `None` if that is part of a word.
     fn before(line: &str, sign: usize) -> Option<Self> {
         let is_digit = |c: char| c.is_ascii_digit() || c == '.' || c == ',';
         let end = sign + 1;
@@ -118,7 +118,7 @@ impl Percentage {
         }
         let number_end = line[..sign].trim_end_matches(' ').len();
         let digits = line[..number_end].trim_end_matches(is_digit).len();
-        // Dots lead to a number: `....34%`.
+        // Dots may precede a number: `....34%`.
         let digits = &line[digits..number_end];
         let digits = digits.trim_start_matches(['.', ',']);
         if digits.is_empty() {
@@ -128,7 +128,7 @@ impl Percentage {
         let mut value = number(digits);
         match line[..begin].chars().next_back() {
             Some(c) if c.is_alphanumeric() || c == '_' => return None,
-            // `(12.34/100%)`: so much of 100. Of anything else it is a fraction.
+            // `(12.34/100%)`: a part of 100. A part of anything else is a fraction.
             Some('/') => {
                 let part = line[..begin - 1].trim_end_matches(is_digit).len();
                 value = number(&line[part..begin - 1]).filter(|_| digits == "100");
@@ -145,7 +145,7 @@ impl Percentage {
     }
 }
 
-/// A number from 0 to 100, its decimals dropped.
+/// A number from 0 to 100, without its decimals.
 fn number(text: &str) -> Option<u8> {
     let (whole, decimals) = text.split_once(['.', ',']).unwrap_or((text, "0"));
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|it| it.is_ascii_digit());
@@ -155,7 +155,7 @@ fn number(text: &str) -> Option<u8> {
     whole.parse().ok().filter(|percent| *percent <= 100)
 }
 
-/// Said right beside a percentage, they make it a level, a share or a result.
+/// Words right beside a percentage that make it a level, a share or a result.
 const OTHER_THINGS: [&str; 54] = [
     "above",
     "available",
@@ -213,17 +213,17 @@ const OTHER_THINGS: [&str; 54] = [
     "wasted",
 ];
 
-/// The same, said before it only: `memory: 34%`, yet `34% of memory tested`.
+/// The same, if before it only: `memory: 34%`, but `34% of memory tested`.
 const BEFORE: [&str; 9] =
     ["battery", "cpu", "heap", "load", "mem", "memory", "ram", "swap", "utilisation"];
 
-/// Between such a word and the percentage.
+/// Words that may stand between such a word and the percentage.
 const FILLERS: [&str; 20] = [
     "a", "about", "already", "are", "at", "been", "blocks", "by", "disk", "has", "in", "inodes",
     "is", "now", "of", "on", "only", "space", "still", "the",
 ];
 
-/// Whether the words beside a percentage say that it is no progress.
+/// Whether the words beside a percentage show that it is no progress.
 fn tells_something_else(head: &str, tail: &str) -> bool {
     let clause = |c: char| matches!(c, ',' | ';');
     let is_word =
@@ -241,11 +241,11 @@ fn tells_something_else(head: &str, tail: &str) -> bool {
         || tools::is_file_system(head, tail)
 }
 
-/// Both sides without the brackets that hold the percentage alone.
+/// Both sides without brackets that contain only the percentage.
 fn without_brackets<'a>(head: &'a str, tail: &'a str) -> (&'a str, &'a str) {
     for (opening, closing) in [('[', ']'), ('(', ')')] {
         if let Some(head) = head.trim_end().strip_suffix(opening) {
-            // One that is not closed is no bracket, but it is no text either.
+            // An unclosed bracket is dropped, too.
             return (head, tail.trim_start().strip_prefix(closing).unwrap_or(tail));
         }
         if let Some(tail) = tail.trim_start().strip_prefix(closing)
@@ -257,7 +257,7 @@ fn without_brackets<'a>(head: &'a str, tail: &'a str) -> (&'a str, &'a str) {
     (head, tail)
 }
 
-/// A text without drawn bars, blanks in a row, and what parted it from the percentage.
+/// A text without drawn bars, repeated blanks, and separators beside the percentage.
 fn text_of(text: &str) -> String {
     let text = without_bars(text);
     if text.chars().all(|c| is_drawn(c) || is_separator(c)) {
@@ -267,7 +267,7 @@ fn text_of(text: &str) -> String {
     words.join(" ").trim_matches(is_separator).to_owned()
 }
 
-/// Shortest bar.
+/// The length of the shortest bar.
 const BAR: usize = 3;
 
 /// Without bars: `[===>   ]`, `|####  |`, `....`.
@@ -302,7 +302,7 @@ fn without_bars(text: &str) -> String {
     left
 }
 
-/// What bars are drawn of.
+/// The characters that bars are drawn with.
 fn is_drawn(c: char) -> bool {
     matches!(c, '=' | '#' | '>' | '<' | '-' | '.' | '*' | '_' | '~' | '+')
         || ('\u{2500}'..='\u{25ff}').contains(&c)

@@ -1,7 +1,7 @@
-//! Why did a start fail, in one text of bounded length?
+//! Builds the reason of a failed start as one text of bounded length.
 //!
-//! Guarantees that the reason comes first and that what is said behind it is not cut off with a long
-//! one. Does not know how it was found out.
+//! Guarantees that the reason comes first, and that a long reason does not cut off the remarks
+//! after it. Does not know how the failure was detected.
 
 use std::path::Path;
 
@@ -11,23 +11,23 @@ use rustix::process::Signal;
 use crate::child::{End, signal_name};
 use crate::lines::LastWords;
 
-/// The vendor's word for a start that says nothing.
+/// The vendor's text for a failed start without output.
 pub(crate) const NOTHING_SAID: &str = "Failed to Start";
 
-/// Stands for what was cut out.
+/// Marks truncated text.
 const MARK: &str = "...";
 
-/// Longest error that is added.
+/// Longest first error that is appended.
 const ERROR_BYTES_MAX: usize = 1_024;
 
-/// The remark on what went wrong before the last line.
+/// The remark with the first error before the last line.
 pub(crate) fn first_error(last: &LastWords) -> Option<String> {
     let error = last.error.as_deref()?;
     Some(format!("first error: {}", &error[..error.floor_char_boundary(ERROR_BYTES_MAX)]))
 }
 
-/// The reason of a command that said `last` in the end. `asked` is the signal by which it was asked to
-/// end, `file` has all it said.
+/// The reason of a failed command with the output summary `last`. `asked` is the signal that asked
+/// it to stop, `file` contains all of its standard error.
 pub(crate) fn of_a_command(
     last: &LastWords,
     end: End,
@@ -51,7 +51,7 @@ pub(crate) fn not_started(why: &dyn std::fmt::Display) -> String {
     with_remarks(&format!("{NOTHING_SAID}: {why}"), &[])
 }
 
-/// `reason (one; other)`, as long as the broker keeps it.
+/// `reason (one; other)`, in the length that the broker stores.
 pub(crate) fn with_remarks(reason: &str, remarks: &[String]) -> String {
     let remarks: Vec<&str> =
         remarks.iter().map(String::as_str).filter(|remark| !remark.is_empty()).collect();

@@ -1,8 +1,8 @@
-//! How does one event reach the broker, though it may be away for a moment?
+//! Sends one event by a unary call, and retries while the broker is away.
 //!
-//! Guarantees that the same request, with the same spool id and sequence, is tried until the broker
-//! answers or the time is up, so that a lost answer makes no second record. Does not know what the
-//! event says or what the answer means.
+//! Guarantees that the same request, with the same spool id and sequence, is retried until the
+//! broker replies or the deadline passes, so that a lost reply makes no second record. Does not
+//! know what the event or the reply means.
 
 use std::time::Duration;
 
@@ -17,30 +17,30 @@ use tonic_types::StatusExt;
 use crate::patience::Patience;
 use crate::speaker::Way;
 
-/// Pause behind the first failure; it doubles with each, up to the longest. The longest keeps a few
-/// tries for a broker that takes most of the ten seconds to come back.
+/// The delay after the first failure. It doubles with each, up to the longest. The longest leaves a
+/// few attempts for a broker that takes most of the ten seconds to come back.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// Why no answer can be shown.
+/// Why there is no reply.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
-    /// The broker could not be asked, or answered with a status.
+    /// The broker could not be reached, or replied with a status.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// It was asked and says nothing.
+    /// The request was sent, and there was no reply.
     #[error(
-        "no answer from {broker} within {} s; the broker may have kept the event all the same",
+        "no reply from {broker} within {} s; the broker may have stored the event anyway",
         .timeout.as_secs_f32()
     )]
     NoAnswer {
         /// The broker's address.
         broker: String,
-        /// How long it was waited for.
+        /// How long vme waited for it.
         timeout: Duration,
     },
-    /// It was asked, and we were told to end before it said anything.
-    #[error("stopped before {broker} answered; the broker may have kept the event all the same")]
+    /// The request was sent, and vme was asked to stop before a reply.
+    #[error("stopped before {broker} replied; the broker may have stored the event anyway")]
     Stopped {
         /// The broker's address.
         broker: String,
@@ -48,7 +48,7 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// Whether the same may be taken at another time.
+    /// Whether the same request may succeed later.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
             Self::Client(error) => error.may_pass(),
@@ -56,7 +56,7 @@ impl Failure {
         }
     }
 
-    /// The exit code that says the same.
+    /// The matching exit code.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Client(error) => error.exit_code(),
@@ -65,36 +65,36 @@ impl Failure {
     }
 }
 
-/// There is no answer.
+/// A call without a reply.
 #[derive(Debug, thiserror::Error)]
 #[error("{failure}")]
 pub(crate) struct Unanswered {
     failure: Failure,
-    /// The broker may have heard it; otherwise it was never on a connection.
+    /// The broker may have received it; otherwise it was never sent on a connection.
     pub(crate) was_sent: bool,
 }
 
 impl Unanswered {
-    /// Whether the same may be taken at another time.
+    /// Whether the same request may succeed later.
     pub(crate) fn may_pass(&self) -> bool {
         self.failure.may_pass()
     }
 
-    /// The exit code that says the same.
+    /// The matching exit code.
     pub(crate) fn exit_code(&self) -> ExitCode {
         self.failure.exit_code()
     }
 }
 
-/// The broker's answer.
+/// The broker's reply.
 #[derive(Debug)]
 pub(crate) struct Answered {
     pub(crate) response: ReportResponse,
-    /// Nothing was sent before the try that was answered.
+    /// Nothing was sent before the attempt that got the reply.
     pub(crate) is_first_attempt: bool,
 }
 
-/// Reports one event, and tries until `deadline`, if patience lasts so long.
+/// Sends one event, and retries until `deadline`, or until the stop deadline if that is earlier.
 pub(crate) async fn report(
     way: &Way,
     request: ReportRequest,
@@ -131,7 +131,7 @@ pub(crate) async fn report(
     }
 }
 
-/// One try; `was_sent` from when the broker may hear it.
+/// One attempt. Sets `was_sent` before the broker may receive the request.
 async fn attempt(
     way: &Way,
     request: ReportRequest,
@@ -140,7 +140,7 @@ async fn attempt(
     let mut client = EventServiceClient::new(client::connect(&way.broker).await?);
     let mut request = tonic::Request::new(request);
     let appliance = AsciiMetadataValue::try_from(&way.appliance)
-        .expect("the name of an appliance is checked and has printable ASCII only");
+        .expect("the name of an appliance is validated and printable ASCII");
     request.metadata_mut().insert(APPLIANCE_METADATA, appliance);
     *was_sent = true;
     let answer = client.report(request).await;
@@ -149,7 +149,7 @@ async fn attempt(
         .map_err(|status| ClientError::of_call(&way.broker, status))
 }
 
-/// How long the broker asks to wait before another try.
+/// How long the broker asks to wait before another attempt.
 pub(crate) fn pause_asked(error: &ClientError) -> Duration {
     match error {
         ClientError::Status(status) => {

@@ -1,9 +1,8 @@
-//! `vme run`: the start script, as the vendor's kit runs it, or any command; and what became of the
-//! start.
+//! `vme run`: runs the start script of the vendor's kit, or any command, and reports the outcome.
 //!
-//! Guarantees that each run says exactly one of `started_ok` and `start_failed`, the latter with the
-//! last line of standard error, and that a start which can't be checked is no good one. Does not
-//! know what the script does.
+//! Guarantees that each run sends exactly one of `started_ok` and `start_failed`, the latter with
+//! the last line of standard error, and that a start which cannot be checked is a failed one. Does
+//! not know what the script does.
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
@@ -24,21 +23,21 @@ use crate::start_script;
 use crate::telling;
 use crate::voice::Voice;
 
-/// The vendor's place for the start script.
+/// The vendor's path of the start script.
 const SCRIPT: &str = "/etc/sysconfig/applogic_appliance";
 
-/// What is to be run.
+/// What to run.
 #[derive(Debug, PartialEq)]
 enum Task {
-    /// No script at its place: whoever has none starts well.
+    /// There is no script at the default path: the start is good.
     Nothing,
-    /// These words.
+    /// This command line.
     Words(Vec<OsString>),
-    /// A script that can't be one.
+    /// A script that cannot be run, and why.
     Impossible(String),
 }
 
-/// Runs it and says what became of the start.
+/// Runs the command and reports the outcome of the start.
 pub(crate) async fn run(arguments: RunArguments, voice: &Voice) -> ExitCode {
     let mut signals = Signals::listen();
     let outcome = match task(arguments, Path::new(SCRIPT)) {
@@ -55,7 +54,7 @@ fn task(arguments: RunArguments, usual_script: &Path) -> Task {
     }
     let is_named = arguments.script.is_some();
     let script = arguments.script.unwrap_or_else(|| usual_script.to_owned());
-    // The place itself, not what a link points to: a dangling link is a script that is missing.
+    // The path itself, not a link's target: a dangling link is a missing script.
     let there = std::fs::symlink_metadata(&script);
     if !is_named && there.is_err_and(|error| error.kind() == ErrorKind::NotFound) {
         return Task::Nothing;
@@ -66,13 +65,13 @@ fn task(arguments: RunArguments, usual_script: &Path) -> Task {
     }
 }
 
-/// What is known of standard error.
+/// The summary and the copy of standard error.
 struct Heard {
     last: LastLine,
     file: StartFile,
 }
 
-/// Runs the words to their end; the error is the reason.
+/// Runs the command line to its end; the error is the reason.
 async fn start(words: &[OsString], voice: &Voice, signals: &mut Signals) -> Result<(), String> {
     let speaker = voice.speaker();
     let boot = speaker.boot.id(true).ok().and_then(|(boot, _)| boot);
@@ -87,11 +86,7 @@ async fn start(words: &[OsString], voice: &Voice, signals: &mut Signals) -> Resu
         let Heard { last, file } = &mut *hearing.lock().unwrap_or_else(PoisonError::into_inner);
         last.take(piece);
         if let Err(error) = file.take(piece) {
-            crate::tell(&format!(
-                "{} can't be written: {}",
-                file.path().display(),
-                Explained(&error)
-            ));
+            crate::tell(&format!("cannot write {}: {}", file.path().display(), Explained(&error)));
         }
     });
     let stderr = stderr.map_err(|error| reason::not_started(&error))?;
@@ -131,17 +126,18 @@ mod tests {
         assert_eq!(task_of(None, &[], &there), sourced(&there));
         assert_eq!(task_of(Some(&there), &[], &missing), sourced(&there));
         assert_eq!(task_of(None, &["true"], &there), Task::Words(vec!["true".into()]));
-        for (script, why) in [(&missing, "is not there"), (&folder.path().into(), "is a folder")] {
+        for (script, why) in [(&missing, "does not exist"), (&folder.path().into(), "is a folder")]
+        {
             let Task::Impossible(told) = task_of(Some(script), &[], &there) else {
-                panic!("{script:?} is no script");
+                panic!("{script:?} is not a script");
             };
             assert!(told.ends_with(why), "{told}");
         }
         let link = folder.path().join("link");
         std::os::unix::fs::symlink(&missing, &link).unwrap();
         let Task::Impossible(told) = task_of(None, &[], &link) else {
-            panic!("a link that leads nowhere is no start without a script");
+            panic!("a dangling link does not mean a start without a script");
         };
-        assert!(told.ends_with("is not there"), "{told}");
+        assert!(told.ends_with("does not exist"), "{told}");
     }
 }

@@ -1,15 +1,15 @@
-//! How does the start of a service go that tells its service manager? Told what it says, and the time.
+//! Tracks the start of a service from its notifications. The caller passes notifications and time.
 //!
 //! ```text
-//! starting --STATUS= with a percentage, or EXTEND_TIMEOUT_USEC=--> a report of maintenance
+//! starting --STATUS= with a percentage, or EXTEND_TIMEOUT_USEC=--> a progress report
 //!          --READY=1-->                                           started_ok
 //!          --ERRNO=, BUSERROR=, STOPPING=1, its end-->            start_failed
 //! failed   --READY=1-->                                           started_ok
 //! ```
 //!
-//! While an extension holds, the last report is repeated; it promises the rest of the extension. All
-//! else means nothing for the start, and nothing does once it has started. Guarantees each outcome
-//! at most once. Does not know sockets or processes.
+//! During an extension the last report is repeated, with a report deadline at its end. Other
+//! notifications do not matter for the start, and none does after it. Guarantees each outcome at
+//! most once. Does not know sockets or processes.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::pacing::{Due, Pacing, Progress, Repeats};
 use crate::progress_line;
 use crate::reason;
 
-/// What may be promised: the contract's own limits.
+/// The contract's limits of a report deadline.
 const SHORTEST_PROMISE: Duration = Duration::from_secs(1);
 const LONGEST_PROMISE: Duration = Duration::from_secs(60);
 
@@ -34,7 +34,7 @@ pub(crate) struct ServiceStart {
     progress: Progress,
     extended_until: Option<Duration>,
     pacing: Pacing,
-    /// Outcomes that are not said yet: two at most.
+    /// Outcomes that are not sent yet: two at most.
     outcomes: VecDeque<Spoken>,
 }
 
@@ -45,7 +45,7 @@ enum Stage {
     Started,
 }
 
-/// Something to be said.
+/// An event to send.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Word {
     Report(Spoken),
@@ -63,53 +63,54 @@ impl ServiceStart {
         }
     }
 
-    /// The service says something; `last` is its last line on standard error.
-    pub(crate) fn hear(&mut self, said: &Notification, last: &LastWords, now: Duration) {
+    /// Handles a notification; `last` summarizes the service's standard error.
+    pub(crate) fn hear(&mut self, notification: &Notification, last: &LastWords, now: Duration) {
         match self.stage {
             Stage::Started => return,
             Stage::Starting => {}
-            Stage::Failed if said.is_ready => {}
+            Stage::Failed if notification.is_ready => {}
             Stage::Failed => return,
         }
-        let percent_told = self.take_status(said);
-        if said.is_ready {
-            let text = said.status.as_deref().unwrap_or_default();
+        let has_percent = self.take_status(notification);
+        if notification.is_ready {
+            let text = notification.status.as_deref().unwrap_or_default();
             self.stage = Stage::Started;
             self.outcomes.push_back(Spoken::started_ok(text));
             return;
         }
-        let error = [said.errno.map(errno::words), said.bus_error.clone()];
+        let error = [notification.errno.map(errno::words), notification.bus_error.clone()];
         if error.iter().any(Option::is_some) {
             self.fail(error.into_iter().flatten(), last, "");
             return;
         }
-        if said.is_stopping {
+        if notification.is_stopping {
             self.fail([], last, "stops before it was ready");
             return;
         }
-        if let Some(extended_by) = said.extended_by {
+        if let Some(extended_by) = notification.extended_by {
             let until = now.saturating_add(extended_by);
             self.extended_until = Some(until);
             self.pacing.repeats = Repeats::Until(until);
         }
         let is_extended = self.extended_until.is_some_and(|until| now < until);
-        if said.extended_by.is_some() || percent_told || is_extended && said.status.is_some() {
+        let has_status = notification.status.is_some();
+        if notification.extended_by.is_some() || has_percent || is_extended && has_status {
             self.pacing.hear(self.progress.clone());
         }
     }
 
-    /// Whether a percentage was told.
-    fn take_status(&mut self, said: &Notification) -> bool {
-        let status = said.status.as_ref().map(|status| status.as_bytes());
-        let Some(told) = status.and_then(progress_line::read) else { return false };
-        if let Some(text) = told.text {
+    /// Applies the status text; returns whether it had a percentage.
+    fn take_status(&mut self, notification: &Notification) -> bool {
+        let status = notification.status.as_ref().map(|status| status.as_bytes());
+        let Some(parsed) = status.and_then(progress_line::read) else { return false };
+        if let Some(text) = parsed.text {
             self.progress.text = text;
         }
-        self.progress.percent = told.progress.or(self.progress.percent);
-        told.progress.is_some()
+        self.progress.percent = parsed.progress.or(self.progress.percent);
+        parsed.progress.is_some()
     }
 
-    /// The service ended, `how` in words, or could not be started.
+    /// The service ended, or could not be started; `how` describes it.
     pub(crate) fn ended(&mut self, how: &str, last: &LastWords) {
         match self.stage {
             Stage::Starting => self.fail([], last, how),
@@ -128,7 +129,7 @@ impl ServiceStart {
         self.outcomes.push_back(Spoken::start_failed(&reason));
     }
 
-    /// What is to be said `now`, which counts as said. An outcome goes before what led to it.
+    /// The event that is due `now`; it counts as sent. An outcome precedes earlier reports.
     pub(crate) fn take(&mut self, now: Duration) -> Option<Word> {
         if let Some(outcome) = self.outcomes.pop_front() {
             return Some(Word::Outcome(outcome));
@@ -142,12 +143,12 @@ impl ServiceStart {
         Some(Word::Report(Spoken::maintenance(percent, &text, promise, repeated)))
     }
 
-    /// What was taken last is answered.
+    /// The last event was replied to.
     pub(crate) fn answered(&mut self, now: Duration) {
         self.pacing.answered(now);
     }
 
-    /// When [`Self::take`] will give something; none: not before something happens.
+    /// When [`Self::poll`] will return an event; `None`: not before something happens.
     pub(crate) fn due_at(&self) -> Option<Duration> {
         if !self.outcomes.is_empty() {
             return Some(Duration::ZERO);
@@ -205,11 +206,12 @@ mod tests {
         assert_eq!(start.take(at(15)), report(None, text, 20, true));
         assert_eq!(start.take(at(25)), report(None, text, 10, true));
         assert_eq!((start.due_at(), start.take(at(99))), (None, None), "the rest is silence");
-        // The service itself says the same again, for longer than may be promised.
+        // The service itself repeats its status, with an extension longer than a report deadline
+        // may be.
         let again = "EXTEND_TIMEOUT_USEC=3600000000";
         assert_eq!(hear(&mut start, again, 100), report(None, text, 60, false));
         assert_eq!(start.take(at(110)), report(None, text, 60, true));
-        // Its status alone is news while that lasts.
+        // A status alone is news during an extension.
         assert_eq!(
             hear(&mut start, "STATUS=rolling back", 111),
             report(None, "rolling back", 60, false)
@@ -228,7 +230,7 @@ mod tests {
             hear(&mut start, "STATUS=34 %", 2),
             report(Some(34), "Reading the index", 60, false)
         );
-        assert_eq!(start.due_at(), None, "without an extension nobody vouches for it");
+        assert_eq!(start.due_at(), None, "without an extension nothing is repeated");
         assert_eq!(hear(&mut start, "STATUS=66% of file system check", 2), None, "within a second");
         assert_eq!(start.take(at(3)), report(Some(66), "of file system check", 60, false));
         let tiny = "EXTEND_TIMEOUT_USEC=1";

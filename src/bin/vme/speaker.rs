@@ -1,7 +1,8 @@
-//! Who speaks, to which broker, in which boot, and where are its numbers and spool?
+//! The configuration of a call: appliance, broker, boot, state folder and limits.
 //!
-//! Guarantees that a [`Speaker`] can be one: every mistake in options and environment is found before
-//! anything is sent, and all are told together. Does not know what is said, nor how it is sent.
+//! Guarantees that a [`ClientConfig`] is valid: every error in options and environment is found
+//! before anything is sent, and all are reported together. Does not know events, nor how they are
+//! sent.
 
 use std::ffi::{OsStr, OsString};
 use std::ops::RangeInclusive;
@@ -18,71 +19,71 @@ use uuid::Uuid;
 use crate::arguments::Options;
 use crate::boot::Boot;
 
-/// How long an unreachable broker is tried, and the shortest and longest that may be asked for.
+/// How long an unreachable broker is retried, and the limits of `--timeout`.
 const TIMEOUT: Duration = Duration::from_secs(10);
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(100);
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 
-/// Where numbers and the spool are kept if nobody says otherwise: on the boot disk.
+/// The default folder of sequence numbers and spool: on the boot disk.
 const STATE: &str = "/var/lib/vme";
 
-/// How large a spool may be made.
+/// The allowed limits of a spool.
 const SPOOL_EVENTS: RangeInclusive<usize> = 4..=100_000;
 const SPOOL_BYTES: RangeInclusive<usize> = 4_096..=67_108_864;
 
-/// Who speaks, checked.
+/// The validated configuration.
 #[derive(Debug)]
 pub(crate) struct Speaker {
-    /// How the broker is reached, and as whom.
+    /// The broker, and the appliance's name there.
     pub(crate) way: Way,
-    /// In which boot.
+    /// The boot.
     pub(crate) boot: Boot,
-    /// The folder of its numbers and its spool.
+    /// The folder of sequence numbers and spool.
     pub(crate) state: PathBuf,
-    /// How much the spool holds.
+    /// The limits of the spool.
     pub(crate) limits: Limits,
-    /// The broker was named, not taken by default.
+    /// The broker was given, and is not the default.
     pub(crate) is_broker_given: bool,
-    /// The appliance was named, not taken by default.
+    /// The appliance was given, and is not the default.
     pub(crate) is_appliance_given: bool,
 }
 
-/// How the broker is reached, as whom, and for how long it is tried.
+/// The broker, the appliance's name there, and the time to retry.
 #[derive(Clone, Debug)]
 pub(crate) struct Way {
     /// Where the broker listens.
     pub(crate) broker: String,
-    /// Who speaks.
+    /// The appliance's name.
     pub(crate) appliance: String,
-    /// How long to try.
+    /// How long to retry.
     pub(crate) timeout: Duration,
 }
 
-/// One thing wrong with an option or a variable of the environment.
+/// An error in an option or a variable of the environment.
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub(crate) enum Wrong {
-    /// No name of an appliance.
+    /// Not a valid name of an appliance.
     #[error(
         "{source_name} `{}` is not 1 to 128 letters, digits, `.`, `_`, `-` or `:`, the first a \
          letter or digit{}",
         escape::excerpt(.value),
-        if *.source_name == HOST_NAME { "; say who speaks by --appliance" } else { "" }
+        if *.source_name == HOST_NAME { "; set --appliance" } else { "" }
     )]
     Appliance { source_name: &'static str, value: String },
-    /// No address.
+    /// Not an address.
     #[error("{source_name}: broker address `{}` is not host:port, for instance {}",
         escape::excerpt(.value), client::DEFAULT_BROKER)]
     Broker { source_name: &'static str, value: String },
-    /// No time.
+    /// Not a duration.
     #[error("--timeout `{}` is not a time from 100ms to 24h", escape::excerpt(.value))]
     Timeout { value: String },
-    /// No folder.
-    #[error("{source_name} is empty; it names the folder of the numbers and the spool")]
+    /// Not a folder.
+    #[error("{source_name} is empty; it is the folder of sequence numbers and spool")]
     State { source_name: &'static str },
-    /// No size of a spool.
+    /// Not a limit of a spool.
     #[error("{variable} `{}` is not a whole number from {least} to {most}", escape::excerpt(.value))]
     Limit { variable: &'static str, value: String, least: usize, most: usize },
-    /// No UUID.
+    /// Not a UUID.
     #[error("VME_BOOT_ID `{}` is not a UUID of 36 characters", escape::excerpt(.value))]
     BootId { value: String },
 }
@@ -94,16 +95,16 @@ pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 impl Speaker {
     /// # Errors
     ///
-    /// All that is wrong with the options and the environment.
+    /// All errors in the options and the environment.
     pub(crate) fn new(options: &Options, environment: Environment) -> Result<Self, Vec<Wrong>> {
-        let mut wrongs = Vec::new();
-        let mut keep = |wrong| wrongs.push(wrong);
-        let appliance = appliance(options, environment).map_err(&mut keep).ok();
-        let broker = broker(options, environment).map_err(&mut keep).ok();
-        let timeout = timeout(options).map_err(&mut keep).ok();
-        let state = state(options, environment).map_err(&mut keep).ok();
-        let named_boot = named_boot(environment).map_err(&mut keep).ok();
-        let limits = limits(environment).map_err(&mut keep).ok();
+        let mut errors = Vec::new();
+        let mut collect = |error| errors.push(error);
+        let appliance = appliance(options, environment).map_err(&mut collect).ok();
+        let broker = broker(options, environment).map_err(&mut collect).ok();
+        let timeout = timeout(options).map_err(&mut collect).ok();
+        let state = state(options, environment).map_err(&mut collect).ok();
+        let named_boot = named_boot(environment).map_err(&mut collect).ok();
+        let limits = limits(environment).map_err(&mut collect).ok();
         let is_given = |option: Option<&OsString>, variable| {
             given(("", option), variable, environment).is_some()
         };
@@ -123,15 +124,15 @@ impl Speaker {
                 is_broker_given: is_given(options.broker.as_ref(), "GRID_BROKER"),
                 is_appliance_given: is_given(options.appliance.as_ref(), "VME_APPLIANCE"),
             }),
-            (_, _, _, _, _, _) => Err(wrongs),
+            (_, _, _, _, _, _) => Err(errors),
         }
     }
 
-    /// Its spool.
+    /// Opens its spool.
     ///
     /// # Errors
     ///
-    /// When the folder can't be made, read or written.
+    /// When the folder cannot be created, read or written.
     pub(crate) fn spool(&self) -> Result<Spool, SpoolError> {
         let (appliance, boot) = (self.way.appliance.clone(), self.boot.any_id());
         let teller = Teller { appliance, boot };
@@ -139,7 +140,7 @@ impl Speaker {
     }
 }
 
-/// A value and where it comes from: the option, else a variable that is not empty.
+/// A value and its source: the option, else a variable that is not empty.
 fn given(
     option: (&'static str, Option<&OsString>),
     variable: &'static str,
@@ -155,7 +156,7 @@ fn filled(variable: &str, environment: Environment) -> Option<OsString> {
     environment(variable).filter(|value| !value.is_empty())
 }
 
-/// The host name is taken whole, with its domain: cut at a dot, two hosts could be one appliance.
+/// The host name is used with its domain: without it two hosts could be one appliance.
 fn appliance(options: &Options, environment: Environment) -> Result<String, Wrong> {
     let option = ("--appliance", options.appliance.as_ref());
     let (source_name, value) = given(option, "VME_APPLIANCE", environment)
@@ -196,7 +197,7 @@ fn timeout(options: &Options) -> Result<Duration, Wrong> {
 fn state(options: &Options, environment: Environment) -> Result<PathBuf, Wrong> {
     match given(("--state", options.state.as_ref()), "VME_STATE", environment) {
         Some((source_name, value)) if value.is_empty() => Err(Wrong::State { source_name }),
-        // A drainer works elsewhere, and so may a script: the folder stays where it is.
+        // Absolute, since a drainer or a script may have another working directory.
         Some((source_name, value)) => {
             std::path::absolute(value).map_err(|_| Wrong::State { source_name })
         }
@@ -204,7 +205,7 @@ fn state(options: &Options, environment: Environment) -> Result<PathBuf, Wrong> 
     }
 }
 
-/// How much the spool holds: the same for every process of the appliance, so it is no option.
+/// The limits of the spool: the same for every process of the appliance, so they are no options.
 fn limits(environment: Environment) -> Result<Limits, Wrong> {
     let default = Limits::default();
     Ok(Limits {
@@ -227,7 +228,7 @@ fn limit(
 }
 
 fn named_boot(environment: Environment) -> Result<Option<Uuid>, Wrong> {
-    /// The contract's text form; the crate takes others, too.
+    /// The length of the contract's text form; the crate accepts others, too.
     const TEXT_FORM: usize = 36;
     let Some(value) = filled("VME_BOOT_ID", environment) else { return Ok(None) };
     let value = lossy(&value);
@@ -254,7 +255,7 @@ mod tests {
             variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
         };
         Speaker::new(&arguments.options, &environment)
-            .map_err(|wrongs| wrongs.iter().map(ToString::to_string).collect())
+            .map_err(|errors| errors.iter().map(ToString::to_string).collect())
     }
 
     #[test]
@@ -278,14 +279,14 @@ mod tests {
     #[test]
     fn mistakes_of_options_and_environment_are_told_together() {
         let words = ["--appliance=", "--timeout=10", "--broker=nowhere", "--state="];
-        let wrong = speaker(&words, &[("VME_BOOT_ID", "b00t")]).unwrap_err();
+        let errors = speaker(&words, &[("VME_BOOT_ID", "b00t")]).unwrap_err();
         assert_eq!(
-            wrong,
+            errors,
             [
                 "--appliance `` is not 1 to 128 letters, digits, `.`, `_`, `-` or `:`, the first a letter or digit",
                 "--broker: broker address `nowhere` is not host:port, for instance 127.0.0.1:7443",
                 "--timeout `10` is not a time from 100ms to 24h",
-                "--state is empty; it names the folder of the numbers and the spool",
+                "--state is empty; it is the folder of sequence numbers and spool",
                 "VME_BOOT_ID `b00t` is not a UUID of 36 characters",
             ]
         );

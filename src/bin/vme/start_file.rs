@@ -1,8 +1,8 @@
-//! Where is all that a start said on standard error, of which the grid log has the last line only?
+//! Stores all standard error of a start, of which the grid log has only the last line.
 //!
-//! In the folder of vme's state, one file a boot. Guarantees a bounded size and a bounded number of
-//! files, and that a file that can't be written never stops a start: the first error is given back, and
-//! nothing more is tried. Does not know what is said.
+//! One file per boot in vme's state folder. Guarantees a bounded size and a bounded number of
+//! files, and that a failed write never stops a start: the first error is returned, and nothing
+//! more is written. Does not know what the output means.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -15,16 +15,16 @@ use uuid::Uuid;
 /// Longest file.
 const STDERR_BYTES_MAX: usize = 1 << 20;
 
-/// Files of that many starts are kept, this one among them.
+/// The number of retained files, including this one.
 const STARTS_KEPT: usize = 5;
 
-/// Stands at the end of a file that does not hold everything.
-const MARK: &[u8] = b"\n[vme: 1 MiB is kept; the rest was cut]\n";
+/// The end of a truncated file.
+const MARK: &[u8] = b"\n[vme: truncated to 1 MiB]\n";
 
 const PREFIX: &str = "start-";
 const SUFFIX: &str = ".stderr";
 
-/// The file of one start; made when there is something to write.
+/// The file of one start; created by the first write.
 #[derive(Debug)]
 pub(crate) struct StartFile {
     path: PathBuf,
@@ -40,7 +40,8 @@ enum Content {
 }
 
 impl StartFile {
-    /// What another start of the same boot left goes: it would be taken for this one's.
+    /// Removes the file of an earlier start in the same boot, which would be mistaken for this
+    /// one's.
     pub(crate) fn new(folder: &Path, boot: Option<Uuid>) -> Self {
         let boot = boot.map_or_else(|| "unknown".to_owned(), |boot| boot.to_string());
         let path = folder.join(format!("{PREFIX}{boot}{SUFFIX}"));
@@ -48,11 +49,11 @@ impl StartFile {
         Self { path, file: Content::Nothing }
     }
 
-    /// Writes the next piece.
+    /// Appends the next chunk.
     ///
     /// # Errors
     ///
-    /// Once; from then on nothing is written.
+    /// Once; after that nothing is written.
     pub(crate) fn take(&mut self, piece: &[u8]) -> io::Result<()> {
         let result = self.write(piece);
         if result.is_err() {
@@ -81,17 +82,17 @@ impl StartFile {
         }
     }
 
-    /// For the owner only: passwords stand in such output more often than they should.
+    /// Readable by the owner only: such output contains passwords more often than it should.
     fn create(&self) -> io::Result<File> {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(folder)?;
-        // One place is for the file to come. Too many files are no reason to fail a start.
+        // One of them is the new file. A failed removal is no reason to fail a start.
         drop(forget_oldest(folder, STARTS_KEPT - 1));
         let mut options = OpenOptions::new();
         options.write(true).create_new(true).mode(0o600).open(&self.path)
     }
 
-    /// Makes it last; gives its path if there is something in it.
+    /// Syncs the file; returns its path if it is not empty.
     pub(crate) fn finish(&mut self) -> Option<&Path> {
         match &self.file {
             Content::Open { file, .. } | Content::Full(file) => {
@@ -107,7 +108,7 @@ impl StartFile {
     }
 }
 
-/// Removes all such files but the `kept` newest.
+/// Removes all such files except the `kept` newest.
 fn forget_oldest(folder: &Path, kept: usize) -> io::Result<()> {
     let mut found: Vec<(SystemTime, PathBuf)> = Vec::new();
     for entry in fs::read_dir(folder)? {

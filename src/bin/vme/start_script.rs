@@ -1,14 +1,14 @@
-//! Finds the words that run a start script: a shell that sources it, or the interpreter it names.
+//! Builds the command line of a start script: a shell that sources it, or its interpreter.
 //!
 //! ```text
-//! no #! line, or #!/bin/sh     /bin/sh sources it, as the vendor has it
+//! no #! line, or #!/bin/sh     /bin/sh sources it, as in the vendor's kit
 //! #! names another shell       that shell sources it, with the options of the line
 //! #! names another program     that program runs it, as the kernel would
 //! ```
 //!
-//! Sourced, `exit` and `return` are its outcome alike. Guarantees that a script which can't be run as
-//! it asks to be is refused in words: no shell goes on behind a line that it does not understand.
-//! Does not know what the script does.
+//! In a sourced script both `exit` and `return` set the outcome. Guarantees that a script which
+//! cannot be run as its first line asks is rejected with a reason: no shell continues after a line
+//! that it does not understand. Does not know what the script does.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -19,56 +19,56 @@ use std::path::{Path, PathBuf};
 
 use grid_broker::show::escape;
 
-/// Sources a script that says nothing else.
+/// Sources a script without a `#!` line.
 const SHELL: &str = "/bin/sh";
 
-/// What a shell is told: `$0` is the script's path, and there are no arguments.
+/// The shell's command: `$0` is the script's path, and there are no arguments.
 const SOURCE: &str = ". \"$0\"";
 
-/// Shells that know `.` and `-c`.
+/// Shells that support `.` and `-c`.
 const SHELLS: [&str; 9] = ["sh", "bash", "dash", "ash", "ksh", "ksh93", "mksh", "yash", "zsh"];
 
-/// Of the beginning no more is read. The kernel takes 256 bytes of a `#!` line.
+/// How much of the beginning is read. The kernel reads 256 bytes of a `#!` line.
 const HEAD_BYTES: u64 = 4_096;
 
-/// Why a script can't be run.
+/// Why a script cannot be run.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ScriptError {
-    /// There is none.
-    #[error("the start script {0} is not there")]
+    /// It does not exist.
+    #[error("the start script {0} does not exist")]
     Missing(String),
-    /// A shell that sources a folder says nothing and ends well.
+    /// A shell that sources a folder prints nothing and exits with 0.
     #[error("the start script {0} is a folder")]
     Folder(String),
-    /// A pipe or a socket could keep the shell waiting without end.
-    #[error("the start script {0} is no file")]
+    /// A pipe or a socket could block the shell for ever.
+    #[error("the start script {0} is not a file")]
     NoFile(String),
-    /// Its beginning can't be read.
-    #[error("the start script {script} can't be read: {error}")]
+    /// It cannot be read.
+    #[error("cannot read the start script {script}: {error}")]
     Unreadable { script: String, error: io::Error },
-    /// Nothing stands behind `#!`.
+    /// Nothing follows `#!`.
     #[error("the first line of the start script {0} is `#!` and names no interpreter")]
     NamesNothing(String),
     /// The kernel would look for an interpreter whose name ends in a carriage return.
     #[error(
         "the lines of the start script {0} end with a carriage return, as on Windows, so its \
-         interpreter would not understand them; `sed -i 's/\\r$//' {0}` mends it"
+         interpreter would not understand them; `sed -i 's/\\r$//' {0}` fixes it"
     )]
     CarriageReturns(String),
-    /// The interpreter that it names.
+    /// Its interpreter cannot run it.
     #[error("the start script {script} names the interpreter {interpreter}, which {why}")]
     Interpreter { script: String, interpreter: String, why: String },
     /// Not text that a shell can read.
     #[error("the start script {0} is text in UTF-16; UTF-8 is needed")]
     Utf16(String),
-    /// A program in the script's place, not executable.
+    /// It is a program, and not executable.
     #[error(
-        "the start script {0} is a compiled program and not executable; `chmod +x {0}` mends it"
+        "the start script {0} is a compiled program and not executable; `chmod +x {0}` fixes it"
     )]
     NotExecutable(String),
 }
 
-/// The words that run the script at `path`.
+/// The command line that runs the script at `path`.
 pub(crate) fn words(path: PathBuf) -> Result<Vec<OsString>, ScriptError> {
     let script = escape::excerpt(&path.to_string_lossy());
     // A path without a slash would be searched for in `PATH`.
@@ -98,7 +98,7 @@ pub(crate) fn words(path: PathBuf) -> Result<Vec<OsString>, ScriptError> {
     }
     let mut words = vec![interpreter.to_owned()];
     if is_shell(interpreter, argument) {
-        // `-` and `--` end the options, and there is one to come.
+        // `-` and `--` end the options, and `-c` is still to come.
         words.extend(argument.filter(|it| *it != "-" && *it != "--").map(OsStr::to_owned));
         return Ok(sourced_by(&words, path));
     }
@@ -107,7 +107,7 @@ pub(crate) fn words(path: PathBuf) -> Result<Vec<OsString>, ScriptError> {
     Ok(words)
 }
 
-/// The same for a command that could not be started: its own `#!` line may be what is wrong.
+/// Why a command that could not be started has no interpreter: its `#!` line may be the cause.
 pub(crate) fn interpreter_trouble(program: &Path) -> Option<String> {
     let script = escape::excerpt(&program.to_string_lossy());
     let (head, _) = head(program, &script).ok()?;
@@ -123,7 +123,7 @@ fn sourced_by(shell: &[OsString], path: PathBuf) -> Vec<OsString> {
     shell.iter().cloned().chain(command).collect()
 }
 
-/// The beginning of the script, and whether somebody may execute it.
+/// The beginning of the script, and whether it is executable.
 fn head(path: &Path, script: &str) -> Result<(Vec<u8>, bool), ScriptError> {
     let script = script.to_owned();
     let unreadable = |error: io::Error, script: String| {
@@ -134,7 +134,7 @@ fn head(path: &Path, script: &str) -> Result<(Vec<u8>, bool), ScriptError> {
             ScriptError::Unreadable { script, error }
         }
     };
-    // Before it is opened: opening a pipe that nobody writes into would wait.
+    // Before opening it: opening a pipe without a writer would block.
     let there = match std::fs::metadata(path) {
         Ok(there) => there,
         Err(error) => return Err(unreadable(error, script)),
@@ -143,7 +143,7 @@ fn head(path: &Path, script: &str) -> Result<(Vec<u8>, bool), ScriptError> {
     if kind.is_dir() {
         return Err(ScriptError::Folder(script));
     }
-    // A link to /dev/null is an empty script: so a check is turned off.
+    // A link to /dev/null is an empty script, which turns a check off.
     if kind.is_fifo() || kind.is_socket() || kind.is_block_device() {
         return Err(ScriptError::NoFile(script));
     }
@@ -155,14 +155,15 @@ fn head(path: &Path, script: &str) -> Result<(Vec<u8>, bool), ScriptError> {
     }
 }
 
-/// What stands behind `#!` in the first line. An editor of Windows may have put a mark before it.
+/// The text after `#!` in the first line. An editor of Windows may have put a byte order mark
+/// before it.
 fn shebang(head: &[u8]) -> Option<&[u8]> {
     let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
     let line = head.split(|byte| *byte == b'\n').next()?;
     line.strip_prefix(b"#!")
 }
 
-/// The interpreter and, as the kernel has it, all the rest as one argument.
+/// The interpreter and, as in the kernel, the rest as one argument.
 fn split(line: &[u8]) -> (&OsStr, Option<&OsStr>) {
     let line = line.trim_ascii();
     let end = line.iter().position(|byte| matches!(byte, b' ' | b'\t')).unwrap_or(line.len());
@@ -171,22 +172,22 @@ fn split(line: &[u8]) -> (&OsStr, Option<&OsStr>) {
     (OsStr::from_bytes(interpreter), (!rest.is_empty()).then_some(OsStr::from_bytes(rest)))
 }
 
-/// The reason why it can't, for behind "the interpreter X, which".
+/// The error completes the sentence "the interpreter X, which".
 fn can_interpret(interpreter: &Path) -> Result<(), String> {
-    // Without a slash it is searched for.
+    // Without a slash it is searched in `PATH`.
     if interpreter.parent().is_none_or(|folder| folder.as_os_str().is_empty()) {
         return Ok(());
     }
     match std::fs::metadata(interpreter) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Err("is not there".to_owned()),
-        Err(error) => Err(format!("can't be looked at: {error}")),
+        Err(error) if error.kind() == ErrorKind::NotFound => Err("does not exist".to_owned()),
+        Err(error) => Err(format!("cannot be examined: {error}")),
         Ok(there) if there.is_dir() => Err("is a folder".to_owned()),
         Ok(there) if there.permissions().mode() & 0o111 == 0 => Err("is not executable".to_owned()),
         Ok(_) => Ok(()),
     }
 }
 
-/// Whether it is a shell that knows `.`; through `env` as well.
+/// Whether it is a shell that supports `.`, also through `env`.
 fn is_shell(interpreter: &OsStr, argument: Option<&OsStr>) -> bool {
     let base = |program: &[u8]| {
         let program = OsString::from_vec(program.to_owned());
@@ -265,11 +266,11 @@ mod tests {
     fn a_script_that_cannot_be_run_as_it_asks_is_refused_in_words() {
         for (content, why) in [
             (&b"#!\nexit 0"[..], "the first line of the start script PATH is `#!` and names no"),
-            (b"#!/nowhere/sh -e\n", "names the interpreter /nowhere/sh, which is not there"),
+            (b"#!/nowhere/sh -e\n", "names the interpreter /nowhere/sh, which does not exist"),
             (b"#!/etc/passwd\n", "names the interpreter /etc/passwd, which is not executable"),
             (b"#!/etc\n", "names the interpreter /etc, which is a folder"),
             (b"#!/bin/bash\r\nexit 0\r\n", "end with a carriage return, as on Windows"),
-            (b"#!/usr/bin/env bash\r\n", "`sed -i 's/\\r$//' PATH` mends it"),
+            (b"#!/usr/bin/env bash\r\n", "`sed -i 's/\\r$//' PATH` fixes it"),
             (b"\xff\xfe#\0!\0", "is text in UTF-16"),
             (b"\x7fELF...", "is a compiled program and not executable"),
         ] {
@@ -277,9 +278,12 @@ mod tests {
             assert!(told.contains(why), "{told}");
         }
         for (path, why) in [
-            ("/nowhere/script", "the start script /nowhere/script is not there"),
+            ("/nowhere/script", "the start script /nowhere/script does not exist"),
             ("/etc", "the start script /etc is a folder"),
-            ("/etc/passwd/x", "/etc/passwd/x can't be read: Not a directory (os error 20)"),
+            (
+                "/etc/passwd/x",
+                "cannot read the start script /etc/passwd/x: Not a directory (os error 20)",
+            ),
         ] {
             let told = words(path.into()).unwrap_err().to_string();
             assert!(told.ends_with(why), "{told}");
@@ -295,7 +299,7 @@ mod tests {
     #[test]
     fn a_script_without_a_folder_is_not_searched_for() {
         let told = words("-no-such-script".into()).unwrap_err().to_string();
-        assert_eq!(told, "the start script -no-such-script is not there");
+        assert_eq!(told, "the start script -no-such-script does not exist");
         let folder = std::env::current_dir().unwrap();
         assert!(folder.join("Cargo.toml").exists());
         assert_eq!(words("Cargo.toml".into()).unwrap().last().unwrap(), "./Cargo.toml");

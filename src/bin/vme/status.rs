@@ -1,7 +1,7 @@
-//! `vme spool`: what waits on this appliance, and who is going to send it.
+//! `vme spool`: shows the events that wait on this appliance, and which process sends them.
 //!
-//! Asks neither the agent nor the broker, so it answers whatever they do. Changes nothing but what every
-//! look at a spool does: a folder that is not there is made, damage is mended and told.
+//! Guarantees a result whatever agent and broker do: it reads the folder only. Like every access to
+//! a spool it creates a missing folder, and repairs and reports damage. Does not know the broker.
 
 use std::collections::BTreeMap;
 
@@ -16,24 +16,24 @@ use serde_json::json;
 
 use crate::speaker::Speaker;
 
-/// What can be seen.
+/// The status of a spool.
 struct Status {
     folder: String,
-    /// How many wait of each kind.
+    /// Waiting events by kind.
     kinds: BTreeMap<String, u64>,
     waiting: usize,
-    /// When the oldest came here.
+    /// When the oldest was spooled.
     oldest: Option<jiff::Timestamp>,
-    /// `agent 4711`, `drainer 812`; none: the next call sends what waits.
+    /// `agent 4711`, `drainer 812`; `None`: the next call sends the waiting events.
     sender: Option<String>,
     set_aside: usize,
-    /// Events that went for want of room, and of which those that wait tell.
+    /// Dropped events that the waiting events report.
     lost: u64,
-    /// A damaged spool was found once.
+    /// A copy of a damaged spool exists.
     is_damage_kept: bool,
 }
 
-/// Shows it.
+/// Prints the status.
 pub(crate) fn run(speaker: &Speaker, as_json: bool) -> ExitCode {
     let status = match speaker.spool().and_then(|spool| look(&spool)) {
         Ok(status) => status,
@@ -50,8 +50,8 @@ fn look(spool: &Spool) -> Result<Status, SpoolError> {
     let waiting = spool.waiting()?;
     let mut kinds = BTreeMap::new();
     for Waiting { kind, .. } in &waiting {
-        let word = words::event_kind((*kind).into()).unwrap_or_else(|| "other".to_owned());
-        *kinds.entry(word).or_default() += 1;
+        let label = words::event_kind((*kind).into()).unwrap_or_else(|| "other".to_owned());
+        *kinds.entry(label).or_default() += 1;
     }
     let events = waiting.iter().map(|it| Event::decode(it.event.clone()).unwrap_or_default());
     let lost = events.flat_map(|event| event.lost_before).map(|lost| lost.count).sum();
@@ -76,7 +76,7 @@ impl Status {
         match (self.waiting, self.oldest) {
             (0, _) | (_, None) => lines.push(format!("nothing waits in {folder}")),
             (count, Some(oldest)) => {
-                let kinds = self.kinds.iter().map(|(word, count)| format!("{count} {word}"));
+                let kinds = self.kinds.iter().map(|(label, count)| format!("{count} {label}"));
                 let kinds: Vec<_> = kinds.collect();
                 let events = if count == 1 { "event waits" } else { "events wait" };
                 let since = oldest.strftime("%Y-%m-%d %H:%M:%SZ");
@@ -89,18 +89,21 @@ impl Status {
         lines.push(match &self.sender {
             Some(sender) => format!("{sender} sends as soon as the broker can be reached"),
             None if self.waiting > 0 => {
-                "nobody sends; the next call of vme does, or `vme agent`".to_owned()
+                "no process sends them; the next call of vme does, or `vme agent`".to_owned()
             }
-            None => "there is no agent; each call of vme sends by itself".to_owned(),
+            None => "no agent is running; each call of vme sends by itself".to_owned(),
         });
         if self.lost > 0 {
-            lines.push(format!("{} are lost, which those that wait tell of", self.lost));
+            lines.push(match self.lost {
+                1 => "1 event was dropped; the waiting events report this".to_owned(),
+                lost => format!("{lost} events were dropped; the waiting events report this"),
+            });
         }
         if self.set_aside > 0 {
-            lines.push(format!("{} set aside in {folder}/aside", self.set_aside));
+            lines.push(format!("{} quarantined in {folder}/aside", self.set_aside));
         }
         if self.is_damage_kept {
-            lines.push(format!("a damaged spool was found once: {folder}/spool.damaged"));
+            lines.push(format!("a damaged spool was found earlier: {folder}/spool.damaged"));
         }
         lines.join("\n")
     }
@@ -136,7 +139,7 @@ mod tests {
         let empty = look(&spool).unwrap().as_words();
         assert!(empty.starts_with("nothing waits in /"), "{empty}");
         assert!(
-            empty.ends_with("\nthere is no agent; each call of vme sends by itself"),
+            empty.ends_with("\nno agent is running; each call of vme sends by itself"),
             "{empty}"
         );
         let event = |kind| Event { kind: Some(kind), ..Event::default() };
@@ -145,15 +148,15 @@ mod tests {
         let mut held = spool.try_drainer().unwrap().unwrap();
         held.leave_word("agent 4711").unwrap();
         let status = look(&spool).unwrap();
-        let words = status.as_words();
-        assert!(words.starts_with("2 events wait in /"), "{words}");
-        assert!(words.contains("Z: 1 log, 1 started_ok\nagent 4711 sends as soon"), "{words}");
+        let text = status.as_words();
+        assert!(text.starts_with("2 events wait in /"), "{text}");
+        assert!(text.contains("Z: 1 log, 1 started_ok\nagent 4711 sends as soon"), "{text}");
         let json: serde_json::Value = serde_json::from_str(&status.as_json()).unwrap();
         assert_eq!((&json["waiting"], &json["kinds"]["log"]), (&json!(2), &json!(1)));
         drop(held);
         spool.set_aside(keys[1], "it ended two sessions").unwrap();
-        let words = look(&spool).unwrap().as_words();
-        assert!(words.contains("nobody sends; the next call of vme does"), "{words}");
-        assert!(words.contains("1 set aside in /"), "{words}");
+        let text = look(&spool).unwrap().as_words();
+        assert!(text.contains("no process sends them; the next call of vme does"), "{text}");
+        assert!(text.contains("1 quarantined in /"), "{text}");
     }
 }

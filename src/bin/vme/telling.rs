@@ -1,7 +1,7 @@
-//! How do commands say what they have to say while something else goes on?
+//! Sends events in the background of a command, and reports their results.
 //!
-//! Guarantees one event under way at a time, in the order it was begun, and an outcome that is told to
-//! people and as an exit code. Does not know why it is said.
+//! Guarantees that one event is in progress at a time, in the order of the calls, and that an
+//! outcome is reported as text and exit code. Does not know why an event is sent.
 
 use std::pin::Pin;
 
@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::child::{Signals, asks_to_end};
 use crate::voice::{Said, Voice};
 
-/// An event under way, or none.
+/// An event in progress, or none.
 pub(crate) struct Telling<'v> {
     voice: &'v Voice,
     under_way: Option<Pin<Box<dyn Future<Output = Said> + 'v>>>,
@@ -27,13 +27,14 @@ impl<'v> Telling<'v> {
         self.under_way.is_none()
     }
 
-    /// Begins to say it. One that is still under way is given up.
+    /// Starts to send an event. One that is still in progress is dropped.
     pub(crate) fn begin(&mut self, spoken: Spoken) {
         let voice = self.voice;
         self.under_way = Some(Box::pin(async move { voice.say(&spoken).await }));
     }
 
-    /// Waits for what becomes of it: without end if there is none. May be dropped and called again.
+    /// Waits for the result; waits for ever if no event is in progress. May be dropped and called
+    /// again.
     pub(crate) async fn done(&mut self) -> Said {
         match &mut self.under_way {
             None => std::future::pending().await,
@@ -46,13 +47,13 @@ impl<'v> Telling<'v> {
     }
 }
 
-/// What is wrong with reports that follow each other: told when it begins, changes and is over, so
-/// that a broker that is away for an hour is no reason for 360 lines.
+/// The error of a series of reports: printed when it begins, changes and ends, so that a broker
+/// that is away for an hour does not cause 360 lines.
 #[derive(Debug, Default)]
 pub(crate) struct Trouble(Option<ExitCode>);
 
 impl Trouble {
-    /// Tells it, if that is news.
+    /// Prints the result, if the error changed.
     pub(crate) fn tell(&mut self, said: &Said) {
         let trouble = (said.exit_code != ExitCode::Done).then_some(said.exit_code);
         if trouble != self.0 {
@@ -61,13 +62,13 @@ impl Trouble {
         self.0 = trouble;
     }
 
-    /// The broker's rules say no: to this report and, the start being over, to all that follow.
+    /// The broker's rules refuse this report and, since the start is over, all that follow.
     pub(crate) fn is_refused(&self) -> bool {
         self.0 == Some(ExitCode::Refused)
     }
 }
 
-/// Waits for that moment, or without end.
+/// Waits until this time, or for ever.
 pub(crate) async fn time(at: Option<Instant>) {
     match at {
         Some(at) => sleep_until(at).await,
@@ -75,9 +76,9 @@ pub(crate) async fn time(at: Option<Instant>) {
     }
 }
 
-/// Says how a start ended, and tells what became of that. The exit code is the broker's answer to a
-/// good start, and 1 for a start that failed, whatever was answered. A signal that asks for an end
-/// makes it short: the event waits in the spool then.
+/// Sends the outcome of a start, and prints the result. The exit code of a good start is the result
+/// of reporting it, that of a failed start is 1. A stop request shortens the wait: the event then
+/// waits in the spool.
 pub(crate) async fn outcome(
     voice: &Voice,
     outcome: Result<(), String>,

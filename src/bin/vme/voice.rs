@@ -1,9 +1,9 @@
-//! Says events for every command of vme alike, and what became of each.
+//! Sends one event by the best way, for every command of vme, and reports its outcome.
 //!
-//! The agent says it, if there is one. Otherwise this call does by itself: at once if nothing waits,
-//! else behind what waits in the spool. Guarantees one line for people and one exit code an event,
-//! whatever way it went, and that "spooled" is said only of what is on the disk. Does not know why an
-//! event is said.
+//! The agent sends it, if there is one. Otherwise this call sends it itself: at once if nothing
+//! waits, else after the events that wait in the spool. Guarantees one line of text and one exit
+//! code per event, whatever way it went, and that "spooled" is reported only if the event is on the
+//! disk. Does not know why an event is sent.
 
 use std::time::Duration;
 
@@ -26,11 +26,11 @@ use crate::report;
 use crate::sender::{Desk, Pauses, Sender, Until};
 use crate::speaker::Speaker;
 
-/// The first and the longest pause between tries of a call that waits.
+/// The first and the longest delay between attempts of a call that waits.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// What became of one event.
+/// The result of sending one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Said {
     /// For people, without `vme: `; one line.
@@ -39,7 +39,7 @@ pub(crate) struct Said {
     pub(crate) exit_code: ExitCode,
 }
 
-/// Says events as one speaker.
+/// Sends events with one configuration.
 #[derive(Debug)]
 pub(crate) struct Voice {
     speaker: Speaker,
@@ -51,22 +51,22 @@ impl Voice {
         Self { speaker, patience: Patience::default() }
     }
 
-    /// Who speaks.
+    /// The configuration.
     pub(crate) fn speaker(&self) -> &Speaker {
         &self.speaker
     }
 
-    /// Who spoke.
+    /// The configuration, by value.
     pub(crate) fn into_speaker(self) -> Speaker {
         self.speaker
     }
 
-    /// vme is told to end: what is said ends soon, in the spool if the broker does not answer.
+    /// vme was asked to stop: every send ends soon, in the spool if the broker does not reply.
     pub(crate) fn hurry(&self) {
         self.patience.hurry();
     }
 
-    /// Says one event, and waits for what becomes of it as long as the speaker's patience lasts.
+    /// Sends one event, and waits for its outcome until the deadline.
     pub(crate) async fn say(&self, spoken: &Spoken) -> Said {
         let subject = format!("{} of {}", spoken.name, self.speaker.way.appliance);
         let (event, doubt) = match self.event(spoken) {
@@ -96,17 +96,17 @@ impl Voice {
 
     async fn fate(&self, event: Event) -> Fate {
         let deadline = monotonic_now() + self.speaker.way.timeout;
-        // Should an agent take it without saying so, it is not spooled a second time.
+        // If an agent spools it without a reply, the call's id prevents a second copy.
         let call = Uuid::new_v4().as_u64_pair().1;
         let asking = client::ask(&self.speaker, &event, call, deadline);
         let asked = self.patience.in_time(deadline, asking).await.unwrap_or_else(|| {
-            let why = "it takes its time".to_owned();
+            let why = "no reply in time".to_owned();
             Asked::NotTaken(Some(NotTaken::Broken(why)))
         });
         match asked {
             Asked::Answered(exception) => Fate::Answered(answer(exception)),
             Asked::SetAside(why) => Fate::Lost { why, exit_code: ExitCode::Failed },
-            // Should the agent have gone since, somebody else has to send it.
+            // If the agent has ended since, another process has to send it.
             Asked::Spooled(why) => match self.speaker.spool() {
                 Ok(spool) => self.left_behind(&spool, Fate::Spooled(why)),
                 Err(_) => Fate::Spooled(why),
@@ -114,7 +114,7 @@ impl Voice {
             Asked::NotTaken(Some(NotTaken::NotSpooled(why) | NotTaken::NotMine(why))) => {
                 self.unspooled(event, &why, deadline).await
             }
-            // By no session could the spool be sent.
+            // Without a boot id no session could send the spool.
             Asked::NotTaken(None) if self.speaker.boot.any_id().is_none() => {
                 self.unspooled(event, "this boot has no id", deadline).await
             }
@@ -122,7 +122,7 @@ impl Voice {
                 Ok(spool) => self.alone(&spool, event, call, deadline).await,
                 Err(error) => self.unspooled(event, &error.to_string(), deadline).await,
             },
-            // Perhaps it took the event: only by the spool it can be found out.
+            // It may have spooled the event: only the spool shows it.
             Asked::NotTaken(Some(NotTaken::Broken(why))) => {
                 let behind = match self.speaker.spool() {
                     Ok(spool) => {
@@ -132,14 +132,14 @@ impl Voice {
                     Err(error) => Err(error),
                 };
                 behind.unwrap_or_else(|error| {
-                    let why = format!("the agent does not answer ({why}); not spooled: {error}");
+                    let why = format!("the agent does not reply ({why}); not spooled: {error}");
                     Fate::Lost { why, exit_code: ExitCode::Unavailable }
                 })
             }
         }
     }
 
-    /// Says it without an agent.
+    /// Sends the event without an agent.
     async fn alone(&self, spool: &Spool, event: Event, call: u64, deadline: Instant) -> Fate {
         let tried = self.by_spool(spool, &event, call, deadline).await;
         match tried {
@@ -151,17 +151,18 @@ impl Voice {
         }
     }
 
-    /// What is spooled has somebody to send it.
+    /// Makes sure that a process sends a spooled event.
     fn left_behind(&self, spool: &Spool, fate: Fate) -> Fate {
         if matches!(fate, Fate::Spooled(_))
             && let Err(error) = drain::leave_one(&self.speaker, spool)
         {
-            crate::tell(&format!("nobody is left to send it later: {error}"));
+            crate::tell(&format!("no process sends it later: {error}"));
         }
         fate
     }
 
-    /// The error means that the event is nowhere.
+    /// Sends the event at once if nothing waits, else after the spool. An error means that it is
+    /// neither stored nor spooled.
     async fn by_spool(
         &self,
         spool: &Spool,
@@ -169,7 +170,7 @@ impl Voice {
         call: u64,
         deadline: Instant,
     ) -> Result<Fate, SpoolError> {
-        // Nobody sends, and nothing waits: no need for the spool.
+        // No process sends, and nothing waits: the spool is not needed.
         if let Some(role) = spool.try_sender()?
             && let Some(key) = spool.number_if_empty()?
         {
@@ -182,8 +183,8 @@ impl Voice {
         self.behind_others(spool, event, call, deadline).await
     }
 
-    /// Sends it before it is spooled; only if that fails it is. `None`: the broker knows its number as
-    /// another event's, and others wait by now.
+    /// Sends the event first, and spools it only if that fails. `None`: the broker knows its number
+    /// from another event, and others wait by now.
     async fn at_once(
         &self,
         spool: &Spool,
@@ -198,8 +199,8 @@ impl Voice {
             let answer = report::report(&self.speaker.way, request, deadline, &self.patience);
             let failure = match answer.await {
                 Ok(answered) => {
-                    // The broker knows the number of an event that it never heard: the numbers come
-                    // from a backup, or from a copy of this machine.
+                    // The broker knows the number of an event that was never sent: the number file
+                    // comes from a backup, or from a copy of this machine.
                     let is_taken = answered.is_first_attempt
                         && answered.response.outcome() == Outcome::Duplicate;
                     if !is_taken {
@@ -229,7 +230,7 @@ impl Voice {
         }
     }
 
-    /// Puts it behind what waits.
+    /// Appends the event to the spool, and waits for its reply.
     async fn behind_others(
         &self,
         spool: &Spool,
@@ -243,7 +244,7 @@ impl Voice {
         };
         match self.answered(spool, key, deadline).await {
             Ok(fate) => Ok(fate),
-            // It is in the spool by now, whatever comes in the way of the answer.
+            // It is already in the spool, whatever prevents the reply.
             Err(error) if spool.is_there() => Ok(Fate::Spooled(error.to_string())),
             Err(error) => {
                 Ok(Fate::Lost { why: error.to_string(), exit_code: ExitCode::Unavailable })
@@ -251,7 +252,7 @@ impl Voice {
         }
     }
 
-    /// Waits until an event of the spool is answered, and sends what waits unless somebody else does.
+    /// Waits for the reply to a spooled event, and sends the spool unless another process does.
     async fn answered(
         &self,
         spool: &Spool,
@@ -266,7 +267,7 @@ impl Voice {
                 break role;
             }
             if self.patience.is_over(deadline) {
-                return Ok(Fate::Spooled("others wait before it".to_owned()));
+                return Ok(Fate::Spooled("other events wait before it".to_owned()));
             }
             sleep(drain::LOOK_EVERY).await;
         };
@@ -284,12 +285,12 @@ impl Voice {
         Ok(Fate::Spooled(match ended {
             Some(Err(error)) => error.to_string(),
             Some(Ok(())) | None => {
-                sender.failure().unwrap_or("the broker takes its time").to_owned()
+                sender.failure().unwrap_or("no reply from the broker yet").to_owned()
             }
         }))
     }
 
-    /// Sends it without the spool, under an id of its own.
+    /// Sends the event without the spool, under a spool id of its own.
     async fn unspooled(&self, event: Event, why: &str, deadline: Instant) -> Fate {
         let event = Event { sequence: 1, ..event };
         let spool_id = Uuid::new_v4().as_u64_pair().1;
@@ -308,7 +309,7 @@ impl Voice {
         }
     }
 
-    /// The event, with its boot and times.
+    /// The event with its boot and times.
     fn event(&self, spoken: &Spoken) -> Result<(Event, Option<BootDoubt>), BootError> {
         let boot = &self.speaker.boot;
         let (boot_id, doubt) = boot.id(spoken.is_about_the_start())?;
@@ -322,7 +323,7 @@ impl Voice {
     }
 }
 
-/// Failures that name several fields have several lines.
+/// Joins the lines of an error that names several fields.
 fn one_line(words: &str) -> String {
     words.lines().map(str::trim).collect::<Vec<_>>().join("; ")
 }

@@ -1,4 +1,4 @@
-//! Appliances whose names an older broker took, and that are none any more.
+//! Tests appliances whose names older brokers accepted and this one does not.
 
 use super::*;
 use crate::grid::record::Order;
@@ -8,7 +8,7 @@ use uuid::Uuid;
 fn an_old_name_is_read_from_the_journal_and_can_be_removed() {
     let dir = tempfile::tempdir().expect("a folder");
     let journal = journal::Settings { low_water: 0, ..small(dir.path()) };
-    let odd = ["-", ".", "::::", "--help"].map(|name| ApplianceName::kept(name).expect("was one"));
+    let odd = ["-", ".", "::::", "--help"].map(|name| ApplianceName::kept(name).expect("was valid"));
     run(async {
         let started = started(journal.clone()).await;
         for (name, number) in odd.iter().zip(1..) {
@@ -21,7 +21,7 @@ fn an_old_name_is_read_from_the_journal_and_can_be_removed() {
             started.broker.order("me", order).await.expect("answers").expect("added");
         }
         started.broker.stop().await.expect("stops");
-        started.ended.await.expect("no panic").expect("in good order");
+        started.ended.await.expect("no panic").expect("stops cleanly");
     });
     run(async {
         let started = started(journal).await;
@@ -34,6 +34,6 @@ fn an_old_name_is_read_from_the_journal_and_can_be_removed() {
             assert!(!started.broker.ask(find).await.expect("answers"), "{name}");
         }
         started.broker.stop().await.expect("stops");
-        started.ended.await.expect("no panic").expect("in good order");
+        started.ended.await.expect("no panic").expect("stops cleanly");
     });
 }

@@ -1,4 +1,4 @@
-//! New settings hold from their turn on, and are a record.
+//! Tests that new settings apply to later requests, and are recorded.
 
 use super::super::Reconfiguration;
 use super::*;
@@ -36,12 +36,12 @@ fn new_settings_are_durable_when_they_are_answered_and_hold_for_what_comes_then(
         let new = Reconfiguration { grid, journal: journal.clone(), record: changed("a class") };
         let number = broker.reconfigure(new).await.expect("answers");
         assert_eq!((number, started.reader.durable()), (3, 3));
-        assert!(matches!(changes.recv().await, Ok(Changed::All)), "limits are shown anew");
+        assert!(matches!(changes.recv().await, Ok(Changed::All)), "limits are shown again");
         broker.order("me", add("a")).await.expect("answers").expect("there is the class");
         let texts = texts(&started);
         assert_eq!(texts[2], "settings changed: class.web = a class (gridd.toml:1)");
         broker.stop().await.expect("stops");
-        started.ended.await.expect("no panic").expect("in good order");
+        started.ended.await.expect("no panic").expect("stops cleanly");
     });
 }
 
@@ -60,7 +60,7 @@ fn another_low_water_mark_holds_at_once() {
         until("the alert", async || is_low(&started.broker).await).await;
         let refused = started.broker.report(db1(), None, a_log("b"), 10).await;
         assert_eq!(refused.expect_err("the disk is low"), Unavailable::DiskLow);
-        // A full disk is no reason to refuse what may make room.
+        // Settings are accepted on a full disk, since they may make room.
         started.broker.reconfigure(with(0)).await.expect("answers");
         until("room", async || !is_low(&started.broker).await).await;
         started.broker.report(db1(), None, a_log("c"), 10).await.expect("there is room again");

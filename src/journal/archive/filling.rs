@@ -1,7 +1,7 @@
-//! What happens to the span that is being filled? It is begun, sealed, or thrown away.
+//! Begins, seals or discards the active segment.
 //!
-//! Guarantees that a span is sealed only after all of it was read back from the files. Until then
-//! the commit log has all of it.
+//! Guarantees that a segment is sealed only after all of it was read back from the files. Until then
+//! the commit log has all of it. Does not know when a segment is full.
 
 use std::fs;
 use std::path::PathBuf;
@@ -21,8 +21,9 @@ impl Archive {
     pub(super) fn begin(&self, first: u64) -> Result<Arc<ActiveSpan>, JournalError> {
         let path = self.span_path(first);
         disk::create_folder(&path)?;
-        let span = Span::open(path)?;
-        let active = Arc::new(ActiveSpan { first, through: AtomicU64::new(first - 1), span });
+        let segment = Span::open(path)?;
+        let active =
+            Arc::new(ActiveSpan { first, through: AtomicU64::new(first - 1), span: segment });
         *self.active.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&active));
         Ok(active)
     }
@@ -39,10 +40,10 @@ impl Archive {
         for path in disk::paths_in(&self.folder)? {
             let first = disk::number_in_name(&path, "span-", "");
             if first.is_some_and(|first| first > through) {
-                let away = path.with_added_extension("trash");
-                let _ = fs::remove_dir_all(&away);
-                disk::rename(&path, &away)?;
-                trash.push(away);
+                let discarded = path.with_added_extension("trash");
+                let _ = fs::remove_dir_all(&discarded);
+                disk::rename(&path, &discarded)?;
+                trash.push(discarded);
             }
         }
         Ok(trash)
@@ -51,7 +52,7 @@ impl Archive {
     /// Makes a filled span durable, checks all of it, and marks it sealed, when brokers were at work
     /// for `lived`.
     ///
-    /// Meanwhile readers are served from the commit log.
+    /// Meanwhile readers read the commit log.
     pub(super) fn seal(
         &self,
         active: &ActiveSpan,
@@ -64,13 +65,13 @@ impl Archive {
         active.span.close();
         let path = self.span_path(active.first);
         disk::sync_tree(&path)?;
-        // From the files, not from sled's memory; sled does not get to see it again.
-        let again = Places::scan(&path, self.journal, &(active.first..=last), &self.closing)?;
+        // From the files, not from sled's memory; sled never opens them again.
+        let index = Places::scan(&path, self.journal, &(active.first..=last), &self.closing)?;
         let mut seal = Seal { last, term, newest_us: None, lived, missing: Vec::new() };
-        seal.newest_us = Some(seal::check(&again, active.first, &seal)?);
+        seal.newest_us = Some(seal::check(&index, active.first, &seal)?);
         seal.write(&self.seal_path(active.first), self.journal, active.first)?;
-        let span = SealedSpan { seal, bytes: disk::allocated_below(&path) };
-        self.sealed.write().unwrap_or_else(PoisonError::into_inner).insert(active.first, span);
+        let segment = SealedSpan { seal, bytes: disk::allocated_below(&path) };
+        self.sealed.write().unwrap_or_else(PoisonError::into_inner).insert(active.first, segment);
         self.sealed_through.store(last, Ordering::Release);
         Ok(())
     }

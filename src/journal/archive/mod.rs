@@ -1,11 +1,11 @@
-//! Where are the records that are not new any more? In sled, packed, in spans.
+//! Stores the older records, compressed, in segments in sled.
 //!
-//! A span is one sled folder of dense numbers, `archive/span-<first number>`. The newest is filled
-//! by the archiver; the others are sealed: synced, read back whole, and marked so by a file
-//! beside them. Guarantees that a sealed span was whole when its part of the commit log was
-//! given up, and that an unsealed one is never relied on: a start throws it away and the archiver
-//! builds it again. A sealed one is read without sled (`places`); one that is damaged is
-//! salvaged by whoever finds it (`repair`).
+//! A segment is one sled folder of dense numbers, `archive/span-<first number>`. The archiver fills
+//! the newest. The others are sealed: synced, read back completely, and marked by a file
+//! beside them. Guarantees that a sealed segment was intact when its part of the commit log was
+//! removed, and that nothing depends on an unsealed one: a start discards it and the archiver
+//! builds it again. A sealed one is read without sled (`block_index`); a reader that finds one
+//! damaged salvages it (`repair`). Does not know the content of a record.
 
 mod archiver;
 mod filling;
@@ -35,10 +35,10 @@ use super::disk;
 use super::error::JournalError;
 use super::frame::Block;
 
-/// Sealed spans open at one time; each takes the places of its blocks in memory.
+/// Sealed segments open at one time; each has the locations of its blocks in memory.
 const OPEN_SPANS_MAX: usize = 4;
 
-/// Open sealed spans by their first number.
+/// Open sealed segments by their first number.
 type OpenSpans = Vec<(u64, Arc<Places>)>;
 
 /// The archive, as the archiver and the readers share it.
@@ -53,23 +53,23 @@ pub(super) struct Archive {
     sealed_through: AtomicU64,
     archived_through: AtomicU64,
     trimmed_through: AtomicU64,
-    /// Held by whoever repairs a span; true once the journal is closed.
+    /// Locked during a repair; true once the journal is closed.
     repairing: Mutex<bool>,
-    /// Tells a repair to give up.
+    /// Makes a repair stop.
     closing: AtomicBool,
-    /// Numbers that repairs found missing, until they are asked for.
+    /// Numbers that repairs found missing, until they are fetched.
     lost: Mutex<Vec<RangeInclusive<u64>>>,
 }
 
-/// A sealed span, as it is known without opening it.
+/// What is known of a sealed segment without opening it.
 #[derive(Debug)]
 struct SealedSpan {
     seal: Seal,
-    /// What it takes on the disk, in bytes.
+    /// Bytes that it uses on the disk.
     bytes: u64,
 }
 
-/// The span being filled.
+/// The segment that is being filled.
 #[derive(Debug)]
 struct ActiveSpan {
     first: u64,
@@ -89,12 +89,12 @@ impl Archive {
         self.archived_through.load(Ordering::Acquire)
     }
 
-    /// All numbers up to this one were forgotten on purpose.
+    /// All numbers up to this one were trimmed.
     pub(super) fn trimmed_through(&self) -> u64 {
         self.trimmed_through.load(Ordering::Acquire)
     }
 
-    /// The block around `number`; `None` if the archive does not hold it (any more, or yet).
+    /// The block around `number`; `None` if the archive does not contain it (any more, or yet).
     pub(super) fn block_at(&self, number: u64) -> Result<Option<Block>, JournalError> {
         if let Some(first) = self.sealed_with(number) {
             return self.sealed_block(first, number).map(Some);
@@ -104,38 +104,38 @@ impl Archive {
         if number < active.first || number > active.through.load(Ordering::Acquire) {
             return Ok(None);
         }
-        // The commit log still has all of an unsealed span, so trouble here is no reader's.
+        // The commit log still has all of an unsealed segment, so a reader need not see a failure here.
         Ok(active.span.block_at(number).ok().flatten())
     }
 
     /// The smallest sealed number that is at least `number`.
     pub(super) fn at_or_above(&self, number: u64) -> Option<u64> {
         let sealed = self.sealed.read().unwrap_or_else(PoisonError::into_inner);
-        let (first, span) = sealed.iter().find(|(_, span)| span.seal.last >= number)?;
+        let (first, segment) = sealed.iter().find(|(_, segment)| segment.seal.last >= number)?;
         let number = number.max(*first);
-        Some(span.seal.gap_at(number).map_or(number, |gap| *gap.end() + 1))
+        Some(segment.seal.gap_at(number).map_or(number, |gap| *gap.end() + 1))
     }
 
     /// The largest sealed number that is at most `number`.
     pub(super) fn at_or_below(&self, number: u64) -> Option<u64> {
         let sealed = self.sealed.read().unwrap_or_else(PoisonError::into_inner);
-        let (_, span) = sealed.range(..=number).next_back()?;
-        let number = number.min(span.seal.last);
-        Some(span.seal.gap_at(number).map_or(number, |gap| *gap.start() - 1))
+        let (_, segment) = sealed.range(..=number).next_back()?;
+        let number = number.min(segment.seal.last);
+        Some(segment.seal.gap_at(number).map_or(number, |gap| *gap.start() - 1))
     }
 
-    /// The numbers that sealed spans hold, ascending.
+    /// The ranges of numbers in sealed segments, ascending.
     pub(super) fn ranges(&self) -> Vec<RangeInclusive<u64>> {
         let sealed = self.sealed.read().unwrap_or_else(PoisonError::into_inner);
-        sealed.iter().flat_map(|(first, span)| span.seal.held(*first)).collect()
+        sealed.iter().flat_map(|(first, segment)| segment.seal.held(*first)).collect()
     }
 
-    /// How many bytes it has on the disk, sealed or not.
+    /// Its length on the disk in bytes, sealed or not.
     pub(super) fn bytes(&self) -> u64 {
         disk::bytes_below(&self.folder)
     }
 
-    /// Closes all spans; readers that go on get [`JournalError::Closed`].
+    /// Closes all segments; further reads return [`JournalError::Closed`].
     pub(super) fn close(&self) {
         self.closing.store(true, Ordering::Release);
         *self.repairing.lock().unwrap_or_else(PoisonError::into_inner) = true;
@@ -170,31 +170,31 @@ impl Archive {
                 return Ok(Arc::clone(&open[open.len() - 1].1));
             }
         }
-        // The scan takes a while, and is no business of those who read other spans.
+        // Without the lock: the scan takes a while, and must not delay readers of other segments.
         let path = self.span_path(first);
         let unusable =
             |reason| JournalError::Archive { action: "open", path: path.clone(), reason };
-        let held = {
+        let present = {
             let sealed = self.sealed.read().unwrap_or_else(PoisonError::into_inner);
-            sealed.get(&first).map(|span| (span.seal.held(first), span.seal.last))
+            sealed.get(&first).map(|segment| (segment.seal.held(first), segment.seal.last))
         };
-        let (held, last) = held.ok_or_else(|| unusable("it is not sealed".to_owned()))?;
-        let places = Places::scan(&path, self.journal, &(first..=last), &self.closing)?;
-        if let Some(lost) = places.first_lost(&held) {
+        let (present, last) = present.ok_or_else(|| unusable("it is not sealed".to_owned()))?;
+        let index = Places::scan(&path, self.journal, &(first..=last), &self.closing)?;
+        if let Some(lost) = index.first_lost(&present) {
             return Err(unusable(format!("record {lost} is not in it")));
         }
-        let places = Arc::new(places);
+        let index = Arc::new(index);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let open = open.as_mut().ok_or_else(closed)?;
         open.retain(|(number, _)| *number != first);
         if open.len() >= OPEN_SPANS_MAX {
             open.remove(0);
         }
-        open.push((first, Arc::clone(&places)));
-        Ok(places)
+        open.push((first, Arc::clone(&index)));
+        Ok(index)
     }
 
-    /// Forgets where the blocks of one sealed span lie; whoever reads one right now still does.
+    /// Drops the block index of one sealed segment; a running read continues.
     fn close_one(&self, first: u64) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(open) = open.as_mut() {

@@ -1,8 +1,9 @@
-//! Which spans are still good after the last stop?
+//! Recovers the archive at the start: lists sealed segments, and decides about unsealed ones.
 //!
-//! Sealed ones are taken at their word, without opening them. An unsealed one is put in the trash
-//! if the commit log still has its records; if not, it is checked and sealed here, and set aside
-//! when even that fails. Nothing is deleted that exists nowhere else.
+//! A sealed segment is accepted by its seal, without opening it. An unsealed one is discarded
+//! if the commit log still has its records. If not, it is checked and sealed here, and renamed to
+//! `.damaged` when that fails. Guarantees that nothing is deleted that exists nowhere else. Does not
+//! know the content of a record.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,27 +20,27 @@ use super::{Archive, SealedSpan, repair, retention};
 use crate::journal::disk;
 use crate::journal::error::JournalError;
 
-/// The archive as it was found.
+/// The archive as it was recovered.
 #[derive(Debug)]
 pub(in crate::journal) struct FoundArchive {
     pub(in crate::journal) archive: Archive,
-    /// The newest term of any sealed span; 0 if there is none.
+    /// The newest term of any sealed segment; 0 if there is none.
     pub(in crate::journal) term: u64,
-    /// First numbers of the unsealed spans that the archiver will build again.
+    /// First numbers of the unsealed segments that the archiver will rebuild.
     pub(in crate::journal) rebuilt: Vec<u64>,
-    /// Spans that could be neither used nor built again, where they lie now.
+    /// Segments that could be neither used nor rebuilt: the folders that they were moved to.
     pub(in crate::journal) set_aside: Vec<PathBuf>,
-    /// Folders to delete, at leisure.
+    /// Folders to delete in the background.
     pub(in crate::journal) trash: Vec<PathBuf>,
 }
 
-/// Opens the archive in `folder`; `is_in_log` says whether the commit log has a number.
+/// Opens the archive in `folder`; `is_in_log` returns whether the commit log has a number.
 pub(in crate::journal) fn open(
     folder: PathBuf,
     journal: Uuid,
     is_in_log: impl Fn(u64) -> bool,
 ) -> Result<FoundArchive, JournalError> {
-    let mut found = FoundArchive {
+    let mut recovered = FoundArchive {
         archive: Archive {
             folder,
             journal,
@@ -58,47 +59,47 @@ pub(in crate::journal) fn open(
         set_aside: Vec::new(),
         trash: Vec::new(),
     };
-    let folder = &found.archive.folder;
+    let folder = &recovered.archive.folder;
     let trimmed = retention::read_mark(folder, journal);
-    // A trim that was cut short is finished.
-    found.trash = retention::trash(folder, journal, trimmed.unwrap_or(0))?;
-    found.trash.extend(repair::undo(folder)?);
+    // Finishes a trim that was interrupted.
+    recovered.trash = retention::trash(folder, journal, trimmed.unwrap_or(0))?;
+    recovered.trash.extend(repair::undo(folder)?);
     let mut sealed = BTreeMap::new();
-    let paths = disk::paths_in(&found.archive.folder)?;
+    let paths = disk::paths_in(&recovered.archive.folder)?;
     for path in paths {
         if path.extension().is_some_and(|extension| extension == "trash") {
-            if !found.trash.contains(&path) {
-                found.trash.push(path);
+            if !recovered.trash.contains(&path) {
+                recovered.trash.push(path);
             }
         } else if let Some(first) = disk::number_in_name(&path, "span-", "") {
-            match found.span(first, &is_in_log)? {
+            match recovered.span(first, &is_in_log)? {
                 Some(seal) => {
                     let bytes = disk::allocated_below(&path);
                     drop(sealed.insert(first, SealedSpan { seal, bytes }));
                 }
-                None => remove_seal(&found.archive, first)?,
+                None => remove_seal(&recovered.archive, first)?,
             }
         } else if let Some(first) = disk::number_in_name(&path, "span-", ".sealed")
-            && !found.archive.span_path(first).exists()
+            && !recovered.archive.span_path(first).exists()
         {
-            // A seal without its span would one day vouch for a new span of that number.
-            remove_seal(&found.archive, first)?;
+            // A seal without its segment would later be valid for a new segment of that number.
+            remove_seal(&recovered.archive, first)?;
         }
     }
-    found.term = sealed.values().map(|span| span.seal.term).max().unwrap_or(0);
-    // With a damaged mark nobody knows any more what lay below.
+    recovered.term = sealed.values().map(|segment| segment.seal.term).max().unwrap_or(0);
+    // If the trim mark is damaged, it is unknown what was below the oldest segment.
     let oldest = sealed.keys().next().copied();
     let trimmed = trimmed.or(oldest.map(|oldest| oldest - 1)).unwrap_or(0);
-    let through = sealed.values().map(|span| span.seal.last).max().unwrap_or(0).max(trimmed);
-    *found.archive.trimmed_through.get_mut() = trimmed;
-    *found.archive.sealed_through.get_mut() = through;
-    *found.archive.archived_through.get_mut() = through;
-    found.archive.sealed = RwLock::new(sealed);
-    Ok(found)
+    let through = sealed.values().map(|segment| segment.seal.last).max().unwrap_or(0).max(trimmed);
+    *recovered.archive.trimmed_through.get_mut() = trimmed;
+    *recovered.archive.sealed_through.get_mut() = through;
+    *recovered.archive.archived_through.get_mut() = through;
+    recovered.archive.sealed = RwLock::new(sealed);
+    Ok(recovered)
 }
 
 impl FoundArchive {
-    /// The newest that any seal tells of lived time.
+    /// The newest lived time of any seal.
     fn newest_lived(&self) -> Result<Duration, JournalError> {
         let firsts = disk::paths_in(&self.archive.folder)?.into_iter();
         let firsts = firsts.filter_map(|path| disk::number_in_name(&path, "span-", ".sealed"));
@@ -108,7 +109,7 @@ impl FoundArchive {
         Ok(seals.map(|seal| seal.lived).max().unwrap_or_default())
     }
 
-    /// The seal of a span folder, an old one or a new one; without one the folder is moved away.
+    /// The seal of a segment folder, existing or new; without one the folder is moved away.
     fn span(
         &mut self,
         first: u64,
@@ -120,7 +121,7 @@ impl FoundArchive {
             return Ok(Some(seal));
         }
         if is_in_log(first) {
-            // First the seal, if there is a bad one: it must not meet the span built anew.
+            // First the seal, if there is a damaged one: it must not remain for the rebuilt segment.
             remove_seal(&self.archive, first)?;
             let trash = path.with_added_extension("trash");
             let _ = fs::remove_dir_all(&trash);
@@ -132,43 +133,43 @@ impl FoundArchive {
             return Ok(None);
         }
         if let Ok(mut seal) = checked(&path, self.archive.journal, first) {
-            // When it was filled nobody knows any more: as old as the youngest there is.
+            // It is unknown when it was filled: take the newest lived time there is.
             seal.lived = self.newest_lived()?;
             disk::sync_tree(&path)?;
             seal.write(&seal_path, self.archive.journal, first)?;
             return Ok(Some(seal));
         }
-        let aside = path.with_added_extension("damaged");
-        disk::rename(&path, &aside)?;
-        self.set_aside.push(aside);
+        let damaged = path.with_added_extension("damaged");
+        disk::rename(&path, &damaged)?;
+        self.set_aside.push(damaged);
         Ok(None)
     }
 }
 
-/// Reads all of a span, as it lies there, that its seal says is there.
+/// Reads all of a segment from its files, and compares it with its seal.
 pub(in crate::journal) fn verify(
     path: &Path,
     journal: Uuid,
     first: u64,
     seal: &Seal,
 ) -> Result<(), JournalError> {
-    let span = Places::scan(path, journal, &(first..=seal.last), &AtomicBool::default())?;
-    seal::check(&span, first, seal).map(drop)
+    let index = Places::scan(path, journal, &(first..=seal.last), &AtomicBool::default())?;
+    seal::check(&index, first, seal).map(drop)
 }
 
-/// Reads all of a span, as it lies there, and says what its seal would be if it has no gaps.
+/// Reads all of a segment from its files, and makes the seal that it has without gaps.
 fn checked(path: &Path, journal: Uuid, first: u64) -> Result<Seal, JournalError> {
     let numbers = first..=u64::MAX - 1;
-    let span = Places::scan(path, journal, &numbers, &AtomicBool::default())?;
+    let index = Places::scan(path, journal, &numbers, &AtomicBool::default())?;
     let empty = || JournalError::Archive {
         action: "seal",
         path: path.to_owned(),
         reason: "it is empty".to_owned(),
     };
-    let last = *span.blocks().last().ok_or_else(empty)?.end();
-    let term = span.block_at(last)?.map_or(0, |block| block.header.draft.term);
+    let last = *index.blocks().last().ok_or_else(empty)?.end();
+    let term = index.block_at(last)?.map_or(0, |block| block.header.draft.term);
     let mut seal = Seal { last, term, newest_us: None, lived: Duration::ZERO, missing: Vec::new() };
-    seal.newest_us = Some(seal::check(&span, first, &seal)?);
+    seal.newest_us = Some(seal::check(&index, first, &seal)?);
     Ok(seal)
 }
 

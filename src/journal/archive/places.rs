@@ -1,10 +1,10 @@
-//! How is a sealed span read? By the places of its blocks in the files, without sled.
+//! Reads a sealed segment by an index of its blocks in the files, without sled.
 //!
-//! sled writes to what it opens, and cuts away what it does not understand: one flipped bit has
-//! cost all that lay behind it. So a span is never given to sled again once it is sealed: a scan
+//! sled writes to what it opens, and removes what it does not understand: one flipped bit has
+//! cost all data after it. So sled never opens a segment again once it is sealed: a scan
 //! finds its blocks, and each is checked again when it is read. Guarantees that the files stay as
-//! they were sealed, and that what is handed out is a whole block of this journal. Memory: a place
-//! per block.
+//! they were sealed, and that what is returned is an intact block of this journal. Memory: a
+//! location per block. Does not know the content of a record.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -21,7 +21,7 @@ use crate::journal::error::JournalError;
 use crate::journal::frame::{Block, Content};
 use crate::journal::scan::{Found, Scan};
 
-/// Where a whole block lies, and the number of its last record.
+/// The location of an intact block, and the number of its last record.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     file: usize,
@@ -39,24 +39,24 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// Finds every whole block of `numbers` below `folder`; one that is not there has none.
+    /// Finds every intact block of `numbers` below `folder`; a missing folder has none.
     pub(super) fn scan(
         folder: &Path,
         journal: Uuid,
         numbers: &RangeInclusive<u64>,
         closing: &AtomicBool,
     ) -> Result<Self, JournalError> {
-        let (files, places) = (Vec::new(), BTreeMap::new());
-        let mut found = Self { folder: folder.to_owned(), files, places };
+        let (files, locations) = (Vec::new(), BTreeMap::new());
+        let mut index = Self { folder: folder.to_owned(), files, places: locations };
         let mut paths = if folder.exists() { disk::paths_in(folder)? } else { Vec::new() };
         while let Some(path) = paths.pop() {
             if path.is_dir() {
                 paths.extend(disk::paths_in(&path)?);
             } else {
-                found.scan_file(path, journal, numbers, closing)?;
+                index.scan_file(path, journal, numbers, closing)?;
             }
         }
-        Ok(found)
+        Ok(index)
     }
 
     fn scan_file(
@@ -73,15 +73,15 @@ impl Places {
                 return Err(JournalError::Closed { path: self.folder.clone() });
             }
             let Found::Block { offset, block, bytes } = found else { continue };
-            let draft = &block.header.draft;
-            let is_ours = draft.content == Content::Records
-                && draft.journal == journal
-                && draft.count > 0
-                && numbers.contains(&draft.first)
-                && numbers.contains(&draft.last());
+            let info = &block.header.draft;
+            let is_ours = info.content == Content::Records
+                && info.journal == journal
+                && info.count > 0
+                && numbers.contains(&info.first)
+                && numbers.contains(&info.last());
             if is_ours {
-                let (file, bytes, last) = (self.files.len(), bytes.len(), draft.last());
-                self.places.insert(draft.first, Place { file, offset, bytes, last });
+                let (file, bytes, last) = (self.files.len(), bytes.len(), info.last());
+                self.places.insert(info.first, Place { file, offset, bytes, last });
             }
         }
         self.files.push((path, file));
@@ -94,16 +94,16 @@ impl Places {
 
     /// The numbers of each block, ascending.
     pub(super) fn blocks(&self) -> impl Iterator<Item = RangeInclusive<u64>> {
-        self.places.iter().map(|(first, place)| *first..=place.last)
+        self.places.iter().map(|(first, location)| *first..=location.last)
     }
 
-    /// The first number of `held` that is in no block.
-    pub(super) fn first_lost(&self, held: &[RangeInclusive<u64>]) -> Option<u64> {
-        held.iter().find_map(|range| {
+    /// The first number of `ranges` that is in no block.
+    pub(super) fn first_lost(&self, ranges: &[RangeInclusive<u64>]) -> Option<u64> {
+        ranges.iter().find_map(|range| {
             let mut next = *range.start();
             while next <= *range.end() {
                 match self.places.range(..=next).next_back() {
-                    Some((_, place)) if place.last >= next => next = place.last + 1,
+                    Some((_, location)) if location.last >= next => next = location.last + 1,
                     Some(_) | None => return Some(next),
                 }
             }
@@ -111,15 +111,15 @@ impl Places {
         })
     }
 
-    /// The block around `number`, as it lies there; `None` if there is none.
+    /// The bytes of the block around `number`; `None` if there is none.
     pub(super) fn bytes_at(&self, number: u64) -> Result<Option<Bytes>, JournalError> {
         let found = self.places.range(..=number).next_back();
-        let Some((_, place)) = found.filter(|(_, place)| place.last >= number) else {
+        let Some((_, location)) = found.filter(|(_, location)| location.last >= number) else {
             return Ok(None);
         };
-        let (path, file) = &self.files[place.file];
-        let mut bytes = vec![0; place.bytes];
-        file.read_exact_at(&mut bytes, place.offset).map_err(JournalError::io("read", path))?;
+        let (path, file) = &self.files[location.file];
+        let mut bytes = vec![0; location.bytes];
+        file.read_exact_at(&mut bytes, location.offset).map_err(JournalError::io("read", path))?;
         Ok(Some(bytes.into()))
     }
 
@@ -132,11 +132,11 @@ impl Places {
             reason,
         };
         let block = Block::parse(&bytes).map_err(|error| damaged(error.to_string()))?;
-        let draft = &block.header.draft;
-        if (draft.first..=draft.last()).contains(&number) {
+        let info = &block.header.draft;
+        if (info.first..=info.last()).contains(&number) {
             Ok(Some(block))
         } else {
-            Err(damaged("another block than at the opening lies there".to_owned()))
+            Err(damaged("it is not the block that was found there before".to_owned()))
         }
     }
 }

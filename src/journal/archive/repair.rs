@@ -1,9 +1,10 @@
-//! What becomes of a sealed span that can't be read?
+//! Repairs a sealed segment that can't be read.
 //!
-//! It is moved aside and scanned for whole blocks, whatever sled thinks of it; what is found, and
-//! what the commit log still has, makes a new span in its place, and the rest is named as missing.
-//! Guarantees that nothing is deleted, that a repair cut short begins anew, and that one reader at
-//! a time repairs. Bounded memory: a place per block, not the blocks.
+//! Renames it and scans it for intact blocks, without sled. What is found, and what the commit log
+//! still has, becomes a new segment in its place; the rest is reported missing. Guarantees that
+//! nothing is deleted, that an interrupted repair starts again, and that one reader at a time
+//! repairs. Memory is bounded: a location per block, not the blocks. Does not know the content of a
+//! record.
 
 use std::fs;
 use std::ops::RangeInclusive;
@@ -21,12 +22,12 @@ use crate::journal::error::JournalError;
 use crate::journal::frame::{Block, Draft};
 use crate::journal::record::{EncodedRecord, records_of};
 
-/// Records from the commit log go into blocks of so many, or of so many bytes before packing.
+/// Limits of a block of records from the commit log: its records, and its bytes before compression.
 const RECORDS_PER_BLOCK: usize = 64;
 const BYTES_PER_BLOCK: usize = 13 << 10;
 
 impl Archive {
-    /// Makes the sealed span around `number` readable again as far as it goes.
+    /// Makes the sealed segment around `number` readable again as far as possible.
     pub(in crate::journal) fn repair(
         &self,
         number: u64,
@@ -37,101 +38,104 @@ impl Archive {
         if *is_closed {
             return Err(JournalError::Closed { path: self.folder.clone() });
         }
-        // Another reader may have repaired it meanwhile, or it may be trimmed by now.
+        // Another reader may have repaired it meanwhile, or it may have been trimmed.
         let Some(first) = self.sealed_with(number) else { return Ok(()) };
         if self.sealed_block(first, number).is_ok() {
             return Ok(());
         }
-        tracing::error!(error = error as &dyn std::error::Error, "a span is damaged: salvaging it");
+        tracing::error!(
+            error = error as &dyn std::error::Error,
+            "a segment is damaged: salvaging it"
+        );
         self.close_one(first);
-        let before = {
-            let spans = self.sealed.read().unwrap_or_else(PoisonError::into_inner);
-            spans.get(&first).map(|span| span.seal.clone())
+        let old_seal = {
+            let segments = self.sealed.read().unwrap_or_else(PoisonError::into_inner);
+            segments.get(&first).map(|segment| segment.seal.clone())
         };
-        let Some(before) = before else { return Ok(()) };
+        let Some(old_seal) = old_seal else { return Ok(()) };
         let path = self.span_path(first);
-        let aside = path.with_added_extension("damaged");
-        // While the span itself is not there, what lies aside is all there is of it.
+        let damaged = path.with_added_extension("damaged");
+        // While the segment itself is not there, the damaged folder is all there is of it.
         if path.exists() {
-            // One from before has nothing that was not taken out of it then.
-            let _ = fs::remove_dir_all(&aside);
-            disk::rename(&path, &aside)?;
+            // An older damaged folder has nothing that was not salvaged then.
+            let _ = fs::remove_dir_all(&damaged);
+            disk::rename(&path, &damaged)?;
         }
-        let numbers = first..=before.last;
-        let salvage = Places::scan(&aside, self.journal, &numbers, &self.closing)?;
-        let rebuilt = self.rebuild(&salvage, first, &before, log)?;
-        let held = rebuilt.as_ref().map_or_else(Vec::new, |span| span.seal.held(first));
-        let lost = without(&before.held(first), &held);
+        let numbers = first..=old_seal.last;
+        let index = Places::scan(&damaged, self.journal, &numbers, &self.closing)?;
+        let rebuilt = self.rebuild(&index, first, &old_seal, log)?;
+        let present = rebuilt.as_ref().map_or_else(Vec::new, |segment| segment.seal.held(first));
+        let lost = without(&old_seal.held(first), &present);
         {
-            let mut spans = self.sealed.write().unwrap_or_else(PoisonError::into_inner);
+            let mut segments = self.sealed.write().unwrap_or_else(PoisonError::into_inner);
             match rebuilt {
-                Some(span) => drop(spans.insert(first, span)),
-                None => drop(spans.remove(&first)),
+                Some(segment) => drop(segments.insert(first, segment)),
+                None => drop(segments.remove(&first)),
             }
         }
-        let blocks = salvage.blocks().count();
-        tracing::error!(blocks, lost_records = ?lost, path = %aside.display(), "a span was salvaged");
+        let blocks = index.blocks().count();
+        tracing::error!(blocks, lost_records = ?lost, path = %damaged.display(), "a segment was salvaged");
         self.lost.lock().unwrap_or_else(PoisonError::into_inner).extend(lost);
         Ok(())
     }
 
-    /// What repairs found missing since this was last asked.
+    /// The ranges that repairs found missing since the last call.
     pub(in crate::journal) fn take_lost(&self) -> Vec<RangeInclusive<u64>> {
         std::mem::take(&mut *self.lost.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Makes the new span; `None` if there is nothing to make it of.
+    /// Builds the new segment; `None` if nothing is left of it.
     fn rebuild(
         &self,
-        salvage: &Places,
+        index: &Places,
         first: u64,
-        before: &Seal,
+        old_seal: &Seal,
         log: &Files,
     ) -> Result<Option<SealedSpan>, JournalError> {
         let path = self.span_path(first);
-        let beside = path.with_added_extension("rebuilt");
-        let _ = fs::remove_dir_all(&beside);
-        disk::create_folder(&beside)?;
-        let span = Span::open(beside.clone())?;
-        let mut filling = Filling { archive: self, span: &span, next: first, gaps: Vec::new() };
-        for numbers in salvage.blocks() {
+        let new_path = path.with_added_extension("rebuilt");
+        let _ = fs::remove_dir_all(&new_path);
+        disk::create_folder(&new_path)?;
+        let segment = Span::open(new_path.clone())?;
+        let mut builder = Filling { archive: self, span: &segment, next: first, gaps: Vec::new() };
+        for numbers in index.blocks() {
             let number = *numbers.start();
-            // A block that overlaps with one before is of an older making of the span.
-            let bytes = salvage.bytes_at(number)?.filter(|_| number >= filling.next);
+            // A block that overlaps with the previous one is from an older build of the segment.
+            let bytes = index.bytes_at(number)?.filter(|_| number >= builder.next);
             let Some((bytes, block)) =
                 bytes.and_then(|it| Some((it.clone(), Block::parse(&it).ok()?)))
             else {
                 continue;
             };
             if records_of(&block).is_ok() {
-                filling.take_from_log(number - 1, log)?;
-                filling.put(block.header.draft, &bytes)?;
+                builder.take_from_log(number - 1, log)?;
+                builder.put(block.header.draft, &bytes)?;
             }
         }
-        filling.take_from_log(before.last, log)?;
-        let (last, missing) = filling.end(before.last);
-        span.flush()?;
-        span.close();
+        builder.take_from_log(old_seal.last, log)?;
+        let (last, missing) = builder.end(old_seal.last);
+        segment.flush()?;
+        segment.close();
         let seal_path = self.seal_path(first);
         if last < first {
-            // The seal goes first: it would bring the damaged span back.
+            // First the seal: with it the next start would restore the damaged segment.
             fs::remove_file(&seal_path).map_err(JournalError::io("remove", &seal_path))?;
-            fs::remove_dir_all(&beside).map_err(JournalError::io("remove", &beside))?;
+            fs::remove_dir_all(&new_path).map_err(JournalError::io("remove", &new_path))?;
             disk::sync_folder(&self.folder)?;
             return Ok(None);
         }
-        let (term, lived) = (before.term, before.lived);
+        let (term, lived) = (old_seal.term, old_seal.lived);
         let mut seal = Seal { last, term, newest_us: None, lived, missing };
-        disk::sync_tree(&beside)?;
-        let again = Places::scan(&beside, self.journal, &(first..=last), &self.closing)?;
-        seal.newest_us = Some(seal::check(&again, first, &seal)?);
+        disk::sync_tree(&new_path)?;
+        let built = Places::scan(&new_path, self.journal, &(first..=last), &self.closing)?;
+        seal.newest_us = Some(seal::check(&built, first, &seal)?);
         seal.write(&seal_path, self.journal, first)?;
-        disk::rename(&beside, &path)?;
+        disk::rename(&new_path, &path)?;
         Ok(Some(SealedSpan { seal, bytes: disk::allocated_below(&path) }))
     }
 }
 
-/// A new span, from its first number upwards.
+/// A new segment, built from its first number upwards.
 struct Filling<'a> {
     archive: &'a Archive,
     span: &'a Span,
@@ -140,17 +144,17 @@ struct Filling<'a> {
 }
 
 impl Filling<'_> {
-    /// Puts a block in; what lies between is a gap.
-    fn put(&mut self, draft: Draft, bytes: &[u8]) -> Result<(), JournalError> {
-        if draft.first > self.next {
-            self.gaps.push(self.next..=draft.first - 1);
+    /// Adds a block; numbers in between are a gap.
+    fn put(&mut self, info: Draft, bytes: &[u8]) -> Result<(), JournalError> {
+        if info.first > self.next {
+            self.gaps.push(self.next..=info.first - 1);
         }
-        self.span.insert(draft.first, bytes)?;
-        self.next = draft.last() + 1;
+        self.span.insert(info.first, bytes)?;
+        self.next = info.last() + 1;
         Ok(())
     }
 
-    /// Takes what the commit log still has from the next number up to `through`.
+    /// Copies the records that the commit log still has from the next number up to `through`.
     fn take_from_log(&mut self, through: u64, log: &Files) -> Result<(), JournalError> {
         let mut number = self.next;
         while let Some(at) = log.at_or_above(number).filter(|at| *at <= through) {
@@ -165,20 +169,20 @@ impl Filling<'_> {
             let Some((_, last)) = records.last() else { break };
             number = last.number + 1;
             for part in parts(&records) {
-                let (draft, block) = encode_block(self.archive.journal, part);
-                self.put(draft, &block)?;
+                let (info, block) = encode_block(self.archive.journal, part);
+                self.put(info, &block)?;
             }
         }
         Ok(())
     }
 
-    /// The last number that is there, and the gaps before it.
+    /// The last number present, and the gaps before it.
     fn end(self, last: u64) -> (u64, Vec<RangeInclusive<u64>>) {
         (last.min(self.next - 1), self.gaps)
     }
 }
 
-/// Cuts dense records into parts that make small blocks.
+/// Splits dense records into parts of small blocks.
 fn parts(mut rest: &[(u64, EncodedRecord)]) -> Vec<&[(u64, EncodedRecord)]> {
     let mut parts = Vec::new();
     while !rest.is_empty() {
@@ -194,17 +198,21 @@ fn parts(mut rest: &[(u64, EncodedRecord)]) -> Vec<&[(u64, EncodedRecord)]> {
     parts
 }
 
-/// What of `all` is not in `held`; both ascending, and `held` within `all`.
-fn without(all: &[RangeInclusive<u64>], held: &[RangeInclusive<u64>]) -> Vec<RangeInclusive<u64>> {
+/// The numbers of `all` that are not in `present`; both ascending, and `present` within `all`.
+fn without(
+    all: &[RangeInclusive<u64>],
+    present: &[RangeInclusive<u64>],
+) -> Vec<RangeInclusive<u64>> {
     let mut lost = Vec::new();
     for range in all {
         let mut next = *range.start();
-        for kept in held.iter().filter(|it| it.end() >= range.start() && it.start() <= range.end())
+        for found in
+            present.iter().filter(|it| it.end() >= range.start() && it.start() <= range.end())
         {
-            if *kept.start() > next {
-                lost.push(next..=*kept.start() - 1);
+            if *found.start() > next {
+                lost.push(next..=*found.start() - 1);
             }
-            next = next.max(*kept.end() + 1);
+            next = next.max(*found.end() + 1);
         }
         if next <= *range.end() {
             lost.push(next..=*range.end());
@@ -213,19 +221,19 @@ fn without(all: &[RangeInclusive<u64>], held: &[RangeInclusive<u64>]) -> Vec<Ran
     lost
 }
 
-/// Undoes repairs that were cut short: what is damaged is found so again.
+/// Undoes interrupted repairs: the damage is then found again.
 pub(super) fn undo(folder: &Path) -> Result<Vec<PathBuf>, JournalError> {
     let mut trash = Vec::new();
     for path in disk::paths_in(folder)? {
         if disk::number_in_name(&path, "span-", ".rebuilt").is_some() {
-            let away = path.with_added_extension("trash");
-            let _ = fs::remove_dir_all(&away);
-            disk::rename(&path, &away)?;
-            trash.push(away);
+            let discarded = path.with_added_extension("trash");
+            let _ = fs::remove_dir_all(&discarded);
+            disk::rename(&path, &discarded)?;
+            trash.push(discarded);
         } else if disk::number_in_name(&path, "span-", ".damaged").is_some() {
-            let span = path.with_extension("");
-            if !span.exists() && span.with_added_extension("sealed").exists() {
-                disk::rename(&path, &span)?;
+            let segment = path.with_extension("");
+            if !segment.exists() && segment.with_added_extension("sealed").exists() {
+                disk::rename(&path, &segment)?;
             }
         }
     }

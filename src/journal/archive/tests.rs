@@ -1,1 +1,1 @@
-//! Spans: what is sealed is whole, what is not is built again.
+//! Segments: a sealed one is whole, another is rebuilt.

@@ -1,9 +1,9 @@
-//! Where in the commit log does a number lie?
+//! Locates records in the files of the commit log, and reads them.
 //!
-//! The files and, in memory, one [`Run`] per 64 KiB or more of each: readers go there by a
-//! positional read while the writer appends. Guarantees that a reader sees only what is durable,
-//! because a run is entered after the sync, and that no descriptor is kept, however many files there
-//! are. It does not know the writer.
+//! Stores the files and, in memory, one [`BlockRun`] per 64 KiB or more of each: readers use
+//! positional reads while the writer appends. Guarantees that a reader sees only what is durable,
+//! because a run is added after the sync, and that no descriptor stays open, however many files
+//! there are. Does not know the writer.
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -21,7 +21,7 @@ use crate::journal::frame::{Block, FrameError};
 /// Blocks are gathered into runs of at least this many bytes.
 const RUN_BYTES: u64 = 64 << 10;
 
-/// Whole blocks that follow each other in a file, with dense numbers.
+/// Consecutive blocks in a file, with dense numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Run {
     pub(super) first: u64,
@@ -45,7 +45,7 @@ impl LogFile {
         Self { first, path, runs: Mutex::default() }
     }
 
-    /// Enters blocks that are durable, in ascending order.
+    /// Adds durable blocks, in ascending order.
     pub(super) fn extend(&self, blocks: &[Run]) {
         let mut runs = self.runs();
         for block in blocks {
@@ -63,7 +63,7 @@ impl LogFile {
     }
 
     pub(super) fn runs(&self) -> MutexGuard<'_, Vec<Run>> {
-        // A panic can't leave the list half changed, so a poisoned one is as good.
+        // A panic can't leave the list half changed, so a poisoned one is still valid.
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -73,9 +73,9 @@ impl LogFile {
         runs.get(at).copied().filter(|run| run.first <= number)
     }
 
-    /// The blocks of a run; `None` if the file was released meanwhile.
+    /// The blocks of a run; `None` if the file was removed meanwhile.
     fn read(&self, run: Run) -> Result<Option<Vec<Block>>, JournalError> {
-        let length = usize::try_from(run.end - run.offset).expect("a run fits the memory");
+        let length = usize::try_from(run.end - run.offset).expect("a run fits into memory");
         let mut bytes = vec![0; length];
         let handle = match File::open(&self.path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -118,22 +118,22 @@ impl Files {
         Self { folder, files: RwLock::new(files) }
     }
 
-    /// Adds the newest; one that was begun with the same number, and so holds none, goes.
+    /// Adds the newest file; replaces an empty one that starts with the same number.
     pub(super) fn add(&self, file: Arc<LogFile>) {
         let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
         files.pop_if(|last| last.first == file.first);
         files.push(file);
     }
 
-    /// The blocks around `number`, in ascending order; `None` if the number is not held here.
+    /// The blocks around `number`, in ascending order; `None` if the number is not in the log.
     pub(in crate::journal) fn blocks_at(
         &self,
         number: u64,
     ) -> Result<Option<Vec<Block>>, JournalError> {
         let found = {
             let files = self.list();
-            let behind = files.partition_point(|file| file.first <= number);
-            behind.checked_sub(1).and_then(|at| {
+            let after = files.partition_point(|file| file.first <= number);
+            after.checked_sub(1).and_then(|at| {
                 let file = &files[at];
                 file.run_with(number).map(|run| (Arc::clone(file), run))
             })
@@ -141,14 +141,14 @@ impl Files {
         let Some((file, run)) = found else { return Ok(None) };
         match file.read(run)? {
             None if self.holds(&file) => {
-                let gone = std::io::Error::from(ErrorKind::NotFound);
-                Err(JournalError::io("open", &file.path)(gone))
+                let not_found = std::io::Error::from(ErrorKind::NotFound);
+                Err(JournalError::io("open", &file.path)(not_found))
             }
             blocks => Ok(blocks),
         }
     }
 
-    /// The smallest number held here that is at least `number`.
+    /// The smallest number in the log that is at least `number`.
     pub(in crate::journal) fn at_or_above(&self, number: u64) -> Option<u64> {
         let files = self.list();
         files.iter().find_map(|file| {
@@ -158,51 +158,51 @@ impl Files {
         })
     }
 
-    /// The largest number held here that is at most `number`.
+    /// The largest number in the log that is at most `number`.
     pub(in crate::journal) fn at_or_below(&self, number: u64) -> Option<u64> {
         let files = self.list();
         files.iter().rev().find_map(|file| {
             let runs = file.runs();
-            let behind = runs.partition_point(|run| run.first <= number);
-            behind.checked_sub(1).map(|at| runs[at].last.min(number))
+            let after = runs.partition_point(|run| run.first <= number);
+            after.checked_sub(1).map(|at| runs[at].last.min(number))
         })
     }
 
-    /// The number that the oldest file was begun with.
+    /// The number that the oldest file starts with.
     #[cfg(test)]
     pub(in crate::journal) fn first(&self) -> Option<u64> {
         self.list().first().map(|file| file.first)
     }
 
-    /// The numbers held here, ascending; neighbours may touch.
+    /// The ranges of numbers in the log, ascending; they may be adjacent.
     pub(in crate::journal) fn ranges(&self) -> Vec<RangeInclusive<u64>> {
         let runs = self.list().iter().flat_map(|file| file.runs().clone()).collect::<Vec<_>>();
         runs.into_iter().map(|run| run.first..=run.last).collect()
     }
 
-    /// How many bytes its files reserve.
+    /// Bytes that its files reserve.
     pub(in crate::journal) fn bytes(&self) -> u64 {
         disk::bytes_below(&self.folder)
     }
 
-    /// Removes the files that hold nothing above `number`, except the one being appended to.
+    /// Removes the files without records above `number`, except the active one.
     pub(in crate::journal) fn release_through(&self, number: u64) -> Result<(), JournalError> {
-        let released: Vec<Arc<LogFile>> = {
+        let removed: Vec<Arc<LogFile>> = {
             let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
-            let kept_from = files
+            let first_needed = files
                 .windows(2)
                 .position(|pair| pair[1].first > number.saturating_add(1))
                 .unwrap_or(files.len().saturating_sub(1));
-            files.drain(..kept_from).collect()
+            files.drain(..first_needed).collect()
         };
-        for file in &released {
+        for file in &removed {
             fs::remove_file(&file.path).map_err(JournalError::io("remove", &file.path))?;
         }
-        if released.is_empty() { Ok(()) } else { disk::sync_folder(&self.folder) }
+        if removed.is_empty() { Ok(()) } else { disk::sync_folder(&self.folder) }
     }
 
     fn holds(&self, file: &Arc<LogFile>) -> bool {
-        self.list().iter().any(|held| Arc::ptr_eq(held, file))
+        self.list().iter().any(|one| Arc::ptr_eq(one, file))
     }
 
     fn list(&self) -> RwLockReadGuard<'_, Vec<Arc<LogFile>>> {

@@ -1,10 +1,10 @@
-//! What of the commit log survived the last stop?
+//! Recovers the commit log after a stop or a crash.
 //!
-//! Walks the files in order and believes blocks as long as they hold: checksums, journal, dense
-//! numbers, a term that does not fall. Where that ends it looks behind: blocks of a later commit
-//! prove that what is missing had been acknowledged, so they are kept and a hole stays in the
-//! numbers; without such proof the rest is a commit that was never finished, and is cut to zeros. It does
-//! not know the archive, so it can't tell whether a hole is filled from there.
+//! Reads the files in order and accepts blocks as long as they are valid: checksums, journal, dense
+//! numbers, a term that does not decrease. After the first invalid block it searches on: blocks of a
+//! later commit prove that the missing records had been acknowledged, so they stay and the numbers
+//! have a gap. Without such proof the rest is an unfinished commit, and is zeroed. Does not know the
+//! archive, so it does not know whether a gap is filled from there.
 
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -24,9 +24,9 @@ use crate::journal::frame::{Block, FrameError, Header, find_next};
 pub struct Cut {
     /// The file.
     pub path: PathBuf,
-    /// Where the cut was made, in bytes.
+    /// Where the unfinished commit began, in bytes.
     pub offset: u64,
-    /// How many bytes were not zero any more, up to the last of them.
+    /// Length up to the last byte that was not zero.
     pub bytes: u64,
 }
 
@@ -39,13 +39,13 @@ pub(in crate::journal) struct Found {
     pub(in crate::journal) cuts: Vec<Cut>,
 }
 
-/// Opens the commit log in `folder`; nothing is appended before a term is set.
+/// Opens the commit log in `folder`; the caller must set a term before it appends.
 pub(in crate::journal) fn open(
     folder: PathBuf,
     journal: Uuid,
     file_bytes: u64,
 ) -> Result<Found, JournalError> {
-    let mut walk = Walk { journal, term: 0, next: None };
+    let mut walker = Walk { journal, term: 0, next: None };
     let mut names: Vec<(u64, PathBuf)> = disk::paths_in(&folder)?
         .into_iter()
         .filter_map(|path| Some((disk::number_in_name(&path, "", ".log")?, path)))
@@ -53,16 +53,16 @@ pub(in crate::journal) fn open(
     let last = names.pop();
     let (mut files, mut cuts) = (Vec::new(), Vec::new());
     for (first, path) in names {
-        let (file, _, rest) = walk.file(first, path, true)?;
-        // What follows is older than a later file, so it stays for `gridd journal salvage`.
+        let (file, _, rest) = walker.file(first, path, true)?;
+        // It is not the last file, so its tail stays for `gridd journal salvage`.
         cuts.extend(rest);
         files.push(Arc::new(file));
     }
     let mut active = None;
     if let Some((first, path)) = last {
-        let (file, handle, rest) = walk.file(first, path, false)?;
+        let (file, handle, rest) = walker.file(first, path, false)?;
         let end = file.end();
-        if end == 0 && walk.next != Some(first) {
+        if end == 0 && walker.next != Some(first) {
             fs::remove_file(&file.path).map_err(JournalError::io("remove", &file.path))?;
             disk::sync_folder(&folder)?;
         } else {
@@ -71,8 +71,8 @@ pub(in crate::journal) fn open(
             }
             // The last commit may be unsynced.
             handle.sync_all().map_err(JournalError::io("sync", &file.path))?;
-            // As long as it is: a file that is too short for the next commit is followed by another,
-            // which takes what room there is. A start must not depend on any.
+            // The present length: a file that is too short for the next commit is followed by another,
+            // which uses what space there is. A start must not need space.
             let found = handle.metadata().map_err(JournalError::io("look at", &file.path))?;
             let size = found.len().max(end);
             let file = Arc::new(file);
@@ -91,11 +91,11 @@ pub(in crate::journal) fn open(
         term: 0,
         file_bytes,
         active,
-        next: walk.next.unwrap_or(1),
+        next: walker.next.unwrap_or(1),
         tail: Tail::Clean,
         buffer: Vec::new(),
     };
-    Ok(Found { log, term: walk.term, cuts })
+    Ok(Found { log, term: walker.term, cuts })
 }
 
 impl CommitLog {
@@ -114,12 +114,12 @@ impl LogFile {
 struct Walk {
     journal: Uuid,
     term: u64,
-    /// The number that comes next; unknown until the first file.
+    /// The next number; unknown until the first file.
     next: Option<u64>,
 }
 
 impl Walk {
-    /// Takes in one file. `has_later` says that its last commit must have been acknowledged.
+    /// Reads one file. If `has_later`, its last commit must have been acknowledged.
     fn file(
         &mut self,
         first: u64,
@@ -133,13 +133,13 @@ impl Walk {
             .map_err(JournalError::io("open", &path))?;
         let bytes: Bytes = fs::read(&path).map_err(JournalError::io("read", &path))?.into();
         let file = LogFile::new(first, path);
-        // The file was begun when all before it was durable, so its name counts, hole or not.
+        // The file was created when all before it was durable, so its name counts even after a gap.
         let mut next = self.next.map_or(first, |next| next.max(first));
         let mut offset = 0;
         loop {
             let block = match self.block_at(&bytes, offset, next) {
                 Some(block) => block,
-                // Cutting it off would lose what a newer gridd acknowledged.
+                // To zero it would lose what a newer gridd acknowledged.
                 None if Header::parse(&bytes[offset..]) == Err(FrameError::NewerFormat) => {
                     return Err(JournalError::NewerBlock {
                         path: file.path,
@@ -154,11 +154,11 @@ impl Walk {
                     None => break,
                 },
             };
-            let draft = block.header.draft;
+            let info = block.header.draft;
             let end = offset + block.header.block_bytes();
-            let run = (draft.first, draft.last(), offset as u64, end as u64);
+            let run = (info.first, info.last(), offset as u64, end as u64);
             file.extend(&[Run { first: run.0, last: run.1, offset: run.2, end: run.3 }]);
-            (self.term, next, offset) = (draft.term, draft.last() + 1, end);
+            (self.term, next, offset) = (info.term, info.last() + 1, end);
         }
         self.next = Some(next);
         let rest = rest_of(&file.path, &bytes, offset);
@@ -170,7 +170,7 @@ impl Walk {
         (self.is_ours(&block) && block.header.draft.first == next).then_some(block)
     }
 
-    /// The first whole block behind a hole, if it is proved that the hole was acknowledged.
+    /// The first valid block after a gap, if it is proved that the gap was acknowledged.
     fn behind(
         &self,
         bytes: &Bytes,
@@ -186,9 +186,9 @@ impl Walk {
             if !self.is_ours(&block) || block.header.draft.first <= next {
                 continue;
             }
-            let proved = has_later || commit_of(&block).is_ok_and(|commit| commit > next);
+            let is_proved = has_later || commit_of(&block).is_ok_and(|commit| commit > next);
             let candidate = first.get_or_insert((at, block));
-            if proved {
+            if is_proved {
                 return Some((candidate.0, candidate.1.clone()));
             }
         }
@@ -196,11 +196,11 @@ impl Walk {
     }
 
     fn is_ours(&self, block: &Block) -> bool {
-        let draft = &block.header.draft;
-        draft.journal == self.journal
-            && draft.term >= self.term
-            && draft.count > 0
-            && commit_of(block).is_ok_and(|commit| commit <= draft.first)
+        let info = &block.header.draft;
+        info.journal == self.journal
+            && info.term >= self.term
+            && info.count > 0
+            && commit_of(block).is_ok_and(|commit| commit <= info.first)
     }
 }
 

@@ -1,4 +1,4 @@
-//! What was appended is there after any stop; what was not finished never is.
+//! Appended records are there after any stop; unfinished commits never are.
 
 use std::fs;
 use std::path::Path;
@@ -131,7 +131,7 @@ fn blocks_behind_a_torn_one_of_the_same_commit_are_cut_with_it() {
     let mut found = open_term(dir.path(), 1 << 20, 2);
     assert_eq!((found.log.next(), missing(&found).len(), found.cuts.len()), (3, 0, 1));
     assert_eq!(found.cuts[0].offset, torn);
-    // The stale second block must not follow a new commit that ends where it began.
+    // The stale second block must not follow a new commit that ends where the block begins.
     let whole: Vec<_> = (3..=3 + u64::from(BLOCK_RECORDS) - 1).map(|n| record(n, 20)).collect();
     found.log.append(&whole).unwrap();
     drop(found);
@@ -229,7 +229,7 @@ fn only_files_that_hold_nothing_newer_are_released() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn a_flipped_bit_never_hides_more_than_it_names(at: prop::sample::Index, bit in 0..8u32) {
+    fn a_flipped_bit_never_hides_more_than_is_reported_missing(at: prop::sample::Index, bit in 0..8u32) {
         let dir = tempfile::tempdir().unwrap();
         let mut found = open_term(dir.path(), 1024, 1);
         for first in (1..=26).step_by(5) {
@@ -244,10 +244,10 @@ proptest! {
         fs::write(path, bytes).unwrap();
         let found = open_term(dir.path(), 1024, 2);
         let read: Vec<u64> = read_all(found.log.files()).iter().map(|r| r.number).collect();
-        let holes = missing(&found);
-        let kept = |number: &u64| !holes.iter().any(|hole| hole.contains(number));
-        prop_assert_eq!(read, (1..found.log.next()).filter(kept).collect::<Vec<_>>());
-        prop_assert!(found.log.next() >= 26, "only the last commit has no witness behind it");
+        let missing = missing(&found);
+        let is_readable = |number: &u64| !missing.iter().any(|gap| gap.contains(number));
+        prop_assert_eq!(read, (1..found.log.next()).filter(is_readable).collect::<Vec<_>>());
+        prop_assert!(found.log.next() >= 26, "only the last commit has no later one to prove it");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Whatever the bytes, a block is either the one that was written or an error.
+//! For any bytes, a block is either the one that was written or an error.
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -9,9 +9,9 @@ fn draft() -> Draft {
     Draft { content: Content::Records, journal: Uuid::from_u128(7), term: 3, first: 42, count: 5 }
 }
 
-fn block(codec: Codec, payload: &[u8]) -> Vec<u8> {
+fn block(compression: Codec, payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    encode(&mut out, &draft(), codec, b"summary", payload).unwrap();
+    encode(&mut out, &draft(), compression, b"summary", payload).unwrap();
     out
 }
 
@@ -48,9 +48,9 @@ fn codecs() -> impl Strategy<Value = Codec> {
 
 proptest! {
     #[test]
-    fn what_is_written_is_read(codec in codecs(), payload: Vec<u8>, times in 1..40usize) {
+    fn a_written_block_reads_back(compression in codecs(), payload: Vec<u8>, times in 1..40usize) {
         let payload = payload.repeat(times);
-        let read = Block::parse(&block(codec, &payload).into()).unwrap();
+        let read = Block::parse(&block(compression, &payload).into()).unwrap();
         prop_assert_eq!(read.header.draft, draft());
         prop_assert_eq!(&read.summary[..], b"summary");
         prop_assert_eq!(read.payload().unwrap(), Bytes::from(payload));
@@ -81,22 +81,22 @@ proptest! {
     }
 
     #[test]
-    fn every_flipped_bit_is_noticed(codec in codecs(), payload: Vec<u8>, at: prop::sample::Index, bit in 0..8u8) {
-        let mut bytes = block(codec, &payload);
+    fn every_flipped_bit_is_detected(compression in codecs(), payload: Vec<u8>, at: prop::sample::Index, bit in 0..8u8) {
+        let mut bytes = block(compression, &payload);
         let at = at.index(bytes.len());
         bytes[at] ^= 1 << bit;
         prop_assert!(Block::parse(&bytes.into()).is_err());
     }
 
     #[test]
-    fn every_truncation_is_noticed(codec in codecs(), payload: Vec<u8>, at: prop::sample::Index) {
-        let mut bytes = block(codec, &payload);
+    fn every_truncation_is_detected(compression in codecs(), payload: Vec<u8>, at: prop::sample::Index) {
+        let mut bytes = block(compression, &payload);
         bytes.truncate(at.index(bytes.len()));
         prop_assert_eq!(Block::parse(&bytes.into()).unwrap_err(), FrameError::TooShort);
     }
 
     #[test]
-    fn a_block_is_found_behind_noise(noise: Vec<u8>, payload: Vec<u8>) {
+    fn a_block_is_found_after_noise(noise: Vec<u8>, payload: Vec<u8>) {
         let at = noise.len();
         let bytes = [noise, block(Codec::Zstd, &payload)].concat();
         prop_assert_eq!(find_next(&bytes), Some(at));

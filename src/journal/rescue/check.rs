@@ -77,8 +77,8 @@ pub enum Finding {
         /// Whether a scan finds all of its records all the same.
         found: bool,
     },
-    /// A checkpoint that does not load.
-    #[error("{}: the checkpoint does not load: {reason}", path.display())]
+    /// A checkpoint that can't be loaded.
+    #[error("{}: the checkpoint can't be loaded: {reason}", path.display())]
     Checkpoint {
         /// The file.
         path: PathBuf,

@@ -1,8 +1,8 @@
-//! A file that is there whole or not at all.
+//! Creates a file atomically: it is complete, or it does not exist.
 //!
 //! Written as `FILE.partial`, readable by its owner only, synced, renamed, the folder synced.
-//! Guarantees that `FILE` is never a part, and that an existing one stays unless it was said
-//! otherwise. What is left of an attempt that failed is removed. It does not know what is written.
+//! Guarantees that `FILE` is never partial, and that an existing one is replaced only on request.
+//! A failed attempt removes its partial file. Does not know what is written.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -11,28 +11,28 @@ use std::path::{Path, PathBuf};
 
 use crate::system_error::Explained;
 
-/// Why a file was not made.
+/// The reason why a file was not created.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// There is one.
-    #[error("{} is there already: give another name, or --force to replace it", path.display())]
+    /// The file exists.
+    #[error("{} exists already: give another name, or --force to replace it", path.display())]
     Exists {
         /// The file.
         path: PathBuf,
     },
-    /// The system says no.
+    /// The system refused a call.
     #[error("cannot {action} {}: {}", path.display(), Explained(source))]
     Io {
-        /// What was tried.
+        /// What was attempted.
         action: &'static str,
         /// The file.
         path: PathBuf,
-        /// The system's word.
+        /// The error of the system.
         source: io::Error,
     },
 }
 
-/// A file under way.
+/// A file that is being written.
 #[derive(Debug)]
 pub struct NewFile {
     path: PathBuf,
@@ -43,11 +43,11 @@ pub struct NewFile {
 }
 
 impl NewFile {
-    /// Begins `path`; `replace` allows that there is one already.
+    /// Begins to write `path`; `replace` allows that it exists.
     ///
     /// # Errors
     ///
-    /// When there is one, or the system says no.
+    /// If it exists and may not be replaced, or a system call fails.
     pub fn create(path: &Path, replace: bool) -> Result<Self, FileError> {
         may_make(path, replace)?;
         let partial = path.with_added_extension("partial");
@@ -62,21 +62,21 @@ impl NewFile {
         Ok(Self { path: path.to_owned(), partial, file, replace, is_finished: false })
     }
 
-    /// What was written so far, to be read back.
+    /// Opens what was written so far for reading.
     ///
     /// # Errors
     ///
-    /// When the system says no.
+    /// If a system call fails.
     pub fn read_back(&self) -> Result<File, FileError> {
         File::open(&self.partial).map_err(failed("read back", &self.partial))
     }
 
-    /// The failure to write it, in words.
+    /// The error for a failed write.
     pub fn write_failed(&self, source: io::Error) -> FileError {
         failed("write", &self.partial)(source)
     }
 
-    /// Makes it last and gives it its name.
+    /// Makes it durable and gives it its final name.
     ///
     /// # Errors
     ///
@@ -109,7 +109,7 @@ impl Write for NewFile {
 impl Drop for NewFile {
     fn drop(&mut self) {
         if !self.is_finished {
-            // Whoever gave up has said why; a part that stays is replaced by the next attempt.
+            // The caller has the error; a partial file that stays is replaced by the next attempt.
             let _ = fs::remove_file(&self.partial);
         }
     }

@@ -1,8 +1,8 @@
-//! The reading end of a stream, whole or not.
+//! Reads a stream, complete or damaged.
 //!
-//! Goes on behind damage as far as whole blocks are found. Guarantees that what it hands on was
-//! written so and ascends, that a stream it calls whole is whole, and that everything else is told
-//! as a [`Fault`] with its place. A stream it can't make sense of is an error: not ours, or newer.
+//! Continues after damage as far as intact blocks are found. Guarantees that what it returns was
+//! written so and ascends, that a stream that it reports whole is whole, and that all else is
+//! reported as a [`StreamDefect`] with its position. A stream that is no journal's, or newer, is an error.
 
 use std::io::{self, Read};
 use std::ops::RangeInclusive;
@@ -16,18 +16,18 @@ use crate::journal::record::{EncodedRecord, records_of};
 use crate::journal::scan::{Found, Gap, Scan};
 use crate::system_error::Explained;
 
-/// Why a stream can't be read at all.
+/// The reason why a stream can't be read at all.
 #[derive(Debug, thiserror::Error)]
 pub enum StreamError {
-    /// The system says so.
+    /// A read failed.
     #[error("cannot read the stream: {}", Explained(.0))]
     Read(#[from] io::Error),
-    /// Nothing of ours in it.
+    /// It contains no block of a journal.
     #[error(
         "this is no stream of a journal: give a file made by `gridctl journal backup` or `gridd journal salvage`"
     )]
     NotAStream,
-    /// A file out of a data folder, most likely.
+    /// Probably a file out of a data folder.
     #[error(
         "this is a part of a journal, not a stream of one: give a file made by `gridctl journal backup` or `gridd journal salvage`"
     )]
@@ -50,19 +50,19 @@ pub enum StreamError {
     },
 }
 
-/// What is wrong with a stream that can be read.
+/// A defect of a stream that can be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// Bytes that are no block.
     #[error("damaged from byte {} to {}{}", .0.offset, .0.offset + .0.bytes, because(.0))]
     Damaged(Gap),
-    /// No end.
-    #[error("cut short: the end is missing behind byte {at}")]
+    /// The end is missing.
+    #[error("truncated: the end is missing after byte {at}")]
     CutShort {
-        /// How long it is, in bytes.
+        /// Its length, in bytes.
         at: u64,
     },
-    /// A whole block, of another journal.
+    /// An intact block of another journal.
     #[error("the block at byte {offset} belongs to the journal {found}, not to {expected}")]
     Foreign {
         /// Where it begins, in bytes.
@@ -72,22 +72,22 @@ pub enum Fault {
         /// The journal of the stream.
         expected: Uuid,
     },
-    /// A whole block that does not belong there.
+    /// An intact block in a wrong position.
     #[error("the block at byte {offset} is out of place")]
     OutOfPlace {
         /// Where it begins, in bytes.
         offset: u64,
     },
-    /// The end says something else than what came before it.
+    /// The number of records differs from the one in the end.
     #[error("it should have {expected} records and has {found}")]
     Count {
-        /// What the end says.
+        /// The number in the end.
         expected: u64,
-        /// What was there.
+        /// The number that was read.
         found: u64,
     },
-    /// The same, though nothing else was noticed.
-    #[error("the checksum over the whole does not hold")]
+    /// The checksum in the end is wrong, though no other defect was found.
+    #[error("the checksum of the whole stream is wrong")]
     Checksum,
 }
 
@@ -100,38 +100,38 @@ fn because(gap: &Gap) -> String {
 pub enum Item {
     /// Records with ascending numbers, dense within.
     Records(Vec<EncodedRecord>),
-    /// A block of the checkpoint, as it lies in its file.
+    /// A block of the checkpoint, as in its file.
     Checkpoint {
         /// The block.
         block: Block,
         /// Its bytes.
         bytes: Bytes,
     },
-    /// Something is wrong here; the next item may still be good.
+    /// A defect; the next item may still be intact.
     Fault(Fault),
 }
 
-/// What was read, all in all.
+/// The totals of what was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StreamSummary {
-    /// Records handed on.
+    /// Records returned.
     pub records: u64,
     /// The first and the last of them.
     pub range: Option<RangeInclusive<u64>>,
-    /// Numbers that the stream should have, or that lie between those it has.
+    /// Numbers that the stream should have, or that are between those it has.
     pub missing: Vec<RangeInclusive<u64>>,
-    /// How long the stream is, in bytes.
+    /// Length of the stream, in bytes.
     pub bytes: u64,
 }
 
-/// A stream being read.
+/// A stream that is being read.
 #[derive(Debug)]
 pub struct StreamReader<R> {
     scan: Scan<R>,
     head: Option<Head>,
     journal: Uuid,
     term: u64,
-    /// Found and not yet handed on, the last first.
+    /// Found and not yet returned, the last first.
     waiting: Vec<Item>,
     crc: u32,
     faults: u64,
@@ -145,7 +145,7 @@ impl<R: Read> StreamReader<R> {
     ///
     /// # Errors
     ///
-    /// When no block of a stream is found, or a newer one.
+    /// If no block of a stream is found, or a newer one.
     pub fn open(read: R) -> Result<Self, StreamError> {
         let mut reader = Self {
             scan: Scan::new(read),
@@ -172,7 +172,7 @@ impl<R: Read> StreamReader<R> {
         Ok(reader)
     }
 
-    /// What the stream says of itself; from its end, once that was read, if the head is damaged.
+    /// The description of the stream; if the head is damaged, from the end once that was read.
     pub fn head(&self) -> Option<&Head> {
         self.head.as_ref()
     }
@@ -182,12 +182,12 @@ impl<R: Read> StreamReader<R> {
         self.journal
     }
 
-    /// The newest term that a block of it has so far.
+    /// The newest term of its blocks so far.
     pub fn term(&self) -> u64 {
         self.term
     }
 
-    /// The next thing; `None` at the end.
+    /// The next item; `None` at the end.
     ///
     /// # Errors
     ///
@@ -211,12 +211,12 @@ impl<R: Read> StreamReader<R> {
         }
     }
 
-    /// What was read; complete once [`Self::next_item`] gave `None`.
+    /// The totals; complete once [`Self::next_item`] returned `None`.
     pub fn summary(&self) -> &StreamSummary {
         &self.summary
     }
 
-    /// Whether it was whole; known once [`Self::next_item`] gave `None`.
+    /// Whether it was whole; known once [`Self::next_item`] returned `None`.
     pub fn is_whole(&self) -> bool {
         self.is_ended && self.faults == 0
     }
@@ -236,24 +236,24 @@ impl<R: Read> StreamReader<R> {
         }
     }
 
-    fn fault(&mut self, fault: Fault) {
+    fn fault(&mut self, defect: Fault) {
         self.faults += 1;
-        self.waiting.push(Item::Fault(fault));
+        self.waiting.push(Item::Fault(defect));
     }
 
     fn take(&mut self, offset: u64, block: &Block, bytes: Bytes) -> Result<(), StreamError> {
-        let draft = block.header.draft;
-        if draft.journal != self.journal {
-            let (found, expected) = (draft.journal, self.journal);
+        let info = block.header.draft;
+        if info.journal != self.journal {
+            let (found, expected) = (info.journal, self.journal);
             self.fault(Fault::Foreign { offset, found, expected });
             return Ok(());
         }
-        self.term = self.term.max(draft.term);
+        self.term = self.term.max(info.term);
         if self.has_end {
             self.fault(Fault::OutOfPlace { offset });
             return Ok(());
         }
-        match draft.content {
+        match info.content {
             Content::StreamHead if offset == 0 => self.take_head(block)?,
             Content::StreamEnd => self.take_end(offset, block),
             Content::Checkpoint | Content::CheckpointEnd if self.summary.range.is_none() => {
@@ -271,9 +271,9 @@ impl<R: Read> StreamReader<R> {
     }
 
     fn take_head(&mut self, block: &Block) -> Result<(), StreamError> {
-        let draft = block.header.draft;
+        let info = block.header.draft;
         let mut payload = block.payload().unwrap_or_default();
-        match Head::take(&mut payload, draft.journal, draft.term) {
+        match Head::take(&mut payload, info.journal, info.term) {
             Ok(head) => self.head = Some(head),
             Err(Some(found)) => return Err(StreamError::NewerStream { found }),
             Err(None) => self.fault(Fault::OutOfPlace { offset: 0 }),
@@ -283,15 +283,15 @@ impl<R: Read> StreamReader<R> {
 
     fn take_records(&mut self, offset: u64, block: &Block) {
         let next = self.summary.range.as_ref().map(|range| *range.end() + 1);
-        let draft = block.header.draft;
+        let info = block.header.draft;
         match records_of(block) {
-            Ok(records) if draft.count > 0 && next.is_none_or(|next| draft.first >= next) => {
+            Ok(records) if info.count > 0 && next.is_none_or(|next| info.first >= next) => {
                 let expected = next.or(self.head.map(|head| head.first));
-                if let Some(expected) = expected.filter(|expected| *expected < draft.first) {
-                    self.summary.missing.push(expected..=draft.first - 1);
+                if let Some(expected) = expected.filter(|expected| *expected < info.first) {
+                    self.summary.missing.push(expected..=info.first - 1);
                 }
-                let first = self.summary.range.as_ref().map_or(draft.first, |range| *range.start());
-                self.summary.range = Some(first..=draft.last());
+                let first = self.summary.range.as_ref().map_or(info.first, |range| *range.start());
+                self.summary.range = Some(first..=info.last());
                 self.summary.records += records.len() as u64;
                 self.waiting.push(Item::Records(records));
             }
@@ -300,9 +300,9 @@ impl<R: Read> StreamReader<R> {
     }
 
     fn take_end(&mut self, offset: u64, block: &Block) {
-        let draft = block.header.draft;
+        let info = block.header.draft;
         let mut payload = block.payload().unwrap_or_default();
-        let head = Head::take(&mut payload, draft.journal, draft.term);
+        let head = Head::take(&mut payload, info.journal, info.term);
         let (Ok(head), Ok(expected), Ok(crc)) =
             (head, payload.try_get_u64_le(), payload.try_get_u32_le())
         else {

@@ -1,4 +1,4 @@
-//! What was written comes back, and what did not is told.
+//! A written stream reads back, and defects are reported.
 
 use proptest::prelude::*;
 
@@ -19,10 +19,10 @@ fn record(number: u64) -> EncodedRecord {
 }
 
 fn checkpoint() -> Vec<u8> {
-    let draft =
+    let info =
         Draft { content: Content::CheckpointEnd, journal: JOURNAL, term: 3, first: 9, count: 0 };
     let mut out = Vec::new();
-    frame::encode(&mut out, &draft, Codec::None, &[], b"state").unwrap();
+    frame::encode(&mut out, &info, Codec::None, &[], b"state").unwrap();
     out
 }
 
@@ -88,20 +88,20 @@ fn a_hole_that_was_there_when_it_was_written_is_named_and_is_no_fault() {
 #[test]
 fn cut_damaged_foreign_and_newer_streams_are_told_apart() {
     let whole = stream((1..=9000).filter(|n| *n != 4000), head(1, 9000));
-    let cut = &whole[..whole.len() - 30];
-    let all = read(cut).unwrap();
+    let truncated = &whole[..whole.len() - 30];
+    let all = read(truncated).unwrap();
     assert_eq!(all.faults.last().unwrap().to_string(), {
-        format!("cut short: the end is missing behind byte {}", cut.len())
+        format!("truncated: the end is missing after byte {}", truncated.len())
     });
     assert_eq!(all.records.len(), 8999);
 
     let mut damaged = whole.clone();
     damaged[20_000] ^= 4;
     let all = read(&damaged).unwrap();
-    let words: Vec<String> = all.faults.iter().map(ToString::to_string).collect();
-    assert!(words[0].starts_with("damaged from byte "), "{words:?}");
-    assert!(words[0].ends_with("(the payload's checksum does not hold)"), "{words:?}");
-    assert!(words[1].starts_with("it should have 8999 records and has "), "{words:?}");
+    let defects: Vec<String> = all.faults.iter().map(ToString::to_string).collect();
+    assert!(defects[0].starts_with("damaged from byte "), "{defects:?}");
+    assert!(defects[0].ends_with("(the checksum of the payload is wrong)"), "{defects:?}");
+    assert!(defects[1].starts_with("it should have 8999 records and has "), "{defects:?}");
     let missing: u64 = all.summary.missing.iter().map(|r| r.end() - r.start() + 1).sum();
     assert_eq!(missing + all.records.len() as u64, 9000);
 
@@ -119,7 +119,7 @@ fn cut_damaged_foreign_and_newer_streams_are_told_apart() {
     });
     assert_eq!(all.records.len(), 8999);
 
-    for (bytes, words) in [
+    for (bytes, message) in [
         (
             &b""[..],
             "this is no stream of a journal: give a file made by `gridctl journal backup` or `gridd journal salvage`",
@@ -133,16 +133,16 @@ fn cut_damaged_foreign_and_newer_streams_are_told_apart() {
             "this is a part of a journal, not a stream of one: give a file made by `gridctl journal backup` or `gridd journal salvage`",
         ),
     ] {
-        assert_eq!(read(bytes).unwrap_err().to_string(), words);
+        assert_eq!(read(bytes).unwrap_err().to_string(), message);
     }
 }
 
 #[test]
 fn a_newer_stream_and_a_newer_block_are_refused_in_words() {
-    let draft =
+    let info =
         Draft { content: Content::StreamHead, journal: JOURNAL, term: 1, first: 1, count: 0 };
     let mut newer = Vec::new();
-    frame::encode(&mut newer, &draft, Codec::None, &[], &2_u32.to_le_bytes()).unwrap();
+    frame::encode(&mut newer, &info, Codec::None, &[], &2_u32.to_le_bytes()).unwrap();
     assert_eq!(
         read(&newer).unwrap_err().to_string(),
         "the stream has format 2, this program knows up to 1: use a newer one"
@@ -177,7 +177,7 @@ fn a_block_that_was_replaced_by_another_whole_one_is_noticed() {
     replaced[at + 60..at + 64].copy_from_slice(&crc.to_le_bytes());
     let mut all = read(&replaced).unwrap();
     assert_eq!(all.faults.pop().map(|it| it.to_string()), {
-        Some("the checksum over the whole does not hold".to_owned())
+        Some("the checksum of the whole stream is wrong".to_owned())
     });
 }
 
@@ -193,7 +193,7 @@ fn a_lost_head_is_made_good_by_the_end() {
 
 proptest! {
     #[test]
-    fn a_damaged_stream_gives_only_what_was_written_and_is_never_called_whole(
+    fn a_damaged_stream_yields_only_written_records_and_is_never_reported_whole(
         flips in prop::collection::vec((any::<prop::sample::Index>(), 1..=255_u8), 0..4),
         length: Option<prop::sample::Index>,
     ) {

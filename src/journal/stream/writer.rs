@@ -1,8 +1,8 @@
-//! The writing end of a stream.
+//! Writes a stream.
 //!
-//! Guarantees that records leave in ascending order, each once, in blocks that any scan finds; a
-//! gap in the numbers ends a block. A stream without [`StreamWriter::finish`] is one that its
-//! reader calls cut short.
+//! Guarantees that records are written in ascending order, each once, in blocks that any scan finds; a
+//! gap in the numbers ends a block. Its reader reports a stream without [`StreamWriter::finish`] as
+//! truncated.
 
 use std::io::{self, Write};
 
@@ -12,12 +12,12 @@ use super::{Head, add_block};
 use crate::journal::frame::{Codec, Content, Draft, encode};
 use crate::journal::record::{EncodedRecord, Summary};
 
-/// A block of records ends at so many bytes before packing, or so many records.
+/// A block of records ends at this many bytes before compression, or at this many records:
 const BLOCK_BYTES: usize = 256 << 10;
-/// See [`BLOCK_BYTES`]; their summary fits a block however many appliances they are about.
+/// with 4096, the summary is within its limit however many appliances they are about.
 const BLOCK_RECORDS: usize = 4096;
 
-/// A stream under way.
+/// A stream that is being written.
 #[derive(Debug)]
 pub struct StreamWriter<W> {
     out: W,
@@ -29,7 +29,7 @@ pub struct StreamWriter<W> {
     written: Written,
 }
 
-/// What was written.
+/// Totals of what was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Written {
     /// Records.
@@ -60,7 +60,7 @@ impl<W: Write> StreamWriter<W> {
         Ok(writer)
     }
 
-    /// Puts in a block of a checkpoint as it lies in its file.
+    /// Writes a block of a checkpoint as it is in its file.
     ///
     /// # Errors
     ///
@@ -83,7 +83,7 @@ impl<W: Write> StreamWriter<W> {
     /// When its number is not above the last one's.
     pub fn record(&mut self, record: EncodedRecord) -> io::Result<()> {
         if let Some(last) = self.waiting.last() {
-            assert!(record.number > last.number, "a stream ascends");
+            assert!(record.number > last.number, "the numbers of a stream ascend");
             let is_full = self.waiting_bytes + record.bytes.len() > BLOCK_BYTES
                 || self.waiting.len() == BLOCK_RECORDS;
             if is_full || record.number != last.number + 1 {
@@ -95,17 +95,17 @@ impl<W: Write> StreamWriter<W> {
         Ok(())
     }
 
-    /// Where it goes.
+    /// The output.
     pub fn out(&mut self) -> &mut W {
         &mut self.out
     }
 
-    /// What was written so far; records that wait for their block are not counted.
+    /// The totals so far; records that wait for their block are not counted.
     pub fn written(&self) -> Written {
         self.written
     }
 
-    /// Ends the stream and gives back where it went.
+    /// Finishes the stream and returns the output.
     ///
     /// # Errors
     ///
@@ -123,7 +123,7 @@ impl<W: Write> StreamWriter<W> {
 
     fn write_waiting(&mut self) -> io::Result<()> {
         let Some(first) = self.waiting.first() else { return Ok(()) };
-        let draft = Draft {
+        let info = Draft {
             content: Content::Records,
             journal: self.head.identity.journal,
             term: self.head.term,
@@ -134,8 +134,8 @@ impl<W: Write> StreamWriter<W> {
         self.waiting.iter().for_each(|record| record.put(&mut payload));
         let summary = Summary::of(&self.waiting).encode();
         self.buffer.clear();
-        encode(&mut self.buffer, &draft, Codec::Zstd, &summary, &payload)
-            .expect("records that fitted a block of the journal fit one of a stream");
+        encode(&mut self.buffer, &info, Codec::Zstd, &summary, &payload)
+            .expect("records of a block of the journal are within the limits of one of a stream");
         self.written.records += self.waiting.len() as u64;
         self.waiting.clear();
         self.waiting_bytes = 0;
@@ -144,9 +144,10 @@ impl<W: Write> StreamWriter<W> {
 
     fn block(&mut self, content: Content, payload: &[u8]) -> io::Result<()> {
         let Head { identity, term, first, .. } = self.head;
-        let draft = Draft { content, journal: identity.journal, term, first, count: 0 };
+        let info = Draft { content, journal: identity.journal, term, first, count: 0 };
         self.buffer.clear();
-        encode(&mut self.buffer, &draft, Codec::None, &[], payload).expect("a few bytes fit");
+        encode(&mut self.buffer, &info, Codec::None, &[], payload)
+            .expect("a few bytes are within the limits of a block");
         self.write_buffer()
     }
 

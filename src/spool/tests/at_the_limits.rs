@@ -1,4 +1,4 @@
-//! What if there is too much of something, or too little?
+//! Tests the spool at its limits: full disk, full spool, held lock.
 
 use std::num::NonZeroUsize;
 
@@ -48,7 +48,7 @@ fn the_file_stays_within_its_bounds() {
     let waiting = spool.waiting().unwrap();
     assert!(waiting.len() <= 50 && waiting.len() > 10);
     let told: u64 = events(&spool).iter().flat_map(|it| &it.lost_before).map(|it| it.count).sum();
-    assert_eq!(told + waiting.len() as u64, 2_000, "each is there or told of");
+    assert_eq!(told + waiting.len() as u64, 2_000, "each is waiting or reported");
     let keys: Vec<Key> = waiting.iter().map(|it| it.key).collect();
     answered(&spool, &keys);
     assert!(spool.waiting().unwrap().is_empty());

@@ -1,4 +1,4 @@
-//! What is an event and what is not, field by field.
+//! Tests decoding of events, field by field.
 
 use proptest::prelude::*;
 use prost::Message;
@@ -19,7 +19,7 @@ fn bytes(event: &proto::Event) -> Bytes {
 
 fn wrong_fields(bytes: &Bytes) -> Vec<String> {
     match event(bytes) {
-        Ok(checked) => panic!("is taken: {checked:?}"),
+        Ok(checked) => panic!("is valid: {checked:?}"),
         Err(Unfit::Unsupported) => panic!("is unsupported"),
         Err(Unfit::Invalid(violations)) => violations.into_iter().map(|it| it.field).collect(),
     }
@@ -73,13 +73,13 @@ fn each_wrong_field_is_named_and_all_at_once() {
 #[test]
 fn what_was_lost_is_told_with_its_reason_and_numbers_to_come_are_not_said() {
     let lost = |kind, reason| proto::LostEvents { kind, count: 17, reason, ..Default::default() };
-    let reasons = [1, 2, 3, 4, 5, -1];
-    let lost_before = reasons.into_iter().map(|reason| lost(4, reason)).chain([lost(77, 0)]);
+    let numbers = [1, 2, 3, 4, 5, -1];
+    let lost_before = numbers.into_iter().map(|reason| lost(4, reason)).chain([lost(77, 0)]);
     let sent = proto::Event { lost_before: lost_before.collect(), ..log() };
     let lost = event(&bytes(&sent)).expect("is an event").event.lost_before;
-    let told: Vec<_> = lost.iter().map(|it| it.reason).collect();
+    let reasons: Vec<_> = lost.iter().map(|it| it.reason).collect();
     let known = LostReason::ALL.map(Some);
-    assert_eq!(told, [&known[..], &[None, None, None]].concat());
+    assert_eq!(reasons, [&known[..], &[None, None, None]].concat());
     assert_eq!((lost[0].kind, lost[6].kind), (Some(PlainKind::Log), None));
 }
 
@@ -105,7 +105,7 @@ fn a_log_or_alert_without_text_is_wrong_unless_it_counts() {
     assert_eq!(
         wrong_fields(&bytes(&bare(Kind::Alert(counting("", 1.0))))),
         ["alert.counter.name"],
-        "a wrong counter does not make the text missing"
+        "an invalid counter does not make the text missing"
     );
     assert_eq!(
         wrong_fields(&bytes(&proto::Event {
@@ -124,9 +124,9 @@ fn text_that_is_not_utf8_is_named_with_its_byte() {
         ..EventAsSent::default()
     };
     let Err(Unfit::Invalid(violations)) = event(&sent.encode_to_vec().into()) else {
-        panic!("is taken");
+        panic!("is valid");
     };
-    assert_eq!(violations, [violation("text", "is not UTF-8: byte 3 does not fit")]);
+    assert_eq!(violations, [violation("text", "is not UTF-8: byte 3 is invalid")]);
 }
 
 #[test]

@@ -1,11 +1,11 @@
-//! Open matters as messages of the contract.
+//! Encodes open alerts as messages of the contract.
 //!
-//! Guarantees that every matter has a number of the contract. Escapes nothing.
+//! Guarantees that every alert kind has a number of the contract. Escapes nothing.
 
 use super::{proto, proto_severity, timestamp};
 use crate::grid::effect::{Alert, Matter};
 
-/// An open matter about `appliance`; its name is empty if it is the broker's own.
+/// Encodes an open alert about `appliance`; the name is empty for the broker itself.
 pub fn alert(appliance: &str, which: Matter, alert: &Alert) -> proto::OpenAlert {
     let Alert { severity, since, text } = alert;
     proto::OpenAlert {
@@ -17,7 +17,7 @@ pub fn alert(appliance: &str, which: Matter, alert: &Alert) -> proto::OpenAlert 
     }
 }
 
-/// What can be open, as it is sent.
+/// Encodes an alert kind.
 pub fn matter(matter: Matter) -> proto::AlertMatter {
     match matter {
         Matter::StartFailed => proto::AlertMatter::StartFailed,
@@ -43,10 +43,10 @@ mod tests {
         let sent: Vec<_> = (1..).map_while(|it| proto::AlertMatter::try_from(it).ok()).collect();
         assert!(sent.len() >= 8, "{sent:?}");
         for sent in sent {
-            let meant = wire::matter(sent).unwrap();
-            assert_eq!(matter(meant), sent);
-            let word = sent.as_str_name().trim_start_matches("ALERT_MATTER_").to_lowercase();
-            assert_eq!(meant.word(), word);
+            let decoded = wire::matter(sent).unwrap();
+            assert_eq!(matter(decoded), sent);
+            let label = sent.as_str_name().trim_start_matches("ALERT_MATTER_").to_lowercase();
+            assert_eq!(decoded.word(), label);
         }
         assert_eq!(wire::matter(proto::AlertMatter::Unspecified), None);
     }

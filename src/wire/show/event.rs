@@ -1,12 +1,12 @@
-//! Events as messages of the contract.
+//! Encodes events as messages of the contract.
 //!
-//! Guarantees that an event goes out as it came in, but for what was cut. Escapes nothing.
+//! Guarantees that an event is sent as received, except for truncated text. Escapes nothing.
 
 use super::{millis, proto, proto_severity, timestamp, uuid_text};
 use crate::grid::event::{Event, EventKind, LostReason, PlainKind};
 use crate::grid::record::Heard;
 
-/// What there is to read of an event: its text, else its counter.
+/// The text of an event, else its counter.
 pub(super) fn text(event: &Event) -> String {
     match &event.kind {
         EventKind::Alert { counter: Some(counter) } if event.text.is_empty() => {
@@ -20,7 +20,7 @@ pub(super) fn text(event: &Event) -> String {
     }
 }
 
-/// An event, as received.
+/// Encodes an event, as received.
 pub(super) fn event(heard: &Heard) -> proto::Event {
     use proto::event::Kind;
     let event = &heard.event;
@@ -64,7 +64,7 @@ pub(super) fn event(heard: &Heard) -> proto::Event {
     }
 }
 
-/// A kind's number in the contract.
+/// Encodes an event kind.
 pub(super) fn event_kind(kind: Option<PlainKind>) -> proto::EventKind {
     match kind {
         None => proto::EventKind::Unspecified,

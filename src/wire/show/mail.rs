@@ -1,13 +1,13 @@
-//! Mails that are owed, as messages of the contract.
+//! Encodes queued and completed mails as messages of the contract.
 //!
-//! Guarantees that a mail is told whole. Escapes nothing.
+//! Guarantees that a mail is encoded completely. Escapes nothing.
 
 use super::{proto, proto_severity, timestamp};
 use crate::grid::event::Severity;
 use crate::grid::mail::{Brief, Late, Message, MessageNumber, Notice, Standing, traced};
 use crate::grid::record::{Input, Record};
 
-/// A mail that is owed.
+/// Encodes a queued mail.
 pub fn mail(message: &Message) -> proto::Mail {
     let Message {
         number,
@@ -17,7 +17,7 @@ pub fn mail(message: &Message) -> proto::Mail {
         more,
         briefs,
         attempts,
-        standing: stands,
+        standing: state,
         due,
         retried_at: _,
         last_reply,
@@ -27,10 +27,10 @@ pub fn mail(message: &Message) -> proto::Mail {
     proto::Mail {
         number: number.0,
         recipient: recipient.to_string(),
-        standing: standing(*stands).into(),
+        standing: standing(*state).into(),
         owed_since: Some(timestamp(*owed_since)),
-        due: (*stands == Standing::Waiting).then(|| timestamp(*due)),
-        removed_at: (*stands == Standing::Failed).then(|| timestamp(*due)),
+        due: (*state == Standing::Waiting).then(|| timestamp(*due)),
+        removed_at: (*state == Standing::Failed).then(|| timestamp(*due)),
         attempts: *attempts,
         last_reply: last_reply.to_string(),
         notices: notices.iter().map(notice).collect(),
@@ -43,10 +43,10 @@ pub fn mail(message: &Message) -> proto::Mail {
     }
 }
 
-/// A mail that is owed no more, as the record tells that says so; `None`: it tells of none.
+/// Encodes a mail that has left the outbox, from the record of that; `None`: the record has none.
 pub fn ended(number: MessageNumber, record: &Record) -> Option<proto::Mail> {
     let (message, joined) = traced(number, record)?;
-    let (stands, reply) = if let Input::MailAnswered { message: of, delivery, .. } = &record.input {
+    let (state, reply) = if let Input::MailAnswered { message: of, delivery, .. } = &record.input {
         match *of == number {
             true => (proto::MailStanding::Sent, delivery.reply()),
             false => (proto::MailStanding::Joined, &*message.last_reply),
@@ -55,12 +55,12 @@ pub fn ended(number: MessageNumber, record: &Record) -> Option<proto::Mail> {
         (proto::MailStanding::Removed, &*message.last_reply)
     };
     Some(proto::Mail {
-        standing: stands.into(),
+        standing: state.into(),
         due: None,
         last_reply: reply.to_owned(),
         ended_at: Some(timestamp(record.at)),
         record_number: record.number,
-        joined: joined.filter(|_| stands == proto::MailStanding::Joined).map_or(0, |it| it.0),
+        joined: joined.filter(|_| state == proto::MailStanding::Joined).map_or(0, |it| it.0),
         ..mail(&message)
     })
 }
@@ -96,7 +96,7 @@ fn summary(late: &Late) -> proto::MailSummary {
     }
 }
 
-/// How a mail stands, as it is sent.
+/// Encodes the state of a mail.
 pub fn standing(standing: Standing) -> proto::MailStanding {
     match standing {
         Standing::Waiting => proto::MailStanding::Waiting,

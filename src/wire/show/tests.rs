@@ -1,4 +1,4 @@
-//! What outsiders read of records.
+//! Tests the encoding of records.
 
 use std::time::Duration;
 
@@ -64,15 +64,15 @@ fn what_was_lost_is_told_in_words_and_is_at_least_a_warning() {
         lost(None, 1, None, None, None),
         lost(Some(PlainKind::Alert), 2, Some(ago(60)), None, Some(LostReason::SetAside)),
     ];
-    let told = of(&record);
-    assert_eq!(told.severity(), proto::Severity::Warn);
-    assert_eq!(told.event.as_ref().map(|it| it.severity()), Some(proto::Severity::Info));
+    let encoded = of(&record);
+    assert_eq!(encoded.severity(), proto::Severity::Warn);
+    assert_eq!(encoded.event.as_ref().map(|it| it.severity()), Some(proto::Severity::Info));
     let (first, last) = ("2026-11-20T14:20:00Z", "2026-11-20T14:29:00Z");
-    let words = format!(
+    let text = format!(
         "lost 17 log events of db1, {first} to {last}, spool full; lost 1 event of db1; \
          lost 2 alert events of db1, since {last}, set aside since they ended two sessions"
     );
-    assert_eq!(told.explanation, words);
+    assert_eq!(encoded.explanation, text);
     said(&mut record).severity = Severity::Fatal;
     assert_eq!(of(&record).severity(), proto::Severity::Fatal);
 }
@@ -89,12 +89,12 @@ fn what_was_not_said_just_now_is_shown_with_both_times() {
         let wrong = Timestamp::from_micros(wrong);
         said(&mut record).event_time = Some(wrong);
         record.marks |= Marks::TIME_OFF;
-        let told = of(&record);
-        assert_eq!(told.received_at, Some(timestamp(ago(0))));
-        assert_eq!(told.event.as_ref().and_then(|it| it.event_time), Some(timestamp(wrong)));
-        assert_eq!(told.marks, ["time_off", "replayed"]);
+        let encoded = of(&record);
+        assert_eq!(encoded.received_at, Some(timestamp(ago(0))));
+        assert_eq!(encoded.event.as_ref().and_then(|it| it.event_time), Some(timestamp(wrong)));
+        assert_eq!(encoded.marks, ["time_off", "replayed"]);
         let year = if years < 0 { "2006" } else { "2046" };
-        assert!(told.explanation.starts_with(&format!("its own clock says {year}-")), "{told:?}");
+        assert!(encoded.explanation.starts_with(&format!("its own clock says {year}-")), "{encoded:?}");
     }
 }
 
@@ -107,18 +107,18 @@ fn times_in_sentences_are_told_by_place_and_never_by_what_an_appliance_says() {
     said(&mut record).event_time = Some(ago(60));
     said(&mut record).lost_before = vec![forged];
     let name = "db-2026-11-20T14:29:00Z";
-    let told = super::record(&record, |_| name.to_owned());
-    let times = told.explanation_times.iter().map(|it| {
+    let encoded = super::record(&record, |_| name.to_owned());
+    let times = encoded.explanation_times.iter().map(|it| {
         let (first, length) = (it.first as usize, it.length as usize);
-        (&told.explanation[first..first + length], it.time)
+        (&encoded.explanation[first..first + length], it.time)
     });
     let expected = [
         ("2026-11-20T14:29:00Z", Some(timestamp(ago(60)))),
         ("2026-11-20T14:20:00Z", Some(timestamp(ago(600)))),
     ];
     assert_eq!(times.collect::<Vec<_>>(), expected);
-    assert!(told.explanation.contains(name), "{}", told.explanation);
-    assert_eq!(told.text_times, [], "an appliance's text has none");
+    assert!(encoded.explanation.contains(name), "{}", encoded.explanation);
+    assert_eq!(encoded.text_times, [], "an appliance's text has none");
 }
 
 #[test]

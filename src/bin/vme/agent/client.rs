@@ -1,7 +1,8 @@
-//! A call of vme asks the agent to say its event.
+//! Sends an event of a call through the agent.
 //!
-//! Guarantees to say which of three it is: the agent answered, it has the event in its spool, or it
-//! took nothing, so that another way may be tried. Does not know other ways.
+//! Guarantees to distinguish three results: the agent delivered the broker's reply, it has the
+//! event in its spool, or it did not accept the event, so another way may be tried. Does not know
+//! other ways.
 
 use std::path::{Path, PathBuf};
 
@@ -13,36 +14,36 @@ use tokio::time::{Instant, timeout_at};
 use super::wire::{self, AgentTold, Ask, Word};
 use crate::speaker::Speaker;
 
-/// What became of it.
+/// The result of a request to the agent.
 #[derive(Debug)]
 pub(crate) enum Asked {
-    /// The broker's answer; `None`: simply kept.
+    /// The broker's reply; `None`: stored.
     Answered(Option<AckException>),
-    /// It waits in the spool; why, as far as the agent knows.
+    /// It waits in the spool; the reason, if the agent knows one.
     Spooled(String),
-    /// It can't be said.
+    /// It cannot be sent; the reason.
     SetAside(String),
-    /// There is no agent, or it did not take the event. Why, if there is one.
+    /// There is no agent (`None`), or it did not accept the event, and why.
     NotTaken(Option<NotTaken>),
 }
 
-/// Why an agent did not take an event.
+/// Why an agent did not accept an event.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum NotTaken {
-    /// It can't keep it.
+    /// It cannot spool the event.
     NotSpooled(String),
-    /// It speaks to another broker or as another appliance.
+    /// It serves another broker or appliance.
     NotMine(String),
-    /// It can't be reached, or broke off.
+    /// It cannot be reached, or the connection failed.
     Broken(String),
 }
 
-/// The socket of the agent of the folder `state`.
+/// The socket of the agent that serves the folder `state`.
 pub(crate) fn socket(state: &Path) -> PathBuf {
     state.join("agent.sock")
 }
 
-/// Asks the agent, if there is one, and waits for the answer until `deadline`.
+/// Sends the event to the agent, if there is one, and waits for the reply until `deadline`.
 pub(crate) async fn ask(speaker: &Speaker, event: &Event, call: u64, deadline: Instant) -> Asked {
     let Ok(mut stream) = UnixStream::connect(socket(&speaker.state)).await else {
         return Asked::NotTaken(None);
@@ -59,23 +60,25 @@ pub(crate) async fn ask(speaker: &Speaker, event: &Event, call: u64, deadline: I
     match timeout_at(deadline, wire::write(&mut stream, &ask)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => return broken(error),
-        Err(_) => return broken(std::io::Error::other("it does not listen")),
+        Err(_) => return broken(std::io::Error::other("it does not read")),
     }
     let mut spooled: Option<String> = None;
     loop {
         let told = timeout_at(deadline, wire::read::<AgentTold>(&mut stream)).await;
         let word = match (told, spooled.take()) {
             (Ok(Ok(Some(told))), _) => told.word,
-            // What was told to be in the spool is there, whatever becomes of the agent.
-            (Err(_), Some(why)) => return Asked::Spooled(or_else(why, "no answer in time")),
+            // An event that was reported as spooled is spooled, even if the agent ends.
+            (Err(_), Some(why)) => return Asked::Spooled(or_else(why, "no reply in time")),
             (_, Some(why)) => return Asked::Spooled(or_else(why, "the agent stopped")),
             (Ok(Err(error)), None) => return broken(error),
-            (Ok(Ok(None)), None) => return broken(std::io::Error::other("it hung up")),
-            (Err(_), None) => return broken(std::io::Error::other("it says nothing")),
+            (Ok(Ok(None)), None) => {
+                return broken(std::io::Error::other("it closed the connection"));
+            }
+            (Err(_), None) => return broken(std::io::Error::other("it does not reply")),
         };
         match word {
             Some(Word::Spooled(why)) if why.is_empty() => spooled = Some(why),
-            // Nobody waits for a broker that is known to be away.
+            // Do not wait for a broker that is known to be away.
             Some(Word::Spooled(why)) => return Asked::Spooled(why),
             Some(Word::Answered(answer)) if answer.is_empty() => return Asked::Answered(None),
             Some(Word::Answered(answer)) => {
@@ -85,7 +88,7 @@ pub(crate) async fn ask(speaker: &Speaker, event: &Event, call: u64, deadline: I
             Some(Word::SetAside(why)) => return Asked::SetAside(why),
             Some(Word::NotSpooled(why)) => return Asked::NotTaken(Some(NotTaken::NotSpooled(why))),
             Some(Word::NotMine(why)) => return Asked::NotTaken(Some(NotTaken::NotMine(why))),
-            None => return broken(std::io::Error::other("it says what this vme does not know")),
+            None => return broken(std::io::Error::other("it sent an unknown message")),
         }
     }
 }

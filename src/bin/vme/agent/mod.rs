@@ -1,8 +1,8 @@
-//! `vme agent`: one small process that speaks for the appliance.
+//! `vme agent`: one small process that sends all events of the appliance.
 //!
-//! It holds the session with the broker, takes events from calls of vme by a Unix socket, and sends
-//! what is in the spool. Guarantees that it ends only when it is told to, or when another agent has
-//! the folder. Does not know the broker's rules.
+//! It holds the session with the broker, accepts events from calls of vme on a Unix socket, and
+//! sends the spool. Guarantees that it ends only on a signal, or when another agent owns the
+//! folder. Does not know the broker's rules.
 
 pub(crate) mod client;
 mod wire;
@@ -29,40 +29,40 @@ use crate::speaker::Speaker;
 use crate::tell;
 use wire::{AgentTold, Ask, Word};
 
-/// Calls of the agent's own user that are served at once; more find no agent.
+/// Concurrent calls of the agent's own user; further calls find no agent.
 const CALLS_MAX: usize = 256;
 
-/// The same of all other users.
+/// Concurrent calls of all other users.
 const CALLS_OF_OTHERS_MAX: usize = 64;
 
-/// Events that wait to be put into the spool.
+/// Events that wait to be appended to the spool.
 const ORDERS_WAITING: usize = 256;
 
-/// A call says what it wants within that.
+/// A call must send its request within this.
 const ASK_WITHIN: Duration = Duration::from_secs(5);
 
-/// The first and the longest pause between tries to reach the broker (Sensu).
+/// The first and the longest delay between attempts to reach the broker (Sensu).
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(120);
 
-/// A spool that can't be read is looked at again after that.
+/// The delay before an unreadable spool is read again.
 const SPOOL_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
-/// How long whoever sends at the moment may take to let the agent do it.
+/// How long the current sender may take to hand over to the agent.
 const OTHERS_END_WITHIN: Duration = Duration::from_secs(30);
 
-/// How often it is looked whether they did.
+/// How often the locks are polled.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// The pauses of processes that stay.
+/// The backoff of long-running processes.
 pub(crate) fn patient_pauses() -> Pauses {
     Pauses::new(FIRST_PAUSE, LONGEST_PAUSE)
 }
 
-/// Runs the agent until it is told to stop.
+/// Runs the agent until a signal stops it.
 pub(crate) async fn run(speaker: Speaker) -> ExitCode {
     if speaker.boot.any_id().is_none() {
-        tell("this boot has no id; name it by VME_BOOT_ID");
+        tell("this boot has no id; set VME_BOOT_ID to name it");
         return ExitCode::Failed;
     }
     let spool = match speaker.spool() {
@@ -75,7 +75,7 @@ pub(crate) async fn run(speaker: Speaker) -> ExitCode {
     match take_over(&spool).await {
         Ok(Ok((_drainer, sender))) => serve(speaker, spool, sender).await,
         Ok(Err(other)) => {
-            tell(&format!("{other} speaks for {} already", spool.folder().display()));
+            tell(&format!("{other} already serves {}", spool.folder().display()));
             ExitCode::Refused
         }
         Err(error) => {
@@ -85,7 +85,8 @@ pub(crate) async fn run(speaker: Speaker) -> ExitCode {
     }
 }
 
-/// The duty and the right to send; a drainer gives them up for the agent. The error is who does not.
+/// Acquires the drainer lock and the sender lock; a drainer releases them for the agent. The inner
+/// error names the process that does not.
 async fn take_over(spool: &Spool) -> Result<Result<(Held, Held), String>, SpoolError> {
     let (mut has_asked, mut seen) = (false, None);
     let until = tokio::time::Instant::now() + OTHERS_END_WITHIN;
@@ -94,7 +95,8 @@ async fn take_over(spool: &Spool) -> Result<Result<(Held, Held), String>, SpoolE
             break held;
         }
         let word = spool.drainer().unwrap_or_default();
-        // Who holds it for a moment has left no word yet, and then it is of one that has gone.
+        // A process that just acquired the lock has set no note yet: the note is of an earlier
+        // owner. So it counts only if it is read twice.
         let is_sure = seen.replace(word.clone()).is_some_and(|before| before == word);
         if is_sure && word.starts_with("agent") || tokio::time::Instant::now() > until {
             return Ok(Err(word));
@@ -108,7 +110,7 @@ async fn take_over(spool: &Spool) -> Result<Result<(Held, Held), String>, SpoolE
         }
         sleep(LOOK_EVERY).await;
     };
-    // Others look here when they find it held; without the word they only can't say who it is.
+    // Others read the note when they find the lock held; without it they cannot name the owner.
     let _ = drainer.leave_word(&format!("agent {}", getpid()));
     let sender = loop {
         if let Some(held) = spool.try_sender()? {
@@ -129,7 +131,7 @@ async fn serve(speaker: Speaker, spool: Spool, role: Held) -> ExitCode {
     let listener = match listen(&path) {
         Ok(listener) => listener,
         Err(error) => {
-            tell(&format!("can't listen at {}: {}", path.display(), Explained(&error)));
+            tell(&format!("cannot listen at {}: {}", path.display(), Explained(&error)));
             return ExitCode::Failed;
         }
     };
@@ -143,14 +145,14 @@ async fn serve(speaker: Speaker, spool: Spool, role: Held) -> ExitCode {
     };
     if is_lost {
         tell(&format!(
-            "{} was made anew by others; an agent has to begin anew",
+            "{} was replaced by another folder; restart the agent",
             spool.folder().display()
         ));
         return ExitCode::Failed;
     }
-    // Who comes now finds no agent, and helps itself.
+    // Later calls find no agent, and send by themselves.
     let _ = std::fs::remove_file(&path);
-    tell("agent stopped; what waits stays in the spool");
+    tell("agent stopped; waiting events stay in the spool");
     ExitCode::Done
 }
 
@@ -159,20 +161,21 @@ async fn send(speaker: &Speaker, spool: Spool, orders: mpsc::Receiver<Order>) {
     let mut sender = Sender::new(speaker, desk, Until::Stopped, patient_pauses());
     loop {
         if let Err(error) = sender.run().await {
-            tell(&format!("{error}; tried again in {} s", SPOOL_AGAIN_AFTER.as_secs()));
+            tell(&format!("{error}; next attempt in {} s", SPOOL_AGAIN_AFTER.as_secs()));
         }
         sleep(SPOOL_AGAIN_AFTER).await;
     }
 }
 
-/// Returns when the folder is not the one any more in which this agent has the right to send.
+/// Returns when this agent no longer holds the sender lock of the folder at this path.
 async fn lost(spool: &Spool, role: &Held) {
     while spool.still_has(role) {
         sleep(SPOOL_AGAIN_AFTER).await;
     }
 }
 
-/// A socket that a killed agent left is in the way; that there is no other agent is known.
+/// Binds the socket. The locks guarantee that no other agent runs, so a leftover socket is of a
+/// killed agent and is removed.
 fn listen(path: &Path) -> io::Result<UnixListener> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -184,7 +187,7 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
 async fn told_to_stop() {
     let (term, int) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
     let (Ok(mut term), Ok(mut int)) = (term, int) else {
-        // Without handlers the signals end it all the same.
+        // Without handlers the signals end the process anyway.
         return std::future::pending().await;
     };
     tokio::select! {
@@ -194,7 +197,8 @@ async fn told_to_stop() {
 }
 
 async fn accept(listener: UnixListener, orders: mpsc::Sender<Order>, speaker: Arc<Speaker>) {
-    // Other users can't take the places of the agent's own, nor all of them for long.
+    // Other users cannot exhaust the permits of the agent's own user, nor keep all of theirs for
+    // long.
     let (own, others) = (Semaphore::new(CALLS_MAX), Semaphore::new(CALLS_OF_OTHERS_MAX));
     let (own, others) = (Arc::new(own), Arc::new(others));
     let uid = rustix::process::geteuid().as_raw();
@@ -203,16 +207,16 @@ async fn accept(listener: UnixListener, orders: mpsc::Sender<Order>, speaker: Ar
             Ok((stream, _)) => {
                 let is_own = stream.peer_cred().is_ok_and(|peer| peer.uid() == uid);
                 let places = if is_own { &own } else { &others };
-                // Who finds no place finds another way: the connection ends.
+                // Without a permit the connection is closed, and the call sends another way.
                 let Ok(place) = Arc::clone(places).try_acquire_owned() else { continue };
                 let (orders, speaker) = (orders.clone(), Arc::clone(&speaker));
                 drop(tasks::spawn("call", async move {
-                    // Whoever breaks off has lost nothing but the answer.
+                    // A caller that disconnects loses nothing but the reply.
                     let _ = answer(stream, orders, &speaker).await;
                     drop(place);
                 }));
             }
-            // No descriptors, for instance: it may be better in a moment.
+            // No descriptors, for instance: it may succeed in a moment.
             Err(_) => sleep(LOOK_EVERY).await,
         }
     }
@@ -233,12 +237,12 @@ async fn answer(
     let way = &speaker.way;
     let is_other = |asked: &str, own: &str| !asked.is_empty() && asked != own;
     if is_other(&broker, &way.broker) || is_other(&appliance, &way.appliance) {
-        let whose = format!("the agent speaks as {} to {}", way.appliance, way.broker);
-        return say(&mut stream, Word::NotMine(whose)).await;
+        let serves = format!("the agent serves {} at broker {}", way.appliance, way.broker);
+        return say(&mut stream, Word::NotMine(serves)).await;
     }
     let event = match Event::decode(event) {
         Ok(event) if event.kind.is_some() => event,
-        Ok(_) => return say(&mut stream, Word::NotSpooled("it is no event".to_owned())).await,
+        Ok(_) => return say(&mut stream, Word::NotSpooled("it is not an event".to_owned())).await,
         Err(error) => return say(&mut stream, Word::NotSpooled(error.to_string())).await,
     };
     let (told, mut hears) = mpsc::channel(2);
@@ -249,7 +253,7 @@ async fn answer(
     loop {
         let told = tokio::select! {
             told = hears.recv() => told,
-            // A call says nothing more: whatever comes is its end.
+            // A call sends nothing more: any input means that it ended.
             _ = tokio::io::AsyncReadExt::read_u8(&mut from) => None,
         };
         let word = match told {

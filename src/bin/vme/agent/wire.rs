@@ -1,13 +1,13 @@
-//! How does a call of vme speak with the agent? Framed messages over a Unix socket.
+//! The protocol between a call of vme and the agent: framed messages over a Unix socket.
 //!
 //! ```text
-//! vme:   Ask              then it may go at any time
-//! agent: Told, Told ...   at most one of each kind, the answer last
+//! vme:   AgentRequest          then it may disconnect at any time
+//! agent: AgentResponse ...     at most one of each kind, the reply last
 //! frame: length u32 little-endian | message
 //! ```
 //!
-//! Guarantees that no message is longer than [`MESSAGE_BYTES_MAX`]. Both sides are of one release: this
-//! is no contract.
+//! Guarantees that no message is longer than [`MESSAGE_BYTES_MAX`]. Both sides are of one release:
+//! this is not a public contract.
 
 use std::io;
 
@@ -15,54 +15,55 @@ use bytes::Bytes;
 use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// Longest message: an event of 64 KiB and what belongs to it.
+/// Longest message: an event of 64 KiB and its metadata.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 72 << 10;
 
-/// What a call asks for.
+/// The request of a call.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Ask {
     /// The event, an `Event` of the contract without a number.
     #[prost(bytes = "bytes", tag = "1")]
     pub(crate) event: Bytes,
-    /// The broker that was asked for by name; empty: the agent's.
+    /// The broker, if the caller named one; empty: the agent's.
     #[prost(string, tag = "2")]
     pub(crate) broker: String,
-    /// Who speaks, if that was said; empty: as whom the agent speaks.
+    /// The appliance, if the caller named one; empty: the agent's.
     #[prost(string, tag = "3")]
     pub(crate) appliance: String,
-    /// Names the call, so that its event is spooled once whoever does it; never 0.
+    /// Identifies the call, so that its event is spooled once, by the agent or by the call; never
+    /// 0.
     #[prost(fixed64, tag = "4")]
     pub(crate) call: u64,
 }
 
-/// What the agent tells.
+/// A message of the agent.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct AgentTold {
     #[prost(oneof = "Word", tags = "1, 2, 3, 4, 5")]
     pub(crate) word: Option<Word>,
 }
 
-/// One thing that it tells.
+/// The content of a message of the agent.
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub(crate) enum Word {
-    /// The event is in the spool; why it is not sent at once, if the broker is away.
+    /// The event is in the spool; the reason why it is not sent at once, if the broker is away.
     #[prost(string, tag = "1")]
     Spooled(String),
-    /// The broker's answer, an `AckException` of the contract; empty: simply kept.
+    /// The broker's reply, an `AckException` of the contract; empty: stored.
     #[prost(bytes = "bytes", tag = "2")]
     Answered(Bytes),
-    /// It can't be put into the spool, and why.
+    /// It cannot be spooled; the reason.
     #[prost(string, tag = "3")]
     NotSpooled(String),
-    /// This agent does not speak to that broker or as that appliance; to which and as which.
+    /// The agent serves another broker or appliance; which ones.
     #[prost(string, tag = "4")]
     NotMine(String),
-    /// It can't be said, and why.
+    /// It cannot be sent; the reason.
     #[prost(string, tag = "5")]
     SetAside(String),
 }
 
-/// Reads a message; `None`: the other side has nothing more to say.
+/// Reads a message; `None`: the other side closed the connection.
 pub(crate) async fn read<M: Message + Default>(
     from: &mut (impl AsyncReadExt + Unpin),
 ) -> io::Result<Option<M>> {

@@ -1,13 +1,14 @@
-//! What real programs write of their progress into a pipe, byte by byte, and what is read of it.
+//! Tests the parser with the progress output that real programs write into a pipe, byte by byte.
 //!
-//! Taken from e2fsprogs 1.47.0, rsync 3.2.7, pv 1.6.20, zstd 1.5.4, wget 1.21.3, curl 7.88.1, apt 2.6.1,
-//! ddrescue 1.27, coreutils 9.1 of Debian 12. Those of mdstat, zpool, xfs_repair, pg_basebackup, partclone,
-//! qemu-img, btrfs and tqdm are written after their known formats and were not captured.
+//! Captured from e2fsprogs 1.47.0, rsync 3.2.7, pv 1.6.20, zstd 1.5.4, wget 1.21.3, curl 7.88.1,
+//! apt 2.6.1, ddrescue 1.27, coreutils 9.1 of Debian 12. Those of mdstat, zpool, xfs_repair,
+//! pg_basebackup, partclone, qemu-img, btrfs and tqdm follow their known formats and were not
+//! captured.
 
 use super::*;
 use crate::lines::Lines;
 
-/// Every state that is read, as a pipe brings it: the last one need not have ended.
+/// Every parsed line, as it comes from a pipe: the last one need not have ended.
 fn states(output: &[u8]) -> Vec<(Option<u8>, String)> {
     let (mut lines, mut reader, mut told) = (Lines::default(), Reader::default(), Vec::new());
     lines.take(output, |line| told.extend(reader.read(line)));
@@ -15,7 +16,7 @@ fn states(output: &[u8]) -> Vec<(Option<u8>, String)> {
     told.into_iter().map(|told| (told.progress, told.text.unwrap_or_default())).collect()
 }
 
-/// The percentages in their order, without what has none.
+/// The percentages in their order; lines without one are omitted.
 fn percents(output: &[u8]) -> Vec<u8> {
     states(output).into_iter().filter_map(|(percent, _)| percent).collect()
 }
@@ -32,7 +33,7 @@ fn a_file_system_check_goes_through_its_passes_and_never_back() {
     assert_eq!(percents, [14, 70, 70, 79, 90, 90, 92, 95, 95, 100]);
     assert_eq!(told[2], (Some(14), "d.img: pass 1 of 5".to_owned()));
     assert_eq!(told.last().unwrap().0, None, "how much is not contiguous is no progress");
-    // It begins anew with another device only.
+    // It restarts only with another device.
     let again = "1 5 5 /dev/sda1\n2 5 5 /dev/sda1\n1 1 5 /dev/sda1\n1 1 5 /dev/sdb1\n";
     assert_eq!(self::percents(again.as_bytes()), [70, 90, 90, 14]);
     for other in ["1 2 3", "1 2 3 4", "6 0 5 d.img", "1 6 5 d.img", "1 2 3 words and more"] {

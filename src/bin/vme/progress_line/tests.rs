@@ -1,4 +1,4 @@
-//! The grammar of progress lines, as documented.
+//! Tests the documented grammar of progress lines.
 
 use proptest::prelude::*;
 
@@ -31,7 +31,7 @@ fn the_grammar_is_as_documented() {
         ("a 34% b", Some(34), "a 34% b"),
         ("[34% half open", Some(34), "half open"),
         ("half closed 34%]", Some(34), "half closed"),
-        // Not moved yet.
+        // No progress yet.
         ("0", None, ""),
         ("0 % begins", None, "begins"),
         ("0.4% begins", None, "begins"),
@@ -50,7 +50,7 @@ fn the_grammar_is_as_documented() {
         ("Use%", None, "Use%"),
         ("]", None, "]"),
         ("1.2.34%", None, "1.2.34%"),
-        // Something else.
+        // Another meaning.
         ("disk is 95% full, going on", None, "disk is 95% full, going on"),
         ("95% full", None, "95% full"),
         ("memory used: 34%", None, "memory used: 34%"),

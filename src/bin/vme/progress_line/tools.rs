@@ -1,16 +1,16 @@
-//! Reads the forms in which some programs tell their progress, where that is no plain percentage.
+//! Parses the progress formats of some programs that are no plain percentage.
 //!
-//! Guarantees that a line of another form gives none. Does not know which program runs.
+//! Guarantees that a line of another format gives `None`. Does not know which program runs.
 
 use super::Told;
 
 /// Passes of a check by e2fsck.
 pub(super) const PASSES: u8 = 5;
 
-/// Where each pass ends, in percent, as e2fsck itself weighs them for its bar.
+/// Where each pass ends, in percent, as e2fsck itself weights them for its bar.
 const PASS_ENDS: [u128; 6] = [0, 70, 90, 92, 95, 100];
 
-/// How far a check has come.
+/// The progress of a check.
 #[derive(Debug, PartialEq)]
 pub(super) struct Pass<'a> {
     pub(super) device: &'a str,
@@ -34,8 +34,8 @@ pub(super) fn fsck(line: &str) -> Option<Pass<'_>> {
     Some(Pass { device, number, percent: u8::try_from(begin + done).ok()? })
 }
 
-/// `APT::Status-Fd`: `pmstatus:PACKAGE:20.0000:Unpacking hello (amd64)`, `dlstatus:1:...`. A package may
-/// be named with its architecture, behind a colon.
+/// `APT::Status-Fd`: `pmstatus:PACKAGE:20.0000:Unpacking hello (amd64)`, `dlstatus:1:...`. A
+/// package name may include its architecture, after a colon.
 pub(super) fn apt(line: &str) -> Option<Told> {
     let rest = line.strip_prefix("pmstatus:").or_else(|| line.strip_prefix("dlstatus:"))?;
     let (_, mut rest) = rest.split_once(':')?;
@@ -48,7 +48,7 @@ pub(super) fn apt(line: &str) -> Option<Told> {
     }
 }
 
-/// Columns of curl's own meter, and where its times stand.
+/// The columns of curl's own meter, and those of its times.
 const CURL_COLUMNS: usize = 12;
 const CURL_TIMES: std::ops::Range<usize> = 8..11;
 
@@ -64,13 +64,13 @@ pub(super) fn curl(line: &str) -> Option<Told> {
     Some(Told::new(percent, &format!("{} of {} received", columns[3], columns[1])))
 }
 
-/// What zstd ends with is how much smaller the file became: `31.40%   (300 MiB => 94 MiB, x.zst)`.
+/// The last line of zstd, a compression ratio: `31.40%   (300 MiB => 94 MiB, x.zst)`.
 pub(super) fn is_ratio(tail: &str) -> bool {
     let tail = tail.trim_start();
     tail.starts_with('(') && tail.contains("=>")
 }
 
-/// A line of `df`: sizes before the percentage, the place behind it.
+/// A line of `df`: sizes before the percentage, the mount point after it.
 pub(super) fn is_file_system(head: &str, tail: &str) -> bool {
     let is_size = |word: &str| {
         let digits = word.trim_end_matches(|c: char| c.is_ascii_alphabetic());

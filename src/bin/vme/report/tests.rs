@@ -1,4 +1,4 @@
-//! Does an event reach a broker that is away, goes away, or answers late?
+//! Tests unary calls to a broker that is away, goes away, or replies late.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ use tonic_types::ErrorDetails;
 
 use super::*;
 
-/// Answers as it is told, and tells what it was asked.
+/// Replies as configured, and records the requests.
 struct Broker {
     answers: Mutex<VecDeque<Result<u64, Status>>>,
     heard: mpsc::Sender<(String, received::ReportRequest)>,
@@ -48,7 +48,7 @@ impl EventService for Broker {
         &self,
         _: Request<Streaming<received::SessionRequest>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
-        Err(Status::unimplemented("not asked for here"))
+        Err(Status::unimplemented("not used here"))
     }
 }
 
@@ -76,7 +76,7 @@ fn way(broker: SocketAddr, timeout_ms: u64) -> Way {
     Way { broker: broker.to_string(), appliance: "db1".to_owned(), timeout }
 }
 
-/// Tries as long as the way's timeout says.
+/// Sends with the target's timeout.
 async fn tried(way: &Way) -> Result<Answered, Unanswered> {
     report(way, request(), Instant::now() + way.timeout, &Patience::default()).await
 }
@@ -151,7 +151,7 @@ async fn a_pause_beyond_the_timeout_ends_the_tries_at_once() {
     let details = ErrorDetails::with_retry_info(Some(Duration::from_secs(30)));
     let busy = tonic::Status::with_error_details(tonic::Code::Unavailable, "starting", details);
     let (address, _heard) = broker([Err(busy), Ok(1)]).await;
-    // Who waits for the timeout says that there was no answer.
+    // If vme waited for the timeout, it would report that there was no reply.
     let failure = tried(&way(address, 20_000)).await.unwrap_err();
     assert_eq!(failure.exit_code(), ExitCode::Unavailable);
     assert_eq!(failure.to_string(), "starting\n  try again in 30 s");
@@ -165,7 +165,7 @@ async fn a_broker_that_says_nothing_is_waited_for_until_the_timeout() {
     assert_eq!(
         failure.to_string(),
         format!(
-            "no answer from {address} within 0.3 s; the broker may have kept the event all the same"
+            "no reply from {address} within 0.3 s; the broker may have stored the event anyway"
         )
     );
 }
@@ -189,8 +189,8 @@ async fn an_answer_of_another_version_or_of_a_stranger_is_tried_again_and_told_a
 
     for (status, shown) in [
         (Status::unimplemented("Method not found!"), "it does not know this call"),
-        (Status::unauthenticated("token missing"), "it says `token missing`"),
-        (Status::permission_denied("RBAC: access denied"), "it says `RBAC: access denied`"),
+        (Status::unauthenticated("token missing"), "it replies `token missing`"),
+        (Status::permission_denied("RBAC: access denied"), "it replies `RBAC: access denied`"),
     ] {
         let (address, _heard) = broker(std::iter::repeat_n(Err(status), 9)).await;
         let failure = tried(&way(address, 300)).await.unwrap_err();
@@ -198,7 +198,7 @@ async fn an_answer_of_another_version_or_of_a_stranger_is_tried_again_and_told_a
         assert_eq!(failure.exit_code(), ExitCode::Unavailable);
         let told = failure.to_string();
         let begin =
-            format!("what answers at {address} is no gridd, or one of another version: {shown}");
+            format!("what answers at {address} is not gridd, or one of another version: {shown}");
         assert!(told.starts_with(&begin), "{told}");
     }
 }
@@ -215,7 +215,7 @@ async fn a_program_that_speaks_something_else_is_named_and_the_event_may_go_late
         let speak = async {
             loop {
                 let (mut connection, _) = listener.accept().await.unwrap();
-                // What waits unread would turn the end into a reset.
+                // Unread data would turn the close into a reset.
                 let preface = &mut [0; 24];
                 drop(tokio::io::AsyncReadExt::read_exact(&mut connection, preface).await);
                 tokio::io::AsyncWriteExt::write_all(&mut connection, says).await.unwrap();

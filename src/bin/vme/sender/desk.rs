@@ -1,8 +1,7 @@
-//! What is there to send, and who waits for the answer?
+//! The queue of a sender: events of the spool, and the callers that wait for their replies.
 //!
-//! Between the spool and whoever asks this process to say something. Guarantees that an event is in the
-//! spool before anybody is told so, and that each who asked hears the answer if it comes in time. Does
-//! not know the broker.
+//! Guarantees that an event is in the spool before its caller is told so, and that each caller gets
+//! the reply if it comes in time. Does not know the broker.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -16,61 +15,61 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use super::flow::{Answered, Flow};
 use super::telling::Telling;
 
-/// Events that are put into the spool by one write.
+/// Events that one write appends to the spool.
 const EVENTS_AT_ONCE: usize = 256;
 
-/// What is kept of the broker's words for another call, in bytes.
+/// Bytes of the broker's texts that are stored for another call.
 const WORDS_BYTES_MAX: usize = 1 << 10;
 
-/// How often it is looked whether others put something into the spool.
+/// How often the spool is checked for events of other processes.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// An event that this process is asked to say.
+/// A request of a caller to send an event.
 #[derive(Debug)]
 pub(crate) struct Order {
     pub(crate) event: Event,
-    /// The call that says it.
+    /// The id of the call.
     pub(crate) call: u64,
     pub(crate) told: mpsc::Sender<Told>,
 }
 
-/// What whoever asked is told.
+/// What the caller is told.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Told {
-    /// It is in the spool, durably. Why it is not sent at once, if there is no session.
+    /// It is in the spool, durably. The reason why it is not sent at once, if there is no session.
     Spooled(Option<String>),
-    /// The broker answered; `None`: it was simply kept.
+    /// The broker replied; `None`: stored.
     Answered(Option<AckException>),
-    /// It could not be put into the spool, so nothing came of it.
+    /// It could not be spooled, and is dropped.
     Refused(String),
-    /// It can't be said.
+    /// It cannot be sent.
     SetAside(String),
 }
 
-/// The desk.
+/// The queue of one sender.
 #[derive(Debug)]
 pub(crate) struct Desk {
     pub(crate) spool: Spool,
     orders: Option<mpsc::Receiver<Order>>,
     asking: BTreeMap<Key, mpsc::Sender<Told>>,
-    /// Events put there as about to be sent, and not sent yet.
+    /// Events that were appended as attempted, and are not sent yet.
     unsent: BTreeSet<Key>,
-    /// By which event losses are told.
+    /// Which event carries the losses.
     telling: Telling,
-    /// Events that were sent though that could not be noted.
+    /// Events that were sent although the attempt could not be recorded.
     unnoted: BTreeSet<Key>,
-    /// What waits and is not under way, in order.
+    /// Events that wait and are not in flight, in order.
     pub(crate) queue: VecDeque<Waiting>,
     seen: Option<Print>,
     looks: Interval,
-    /// Whether what comes is sent at once.
+    /// Whether new events are sent at once.
     pub(crate) is_online: bool,
-    /// Why there is no session, if the last try failed.
+    /// Why there is no session, if the last attempt failed.
     pub(crate) failure: Option<String>,
 }
 
 impl Desk {
-    /// A desk for that spool; without `orders` nobody asks.
+    /// A queue for the spool; without `orders` there are no callers.
     pub(crate) fn new(spool: Spool, orders: Option<mpsc::Receiver<Order>>) -> Self {
         let mut looks = interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -89,7 +88,7 @@ impl Desk {
         }
     }
 
-    /// Waits for something to happen here, and does what is to be done about it.
+    /// Waits for the next request or timer, and handles it.
     pub(crate) async fn attend(&mut self) {
         let order = tokio::select! {
             order = next(&mut self.orders) => order,
@@ -109,23 +108,23 @@ impl Desk {
     }
 
     fn take(&mut self, mut batch: Vec<Order>) {
-        // Whoever has gone was told nothing, and may have found another way.
+        // A caller that disconnected was told nothing, and may have sent another way.
         batch.retain(|order| !order.told.is_closed());
         let state = if self.is_online { State::Attempted } else { State::Waiting };
         let events = batch.iter().map(|order| (order.event.clone(), order.call)).collect();
         match self.spool.append_calls(events, state) {
             Ok(placed) => {
                 for (order, Placed { key, is_new }) in batch.into_iter().zip(placed) {
-                    // One that the call put there itself was perhaps sent already.
+                    // An event that the call itself appended may have been sent already.
                     if is_new && state == State::Attempted {
                         self.unsent.insert(key);
                     }
-                    // Whoever has gone does not mind.
+                    // A caller that disconnected needs no update.
                     let _ = order.told.try_send(Told::Spooled(self.failure.clone()));
                     self.asking.insert(key, order.told);
                 }
             }
-            // One that has no place must not take the others with it.
+            // An event that does not fit must not fail the others.
             Err(_) if batch.len() > 1 => {
                 for order in batch {
                     self.take(vec![order]);
@@ -139,7 +138,7 @@ impl Desk {
         }
     }
 
-    /// Brings the queue up to date, if the spool changed; `flow` knows what is under way.
+    /// Reads the spool again if it changed; `flow` knows which events are in flight.
     pub(crate) fn look(&mut self, flow: Option<&Flow>) -> Result<(), SpoolError> {
         let print = self.spool.print();
         if print.is_some() && print == self.seen {
@@ -148,17 +147,17 @@ impl Desk {
         let waiting = self.spool.waiting()?;
         let is_under_way = |key| flow.is_some_and(|flow| flow.has(key));
         self.queue = waiting.into_iter().filter(|it| !is_under_way(it.key)).collect();
-        // As it was before it was read: what came meanwhile is seen the next time.
+        // The fingerprint from before the read: later changes are seen the next time.
         self.seen = print;
         Ok(())
     }
 
-    /// Forgets what it saw: all that is not answered is to be sent again.
+    /// Forgets the fingerprint, so that all events without a reply are sent again.
     pub(crate) fn begin_anew(&mut self) {
         self.seen = None;
     }
 
-    /// An event out of the queue as it is sent: with the losses that it is to tell of.
+    /// The event as it is sent: with the losses that it carries.
     pub(crate) fn telling(&mut self, key: Key, event: Event) -> Event {
         self.telling.of(key, event, &self.queue)
     }
@@ -169,8 +168,8 @@ impl Desk {
         self.unsent.remove(&waiting.key) || was_waiting
     }
 
-    /// Notes that these are about to be sent. Where the disk does not take the note, it is kept here:
-    /// that is no reason to keep silent.
+    /// Records that these are about to be sent. If the disk fails, records it in memory: the events
+    /// are sent anyway.
     pub(crate) fn attempt(&mut self, keys: BTreeSet<Key>) {
         if let Err(error) = self.spool.attempt(&keys) {
             crate::tell(&error.to_string());
@@ -178,7 +177,7 @@ impl Desk {
         }
     }
 
-    /// The broker answered. Gives which events came to bear other numbers.
+    /// Handles replies of the broker. Returns which events got other numbers.
     pub(crate) fn answered(
         &mut self,
         answered: &[Answered],
@@ -197,10 +196,10 @@ impl Desk {
                 (None, _) => {}
             }
         }
-        // Nobody waits to hear it, and the broker has no record: somebody has to be told.
+        // No caller waits, and the broker has no record: report it.
         for (key, exception) in unfit {
-            let what = format!("the broker does not take it: {}", words(exception));
-            crate::tell(&format!("event {} is set aside: {what}", key.sequence));
+            let what = format!("the broker does not accept it: {}", words(exception));
+            crate::tell(&format!("event {} is quarantined: {what}", key.sequence));
             self.spool.set_aside(key, &what)?;
         }
         if !done.is_empty() {
@@ -222,18 +221,18 @@ impl Desk {
         Ok(renamed)
     }
 
-    /// Takes an event out for good.
+    /// Quarantines an event that ended sessions.
     pub(crate) fn set_aside(&mut self, key: Key) -> Result<(), SpoolError> {
-        let why = "sessions ended when it was sent";
+        let why = "the broker closed sessions when it was sent";
         if let Some(told) = self.asking.remove(&key) {
-            let _ = told.try_send(Told::SetAside(format!("{why}, so it was set aside")));
+            let _ = told.try_send(Told::SetAside(format!("{why}, so it was quarantined")));
         }
         self.begin_anew();
         self.spool.set_aside(key, why)
     }
 }
 
-/// The next order; without anybody who could give one it never comes.
+/// The next request; waits for ever if there are no callers.
 async fn next(orders: &mut Option<mpsc::Receiver<Order>>) -> Order {
     if let Some(from) = orders
         && let Some(order) = from.recv().await
@@ -244,17 +243,17 @@ async fn next(orders: &mut Option<mpsc::Receiver<Order>>) -> Order {
     std::future::pending().await
 }
 
-/// Whether the broker says that this is no event at all.
+/// Whether the broker replied that this is not a valid event.
 fn is_unfit(exception: &AckException) -> bool {
     matches!(exception.outcome(), Outcome::Invalid | Outcome::Unsupported)
 }
 
-/// What is wrong, in words.
+/// The errors as text.
 fn words(exception: &AckException) -> String {
-    let wrong = exception.violations.iter().map(|it| format!("{} {}", it.field, it.description));
-    let wrong: Vec<_> = wrong.collect();
-    let words = if wrong.is_empty() { exception.explanation.clone() } else { wrong.join("; ") };
-    grid_broker::show::escape::excerpt(&words).to_string()
+    let errors = exception.violations.iter().map(|it| format!("{} {}", it.field, it.description));
+    let errors: Vec<_> = errors.collect();
+    let text = if errors.is_empty() { exception.explanation.clone() } else { errors.join("; ") };
+    grid_broker::show::escape::excerpt(&text).to_string()
 }
 
 fn exception(answered: &Answered) -> Option<Exception> {

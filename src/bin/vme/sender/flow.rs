@@ -1,21 +1,21 @@
-//! Which events are on the stream, and what does an ack say about them?
+//! The in-flight window of a session, and the detection of poison events.
 //!
-//! Guarantees that no more than the window is under way, that each event gets one answer, and that a
-//! broker which answers what was never sent is found out. Synchronous, and told everything.
+//! Guarantees that no more than the window is in flight, that each event gets one reply, and that
+//! an ack for events that were never sent is an error. Does not know streams: it is synchronous.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use grid_broker::spool::Key;
 use grid_broker::wire::proto::{Ack, AckException, Outcome};
 
-/// How much may be under way, as the broker advises.
+/// How much may be in flight, as the broker advises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Window {
     pub(crate) events: usize,
     pub(crate) bytes: usize,
 }
 
-/// An event that was sent and is not answered.
+/// An event that was sent and has no reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Flight {
     key: Key,
@@ -26,20 +26,20 @@ struct Flight {
     is_of_this_boot: bool,
 }
 
-/// The answer to one event.
+/// The reply to one event.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Answered {
     pub(crate) key: Key,
-    /// `None`: simply kept.
+    /// `None`: stored.
     pub(crate) exception: Option<AckException>,
-    /// The broker knows the number, though the event was never sent: it is another one's.
+    /// The broker knows the number although the event was never sent: another event has it.
     pub(crate) is_taken: bool,
     /// It belongs to the boot of the session.
     is_of_this_boot: bool,
 }
 
 impl Answered {
-    /// Whether the broker knows the number from now on, as one of this boot.
+    /// Whether the broker knows the number from now on, as a number of this boot.
     pub(crate) fn is_known(&self) -> bool {
         let outcome = self.exception.as_ref().map(AckException::outcome);
         self.is_of_this_boot
@@ -55,15 +55,15 @@ impl Answered {
     }
 }
 
-/// An ack that makes no sense.
+/// An ack for events that were not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the broker acknowledged {through} events, of {sent} that were sent")]
+#[error("the broker acknowledged {through} events, but only {sent} were sent")]
 pub(crate) struct Breach {
     through: u64,
     sent: u64,
 }
 
-/// The events of one session.
+/// The events in flight in one session.
 #[derive(Debug)]
 pub(crate) struct Flow {
     window: Window,
@@ -79,28 +79,28 @@ impl Flow {
         Self { window, sent: 0, under_way, keys, bytes: 0 }
     }
 
-    /// Whether an event of so many bytes may be sent now. One may always, if none is under way.
+    /// Whether an event of this size may be sent now. If none is in flight, one always may.
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
         self.under_way.is_empty()
             || self.under_way.len() < self.window.events && self.bytes + bytes <= self.window.bytes
     }
 
-    /// Whether nothing is under way.
+    /// Whether nothing is in flight.
     pub(crate) fn is_quiet(&self) -> bool {
         self.under_way.is_empty()
     }
 
-    /// Whether that event is under way.
+    /// Whether the event is in flight.
     pub(crate) fn has(&self, key: Key) -> bool {
         self.keys.contains(&key)
     }
 
-    /// The oldest event that is not answered.
+    /// The oldest event without a reply.
     pub(crate) fn oldest(&self) -> Option<Key> {
         self.under_way.front().map(|flight| flight.key)
     }
 
-    /// An event is sent.
+    /// Adds an event that is sent.
     pub(crate) fn sent(&mut self, key: Key, bytes: usize, is_first: bool, is_of_this_boot: bool) {
         self.sent += 1;
         self.bytes += bytes;
@@ -108,7 +108,7 @@ impl Flow {
         self.under_way.push_back(Flight { key, bytes, is_first, is_of_this_boot });
     }
 
-    /// An ack came.
+    /// Applies an ack.
     pub(crate) fn acked(&mut self, ack: &Ack) -> Result<Vec<Answered>, Breach> {
         let first = self.sent - u64::try_from(self.under_way.len()).unwrap_or(0) + 1;
         if ack.through > self.sent {
@@ -132,28 +132,29 @@ impl Flow {
     }
 }
 
-/// How often sessions ended with which event unanswered.
+/// Counts the sessions that ended with the same oldest event unacknowledged.
 #[derive(Debug, Default)]
 pub(crate) struct Strikes {
     of: Option<Key>,
-    /// How often one ended with that event the oldest.
+    /// How many sessions ended while this event was the oldest.
     count: u32,
-    /// Events set aside since one was answered.
+    /// Events quarantined since the last reply.
     given_up: u32,
-    /// Answers to come until none of those is left that were under way when a session ended: any of
-    /// them may be what it ended over.
+    /// Replies still to come until none is left of the events that were in flight when a session
+    /// ended: any of them may be the cause.
     suspects: usize,
 }
 
 impl Strikes {
-    /// Whether events go one by one.
+    /// Whether events are sent one by one.
     pub(crate) fn is_careful(&self) -> bool {
         self.suspects > 0
     }
 
-    /// The broker ended a session by its own word, with the events of `flow` unanswered. Gives the
-    /// oldest if it is the second time. A broker that ends every session is not the events' fault:
-    /// each that was given up without an answer in between doubles what the next one takes.
+    /// The broker closed a session with the events of `flow` unacknowledged. Returns the oldest if
+    /// this is the second time. A broker that closes every session is not the events' fault: each
+    /// quarantined event without a reply in between doubles the number of sessions that the next
+    /// one takes.
     pub(crate) fn session_ended(&mut self, flow: &Flow) -> Option<Key> {
         let oldest = flow.oldest()?;
         self.suspects = self.suspects.max(flow.under_way.len());
@@ -168,7 +169,7 @@ impl Strikes {
         Some(oldest)
     }
 
-    /// An event was answered.
+    /// An event got its reply.
     pub(crate) fn answered(&mut self, key: Key) {
         self.suspects = self.suspects.saturating_sub(1);
         self.given_up = 0;
@@ -229,7 +230,7 @@ mod tests {
         assert_eq!(outcomes, [None, Some(Outcome::Refused)]);
         assert_eq!(flow.acked(&Ack { through: 3, exceptions: Vec::new() }), Ok(Vec::new()));
         let breach = flow.acked(&Ack { through: 5, exceptions: Vec::new() }).unwrap_err();
-        assert_eq!(breach.to_string(), "the broker acknowledged 5 events, of 4 that were sent");
+        assert_eq!(breach.to_string(), "the broker acknowledged 5 events, but only 4 were sent");
     }
 
     #[test]
@@ -258,7 +259,7 @@ mod tests {
 
         assert_eq!(strikes.session_ended(&with(2..=2)), None);
         strikes.answered(key(2));
-        assert_eq!(strikes.session_ended(&with(3..=3)), None, "another one's first");
+        assert_eq!(strikes.session_ended(&with(3..=3)), None, "the first of another event");
         assert_eq!(strikes.session_ended(&flow(1)), None, "a session without events blames none");
         assert_eq!(strikes.session_ended(&with(3..=3)), Some(key(3)));
     }
@@ -266,14 +267,14 @@ mod tests {
     #[test]
     fn a_broker_that_ends_every_session_takes_few_events_with_it() {
         let mut strikes = Strikes::default();
-        let mut given_up = 0;
+        let mut quarantined = 0;
         let mut next = 1;
         for _ in 0..1_000 {
             if strikes.session_ended(&with(next..=next)).is_some() {
-                (given_up, next) = (given_up + 1, next + 1);
+                (quarantined, next) = (quarantined + 1, next + 1);
             }
         }
-        assert_eq!(given_up, 8, "after 2, 4, 8 ... sessions");
+        assert_eq!(quarantined, 8, "after 2, 4, 8 ... sessions");
         strikes.answered(key(next));
         assert_eq!(strikes.session_ended(&with(99..=99)), None);
         assert_eq!(strikes.session_ended(&with(99..=99)), Some(key(99)), "as at first");

@@ -1,8 +1,8 @@
-//! Is an event still news, or is it a replay?
+//! Stamps a spooled event for sending: as live, or as a replay.
 //!
-//! Guarantees that an event of another boot, or one that waited longer than [`LIVE_WITHIN`], is sent
-//! as spooled, with when that was; and that a clock that was set in between fools nobody as long as
-//! the boot's own clock is known. Synchronous, and told the time.
+//! Guarantees that an event of another boot, or one that waited longer than [`LIVE_AGE_MAX`], is
+//! sent with the time at which it was spooled, and that a changed wall clock does not matter if the
+//! boot's uptime is known. Does not know clocks: the caller passes the time.
 
 use std::time::Duration;
 
@@ -12,21 +12,21 @@ use grid_broker::wire::proto::Event;
 use grid_broker::wire::timestamp;
 use prost::Message;
 
-/// Whoever said it is still waiting for the answer, as a rule.
+/// Within this time the caller usually still waits for the reply.
 const LIVE_WITHIN: Duration = Duration::from_secs(10);
 
-/// The moment at which an event is sent.
+/// Boot and time at which an event is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Moment {
-    /// The boot, as events name it.
+    /// The boot id, as in events.
     pub(crate) boot: String,
-    /// How long it is up, in milliseconds; 0: not known.
+    /// The uptime in milliseconds; 0: unknown.
     pub(crate) uptime_ms: u64,
     /// The wall clock.
     pub(crate) wall: Timestamp,
 }
 
-/// The event as it is sent at that moment; `None`: it is none.
+/// The event as it is sent now; `None` if it cannot be decoded.
 pub(crate) fn as_sent(waiting: &Waiting, moment: &Moment) -> Option<Event> {
     let event = Event::decode(waiting.event.clone()).ok()?;
     let spooled_at = Timestamp::from_micros(waiting.spooled_at_us);
@@ -35,7 +35,7 @@ pub(crate) fn as_sent(waiting: &Waiting, moment: &Moment) -> Option<Event> {
         (1.., 1..) if is_of_this_boot => {
             Duration::from_millis(moment.uptime_ms.saturating_sub(event.uptime_ms))
         }
-        // Set back, the wall clock says nothing: then it is a replay rather than news.
+        // A wall clock that was set back gives no age: treat the event as a replay.
         (_, _) if moment.wall < spooled_at => Duration::MAX,
         (_, _) => moment.wall.since(spooled_at),
     };

@@ -1,15 +1,14 @@
-//! Sends what is in the spool, in order, by sessions: the agent, the drainer, and a call that finds
-//! others' events waiting.
+//! Sends the spool in order through sessions, for the agent, the drainer and calls.
 //!
 //! ```text
-//! look what waits -> session for whom it is -> say what the window takes -> acks: out of the spool
+//! read the spool -> open a session -> send what the window allows -> acks: remove from the spool
 //!        ^                                                     |
-//!        +-- pause, doubling -- the session ended, whatever the cause
+//!        +-- backoff, doubling -- the session ended, whatever the cause
 //! ```
 //!
-//! Guarantees that an event leaves the spool only when the broker answered it, that an event that
-//! ended two sessions is set aside, and that nothing ends this but what it was told to wait for. Whoever
-//! is no drainer must hold the right to send. Does not know who asked for what.
+//! Guarantees that an event leaves the spool only after the broker's reply, that an event that
+//! ended two sessions is quarantined, and that it runs until its stop condition. A caller other
+//! than the drainer must hold the sender lock. Does not know which caller requested what.
 
 mod desk;
 mod flow;
@@ -33,36 +32,36 @@ use crate::speaker::Speaker;
 use crate::tell;
 use flow::{Flow, Strikes};
 
-/// The revision of the contract that is spoken here.
+/// The revision of the contract that vme implements.
 const PROTOCOL_REVISION: u32 = 1;
 
-/// When there is nothing more to do.
+/// When the sender stops.
 #[derive(Debug)]
 pub(crate) enum Until {
     /// Never.
     Stopped,
-    /// When nothing waits; then the duty is given back.
+    /// When nothing waits; then the drainer lock is released.
     Empty(Option<Held>),
-    /// When this event is answered.
+    /// When this event has its reply.
     Answered(Key),
 }
 
-/// Who sends, and until when.
+/// Sends the spool until a stop condition.
 pub(crate) struct Sender<'a> {
     speaker: &'a Speaker,
     desk: Desk,
     until: Until,
     pauses: Pauses,
     strikes: Strikes,
-    /// The address that the broker asked to come to, for once.
+    /// The address to which the broker redirected the next session.
     elsewhere: Option<String>,
-    /// The answer that was waited for, since it came; `None` in it: simply kept.
+    /// The awaited reply, once it came; `None` in it: stored.
     answer: Option<Option<AckException>>,
-    /// The last failure told, so that it is told once.
+    /// The last reported error, so that it is reported once.
     told: Option<String>,
 }
 
-/// Whose events a session takes.
+/// The events of one session: of one appliance and one spool id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Group {
     appliance: String,
@@ -77,9 +76,9 @@ impl Group {
 
 /// How a session ended.
 struct Over {
-    /// Why, if it was not meant.
+    /// The error, unless the session ended as planned.
     error: Option<ClientError>,
-    /// How long the broker asks to stay away.
+    /// How long the broker asks to wait.
     asked: Duration,
 }
 
@@ -97,11 +96,12 @@ impl<'a> Sender<'a> {
         }
     }
 
-    /// Sends until there is nothing more to do, or the folder is gone. The future may be dropped at any point: what was not answered stays.
+    /// Sends until the stop condition, or until the folder is gone. The future may be dropped at
+    /// any point: events without a reply stay in the spool.
     ///
     /// # Errors
     ///
-    /// When the spool can't be read or written.
+    /// When the spool cannot be read or written.
     pub(crate) async fn run(&mut self) -> Result<(), SpoolError> {
         loop {
             self.desk.begin_anew();
@@ -124,7 +124,7 @@ impl<'a> Sender<'a> {
                     () = &mut pause => break,
                     () = self.desk.attend() => {}
                 }
-                // The folder of a test, or of an appliance that was taken down.
+                // The folder of a test, or of an appliance that was removed.
                 if !self.desk.spool.is_there() {
                     return Ok(());
                 }
@@ -132,12 +132,13 @@ impl<'a> Sender<'a> {
         }
     }
 
-    /// The answer that was waited for, if it came.
+    /// The awaited reply, if it came.
     pub(crate) fn answer(&mut self) -> Option<Option<AckException>> {
         self.answer.take()
     }
 
-    /// The right to send for one try: a drainer gives way to calls while it pauses. Others have it.
+    /// The sender lock for one attempt: a drainer gives way to calls between attempts. Others hold
+    /// it.
     async fn role(&self) -> Result<Option<Held>, SpoolError> {
         if !matches!(self.until, Until::Empty(_)) {
             return Ok(None);
@@ -150,7 +151,7 @@ impl<'a> Sender<'a> {
         }
     }
 
-    /// Why there is no session, if the last try failed.
+    /// Why there is no session, if the last attempt failed.
     pub(crate) fn failure(&self) -> Option<&str> {
         self.desk.failure.as_deref()
     }
@@ -174,7 +175,7 @@ impl<'a> Sender<'a> {
         }
     }
 
-    /// Whose turn it is: of the event that waits longest.
+    /// The next batch: that of the oldest waiting event.
     fn group(&self) -> Result<Group, SpoolError> {
         if let Some(first) = self.desk.queue.front() {
             let (appliance, spool_id) = (first.appliance.clone(), first.key.spool_id);
@@ -206,15 +207,15 @@ impl<'a> Sender<'a> {
         };
         self.welcomed(&broker);
         match (session.welcome.sequence_reset, next, acked) {
-            // An id just drawn that is known already: somebody else draws the same.
+            // A new random id that the broker already knows: another appliance draws the same.
             (false, 1, _) if self.desk.queue.is_empty() => {
                 self.desk.spool.renew()?;
-                // With a pause: a broker that says so of every id is not asked without end.
-                let error = Status::unavailable("the broker knows numbers that were just drawn");
+                // As an error, so with backoff: a broker may reply so for every id.
+                let error = Status::unavailable("the broker already knows a new spool id");
                 return Ok(Over { error: Some(error.into()), asked: Duration::ZERO });
             }
             (true, _, 1..) => tell(&format!(
-                "the broker at {broker} does not know what it acknowledged before, up to event {acked}"
+                "the broker at {broker} does not know the events that it acknowledged, up to event {acked}"
             )),
             (_, _, _) => {}
         }
@@ -224,7 +225,7 @@ impl<'a> Sender<'a> {
             && is_blame(status)
             && let Some(key) = self.strikes.session_ended(&flow)
         {
-            tell(&format!("event {} ended two sessions and is set aside", key.sequence));
+            tell(&format!("event {} ended two sessions and is quarantined", key.sequence));
             self.desk.set_aside(key)?;
         }
         Ok(over)
@@ -239,7 +240,7 @@ impl<'a> Sender<'a> {
         let boot = &self.speaker.boot;
         Ok(Hello {
             protocol_revision: PROTOCOL_REVISION,
-            // It makes the boot known, and means nothing when it ends.
+            // Such a session announces the boot; its end is no lost contact.
             capabilities: match self.until {
                 Until::Stopped => Vec::new(),
                 Until::Empty(_) | Until::Answered(_) => vec!["transient".to_owned()],
@@ -263,19 +264,21 @@ impl<'a> Sender<'a> {
     }
 
     fn tell_failure(&mut self, error: &ClientError, pause: Duration) {
-        let words: Vec<String> = error.to_string().lines().map(|it| it.trim().to_owned()).collect();
-        let words = words.join("; ");
-        if matches!(self.until, Until::Stopped) && self.told.as_ref() != Some(&words) {
+        let text: Vec<String> = error.to_string().lines().map(|it| it.trim().to_owned()).collect();
+        let text = text.join("; ");
+        if matches!(self.until, Until::Stopped) && self.told.as_ref() != Some(&text) {
             let waiting = self.desk.spool.waiting().map_or(0, |waiting| waiting.len());
             let pause = pause.as_secs_f32();
-            tell(&format!("no session: {words}; {waiting} events wait; next try in {pause:.1} s"));
-            self.told = Some(words.clone());
+            tell(&format!(
+                "no session: {text}; {waiting} events wait; next attempt in {pause:.1} s"
+            ));
+            self.told = Some(text.clone());
         }
-        self.desk.failure = Some(words);
+        self.desk.failure = Some(text);
     }
 }
 
-/// Whether the broker itself ended the session over what it was sent.
+/// Whether the broker closed the session because of an event.
 fn is_blame(status: &Status) -> bool {
     match status.code() {
         Code::InvalidArgument

@@ -1,11 +1,12 @@
-//! How long to wait before the broker is tried again?
+//! The exponential backoff with jitter between attempts to reach the broker.
 //!
-//! Guarantees that pauses double up to the longest, that no two appliances keep step for long
-//! (jitter), and that what the broker asks for is kept. Never gives up.
+//! Guarantees that delays double up to the longest, that no two appliances retry in step for long
+//! (jitter), and that the delay that the broker requests is observed. Does not know when to give
+//! up.
 
 use std::time::Duration;
 
-/// Pauses between tries: from the first, doubling, to the longest.
+/// Delays between attempts: from the first, doubling, to the longest.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pauses {
     first: Duration,
@@ -18,13 +19,13 @@ impl Pauses {
         Self { first, longest, next: first }
     }
 
-    /// The broker took us.
+    /// Starts again with the first delay: the broker accepted a session.
     pub(crate) fn reset(&mut self) {
         self.next = self.first;
     }
 
-    /// The next pause: between half of its length and all of it as `chance` (of 0 to 1) says, but no
-    /// shorter than the broker asked for.
+    /// The next delay: between half and all of its length, as `chance` (0 to 1) determines, but no
+    /// shorter than the broker requested.
     pub(crate) fn next(&mut self, asked: Duration, chance: f64) -> Duration {
         let pause = self.next;
         self.next = self.longest.min(2 * pause);
@@ -33,7 +34,7 @@ impl Pauses {
     }
 }
 
-/// Chance, for jitter.
+/// A random number from 0 to 1, for jitter.
 pub(crate) fn chance() -> f64 {
     let drawn = uuid::Uuid::new_v4().as_fields().0;
     f64::from(drawn) / f64::from(u32::MAX)

@@ -1,13 +1,13 @@
-//! One session with the broker: opening it, and what is said and heard in it.
+//! One session with the broker: opens it, sends and receives its messages.
 //!
-//! Guarantees that opening ends in bounded time. Decides nothing about events.
+//! Guarantees that opening ends in bounded time. Does not know what to do about events.
 
 use std::time::Duration;
 
 use grid_broker::client::{self, APPLIANCE_METADATA, ClientError};
 use grid_broker::wire::proto::event_service_client::EventServiceClient;
-use grid_broker::wire::proto::session_request::Message as Says;
-use grid_broker::wire::proto::session_response::Message as Hears;
+use grid_broker::wire::proto::session_request::Message as Outbound;
+use grid_broker::wire::proto::session_response::Message as Inbound;
 use grid_broker::wire::proto::{Event, Hello, SessionRequest, SessionResponse, Welcome};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -17,23 +17,23 @@ use tonic::{Request, Status, Streaming};
 
 use super::flow::Window;
 
-/// Most events under way, whatever the broker advises.
+/// Most events in flight, whatever the broker advises.
 const EVENTS_UNDER_WAY_MAX: usize = 1_024;
 
 /// The same in bytes.
 const BYTES_UNDER_WAY_MAX: usize = 256 << 10;
 
-/// Messages that are no events, besides.
+/// Room for other messages than events.
 const OTHER_MESSAGES: usize = 16;
 
-/// The broker takes the call and says welcome within that.
+/// Within this time the broker must accept the call and send its welcome.
 const WELCOME_WITHIN: Duration = Duration::from_secs(20);
 
-/// A session that is open.
+/// An open session.
 pub(crate) struct Session {
     says: mpsc::Sender<SessionRequest>,
     hears: Streaming<SessionResponse>,
-    /// What the broker said first.
+    /// The broker's first message.
     pub(crate) welcome: Welcome,
 }
 
@@ -56,8 +56,8 @@ pub(crate) async fn open(
 
 async fn opened(broker: &str, appliance: &str, hello: Hello) -> Result<Session, ClientError> {
     let (says, said) = mpsc::channel(EVENTS_UNDER_WAY_MAX + OTHER_MESSAGES);
-    let hello = SessionRequest { message: Some(Says::Hello(hello)) };
-    // It has room for one.
+    let hello = SessionRequest { message: Some(Outbound::Hello(hello)) };
+    // A new channel has room for it.
     let _ = says.try_send(hello);
     let mut request = Request::new(ReceiverStream::new(said));
     let name = AsciiMetadataValue::try_from(appliance)
@@ -67,16 +67,16 @@ async fn opened(broker: &str, appliance: &str, hello: Hello) -> Result<Session, 
     let of_call = |status| ClientError::of_call(broker, status);
     let mut hears = client.session(request).await.map_err(of_call)?.into_inner();
     match hears.message().await.map_err(of_call)? {
-        Some(SessionResponse { message: Some(Hears::Welcome(welcome)) }) => {
+        Some(SessionResponse { message: Some(Inbound::Welcome(welcome)) }) => {
             Ok(Session { says, hears, welcome })
         }
-        Some(_) => Err(Status::internal("the broker's first word is no welcome").into()),
-        None => Err(Status::unavailable("the broker ended the session at once").into()),
+        Some(_) => Err(Status::internal("the broker's first message is not a welcome").into()),
+        None => Err(Status::unavailable("the broker closed the session at once").into()),
     }
 }
 
 impl Session {
-    /// How much may be under way.
+    /// How much may be in flight.
     pub(crate) fn window(&self) -> Window {
         let bound = |advised: u32, max: usize| match usize::try_from(advised).unwrap_or(max) {
             0 => max,
@@ -88,20 +88,20 @@ impl Session {
         }
     }
 
-    /// Says an event; within the window there is always room for it. `false`: there was none.
+    /// Sends an event; within the window there is always room for it. `false`: there was none.
     pub(crate) fn say(&self, event: Event) -> bool {
-        self.says.try_send(SessionRequest { message: Some(Says::Event(event)) }).is_ok()
+        self.says.try_send(SessionRequest { message: Some(Outbound::Event(event)) }).is_ok()
     }
 
-    /// Says something else. A session that has ended shows when it is listened to.
-    pub(crate) fn send(&self, message: Says) {
+    /// Sends another message. If the session has ended, the next receive shows it.
+    pub(crate) fn send(&self, message: Outbound) {
         let _ = self.says.try_send(SessionRequest { message: Some(message) });
     }
 
-    /// The next thing the broker says; `None`: it ended the session.
-    pub(crate) async fn hear(&mut self) -> Result<Option<Hears>, Status> {
+    /// The broker's next message; `None`: it closed the session.
+    pub(crate) async fn hear(&mut self) -> Result<Option<Inbound>, Status> {
         let heard = self.hears.message().await?;
-        // What is not known here is nothing to us, so it is passed over as a notice without words.
-        Ok(heard.map(|it| it.message.unwrap_or_else(|| Hears::Notice(Default::default()))))
+        // An unknown message is ignored, as an empty notice is.
+        Ok(heard.map(|it| it.message.unwrap_or_else(|| Inbound::Notice(Default::default()))))
     }
 }

@@ -1,7 +1,7 @@
-//! A session from its welcome to its end: events out, acks in.
+//! The loop of one session from its welcome to its end: sends events, applies acks.
 //!
-//! Guarantees that what is said was noted as attempted before, and that it ends when the broker, or
-//! whoever waits, is done. Does not know how sessions are opened.
+//! Guarantees that an event is recorded as attempted before it is sent, and that the loop ends at
+//! the stop condition or when the broker closes the session. Does not know how sessions are opened.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,8 +9,8 @@ use std::time::Duration;
 use grid_broker::client::ClientError;
 use grid_broker::clock::wall_now;
 use grid_broker::spool::{SpoolError, State};
-use grid_broker::wire::proto::session_request::Message as Says;
-use grid_broker::wire::proto::session_response::Message as Hears;
+use grid_broker::wire::proto::session_request::Message as Outbound;
+use grid_broker::wire::proto::session_response::Message as Inbound;
 use grid_broker::wire::proto::{Ack, CommandResult, Goodbye};
 use tonic::Status;
 
@@ -19,7 +19,7 @@ use super::live::{self, Moment};
 use super::session::Session;
 use super::{Group, Over, Sender, Until};
 
-/// Events that are noted as attempted by one write.
+/// Events that one write records as attempted.
 const EVENTS_AT_ONCE: usize = 256;
 
 impl Sender<'_> {
@@ -34,35 +34,37 @@ impl Sender<'_> {
             self.desk.is_online = true;
             self.desk.look(Some(flow))?;
             if !self.say_what_fits(group, &session, flow) {
-                return over(Some(Status::unavailable("the session takes nothing more").into()));
+                return over(Some(
+                    Status::unavailable("the session accepts no more events").into(),
+                ));
             }
             let is_others_turn = self.desk.queue.front().is_some_and(|next| !group.has(next));
             if flow.is_quiet() && (is_others_turn || self.is_done()?) {
-                session.send(Says::Goodbye(Goodbye { reason: "done".to_owned() }));
+                session.send(Outbound::Goodbye(Goodbye { reason: "done".to_owned() }));
                 return over(None);
             }
             tokio::select! {
                 heard = session.hear() => match heard {
-                    Ok(Some(Hears::Ack(ack))) => {
+                    Ok(Some(Inbound::Ack(ack))) => {
                         if let Err(error) = self.acked(flow, &ack)? {
                             return over(Some(error));
                         }
                     }
-                    Ok(Some(Hears::GoAway(away))) => {
+                    Ok(Some(Inbound::GoAway(away))) => {
                         let address = Some(away.address).filter(|it| !it.is_empty());
                         self.elsewhere = address;
                         let asked = Duration::from_millis(u64::from(away.retry_after_ms));
                         let error = Some(Status::unavailable(away.explanation).into());
                         return Ok(Over { error, asked });
                     }
-                    Ok(Some(Hears::Command(command))) => {
-                        let text = "this vme knows no commands".to_owned();
+                    Ok(Some(Inbound::Command(command))) => {
+                        let text = "this vme supports no commands".to_owned();
                         let command_id = command.command_id;
                         let result = CommandResult { command_id, done: false, text };
-                        session.send(Says::CommandResult(result));
+                        session.send(Outbound::CommandResult(result));
                     }
-                    Ok(Some(Hears::Notice(_) | Hears::Welcome(_))) => {}
-                    Ok(None) => return over(Some(Status::unavailable("it ended the session").into())),
+                    Ok(Some(Inbound::Notice(_) | Inbound::Welcome(_))) => {}
+                    Ok(None) => return over(Some(Status::unavailable("it closed the session").into())),
                     Err(status) => {
                         let error = ClientError::of_call(&self.speaker.way.broker, status);
                         return over(Some(error));
@@ -73,12 +75,12 @@ impl Sender<'_> {
         }
     }
 
-    /// Says what the window takes; while one event is suspected, one at a time. `false`: the session
-    /// takes nothing more.
+    /// Sends what the window allows; while an event is suspected, one at a time. `false`: the
+    /// session accepts no more.
     fn say_what_fits(&mut self, group: &Group, session: &Session, flow: &mut Flow) -> bool {
         let moment = self.moment();
         let is_careful = self.strikes.is_careful();
-        // Who waited for this answer leaves the rest to others.
+        // A call that has its reply leaves the other events to others.
         while self.answer.is_none() {
             let (mut events, mut waiting) = (Vec::new(), BTreeSet::new());
             while events.len() < EVENTS_AT_ONCE
@@ -88,7 +90,7 @@ impl Sender<'_> {
                 && (flow.is_quiet() || !is_careful)
                 && let Some(next) = self.desk.queue.pop_front()
             {
-                // What is in the spool was an event when it came there; its checksum holds.
+                // Every entry was an event when it was appended, and its checksum is valid.
                 let Some(event) = live::as_sent(&next, &moment) else { continue };
                 let is_of_this_boot = event.boot_id.is_empty() || event.boot_id == moment.boot;
                 let is_first = self.desk.is_first(&next);
@@ -121,7 +123,7 @@ impl Sender<'_> {
     fn acked(&mut self, flow: &mut Flow, ack: &Ack) -> Result<Result<(), ClientError>, SpoolError> {
         let answered: Vec<Answered> = match flow.acked(ack) {
             Ok(answered) => answered,
-            // The broker's fault, and no event's.
+            // An error of the broker, not of an event.
             Err(breach) => return Ok(Err(Status::unavailable(breach.to_string()).into())),
         };
         for answer in &answered {

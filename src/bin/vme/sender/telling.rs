@@ -1,9 +1,9 @@
-//! By which event are losses told?
+//! Attaches the reports of losses to the events that are sent.
 //!
-//! Each event that made others go for want of room carries what went for it, so that nothing is lost
-//! untold whatever happens. On the way to the broker they are summed up: the first carries the losses
-//! of all that wait, so that one record says "lost 812 log events" in place of 812 records of one.
-//! Guarantees that within one process nothing is told twice or left out. Does not know the spool.
+//! Each event that evicted others carries their losses, so that no loss goes unreported. On the way
+//! to the broker they are summed up: the first event carries the losses of all that wait, so that
+//! one record reports "lost 812 log events" instead of 812 records one each. Guarantees that within
+//! one process no loss is reported twice or omitted. Does not know the spool.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -11,17 +11,17 @@ use grid_broker::spool::{Key, Waiting, summed_up};
 use grid_broker::wire::proto::{Event, LostEvents};
 use prost::Message;
 
-/// What is told, by whom.
+/// Which event carries which losses.
 #[derive(Debug, Default)]
 pub(super) struct Telling {
-    /// The event that carries the losses of others, and all it carries.
+    /// The event that carries the losses of others, and all losses that it carries.
     carrier: Option<(Key, Vec<LostEvents>)>,
-    /// Those others.
+    /// The other events.
     told: BTreeSet<Key>,
 }
 
 impl Telling {
-    /// The event as it is sent, before those in `queue`.
+    /// The event as it is sent, ahead of those in `queue`.
     pub(super) fn of(&mut self, key: Key, event: Event, queue: &VecDeque<Waiting>) -> Event {
         let lost_before = match &self.carrier {
             Some((carrier, losses)) if *carrier == key => losses.clone(),
@@ -50,7 +50,7 @@ impl Telling {
         losses
     }
 
-    /// That event was answered.
+    /// The event got its reply.
     pub(super) fn answered(&mut self, key: Key) {
         self.told.remove(&key);
         if self.carrier.as_ref().is_some_and(|(carrier, _)| *carrier == key) {
@@ -108,7 +108,7 @@ mod tests {
             assert_eq!(count(&telling.of(key(5), event(7), &queue)), 0);
         }
         telling.answered(key(2));
-        assert_eq!(count(&telling.of(key(5), event(7), &queue)), 0, "it was told");
+        assert_eq!(count(&telling.of(key(5), event(7), &queue)), 0, "already reported");
         telling.answered(key(3));
         telling.answered(key(5));
         assert_eq!(count(&telling.of(key(6), event(2), &VecDeque::new())), 2, "new losses");

@@ -42,7 +42,7 @@ fn what_is_damaged_is_named_with_its_place() {
     spoil(&checkpoint, 65);
     let found = findings(&data);
     assert_eq!(found[0], {
-        let why = "the checkpoint does not load: the payload's checksum does not hold";
+        let why = "the checkpoint can't be loaded: the checksum of the payload is wrong";
         format!("{}: {why}", checkpoint.display())
     });
     assert!(found[1].starts_with(&format!("{}: it can't be read (", span.display())));
@@ -77,7 +77,7 @@ fn an_unfinished_commit_is_a_note_and_damage_before_a_finished_one_is_a_finding(
     };
     let (path, at, bytes) = (log.display(), blocks[1], blocks[2] - blocks[1]);
     let damaged = format!(
-        "{path}: damaged from byte {at} on, {bytes} bytes (the payload's checksum does not hold)"
+        "{path}: damaged from byte {at} on, {bytes} bytes (the checksum of the payload is wrong)"
     );
     assert_eq!(spoilt(1), (vec![], vec![damaged, "records 2 to 2 are missing".to_owned()]));
     let at = blocks[2];

@@ -57,7 +57,7 @@ fn what_is_cut_short_and_what_is_no_backup_is_said_to_be_so() {
     opened.journal.close().unwrap();
     let found = verified(dir.path(), &whole[..whole.len() * 3 / 4]);
     let named = defects(&found);
-    assert!(named.iter().any(|it| it.starts_with("cut short: the end is missing")), "{named:?}");
+    assert!(named.iter().any(|it| it.starts_with("truncated: the end is missing")), "{named:?}");
     assert!(!found.summary.missing.is_empty(), "{found:?}");
     let other = dir.path().join("other");
     fs::write(&other, b"no backup at all").unwrap();
