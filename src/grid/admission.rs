@@ -57,7 +57,7 @@ impl Admission {
     }
 
     /// That alert key stands so.
-    pub(super) fn put(&mut self, key: AlertKey) {
+    pub(in crate::grid) fn put(&mut self, key: AlertKey) {
         match self.keys.iter_mut().find(|known| known.id == key.id) {
             Some(known) => *known = key,
             None => self.keys.push(key),

@@ -52,7 +52,7 @@ pub struct Appliance {
 }
 
 impl Appliance {
-    pub(super) fn new(number: ApplianceNumber, name: ApplianceName, uuid: Uuid) -> Self {
+    pub(in crate::grid) fn new(number: ApplianceNumber, name: ApplianceName, uuid: Uuid) -> Self {
         Self {
             number,
             name,
@@ -88,7 +88,7 @@ impl Appliance {
         }
     }
 
-    pub(super) fn remember(&mut self, heard: &Heard, outcome: Outcome, at: Timestamp) {
+    pub(in crate::grid) fn remember(&mut self, heard: &Heard, outcome: Outcome, at: Timestamp) {
         self.last_heard_at = Some(at);
         let boot = heard.boot.or(self.boot_id());
         if let (Some(boot), Some(spool), Some(sequence)) = (boot, heard.spool, heard.sequence)
@@ -104,7 +104,7 @@ impl Appliance {
         }
     }
 
-    pub(super) fn take(&mut self, effect: &Effect) {
+    pub(in crate::grid) fn take(&mut self, effect: &Effect) {
         match effect {
             Effect::Boot { boot, .. } => {
                 let before = self.boot_id().filter(|id| boot.id != Some(*id));
@@ -173,7 +173,7 @@ impl Appliance {
         }
     }
 
-    pub(super) fn to_effects(&self, effects: &mut Vec<Effect>) {
+    pub(in crate::grid) fn to_effects(&self, effects: &mut Vec<Effect>) {
         let number = self.number;
         effects.push(Effect::Appliance {
             number,

@@ -20,7 +20,7 @@ use super::word::Word;
 
 /// How the boot an appliance speaks in stands to the one that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Relation {
+pub(in crate::grid) enum Relation {
     /// The present boot.
     Current,
     /// The boot that an orchestrator announced.
@@ -32,7 +32,7 @@ pub(super) enum Relation {
 }
 
 /// One appliance in change.
-pub(super) struct Change<'a> {
+pub(in crate::grid) struct Change<'a> {
     state: &'a State,
     appliance: &'a Appliance,
     rules: &'a ClassSettings,
@@ -44,12 +44,12 @@ pub(super) struct Change<'a> {
     /// Whether a start fails by this change.
     fails: bool,
     /// What was noted on the way.
-    pub(super) marks: Marks,
+    pub(in crate::grid) marks: Marks,
     effects: Vec<Effect>,
 }
 
 impl<'a> Change<'a> {
-    pub(super) fn new(
+    pub(in crate::grid) fn new(
         state: &'a State,
         appliance: &'a Appliance,
         rules: &'a ClassSettings,
@@ -72,7 +72,7 @@ impl<'a> Change<'a> {
 
     /// How `boot` stands to the present one. Only what is said live can begin a boot: a replay of a
     /// boot that is not the present one is history.
-    pub(super) fn relation(
+    pub(in crate::grid) fn relation(
         &self,
         boot: Option<BootId>,
         is_live: bool,
@@ -98,14 +98,14 @@ impl<'a> Change<'a> {
     }
 
     /// The appliance speaks in the boot that an orchestrator announced.
-    pub(super) fn take_over(&mut self, id: BootId) {
+    pub(in crate::grid) fn take_over(&mut self, id: BootId) {
         let announced = self.boot.map_or(self.now, |boot| boot.began_at);
         self.set_boot(new_boot(Some(id), announced));
     }
 
     /// A boot begins: by the appliance's word (`id`), or by an orchestrator's. An appliance first
     /// seen long after power-on is assumed to run, until it says otherwise.
-    pub(super) fn begin(&mut self, id: Option<BootId>, uptime: Option<Duration>) {
+    pub(in crate::grid) fn begin(&mut self, id: Option<BootId>, uptime: Option<Duration>) {
         let is_first_seen = self.appliance.boot.is_none() && self.appliance.past_boots.is_empty();
         let began_at = self.now.before(uptime.unwrap_or_default());
         self.set_boot(new_boot(id, began_at));
@@ -137,7 +137,7 @@ impl<'a> Change<'a> {
     }
 
     /// A session of the present boot is seen.
-    pub(super) fn see_agent(&mut self) {
+    pub(in crate::grid) fn see_agent(&mut self) {
         if let Some(boot) = self.boot
             && !boot.has_agent
         {
@@ -146,7 +146,7 @@ impl<'a> Change<'a> {
     }
 
     /// Contact: a loss that was told is over.
-    pub(super) fn see_contact(&mut self) {
+    pub(in crate::grid) fn see_contact(&mut self) {
         self.clear(Matter::NoContact);
     }
 
@@ -155,7 +155,7 @@ impl<'a> Change<'a> {
     /// # Errors
     ///
     /// The refusal, if the rules say no.
-    pub(super) fn step(&mut self, stimulus: &Stimulus<'_>) -> Result<(), Refusal> {
+    pub(in crate::grid) fn step(&mut self, stimulus: &Stimulus<'_>) -> Result<(), Refusal> {
         let began_at = self.boot.map_or(self.now, |boot| boot.began_at);
         self.drop_assumption(stimulus);
         match step(&self.lifecycle, stimulus, self.rules, began_at, self.now) {
@@ -174,7 +174,11 @@ impl<'a> Change<'a> {
     /// # Errors
     ///
     /// The refusal, if the rules say no.
-    pub(super) fn hear(&mut self, stimulus: &Stimulus<'_>, heard: &Heard) -> Result<(), Refusal> {
+    pub(in crate::grid) fn hear(
+        &mut self,
+        stimulus: &Stimulus<'_>,
+        heard: &Heard,
+    ) -> Result<(), Refusal> {
         let word = Word::of(heard, self.now);
         let began_at = self.boot.map_or(self.now, |boot| boot.began_at);
         let judged_at = self.appliance.judged_at();
@@ -210,7 +214,7 @@ impl<'a> Change<'a> {
     }
 
     /// The start stands so from now on.
-    pub(super) fn become_now(&mut self, next: Lifecycle) {
+    pub(in crate::grid) fn become_now(&mut self, next: Lifecycle) {
         self.count_failures(&next);
         if self.lifecycle.word() != next.word() {
             self.since = self.now;
@@ -224,19 +228,19 @@ impl<'a> Change<'a> {
     }
 
     /// What follows besides.
-    pub(super) fn costs(&mut self, effects: Vec<Effect>) {
+    pub(in crate::grid) fn costs(&mut self, effects: Vec<Effect>) {
         self.effects.extend(effects);
     }
 
     /// A matter is open from now on, unless it is already.
-    pub(super) fn raise(&mut self, matter: Matter, severity: Severity, text: String) {
+    pub(in crate::grid) fn raise(&mut self, matter: Matter, severity: Severity, text: String) {
         if !self.is_open(matter) {
             self.raise_anew(matter, severity, text);
         }
     }
 
     /// A matter is closed, if it was open.
-    pub(super) fn clear(&mut self, matter: Matter) {
+    pub(in crate::grid) fn clear(&mut self, matter: Matter) {
         if self.is_open(matter) {
             let number = Some(self.appliance.number);
             self.effects.push(Effect::AlertCleared { number, matter });
@@ -244,7 +248,7 @@ impl<'a> Change<'a> {
     }
 
     /// The effects, with the matters that the new state opens and closes.
-    pub(super) fn into_effects(mut self) -> (Vec<Effect>, Marks) {
+    pub(in crate::grid) fn into_effects(mut self) -> (Vec<Effect>, Marks) {
         if self.failed_starts != self.appliance.failed_starts {
             let (number, at) = (self.appliance.number, self.failed_starts.clone());
             self.effects.push(Effect::FailedStarts { number, at });

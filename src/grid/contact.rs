@@ -15,7 +15,7 @@ use super::time::Timestamp;
 impl Grid {
     /// When contact with an appliance is lost if it says nothing from `now` on; `None`: it has no
     /// agent whose silence would mean something.
-    pub(super) fn contact_until(
+    pub(in crate::grid) fn contact_until(
         &self,
         number: ApplianceNumber,
         now: Timestamp,
@@ -26,7 +26,7 @@ impl Grid {
         (has_agent && appliance.lifecycle != Lifecycle::Idle).then(|| now.after(rules.lost_contact))
     }
 
-    pub(super) fn expect_everyone(&mut self, now: Timestamp) {
+    pub(in crate::grid) fn expect_everyone(&mut self, now: Timestamp) {
         let earliest = now.after(GRACE_AFTER_ABSENCE);
         for row in 1..self.state.next_row().0 {
             let number = ApplianceNumber(row);
@@ -41,7 +41,7 @@ impl Grid {
     }
 
     /// Who could not be heard while the broker did not work gets that time back.
-    pub(super) fn credit_everyone(&mut self, lasted: Duration) {
+    pub(in crate::grid) fn credit_everyone(&mut self, lasted: Duration) {
         for row in 1..self.state.next_row().0 {
             let number = ApplianceNumber(row);
             self.presence.credit(number, lasted);

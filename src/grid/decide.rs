@@ -153,24 +153,24 @@ pub enum OrderRefusal {
 }
 
 /// What is to be recorded, or absorbed.
-pub(super) struct Draft {
-    pub(super) outcome: Outcome,
-    pub(super) marks: Marks,
-    pub(super) effects: Vec<Effect>,
+pub(in crate::grid) struct Draft {
+    pub(in crate::grid) outcome: Outcome,
+    pub(in crate::grid) marks: Marks,
+    pub(in crate::grid) effects: Vec<Effect>,
     /// It needs no record of its own.
     is_absorbed: bool,
 }
 
 impl Draft {
-    pub(super) fn new(outcome: Outcome, marks: Marks, effects: Vec<Effect>) -> Self {
+    pub(in crate::grid) fn new(outcome: Outcome, marks: Marks, effects: Vec<Effect>) -> Self {
         Self { outcome, marks, effects, is_absorbed: false }
     }
 
-    pub(super) fn kept(effects: Vec<Effect>) -> Self {
+    pub(in crate::grid) fn kept(effects: Vec<Effect>) -> Self {
         Self::new(Outcome::Kept, Marks::NONE, effects)
     }
 
-    pub(super) fn absorbed(outcome: Outcome, marks: Marks, effects: Vec<Effect>) -> Self {
+    pub(in crate::grid) fn absorbed(outcome: Outcome, marks: Marks, effects: Vec<Effect>) -> Self {
         Self { outcome, marks, effects, is_absorbed: true }
     }
 }
@@ -256,11 +256,11 @@ pub fn decide(
 }
 
 /// What a decision looks at.
-pub(super) struct View<'a> {
-    pub(super) state: &'a State,
-    pub(super) settings: &'a Settings,
-    pub(super) circumstances: Circumstances,
-    pub(super) now: Timestamp,
+pub(in crate::grid) struct View<'a> {
+    pub(in crate::grid) state: &'a State,
+    pub(in crate::grid) settings: &'a Settings,
+    pub(in crate::grid) circumstances: Circumstances,
+    pub(in crate::grid) now: Timestamp,
 }
 
 impl View<'_> {

@@ -23,7 +23,7 @@ use super::time::Timestamp;
 const REPORTS_FOLD_WITHIN: Duration = Duration::from_secs(1);
 
 /// What the door says.
-pub(super) enum Verdict {
+pub(in crate::grid) enum Verdict {
     /// It comes in, and costs so much.
     Enters(Vec<Effect>),
     /// It is the same alert again.
@@ -35,17 +35,17 @@ pub(super) enum Verdict {
 }
 
 /// Who wants in, when, and under which rules.
-pub(super) struct Door<'a> {
-    pub(super) appliance: &'a Appliance,
-    pub(super) rules: &'a ClassSettings,
-    pub(super) now: Timestamp,
+pub(in crate::grid) struct Door<'a> {
+    pub(in crate::grid) appliance: &'a Appliance,
+    pub(in crate::grid) rules: &'a ClassSettings,
+    pub(in crate::grid) now: Timestamp,
     /// The number of the record it would have.
-    pub(super) record: RecordNumber,
+    pub(in crate::grid) record: RecordNumber,
 }
 
 impl Door<'_> {
     /// Judges an event of a boot that stands so to the present one.
-    pub(super) fn judge(&self, heard: &Heard, relation: Relation) -> Verdict {
+    pub(in crate::grid) fn judge(&self, heard: &Heard, relation: Relation) -> Verdict {
         let event = &heard.event;
         let is_mild =
             matches!(event.kind, EventKind::Log) && event.severity < self.rules.log_severity;
@@ -85,7 +85,7 @@ impl Door<'_> {
     }
 
     /// Whether this is a report right behind another one that was kept.
-    pub(super) fn folds(&self, heard: &Heard) -> bool {
+    pub(in crate::grid) fn folds(&self, heard: &Heard) -> bool {
         let admission = &self.appliance.admission;
         matches!(heard.event.kind, EventKind::Maintenance { .. })
             && heard.event.spooled_at.is_none()
@@ -102,7 +102,7 @@ impl Door<'_> {
     }
 
     /// Spends all these budgets; the error is the first that has nothing left.
-    pub(super) fn spend(
+    pub(in crate::grid) fn spend(
         &self,
         budgets: impl IntoIterator<Item = BudgetName>,
     ) -> Result<Vec<Effect>, BudgetName> {
@@ -121,7 +121,11 @@ impl Door<'_> {
     }
 
     /// What follows from being over budget: the suppression as it stands then.
-    pub(super) fn hold_back(&self, heard: &Heard, budget: BudgetName) -> (Phase, Suppression) {
+    pub(in crate::grid) fn hold_back(
+        &self,
+        heard: &Heard,
+        budget: BudgetName,
+    ) -> (Phase, Suppression) {
         match &self.appliance.admission.suppression {
             None => (Phase::Begins, Suppression::new(budget, self.now)),
             Some(suppression) => {
@@ -224,7 +228,11 @@ impl Door<'_> {
 }
 
 /// The run of repeats that this event ends: of its own key, or of the one that makes room for it.
-pub(super) fn run_over(appliance: &Appliance, heard: &Heard, now: Timestamp) -> Option<Uuid> {
+pub(in crate::grid) fn run_over(
+    appliance: &Appliance,
+    heard: &Heard,
+    now: Timestamp,
+) -> Option<Uuid> {
     let event = &heard.event;
     let EventKind::Alert { counter } = &event.kind else { return None };
     if event.text.is_empty() || event.spooled_at.is_some() {
@@ -244,7 +252,7 @@ pub(super) fn run_over(appliance: &Appliance, heard: &Heard, now: Timestamp) -> 
 }
 
 /// The key of an alert, as if it were of that severity.
-pub(super) fn key_of(
+pub(in crate::grid) fn key_of(
     event: &Event,
     counter: Option<&Counter>,
     severity: Severity,

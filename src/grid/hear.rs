@@ -28,7 +28,7 @@ const AHEAD_MAX: Duration = Duration::from_secs(5 * 60);
 const BEHIND_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
 
 impl View<'_> {
-    pub(super) fn event(&self, heard: &Heard) -> (Outcome, Option<Draft>) {
+    pub(in crate::grid) fn event(&self, heard: &Heard) -> (Outcome, Option<Draft>) {
         // Whose row is gone leaves nothing: it could say so for ever.
         let Some(appliance) = self.state.appliance(heard.appliance) else {
             return (Outcome::Refused(Refusal::Removed), None);
@@ -155,7 +155,7 @@ impl View<'_> {
         Some(Effect::Unmailed { number: appliance.number, unmailed })
     }
 
-    pub(super) fn run_over(&self, number: ApplianceNumber, key: Uuid) -> Option<Draft> {
+    pub(in crate::grid) fn run_over(&self, number: ApplianceNumber, key: Uuid) -> Option<Draft> {
         let key = self.state.appliance(number)?.admission.key(key)?.clone();
         Some(Draft::kept(vec![Effect::RunTold { number, key }]))
     }

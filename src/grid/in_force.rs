@@ -73,7 +73,7 @@ impl SettingsInForce {
     }
 
     /// The sentence of its record.
-    pub(super) fn explain(&self) -> String {
+    pub(in crate::grid) fn explain(&self) -> String {
         let Self { at_start, settings, waiting, warnings, left_out } = self;
         let mut parts = Vec::new();
         match (at_start, settings.is_empty()) {

@@ -114,7 +114,7 @@ impl Late {
     }
 
     /// So many are of that appliance.
-    fn set(&mut self, about: &str, count: u64) {
+    pub(in crate::grid) fn set(&mut self, about: &str, count: u64) {
         match self.appliances.iter_mut().find(|it| *it.0 == *about) {
             Some(known) => known.1 = count,
             None => self.appliances.push((about.into(), count)),
@@ -135,7 +135,7 @@ impl Message {
     }
 
     /// The whole message as effects.
-    pub(super) fn to_effects(&self, effects: &mut Vec<Effect>) {
+    pub(in crate::grid) fn to_effects(&self, effects: &mut Vec<Effect>) {
         let number = self.number;
         effects.push(Effect::Mail(self.head()));
         let late = self.late.iter().flat_map(|late| &late.appliances);
@@ -154,7 +154,7 @@ impl Message {
     }
 
     /// That it stands so, without its notices and the appliances of a summary.
-    pub(super) fn head(&self) -> MailEffect {
+    pub(in crate::grid) fn head(&self) -> MailEffect {
         let mut head = Self { notices: Vec::new(), briefs: Vec::new(), ..self.clone() };
         if let Some(late) = &mut head.late {
             late.appliances.clear();

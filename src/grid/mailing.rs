@@ -41,7 +41,7 @@ impl Grid {
         under_way.min(MAILS_UNDER_WAY)
     }
 
-    pub(super) fn arm_mail(&mut self) {
+    pub(in crate::grid) fn arm_mail(&mut self) {
         let waiting = self.waiting_mails().map(|it| it.due);
         let has_room = self.settings.mail().is_some() && self.mails_under_way() < MAILS_UNDER_WAY;
         let next = waiting.min().filter(|_| has_room);

@@ -18,7 +18,12 @@ use super::time::Timestamp;
 
 type Ordered = Result<(ApplianceNumber, Draft), OrderRefusal>;
 
-pub(super) fn decide(state: &State, settings: &Settings, order: &Order, now: Timestamp) -> Ordered {
+pub(in crate::grid) fn decide(
+    state: &State,
+    settings: &Settings,
+    order: &Order,
+    now: Timestamp,
+) -> Ordered {
     match order {
         Order::Add { name, uuid, class, overrides } => {
             if state.find(name).is_some() {

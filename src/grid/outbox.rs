@@ -52,7 +52,7 @@ const MILD_BUDGET: Budget =
 /// Most bytes of a notice's text that are kept of a mail which is owed no more.
 const TRACE_TEXT_BYTES_MAX: usize = 1_000;
 
-pub(super) use explain::explain;
+pub(in crate::grid) use explain::explain;
 use woken::woken;
 
 /// Why an order about a mail is refused.
@@ -74,7 +74,7 @@ pub enum MailRefusal {
 
 /// Adds to a record the mails for which it gives cause. What comes out of a spool is history and
 /// alarms nobody: it goes to a summary.
-pub(super) fn owe(state: &State, settings: &Settings, record: &mut Record) {
+pub(in crate::grid) fn owe(state: &State, settings: &Settings, record: &mut Record) {
     let Some(mail) = settings.mail() else { return };
     let notices = told::notices(state, mail, record);
     let is_late = record.marks.has(Marks::REPLAYED);
@@ -217,7 +217,7 @@ fn given_up(number: MessageNumber, recipient: &str, reply: &str) -> String {
 }
 
 /// A mail is due.
-pub(super) fn due(state: &State, number: MessageNumber, now: Timestamp) -> Option<Draft> {
+pub(in crate::grid) fn due(state: &State, number: MessageNumber, now: Timestamp) -> Option<Draft> {
     let message = state.outbox().message(number).filter(|it| it.due <= now)?;
     match message.standing {
         Standing::UnderWay => None,
@@ -258,7 +258,7 @@ fn hand_over(state: &State, message: &Message, now: Timestamp) -> Vec<Effect> {
 }
 
 /// The courier answered.
-pub(super) fn answered(
+pub(in crate::grid) fn answered(
     state: &State,
     number: MessageNumber,
     attempt: u32,
@@ -335,7 +335,7 @@ fn pause(attempt: u32) -> Duration {
 }
 
 /// An administrator says what is to become of a mail.
-pub(super) fn ordered(
+pub(in crate::grid) fn ordered(
     state: &State,
     number: MessageNumber,
     order: MailOrder,
@@ -365,7 +365,7 @@ pub(super) fn ordered(
 }
 
 /// What was under way when the broker ended is tried again: whether it arrived nobody knows.
-pub(super) fn taken_up(state: &State, now: Timestamp) -> Vec<Effect> {
+pub(in crate::grid) fn taken_up(state: &State, now: Timestamp) -> Vec<Effect> {
     let messages = state.outbox().messages.values();
     let under_way = messages.filter(|it| it.standing == Standing::UnderWay);
     let standing = Standing::Waiting;

@@ -47,7 +47,7 @@ impl Shift {
     }
 
     /// What an effect says, told anew.
-    pub(super) fn effect(self, effect: Effect) -> Effect {
+    pub(in crate::grid) fn effect(self, effect: Effect) -> Effect {
         match effect {
             Effect::Boot { number, boot } => Effect::Boot { number, boot: self.boot(boot) },
             Effect::Lifecycle { number, lifecycle, since } => {

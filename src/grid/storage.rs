@@ -75,7 +75,7 @@ pub enum TrimReason {
 }
 
 impl Storage {
-    pub(super) fn decide(&self, state: &State, now: Timestamp) -> Draft {
+    pub(in crate::grid) fn decide(&self, state: &State, now: Timestamp) -> Draft {
         Draft::kept(match self {
             Self::Trimmed(_) => Vec::new(),
             Self::Missing { ranges } => vec![missing_alert(state, ranges, now)],
@@ -91,7 +91,7 @@ impl Storage {
     }
 
     /// The sentence of its record; empty where the alert says it.
-    pub(super) fn explain(&self) -> String {
+    pub(in crate::grid) fn explain(&self) -> String {
         match self {
             Self::Trimmed(Trimmed { first, last, bytes, reason }) => {
                 let why = match reason {
@@ -111,7 +111,7 @@ impl Storage {
 }
 
 /// What a start that finds these gaps says; none closes the matter.
-pub(super) fn found_at_start(
+pub(in crate::grid) fn found_at_start(
     state: &State,
     missing: &[RangeInclusive<RecordNumber>],
     now: Timestamp,
@@ -142,7 +142,7 @@ fn missing_alert(state: &State, ranges: &[RangeInclusive<RecordNumber>], now: Ti
 }
 
 /// What a client's acknowledgements say of gaps that the journal itself does not know; once.
-pub(super) fn acknowledged_and_lost(
+pub(in crate::grid) fn acknowledged_and_lost(
     state: &State,
     name: &str,
     lost: &RangeInclusive<u64>,

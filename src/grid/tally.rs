@@ -22,7 +22,7 @@ const ROWS_PER_TALLY: usize = 64;
 
 /// What changed of whom without a record.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Pending(BTreeMap<ApplianceNumber, Touched>);
+pub(in crate::grid) struct Pending(BTreeMap<ApplianceNumber, Touched>);
 
 #[derive(Clone, Debug, Default)]
 struct Touched {
@@ -35,15 +35,15 @@ struct Touched {
 }
 
 impl Pending {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::grid) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub(super) fn has(&self, number: ApplianceNumber) -> bool {
+    pub(in crate::grid) fn has(&self, number: ApplianceNumber) -> bool {
         self.0.contains_key(&number)
     }
 
-    pub(super) fn note(&mut self, absorbed: &Absorbed, boot: Option<BootId>) {
+    pub(in crate::grid) fn note(&mut self, absorbed: &Absorbed, boot: Option<BootId>) {
         let touched = self.0.entry(absorbed.heard.appliance).or_default();
         touched.first = touched.first.or(numbered(&absorbed.heard, boot));
         for effect in &absorbed.effects {
@@ -62,7 +62,7 @@ impl Pending {
     /// Whether a record of this event needs the tally of its appliance before it: otherwise what is
     /// pending could fall out of the windows that the record moves on, and count as known though
     /// a crash forgot it.
-    pub(super) fn comes_before(&self, heard: &Heard, boot: Option<BootId>) -> bool {
+    pub(in crate::grid) fn comes_before(&self, heard: &Heard, boot: Option<BootId>) -> bool {
         let first = self.0.get(&heard.appliance).and_then(|touched| touched.first);
         match (first, numbered(heard, boot)) {
             (Some((boot, spool, first)), Some((its_boot, its_spool, sequence))) => {
@@ -74,7 +74,7 @@ impl Pending {
     }
 
     /// The tally of that appliance alone, if anything about it is pending.
-    pub(super) fn tally_of(
+    pub(in crate::grid) fn tally_of(
         &mut self,
         number: ApplianceNumber,
         state: &State,
@@ -86,7 +86,7 @@ impl Pending {
     }
 
     /// The next tally, if anything is pending.
-    pub(super) fn tally(&mut self, state: &State, now: Timestamp) -> Option<Record> {
+    pub(in crate::grid) fn tally(&mut self, state: &State, now: Timestamp) -> Option<Record> {
         let mut effects = Vec::new();
         for _ in 0..ROWS_PER_TALLY {
             let Some((number, touched)) = self.0.pop_first() else { break };

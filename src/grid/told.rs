@@ -20,7 +20,7 @@ use super::state::State;
 use super::time::Timestamp;
 
 /// What a record gives cause to tell under these settings. Adds to its effects what was told.
-pub(super) fn notices(state: &State, mail: &Mail, record: &mut Record) -> Vec<Notice> {
+pub(in crate::grid) fn notices(state: &State, mail: &Mail, record: &mut Record) -> Vec<Notice> {
     let mut telling = Telling { state, mail, now: record.at, notices: Vec::new() };
     telling.alert(record);
     telling.what_goes_on(record);

@@ -39,7 +39,7 @@ pub enum WallClock {
 }
 
 impl WallClock {
-    pub(super) fn decide(&self, state: &State, now: Timestamp) -> Draft {
+    pub(in crate::grid) fn decide(&self, state: &State, now: Timestamp) -> Draft {
         let cleared = cleared(state);
         Draft::kept(match self {
             Self::Differs { by } => {
@@ -60,7 +60,7 @@ impl WallClock {
     }
 
     /// The sentence of its record; empty where the alert says it.
-    pub(super) fn explain(&self) -> String {
+    pub(in crate::grid) fn explain(&self) -> String {
         match self {
             Self::Differs { .. } | Self::Followed { is_sure: false, .. } => String::new(),
             Self::Followed { shift, is_sure: true } => followed(shift.by),
@@ -78,7 +78,7 @@ impl WallClock {
 }
 
 /// What is open about the wall clock is open no more.
-pub(super) fn cleared(state: &State) -> Option<Effect> {
+pub(in crate::grid) fn cleared(state: &State) -> Option<Effect> {
     let matter = Matter::ClockDiffers;
     state.alert(None, matter).map(|_| Effect::AlertCleared { number: None, matter })
 }

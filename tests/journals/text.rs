@@ -1,15 +1,17 @@
-//! Records and state as text that stays the same though types get more fields.
+//! Prints records and state as text that stays the same when types get other names or more fields.
 
 use std::fmt::Write;
 
-use grid_broker::grid::admission::{Admission, BudgetName};
+use grid_broker::grid::admission::{Admission, BudgetName, Counts, PlainOutcome, Suppression};
 use grid_broker::grid::alert_key::AlertKey;
+use grid_broker::grid::event::PlainKind;
 use grid_broker::grid::lifecycle::Lifecycle;
+use grid_broker::grid::mail::Late;
 use grid_broker::grid::state::State;
 use grid_broker::grid::time::Timestamp;
 use grid_broker::journal::EncodedRecord;
 
-/// A line a record: its mark, its length and its checksum.
+/// One line per record: its index fields, its length and its checksum.
 pub(crate) fn records(records: &[EncodedRecord]) -> String {
     let mut out = String::new();
     for EncodedRecord { number, mark, bytes } in records {
@@ -24,7 +26,7 @@ pub(crate) fn records(records: &[EncodedRecord]) -> String {
     out
 }
 
-/// A few lines an appliance, then the open matters and the mails owed.
+/// A few lines per appliance, then the open alerts and the queued mails.
 pub(crate) fn state(state: &State) -> String {
     let mut out = String::new();
     writeln!(out, "last {} at {}", state.last(), state.last_at().as_micros()).unwrap();
@@ -50,12 +52,13 @@ pub(crate) fn state(state: &State) -> String {
         let (number, to, notices) = (it.number.0, &it.recipient, it.notices.len());
         let standing = it.standing.word();
         writeln!(out, "mail {number} to {to} {standing} since {since} due {due}").unwrap();
-        writeln!(out, "  {notices} notices, {} more, late {:?}", it.more, it.late).unwrap();
+        let late = option(it.late.as_deref().map(late));
+        writeln!(out, "  {notices} notices, {} more, late {late}", it.more).unwrap();
     }
     out
 }
 
-/// With the budgets and fields of the first release.
+/// With the rate limits and fields of the first release, under their names then.
 fn admission(it: &Admission) -> String {
     let budgets: [BudgetName; 7] = BudgetName::ALL[..7].try_into().unwrap();
     let spent = budgets.map(|name| it.spent.full_at(name));
@@ -76,13 +79,89 @@ fn admission(it: &Admission) -> String {
     };
     let keys: Vec<_> = it.keys.iter().map(key).collect();
     format!(
-        "Admission {{ spent: Spent({spent:?}), keys: [{}], suppression: {:?}, counts: {:?}, \
+        "Admission {{ spent: Spent({spent:?}), keys: [{}], suppression: {}, counts: {}, \
          progress_at: {:?} }}",
         keys.join(", "),
-        it.suppression,
-        it.counts,
+        option(it.suppression.as_deref().map(suppression)),
+        counts(&it.counts),
         it.progress_at
     )
+}
+
+fn option(text: Option<String>) -> String {
+    text.map_or_else(|| "None".to_owned(), |text| format!("Some({text})"))
+}
+
+fn suppression(it: &Suppression) -> String {
+    let held = it.held.as_ref().map(|held| {
+        format!(
+            "Held {{ counts: {:?}, first_at: {:?}, last_at: {:?}, kind: {}, sample: {:?} }}",
+            held.counts,
+            held.first_at,
+            held.last_at,
+            kind(held.kind),
+            held.sample
+        )
+    });
+    format!(
+        "Suppression {{ since: {:?}, budget: {}, over_at: {:?}, summed_up: {:?}, held: {} }}",
+        it.since,
+        budget(it.budget),
+        it.over_at,
+        it.summed_up,
+        option(held)
+    )
+}
+
+fn counts(counts: &Counts) -> String {
+    let counts: Vec<_> = counts
+        .iter()
+        .map(|(of, became, count)| format!("({}, {}, {count})", kind(of), outcome(became)))
+        .collect();
+    format!("Counts([{}])", counts.join(", "))
+}
+
+fn late(it: &Late) -> String {
+    format!(
+        "Late {{ first_at: {:?}, last_at: {:?}, severities: {:?}, appliances: {:?} }}",
+        it.first_at, it.last_at, it.severities, it.appliances
+    )
+}
+
+fn budget(name: BudgetName) -> &'static str {
+    match name {
+        BudgetName::Lifecycle => "Lifecycle",
+        BudgetName::Boots => "Boots",
+        BudgetName::Log => "Log",
+        BudgetName::AlertKey => "AlertKey",
+        BudgetName::Alert => "Alert",
+        BudgetName::Counter => "Counter",
+        BudgetName::Replay => "Replay",
+        BudgetName::Fatal => "Fatal",
+        BudgetName::Graver => "Graver",
+    }
+}
+
+fn kind(kind: PlainKind) -> &'static str {
+    match kind {
+        PlainKind::StartedOk => "StartedOk",
+        PlainKind::StartFailed => "StartFailed",
+        PlainKind::Maintenance => "Maintenance",
+        PlainKind::Log => "Log",
+        PlainKind::Alert => "Alert",
+    }
+}
+
+fn outcome(outcome: PlainOutcome) -> &'static str {
+    match outcome {
+        PlainOutcome::Kept => "Kept",
+        PlainOutcome::Repeated => "Repeated",
+        PlainOutcome::Folded => "Folded",
+        PlainOutcome::Suppressed => "Suppressed",
+        PlainOutcome::Refused => "Refused",
+        PlainOutcome::History => "History",
+        PlainOutcome::NotKept => "NotKept",
+    }
 }
 
 fn lifecycle(lifecycle: &Lifecycle) -> String {
