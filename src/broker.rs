@@ -37,35 +37,35 @@ use tokio::sync::{Semaphore, broadcast, mpsc};
 use tokio::time::Instant;
 
 use crate::clock::{Clock, monotonic_now};
-use crate::grid::decide::{Answer, Decision, Release};
+use crate::grid::decide::{Reply, Decision, Release};
 use crate::grid::driver::Driver;
 use crate::grid::effect::Effect;
 use crate::grid::mail::MessageNumber;
-use crate::grid::marks::Marks;
-use crate::grid::name::ApplianceNumber;
+use crate::grid::marks::RecordFlags;
+use crate::grid::name::ApplianceIndex;
 use crate::grid::occurrence::Occurrence;
-use crate::grid::record::{Heard, Input, Outcome, Record};
+use crate::grid::record::{ReceivedEvent, Input, Outcome, Record};
 use crate::grid::time::Timestamp;
-use crate::journal::{EncodedRecord, Journal, JournalError, Mark, encoding};
+use crate::journal::{EncodedRecord, Journal, JournalError, RecordHeader, encoding};
 use crate::metrics::Metrics;
 
 pub use backlog::Backlog;
-use backlog::Deadlines;
-pub use look::{Commits, NoAnswer};
-use lost_time::Wall;
-pub use mailing::Deliver;
+use backlog::PendingDeadlines;
+pub use look::{CommitLatency, QueryError};
+use lost_time::WallClockFollower;
+pub use mailing::MailJob;
 pub use queue::{
-    Broker, Brought, Changed, EventAnswer, HeardEvent, Names, Ordered, SessionKey, Unavailable,
-    Welcomed,
+    BrokerHandle, BatchReply, ChangedAppliances, EventReply, IncomingEvent, NameIndex, CommandReceipt, SessionKey, Unavailable,
+    SessionAccepted,
 };
-use queue::{Item, Reply, Work};
-pub use rows::Greeting;
+use queue::{QueuedRequest, PendingReply, BrokerRequest};
+pub use rows::UnresolvedHello;
 pub use settings::Reconfiguration;
-pub use start::{StartError, Started, start};
-use upkeep::Upkeep;
+pub use start::{BrokerStartError, Started, start};
+use upkeep::DiskGuard;
 
 /// Most items decided in one commit.
-const ITEMS_PER_COMMIT: usize = 4_096;
+const REQUESTS_PER_COMMIT: usize = 4_096;
 
 /// Most events decided in one commit; the item that exceeds it is the last. Those without records
 /// take no bytes, but time.
@@ -84,94 +84,94 @@ const ARRIVAL_SPREAD: Duration = Duration::from_secs(1);
 const OVERLOAD_SPREAD: Duration = Duration::from_secs(10);
 
 /// The loop looks around at least this often.
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
+const WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// The loop with all it owns.
-struct Loop {
+struct EventLoop {
     /// The grid, and the replies that wait for its records.
-    driver: Driver<Reply>,
+    driver: Driver<PendingReply>,
     journal: Journal,
     clock: Clock,
-    wall: Wall,
-    names: Names,
-    changes: broadcast::Sender<Changed>,
-    commit: Commit,
+    wall_clock: WallClockFollower,
+    name_index: NameIndex,
+    changes: broadcast::Sender<ChangedAppliances>,
+    commit: PendingCommit,
     /// A checkpoint is written after so many records.
     checkpoint_records: u64,
-    checkpointed: u64,
+    checkpoint_number: u64,
     checkpointed_at: Instant,
     last_turn: Timestamp,
-    upkeep: Upkeep,
+    disk_guard: DiskGuard,
     /// The way to whoever delivers mails.
-    courier: mpsc::Sender<Deliver>,
+    mail_sender: mpsc::Sender<MailJob>,
     /// Deadlines that came and are not judged yet.
-    deadlines: Deadlines,
+    pending_deadlines: PendingDeadlines,
     /// What the queue has left, in KiB.
-    room: Arc<Semaphore>,
+    byte_permits: Arc<Semaphore>,
     metrics: Metrics,
 }
 
 /// What one turn decided and nobody has heard of yet.
 #[derive(Default)]
-struct Commit {
-    items: usize,
-    events: usize,
+struct PendingCommit {
+    request_count: usize,
+    event_count: usize,
     records: Vec<EncodedRecord>,
-    bytes: usize,
-    changed: Vec<ApplianceNumber>,
+    byte_count: usize,
+    changed: Vec<ApplianceIndex>,
     /// Mails that the courier is to have.
-    mails: Vec<MessageNumber>,
-    all_changed: bool,
+    due_mails: Vec<MessageNumber>,
+    has_all_changed: bool,
 }
 
-impl Commit {
+impl PendingCommit {
     fn is_full(&self) -> bool {
-        self.items >= ITEMS_PER_COMMIT
-            || self.events >= EVENTS_PER_COMMIT
-            || self.bytes >= BYTES_PER_COMMIT
+        self.request_count >= REQUESTS_PER_COMMIT
+            || self.event_count >= EVENTS_PER_COMMIT
+            || self.byte_count >= BYTES_PER_COMMIT
     }
 }
 
 /// The next request, or `None` if none arrives until then.
-async fn wait(queue: &mut mpsc::Receiver<Item>, until: Instant) -> Option<Item> {
+async fn recv_until(queue: &mut mpsc::Receiver<QueuedRequest>, until: Instant) -> Option<QueuedRequest> {
     tokio::time::timeout_at(until, queue.recv()).await.ok().flatten()
 }
 
-impl Loop {
+impl EventLoop {
     /// Runs until it is stopped, or the journal fails.
     fn run(
         mut self,
-        mut queue: mpsc::Receiver<Item>,
+        mut queue: mpsc::Receiver<QueuedRequest>,
         runtime: &Handle,
     ) -> Result<(), JournalError> {
         loop {
-            self.turned();
+            self.beat();
             let ready = self.clock.now();
             let busy = ready.since(self.last_turn);
-            let (pause, waiting) = (self.wait_until(ready).since(ready), self.clock.lived());
-            let first = runtime.block_on(wait(&mut queue, monotonic_now() + pause));
+            let (pause, waiting) = (self.next_wakeup(ready).since(ready), self.clock.lived());
+            let first = runtime.block_on(recv_until(&mut queue, monotonic_now() + pause));
             let waited = self.clock.lived().saturating_sub(waiting);
             let overslept = waited.saturating_sub(pause);
-            self.follow_wall();
+            self.follow_wall_clock();
             let now = self.clock.now();
             // After oversleeping, the whole wait may have been a pause.
-            let away = if overslept > lost_time::LATE_TURN { waited } else { Duration::ZERO };
-            self.credit_late_turn(now, busy.max(away));
-            self.look_after_journal(now);
-            let stops = self.decide_waiting(first, &mut queue, now.before(busy));
+            let away = if overslept > lost_time::PAUSE_MIN { waited } else { Duration::ZERO };
+            self.compensate_pause(now, busy.max(away));
+            self.run_maintenance(now);
+            let stops = self.decide_queued(first, &mut queue, now.before(busy));
             if stops {
                 return self.stop(queue);
             }
-            self.tally_if_due();
-            self.append_and_tell()?;
+            self.flush_if_due();
+            self.commit_and_reply()?;
             self.checkpoint_if_due()?;
         }
     }
 
     /// When to run even if no request arrives.
-    fn wait_until(&self, ready: Timestamp) -> Timestamp {
-        let longest = ready.after(LONGEST_WAIT);
-        let deadlines = self.deadlines.look_at(ready);
+    fn next_wakeup(&self, ready: Timestamp) -> Timestamp {
+        let longest = ready.after(WAIT_MAX);
+        let deadlines = self.pending_deadlines.next_check_at(ready);
         let wakes =
             [deadlines, self.driver.grid().poll_timeout(), self.driver.flush_due(), Some(longest)];
         wakes.into_iter().flatten().min().unwrap_or(longest)
@@ -180,226 +180,226 @@ impl Loop {
     /// Decides the queued requests, as many as fit into a commit, then the deadlines before which
     /// everything received was decided: at the latest those of `decided_until`, when sessions last had
     /// their replies and could submit their next events. Returns whether the loop is to stop.
-    fn decide_waiting(
+    fn decide_queued(
         &mut self,
-        first: Option<Item>,
-        queue: &mut mpsc::Receiver<Item>,
+        first: Option<QueuedRequest>,
+        queue: &mut mpsc::Receiver<QueuedRequest>,
         mut decided_until: Timestamp,
     ) -> bool {
         let mut next = first;
-        if self.room.available_permits() == 0 {
+        if self.byte_permits.available_permits() == 0 {
             decided_until = decided_until.before(OVERLOAD_SPREAD);
         }
         while let Some(item) = next {
-            if let Work::Stop = item.work {
+            if let BrokerRequest::Stop = item.request {
                 return true;
             }
-            let at = self.clock.at(item.at);
-            self.decide(item);
+            let at = self.clock.at(item.received_at);
+            self.handle_request(item);
             if self.commit.is_full() {
                 decided_until = decided_until.min(at.before(ARRIVAL_SPREAD));
                 break;
             }
             next = queue.try_recv().ok();
         }
-        self.judge_deadlines(decided_until);
+        self.decide_deadlines(decided_until);
         false
     }
 
-    fn judge_deadlines(&mut self, until: Timestamp) {
-        if self.turns_away() {
+    fn decide_deadlines(&mut self, until: Timestamp) {
+        if self.is_rejecting() {
             return;
         }
-        for appliance in self.deadlines.judged(self.moment(until), DEADLINES_PER_COMMIT) {
+        for appliance in self.pending_deadlines.take_ready(self.to_instant(until), DEADLINES_PER_COMMIT) {
             let decisions = self.driver.handle_timeout(appliance, until);
             if decisions.is_empty() {
-                counting::deadline(&self.metrics, None);
+                counting::count_deadline(&self.metrics, None);
             }
             for decision in decisions {
-                self.keep(&decision);
-                counting::deadline(&self.metrics, decision.record.as_ref());
+                self.stage(&decision);
+                counting::count_deadline(&self.metrics, decision.record.as_ref());
             }
         }
         // Judged in a later turn: what their sessions have received comes before them.
         let due = self.driver.due(until);
-        self.deadlines.came(due, self.moment(until));
-        self.take_due_mails(until);
+        self.pending_deadlines.add_due(due, self.to_instant(until));
+        self.start_due_mails(until);
     }
 
-    fn decide(&mut self, item: Item) {
-        let Item { at, work, room: _room } = item;
+    fn handle_request(&mut self, item: QueuedRequest) {
+        let QueuedRequest { received_at: at, request: work, permits: _room } = item;
         let at = self.clock.at(at);
-        self.commit.items += 1;
+        self.commit.request_count += 1;
         match work {
-            Work::Report { name, spool, event, reply } => {
-                let appliance = self.appliance(&name, at);
-                let (release, answer) = self.hear(appliance, spool, None, event, at);
-                self.driver.reply(release, Reply::Report(reply, answer));
+            BrokerRequest::Report { name, spool, event, reply } => {
+                let appliance = self.find_or_register(&name, at);
+                let (release, answer) = self.on_event(appliance, spool, None, event, at);
+                self.driver.reply(release, PendingReply::Report(reply, answer));
             }
-            Work::Hello { name, greeting, backlog, reply } => {
-                let appliance = self.appliance(&name, at);
-                let hello = greeting.by(appliance);
-                let knew_spool = self.knows_spool(&hello);
-                self.deadlines.opened(appliance, hello.session, backlog);
-                self.take(Occurrence::SessionOpened(hello), at);
+            BrokerRequest::Hello { name, greeting, backlog, reply } => {
+                let appliance = self.find_or_register(&name, at);
+                let hello = greeting.resolve(appliance);
+                let knew_spool = self.is_spool_known(&hello);
+                self.pending_deadlines.session_opened(appliance, hello.session, backlog);
+                self.decide(Occurrence::SessionOpened(hello), at);
                 self.commit.changed.push(appliance);
-                if let Some(welcomed) = self.welcomed(appliance, knew_spool) {
-                    self.driver.reply(Release::WithCommit, Reply::Hello(reply, welcomed));
+                if let Some(welcomed) = self.session_accepted(appliance, knew_spool) {
+                    self.driver.reply(Release::WithCommit, PendingReply::Hello(reply, welcomed));
                 }
             }
-            Work::Chunk { session, events, reply } => {
+            BrokerRequest::Batch { session, events, reply } => {
                 let mut answers = Vec::with_capacity(events.len());
                 let (mut overtakes, mut release) = (false, Release::WithCommit);
                 for mut event in events {
                     event.boot = event.boot.or(Some(session.boot));
-                    let is_of_start = event.event.kind.is_lifecycle();
+                    let is_of_start = event.event.body.is_lifecycle();
                     let id = Some(session.id);
-                    let (its, answer) = self.hear(session.appliance, session.spool, id, event, at);
+                    let (its, answer) = self.on_event(session.appliance, session.spool, id, event, at);
                     if its == Release::WithTally {
                         release = its;
                     }
-                    overtakes |= is_of_start && answer.outcome == Outcome::Kept;
+                    overtakes |= is_of_start && answer.outcome == Outcome::Stored;
                     answers.push(answer);
                 }
-                self.answer_chunk(session.id, reply, answers, overtakes, release);
+                self.reply_or_defer_batch(session.id, reply, answers, overtakes, release);
             }
-            Work::SessionEnded { session } => {
+            BrokerRequest::SessionEnded { session } => {
                 let SessionKey { appliance, boot, id, .. } = session;
-                self.deadlines.closed(appliance, id);
-                self.take(Occurrence::SessionClosed { appliance, boot, session: id }, at);
+                self.pending_deadlines.session_closed(appliance, id);
+                self.decide(Occurrence::SessionClosed { appliance, boot, session: id }, at);
                 self.commit.changed.push(appliance);
             }
-            Work::Order { by, order, reply } => {
-                let decision = self.take(Input::Order { by, order }, at);
+            BrokerRequest::Command { by, order, reply } => {
+                let decision = self.decide(Input::Command { by, command: order }, at);
                 let record = decision.record.as_ref().map_or(0, |record| record.number);
-                if let Answer::Order(answer) = decision.answer {
-                    let answer = answer.map(|appliance| Ordered { appliance, record });
-                    self.driver.reply(decision.release, Reply::Order(reply, answer));
+                if let Reply::Command(answer) = decision.reply {
+                    let answer = answer.map(|appliance| CommandReceipt { appliance, record });
+                    self.driver.reply(decision.release, PendingReply::Command(reply, answer));
                 }
             }
-            Work::Settings { new, reply } => self.reconfigure(*new, reply, at),
-            Work::Mail(work) => self.work_on_mail(work, at),
+            BrokerRequest::Reconfigure { new, reply } => self.reconfigure(*new, reply, at),
+            BrokerRequest::Mail(work) => self.handle_mail_request(work, at),
             // It sees nothing that is not durable.
-            Work::Ask(question) => self.driver.query(Reply::Ask(question)),
-            Work::Stop => {}
+            BrokerRequest::Query(question) => self.driver.query(PendingReply::Query(question)),
+            BrokerRequest::Stop => {}
         }
     }
 
-    fn hear(
+    fn on_event(
         &mut self,
-        appliance: ApplianceNumber,
+        appliance: ApplianceIndex,
         spool: Option<crate::grid::name::SpoolId>,
         session: Option<crate::grid::record::SessionId>,
-        said: HeardEvent,
+        said: IncomingEvent,
         at: Timestamp,
-    ) -> (Release, EventAnswer) {
-        let HeardEvent { boot, sequence, event } = said;
-        let kind = counting::kind(&event.kind);
-        let heard = Heard { appliance, boot, spool, sequence, session, event };
-        let decision = self.take(Input::Event(heard), at);
+    ) -> (Release, EventReply) {
+        let IncomingEvent { boot, sequence, event } = said;
+        let kind = counting::kind_label(&event.body);
+        let heard = ReceivedEvent { appliance, boot, spool, sequence, session, event };
+        let decision = self.decide(Input::Event(heard), at);
         let record = decision.record.as_ref().map(|record| record.number);
-        let (outcome, marks) = match decision.answer {
-            Answer::Event(outcome, marks) => (outcome, marks),
-            Answer::Order(_) | Answer::Mail(_) | Answer::Nothing => (Outcome::Kept, Marks::NONE),
+        let (outcome, marks) = match decision.reply {
+            Reply::Event(outcome, marks) => (outcome, marks),
+            Reply::Command(_) | Reply::Mail(_) | Reply::Nothing => (Outcome::Stored, RecordFlags::NONE),
         };
-        counting::event(&self.metrics, kind, outcome);
+        counting::count_event(&self.metrics, kind, outcome);
         let suppressed_until = match outcome {
             Outcome::Suppressed => self.suppressed_until(appliance),
-            Outcome::Kept
+            Outcome::Stored
             | Outcome::Repeated
-            | Outcome::Folded
-            | Outcome::NotKept
+            | Outcome::Coalesced
+            | Outcome::BelowThreshold
             | Outcome::Duplicate
-            | Outcome::History
-            | Outcome::Stale
-            | Outcome::Refused(_) => None,
+            | Outcome::OlderBoot
+            | Outcome::StaleEvent
+            | Outcome::Rejected(_) => None,
         };
-        self.commit.events += 1;
-        (decision.release, EventAnswer { outcome, marks, record, suppressed_until })
+        self.commit.event_count += 1;
+        (decision.release, EventReply { outcome, marks, record, suppressed_until })
     }
 
-    fn take(&mut self, occurrence: impl Into<Occurrence>, at: Timestamp) -> Decision {
+    fn decide(&mut self, occurrence: impl Into<Occurrence>, at: Timestamp) -> Decision {
         let decision = self.driver.handle(occurrence, at);
-        self.keep(&decision);
+        self.stage(&decision);
         decision
     }
 
-    fn keep(&mut self, decision: &Decision) {
-        decision.records().for_each(|record| self.keep_record(record));
+    fn stage(&mut self, decision: &Decision) {
+        decision.records().for_each(|record| self.stage_record(record));
     }
 
-    fn keep_record(&mut self, record: &Record) {
-        self.keep_encoded(record, encoding::encode_record(record));
+    fn stage_record(&mut self, record: &Record) {
+        self.stage_encoded(record, encoding::encode_record(record));
     }
 
-    fn keep_encoded(&mut self, record: &Record, bytes: Vec<u8>) {
-        self.commit.bytes += bytes.len();
-        let mark = Mark {
+    fn stage_encoded(&mut self, record: &Record, bytes: Vec<u8>) {
+        self.commit.byte_count += bytes.len();
+        let mark = RecordHeader {
             at_us: record.at.as_micros(),
             severity: record.severity().number(),
             kind: record.kind() as u8,
             appliance: record.subject().map_or(0, |number| number.0),
         };
         let bytes = bytes.into();
-        self.commit.records.push(EncodedRecord { number: record.number, mark, bytes });
+        self.commit.records.push(EncodedRecord { number: record.number, header: mark, bytes });
         self.commit.changed.extend(record.subject());
-        self.note_mails(record);
+        self.collect_mails(record);
         for effect in &record.effects {
             match effect {
-                Effect::Appliance { number, name, .. } => self.names.set(*number, name),
-                Effect::DeadlinesMoved { .. } => self.commit.all_changed = true,
-                Effect::Heard { number, .. } => self.commit.changed.push(*number),
-                Effect::TimeShifted(_) => self.commit.all_changed = true,
+                Effect::Appliance { number, name, .. } => self.name_index.set(*number, name),
+                Effect::DeadlinesMoved { .. } => self.commit.has_all_changed = true,
+                Effect::Counters { number, .. } => self.commit.changed.push(*number),
+                Effect::TimeShifted(_) => self.commit.has_all_changed = true,
                 Effect::Removed { .. }
-                | Effect::Lived { .. }
+                | Effect::LivedTime { .. }
                 | Effect::Boot { .. }
                 | Effect::Lifecycle { .. }
                 | Effect::FailedStarts { .. }
                 | Effect::AlertRaised { .. }
                 | Effect::AlertCleared { .. }
-                | Effect::Spent { .. }
-                | Effect::BudgetsFilled { .. }
-                | Effect::AlertKey { .. }
-                | Effect::AlertKeyForgotten { .. }
-                | Effect::RunTold { .. }
+                | Effect::RateLimitState { .. }
+                | Effect::RateLimitsReset { .. }
+                | Effect::AlertGroup { .. }
+                | Effect::AlertGroupForgotten { .. }
+                | Effect::RepeatsReported { .. }
                 | Effect::Suppression { .. }
-                | Effect::Unmailed { .. }
+                | Effect::SuppressedAlerts { .. }
                 | Effect::Mail(_)
-                | Effect::Memory { .. }
+                | Effect::History { .. }
                 | Effect::Tombstone { .. } => {}
             }
         }
     }
 
     /// Makes the commit durable, and only then replies.
-    fn append_and_tell(&mut self) -> Result<(), JournalError> {
+    fn commit_and_reply(&mut self) -> Result<(), JournalError> {
         let mut commit = std::mem::take(&mut self.commit);
         if !commit.records.is_empty() {
             self.append(&commit.records)?;
-            self.trim_what_is_recorded();
+            self.trim_recorded();
         }
-        self.hand_over(std::mem::take(&mut commit.mails));
+        self.dispatch(std::mem::take(&mut commit.due_mails));
         let now = self.clock.now();
         for reply in self.driver.released() {
             reply.send(self.driver.grid(), now);
         }
-        if commit.all_changed {
+        if commit.has_all_changed {
             // Nobody watching is no failure.
-            let _ = self.changes.send(Changed::All);
+            let _ = self.changes.send(ChangedAppliances::All);
         } else if !commit.changed.is_empty() {
-            let _ = self.changes.send(Changed::These(commit.changed.into()));
+            let _ = self.changes.send(ChangedAppliances::Listed(commit.changed.into()));
         }
         Ok(())
     }
 
     /// Appends what was decided, and rejects the rest.
-    fn stop(mut self, mut queue: mpsc::Receiver<Item>) -> Result<(), JournalError> {
+    fn stop(mut self, mut queue: mpsc::Receiver<QueuedRequest>) -> Result<(), JournalError> {
         queue.close();
         let now = self.clock.now();
-        self.tally_all();
-        self.take(Input::BrokerStopped, now);
-        self.append_and_tell()?;
-        self.checkpoint();
+        self.flush_all();
+        self.decide(Input::BrokerStopped, now);
+        self.commit_and_reply()?;
+        self.write_checkpoint();
         drop(queue);
         self.journal.close()
     }

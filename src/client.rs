@@ -28,7 +28,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The interval of keep-alive pings on an idle connection, to detect a broker whose machine
 /// vanished.
-const KEEP_ALIVE: Duration = Duration::from_secs(20);
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 
 /// Why a call failed: the broker could not be reached, or replied with an error.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +54,7 @@ pub enum ClientError {
         "what answers at {address} is not gridd, or one of another version: {reason}; set gridd's \
          address by --broker or GRID_BROKER"
     )]
-    Stranger {
+    NotGridd {
         /// The address that was tried.
         address: String,
         /// The evidence.
@@ -77,41 +77,41 @@ pub enum ClientError {
 impl ClientError {
     /// Classifies the status of a call to the broker at `address`. A status that our side of the
     /// connection created means only that the broker cannot be reached.
-    pub fn of_call(address: &str, status: tonic::Status) -> Self {
+    pub fn from_status(address: &str, status: tonic::Status) -> Self {
         let address = address.to_owned();
         if let Some(cause) = std::error::Error::source(&status) {
-            let reason = innermost(cause);
-            return match stranger::of_broken(&reason) {
-                Some(reason) => Self::Stranger { address, reason },
+            let reason = innermost_cause(cause);
+            return match stranger::from_broken_connection(&reason) {
+                Some(reason) => Self::NotGridd { address, reason },
                 None => Self::Unreachable { address, reason },
             };
         }
-        match stranger::of_status(&status) {
-            Some(reason) => Self::Stranger { address, reason },
+        match stranger::from_status(&status) {
+            Some(reason) => Self::NotGridd { address, reason },
             None => status.into(),
         }
     }
 
     /// Probes the address for a more precise error: which program answers there. Takes two seconds
     /// at most.
-    pub async fn looked_into(self) -> Self {
+    pub async fn diagnose(self) -> Self {
         match self {
-            Self::Stranger { address, reason } if reason == stranger::KNOWS_NO_SUCH_CALL => {
-                match stranger::version(&address).await {
+            Self::NotGridd { address, reason } if reason == stranger::UNKNOWN_CALL => {
+                match stranger::gridd_version(&address).await {
                     Some(version) => Self::OtherVersion { address, version },
-                    None => Self::Stranger { address, reason },
+                    None => Self::NotGridd { address, reason },
                 }
             }
             // Its HTTP already identifies it.
-            Self::Stranger { address, reason } if !reason.contains(stranger::NO_HTTP2) => {
-                Self::Stranger { address, reason }
+            Self::NotGridd { address, reason } if !reason.contains(stranger::NOT_HTTP2) => {
+                Self::NotGridd { address, reason }
             }
-            Self::Stranger { address, reason } => match stranger::first_words(&address).await {
-                Some(reason) => Self::Stranger { address, reason },
-                None => Self::Stranger { address, reason },
+            Self::NotGridd { address, reason } => match stranger::probe_protocol(&address).await {
+                Some(reason) => Self::NotGridd { address, reason },
+                None => Self::NotGridd { address, reason },
             },
-            Self::Unreachable { address, reason } => match stranger::first_words(&address).await {
-                Some(reason) => Self::Stranger { address, reason },
+            Self::Unreachable { address, reason } => match stranger::probe_protocol(&address).await {
+                Some(reason) => Self::NotGridd { address, reason },
                 None => Self::Unreachable { address, reason },
             },
             other @ (Self::Address { .. } | Self::OtherVersion { .. } | Self::Status(_)) => other,
@@ -119,10 +119,10 @@ impl ClientError {
     }
 
     /// Whether the same call may succeed later: all errors except refusals by a gridd itself.
-    pub fn may_pass(&self) -> bool {
+    pub fn is_retryable(&self) -> bool {
         match self {
             Self::Address { .. } => false,
-            Self::Unreachable { .. } | Self::Stranger { .. } | Self::OtherVersion { .. } => true,
+            Self::Unreachable { .. } | Self::NotGridd { .. } | Self::OtherVersion { .. } => true,
             Self::Status(status) => match status.code() {
                 tonic::Code::Cancelled
                 | tonic::Code::Unknown
@@ -149,7 +149,7 @@ impl ClientError {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Address { .. } => ExitCode::Usage,
-            Self::Unreachable { .. } | Self::Stranger { .. } | Self::OtherVersion { .. } => {
+            Self::Unreachable { .. } | Self::NotGridd { .. } | Self::OtherVersion { .. } => {
                 ExitCode::Unavailable
             }
             Self::Status(status) => match status.code() {
@@ -197,7 +197,7 @@ pub fn endpoint(address: &str) -> Result<Endpoint, ClientError> {
     Ok(Endpoint::from(parsed)
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
-        .http2_keep_alive_interval(KEEP_ALIVE)
+        .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
         .executor(NamedExecutor("connection")))
 }
 
@@ -210,11 +210,11 @@ pub fn endpoint(address: &str) -> Result<Endpoint, ClientError> {
 pub async fn connect(address: &str) -> Result<Channel, ClientError> {
     endpoint(address)?.connect().await.map_err(|error| ClientError::Unreachable {
         address: address.to_owned(),
-        reason: innermost(&error),
+        reason: innermost_cause(&error),
     })
 }
 
-fn innermost(error: &dyn std::error::Error) -> String {
+fn innermost_cause(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(next) = cause.source() {
         cause = next;
@@ -253,7 +253,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_names_each_field_and_hides_no_escape() {
+    fn a_status_names_each_field_and_escapes_control_characters() {
         let mut details = ErrorDetails::new();
         details
             .add_bad_request_violation("name", "`db\x1b[2J` holds `\u{202e}`; letters and digits");
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_message_says_of_a_single_field_is_not_said_again() {
+    fn a_single_field_in_the_message_is_not_repeated() {
         let details = ErrorDetails::with_bad_request_violation("name", "is too long");
         let code = tonic::Code::InvalidArgument;
         let status = tonic::Status::with_error_details(code, "name: is too long", details);
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_without_words_is_told_by_its_code() {
+    fn a_status_without_a_message_is_described_by_its_code() {
         let error = ClientError::from(tonic::Status::not_found(""));
         assert_eq!(error.to_string(), tonic::Code::NotFound.description());
         assert_eq!(error.exit_code(), ExitCode::NotFound);

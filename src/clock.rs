@@ -19,13 +19,13 @@ use crate::grid::time::{Offset, Timestamp};
 /// Told time and lived time. Cheap to clone; all clones tell the same.
 #[derive(Clone, Debug)]
 pub struct Clock {
-    began: Timestamp,
+    started_at: Timestamp,
     /// What the kernel's clocks stood at then, sleep included, and without.
-    up: Duration,
-    awake: Duration,
+    uptime_at_start: Duration,
+    awake_at_start: Duration,
     lived_before: Duration,
     /// How far told time was moved since, in microseconds.
-    moved_us: Arc<AtomicI64>,
+    shifted_us: Arc<AtomicI64>,
 }
 
 /// When something came, whatever becomes of told time.
@@ -35,8 +35,8 @@ pub struct Stamp(Duration);
 impl Clock {
     /// Told time is `began` now, and brokers were at work on this journal for `lived` before.
     pub fn start(began: Timestamp, lived: Duration) -> Self {
-        let (up, awake, moved_us) = (up(), awake(), Arc::default());
-        Self { began, up, awake, lived_before: lived, moved_us }
+        let (up, awake, moved_us) = (machine_uptime(), awake_time(), Arc::default());
+        Self { started_at: began, uptime_at_start: up, awake_at_start: awake, lived_before: lived, shifted_us: moved_us }
     }
 
     /// The time now.
@@ -51,41 +51,41 @@ impl Clock {
 
     /// What told time is, or was, at that moment, by the clock as it is followed now.
     pub fn at(&self, stamp: Stamp) -> Timestamp {
-        let moved = Offset::from_micros(self.moved_us.load(Ordering::Relaxed));
-        self.began.after(stamp.0).moved(moved)
+        let moved = Offset::from_micros(self.shifted_us.load(Ordering::Relaxed));
+        self.started_at.after(stamp.0).shifted_by(moved)
     }
 
     /// How long ago it started, sleep of the machine included.
     pub fn elapsed(&self) -> Duration {
-        up().saturating_sub(self.up)
+        machine_uptime().saturating_sub(self.uptime_at_start)
     }
 
     /// For how long brokers were at work on this journal, this one included.
     pub fn lived(&self) -> Duration {
-        self.lived_before.saturating_add(awake().saturating_sub(self.awake))
+        self.lived_before.saturating_add(awake_time().saturating_sub(self.awake_at_start))
     }
 
     /// For how long the machine slept since the start.
     pub fn slept(&self) -> Duration {
-        self.elapsed().saturating_sub(awake().saturating_sub(self.awake))
+        self.elapsed().saturating_sub(awake_time().saturating_sub(self.awake_at_start))
     }
 
     /// Moves told time.
-    pub fn shift(&self, by: Offset) {
-        self.moved_us.fetch_add(by.as_micros(), Ordering::Relaxed);
+    pub fn shift_by(&self, by: Offset) {
+        self.shifted_us.fetch_add(by.as_micros(), Ordering::Relaxed);
     }
 }
 
 /// Since the machine's boot, sleep included. Not by the C library, where a test may stand between.
-pub fn up() -> Duration {
-    kernel(ClockId::Boottime)
+pub fn machine_uptime() -> Duration {
+    read_kernel_clock(ClockId::Boottime)
 }
 
-fn awake() -> Duration {
-    kernel(ClockId::Monotonic)
+fn awake_time() -> Duration {
+    read_kernel_clock(ClockId::Monotonic)
 }
 
-fn kernel(clock: ClockId) -> Duration {
+fn read_kernel_clock(clock: ClockId) -> Duration {
     let at = clock_gettime(clock);
     let seconds = u64::try_from(at.tv_sec).unwrap_or(0);
     Duration::new(seconds, u32::try_from(at.tv_nsec).unwrap_or(0))
@@ -108,14 +108,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stamp_moves_with_told_time_and_lived_time_does_not() {
+    fn a_stamp_shifts_with_broker_time_and_lived_time_does_not() {
         let began = Timestamp::EPOCH.after(Duration::from_secs(1_000_000));
         let clock = Clock::start(began, Duration::from_secs(5));
         let (stamp, lived) = (clock.stamp(), clock.lived());
         let before = clock.at(stamp);
         assert!(before >= began);
         for by in [-3_600_000_000, 7_200_000_000] {
-            clock.shift(Offset::from_micros(by));
+            clock.shift_by(Offset::from_micros(by));
         }
         assert_eq!(clock.at(stamp), before.after(Duration::from_secs(3_600)));
         assert!(lived >= Duration::from_secs(5) && clock.lived() < Duration::from_secs(3_600));

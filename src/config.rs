@@ -38,24 +38,24 @@ use std::sync::Arc;
 use crate::grid;
 use crate::grid::settings::ClassSettings;
 use crate::journal;
-use crate::tracing_lines::Format;
+use crate::tracing_lines::LogFormat;
 
-use self::key::Key;
+use self::key::SettingKey;
 use self::keys::CLASS_TABLE;
-use self::mail::Mail;
-use self::mistake::{Mistake, Mistakes, Origin};
-use self::post::Post;
-use self::raw::{Raw, Said, dotted};
+use self::mail::MailSettings;
+use self::mistake::{ConfigError, ConfigErrors, Origin};
+use self::post::SmtpConfig;
+use self::raw::{RawValue, RawSetting, dotted_key};
 use self::report::ReportSettings;
 
 /// Default address of the gRPC listener, for appliances and administrators.
-pub const DEFAULT_GRPC: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7443);
+pub const DEFAULT_GRPC_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7443);
 
 /// Default address of the HTTP listener, for pages.
-pub const DEFAULT_HTTP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7480);
+pub const DEFAULT_HTTP_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7480);
 
 /// Default data folder.
-pub const DEFAULT_DATA: &str = "./gridd-data";
+pub const DEFAULT_DATA_DIR: &str = "./gridd-data";
 
 /// Default filter of tracing.
 pub const DEFAULT_TRACING: &str = "info";
@@ -64,7 +64,7 @@ pub const DEFAULT_TRACING: &str = "info";
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The data folder, and segment sizes and retention of the journal in it.
-    pub journal: journal::Settings,
+    pub journal: journal::JournalSettings,
     /// Address of the gRPC listener; on loopback.
     pub grpc: SocketAddr,
     /// Address of the HTTP listener; on loopback.
@@ -74,13 +74,13 @@ pub struct Settings {
     /// Filter of our own tracing, in the syntax of the tracing crates.
     pub tracing: String,
     /// Format of tracing lines.
-    pub tracing_format: Format,
+    pub tracing_format: LogFormat,
     /// The rules of the grid.
-    pub grid: grid::settings::Settings,
+    pub grid: grid::settings::GridSettings,
     /// Mail settings as configured.
-    pub mail: Mail,
+    pub mail: MailSettings,
     /// The same, validated and ready to use; `None`: mail is not configured.
-    pub post: Option<Arc<Post>>,
+    pub smtp: Option<Arc<SmtpConfig>>,
     /// Output of Guru Meditation Reports.
     pub report: ReportSettings,
     /// Sources of the values that are not defaults, by key.
@@ -90,15 +90,15 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            journal: journal::Settings::new(DEFAULT_DATA),
-            grpc: DEFAULT_GRPC,
-            http: DEFAULT_HTTP,
+            journal: journal::JournalSettings::new(DEFAULT_DATA_DIR),
+            grpc: DEFAULT_GRPC_ADDRESS,
+            http: DEFAULT_HTTP_ADDRESS,
             hosts: String::new(),
             tracing: DEFAULT_TRACING.to_owned(),
-            tracing_format: Format::Human,
-            grid: grid::settings::Settings::default(),
-            mail: Mail::default(),
-            post: None,
+            tracing_format: LogFormat::Human,
+            grid: grid::settings::GridSettings::default(),
+            mail: MailSettings::default(),
+            smtp: None,
             report: ReportSettings::default(),
             origins: BTreeMap::new(),
         }
@@ -107,7 +107,7 @@ impl Default for Settings {
 
 /// Flags and environment; stored because they still override a file that is read again.
 #[derive(Clone, Default)]
-pub struct Given {
+pub struct SettingsSources {
     /// The configuration file.
     pub config: Option<PathBuf>,
     /// Values of flags, by key.
@@ -117,7 +117,7 @@ pub struct Given {
 }
 
 /// Omits the environment and values of flags: secrets may be among them.
-impl fmt::Debug for Given {
+impl fmt::Debug for SettingsSources {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Given").field("config", &self.config).finish_non_exhaustive()
     }
@@ -125,7 +125,7 @@ impl fmt::Debug for Given {
 
 /// An effective setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Setting {
+pub struct EffectiveSetting {
     /// Its key, as the file would write it.
     pub key: String,
     /// Its value, as the file would write it, without quotes; `***` for a secret.
@@ -140,53 +140,53 @@ impl Settings {
     /// # Errors
     ///
     /// All errors at once, also those in values that a higher-priority source overrides.
-    pub fn new(given: &Given) -> Result<Self, Mistakes> {
+    pub fn new(given: &SettingsSources) -> Result<Self, ConfigErrors> {
         let file = given.config.as_deref().map(file::read).unwrap_or_default();
         let (variables, variable_errors) = environment::read(&given.environment);
-        let mut errors = [file.mistakes, variable_errors].concat();
+        let mut errors = [file.errors, variable_errors].concat();
         let mut settings = Self::default();
         let mut classes = BTreeMap::new();
         for (name, origin) in file.classes {
-            settings.origins.insert(dotted(&[CLASS_TABLE, name.as_str()]), origin);
+            settings.origins.insert(dotted_key(&[CLASS_TABLE, name.as_str()]), origin);
             classes.insert(name, ClassSettings::default());
         }
         // Sources of higher priority come later.
-        for raw_setting in [file.said, variables, flags(&given.flags)].concat() {
-            let Said { path, raw, origin } = raw_setting;
-            let key = dotted(&path);
-            match settings.take(&mut classes, &path, &raw, &origin) {
+        for raw_setting in [file.settings, variables, flag_settings(&given.flags)].concat() {
+            let RawSetting { path, raw, origin } = raw_setting;
+            let key = dotted_key(&path);
+            match settings.apply(&mut classes, &path, &raw, &origin) {
                 Ok(()) => drop(settings.origins.insert(key, origin)),
-                Err(text) => errors.push(Mistake { origin, key, text }),
+                Err(text) => errors.push(ConfigError { origin, key, text }),
             }
         }
-        settings.grid = grid::settings::Settings::new(classes).with_mail(settings.mail.rules());
-        errors.extend(settings.put_mail_together(&errors, file.is_torn));
-        errors.extend(settings.overlap());
+        settings.grid = grid::settings::GridSettings::new(classes).with_mail(settings.mail.notification_rules());
+        errors.extend(settings.configure_smtp(&errors, file.is_incomplete));
+        errors.extend(settings.check_listeners());
         errors.sort_by(|a, b| a.origin.cmp(&b.origin));
-        if errors.is_empty() { Ok(settings) } else { Err(Mistakes(errors)) }
+        if errors.is_empty() { Ok(settings) } else { Err(ConfigErrors(errors)) }
     }
 
-    fn take(
+    fn apply(
         &mut self,
         classes: &mut BTreeMap<String, ClassSettings>,
         path: &[String],
-        raw: &Raw,
+        raw: &RawValue,
         origin: &Origin,
     ) -> Result<(), String> {
         // The caller found the path among the keys.
         let unknown = || "there is no such key".to_owned();
         match path {
             [first, class, within @ ..] if first == CLASS_TABLE => {
-                let key = keys::find_of_class(within).ok_or_else(unknown)?;
-                key.place.set(raw, origin, classes.entry(class.clone()).or_default())
+                let key = keys::find_class_setting(within).ok_or_else(unknown)?;
+                key.accessor.set(raw, origin, classes.entry(class.clone()).or_default())
             }
-            path => keys::find(path).ok_or_else(unknown)?.place.set(raw, origin, self),
+            path => keys::find_setting(path).ok_or_else(unknown)?.accessor.set(raw, origin, self),
         }
     }
 
     /// Reports two listeners on the same port.
-    fn overlap(&self) -> Option<Mistake> {
-        if !overlap(self.grpc, self.http) {
+    fn check_listeners(&self) -> Option<ConfigError> {
+        if !addresses_conflict(self.grpc, self.http) {
             return None;
         }
         let [grpc, http] = ["grpc", "http"].map(|key| self.origin(key));
@@ -196,20 +196,20 @@ impl Settings {
             ("http", format!("grpc ({grpc})"), self.http, http)
         };
         let text = format!("{at} is taken by {other}; give one of them another port");
-        Some(Mistake { origin, key: key.to_owned(), text })
+        Some(ConfigError { origin, key: key.to_owned(), text })
     }
 
     /// Validates the mail settings as a whole and builds the SMTP configuration from them. `reported`
     /// has the errors of single values, which are not reported twice. With `is_incomplete`, parts of the file
     /// could not be read, and may contain what is missing.
-    fn put_mail_together(&mut self, reported: &[Mistake], is_incomplete: bool) -> Vec<Mistake> {
-        self.post = None;
+    fn configure_smtp(&mut self, reported: &[ConfigError], is_incomplete: bool) -> Vec<ConfigError> {
+        self.smtp = None;
         if !self.mail.is_configured() {
             return Vec::new();
         }
-        let mut errors = match Post::new(&self.mail) {
+        let mut errors = match SmtpConfig::new(&self.mail) {
             Ok(post) => {
-                self.post = Some(Arc::new(post));
+                self.smtp = Some(Arc::new(post));
                 Vec::new()
             }
             Err(errors) => errors,
@@ -227,11 +227,11 @@ impl Settings {
         let unreported = errors.into_iter().filter(|error| {
             !(error.keys.iter().any(|key| is_reported(key)) || error.is_missing && is_hidden)
         });
-        unreported.map(|error| self.mistake_of_mail(error)).collect()
+        unreported.map(|error| self.mail_error(error)).collect()
     }
 
-    fn mistake_of_mail(&self, error: post::Wrong) -> Mistake {
-        let post::Wrong { keys, text, .. } = error;
+    fn mail_error(&self, error: post::SmtpConfigError) -> ConfigError {
+        let post::SmtpConfigError { keys, text, .. } = error;
         let key = keys.first().copied().unwrap_or_default().to_owned();
         // A missing value has no source: report it at its cause. A variable's name names only its own
         // key.
@@ -239,7 +239,7 @@ impl Settings {
         let origin = set.map_or(Origin::Default, |set| self.origin(set));
         let is_of_another = matches!(origin, Origin::Environment(_)) && set != Some(&key.as_str());
         let text = if is_of_another { format!("{key} {text}") } else { text };
-        Mistake { origin, key, text }
+        ConfigError { origin, key, text }
     }
 
     fn origin(&self, key: &str) -> Origin {
@@ -247,8 +247,8 @@ impl Settings {
     }
 
     /// The source of a class: its table, or the first of its values.
-    pub fn origin_of_class(&self, name: &str) -> Origin {
-        let table = dotted(&[CLASS_TABLE, name]);
+    pub fn class_origin(&self, name: &str) -> Origin {
+        let table = dotted_key(&[CLASS_TABLE, name]);
         let prefix = format!("{table}.");
         let is_own = |key: &str| key == table || key.starts_with(&prefix);
         let own = self.origins.iter().filter(|(key, _)| is_own(key));
@@ -256,88 +256,88 @@ impl Settings {
     }
 
     /// All effective settings with their sources; secrets as `***`.
-    pub fn in_force(&self) -> Vec<Setting> {
+    pub fn effective(&self) -> Vec<EffectiveSetting> {
         let mut all = Vec::new();
-        self.each(|setting, _| all.push(setting));
+        self.for_each_effective(|setting, _| all.push(setting));
         all
     }
 
     /// Warnings about valid but risky settings, one line each.
-    pub fn warnings(&self) -> Vec<Mistake> {
+    pub fn warnings(&self) -> Vec<ConfigError> {
         let mut all = Vec::new();
-        self.each(|_, warning| all.extend(warning));
+        self.for_each_effective(|_, warning| all.extend(warning));
         // One warning for a whole table.
         all.dedup();
-        let of_mail = |(key, text): (&str, String)| Mistake {
+        let of_mail = |(key, text): (&str, String)| ConfigError {
             origin: self.origin(key),
             key: key.to_owned(),
             text,
         };
         all.extend(self.mail.warnings().into_iter().map(of_mail));
         for name in self.grid.class_names() {
-            let rules = self.grid.class(name).filter(|it| it.maintenance_silence > it.promise_max);
+            let rules = self.grid.class(name).filter(|it| it.report_deadline > it.report_interval_max);
             if rules.is_some() {
                 let key = keys::class_path(name, "maintenance_silence");
                 let text = "is longer than promise_max: an appliance that sets no report \
                             deadline may be silent for longer than one that does"
                     .to_owned();
-                all.push(Mistake { origin: self.origin(&key), key, text });
+                all.push(ConfigError { origin: self.origin(&key), key, text });
             }
         }
         all
     }
 
     /// Calls `with` for each effective setting, with its warning if there is one.
-    fn each(&self, mut with: impl FnMut(Setting, Option<Mistake>)) {
+    fn for_each_effective(&self, mut with: impl FnMut(EffectiveSetting, Option<ConfigError>)) {
         let mut whole = self.clone();
         for key in &keys::SETTINGS {
-            self.one(key, &mut whole, key.path.to_owned(), &mut with);
+            self.visit_setting(key, &mut whole, key.path.to_owned(), &mut with);
         }
         for name in self.grid.class_names() {
             let mut class = self.grid.class(name).cloned().unwrap_or_default();
-            for key in keys::of_class() {
-                self.one(key, &mut class, keys::class_path(name, key.path), &mut with);
+            for key in keys::class_settings() {
+                self.visit_setting(key, &mut class, keys::class_path(name, key.path), &mut with);
             }
         }
     }
 
-    fn one<T: Default>(
+    fn visit_setting<T: Default>(
         &self,
-        key: &Key<T>,
+        key: &SettingKey<T>,
         of: &mut T,
         path: String,
-        with: &mut impl FnMut(Setting, Option<Mistake>),
+        with: &mut impl FnMut(EffectiveSetting, Option<ConfigError>),
     ) {
-        let Some(value) = key.place.shown(of) else { return };
+        let Some(value) = key.accessor.format(of) else { return };
         // `budget = "unlimited"` sets all budgets.
         let above = path.rsplit_once('.').map_or("", |(above, _)| above);
         let own = self.origin(&path);
-        let (set_at, origin) = if own == Origin::Default && key.place.is_word() {
+        let (set_at, origin) = if own == Origin::Default && key.accessor.is_inherited() {
             (above, self.origin(above))
         } else {
             (path.as_str(), own)
         };
-        let warning = key.place.warning(of).map(|text| Mistake {
+        let warning = key.accessor.warning(of).map(|text| ConfigError {
             origin: origin.clone(),
             key: set_at.to_owned(),
             text,
         });
-        with(Setting { key: path, value, origin }, warning);
+        with(EffectiveSetting { key: path, value, origin }, warning);
     }
 }
 
-fn flags(flags: &[(&'static str, String)]) -> Vec<Said> {
+fn flag_settings(flags: &[(&'static str, String)]) -> Vec<RawSetting> {
     let raw_setting = |(key, value): &(&'static str, String)| {
         let path = vec![(*key).to_owned()];
-        let flag = keys::find(&path).and_then(|key| key.flag)?;
-        let raw = Raw::Untyped(value.clone());
-        Some(Said { path, raw, origin: Origin::Flag(flag) })
+        let flag = keys::find_setting(&path).and_then(|key| key.flag)?;
+        let raw = RawValue::Untyped(value.clone());
+        Some(RawSetting { path, raw, origin: Origin::Flag(flag) })
     };
     flags.iter().filter_map(raw_setting).collect()
 }
 
 /// Whether two addresses conflict; an unspecified address conflicts with every other.
-fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+fn addresses_conflict(one: SocketAddr, other: SocketAddr) -> bool {
     let is_any = |address: SocketAddr| address.ip().is_unspecified();
     let is_same = one.ip() == other.ip() || is_any(one) || is_any(other);
     is_same && one.port() == other.port() && one.port() != 0

@@ -19,18 +19,18 @@ use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use tonic_health::server::HealthReporter;
 
-use crate::broker::{self, Broker, StartError, Started};
+use crate::broker::{self, BrokerHandle, BrokerStartError, Started};
 use crate::config::Settings;
-use crate::grpc::{self, Desk};
+use crate::grpc::{self, Services};
 use crate::guru_meditation::{Reporter, Warnings};
-use crate::journal::{self, Journal, JournalError, Reader};
+use crate::journal::{self, Journal, JournalError, JournalReader};
 use crate::ready_file::{ReadyFile, ReadyFileError};
 use crate::service_manager::ServiceManager;
 use crate::system_error::Explained;
 use crate::{dashboard, listener, report, tasks};
 
 use self::listeners::Listeners;
-use self::reload::Hearing;
+use self::reload::ReloadContext;
 
 pub use reload::Reload;
 
@@ -39,7 +39,7 @@ pub use reload::Reload;
 const STOP_WITHIN: Duration = Duration::from_millis(9_300);
 
 /// Within this time a loop that ended closes its journal and returns its error.
-const LAST_WORD_WITHIN: Duration = Duration::from_secs(5);
+const LOOP_ERROR_WITHIN: Duration = Duration::from_secs(5);
 
 /// Why the process ends by itself.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +60,7 @@ pub enum DaemonError {
     },
     /// The broker failed to start.
     #[error(transparent)]
-    Start(#[from] StartError),
+    Start(#[from] BrokerStartError),
     /// The journal failed at run time.
     #[error("the journal failed, so no event can be acknowledged any more: {0}")]
     Journal(#[from] JournalError),
@@ -69,13 +69,13 @@ pub enum DaemonError {
     LoopDied,
     /// The mail sender panicked.
     #[error("the mail sender ended early; see the lines above")]
-    CourierDied,
+    MailSenderDied,
     /// The ready file cannot be written.
     #[error(transparent)]
     ReadyFile(#[from] ReadyFileError),
     /// The shutdown was not orderly; everything acknowledged is durable all the same.
     #[error("{0}: ended at once; everything acknowledged is durable all the same")]
-    NoOrderlyStop(&'static str),
+    UncleanShutdown(&'static str),
     /// Signal handlers cannot be installed.
     #[error("cannot install signal handlers: {}", Explained(.0))]
     Signals(std::io::Error),
@@ -86,26 +86,26 @@ pub enum DaemonError {
 
 /// Endpoints and data of a serving broker.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct Endpoints {
     /// The bound gRPC address.
     pub grpc: SocketAddr,
     /// The bound HTTP address.
     pub http: SocketAddr,
     /// The data folder, absolute.
-    pub data: PathBuf,
+    pub data_dir: PathBuf,
     /// The start count.
     pub term: u64,
     /// The newest record.
     pub last_record: u64,
 }
 
-impl Place {
+impl Endpoints {
     /// The content of the ready file: one JSON object on one line.
     fn to_json(&self) -> String {
         let ready = serde_json::json!({
             "grpc": self.grpc.to_string(),
             "http": self.http.to_string(),
-            "data": self.data.display().to_string(),
+            "data": self.data_dir.display().to_string(),
             "pid": std::process::id(),
             "version": env!("CARGO_PKG_VERSION"),
             "term": self.term,
@@ -116,7 +116,7 @@ impl Place {
 
 /// Diagnostics of the process.
 #[derive(Clone, Debug)]
-pub struct Telling {
+pub struct Diagnostics {
     /// Writes Guru Meditation Reports.
     pub reporter: Reporter,
     /// The last warnings.
@@ -130,49 +130,49 @@ pub struct Telling {
 /// [`DaemonError`] says why it cannot start or why it ended.
 pub async fn run(
     settings: Settings,
-    diagnostics: Telling,
+    diagnostics: Diagnostics,
     reload: Reload,
     ready_file: Option<&Path>,
-    announce: impl FnOnce(&Place),
+    announce: impl FnOnce(&Endpoints),
 ) -> Result<(), DaemonError> {
-    let mut signals = Stops::heard()?;
-    let Telling { reporter, warnings } = diagnostics;
+    let mut signals = ShutdownSignals::install()?;
+    let Diagnostics { reporter, warnings } = diagnostics;
     reporter.watch_runtime(Handle::current());
     let (settings_sender, effective) = watch::channel(settings.clone());
     report::configure(&reporter, &settings, effective.clone());
     let hangups = signal(SignalKind::hangup()).map_err(DaemonError::Signals)?;
     settings.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     // Before anything is written, including a ready file in the data folder.
-    Journal::refuse_strangers(&settings.journal).map_err(StartError::Journal)?;
-    let manager = ServiceManager::of_environment();
+    Journal::refuse_foreign_files(&settings.journal).map_err(BrokerStartError::Journal)?;
+    let manager = ServiceManager::from_environment();
     let ready_file = ready_file.map(ReadyFile::prepare).transpose()?;
-    let smtp_config = mailing::follow(effective);
+    let smtp_config = mailing::watch_config(effective);
     let Listeners { grpc: (grpc, grpc_rules), http: (http, http_rules) } =
         listeners::bind(&settings).await?;
     let (grpc_at, http_at) = (http_rules.other, grpc_rules.other);
 
     let (stop, stopping) = watch::channel(false);
     let (page_state_sender, page_state) = watch::channel(None);
-    let pages = dashboard::pages(page_state, http_rules.counted.clone(), stopping.clone());
+    let pages = dashboard::router(page_state, http_rules.counted.clone(), stopping.clone());
     // Pages are served while the journal is still being read: alive, but not ready.
     let pages = listener::serve(http, pages, http_rules, stopping.clone());
     let pages = tasks::spawn("accept http", pages);
     let Some(started) = start_unless_stopped(&settings, &manager, &mut signals).await? else {
         return Ok(());
     };
-    page_state_sender.send_replace(Some(dashboard::Desk::new(&started)));
+    page_state_sender.send_replace(Some(dashboard::ServedBroker::new(&started)));
     report::register(&reporter, &started, &warnings);
     let journal = started.identity.journal;
-    let mail_test = mailing::test(&smtp_config, journal, &started.broker);
-    let services = Desk::new(&started, Some(reporter), stopping.clone()).with_mail_test(mail_test);
+    let mail_test = mailing::mail_test(&smtp_config, journal, &started.broker);
+    let services = Services::new(&started, Some(reporter), stopping.clone()).with_mail_test(mail_test);
     let (routes, health) = grpc::routes(services).await?;
-    let routes = grpc::counted(routes.into_axum_router(), started.metrics.clone());
+    let routes = grpc::count_calls(routes.into_axum_router(), started.metrics.clone());
     let events = listener::serve(grpc, routes, grpc_rules, stopping.clone());
     let events = tasks::spawn("accept grpc", events);
-    let endpoints = Place {
+    let endpoints = Endpoints {
         grpc: grpc_at,
         http: http_at,
-        data: std::path::absolute(&settings.journal.dir)
+        data_dir: std::path::absolute(&settings.journal.dir)
             .unwrap_or_else(|_| settings.journal.dir.clone()),
         term: started.term,
         last_record: started.reader.durable(),
@@ -183,35 +183,35 @@ pub async fn run(
     announce(&endpoints);
     let status = format!("serves on {grpc_at} and http://{http_at}, start {}", endpoints.term);
     manager.ready(status.clone());
-    manager.watches(started.broker.clone());
-    let context = Hearing { hangups, stopping: stopping.clone(), manager: manager.clone(), status };
-    let reloading = reload::on_hangups(context, reload, settings_sender, started.broker.clone());
+    manager.ping_watchdog(started.broker.clone());
+    let context = ReloadContext { sighup: hangups, stopping: stopping.clone(), manager: manager.clone(), status };
+    let reloading = reload::reload_on_sighup(context, reload, settings_sender, started.broker.clone());
     drop(tasks::spawn("reload", reloading));
     drop(tasks::spawn("journal growth", sample_growth(started.reader.clone())));
 
-    let Started { broker, mut ended, mails, .. } = started;
+    let Started { broker, mut ended, mail_jobs: mails, .. } = started;
     let [mut mail_sender, delivery_reports] =
         mailing::start(journal, smtp_config, mails, broker.clone(), stopping);
     tokio::select! {
         early = &mut ended => return Err(early_end(early)),
-        _ = &mut mail_sender => return Err(courier_ended(&mut ended).await),
+        _ = &mut mail_sender => return Err(mail_sender_ended(&mut ended).await),
         signal = signals.next() => tracing::info!("{signal}: stopping"),
     }
     manager.stopping();
     // The ready file is removed: the broker does not serve any more.
     drop(ready_file);
     let stop_in_order =
-        stop_in_order(health, stop, [events, pages, mail_sender, delivery_reports], broker, ended);
+        shut_down(health, stop, [events, pages, mail_sender, delivery_reports], broker, ended);
     tokio::select! {
         stopped = tokio::time::timeout(STOP_WITHIN, stop_in_order) => {
-            stopped.unwrap_or(Err(DaemonError::NoOrderlyStop("did not stop within 9.3 s")))
+            stopped.unwrap_or(Err(DaemonError::UncleanShutdown("did not stop within 9.3 s")))
         }
-        _ = signals.next() => Err(DaemonError::NoOrderlyStop("was asked to stop a second time")),
+        _ = signals.next() => Err(DaemonError::UncleanShutdown("was asked to stop a second time")),
     }
 }
 
 /// Samples how fast the journal grows, as long as the runtime lives.
-async fn sample_growth(reader: Reader) {
+async fn sample_growth(reader: JournalReader) {
     let mut ticks = tokio::time::interval(journal::SAMPLE_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -223,13 +223,13 @@ async fn sample_growth(reader: Reader) {
 }
 
 /// The signals that request a shutdown.
-struct Stops {
+struct ShutdownSignals {
     terminate: Signal,
     interrupt: Signal,
 }
 
-impl Stops {
-    fn heard() -> Result<Self, DaemonError> {
+impl ShutdownSignals {
+    fn install() -> Result<Self, DaemonError> {
         let install = |kind| signal(kind).map_err(DaemonError::Signals);
         let (terminate, interrupt) =
             (install(SignalKind::terminate())?, install(SignalKind::interrupt())?);
@@ -250,9 +250,9 @@ impl Stops {
 async fn start_unless_stopped(
     settings: &Settings,
     manager: &ServiceManager,
-    signals: &mut Stops,
+    signals: &mut ShutdownSignals,
 ) -> Result<Option<Started>, DaemonError> {
-    let extension = manager.starts();
+    let extension = manager.extend_start();
     let started = tokio::select! {
         started = start_broker(settings) => Some(started),
         signal = signals.next() => {
@@ -267,14 +267,14 @@ async fn start_unless_stopped(
     started.transpose()
 }
 
-async fn stop_in_order(
+async fn shut_down(
     health: HealthReporter,
     stop: watch::Sender<bool>,
     serving: [JoinHandle<()>; 4],
-    broker: Broker,
+    broker: BrokerHandle,
     ended: oneshot::Receiver<Result<(), JournalError>>,
 ) -> Result<(), DaemonError> {
-    grpc::tell_stopping(&health).await;
+    grpc::announce_shutdown(&health).await;
     // Sessions send GoAway and end; then the loop stops after everything they sent.
     stop.send_replace(true);
     for task in serving {
@@ -291,7 +291,7 @@ async fn stop_in_order(
 async fn start_broker(settings: &Settings) -> Result<Started, DaemonError> {
     let journal = settings.journal.clone();
     let grid = settings.grid.clone();
-    let applied = settings.at_start();
+    let applied = settings.applied_at_start();
     let runtime = Handle::current();
     let starting =
         tasks::spawn_blocking("start", move || broker::start(&journal, grid, applied, runtime));
@@ -302,10 +302,10 @@ async fn start_broker(settings: &Settings) -> Result<Started, DaemonError> {
 }
 
 /// A loop that ends also ends the mail sender, and returns its error a moment later.
-async fn courier_ended(ended: &mut oneshot::Receiver<Result<(), JournalError>>) -> DaemonError {
-    match tokio::time::timeout(LAST_WORD_WITHIN, ended).await {
+async fn mail_sender_ended(ended: &mut oneshot::Receiver<Result<(), JournalError>>) -> DaemonError {
+    match tokio::time::timeout(LOOP_ERROR_WITHIN, ended).await {
         Ok(early) => early_end(early),
-        Err(_) => DaemonError::CourierDied,
+        Err(_) => DaemonError::MailSenderDied,
     }
 }
 

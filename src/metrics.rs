@@ -14,7 +14,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 /// Shortest bucket of a commit's duration, in seconds; each further one is twice as long.
-const COMMIT_SECONDS_LEAST: f64 = 0.000_1;
+const COMMIT_SECONDS_MIN: f64 = 0.000_1;
 
 /// Buckets of a commit's duration: up to 6.6 s.
 const COMMIT_SECONDS_BUCKETS: u16 = 17;
@@ -35,16 +35,16 @@ pub struct Metrics {
 
 /// A label's value: one of our own words, never a text of somebody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Word(pub &'static str);
+pub struct Label(pub &'static str);
 
-impl Word {
+impl Label {
     /// A name of the contract, such as `EVENT_KIND_LOG`, without its prefix.
-    pub fn without(prefix: &str, name: &'static str) -> Self {
+    pub fn without_prefix(prefix: &str, name: &'static str) -> Self {
         Self(name.strip_prefix(prefix).unwrap_or(name))
     }
 }
 
-impl EncodeLabelValue for Word {
+impl EncodeLabelValue for Label {
     fn encode(&self, encoder: &mut LabelValueEncoder) -> Result<(), std::fmt::Error> {
         self.0.to_ascii_lowercase().as_str().encode(encoder)
     }
@@ -52,23 +52,23 @@ impl EncodeLabelValue for Word {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EventLabels {
-    kind: Word,
-    outcome: Word,
+    kind: Label,
+    outcome: Label,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CodeLabels {
-    code: Word,
+    code: Label,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct VerdictLabels {
-    verdict: Word,
+    verdict: Label,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OutcomeLabels {
-    outcome: Word,
+    outcome: Label,
 }
 
 /// What can come of an attempt to deliver a mail. Told even when there was none, so that a series
@@ -77,13 +77,13 @@ const MAIL_OUTCOMES: [&str; 3] = ["sent", "deferred", "refused"];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ListenerLabels {
-    listener: Word,
+    listener: Label,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RefusedLabels {
-    listener: Word,
-    reason: Word,
+    listener: Label,
+    reason: Label,
 }
 
 /// Why a connection is refused or closed before anything was asked on it.
@@ -104,11 +104,11 @@ pub struct Connections {
 impl Default for Connections {
     fn default() -> Self {
         let (refused, requests_refused) = <(Family<_, Counter>, Family<_, Counter>)>::default();
-        for listener in ["grpc", "http"].map(Word) {
-            for reason in CONNECTION_REASONS.map(Word) {
+        for listener in ["grpc", "http"].map(Label) {
+            for reason in CONNECTION_REASONS.map(Label) {
                 drop(refused.get_or_create(&RefusedLabels { listener, reason }));
             }
-            for reason in REQUEST_REASONS.map(Word) {
+            for reason in REQUEST_REASONS.map(Label) {
                 drop(requests_refused.get_or_create(&RefusedLabels { listener, reason }));
             }
         }
@@ -118,20 +118,20 @@ impl Default for Connections {
 
 impl Connections {
     /// What tells how many connections a listener has open.
-    pub fn open(&self, listener: &'static str) -> OpenConnections {
-        let labels = ListenerLabels { listener: Word(listener) };
+    pub fn open_gauge(&self, listener: &'static str) -> OpenConnections {
+        let labels = ListenerLabels { listener: Label(listener) };
         OpenConnections(self.open.get_or_create_owned(&labels))
     }
 
     /// A connection was refused, or closed before anything was asked on it.
     pub fn refused(&self, listener: &'static str, reason: &'static str) {
-        let (listener, reason) = (Word(listener), Word(reason));
+        let (listener, reason) = (Label(listener), Label(reason));
         self.refused.get_or_create(&RefusedLabels { listener, reason }).inc();
     }
 
     /// A request was refused before it reached what it asked for.
     pub fn request_refused(&self, listener: &'static str, reason: &'static str) {
-        let (listener, reason) = (Word(listener), Word(reason));
+        let (listener, reason) = (Label(listener), Label(reason));
         self.requests_refused.get_or_create(&RefusedLabels { listener, reason }).inc();
     }
 
@@ -166,9 +166,9 @@ impl Default for Metrics {
     fn default() -> Self {
         let mails = Family::<OutcomeLabels, Counter>::default();
         for outcome in MAIL_OUTCOMES {
-            drop(mails.get_or_create(&OutcomeLabels { outcome: Word(outcome) }));
+            drop(mails.get_or_create(&OutcomeLabels { outcome: Label(outcome) }));
         }
-        let seconds = exponential_buckets(COMMIT_SECONDS_LEAST, 2.0, COMMIT_SECONDS_BUCKETS);
+        let seconds = exponential_buckets(COMMIT_SECONDS_MIN, 2.0, COMMIT_SECONDS_BUCKETS);
         Self {
             events: Family::default(),
             refused: Family::default(),
@@ -182,22 +182,22 @@ impl Default for Metrics {
 
 impl Metrics {
     /// An event was decided, or is none.
-    pub fn event(&self, kind: Word, outcome: Word) {
+    pub fn event(&self, kind: Label, outcome: Label) {
         self.events.get_or_create(&EventLabels { kind, outcome }).inc();
     }
 
     /// A call was answered by that status, in place of an answer.
-    pub fn refused(&self, code: Word) {
+    pub fn refused(&self, code: Label) {
         self.refused.get_or_create(&CodeLabels { code }).inc();
     }
 
     /// A deadline was judged.
-    pub fn deadline(&self, verdict: Word) {
+    pub fn deadline(&self, verdict: Label) {
         self.deadlines.get_or_create(&VerdictLabels { verdict }).inc();
     }
 
     /// The courier tried to deliver a mail: it was `sent`, `deferred` or `refused`.
-    pub fn mail(&self, outcome: Word) {
+    pub fn mail(&self, outcome: Label) {
         self.mails.get_or_create(&OutcomeLabels { outcome }).inc();
     }
 

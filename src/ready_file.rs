@@ -23,7 +23,7 @@ pub struct ReadyFileError {
 #[derive(Debug)]
 pub struct ReadyFile {
     path: PathBuf,
-    beside: PathBuf,
+    temp_path: PathBuf,
 }
 
 impl ReadyFile {
@@ -33,14 +33,14 @@ impl ReadyFile {
     ///
     /// When it can't.
     pub fn prepare(path: &Path) -> Result<Self, ReadyFileError> {
-        let ready = Self { path: path.to_owned(), beside: path.with_added_extension("tmp") };
+        let ready = Self { path: path.to_owned(), temp_path: path.with_added_extension("tmp") };
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(ready.failed(error));
+                return Err(ready.error(error));
             }
             Ok(()) | Err(_) => {}
         }
-        std::fs::write(&ready.beside, "").map_err(|error| ready.failed(error))?;
+        std::fs::write(&ready.temp_path, "").map_err(|error| ready.error(error))?;
         Ok(ready)
     }
 
@@ -52,20 +52,20 @@ impl ReadyFile {
     pub fn write(&self, text: &str) -> Result<(), ReadyFileError> {
         // Whoever starts gridd may be another; there is nothing in it to be hidden.
         let open = Permissions::from_mode(0o644);
-        std::fs::write(&self.beside, text)
-            .and_then(|()| std::fs::set_permissions(&self.beside, open))
-            .and_then(|()| std::fs::rename(&self.beside, &self.path))
-            .map_err(|error| self.failed(error))
+        std::fs::write(&self.temp_path, text)
+            .and_then(|()| std::fs::set_permissions(&self.temp_path, open))
+            .and_then(|()| std::fs::rename(&self.temp_path, &self.path))
+            .map_err(|error| self.error(error))
     }
 
-    fn failed(&self, source: io::Error) -> ReadyFileError {
+    fn error(&self, source: io::Error) -> ReadyFileError {
         ReadyFileError { path: self.path.clone(), source }
     }
 }
 
 impl Drop for ReadyFile {
     fn drop(&mut self) {
-        for path in [&self.path, &self.beside] {
+        for path in [&self.path, &self.temp_path] {
             match std::fs::remove_file(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     tracing::warn!(path = %path.display(), %error, "the ready file stays");
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_there_whole_from_its_writing_to_its_end() {
+    fn it_exists_complete_from_write_to_drop() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ready.json");
         std::fs::write(&path, "of an earlier run").unwrap();
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_cannot_be_written_is_told_at_once_with_its_path() {
+    fn an_unwritable_path_is_reported_at_once() {
         let folder = tempfile::tempdir().unwrap();
         let error = ReadyFile::prepare(&folder.path().join("nowhere/ready.json")).unwrap_err();
         assert!(error.to_string().contains("nowhere/ready.json"), "{error}");

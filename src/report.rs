@@ -12,27 +12,27 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::broker::{Broker, NoAnswer, Started};
+use crate::broker::{BrokerHandle, QueryError, Started};
 use crate::clock::monotonic_now;
 use crate::config::report::ReportSettings;
-use crate::config::{Setting, Settings};
+use crate::config::{EffectiveSetting, Settings};
 use crate::grid::Grid;
-use crate::grid::mail::Standing;
+use crate::grid::mail::DeliveryState;
 use crate::grid::time::Timestamp;
-use crate::guru_meditation::{LogDir, Package, Page, Reporter, Warnings};
-use crate::journal::Reader;
+use crate::guru_meditation::{LogDir, Package, SectionBuilder, Reporter, Warnings};
+use crate::journal::JournalReader;
 
 /// The loop answers at once, or it is said that it does not.
-const ASK_WITHIN: Duration = Duration::from_millis(200);
+const QUERY_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// Sections asked within this time are of the same report.
-const SAME_REPORT: Duration = Duration::from_secs(1);
+const CACHED_FOR: Duration = Duration::from_secs(1);
 
 /// Most deadlines told, the next first.
 const DEADLINES_MAX: usize = 20;
 
 /// Most open matters told, and most suppressions, the newest first.
-const MATTERS_MAX: usize = 100;
+const ALERTS_MAX: usize = 100;
 
 /// What a program of ours is.
 pub fn package(product: &'static str) -> Package {
@@ -73,8 +73,8 @@ pub fn configure(reporter: &Reporter, settings: &Settings, in_force: watch::Rece
         reporter.trigger_file(file.clone(), *trigger_interval);
     }
     reporter.configuration(move || {
-        let told = in_force.borrow().in_force().into_iter().map(|setting| {
-            let Setting { key, value, origin } = setting;
+        let told = in_force.borrow().effective().into_iter().map(|setting| {
+            let EffectiveSetting { key, value, origin } = setting;
             (key, Value::from(value), origin.to_string())
         });
         told.collect()
@@ -83,39 +83,39 @@ pub fn configure(reporter: &Reporter, settings: &Settings, in_force: watch::Rece
 
 /// Adds the broker's sections.
 pub fn register(reporter: &Reporter, started: &Started, warnings: &Warnings) {
-    let look = Look::new(started.broker.clone());
+    let look = GridQuery::new(started.broker.clone());
     let own = look.clone();
-    reporter.register("Appliances", move |page| own.tell_appliances(page));
+    reporter.register("Appliances", move |page| own.write_appliances(page));
     let (reader, own) = (started.reader.clone(), look.clone());
-    reporter.register("Journal", move |page| tell_journal(page, &reader, &own.broker));
+    reporter.register("Journal", move |page| write_journal(page, &reader, &own.broker));
     let own = look.clone();
-    reporter.register("Queues", move |page| tell_queues(page, &own.broker));
+    reporter.register("Queues", move |page| write_queues(page, &own.broker));
     let own = look.clone();
-    reporter.register("Sessions", move |page| own.tell_sessions(page));
+    reporter.register("Sessions", move |page| own.write_sessions(page));
     let own = look.clone();
-    reporter.register("Suppressions", move |page| own.tell_suppressions(page));
+    reporter.register("Suppressions", move |page| own.write_suppressions(page));
     let own = look.clone();
-    reporter.register("Mails", move |page| own.tell_mails(page));
-    reporter.register("Open Matters", move |page| look.tell_matters(page));
+    reporter.register("Mails", move |page| own.write_mails(page));
+    reporter.register("Open Matters", move |page| look.write_alerts(page));
     let warnings = warnings.clone();
-    reporter.register("Warnings", move |page| warnings.tell(page));
+    reporter.register("Warnings", move |page| warnings.add_section(page));
 }
 
 /// What the grid said, or why it did not.
-type Seen = Result<Arc<Overview>, NoAnswer>;
+type CachedOverview = Result<Arc<GridOverview>, QueryError>;
 
 /// Asks the grid once a report.
 #[derive(Clone)]
-struct Look {
-    broker: Broker,
-    last: Arc<Mutex<Option<(Instant, Seen)>>>,
+struct GridQuery {
+    broker: BrokerHandle,
+    cached: Arc<Mutex<Option<(Instant, CachedOverview)>>>,
 }
 
 /// What the sections tell of the grid.
-struct Overview {
+struct GridOverview {
     states: Vec<(&'static str, usize)>,
     deadlines: Vec<(Timestamp, String)>,
-    matters: Vec<(Timestamp, String)>,
+    open_alerts: Vec<(Timestamp, String)>,
     suppressions: Vec<(Timestamp, String)>,
     /// Messages by how they stand, and since when the oldest is owed; one that failed is not.
     mails: Vec<(&'static str, usize)>,
@@ -125,97 +125,97 @@ struct Overview {
     now: Timestamp,
 }
 
-impl Look {
-    fn new(broker: Broker) -> Self {
-        Self { broker, last: Arc::default() }
+impl GridQuery {
+    fn new(broker: BrokerHandle) -> Self {
+        Self { broker, cached: Arc::default() }
     }
 
-    fn overview(&self) -> Seen {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+    fn overview(&self) -> CachedOverview {
+        let mut last = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, seen)) = &*last
-            && at.elapsed() < SAME_REPORT
+            && at.elapsed() < CACHED_FOR
         {
             return seen.clone();
         }
-        let seen = self.broker.ask_within(ASK_WITHIN, Overview::new).map(Arc::new);
+        let seen = self.broker.query_blocking(QUERY_TIMEOUT, GridOverview::new).map(Arc::new);
         *last = Some((monotonic_now(), seen.clone()));
         seen
     }
 
-    fn with_overview(&self, page: &Page, tell: impl FnOnce(&Overview)) {
+    fn with_overview(&self, page: &SectionBuilder, tell: impl FnOnce(&GridOverview)) {
         match self.overview() {
             Ok(overview) => {
                 // Of which moment: a report that follows another at once tells the same.
-                page.put("time_told", told(overview.now));
+                page.add("time_told", format_time(overview.now));
                 tell(&overview);
             }
-            Err(no_answer) => page.put("error", no_answer.to_string()),
+            Err(no_answer) => page.add("error", no_answer.to_string()),
         }
     }
 
-    fn tell_appliances(&self, page: &Page) {
+    fn write_appliances(&self, page: &SectionBuilder) {
         self.with_overview(page, |overview| {
             for (state, count) in &overview.states {
-                page.put(*state, *count);
+                page.add(*state, *count);
             }
             let deadlines = overview.deadlines.iter();
-            let lines = deadlines.map(|(at, whose)| Value::from(format!("{} {whose}", told(*at))));
-            page.put("next_deadlines", lines.collect::<Vec<_>>());
+            let lines = deadlines.map(|(at, whose)| Value::from(format!("{} {whose}", format_time(*at))));
+            page.add("next_deadlines", lines.collect::<Vec<_>>());
         });
     }
 
-    fn tell_sessions(&self, page: &Page) {
+    fn write_sessions(&self, page: &SectionBuilder) {
         self.with_overview(page, |overview| {
-            page.put("open", overview.sessions);
-            page.put("appliances_in_session", overview.in_session);
+            page.add("open", overview.sessions);
+            page.add("appliances_in_session", overview.in_session);
         });
     }
 
     /// Without their recipients: those are people.
-    fn tell_mails(&self, page: &Page) {
+    fn write_mails(&self, page: &SectionBuilder) {
         self.with_overview(page, |overview| {
             for (standing, count) in &overview.mails {
-                page.put(*standing, *count);
+                page.add(*standing, *count);
             }
-            page.put("oldest_since", overview.oldest_mail.map(told));
+            page.add("oldest_since", overview.oldest_mail.map(format_time));
         });
     }
 
-    fn tell_suppressions(&self, page: &Page) {
-        self.with_overview(page, |overview| tell_newest(page, &overview.suppressions));
+    fn write_suppressions(&self, page: &SectionBuilder) {
+        self.with_overview(page, |overview| write_newest(page, &overview.suppressions));
     }
 
-    fn tell_matters(&self, page: &Page) {
-        self.with_overview(page, |overview| tell_newest(page, &overview.matters));
+    fn write_alerts(&self, page: &SectionBuilder) {
+        self.with_overview(page, |overview| write_newest(page, &overview.open_alerts));
     }
 }
 
-impl Overview {
+impl GridOverview {
     fn new(grid: &Grid, now: Timestamp) -> Self {
         let mut states: Vec<(&'static str, usize)> = Vec::new();
         let mut deadlines: Vec<(Timestamp, &str, &str)> = Vec::new();
         let messages = &grid.state().outbox().messages;
         let mut mails = Vec::new();
         for message in messages.values() {
-            count(&mut mails, message.standing.word());
+            count_label(&mut mails, message.state.as_str());
         }
-        let owed = messages.values().filter(|message| message.standing != Standing::Failed);
-        let oldest_mail = owed.map(|message| message.owed_since).min();
+        let owed = messages.values().filter(|message| message.state != DeliveryState::Failed);
+        let oldest_mail = owed.map(|message| message.queued_at).min();
         let mut in_session = 0;
         let mut suppressions = Vec::new();
         for appliance in grid.state().appliances() {
-            let state = appliance.lifecycle.word();
-            count(&mut states, state);
+            let state = appliance.lifecycle.as_str();
+            count_label(&mut states, state);
             if let Some(at) = appliance.lifecycle.deadline() {
                 deadlines.push((at, appliance.name.as_str(), state));
             }
-            if let Some(suppression) = &appliance.admission.suppression {
-                let (name, budget) = (&appliance.name, suppression.budget.word());
-                let held = suppression.held.as_ref().map_or(0, |held| held.counts.iter().sum());
+            if let Some(suppression) = &appliance.usage.suppression {
+                let (name, budget) = (&appliance.name, suppression.limit.as_str());
+                let held = suppression.events.as_ref().map_or(0, |held| held.counts.iter().sum());
                 let text = format!("{name}: budget {budget}, {held} events not stored");
                 suppressions.push((suppression.since, text));
             }
-            in_session += usize::from(grid.presence().sessions(appliance.number) > 0);
+            in_session += usize::from(grid.sessions().session_count(appliance.number) > 0);
         }
         deadlines.sort();
         deadlines.truncate(DEADLINES_MAX);
@@ -229,64 +229,64 @@ impl Overview {
         Self {
             states,
             deadlines: deadlines.collect(),
-            matters,
+            open_alerts: matters,
             suppressions,
             mails,
             oldest_mail,
-            sessions: grid.presence().open(),
+            sessions: grid.sessions().open_count(),
             in_session,
             now,
         }
     }
 }
 
-fn count(counts: &mut Vec<(&'static str, usize)>, word: &'static str) {
+fn count_label(counts: &mut Vec<(&'static str, usize)>, word: &'static str) {
     match counts.iter_mut().find(|(known, _)| *known == word) {
         Some((_, count)) => *count += 1,
         None => counts.push((word, 1)),
     }
 }
 
-fn tell_newest(page: &Page, since_when: &[(Timestamp, String)]) {
-    let newest = since_when.iter().take(MATTERS_MAX);
-    let lines = newest.map(|(since, text)| Value::from(format!("{} {text}", told(*since))));
-    page.put("open", since_when.len());
-    page.put("newest", lines.collect::<Vec<_>>());
+fn write_newest(page: &SectionBuilder, since_when: &[(Timestamp, String)]) {
+    let newest = since_when.iter().take(ALERTS_MAX);
+    let lines = newest.map(|(since, text)| Value::from(format!("{} {text}", format_time(*since))));
+    page.add("open", since_when.len());
+    page.add("newest", lines.collect::<Vec<_>>());
 }
 
-fn tell_journal(page: &Page, reader: &Reader, broker: &Broker) {
-    page.put("first_record", reader.first());
-    page.put("last_record", reader.durable());
-    page.put("archived_through", reader.archived_through());
-    let commits = broker.commits();
-    page.put("commits", commits.count);
-    page.put("commit_last_us", commits.last_us);
-    page.put("commit_longest_us", commits.longest_us);
-    page.put("commit_mean_us", commits.total_us.checked_div(commits.count));
-    page.put("commit_under_way_us", commits.under_way_us);
+fn write_journal(page: &SectionBuilder, reader: &JournalReader, broker: &BrokerHandle) {
+    page.add("first_record", reader.first());
+    page.add("last_record", reader.durable());
+    page.add("archived_through", reader.archived_through());
+    let commits = broker.commit_latency();
+    page.add("commits", commits.count);
+    page.add("commit_last_us", commits.last_us);
+    page.add("commit_longest_us", commits.max_us);
+    page.add("commit_mean_us", commits.total_us.checked_div(commits.count));
+    page.add("commit_under_way_us", commits.in_progress_us);
     match reader.status() {
         Ok(status) => {
-            page.put("archive_bytes", status.archive_bytes);
-            page.put("checkpoint_bytes", status.checkpoint_bytes);
-            page.put("commit_log_bytes", status.commit_log_bytes);
-            page.put("disk_free_bytes", status.free_bytes);
-            page.put("sealed_spans", status.sealed_spans);
-            page.put("sealed_through", status.sealed_through);
-            page.put("trouble", status.trouble);
+            page.add("archive_bytes", status.archive_bytes);
+            page.add("checkpoint_bytes", status.checkpoint_bytes);
+            page.add("commit_log_bytes", status.commit_log_bytes);
+            page.add("disk_free_bytes", status.free_bytes);
+            page.add("sealed_spans", status.sealed_segments);
+            page.add("sealed_through", status.sealed_through);
+            page.add("trouble", status.background_failures);
         }
-        Err(error) => page.put("error", error.to_string()),
+        Err(error) => page.add("error", error.to_string()),
     }
 }
 
-fn tell_queues(page: &Page, broker: &Broker) {
-    let (items, room_bytes) = broker.waiting();
-    page.put("items_waiting", items);
-    page.put("room_bytes", room_bytes);
-    page.put("turns_of_the_loop", broker.turns());
-    page.put("disk_is_low", broker.disk_is_low());
-    page.put("watchers", broker.watchers());
+fn write_queues(page: &SectionBuilder, broker: &BrokerHandle) {
+    let (items, room_bytes) = broker.queue_usage();
+    page.add("items_waiting", items);
+    page.add("room_bytes", room_bytes);
+    page.add("turns_of_the_loop", broker.heartbeat());
+    page.add("disk_is_low", broker.disk_is_low());
+    page.add("watchers", broker.watcher_count());
 }
 
-fn told(at: Timestamp) -> String {
+fn format_time(at: Timestamp) -> String {
     Moment::from_microsecond(at.as_micros()).unwrap_or_default().to_string()
 }

@@ -17,10 +17,10 @@ use tokio::time::Instant;
 use crate::clock::monotonic_now;
 
 /// Descriptors kept for what must not fail; with a limit that is too low for that, three of four.
-const DESCRIPTORS_KEPT: u64 = 64;
+const DESCRIPTORS_RESERVED: u64 = 64;
 
 /// With fewer descriptors than this an operator is warned.
-const SCARCE_BELOW: u64 = 1_024;
+const DESCRIPTORS_LOW: u64 = 1_024;
 
 /// Most connections to the gRPC port, whatever the limit of descriptors.
 const GRPC_CONNECTIONS_MAX: u64 = 32_768;
@@ -29,11 +29,11 @@ const GRPC_CONNECTIONS_MAX: u64 = 32_768;
 const HTTP_CONNECTIONS_MAX: u64 = 256;
 
 /// What was not to be had for the last time so long ago is over.
-const OVER_AFTER: Duration = Duration::from_secs(15);
+const SHORTAGE_ENDS_AFTER: Duration = Duration::from_secs(15);
 
 /// Connections that each listener may have at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shares {
+pub struct ConnectionLimits {
     /// To the gRPC port.
     pub grpc: usize,
     /// To the HTTP port.
@@ -43,7 +43,7 @@ pub struct Shares {
 }
 
 /// Raises the soft limit of descriptors to the hard one; gives what holds then.
-pub fn raise_descriptors() -> u64 {
+pub fn raise_descriptor_limit() -> u64 {
     let limits = getrlimit(Resource::Nofile);
     let (soft, hard) = (limits.current.unwrap_or(u64::MAX), limits.maximum.unwrap_or(u64::MAX));
     if soft < hard {
@@ -59,17 +59,17 @@ pub fn raise_descriptors() -> u64 {
 }
 
 /// What connections get of so many descriptors.
-pub fn shares(descriptors: u64) -> Shares {
-    let all = descriptors.saturating_sub(DESCRIPTORS_KEPT).max(descriptors / 4);
+pub fn connection_limits(descriptors: u64) -> ConnectionLimits {
+    let all = descriptors.saturating_sub(DESCRIPTORS_RESERVED).max(descriptors / 4);
     let http = (all / 4).clamp(2, HTTP_CONNECTIONS_MAX);
     let grpc = all.saturating_sub(http).clamp(2, GRPC_CONNECTIONS_MAX);
     let count = |connections| usize::try_from(connections).unwrap_or(usize::MAX);
-    let is_scarce = descriptors < SCARCE_BELOW;
-    Shares { grpc: count(grpc), http: count(http), is_scarce }
+    let is_scarce = descriptors < DESCRIPTORS_LOW;
+    ConnectionLimits { grpc: count(grpc), http: count(http), is_scarce }
 }
 
 /// Whether the system has nothing more to give at this moment: the same may succeed later.
-pub fn is_not_now(error: &io::Error) -> bool {
+pub fn is_temporary(error: &io::Error) -> bool {
     let errno = Errno::from_io_error(error);
     errno.is_some_and(|it| [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::AGAIN].contains(&it))
 }
@@ -77,38 +77,38 @@ pub fn is_not_now(error: &io::Error) -> bool {
 /// Something that was not to be had.
 #[derive(Clone, Debug)]
 struct Shortage {
-    last: Instant,
-    sentence: Box<str>,
+    last_seen: Instant,
+    text: Box<str>,
 }
 
 static SHORTAGE: Mutex<Option<Shortage>> = Mutex::new(None);
 
 /// Notes that `what` (a verb with its thing) failed; `false` if that was not for want of resources.
-pub fn note(what: &str, error: &io::Error) -> bool {
-    let is_not_now = is_not_now(error);
+pub fn record_failure(what: &str, error: &io::Error) -> bool {
+    let is_not_now = is_temporary(error);
     if is_not_now {
-        put(format!("can't {what}: {error}; it is tried again"));
+        set_shortage(format!("can't {what}: {error}; it is tried again"));
     }
     is_not_now
 }
 
 /// Notes that a listener refuses connections since it has as many as it may.
-pub fn note_full(listener: &str, open: usize) {
-    put(format!(
+pub fn record_connection_limit(listener: &str, open: usize) {
+    set_shortage(format!(
         "connections to the {listener} port are refused: {open} are open, as many as the limit of open \
          files allows (LimitNOFILE, `ulimit -n`)"
     ));
 }
 
-fn put(sentence: String) {
-    let shortage = Shortage { last: monotonic_now(), sentence: sentence.into() };
+fn set_shortage(sentence: String) {
+    let shortage = Shortage { last_seen: monotonic_now(), text: sentence.into() };
     *SHORTAGE.lock().unwrap_or_else(PoisonError::into_inner) = Some(shortage);
 }
 
 /// What is short at this moment, in one sentence.
 pub fn shortage() -> Option<Box<str>> {
     let shortage = SHORTAGE.lock().unwrap_or_else(PoisonError::into_inner);
-    shortage.as_ref().filter(|it| it.last.elapsed() < OVER_AFTER).map(|it| it.sentence.clone())
+    shortage.as_ref().filter(|it| it.last_seen.elapsed() < SHORTAGE_ENDS_AFTER).map(|it| it.text.clone())
 }
 
 #[cfg(test)]
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_get_what_is_left_beside_the_reserve() {
+    fn connections_get_the_descriptors_beyond_the_reserve() {
         for (descriptors, grpc, http, is_scarce) in [
             (8, 2, 2, true),
             (64, 12, 4, true),
@@ -125,12 +125,12 @@ mod tests {
             (20_000, 19_680, 256, false),
             (u64::MAX, 32_768, 256, false),
         ] {
-            assert_eq!(shares(descriptors), Shares { grpc, http, is_scarce }, "{descriptors}");
+            assert_eq!(connection_limits(descriptors), ConnectionLimits { grpc, http, is_scarce }, "{descriptors}");
         }
     }
 
     #[test]
-    fn what_the_system_lacks_at_the_moment_is_told_from_what_is_broken() {
+    fn temporary_shortages_are_distinguished_from_failures() {
         for (errno, expected) in [
             (Errno::MFILE, true),
             (Errno::NFILE, true),
@@ -140,7 +140,7 @@ mod tests {
             (Errno::IO, false),
             (Errno::ACCESS, false),
         ] {
-            assert_eq!(is_not_now(&errno.into()), expected, "{errno:?}");
+            assert_eq!(is_temporary(&errno.into()), expected, "{errno:?}");
         }
     }
 }

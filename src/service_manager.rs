@@ -11,53 +11,53 @@ use sd_notify::NotifyState;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
-use crate::broker::Broker;
+use crate::broker::BrokerHandle;
 use crate::clock::monotonic_now;
 use crate::tasks;
 
 /// While a start takes long, the service manager is asked for more time so often.
-const EXTEND_EVERY: Duration = Duration::from_secs(5);
+const EXTEND_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How much more time is asked for, each time.
 const EXTEND_BY: Duration = Duration::from_secs(30);
 
 /// A start that takes longer is not spoken for any more.
-const START_WITHIN: Duration = Duration::from_secs(3_600);
+const EXTEND_START_MAX: Duration = Duration::from_secs(3_600);
 
 /// The loop gets this part of the time between two pets for its answer.
-const ANSWER_PART: u32 = 2;
+const QUERY_TIMEOUT_DIVISOR: u32 = 2;
 
 /// Words that may wait for a service manager that is slow; what comes then is not said.
-const WORDS_WAITING: usize = 16;
+const MESSAGES_BUFFERED: usize = 16;
 
 /// Whoever started us. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct ServiceManager {
     /// `None`: nobody listens.
-    words: Option<SyncSender<Word>>,
+    messages: Option<SyncSender<NotifyMessage>>,
     watchdog: Option<Duration>,
 }
 
 /// A word for the service manager.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Word {
+enum NotifyMessage {
     Ready(String),
     Reloading,
     Stopping,
-    Extend(String),
-    Pet,
+    ExtendTimeout(String),
+    Watchdog,
 }
 
 impl ServiceManager {
     /// As the environment says: `NOTIFY_SOCKET`, `WATCHDOG_USEC`, `WATCHDOG_PID`.
-    pub fn of_environment() -> Self {
-        let nobody = Self { words: None, watchdog: None };
+    pub fn from_environment() -> Self {
+        let nobody = Self { messages: None, watchdog: None };
         if std::env::var_os("NOTIFY_SOCKET").is_none_or(|socket| socket.is_empty()) {
             return nobody;
         }
-        let (words, to_say) = sync_channel(WORDS_WAITING);
-        match tasks::spawn_thread("service manager", move || speak(&to_say)) {
-            Ok(_) => Self { words: Some(words), watchdog: sd_notify::watchdog_enabled() },
+        let (words, to_say) = sync_channel(MESSAGES_BUFFERED);
+        match tasks::spawn_thread("service manager", move || run_sender(&to_say)) {
+            Ok(_) => Self { messages: Some(words), watchdog: sd_notify::watchdog_enabled() },
             Err(error) => {
                 tracing::warn!(%error, "no thread to speak to the service manager");
                 nobody
@@ -67,36 +67,36 @@ impl ServiceManager {
 
     /// It serves; `status` is a sentence for people.
     pub fn ready(&self, status: String) {
-        self.say(Word::Ready(status));
+        self.send(NotifyMessage::Ready(status));
     }
 
     /// The configuration is being read again; [`Self::ready`] must follow.
     pub fn reloading(&self) {
-        self.say(Word::Reloading);
+        self.send(NotifyMessage::Reloading);
     }
 
     /// It stops.
     pub fn stopping(&self) {
-        self.say(Word::Stopping);
+        self.send(NotifyMessage::Stopping);
     }
 
     /// Asks for more time until the task is aborted: a start reads the journal.
-    pub fn starts(&self) -> Option<JoinHandle<()>> {
-        self.words.as_ref()?;
+    pub fn extend_start(&self) -> Option<JoinHandle<()>> {
+        self.messages.as_ref()?;
         let manager = self.clone();
         Some(tasks::spawn("start status", async move {
             let began = monotonic_now();
-            let mut ticks = tokio::time::interval(EXTEND_EVERY);
-            while began.elapsed() < START_WITHIN {
+            let mut ticks = tokio::time::interval(EXTEND_INTERVAL);
+            while began.elapsed() < EXTEND_START_MAX {
                 ticks.tick().await;
                 let seconds = began.elapsed().as_secs();
-                manager.say(Word::Extend(format!("reading the journal since {seconds} s")));
+                manager.send(NotifyMessage::ExtendTimeout(format!("reading the journal since {seconds} s")));
             }
         }))
     }
 
     /// Pets the watchdog for as long as the loop turns; without a watchdog this does nothing.
-    pub fn watches(&self, broker: Broker) {
+    pub fn ping_watchdog(&self, broker: BrokerHandle) {
         let Some(limit) = self.watchdog else { return };
         let manager = self.clone();
         drop(tasks::spawn("watchdog", async move {
@@ -105,8 +105,8 @@ impl ServiceManager {
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 ticks.tick().await;
-                if turns(&broker, every / ANSWER_PART).await {
-                    manager.say(Word::Pet);
+                if is_loop_alive(&broker, every / QUERY_TIMEOUT_DIVISOR).await {
+                    manager.send(NotifyMessage::Watchdog);
                 } else {
                     tracing::error!("the broker loop does not turn: the watchdog is not told");
                 }
@@ -114,8 +114,8 @@ impl ServiceManager {
         }));
     }
 
-    fn say(&self, word: Word) {
-        if let Some(words) = &self.words
+    fn send(&self, word: NotifyMessage) {
+        if let Some(words) = &self.messages
             && words.try_send(word).is_err()
         {
             tracing::warn!("the service manager at NOTIFY_SOCKET does not read");
@@ -123,9 +123,9 @@ impl ServiceManager {
     }
 }
 
-fn speak(words: &Receiver<Word>) {
+fn run_sender(words: &Receiver<NotifyMessage>) {
     while let Ok(word) = words.recv() {
-        if let Err(error) = tell(&word) {
+        if let Err(error) = notify(&word) {
             tracing::warn!(%error, "the service manager at NOTIFY_SOCKET does not listen");
         }
     }
@@ -133,28 +133,28 @@ fn speak(words: &Receiver<Word>) {
 
 /// Whether the loop answers, or has at least gone on: one that waits for room on a full disk
 /// answers nobody, and ending it would help nobody.
-async fn turns(broker: &Broker, within: Duration) -> bool {
-    let before = broker.turns();
-    let answer = tokio::time::timeout(within, broker.ask(|_, _| ())).await;
-    matches!(answer, Ok(Ok(()))) || broker.turns() != before
+async fn is_loop_alive(broker: &BrokerHandle, within: Duration) -> bool {
+    let before = broker.heartbeat();
+    let answer = tokio::time::timeout(within, broker.query(|_, _| ())).await;
+    matches!(answer, Ok(Ok(()))) || broker.heartbeat() != before
 }
 
-fn tell(word: &Word) -> std::io::Result<()> {
+fn notify(word: &NotifyMessage) -> std::io::Result<()> {
     match word {
-        Word::Ready(status) => {
+        NotifyMessage::Ready(status) => {
             sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(status)])
         }
-        Word::Reloading => {
+        NotifyMessage::Reloading => {
             let now = NotifyState::monotonic_usec_now()?;
             sd_notify::notify(&[NotifyState::Reloading, now])
         }
-        Word::Stopping => {
+        NotifyMessage::Stopping => {
             sd_notify::notify(&[NotifyState::Stopping, NotifyState::Status("stopping")])
         }
-        Word::Extend(status) => {
+        NotifyMessage::ExtendTimeout(status) => {
             let more = u32::try_from(EXTEND_BY.as_micros()).unwrap_or(u32::MAX);
             sd_notify::notify(&[NotifyState::ExtendTimeoutUsec(more), NotifyState::Status(status)])
         }
-        Word::Pet => sd_notify::notify(&[NotifyState::Watchdog]),
+        NotifyMessage::Watchdog => sd_notify::notify(&[NotifyState::Watchdog]),
     }
 }

@@ -7,12 +7,12 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const INSIDE: &str = "GRID_TEST_SMALL_DISK";
+const SMALL_DISK_VARIABLE: &str = "GRID_TEST_SMALL_DISK";
 
 /// Runs `body` in a process of its own with a folder on a disk of `mib` MiB. `test` is the full
 /// name of the calling test, without the crate.
 pub(crate) fn on_small_disk(test: &str, mib: u32, body: impl FnOnce(&Path)) {
-    if let Some(dir) = std::env::var_os(INSIDE) {
+    if let Some(dir) = std::env::var_os(SMALL_DISK_VARIABLE) {
         return body(Path::new(&dir));
     }
     let dir = tempfile::tempdir().expect("a temporary folder");
@@ -22,7 +22,7 @@ pub(crate) fn on_small_disk(test: &str, mib: u32, body: impl FnOnce(&Path)) {
         .arg(dir.path())
         .arg(std::env::current_exe().expect("this program"))
         .args(["--exact", test, "--nocapture"])
-        .env(INSIDE, dir.path())
+        .env(SMALL_DISK_VARIABLE, dir.path())
         .output()
         .expect("unshare (util-linux) is needed for a disk that is full: install it");
     let (out, err) =

@@ -11,39 +11,39 @@ use tokio::time::Instant;
 use crate::clock::monotonic_now;
 
 /// Most lines of one kind in a minute.
-const LINES_MAX: u32 = 10;
+const LINES_PER_MINUTE_MAX: u32 = 10;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// Decides for one line whether it is written this time.
 #[derive(Debug, Default)]
-pub struct Sparing(Mutex<Minute>);
+pub struct LogLimiter(Mutex<LogWindow>);
 
 /// What was written since when.
 #[derive(Debug, Default)]
-struct Minute {
-    began: Option<Instant>,
+struct LogWindow {
+    started_at: Option<Instant>,
     written: u32,
     left_out: u64,
 }
 
-impl Sparing {
+impl LogLimiter {
     /// Nothing was written yet.
     pub const fn new() -> Self {
-        Self(Mutex::new(Minute { began: None, written: 0, left_out: 0 }))
+        Self(Mutex::new(LogWindow { started_at: None, written: 0, left_out: 0 }))
     }
 
     /// The line may be written, and before it so many were left out; `None`: it is left out too.
-    pub fn turn(&self) -> Option<u64> {
-        self.turn_at(monotonic_now())
+    pub fn allow(&self) -> Option<u64> {
+        self.allow_at(monotonic_now())
     }
 
-    fn turn_at(&self, now: Instant) -> Option<u64> {
+    fn allow_at(&self, now: Instant) -> Option<u64> {
         let mut minute = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if minute.began.is_none_or(|began| now.saturating_duration_since(began) >= MINUTE) {
-            (minute.began, minute.written) = (Some(now), 0);
+        if minute.started_at.is_none_or(|began| now.saturating_duration_since(began) >= MINUTE) {
+            (minute.started_at, minute.written) = (Some(now), 0);
         }
-        if minute.written >= LINES_MAX {
+        if minute.written >= LINES_PER_MINUTE_MAX {
             minute.left_out += 1;
             return None;
         }
@@ -57,13 +57,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ten_lines_a_minute_are_written_and_the_next_says_how_many_were_not() {
-        let line = Sparing::new();
+    fn ten_lines_a_minute_are_written_and_the_next_counts_the_suppressed() {
+        let line = LogLimiter::new();
         let begin = monotonic_now();
-        let written = (0..20_000).filter(|_| line.turn_at(begin).is_some()).count();
+        let written = (0..20_000).filter(|_| line.allow_at(begin).is_some()).count();
         assert_eq!(written, 10);
         let later = begin + MINUTE;
-        assert_eq!(line.turn_at(later), Some(19_990));
-        assert_eq!(line.turn_at(later), Some(0));
+        assert_eq!(line.allow_at(later), Some(19_990));
+        assert_eq!(line.allow_at(later), Some(0));
     }
 }

@@ -19,41 +19,41 @@ use rustix::io::Errno;
 use crate::tasks;
 
 /// Most bytes in the queue; a line that would exceed it is dropped.
-const LINES_BYTES_WAITING: usize = 1 << 20;
+const QUEUE_BYTES_MAX: usize = 1 << 20;
 
 /// How long the end of a program waits for its last lines.
-const LAST_LINES_WITHIN: Duration = Duration::from_millis(400);
+const FLUSH_WITHIN: Duration = Duration::from_millis(400);
 
 /// How long an interactive program waits for its line, so that later output appears after it; once a
 /// line took longer, it does not wait for any until writing continues.
-const IN_ORDER_WITHIN: Duration = Duration::from_millis(200);
+const WRITE_WAIT: Duration = Duration::from_millis(200);
 
 /// Formats the number of dropped lines.
-type Note = Box<dyn Fn(u64) -> String + Send + Sync>;
+type DropNotice = Box<dyn Fn(u64) -> String + Send + Sync>;
 
-static STDERR: OnceLock<Arc<Queue>> = OnceLock::new();
-static NOTE: OnceLock<Note> = OnceLock::new();
+static STDERR: OnceLock<Arc<StderrQueue>> = OnceLock::new();
+static DROP_NOTICE: OnceLock<DropNotice> = OnceLock::new();
 
 /// A guard of `main`: dropping it flushes the last lines.
 #[derive(Debug)]
 #[must_use = "dropping it flushes the last lines"]
-pub struct LastLines(());
+pub struct FlushGuard(());
 
-impl Drop for LastLines {
+impl Drop for FlushGuard {
     fn drop(&mut self) {
-        queue().flush(LAST_LINES_WITHIN);
+        queue().flush(FLUSH_WITHIN);
     }
 }
 
 /// Must be called first in `main`: from now on panics are also written through the queue.
-pub fn begin() -> LastLines {
-    std::panic::set_hook(Box::new(|info| push(panicked(info).into_bytes())));
-    LastLines(())
+pub fn init() -> FlushGuard {
+    std::panic::set_hook(Box::new(|info| push(panic_text(info).into_bytes())));
+    FlushGuard(())
 }
 
 /// Sets the format of the report of dropped lines. Only the first call has an effect.
-pub fn tell_dropped_by(note: impl Fn(u64) -> String + Send + Sync + 'static) {
-    drop(NOTE.set(Box::new(note)));
+pub fn set_drop_notice(note: impl Fn(u64) -> String + Send + Sync + 'static) {
+    drop(DROP_NOTICE.set(Box::new(note)));
 }
 
 /// Queues whole lines. Never blocks.
@@ -63,10 +63,10 @@ pub fn push(lines: Vec<u8>) {
 
 /// Queues a line, given without its line end, and waits briefly until it is written, so that lines of
 /// several programs stay in order.
-pub fn say(line: &str) {
+pub fn write_line(line: &str) {
     let queue = queue();
     queue.push(format!("{line}\n").into_bytes());
-    queue.wait_in_order();
+    queue.wait_until_written();
 }
 
 /// How many lines were dropped since the start of the program.
@@ -74,12 +74,12 @@ pub fn dropped() -> u64 {
     queue().state().dropped
 }
 
-fn queue() -> &'static Arc<Queue> {
-    STDERR.get_or_init(|| Arc::new(Queue::new(rustix::stdio::stderr())))
+fn queue() -> &'static Arc<StderrQueue> {
+    STDERR.get_or_init(|| Arc::new(StderrQueue::new(rustix::stdio::stderr())))
 }
 
 /// The panic message in the format of the standard library.
-fn panicked(info: &PanicHookInfo<'_>) -> String {
+fn panic_text(info: &PanicHookInfo<'_>) -> String {
     let thread = std::thread::current();
     let name = thread.name().unwrap_or("<unnamed>");
     let at = info.location().map_or_else(String::new, |at| format!(" at {at}"));
@@ -95,51 +95,51 @@ fn message(panic: &(dyn Any + Send)) -> &str {
 }
 
 /// A queue of lines for one file descriptor.
-struct Queue {
+struct StderrQueue {
     out: BorrowedFd<'static>,
-    state: Mutex<State>,
+    state: Mutex<StderrState>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct State {
-    waiting: VecDeque<Lines>,
+struct StderrState {
+    waiting: VecDeque<QueuedLines>,
     bytes: usize,
     /// Whether the writer thread runs.
     has_writer: bool,
     /// Whether the writer is writing.
-    writes: bool,
+    is_writing: bool,
     /// Whether waiting for a line timed out, and nothing was written since.
     is_stuck: bool,
     /// Whether the last write failed.
-    fails: bool,
+    is_failing: bool,
     /// Whether the last write ended within a line.
-    is_torn: bool,
+    ends_mid_line: bool,
     /// Dropped and not yet reported.
-    untold: u64,
+    unreported: u64,
     dropped: u64,
 }
 
-struct Lines {
+struct QueuedLines {
     text: Vec<u8>,
     /// The number of dropped lines that they report; 0: they are no such report.
-    tells: u64,
+    dropped_count: u64,
 }
 
-impl Queue {
+impl StderrQueue {
     fn new(out: BorrowedFd<'static>) -> Self {
         Self { out, state: Mutex::default(), changed: Condvar::new() }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, StderrState> {
         // A panic cannot leave it inconsistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn push(self: &Arc<Self>, text: Vec<u8>) {
         let mut state = self.state();
-        state.enter_note();
-        state.enter(text);
+        state.enqueue_notice();
+        state.enqueue(text);
         if !state.has_writer {
             let queue = Arc::clone(self);
             // Without a thread the lines stay queued, for a later attempt or for the final flush.
@@ -157,15 +157,15 @@ impl Queue {
                 self.changed.notify_all();
                 let is_written = self.write(&lines);
                 state = self.state();
-                state.written(&lines, is_written);
+                state.record_write(&lines, is_written);
             }
-            state.writes = false;
+            state.is_writing = false;
             self.changed.notify_all();
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    fn write(&self, lines: &Lines) -> Result<(), IsTorn> {
+    fn write(&self, lines: &QueuedLines) -> Result<(), WriteFailed> {
         let mut rest = &lines.text[..];
         while !rest.is_empty() {
             match rustix::io::write(self.out, rest) {
@@ -175,20 +175,20 @@ impl Queue {
                 Err(Errno::AGAIN) => {
                     let _ = poll(&mut [PollFd::new(&self.out, PollFlags::OUT)], None);
                 }
-                Ok(_) | Err(_) => return Err(IsTorn(rest.len() < lines.text.len())),
+                Ok(_) | Err(_) => return Err(WriteFailed(rest.len() < lines.text.len())),
             }
         }
         Ok(())
     }
 
-    fn wait_in_order(&self) {
+    fn wait_until_written(&self) {
         let state = self.state();
         if state.is_stuck || !state.has_writer {
             return;
         }
         let (mut state, waited) = self
             .changed
-            .wait_timeout_while(state, IN_ORDER_WITHIN, |state| !state.is_idle())
+            .wait_timeout_while(state, WRITE_WAIT, |state| !state.is_idle())
             .unwrap_or_else(PoisonError::into_inner);
         state.is_stuck = waited.timed_out();
     }
@@ -197,17 +197,17 @@ impl Queue {
     fn flush(&self, within: Duration) -> bool {
         let state = self.state();
         if !state.has_writer {
-            return self.flush_here(state, within);
+            return self.flush_inline(state, within);
         }
         let (state, _) = self
             .changed
             .wait_timeout_while(state, within, |state| !state.is_idle())
             .unwrap_or_else(PoisonError::into_inner);
-        state.is_idle() && !state.fails
+        state.is_idle() && !state.is_failing
     }
 
     /// The same without a writer thread.
-    fn flush_here(&self, mut state: MutexGuard<'_, State>, within: Duration) -> bool {
+    fn flush_inline(&self, mut state: MutexGuard<'_, StderrState>, within: Duration) -> bool {
         let limit = Timespec::try_from(within).ok();
         while let Some(lines) = state.next() {
             let mut out = [PollFd::new(&self.out, PollFlags::OUT)];
@@ -215,67 +215,67 @@ impl Queue {
                 return false;
             }
             let is_written = self.write(&lines);
-            state.written(&lines, is_written);
+            state.record_write(&lines, is_written);
         }
-        !state.fails
+        !state.is_failing
     }
 }
 
 /// Writing failed; holds whether that was within a line.
-struct IsTorn(bool);
+struct WriteFailed(bool);
 
-impl State {
+impl StderrState {
     fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && !self.writes
+        self.waiting.is_empty() && !self.is_writing
     }
 
-    fn enter(&mut self, text: Vec<u8>) {
-        if self.bytes + text.len() > LINES_BYTES_WAITING {
-            self.untold += 1;
+    fn enqueue(&mut self, text: Vec<u8>) {
+        if self.bytes + text.len() > QUEUE_BYTES_MAX {
+            self.unreported += 1;
             self.dropped += 1;
             return;
         }
         self.bytes += text.len();
-        self.waiting.push_back(Lines { text, tells: 0 });
+        self.waiting.push_back(QueuedLines { text, dropped_count: 0 });
     }
 
     /// Queues the report of dropped lines, if there are any and there is room.
-    fn enter_note(&mut self) {
-        if self.untold == 0 {
+    fn enqueue_notice(&mut self) {
+        if self.unreported == 0 {
             return;
         }
         let plain = |count: u64| format!("lines missing here: {count}\n");
-        let text = NOTE.get().map_or_else(|| plain(self.untold), |note| note(self.untold));
-        if self.bytes + text.len() <= LINES_BYTES_WAITING {
+        let text = DROP_NOTICE.get().map_or_else(|| plain(self.unreported), |note| note(self.unreported));
+        if self.bytes + text.len() <= QUEUE_BYTES_MAX {
             self.bytes += text.len();
-            let tells = std::mem::take(&mut self.untold);
-            self.waiting.push_back(Lines { text: text.into_bytes(), tells });
+            let tells = std::mem::take(&mut self.unreported);
+            self.waiting.push_back(QueuedLines { text: text.into_bytes(), dropped_count: tells });
         }
     }
 
     /// The lines to write next.
-    fn next(&mut self) -> Option<Lines> {
+    fn next(&mut self) -> Option<QueuedLines> {
         // While writing fails, the report waits for the next line.
-        if self.waiting.is_empty() && !self.fails {
-            self.enter_note();
+        if self.waiting.is_empty() && !self.is_failing {
+            self.enqueue_notice();
         }
         let mut next = self.waiting.pop_front()?;
         self.bytes -= next.text.len();
-        if self.is_torn {
+        if self.ends_mid_line {
             next.text.insert(0, b'\n');
         }
-        self.writes = true;
+        self.is_writing = true;
         Some(next)
     }
 
-    fn written(&mut self, lines: &Lines, written: Result<(), IsTorn>) {
-        self.fails = written.is_err();
+    fn record_write(&mut self, lines: &QueuedLines, written: Result<(), WriteFailed>) {
+        self.is_failing = written.is_err();
         match written {
-            Ok(()) => (self.is_stuck, self.is_torn) = (false, false),
-            Err(IsTorn(is_torn)) => {
-                self.is_torn |= is_torn;
-                self.untold += lines.tells.max(1);
-                self.dropped += u64::from(lines.tells == 0);
+            Ok(()) => (self.is_stuck, self.ends_mid_line) = (false, false),
+            Err(WriteFailed(is_torn)) => {
+                self.ends_mid_line |= is_torn;
+                self.unreported += lines.dropped_count.max(1);
+                self.dropped += u64::from(lines.dropped_count == 0);
             }
         }
     }

@@ -73,12 +73,12 @@ pub fn advice(error: &io::Error) -> Option<&'static str> {
 mod tests {
     use super::*;
 
-    fn told(errno: Errno) -> String {
+    fn explained(errno: Errno) -> String {
         Explained(&io::Error::from(errno)).to_string()
     }
 
     #[test]
-    fn the_systems_word_is_there_and_the_advice_fits_it() {
+    fn the_systems_message_is_there_and_the_advice_fits_it() {
         for (errno, message, part) in [
             (Errno::ACCESS, "Permission denied (os error 13)", "who owns it"),
             (Errno::NOTDIR, "Not a directory (os error 20)", "is a file and no folder"),
@@ -88,15 +88,15 @@ mod tests {
             (Errno::ADDRINUSE, "(os error 98)", "listens there"),
             (Errno::ADDRNOTAVAIL, "(os error 99)", "ip addr"),
         ] {
-            let text = told(errno);
+            let text = explained(errno);
             assert!(text.contains(part) && text.contains(message), "{text}");
             assert_eq!(text.contains("disk"), errno == Errno::NOSPC, "{text}");
         }
     }
 
     #[test]
-    fn an_error_that_is_not_the_systems_is_told_as_it_is() {
+    fn an_error_that_is_not_the_systems_is_unchanged() {
         assert_eq!(Explained(&io::Error::other("the end of it")).to_string(), "the end of it");
-        assert_eq!(told(Errno::DOM), io::Error::from(Errno::DOM).to_string());
+        assert_eq!(explained(Errno::DOM), io::Error::from(Errno::DOM).to_string());
     }
 }

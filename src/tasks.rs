@@ -53,7 +53,7 @@ pub fn spawn_thread<T: Send + 'static>(
 }
 
 /// How many tasks started by [`spawn`] are alive.
-pub fn alive() -> usize {
+pub fn alive_count() -> usize {
     guru_meditation::alive()
 }
 

@@ -9,21 +9,21 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// What should happen at once has done so by then, on a machine that does nothing else.
-const AT_ONCE: Duration = Duration::from_secs(15);
+const BASE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The factor, unless the variable says another one.
 const DEFAULT_FACTOR: u32 = 10;
 
 /// How often a condition is looked at that tells nobody when it changes.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The longest wait for anything that should happen at once.
 pub(crate) fn timeout() -> Duration {
-    stretched(AT_ONCE)
+    scaled(BASE_TIMEOUT)
 }
 
 /// A bound that holds on an idle machine, as it is asserted on one that is busy.
-pub(crate) fn stretched(bound: Duration) -> Duration {
+pub(crate) fn scaled(bound: Duration) -> Duration {
     bound * factor()
 }
 
@@ -36,7 +36,7 @@ pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T 
             return found;
         }
         assert!(Instant::now() < until, "{what}: not within {} s", timeout().as_secs());
-        std::thread::sleep(LOOK_EVERY);
+        std::thread::sleep(POLL_INTERVAL);
     }
 }
 

@@ -36,7 +36,7 @@ const OWN_KEYS: [&str; 4] = ["time", "level", "target", "message"];
 
 /// The format of the lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum LogFormat {
     /// For people: time, level, target, message, fields.
     Human,
     /// For machines: one JSON object a line.
@@ -45,15 +45,15 @@ pub enum Format {
 
 /// Formats events as lines.
 #[derive(Clone, Copy, Debug)]
-struct Lines {
-    format: Format,
-    surroundings: Surroundings,
+struct LineFormat {
+    format: LogFormat,
+    destination: LogDestination,
 }
 
 /// Queues each line whole.
-struct Queued;
+struct QueuedWriter;
 
-impl io::Write for Queued {
+impl io::Write for QueuedWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         stderr::push(line.to_vec());
         Ok(line.len())
@@ -66,7 +66,7 @@ impl io::Write for Queued {
 
 /// The destination of the lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Surroundings {
+enum LogDestination {
     /// A file, a pipe or the like.
     Plain,
     /// A terminal.
@@ -77,22 +77,22 @@ enum Surroundings {
 
 /// Changes the filter at run time. Cheap to clone.
 #[derive(Clone)]
-pub struct Told(Arc<dyn Fn(EnvFilter) -> bool + Send + Sync>);
+pub struct LogFilterHandle(Arc<dyn Fn(EnvFilter) -> bool + Send + Sync>);
 
-impl Told {
+impl LogFilterHandle {
     /// Replaces the filter.
     ///
     /// # Errors
     ///
     /// When `filter` is invalid; the old one stays.
     pub fn set(&self, filter: &str) -> Result<(), ParseError> {
-        let is_set = (self.0)(strangers::filter(filter)?);
+        let is_set = (self.0)(strangers::quiet_filter(filter)?);
         debug_assert!(is_set, "the subscriber lives as long as the process");
         Ok(())
     }
 }
 
-impl Debug for Told {
+impl Debug for LogFilterHandle {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("LogFilterHandle")
     }
@@ -106,26 +106,26 @@ impl Debug for Told {
 /// # Errors
 ///
 /// When `filter` is invalid.
-pub fn begin(filter: &str, format: Format, warnings: Warnings) -> Result<Told, ParseError> {
-    let filter = strangers::filter(filter)?;
+pub fn init(filter: &str, format: LogFormat, warnings: Warnings) -> Result<LogFilterHandle, ParseError> {
+    let filter = strangers::quiet_filter(filter)?;
     let destination = if goes_to_journald(std::env::var("JOURNAL_STREAM").ok().as_deref()) {
-        Surroundings::Journald
+        LogDestination::Journald
     } else if std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
-        Surroundings::Terminal
+        LogDestination::Terminal
     } else {
-        Surroundings::Plain
+        LogDestination::Plain
     };
     let (filter, handle) = reload::Layer::new(filter);
-    let format = Lines { format, surroundings: destination };
-    stderr::tell_dropped_by(move |count| format.dropped(count));
+    let format = LineFormat { format, destination };
+    stderr::set_drop_notice(move |count| format.dropped_line(count));
     let lines = tracing_subscriber::fmt::layer()
         .event_format(format)
         .log_internal_errors(false)
-        .with_writer(|| Queued)
+        .with_writer(|| QueuedWriter)
         .with_filter(filter);
-    let warnings = warnings.with_filter(filter_fn(strangers::is_kept));
+    let warnings = warnings.with_filter(filter_fn(strangers::is_reportable));
     tracing_subscriber::registry().with(lines).with(warnings).init();
-    Ok(Told(Arc::new(move |filter| handle.reload(filter).is_ok())))
+    Ok(LogFilterHandle(Arc::new(move |filter| handle.reload(filter).is_ok())))
 }
 
 /// systemd.exec(5): the variable names device and inode of the stream, and is inherited by children
@@ -138,7 +138,7 @@ fn goes_to_journald(stream: Option<&str>) -> bool {
     stream.and_then(|it| it.split_once(':')).is_some_and(|(dev, inode)| is_stderr(dev, inode))
 }
 
-impl<S, N> FormatEvent<S, N> for Lines
+impl<S, N> FormatEvent<S, N> for LineFormat
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
@@ -149,7 +149,7 @@ where
         mut out: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut fields = Said::default();
+        let mut fields = EventFields::default();
         event.record(&mut fields);
         let level = *event.metadata().level();
         let target = fields.target.as_deref().unwrap_or_else(|| event.metadata().target());
@@ -157,41 +157,41 @@ where
     }
 }
 
-impl Lines {
-    fn line(self, level: Level, target: &str, event: &Said) -> String {
+impl LineFormat {
+    fn line(self, level: Level, target: &str, event: &EventFields) -> String {
         match self.format {
-            Format::Human => human(self.surroundings, level, target, event),
-            Format::Json => json(level, target, event),
+            LogFormat::Human => human_line(self.destination, level, target, event),
+            LogFormat::Json => json_line(level, target, event),
         }
     }
 
     /// The line that reports dropped lines.
-    fn dropped(self, count: u64) -> String {
+    fn dropped_line(self, count: u64) -> String {
         let what = if count == 1 { "line is" } else { "lines are" };
         let message = format!("{count} {what} missing here: standard error took no more");
-        let event = Said { message, ..Said::default() };
+        let event = EventFields { message, ..EventFields::default() };
         format!("{}\n", self.line(Level::WARN, "tracing_lines", &event))
     }
 }
 
 /// Message and fields of an event.
 #[derive(Debug, Default)]
-struct Said {
+struct EventFields {
     message: String,
-    fields: Vec<(&'static str, Value)>,
+    fields: Vec<(&'static str, FieldValue)>,
     /// The target of events of the crate `log`.
     target: Option<String>,
 }
 
 #[derive(Debug)]
-enum Value {
+enum FieldValue {
     Text(String),
     /// A number or a boolean: the same in JSON and for people.
     Bare(String),
 }
 
-impl Said {
-    fn text(&mut self, field: &Field, mut text: String) {
+impl EventFields {
+    fn push_text(&mut self, field: &Field, mut text: String) {
         if text.len() > VALUE_BYTES_MAX {
             text.truncate(text.floor_char_boundary(VALUE_BYTES_MAX));
             text.push_str("...");
@@ -200,24 +200,24 @@ impl Said {
             "message" => self.message = text,
             "log.target" => self.target = Some(text),
             name if name.starts_with("log.") => {}
-            name => self.fields.push((name, Value::Text(text))),
+            name => self.fields.push((name, FieldValue::Text(text))),
         }
     }
 
-    fn bare(&mut self, field: &Field, value: impl ToString) {
+    fn push_bare(&mut self, field: &Field, value: impl ToString) {
         if !field.name().starts_with("log.") {
-            self.fields.push((field.name(), Value::Bare(value.to_string())));
+            self.fields.push((field.name(), FieldValue::Bare(value.to_string())));
         }
     }
 }
 
-impl Visit for Said {
+impl Visit for EventFields {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.text(field, format!("{value:?}"));
+        self.push_text(field, format!("{value:?}"));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.text(field, value.to_owned());
+        self.push_text(field, value.to_owned());
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
@@ -231,51 +231,51 @@ impl Visit for Said {
             }
             cause = error.source();
         }
-        self.text(field, text);
+        self.push_text(field, text);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.bare(field, value);
+        self.push_bare(field, value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.bare(field, value);
+        self.push_bare(field, value);
     }
 
     fn record_u128(&mut self, field: &Field, value: u128) {
-        self.bare(field, value);
+        self.push_bare(field, value);
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.bare(field, value);
+        self.push_bare(field, value);
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
         if value.is_finite() {
-            self.bare(field, value);
+            self.push_bare(field, value);
         } else {
-            self.text(field, value.to_string());
+            self.push_text(field, value.to_string());
         }
     }
 }
 
 /// The target of our own modules without the crate name.
-fn short(target: &str) -> &str {
+fn short_target(target: &str) -> &str {
     target.strip_prefix("grid_broker::").unwrap_or(target)
 }
 
-fn human(destination: Surroundings, level: Level, target: &str, event: &Said) -> String {
+fn human_line(destination: LogDestination, level: Level, target: &str, event: &EventFields) -> String {
     let mut line = match destination {
-        Surroundings::Plain => format!("{} {level:>5}", now()),
-        Surroundings::Terminal => format!("{} \x1b[{}m{level:>5}\x1b[0m", now(), colour(level)),
-        Surroundings::Journald => format!("<{}>{level:>5}", priority(level)),
+        LogDestination::Plain => format!("{} {level:>5}", now()),
+        LogDestination::Terminal => format!("{} \x1b[{}m{level:>5}\x1b[0m", now(), colour(level)),
+        LogDestination::Journald => format!("<{}>{level:>5}", priority(level)),
     };
-    let (target, message) = (escape(short(target)), escape(&event.message));
+    let (target, message) = (escape(short_target(target)), escape(&event.message));
     append(&mut line, format_args!(" {target}: {message}"));
     for (name, value) in &event.fields {
         match value {
-            Value::Bare(value) => append(&mut line, format_args!(" {name}={value}")),
-            Value::Text(text) => {
+            FieldValue::Bare(value) => append(&mut line, format_args!(" {name}={value}")),
+            FieldValue::Text(text) => {
                 let text = escape(text).replace('"', "\\\"");
                 append(&mut line, format_args!(" {name}=\"{text}\""));
             }
@@ -284,20 +284,20 @@ fn human(destination: Surroundings, level: Level, target: &str, event: &Said) ->
     line
 }
 
-fn json(level: Level, target: &str, event: &Said) -> String {
+fn json_line(level: Level, target: &str, event: &EventFields) -> String {
     let level = level.as_str().to_ascii_lowercase();
     let mut line = format!(
         "{{\"time\":\"{}\",\"level\":\"{level}\",\"target\":{},\"message\":{}",
         now(),
-        quoted(short(target)),
-        quoted(&event.message)
+        json_string(short_target(target)),
+        json_string(&event.message)
     );
     for (name, value) in &event.fields {
         let prefix = if OWN_KEYS.contains(name) { "field." } else { "" };
         match value {
-            Value::Bare(value) => append(&mut line, format_args!(",\"{prefix}{name}\":{value}")),
-            Value::Text(text) => {
-                append(&mut line, format_args!(",\"{prefix}{name}\":{}", quoted(text)));
+            FieldValue::Bare(value) => append(&mut line, format_args!(",\"{prefix}{name}\":{value}")),
+            FieldValue::Text(text) => {
+                append(&mut line, format_args!(",\"{prefix}{name}\":{}", json_string(text)));
             }
         }
     }
@@ -306,7 +306,7 @@ fn json(level: Level, target: &str, event: &Said) -> String {
 }
 
 /// A JSON string with all hidden characters escaped.
-fn quoted(text: &str) -> String {
+fn json_string(text: &str) -> String {
     escape_json(&serde_json::Value::from(text).to_string()).into_owned()
 }
 

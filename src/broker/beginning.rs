@@ -7,41 +7,41 @@
 
 use std::time::Duration;
 
-use crate::clock::watch::{FAR, is_nearer};
-use crate::grid::shift::Shift;
+use crate::clock::watch::{LARGE_OFFSET, is_closer};
+use crate::grid::shift::TimeShift;
 use crate::grid::time::{Offset, Timestamp};
 
 /// A smaller step back of the wall clock is not reported: hardware clocks count in seconds.
-const BACK_WORTH_TELLING: Duration = Duration::from_secs(2);
+const REPORTED_STEP_BACK: Duration = Duration::from_secs(2);
 
 /// The note that a broker was running.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Alive {
+pub(super) struct AliveNote {
     /// When, in broker time.
     pub(super) at: Timestamp,
     /// The clocks at that time; older releases did not write them.
-    pub(super) known: Option<Known>,
+    pub(super) clocks: Option<NotedClocks>,
 }
 
 /// The clocks as noted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Known {
+pub(super) struct NotedClocks {
     /// How long brokers had run on this journal by then.
     pub(super) lived: Duration,
     /// What broker time would be by the trusted clock.
-    pub(super) trusted: Timestamp,
+    pub(super) trusted_now: Timestamp,
     /// How long the machine had been up.
-    pub(super) up: Duration,
+    pub(super) uptime: Duration,
     /// The boot id of the machine.
     pub(super) machine_boot: String,
 }
 
-impl Alive {
+impl AliveNote {
     /// The note as text: broker time first, which is all that older releases read.
-    pub(super) fn written(&self) -> String {
-        let Self { at, known } = self;
+    pub(super) fn to_text(&self) -> String {
+        let Self { at, clocks: known } = self;
         let known = known.as_ref().map_or_else(String::new, |known| {
-            let Known { lived, trusted, up, machine_boot } = known;
+            let NotedClocks { lived, trusted_now: trusted, uptime: up, machine_boot } = known;
             let (lived, up) = (lived.as_micros(), up.as_micros());
             format!(" {lived} {} {up} {machine_boot}", trusted.as_micros())
         });
@@ -49,7 +49,7 @@ impl Alive {
     }
 
     /// Parses such text.
-    pub(super) fn read(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let mut fields = text.split_whitespace();
         let moment = |field: &str| field.parse().ok().map(Timestamp::from_micros);
         let duration = |field: &str| field.parse().ok().map(Duration::from_micros);
@@ -58,97 +58,97 @@ impl Alive {
             let lived = fields.next().and_then(duration)?;
             let trusted = fields.next().and_then(moment)?;
             let up = fields.next().and_then(duration)?;
-            Some(Known { lived, trusted, up, machine_boot: fields.next()?.to_owned() })
+            Some(NotedClocks { lived, trusted_now: trusted, uptime: up, machine_boot: fields.next()?.to_owned() })
         };
-        Some(Self { at, known: known() })
+        Some(Self { at, clocks: known() })
     }
 }
 
 /// What a start reads from journal, note and clocks.
-pub(super) struct Found<'a> {
+pub(super) struct ClockReadings<'a> {
     /// The last record's time, and how long brokers had run by then; `None`: no record.
-    pub(super) last: Option<(Timestamp, Duration)>,
+    pub(super) last_record: Option<(Timestamp, Duration)>,
     /// The note.
-    pub(super) alive: Option<&'a Alive>,
+    pub(super) note: Option<&'a AliveNote>,
     /// The wall clock.
-    pub(super) wall: Timestamp,
+    pub(super) wall_now: Timestamp,
     /// How long the machine has been up.
-    pub(super) up: Duration,
+    pub(super) uptime: Duration,
     /// The current boot id of the machine.
     pub(super) machine_boot: &'a str,
 }
 
 /// The times with which a run starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Beginning {
+pub(super) struct StartTime {
     /// Broker time.
     pub(super) now: Timestamp,
     /// How long brokers had run when the last one ended.
     pub(super) lived: Duration,
     /// How long no broker ran; `None`: this is the first run.
-    pub(super) away: Option<Duration>,
+    pub(super) downtime: Option<Duration>,
     /// The shift of broker time from where it ended.
-    pub(super) shift: Option<Shift>,
+    pub(super) shift: Option<TimeShift>,
     /// How far the clock was set back, if that is reported.
-    pub(super) clock_back: Option<Duration>,
+    pub(super) clock_set_back_by: Option<Duration>,
     /// What broker time would be by the trusted clock.
-    pub(super) trusted: Timestamp,
+    pub(super) trusted_now: Timestamp,
 }
 
-impl Found<'_> {
-    pub(super) fn beginning(&self) -> Beginning {
-        let Some((last_at, lived)) = self.last else {
-            let (now, trusted) = (self.wall, self.wall);
+impl ClockReadings<'_> {
+    pub(super) fn start_time(&self) -> StartTime {
+        let Some((last_at, lived)) = self.last_record else {
+            let (now, trusted) = (self.wall_now, self.wall_now);
             let (away, shift, clock_back) = (None, None, None);
-            return Beginning { now, lived: Duration::ZERO, away, shift, clock_back, trusted };
+            return StartTime { now, lived: Duration::ZERO, downtime: away, shift, clock_set_back_by: clock_back, trusted_now: trusted };
         };
-        let known = self.alive.and_then(|alive| alive.known.as_ref());
+        let known = self.note.and_then(|alive| alive.clocks.as_ref());
         // By lived time, since broker time may have been shifted in between.
         let since_last = known.map_or(Duration::ZERO, |known| known.lived.saturating_sub(lived));
-        let of_old_note = self.alive.filter(|_| known.is_none()).map(|alive| alive.at);
+        let of_old_note = self.note.filter(|_| known.is_none()).map(|alive| alive.at);
         let ended = last_at.after(since_last).max(of_old_note.unwrap_or(last_at));
         let lived = lived.saturating_add(ended.since(last_at));
         let same_boot = known.filter(|known| known.machine_boot == self.machine_boot);
         let elapsed = same_boot.and_then(|known| {
-            let since_note = self.up.checked_sub(known.up)?;
+            let since_note = self.uptime.checked_sub(known.uptime)?;
             Some((since_note.saturating_sub(lived.saturating_sub(known.lived)), since_note, known))
         });
         match elapsed {
             Some((away, since_note, known)) => {
                 let expected = ended.after(away);
-                let trusted = known.trusted.after(since_note);
-                let is_right = Offset::between(expected, self.wall).far() <= FAR
-                    || is_nearer(trusted, self.wall, expected);
-                let now = if is_right { self.wall } else { expected };
-                self.at(now, ended, lived, away, trusted)
+                let trusted = known.trusted_now.after(since_note);
+                let is_right = Offset::between(expected, self.wall_now).magnitude() <= LARGE_OFFSET
+                    || is_closer(trusted, self.wall_now, expected);
+                let now = if is_right { self.wall_now } else { expected };
+                self.build(now, ended, lived, away, trusted)
             }
             None => {
-                let away = self.wall.since(ended);
-                let trusted = known.map_or(ended, |known| known.trusted.after(since_last));
-                self.at(self.wall, ended, lived, away, trusted)
+                let away = self.wall_now.since(ended);
+                let trusted = known.map_or(ended, |known| known.trusted_now.after(since_last));
+                self.build(self.wall_now, ended, lived, away, trusted)
             }
         }
     }
 
-    fn at(
+    fn build(
         &self,
         now: Timestamp,
         ended: Timestamp,
         lived: Duration,
         away: Duration,
         trusted: Timestamp,
-    ) -> Beginning {
+    ) -> StartTime {
         let by = Offset::between(ended, now);
-        let back = if by.is_ahead() { Duration::ZERO } else { by.far() };
+        let back = if by.is_ahead() { Duration::ZERO } else { by.magnitude() };
         // Times that are now in the future came from a wrong clock.
         let from = if back.is_zero() { Timestamp::MAX } else { Timestamp::MIN };
-        Beginning {
+        StartTime {
             now,
             lived,
-            away: Some(away),
-            shift: Some(Shift { by, from }),
-            clock_back: (back >= BACK_WORTH_TELLING).then_some(back),
-            trusted,
+            downtime: Some(away),
+            shift: Some(TimeShift { by, from }),
+            clock_set_back_by: (back >= REPORTED_STEP_BACK).then_some(back),
+            trusted_now: trusted,
         }
     }
 }
@@ -168,78 +168,78 @@ mod tests {
     }
 
     /// A run of 1,000 s, with its last record 3 s before its note.
-    fn note(noted_at: i64) -> Alive {
-        let known = Known {
+    fn note(noted_at: i64) -> AliveNote {
+        let known = NotedClocks {
             lived: seconds(1_000),
-            trusted: second(0),
-            up: seconds(5_000),
+            trusted_now: second(0),
+            uptime: seconds(5_000),
             machine_boot: "this".to_owned(),
         };
-        Alive { at: second(noted_at), known: Some(known) }
+        AliveNote { at: second(noted_at), clocks: Some(known) }
     }
 
     /// A start `up` after the machine's boot, with the wall clock at `wall`.
-    fn start(alive: &Alive, noted_at: i64, wall: i64, up: u64, machine_boot: &str) -> Beginning {
+    fn start(alive: &AliveNote, noted_at: i64, wall: i64, up: u64, machine_boot: &str) -> StartTime {
         let last = Some((second(noted_at - 3), seconds(997)));
         let (alive, wall, up) = (Some(alive), second(wall), seconds(up));
-        Found { last, alive, wall, up, machine_boot }.beginning()
+        ClockReadings { last_record: last, note: alive, wall_now: wall, uptime: up, machine_boot }.start_time()
     }
 
     #[test]
-    fn on_one_boot_of_the_machine_the_wall_clock_alone_moves_nothing() {
+    fn within_one_machine_boot_the_wall_clock_alone_moves_nothing() {
         for off in [YEAR, -YEAR, 20 * YEAR] {
             let found = start(&note(0), 0, 10 + off, 5_010, "this");
-            assert_eq!((found.now, found.away), (second(10), Some(seconds(10))));
-            assert_eq!((found.clock_back, found.trusted), (None, second(10)));
+            assert_eq!((found.now, found.downtime), (second(10), Some(seconds(10))));
+            assert_eq!((found.clock_set_back_by, found.trusted_now), (None, second(10)));
             assert_eq!(found.lived, seconds(1_000));
         }
         let right = start(&note(0), 0, 12, 5_010, "this");
-        assert_eq!((right.now, right.away), (second(12), Some(seconds(10))));
+        assert_eq!((right.now, right.downtime), (second(12), Some(seconds(10))));
     }
 
     #[test]
-    fn a_clock_that_is_right_again_is_believed_at_once() {
+    fn a_corrected_clock_is_followed_at_once() {
         let found = start(&note(YEAR), YEAR, 10, 5_010, "this");
-        assert_eq!((found.now, found.away), (second(10), Some(seconds(10))));
+        assert_eq!((found.now, found.downtime), (second(10), Some(seconds(10))));
         let by = Offset::from_micros((10 - YEAR) * 1_000_000);
-        assert_eq!(found.shift, Some(Shift { by, from: Timestamp::MIN }));
-        assert_eq!(found.clock_back, Some(by.far()));
+        assert_eq!(found.shift, Some(TimeShift { by, from: Timestamp::MIN }));
+        assert_eq!(found.clock_set_back_by, Some(by.magnitude()));
         let rebooted = start(&note(YEAR), YEAR, 10, 30, "another");
         assert_eq!((rebooted.now, rebooted.shift), (second(10), found.shift));
     }
 
     #[test]
-    fn after_a_boot_the_wall_clock_alone_can_say() {
+    fn after_a_machine_boot_only_the_wall_clock_counts() {
         let found = start(&note(0), 0, YEAR, 30, "another");
-        assert_eq!(found.away, Some(Duration::from_secs(YEAR.unsigned_abs())));
-        assert_eq!((found.now, found.trusted), (second(YEAR), second(3)));
+        assert_eq!(found.downtime, Some(Duration::from_secs(YEAR.unsigned_abs())));
+        assert_eq!((found.now, found.trusted_now), (second(YEAR), second(3)));
         let by = Offset::from_micros(YEAR * 1_000_000);
-        assert_eq!(found.shift, Some(Shift::pause(by)));
+        assert_eq!(found.shift, Some(TimeShift::pause(by)));
     }
 
     #[test]
-    fn a_clock_that_counts_in_seconds_is_not_said_to_be_set_back() {
-        let mut found = Found {
-            last: Some((second(0), seconds(9))),
-            alive: None,
-            wall: Timestamp::from_micros(second(0).as_micros() - 295_000),
-            up: seconds(20),
+    fn a_clock_of_whole_seconds_is_not_reported_as_set_back() {
+        let mut found = ClockReadings {
+            last_record: Some((second(0), seconds(9))),
+            note: None,
+            wall_now: Timestamp::from_micros(second(0).as_micros() - 295_000),
+            uptime: seconds(20),
             machine_boot: "this",
         };
-        assert_eq!(found.beginning().clock_back, None);
-        found.wall = second(-3);
-        assert_eq!(found.beginning().clock_back, Some(seconds(3)));
+        assert_eq!(found.start_time().clock_set_back_by, None);
+        found.wall_now = second(-3);
+        assert_eq!(found.start_time().clock_set_back_by, Some(seconds(3)));
     }
 
     #[test]
-    fn notes_read_back_and_those_of_releases_before_say_when() {
-        assert_eq!(Alive::read(&note(7).written()), Some(note(7)));
-        let old = Alive::read("1800000005000000\n");
-        assert_eq!(old, Some(Alive { at: second(5), known: None }));
-        assert_eq!(Alive::read("nonsense"), None);
+    fn notes_parse_back_and_old_notes_give_the_time() {
+        assert_eq!(AliveNote::parse(&note(7).to_text()), Some(note(7)));
+        let old = AliveNote::parse("1800000005000000\n");
+        assert_eq!(old, Some(AliveNote { at: second(5), clocks: None }));
+        assert_eq!(AliveNote::parse("nonsense"), None);
         let last = Some((second(0), seconds(9)));
         let (alive, wall, up) = (old.as_ref(), second(65), seconds(20));
-        let found = Found { last, alive, wall, up, machine_boot: "this" }.beginning();
-        assert_eq!((found.away, found.lived), (Some(seconds(60)), seconds(14)));
+        let found = ClockReadings { last_record: last, note: alive, wall_now: wall, uptime: up, machine_boot: "this" }.start_time();
+        assert_eq!((found.downtime, found.lived), (Some(seconds(60)), seconds(14)));
     }
 }

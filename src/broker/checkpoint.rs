@@ -4,34 +4,34 @@
 
 use std::time::Duration;
 
-use super::Loop;
+use super::EventLoop;
 use crate::clock::monotonic_now;
 use crate::journal::{JournalError, encoding};
 
 /// Longest time between checkpoints; the settings limit the records between them.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(600);
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(600);
 
-impl Loop {
+impl EventLoop {
     pub(super) fn checkpoint_if_due(&mut self) -> Result<(), JournalError> {
         let last = self.driver.grid().state().last();
-        let many = last >= self.checkpointed + self.checkpoint_records;
-        let long = last > self.checkpointed && self.checkpointed_at.elapsed() >= CHECKPOINT_EVERY;
+        let many = last >= self.checkpoint_number + self.checkpoint_records;
+        let long = last > self.checkpoint_number && self.checkpointed_at.elapsed() >= CHECKPOINT_INTERVAL;
         if many || long {
             // A checkpoint holds what records say, and nothing besides.
-            self.tally_all();
-            self.append_and_tell()?;
-            self.checkpoint();
+            self.flush_all();
+            self.commit_and_reply()?;
+            self.write_checkpoint();
         }
         Ok(())
     }
 
-    pub(super) fn checkpoint(&mut self) {
+    pub(super) fn write_checkpoint(&mut self) {
         let last = self.driver.grid().state().last();
         let state = encoding::encode_state(self.driver.grid().state());
         tracing::debug!(record = last, bytes = state.len(), "writing a checkpoint");
         // One that is still being written makes this one wait for the next occasion.
         let _ = self.journal.checkpoint(last, state);
-        self.checkpointed = last;
+        self.checkpoint_number = last;
         self.checkpointed_at = monotonic_now();
     }
 }

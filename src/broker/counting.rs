@@ -3,32 +3,32 @@
 //! Guarantees labels from fixed lists. Does not know who reads the numbers.
 
 use crate::grid::effect::Effect;
-use crate::grid::event::EventKind;
+use crate::grid::event::EventBody;
 use crate::grid::lifecycle::Lifecycle;
 use crate::grid::mail::Delivery;
 use crate::grid::record::{Outcome, Record};
-use crate::metrics::{Metrics, Word};
+use crate::metrics::{Metrics, Label};
 use crate::wire::show;
 
 /// The label of an event's kind.
-pub(super) fn kind(kind: &EventKind) -> Word {
-    Word(match kind {
-        EventKind::StartedOk => "started_ok",
-        EventKind::StartFailed => "start_failed",
-        EventKind::Maintenance { .. } => "maintenance",
-        EventKind::Log => "log",
-        EventKind::Alert { .. } => "alert",
+pub(super) fn kind_label(kind: &EventBody) -> Label {
+    Label(match kind {
+        EventBody::StartedOk => "started_ok",
+        EventBody::StartFailed => "start_failed",
+        EventBody::Maintenance { .. } => "maintenance",
+        EventBody::Log => "log",
+        EventBody::Alert { .. } => "alert",
     })
 }
 
 /// Counts an event that was decided.
-pub(super) fn event(metrics: &Metrics, kind: Word, outcome: Outcome) {
-    metrics.event(kind, Word::without("OUTCOME_", show::outcome(outcome).as_str_name()));
+pub(super) fn count_event(metrics: &Metrics, kind: Label, outcome: Outcome) {
+    metrics.event(kind, Label::without_prefix("OUTCOME_", show::outcome(outcome).as_str_name()));
 }
 
 /// Counts an attempt to deliver a mail.
-pub(super) fn mail(metrics: &Metrics, delivery: &Delivery) {
-    metrics.mail(Word(match delivery {
+pub(super) fn count_mail_attempt(metrics: &Metrics, delivery: &Delivery) {
+    metrics.mail(Label(match delivery {
         Delivery::Sent(_) => "sent",
         Delivery::Deferred(_) => "deferred",
         Delivery::Refused(_) => "refused",
@@ -36,13 +36,13 @@ pub(super) fn mail(metrics: &Metrics, delivery: &Delivery) {
 }
 
 /// Counts a deadline that was decided.
-pub(super) fn deadline(metrics: &Metrics, record: Option<&Record>) {
+pub(super) fn count_deadline(metrics: &Metrics, record: Option<&Record>) {
     let effects = record.map(|record| record.effects.as_slice()).unwrap_or_default();
     let fails = |effect: &Effect| {
         matches!(effect, Effect::Lifecycle { lifecycle: Lifecycle::Failed(_), .. })
     };
     let raises = |effect: &Effect| matches!(effect, Effect::AlertRaised { .. });
-    metrics.deadline(Word(if effects.iter().any(fails) {
+    metrics.deadline(Label(if effects.iter().any(fails) {
         "failed"
     } else if effects.iter().any(raises) {
         "alert"

@@ -8,38 +8,38 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use super::Loop;
+use super::EventLoop;
 use crate::clock::wall_now;
-use crate::clock::watch::{Found, Watch};
+use crate::clock::watch::{WallClockFinding, WallClockTracker};
 use crate::grid::occurrence::Occurrence;
-use crate::grid::record::{Input, Stall};
-use crate::grid::shift::Shift;
+use crate::grid::record::{Input, BrokerPause};
+use crate::grid::shift::TimeShift;
 use crate::grid::time::{Offset, Timestamp};
-use crate::grid::wall_clock::WallClock;
+use crate::grid::wall_clock::WallClockChange;
 
 /// A longer pause extends the deadlines: a paused machine, a stalled disk.
-pub(super) const LATE_TURN: Duration = Duration::from_secs(2);
+pub(super) const PAUSE_MIN: Duration = Duration::from_secs(2);
 
 /// A shorter sleep is ignored.
-const SLEPT: Duration = Duration::from_secs(1);
+const SLEEP_MIN: Duration = Duration::from_secs(1);
 
 /// What the loop knows of the wall clock.
 #[derive(Debug)]
-pub(super) struct Wall {
-    watch: Watch,
+pub(super) struct WallClockFollower {
+    tracker: WallClockTracker,
     /// Since when times are of the clock as it is followed now.
-    era: Timestamp,
+    era_start: Timestamp,
     /// How long the machine slept, as far as that is recorded.
-    slept: Duration,
+    recorded_sleep: Duration,
     /// What broker time would have been at the start by the trusted clock, in microseconds.
     trusted_us: Arc<AtomicI64>,
 }
 
-impl Wall {
+impl WallClockFollower {
     /// The state at a start; times from `era` on are of its clock.
     pub(super) fn new(trusted: Timestamp, era: Timestamp) -> Self {
         let trusted_us = Arc::new(AtomicI64::new(trusted.as_micros()));
-        Self { watch: Watch::new(trusted), era, slept: Duration::ZERO, trusted_us }
+        Self { tracker: WallClockTracker::new(trusted), era_start: era, recorded_sleep: Duration::ZERO, trusted_us }
     }
 
     /// What broker time would have been at the start by the trusted clock, for the note beside the
@@ -49,63 +49,63 @@ impl Wall {
     }
 }
 
-impl Loop {
+impl EventLoop {
     /// Extends deadlines by a pause of the loop, in which it could receive nothing.
-    pub(super) fn credit_late_turn(&mut self, now: Timestamp, lasted: Duration) {
+    pub(super) fn compensate_pause(&mut self, now: Timestamp, lasted: Duration) {
         self.last_turn = now;
-        if lasted > LATE_TURN {
+        if lasted > PAUSE_MIN {
             tracing::warn!(duration_ms = lasted.as_millis(), "the broker loop could not run");
-            self.take(Input::BrokerStalled { lasted, cause: Stall::LateTurn }, now);
+            self.decide(Input::BrokerPaused { lasted, cause: BrokerPause::ProcessPaused }, now);
         }
     }
 
     /// Records sleep of the machine and steps of its wall clock, and follows them.
-    pub(super) fn follow_wall(&mut self) {
+    pub(super) fn follow_wall_clock(&mut self) {
         let slept = self.clock.slept();
-        let lasted = slept.saturating_sub(self.wall.slept);
-        if lasted > SLEPT {
-            self.wall.slept = slept;
+        let lasted = slept.saturating_sub(self.wall_clock.recorded_sleep);
+        if lasted > SLEEP_MIN {
+            self.wall_clock.recorded_sleep = slept;
             tracing::warn!(duration_ms = lasted.as_millis(), "the machine slept");
             self.last_turn = self.clock.now();
-            self.take_clock(WallClock::Slept { lasted });
+            self.record_clock_change(WallClockChange::Slept { lasted });
         }
         let elapsed = self.clock.elapsed();
-        let found = self.wall.watch.look(self.clock.now(), wall_now(), elapsed);
+        let found = self.wall_clock.tracker.compare(self.clock.now(), wall_now(), elapsed);
         match found {
             None => {}
-            Some(Found::Differs(by)) => {
+            Some(WallClockFinding::Differs(by)) => {
                 let ahead_ms = by.as_micros() / 1_000;
                 tracing::warn!(ahead_ms, "the wall clock and broker time differ");
-                self.take_clock(WallClock::Differs { by });
+                self.record_clock_change(WallClockChange::Differs { by });
             }
-            Some(Found::Agrees) => {
+            Some(WallClockFinding::Agrees) => {
                 tracing::info!("the wall clock and broker time agree again");
-                self.take_clock(WallClock::Agrees);
+                self.record_clock_change(WallClockChange::Agrees);
             }
-            Some(Found::Trusted) => {
+            Some(WallClockFinding::Trusted) => {
                 tracing::info!("the wall clock stayed stable since it was set, and is trusted");
-                self.take_clock(WallClock::Trusted);
+                self.record_clock_change(WallClockChange::Trusted);
             }
-            Some(Found::Follow { by, is_sure }) => self.follow(by, is_sure),
+            Some(WallClockFinding::Follow { by, is_confirmed: is_sure }) => self.shift_clock(by, is_sure),
         }
-        let other = self.wall.watch.other(self.clock.now(), elapsed);
-        self.take(Occurrence::OtherClock(other), self.clock.now());
-        let trusted = self.wall.watch.trusted(Duration::ZERO);
-        self.wall.trusted_us.store(trusted.as_micros(), Ordering::Relaxed);
+        let other = self.wall_clock.tracker.alternative_offset(self.clock.now(), elapsed);
+        self.decide(Occurrence::OtherClock(other), self.clock.now());
+        let trusted = self.wall_clock.tracker.trusted_time(Duration::ZERO);
+        self.wall_clock.trusted_us.store(trusted.as_micros(), Ordering::Relaxed);
     }
 
-    fn follow(&mut self, by: Offset, is_sure: bool) {
+    fn shift_clock(&mut self, by: Offset, is_sure: bool) {
         let ahead_ms = by.as_micros() / 1_000;
         tracing::warn!(ahead_ms, "the wall clock was set, and broker time follows it");
-        self.clock.shift(by);
-        self.last_turn = self.last_turn.moved(by);
+        self.clock.shift_by(by);
+        self.last_turn = self.last_turn.shifted_by(by);
         self.driver.shift(by);
-        let shift = Shift { by, from: self.wall.era };
-        self.wall.era = self.wall.era.moved(by);
-        self.take_clock(WallClock::Followed { shift, is_sure });
+        let shift = TimeShift { by, from: self.wall_clock.era_start };
+        self.wall_clock.era_start = self.wall_clock.era_start.shifted_by(by);
+        self.record_clock_change(WallClockChange::Followed { shift, is_confirmed: is_sure });
     }
 
-    fn take_clock(&mut self, found: WallClock) {
-        self.take(Input::WallClock(found), self.clock.now());
+    fn record_clock_change(&mut self, found: WallClockChange) {
+        self.decide(Input::WallClock(found), self.clock.now());
     }
 }

@@ -11,28 +11,28 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot};
 use uuid::Uuid;
 
 use super::backlog::Backlog;
-use super::mailing::{MailReply, MailWork};
-use super::rows::Greeting;
+use super::mailing::{MailCommandReply, MailRequest};
+use super::rows::UnresolvedHello;
 use super::settings::Reconfiguration;
-use super::signs::Signs;
+use super::signs::SharedStatus;
 use crate::clock::{Clock, Stamp};
 use crate::grid::Grid;
-use crate::grid::decide::OrderRefusal;
+use crate::grid::decide::CommandRejection;
 use crate::grid::event::Event;
-use crate::grid::marks::Marks;
-use crate::grid::name::{ApplianceName, ApplianceNumber, BootId, RecordNumber, Sequence, SpoolId};
-use crate::grid::outbox::MailRefusal;
-use crate::grid::record::{Order, Outcome, SessionId};
+use crate::grid::marks::RecordFlags;
+use crate::grid::name::{ApplianceName, ApplianceIndex, BootId, RecordNumber, Sequence, SpoolId};
+use crate::grid::outbox::MailRejection;
+use crate::grid::record::{AdminCommand, Outcome, SessionId};
 use crate::grid::time::Timestamp;
 
 /// Most requests that wait; a session has one at a time.
-pub(super) const ITEMS_WAITING: usize = 16_384;
+pub(super) const QUEUED_REQUESTS_MAX: usize = 16_384;
 
 /// Most bytes that wait, in KiB: 64 MiB.
-pub(super) const KIB_WAITING: u32 = 64 << 10;
+pub(super) const QUEUED_KIB_MAX: u32 = 64 << 10;
 
 /// Most changes that a slow watcher may lag behind before it is sent everything again.
-pub(super) const CHANGES_WAITING: usize = 1_024;
+pub(super) const CHANGES_BUFFERED: usize = 1_024;
 
 /// The broker does not accept a request, and has stored nothing of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,18 +50,18 @@ pub enum Unavailable {
 
 /// The handle to the broker loop. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Broker {
-    pub(super) queue: mpsc::Sender<Item>,
-    pub(super) room: Arc<Semaphore>,
+pub struct BrokerHandle {
+    pub(super) queue: mpsc::Sender<QueuedRequest>,
+    pub(super) byte_permits: Arc<Semaphore>,
     pub(super) clock: Clock,
-    pub(super) names: Names,
-    pub(super) changes: broadcast::Sender<Changed>,
-    pub(super) signs: Arc<Signs>,
+    pub(super) name_index: NameIndex,
+    pub(super) changes: broadcast::Sender<ChangedAppliances>,
+    pub(super) status: Arc<SharedStatus>,
 }
 
 /// A decoded event, not yet joined with its sender.
 #[derive(Clone, Debug)]
-pub struct HeardEvent {
+pub struct IncomingEvent {
     /// The boot it names; by default that of its session.
     pub boot: Option<BootId>,
     /// Its sequence number.
@@ -72,11 +72,11 @@ pub struct HeardEvent {
 
 /// The result of an event.
 #[derive(Clone, Copy, Debug)]
-pub struct EventAnswer {
+pub struct EventReply {
     /// Its outcome.
     pub outcome: Outcome,
     /// Its record flags.
-    pub marks: Marks,
+    pub marks: RecordFlags,
     /// Its record, if it has one.
     pub record: Option<RecordNumber>,
     /// Suppressed: until when.
@@ -85,24 +85,24 @@ pub struct EventAnswer {
 
 /// The first reply to a batch that a session submitted.
 #[derive(Debug)]
-pub enum Brought {
+pub enum BatchReply {
     /// The results of its events, in order; all are durable.
-    Answered(Vec<EventAnswer>),
+    Complete(Vec<EventReply>),
     /// The results follow with the tally of suppressed events; later events may be submitted.
-    Held(oneshot::Receiver<Vec<EventAnswer>>),
+    Deferred(oneshot::Receiver<Vec<EventReply>>),
 }
 
 /// The reply to an accepted hello.
 #[derive(Clone, Copy, Debug)]
-pub struct Welcomed {
+pub struct SessionAccepted {
     /// The appliance's index.
-    pub appliance: ApplianceNumber,
+    pub appliance: ApplianceIndex,
     /// The appliance's UUID.
     pub uuid: Uuid,
     /// Whether the broker knows sequence numbers of the spool.
-    pub knew_spool: bool,
+    pub is_spool_known: bool,
     /// The longest report deadline its class allows.
-    pub promise_max: Duration,
+    pub report_deadline_max: Duration,
 }
 
 /// Identifies a session, with the data of its hello.
@@ -111,7 +111,7 @@ pub struct SessionKey {
     /// The session.
     pub id: SessionId,
     /// Its appliance.
-    pub appliance: ApplianceNumber,
+    pub appliance: ApplianceIndex,
     /// Its boot.
     pub boot: BootId,
     /// The spool that numbers its events.
@@ -120,29 +120,29 @@ pub struct SessionKey {
 
 /// A command that was executed.
 #[derive(Clone, Copy, Debug)]
-pub struct Ordered {
+pub struct CommandReceipt {
     /// The appliance it was about.
-    pub appliance: ApplianceNumber,
+    pub appliance: ApplianceIndex,
     /// The record of the command.
     pub record: RecordNumber,
 }
 
 /// Which appliances changed in a commit.
 #[derive(Clone, Debug)]
-pub enum Changed {
+pub enum ChangedAppliances {
     /// These, possibly one twice.
-    These(Arc<[ApplianceNumber]>),
+    Listed(Arc<[ApplianceIndex]>),
     /// Possibly all.
     All,
 }
 
 /// Names by appliance index, removed ones included. Cheap to clone; all clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Names(Arc<RwLock<Vec<Option<ApplianceName>>>>);
+pub struct NameIndex(Arc<RwLock<Vec<Option<ApplianceName>>>>);
 
-impl Names {
+impl NameIndex {
     /// The name of an index; empty if there is none.
-    pub fn name(&self, number: ApplianceNumber) -> String {
+    pub fn name(&self, number: ApplianceIndex) -> String {
         let names = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let at = number.0.checked_sub(1).map(|at| at as usize);
         let name = at.and_then(|at| names.get(at)).and_then(Option::as_ref);
@@ -150,16 +150,16 @@ impl Names {
     }
 
     /// The indexes whose name matches.
-    pub fn matching(&self, is_match: impl Fn(&str) -> bool) -> Vec<ApplianceNumber> {
+    pub fn matching(&self, is_match: impl Fn(&str) -> bool) -> Vec<ApplianceIndex> {
         let names = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let rows = names.iter().zip(1..);
         rows.filter(|(name, _)| name.as_ref().is_some_and(|name| is_match(name.as_str())))
-            .map(|(_, number)| ApplianceNumber(number))
+            .map(|(_, number)| ApplianceIndex(number))
             .collect()
     }
 
     /// An index has one name for ever; those lost with missing records have none.
-    pub(super) fn set(&self, number: ApplianceNumber, name: &ApplianceName) {
+    pub(super) fn set(&self, number: ApplianceIndex, name: &ApplianceName) {
         let mut names = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let Some(at) = number.0.checked_sub(1).map(|at| at as usize) else { return };
         if at >= names.len() {
@@ -171,108 +171,108 @@ impl Names {
 
 /// A request in the queue.
 #[derive(Debug)]
-pub(super) struct Item {
-    pub(super) at: Stamp,
-    pub(super) work: Work,
+pub(super) struct QueuedRequest {
+    pub(super) received_at: Stamp,
+    pub(super) request: BrokerRequest,
     /// Released when the request was decided.
-    pub(super) room: Option<OwnedSemaphorePermit>,
+    pub(super) permits: Option<OwnedSemaphorePermit>,
 }
 
-type Question = Box<dyn FnOnce(&Grid, Timestamp) + Send>;
+type GridQueryFn = Box<dyn FnOnce(&Grid, Timestamp) + Send>;
 
-pub(super) enum Work {
+pub(super) enum BrokerRequest {
     Report {
         name: ApplianceName,
         spool: Option<SpoolId>,
-        event: HeardEvent,
-        reply: oneshot::Sender<EventAnswer>,
+        event: IncomingEvent,
+        reply: oneshot::Sender<EventReply>,
     },
     Hello {
         name: ApplianceName,
-        greeting: Greeting,
+        greeting: UnresolvedHello,
         backlog: Backlog,
-        reply: oneshot::Sender<Welcomed>,
+        reply: oneshot::Sender<SessionAccepted>,
     },
-    Chunk {
+    Batch {
         session: SessionKey,
-        events: Vec<HeardEvent>,
-        reply: oneshot::Sender<Brought>,
+        events: Vec<IncomingEvent>,
+        reply: oneshot::Sender<BatchReply>,
     },
     SessionEnded {
         session: SessionKey,
     },
-    Order {
+    Command {
         by: Box<str>,
-        order: Order,
-        reply: oneshot::Sender<Result<Ordered, OrderRefusal>>,
+        order: AdminCommand,
+        reply: oneshot::Sender<Result<CommandReceipt, CommandRejection>>,
     },
-    Settings {
+    Reconfigure {
         new: Box<Reconfiguration>,
         reply: oneshot::Sender<RecordNumber>,
     },
-    Mail(MailWork),
-    Ask(Question),
+    Mail(MailRequest),
+    Query(GridQueryFn),
     Stop,
 }
 
-impl std::fmt::Debug for Work {
+impl std::fmt::Debug for BrokerRequest {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.write_str(match self {
             Self::Report { .. } => "Report",
             Self::Hello { .. } => "Hello",
-            Self::Chunk { .. } => "Chunk",
+            Self::Batch { .. } => "Chunk",
             Self::SessionEnded { .. } => "SessionEnded",
-            Self::Order { .. } => "Order",
-            Self::Settings { .. } => "Settings",
+            Self::Command { .. } => "Order",
+            Self::Reconfigure { .. } => "Settings",
             Self::Mail(_) => "Mail",
-            Self::Ask(_) => "Ask",
+            Self::Query(_) => "Ask",
             Self::Stop => "Stop",
         })
     }
 }
 
 /// A reply that waits for the commit.
-pub(super) enum Reply {
-    Report(oneshot::Sender<EventAnswer>, EventAnswer),
-    Hello(oneshot::Sender<Welcomed>, Welcomed),
-    Chunk(oneshot::Sender<Brought>, Vec<EventAnswer>),
+pub(super) enum PendingReply {
+    Report(oneshot::Sender<EventReply>, EventReply),
+    Hello(oneshot::Sender<SessionAccepted>, SessionAccepted),
+    Batch(oneshot::Sender<BatchReply>, Vec<EventReply>),
     /// Of a batch that waited for a tally.
-    Held(oneshot::Sender<Vec<EventAnswer>>, Vec<EventAnswer>),
-    Order(oneshot::Sender<Result<Ordered, OrderRefusal>>, Result<Ordered, OrderRefusal>),
-    Settings(oneshot::Sender<RecordNumber>, RecordNumber),
-    Mail(MailReply, Result<RecordNumber, MailRefusal>),
-    Ask(Question),
+    DeferredBatch(oneshot::Sender<Vec<EventReply>>, Vec<EventReply>),
+    Command(oneshot::Sender<Result<CommandReceipt, CommandRejection>>, Result<CommandReceipt, CommandRejection>),
+    Reconfigure(oneshot::Sender<RecordNumber>, RecordNumber),
+    Mail(MailCommandReply, Result<RecordNumber, MailRejection>),
+    Query(GridQueryFn),
 }
 
-impl Reply {
+impl PendingReply {
     /// Sends the reply; a receiver that is gone is fine.
     pub(super) fn send(self, grid: &Grid, now: Timestamp) {
         match self {
             Self::Report(to, answer) => drop(to.send(answer)),
             Self::Hello(to, welcomed) => drop(to.send(welcomed)),
-            Self::Chunk(to, answers) => drop(to.send(Brought::Answered(answers))),
-            Self::Held(to, answers) => drop(to.send(answers)),
-            Self::Order(to, answer) => drop(to.send(answer)),
-            Self::Settings(to, number) => drop(to.send(number)),
+            Self::Batch(to, answers) => drop(to.send(BatchReply::Complete(answers))),
+            Self::DeferredBatch(to, answers) => drop(to.send(answers)),
+            Self::Command(to, answer) => drop(to.send(answer)),
+            Self::Reconfigure(to, number) => drop(to.send(number)),
             Self::Mail(to, answer) => drop(to.send(answer)),
-            Self::Ask(query) => query(grid, now),
+            Self::Query(query) => query(grid, now),
         }
     }
 }
 
-impl Broker {
+impl BrokerHandle {
     /// Broker time.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
     /// The names of all appliances.
-    pub fn names(&self) -> &Names {
-        &self.names
+    pub fn name_index(&self) -> &NameIndex {
+        &self.name_index
     }
 
     /// Subscribes to changes from now on; each is published after it is durable.
-    pub fn watch(&self) -> broadcast::Receiver<Changed> {
+    pub fn watch(&self) -> broadcast::Receiver<ChangedAppliances> {
         self.changes.subscribe()
     }
 
@@ -281,17 +281,17 @@ impl Broker {
     /// # Errors
     ///
     /// [`Unavailable`] when the broker's disk is full, or it stops before that.
-    pub async fn report(
+    pub async fn submit_event(
         &self,
         name: ApplianceName,
         spool: Option<SpoolId>,
-        event: HeardEvent,
+        event: IncomingEvent,
         bytes: usize,
-    ) -> Result<EventAnswer, Unavailable> {
-        self.needs_room()?;
+    ) -> Result<EventReply, Unavailable> {
+        self.ensure_room()?;
         let (reply, answer) = oneshot::channel();
-        self.put(Work::Report { name, spool, event, reply }, bytes).await?;
-        answer.await.map_err(|_| self.unanswered())
+        self.enqueue(BrokerRequest::Report { name, spool, event, reply }, bytes).await?;
+        answer.await.map_err(|_| self.unavailable_reason())
     }
 
     /// Submits a session's next events, of `bytes` on the wire. The reply arrives through the returned
@@ -300,15 +300,15 @@ impl Broker {
     /// # Errors
     ///
     /// [`Unavailable`] when nothing is accepted.
-    pub async fn bring(
+    pub async fn submit_batch(
         &self,
         session: SessionKey,
-        events: Vec<HeardEvent>,
+        events: Vec<IncomingEvent>,
         bytes: usize,
-    ) -> Result<oneshot::Receiver<Brought>, Unavailable> {
-        self.needs_room()?;
+    ) -> Result<oneshot::Receiver<BatchReply>, Unavailable> {
+        self.ensure_room()?;
         let (reply, answer) = oneshot::channel();
-        self.put(Work::Chunk { session, events, reply }, bytes).await?;
+        self.enqueue(BrokerRequest::Batch { session, events, reply }, bytes).await?;
         Ok(answer)
     }
 
@@ -317,8 +317,8 @@ impl Broker {
     /// # Errors
     ///
     /// [`Unavailable`] when the broker stops anyway.
-    pub async fn session_ended(&self, session: SessionKey) -> Result<(), Unavailable> {
-        self.put(Work::SessionEnded { session }, 0).await
+    pub async fn close_session(&self, session: SessionKey) -> Result<(), Unavailable> {
+        self.enqueue(BrokerRequest::SessionEnded { session }, 0).await
     }
 
     /// Executes an administrator's command. Returns when durable.
@@ -326,15 +326,15 @@ impl Broker {
     /// # Errors
     ///
     /// [`Unavailable`] when the broker stops before that; inside, the rejection.
-    pub async fn order(
+    pub async fn command(
         &self,
         by: &str,
-        order: Order,
-    ) -> Result<Result<Ordered, OrderRefusal>, Unavailable> {
-        self.needs_room()?;
+        order: AdminCommand,
+    ) -> Result<Result<CommandReceipt, CommandRejection>, Unavailable> {
+        self.ensure_room()?;
         let (reply, answer) = oneshot::channel();
-        self.put(Work::Order { by: by.into(), order, reply }, 0).await?;
-        answer.await.map_err(|_| self.unanswered())
+        self.enqueue(BrokerRequest::Command { by: by.into(), order, reply }, 0).await?;
+        answer.await.map_err(|_| self.unavailable_reason())
     }
 
     /// Runs a query on the grid; `query` sees only what is durable, and should be quick.
@@ -342,7 +342,7 @@ impl Broker {
     /// # Errors
     ///
     /// [`Unavailable`] when the broker stops before that.
-    pub async fn ask<T: Send + 'static>(
+    pub async fn query<T: Send + 'static>(
         &self,
         query: impl FnOnce(&Grid, Timestamp) -> T + Send + 'static,
     ) -> Result<T, Unavailable> {
@@ -350,8 +350,8 @@ impl Broker {
         let query = Box::new(move |grid: &Grid, now: Timestamp| {
             drop(reply.send(query(grid, now)));
         });
-        self.put(Work::Ask(query), 0).await?;
-        answer.await.map_err(|_| self.unanswered())
+        self.enqueue(BrokerRequest::Query(query), 0).await?;
+        answer.await.map_err(|_| self.unavailable_reason())
     }
 
     /// Tells the loop to stop after all queued requests; those that a full disk cannot store are
@@ -361,29 +361,29 @@ impl Broker {
     ///
     /// [`Unavailable`] when it has stopped.
     pub async fn stop(&self) -> Result<(), Unavailable> {
-        self.signs.stops.store(true, Ordering::Release);
-        self.put(Work::Stop, 0).await
+        self.status.is_stopping.store(true, Ordering::Release);
+        self.enqueue(BrokerRequest::Stop, 0).await
     }
 
     /// Why a queued request got no reply.
-    pub fn unanswered(&self) -> Unavailable {
+    pub fn unavailable_reason(&self) -> Unavailable {
         if self.disk_is_low() { Unavailable::DiskLow } else { Unavailable::Stopping }
     }
 
-    pub(super) fn needs_room(&self) -> Result<(), Unavailable> {
+    pub(super) fn ensure_room(&self) -> Result<(), Unavailable> {
         if self.disk_is_low() { Err(Unavailable::DiskLow) } else { Ok(()) }
     }
 
-    pub(super) async fn put(&self, work: Work, bytes: usize) -> Result<(), Unavailable> {
+    pub(super) async fn enqueue(&self, work: BrokerRequest, bytes: usize) -> Result<(), Unavailable> {
         let at = self.clock.stamp();
-        let kib = u32::try_from(bytes.div_ceil(1_024)).unwrap_or(KIB_WAITING).min(KIB_WAITING);
+        let kib = u32::try_from(bytes.div_ceil(1_024)).unwrap_or(QUEUED_KIB_MAX).min(QUEUED_KIB_MAX);
         let room = match kib {
             0 => None,
             kib => {
-                let room = Arc::clone(&self.room).acquire_many_owned(kib).await;
+                let room = Arc::clone(&self.byte_permits).acquire_many_owned(kib).await;
                 Some(room.map_err(|_| Unavailable::Stopping)?)
             }
         };
-        self.queue.send(Item { at, work, room }).await.map_err(|_| Unavailable::Stopping)
+        self.queue.send(QueuedRequest { received_at: at, request: work, permits: room }).await.map_err(|_| Unavailable::Stopping)
     }
 }

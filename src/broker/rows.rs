@@ -8,15 +8,15 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::backlog::Backlog;
-use super::queue::Work;
-use super::{Broker, Loop, Unavailable, Welcomed};
-use crate::grid::name::{ApplianceName, ApplianceNumber, BootId, SpoolId};
-use crate::grid::record::{Hello, Input, SessionId};
+use super::queue::BrokerRequest;
+use super::{BrokerHandle, EventLoop, Unavailable, SessionAccepted};
+use crate::grid::name::{ApplianceName, ApplianceIndex, BootId, SpoolId};
+use crate::grid::record::{SessionHello, Input, SessionId};
 use crate::grid::time::Timestamp;
 
 /// A hello before its name is resolved; its fields are those of [`Hello`].
 #[derive(Clone, Copy, Debug)]
-pub struct Greeting {
+pub struct UnresolvedHello {
     /// The boot.
     pub boot: BootId,
     /// How long the boot has been up.
@@ -31,55 +31,55 @@ pub struct Greeting {
     pub session: SessionId,
 }
 
-impl Greeting {
-    pub(super) fn by(self, appliance: ApplianceNumber) -> Hello {
+impl UnresolvedHello {
+    pub(super) fn resolve(self, appliance: ApplianceIndex) -> SessionHello {
         let Self { boot, uptime, spool, acked_through, is_transient, session } = self;
-        Hello { appliance, boot, uptime, spool, acked_through, is_transient, session }
+        SessionHello { appliance, boot, uptime, spool, acked_through, is_transient, session }
     }
 }
 
-impl Broker {
+impl BrokerHandle {
     /// Opens a session; from now on `backlog` shows what it has yet to submit.
     ///
     /// # Errors
     ///
     /// [`Unavailable`] when the broker stops before it is durable.
-    pub async fn hello(
+    pub async fn open_session(
         &self,
         name: ApplianceName,
-        greeting: Greeting,
+        greeting: UnresolvedHello,
         backlog: Backlog,
-    ) -> Result<Welcomed, Unavailable> {
-        self.needs_room()?;
+    ) -> Result<SessionAccepted, Unavailable> {
+        self.ensure_room()?;
         let (reply, answer) = oneshot::channel();
-        self.put(Work::Hello { name, greeting, backlog, reply }, 0).await?;
-        answer.await.map_err(|_| self.unanswered())
+        self.enqueue(BrokerRequest::Hello { name, greeting, backlog, reply }, 0).await?;
+        answer.await.map_err(|_| self.unavailable_reason())
     }
 }
 
-impl Loop {
+impl EventLoop {
     /// The row of that name; a name that is not known is taken in.
-    pub(super) fn appliance(&mut self, name: &ApplianceName, at: Timestamp) -> ApplianceNumber {
+    pub(super) fn find_or_register(&mut self, name: &ApplianceName, at: Timestamp) -> ApplianceIndex {
         if let Some(number) = self.driver.grid().state().find(name) {
             return number;
         }
-        let number = self.driver.grid().state().next_row();
-        self.take(Input::Appeared { name: name.clone(), uuid: Uuid::new_v4() }, at);
+        let number = self.driver.grid().state().next_number();
+        self.decide(Input::Registered { name: name.clone(), uuid: Uuid::new_v4() }, at);
         number
     }
 
-    pub(super) fn knows_spool(&self, hello: &Hello) -> bool {
+    pub(super) fn is_spool_known(&self, hello: &SessionHello) -> bool {
         let appliance = self.driver.grid().state().appliance(hello.appliance);
         match (appliance, hello.spool) {
-            (Some(appliance), Some(spool)) => appliance.windows.knows(hello.boot, spool),
+            (Some(appliance), Some(spool)) => appliance.windows.contains_spool(hello.boot, spool),
             (_, _) => false,
         }
     }
 
-    pub(super) fn welcomed(&self, number: ApplianceNumber, knew_spool: bool) -> Option<Welcomed> {
+    pub(super) fn session_accepted(&self, number: ApplianceIndex, knew_spool: bool) -> Option<SessionAccepted> {
         let appliance = self.driver.grid().state().appliance(number)?;
         let rules = self.driver.grid().settings().rules(&appliance.class, &appliance.overrides);
-        let promise_max = rules.promise_max;
-        Some(Welcomed { appliance: number, uuid: appliance.uuid, knew_spool, promise_max })
+        let promise_max = rules.report_interval_max;
+        Some(SessionAccepted { appliance: number, uuid: appliance.uuid, is_spool_known: knew_spool, report_deadline_max: promise_max })
     }
 }

@@ -6,12 +6,12 @@
 
 use tokio::sync::oneshot;
 
-use super::queue::{Reply, Work};
-use super::{Broker, Loop, Unavailable};
-use crate::grid::in_force::SettingsInForce;
+use super::queue::{PendingReply, BrokerRequest};
+use super::{BrokerHandle, EventLoop, Unavailable};
+use crate::grid::in_force::AppliedSettings;
 use crate::grid::name::RecordNumber;
 use crate::grid::occurrence::Occurrence;
-use crate::grid::settings::Settings;
+use crate::grid::settings::GridSettings;
 use crate::grid::time::Timestamp;
 use crate::journal;
 
@@ -19,14 +19,14 @@ use crate::journal;
 #[derive(Clone, Debug)]
 pub struct Reconfiguration {
     /// The rules of the grid.
-    pub grid: Settings,
+    pub settings: GridSettings,
     /// Retention and disk reserve of the journal; its file sizes stay unchanged.
-    pub journal: journal::Settings,
+    pub journal: journal::JournalSettings,
     /// The settings as recorded in the grid log.
-    pub record: SettingsInForce,
+    pub applied: AppliedSettings,
 }
 
-impl Broker {
+impl BrokerHandle {
     /// Applies other settings; returns the number of their record, once it is durable. They are accepted
     /// on a full disk too, since they may make room.
     ///
@@ -35,27 +35,27 @@ impl Broker {
     /// [`Unavailable`] when the broker stops before that, or has no room for its start record yet.
     pub async fn reconfigure(&self, new: Reconfiguration) -> Result<RecordNumber, Unavailable> {
         let (reply, answer) = oneshot::channel();
-        self.put(Work::Settings { new: Box::new(new), reply }, 0).await?;
-        answer.await.map_err(|_| self.unanswered())
+        self.enqueue(BrokerRequest::Reconfigure { new: Box::new(new), reply }, 0).await?;
+        answer.await.map_err(|_| self.unavailable_reason())
     }
 }
 
-impl Loop {
+impl EventLoop {
     pub(super) fn reconfigure(
         &mut self,
         new: Reconfiguration,
         reply: oneshot::Sender<RecordNumber>,
         at: Timestamp,
     ) {
-        let Reconfiguration { grid, journal, record } = new;
-        self.journal.keep(&journal);
-        self.upkeep.set_low_water(journal.low_water);
+        let Reconfiguration { settings: grid, journal, applied: record } = new;
+        self.journal.reconfigure(&journal);
+        self.disk_guard.set_low_water(journal.low_water);
         self.checkpoint_records = journal.checkpoint_records;
         let (rules, applied) = (Box::new(grid), record.bounded());
-        let decision = self.take(Occurrence::Settings { rules, applied }, at);
+        let decision = self.decide(Occurrence::Settings { rules, applied }, at);
         let number = decision.record.map_or(0, |record| record.number);
         // What every appliance is shown with may be another limit now.
-        self.commit.all_changed = true;
-        self.driver.reply(decision.release, Reply::Settings(reply, number));
+        self.commit.has_all_changed = true;
+        self.driver.reply(decision.release, PendingReply::Reconfigure(reply, number));
     }
 }

@@ -14,40 +14,40 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
 use uuid::Uuid;
 
-use super::backlog::Deadlines;
-use super::beginning::{Alive, Beginning, Found, Known};
-use super::lost_time::Wall;
-use super::mailing::{Deliver, to_courier};
-use super::queue::{CHANGES_WAITING, ITEMS_WAITING, Item, KIB_WAITING};
-use super::signs::Signs;
-use super::upkeep::{StartRecords, Upkeep};
-use super::{Broker, Commit, Loop, Names};
-use crate::clock::{Clock, monotonic_now, up, wall_now};
+use super::backlog::PendingDeadlines;
+use super::beginning::{AliveNote, StartTime, ClockReadings, NotedClocks};
+use super::lost_time::WallClockFollower;
+use super::mailing::{MailJob, channel};
+use super::queue::{CHANGES_BUFFERED, QUEUED_REQUESTS_MAX, QueuedRequest, QUEUED_KIB_MAX};
+use super::signs::SharedStatus;
+use super::upkeep::{StartRecords, DiskGuard};
+use super::{BrokerHandle, PendingCommit, EventLoop, NameIndex};
+use crate::clock::{Clock, monotonic_now, machine_uptime, wall_now};
 use crate::grid::Grid;
 use crate::grid::driver::Driver;
-use crate::grid::in_force::SettingsInForce;
-use crate::grid::name::{ApplianceNumber, RecordNumber};
+use crate::grid::in_force::AppliedSettings;
+use crate::grid::name::{ApplianceIndex, RecordNumber};
 use crate::grid::record::{BrokerStarted, Input, LastRun};
-use crate::grid::settings::Settings;
+use crate::grid::settings::GridSettings;
 use crate::grid::state::State;
-use crate::grid::storage::Storage;
+use crate::grid::storage::JournalIncident;
 use crate::grid::time::Timestamp;
 use crate::journal::{
-    self, Budget, Identity, Journal, JournalError, Opened, Reader, Recovered, Wanted, encoding,
+    self, PageLimit, Identity, Journal, JournalError, OpenJournal, JournalReader, Recovered, HeaderFilter, encoding,
 };
 use crate::metrics::Metrics;
 use crate::system_error::Explained;
 use crate::tasks;
 
 /// Records read at once during replay.
-const FOLD_PAGE: Budget = Budget { records: 8_192, bytes: 8 << 20 };
+const REPLAY_PAGE: PageLimit = PageLimit { records: 8_192, bytes: 8 << 20 };
 
 /// How often the file `alive` is written.
-const ALIVE_EVERY: Duration = Duration::from_secs(5);
+const ALIVE_NOTE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Why the broker does not start.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub enum BrokerStartError {
     /// The journal does not open.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -78,9 +78,9 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Started {
     /// The handle.
-    pub broker: Broker,
+    pub broker: BrokerHandle,
     /// Reads the grid log.
-    pub reader: Reader,
+    pub reader: JournalReader,
     /// Ids of journal and broker.
     pub identity: Identity,
     /// The start count.
@@ -90,7 +90,7 @@ pub struct Started {
     /// Metrics of the loop, shared with all that have a clone.
     pub metrics: Metrics,
     /// Jobs for the mail sender.
-    pub mails: mpsc::Receiver<Deliver>,
+    pub mail_jobs: mpsc::Receiver<MailJob>,
     /// How the loop ended; a closed channel means that it panicked.
     pub ended: oneshot::Receiver<Result<(), JournalError>>,
 }
@@ -104,123 +104,123 @@ pub struct Started {
 ///
 /// [`StartError`] tells what prevents the start.
 pub fn start(
-    journal: &journal::Settings,
-    settings: Settings,
-    in_force: SettingsInForce,
+    journal: &journal::JournalSettings,
+    settings: GridSettings,
+    in_force: AppliedSettings,
     runtime: Handle,
-) -> Result<Started, StartError> {
+) -> Result<Started, BrokerStartError> {
     let checkpoint_records = journal.checkpoint_records;
     let disk_mark = journal.low_water;
     let opened = Journal::open(journal)?;
     let alive = journal.dir.join("alive");
-    let (state, trimmed) = fold(&opened, &journal.dir)?;
-    let Opened { journal, reader, recovered, .. } = opened;
+    let (state, trimmed) = replay(&opened, &journal.dir)?;
+    let OpenJournal { journal, reader, recovered, .. } = opened;
     // The previous run may have ended between the record of a trim and the trim itself.
     journal.trim(trimmed);
-    let (start, clock, wall) = begin(&alive, &state);
+    let (start, clock, wall) = start_clock(&alive, &state);
     let note =
-        Note { clock: clock.clone(), trusted_us: wall.trusted_us(), machine_boot: machine_boot() };
-    let Beginning { now, away, shift, clock_back, .. } = start;
-    let last_run = last_run(&reader, &state)?;
-    let names = names_of(&state);
-    let (queue, items) = mpsc::channel(ITEMS_WAITING);
-    let signs = Arc::new(Signs::default());
-    signs.stops.store(true, Ordering::Release);
-    let (changes, _) = broadcast::channel(CHANGES_WAITING);
+        AliveNoteSource { clock: clock.clone(), trusted_us: wall.trusted_us(), machine_boot: machine_boot_id() };
+    let StartTime { now, downtime: away, shift, clock_set_back_by: clock_back, .. } = start;
+    let last_run = how_last_run_ended(&reader, &state)?;
+    let names = index_names(&state);
+    let (queue, items) = mpsc::channel(QUEUED_REQUESTS_MAX);
+    let signs = Arc::new(SharedStatus::default());
+    signs.is_stopping.store(true, Ordering::Release);
+    let (changes, _) = broadcast::channel(CHANGES_BUFFERED);
     let (identity, term) = (journal.identity(), journal.term());
     let checkpointed = state.last();
-    let room = Arc::new(Semaphore::new(KIB_WAITING as usize));
+    let room = Arc::new(Semaphore::new(QUEUED_KIB_MAX as usize));
     let metrics = Metrics::default();
-    let (courier, mails) = to_courier();
-    let mut owner = Loop {
+    let (courier, mails) = channel();
+    let mut owner = EventLoop {
         driver: Driver::new(Grid::new(state, settings, now)),
         journal,
         clock: clock.clone(),
-        wall,
-        names: names.clone(),
+        wall_clock: wall,
+        name_index: names.clone(),
         changes: changes.clone(),
-        commit: Commit::default(),
+        commit: PendingCommit::default(),
         checkpoint_records,
-        checkpointed,
+        checkpoint_number: checkpointed,
         checkpointed_at: monotonic_now(),
         last_turn: now,
-        upkeep: Upkeep::new(disk_mark, Arc::clone(&signs)),
-        courier,
-        deadlines: Deadlines::default(),
-        room: Arc::clone(&room),
+        disk_guard: DiskGuard::new(disk_mark, Arc::clone(&signs)),
+        mail_sender: courier,
+        pending_deadlines: PendingDeadlines::default(),
+        byte_permits: Arc::clone(&room),
         metrics: metrics.clone(),
     };
     let version = env!("CARGO_PKG_VERSION").into();
-    let recovery = sentences(&recovered);
+    let recovery = describe_recovery(&recovered);
     let mut missing = recovered.missing;
     // The replay may have found a damaged segment.
-    missing.extend(owner.journal.take_lost());
+    missing.extend(owner.journal.take_newly_lost());
     missing.sort_by_key(|range| *range.start());
-    tell(&recovery, &missing);
-    let rebuilt_from = recovered.rebuilt.iter().min().copied();
+    log_recovery(&recovery, &missing);
+    let rebuilt_from = recovered.rebuilt_segments.iter().min().copied();
     let started = BrokerStarted {
         term,
         version,
-        away,
+        downtime: away,
         shift,
         clock_back,
         last_run,
         recovery,
-        missing,
+        missing_records: missing,
         rebuilt_from,
     };
     let records =
         StartRecords([Input::BrokerStarted(started), Input::Settings(in_force.bounded())]);
-    let waiting = owner.begin_if_there_is_room(records)?;
+    let waiting = owner.try_record_start(records)?;
     // From here on the loop waits for room on a full disk.
-    signs.stops.store(false, Ordering::Release);
+    signs.is_stopping.store(false, Ordering::Release);
 
-    let ended = run(owner, waiting, items, runtime, (alive, note))?;
-    let broker = Broker { queue, room, clock, names, changes, signs };
-    Ok(Started { mails, broker, reader, identity, term, at: now, metrics, ended })
+    let ended = spawn_loop(owner, waiting, items, runtime, (alive, note))?;
+    let broker = BrokerHandle { queue, byte_permits: room, clock, name_index: names, changes, status: signs };
+    Ok(Started { mail_jobs: mails, broker, reader, identity, term, at: now, metrics, ended })
 }
 
 /// Determines broker time and starts the clock.
-fn begin(alive: &Path, state: &State) -> (Beginning, Clock, Wall) {
-    let (note, machine_boot) = (read_note(alive), machine_boot());
-    let start = Found {
-        last: (state.last() > 0).then(|| (state.last_at(), state.lived())),
-        alive: note.as_ref(),
-        wall: wall_now(),
-        up: up(),
+fn start_clock(alive: &Path, state: &State) -> (StartTime, Clock, WallClockFollower) {
+    let (note, machine_boot) = (read_alive_note(alive), machine_boot_id());
+    let start = ClockReadings {
+        last_record: (state.last() > 0).then(|| (state.last_at(), state.lived_time())),
+        note: note.as_ref(),
+        wall_now: wall_now(),
+        uptime: machine_uptime(),
         machine_boot: &machine_boot,
     }
-    .beginning();
+    .start_time();
     let clock = Clock::start(start.now, start.lived);
     // After a step back all earlier times count as of the clock as it is followed now.
     let is_back = start.shift.is_some_and(|shift| shift.from == Timestamp::MIN);
     let era = if is_back { Timestamp::MIN } else { start.now };
-    (start, clock, Wall::new(start.trusted, era))
+    (start, clock, WallClockFollower::new(start.trusted_now, era))
 }
 
 /// Starts the loop in its own thread, and the task that keeps the note beside the journal.
-fn run(
-    owner: Loop,
+fn spawn_loop(
+    owner: EventLoop,
     waiting: Option<StartRecords>,
-    items: mpsc::Receiver<Item>,
+    items: mpsc::Receiver<QueuedRequest>,
     runtime: Handle,
-    (alive, note): (PathBuf, Note),
-) -> Result<oneshot::Receiver<Result<(), JournalError>>, StartError> {
+    (alive, note): (PathBuf, AliveNoteSource),
+) -> Result<oneshot::Receiver<Result<(), JournalError>>, BrokerStartError> {
     let (tell_end, ended) = oneshot::channel();
     let loop_runtime = runtime.clone();
     tasks::spawn_thread("broker", move || {
-        drop(tell_end.send(owner.run_from_start(waiting, items, &loop_runtime)));
+        drop(tell_end.send(owner.run_after_start(waiting, items, &loop_runtime)));
     })
-    .map_err(StartError::Thread)?;
+    .map_err(BrokerStartError::Thread)?;
     let _in_runtime = runtime.enter();
-    drop(tasks::spawn("alive", touch_alive(alive, note)));
+    drop(tasks::spawn("alive", keep_alive_note(alive, note)));
     Ok(ended)
 }
 
 /// The names of all appliances.
-fn names_of(state: &State) -> Names {
-    let names = Names::default();
-    for number in (1..state.next_row().0).map(ApplianceNumber) {
+fn index_names(state: &State) -> NameIndex {
+    let names = NameIndex::default();
+    for number in (1..state.next_number().0).map(ApplianceIndex) {
         if let Some(name) = state.name(number) {
             names.set(number, name);
         }
@@ -229,32 +229,32 @@ fn names_of(state: &State) -> Names {
 }
 
 /// Replays the journal; returns the state, and the last number trimmed since the checkpoint.
-fn fold(opened: &Opened, dir: &Path) -> Result<(State, RecordNumber), StartError> {
+fn replay(opened: &OpenJournal, dir: &Path) -> Result<(State, RecordNumber), BrokerStartError> {
     let mut state = match &opened.checkpoint {
         None => State::default(),
         Some((_, bytes)) => encoding::decode_state(bytes)
-            .map_err(|source| StartError::Checkpoint { dir: dir.to_owned(), source })?,
+            .map_err(|source| BrokerStartError::Checkpoint { dir: dir.to_owned(), source })?,
     };
     let mut trimmed = 0;
     let mut from = Some(state.last() + 1);
     while let Some(number) = from {
-        let page = opened.reader.forward(number, &Wanted::default(), FOLD_PAGE)?;
+        let page = opened.reader.forward(number, &HeaderFilter::default(), REPLAY_PAGE)?;
         for encoded in &page.records {
             let record = encoding::decode_record(&encoded.bytes).map_err(|source| {
-                StartError::Record { number: encoded.number, dir: dir.to_owned(), source }
+                BrokerStartError::Record { number: encoded.number, dir: dir.to_owned(), source }
             })?;
-            state.apply(&record);
-            if let Input::Storage(Storage::Trimmed(it)) = &record.input {
+            state.replay(&record);
+            if let Input::Journal(JournalIncident::Trimmed(it)) = &record.input {
                 trimmed = it.last;
             }
         }
         from = page.next;
     }
-    state.resume_behind(opened.last_number);
+    state.skip_to(opened.last_number);
     Ok((state, trimmed))
 }
 
-fn tell(recovery: &[Box<str>], missing: &[RangeInclusive<RecordNumber>]) {
+fn log_recovery(recovery: &[Box<str>], missing: &[RangeInclusive<RecordNumber>]) {
     for sentence in recovery {
         tracing::warn!("{sentence}");
     }
@@ -268,9 +268,9 @@ fn tell(recovery: &[Box<str>], missing: &[RangeInclusive<RecordNumber>]) {
 }
 
 /// The findings of recovery, a sentence each.
-fn sentences(recovered: &Recovered) -> Vec<Box<str>> {
+fn describe_recovery(recovered: &Recovered) -> Vec<Box<str>> {
     let mut sentences = Vec::new();
-    for cut in &recovered.cuts {
+    for cut in &recovered.truncated_tails {
         sentences.push(format!(
             "{} bytes of an unfinished commit were cut off at byte {} of {}",
             cut.bytes,
@@ -278,7 +278,7 @@ fn sentences(recovered: &Recovered) -> Vec<Box<str>> {
             cut.path.display()
         ));
     }
-    for span in &recovered.spans_set_aside {
+    for span in &recovered.damaged_segments {
         sentences.push(format!("an unreadable span was set aside as {}", span.display()));
     }
     for failed in &recovered.failed_checkpoints {
@@ -288,65 +288,65 @@ fn sentences(recovered: &Recovered) -> Vec<Box<str>> {
 }
 
 /// Whether the previous run's last record is that it stopped.
-fn last_run(reader: &Reader, state: &State) -> Result<LastRun, StartError> {
+fn how_last_run_ended(reader: &JournalReader, state: &State) -> Result<LastRun, BrokerStartError> {
     if state.last() == 0 {
         return Ok(LastRun::Unknown);
     }
-    let one = Budget { records: 1, ..FOLD_PAGE };
-    let page = reader.forward(state.last(), &Wanted::default(), one)?;
+    let one = PageLimit { records: 1, ..REPLAY_PAGE };
+    let page = reader.forward(state.last(), &HeaderFilter::default(), one)?;
     // A missing or unreadable record is reported elsewhere.
     let last = page.records.first().and_then(|it| encoding::decode_record(&it.bytes).ok());
     Ok(match last.map(|record| record.input) {
         Some(Input::BrokerStopped) => LastRun::Stopped,
-        Some(_) => LastRun::CutShort,
+        Some(_) => LastRun::Interrupted,
         None => LastRun::Unknown,
     })
 }
 
 /// When the broker last ran: by the content of the note, else by the file's modification time.
-fn read_note(alive: &Path) -> Option<Alive> {
+fn read_alive_note(alive: &Path) -> Option<AliveNote> {
     let text = std::fs::read_to_string(alive).ok()?;
-    Alive::read(&text).or_else(|| {
+    AliveNote::parse(&text).or_else(|| {
         let changed = std::fs::metadata(alive).ok()?.modified().ok()?;
         let since_epoch = changed.duration_since(std::time::UNIX_EPOCH).ok()?;
-        Some(Alive { at: Timestamp::EPOCH.after(since_epoch), known: None })
+        Some(AliveNote { at: Timestamp::EPOCH.after(since_epoch), clocks: None })
     })
 }
 
 /// The boot id of the machine; a random one where the system has none.
-fn machine_boot() -> String {
+fn machine_boot_id() -> String {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let id = id.trim();
     if id.is_empty() { Uuid::new_v4().to_string() } else { id.to_owned() }
 }
 
 /// The sources of the note beside the journal.
-struct Note {
+struct AliveNoteSource {
     clock: Clock,
     trusted_us: Arc<AtomicI64>,
     machine_boot: String,
 }
 
-impl Note {
-    fn now(&self) -> Alive {
+impl AliveNoteSource {
+    fn read(&self) -> AliveNote {
         let trusted = Timestamp::from_micros(self.trusted_us.load(Ordering::Relaxed));
-        let known = Known {
+        let known = NotedClocks {
             lived: self.clock.lived(),
-            trusted: trusted.after(self.clock.elapsed()),
-            up: up(),
+            trusted_now: trusted.after(self.clock.elapsed()),
+            uptime: machine_uptime(),
             machine_boot: self.machine_boot.clone(),
         };
-        Alive { at: self.clock.now(), known: Some(known) }
+        AliveNote { at: self.clock.now(), clocks: Some(known) }
     }
 }
 
 /// Keeps the time at which the broker last ran. Not synced: after a power cut it may be older, and the
 /// downtime is overestimated by seconds, in the appliances' favour.
-async fn touch_alive(alive: PathBuf, note: Note) {
-    let mut ticks = tokio::time::interval(ALIVE_EVERY);
+async fn keep_alive_note(alive: PathBuf, note: AliveNoteSource) {
+    let mut ticks = tokio::time::interval(ALIVE_NOTE_INTERVAL);
     loop {
         ticks.tick().await;
-        let (path, now) = (alive.clone(), note.now().written());
+        let (path, now) = (alive.clone(), note.read().to_text());
         let touched = tasks::spawn_blocking("alive", move || {
             // Written to another file and renamed, so that a full disk does not leave an empty file.
             let temp_path = path.with_extension("tmp");

@@ -10,43 +10,43 @@ use std::time::Duration;
 
 use super::*;
 use crate::grid::Grid;
-use crate::grid::effect::Matter;
-use crate::grid::event::{Event, EventKind, Severity, Text};
+use crate::grid::effect::AlertKind;
+use crate::grid::event::{Event, EventBody, Severity, BoundedText};
 use crate::grid::explain;
-use crate::grid::in_force::SettingsInForce;
+use crate::grid::in_force::AppliedSettings;
 use crate::grid::name::{ApplianceName, BootId, SpoolId};
 use crate::grid::record::SessionId;
 use crate::grid::settings;
-use crate::journal::{self, Budget, Wanted};
+use crate::journal::{self, PageLimit, HeaderFilter};
 use crate::small_disk::{fill, on_small_disk};
 use crate::tasks;
 use crate::test_timeout::timeout;
 
-fn a_log(text: &str) -> HeardEvent {
+fn log_event(text: &str) -> IncomingEvent {
     let event = Event {
-        kind: EventKind::Log,
-        text: Text::with_mark(text, false),
+        body: EventBody::Log,
+        text: BoundedText::with_truncated(text, false),
         severity: Severity::Info,
         event_time: None,
         uptime: None,
         spooled_at: None,
-        repeated: false,
-        lost_before: Vec::new(),
-        alert_key: None,
+        is_repeated: false,
+        dropped_before: Vec::new(),
+        group_key: None,
     };
-    HeardEvent { boot: None, sequence: None, event }
+    IncomingEvent { boot: None, sequence: None, event }
 }
 
 /// Submits a batch; returns its results, deferred or not.
-async fn brought(
-    broker: &Broker,
+async fn submit_batch(
+    broker: &BrokerHandle,
     key: SessionKey,
-    events: Vec<HeardEvent>,
-) -> Result<Vec<EventAnswer>, Unavailable> {
+    events: Vec<IncomingEvent>,
+) -> Result<Vec<EventReply>, Unavailable> {
     let closed = |_| Unavailable::Stopping;
-    match broker.bring(key, events, 10).await?.await.map_err(closed)? {
-        Brought::Answered(answers) => Ok(answers),
-        Brought::Held(answers) => answers.await.map_err(closed),
+    match broker.submit_batch(key, events, 10).await?.await.map_err(closed)? {
+        BatchReply::Complete(answers) => Ok(answers),
+        BatchReply::Deferred(answers) => answers.await.map_err(closed),
     }
 }
 
@@ -54,17 +54,17 @@ fn db1() -> ApplianceName {
     ApplianceName::new("db1").expect("a name")
 }
 
-fn small(dir: &Path) -> journal::Settings {
-    journal::Settings {
+fn small_journal(dir: &Path) -> journal::JournalSettings {
+    journal::JournalSettings {
         commit_file_bytes: 64 << 10,
-        span_bytes: 1 << 20,
+        segment_bytes: 1 << 20,
         ballast_bytes: 1 << 20,
         low_water: 4 << 20,
-        ..journal::Settings::new(dir.join("data"))
+        ..journal::JournalSettings::new(dir.join("data"))
     }
 }
 
-fn run<T>(test: impl Future<Output = T>) -> T {
+fn block_on<T>(test: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -74,29 +74,29 @@ fn run<T>(test: impl Future<Output = T>) -> T {
 }
 
 /// Rules that accept any rate.
-fn unlimited() -> settings::Settings {
-    let budgets = settings::Budgets::UNLIMITED;
-    let rules = settings::ClassSettings { budgets, ..settings::ClassSettings::default() };
-    settings::Settings::new([(settings::DEFAULT_CLASS.to_owned(), rules)])
+fn unlimited() -> settings::GridSettings {
+    let budgets = settings::RateLimits::UNLIMITED;
+    let rules = settings::ClassSettings { rate_limits: budgets, ..settings::ClassSettings::default() };
+    settings::GridSettings::new([(settings::DEFAULT_CLASS.to_owned(), rules)])
 }
 
-async fn started(journal: journal::Settings) -> Started {
+async fn started(journal: journal::JournalSettings) -> Started {
     started_with(journal, unlimited()).await
 }
 
-async fn started_with(journal: journal::Settings, grid: settings::Settings) -> Started {
+async fn started_with(journal: journal::JournalSettings, grid: settings::GridSettings) -> Started {
     let runtime = Handle::current();
     let starting =
-        move || start(&journal, grid, SettingsInForce::default(), runtime).expect("starts");
+        move || start(&journal, grid, AppliedSettings::default(), runtime).expect("starts");
     tasks::spawn_blocking("start", starting).await.expect("no panic")
 }
 
-async fn is_low(broker: &Broker) -> bool {
-    let alert = |grid: &Grid, _| grid.state().alert(None, Matter::DiskLow).is_some();
-    broker.ask(alert).await.expect("answers")
+async fn is_low(broker: &BrokerHandle) -> bool {
+    let alert = |grid: &Grid, _| grid.state().alert(None, AlertKind::DiskLow).is_some();
+    broker.query(alert).await.expect("answers")
 }
 
-async fn until(what: &str, mut reached: impl AsyncFnMut() -> bool) {
+async fn wait_until(what: &str, mut reached: impl AsyncFnMut() -> bool) {
     let until = crate::clock::monotonic_now() + timeout();
     while !reached().await {
         assert!(crate::clock::monotonic_now() < until, "not reached in time: {what}");
@@ -104,13 +104,13 @@ async fn until(what: &str, mut reached: impl AsyncFnMut() -> bool) {
     }
 }
 
-fn texts(started: &Started) -> Vec<String> {
-    let all = Budget { records: usize::MAX, bytes: u64::MAX };
-    let page = started.reader.forward(1, &Wanted::default(), all).expect("reads");
+fn record_texts(started: &Started) -> Vec<String> {
+    let all = PageLimit { records: usize::MAX, bytes: u64::MAX };
+    let page = started.reader.forward(1, &HeaderFilter::default(), all).expect("reads");
     let read = |it: &EncodedRecord| encoding::decode_record(&it.bytes).expect("decodes");
     page.records
         .iter()
-        .map(|it| explain::record(&read(it)).worded(|moment| moment.as_micros().to_string()))
+        .map(|it| explain::describe_record(&read(it)).render(|moment| moment.as_micros().to_string()))
         .collect()
 }
 
@@ -118,21 +118,21 @@ fn texts(started: &Started) -> Vec<String> {
 fn below_the_low_water_mark_nothing_new_is_taken_and_reading_goes_on() {
     let name = "broker::tests::below_the_low_water_mark_nothing_new_is_taken_and_reading_goes_on";
     on_small_disk(name, 128, |dir| {
-        run(async {
-            let started = started(small(dir)).await;
+        block_on(async {
+            let started = started(small_journal(dir)).await;
             let broker = &started.broker;
-            broker.report(db1(), None, a_log("a"), 10).await.expect("there is room");
+            broker.submit_event(db1(), None, log_event("a"), 10).await.expect("there is room");
             let filler = fill(dir, 20 << 20);
-            until("the alert", async || is_low(broker).await).await;
-            let refused = broker.report(db1(), None, a_log("b"), 10).await;
+            wait_until("the alert", async || is_low(broker).await).await;
+            let refused = broker.submit_event(db1(), None, log_event("b"), 10).await;
             assert_eq!(refused.expect_err("the disk is low"), Unavailable::DiskLow);
-            let order = crate::grid::record::Order::Remove { name: db1() };
-            let refused = broker.order("me", order).await;
+            let order = crate::grid::record::AdminCommand::Remove { name: db1() };
+            let refused = broker.command("me", order).await;
             assert_eq!(refused.expect_err("the disk is low"), Unavailable::DiskLow);
             std::fs::remove_file(filler).expect("removes");
-            until("room", async || !is_low(broker).await).await;
-            broker.report(db1(), None, a_log("c"), 10).await.expect("there is room again");
-            let texts = texts(&started);
+            wait_until("room", async || !is_low(broker).await).await;
+            broker.submit_event(db1(), None, log_event("c"), 10).await.expect("there is room again");
+            let texts = record_texts(&started);
             let low = texts.iter().filter(|it| it.starts_with("the disk is nearly full: ")).count();
             let room = texts.iter().filter(|it| it.starts_with("the disk has room again")).count();
             assert_eq!((low, room), (1, 1), "{texts:?}");
@@ -144,19 +144,19 @@ fn below_the_low_water_mark_nothing_new_is_taken_and_reading_goes_on() {
 fn on_a_full_disk_acks_are_held_until_there_is_room() {
     let name = "broker::tests::on_a_full_disk_acks_are_held_until_there_is_room";
     on_small_disk(name, 128, |dir| {
-        run(async {
-            let started = started(small(dir)).await;
+        block_on(async {
+            let started = started(small_journal(dir)).await;
             let text = "x".repeat(4_000);
             let mut tries = 0;
             let (filler, asked) = loop {
                 tries += 1;
                 assert!(tries <= 20, "no commit found a full disk in 20 tries");
-                until("room", async || !is_low(&started.broker).await).await;
+                wait_until("room", async || !is_low(&started.broker).await).await;
                 let filler = fill(dir, 0);
                 // The disk is checked once a second; usually these are quicker.
                 let ask = |_| {
-                    let (broker, event) = (started.broker.clone(), a_log(&text));
-                    let report = async move { broker.report(db1(), None, event, 4_000).await };
+                    let (broker, event) = (started.broker.clone(), log_event(&text));
+                    let report = async move { broker.submit_event(db1(), None, event, 4_000).await };
                     tasks::spawn("report", report)
                 };
                 let asked: Vec<_> = (0..600).map(ask).collect();
@@ -186,54 +186,54 @@ fn on_a_full_disk_acks_are_held_until_there_is_room() {
 }
 
 #[test]
-fn what_is_trimmed_was_a_durable_record_before() {
+fn records_are_trimmed_only_after_the_trim_is_durable() {
     let dir = tempfile::tempdir().expect("a folder");
     let retention = journal::Retention { age: Duration::from_secs(1), bytes: u64::MAX };
-    let journal = journal::Settings { retention, low_water: 0, ..small(dir.path()) };
-    run(async {
+    let journal = journal::JournalSettings { retention, low_water: 0, ..small_journal(dir.path()) };
+    block_on(async {
         // Each stop writes a checkpoint, and only segments below the older of two are trimmed.
         for turn in 0..3 {
             let started = started(journal.clone()).await;
-            started.broker.report(db1(), None, a_log("a"), 10).await.expect("is stored");
+            started.broker.submit_event(db1(), None, log_event("a"), 10).await.expect("is stored");
             if turn == 0 {
                 let status = || started.reader.status().expect("a status");
-                until("a sealed segment", async || status().sealed_spans > 0).await;
+                wait_until("a sealed segment", async || status().sealed_segments > 0).await;
             }
             started.broker.stop().await.expect("stops");
             started.ended.await.expect("no panic").expect("stops cleanly");
         }
         let started = started(journal.clone()).await;
-        until("the trim", async || started.reader.first() > 1).await;
+        wait_until("the trim", async || started.reader.first() > 1).await;
         let kept_from = started.reader.first();
         let text = format!("records 1 to {} trimmed: older than 1 s, ", kept_from - 1);
-        let texts = texts(&started);
+        let texts = record_texts(&started);
         assert!(texts.iter().any(|it| it.starts_with(&text)), "{text} is not in {texts:?}");
         let name = |grid: &Grid, _| grid.state().find(&db1()).is_some();
-        assert!(started.broker.ask(name).await.expect("answers"), "state keeps what it needs");
+        assert!(started.broker.query(name).await.expect("answers"), "state keeps what it needs");
     });
 }
 
 #[test]
-fn records_found_missing_while_running_are_a_fatal_alert_and_so_they_are_after_a_start() {
+fn records_found_missing_are_a_fatal_alert_also_after_a_restart() {
     let dir = tempfile::tempdir().expect("a folder");
-    let journal = journal::Settings { span_bytes: 2 << 10, low_water: 0, ..small(dir.path()) };
-    run(async {
+    let journal = journal::JournalSettings { segment_bytes: 2 << 10, low_water: 0, ..small_journal(dir.path()) };
+    block_on(async {
         let missing = async |started: &Started| {
             let alert = |grid: &Grid, _| {
-                let alert = grid.state().alert(None, Matter::RecordsMissing);
+                let alert = grid.state().alert(None, AlertKind::RecordsMissing);
                 alert.map(|it| (it.severity, it.text.to_string()))
             };
-            started.broker.ask(alert).await.expect("answers")
+            started.broker.query(alert).await.expect("answers")
         };
         let first = started(journal.clone()).await;
         // Enough that no file of the commit log contains the first segment any more.
         for turn in 0..2 {
             for number in 0..150 {
                 let text = format!("{turn} {number} ").repeat(150);
-                first.broker.report(db1(), None, a_log(&text), 10).await.expect("is stored");
+                first.broker.submit_event(db1(), None, log_event(&text), 10).await.expect("is stored");
             }
         }
-        until("a sealed segment", async || first.reader.status().expect("a status").sealed_spans > 0)
+        wait_until("a sealed segment", async || first.reader.status().expect("a status").sealed_segments > 0)
             .await;
         first.broker.stop().await.expect("stops");
         first.ended.await.expect("no panic").expect("stops cleanly");
@@ -246,10 +246,10 @@ fn records_found_missing_while_running_are_a_fatal_alert_and_so_they_are_after_a
         assert_eq!(missing(&third).await, None);
         let span = dir.path().join("data/archive/span-00000000000000000001");
         std::fs::remove_dir_all(span).expect("is there");
-        let all = Budget { records: 1, bytes: u64::MAX };
-        let page = third.reader.forward(1, &Wanted::default(), all).expect("reads on");
+        let all = PageLimit { records: 1, bytes: u64::MAX };
+        let page = third.reader.forward(1, &HeaderFilter::default(), all).expect("reads on");
         let lost = page.missing.first().expect("something is missing").clone();
-        until("the alert", async || missing(&third).await.is_some()).await;
+        wait_until("the alert", async || missing(&third).await.is_some()).await;
         let text = format!("records 1 to {} are missing", lost.end());
         assert_eq!(missing(&third).await, Some((Severity::Fatal, text.clone())));
         third.broker.stop().await.expect("stops");
@@ -260,40 +260,40 @@ fn records_found_missing_while_running_are_a_fatal_alert_and_so_they_are_after_a
 }
 
 /// Opens a session with a spool, as if that many events had been acknowledged.
-async fn greets(broker: &Broker, acked_through: u64) -> (SessionKey, bool) {
+async fn open_session(broker: &BrokerHandle, acked_through: u64) -> (SessionKey, bool) {
     let (id, boot) = (SessionId(acked_through), BootId(uuid::Uuid::from_u128(1)));
     let spool = std::num::NonZeroU64::new(5).map(SpoolId);
     let greeting =
-        Greeting { boot, uptime: None, spool, acked_through, is_transient: true, session: id };
-    let welcomed = broker.hello(db1(), greeting, Backlog::default()).await.expect("is accepted");
-    (SessionKey { id, appliance: welcomed.appliance, boot, spool }, welcomed.knew_spool)
+        UnresolvedHello { boot, uptime: None, spool, acked_through, is_transient: true, session: id };
+    let welcomed = broker.open_session(db1(), greeting, Backlog::default()).await.expect("is accepted");
+    (SessionKey { id, appliance: welcomed.appliance, boot, spool }, welcomed.is_spool_known)
 }
 
 #[test]
-fn a_spool_is_known_until_the_journal_is_lost_and_then_its_events_are_new() {
+fn a_spool_is_known_until_the_journal_is_lost_then_its_events_are_new() {
     let dir = tempfile::tempdir().expect("a folder");
-    let numbered = |number| HeardEvent {
+    let numbered = |number| IncomingEvent {
         sequence: std::num::NonZeroU64::new(number),
-        ..a_log(&number.to_string())
+        ..log_event(&number.to_string())
     };
-    run(async {
+    block_on(async {
         for (turn, lost) in [(0, false), (1, false), (2, true)] {
             if lost {
                 std::fs::remove_dir_all(dir.path().join("data")).expect("is there");
             }
-            let started = started(small(dir.path())).await;
+            let started = started(small_journal(dir.path())).await;
             let broker = &started.broker;
             let is_known = turn > 0 && !lost;
-            let (key, knew) = greets(broker, 3).await;
+            let (key, knew) = open_session(broker, 3).await;
             assert_eq!(knew, is_known, "turn {turn}");
-            let answers = brought(broker, key, vec![numbered(2), numbered(4)]).await;
+            let answers = submit_batch(broker, key, vec![numbered(2), numbered(4)]).await;
             let outcomes: Vec<_> = answers.expect("is stored").iter().map(|it| it.outcome).collect();
-            let expected = if is_known { Outcome::Duplicate } else { Outcome::Kept };
+            let expected = if is_known { Outcome::Duplicate } else { Outcome::Stored };
             assert_eq!(outcomes, [expected; 2], "turn {turn}");
-            assert!(greets(broker, 4).await.1, "as soon as one of its events is");
+            assert!(open_session(broker, 4).await.1, "as soon as one of its events is");
             let missing =
-                |grid: &Grid, _| grid.state().alert(None, Matter::RecordsMissing).is_some();
-            assert!(!broker.ask(missing).await.expect("answers"));
+                |grid: &Grid, _| grid.state().alert(None, AlertKind::RecordsMissing).is_some();
+            assert!(!broker.query(missing).await.expect("answers"));
             broker.stop().await.expect("stops");
             started.ended.await.expect("no panic").expect("stops cleanly");
         }
@@ -301,7 +301,7 @@ fn a_spool_is_known_until_the_journal_is_lost_and_then_its_events_are_new() {
 }
 
 /// Fills the disk as a killed broker leaves it: `free` bytes, no ballast, a full commit log.
-fn leave_full(dir: &Path, free: u64) {
+fn fill_disk_as_after_kill(dir: &Path, free: u64) {
     let data = dir.join("data");
     let _ = std::fs::remove_file(data.join("ballast"));
     let _ = std::fs::remove_file(data.join("alive"));
@@ -320,31 +320,31 @@ fn on_a_disk_without_any_room_the_broker_starts_reads_refuses_and_begins_once_th
     let name = "broker::tests::on_a_disk_without_any_room_the_broker_starts_reads_refuses_and_\
                 begins_once_there_is_room";
     on_small_disk(name, 128, |dir| {
-        run(async {
-            let first = started(small(dir)).await;
-            first.broker.report(db1(), None, a_log("a"), 10).await.expect("there is room");
+        block_on(async {
+            let first = started(small_journal(dir)).await;
+            first.broker.submit_event(db1(), None, log_event("a"), 10).await.expect("there is room");
             let durable = first.reader.durable();
             first.broker.stop().await.expect("stops");
             first.ended.await.expect("no panic").expect("stops cleanly");
 
-            leave_full(dir, 0);
-            let second = started(small(dir)).await;
-            let known = second.broker.ask(|grid, _| grid.state().last()).await.expect("answers");
+            fill_disk_as_after_kill(dir, 0);
+            let second = started(small_journal(dir)).await;
+            let known = second.broker.query(|grid, _| grid.state().last()).await.expect("answers");
             assert_eq!((known, second.reader.durable()), (durable + 1, durable + 1));
-            let refused = second.broker.report(db1(), None, a_log("b"), 10).await;
+            let refused = second.broker.submit_event(db1(), None, log_event("b"), 10).await;
             assert_eq!(refused.expect_err("the disk is full"), Unavailable::DiskLow);
             // A stop need not wait, and loses nothing.
             second.broker.stop().await.expect("stops");
             second.ended.await.expect("no panic").expect("stops cleanly");
 
-            let third = started(small(dir)).await;
+            let third = started(small_journal(dir)).await;
             assert!(third.broker.disk_is_low());
             std::fs::remove_file(dir.join("filler")).expect("removes");
-            until("the start's records", async || third.reader.durable() > durable + 1).await;
-            until("room", async || !third.broker.disk_is_low()).await;
-            third.broker.report(db1(), None, a_log("c"), 10).await.expect("there is room again");
-            let starts = texts(&third).iter().filter(|it| it.contains(" started, term ")).count();
-            assert_eq!(starts, 2, "the start without room left no record: {:?}", texts(&third));
+            wait_until("the start's records", async || third.reader.durable() > durable + 1).await;
+            wait_until("room", async || !third.broker.disk_is_low()).await;
+            third.broker.submit_event(db1(), None, log_event("c"), 10).await.expect("there is room again");
+            let starts = record_texts(&third).iter().filter(|it| it.contains(" started, term ")).count();
+            assert_eq!(starts, 2, "the start without room left no record: {:?}", record_texts(&third));
         });
     });
 }
@@ -353,23 +353,23 @@ fn on_a_disk_without_any_room_the_broker_starts_reads_refuses_and_begins_once_th
 fn a_start_on_a_low_disk_renews_what_the_open_alert_says_of_it() {
     let name = "broker::tests::a_start_on_a_low_disk_renews_what_the_open_alert_says_of_it";
     on_small_disk(name, 128, |dir| {
-        run(async {
-            let alert = |grid: &Grid, _| grid.state().alert(None, Matter::DiskLow).cloned();
-            let first = started(small(dir)).await;
+        block_on(async {
+            let alert = |grid: &Grid, _| grid.state().alert(None, AlertKind::DiskLow).cloned();
+            let first = started(small_journal(dir)).await;
             let filler = fill(dir, 20 << 20);
-            until("the alert", async || is_low(&first.broker).await).await;
-            let before = first.broker.ask(alert).await.expect("answers").expect("is open");
+            wait_until("the alert", async || is_low(&first.broker).await).await;
+            let before = first.broker.query(alert).await.expect("answers").expect("is open");
             first.broker.stop().await.expect("stops");
             first.ended.await.expect("no panic").expect("stops cleanly");
             std::fs::remove_file(filler).expect("removes");
             fill(dir, 10 << 20);
-            let second = started(small(dir)).await;
+            let second = started(small_journal(dir)).await;
             let renewed = async || {
-                let now = second.broker.ask(alert).await.expect("answers").expect("is open");
+                let now = second.broker.query(alert).await.expect("answers").expect("is open");
                 assert_eq!(now.since, before.since, "it is still the same alert");
                 now.text != before.text
             };
-            until("the new text", renewed).await;
+            wait_until("the new text", renewed).await;
         });
     });
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 const UNITS: [(&str, u32); 5] = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40), ("B", 0)];
 
 /// Parses a size: a whole number with `B`, `KiB`, `MiB`, `GiB` or `TiB`.
-pub(super) fn bytes(text: &str) -> Option<u64> {
+pub(super) fn parse_bytes(text: &str) -> Option<u64> {
     let (number, shift) = UNITS
         .iter()
         .find_map(|(unit, shift)| Some((text.strip_suffix(unit)?.trim_end(), *shift)))?;
@@ -19,7 +19,7 @@ pub(super) fn bytes(text: &str) -> Option<u64> {
 }
 
 /// Parses a duration: `90s`, `5m`, `1h30m`, optionally with days first: `90d`, `1d12h`.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+pub(super) fn parse_duration(text: &str) -> Option<Duration> {
     // jiff accepts more than is documented here: `PT5M`, `5 minutes`, `+5m`.
     if !text.bytes().all(|byte| byte.is_ascii_digit() || b".dhmsun".contains(&byte)) {
         return None;
@@ -39,7 +39,7 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
 }
 
 /// Formats a size in the largest unit that divides it: `256MiB`.
-pub(super) fn bytes_text(bytes: u64) -> String {
+pub(super) fn format_bytes(bytes: u64) -> String {
     let whole = |shift: u32| bytes > 0 && bytes.trailing_zeros() >= shift;
     let fitting = UNITS.iter().filter(|(_, shift)| whole(*shift)).max_by_key(|(_, shift)| *shift);
     let (unit, shift) = fitting.unwrap_or(&("B", 0));
@@ -47,7 +47,7 @@ pub(super) fn bytes_text(bytes: u64) -> String {
 }
 
 /// Formats a duration in its largest units: `90d`, `1h30m`, `250ms`.
-pub(super) fn duration_text(duration: Duration) -> String {
+pub(super) fn format_duration(duration: Duration) -> String {
     let (seconds, below) = (duration.as_secs(), duration.subsec_nanos());
     let parts = [
         (seconds / 86_400, "d"),
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_reads_back_equal() {
+    fn formatted_values_parse_back_equal() {
         for (amount, text) in [
             (0, "0B"),
             (7, "7B"),
@@ -78,7 +78,7 @@ mod tests {
             (10 << 30, "10GiB"),
             (5 << 40, "5TiB"),
         ] {
-            assert_eq!((bytes_text(amount).as_str(), bytes(text)), (text, Some(amount)));
+            assert_eq!((format_bytes(amount).as_str(), parse_bytes(text)), (text, Some(amount)));
         }
         for (millis, text) in [
             (0, "0s"),
@@ -90,24 +90,24 @@ mod tests {
             (129_600_000, "1d12h"),
         ] {
             let amount = Duration::from_millis(millis);
-            assert_eq!((duration_text(amount).as_str(), duration(text)), (text, Some(amount)));
+            assert_eq!((format_duration(amount).as_str(), parse_duration(text)), (text, Some(amount)));
         }
     }
 
     #[test]
     fn sizes_need_a_unit_and_do_not_overflow() {
-        let read = ["0B", "7B", "3KiB", "256MiB", "10 GiB", "2TiB"].map(bytes);
+        let read = ["0B", "7B", "3KiB", "256MiB", "10 GiB", "2TiB"].map(parse_bytes);
         let meant = [0, 7, 3 << 10, 256 << 20, 10 << 30, 2 << 40].map(Some);
         assert_eq!(read, meant);
         for invalid in ["", "8", "MiB", "-1MiB", "+1MiB", "1.5GiB", "1MB", "99999999999TiB", "1mib"]
         {
-            assert_eq!(bytes(invalid), None, "{invalid}");
+            assert_eq!(parse_bytes(invalid), None, "{invalid}");
         }
     }
 
     #[test]
     fn times_take_days() {
-        let read = ["90d", "1d12h", "90s", "1h30m", "0d"].map(duration);
+        let read = ["90d", "1d12h", "90s", "1h30m", "0d"].map(parse_duration);
         let meant = [90 * 86_400, 129_600, 90, 5_400, 0];
         assert_eq!(read, meant.map(|seconds| Some(Duration::from_secs(seconds))));
         for invalid in [
@@ -125,7 +125,7 @@ mod tests {
             "99999999999999999999d",
             "1w2x",
         ] {
-            assert_eq!(duration(invalid), None, "{invalid}");
+            assert_eq!(parse_duration(invalid), None, "{invalid}");
         }
     }
 }

@@ -15,12 +15,12 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use crate::system_error::Explained;
 
 /// Builds the connector. Reads the trusted certificates.
-pub(super) fn connector(ca_file: Option<&Path>) -> Result<TlsConnector, String> {
+pub(super) fn tls_connector(ca_file: Option<&Path>) -> Result<TlsConnector, String> {
     let mut trusted = RootCertStore::empty();
     // A system certificate that cannot be read does not affect the others.
     trusted.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if let Some(path) = ca_file {
-        add(&mut trusted, path)?;
+        add_ca_file(&mut trusted, path)?;
     }
     if trusted.is_empty() {
         let what = "this host trusts no CA certificate (package ca-certificates), so no server can be \
@@ -35,7 +35,7 @@ pub(super) fn connector(ca_file: Option<&Path>) -> Result<TlsConnector, String> 
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
-fn add(trusted: &mut RootCertStore, path: &Path) -> Result<(), String> {
+fn add_ca_file(trusted: &mut RootCertStore, path: &Path) -> Result<(), String> {
     let shown_path = path.display();
     let pem = std::fs::read(path)
         .map_err(|error| format!("can't read {shown_path}: {}", Explained(&error)))?;

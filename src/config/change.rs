@@ -6,16 +6,16 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::key::Changes;
+use super::key::ReloadPolicy;
 use super::keys::{self, CLASS_TABLE};
-use super::mistake::{Mistakes, Origin};
-use super::raw::dotted;
-use super::secret::HIDDEN;
-use super::{Setting, Settings};
+use super::mistake::{ConfigErrors, Origin};
+use super::raw::dotted_key;
+use super::secret::REDACTED;
+use super::{EffectiveSetting, Settings};
 
 /// A setting whose value changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct SettingChange {
     /// Its key.
     pub key: String,
     /// Its value before; `None`: its class, or this half of a budget, did not exist.
@@ -25,12 +25,12 @@ pub struct Change {
     /// The source of the new value.
     pub origin: Origin,
     /// When the new value applies.
-    pub holds: Changes,
+    pub policy: ReloadPolicy,
 }
 
-impl fmt::Display for Change {
+impl fmt::Display for SettingChange {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key, before, after, origin, holds } = self;
+        let Self { key, before, after, origin, policy: holds } = self;
         match after {
             Some(after) => write!(out, "{key} = {after}")?,
             None => write!(out, "{key} is removed")?,
@@ -42,8 +42,8 @@ impl fmt::Display for Change {
             write!(out, " ({origin})")?;
         }
         match holds {
-            Changes::AtOnce => Ok(()),
-            Changes::AtRestart => {
+            ReloadPolicy::Live => Ok(()),
+            ReloadPolicy::Restart => {
                 write!(out, "; needs a restart, until then the old value applies")
             }
         }
@@ -56,28 +56,28 @@ impl Settings {
     /// # Errors
     ///
     /// When the settings that apply at once contradict those that keep their old values until a restart.
-    pub fn reloaded(&self, new: Self) -> Result<(Self, Vec<Change>), Mistakes> {
+    pub fn reload(&self, new: Self) -> Result<(Self, Vec<SettingChange>), ConfigErrors> {
         let changes = self.changes_to(&new);
         let mut effective = new;
         let mut before = self.clone();
-        for key in keys::SETTINGS.iter().filter(|key| key.changes == Changes::AtRestart) {
-            key.place.copy(&mut before, &mut effective);
+        for key in keys::SETTINGS.iter().filter(|key| key.reload == ReloadPolicy::Restart) {
+            key.accessor.copy(&mut before, &mut effective);
             effective.origins.remove(key.path);
             let origin = self.origins.get(key.path).cloned();
             effective.origins.extend(origin.map(|origin| (key.path.to_owned(), origin)));
         }
-        effective.grid = effective.grid.with_mail(effective.mail.rules());
-        let mut errors = effective.put_mail_together(&[], false);
+        effective.grid = effective.grid.with_mail(effective.mail.notification_rules());
+        let mut errors = effective.configure_smtp(&[], false);
         for error in &mut errors {
             error.text.push_str("; settings that need a restart keep their old values until then");
         }
-        if errors.is_empty() { Ok((effective, changes)) } else { Err(Mistakes(errors)) }
+        if errors.is_empty() { Ok((effective, changes)) } else { Err(ConfigErrors(errors)) }
     }
 
-    fn changes_to(&self, new: &Self) -> Vec<Change> {
-        let (old_list, new_list) = (self.in_force(), new.in_force());
-        let mut changes = classes(self, new);
-        changes.extend(secrets(self, new));
+    fn changes_to(&self, new: &Self) -> Vec<SettingChange> {
+        let (old_list, new_list) = (self.effective(), new.effective());
+        let mut changes = class_changes(self, new);
+        changes.extend(secret_changes(self, new));
         let is_new_class = |key: &str| {
             let new_classes = changes.iter().filter(|change| change.before.is_none());
             new_classes
@@ -86,22 +86,22 @@ impl Settings {
         };
         let mut rows = Vec::new();
         let old_by_key: BTreeMap<_, _> = by_key(&old_list);
-        for Setting { key, value, origin } in &new_list {
+        for EffectiveSetting { key, value, origin } in &new_list {
             let before = old_by_key.get(key.as_str()).map(|it| it.value.clone());
             // Of a new class only the values that it sets are reported.
             let is_reported = *origin != Origin::Default || !is_new_class(key);
             if before.as_ref() != Some(value) && is_reported {
                 let (key, after) = (key.clone(), Some(value.clone()));
-                let holds = holds(&key);
-                rows.push(Change { key, before, after, origin: origin.clone(), holds });
+                let holds = reload_policy(&key);
+                rows.push(SettingChange { key, before, after, origin: origin.clone(), policy: holds });
             }
         }
         let new_by_key = by_key(&new_list);
         // A removed class is reported above, and a removed budget by the value that replaces it.
-        let is_no_class = |it: &&Setting| !it.key.starts_with(CLASS_TABLE);
+        let is_no_class = |it: &&EffectiveSetting| !it.key.starts_with(CLASS_TABLE);
         for it in old_list.iter().filter(is_no_class) {
             if !new_by_key.contains_key(it.key.as_str()) {
-                rows.push(gone(it.key.clone(), Some(it.value.clone())));
+                rows.push(removed(it.key.clone(), Some(it.value.clone())));
             }
         }
         changes.extend(rows);
@@ -109,40 +109,40 @@ impl Settings {
     }
 }
 
-fn by_key(settings: &[Setting]) -> BTreeMap<&str, &Setting> {
+fn by_key(settings: &[EffectiveSetting]) -> BTreeMap<&str, &EffectiveSetting> {
     settings.iter().map(|it| (it.key.as_str(), it)).collect()
 }
 
-fn gone(key: String, before: Option<String>) -> Change {
-    Change { holds: holds(&key), key, before, after: None, origin: Origin::Default }
+fn removed(key: String, before: Option<String>) -> SettingChange {
+    SettingChange { policy: reload_policy(&key), key, before, after: None, origin: Origin::Default }
 }
 
-fn classes(old: &Settings, new: &Settings) -> Vec<Change> {
-    let key = |name: &str| dotted(&[CLASS_TABLE, name]);
+fn class_changes(old: &Settings, new: &Settings) -> Vec<SettingChange> {
+    let key = |name: &str| dotted_key(&[CLASS_TABLE, name]);
     let old_names = old.grid.class_names().filter(|name| new.grid.class(name).is_none());
     let mut changes: Vec<_> =
-        old_names.map(|name| gone(key(name), Some("a class".to_owned()))).collect();
+        old_names.map(|name| removed(key(name), Some("a class".to_owned()))).collect();
     let new_names = new.grid.class_names().filter(|name| old.grid.class(name).is_none());
-    changes.extend(new_names.map(|name| Change {
+    changes.extend(new_names.map(|name| SettingChange {
         key: key(name),
         before: None,
         after: Some("a class".to_owned()),
-        origin: new.origin_of_class(name),
-        holds: Changes::AtOnce,
+        origin: new.class_origin(name),
+        policy: ReloadPolicy::Live,
     }));
     changes
 }
 
 /// A changed secret is reported, although its redacted value is the same.
-fn secrets(old: &Settings, new: &Settings) -> Vec<Change> {
+fn secret_changes(old: &Settings, new: &Settings) -> Vec<SettingChange> {
     let (mut one, mut other) = (old.clone(), new.clone());
-    let changed = keys::SETTINGS.iter().filter(|key| key.place.is_renewed(&mut one, &mut other));
+    let changed = keys::SETTINGS.iter().filter(|key| key.accessor.is_secret_changed(&mut one, &mut other));
     let keys: Vec<_> = changed.map(|key| key.path.to_owned()).collect();
     keys.into_iter()
-        .map(|key| Change {
-            holds: holds(&key),
+        .map(|key| SettingChange {
+            policy: reload_policy(&key),
             before: Some("another secret".to_owned()),
-            after: Some(HIDDEN.to_owned()),
+            after: Some(REDACTED.to_owned()),
             origin: new.origin(&key),
             key,
         })
@@ -150,7 +150,7 @@ fn secrets(old: &Settings, new: &Settings) -> Vec<Change> {
 }
 
 /// All settings within a class apply at once.
-fn holds(key: &str) -> Changes {
+fn reload_policy(key: &str) -> ReloadPolicy {
     let found = keys::SETTINGS.iter().find(|it| it.path == key);
-    found.map_or(Changes::AtOnce, |it| it.changes)
+    found.map_or(ReloadPolicy::Live, |it| it.reload)
 }

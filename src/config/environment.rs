@@ -6,28 +6,28 @@
 
 use std::ffi::OsString;
 
-use super::keys::{CLASS_TABLE, OTHER_VARIABLES, PREFIX, known, variable, variables};
-use super::mistake::{Mistake, Origin};
-use super::raw::{Raw, Said};
+use super::keys::{CLASS_TABLE, OTHER_VARIABLES, PREFIX, key_kind, variable_name, variable_names};
+use super::mistake::{ConfigError, Origin};
+use super::raw::{RawValue, RawSetting};
 use crate::show::escape::excerpt;
-use crate::show::nearest::nearest;
+use crate::show::nearest::suggest;
 
 /// Reads all our variables; of two that set the same budget the more specific one comes last.
-pub(super) fn read(environment: &[(String, OsString)]) -> (Vec<Said>, Vec<Mistake>) {
+pub(super) fn read(environment: &[(String, OsString)]) -> (Vec<RawSetting>, Vec<ConfigError>) {
     let (mut settings, mut errors) = (Vec::new(), Vec::new());
     for (name, value) in environment {
         if !name.starts_with(PREFIX) || OTHER_VARIABLES.contains(&name.as_str()) {
             continue;
         }
         let origin = Origin::Environment(excerpt(name));
-        let error = |text: String| Mistake { origin: origin.clone(), key: String::new(), text };
-        match (path(name), value.to_str()) {
-            (Err(_), value) if is_of_a_service(name, value) => {}
+        let error = |text: String| ConfigError { origin: origin.clone(), key: String::new(), text };
+        match (key_path(name), value.to_str()) {
+            (Err(_), value) if is_service_link(name, value) => {}
             (Err(text), _) => errors.push(error(text)),
             (Ok(_), None) => errors.push(error("its value is not UTF-8".to_owned())),
             (Ok(path), Some(value)) => {
-                let raw = Raw::Untyped(value.to_owned());
-                settings.push(Said { path, raw, origin: origin.clone() });
+                let raw = RawValue::Untyped(value.to_owned());
+                settings.push(RawSetting { path, raw, origin: origin.clone() });
             }
         }
     }
@@ -40,21 +40,21 @@ pub(super) fn read(environment: &[(String, OsString)]) -> (Vec<Said>, Vec<Mistak
 /// `GRIDD_HTTP_SERVICE_HOST`, `GRIDD_HTTP_SERVICE_PORT_PAGES`, `GRIDD_HTTP_PORT=tcp://...`,
 /// `GRIDD_HTTP_PORT_7480_TCP_ADDR`. A port without a protocol is a misspelt setting.
 /// <https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables>
-fn is_of_a_service(name: &str, value: Option<&str>) -> bool {
+fn is_service_link(name: &str, value: Option<&str>) -> bool {
     let is_url = value.is_some_and(|value| value.contains("://"));
     name == "GRIDD_PORT"
-        || behind(name, "_SERVICE_HOST").any(str::is_empty)
-        || behind(name, "_SERVICE_PORT").any(|rest| rest.is_empty() || rest.starts_with('_'))
-        || behind(name, "_PORT").any(|rest| rest.is_empty() && is_url || is_port(rest))
+        || suffixes_after(name, "_SERVICE_HOST").any(str::is_empty)
+        || suffixes_after(name, "_SERVICE_PORT").any(|rest| rest.is_empty() || rest.starts_with('_'))
+        || suffixes_after(name, "_PORT").any(|rest| rest.is_empty() && is_url || is_port_suffix(rest))
 }
 
 /// The text after each `marker`: the service's own name may contain it too.
-fn behind<'a>(name: &'a str, marker: &'a str) -> impl Iterator<Item = &'a str> {
+fn suffixes_after<'a>(name: &'a str, marker: &'a str) -> impl Iterator<Item = &'a str> {
     name.match_indices(marker).map(move |(at, _)| &name[at + marker.len()..])
 }
 
 /// `_7480_TCP`, optionally followed by a part such as `_ADDR`.
-fn is_port(rest: &str) -> bool {
+fn is_port_suffix(rest: &str) -> bool {
     let mut parts = rest.split('_').skip(1);
     let number = parts.next().is_some_and(|part| part.parse::<u16>().is_ok());
     let protocol = parts.next().is_some_and(|part| ["TCP", "UDP", "SCTP"].contains(&part));
@@ -62,21 +62,21 @@ fn is_port(rest: &str) -> bool {
     number && protocol && part && parts.next().is_none()
 }
 
-fn path(name: &str) -> Result<Vec<String>, String> {
+fn key_path(name: &str) -> Result<Vec<String>, String> {
     let rest = name.strip_prefix(PREFIX).unwrap_or(name);
     let path: Vec<String> = rest.split("__").map(str::to_lowercase).collect();
     let parts: Vec<&str> = path.iter().map(String::as_str).collect();
-    let is_spelt = variable(&parts).is_some_and(|variable| variable == name);
-    if is_spelt && known(&path).is_setting {
+    let is_spelt = variable_name(&parts).is_some_and(|variable| variable == name);
+    if is_spelt && key_kind(&path).is_setting {
         return Ok(path);
     }
     let class = match path.as_slice() {
         [first, class, ..] if first == CLASS_TABLE && !class.is_empty() => class,
         _ => "default",
     };
-    let all = variables(class);
+    let all = variable_names(class);
     let all: Vec<&str> = all.iter().map(String::as_str).collect();
-    Err(match nearest(name, &all) {
+    Err(match suggest(name, &all) {
         Some(meant) => format!("there is no such setting; did you mean {meant}?"),
         None => format!(
             "there is no such setting; a name is {PREFIX} and a key's path in upper case, with two \
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_kubernetes_makes_for_services_is_neither_a_setting_nor_a_mistake() {
+    fn service_links_of_kubernetes_are_ignored() {
         let mut variables = Vec::new();
         for service in
             ["GRIDD", "GRIDD_HTTP", "GRIDD_GRPC", "GRIDD_MAIL", "GRIDD_PORT_1", "GRIDD_X_SERVICE"]
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_looks_alike_is_still_a_setting_or_a_mistake() {
+    fn variables_similar_to_service_links_are_not_ignored() {
         for (name, value, is_setting) in [
             ("GRIDD_HTTP", "127.0.0.1:1", true),
             ("GRIDD_CLASS__A_SERVICE_PORT_B__MANAGED", "true", true),

@@ -10,10 +10,10 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{CLASS_TABLE, instead_of, known};
-use super::mistake::{Mistake, Origin};
-use super::raw::{Raw, Said, dotted};
-use crate::grid::name::{NotAName, is_name};
+use super::keys::{CLASS_TABLE, suggestion, key_kind};
+use super::mistake::{ConfigError, Origin};
+use super::raw::{RawValue, RawSetting, dotted_key};
+use crate::grid::name::{InvalidName, is_valid_name};
 use crate::show::escape::excerpt;
 use crate::system_error::Explained;
 
@@ -22,63 +22,63 @@ const BYTES_MAX: u64 = 1 << 20;
 
 /// The content of the file.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct ParsedFile {
     /// Values, by line.
-    pub(super) said: Vec<Said>,
+    pub(super) settings: Vec<RawSetting>,
     /// Classes that have a table, and where the table begins.
     pub(super) classes: Vec<(String, Origin)>,
-    pub(super) mistakes: Vec<Mistake>,
+    pub(super) errors: Vec<ConfigError>,
     /// Parts of it could not be read.
-    pub(super) is_torn: bool,
+    pub(super) is_incomplete: bool,
 }
 
-pub(super) fn read(path: &Path) -> Found {
-    let mut reading = Reading { path, text: String::new(), found: Found::default() };
+pub(super) fn read(path: &Path) -> ParsedFile {
+    let mut reading = FileParser { path, text: String::new(), parsed: ParsedFile::default() };
     let file = std::fs::File::open(path);
     let read = file.and_then(|file| file.take(BYTES_MAX + 1).read_to_string(&mut reading.text));
     match read {
         Ok(bytes) if bytes as u64 > BYTES_MAX => {
-            reading.whole("is larger than 1MiB, so it is not a configuration".to_owned());
+            reading.add_file_error("is larger than 1MiB, so it is not a configuration".to_owned());
         }
         Ok(_) => reading.parse(),
-        Err(error) => reading.whole(format!("can't be read: {}", Explained(&error))),
+        Err(error) => reading.add_file_error(format!("can't be read: {}", Explained(&error))),
     }
-    reading.found
+    reading.parsed
 }
 
-struct Reading<'a> {
+struct FileParser<'a> {
     path: &'a Path,
     text: String,
-    found: Found,
+    parsed: ParsedFile,
 }
 
-impl Reading<'_> {
+impl FileParser<'_> {
     fn parse(&mut self) {
         let text = std::mem::take(&mut self.text);
         let (table, errors) = DeTable::parse_recoverable(&text);
         let ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
         let line = |at: usize| 1 + ends.partition_point(|end| *end < at);
-        self.table(table.get_ref(), &mut Vec::new(), &line);
+        self.visit_table(table.get_ref(), &mut Vec::new(), &line);
         // Errors that follow from a syntax error on the same line are not reported.
         let lines = errors.iter().map(|error| error.span().map_or(0, |span| line(span.start)));
         let invalid: BTreeMap<usize, &str> =
             lines.zip(errors.iter().map(toml::de::Error::message)).rev().collect();
         let is_valid = |origin: &Origin| !matches!(origin, Origin::File { line, .. } if invalid.contains_key(line));
-        self.found.mistakes.retain(|error| is_valid(&error.origin));
-        self.found.said.retain(|setting| is_valid(&setting.origin));
-        self.found.is_torn = !invalid.is_empty();
+        self.parsed.errors.retain(|error| is_valid(&error.origin));
+        self.parsed.settings.retain(|setting| is_valid(&setting.origin));
+        self.parsed.is_incomplete = !invalid.is_empty();
         for (line, message) in &invalid {
             let begin =
                 line.checked_sub(2).and_then(|before| ends.get(before)).map_or(0, |at| at + 1);
             let end = ends.get(line.saturating_sub(1)).copied().unwrap_or(text.len());
-            let key = key_in(text.get(begin..end).unwrap_or_default());
+            let key = key_of_line(text.get(begin..end).unwrap_or_default());
             let message = message.replace('\n', ", ");
-            self.found.mistakes.push(Mistake { origin: self.at(*line), key, text: message });
+            self.parsed.errors.push(ConfigError { origin: self.origin_at(*line), key, text: message });
         }
-        self.found.said.sort_by(|a, b| a.origin.cmp(&b.origin));
+        self.parsed.settings.sort_by(|a, b| a.origin.cmp(&b.origin));
     }
 
-    fn table(
+    fn visit_table(
         &mut self,
         table: &DeTable<'_>,
         path: &mut Vec<String>,
@@ -86,75 +86,75 @@ impl Reading<'_> {
     ) {
         for (key, value) in table {
             path.push(key.get_ref().to_string());
-            let origin = self.at(line(key.span().start));
-            self.entry(value, path, origin, line);
+            let origin = self.origin_at(line(key.span().start));
+            self.visit_entry(value, path, origin, line);
             path.pop();
         }
     }
 
-    fn entry(
+    fn visit_entry(
         &mut self,
         value: &Spanned<DeValue<'_>>,
         path: &mut Vec<String>,
         origin: Origin,
         line: &impl Fn(usize) -> usize,
     ) {
-        let kind = known(path);
+        let kind = key_kind(path);
         if let (DeValue::Table(table), true) = (value.get_ref(), kind.is_table) {
             if let [first, class] = path.as_slice()
                 && first == CLASS_TABLE
             {
-                if !is_name(class) {
-                    let text = format!("invalid class name: {NotAName}");
-                    return self.mistake(origin, path, text);
+                if !is_valid_name(class) {
+                    let text = format!("invalid class name: {InvalidName}");
+                    return self.add_error(origin, path, text);
                 }
-                self.found.classes.push((class.clone(), origin));
+                self.parsed.classes.push((class.clone(), origin));
             }
-            return self.table(table, path, line);
+            return self.visit_table(table, path, line);
         }
         if kind.is_setting {
-            let raw = raw(value.get_ref());
-            self.found.said.push(Said { path: path.clone(), raw, origin });
+            let raw = raw_value(value.get_ref());
+            self.parsed.settings.push(RawSetting { path: path.clone(), raw, origin });
         } else if kind.is_table {
-            let table = dotted(path);
-            self.mistake(origin, path, format!("is a table, not a value: [{table}]"));
+            let table = dotted_key(path);
+            self.add_error(origin, path, format!("is a table, not a value: [{table}]"));
         } else {
-            self.mistake(origin, path, format!("there is no such key; {}", instead_of(path)));
+            self.add_error(origin, path, format!("there is no such key; {}", suggestion(path)));
         }
     }
 
-    fn at(&self, line: usize) -> Origin {
+    fn origin_at(&self, line: usize) -> Origin {
         Origin::File { path: self.path.to_owned(), line }
     }
 
-    fn whole(&mut self, text: String) {
-        self.found.is_torn = true;
-        let origin = self.at(0);
-        self.mistake(origin, &[], text);
+    fn add_file_error(&mut self, text: String) {
+        self.parsed.is_incomplete = true;
+        let origin = self.origin_at(0);
+        self.add_error(origin, &[], text);
     }
 
-    fn mistake(&mut self, origin: Origin, path: &[String], text: String) {
-        self.found.mistakes.push(Mistake { origin, key: dotted(path), text });
+    fn add_error(&mut self, origin: Origin, path: &[String], text: String) {
+        self.parsed.errors.push(ConfigError { origin, key: dotted_key(path), text });
     }
 }
 
 /// The key or table of a line with a syntax error. Never its value, which may be a misplaced secret.
-fn key_in(line: &str) -> String {
+fn key_of_line(line: &str) -> String {
     let key = line.split(['=', '#', '"', '\'']).next().unwrap_or_default().trim();
     excerpt(key)
 }
 
-fn raw(value: &DeValue<'_>) -> Raw {
+fn raw_value(value: &DeValue<'_>) -> RawValue {
     match value {
-        DeValue::String(text) => Raw::Text(text.to_string()),
+        DeValue::String(text) => RawValue::Text(text.to_string()),
         DeValue::Integer(whole) => {
             let value = u64::from_str_radix(whole.as_str(), whole.radix()).ok();
-            Raw::Whole(whole.to_string(), value)
+            RawValue::Integer(whole.to_string(), value)
         }
-        DeValue::Boolean(truth) => Raw::Truth(*truth),
-        DeValue::Float(_) => Raw::Other("a number with a fraction"),
-        DeValue::Datetime(_) => Raw::Other("a date"),
-        DeValue::Array(_) => Raw::Other("a list"),
-        DeValue::Table(_) => Raw::Other("a table"),
+        DeValue::Boolean(truth) => RawValue::Bool(*truth),
+        DeValue::Float(_) => RawValue::Other("a number with a fraction"),
+        DeValue::Datetime(_) => RawValue::Other("a date"),
+        DeValue::Array(_) => RawValue::Other("a list"),
+        DeValue::Table(_) => RawValue::Other("a table"),
     }
 }

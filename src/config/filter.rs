@@ -6,7 +6,7 @@
 use tracing_subscriber::EnvFilter;
 
 use crate::show::escape::excerpt;
-use crate::show::nearest::nearest;
+use crate::show::nearest::suggest;
 
 /// What is allowed.
 pub(super) const ALLOWED: &str = "one of error, warn, info, debug, trace, off, or a filter such as \
@@ -25,7 +25,7 @@ pub(super) fn check(text: &str) -> Result<(), String> {
         for part in text.split(',') {
             let level = part.rsplit_once('=').map_or(part, |(_, level)| level).trim();
             if !LEVELS.contains(&level.to_lowercase().as_str()) {
-                let meant = nearest(level, &LEVELS)
+                let meant = suggest(level, &LEVELS)
                     .map_or_else(String::new, |level| format!(", did you mean {level}?"));
                 let level = excerpt(level);
                 return Err(format!("{}; \"{level}\" is not a level{meant}", not()));
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn levels_and_targets_are_taken_and_slips_are_not() {
+    fn levels_and_targets_are_valid_and_typos_are_not() {
         for valid in
             ["info", "WARN", "off", "info,grid_broker::journal=debug", "a[b{c=d}]=info,warn"]
         {

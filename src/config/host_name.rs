@@ -4,7 +4,7 @@
 //! use the network.
 
 /// This host's fully qualified name, from the system or `/etc/hosts`.
-pub(super) fn own_name() -> Option<String> {
+pub(super) fn local_host_name() -> Option<String> {
     let own = rustix::system::uname();
     let own = own.nodename().to_str().ok()?;
     let hosts = std::fs::read_to_string("/etc/hosts").unwrap_or_default();

@@ -15,11 +15,11 @@ use super::amount;
 use super::filter;
 use super::mail::{MailSecurity, TextRule};
 use super::mistake::Origin;
-use super::raw::Raw;
-use super::secret::{HIDDEN, Secret};
+use super::raw::RawValue;
+use super::secret::{REDACTED, Secret};
 use crate::grid::event::Severity;
-use crate::grid::settings::{Budget, Budgets, OnStuck};
-use crate::tracing_lines::Format;
+use crate::grid::settings::{RateLimit, RateLimits, OnStuck};
+use crate::tracing_lines::LogFormat;
 
 /// The value for no limit on a time.
 pub const INFINITE: &str = "infinite";
@@ -46,28 +46,28 @@ const MAIL_SECURITIES: [(&str, MailSecurity); 3] = [
     ("plain", MailSecurity::Plain),
 ];
 
-const TRACING_FORMATS: [(&str, Format); 2] = [("human", Format::Human), ("json", Format::Json)];
+const TRACING_FORMATS: [(&str, LogFormat); 2] = [("human", LogFormat::Human), ("json", LogFormat::Json)];
 
 /// One setting within `T`.
 #[derive(Debug)]
-pub struct Key<T: 'static> {
+pub struct SettingKey<T: 'static> {
     /// Its path, with dots.
     pub path: &'static str,
     /// Access to its value.
-    pub place: Place<T>,
+    pub accessor: Accessor<T>,
     /// When a change of it applies.
-    pub changes: Changes,
+    pub reload: ReloadPolicy,
     /// The flag that sets it, with its dashes.
     pub flag: Option<&'static str>,
 }
 
 /// When a changed value applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Changes {
+pub enum ReloadPolicy {
     /// At once, on SIGHUP.
-    AtOnce,
+    Live,
     /// At the next start.
-    AtRestart,
+    Restart,
 }
 
 /// A function that returns a field of `T`.
@@ -75,7 +75,7 @@ pub type Field<T, V> = fn(&mut T) -> &mut V;
 
 /// Access to a value, with its type and limits.
 #[derive(Debug)]
-pub enum Place<T: 'static> {
+pub enum Accessor<T: 'static> {
     /// An address on loopback, with its port.
     Address(Field<T, SocketAddr>),
     /// A path.
@@ -85,29 +85,29 @@ pub enum Place<T: 'static> {
     /// A filter of the tracing crates.
     Filter(Field<T, String>),
     /// The format of tracing.
-    TracingFormat(Field<T, Format>),
+    TracingFormat(Field<T, LogFormat>),
     /// True or false.
-    Truth(Field<T, bool>),
+    Bool(Field<T, bool>),
     /// A number.
     Count(RangeInclusive<u64>, Field<T, u64>),
     /// An amount of bytes.
     Size(RangeInclusive<u64>, Field<T, u64>),
     /// A duration.
-    Time(RangeInclusive<Duration>, Field<T, Duration>),
+    Duration(RangeInclusive<Duration>, Field<T, Duration>),
     /// A duration, or [`INFINITE`].
-    Limit(RangeInclusive<Duration>, Field<T, Option<Duration>>),
+    OptionalDuration(RangeInclusive<Duration>, Field<T, Option<Duration>>),
     /// The consequence of being stuck.
     OnStuck(Field<T, OnStuck>),
     /// A severity.
     Severity(Field<T, Severity>),
     /// The burst of a rate limit.
-    Burst(Field<T, Option<Budget>>),
+    Burst(Field<T, Option<RateLimit>>),
     /// The interval of a rate limit.
-    Every(RangeInclusive<Duration>, Field<T, Option<Budget>>),
+    Every(RangeInclusive<Duration>, Field<T, Option<RateLimit>>),
     /// No rate limit: [`UNLIMITED`].
-    Unlimited(Field<T, Option<Budget>>),
+    Unlimited(Field<T, Option<RateLimit>>),
     /// No rate limits at all: [`UNLIMITED`].
-    AllUnlimited(Field<T, Budgets>),
+    AllUnlimited(Field<T, RateLimits>),
     /// The encryption of the connection to the mail server.
     MailSecurity(Field<T, MailSecurity>),
     /// A text; empty: not set.
@@ -118,19 +118,19 @@ pub enum Place<T: 'static> {
     SecretText(Field<T, Option<Secret>>),
 }
 
-impl<T: Default + 'static> Place<T> {
+impl<T: Default + 'static> Accessor<T> {
     /// Parses and stores a value.
     ///
     /// # Errors
     ///
     /// What is wrong with it and what is allowed; nothing is changed then.
-    pub(super) fn set(&self, raw: &Raw, origin: &Origin, into: &mut T) -> Result<(), String> {
-        let invalid = || self.wrong(raw);
+    pub(super) fn set(&self, raw: &RawValue, origin: &Origin, into: &mut T) -> Result<(), String> {
+        let invalid = || self.describe_invalid(raw);
         match self {
-            Self::Address(field) => *field(into) = self.loopback(raw)?,
-            Self::Path(field) => *field(into) = path(raw).ok_or_else(invalid)?.to_owned(),
+            Self::Address(field) => *field(into) = self.parse_loopback(raw)?,
+            Self::Path(field) => *field(into) = parse_path(raw).ok_or_else(invalid)?.to_owned(),
             Self::PathOrNone(field) => {
-                let path = path(raw).ok_or_else(invalid)?;
+                let path = parse_path(raw).ok_or_else(invalid)?;
                 *field(into) = (path != Path::new(NONE)).then(|| path.to_owned());
             }
             Self::Filter(field) => {
@@ -139,41 +139,41 @@ impl<T: Default + 'static> Place<T> {
                 text.clone_into(field(into));
             }
             Self::TracingFormat(field) => {
-                *field(into) = word(raw, &TRACING_FORMATS).ok_or_else(invalid)?;
+                *field(into) = parse_choice(raw, &TRACING_FORMATS).ok_or_else(invalid)?;
             }
-            Self::Truth(field) => *field(into) = raw.truth().ok_or_else(invalid)?,
+            Self::Bool(field) => *field(into) = raw.boolean().ok_or_else(invalid)?,
             Self::Count(range, field) => {
-                *field(into) = raw.whole().filter(|it| range.contains(it)).ok_or_else(invalid)?;
+                *field(into) = raw.integer().filter(|it| range.contains(it)).ok_or_else(invalid)?;
             }
             Self::Size(range, field) => {
-                let bytes = raw.text().and_then(amount::bytes);
+                let bytes = raw.text().and_then(amount::parse_bytes);
                 *field(into) = bytes.filter(|it| range.contains(it)).ok_or_else(invalid)?;
             }
-            Self::Time(range, field) => *field(into) = time(raw, range).ok_or_else(invalid)?,
-            Self::Limit(_, field) if raw.text() == Some(INFINITE) => *field(into) = None,
-            Self::Limit(range, field) => {
-                *field(into) = Some(time(raw, range).ok_or_else(invalid)?);
+            Self::Duration(range, field) => *field(into) = parse_time(raw, range).ok_or_else(invalid)?,
+            Self::OptionalDuration(_, field) if raw.text() == Some(INFINITE) => *field(into) = None,
+            Self::OptionalDuration(range, field) => {
+                *field(into) = Some(parse_time(raw, range).ok_or_else(invalid)?);
             }
-            Self::OnStuck(field) => *field(into) = word(raw, &ON_STUCK).ok_or_else(invalid)?,
-            Self::Severity(field) => *field(into) = word(raw, &SEVERITIES).ok_or_else(invalid)?,
-            Self::Burst(field) => budget(into, *field).burst = burst(raw).ok_or_else(invalid)?,
+            Self::OnStuck(field) => *field(into) = parse_choice(raw, &ON_STUCK).ok_or_else(invalid)?,
+            Self::Severity(field) => *field(into) = parse_choice(raw, &SEVERITIES).ok_or_else(invalid)?,
+            Self::Burst(field) => rate_limit_mut(into, *field).burst = parse_burst(raw).ok_or_else(invalid)?,
             Self::Every(range, field) => {
-                budget(into, *field).every = time(raw, range).ok_or_else(invalid)?;
+                rate_limit_mut(into, *field).interval = parse_time(raw, range).ok_or_else(invalid)?;
             }
             Self::Unlimited(field) => {
-                unlimited(raw).ok_or_else(invalid)?;
+                parse_unlimited(raw).ok_or_else(invalid)?;
                 *field(into) = None;
             }
             Self::AllUnlimited(field) => {
-                unlimited(raw).ok_or_else(invalid)?;
-                *field(into) = Budgets::UNLIMITED;
+                parse_unlimited(raw).ok_or_else(invalid)?;
+                *field(into) = RateLimits::UNLIMITED;
             }
             Self::MailSecurity(field) => {
-                *field(into) = word(raw, &MAIL_SECURITIES).ok_or_else(invalid)?;
+                *field(into) = parse_choice(raw, &MAIL_SECURITIES).ok_or_else(invalid)?;
             }
             Self::Text(rule, field) => {
                 let text = raw.text().ok_or_else(invalid)?;
-                match (rule.wrong)(text) {
+                match (rule.error)(text) {
                     None => text.clone_into(field(into)),
                     Some(why) if why.is_empty() => return Err(invalid()),
                     Some(why) => return Err(format!("{}; {why}", invalid())),
@@ -182,7 +182,7 @@ impl<T: Default + 'static> Place<T> {
             Self::SecretFile(field) => {
                 // A value that is not a path may be the secret itself, which must not be repeated.
                 let path =
-                    path(raw).filter(|path| path.to_str().is_some_and(|it| it.contains('/')));
+                    parse_path(raw).filter(|path| path.to_str().is_some_and(|it| it.contains('/')));
                 let secret = Secret::read(path.ok_or_else(invalid)?);
                 *field(into) = Some(secret.map_err(|error| error.to_string())?);
             }
@@ -190,7 +190,7 @@ impl<T: Default + 'static> Place<T> {
                 let (Origin::Environment(name), Some(text)) = (origin, raw.text()) else {
                     return Err(invalid());
                 };
-                let secret = Secret::of_environment(name, text);
+                let secret = Secret::from_environment(name, text);
                 *field(into) = Some(secret.map_err(|error| error.to_string())?);
             }
         }
@@ -198,7 +198,7 @@ impl<T: Default + 'static> Place<T> {
     }
 
     /// The effective value, as the file would write it; `None`: another key of the same value has it.
-    pub fn shown(&self, of: &mut T) -> Option<String> {
+    pub fn format(&self, of: &mut T) -> Option<String> {
         Some(match self {
             Self::Address(field) => field(of).to_string(),
             Self::Path(field) => field(of).display().to_string(),
@@ -207,42 +207,42 @@ impl<T: Default + 'static> Place<T> {
                 path.unwrap_or_else(|| NONE.to_owned())
             }
             Self::Filter(field) => field(of).clone(),
-            Self::TracingFormat(field) => word_of(*field(of), &TRACING_FORMATS),
-            Self::Truth(field) => field(of).to_string(),
+            Self::TracingFormat(field) => format_choice(*field(of), &TRACING_FORMATS),
+            Self::Bool(field) => field(of).to_string(),
             Self::Count(_, field) => field(of).to_string(),
-            Self::Size(_, field) => amount::bytes_text(*field(of)),
-            Self::Time(_, field) => amount::duration_text(*field(of)),
-            Self::Limit(_, field) => {
-                field(of).map_or_else(|| INFINITE.to_owned(), amount::duration_text)
+            Self::Size(_, field) => amount::format_bytes(*field(of)),
+            Self::Duration(_, field) => amount::format_duration(*field(of)),
+            Self::OptionalDuration(_, field) => {
+                field(of).map_or_else(|| INFINITE.to_owned(), amount::format_duration)
             }
-            Self::OnStuck(field) => word_of(*field(of), &ON_STUCK),
-            Self::Severity(field) => word_of(*field(of), &SEVERITIES),
+            Self::OnStuck(field) => format_choice(*field(of), &ON_STUCK),
+            Self::Severity(field) => format_choice(*field(of), &SEVERITIES),
             Self::Burst(field) => field(of).as_ref()?.burst.to_string(),
-            Self::Every(_, field) => amount::duration_text(field(of).as_ref()?.every),
+            Self::Every(_, field) => amount::format_duration(field(of).as_ref()?.interval),
             Self::Unlimited(field) if field(of).is_none() => UNLIMITED.to_owned(),
             Self::Unlimited(_) | Self::AllUnlimited(_) => return None,
-            Self::MailSecurity(field) => word_of(*field(of), &MAIL_SECURITIES),
+            Self::MailSecurity(field) => format_choice(*field(of), &MAIL_SECURITIES),
             Self::Text(_, field) => field(of).clone(),
             Self::SecretFile(field) => {
                 let file = field(of).as_ref()?.file()?;
-                format!("{HIDDEN} in {}", file.display())
+                format!("{REDACTED} in {}", file.display())
             }
             Self::SecretText(field) => {
                 let is_from_file = field(of).as_ref()?.file().is_some();
-                return (!is_from_file).then(|| HIDDEN.to_owned());
+                return (!is_from_file).then(|| REDACTED.to_owned());
             }
         })
     }
 
     /// Whether a table above it may have set its value.
-    pub(super) fn is_word(&self) -> bool {
+    pub(super) fn is_inherited(&self) -> bool {
         matches!(self, Self::Unlimited(_))
     }
 
     /// Whether it is a secret that differs in `new` although its redacted value is the same.
-    pub(super) fn is_renewed(&self, old: &mut T, new: &mut T) -> bool {
+    pub(super) fn is_secret_changed(&self, old: &mut T, new: &mut T) -> bool {
         let (Self::SecretFile(field) | Self::SecretText(field)) = self else { return false };
-        self.shown(old) == self.shown(new) && field(old) != field(new)
+        self.format(old) == self.format(new) && field(old) != field(new)
     }
 
     /// Copies the value from one `T` to another.
@@ -253,10 +253,10 @@ impl<T: Default + 'static> Place<T> {
             Self::PathOrNone(field) => field(into).clone_from(field(from)),
             Self::Filter(field) => field(into).clone_from(field(from)),
             Self::TracingFormat(field) => *field(into) = *field(from),
-            Self::Truth(field) => *field(into) = *field(from),
+            Self::Bool(field) => *field(into) = *field(from),
             Self::Count(_, field) | Self::Size(_, field) => *field(into) = *field(from),
-            Self::Time(_, field) => *field(into) = *field(from),
-            Self::Limit(_, field) => *field(into) = *field(from),
+            Self::Duration(_, field) => *field(into) = *field(from),
+            Self::OptionalDuration(_, field) => *field(into) = *field(from),
             Self::OnStuck(field) => *field(into) = *field(from),
             Self::Severity(field) => *field(into) = *field(from),
             Self::Burst(field) | Self::Every(_, field) | Self::Unlimited(field) => {
@@ -272,13 +272,13 @@ impl<T: Default + 'static> Place<T> {
     }
 
     /// Without TLS the listeners accept connections on loopback only.
-    fn loopback(&self, raw: &Raw) -> Result<SocketAddr, String> {
-        let text = raw.text().ok_or_else(|| self.wrong(raw))?;
+    fn parse_loopback(&self, raw: &RawValue) -> Result<SocketAddr, String> {
+        let text = raw.text().ok_or_else(|| self.describe_invalid(raw))?;
         let numeric = match text.strip_prefix("localhost:") {
             Some(port) => format!("127.0.0.1:{port}"),
             None => text.to_owned(),
         };
-        let address: SocketAddr = numeric.parse().map_err(|_| self.wrong(raw))?;
+        let address: SocketAddr = numeric.parse().map_err(|_| self.describe_invalid(raw))?;
         if address.ip().is_loopback() {
             return Ok(address);
         }
@@ -289,35 +289,35 @@ impl<T: Default + 'static> Place<T> {
     }
 }
 
-fn path(raw: &Raw) -> Option<&Path> {
+fn parse_path(raw: &RawValue) -> Option<&Path> {
     raw.text().filter(|text| !text.is_empty() && !text.contains('\0')).map(Path::new)
 }
 
-fn time(raw: &Raw, range: &RangeInclusive<Duration>) -> Option<Duration> {
-    raw.text().and_then(amount::duration).filter(|it| range.contains(it))
+fn parse_time(raw: &RawValue, range: &RangeInclusive<Duration>) -> Option<Duration> {
+    raw.text().and_then(amount::parse_duration).filter(|it| range.contains(it))
 }
 
 /// The rate limit of the field, set to its default first if there is none.
-fn budget<T: Default>(into: &mut T, field: Field<T, Option<Budget>>) -> &mut Budget {
-    let least = Budget { burst: NonZeroU32::MIN, every: Duration::from_secs(1) };
+fn rate_limit_mut<T: Default>(into: &mut T, field: Field<T, Option<RateLimit>>) -> &mut RateLimit {
+    let least = RateLimit { burst: NonZeroU32::MIN, interval: Duration::from_secs(1) };
     let default = field(&mut T::default()).unwrap_or(least);
     field(into).get_or_insert(default)
 }
 
-fn burst(raw: &Raw) -> Option<NonZeroU32> {
-    raw.whole().and_then(|it| u32::try_from(it).ok()).and_then(NonZeroU32::new)
+fn parse_burst(raw: &RawValue) -> Option<NonZeroU32> {
+    raw.integer().and_then(|it| u32::try_from(it).ok()).and_then(NonZeroU32::new)
 }
 
-fn unlimited(raw: &Raw) -> Option<()> {
+fn parse_unlimited(raw: &RawValue) -> Option<()> {
     (raw.text() == Some(UNLIMITED)).then_some(())
 }
 
-fn word<V: Copy>(raw: &Raw, choices: &[(&str, V)]) -> Option<V> {
+fn parse_choice<V: Copy>(raw: &RawValue, choices: &[(&str, V)]) -> Option<V> {
     let given = raw.text()?;
     choices.iter().find(|(label, _)| *label == given).map(|(_, value)| *value)
 }
 
-fn word_of<V: Copy + PartialEq>(value: V, choices: &[(&'static str, V)]) -> String {
+fn format_choice<V: Copy + PartialEq>(value: V, choices: &[(&'static str, V)]) -> String {
     let found = choices.iter().find(|(_, it)| *it == value);
     found.map_or_else(String::new, |(label, _)| (*label).to_owned())
 }

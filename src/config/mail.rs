@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::post;
 use super::secret::Secret;
 use crate::grid;
-use crate::grid::settings::MAIL_WORDS;
+use crate::grid::settings::MAIL_TRIGGERS;
 use crate::show::escape::excerpt;
 
 /// Most recipients.
@@ -30,7 +30,7 @@ pub enum MailSecurity {
 
 /// The mail settings as configured; an empty text is not set.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mail {
+pub struct MailSettings {
     /// `HOST` or `HOST:PORT`; empty: there is no mail.
     pub server: String,
     /// The encryption of the connection to it.
@@ -46,7 +46,7 @@ pub struct Mail {
     /// The sender of mails.
     pub from: String,
     /// The name in EHLO.
-    pub hello: String,
+    pub ehlo_name: String,
     /// The timeout of each SMTP step.
     pub timeout: Duration,
     /// The most connections to the server.
@@ -63,7 +63,7 @@ pub struct Mail {
     pub gather: Duration,
 }
 
-impl Default for Mail {
+impl Default for MailSettings {
     fn default() -> Self {
         let none = String::new;
         Self {
@@ -74,26 +74,26 @@ impl Default for Mail {
             password: None,
             password_in_clear: false,
             from: none(),
-            hello: none(),
+            ehlo_name: none(),
             timeout: Duration::from_secs(60),
             connections: 4,
             grid: "grid".to_owned(),
             to: none(),
             zone: none(),
             on: "alert, start_failed, boot_timeout, hung, records_missing, disk_low".to_owned(),
-            gather: grid::settings::Mail::default().gather,
+            gather: grid::settings::MailPolicy::default().group_wait,
         }
     }
 }
 
-impl Mail {
+impl MailSettings {
     /// Whether a mail server is set.
     pub fn is_configured(&self) -> bool {
         !self.server.is_empty()
     }
 
     /// The server's host, and its port if it is set.
-    pub fn place(&self) -> (&str, Option<u16>) {
+    pub fn host_and_port(&self) -> (&str, Option<u16>) {
         match self.server.rsplit_once(':') {
             Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
                 (host.trim_matches(['[', ']']), port.parse().ok())
@@ -104,7 +104,7 @@ impl Mail {
 
     /// The recipients, each once, with the zone of those that have their own.
     pub fn recipients(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
-        let all: Vec<_> = listed(&self.to).collect();
+        let all: Vec<_> = parse_recipients(&self.to).collect();
         let first = |address: &str| all.iter().position(|it| is_same_mailbox(it.0, address));
         let once = |(at, it): (usize, &(_, _))| (first(it.0) == Some(at)).then_some(*it);
         all.iter().enumerate().filter_map(once).collect::<Vec<_>>().into_iter()
@@ -113,7 +113,7 @@ impl Mail {
     /// Warnings about valid but risky settings: the key and the text.
     pub fn warnings(&self) -> Vec<(&'static str, String)> {
         let mut all = Vec::new();
-        let all_listed: Vec<_> = listed(&self.to).map(|it| it.0).collect();
+        let all_listed: Vec<_> = parse_recipients(&self.to).map(|it| it.0).collect();
         for (at, duplicate) in all_listed.iter().enumerate() {
             if let Some(first) = all_listed[..at].iter().find(|it| is_same_mailbox(it, duplicate)) {
                 let what = format!(
@@ -122,12 +122,12 @@ impl Mail {
                 all.push(("mail.to", what));
             }
         }
-        let has_domain = self.hello.trim_end_matches('.').contains(['.', ':']);
-        if self.is_configured() && !self.hello.is_empty() && !has_domain {
+        let has_domain = self.ehlo_name.trim_end_matches('.').contains(['.', ':']);
+        if self.is_configured() && !self.ehlo_name.is_empty() && !has_domain {
             let what = format!(
                 "`{}` is not a fully qualified host name, and many mail servers reject that in EHLO; \
                  add the domain, such as broker.example.org, or leave it out",
-                self.hello
+                self.ehlo_name
             );
             all.push(("mail.hello", what));
         }
@@ -135,18 +135,18 @@ impl Mail {
     }
 
     /// The part of these settings that the core uses.
-    pub fn rules(&self) -> Option<grid::settings::Mail> {
+    pub fn notification_rules(&self) -> Option<grid::settings::MailPolicy> {
         let recipients = self.recipients().map(|(address, _)| address.into()).collect();
-        let is_on = |kind: &&'static str| parts(&self.on).any(|part| part == *kind);
-        let on = MAIL_WORDS.into_iter().filter(is_on).collect();
+        let is_on = |kind: &&'static str| list_items(&self.on).any(|part| part == *kind);
+        let on = MAIL_TRIGGERS.into_iter().filter(is_on).collect();
         let gather = self.gather;
-        self.is_configured().then_some(grid::settings::Mail { recipients, on, gather })
+        self.is_configured().then_some(grid::settings::MailPolicy { recipients, triggers: on, group_wait: gather })
     }
 }
 
 /// The recipients of the list in its order, duplicates included.
-fn listed(list: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
-    parts(list).map(|part| match part.split_once(char::is_whitespace) {
+fn parse_recipients(list: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
+    list_items(list).map(|part| match part.split_once(char::is_whitespace) {
         Some((address, zone)) => (address, Some(zone.trim())),
         None => (part, None),
     })
@@ -162,7 +162,7 @@ fn is_same_mailbox(one: &str, other: &str) -> bool {
     }
 }
 
-fn parts(list: &str) -> impl Iterator<Item = &str> {
+fn list_items(list: &str) -> impl Iterator<Item = &str> {
     list.split(',').map(str::trim).filter(|part| !part.is_empty())
 }
 
@@ -172,49 +172,49 @@ pub struct TextRule {
     /// What is allowed, to follow "is not".
     pub allowed: &'static str,
     /// Why a text is invalid, possibly an empty message; `None`: it is valid.
-    pub wrong: fn(&str) -> Option<String>,
+    pub error: fn(&str) -> Option<String>,
 }
 
 /// An empty message, where the rule itself is explanation enough.
-fn unless(is_allowed: bool) -> Option<String> {
+fn error_unless(is_allowed: bool) -> Option<String> {
     (!is_allowed).then(String::new)
 }
 
 /// Any line.
 pub static LINE: TextRule = TextRule {
     allowed: "one line of at most 1,000 bytes",
-    wrong: |text| unless(text.len() <= 1_000 && !text.contains(char::is_control)),
+    error: |text| error_unless(text.len() <= 1_000 && !text.contains(char::is_control)),
 };
 
 /// A sender address.
 pub static FROM: TextRule = TextRule {
     allowed: "a mail address such as grid@example.org or \"Grid <grid@example.org>\", a domain of \
               other letters in its xn-- form",
-    wrong: |text| unless(text.is_empty() || post::mailbox(text).is_some()),
+    error: |text| error_unless(text.is_empty() || post::parse_mailbox(text).is_some()),
 };
 
 /// A host's name.
-pub static HELLO: TextRule = TextRule {
+pub static EHLO_NAME: TextRule = TextRule {
     allowed: "a host name (letters, digits, `.` and `-`), nor an address such as [192.0.2.7]",
-    wrong: |text| unless(post::hello(text).is_ok()),
+    error: |text| error_unless(post::ehlo_name(text).is_ok()),
 };
 
 /// A grid's name.
-pub static GRID: TextRule = TextRule {
+pub static GRID_NAME: TextRule = TextRule {
     allowed: "a name of 1 to 20 letters, digits and `-`, the first a letter or digit",
-    wrong: |text| unless(post::is_grid(text)),
+    error: |text| error_unless(post::is_grid_name(text)),
 };
 
 /// A time zone.
 pub static ZONE: TextRule = TextRule {
     allowed: "the name of a time zone such as Europe/Berlin",
-    wrong: |text| (!text.is_empty()).then(|| post::zone(text).err()).flatten(),
+    error: |text| (!text.is_empty()).then(|| post::parse_zone(text).err()).flatten(),
 };
 
 /// A host with or without a port.
 pub static SERVER: TextRule = TextRule {
     allowed: "a host such as smtp.example.org, or with a port: smtp.example.org:587",
-    wrong: |text| unless(is_server(text)),
+    error: |text| error_unless(is_valid_server(text)),
 };
 
 /// A list of recipients.
@@ -222,44 +222,44 @@ pub static RECIPIENTS: TextRule = TextRule {
     allowed: "a list of at most 16 mail addresses with commas between, each with a time zone or \
               without, none twice with different ones: \"anna@example.org Europe/Berlin, \
               ops@example.org\"",
-    wrong: wrong_recipients,
+    error: recipients_error,
 };
 
 /// A list of alert kinds that are mailed.
-pub static WORDS: TextRule = TextRule {
+pub static ALERT_KINDS: TextRule = TextRule {
     allowed: "a list with commas between, of: alert, start_failed, boot_timeout, hung, stuck, \
               no_contact, two_machines, flapping, records_missing, disk_low, clock_differs",
-    wrong: |text| unless(parts(text).all(|part| MAIL_WORDS.contains(&part))),
+    error: |text| error_unless(list_items(text).all(|part| MAIL_TRIGGERS.contains(&part))),
 };
 
-fn is_server(text: &str) -> bool {
+fn is_valid_server(text: &str) -> bool {
     if text.is_empty() {
         return true;
     }
-    let mail = Mail { server: text.to_owned(), ..Mail::default() };
-    let (host, port) = mail.place();
+    let mail = MailSettings { server: text.to_owned(), ..MailSettings::default() };
+    let (host, port) = mail.host_and_port();
     let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:".contains(&byte);
     let has_bad_port =
         host.len() < text.trim_matches(['[', ']']).len() && port.is_none_or(|it| it == 0);
     host.bytes().all(is_host) && !has_bad_port && post::server_name(host).is_some()
 }
 
-fn wrong_recipients(text: &str) -> Option<String> {
-    let mail = Mail { to: text.to_owned(), ..Mail::default() };
+fn recipients_error(text: &str) -> Option<String> {
+    let mail = MailSettings { to: text.to_owned(), ..MailSettings::default() };
     let count = mail.recipients().count();
     if count > RECIPIENTS_MAX {
         return Some(format!("there are {count}"));
     }
-    let all: Vec<_> = listed(text).collect();
+    let all: Vec<_> = parse_recipients(text).collect();
     all.iter().find_map(|(address, zone)| {
-        let is_address = address.len() <= ADDRESS_BYTES_MAX && post::address(address).is_some();
+        let is_address = address.len() <= ADDRESS_BYTES_MAX && post::parse_address(address).is_some();
         if !is_address {
             return Some(format!("`{}` is not a mail address", excerpt(address)));
         }
         if all.iter().any(|it| it.1 != *zone && is_same_mailbox(it.0, address)) {
             return Some(format!("`{}` has two time zones", excerpt(address)));
         }
-        zone.and_then(|zone| post::zone(zone).err())
+        zone.and_then(|zone| post::parse_zone(zone).err())
     })
 }
 
@@ -275,42 +275,42 @@ mod tests {
             ("[::1]:25", ("::1", Some(25))),
             ("::1", ("::1", None)),
         ] {
-            let mail = Mail { server: server.to_owned(), ..Mail::default() };
-            assert_eq!(mail.place(), place);
-            assert!(is_server(server), "{server}");
+            let mail = MailSettings { server: server.to_owned(), ..MailSettings::default() };
+            assert_eq!(mail.host_and_port(), place);
+            assert!(is_valid_server(server), "{server}");
         }
         for invalid in
             ["a b", "smtp.example.org:", "smtp.example.org:x", "smtp.example.org:0", ":25"]
         {
-            assert!(!is_server(invalid), "{invalid}");
+            assert!(!is_valid_server(invalid), "{invalid}");
         }
     }
 
     #[test]
     fn recipients_have_zones_or_none() {
         let to = "anna@example.org Europe/Berlin, ops@example.org,".to_owned();
-        let mail = Mail { to, server: "localhost".to_owned(), ..Mail::default() };
+        let mail = MailSettings { to, server: "localhost".to_owned(), ..MailSettings::default() };
         let expected = [("anna@example.org", Some("Europe/Berlin")), ("ops@example.org", None)];
         assert_eq!(mail.recipients().collect::<Vec<_>>(), expected);
-        let rules = mail.rules().expect("there is mail");
+        let rules = mail.notification_rules().expect("there is mail");
         assert_eq!(rules.recipients.len(), 2);
-        assert!(rules.on.contains("alert") && !rules.on.contains("stuck"));
+        assert!(rules.triggers.contains("alert") && !rules.triggers.contains("stuck"));
         for invalid in ["anna", "anna@", "@b", "a@b@c", "a b@c d e", "a\n@b", "a@b c d"] {
-            assert!(wrong_recipients(invalid).is_some(), "{invalid}");
+            assert!(recipients_error(invalid).is_some(), "{invalid}");
         }
         let many: Vec<_> = (0..17).map(|number| format!("a{number}@b.c")).collect();
-        assert_eq!(wrong_recipients(&many.join(",")).as_deref(), Some("there are 17"));
-        let zone = wrong_recipients("a@b.c Mars/Base").expect("there is no such zone");
+        assert_eq!(recipients_error(&many.join(",")).as_deref(), Some("there are 17"));
+        let zone = recipients_error("a@b.c Mars/Base").expect("there is no such zone");
         assert!(zone.starts_with("`Mars/Base` is not a time zone"), "{zone}");
     }
 
     #[test]
-    fn who_is_said_twice_gets_each_mail_once_and_that_is_told() {
+    fn a_duplicate_recipient_gets_each_mail_once_and_is_warned_of() {
         let to =
             "ops@example.org, anna@example.org UTC, ops@EXAMPLE.org, Ops@example.org".to_owned();
-        assert_eq!(wrong_recipients(&to), None);
-        let mail = Mail { to, server: "localhost".to_owned(), ..Mail::default() };
-        let rules = mail.rules().expect("there is mail");
+        assert_eq!(recipients_error(&to), None);
+        let mail = MailSettings { to, server: "localhost".to_owned(), ..MailSettings::default() };
+        let rules = mail.notification_rules().expect("there is mail");
         let expected = ["ops@example.org", "anna@example.org", "Ops@example.org"];
         assert_eq!(rules.recipients.iter().map(|it| &**it).collect::<Vec<_>>(), expected);
         let [(key, warning)] = &mail.warnings()[..] else { panic!("{:?}", mail.warnings()) };
@@ -320,15 +320,15 @@ mod tests {
             "{warning}"
         );
         // It would be ambiguous which zone applies.
-        assert!(wrong_recipients("a@b.c UTC, a@B.c Europe/Berlin").is_some());
-        assert!(wrong_recipients("a@b.c UTC, a@b.c").is_some());
+        assert!(recipients_error("a@b.c UTC, a@B.c Europe/Berlin").is_some());
+        assert!(recipients_error("a@b.c UTC, a@b.c").is_some());
     }
 
     #[test]
     fn a_name_for_ehlo_without_a_domain_is_warned_of() {
         let warning_count = |hello: &str| {
             let (server, hello) = ("localhost".to_owned(), hello.to_owned());
-            Mail { server, hello, ..Mail::default() }.warnings().len()
+            MailSettings { server, ehlo_name: hello, ..MailSettings::default() }.warnings().len()
         };
         for (hello, warnings) in
             [("vm", 1), ("vm.", 1), ("vm.example.org", 0), ("[::1]", 0), ("192.0.2.7", 0), ("", 0)]

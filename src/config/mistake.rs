@@ -38,7 +38,7 @@ impl fmt::Display for Origin {
 
 /// One error or warning: `gridd.toml:12: retention.age: "0d" is ...`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mistake {
+pub struct ConfigError {
     /// The source of the value.
     pub origin: Origin,
     /// The key; empty: no particular one.
@@ -47,7 +47,7 @@ pub struct Mistake {
     pub text: String,
 }
 
-impl fmt::Display for Mistake {
+impl fmt::Display for ConfigError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { origin, key, text } = self;
         match origin {
@@ -63,9 +63,9 @@ impl fmt::Display for Mistake {
 
 /// All errors: those of the file by line, then those of the environment, then those of flags.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub struct Mistakes(pub Vec<Mistake>);
+pub struct ConfigErrors(pub Vec<ConfigError>);
 
-impl fmt::Display for Mistakes {
+impl fmt::Display for ConfigErrors {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lines: Vec<_> = self.0.iter().map(ToString::to_string).collect();
         out.write_str(&lines.join("\n"))

@@ -9,51 +9,51 @@ use crate::show::escape::excerpt;
 
 /// A raw value of a key.
 #[derive(Clone, Debug)]
-pub(super) struct Said {
+pub(super) struct RawSetting {
     /// The key's path, part by part.
     pub(super) path: Vec<String>,
-    pub(super) raw: Raw,
+    pub(super) raw: RawValue,
     pub(super) origin: Origin,
 }
 
 /// A raw value.
 #[derive(Clone, Debug)]
-pub(super) enum Raw {
+pub(super) enum RawValue {
     /// From the file, in quotes.
     Text(String),
     /// From the file: an integer as written, and its value if it is not negative and fits.
-    Whole(String, Option<u64>),
+    Integer(String, Option<u64>),
     /// From the file: true or false.
-    Truth(bool),
+    Bool(bool),
     /// From the file: a type that no setting has.
     Other(&'static str),
     /// From a flag or the environment, which have no types.
     Untyped(String),
 }
 
-impl Raw {
+impl RawValue {
     pub(super) fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) | Self::Untyped(text) => Some(text),
-            Self::Whole(..) | Self::Truth(_) | Self::Other(_) => None,
+            Self::Integer(..) | Self::Bool(_) | Self::Other(_) => None,
         }
     }
 
-    pub(super) fn whole(&self) -> Option<u64> {
+    pub(super) fn integer(&self) -> Option<u64> {
         match self {
-            Self::Whole(_, whole) => *whole,
+            Self::Integer(_, whole) => *whole,
             Self::Untyped(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => {
                 text.parse().ok()
             }
-            Self::Untyped(_) | Self::Text(_) | Self::Truth(_) | Self::Other(_) => None,
+            Self::Untyped(_) | Self::Text(_) | Self::Bool(_) | Self::Other(_) => None,
         }
     }
 
-    pub(super) fn truth(&self) -> Option<bool> {
+    pub(super) fn boolean(&self) -> Option<bool> {
         match self {
-            Self::Truth(truth) => Some(*truth),
+            Self::Bool(truth) => Some(*truth),
             Self::Untyped(text) => text.parse().ok(),
-            Self::Whole(..) | Self::Text(_) | Self::Other(_) => None,
+            Self::Integer(..) | Self::Text(_) | Self::Other(_) => None,
         }
     }
 
@@ -64,23 +64,23 @@ impl Raw {
 
     /// Whether it is a bare number in the file.
     pub(super) fn is_number(&self) -> bool {
-        matches!(self, Self::Whole(..))
+        matches!(self, Self::Integer(..))
     }
 }
 
-impl fmt::Display for Raw {
+impl fmt::Display for RawValue {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(text) | Self::Untyped(text) => write!(out, "\"{}\"", excerpt(text)),
-            Self::Whole(text, _) => out.write_str(&excerpt(text)),
-            Self::Truth(truth) => write!(out, "{truth}"),
+            Self::Integer(text, _) => out.write_str(&excerpt(text)),
+            Self::Bool(truth) => write!(out, "{truth}"),
             Self::Other(what) => out.write_str(what),
         }
     }
 }
 
 /// The dotted key of a path, as the file would write it: `class."a.b".boot_timeout`.
-pub(super) fn dotted<P: AsRef<str>>(path: &[P]) -> String {
+pub(super) fn dotted_key<P: AsRef<str>>(path: &[P]) -> String {
     let parts: Vec<_> = path.iter().map(|part| quoted_if_needed(part.as_ref())).collect();
     parts.join(".")
 }

@@ -3,52 +3,52 @@
 //! Guarantees that a start lists the settings that are not defaults, and a change the values before
 //! it. Limits no sizes: the record does.
 
-use super::change::Change;
-use super::key::Changes;
-use super::mistake::{Mistake, Origin};
-use super::{Setting, Settings};
-use crate::grid::in_force::{SettingIs, SettingsInForce};
+use super::change::SettingChange;
+use super::key::ReloadPolicy;
+use super::mistake::{ConfigError, Origin};
+use super::{EffectiveSetting, Settings};
+use crate::grid::in_force::{AppliedSetting, AppliedSettings};
 
 impl Settings {
     /// The settings that a start records.
-    pub fn at_start(&self) -> SettingsInForce {
-        let settings = self.in_force().into_iter().filter(|it| it.origin != Origin::Default);
-        let settings = settings.map(|Setting { key, value, origin }| SettingIs {
+    pub fn applied_at_start(&self) -> AppliedSettings {
+        let settings = self.effective().into_iter().filter(|it| it.origin != Origin::Default);
+        let settings = settings.map(|EffectiveSetting { key, value, origin }| AppliedSetting {
             key: key.into(),
             value: Some(value.into()),
             origin: origin.to_string().into(),
-            before: None,
+            previous: None,
         });
-        let (settings, warnings) = (settings.collect(), told(&self.warnings()));
-        SettingsInForce { at_start: true, settings, warnings, ..SettingsInForce::default() }
+        let (settings, warnings) = (settings.collect(), warning_texts(&self.warnings()));
+        AppliedSettings { is_startup: true, settings, warnings, ..AppliedSettings::default() }
     }
 
     /// The settings that a reload with these changes records.
-    pub fn at_change(&self, changes: &[Change]) -> SettingsInForce {
-        let with_policy = |policy: Changes| {
-            let selected = changes.iter().filter(|change| change.holds == policy);
-            selected.map(setting).collect()
+    pub fn applied_at_reload(&self, changes: &[SettingChange]) -> AppliedSettings {
+        let with_policy = |policy: ReloadPolicy| {
+            let selected = changes.iter().filter(|change| change.policy == policy);
+            selected.map(applied_setting).collect()
         };
-        SettingsInForce {
-            at_start: false,
-            settings: with_policy(Changes::AtOnce),
-            waiting: with_policy(Changes::AtRestart),
-            warnings: told(&self.warnings()),
-            left_out: 0,
+        AppliedSettings {
+            is_startup: false,
+            settings: with_policy(ReloadPolicy::Live),
+            pending_restart: with_policy(ReloadPolicy::Restart),
+            warnings: warning_texts(&self.warnings()),
+            omitted: 0,
         }
     }
 }
 
-fn setting(change: &Change) -> SettingIs {
+fn applied_setting(change: &SettingChange) -> AppliedSetting {
     let text = |value: &Option<String>| value.as_deref().map(Into::into);
-    SettingIs {
+    AppliedSetting {
         key: change.key.as_str().into(),
         value: text(&change.after),
         origin: change.origin.to_string().into(),
-        before: text(&change.before),
+        previous: text(&change.before),
     }
 }
 
-fn told(warnings: &[Mistake]) -> Vec<Box<str>> {
+fn warning_texts(warnings: &[ConfigError]) -> Vec<Box<str>> {
     warnings.iter().map(|warning| warning.to_string().into()).collect()
 }

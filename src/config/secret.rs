@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use crate::system_error::Explained;
 
 /// The text displayed in place of a secret.
-pub const HIDDEN: &str = "***";
+pub const REDACTED: &str = "***";
 
 /// Largest password, token or key, in bytes; a larger file is something else.
 const BYTES_MAX: u64 = 64 << 10;
@@ -28,7 +28,7 @@ pub struct Secret {
     /// The file it is from.
     file: Option<PathBuf>,
     /// Whether every user of this machine can read that file.
-    is_open: bool,
+    is_world_readable: bool,
 }
 
 /// An error about a secret. The secret is never part of it.
@@ -44,7 +44,7 @@ pub enum SecretError {
     },
     /// It is a folder, a pipe or a device.
     #[error("{} is not a regular file, so it cannot hold a secret", path.display())]
-    NoFile {
+    NotARegularFile {
         /// The file.
         path: PathBuf,
     },
@@ -78,7 +78,7 @@ impl Secret {
         let unreadable = |source| SecretError::Unreadable { path: path.to_owned(), source };
         // Before it is opened: opening a pipe blocks until there is a writer.
         if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
-            return Err(SecretError::NoFile { path: path.to_owned() });
+            return Err(SecretError::NotARegularFile { path: path.to_owned() });
         }
         let file = File::open(path).map_err(unreadable)?;
         let mode = file.metadata().map_err(unreadable)?.mode();
@@ -94,7 +94,7 @@ impl Secret {
         let text = text.strip_suffix('\n').unwrap_or(&text);
         let text = text.strip_suffix('\r').unwrap_or(text);
         let is_open = mode & READ_BY_OTHERS != 0;
-        Self::checked(text, place).map(|it| Self { file: Some(path.to_owned()), is_open, ..it })
+        Self::validated(text, place).map(|it| Self { file: Some(path.to_owned()), is_world_readable: is_open, ..it })
     }
 
     /// The secret from the environment variable `name`.
@@ -102,18 +102,18 @@ impl Secret {
     /// # Errors
     ///
     /// [`SecretError`] names the variable and the error.
-    pub fn of_environment(name: &str, text: &str) -> Result<Self, SecretError> {
-        Self::checked(text, name.to_owned())
+    pub fn from_environment(name: &str, text: &str) -> Result<Self, SecretError> {
+        Self::validated(text, name.to_owned())
     }
 
-    fn checked(text: &str, place: String) -> Result<Self, SecretError> {
+    fn validated(text: &str, place: String) -> Result<Self, SecretError> {
         if text.is_empty() {
             return Err(SecretError::Empty { place });
         }
         if text.chars().any(char::is_control) {
             return Err(SecretError::NotOneLine { place });
         }
-        Ok(Self { text: text.to_owned(), file: None, is_open: false })
+        Ok(Self { text: text.to_owned(), file: None, is_world_readable: false })
     }
 
     /// The secret itself; it must not be displayed.
@@ -127,20 +127,20 @@ impl Secret {
     }
 
     /// Whether every user of this machine can read its file.
-    pub fn is_open(&self) -> bool {
-        self.is_open
+    pub fn is_world_readable(&self) -> bool {
+        self.is_world_readable
     }
 }
 
 impl fmt::Debug for Secret {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(HIDDEN)
+        out.write_str(REDACTED)
     }
 }
 
 impl fmt::Display for Secret {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(HIDDEN)
+        out.write_str(REDACTED)
     }
 }
 
@@ -157,15 +157,15 @@ mod tests {
             std::fs::write(file.path(), text).expect("writes");
             let secret = Secret::read(file.path()).expect("is valid");
             assert_eq!((secret.expose(), secret.file()), ("s3cr3t", Some(file.path())));
-            assert!(!secret.is_open(), "a temporary file is its owner's alone");
+            assert!(!secret.is_world_readable(), "a temporary file is its owner's alone");
             assert_eq!((format!("{secret:?}"), secret.to_string()), ("***".into(), "***".into()));
         }
         std::fs::set_permissions(file.path(), PermissionsExt::from_mode(0o644)).expect("a mode");
-        assert!(Secret::read(file.path()).expect("is valid").is_open());
+        assert!(Secret::read(file.path()).expect("is valid").is_world_readable());
     }
 
     #[test]
-    fn what_is_wrong_names_the_place_and_not_a_letter_of_the_secret() {
+    fn errors_name_the_source_and_contain_nothing_of_the_secret() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let path = file.path().display().to_string();
         let long = "x".repeat(65 << 10).into_bytes();
@@ -192,7 +192,7 @@ mod tests {
             let error = Secret::read(Path::new(path)).expect_err("is rejected");
             assert_eq!(error.to_string(), message);
         }
-        let empty = Secret::of_environment("GRIDD_MAIL__PASSWORD", "").expect_err("is rejected");
+        let empty = Secret::from_environment("GRIDD_MAIL__PASSWORD", "").expect_err("is rejected");
         assert_eq!(empty.to_string(), "the secret in GRIDD_MAIL__PASSWORD is empty");
     }
 }

@@ -7,32 +7,32 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::key::{Changes, Field, Place};
+use super::key::{ReloadPolicy, Field, Accessor};
 use super::secret::Secret;
 use super::*;
 use crate::grid::event::Severity;
 
 /// A file of that text.
-fn file(text: &str) -> (tempfile::NamedTempFile, Given) {
+fn file(text: &str) -> (tempfile::NamedTempFile, SettingsSources) {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), text).expect("writes");
-    let given = Given { config: Some(file.path().to_owned()), ..Given::default() };
+    let given = SettingsSources { config: Some(file.path().to_owned()), ..SettingsSources::default() };
     (file, given)
 }
 
-fn environment(variables: &[(&str, &str)]) -> Given {
+fn environment(variables: &[(&str, &str)]) -> SettingsSources {
     let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).into());
-    Given { environment: variables.iter().map(owned).collect(), ..Given::default() }
+    SettingsSources { environment: variables.iter().map(owned).collect(), ..SettingsSources::default() }
 }
 
-fn right(given: &Given) -> Settings {
+fn valid_settings(given: &SettingsSources) -> Settings {
     Settings::new(given).unwrap_or_else(|errors| panic!("is rejected: {errors}"))
 }
 
 /// Key, value and origin of the settings that are not defaults; files without their path.
-fn set(settings: &Settings) -> Vec<String> {
-    let rows = settings.in_force().into_iter().filter(|it| it.origin != Origin::Default);
-    let row = |Setting { key, value, origin }| match origin {
+fn overridden(settings: &Settings) -> Vec<String> {
+    let rows = settings.effective().into_iter().filter(|it| it.origin != Origin::Default);
+    let row = |EffectiveSetting { key, value, origin }| match origin {
         Origin::File { line, .. } => format!("{key} = {value} ({line})"),
         Origin::Default | Origin::Environment(_) | Origin::Flag(_) => {
             format!("{key} = {value} ({origin})")
@@ -44,17 +44,17 @@ fn set(settings: &Settings) -> Vec<String> {
 #[test]
 fn the_shipped_file_is_the_defaults_and_names_every_key() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/gridd.toml");
-    let shipped = right(&Given { config: Some(path), ..Given::default() });
+    let shipped = valid_settings(&SettingsSources { config: Some(path), ..SettingsSources::default() });
     let defaults = Settings::default();
     let values = |settings: &Settings| -> Vec<_> {
-        settings.in_force().into_iter().map(|it| (it.key, it.value)).collect()
+        settings.effective().into_iter().map(|it| (it.key, it.value)).collect()
     };
     assert_eq!(values(&shipped), values(&defaults));
     assert_eq!(shipped.grid, defaults.grid);
     assert_eq!(shipped.journal, defaults.journal);
     // Parsing the file checks that all its keys are known.
     let missing: Vec<_> =
-        shipped.in_force().into_iter().filter(|it| it.origin == Origin::Default).collect();
+        shipped.effective().into_iter().filter(|it| it.origin == Origin::Default).collect();
     assert_eq!(missing, [], "these are not in the shipped file");
     assert_eq!(shipped.warnings(), []);
 }
@@ -63,8 +63,8 @@ fn the_shipped_file_is_the_defaults_and_names_every_key() {
 fn every_key_is_shown_and_found_by_its_path_and_its_variable() {
     for key in &keys::SETTINGS {
         let path: Vec<String> = key.path.split('.').map(str::to_owned).collect();
-        assert!(keys::known(&path).is_setting, "{}", key.path);
-        assert!(keys::find(&path).is_some_and(|found| std::ptr::eq(found, key)));
+        assert!(keys::key_kind(&path).is_setting, "{}", key.path);
+        assert!(keys::find_setting(&path).is_some_and(|found| std::ptr::eq(found, key)));
         let is_containers = ["port", "service"].iter().any(|it| key.path.starts_with(it));
         assert!(!is_containers, "{}: container runtimes set such variables", key.path);
         assert_ne!(key.path.split('.').next(), Some("config"), "the flag has this name");
@@ -82,7 +82,7 @@ fn every_key_is_shown_and_found_by_its_path_and_its_variable() {
         ("OTHER", "not ours"),
     ]);
     assert_eq!(
-        set(&right(&given)),
+        overridden(&valid_settings(&given)),
         [
             "data = d (GRIDD_DATA)",
             "retention.age = 1d12h (GRIDD_RETENTION__AGE)",
@@ -92,19 +92,19 @@ fn every_key_is_shown_and_found_by_its_path_and_its_variable() {
             "class.database.budget.log.every = 250ms (GRIDD_CLASS__DATABASE__BUDGET__LOG__EVERY)",
         ]
     );
-    assert_eq!(keys::variable(&["class", "Web", "managed"]), None);
-    assert_eq!(keys::variable(&["class", "a-b", "managed"]), None);
+    assert_eq!(keys::variable_name(&["class", "Web", "managed"]), None);
+    assert_eq!(keys::variable_name(&["class", "a-b", "managed"]), None);
 }
 
 #[test]
-fn a_flag_goes_before_the_environment_that_before_the_file_that_before_the_default() {
+fn flags_override_environment_overrides_file_overrides_defaults() {
     let (_file, mut given) = file("grpc = \"127.0.0.1:1\"\nhttp = \"[::1]:2\"\ndata = \"f\"\n");
     given.environment =
         environment(&[("GRIDD_GRPC", "127.0.0.1:3"), ("GRIDD_DATA", "e")]).environment;
     given.flags = vec![("grpc", "localhost:4".to_owned())];
-    let settings = right(&given);
+    let settings = valid_settings(&given);
     assert_eq!(
-        set(&settings),
+        overridden(&settings),
         ["data = e (GRIDD_DATA)", "grpc = 127.0.0.1:4 (--grpc)", "http = [::1]:2 (2)"]
     );
     assert_eq!((settings.grpc.port(), settings.http.port()), (4, 2));
@@ -117,22 +117,22 @@ fn a_class_has_all_its_settings() {
         "[class.web]\nmanaged = false\nboot_timeout = \"infinite\"\nlog_severity = \"debug\"\n\
          on_stuck = \"fail\"\n[class.empty]\n[class.\"a.b\"]\nlost_contact = \"1s\"\n",
     );
-    let settings = right(&given);
+    let settings = valid_settings(&given);
     let web = settings.grid.class("web").expect("is there");
-    assert!(!web.managed && web.boot_timeout.is_none() && web.log_severity == Severity::Debug);
+    assert!(!web.managed && web.boot_timeout.is_none() && web.log_severity_min == Severity::Debug);
     assert_eq!(settings.grid.class("empty"), Some(&ClassSettings::default()));
     let dotted = settings.grid.class("a.b").expect("is there");
     assert_eq!(dotted.lost_contact, Duration::from_secs(1));
-    assert_eq!(set(&settings).last().unwrap(), "class.web.log_severity = debug (4)");
-    assert!(set(&settings).contains(&"class.\"a.b\".lost_contact = 1s (8)".to_owned()));
+    assert_eq!(overridden(&settings).last().unwrap(), "class.web.log_severity = debug (4)");
+    assert!(overridden(&settings).contains(&"class.\"a.b\".lost_contact = 1s (8)".to_owned()));
     assert_eq!(
-        settings.origin_of_class("empty").to_string(),
+        settings.class_origin("empty").to_string(),
         format!("{}:6", given.config.unwrap().display())
     );
 }
 
 #[test]
-fn budgets_are_said_by_halves_by_word_and_for_a_whole_class() {
+fn budgets_are_set_by_halves_as_unlimited_and_for_a_whole_class() {
     let text = "[class.load]\nbudget = \"unlimited\"\n[class.web.budget]\nlog = { burst = 7 }\n\
                 alert = \"unlimited\"\ncounter = { burst = 1, every = \"1h\" }\n";
     let (_file, mut given) = file(text);
@@ -142,11 +142,11 @@ fn budgets_are_said_by_halves_by_word_and_for_a_whole_class() {
         ("GRIDD_CLASS__LOAD__BUDGET__LOG__EVERY", "1s"),
     ])
     .environment;
-    let settings = right(&given);
-    let of = |class: &str| settings.grid.class(class).expect("is there").budgets.clone();
+    let settings = valid_settings(&given);
+    let of = |class: &str| settings.grid.class(class).expect("is there").rate_limits.clone();
     let budget = |burst, every| {
         let burst = std::num::NonZeroU32::new(burst).expect("not zero");
-        Some(grid::settings::Budget { burst, every: Duration::from_secs(every) })
+        Some(grid::settings::RateLimit { burst, interval: Duration::from_secs(every) })
     };
     let (load, web) = (of("load"), of("web"));
     assert_eq!((load.lifecycle, load.log), (None, budget(25, 1)), "the more specific one");
@@ -156,13 +156,13 @@ fn budgets_are_said_by_halves_by_word_and_for_a_whole_class() {
 }
 
 #[test]
-fn what_is_allowed_but_should_be_known_is_a_warning() {
+fn risky_values_are_warned_of() {
     let (_file, given) = file(
         "[class.a]\nboot_timeout = \"infinite\"\n[class.b]\nmaintenance_silence = \"5m\"\n\
          [class.c.budget]\nlog = \"unlimited\"\n",
     );
     let path = given.config.clone().expect("a path");
-    let texts: Vec<_> = right(&given)
+    let texts: Vec<_> = valid_settings(&given)
         .warnings()
         .iter()
         .map(|it| it.to_string().replace(&path.display().to_string(), "FILE"))
@@ -180,15 +180,15 @@ fn what_is_allowed_but_should_be_known_is_a_warning() {
 }
 
 #[test]
-fn what_can_change_does_and_what_needs_a_restart_stays_and_is_named() {
+fn a_reload_applies_live_settings_and_names_those_that_need_a_restart() {
     let (file, mut given) = file("[retention]\nage = \"30d\"\n[class.old]\n[class.web]\n");
     given.flags = vec![("http", "127.0.0.1:5".to_owned())];
-    let old = right(&given);
+    let old = valid_settings(&given);
     let text = "grpc = \"127.0.0.1:9\"\nhttp = \"127.0.0.1:6\"\n[retention]\nage = \"40d\"\n\
                 [journal]\nspan = \"1MiB\"\n[class.web]\nbudget.log = \"unlimited\"\n\
                 [class.new]\nmanaged = false\n";
     std::fs::write(file.path(), text).expect("writes");
-    let (effective, changes) = old.reloaded(right(&given)).expect("is consistent");
+    let (effective, changes) = old.reload(valid_settings(&given)).expect("is consistent");
     let path = file.path().display().to_string();
     let texts: Vec<_> = changes.iter().map(|it| it.to_string().replace(&path, "FILE")).collect();
     assert_eq!(
@@ -207,13 +207,13 @@ fn what_can_change_does_and_what_needs_a_restart_stays_and_is_named() {
         "the flag still overrides the file"
     );
     assert_eq!(effective.grpc, old.grpc);
-    assert_eq!(effective.journal.span_bytes, old.journal.span_bytes);
+    assert_eq!(effective.journal.segment_bytes, old.journal.segment_bytes);
     assert_eq!(effective.journal.retention.age, Duration::from_secs(40 * 86_400));
     assert!(effective.grid.class("old").is_none() && effective.grid.class("new").is_some());
-    let (again, changes) = effective.reloaded(right(&given)).expect("is consistent");
-    assert_eq!(again.in_force(), effective.in_force());
+    let (again, changes) = effective.reload(valid_settings(&given)).expect("is consistent");
+    assert_eq!(again.effective(), effective.effective());
     assert_eq!(changes.len(), 2, "settings that need a restart are reported until there is one");
-    let (_, nothing) = effective.reloaded(effective.clone()).expect("is consistent");
+    let (_, nothing) = effective.reload(effective.clone()).expect("is consistent");
     assert_eq!(nothing, []);
 }
 
@@ -227,13 +227,13 @@ const PASSWORD: Field<WithSecret, Option<Secret>> = |it| &mut it.password;
 
 #[test]
 fn a_secret_comes_by_file_or_environment_and_is_shown_nowhere() {
-    let of_file = Key {
+    let of_file = SettingKey {
         path: "mail.password_file",
-        place: Place::SecretFile(PASSWORD),
-        changes: Changes::AtOnce,
+        accessor: Accessor::SecretFile(PASSWORD),
+        reload: ReloadPolicy::Live,
         flag: None,
     };
-    let of_environment = Place::SecretText(PASSWORD);
+    let of_environment = Accessor::SecretText(PASSWORD);
     let secret_file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(secret_file.path(), "s3cr3t\n").expect("writes");
     let path = secret_file.path().display().to_string();
@@ -241,16 +241,16 @@ fn a_secret_comes_by_file_or_environment_and_is_shown_nowhere() {
     let variable = Origin::Environment("GRIDD_MAIL__PASSWORD".to_owned());
 
     let mut settings = WithSecret::default();
-    assert_eq!(of_file.place.shown(&mut settings), None, "there is none");
-    of_file.place.set(&Raw::Text(path.clone()), &line, &mut settings).expect("is valid");
+    assert_eq!(of_file.accessor.format(&mut settings), None, "there is none");
+    of_file.accessor.set(&RawValue::Text(path.clone()), &line, &mut settings).expect("is valid");
     assert_eq!(settings.password.as_ref().expect("is there").expose(), "s3cr3t");
-    assert_eq!(of_file.place.shown(&mut settings), Some(format!("*** in {path}")));
-    assert_eq!(of_environment.shown(&mut settings), None);
+    assert_eq!(of_file.accessor.format(&mut settings), Some(format!("*** in {path}")));
+    assert_eq!(of_environment.format(&mut settings), None);
     assert_eq!(format!("{settings:?}"), "WithSecret { password: Some(***) }");
-    assert_eq!(of_file.place.warning(&mut settings), None);
+    assert_eq!(of_file.accessor.warning(&mut settings), None);
 
-    for raw in [Raw::Text("hunter2".to_owned()), Raw::Whole("1234".to_owned(), Some(1_234))] {
-        let error = of_file.place.set(&raw, &line, &mut settings).expect_err("is rejected");
+    for raw in [RawValue::Text("hunter2".to_owned()), RawValue::Integer("1234".to_owned(), Some(1_234))] {
+        let error = of_file.accessor.set(&raw, &line, &mut settings).expect_err("is rejected");
         assert_eq!(
             error,
             "its value is not the path of a file with the secret, such as ./password"
@@ -259,13 +259,13 @@ fn a_secret_comes_by_file_or_environment_and_is_shown_nowhere() {
 
     std::fs::write(secret_file.path(), "another\n").expect("writes");
     let mut renewed = WithSecret::default();
-    of_file.place.set(&Raw::Text(path), &line, &mut renewed).expect("is valid");
-    assert!(of_file.place.is_renewed(&mut settings, &mut renewed));
-    assert!(!of_file.place.is_renewed(&mut settings.clone(), &mut settings));
+    of_file.accessor.set(&RawValue::Text(path), &line, &mut renewed).expect("is valid");
+    assert!(of_file.accessor.is_secret_changed(&mut settings, &mut renewed));
+    assert!(!of_file.accessor.is_secret_changed(&mut settings.clone(), &mut settings));
 
-    let raw = Raw::Untyped("s3cr3t".to_owned());
+    let raw = RawValue::Untyped("s3cr3t".to_owned());
     of_environment.set(&raw, &variable, &mut settings).expect("is valid");
-    assert_eq!(of_environment.shown(&mut settings), Some("***".to_owned()));
+    assert_eq!(of_environment.format(&mut settings), Some("***".to_owned()));
     for origin in [line, Origin::Flag("--password")] {
         let error = of_environment.set(&raw, &origin, &mut settings).expect_err("is rejected");
         assert_eq!(
@@ -276,9 +276,9 @@ fn a_secret_comes_by_file_or_environment_and_is_shown_nowhere() {
     }
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     std::fs::set_permissions(secret_file.path(), open).expect("a mode");
-    let raw = Raw::Text(secret_file.path().display().to_string());
-    of_file.place.set(&raw, &Origin::Default, &mut settings).expect("is valid");
-    let warning = of_file.place.warning(&mut settings).expect("a warning");
+    let raw = RawValue::Text(secret_file.path().display().to_string());
+    of_file.accessor.set(&raw, &Origin::Default, &mut settings).expect("is valid");
+    let warning = of_file.accessor.warning(&mut settings).expect("a warning");
     assert!(warning.starts_with("every user of this machine can read /"), "{warning}");
 }
 
@@ -294,7 +294,7 @@ proptest! {
             let (_file, mut given) = file(&text);
             given.environment = environment(&[(&name, &value)]).environment;
             match Settings::new(&given) {
-                Ok(settings) => prop_assert!(settings.in_force().len() >= keys::SETTINGS.len()),
+                Ok(settings) => prop_assert!(settings.effective().len() >= keys::SETTINGS.len()),
                 Err(errors) => prop_assert!(!errors.to_string().is_empty()),
             }
         }
@@ -302,7 +302,7 @@ proptest! {
 }
 
 #[test]
-fn listeners_overlap_where_they_want_one_port() {
+fn listeners_conflict_on_the_same_port() {
     let at = |text: &str| text.parse::<SocketAddr>().expect("an address");
     for (one, other, expected) in [
         ("127.0.0.1:1", "127.0.0.1:1", true),
@@ -314,6 +314,6 @@ fn listeners_overlap_where_they_want_one_port() {
         ("[::]:1", "127.0.0.1:1", true),
         ("[::1]:1", "127.0.0.1:1", false),
     ] {
-        assert_eq!(overlap(at(one), at(other)), expected, "{one} {other}");
+        assert_eq!(addresses_conflict(at(one), at(other)), expected, "{one} {other}");
     }
 }

@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 
 use super::DaemonError;
 use crate::config::Settings;
-use crate::listener::{Hosts, Port, Rules};
+use crate::listener::{AllowedHosts, Port, Rules};
 use crate::metrics::Connections;
 use crate::resources;
 
@@ -26,8 +26,8 @@ pub(super) struct Listeners {
 ///
 /// When an address is in use, or not one of this host.
 pub(super) async fn bind(settings: &Settings) -> Result<Listeners, DaemonError> {
-    let descriptors = resources::raise_descriptors();
-    let shares = resources::shares(descriptors);
+    let descriptors = resources::raise_descriptor_limit();
+    let shares = resources::connection_limits(descriptors);
     if shares.is_scarce {
         tracing::warn!(
             "the process may open only {descriptors} files: at most {} connections to the gRPC port \
@@ -39,7 +39,7 @@ pub(super) async fn bind(settings: &Settings) -> Result<Listeners, DaemonError> 
     let (http, http_at) = listen("http", settings.http).await?;
     let counted = Connections::default();
     // Settings contain only valid lists.
-    let hosts = Arc::new(Hosts::new(&settings.hosts).unwrap_or_default());
+    let hosts = Arc::new(AllowedHosts::new(&settings.hosts).unwrap_or_default());
     let rules = |port, connections_max, other| {
         let (hosts, counted) = (Arc::clone(&hosts), counted.clone());
         Rules { port, hosts, connections_max, counted, other }

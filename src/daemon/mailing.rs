@@ -9,24 +9,24 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use crate::broker::{Broker, Deliver};
+use crate::broker::{BrokerHandle, MailJob};
 use crate::config::Settings;
-use crate::config::post::Post;
-use crate::grid::MAILS_UNDER_WAY;
+use crate::config::post::SmtpConfig;
+use crate::grid::MAILS_IN_FLIGHT_MAX;
 use crate::grid::mail::Delivery;
 use crate::grpc::MailTest;
-use crate::mail::{self, Answer};
+use crate::mail::{self, DeliveryReport};
 use crate::tasks;
 
 /// The current SMTP configuration; `None`: mail is not configured.
-pub(super) type PostWatch = watch::Receiver<Option<Arc<Post>>>;
+pub(super) type SmtpConfigWatch = watch::Receiver<Option<Arc<SmtpConfig>>>;
 
 /// Follows the effective settings: recipients and their time zones may change.
-pub(super) fn follow(mut settings: watch::Receiver<Settings>) -> PostWatch {
-    let (sender, receiver) = watch::channel(settings.borrow_and_update().post.clone());
+pub(super) fn watch_config(mut settings: watch::Receiver<Settings>) -> SmtpConfigWatch {
+    let (sender, receiver) = watch::channel(settings.borrow_and_update().smtp.clone());
     let following = async move {
         while settings.changed().await.is_ok() {
-            let config = settings.borrow_and_update().post.clone();
+            let config = settings.borrow_and_update().smtp.clone();
             drop(sender.send_replace(config));
         }
     };
@@ -35,7 +35,7 @@ pub(super) fn follow(mut settings: watch::Receiver<Settings>) -> PostWatch {
 }
 
 /// The function behind `gridctl mail test`; `None`: mail is not configured.
-pub(super) fn test(config: &PostWatch, journal: Uuid, broker: &Broker) -> Option<MailTest> {
+pub(super) fn mail_test(config: &SmtpConfigWatch, journal: Uuid, broker: &BrokerHandle) -> Option<MailTest> {
     config.borrow().as_ref()?;
     let (config, broker) = (config.clone(), broker.clone());
     Some(MailTest::new(move |address| {
@@ -44,8 +44,8 @@ pub(super) fn test(config: &PostWatch, journal: Uuid, broker: &Broker) -> Option
             let Some(config) = config else {
                 return Err(vec!["mail is no longer configured".to_owned()]);
             };
-            let result = mail::dialogue(&config, journal, &address, now).await;
-            let mut lines = result.lines;
+            let result = mail::send_test_mail(&config, journal, &address, now).await;
+            let mut lines = result.transcript;
             lines.push(format!("* {}", result.delivery.reply()));
             match result.delivery {
                 Delivery::Sent(_) => Ok(lines),
@@ -58,18 +58,18 @@ pub(super) fn test(config: &PostWatch, journal: Uuid, broker: &Broker) -> Option
 /// Starts the mail sender and the task that passes its reports to the broker. Both end at shutdown.
 pub(super) fn start(
     journal: Uuid,
-    config: PostWatch,
-    mails: mpsc::Receiver<Deliver>,
-    broker: Broker,
+    config: SmtpConfigWatch,
+    mails: mpsc::Receiver<MailJob>,
+    broker: BrokerHandle,
     stopping: watch::Receiver<bool>,
 ) -> [JoinHandle<()>; 2] {
-    let (report_sender, mut reports) = mpsc::channel::<Answer>(MAILS_UNDER_WAY);
+    let (report_sender, mut reports) = mpsc::channel::<DeliveryReport>(MAILS_IN_FLIGHT_MAX);
     let mail_sender = mail::start(journal, config, mails, report_sender, stopping);
     let forwarding = async move {
-        while let Some(Answer { number, attempt, delivery }) = reports.recv().await {
+        while let Some(DeliveryReport { number, attempt, delivery }) = reports.recv().await {
             tracing::debug!(mail = number.0, "the mail sender reported a delivery");
             // A broker that is stopping tries again after its next start.
-            if broker.mail_answered(number, attempt, delivery).await.is_err() {
+            if broker.report_delivery(number, attempt, delivery).await.is_err() {
                 return;
             }
         }

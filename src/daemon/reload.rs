@@ -11,30 +11,30 @@ use std::collections::BTreeMap;
 use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 
-use crate::broker::{Broker, Reconfiguration};
-use crate::config::key::Changes;
-use crate::config::mistake::Mistakes;
-use crate::config::{Given, Settings};
+use crate::broker::{BrokerHandle, Reconfiguration};
+use crate::config::key::ReloadPolicy;
+use crate::config::mistake::ConfigErrors;
+use crate::config::{SettingsSources, Settings};
 use crate::grid::Grid;
-use crate::grid::name::ApplianceNumber;
+use crate::grid::name::ApplianceIndex;
 use crate::grid::settings::DEFAULT_CLASS;
 use crate::service_manager::ServiceManager;
 use crate::tasks;
-use crate::tracing_lines::Told;
+use crate::tracing_lines::LogFilterHandle;
 
 /// What a reload needs.
 #[derive(Debug)]
 pub struct Reload {
     /// Flags and environment of the start, and the path of the file.
-    pub given: Given,
+    pub sources: SettingsSources,
     /// Applies a new filter of tracing.
-    pub told: Told,
+    pub log_filter: LogFilterHandle,
 }
 
 /// The signals, and the service manager to notify.
 #[derive(Debug)]
-pub(super) struct Hearing {
-    pub(super) hangups: Signal,
+pub(super) struct ReloadContext {
+    pub(super) sighup: Signal,
     pub(super) stopping: watch::Receiver<bool>,
     pub(super) manager: ServiceManager,
     /// The status sent to the manager after a reload.
@@ -45,7 +45,7 @@ pub(super) struct Hearing {
 #[derive(Debug, thiserror::Error)]
 enum ReloadError {
     #[error("the new settings have the errors above")]
-    Mistakes(Mistakes),
+    Invalid(ConfigErrors),
     #[error(transparent)]
     Unavailable(#[from] crate::broker::Unavailable),
     #[error("reading the settings panicked")]
@@ -53,32 +53,32 @@ enum ReloadError {
 }
 
 /// Reloads the settings at each SIGHUP, until the broker stops; `effective` has the current ones.
-pub(super) async fn on_hangups(
-    context: Hearing,
+pub(super) async fn reload_on_sighup(
+    context: ReloadContext,
     reload: Reload,
     effective: watch::Sender<Settings>,
-    broker: Broker,
+    broker: BrokerHandle,
 ) {
-    let Hearing { mut hangups, mut stopping, manager, status } = context;
+    let ReloadContext { sighup: mut hangups, mut stopping, manager, status } = context;
     let at_start = effective.borrow().clone();
-    tell_classes(&broker, &at_start).await;
+    warn_of_classes(&broker, &at_start).await;
     loop {
         tokio::select! {
             signal = hangups.recv() => if signal.is_none() { return },
             // A closed channel also means that the broker stops.
             _ = stopping.wait_for(|is_stopping| *is_stopping) => return,
         }
-        if reload.given.config.is_none() {
+        if reload.sources.config.is_none() {
             tracing::warn!("SIGHUP: no configuration file to reload; --config names one");
             continue;
         }
         tracing::info!("SIGHUP: reloading the settings");
         manager.reloading();
         let before = effective.borrow().clone();
-        match again(&reload, &before, &broker).await {
+        match reload_once(&reload, &before, &broker).await {
             Ok(new) => drop(effective.send_replace(new)),
             Err(error) => {
-                if let ReloadError::Mistakes(errors) = &error {
+                if let ReloadError::Invalid(errors) = &error {
                     errors.0.iter().for_each(|error| tracing::error!("{error}"));
                 }
                 tracing::error!("the settings stay unchanged: {error}");
@@ -92,53 +92,53 @@ pub(super) async fn on_hangups(
 }
 
 /// Reads, validates and applies the settings once; returns the new effective ones.
-async fn again(
+async fn reload_once(
     reload: &Reload,
     before: &Settings,
-    broker: &Broker,
+    broker: &BrokerHandle,
 ) -> Result<Settings, ReloadError> {
-    let (sources, old) = (reload.given.clone(), before.clone());
+    let (sources, old) = (reload.sources.clone(), before.clone());
     let read = tasks::spawn_blocking("read settings", move || {
-        Settings::new(&sources).and_then(|new| old.reloaded(new))
+        Settings::new(&sources).and_then(|new| old.reload(new))
     });
     let read = read.await.map_err(|_| ReloadError::Panicked)?;
-    let (new, changes) = read.map_err(ReloadError::Mistakes)?;
+    let (new, changes) = read.map_err(ReloadError::Invalid)?;
     if changes.is_empty() {
         tracing::info!("no setting has changed");
         return Ok(new);
     }
     let record = broker
         .reconfigure(Reconfiguration {
-            grid: new.grid.clone(),
+            settings: new.grid.clone(),
             journal: new.journal.clone(),
-            record: new.at_change(&changes),
+            applied: new.applied_at_reload(&changes),
         })
         .await?;
     if new.tracing != before.tracing
-        && let Err(error) = reload.told.set(&new.tracing)
+        && let Err(error) = reload.log_filter.set(&new.tracing)
     {
         tracing::error!("the filter of tracing is unchanged: {error}");
     }
     for change in &changes {
-        match change.holds {
-            Changes::AtOnce => tracing::info!(record, "{change}"),
-            Changes::AtRestart => tracing::warn!(record, "{change}"),
+        match change.policy {
+            ReloadPolicy::Live => tracing::info!(record, "{change}"),
+            ReloadPolicy::Restart => tracing::warn!(record, "{change}"),
         }
     }
     new.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
-    tell_classes(broker, &new).await;
+    warn_of_classes(broker, &new).await;
     Ok(new)
 }
 
 /// Warns of classes that no appliance uses, and of classes of appliances that are not in the settings.
-async fn tell_classes(broker: &Broker, settings: &Settings) {
+async fn warn_of_classes(broker: &BrokerHandle, settings: &Settings) {
     // A broker that is stopping needs no warnings.
-    let Ok(used) = broker.ask(|grid, _| used_classes(grid)).await else { return };
+    let Ok(used) = broker.query(|grid, _| used_classes(grid)).await else { return };
     // Before the first appliance registers, no class can be in use.
     let names = settings.grid.class_names().filter(|_| !used.is_empty());
     for name in names.filter(|name| *name != DEFAULT_CLASS) {
         if !used.contains_key(name) {
-            let origin = settings.origin_of_class(name);
+            let origin = settings.class_origin(name);
             tracing::warn!(
                 "{origin}: class.{name}: no appliance has this class; `gridctl appliance set NAME \
                  --class {name}` assigns it"
@@ -156,7 +156,7 @@ async fn tell_classes(broker: &Broker, settings: &Settings) {
 /// The number of appliances of each class.
 fn used_classes(grid: &Grid) -> BTreeMap<String, u32> {
     let state = grid.state();
-    let numbers = (1..state.next_row().0).map(ApplianceNumber);
+    let numbers = (1..state.next_number().0).map(ApplianceIndex);
     let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
     for appliance in numbers.filter_map(|number| state.appliance(number)) {
         *counts.entry(&appliance.class).or_default() += 1;

@@ -14,13 +14,13 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::process::Process;
-use super::{ANSWER_WITHIN, Desk};
+use super::process::ProcessStats;
+use super::{QUERY_TIMEOUT, ServedBroker};
 use crate::grid::Grid;
-use crate::grid::mail::Owed;
+use crate::grid::mail::OutboxStats;
 use crate::grid::time::Timestamp;
-use crate::journal::Status;
-use crate::metrics::{Connections, Word};
+use crate::journal::JournalStatus;
+use crate::metrics::{Connections, Label};
 use crate::stderr;
 use crate::tasks;
 use crate::wire::show;
@@ -30,43 +30,43 @@ pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0
 
 /// What the loop is asked for.
 #[derive(Debug)]
-struct Standing {
+struct GridMetrics {
     sessions: u32,
-    appliances: BTreeMap<Word, u64>,
-    alerts: BTreeMap<(Word, Word), u64>,
+    appliances: BTreeMap<Label, u64>,
+    alerts: BTreeMap<(Label, Label), u64>,
     next_deadline: Option<Timestamp>,
-    mails: Owed,
+    outbox: OutboxStats,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StateLabels {
-    state: Word,
+    state: Label,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct AlertLabels {
-    matter: Word,
-    severity: Word,
+    kind: Label,
+    severity: Label,
 }
 
 /// All of it; before the broker has started, only what is known of the process.
-pub(super) async fn text(
-    desk: Option<Desk>,
+pub(super) async fn render(
+    desk: Option<ServedBroker>,
     connections: &Connections,
 ) -> Result<String, fmt::Error> {
     let mut all = Registry::default();
-    process(all.sub_registry_with_prefix("process"), &Process::now(), desk.as_ref());
+    process(all.sub_registry_with_prefix("process"), &ProcessStats::read(), desk.as_ref());
     let registry = all.sub_registry_with_prefix("gridd");
     let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
     registry.register("build", "What runs", version);
-    gauge(registry, "tasks", "Tasks alive", tasks::alive() as f64);
+    gauge(registry, "tasks", "Tasks alive", tasks::alive_count() as f64);
     let help = "Lines of tracing that standard error did not take in time";
     registry.register("tracing_lines_dropped", help, ConstCounter::new(stderr::dropped()));
     connections.register(registry);
     if let Some(desk) = desk {
         desk.metrics.register(registry);
         queue(registry, &desk);
-        let asked = tokio::time::timeout(ANSWER_WITHIN, desk.broker.ask(|grid, _| look(grid)));
+        let asked = tokio::time::timeout(QUERY_TIMEOUT, desk.broker.query(|grid, _| collect(grid)));
         let standing = asked.await.ok().and_then(Result::ok);
         let answers = f64::from(u8::from(standing.is_some()));
         gauge(registry, "loop_answers", "Whether the broker loop answered within 2 s", answers);
@@ -86,14 +86,14 @@ fn gauge(registry: &mut Registry, name: &str, help: &str, value: f64) {
     registry.register(name, help, ConstGauge::new(value));
 }
 
-fn gauge_of(registry: &mut Registry, name: &str, unit: Unit, help: &str, value: f64) {
+fn gauge_with_unit(registry: &mut Registry, name: &str, unit: Unit, help: &str, value: f64) {
     registry.register_with_unit(name, help, unit, ConstGauge::new(value));
 }
 
-fn process(registry: &mut Registry, process: &Process, desk: Option<&Desk>) {
-    let Process { resident_bytes, fds, fds_max, cpu_seconds, threads } = *process;
+fn process(registry: &mut Registry, process: &ProcessStats, desk: Option<&ServedBroker>) {
+    let ProcessStats { resident_bytes, fds, fds_max, cpu_seconds, threads } = *process;
     if let Some(bytes) = resident_bytes {
-        gauge_of(registry, "resident_memory", Unit::Bytes, "Memory in RAM", bytes as f64);
+        gauge_with_unit(registry, "resident_memory", Unit::Bytes, "Memory in RAM", bytes as f64);
     }
     if let Some(fds) = fds {
         gauge(registry, "open_fds", "Open descriptors", fds as f64);
@@ -110,41 +110,41 @@ fn process(registry: &mut Registry, process: &Process, desk: Option<&Desk>) {
     }
     if let Some(desk) = desk {
         let help = "When the broker started, since 1970";
-        gauge_of(registry, "start_time", Unit::Seconds, help, seconds(desk.started_at));
+        gauge_with_unit(registry, "start_time", Unit::Seconds, help, seconds(desk.started_at));
     }
 }
 
-fn queue(registry: &mut Registry, desk: &Desk) {
-    let (items, room) = desk.broker.waiting();
+fn queue(registry: &mut Registry, desk: &ServedBroker) {
+    let (items, room) = desk.broker.queue_usage();
     gauge(registry, "queue_items", "Items that wait for the broker loop", items as f64);
     let help = "Room for events in the queue";
-    gauge_of(registry, "queue_room", Unit::Bytes, help, room as f64);
+    gauge_with_unit(registry, "queue_room", Unit::Bytes, help, room as f64);
     let low = f64::from(u8::from(desk.broker.disk_is_low()));
     gauge(registry, "disk_low", "Whether nothing new is taken because the disk is full", low);
 }
 
 /// Runs in the loop.
-fn look(grid: &Grid) -> Standing {
-    let mut appliances: BTreeMap<Word, u64> = STATES.into_iter().map(|it| (Word(it), 0)).collect();
+fn collect(grid: &Grid) -> GridMetrics {
+    let mut appliances: BTreeMap<Label, u64> = STATES.into_iter().map(|it| (Label(it), 0)).collect();
     for appliance in grid.state().appliances() {
         let name = show::state(&appliance.lifecycle).as_str_name();
-        *appliances.entry(Word::without("APPLIANCE_STATE_", name)).or_default() += 1;
+        *appliances.entry(Label::without_prefix("APPLIANCE_STATE_", name)).or_default() += 1;
     }
     let mut alerts = BTreeMap::new();
     for (_, matter, alert) in grid.state().alerts() {
-        let severity = show::proto_severity(alert.severity).as_str_name();
-        let labels = (Word(matter.word()), Word::without("SEVERITY_", severity));
+        let severity = show::encode_severity(alert.severity).as_str_name();
+        let labels = (Label(matter.as_str()), Label::without_prefix("SEVERITY_", severity));
         *alerts.entry(labels).or_default() += 1;
     }
-    let sessions = grid.presence().open();
-    let (next_deadline, mails) = (grid.poll_timeout(), grid.state().outbox().owed());
-    Standing { sessions, appliances, alerts, next_deadline, mails }
+    let sessions = grid.sessions().open_count();
+    let (next_deadline, mails) = (grid.poll_timeout(), grid.state().outbox().stats());
+    GridMetrics { sessions, appliances, alerts, next_deadline, outbox: mails }
 }
 
 /// Told even when there is none, so that a series does not begin with its first appliance.
 const STATES: [&str; 6] = ["IDLE", "STARTING", "MAINTENANCE", "RUNNING", "FAILED", "DUMPING"];
 
-fn grid(registry: &mut Registry, standing: &Standing) {
+fn grid(registry: &mut Registry, standing: &GridMetrics) {
     gauge(registry, "sessions", "Sessions open", f64::from(standing.sessions));
     let appliances = Family::<StateLabels, Gauge<f64, std::sync::atomic::AtomicU64>>::default();
     for (state, count) in &standing.appliances {
@@ -153,43 +153,43 @@ fn grid(registry: &mut Registry, standing: &Standing) {
     registry.register("appliances", "Appliances by state", appliances);
     let alerts = Family::<AlertLabels, Gauge<f64, std::sync::atomic::AtomicU64>>::default();
     for ((matter, severity), count) in &standing.alerts {
-        let labels = AlertLabels { matter: *matter, severity: *severity };
+        let labels = AlertLabels { kind: *matter, severity: *severity };
         alerts.get_or_create(&labels).set(*count as f64);
     }
     registry.register("alerts_open", "Open matters by what they are and how grave", alerts);
-    let Owed { owed, since, failed } = standing.mails;
+    let OutboxStats { queued: owed, oldest_queued_at: since, failed } = standing.outbox;
     gauge(registry, "mails_owed", "Mails that are owed and not given up", owed as f64);
     gauge(registry, "mails_failed", "Mails that are given up", failed as f64);
     if let Some(since) = since {
         let help = "Since when the oldest mail is owed that is not given up, since 1970";
-        gauge_of(registry, "mails_owed_since_timestamp", Unit::Seconds, help, seconds(since));
+        gauge_with_unit(registry, "mails_owed_since_timestamp", Unit::Seconds, help, seconds(since));
     }
     if let Some(at) = standing.next_deadline {
         let help = "When the next deadline is looked at, since 1970";
-        gauge_of(registry, "next_deadline_timestamp", Unit::Seconds, help, seconds(at));
+        gauge_with_unit(registry, "next_deadline_timestamp", Unit::Seconds, help, seconds(at));
     }
 }
 
-fn journal(registry: &mut Registry, desk: &Desk, status: Option<Status>) {
+fn journal(registry: &mut Registry, desk: &ServedBroker, status: Option<JournalStatus>) {
     let journal = registry.sub_registry_with_prefix("journal");
     gauge(journal, "term", "Starts on this journal", desk.term as f64);
     gauge(journal, "first_record", "Oldest record kept", desk.reader.first() as f64);
     gauge(journal, "last_record", "Newest durable record", desk.reader.durable() as f64);
     let Some(status) = status else { return };
-    let Status {
+    let JournalStatus {
         commit_log_bytes,
         archive_bytes,
         checkpoint_bytes,
         checkpoint,
         free_bytes,
-        sealed_spans,
+        sealed_segments: sealed_spans,
         sealed_through,
         archived_through,
         durable: _,
         low_water: _,
         retention_bytes: _,
         growth: _,
-        trouble,
+        background_failures: trouble,
     } = status;
     gauge(journal, "archived_record", "Newest record in the archive", archived_through as f64);
     gauge(journal, "sealed_record", "Newest record in a sealed span", sealed_through as f64);
@@ -200,7 +200,7 @@ fn journal(registry: &mut Registry, desk: &Desk, status: Option<Status>) {
         ("checkpoints", "What the checkpoints take", checkpoint_bytes),
         ("disk_free", "What the file system still has for us", free_bytes),
     ] {
-        gauge_of(journal, name, Unit::Bytes, help, bytes as f64);
+        gauge_with_unit(journal, name, Unit::Bytes, help, bytes as f64);
     }
     let help = "Background threads of the journal that failed: the commit log grows";
     gauge(journal, "threads_failed", help, trouble.len() as f64);
@@ -208,7 +208,7 @@ fn journal(registry: &mut Registry, desk: &Desk, status: Option<Status>) {
         gauge(journal, "checkpoint_record", "Newest record in a checkpoint", through as f64);
         let help = "When the newest checkpoint was written, since 1970";
         let at = written.as_secs_f64();
-        gauge_of(journal, "checkpoint_timestamp", Unit::Seconds, help, at);
+        gauge_with_unit(journal, "checkpoint_timestamp", Unit::Seconds, help, at);
     }
 }
 

@@ -17,14 +17,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::sync::watch;
 
-use crate::broker::{Broker, Started};
+use crate::broker::{BrokerHandle, Started};
 use crate::grid::time::Timestamp;
-use crate::journal::Reader;
+use crate::journal::JournalReader;
 use crate::metrics::{Connections, Metrics};
 use crate::resources;
 
 /// The loop gets so long for an answer to a page.
-const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
 
 const FRONT_PAGE: &str = concat!(
     "gridd ",
@@ -37,15 +37,15 @@ const FRONT_PAGE: &str = concat!(
 
 /// What the pages show of a broker that has started.
 #[derive(Clone, Debug)]
-pub struct Desk {
-    broker: Broker,
-    reader: Reader,
+pub struct ServedBroker {
+    broker: BrokerHandle,
+    reader: JournalReader,
     term: u64,
     started_at: Timestamp,
     metrics: Metrics,
 }
 
-impl Desk {
+impl ServedBroker {
     /// The desk of a broker that was started.
     pub fn new(started: &Started) -> Self {
         Self {
@@ -60,28 +60,28 @@ impl Desk {
 
 /// What the pages know: nothing of a broker that has not started yet.
 #[derive(Clone, Debug)]
-struct Front {
-    desk: watch::Receiver<Option<Desk>>,
+struct HttpState {
+    served: watch::Receiver<Option<ServedBroker>>,
     stopping: watch::Receiver<bool>,
     connections: Connections,
 }
 
 /// The pages; `desk` is there once the broker has started, `stopping` turns true when it goes.
-pub fn pages(
-    desk: watch::Receiver<Option<Desk>>,
+pub fn router(
+    desk: watch::Receiver<Option<ServedBroker>>,
     connections: Connections,
     stopping: watch::Receiver<bool>,
 ) -> Router {
     Router::new()
         .route("/", get(|| async { FRONT_PAGE }))
         .route("/livez", get(|| async { "alive\n" }))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
-        .with_state(Front { desk, stopping, connections })
+        .route("/readyz", get(readiness))
+        .route("/metrics", get(metrics_response))
+        .with_state(HttpState { served: desk, stopping, connections })
 }
 
-async fn ready(State(front): State<Front>) -> (StatusCode, String) {
-    match unready(&front).await {
+async fn readiness(State(front): State<HttpState>) -> (StatusCode, String) {
+    match unready_reason(&front).await {
         None => match resources::shortage() {
             None => (StatusCode::OK, "ready\n".to_owned()),
             Some(shortage) => (StatusCode::OK, format!("ready, but {shortage}\n")),
@@ -91,11 +91,11 @@ async fn ready(State(front): State<Front>) -> (StatusCode, String) {
 }
 
 /// Why the broker takes nothing at this moment.
-async fn unready(front: &Front) -> Option<&'static str> {
+async fn unready_reason(front: &HttpState) -> Option<&'static str> {
     if *front.stopping.borrow() {
         return Some("stopping\n");
     }
-    let Some(desk) = front.desk.borrow().clone() else {
+    let Some(desk) = front.served.borrow().clone() else {
         return Some("starting: the journal is being read\n");
     };
     if desk.broker.is_starved() {
@@ -107,7 +107,7 @@ async fn unready(front: &Front) -> Option<&'static str> {
     if desk.broker.disk_is_low() {
         return Some("disk low: nothing new is taken until there is room; reading goes on\n");
     }
-    let answer = tokio::time::timeout(ANSWER_WITHIN, desk.broker.ask(|_, _| ())).await;
+    let answer = tokio::time::timeout(QUERY_TIMEOUT, desk.broker.query(|_, _| ())).await;
     match answer {
         Ok(Ok(())) => None,
         Ok(Err(_)) => Some("stopping\n"),
@@ -115,9 +115,9 @@ async fn unready(front: &Front) -> Option<&'static str> {
     }
 }
 
-async fn metrics(State(front): State<Front>) -> Response {
-    let desk = front.desk.borrow().clone();
-    match metrics_page::text(desk, &front.connections).await {
+async fn metrics_response(State(front): State<HttpState>) -> Response {
+    let desk = front.served.borrow().clone();
+    match metrics_page::render(desk, &front.connections).await {
         Ok(text) => ([(header::CONTENT_TYPE, metrics_page::CONTENT_TYPE)], text).into_response(),
         Err(error) => {
             let text = format!("the metrics can't be written: {error}\n");
@@ -131,16 +131,16 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn who_starts_or_stops_is_not_ready_and_says_why() {
+    async fn a_starting_or_stopping_broker_is_not_ready_and_gives_the_reason() {
         let (_show, desk) = watch::channel(None);
         let (stop, stopping) = watch::channel(false);
-        let front = Front { desk, stopping, connections: Connections::default() };
-        assert_eq!(unready(&front).await, Some("starting: the journal is being read\n"));
-        let (status, _) = ready(State(front.clone())).await;
+        let front = HttpState { served, stopping, connections: Connections::default() };
+        assert_eq!(unready_reason(&front).await, Some("starting: the journal is being read\n"));
+        let (status, _) = readiness(State(front.clone())).await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-        let page = metrics(State(front.clone())).await;
+        let page = metrics_response(State(front.clone())).await;
         assert_eq!(page.status(), StatusCode::OK, "the process is told of even then");
         stop.send_replace(true);
-        assert_eq!(unready(&front).await, Some("stopping\n"));
+        assert_eq!(unready_reason(&front).await, Some("stopping\n"));
     }
 }

@@ -8,7 +8,7 @@ use rustix::process::{Resource, getrlimit};
 
 /// What the system tells of this process.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Process {
+pub(super) struct ProcessStats {
     /// Memory in RAM, in bytes.
     pub(super) resident_bytes: Option<u64>,
     /// Open descriptors.
@@ -21,11 +21,11 @@ pub(super) struct Process {
     pub(super) threads: Option<u64>,
 }
 
-impl Process {
+impl ProcessStats {
     /// As it is now; reads files that the kernel makes up.
-    pub(super) fn now() -> Self {
+    pub(super) fn read() -> Self {
         let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-        let (cpu_seconds, threads) = of_stat(&stat, rustix::param::clock_ticks_per_second());
+        let (cpu_seconds, threads) = parse_stat(&stat, rustix::param::clock_ticks_per_second());
         let pages = fs::read_to_string("/proc/self/statm").ok();
         let pages = pages.and_then(|statm| statm.split(' ').nth(1)?.parse::<u64>().ok());
         let fds = fs::read_dir("/proc/self/fd").ok().map(|found| found.count() as u64);
@@ -41,7 +41,7 @@ impl Process {
 }
 
 /// CPU time and threads; the name in parentheses may hold anything, so fields are counted behind it.
-fn of_stat(stat: &str, ticks_per_second: u64) -> (Option<f64>, Option<u64>) {
+fn parse_stat(stat: &str, ticks_per_second: u64) -> (Option<f64>, Option<u64>) {
     let Some((_, behind)) = stat.rsplit_once(") ") else { return (None, None) };
     let fields: Vec<&str> = behind.split(' ').collect();
     let number = |at: usize| fields.get(at).and_then(|field| field.parse::<u32>().ok());
@@ -57,15 +57,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_are_counted_behind_a_name_that_holds_anything() {
+    fn fields_are_counted_after_a_name_with_any_characters() {
         let stat = "7 (a) b) 1 (c) R 1 7 7 0 -1 4194304 1 0 0 0 150 50 0 0 20 0 9 0 12345 1 1";
-        assert_eq!(of_stat(stat, 100), (Some(2.0), Some(9)));
-        assert_eq!(of_stat("", 100), (None, None));
+        assert_eq!(parse_stat(stat, 100), (Some(2.0), Some(9)));
+        assert_eq!(parse_stat("", 100), (None, None));
     }
 
     #[test]
-    fn this_process_is_told() {
-        let process = Process::now();
+    fn stats_of_this_process_are_read() {
+        let process = ProcessStats::read();
         assert!(process.resident_bytes.is_some_and(|bytes| bytes > 1 << 20), "{process:?}");
         assert!(process.fds.is_some_and(|fds| fds >= 3), "{process:?}");
         assert!(process.threads.is_some_and(|threads| threads >= 1), "{process:?}");

@@ -7,13 +7,13 @@
 use std::fmt;
 
 use crate::show::escape;
-use crate::show::nearest::nearest;
+use crate::show::nearest::suggest;
 
 use super::{EVENTS, PARAMETERS, SEVERITIES};
 
 /// One error in the arguments of an event.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum Mistake {
+pub enum ArgError {
     /// An argument that is not `name=value`.
     #[error(
         "`{}` is not name=value{}; quote a text that has spaces: msg=\"two words\"",
@@ -34,7 +34,7 @@ pub enum Mistake {
     },
     /// A parameter that is given twice, also by an alias.
     #[error("{name} is given again as `{}`; it is allowed once", escape::excerpt(.value))]
-    Again {
+    Duplicate {
         /// The parameter, as spelled the second time.
         name: String,
         /// Its second value.
@@ -42,7 +42,7 @@ pub enum Mistake {
     },
     /// No `id=`.
     #[error("id is missing; it is one of {}, for instance id=started_ok", list(&EVENTS))]
-    NoEvent,
+    MissingEvent,
     /// An event that does not exist.
     #[error(
         "id=`{}` is not an event{}; it is one of {}",
@@ -90,7 +90,7 @@ pub enum Mistake {
     },
     /// A counter without its name or its value.
     #[error("{given}=`{}` is half of a counter; {missing} is missing", escape::excerpt(.value))]
-    HalfCounter {
+    IncompleteCounter {
         /// The parameter given.
         given: &'static str,
         /// Its value.
@@ -106,7 +106,7 @@ pub enum Mistake {
     },
     /// A parameter that is not allowed with this event.
     #[error("{name}=`{}` is allowed with id={only} only, not with id={event}", escape::excerpt(.value))]
-    NotOfThisEvent {
+    NotAllowed {
         /// The parameter.
         name: &'static str,
         /// Its value.
@@ -118,7 +118,7 @@ pub enum Mistake {
     },
     /// An event without a text.
     #[error("msg is missing; id={event} needs a text{}", if *.event == "alert" { " or a counter" } else { "" })]
-    NoText {
+    MissingText {
         /// The event.
         event: &'static str,
     },
@@ -126,9 +126,9 @@ pub enum Mistake {
 
 /// All errors in the arguments of one event, in the order found. Never empty.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub struct Mistakes(pub Vec<Mistake>);
+pub struct ArgErrors(pub Vec<ArgError>);
 
-impl fmt::Display for Mistakes {
+impl fmt::Display for ArgErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, error) in self.0.iter().enumerate() {
             if index > 0 {
@@ -145,12 +145,12 @@ fn list(known: &[&str]) -> String {
 }
 
 fn suggestion(given: &str, known: &[&str]) -> String {
-    nearest(given, known).map_or_else(String::new, |nearest| format!(", did you mean `{nearest}`"))
+    suggest(given, known).map_or_else(String::new, |nearest| format!(", did you mean `{nearest}`"))
 }
 
 /// `vme started_ok` is the most likely wrong call.
 fn event_hint(word: &str) -> String {
-    nearest(word, &EVENTS).map_or_else(String::new, |event| format!(", did you mean `id={event}`"))
+    suggest(word, &EVENTS).map_or_else(String::new, |event| format!(", did you mean `id={event}`"))
 }
 
 #[cfg(test)]
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slips_are_recognised() {
+    fn typos_get_suggestions() {
         for (given, meant) in [
             ("startd_ok", "started_ok"),
             ("started-ok", "started_ok"),
@@ -168,12 +168,12 @@ mod tests {
             ("maintainance", "maintenance"),
             ("alerts", "alert"),
         ] {
-            assert_eq!(nearest(given, &EVENTS), Some(meant), "{given}");
+            assert_eq!(suggest(given, &EVENTS), Some(meant), "{given}");
         }
-        assert_eq!(nearest("warning", &SEVERITIES), Some("warn"));
-        assert_eq!(nearest("err", &SEVERITIES), Some("error"));
-        assert_eq!(nearest("messsage", &PARAMETERS), None);
-        assert_eq!(nearest("reboot", &EVENTS), None);
-        assert_eq!(nearest("", &EVENTS), None);
+        assert_eq!(suggest("warning", &SEVERITIES), Some("warn"));
+        assert_eq!(suggest("err", &SEVERITIES), Some("error"));
+        assert_eq!(suggest("messsage", &PARAMETERS), None);
+        assert_eq!(suggest("reboot", &EVENTS), None);
+        assert_eq!(suggest("", &EVENTS), None);
     }
 }

@@ -15,13 +15,13 @@ use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::time::Duration;
 
-use crate::grid::alert_key::is_alert_key;
-use crate::grid::name::has_alphabet_of_names;
+use crate::grid::alert_key::is_valid_group_key;
+use crate::grid::name::has_name_characters;
 use crate::wire::proto::event::Kind;
 use crate::wire::proto::{Alert, Counter, Event, Log, Maintenance, Severity};
 use crate::wire::proto::{StartFailed, StartedOk};
 
-pub use mistake::{Mistake, Mistakes};
+pub use mistake::{ArgError, ArgErrors};
 
 /// The events, as `id=` spells them.
 pub const EVENTS: [&str; 5] = ["started_ok", "start_failed", "maintenance", "log", "alert"];
@@ -45,33 +45,33 @@ pub const PARAMETERS: [&str; 10] = [
 
 /// Longest text that is sent: an event may take 65,536 bytes on the wire. The broker truncates
 /// texts beyond 4,096 and marks them.
-pub const LONGEST_TEXT: usize = 60_000;
+pub const SENT_TEXT_BYTES_MAX: usize = 60_000;
 
 /// The shortest and the longest time until the next report.
-const PROMISE: std::ops::RangeInclusive<Duration> =
+const REPORT_WITHIN: std::ops::RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(60);
 
 /// The parsed event, and the corrections of its arguments.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Spoken {
+pub struct EventCommand {
     /// The event: kind, text, severity and report deadline. Boot, sequence and times are not set.
     pub event: Event,
     /// The event's name as `id=` spells it.
     pub name: &'static str,
     /// The corrections, to be reported to the caller.
-    pub mendings: Vec<Mending>,
+    pub corrections: Vec<Correction>,
 }
 
-impl Spoken {
+impl EventCommand {
     /// Whether it is about the start; such an event belongs to a boot.
-    pub fn is_about_the_start(&self) -> bool {
+    pub fn is_lifecycle(&self) -> bool {
         matches!(self.name, "started_ok" | "start_failed" | "maintenance")
     }
 }
 
 /// A change of a text so that the event can be sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Mending {
+pub enum Correction {
     /// Bytes that are not UTF-8.
     #[error("{parameter} is not UTF-8; each invalid part is replaced by U+FFFD")]
     NotUtf8 {
@@ -80,7 +80,7 @@ pub enum Mending {
     },
     /// More text than a message may contain.
     #[error("{parameter} of {bytes} bytes is truncated to {kept} bytes")]
-    Cut {
+    Truncated {
         /// The parameter.
         parameter: String,
         /// Its length.
@@ -95,41 +95,41 @@ pub enum Mending {
 /// # Errors
 ///
 /// All errors, if there is at least one.
-pub fn parse<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Result<Spoken, Mistakes> {
-    let mut parser = Reading::default();
+pub fn parse<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Result<EventCommand, ArgErrors> {
+    let mut parser = ArgParser::default();
     for argument in arguments {
-        parser.take(argument.as_ref());
+        parser.push(argument.as_ref());
     }
     parser.finish()
 }
 
 /// The value of a parameter, with the name it was given under.
 #[derive(Debug)]
-struct Given {
+struct ArgValue {
     name: String,
     value: String,
 }
 
 /// The arguments so far; one slot per parameter.
 #[derive(Debug, Default)]
-struct Reading {
-    id: Option<Given>,
-    text: Option<Given>,
-    severity: Option<Given>,
-    key: Option<Given>,
-    progress: Option<Given>,
-    counter_name: Option<Given>,
-    counter_value: Option<Given>,
-    next_report_within: Option<Given>,
-    mistakes: Vec<Mistake>,
-    mendings: Vec<Mending>,
+struct ArgParser {
+    id: Option<ArgValue>,
+    text: Option<ArgValue>,
+    severity: Option<ArgValue>,
+    key: Option<ArgValue>,
+    progress: Option<ArgValue>,
+    counter_name: Option<ArgValue>,
+    counter_value: Option<ArgValue>,
+    next_report_within: Option<ArgValue>,
+    errors: Vec<ArgError>,
+    corrections: Vec<Correction>,
 }
 
-impl Reading {
-    fn take(&mut self, argument: &OsStr) {
+impl ArgParser {
+    fn push(&mut self, argument: &OsStr) {
         let whole = argument.to_string_lossy();
         let Some((name, value)) = whole.split_once('=') else {
-            self.mistakes.push(Mistake::NotAPair { word: whole.into_owned() });
+            self.errors.push(ArgError::NotAPair { word: whole.into_owned() });
             return;
         };
         let slot = match name {
@@ -142,38 +142,38 @@ impl Reading {
             "cnt_value" => &mut self.counter_value,
             "next_report_within" => &mut self.next_report_within,
             _ => {
-                self.mistakes.push(Mistake::UnknownParameter { name: name.to_owned() });
+                self.errors.push(ArgError::UnknownParameter { name: name.to_owned() });
                 return;
             }
         };
         if slot.is_some() {
             let (name, value) = (name.to_owned(), value.to_owned());
-            self.mistakes.push(Mistake::Again { name, value });
+            self.errors.push(ArgError::Duplicate { name, value });
             return;
         }
-        *slot = Some(Given { name: name.to_owned(), value: value.to_owned() });
+        *slot = Some(ArgValue { name: name.to_owned(), value: value.to_owned() });
         if matches!(whole, Cow::Owned(_)) {
-            self.mendings.push(Mending::NotUtf8 { parameter: name.to_owned() });
+            self.corrections.push(Correction::NotUtf8 { parameter: name.to_owned() });
         }
     }
 
-    fn finish(mut self) -> Result<Spoken, Mistakes> {
+    fn finish(mut self) -> Result<EventCommand, ArgErrors> {
         let name = self.event_name();
         let severity = self.severity();
         let text = self.text();
         // Parameters of other events are parsed, too, to find their errors.
         let progress = self.progress(name);
-        let next_report_within_ms = self.promise(name);
+        let next_report_within_ms = self.report_within_ms(name);
         let counter = self.counter(name);
         let alert_key = self.alert_key(name);
         // Half a counter has an error of its own.
         let tried_counter = self.counter_name.is_some() || self.counter_value.is_some();
         match name {
             Some(event @ "log") if text.is_empty() => {
-                self.mistakes.push(Mistake::NoText { event });
+                self.errors.push(ArgError::MissingText { event });
             }
             Some(event @ "alert") if text.is_empty() && !tried_counter => {
-                self.mistakes.push(Mistake::NoText { event });
+                self.errors.push(ArgError::MissingText { event });
             }
             _ => {}
         }
@@ -185,23 +185,23 @@ impl Reading {
             Some("alert") => Some(Kind::Alert(Alert { counter })),
             _ => None,
         };
-        let (Some(name), Some(_), true) = (name, &kind, self.mistakes.is_empty()) else {
-            return Err(Mistakes(self.mistakes));
+        let (Some(name), Some(_), true) = (name, &kind, self.errors.is_empty()) else {
+            return Err(ArgErrors(self.errors));
         };
         let severity = severity.into();
         let event =
             Event { kind, text, severity, next_report_within_ms, alert_key, ..Event::default() };
-        Ok(Spoken { event, name, mendings: self.mendings })
+        Ok(EventCommand { event, name, corrections: self.corrections })
     }
 
     fn event_name(&mut self) -> Option<&'static str> {
         let Some(id) = &self.id else {
-            self.mistakes.push(Mistake::NoEvent);
+            self.errors.push(ArgError::MissingEvent);
             return None;
         };
         let known = EVENTS.into_iter().find(|event| *event == id.value);
         if known.is_none() {
-            self.mistakes.push(Mistake::UnknownEvent { value: id.value.clone() });
+            self.errors.push(ArgError::UnknownEvent { value: id.value.clone() });
         }
         known
     }
@@ -215,7 +215,7 @@ impl Reading {
             "error" => Severity::Error,
             "fatal" => Severity::Fatal,
             _ => {
-                self.mistakes.push(Mistake::UnknownSeverity { value: given.value.clone() });
+                self.errors.push(ArgError::UnknownSeverity { value: given.value.clone() });
                 Severity::Unspecified
             }
         }
@@ -225,10 +225,10 @@ impl Reading {
         let Some(given) = self.text.take() else { return String::new() };
         let mut text = given.value;
         let bytes = text.len();
-        if bytes > LONGEST_TEXT {
-            text.truncate(text.floor_char_boundary(LONGEST_TEXT));
+        if bytes > SENT_TEXT_BYTES_MAX {
+            text.truncate(text.floor_char_boundary(SENT_TEXT_BYTES_MAX));
             let kept = text.len();
-            self.mendings.push(Mending::Cut { parameter: given.name, bytes, kept });
+            self.corrections.push(Correction::Truncated { parameter: given.name, bytes, kept });
         }
         text
     }
@@ -236,63 +236,63 @@ impl Reading {
     /// `None` if it is not given or invalid.
     fn progress(&mut self, event: Option<&'static str>) -> Option<u32> {
         let given = self.progress.take()?;
-        let progress = whole_number(&given.value).filter(|progress| (1..=100).contains(progress));
+        let progress = parse_whole_number(&given.value).filter(|progress| (1..=100).contains(progress));
         if progress.is_none() {
-            self.mistakes.push(Mistake::Progress { value: given.value.clone() });
+            self.errors.push(ArgError::Progress { value: given.value.clone() });
         }
-        self.only_with("maintenance", event, "progress", given.value);
+        self.require_event("maintenance", event, "progress", given.value);
         progress
     }
 
     /// In milliseconds; 0 if it is not given or invalid.
-    fn promise(&mut self, event: Option<&'static str>) -> u32 {
+    fn report_within_ms(&mut self, event: Option<&'static str>) -> u32 {
         let Some(given) = self.next_report_within.take() else { return 0 };
-        let promise = time(&given.value).filter(|promise| PROMISE.contains(promise));
+        let promise = parse_time(&given.value).filter(|promise| REPORT_WITHIN.contains(promise));
         if promise.is_none() {
-            self.mistakes.push(Mistake::NextReportWithin { value: given.value.clone() });
+            self.errors.push(ArgError::NextReportWithin { value: given.value.clone() });
         }
-        self.only_with("maintenance", event, "next_report_within", given.value);
+        self.require_event("maintenance", event, "next_report_within", given.value);
         promise.and_then(|promise| u32::try_from(promise.as_millis()).ok()).unwrap_or(0)
     }
 
     /// Empty if it is not given.
     fn alert_key(&mut self, event: Option<&'static str>) -> String {
         let Some(given) = self.key.take() else { return String::new() };
-        if !is_alert_key(&given.value) {
-            self.mistakes.push(Mistake::AlertKey { value: given.value.clone() });
+        if !is_valid_group_key(&given.value) {
+            self.errors.push(ArgError::AlertKey { value: given.value.clone() });
         }
-        self.only_with("alert", event, "key", given.value.clone());
+        self.require_event("alert", event, "key", given.value.clone());
         given.value
     }
 
     fn counter(&mut self, event: Option<&'static str>) -> Option<Counter> {
         if let Some(name) = &self.counter_name
-            && !has_alphabet_of_names(&name.value)
+            && !has_name_characters(&name.value)
         {
-            self.mistakes.push(Mistake::CounterName { value: name.value.clone() });
+            self.errors.push(ArgError::CounterName { value: name.value.clone() });
         }
         let number =
-            self.counter_value.as_ref().map(|given| (given.value.clone(), finite(&given.value)));
+            self.counter_value.as_ref().map(|given| (given.value.clone(), parse_finite(&given.value)));
         if let Some((value, None)) = &number {
-            self.mistakes.push(Mistake::CounterValue { value: value.clone() });
+            self.errors.push(ArgError::CounterValue { value: value.clone() });
         }
         let name = self.counter_name.as_ref().map(|given| given.value.clone());
         if let Some(value) = &name {
-            self.only_with("alert", event, "cnt_name", value.clone());
+            self.require_event("alert", event, "cnt_name", value.clone());
         }
         if let Some((value, _)) = &number {
-            self.only_with("alert", event, "cnt_value", value.clone());
+            self.require_event("alert", event, "cnt_value", value.clone());
         }
         match (name, number) {
             (Some(name), Some((_, value))) => value.map(|value| Counter { name, value }),
             (Some(value), None) => {
                 let (given, missing) = ("cnt_name", "cnt_value");
-                self.mistakes.push(Mistake::HalfCounter { given, value, missing });
+                self.errors.push(ArgError::IncompleteCounter { given, value, missing });
                 None
             }
             (None, Some((value, _))) => {
                 let (given, missing) = ("cnt_value", "cnt_name");
-                self.mistakes.push(Mistake::HalfCounter { given, value, missing });
+                self.errors.push(ArgError::IncompleteCounter { given, value, missing });
                 None
             }
             (None, None) => None,
@@ -300,7 +300,7 @@ impl Reading {
     }
 
     /// Checks that the parameter belongs to this event. Not possible if the event is unknown.
-    fn only_with(
+    fn require_event(
         &mut self,
         only: &'static str,
         event: Option<&'static str>,
@@ -310,21 +310,21 @@ impl Reading {
         if let Some(event) = event
             && event != only
         {
-            self.mistakes.push(Mistake::NotOfThisEvent { name, value, only, event });
+            self.errors.push(ArgError::NotAllowed { name, value, only, event });
         }
     }
 }
 
 /// Digits only: the manuals' whole percent excludes `+30`, `30%` and `3e1`.
-fn whole_number(value: &str) -> Option<u32> {
+fn parse_whole_number(value: &str) -> Option<u32> {
     value.bytes().all(|byte| byte.is_ascii_digit()).then(|| value.parse().ok()).flatten()
 }
 
-fn finite(value: &str) -> Option<f64> {
+fn parse_finite(value: &str) -> Option<f64> {
     value.parse().ok().filter(|number: &f64| number.is_finite())
 }
 
 /// A duration with units, as in `10s`, `500ms` or `1m30s`. Not negative.
-pub fn time(value: &str) -> Option<Duration> {
+pub fn parse_time(value: &str) -> Option<Duration> {
     value.parse::<jiff::SignedDuration>().ok().and_then(|time| Duration::try_from(time).ok())
 }

@@ -8,33 +8,33 @@ use std::time::Duration;
 use crate::wire::proto::event::Kind;
 use crate::wire::proto::{Event, Maintenance, StartFailed, StartedOk};
 
-use super::{LONGEST_TEXT, Spoken};
+use super::{SENT_TEXT_BYTES_MAX, EventCommand};
 
-impl Spoken {
+impl EventCommand {
     /// The start is complete; `text` may be empty.
     pub fn started_ok(text: &str) -> Self {
-        Self::made("started_ok", Kind::StartedOk(StartedOk {}), text)
+        Self::build("started_ok", Kind::StartedOk(StartedOk {}), text)
     }
 
     /// The start failed, and why.
     pub fn start_failed(reason: &str) -> Self {
-        Self::made("start_failed", Kind::StartFailed(StartFailed {}), reason)
+        Self::build("start_failed", Kind::StartFailed(StartFailed {}), reason)
     }
 
     /// The start takes long; the report deadline is `next` from now.
     pub fn maintenance(progress: Option<u8>, text: &str, next: Duration, repeated: bool) -> Self {
         let progress = progress.map(u32::from);
         let kind = Kind::Maintenance(Maintenance { progress });
-        let mut spoken = Self::made("maintenance", kind, text);
+        let mut spoken = Self::build("maintenance", kind, text);
         spoken.event.next_report_within_ms = u32::try_from(next.as_millis()).unwrap_or(u32::MAX);
         spoken.event.repeated = repeated;
         spoken
     }
 
-    fn made(name: &'static str, kind: Kind, text: &str) -> Self {
-        let text = text[..text.floor_char_boundary(LONGEST_TEXT)].to_owned();
+    fn build(name: &'static str, kind: Kind, text: &str) -> Self {
+        let text = text[..text.floor_char_boundary(SENT_TEXT_BYTES_MAX)].to_owned();
         let event = Event { kind: Some(kind), text, ..Event::default() };
-        Self { event, name, mendings: Vec::new() }
+        Self { event, name, corrections: Vec::new() }
     }
 }
 
@@ -44,16 +44,16 @@ mod tests {
     use crate::event_words::parse;
 
     #[test]
-    fn it_is_what_the_words_say() {
+    fn it_equals_the_parsed_arguments() {
         let arguments = ["id=maintenance", "msg=fsck", "progress=30", "next_report_within=20s"];
         let second = Duration::from_secs(20);
-        assert_eq!(parse(arguments).unwrap(), Spoken::maintenance(Some(30), "fsck", second, false));
-        assert_eq!(parse(["id=started_ok"]).unwrap(), Spoken::started_ok(""));
+        assert_eq!(parse(arguments).unwrap(), EventCommand::maintenance(Some(30), "fsck", second, false));
+        assert_eq!(parse(["id=started_ok"]).unwrap(), EventCommand::started_ok(""));
         assert_eq!(
             parse(["id=start_failed", "msg=no DNS"]).unwrap(),
-            Spoken::start_failed("no DNS")
+            EventCommand::start_failed("no DNS")
         );
-        assert!(Spoken::maintenance(None, "", second, true).event.repeated);
-        assert_eq!(Spoken::started_ok(&"é".repeat(40_000)).event.text.len(), LONGEST_TEXT);
+        assert!(EventCommand::maintenance(None, "", second, true).event.repeated);
+        assert_eq!(EventCommand::started_ok(&"é".repeat(40_000)).event.text.len(), SENT_TEXT_BYTES_MAX);
     }
 }

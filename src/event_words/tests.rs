@@ -4,12 +4,12 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::*;
 
-fn said(arguments: &[&str]) -> Spoken {
+fn parsed(arguments: &[&str]) -> EventCommand {
     parse(arguments).expect("valid arguments")
 }
 
-fn mistakes(arguments: &[&str]) -> Vec<String> {
-    let Mistakes(errors) = parse(arguments).expect_err("invalid arguments");
+fn errors(arguments: &[&str]) -> Vec<String> {
+    let ArgErrors(errors) = parse(arguments).expect_err("invalid arguments");
     errors.iter().map(ToString::to_string).collect()
 }
 
@@ -19,13 +19,13 @@ fn event(kind: Kind, text: &str, severity: Severity) -> Event {
 }
 
 #[test]
-fn the_six_examples_of_the_manuals_are_understood() {
+fn the_six_examples_of_the_manuals_parse() {
     assert_eq!(
-        said(&["id=started_ok"]).event,
+        parsed(&["id=started_ok"]).event,
         event(Kind::StartedOk(StartedOk {}), "", Severity::Unspecified)
     );
     assert_eq!(
-        said(&["id=start_failed", "msg=Missing DNS server address"]).event,
+        parsed(&["id=start_failed", "msg=Missing DNS server address"]).event,
         event(
             Kind::StartFailed(StartFailed {}),
             "Missing DNS server address",
@@ -33,7 +33,7 @@ fn the_six_examples_of_the_manuals_are_understood() {
         )
     );
     assert_eq!(
-        said(&["id=maintenance", "msg=Database recovery", "progress=30"]).event,
+        parsed(&["id=maintenance", "msg=Database recovery", "progress=30"]).event,
         event(
             Kind::Maintenance(Maintenance { progress: Some(30) }),
             "Database recovery",
@@ -41,11 +41,11 @@ fn the_six_examples_of_the_manuals_are_understood() {
         )
     );
     assert_eq!(
-        said(&["id=log", "msg=SSL certificate loaded OK", "severity=info"]).event,
+        parsed(&["id=log", "msg=SSL certificate loaded OK", "severity=info"]).event,
         event(Kind::Log(Log {}), "SSL certificate loaded OK", Severity::Info)
     );
     assert_eq!(
-        said(&["id=alert", "msg=Corrupted database file detected", "severity=fatal"]).event,
+        parsed(&["id=alert", "msg=Corrupted database file detected", "severity=fatal"]).event,
         event(
             Kind::Alert(Alert { counter: None }),
             "Corrupted database file detected",
@@ -54,35 +54,35 @@ fn the_six_examples_of_the_manuals_are_understood() {
     );
     let counter = Some(Counter { name: "n_db_xact_per_min".to_owned(), value: 46.0 });
     assert_eq!(
-        said(&["id=alert", "cnt_name=n_db_xact_per_min", "cnt_value=46", "severity=fatal"]).event,
+        parsed(&["id=alert", "cnt_name=n_db_xact_per_min", "cnt_value=46", "severity=fatal"]).event,
         event(Kind::Alert(Alert { counter }), "", Severity::Fatal)
     );
 }
 
 #[test]
-fn order_does_not_matter_and_the_aliases_mean_msg() {
-    let expected = said(&["id=log", "msg=a=b", "severity=warn"]);
-    assert_eq!(said(&["severity=warn", "text=a=b", "id=log"]), expected);
-    assert_eq!(said(&["log_text=a=b", "id=log", "severity=warn"]), expected);
+fn order_does_not_matter_and_aliases_equal_msg() {
+    let expected = parsed(&["id=log", "msg=a=b", "severity=warn"]);
+    assert_eq!(parsed(&["severity=warn", "text=a=b", "id=log"]), expected);
+    assert_eq!(parsed(&["log_text=a=b", "id=log", "severity=warn"]), expected);
     assert_eq!(expected.event.text, "a=b");
 }
 
 #[test]
 fn every_event_has_its_name() {
     for name in EVENTS {
-        assert_eq!(said(&[&format!("id={name}"), "msg=x"]).name, name);
+        assert_eq!(parsed(&[&format!("id={name}"), "msg=x"]).name, name);
     }
 }
 
 #[test]
-fn a_promise_is_sent_in_milliseconds() {
+fn next_report_within_is_sent_in_milliseconds() {
     for (given, sent) in [("1s", 1_000), ("60s", 60_000), ("1m", 60_000), ("1500ms", 1_500)] {
-        let said = said(&["id=maintenance", &format!("next_report_within={given}")]);
+        let said = parsed(&["id=maintenance", &format!("next_report_within={given}")]);
         assert_eq!(said.event.next_report_within_ms, sent, "{given}");
     }
     for wrong in ["0s", "999ms", "61s", "10", "-5s", "soon", ""] {
         assert_eq!(
-            mistakes(&["id=maintenance", &format!("next_report_within={wrong}")]),
+            errors(&["id=maintenance", &format!("next_report_within={wrong}")]),
             [format!("next_report_within=`{wrong}` is not a time from 1s to 60s")]
         );
     }
@@ -91,17 +91,17 @@ fn a_promise_is_sent_in_milliseconds() {
 #[test]
 fn progress_is_a_whole_percent_of_maintenance() {
     for (given, sent) in [("1", 1), ("100", 100), ("030", 30)] {
-        let said = said(&["id=maintenance", &format!("progress={given}")]);
+        let said = parsed(&["id=maintenance", &format!("progress={given}")]);
         assert_eq!(said.event.kind, Some(Kind::Maintenance(Maintenance { progress: Some(sent) })));
     }
     for wrong in ["0", "101", "-1", "+5", "30%", "1.5", "", "99999999999"] {
         assert_eq!(
-            mistakes(&["id=maintenance", &format!("progress={wrong}")]),
+            errors(&["id=maintenance", &format!("progress={wrong}")]),
             [format!("progress=`{wrong}` is not a whole number from 1 to 100")]
         );
     }
     assert_eq!(
-        mistakes(&["id=log", "msg=x", "progress=30"]),
+        errors(&["id=log", "msg=x", "progress=30"]),
         ["progress=`30` is allowed with id=maintenance only, not with id=log"]
     );
 }
@@ -109,28 +109,28 @@ fn progress_is_a_whole_percent_of_maintenance() {
 #[test]
 fn a_counter_is_a_pair_of_an_alert() {
     assert_eq!(
-        mistakes(&["id=alert", "cnt_name=n_db_xact_per_min"]),
+        errors(&["id=alert", "cnt_name=n_db_xact_per_min"]),
         ["cnt_name=`n_db_xact_per_min` is half of a counter; cnt_value is missing"]
     );
     assert_eq!(
-        mistakes(&["id=alert", "msg=x", "cnt_value=46"]),
+        errors(&["id=alert", "msg=x", "cnt_value=46"]),
         ["cnt_value=`46` is half of a counter; cnt_name is missing"]
     );
     assert_eq!(
-        mistakes(&["id=log", "msg=x", "cnt_name=n", "cnt_value=46"]),
+        errors(&["id=log", "msg=x", "cnt_name=n", "cnt_value=46"]),
         [
             "cnt_name=`n` is allowed with id=alert only, not with id=log",
             "cnt_value=`46` is allowed with id=alert only, not with id=log",
         ]
     );
     for wrong in ["", "a b", "größe", &"n".repeat(129)] {
-        let told = mistakes(&["id=alert", &format!("cnt_name={wrong}"), "cnt_value=1"]);
+        let told = errors(&["id=alert", &format!("cnt_name={wrong}"), "cnt_value=1"]);
         assert_eq!(told.len(), 1, "{told:?}");
         assert!(told[0].ends_with("is not 1 to 128 letters, digits, `.`, `_`, `-` or `:`"));
     }
     for wrong in ["", "many", "inf", "NaN", "1e999", "4 6"] {
         assert_eq!(
-            mistakes(&["id=alert", "cnt_name=n", &format!("cnt_value={wrong}")]),
+            errors(&["id=alert", "cnt_name=n", &format!("cnt_value={wrong}")]),
             [format!("cnt_value=`{wrong}` is not a finite number such as 46 or -0.5")]
         );
     }
@@ -138,52 +138,52 @@ fn a_counter_is_a_pair_of_an_alert() {
 
 #[test]
 fn an_alert_may_give_its_key() {
-    let alert = said(&["id=alert", "msg=degraded", "key=raid:md0"]).event;
+    let alert = parsed(&["id=alert", "msg=degraded", "key=raid:md0"]).event;
     assert_eq!(alert.alert_key, "raid:md0");
-    assert_eq!(said(&["id=alert", "msg=degraded"]).event.alert_key, "");
+    assert_eq!(parsed(&["id=alert", "msg=degraded"]).event.alert_key, "");
     let long = format!("key={}", "x".repeat(121));
     for wrong in ["key=", "key=a b", "key=a/b", "key=\u{e4}", &long] {
-        let told = mistakes(&["id=alert", "msg=x", wrong]);
+        let told = errors(&["id=alert", "msg=x", wrong]);
         assert!(
             told[0].ends_with("is not 1 to 120 letters, digits, `.`, `_`, `-` or `:`"),
             "{told:?}"
         );
     }
     assert_eq!(
-        mistakes(&["id=log", "msg=x", "key=raid"]),
+        errors(&["id=log", "msg=x", "key=raid"]),
         ["key=`raid` is allowed with id=alert only, not with id=log"]
     );
 }
 
 #[test]
-fn unknown_words_are_told_with_the_nearest_known_one() {
+fn unknown_arguments_get_the_nearest_suggestion() {
     assert_eq!(
-        mistakes(&["id=startd_ok"]),
+        errors(&["id=startd_ok"]),
         ["id=`startd_ok` is not an event, did you mean `started_ok`; \
           it is one of started_ok, start_failed, maintenance, log, alert"]
     );
     assert_eq!(
-        mistakes(&["id=log", "msg=x", "severity=warning"]),
+        errors(&["id=log", "msg=x", "severity=warning"]),
         ["severity=`warning` is not a severity, did you mean `warn`; \
           it is one of debug, info, warn, error, fatal"]
     );
     assert_eq!(
-        mistakes(&["id=started_ok", "mgs=x"]),
+        errors(&["id=started_ok", "mgs=x"]),
         [
             "parameter `mgs` is unknown, did you mean `msg`; there are id, msg, severity, key, progress, \
           cnt_name, cnt_value, next_report_within, text, log_text"
         ]
     );
     assert!(
-        mistakes(&["started_ok"])[0].starts_with(
+        errors(&["started_ok"])[0].starts_with(
             "`started_ok` is not name=value, did you mean `id=started_ok`; quote a text"
         )
     );
 }
 
 #[test]
-fn all_mistakes_of_a_call_are_told_at_once() {
-    let told = mistakes(&[
+fn all_errors_of_a_call_are_reported_at_once() {
+    let told = errors(&[
         "severity=bad\u{1b}[31m",
         "progress=0",
         "msg=one",
@@ -209,36 +209,36 @@ fn all_mistakes_of_a_call_are_told_at_once() {
 }
 
 #[test]
-fn log_and_alert_need_something_to_say() {
-    assert_eq!(mistakes(&["id=log"]), ["msg is missing; id=log needs a text"]);
-    assert_eq!(mistakes(&["id=log", "msg="]), ["msg is missing; id=log needs a text"]);
-    assert_eq!(mistakes(&["id=alert"]), ["msg is missing; id=alert needs a text or a counter"]);
+fn log_and_alert_need_a_text() {
+    assert_eq!(errors(&["id=log"]), ["msg is missing; id=log needs a text"]);
+    assert_eq!(errors(&["id=log", "msg="]), ["msg is missing; id=log needs a text"]);
+    assert_eq!(errors(&["id=alert"]), ["msg is missing; id=alert needs a text or a counter"]);
     assert!(parse(["id=start_failed"]).is_ok());
 }
 
 #[test]
-fn text_that_is_not_utf8_is_mended_and_told() {
+fn text_that_is_not_utf8_is_corrected_and_reported() {
     let words = [OsStr::new("id=log"), OsStr::from_bytes(b"text=disk \xff\xfe full")];
     let said = parse(words).expect("invalid UTF-8 does not cost an event");
     assert_eq!(said.event.text, "disk \u{fffd}\u{fffd} full");
-    assert_eq!(said.mendings, [Mending::NotUtf8 { parameter: "text".to_owned() }]);
+    assert_eq!(said.corrections, [Correction::NotUtf8 { parameter: "text".to_owned() }]);
 }
 
 #[test]
-fn a_long_text_is_sent_and_a_huge_one_cut_at_a_character() {
-    let long = format!("msg={}", "x".repeat(LONGEST_TEXT));
-    let whole = said(&["id=log", &long]);
-    assert_eq!(whole.event.text.len(), LONGEST_TEXT);
-    assert!(whole.mendings.is_empty());
+fn a_long_text_is_sent_and_a_huge_one_truncated_at_a_character() {
+    let long = format!("msg={}", "x".repeat(SENT_TEXT_BYTES_MAX));
+    let whole = parsed(&["id=log", &long]);
+    assert_eq!(whole.event.text.len(), SENT_TEXT_BYTES_MAX);
+    assert!(whole.corrections.is_empty());
 
     let huge = format!("msg=x{}", "ä".repeat(30_000));
-    let cut = said(&["id=log", &huge]);
+    let cut = parsed(&["id=log", &huge]);
     assert_eq!(cut.event.text.len(), 59_999);
     let parameter = "msg".to_owned();
-    assert_eq!(cut.mendings, [Mending::Cut { parameter, bytes: 60_001, kept: 59_999 }]);
+    assert_eq!(cut.corrections, [Correction::Truncated { parameter, bytes: 60_001, kept: 59_999 }]);
 }
 
 #[test]
-fn control_characters_are_kept_in_a_text() {
-    assert_eq!(said(&["id=log", "msg=a\tb\n\u{1b}[0m"]).event.text, "a\tb\n\u{1b}[0m");
+fn control_characters_are_preserved_in_a_text() {
+    assert_eq!(parsed(&["id=log", "msg=a\tb\n\u{1b}[0m"]).event.text, "a\tb\n\u{1b}[0m");
 }

@@ -12,50 +12,50 @@ use uuid::Uuid;
 
 use super::event::{Counter, Severity};
 use super::name::RecordNumber;
-use super::repeating::Repeating;
+use super::repeating::NotificationSchedule;
 use super::time::Timestamp;
 
 /// Most keys remembered of one appliance.
-pub const KEYS_MAX: usize = 64;
+pub const ALERT_GROUPS_MAX: usize = 64;
 
 /// After so long without it, the same text is a record again.
-pub const RUN_QUIET: Duration = Duration::from_secs(5 * 60);
+pub const REPEAT_WINDOW: Duration = Duration::from_secs(5 * 60);
 
 /// A run that goes on is told of this often.
-pub const RUN_TOLD_EVERY: Duration = Duration::from_secs(24 * 3_600);
+pub const RUN_SUMMARY_INTERVAL: Duration = Duration::from_secs(24 * 3_600);
 
 /// Most bytes of a key that are shown, and of one that an appliance gives.
 pub const LABEL_BYTES_MAX: usize = 120;
 
 /// Names the space of our fingerprints: drawn once, meaning nothing.
-const FINGERPRINTS: Uuid = Uuid::from_u128(0x6f1d_3a52_7c0e_4b7e_9d57_20c8_15a3_e0b4);
+const HASH_NAMESPACE: Uuid = Uuid::from_u128(0x6f1d_3a52_7c0e_4b7e_9d57_20c8_15a3_e0b4);
 
 /// One key of an appliance's alerts, and what was last said under it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AlertKey {
+pub struct AlertGroup {
     /// The key's fingerprint.
     pub id: Uuid,
     /// The key as shown, cut to 120 bytes.
     pub label: Box<str>,
     /// When the key's budget is full again.
-    pub full_at: Timestamp,
+    pub refilled_at: Timestamp,
     /// The fingerprint of the text and severity last said.
-    pub said: Uuid,
+    pub content_hash: Uuid,
     /// The record of that text.
     pub record: RecordNumber,
     /// When its run began, or was last told of.
-    pub began_at: Timestamp,
+    pub run_began_at: Timestamp,
     /// When it was last said.
-    pub said_at: Timestamp,
+    pub last_seen_at: Timestamp,
     /// How often it was said again and not told of.
     pub repeats: u64,
     /// When the first of these was said.
     pub first_repeat_at: Timestamp,
     /// What was mailed of it; `None`: nothing yet.
-    pub mailed: Option<Repeating>,
+    pub notified: Option<NotificationSchedule>,
 }
 
-impl AlertKey {
+impl AlertGroup {
     /// One that is said for the first time, and spent nothing.
     pub fn new(
         id: Uuid,
@@ -69,75 +69,75 @@ impl AlertKey {
         Self {
             id,
             label,
-            full_at,
-            said,
+            refilled_at: full_at,
+            content_hash: said,
             record,
-            began_at,
-            said_at,
+            run_began_at: began_at,
+            last_seen_at: said_at,
             repeats,
             first_repeat_at,
-            mailed,
+            notified: mailed,
         }
     }
 
     /// Whether saying `said` at `now` is a repeat.
-    pub fn is_repeated_by(&self, said: Uuid, now: Timestamp) -> bool {
-        self.said == said && now < self.said_at.after(RUN_QUIET)
+    pub fn is_repeat(&self, said: Uuid, now: Timestamp) -> bool {
+        self.content_hash == said && now < self.last_seen_at.after(REPEAT_WINDOW)
     }
 
     /// The same once more.
     #[must_use]
-    pub fn repeated(mut self, now: Timestamp) -> Self {
+    pub fn with_repeat(mut self, now: Timestamp) -> Self {
         if self.repeats == 0 {
             self.first_repeat_at = now;
         }
         self.repeats += 1;
-        let again = |mailed: Repeating| {
-            let text = mailed.text.clone();
-            mailed.said_again(self.said, &text, now)
+        let again = |mailed: NotificationSchedule| {
+            let text = mailed.last_text.clone();
+            mailed.with_occurrence(self.content_hash, &text, now)
         };
-        self.mailed = self.mailed.map(again);
-        self.said_at = now;
+        self.notified = self.notified.map(again);
+        self.last_seen_at = now;
         self
     }
 
     /// When something is to be told: the run to the log, or that it goes on by mail. `None`: there is
     /// nothing to tell.
-    pub fn due(&self) -> Option<Timestamp> {
-        let mailed = self.mailed.as_ref().and_then(Repeating::due);
-        self.run_due().into_iter().chain(mailed).min()
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        let mailed = self.notified.as_ref().and_then(NotificationSchedule::due_at);
+        self.run_deadline().into_iter().chain(mailed).min()
     }
 
     /// When the run is to be told of.
-    pub fn run_due(&self) -> Option<Timestamp> {
-        let quiet = self.said_at.after(RUN_QUIET);
-        (self.repeats > 0).then(|| quiet.min(self.began_at.after(RUN_TOLD_EVERY)))
+    pub fn run_deadline(&self) -> Option<Timestamp> {
+        let quiet = self.last_seen_at.after(REPEAT_WINDOW);
+        (self.repeats > 0).then(|| quiet.min(self.run_began_at.after(RUN_SUMMARY_INTERVAL)))
     }
 
     /// The run was told of.
     #[must_use]
-    pub fn told(mut self) -> Self {
+    pub fn mark_summarised(mut self) -> Self {
         self.repeats = 0;
-        self.began_at = self.said_at;
+        self.run_began_at = self.last_seen_at;
         self
     }
 
     /// Whether nothing is lost by forgetting it at `now`.
     pub fn is_idle(&self, now: Timestamp) -> bool {
-        let is_over = self.mailed.as_ref().is_none_or(|mailed| mailed.is_idle(now));
-        self.repeats == 0 && self.full_at <= now && self.said_at.after(RUN_QUIET) <= now && is_over
+        let is_over = self.notified.as_ref().is_none_or(|mailed| mailed.is_idle(now));
+        self.repeats == 0 && self.refilled_at <= now && self.last_seen_at.after(REPEAT_WINDOW) <= now && is_over
     }
 }
 
 /// Whether an appliance may give its alerts that key.
-pub fn is_alert_key(key: &str) -> bool {
+pub fn is_valid_group_key(key: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-:".contains(&byte);
     (1..=LABEL_BYTES_MAX).contains(&key.len()) && key.bytes().all(allowed)
 }
 
 /// The key of an alert of that severity: its fingerprint, and the key as shown. By the key that the
 /// appliance gives, else by its counter, else by its text.
-pub fn key(
+pub fn group_key(
     given: Option<&str>,
     counter: Option<&Counter>,
     severity: Severity,
@@ -149,21 +149,21 @@ pub fn key(
         (None, None) => ("text", normal_form::normal_form(text)),
     };
     let end = key.floor_char_boundary(LABEL_BYTES_MAX);
-    (fingerprint(&format!("{space} {severity:?} {key}")), key[..end].into())
+    (hash(&format!("{space} {severity:?} {key}")), key[..end].into())
 }
 
 /// The key under which failed starts are mailed.
-pub fn of_failed_starts() -> (Uuid, Box<str>) {
-    (fingerprint("failed starts"), "start_failed".into())
+pub fn failed_starts_key() -> (Uuid, Box<str>) {
+    (hash("failed starts"), "start_failed".into())
 }
 
 /// The fingerprint of what is said under a key.
-pub fn said(severity: Severity, text: &str) -> Uuid {
-    fingerprint(&format!("{severity:?} {text}"))
+pub fn hash_content(severity: Severity, text: &str) -> Uuid {
+    hash(&format!("{severity:?} {text}"))
 }
 
-fn fingerprint(text: &str) -> Uuid {
-    Uuid::new_v5(&FINGERPRINTS, text.as_bytes())
+fn hash(text: &str) -> Uuid {
+    Uuid::new_v5(&HASH_NAMESPACE, text.as_bytes())
 }
 
 #[cfg(test)]
@@ -173,12 +173,12 @@ mod tests {
     use super::normal_form::normal_form;
     use super::*;
 
-    fn of_text(text: &str) -> Uuid {
-        key(None, None, Severity::Error, text).0
+    fn key_of_text(text: &str) -> Uuid {
+        group_key(None, None, Severity::Error, text).0
     }
 
     #[test]
-    fn particulars_do_not_make_another_key() {
+    fn variable_parts_do_not_make_another_key() {
         for (text, shown) in [
             ("disk 3 is 97.5 % full", "disk # is # full"),
             ("cannot open \"/var/lib/a b\": error 13", "cannot open \"/var/lib/a b\": error #"),
@@ -199,37 +199,37 @@ mod tests {
     #[test]
     fn a_counters_name_is_its_key() {
         let counter = Counter::new("n_restarts", 3.0);
-        let of = |text| key(None, counter.as_ref(), Severity::Error, text);
+        let of = |text| group_key(None, counter.as_ref(), Severity::Error, text);
         assert_eq!((of("restarted 3 times").0, &*of("x").1), (of("again").0, "counter n_restarts"));
-        assert_ne!(of("x").0, of_text("counter n_restarts 3"));
+        assert_ne!(of("x").0, key_of_text("counter n_restarts 3"));
     }
 
     #[test]
-    fn a_key_that_is_given_is_the_key_and_no_text_is() {
-        let of = |given, text| key(Some(given), None, Severity::Error, text);
+    fn a_given_key_is_used_and_no_text_equals_it() {
+        let of = |given, text| group_key(Some(given), None, Severity::Error, text);
         assert_eq!((of("md1", "a").0, &*of("md1", "a").1), (of("md1", "b").0, "md1"));
         assert_ne!(of("md1", "a").0, of("md2", "a").0);
-        assert_ne!(of("degraded", "x").0, of_text("degraded"));
+        assert_ne!(of("degraded", "x").0, key_of_text("degraded"));
     }
 
     #[test]
-    fn a_graver_alert_is_news() {
-        assert_ne!(said(Severity::Error, "disk"), said(Severity::Fatal, "disk"));
-        assert_ne!(of_text("disk"), key(None, None, Severity::Fatal, "disk").0);
+    fn a_more_severe_alert_is_new() {
+        assert_ne!(hash_content(Severity::Error, "disk"), hash_content(Severity::Fatal, "disk"));
+        assert_ne!(key_of_text("disk"), group_key(None, None, Severity::Fatal, "disk").0);
     }
 
     proptest! {
         #[test]
         fn any_text_has_a_key_of_bounded_size(text in "\\PC{0,300}") {
-            let (id, label) = key(None, None, Severity::Error, &text);
+            let (id, label) = group_key(None, None, Severity::Error, &text);
             prop_assert!(label.len() <= LABEL_BYTES_MAX);
-            prop_assert_eq!(id, of_text(&text));
+            prop_assert_eq!(id, key_of_text(&text));
         }
 
         #[test]
         fn numbers_alone_never_matter(a in 0u64..=u64::MAX, b in 0u64..=u64::MAX) {
             let text = |n: u64| format!("slot {n} failed");
-            prop_assert_eq!(of_text(&text(a)), of_text(&text(b)));
+            prop_assert_eq!(key_of_text(&text(a)), key_of_text(&text(b)));
         }
     }
 }

@@ -5,15 +5,15 @@
 
 use uuid::Uuid;
 
-use super::admission::{Admission, PlainOutcome, Spent};
-use super::effect::{Boot, Effect, Memory, Phase};
-use super::event::EventKind;
-use super::lifecycle::{Failure, Lifecycle};
-use super::name::{ApplianceName, ApplianceNumber, BootId, RecordNumber};
-use super::record::{Heard, Outcome};
+use super::admission::{Usage, OutcomeKind, RateLimitState};
+use super::effect::{Boot, Effect, ApplianceHistory, SuppressionPhase};
+use super::event::EventBody;
+use super::lifecycle::{FailureCause, Lifecycle};
+use super::name::{ApplianceName, ApplianceIndex, BootId, RecordNumber};
+use super::record::{ReceivedEvent, Outcome};
 use super::settings::{DEFAULT_CLASS, Overrides};
 use super::time::Timestamp;
-use super::window::Windows;
+use super::window::SequenceWindows;
 
 /// Boot ids remembered of one appliance besides the present one.
 pub const PAST_BOOTS_MAX: usize = 16;
@@ -22,7 +22,7 @@ pub const PAST_BOOTS_MAX: usize = 16;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Appliance {
     /// Its row.
-    pub number: ApplianceNumber,
+    pub number: ApplianceIndex,
     /// Its name.
     pub name: ApplianceName,
     /// Made by the broker at first sight.
@@ -42,17 +42,17 @@ pub struct Appliance {
     /// Starts that failed lately, oldest first.
     pub failed_starts: Vec<Timestamp>,
     /// Sequences heard.
-    pub windows: Windows,
+    pub windows: SequenceWindows,
     /// When it last left a record.
-    pub last_heard_at: Option<Timestamp>,
+    pub last_event_at: Option<Timestamp>,
     /// The last record about it.
     pub last_record: RecordNumber,
     /// How much it says.
-    pub admission: Admission,
+    pub usage: Usage,
 }
 
 impl Appliance {
-    pub(in crate::grid) fn new(number: ApplianceNumber, name: ApplianceName, uuid: Uuid) -> Self {
+    pub(in crate::grid) fn new(number: ApplianceIndex, name: ApplianceName, uuid: Uuid) -> Self {
         Self {
             number,
             name,
@@ -64,10 +64,10 @@ impl Appliance {
             lifecycle: Lifecycle::Idle,
             since: Timestamp::EPOCH,
             failed_starts: Vec::new(),
-            windows: Windows::default(),
-            last_heard_at: None,
+            windows: SequenceWindows::default(),
+            last_event_at: None,
             last_record: 0,
-            admission: Admission::default(),
+            usage: Usage::default(),
         }
     }
 
@@ -77,34 +77,34 @@ impl Appliance {
     }
 
     /// When the broker judged that the present start failed: nobody said so.
-    pub fn judged_at(&self) -> Option<Timestamp> {
+    pub fn verdict_at(&self) -> Option<Timestamp> {
         let Lifecycle::Failed(failed) = &self.lifecycle else { return None };
         match failed.failure {
-            Failure::Reported => None,
-            Failure::BootTimeout { .. }
-            | Failure::Hung { .. }
-            | Failure::NoProgress { .. }
-            | Failure::DumpTimeout => Some(self.since),
+            FailureCause::Reported => None,
+            FailureCause::BootTimeout { .. }
+            | FailureCause::Hung { .. }
+            | FailureCause::NoProgress { .. }
+            | FailureCause::DumpTimeout => Some(self.since),
         }
     }
 
-    pub(in crate::grid) fn remember(&mut self, heard: &Heard, outcome: Outcome, at: Timestamp) {
-        self.last_heard_at = Some(at);
+    pub(in crate::grid) fn record_event(&mut self, heard: &ReceivedEvent, outcome: Outcome, at: Timestamp) {
+        self.last_event_at = Some(at);
         let boot = heard.boot.or(self.boot_id());
         if let (Some(boot), Some(spool), Some(sequence)) = (boot, heard.spool, heard.sequence)
             && outcome != Outcome::Duplicate
         {
             self.windows.mark(boot, spool, sequence, self.boot_id().unwrap_or(boot));
         }
-        if let Some(outcome) = PlainOutcome::new(outcome) {
-            self.admission.counts.add(heard.event.kind.plain(), outcome);
+        if let Some(outcome) = OutcomeKind::new(outcome) {
+            self.usage.counts.increment(heard.event.body.kind(), outcome);
         }
-        if outcome == Outcome::Kept && matches!(heard.event.kind, EventKind::Maintenance { .. }) {
-            self.admission.progress_at = at;
+        if outcome == Outcome::Stored && matches!(heard.event.body, EventBody::Maintenance { .. }) {
+            self.usage.progress_stored_at = at;
         }
     }
 
-    pub(in crate::grid) fn take(&mut self, effect: &Effect) {
+    pub(in crate::grid) fn apply_effect(&mut self, effect: &Effect) {
         match effect {
             Effect::Boot { boot, .. } => {
                 let before = self.boot_id().filter(|id| boot.id != Some(*id));
@@ -120,46 +120,46 @@ impl Appliance {
                 self.since = *since;
             }
             Effect::FailedStarts { at, .. } => self.failed_starts.clone_from(at),
-            Effect::Memory { memory, .. } => {
+            Effect::History { history: memory, .. } => {
                 self.past_boots.clone_from(&memory.past_boots);
-                self.windows = Windows::default();
+                self.windows = SequenceWindows::default();
                 for window in &memory.windows {
-                    self.windows.restore(*window);
+                    self.windows.push_back(*window);
                 }
-                self.last_heard_at = memory.last_heard_at;
+                self.last_event_at = memory.last_event_at;
                 self.last_record = memory.last_record;
-                self.admission = memory.admission.clone();
+                self.usage = memory.usage.clone();
             }
-            Effect::Spent { budget, full_at, .. } => self.admission.spent.set(*budget, *full_at),
-            Effect::BudgetsFilled { .. } => {
-                self.admission.spent = Spent::default();
-                for key in &mut self.admission.keys {
-                    key.full_at = Timestamp::EPOCH;
+            Effect::RateLimitState { limit: budget, refilled_at: full_at, .. } => self.usage.rate_limits.set(*budget, *full_at),
+            Effect::RateLimitsReset { .. } => {
+                self.usage.rate_limits = RateLimitState::default();
+                for key in &mut self.usage.alert_groups {
+                    key.refilled_at = Timestamp::EPOCH;
                 }
             }
-            Effect::AlertKey { key, .. } => self.admission.put(key.clone()),
-            Effect::AlertKeyForgotten { id, .. } => {
-                self.admission.keys.retain(|key| key.id != *id);
+            Effect::AlertGroup { group: key, .. } => self.usage.put_alert_group(key.clone()),
+            Effect::AlertGroupForgotten { id, .. } => {
+                self.usage.alert_groups.retain(|key| key.id != *id);
             }
-            Effect::RunTold { key, .. } => self.admission.put(key.clone().told()),
+            Effect::RepeatsReported { group: key, .. } => self.usage.put_alert_group(key.clone().mark_summarised()),
             Effect::Suppression { phase, suppression, .. } => {
-                self.admission.suppression = match phase {
-                    Phase::Begins | Phase::Counts | Phase::SummedUp => {
+                self.usage.suppression = match phase {
+                    SuppressionPhase::Begins | SuppressionPhase::Counts | SuppressionPhase::Summarised => {
                         Some(Box::new(suppression.clone()))
                     }
-                    Phase::Ends => None,
+                    SuppressionPhase::Ends => None,
                 };
             }
-            Effect::Unmailed { unmailed, .. } => {
-                self.admission.unmailed = Some(Box::new(unmailed.clone()));
+            Effect::SuppressedAlerts { unmailed, .. } => {
+                self.usage.unmailed = Some(Box::new(unmailed.clone()));
             }
-            Effect::Heard { windows, last_heard_at, counts, .. } => {
-                self.windows = Windows::default();
+            Effect::Counters { windows, last_event_at: last_heard_at, counts, .. } => {
+                self.windows = SequenceWindows::default();
                 for window in windows {
-                    self.windows.restore(*window);
+                    self.windows.push_back(*window);
                 }
-                self.last_heard_at = Some(*last_heard_at);
-                self.admission.counts = counts.clone();
+                self.last_event_at = Some(*last_heard_at);
+                self.usage.counts = counts.clone();
             }
             Effect::Appliance { .. }
             | Effect::Removed { .. }
@@ -167,7 +167,7 @@ impl Appliance {
             | Effect::AlertCleared { .. }
             | Effect::DeadlinesMoved { .. }
             | Effect::TimeShifted(_)
-            | Effect::Lived { .. }
+            | Effect::LivedTime { .. }
             | Effect::Mail(_)
             | Effect::Tombstone { .. } => {}
         }
@@ -191,13 +191,13 @@ impl Appliance {
         if !self.failed_starts.is_empty() {
             effects.push(Effect::FailedStarts { number, at: self.failed_starts.clone() });
         }
-        let memory = Memory {
+        let memory = ApplianceHistory {
             past_boots: self.past_boots.clone(),
             windows: self.windows.values().to_vec(),
-            last_heard_at: self.last_heard_at,
+            last_event_at: self.last_event_at,
             last_record: self.last_record,
-            admission: self.admission.clone(),
+            usage: self.usage.clone(),
         };
-        effects.push(Effect::Memory { number, memory });
+        effects.push(Effect::History { number, history: memory });
     }
 }

@@ -14,31 +14,31 @@ use governor::nanos::Nanos;
 use governor::state::{NotKeyed, StateStore};
 use governor::{Quota, RateLimiter};
 
-use super::settings::Budget;
+use super::settings::RateLimit;
 use super::time::Timestamp;
 
 /// The last moment that budgets know, in nanoseconds since the epoch: the year 2500. It leaves room
 /// for the largest budget below what governor can count to.
-const LAST_NANOS: u64 = 16_725_225_600_000_000_000;
+const NANOS_MAX: u64 = 16_725_225_600_000_000_000;
 
 /// The longest that an empty budget takes to be full: 10,000 days. A larger burst is cut to it.
-const LONGEST_REFILL: Duration = Duration::from_secs(10_000 * 86_400);
+const REFILL_MAX: Duration = Duration::from_secs(10_000 * 86_400);
 
-impl Budget {
+impl RateLimit {
     /// Spends one at `now`, if there is one left. `full_at` is when the budget is full again, as an
     /// earlier call gave it; [`Timestamp::EPOCH`]: it is. `None`: nothing is left.
-    pub fn spend(&self, full_at: Timestamp, now: Timestamp) -> Option<Timestamp> {
-        let most = LONGEST_REFILL.as_nanos() / self.every.as_nanos().max(1);
+    pub fn try_acquire(&self, full_at: Timestamp, now: Timestamp) -> Option<Timestamp> {
+        let most = REFILL_MAX.as_nanos() / self.interval.as_nanos().max(1);
         let most = u32::try_from(most).unwrap_or(u32::MAX);
         let burst = self.burst.min(NonZeroU32::new(most).unwrap_or(NonZeroU32::MIN));
-        let quota = Quota::with_period(self.every)?.allow_burst(burst);
+        let quota = Quota::with_period(self.interval)?.allow_burst(burst);
         // More than an empty budget owes is a debt of other settings, and forgiven.
-        let most_owed = now.after(self.every.saturating_mul(burst.get()));
+        let most_owed = now.after(self.interval.saturating_mul(burst.get()));
         let full_at = if full_at > most_owed { now } else { full_at };
         // Made at the epoch, the limiter counts from there: what it stores is a moment.
-        let slot = Slot(Cell::new(nanos(full_at)));
+        let slot = SingleStore(Cell::new(nanos(full_at)));
         let limiter: RateLimiter<_, _, _, NoOpMiddleware<Duration>> =
-            RateLimiter::new(quota, slot, Told(Cell::new(Duration::ZERO)));
+            RateLimiter::new(quota, slot, FixedClock(Cell::new(Duration::ZERO)));
         limiter.clock().0.set(Duration::from_nanos(nanos(now)));
         limiter.check().ok()?;
         let full_at = Duration::from_nanos(limiter.into_state_store().0.get());
@@ -46,26 +46,26 @@ impl Budget {
     }
 
     /// When there is room for one again; `full_at` as in [`Budget::spend`].
-    pub fn room_at(&self, full_at: Timestamp) -> Timestamp {
-        full_at.before(self.every.saturating_mul(self.burst.get() - 1))
+    pub fn next_free_at(&self, full_at: Timestamp) -> Timestamp {
+        full_at.before(self.interval.saturating_mul(self.burst.get() - 1))
     }
 
     /// What it allows, in words: `25 at once, then one per 5 s`.
-    pub fn in_words(&self) -> String {
-        let every = super::time::in_words(self.every);
+    pub fn describe(&self) -> String {
+        let every = super::time::describe_duration(self.interval);
         format!("{} at once, then one per {every}", self.burst)
     }
 }
 
 fn nanos(moment: Timestamp) -> u64 {
     let nanos = moment.since(Timestamp::EPOCH).as_nanos();
-    u64::try_from(nanos).unwrap_or(LAST_NANOS).min(LAST_NANOS)
+    u64::try_from(nanos).unwrap_or(NANOS_MAX).min(NANOS_MAX)
 }
 
 /// governor's clock, which says what it is told.
-struct Told(Cell<Duration>);
+struct FixedClock(Cell<Duration>);
 
-impl Clock for Told {
+impl Clock for FixedClock {
     type Instant = Duration;
 
     fn now(&self) -> Duration {
@@ -74,9 +74,9 @@ impl Clock for Told {
 }
 
 /// governor's store, for one budget.
-struct Slot(Cell<u64>);
+struct SingleStore(Cell<u64>);
 
-impl StateStore for Slot {
+impl StateStore for SingleStore {
     type Key = NotKeyed;
 
     fn measure_and_replace<T, F, E>(&self, _: &NotKeyed, decide: F) -> Result<T, E>
@@ -95,8 +95,8 @@ mod tests {
 
     use super::*;
 
-    fn budget(burst: u32, every: Duration) -> Budget {
-        Budget { burst: NonZeroU32::new(burst).expect("not zero"), every }
+    fn limit(burst: u32, every: Duration) -> RateLimit {
+        RateLimit { burst: NonZeroU32::new(burst).expect("not zero"), interval: every }
     }
 
     fn at(millis: u64) -> Timestamp {
@@ -104,10 +104,10 @@ mod tests {
     }
 
     /// How many of these moments are let through.
-    fn passed(budget: Budget, moments: impl IntoIterator<Item = u64>) -> usize {
+    fn admitted(budget: RateLimit, moments: impl IntoIterator<Item = u64>) -> usize {
         let mut full_at = Timestamp::EPOCH;
         let spends = moments.into_iter().filter(|moment| {
-            let spent = budget.spend(full_at, at(*moment));
+            let spent = budget.try_acquire(full_at, at(*moment));
             full_at = spent.unwrap_or(full_at);
             spent.is_some()
         });
@@ -116,32 +116,32 @@ mod tests {
 
     #[test]
     fn a_burst_passes_then_one_each_period() {
-        let log = budget(25, Duration::from_secs(5));
-        assert_eq!(passed(log, std::iter::repeat_n(0, 1_000)), 25);
+        let log = limit(25, Duration::from_secs(5));
+        assert_eq!(admitted(log, std::iter::repeat_n(0, 1_000)), 25);
         // An hour of one a millisecond: the burst, and one for each 5 s.
-        assert_eq!(passed(log, 0..3_600_000), 25 + 719);
-        assert_eq!(passed(log, (0..1_000).map(|n| n * 5_000)), 1_000);
+        assert_eq!(admitted(log, 0..3_600_000), 25 + 719);
+        assert_eq!(admitted(log, (0..1_000).map(|n| n * 5_000)), 1_000);
     }
 
     #[test]
-    fn moments_far_from_the_present_do_no_harm() {
-        let log = budget(u32::MAX, Duration::from_secs(86_400));
+    fn times_far_from_the_present_are_harmless() {
+        let log = limit(u32::MAX, Duration::from_secs(86_400));
         let far = [Timestamp::MIN, Timestamp::EPOCH, Timestamp::MAX];
         for (full_at, now) in far.into_iter().flat_map(|full| far.map(|now| (full, now))) {
-            assert!(log.spend(full_at, now).is_some());
+            assert!(log.try_acquire(full_at, now).is_some());
         }
     }
 
     #[test]
-    fn a_debt_of_other_settings_is_forgiven() {
-        let large = budget(1_000, Duration::from_secs(86_400));
+    fn usage_under_other_settings_is_reset() {
+        let large = limit(1_000, Duration::from_secs(86_400));
         let mut full_at = Timestamp::EPOCH;
-        while let Some(spent) = large.spend(full_at, at(0)) {
+        while let Some(spent) = large.try_acquire(full_at, at(0)) {
             full_at = spent;
         }
-        let small = budget(25, Duration::from_secs(5));
-        assert!(small.spend(full_at, at(0)).is_some());
-        assert_eq!(large.spend(full_at, at(0)), None);
+        let small = limit(25, Duration::from_secs(5));
+        assert!(small.try_acquire(full_at, at(0)).is_some());
+        assert_eq!(large.try_acquire(full_at, at(0)), None);
     }
 
     proptest! {
@@ -152,13 +152,13 @@ mod tests {
             every in 1u64..5_000,
             gaps in prop::collection::vec(0u64..2_000, 1..300),
         ) {
-            let limit = budget(burst, Duration::from_millis(every));
+            let limit = limit(burst, Duration::from_millis(every));
             let mut full_at = Timestamp::EPOCH;
             let mut now = 0;
             let mut passed = Vec::new();
             for gap in gaps {
                 now += gap;
-                if let Some(spent) = limit.spend(full_at, at(now)) {
+                if let Some(spent) = limit.try_acquire(full_at, at(now)) {
                     full_at = spent;
                     passed.push(now);
                 }

@@ -6,18 +6,18 @@
 use std::time::Duration;
 
 use super::Grid;
-use super::effect::Matter;
+use super::effect::AlertKind;
 use super::lifecycle::Lifecycle;
-use super::name::ApplianceNumber;
-use super::settings::GRACE_AFTER_ABSENCE;
+use super::name::ApplianceIndex;
+use super::settings::GRACE_AFTER_DOWNTIME;
 use super::time::Timestamp;
 
 impl Grid {
     /// When contact with an appliance is lost if it says nothing from `now` on; `None`: it has no
     /// agent whose silence would mean something.
-    pub(in crate::grid) fn contact_until(
+    pub(in crate::grid) fn contact_deadline(
         &self,
-        number: ApplianceNumber,
+        number: ApplianceIndex,
         now: Timestamp,
     ) -> Option<Timestamp> {
         let appliance = self.state.appliance(number)?;
@@ -26,25 +26,25 @@ impl Grid {
         (has_agent && appliance.lifecycle != Lifecycle::Idle).then(|| now.after(rules.lost_contact))
     }
 
-    pub(in crate::grid) fn expect_everyone(&mut self, now: Timestamp) {
-        let earliest = now.after(GRACE_AFTER_ABSENCE);
-        for row in 1..self.state.next_row().0 {
-            let number = ApplianceNumber(row);
-            let until = self.contact_until(number, now).map(|until| until.max(earliest));
-            self.presence.expect_until(number, until);
+    pub(in crate::grid) fn expect_all_contacts(&mut self, now: Timestamp) {
+        let earliest = now.after(GRACE_AFTER_DOWNTIME);
+        for row in 1..self.state.next_number().0 {
+            let number = ApplianceIndex(row);
+            let until = self.contact_deadline(number, now).map(|until| until.max(earliest));
+            self.sessions.set_contact_deadline(number, until);
             // Neither of two machines need come back: somebody has to close the matter.
-            if self.state.alert(Some(number), Matter::TwoMachines).is_some() {
-                self.presence.judge_voices_at(number, earliest);
+            if self.state.alert(Some(number), AlertKind::NameConflict).is_some() {
+                self.sessions.set_conflict_deadline(number, earliest);
             }
             self.arm(number);
         }
     }
 
     /// Who could not be heard while the broker did not work gets that time back.
-    pub(in crate::grid) fn credit_everyone(&mut self, lasted: Duration) {
-        for row in 1..self.state.next_row().0 {
-            let number = ApplianceNumber(row);
-            self.presence.credit(number, lasted);
+    pub(in crate::grid) fn extend_all_contacts(&mut self, lasted: Duration) {
+        for row in 1..self.state.next_number().0 {
+            let number = ApplianceIndex(row);
+            self.sessions.extend(number, lasted);
             self.arm(number);
         }
     }

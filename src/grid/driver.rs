@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::Grid;
 use super::decide::{Decision, Release};
-use super::name::ApplianceNumber;
+use super::name::ApplianceIndex;
 use super::occurrence::Occurrence;
 use super::record::{Record, SessionId};
 use super::time::{Offset, Timestamp};
@@ -56,12 +56,12 @@ impl<R> Driver<R> {
     }
 
     /// See [`Grid::due`].
-    pub fn due(&mut self, now: Timestamp) -> Vec<ApplianceNumber> {
+    pub fn due(&mut self, now: Timestamp) -> Vec<ApplianceIndex> {
         self.grid.due(now)
     }
 
     /// See [`Grid::handle_timeout`].
-    pub fn handle_timeout(&mut self, appliance: ApplianceNumber, now: Timestamp) -> Vec<Decision> {
+    pub fn handle_timeout(&mut self, appliance: ApplianceIndex, now: Timestamp) -> Vec<Decision> {
         self.grid.handle_timeout(appliance, now)
     }
 
@@ -123,7 +123,7 @@ impl<R> Driver<R> {
     /// Records all that is only counted. `keep` takes each tally, and says whether the commit has room
     /// for another. Deferred replies are released when nothing is left to be recorded.
     pub fn flush(&mut self, now: Timestamp, mut keep: impl FnMut(Record) -> bool) {
-        while let Some(record) = self.grid.tally(now) {
+        while let Some(record) = self.grid.next_tally(now) {
             let has_room = keep(record);
             if !has_room && self.grid.has_pending() {
                 return;
@@ -143,6 +143,6 @@ impl<R> Driver<R> {
 
     /// Broker time moves: the time of the last tally moves along.
     pub fn shift(&mut self, by: Offset) {
-        self.flushed_at = self.flushed_at.moved(by);
+        self.flushed_at = self.flushed_at.shifted_by(by);
     }
 }

@@ -7,18 +7,18 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::admission::{Admission, BudgetName, Counts, Suppression};
-use super::alert_key::AlertKey;
+use super::admission::{Usage, RateLimitKind, OutcomeCounts, Suppression};
+use super::alert_key::AlertGroup;
 use super::event::Severity;
 use super::lifecycle::Lifecycle;
 use super::mail::MailEffect;
-use super::name::{ApplianceName, ApplianceNumber, BootId, RecordNumber};
+use super::name::{ApplianceName, ApplianceIndex, BootId, RecordNumber};
 use super::settings::Overrides;
-use super::shift::Shift;
+use super::shift::TimeShift;
 use super::time::Timestamp;
-use super::unmailed::Unmailed;
-use super::window::Window;
-use super::word::Word;
+use super::unmailed::UnmailedAlerts;
+use super::window::SequenceWindow;
+use super::word::EventOrder;
 
 /// A change of one entity, as an absolute value.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,7 +26,7 @@ pub enum Effect {
     /// There is such an appliance.
     Appliance {
         /// Its row.
-        number: ApplianceNumber,
+        number: ApplianceIndex,
         /// Its name.
         name: ApplianceName,
         /// Its UUID.
@@ -39,19 +39,19 @@ pub enum Effect {
     /// The appliance is gone, and all that was open about it.
     Removed {
         /// Its row.
-        number: ApplianceNumber,
+        number: ApplianceIndex,
     },
     /// The appliance's boot is this one.
     Boot {
         /// Its row.
-        number: ApplianceNumber,
+        number: ApplianceIndex,
         /// The boot.
         boot: Boot,
     },
     /// The start stands so.
     Lifecycle {
         /// The appliance's row.
-        number: ApplianceNumber,
+        number: ApplianceIndex,
         /// How it stands.
         lifecycle: Lifecycle,
         /// Since when it is in that state.
@@ -60,25 +60,25 @@ pub enum Effect {
     /// These starts failed lately, oldest first.
     FailedStarts {
         /// The appliance's row.
-        number: ApplianceNumber,
+        number: ApplianceIndex,
         /// When, at most [`super::settings::FLAPPING_FAILURES`].
         at: Vec<Timestamp>,
     },
     /// A matter is open.
     AlertRaised {
         /// The appliance it is about; `None`: the broker.
-        number: Option<ApplianceNumber>,
+        number: Option<ApplianceIndex>,
         /// Which matter.
-        matter: Matter,
+        kind: AlertKind,
         /// The alert.
         alert: Alert,
     },
     /// A matter is no longer open.
     AlertCleared {
         /// The appliance it is about; `None`: the broker.
-        number: Option<ApplianceNumber>,
+        number: Option<ApplianceIndex>,
         /// Which matter.
-        matter: Matter,
+        kind: AlertKind,
     },
     /// Every deadline lies later by this, and none before that.
     DeadlinesMoved {
@@ -88,87 +88,87 @@ pub enum Effect {
         not_before: Timestamp,
     },
     /// Told time is moved, and with it whatever is pending.
-    TimeShifted(Shift),
+    TimeShifted(TimeShift),
     /// Checkpoints only: for how long brokers were at work on this journal.
-    Lived {
+    LivedTime {
         /// For so long.
         lived: Duration,
     },
     /// A budget of an appliance is full again at that moment.
-    Spent {
+    RateLimitState {
         /// The appliance's row.
-        number: ApplianceNumber,
+        number: ApplianceIndex,
         /// Which budget.
-        budget: BudgetName,
+        limit: RateLimitKind,
         /// When.
-        full_at: Timestamp,
+        refilled_at: Timestamp,
     },
     /// All budgets of an appliance are full.
-    BudgetsFilled {
+    RateLimitsReset {
         /// The appliance's row.
-        number: ApplianceNumber,
+        number: ApplianceIndex,
     },
     /// An alert key of an appliance stands so.
-    AlertKey {
+    AlertGroup {
         /// The appliance's row.
-        number: ApplianceNumber,
+        number: ApplianceIndex,
         /// The key.
-        key: AlertKey,
+        group: AlertGroup,
     },
     /// An alert key is forgotten.
-    AlertKeyForgotten {
+    AlertGroupForgotten {
         /// The appliance's row.
-        number: ApplianceNumber,
+        number: ApplianceIndex,
         /// Its fingerprint.
         id: Uuid,
     },
     /// A run of repeats is told of.
-    RunTold {
+    RepeatsReported {
         /// The appliance's row.
-        number: ApplianceNumber,
+        number: ApplianceIndex,
         /// The key, as it stood before.
-        key: AlertKey,
+        group: AlertGroup,
     },
     /// A suppression stands so.
     Suppression {
         /// The appliance's row.
-        number: ApplianceNumber,
+        number: ApplianceIndex,
         /// What is told of it.
-        phase: Phase,
+        phase: SuppressionPhase,
         /// How it stands.
         suppression: Suppression,
     },
     /// Tallies only: what was heard of an appliance stands so.
-    Heard {
+    Counters {
         /// The appliance's row.
-        number: ApplianceNumber,
+        number: ApplianceIndex,
         /// Sequences heard, most recently used first.
-        windows: Vec<Window>,
+        windows: Vec<SequenceWindow>,
         /// When it was last heard.
-        last_heard_at: Timestamp,
+        last_event_at: Timestamp,
         /// How many events had which outcome.
-        counts: Counts,
+        counts: OutcomeCounts,
     },
     /// The alerts of an appliance that were suppressed and are in no mail.
-    Unmailed {
+    SuppressedAlerts {
         /// The appliance's row.
-        number: ApplianceNumber,
+        number: ApplianceIndex,
         /// They.
-        unmailed: Unmailed,
+        unmailed: UnmailedAlerts,
     },
     /// The outbox changes.
     Mail(MailEffect),
     /// Checkpoints only: what the appliance said before, which records give by their inputs.
-    Memory {
+    History {
         /// The appliance's row.
-        number: ApplianceNumber,
+        number: ApplianceIndex,
         /// The memory.
-        memory: Memory,
+        history: ApplianceHistory,
     },
     /// Checkpoints only: the name of a row whose appliance is gone.
     Tombstone {
         /// The row.
-        number: ApplianceNumber,
+        number: ApplianceIndex,
         /// The name it had.
         name: ApplianceName,
     },
@@ -176,13 +176,13 @@ pub enum Effect {
 
 /// What is told of a suppression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub enum SuppressionPhase {
     /// It begins.
     Begins,
     /// It counts on; nothing is told.
     Counts,
     /// It is summed up, and goes on.
-    SummedUp,
+    Summarised,
     /// It ends.
     Ends,
 }
@@ -195,33 +195,33 @@ pub struct Boot {
     /// When it began: at power-on, if the appliance told its uptime.
     pub began_at: Timestamp,
     /// It did not begin before that, whichever of the clock's moves since then were pauses.
-    pub not_before: Timestamp,
+    pub earliest_began_at: Timestamp,
     /// Whether a session of it was seen that is meant to last, so that lost contact means something.
     pub has_agent: bool,
     /// Its start was not witnessed and is only assumed to be over: the appliance may say otherwise.
-    pub is_assumed: bool,
+    pub is_assumed_running: bool,
     /// The newest word about this start that was taken: what was said before it changes nothing.
-    pub newest_word: Option<Word>,
+    pub newest_event: Option<EventOrder>,
 }
 
 /// What an appliance said before.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Memory {
+pub struct ApplianceHistory {
     /// Its boots before the present one, newest first.
     pub past_boots: Vec<BootId>,
     /// The sequences heard, most recently used spool first.
-    pub windows: Vec<Window>,
+    pub windows: Vec<SequenceWindow>,
     /// When it last left a record.
-    pub last_heard_at: Option<Timestamp>,
+    pub last_event_at: Option<Timestamp>,
     /// The last record about it.
     pub last_record: RecordNumber,
     /// How much it says.
-    pub admission: Admission,
+    pub usage: Usage,
 }
 
 /// What can be open about an appliance, or about the broker itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Matter {
+pub enum AlertKind {
     /// Its start failed.
     StartFailed,
     /// Its progress does not move.
@@ -229,7 +229,7 @@ pub enum Matter {
     /// Its session is gone.
     NoContact,
     /// Two machines speak under its name.
-    TwoMachines,
+    NameConflict,
     /// It failed to start again and again.
     Flapping,
     /// The broker's own: acknowledged records can't be read any more.
@@ -244,17 +244,17 @@ pub enum Matter {
     ResourcesShort,
 }
 
-impl Matter {
+impl AlertKind {
     /// The first one, in their order.
     pub const FIRST: Self = Self::StartFailed;
 
     /// Its word, as users read it.
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::StartFailed => "start_failed",
             Self::Stuck => "stuck",
             Self::NoContact => "no_contact",
-            Self::TwoMachines => "two_machines",
+            Self::NameConflict => "two_machines",
             Self::Flapping => "flapping",
             Self::RecordsMissing => "records_missing",
             Self::DiskLow => "disk_low",

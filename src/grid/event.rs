@@ -5,22 +5,22 @@
 
 use std::time::Duration;
 
-use super::name::has_alphabet_of_names;
+use super::name::has_name_characters;
 use super::time::Timestamp;
 
 /// Longest text that is kept, in bytes (ntfy's 4,096; syslog has 2,048).
 pub const TEXT_BYTES_MAX: usize = 4_096;
 
 /// Most entries of [`Event::lost_before`].
-pub const LOST_ENTRIES_MAX: usize = 16;
+pub const DROPPED_ENTRIES_MAX: usize = 16;
 
 /// One event, checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
     /// What happened.
-    pub kind: EventKind,
+    pub body: EventBody,
     /// Free and hostile text, at most [`TEXT_BYTES_MAX`] bytes.
-    pub text: Text,
+    pub text: BoundedText,
     /// How grave.
     pub severity: Severity,
     /// When it happened, by the appliance's clock.
@@ -30,16 +30,16 @@ pub struct Event {
     /// When it was put into the appliance's spool; such an event is a replay.
     pub spooled_at: Option<Timestamp>,
     /// A tool sent its last report again by itself.
-    pub repeated: bool,
+    pub is_repeated: bool,
     /// What the appliance threw away before it.
-    pub lost_before: Vec<LostEvents>,
+    pub dropped_before: Vec<DroppedEvents>,
     /// Alerts only: the key that the appliance gives, so that none is guessed from the text.
-    pub alert_key: Option<Box<str>>,
+    pub group_key: Option<Box<str>>,
 }
 
 /// What happened: the five kinds, as CA AppLogic spells them.
 #[derive(Clone, Debug, PartialEq)]
-pub enum EventKind {
+pub enum EventBody {
     /// `started_ok`: the start is complete.
     StartedOk,
     /// `start_failed`: the start failed, the text says why.
@@ -60,7 +60,7 @@ pub enum EventKind {
     },
 }
 
-impl EventKind {
+impl EventBody {
     /// Whether the event is about the start itself.
     pub fn is_lifecycle(&self) -> bool {
         match self {
@@ -70,19 +70,19 @@ impl EventKind {
     }
 
     /// The kind without its content.
-    pub fn plain(&self) -> PlainKind {
+    pub fn kind(&self) -> EventKind {
         match self {
-            Self::StartedOk => PlainKind::StartedOk,
-            Self::StartFailed => PlainKind::StartFailed,
-            Self::Maintenance { .. } => PlainKind::Maintenance,
-            Self::Log => PlainKind::Log,
-            Self::Alert { .. } => PlainKind::Alert,
+            Self::StartedOk => EventKind::StartedOk,
+            Self::StartFailed => EventKind::StartFailed,
+            Self::Maintenance { .. } => EventKind::Maintenance,
+            Self::Log => EventKind::Log,
+            Self::Alert { .. } => EventKind::Alert,
         }
     }
 
     /// The kind's word, as users type and read it.
-    pub fn word(&self) -> &'static str {
-        self.plain().word()
+    pub fn as_str(&self) -> &'static str {
+        self.kind().as_str()
     }
 
     /// How grave an event of this kind is if it does not say.
@@ -114,7 +114,7 @@ impl Severity {
     pub const ALL: [Self; 5] = [Self::Debug, Self::Info, Self::Warn, Self::Error, Self::Fatal];
 
     /// Its word, as users type and read it.
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Debug => "debug",
             Self::Info => "info",
@@ -151,7 +151,7 @@ pub struct Counter {
 impl Counter {
     /// `None` unless the name is a name and the value finite.
     pub fn new(name: &str, value: f64) -> Option<Self> {
-        (has_alphabet_of_names(name) && value.is_finite())
+        (has_name_characters(name) && value.is_finite())
             .then(|| Self { name: name.into(), value })
     }
 
@@ -168,44 +168,44 @@ impl Counter {
 
 /// Text of an appliance, cut to [`TEXT_BYTES_MAX`] bytes at a character. Hostile until escaped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Text {
-    kept: Box<str>,
-    is_cut: bool,
+pub struct BoundedText {
+    text: Box<str>,
+    is_truncated: bool,
 }
 
-impl Text {
+impl BoundedText {
     /// Keeps what fits.
     pub fn new(text: &str) -> Self {
-        Self::with_mark(text, false)
+        Self::with_truncated(text, false)
     }
 
     /// The same for a text that may have been cut before.
-    pub fn with_mark(text: &str, was_cut: bool) -> Self {
+    pub fn with_truncated(text: &str, was_cut: bool) -> Self {
         let end = text.floor_char_boundary(TEXT_BYTES_MAX);
-        Self { kept: text[..end].into(), is_cut: was_cut || end < text.len() }
+        Self { text: text[..end].into(), is_truncated: was_cut || end < text.len() }
     }
 
     /// What was kept.
     pub fn as_str(&self) -> &str {
-        &self.kept
+        &self.text
     }
 
     /// Whether something was cut off.
-    pub fn is_cut(&self) -> bool {
-        self.is_cut
+    pub fn is_truncated(&self) -> bool {
+        self.is_truncated
     }
 
     /// Whether there is nothing to read.
     pub fn is_empty(&self) -> bool {
-        self.kept.is_empty()
+        self.text.is_empty()
     }
 }
 
 /// Events that an appliance could not keep until the broker heard them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LostEvents {
+pub struct DroppedEvents {
     /// Their kind's word; `None`: several kinds.
-    pub kind: Option<PlainKind>,
+    pub kind: Option<EventKind>,
     /// How many, at least 1.
     pub count: u64,
     /// When the first happened.
@@ -213,33 +213,33 @@ pub struct LostEvents {
     /// When the last happened.
     pub last_at: Option<Timestamp>,
     /// Why; `None`: it does not say.
-    pub reason: Option<LostReason>,
+    pub reason: Option<DropReason>,
 }
 
 /// Why an appliance could not keep events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LostReason {
+pub enum DropReason {
     /// Its spool was full.
     SpoolFull,
     /// Its spool was damaged.
     SpoolDamaged,
     /// They ended two sessions and were taken out of the spool.
-    SetAside,
+    Quarantined,
     /// Its disk had no room or could not be written.
     NotSpooled,
 }
 
-impl LostReason {
+impl DropReason {
     /// All there are.
     pub const ALL: [Self; 4] =
-        [Self::SpoolFull, Self::SpoolDamaged, Self::SetAside, Self::NotSpooled];
+        [Self::SpoolFull, Self::SpoolDamaged, Self::Quarantined, Self::NotSpooled];
 
     /// The reason, as people read it.
-    pub fn words(self) -> &'static str {
+    pub fn label(self) -> &'static str {
         match self {
             Self::SpoolFull => "spool full",
             Self::SpoolDamaged => "spool damaged",
-            Self::SetAside => "set aside since they ended two sessions",
+            Self::Quarantined => "set aside since they ended two sessions",
             Self::NotSpooled => "could not be spooled",
         }
     }
@@ -247,7 +247,7 @@ impl LostReason {
 
 /// A kind of event without its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum PlainKind {
+pub enum EventKind {
     /// `started_ok`
     StartedOk,
     /// `start_failed`
@@ -260,13 +260,13 @@ pub enum PlainKind {
     Alert,
 }
 
-impl PlainKind {
+impl EventKind {
     /// All there are.
     pub const ALL: [Self; 5] =
         [Self::StartedOk, Self::StartFailed, Self::Maintenance, Self::Log, Self::Alert];
 
     /// The kind's word, as users type and read it.
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::StartedOk => "started_ok",
             Self::StartFailed => "start_failed",
@@ -289,12 +289,12 @@ mod tests {
     }
 
     #[test]
-    fn text_is_cut_at_a_character_and_marked() {
+    fn text_is_truncated_at_a_character_and_flagged() {
         let just = "x".repeat(TEXT_BYTES_MAX);
-        assert!(!Text::new(&just).is_cut());
+        assert!(!BoundedText::new(&just).is_truncated());
         let long = format!("{}ü", "x".repeat(TEXT_BYTES_MAX - 1));
-        let text = Text::new(&long);
-        assert!(text.is_cut());
+        let text = BoundedText::new(&long);
+        assert!(text.is_truncated());
         assert_eq!(text.as_str().len(), TEXT_BYTES_MAX - 1);
     }
 

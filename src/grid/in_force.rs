@@ -7,26 +7,26 @@
 const BYTES_MAX: usize = 32 << 10;
 
 /// Most settings named in one sentence.
-const NAMED_MAX: usize = 8;
+const LISTED_MAX: usize = 8;
 
 /// Settings as they came to hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SettingsInForce {
+pub struct AppliedSettings {
     /// At a start, and these are those that are not as by default. Otherwise these changed.
-    pub at_start: bool,
+    pub is_startup: bool,
     /// What holds.
-    pub settings: Vec<SettingIs>,
+    pub settings: Vec<AppliedSetting>,
     /// What does not hold before a restart.
-    pub waiting: Vec<SettingIs>,
+    pub pending_restart: Vec<AppliedSetting>,
     /// What is allowed and should be known, a sentence each.
     pub warnings: Vec<Box<str>>,
     /// How many of all these found no place here; gridd's own tracing names them.
-    pub left_out: u32,
+    pub omitted: u32,
 }
 
 /// One setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SettingIs {
+pub struct AppliedSetting {
     /// Its key.
     pub key: Box<str>,
     /// Its value, `***` for a secret; `None`: it is there no more.
@@ -34,17 +34,17 @@ pub struct SettingIs {
     /// Where the value is from: a flag, a variable, a line of the file, or `default`.
     pub origin: Box<str>,
     /// Its value before; `None`: it was not there, or this is a start.
-    pub before: Option<Box<str>>,
+    pub previous: Option<Box<str>>,
 }
 
-impl SettingIs {
+impl AppliedSetting {
     fn bytes(&self) -> usize {
         let optional = |text: &Option<Box<str>>| text.as_ref().map_or(0, |text| text.len());
-        self.key.len() + self.origin.len() + optional(&self.value) + optional(&self.before)
+        self.key.len() + self.origin.len() + optional(&self.value) + optional(&self.previous)
     }
 
-    fn explain(&self) -> String {
-        let Self { key, value, origin, before } = self;
+    fn describe(&self) -> String {
+        let Self { key, value, origin, previous: before } = self;
         let was = before.as_ref().map_or_else(String::new, |before| format!(", was {before}"));
         match value {
             Some(value) => format!("{key} = {value}{was} ({origin})"),
@@ -53,7 +53,7 @@ impl SettingIs {
     }
 }
 
-impl SettingsInForce {
+impl AppliedSettings {
     /// The same within the bounds of a record.
     #[must_use]
     pub fn bounded(mut self) -> Self {
@@ -66,24 +66,24 @@ impl SettingsInForce {
             fits
         };
         self.warnings.retain(|warning| has_room(warning.len()));
-        self.waiting.retain(|setting| has_room(setting.bytes()));
+        self.pending_restart.retain(|setting| has_room(setting.bytes()));
         self.settings.retain(|setting| has_room(setting.bytes()));
-        self.left_out = left_out;
+        self.omitted = left_out;
         self
     }
 
     /// The sentence of its record.
-    pub(in crate::grid) fn explain(&self) -> String {
-        let Self { at_start, settings, waiting, warnings, left_out } = self;
+    pub(in crate::grid) fn describe(&self) -> String {
+        let Self { is_startup: at_start, settings, pending_restart: waiting, warnings, omitted: left_out } = self;
         let mut parts = Vec::new();
         match (at_start, settings.is_empty()) {
             (true, true) => parts.push("settings are all as by default".to_owned()),
-            (true, false) => parts.push(format!("settings: {}", named(settings))),
+            (true, false) => parts.push(format!("settings: {}", list_settings(settings))),
             (false, true) => {}
-            (false, false) => parts.push(format!("settings changed: {}", named(settings))),
+            (false, false) => parts.push(format!("settings changed: {}", list_settings(settings))),
         }
         if !waiting.is_empty() {
-            parts.push(format!("settings that need a restart: {}", named(waiting)));
+            parts.push(format!("settings that need a restart: {}", list_settings(waiting)));
         }
         match warnings.as_slice() {
             [] => {}
@@ -97,9 +97,9 @@ impl SettingsInForce {
     }
 }
 
-fn named(settings: &[SettingIs]) -> String {
-    let mut named: Vec<_> = settings.iter().take(NAMED_MAX).map(SettingIs::explain).collect();
-    if let Some(more @ 1..) = settings.len().checked_sub(NAMED_MAX) {
+fn list_settings(settings: &[AppliedSetting]) -> String {
+    let mut named: Vec<_> = settings.iter().take(LISTED_MAX).map(AppliedSetting::describe).collect();
+    if let Some(more @ 1..) = settings.len().checked_sub(LISTED_MAX) {
         named.push(format!("and {more} more"));
     }
     named.join(", ")
@@ -109,33 +109,33 @@ fn named(settings: &[SettingIs]) -> String {
 mod tests {
     use super::*;
 
-    fn setting(key: &str, value: Option<&str>, before: Option<&str>) -> SettingIs {
+    fn setting(key: &str, value: Option<&str>, before: Option<&str>) -> AppliedSetting {
         let [value, before] = [value, before].map(|text| text.map(Into::into));
-        SettingIs { key: key.into(), value, origin: "gridd.toml:3".into(), before }
+        AppliedSetting { key: key.into(), value, origin: "gridd.toml:3".into(), previous: before }
     }
 
     #[test]
-    fn a_start_says_what_is_not_default_and_a_change_what_was_before() {
+    fn a_start_lists_changed_defaults_and_a_change_the_previous_values() {
         let age = setting("retention.age", Some("30d"), None);
-        let at_start = SettingsInForce { at_start: true, ..SettingsInForce::default() };
-        assert_eq!(at_start.explain(), "settings are all as by default");
+        let at_start = AppliedSettings { is_startup: true, ..AppliedSettings::default() };
+        assert_eq!(at_start.describe(), "settings are all as by default");
         let warnings = vec!["class.a.boot_timeout: infinite".into()];
-        let at_start = SettingsInForce { settings: vec![age], warnings, ..at_start };
+        let at_start = AppliedSettings { settings: vec![age], warnings, ..at_start };
         assert_eq!(
-            at_start.explain(),
+            at_start.describe(),
             "settings: retention.age = 30d (gridd.toml:3); 1 warning: class.a.boot_timeout: \
              infinite"
         );
-        let change = SettingsInForce {
+        let change = AppliedSettings {
             settings: vec![
                 setting("retention.age", Some("40d"), Some("30d")),
                 setting("class.web", None, Some("a class")),
             ],
-            waiting: vec![setting("grpc", Some("127.0.0.1:1"), Some("127.0.0.1:2"))],
-            ..SettingsInForce::default()
+            pending_restart: vec![setting("grpc", Some("127.0.0.1:1"), Some("127.0.0.1:2"))],
+            ..AppliedSettings::default()
         };
         assert_eq!(
-            change.explain(),
+            change.describe(),
             "settings changed: retention.age = 40d, was 30d (gridd.toml:3), class.web is gone, was \
              a class; settings that need a restart: grpc = 127.0.0.1:1, was 127.0.0.1:2 \
              (gridd.toml:3)"
@@ -143,13 +143,13 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_bounded_and_says_how_much_it_leaves_out() {
+    fn a_record_is_bounded_and_counts_what_it_omits() {
         let long = "x".repeat(1_000);
         let settings = (0..100).map(|_| setting("data", Some(&long), None)).collect();
-        let whole = SettingsInForce { settings, at_start: true, ..SettingsInForce::default() };
+        let whole = AppliedSettings { settings, is_startup: true, ..AppliedSettings::default() };
         let bounded = whole.bounded();
-        assert_eq!((bounded.settings.len(), bounded.left_out), (32, 68));
-        let said = bounded.explain();
+        assert_eq!((bounded.settings.len(), bounded.omitted), (32, 68));
+        let said = bounded.describe();
         assert!(said.ends_with("and 24 more; 68 more have no place in a record"), "{said}");
         assert!(said.len() < 16 << 10);
     }

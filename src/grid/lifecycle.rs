@@ -46,10 +46,10 @@
 use std::time::Duration;
 
 use super::event::Progress;
-use super::marks::Marks;
-use super::settings::{ClassSettings, LIMIT_RANGE, OnStuck};
+use super::marks::RecordFlags;
+use super::settings::{ClassSettings, REPORT_DEADLINE_RANGE, OnStuck};
 use super::time::Timestamp;
-use super::words_of::says_the_same;
+use super::words_of::is_same_wording;
 
 /// Where an appliance's start stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,7 +66,7 @@ pub enum Lifecycle {
     /// Started.
     Running,
     /// The start failed.
-    Failed(Box<Failed>),
+    Failed(Box<FailedStart>),
     /// A crash dump is being taken.
     Dumping {
         /// When nothing more is expected of it.
@@ -80,15 +80,15 @@ pub struct Maintenance {
     /// The newest progress.
     pub progress: Option<Progress>,
     /// The highest progress so far.
-    pub best: Option<Progress>,
+    pub best_progress: Option<Progress>,
     /// What it says it is doing.
     pub text: Box<str>,
     /// When it last reported.
     pub reported_at: Timestamp,
     /// Silence beyond this is a hang.
-    pub promise: Timestamp,
+    pub report_deadline: Timestamp,
     /// When progress or text last moved.
-    pub moved_at: Timestamp,
+    pub progressed_at: Timestamp,
     /// When not moving is stuck; `None`: it was found stuck and has not moved since.
     pub stuck_at: Option<Timestamp>,
     /// The boot deadline that maintenance suspends.
@@ -97,18 +97,18 @@ pub struct Maintenance {
 
 /// Why and with which last words a start failed.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Failed {
+pub struct FailedStart {
     /// Why.
-    pub failure: Failure,
+    pub failure: FailureCause,
     /// The appliance's reason, if it gave one.
     pub reason: Box<str>,
     /// What it last said in maintenance.
-    pub last_word: Option<LastWord>,
+    pub last_report: Option<LastReport>,
 }
 
 /// The ways in which a start fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
+pub enum FailureCause {
     /// The appliance said so.
     Reported,
     /// Nothing was heard in time.
@@ -119,20 +119,20 @@ pub enum Failure {
     /// Silent in maintenance beyond its promise.
     Hung {
         /// The time it had promised.
-        promise: Duration,
+        allowed_silence: Duration,
     },
     /// Reports, but neither progress nor text moved.
     NoProgress {
         /// For how long.
-        still_for: Duration,
+        unchanged_for: Duration,
     },
     /// A crash dump did not end in a new boot.
     DumpTimeout,
 }
 
-impl Failure {
+impl FailureCause {
     /// The failure's word, as users read it.
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Reported => "reported",
             Self::BootTimeout { .. } => "boot_timeout",
@@ -145,7 +145,7 @@ impl Failure {
 
 /// What an appliance last said of its progress.
 #[derive(Clone, Debug, PartialEq)]
-pub struct LastWord {
+pub struct LastReport {
     /// Its text.
     pub text: Box<str>,
     /// Its progress.
@@ -156,7 +156,7 @@ pub struct LastWord {
 
 /// What happens to a start.
 #[derive(Clone, Debug)]
-pub enum Stimulus<'a> {
+pub enum LifecycleInput<'a> {
     /// The appliance says it started.
     StartedOk,
     /// The appliance says it failed.
@@ -165,14 +165,14 @@ pub enum Stimulus<'a> {
         reason: &'a str,
     },
     /// The appliance reports on its long start.
-    Maintenance(Report<'a>),
+    Maintenance(ProgressReport<'a>),
     /// Time has come; which deadline passed is found here.
     Deadline,
 }
 
 /// A report in maintenance.
 #[derive(Clone, Copy, Debug)]
-pub struct Report<'a> {
+pub struct ProgressReport<'a> {
     /// How ready.
     pub progress: Option<Progress>,
     /// Doing what.
@@ -180,55 +180,55 @@ pub struct Report<'a> {
     /// The promise of the next report.
     pub next_report_within: Option<Duration>,
     /// Sent again by a tool: contact, not progress.
-    pub repeated: bool,
+    pub is_repeated: bool,
 }
 
 /// What follows from a stimulus.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Step {
+pub enum StepResult {
     /// It is now so (perhaps the same state with other data).
-    Becomes(Lifecycle, Marks),
+    Becomes(Lifecycle, RecordFlags),
     /// Worth a record, but nothing changes.
-    Stays,
+    Unchanged,
     /// The rules say no.
-    Refused(Refusal),
+    Refused(EventRejection),
     /// Nothing is due.
-    Nothing,
+    NotDue,
 }
 
 /// Why an event is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum EventRejection {
     /// The appliance was stopped; only a new boot can start it.
     Stopped,
     /// The start is over.
     AlreadyRunning,
     /// The appliance itself said that this start failed, or no boot followed its crash dump.
-    FailedForGood,
+    FailedPermanently,
     /// A crash dump is being taken.
     Dumping,
     /// The appliance was removed.
     Removed,
 }
 
-impl Refusal {
+impl EventRejection {
     /// The refusal's fixed word.
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Stopped => "STOPPED",
             Self::AlreadyRunning => "ALREADY_RUNNING",
-            Self::FailedForGood => "FAILED_FOR_GOOD",
+            Self::FailedPermanently => "FAILED_FOR_GOOD",
             Self::Dumping => "DUMPING",
             Self::Removed => "REMOVED",
         }
     }
 
     /// The refusal as a sentence.
-    pub fn sentence(self) -> &'static str {
+    pub fn describe(self) -> &'static str {
         match self {
             Self::Stopped => "this boot was stopped; a new boot must begin first",
             Self::AlreadyRunning => "the start is over, the appliance counts as running",
-            Self::FailedForGood => {
+            Self::FailedPermanently => {
                 "this start failed for good; only started_ok or a new boot changes that"
             }
             Self::Dumping => "a crash dump is being taken",
@@ -239,7 +239,7 @@ impl Refusal {
 
 impl Lifecycle {
     /// The state's word, as users read it.
-    pub fn word(&self) -> &'static str {
+    pub fn as_str(&self) -> &'static str {
         match self {
             Self::Idle => "idle",
             Self::Starting { .. } => "starting",
@@ -256,26 +256,26 @@ impl Lifecycle {
             Self::Idle | Self::Running | Self::Failed(_) => None,
             Self::Starting { deadline } => *deadline,
             Self::Maintenance(known) => Some(match known.stuck_at {
-                Some(stuck_at) => stuck_at.min(known.promise),
-                None => known.promise,
+                Some(stuck_at) => stuck_at.min(known.report_deadline),
+                None => known.report_deadline,
             }),
             Self::Dumping { deadline } => Some(*deadline),
         }
     }
 
     /// Whether a start is under way.
-    pub fn is_under_way(&self) -> bool {
+    pub fn is_start_pending(&self) -> bool {
         matches!(self, Self::Starting { .. } | Self::Maintenance(_))
     }
 
     /// The state with each of its deadlines given to `moved`.
     #[must_use]
-    pub fn with_deadlines(mut self, moved: impl Fn(Timestamp) -> Timestamp) -> Self {
+    pub fn map_deadlines(mut self, moved: impl Fn(Timestamp) -> Timestamp) -> Self {
         match &mut self {
             Self::Idle | Self::Running | Self::Failed(_) => {}
             Self::Starting { deadline } => *deadline = deadline.map(&moved),
             Self::Maintenance(known) => {
-                known.promise = moved(known.promise);
+                known.report_deadline = moved(known.report_deadline);
                 known.stuck_at = known.stuck_at.map(&moved);
                 known.boot_deadline = known.boot_deadline.map(&moved);
             }
@@ -288,110 +288,110 @@ impl Lifecycle {
 /// What `stimulus` makes of `state` at `now`; `began_at` is when the boot began.
 pub fn step(
     state: &Lifecycle,
-    stimulus: &Stimulus<'_>,
+    stimulus: &LifecycleInput<'_>,
     rules: &ClassSettings,
     began_at: Timestamp,
     now: Timestamp,
-) -> Step {
+) -> StepResult {
     use Lifecycle as L;
-    use Stimulus as S;
+    use LifecycleInput as S;
     match (state, stimulus) {
         (L::Idle, S::StartedOk | S::StartFailed { .. } | S::Maintenance(_)) => {
-            Step::Refused(Refusal::Stopped)
+            StepResult::Refused(EventRejection::Stopped)
         }
         (L::Starting { .. } | L::Maintenance(_), S::StartedOk) => {
-            Step::Becomes(L::Running, Marks::NONE)
+            StepResult::Becomes(L::Running, RecordFlags::NONE)
         }
         (L::Starting { .. } | L::Maintenance(_), S::StartFailed { reason }) => {
-            failed(state, Failure::Reported, reason)
+            fail(state, FailureCause::Reported, reason)
         }
         (L::Starting { deadline }, S::Maintenance(report)) => {
             let boot_deadline = *deadline;
-            maintenance(None, boot_deadline, report, rules, now, Marks::NONE)
+            apply_report(None, boot_deadline, report, rules, now, RecordFlags::NONE)
         }
         (L::Maintenance(known), S::Maintenance(report)) => {
-            maintenance(Some(known), known.boot_deadline, report, rules, now, Marks::NONE)
+            apply_report(Some(known), known.boot_deadline, report, rules, now, RecordFlags::NONE)
         }
         (L::Starting { deadline }, S::Deadline) => match deadline {
             Some(deadline) if *deadline <= now => {
                 let limit = deadline.since(began_at);
-                failed(state, Failure::BootTimeout { limit }, "")
+                fail(state, FailureCause::BootTimeout { limit }, "")
             }
-            Some(_) | None => Step::Nothing,
+            Some(_) | None => StepResult::NotDue,
         },
-        (L::Maintenance(known), S::Deadline) => judge_maintenance(state, known, rules, now),
-        (L::Running, S::StartedOk) => Step::Stays,
+        (L::Maintenance(known), S::Deadline) => check_maintenance(state, known, rules, now),
+        (L::Running, S::StartedOk) => StepResult::Unchanged,
         (L::Running, S::StartFailed { .. } | S::Maintenance(_)) => {
-            Step::Refused(Refusal::AlreadyRunning)
+            StepResult::Refused(EventRejection::AlreadyRunning)
         }
-        (L::Failed(failed), S::StartedOk) => Step::Becomes(
+        (L::Failed(failed), S::StartedOk) => StepResult::Becomes(
             L::Running,
             match failed.failure {
-                Failure::BootTimeout { .. } => Marks::LATE,
-                Failure::Reported
-                | Failure::Hung { .. }
-                | Failure::NoProgress { .. }
-                | Failure::DumpTimeout => Marks::RECOVERED,
+                FailureCause::BootTimeout { .. } => RecordFlags::LATE,
+                FailureCause::Reported
+                | FailureCause::Hung { .. }
+                | FailureCause::NoProgress { .. }
+                | FailureCause::DumpTimeout => RecordFlags::RECOVERED,
             },
         ),
         (L::Failed(before), S::StartFailed { reason }) => match before.failure {
-            Failure::Reported => Step::Stays,
-            Failure::BootTimeout { .. }
-            | Failure::Hung { .. }
-            | Failure::NoProgress { .. }
-            | Failure::DumpTimeout => failed(state, Failure::Reported, reason),
+            FailureCause::Reported => StepResult::Unchanged,
+            FailureCause::BootTimeout { .. }
+            | FailureCause::Hung { .. }
+            | FailureCause::NoProgress { .. }
+            | FailureCause::DumpTimeout => fail(state, FailureCause::Reported, reason),
         },
         (L::Failed(failed), S::Maintenance(report)) => match failed.failure {
-            Failure::Reported | Failure::DumpTimeout => Step::Refused(Refusal::FailedForGood),
-            Failure::BootTimeout { .. } | Failure::Hung { .. } | Failure::NoProgress { .. } => {
+            FailureCause::Reported | FailureCause::DumpTimeout => StepResult::Refused(EventRejection::FailedPermanently),
+            FailureCause::BootTimeout { .. } | FailureCause::Hung { .. } | FailureCause::NoProgress { .. } => {
                 // The boot deadline has passed: `hung_waits_for_boot_deadline` waits no longer.
-                maintenance(None, Some(now), report, rules, now, Marks::RECOVERED)
+                apply_report(None, Some(now), report, rules, now, RecordFlags::RECOVERED)
             }
         },
         (L::Dumping { .. }, S::StartedOk | S::StartFailed { .. } | S::Maintenance(_)) => {
-            Step::Refused(Refusal::Dumping)
+            StepResult::Refused(EventRejection::Dumping)
         }
         (L::Dumping { deadline }, S::Deadline) => match (*deadline <= now, rules.managed) {
-            (false, _) => Step::Nothing,
-            (true, true) => failed(state, Failure::DumpTimeout, ""),
-            (true, false) => Step::Becomes(L::Running, Marks::OUTCOME_UNKNOWN),
+            (false, _) => StepResult::NotDue,
+            (true, true) => fail(state, FailureCause::DumpTimeout, ""),
+            (true, false) => StepResult::Becomes(L::Running, RecordFlags::OUTCOME_UNKNOWN),
         },
-        (L::Idle | L::Running | L::Failed(_), S::Deadline) => Step::Nothing,
+        (L::Idle | L::Running | L::Failed(_), S::Deadline) => StepResult::NotDue,
     }
 }
 
-fn failed(state: &Lifecycle, failure: Failure, reason: &str) -> Step {
+fn fail(state: &Lifecycle, failure: FailureCause, reason: &str) -> StepResult {
     let last_word = match state {
-        Lifecycle::Maintenance(known) => Some(LastWord {
+        Lifecycle::Maintenance(known) => Some(LastReport {
             text: known.text.clone(),
             progress: known.progress,
             at: known.reported_at,
         }),
-        Lifecycle::Failed(failed) => failed.last_word.clone(),
+        Lifecycle::Failed(failed) => failed.last_report.clone(),
         Lifecycle::Idle
         | Lifecycle::Starting { .. }
         | Lifecycle::Running
         | Lifecycle::Dumping { .. } => None,
     };
-    let failed = Failed { failure, reason: reason.into(), last_word };
-    Step::Becomes(Lifecycle::Failed(Box::new(failed)), Marks::NONE)
+    let failed = FailedStart { failure, reason: reason.into(), last_report: last_word };
+    StepResult::Becomes(Lifecycle::Failed(Box::new(failed)), RecordFlags::NONE)
 }
 
-fn maintenance(
+fn apply_report(
     known: Option<&Maintenance>,
     boot_deadline: Option<Timestamp>,
-    report: &Report<'_>,
+    report: &ProgressReport<'_>,
     rules: &ClassSettings,
     now: Timestamp,
-    mut marks: Marks,
-) -> Step {
+    mut marks: RecordFlags,
+) -> StepResult {
     let promised = match report.next_report_within {
-        Some(wished) if wished > rules.promise_max => {
-            marks |= Marks::PROMISE_CUT;
-            rules.promise_max
+        Some(wished) if wished > rules.report_interval_max => {
+            marks |= RecordFlags::PROMISE_CUT;
+            rules.report_interval_max
         }
-        Some(wished) => wished.max(*LIMIT_RANGE.start()),
-        None => rules.maintenance_silence,
+        Some(wished) => wished.max(*REPORT_DEADLINE_RANGE.start()),
+        None => rules.report_deadline,
     };
     let mut promise = now.after(promised);
     if rules.hung_waits_for_boot_deadline {
@@ -404,65 +404,65 @@ fn maintenance(
     };
     let progress = report.progress.or(known.and_then(|known| known.progress));
     if known.is_some_and(|known| report.progress.is_some() && report.progress < known.progress) {
-        marks |= Marks::PROGRESS_FELL;
+        marks |= RecordFlags::PROGRESS_FELL;
     }
-    let has_other_words = known.is_some_and(|known| !says_the_same(&text, &known.text));
+    let has_other_words = known.is_some_and(|known| !is_same_wording(&text, &known.text));
     // A job in parts begins at a low percentage again, and says another thing then.
     let begins_anew = has_other_words
         && known.is_some_and(|known| report.progress.is_some() && progress < known.progress);
     // Where a percentage is known only that counts: a text may hold a clock or a spinner.
     let moved = match known {
         None => true,
-        Some(_) if report.repeated => false,
-        Some(known) if progress.is_some() => progress > known.best || begins_anew,
+        Some(_) if report.is_repeated => false,
+        Some(known) if progress.is_some() => progress > known.best_progress || begins_anew,
         Some(_) => has_other_words,
     };
     let (moved_at, stuck_at) = match known {
-        Some(known) if !moved => (known.moved_at, known.stuck_at),
+        Some(known) if !moved => (known.progressed_at, known.stuck_at),
         Some(_) | None => (now, Some(now.after(rules.stuck_after))),
     };
     // What a tool repeats is not progress, so that the same said anew still is.
     let best = match known {
-        Some(known) if report.repeated => known.best,
+        Some(known) if report.is_repeated => known.best_progress,
         Some(_) if begins_anew => progress,
-        Some(known) => progress.max(known.best),
+        Some(known) => progress.max(known.best_progress),
         None => progress,
     };
     let reported_at = now;
     let next = Maintenance {
         progress,
-        best,
+        best_progress: best,
         text,
         reported_at,
-        promise,
-        moved_at,
+        report_deadline: promise,
+        progressed_at: moved_at,
         stuck_at,
         boot_deadline,
     };
-    Step::Becomes(Lifecycle::Maintenance(Box::new(next)), marks)
+    StepResult::Becomes(Lifecycle::Maintenance(Box::new(next)), marks)
 }
 
-fn judge_maintenance(
+fn check_maintenance(
     state: &Lifecycle,
     known: &Maintenance,
     rules: &ClassSettings,
     now: Timestamp,
-) -> Step {
-    if known.promise <= now {
-        let promise = known.promise.since(known.reported_at);
-        return failed(state, Failure::Hung { promise }, "");
+) -> StepResult {
+    if known.report_deadline <= now {
+        let promise = known.report_deadline.since(known.reported_at);
+        return fail(state, FailureCause::Hung { allowed_silence: promise }, "");
     }
     if known.stuck_at.is_none_or(|stuck_at| stuck_at > now) {
-        return Step::Nothing;
+        return StepResult::NotDue;
     }
     match rules.on_stuck {
         OnStuck::Fail => {
-            let still_for = now.since(known.moved_at);
-            failed(state, Failure::NoProgress { still_for }, "")
+            let still_for = now.since(known.progressed_at);
+            fail(state, FailureCause::NoProgress { unchanged_for: still_for }, "")
         }
         OnStuck::Warn => {
             let stuck = Maintenance { stuck_at: None, ..known.clone() };
-            Step::Becomes(Lifecycle::Maintenance(Box::new(stuck)), Marks::STUCK)
+            StepResult::Becomes(Lifecycle::Maintenance(Box::new(stuck)), RecordFlags::STUCK)
         }
     }
 }

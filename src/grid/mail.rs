@@ -17,18 +17,18 @@ pub const NOTICES_MAX: usize = 32;
 pub const BRIEFS_MAX: usize = 256;
 
 /// Most mails of which it is known which record says what became of them; older ones are forgotten.
-pub const TRACES_MAX: usize = 8_192;
+pub const FINISHED_MAX: usize = 8_192;
 
 /// The matter of a notice that counts alerts which were suppressed.
 pub const SUPPRESSED: &str = "suppressed";
 
 /// Most appliances that a summary counts by name.
-pub const LATE_APPLIANCES_MAX: usize = 64;
+pub const DIGEST_APPLIANCES_MAX: usize = 64;
 
 /// Most bytes of a server's reply, or of why there was none, that are kept.
 pub const REPLY_BYTES_MAX: usize = 500;
 
-pub use owed::{Outbox, Owed, traced};
+pub use owed::{Outbox, OutboxStats, finished_message};
 
 mod owed;
 
@@ -38,59 +38,59 @@ pub struct MessageNumber(pub u64);
 
 /// A mail that is owed to one recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
+pub struct MailMessage {
     /// Its number.
     pub number: MessageNumber,
     /// To whom: a mail address.
     pub recipient: Box<str>,
     /// Since when it is owed.
-    pub owed_since: Timestamp,
+    pub queued_at: Timestamp,
     /// What it tells of, oldest first, 1 to [`NOTICES_MAX`]: the gravest, if there are more.
     pub notices: Vec<Notice>,
     /// How many more there were.
-    pub more: u64,
+    pub omitted: u64,
     /// What those tell of, as far as it is kept: at most [`BRIEFS_MAX`].
-    pub briefs: Vec<Brief>,
+    pub briefs: Vec<BriefNotice>,
     /// How often it was tried.
     pub attempts: u32,
     /// How it stands.
-    pub standing: Standing,
+    pub state: DeliveryState,
     /// Waiting: when it is tried. Failed: when it is forgotten.
-    pub due: Timestamp,
+    pub due_at: Timestamp,
     /// When an administrator had it tried anew; `None`: nobody did.
     pub retried_at: Option<Timestamp>,
     /// What came of the last attempt; empty: there was none.
     pub last_reply: Box<str>,
     /// It is a summary of alerts that appliances had spooled; `None`: it tells of what is live.
-    pub late: Option<Box<Late>>,
+    pub digest: Option<Box<BacklogDigest>>,
     /// For how long nobody was there to try it, since it is owed.
-    pub away: Duration,
+    pub downtime: Duration,
 }
 
 /// What a summary counts: all its alerts, whether they are among its notices or not.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Late {
+pub struct BacklogDigest {
     /// When the first of them happened.
     pub first_at: Timestamp,
     /// When the last of them happened.
     pub last_at: Timestamp,
     /// How many are how grave, in the order of [`Severity::ALL`].
-    pub severities: [u64; Severity::ALL.len()],
+    pub severity_counts: [u64; Severity::ALL.len()],
     /// How many are of which appliance, by name, in the order in which they came; at most
     /// [`LATE_APPLIANCES_MAX`].
     pub appliances: Vec<(Box<str>, u64)>,
 }
 
-impl Late {
+impl BacklogDigest {
     /// Of nothing yet, at that moment.
     pub(crate) fn new(at: Timestamp) -> Self {
         let severities = [0; Severity::ALL.len()];
-        Self { first_at: at, last_at: at, severities, appliances: Vec::new() }
+        Self { first_at: at, last_at: at, severity_counts: severities, appliances: Vec::new() }
     }
 
     /// All its alerts.
     pub fn total(&self) -> u64 {
-        self.severities.iter().fold(0, |sum, count| sum.saturating_add(*count))
+        self.severity_counts.iter().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
     /// Its alerts of appliances that are not counted by name.
@@ -103,18 +103,18 @@ impl Late {
     pub(crate) fn add(&mut self, notice: &Notice) -> Option<u64> {
         self.first_at = self.first_at.min(notice.at);
         self.last_at = self.last_at.max(notice.at);
-        let severity = &mut self.severities[notice.severity as usize];
+        let severity = &mut self.severity_counts[notice.severity as usize];
         *severity = severity.saturating_add(1);
-        let known = self.appliances.iter().find(|it| it.0 == notice.about).map_or(0, |it| it.1);
-        let has_room = known > 0 || self.appliances.len() < LATE_APPLIANCES_MAX;
+        let known = self.appliances.iter().find(|it| it.0 == notice.subject).map_or(0, |it| it.1);
+        let has_room = known > 0 || self.appliances.len() < DIGEST_APPLIANCES_MAX;
         has_room.then(|| {
-            self.set(&notice.about, known.saturating_add(1));
+            self.set_count(&notice.subject, known.saturating_add(1));
             known.saturating_add(1)
         })
     }
 
     /// So many are of that appliance.
-    pub(in crate::grid) fn set(&mut self, about: &str, count: u64) {
+    pub(in crate::grid) fn set_count(&mut self, about: &str, count: u64) {
         match self.appliances.iter_mut().find(|it| *it.0 == *about) {
             Some(known) => known.1 = count,
             None => self.appliances.push((about.into(), count)),
@@ -122,10 +122,10 @@ impl Late {
     }
 }
 
-impl Message {
+impl MailMessage {
     /// Whether it waits for another attempt.
-    pub fn is_tried_again(&self) -> bool {
-        self.attempts > 0 && self.late.is_none() && self.standing == Standing::Waiting
+    pub fn is_retry(&self) -> bool {
+        self.attempts > 0 && self.digest.is_none() && self.state == DeliveryState::Waiting
     }
 
     /// How urgent it is: as its gravest news.
@@ -137,11 +137,11 @@ impl Message {
     /// The whole message as effects.
     pub(in crate::grid) fn to_effects(&self, effects: &mut Vec<Effect>) {
         let number = self.number;
-        effects.push(Effect::Mail(self.head()));
-        let late = self.late.iter().flat_map(|late| &late.appliances);
+        effects.push(Effect::Mail(self.header()));
+        let late = self.digest.iter().flat_map(|late| &late.appliances);
         effects.extend(late.map(|(about, count)| {
             let (about, count) = (about.clone(), *count);
-            Effect::Mail(MailEffect::LateOf { number, about, count })
+            Effect::Mail(MailEffect::DigestCount { number, subject: about, count })
         }));
         for (at, notice) in self.notices.iter().enumerate() {
             let notice = notice.clone();
@@ -154,32 +154,32 @@ impl Message {
     }
 
     /// That it stands so, without its notices and the appliances of a summary.
-    pub(in crate::grid) fn head(&self) -> MailEffect {
+    pub(in crate::grid) fn header(&self) -> MailEffect {
         let mut head = Self { notices: Vec::new(), briefs: Vec::new(), ..self.clone() };
-        if let Some(late) = &mut head.late {
+        if let Some(late) = &mut head.digest {
             late.appliances.clear();
         }
-        MailEffect::Stands { message: Box::new(head) }
+        MailEffect::Header { message: Box::new(head) }
     }
 }
 
 /// How a message stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum DeliveryState {
     /// It is tried when it is due.
     Waiting,
     /// The courier has it.
-    UnderWay,
+    InFlight,
     /// It is not tried any more, unless an administrator says so.
     Failed,
 }
 
-impl Standing {
+impl DeliveryState {
     /// Its word, as users read it.
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
-            Self::UnderWay => "under_way",
+            Self::InFlight => "under_way",
             Self::Failed => "failed",
         }
     }
@@ -189,10 +189,10 @@ impl Standing {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
     /// What it is about: an appliance's name; empty: the broker itself.
-    pub about: Box<str>,
+    pub subject: Box<str>,
     /// The matter, as a word such as `start_failed` or an alert's key: mails on one matter of one
     /// appliance are one thread.
-    pub matter: Box<str>,
+    pub topic: Box<str>,
     /// How grave.
     pub severity: Severity,
     /// When it happened.
@@ -204,40 +204,40 @@ pub struct Notice {
     /// It is over.
     pub is_resolved: bool,
     /// How often it was said since the last mail on it, this one included; 0: it is news.
-    pub again: u64,
+    pub occurrences: u64,
 }
 
 impl Notice {
     /// What it goes by if not all can be told in full: the higher, the rather. A count of what was
     /// suppressed stands for many.
-    pub(in crate::grid) fn rank(&self) -> (Urgency, Severity, bool) {
-        (self.urgency(), self.severity, &*self.matter == SUPPRESSED)
+    pub(in crate::grid) fn priority(&self) -> (Urgency, Severity, bool) {
+        (self.urgency(), self.severity, &*self.topic == SUPPRESSED)
     }
 
     /// How urgent it is.
     pub fn urgency(&self) -> Urgency {
-        if self.again == 0 { Urgency::News(self.severity) } else { Urgency::Repeat }
+        if self.occurrences == 0 { Urgency::New(self.severity) } else { Urgency::Repeat }
     }
 }
 
 /// A notice as one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Brief {
+pub struct BriefNotice {
     /// What it is about: an appliance's name; empty: the broker itself.
-    pub about: Box<str>,
+    pub subject: Box<str>,
     /// The matter, as in [`Notice::matter`].
-    pub matter: Box<str>,
+    pub topic: Box<str>,
     /// How grave.
     pub severity: Severity,
     /// It is over.
     pub is_resolved: bool,
 }
 
-impl From<&Notice> for Brief {
+impl From<&Notice> for BriefNotice {
     fn from(notice: &Notice) -> Self {
-        let Notice { about, matter, severity, is_resolved, .. } = notice;
+        let Notice { subject: about, topic: matter, severity, is_resolved, .. } = notice;
         let (about, matter) = (about.clone(), matter.clone());
-        Self { about, matter, severity: *severity, is_resolved: *is_resolved }
+        Self { subject: about, topic: matter, severity: *severity, is_resolved: *is_resolved }
     }
 }
 
@@ -248,7 +248,7 @@ pub enum Urgency {
     #[default]
     Repeat,
     /// Something of that severity is news.
-    News(Severity),
+    New(Severity),
 }
 
 /// What came of an attempt to deliver a message.
@@ -272,7 +272,7 @@ impl Delivery {
 
 /// What an administrator may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MailOrder {
+pub enum OutboxCommand {
     /// To be tried now.
     Retry,
     /// To be owed no more.
@@ -284,9 +284,9 @@ pub enum MailOrder {
 pub enum MailEffect {
     /// A mail is owed, and stands so; its notices are told one by one, and so are the appliances of a
     /// summary.
-    Stands {
+    Header {
         /// The message, notices and appliances empty.
-        message: Box<Message>,
+        message: Box<MailMessage>,
     },
     /// A notice of a mail that is owed.
     Notice {
@@ -304,19 +304,19 @@ pub enum MailEffect {
         /// Its place among them, from 0.
         at: usize,
         /// The notice.
-        brief: Brief,
+        brief: BriefNotice,
     },
     /// A summary tells of so many alerts of an appliance.
-    LateOf {
+    DigestCount {
         /// The message.
         number: MessageNumber,
         /// The appliance's name.
-        about: Box<str>,
+        subject: Box<str>,
         /// How many.
         count: u64,
     },
     /// A mail is owed no more.
-    Gone {
+    Removed {
         /// The message.
         number: MessageNumber,
         /// Whose it was.
@@ -325,20 +325,20 @@ pub enum MailEffect {
         record: Option<RecordNumber>,
     },
     /// Checkpoints only: which record holds what a mail said that is owed no more.
-    Trace {
+    Finished {
         /// The message.
         number: MessageNumber,
         /// The record.
         record: RecordNumber,
     },
     /// A budget of a recipient is full again at that moment.
-    RecipientSpent {
+    RecipientLimit {
         /// The recipient.
         recipient: Box<str>,
         /// Of mails so urgent.
         urgency: Urgency,
         /// When.
-        full_at: Timestamp,
+        refilled_at: Timestamp,
     },
     /// Checkpoints only: the last number of a message.
     LastNumber {

@@ -7,9 +7,9 @@ use std::fmt;
 
 /// What is noted about a record: a set.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub struct Marks(u32);
+pub struct RecordFlags(u32);
 
-impl Marks {
+impl RecordFlags {
     /// Nothing.
     pub const NONE: Self = Self(0);
     /// The event's time is far from the broker's.
@@ -39,7 +39,7 @@ impl Marks {
     /// A reboot after a good start, which its class ignores.
     pub const REBOOT_IGNORED: Self = Self(1 << 12);
 
-    const WORDS: [&'static str; 13] = [
+    const LABELS: [&'static str; 13] = [
         "time_off",
         "text_cut",
         "replayed",
@@ -66,7 +66,7 @@ impl Marks {
     }
 
     /// Whether all of `other` is noted.
-    pub fn has(self, other: Self) -> bool {
+    pub fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
@@ -77,8 +77,8 @@ impl Marks {
     }
 
     /// The words of what is noted, in a fixed order.
-    pub fn words(self) -> impl Iterator<Item = &'static str> {
-        Self::WORDS
+    pub fn labels(self) -> impl Iterator<Item = &'static str> {
+        Self::LABELS
             .iter()
             .enumerate()
             .filter(move |(bit, _)| self.0 >> bit & 1 == 1)
@@ -86,14 +86,14 @@ impl Marks {
     }
 }
 
-impl std::ops::BitOrAssign for Marks {
+impl std::ops::BitOrAssign for RecordFlags {
     fn bitor_assign(&mut self, other: Self) {
         self.0 |= other.0;
     }
 }
 
-impl fmt::Debug for Marks {
+impl fmt::Debug for RecordFlags {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_set().entries(self.words()).finish()
+        out.debug_set().entries(self.labels()).finish()
     }
 }

@@ -53,50 +53,50 @@ pub mod words_of;
 
 use std::time::Duration;
 
-use decide::{Answer, Circumstances, Decision, Release, Voices, decide};
+use decide::{Reply, Context, Decision, Release, SessionConflict, decide};
 use effect::Effect;
-use name::{ApplianceNumber, BootId};
+use name::{ApplianceIndex, BootId};
 use occurrence::Occurrence;
-use presence::Presence;
+use presence::Sessions;
 use record::{Input, Outcome, Record};
-use settings::{GRACE_AFTER_ABSENCE, Settings};
+use settings::{GRACE_AFTER_DOWNTIME, GridSettings};
 use state::State;
-use tally::Pending;
+use tally::PendingCounts;
 use time::{Offset, Timestamp};
 use timer::Timer;
-use wheel::Wheel;
+use wheel::Timers;
 
 /// How long sessions of two boots of one name may overlap: a dead one is found by pings within
 /// twice 20 s.
-const TWINS_AFTER: Duration = Duration::from_secs(60);
+const CONFLICT_AFTER: Duration = Duration::from_secs(60);
 
 /// The grid: its state, who is present, and whose time comes next.
 #[derive(Clone, Debug)]
 pub struct Grid {
     state: State,
-    settings: Settings,
-    presence: Presence,
-    wheel: Wheel,
+    settings: GridSettings,
+    sessions: Sessions,
+    timers: Timers,
     /// What was absorbed and is in no tally yet.
-    pending: Pending,
+    pending_counts: PendingCounts,
     /// When the next mail is due.
-    mail_due: Option<Timestamp>,
+    mail_due_at: Option<Timestamp>,
     /// How far from told time another clock lies that may as well be right.
-    other_clock: Option<Offset>,
+    other_clock_offset: Option<Offset>,
 }
 
 /// Most mails that the courier has at once.
-pub const MAILS_UNDER_WAY: usize = 64;
+pub const MAILS_IN_FLIGHT_MAX: usize = 64;
 
 impl Grid {
     /// A grid in `state` at `now`, with nobody in a session.
-    pub fn new(state: State, settings: Settings, now: Timestamp) -> Self {
-        let (presence, wheel, pending) = (Presence::default(), Wheel::new(now), Pending::default());
+    pub fn new(state: State, settings: GridSettings, now: Timestamp) -> Self {
+        let (presence, wheel, pending) = (Sessions::default(), Timers::new(now), PendingCounts::default());
         let mail_due = None;
         let other_clock = None;
-        let mut grid = Self { state, settings, presence, wheel, pending, mail_due, other_clock };
-        grid.arm_all();
-        grid.arm_mail();
+        let mut grid = Self { state, settings, sessions: presence, timers: wheel, pending_counts: pending, mail_due_at: mail_due, other_clock_offset: other_clock };
+        grid.set_all_timers();
+        grid.schedule_mail();
         grid
     }
 
@@ -106,13 +106,13 @@ impl Grid {
     }
 
     /// The rules in force.
-    pub fn settings(&self) -> &Settings {
+    pub fn settings(&self) -> &GridSettings {
         &self.settings
     }
 
     /// Who is in a session.
-    pub fn presence(&self) -> &Presence {
-        &self.presence
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
     }
 
     /// Takes what happened, decides, and applies the decision. A `now` before the last record counts
@@ -120,59 +120,59 @@ impl Grid {
     /// decision are to be made durable, in order, before anybody learns of it.
     pub fn handle(&mut self, occurrence: impl Into<Occurrence>, now: Timestamp) -> Decision {
         match occurrence.into() {
-            Occurrence::Input(input) => self.take(input, now),
+            Occurrence::Input(input) => self.decide_and_apply(input, now),
             Occurrence::SessionOpened(hello) => {
-                let twins_at = now.after(TWINS_AFTER);
-                self.presence.opened(hello.appliance, hello.session, hello.boot, twins_at);
+                let twins_at = now.after(CONFLICT_AFTER);
+                self.sessions.opened(hello.appliance, hello.session, hello.boot, twins_at);
                 self.arm(hello.appliance);
-                self.take(Input::Hello(hello), now)
+                self.decide_and_apply(Input::Hello(hello), now)
             }
             Occurrence::SessionClosed { appliance, boot, session } => {
-                let contact_until = self.contact_until(appliance, now);
-                self.presence.closed(appliance, session, contact_until);
+                let contact_until = self.contact_deadline(appliance, now);
+                self.sessions.closed(appliance, session, contact_until);
                 self.arm(appliance);
-                self.take(Input::SessionEnded { appliance, boot }, now)
+                self.decide_and_apply(Input::SessionEnded { appliance, boot }, now)
             }
             Occurrence::Settings { rules, applied } => {
                 self.set_settings(*rules, now);
-                self.take(Input::Settings(applied), now)
+                self.decide_and_apply(Input::Settings(applied), now)
             }
             Occurrence::OtherClock(other) => {
-                self.other_clock = other;
+                self.other_clock_offset = other;
                 Decision::nothing()
             }
         }
     }
 
-    fn take(&mut self, input: Input, now: Timestamp) -> Decision {
+    fn decide_and_apply(&mut self, input: Input, now: Timestamp) -> Decision {
         let now = if input.moves_time() { now } else { now.max(self.state.last_at()) };
         let about = input.appliance();
-        let circumstances = self.circumstances(&input, now);
+        let circumstances = self.context_of(&input, now);
         let starts = matches!(input, Input::BrokerStarted(_));
         let stalled =
-            if let Input::BrokerStalled { lasted, .. } = &input { Some(*lasted) } else { None };
-        let reported = input.live_report();
+            if let Input::BrokerPaused { lasted, .. } = &input { Some(*lasted) } else { None };
+        let reported = input.live_reporter();
         let is_event = matches!(input, Input::Event(_));
         let mut decision = self.decide(circumstances, input, now);
         if let Some(record) = &decision.record {
             self.apply(record);
         }
-        if let Some(absorbed) = &decision.absorbed {
-            let boot = self.boot_of(absorbed.heard.appliance);
-            self.state.absorb(absorbed, now);
-            self.pending.note(absorbed, boot);
+        if let Some(absorbed) = &decision.counted {
+            let boot = self.boot_of(absorbed.received.appliance);
+            self.state.apply_uncommitted(absorbed, now);
+            self.pending_counts.add(absorbed, boot);
         }
         if let Some(number) = about.filter(|_| is_event) {
             decision.release = self.release_of(number, &decision);
         }
         if let Some(number) = reported {
-            self.presence.expect_until(number, self.contact_until(number, now));
+            self.sessions.set_contact_deadline(number, self.contact_deadline(number, now));
         }
         if starts {
-            self.expect_everyone(now);
+            self.expect_all_contacts(now);
         }
         if let Some(lasted) = stalled {
-            self.credit_everyone(lasted);
+            self.extend_all_contacts(lasted);
         }
         if let Some(number) = about {
             self.arm(number);
@@ -182,10 +182,10 @@ impl Grid {
 
     /// An event that is only counted is acknowledged with its tally; and what is known already may
     /// be known by what waits for its tally.
-    fn release_of(&self, appliance: ApplianceNumber, decision: &Decision) -> Release {
-        let stands_on_counts = decision.absorbed.is_some()
-            || matches!(decision.answer, Answer::Event(Outcome::Duplicate, _));
-        if stands_on_counts && self.pending.has(appliance) {
+    fn release_of(&self, appliance: ApplianceIndex, decision: &Decision) -> Release {
+        let stands_on_counts = decision.counted.is_some()
+            || matches!(decision.reply, Reply::Event(Outcome::Duplicate, _));
+        if stands_on_counts && self.pending_counts.contains(appliance) {
             Release::WithTally
         } else {
             Release::WithCommit
@@ -194,61 +194,61 @@ impl Grid {
 
     /// Decides. What is pending about the same appliance is tallied first where that matters, and
     /// an event that is let in first ends the run of repeats before it.
-    fn decide(&mut self, circumstances: Circumstances, input: Input, now: Timestamp) -> Decision {
+    fn decide(&mut self, circumstances: Context, input: Input, now: Timestamp) -> Decision {
         let mut first = Vec::new();
         let mut input = input;
         loop {
             let decision = decide(&self.state, &self.settings, circumstances, input, now);
-            let Some(record) = &decision.record else { return Decision { first, ..decision } };
-            let Some(before) = self.goes_before(record, now) else {
-                return Decision { first, ..decision };
+            let Some(record) = &decision.record else { return Decision { preceding: first, ..decision } };
+            let Some(before) = self.preceding_record(record, now) else {
+                return Decision { preceding: first, ..decision };
             };
             self.apply(&before);
             first.push(before);
             // Decided anew, on the state as it is by now.
             match decision.record {
                 Some(record) => input = record.input,
-                None => return Decision { first, ..decision },
+                None => return Decision { preceding: first, ..decision },
             }
         }
     }
 
     /// The record that has to go before that one.
-    fn goes_before(&mut self, record: &Record, now: Timestamp) -> Option<Record> {
-        if let Some(number) = self.tally_needed_by(record) {
-            return self.pending.tally_of(number, &self.state, now);
+    fn preceding_record(&mut self, record: &Record, now: Timestamp) -> Option<Record> {
+        if let Some(number) = self.tally_required_by(record) {
+            return self.pending_counts.tally_for(number, &self.state, now);
         }
         let Input::Event(heard) = &record.input else { return None };
         let appliance = self.state.appliance(heard.appliance)?;
         let is_in = !matches!(record.outcome, Outcome::Suppressed);
-        let key = door::run_over(appliance, heard, now).filter(|_| is_in)?;
-        let over = Input::RunOver { appliance: heard.appliance, key };
-        let circumstances = Circumstances::default();
+        let key = door::finished_run(appliance, heard, now).filter(|_| is_in)?;
+        let over = Input::RepeatsEnded { appliance: heard.appliance, group: key };
+        let circumstances = Context::default();
         decide(&self.state, &self.settings, circumstances, over, now).record
     }
 
     /// Whose tally a record needs before it: it tells of counts, or moves a window on.
-    fn tally_needed_by(&self, record: &Record) -> Option<ApplianceNumber> {
+    fn tally_required_by(&self, record: &Record) -> Option<ApplianceIndex> {
         if let Input::Event(heard) = &record.input
-            && self.pending.comes_before(heard, self.boot_of(heard.appliance))
+            && self.pending_counts.must_precede(heard, self.boot_of(heard.appliance))
         {
             return Some(heard.appliance);
         }
         let is_of_time = matches!(record.input, Input::Deadline { .. });
         let of = |effect: &Effect| {
-            if let Effect::RunTold { number, .. }
+            if let Effect::RepeatsReported { number, .. }
             | Effect::Suppression { number, .. }
-            | Effect::Unmailed { number, .. } = effect
+            | Effect::SuppressedAlerts { number, .. } = effect
             {
                 return Some(*number);
             }
-            let Effect::AlertKey { number, .. } = effect else { return None };
+            let Effect::AlertGroup { number, .. } = effect else { return None };
             Some(*number).filter(|_| is_of_time)
         };
-        record.effects.iter().find_map(|it| of(it).filter(|number| self.pending.has(*number)))
+        record.effects.iter().find_map(|it| of(it).filter(|number| self.pending_counts.contains(*number)))
     }
 
-    fn boot_of(&self, number: ApplianceNumber) -> Option<BootId> {
+    fn boot_of(&self, number: ApplianceIndex) -> Option<BootId> {
         self.state.appliance(number)?.boot_id()
     }
 
@@ -258,60 +258,60 @@ impl Grid {
     }
 
     fn apply(&mut self, record: &Record) {
-        let touched = self.state.apply(record);
+        let touched = self.state.replay(record);
         for effect in &record.effects {
             if let Effect::TimeShifted(shift) = effect {
-                self.presence.shift(shift.by);
+                self.sessions.shift(shift.by);
                 // Its slots are of the time before.
-                self.wheel = Wheel::new(record.at);
+                self.timers = Timers::new(record.at);
             }
         }
         match touched {
             Some(touched) => touched.into_iter().for_each(|number| self.arm(number)),
-            None => self.arm_all(),
+            None => self.set_all_timers(),
         }
         let is_of_mail = |it: &Effect| matches!(it, Effect::Mail(_) | Effect::TimeShifted(_));
         if record.effects.iter().any(is_of_mail) {
-            self.arm_mail();
+            self.schedule_mail();
         }
     }
 
     /// Lets other rules hold from `now` on. What was decided by the old ones stays, deadlines of
     /// starts included; who is silent without a session is judged by the new ones, but no sooner
     /// than a minute from now, unless that was near anyway.
-    fn set_settings(&mut self, settings: Settings, now: Timestamp) {
+    fn set_settings(&mut self, settings: GridSettings, now: Timestamp) {
         let before = std::mem::replace(&mut self.settings, settings);
-        let earliest = now.after(GRACE_AFTER_ABSENCE);
-        for number in (1..self.state.next_row().0).map(ApplianceNumber) {
+        let earliest = now.after(GRACE_AFTER_DOWNTIME);
+        for number in (1..self.state.next_number().0).map(ApplianceIndex) {
             let Some(appliance) = self.state.appliance(number) else { continue };
-            let limit = |settings: &Settings| {
+            let limit = |settings: &GridSettings| {
                 settings.rules(&appliance.class, &appliance.overrides).lost_contact
             };
             let (old, new) = (limit(&before), limit(&self.settings));
             if old != new {
-                self.presence
-                    .relimit(number, |until| until.before(old).after(new).max(until.min(earliest)));
+                self.sessions
+                    .map_contact_deadline(number, |until| until.before(old).after(new).max(until.min(earliest)));
                 self.arm(number);
             }
         }
-        self.arm_mail();
+        self.schedule_mail();
     }
 
     /// Whether something is counted that no record contains yet.
     pub fn has_pending(&self) -> bool {
-        !self.pending.is_empty()
+        !self.pending_counts.is_empty()
     }
 
     /// Whether something of that appliance is.
-    pub fn has_pending_of(&self, number: ApplianceNumber) -> bool {
-        self.pending.has(number)
+    pub fn has_pending_of(&self, number: ApplianceIndex) -> bool {
+        self.pending_counts.contains(number)
     }
 
     /// The next tally of what is only counted, applied; to be called until there is none.
-    pub fn tally(&mut self, now: Timestamp) -> Option<Record> {
+    pub fn next_tally(&mut self, now: Timestamp) -> Option<Record> {
         let now = now.max(self.state.last_at());
         while self.has_pending() {
-            if let Some(record) = self.pending.tally(&self.state, now) {
+            if let Some(record) = self.pending_counts.next_tally(&self.state, now) {
                 self.apply(&record);
                 return Some(record);
             }
@@ -319,53 +319,53 @@ impl Grid {
         None
     }
 
-    fn circumstances(&mut self, input: &Input, now: Timestamp) -> Circumstances {
+    fn context_of(&mut self, input: &Input, now: Timestamp) -> Context {
         match input {
-            Input::Deadline { appliance, timer: Timer::Contact } => Circumstances {
-                contact_is_lost: self.presence.takes_contact_lost(*appliance, now),
-                ..Circumstances::default()
+            Input::Deadline { appliance, timer: Timer::Contact } => Context {
+                is_contact_lost: self.sessions.poll_contact_lost(*appliance, now),
+                ..Context::default()
             },
-            Input::Deadline { appliance, timer: Timer::NameConflict } => Circumstances {
-                voices: self.presence.takes_voices(*appliance, now),
-                ..Circumstances::default()
+            Input::Deadline { appliance, timer: Timer::NameConflict } => Context {
+                conflict: self.sessions.poll_conflict(*appliance, now),
+                ..Context::default()
             },
             Input::Event(heard) => {
                 let number = heard.appliance;
-                let speaks = heard.boot.is_none_or(|boot| self.presence.speaks(number, boot));
-                Circumstances {
-                    contact_is_lost: false,
-                    voices: self.presence.voices(number, now),
-                    is_of_no_session: heard.session.is_some() && !speaks,
-                    other_clock: self.other_clock,
+                let speaks = heard.boot.is_none_or(|boot| self.sessions.may_have_boot(number, boot));
+                Context {
+                    is_contact_lost: false,
+                    conflict: self.sessions.conflict(number, now),
+                    is_outside_sessions: heard.session.is_some() && !speaks,
+                    other_clock_offset: self.other_clock_offset,
                 }
             }
             Input::Hello(_)
             | Input::SessionEnded { .. }
-            | Input::Appeared { .. }
-            | Input::Order { .. }
+            | Input::Registered { .. }
+            | Input::Command { .. }
             | Input::Deadline { .. }
             | Input::BrokerStarted(_)
             | Input::BrokerStopped
-            | Input::BrokerStalled { .. }
+            | Input::BrokerPaused { .. }
             | Input::ClockSetBack { .. }
             | Input::WallClock(_)
-            | Input::RunOver { .. }
+            | Input::RepeatsEnded { .. }
             | Input::Tally
             | Input::MailDue { .. }
-            | Input::MailAnswered { .. }
-            | Input::MailOrdered { .. }
-            | Input::Storage(_)
+            | Input::MailDelivery { .. }
+            | Input::MailCommand { .. }
+            | Input::Journal(_)
             | Input::Settings(_) => {
                 let number = input.appliance();
-                let voices = number.map_or(Voices::One, |it| self.presence.voices(it, now));
-                Circumstances { voices, ..Circumstances::default() }
+                let voices = number.map_or(SessionConflict::Absent, |it| self.sessions.conflict(it, now));
+                Context { conflict: voices, ..Context::default() }
             }
         }
     }
 
-    fn arm_all(&mut self) {
-        for row in 1..self.state.next_row().0 {
-            self.arm(ApplianceNumber(row));
+    fn set_all_timers(&mut self) {
+        for row in 1..self.state.next_number().0 {
+            self.arm(ApplianceIndex(row));
         }
     }
 }

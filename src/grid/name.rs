@@ -18,7 +18,7 @@ pub const NAME_BYTES_MAX: usize = 128;
     "1 to {NAME_BYTES_MAX} bytes of letters, digits, `.`, `_`, `-`, `:` are allowed, \
      the first a letter or digit"
 )]
-pub struct NotAName;
+pub struct InvalidName;
 
 /// An appliance's name, such as `shop:main.db1`. Cheap to clone.
 ///
@@ -33,8 +33,8 @@ impl ApplianceName {
     /// # Errors
     ///
     /// [`NotAName`] says what is allowed.
-    pub fn new(word: &str) -> Result<Self, NotAName> {
-        is_name(word).then(|| Self(word.into())).ok_or(NotAName)
+    pub fn new(word: &str) -> Result<Self, InvalidName> {
+        is_valid_name(word).then(|| Self(word.into())).ok_or(InvalidName)
     }
 
     /// The name of an appliance that may be there already: an older broker took `-` and `.x`, too. Such
@@ -43,8 +43,8 @@ impl ApplianceName {
     /// # Errors
     ///
     /// [`NotAName`] for what was never a name.
-    pub fn kept(word: &str) -> Result<Self, NotAName> {
-        has_alphabet_of_names(word).then(|| Self(word.into())).ok_or(NotAName)
+    pub fn from_stored(word: &str) -> Result<Self, InvalidName> {
+        has_name_characters(word).then(|| Self(word.into())).ok_or(InvalidName)
     }
 
     /// The name as text.
@@ -66,19 +66,19 @@ impl fmt::Debug for ApplianceName {
 }
 
 /// Whether `word` is a name of appliances or classes.
-pub fn is_name(word: &str) -> bool {
-    has_alphabet_of_names(word) && word.starts_with(|first: char| first.is_ascii_alphanumeric())
+pub fn is_valid_name(word: &str) -> bool {
+    has_name_characters(word) && word.starts_with(|first: char| first.is_ascii_alphanumeric())
 }
 
 /// Whether `word` has the alphabet and length of names: that is all that a counter's needs.
-pub fn has_alphabet_of_names(word: &str) -> bool {
+pub fn has_name_characters(word: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-:".contains(&byte);
     (1..=NAME_BYTES_MAX).contains(&word.len()) && word.bytes().all(allowed)
 }
 
 /// An appliance's row: given at first sight, from 1 upwards, never to another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ApplianceNumber(pub u32);
+pub struct ApplianceIndex(pub u32);
 
 /// One start of an appliance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -109,19 +109,19 @@ mod tests {
         assert!(ApplianceName::new("shop:main.db1").is_ok());
         assert!(ApplianceName::new(&"a".repeat(128)).is_ok());
         for wrong in ["", "a b", "ä", "a/b", "a\n", "a\u{0}", &"a".repeat(129)] {
-            assert_eq!(ApplianceName::new(wrong), Err(NotAName), "{wrong:?}");
-            assert_eq!(ApplianceName::kept(wrong), Err(NotAName), "{wrong:?}");
+            assert_eq!(ApplianceName::new(wrong), Err(InvalidName), "{wrong:?}");
+            assert_eq!(ApplianceName::from_stored(wrong), Err(InvalidName), "{wrong:?}");
         }
     }
 
     #[test]
     fn a_name_begins_with_a_letter_or_digit_and_an_old_one_can_still_be_read() {
         for odd in ["-", ".", "..", "_", "::::", "--help", "-x", ".hidden", "_x", ":main.db1"] {
-            assert_eq!(ApplianceName::new(odd), Err(NotAName), "{odd:?}");
-            assert_eq!(ApplianceName::kept(odd).unwrap().as_str(), odd);
+            assert_eq!(ApplianceName::new(odd), Err(InvalidName), "{odd:?}");
+            assert_eq!(ApplianceName::from_stored(odd).unwrap().as_str(), odd);
         }
         for name in ["0", "a", "A-", "db1.", "7::"] {
-            assert_eq!(ApplianceName::new(name), ApplianceName::kept(name));
+            assert_eq!(ApplianceName::new(name), ApplianceName::from_stored(name));
         }
     }
 }

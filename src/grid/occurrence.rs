@@ -2,10 +2,10 @@
 //!
 //! Guarantees that each occurrence leads to one decision. Knows no queue and no wire format.
 
-use super::in_force::SettingsInForce;
-use super::name::{ApplianceNumber, BootId};
-use super::record::{Hello, Input, SessionId};
-use super::settings::Settings;
+use super::in_force::AppliedSettings;
+use super::name::{ApplianceIndex, BootId};
+use super::record::{SessionHello, Input, SessionId};
+use super::settings::GridSettings;
 use super::time::Offset;
 
 /// What [`Grid::handle`](super::Grid::handle) takes. Timeouts are not among them: see
@@ -15,11 +15,11 @@ pub enum Occurrence {
     /// Something that a record keeps as it is: an event, a command, the result of a delivery.
     Input(Input),
     /// A session opened.
-    SessionOpened(Hello),
+    SessionOpened(SessionHello),
     /// A session closed.
     SessionClosed {
         /// Whose.
-        appliance: ApplianceNumber,
+        appliance: ApplianceIndex,
         /// Of which boot.
         boot: BootId,
         /// Which.
@@ -28,9 +28,9 @@ pub enum Occurrence {
     /// Other rules apply from here on. Deadlines that were set by the old ones stay.
     Settings {
         /// The rules.
-        rules: Box<Settings>,
+        rules: Box<GridSettings>,
         /// The same as the grid log records them.
-        applied: SettingsInForce,
+        applied: AppliedSettings,
     },
     /// The wall clock may be right although broker time lies so far from it; `None`: they agree.
     OtherClock(Option<Offset>),

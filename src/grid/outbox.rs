@@ -10,63 +10,63 @@ mod woken;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::decide::Draft;
-use super::effect::{Alert, Effect, Matter};
+use super::decide::DecisionDraft;
+use super::effect::{Alert, Effect, AlertKind};
 use super::event::Severity;
 use super::mail::{
-    BRIEFS_MAX, Brief, Delivery, Late, MailEffect, MailOrder, Message, MessageNumber, NOTICES_MAX,
-    Notice, Standing, Urgency,
+    BRIEFS_MAX, BriefNotice, Delivery, BacklogDigest, MailEffect, OutboxCommand, MailMessage, MessageNumber, NOTICES_MAX,
+    Notice, DeliveryState, Urgency,
 };
-use super::marks::Marks;
+use super::marks::RecordFlags;
 use super::name::RecordNumber;
 use super::record::Record;
-use super::settings::{Budget, Settings};
+use super::settings::{RateLimit, GridSettings};
 use super::state::State;
 use super::time::Timestamp;
 use super::told;
 
 /// The longest pause between two attempts; they begin with a minute and double.
-const PAUSE_MAX: Duration = Duration::from_secs(3_600);
+const BACKOFF_MAX: Duration = Duration::from_secs(3_600);
 
 /// After so long a mail is given up (SMTP practice).
-const GIVEN_UP_AFTER: Duration = Duration::from_secs(3 * 86_400);
+const RETRY_PERIOD: Duration = Duration::from_secs(3 * 86_400);
 
 /// A mail that failed is kept so long, to be looked at or tried by hand.
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(30 * 86_400);
+const FAILED_RETENTION: Duration = Duration::from_secs(30 * 86_400);
 
 /// From the second failed attempt of a mail on it is a matter for the dashboard.
 const ATTEMPTS_BEFORE_ALERT: u32 = 2;
 
 /// A summary is tried so long after its first notice at the latest, however many more come.
-const LATE_GATHERS_MAX: Duration = Duration::from_secs(10 * 60);
+const DIGEST_WAIT_MAX: Duration = Duration::from_secs(10 * 60);
 
 /// What one recipient gets of grave news, of errors and of what is fatal each: 16 mails, then one each
 /// 5 min, so that no flood of them is a flood of mails.
-const GRAVE_BUDGET: Budget =
-    Budget { burst: NonZeroU32::new(16).unwrap(), every: Duration::from_secs(5 * 60) };
+const URGENT_LIMIT: RateLimit =
+    RateLimit { burst: NonZeroU32::new(16).unwrap(), interval: Duration::from_secs(5 * 60) };
 
 /// The same for what is mild, of each severity, and for what goes on; the rest folds into the next.
-const MILD_BUDGET: Budget =
-    Budget { burst: NonZeroU32::new(16).unwrap(), every: Duration::from_secs(15 * 60) };
+const ROUTINE_LIMIT: RateLimit =
+    RateLimit { burst: NonZeroU32::new(16).unwrap(), interval: Duration::from_secs(15 * 60) };
 
 /// Most bytes of a notice's text that are kept of a mail which is owed no more.
-const TRACE_TEXT_BYTES_MAX: usize = 1_000;
+const FINISHED_TEXT_BYTES_MAX: usize = 1_000;
 
-pub(in crate::grid) use explain::explain;
-use woken::woken;
+pub(in crate::grid) use explain::describe_mail;
+use woken::retry_waiting;
 
 /// Why an order about a mail is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum MailRefusal {
+pub enum MailRejection {
     /// No mail of that number is owed.
     #[error("no mail {} is owed; `gridctl mail list` shows those that are", .number.0)]
-    NotOwed {
+    NotQueued {
         /// The number asked for.
         number: MessageNumber,
     },
     /// It is on its way already.
     #[error("mail {} is on its way at this moment; wait for what comes of it", .number.0)]
-    UnderWay {
+    InFlight {
         /// The number asked for.
         number: MessageNumber,
     },
@@ -74,95 +74,95 @@ pub enum MailRefusal {
 
 /// Adds to a record the mails for which it gives cause. What comes out of a spool is history and
 /// alarms nobody: it goes to a summary.
-pub(in crate::grid) fn owe(state: &State, settings: &Settings, record: &mut Record) {
+pub(in crate::grid) fn enqueue(state: &State, settings: &GridSettings, record: &mut Record) {
     let Some(mail) = settings.mail() else { return };
-    let notices = told::notices(state, mail, record);
-    let is_late = record.marks.has(Marks::REPLAYED);
-    let mut last = state.outbox().last;
+    let notices = told::notifications(state, mail, record);
+    let is_late = record.flags.contains(RecordFlags::REPLAYED);
+    let mut last = state.outbox().last_number;
     for recipient in &mail.recipients {
         let mut new = None;
         for notice in &notices {
-            let open = match (new.take(), state.outbox().gathering(recipient, is_late)) {
+            let open = match (new.take(), state.outbox().open_batch(recipient, is_late)) {
                 (Some(open), _) => open,
                 (None, Some(open)) => open.clone(),
                 (None, None) => {
                     last = MessageNumber(last.0 + 1);
-                    let begun = begun(last, recipient, record.at, mail.gather);
-                    Message { late: is_late.then(|| Box::new(Late::new(notice.at))), ..begun }
+                    let begun = new_message(last, recipient, record.at, mail.group_wait);
+                    MailMessage { digest: is_late.then(|| Box::new(BacklogDigest::new(notice.at))), ..begun }
                 }
             };
-            let until = record.at.after(mail.gather);
+            let until = record.at.after(mail.group_wait);
             new = Some(if is_late {
-                add_late(open, notice, until, &mut record.effects)
+                add_to_digest(open, notice, until, &mut record.effects)
             } else {
-                add(open, notice, until, &mut record.effects)
+                add_notice(open, notice, until, &mut record.effects)
             });
         }
     }
 }
 
-fn begun(number: MessageNumber, recipient: &str, now: Timestamp, gather: Duration) -> Message {
-    Message {
+fn new_message(number: MessageNumber, recipient: &str, now: Timestamp, gather: Duration) -> MailMessage {
+    MailMessage {
         number,
         recipient: recipient.into(),
-        owed_since: now,
+        queued_at: now,
         notices: Vec::new(),
-        more: 0,
+        omitted: 0,
         briefs: Vec::new(),
         attempts: 0,
-        standing: Standing::Waiting,
-        due: now.after(gather),
+        state: DeliveryState::Waiting,
+        due_at: now.after(gather),
         retried_at: None,
         last_reply: Box::default(),
-        late: None,
-        away: Duration::ZERO,
+        digest: None,
+        downtime: Duration::ZERO,
     }
 }
 
 /// One more notice for that message. More urgent than what waits there, it does not wait longer than
 /// for what comes with it.
-fn add(
-    mut message: Message,
+fn add_notice(
+    mut message: MailMessage,
     notice: &Notice,
     until: Timestamp,
     effects: &mut Vec<Effect>,
-) -> Message {
+) -> MailMessage {
     let is_new = message.notices.is_empty();
     let is_more_urgent = notice.urgency() > message.urgency();
     let has_room = message.notices.len() < NOTICES_MAX;
     if is_more_urgent {
-        message.due = message.due.min(until);
+        message.due_at = message.due_at.min(until);
     }
-    message.more += u64::from(!has_room);
+    message.omitted += u64::from(!has_room);
     if is_new || is_more_urgent || !has_room {
-        effects.push(head(&message));
+        effects.push(header(&message));
     }
-    push(&mut message, notice, effects);
+    insert_notice(&mut message, notice, effects);
     message
 }
 
 /// One more notice for that summary, which gathers anew until then: a spool is brought bit by bit.
-fn add_late(
-    mut message: Message,
+fn add_to_digest(
+    mut message: MailMessage,
     notice: &Notice,
     until: Timestamp,
     effects: &mut Vec<Effect>,
-) -> Message {
-    let latest = message.owed_since.after(LATE_GATHERS_MAX);
+) -> MailMessage {
+    let latest = message.queued_at.after(DIGEST_WAIT_MAX);
     // One that its recipient's budget has put off stays so.
-    message.due = until.min(latest).max(message.due);
-    let (number, about) = (message.number, notice.about.clone());
-    let count = message.late.as_mut().and_then(|late| late.add(notice));
-    message.more += u64::from(message.notices.len() >= NOTICES_MAX);
-    effects.push(head(&message));
-    effects.extend(count.map(|count| Effect::Mail(MailEffect::LateOf { number, about, count })));
-    push(&mut message, notice, effects);
+    message.due_at = until.min(latest).max(message.due_at);
+    let (number, about) = (message.number, notice.subject.clone());
+    let count = message.digest.as_mut().and_then(|late| late.add(notice));
+    message.omitted += u64::from(message.notices.len() >= NOTICES_MAX);
+    effects.push(header(&message));
+    effects.extend(count.map(|count| Effect::Mail(MailEffect::DigestCount { number, subject: about, count })));
+    insert_notice(&mut message, notice, effects);
     message
 }
 
 /// Puts a notice in. If there is no room it takes the place of the mildest one, if it is graver; the
 /// other one is kept as a line.
-fn push(message: &mut Message, notice: &Notice, effects: &mut Vec<Effect>) {
+fn insert_notice(message: &mut MailMessage, notice: &Notice, effects: &mut Vec<Effect>) {
     let number = message.number;
     if message.notices.len() < NOTICES_MAX {
         let at = message.notices.len();
@@ -172,44 +172,44 @@ fn push(message: &mut Message, notice: &Notice, effects: &mut Vec<Effect>) {
     }
     // Of several that are as mild, the last one.
     let listed = message.notices.iter_mut().enumerate();
-    let mildest = listed.min_by_key(|(at, it)| (it.rank(), std::cmp::Reverse(*at)));
+    let mildest = listed.min_by_key(|(at, it)| (it.priority(), std::cmp::Reverse(*at)));
     let mut left = notice.clone();
-    if let Some((at, mildest)) = mildest.filter(|(_, mildest)| mildest.rank() < notice.rank()) {
+    if let Some((at, mildest)) = mildest.filter(|(_, mildest)| mildest.priority() < notice.priority()) {
         left = std::mem::replace(mildest, left);
         effects.push(Effect::Mail(MailEffect::Notice { number, at, notice: notice.clone() }));
     }
     let at = message.briefs.len();
     if at < BRIEFS_MAX {
-        let brief = Brief::from(&left);
+        let brief = BriefNotice::from(&left);
         message.briefs.push(brief.clone());
         effects.push(Effect::Mail(MailEffect::Brief { number, at, brief }));
     }
 }
 
 /// How it stands, without its notices.
-fn head(message: &Message) -> Effect {
-    Effect::Mail(message.head())
+fn header(message: &MailMessage) -> Effect {
+    Effect::Mail(message.header())
 }
 
 /// It is owed no more. What it said stays in that record.
-fn gone(message: &Message, record: RecordNumber) -> Vec<Effect> {
+fn removed(message: &MailMessage, record: RecordNumber) -> Vec<Effect> {
     let (number, recipient) = (message.number, message.recipient.clone());
     let notices = message.notices.iter().enumerate().map(|(at, notice)| {
-        let end = notice.text.floor_char_boundary(TRACE_TEXT_BYTES_MAX);
+        let end = notice.text.floor_char_boundary(FINISHED_TEXT_BYTES_MAX);
         let notice = Notice { text: notice.text[..end].into(), ..notice.clone() };
         MailEffect::Notice { number, at, notice }
     });
-    let gone = MailEffect::Gone { number, recipient, record: Some(record) };
+    let gone = MailEffect::Removed { number, recipient, record: Some(record) };
     // Under way it would be handed over.
-    let head = Message { standing: Standing::Waiting, ..message.clone() }.head();
+    let head = MailMessage { state: DeliveryState::Waiting, ..message.clone() }.header();
     [head].into_iter().chain(notices).chain([gone]).map(Effect::Mail).collect()
 }
 
-fn fails(recipient: &str, reply: &str) -> String {
+fn failing_text(recipient: &str, reply: &str) -> String {
     format!("mail to {recipient} is not delivered and waits: {reply}")
 }
 
-fn given_up(number: MessageNumber, recipient: &str, reply: &str) -> String {
+fn failed_text(number: MessageNumber, recipient: &str, reply: &str) -> String {
     format!(
         "mail {} to {recipient} is given up: {reply}; `gridctl mail retry` tries it again",
         number.0
@@ -217,157 +217,157 @@ fn given_up(number: MessageNumber, recipient: &str, reply: &str) -> String {
 }
 
 /// A mail is due.
-pub(in crate::grid) fn due(state: &State, number: MessageNumber, now: Timestamp) -> Option<Draft> {
-    let message = state.outbox().message(number).filter(|it| it.due <= now)?;
-    match message.standing {
-        Standing::UnderWay => None,
-        Standing::Failed => {
-            let effects = gone(message, state.last() + 1).into_iter();
-            Some(Draft::kept(effects.chain(settled(state, number)).collect()))
+pub(in crate::grid) fn start_attempt(state: &State, number: MessageNumber, now: Timestamp) -> Option<DecisionDraft> {
+    let message = state.outbox().message(number).filter(|it| it.due_at <= now)?;
+    match message.state {
+        DeliveryState::InFlight => None,
+        DeliveryState::Failed => {
+            let effects = removed(message, state.last() + 1).into_iter();
+            Some(DecisionDraft::recorded(effects.chain(cleared_if_last(state, number)).collect()))
         }
-        Standing::Waiting => Some(Draft::kept(hand_over(state, message, now))),
+        DeliveryState::Waiting => Some(DecisionDraft::recorded(dispatch(state, message, now))),
     }
 }
 
-fn hand_over(state: &State, message: &Message, now: Timestamp) -> Vec<Effect> {
+fn dispatch(state: &State, message: &MailMessage, now: Timestamp) -> Vec<Effect> {
     let attempts = message.attempts.saturating_add(1);
-    let under_way = Message { attempts, standing: Standing::UnderWay, ..message.clone() };
+    let under_way = MailMessage { attempts, state: DeliveryState::InFlight, ..message.clone() };
     if message.attempts > 0 {
-        return vec![head(&under_way)];
+        return vec![header(&under_way)];
     }
     let recipient = message.recipient.clone();
     let urgency = message.urgency();
     let budget = match urgency {
-        Urgency::News(Severity::Fatal | Severity::Error) => GRAVE_BUDGET,
-        Urgency::News(Severity::Warn | Severity::Info | Severity::Debug) | Urgency::Repeat => {
-            MILD_BUDGET
+        Urgency::New(Severity::Fatal | Severity::Error) => URGENT_LIMIT,
+        Urgency::New(Severity::Warn | Severity::Info | Severity::Debug) | Urgency::Repeat => {
+            ROUTINE_LIMIT
         }
     };
-    let spent = &state.outbox().spent;
+    let spent = &state.outbox().recipient_limits;
     let full_at = spent.get(&(recipient.clone(), urgency)).copied().unwrap_or_default();
-    match budget.spend(full_at, now) {
+    match budget.try_acquire(full_at, now) {
         Some(full_at) => {
-            let spent = Effect::Mail(MailEffect::RecipientSpent { recipient, urgency, full_at });
-            vec![spent, head(&under_way)]
+            let spent = Effect::Mail(MailEffect::RecipientLimit { recipient, urgency, refilled_at: full_at });
+            vec![spent, header(&under_way)]
         }
         None => {
-            let due = budget.room_at(full_at);
-            vec![head(&Message { due, ..message.clone() })]
+            let due = budget.next_free_at(full_at);
+            vec![header(&MailMessage { due_at, ..message.clone() })]
         }
     }
 }
 
 /// The courier answered.
-pub(in crate::grid) fn answered(
+pub(in crate::grid) fn delivery_result(
     state: &State,
     number: MessageNumber,
     attempt: u32,
     delivery: &Delivery,
     now: Timestamp,
-) -> Option<Draft> {
+) -> Option<DecisionDraft> {
     let message = state.outbox().message(number)?;
     // An answer to an attempt before the last stop or retry tells nothing of this one.
-    if message.standing != Standing::UnderWay || message.attempts != attempt {
+    if message.state != DeliveryState::InFlight || message.attempts != attempt {
         return None;
     }
     let last_reply: Box<str> = delivery.reply().into();
     let mut effects = Vec::new();
     let alert = |text: String| {
         // Other words on it do not begin it anew.
-        let since = state.alert(None, Matter::MailFails).map_or(now, |open| open.since);
+        let since = state.alert(None, AlertKind::MailFails).map_or(now, |open| open.since);
         let alert = Alert { severity: Severity::Error, since, text: text.into() };
-        Effect::AlertRaised { number: None, matter: Matter::MailFails, alert }
+        Effect::AlertRaised { number: None, kind: AlertKind::MailFails, alert }
     };
     let recipient = &message.recipient;
     let waited = message.clone();
     match delivery {
         Delivery::Sent(_) => {
-            effects.extend(gone(message, state.last() + 1));
-            effects.extend(woken(state, message, now));
-            effects.extend(settled(state, number));
+            effects.extend(removed(message, state.last() + 1));
+            effects.extend(retry_waiting(state, message, now));
+            effects.extend(cleared_if_last(state, number));
         }
         Delivery::Deferred(_) => {
-            let due = now.after(pause(attempt));
-            let tried_since = message.owed_since.max(message.retried_at.unwrap_or_default());
-            if due >= tried_since.after(GIVEN_UP_AFTER).after(message.away) {
-                effects.push(failed(waited, last_reply.clone(), now));
-                effects.push(alert(given_up(number, recipient, &last_reply)));
+            let due = now.after(backoff(attempt));
+            let tried_since = message.queued_at.max(message.retried_at.unwrap_or_default());
+            if due >= tried_since.after(RETRY_PERIOD).after(message.downtime) {
+                effects.push(failed_message(waited, last_reply.clone(), now));
+                effects.push(alert(failed_text(number, recipient, &last_reply)));
             } else {
-                let standing = Standing::Waiting;
-                effects.push(head(&Message {
-                    due,
-                    standing,
+                let standing = DeliveryState::Waiting;
+                effects.push(header(&MailMessage {
+                    due_at: due,
+                    state: standing,
                     last_reply: last_reply.clone(),
                     ..waited
                 }));
-                let is_open = state.alert(None, Matter::MailFails).is_some();
+                let is_open = state.alert(None, AlertKind::MailFails).is_some();
                 if attempt >= ATTEMPTS_BEFORE_ALERT && !is_open {
-                    effects.push(alert(fails(recipient, &last_reply)));
+                    effects.push(alert(failing_text(recipient, &last_reply)));
                 }
             }
         }
         Delivery::Refused(_) => {
-            effects.push(failed(waited, last_reply.clone(), now));
-            effects.push(alert(given_up(number, recipient, &last_reply)));
+            effects.push(failed_message(waited, last_reply.clone(), now));
+            effects.push(alert(failed_text(number, recipient, &last_reply)));
         }
     }
-    Some(Draft::kept(effects))
+    Some(DecisionDraft::recorded(effects))
 }
 
 /// Mail is no matter any more once none but `number` stands failed.
-fn settled(state: &State, number: MessageNumber) -> Option<Effect> {
+fn cleared_if_last(state: &State, number: MessageNumber) -> Option<Effect> {
     let mut others = state.outbox().messages.values().filter(|it| it.number != number);
-    let has_failed = others.any(|it| it.standing == Standing::Failed);
-    let is_open = state.alert(None, Matter::MailFails).is_some();
-    let matter = Matter::MailFails;
-    (is_open && !has_failed).then_some(Effect::AlertCleared { number: None, matter })
+    let has_failed = others.any(|it| it.state == DeliveryState::Failed);
+    let is_open = state.alert(None, AlertKind::MailFails).is_some();
+    let matter = AlertKind::MailFails;
+    (is_open && !has_failed).then_some(Effect::AlertCleared { number: None, kind: matter })
 }
 
-fn failed(message: Message, last_reply: Box<str>, now: Timestamp) -> Effect {
-    let (standing, due) = (Standing::Failed, now.after(FORGOTTEN_AFTER));
-    head(&Message { standing, due, last_reply, ..message })
+fn failed_message(message: MailMessage, last_reply: Box<str>, now: Timestamp) -> Effect {
+    let (standing, due) = (DeliveryState::Failed, now.after(FAILED_RETENTION));
+    header(&MailMessage { state: standing, due_at: due, last_reply, ..message })
 }
 
 /// 1, 2, 4 ... 60 minutes.
-fn pause(attempt: u32) -> Duration {
+fn backoff(attempt: u32) -> Duration {
     let minutes = 1_u32.checked_shl(attempt.saturating_sub(1)).filter(|it| *it > 0);
-    minutes.map_or(PAUSE_MAX, |it| Duration::from_secs(60).saturating_mul(it)).min(PAUSE_MAX)
+    minutes.map_or(BACKOFF_MAX, |it| Duration::from_secs(60).saturating_mul(it)).min(BACKOFF_MAX)
 }
 
 /// An administrator says what is to become of a mail.
-pub(in crate::grid) fn ordered(
+pub(in crate::grid) fn command(
     state: &State,
     number: MessageNumber,
-    order: MailOrder,
+    order: OutboxCommand,
     now: Timestamp,
-) -> Result<Draft, MailRefusal> {
-    let message = state.outbox().message(number).ok_or(MailRefusal::NotOwed { number })?;
+) -> Result<DecisionDraft, MailRejection> {
+    let message = state.outbox().message(number).ok_or(MailRejection::NotQueued { number })?;
     let mut effects = match order {
-        MailOrder::Drop => vec![Effect::Mail(MailEffect::Gone {
+        OutboxCommand::Drop => vec![Effect::Mail(MailEffect::Removed {
             number,
             recipient: message.recipient.clone(),
             record: None,
         })],
         // The courier has it: another attempt now could double it.
-        MailOrder::Retry if message.standing == Standing::UnderWay => {
-            return Err(MailRefusal::UnderWay { number });
+        OutboxCommand::Retry if message.state == DeliveryState::InFlight => {
+            return Err(MailRejection::InFlight { number });
         }
-        MailOrder::Retry => {
+        OutboxCommand::Retry => {
             // It is tried for three days more; what it says, and since when, stays.
-            let (standing, due, retried_at) = (Standing::Waiting, now, Some(now));
+            let (standing, due, retried_at) = (DeliveryState::Waiting, now, Some(now));
             let away = Duration::ZERO;
-            vec![head(&Message { standing, due, retried_at, away, ..message.clone() })]
+            vec![header(&MailMessage { state, due_at, retried_at, downtime, ..message.clone() })]
         }
     };
-    let was_failed = message.standing == Standing::Failed;
-    effects.extend(settled(state, number).filter(|_| was_failed && order == MailOrder::Drop));
-    Ok(Draft::kept(effects))
+    let was_failed = message.state == DeliveryState::Failed;
+    effects.extend(cleared_if_last(state, number).filter(|_| was_failed && order == OutboxCommand::Drop));
+    Ok(DecisionDraft::recorded(effects))
 }
 
 /// What was under way when the broker ended is tried again: whether it arrived nobody knows.
-pub(in crate::grid) fn taken_up(state: &State, now: Timestamp) -> Vec<Effect> {
+pub(in crate::grid) fn requeue_in_flight(state: &State, now: Timestamp) -> Vec<Effect> {
     let messages = state.outbox().messages.values();
-    let under_way = messages.filter(|it| it.standing == Standing::UnderWay);
-    let standing = Standing::Waiting;
-    under_way.map(|it| head(&Message { standing, due: now, ..it.clone() })).collect()
+    let under_way = messages.filter(|it| it.state == DeliveryState::InFlight);
+    let standing = DeliveryState::Waiting;
+    under_way.map(|it| header(&MailMessage { state: standing, due_at: now, ..it.clone() })).collect()
 }

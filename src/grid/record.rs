@@ -10,17 +10,17 @@ use uuid::Uuid;
 
 use super::effect::Effect;
 use super::event::Event;
-use super::in_force::SettingsInForce;
-use super::lifecycle::Refusal;
-use super::mail::{Delivery, MailOrder, MessageNumber};
-use super::marks::Marks;
-use super::name::{ApplianceName, ApplianceNumber, BootId, RecordNumber, Sequence, SpoolId};
+use super::in_force::AppliedSettings;
+use super::lifecycle::EventRejection;
+use super::mail::{Delivery, OutboxCommand, MessageNumber};
+use super::marks::RecordFlags;
+use super::name::{ApplianceName, ApplianceIndex, BootId, RecordNumber, Sequence, SpoolId};
 use super::settings::Overrides;
-use super::shift::Shift;
-use super::storage::Storage;
+use super::shift::TimeShift;
+use super::storage::JournalIncident;
 use super::time::Timestamp;
 use super::timer::Timer;
-use super::wall_clock::WallClock;
+use super::wall_clock::WallClockChange;
 
 /// One entry of the grid log.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,7 +34,7 @@ pub struct Record {
     /// What became of it, if it is an event.
     pub outcome: Outcome,
     /// What was noted.
-    pub marks: Marks,
+    pub flags: RecordFlags,
     /// What changed.
     pub effects: Vec<Effect>,
 }
@@ -43,34 +43,34 @@ pub struct Record {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
     /// An event was heard.
-    Event(Heard),
+    Event(ReceivedEvent),
     /// A session began.
-    Hello(Hello),
+    Hello(SessionHello),
     /// A session ended.
     SessionEnded {
         /// Whose.
-        appliance: ApplianceNumber,
+        appliance: ApplianceIndex,
         /// Of which boot.
         boot: BootId,
     },
     /// A name that was not known spoke, and is taken in.
-    Appeared {
+    Registered {
         /// The name.
         name: ApplianceName,
         /// The UUID drawn for it.
         uuid: Uuid,
     },
     /// An administrator or orchestrator asks for something.
-    Order {
+    Command {
         /// Who.
         by: Box<str>,
         /// What.
-        order: Order,
+        command: AdminCommand,
     },
     /// A deadline of that appliance passed.
     Deadline {
         /// Whose.
-        appliance: ApplianceNumber,
+        appliance: ApplianceIndex,
         /// What it was set for.
         timer: Timer,
     },
@@ -79,29 +79,29 @@ pub enum Input {
     /// The broker stops in good order.
     BrokerStopped,
     /// The broker could not hear anybody for so long.
-    BrokerStalled {
+    BrokerPaused {
         /// For how long.
         lasted: Duration,
         /// Why it is thought so.
-        cause: Stall,
+        cause: BrokerPause,
     },
     /// The wall clock and told time were compared, and something follows.
-    WallClock(WallClock),
+    WallClock(WallClockChange),
     /// Of releases before: the wall clock was set back, and told time went on.
     ClockSetBack {
         /// How far it lies behind told time.
         by: Duration,
     },
     /// Something happens to the journal.
-    Storage(Storage),
+    Journal(JournalIncident),
     /// Settings came to hold.
-    Settings(SettingsInForce),
+    Settings(AppliedSettings),
     /// Another alert of the same key comes: the run of repeats of the one before is over.
-    RunOver {
+    RepeatsEnded {
         /// Whose.
-        appliance: ApplianceNumber,
+        appliance: ApplianceIndex,
         /// The key's fingerprint.
-        key: Uuid,
+        group: Uuid,
     },
     /// What was heard without a record of its own, within a second or more.
     Tally,
@@ -111,7 +111,7 @@ pub enum Input {
         message: MessageNumber,
     },
     /// The courier tried to deliver a mail.
-    MailAnswered {
+    MailDelivery {
         /// Which.
         message: MessageNumber,
         /// To which attempt that is the answer.
@@ -120,37 +120,37 @@ pub enum Input {
         delivery: Delivery,
     },
     /// An administrator says what is to become of a mail.
-    MailOrdered {
+    MailCommand {
         /// Who.
         by: Box<str>,
         /// Which.
         message: MessageNumber,
         /// What.
-        order: MailOrder,
+        command: OutboxCommand,
     },
 }
 
 impl Input {
     /// The row of the appliance it is about, where it is given by number.
-    pub fn appliance(&self) -> Option<ApplianceNumber> {
+    pub fn appliance(&self) -> Option<ApplianceIndex> {
         match self {
             Self::Event(heard) => Some(heard.appliance),
             Self::Hello(hello) => Some(hello.appliance),
             Self::SessionEnded { appliance, .. }
             | Self::Deadline { appliance, .. }
-            | Self::RunOver { appliance, .. } => Some(*appliance),
-            Self::Appeared { .. }
-            | Self::Order { .. }
+            | Self::RepeatsEnded { appliance, .. } => Some(*appliance),
+            Self::Registered { .. }
+            | Self::Command { .. }
             | Self::BrokerStarted(_)
             | Self::BrokerStopped
-            | Self::BrokerStalled { .. }
+            | Self::BrokerPaused { .. }
             | Self::ClockSetBack { .. }
             | Self::WallClock(_)
-            | Self::Storage(_)
+            | Self::Journal(_)
             | Self::Tally
             | Self::MailDue { .. }
-            | Self::MailAnswered { .. }
-            | Self::MailOrdered { .. }
+            | Self::MailDelivery { .. }
+            | Self::MailCommand { .. }
             | Self::Settings(_) => None,
         }
     }
@@ -161,31 +161,31 @@ impl Input {
             Self::Event(heard) => heard.boot,
             Self::Hello(hello) => Some(hello.boot),
             Self::SessionEnded { boot, .. } => Some(*boot),
-            Self::Appeared { .. }
-            | Self::Order { .. }
+            Self::Registered { .. }
+            | Self::Command { .. }
             | Self::Deadline { .. }
             | Self::BrokerStarted(_)
             | Self::BrokerStopped
-            | Self::BrokerStalled { .. }
+            | Self::BrokerPaused { .. }
             | Self::ClockSetBack { .. }
             | Self::WallClock(_)
-            | Self::Storage(_)
-            | Self::RunOver { .. }
+            | Self::Journal(_)
+            | Self::RepeatsEnded { .. }
             | Self::Tally
             | Self::MailDue { .. }
-            | Self::MailAnswered { .. }
-            | Self::MailOrdered { .. }
+            | Self::MailDelivery { .. }
+            | Self::MailCommand { .. }
             | Self::Settings(_) => None,
         }
     }
 
     /// Whether told time is moved by it, perhaps back.
     pub fn moves_time(&self) -> bool {
-        matches!(self, Self::BrokerStarted(_) | Self::WallClock(WallClock::Followed { .. }))
+        matches!(self, Self::BrokerStarted(_) | Self::WallClock(WallClockChange::Followed { .. }))
     }
 
     /// Who speaks, if this is an event said live and outside a session.
-    pub fn live_report(&self) -> Option<ApplianceNumber> {
+    pub fn live_reporter(&self) -> Option<ApplianceIndex> {
         match self {
             Self::Event(heard) if heard.session.is_none() => {
                 heard.event.spooled_at.is_none().then_some(heard.appliance)
@@ -193,20 +193,20 @@ impl Input {
             Self::Event(_)
             | Self::Hello(_)
             | Self::SessionEnded { .. }
-            | Self::Appeared { .. }
-            | Self::Order { .. }
+            | Self::Registered { .. }
+            | Self::Command { .. }
             | Self::Deadline { .. }
             | Self::BrokerStarted(_)
             | Self::BrokerStopped
-            | Self::BrokerStalled { .. }
+            | Self::BrokerPaused { .. }
             | Self::ClockSetBack { .. }
             | Self::WallClock(_)
-            | Self::Storage(_)
-            | Self::RunOver { .. }
+            | Self::Journal(_)
+            | Self::RepeatsEnded { .. }
             | Self::Tally
             | Self::MailDue { .. }
-            | Self::MailAnswered { .. }
-            | Self::MailOrdered { .. }
+            | Self::MailDelivery { .. }
+            | Self::MailCommand { .. }
             | Self::Settings(_) => None,
         }
     }
@@ -214,9 +214,9 @@ impl Input {
 
 /// An event with its envelope.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Heard {
+pub struct ReceivedEvent {
     /// Who spoke, from the credential.
-    pub appliance: ApplianceNumber,
+    pub appliance: ApplianceIndex,
     /// The boot it belongs to.
     pub boot: Option<BootId>,
     /// Whose number it bears.
@@ -235,9 +235,9 @@ pub struct SessionId(pub u64);
 
 /// The beginning of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hello {
+pub struct SessionHello {
     /// Who spoke.
-    pub appliance: ApplianceNumber,
+    pub appliance: ApplianceIndex,
     /// Its boot.
     pub boot: BootId,
     /// How long that has been up.
@@ -254,7 +254,7 @@ pub struct Hello {
 
 /// What administrators and orchestrators may ask for.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Order {
+pub enum AdminCommand {
     /// Add an appliance.
     Add {
         /// Its name.
@@ -275,7 +275,7 @@ pub enum Order {
         /// What becomes its own; `None` in it: stays.
         overrides: Overrides,
         /// What goes back to the class.
-        reset: Reset,
+        reset: OverrideReset,
     },
     /// Remove an appliance.
     Remove {
@@ -304,9 +304,9 @@ pub enum Order {
     },
 }
 
-impl Order {
+impl AdminCommand {
     /// The name of the appliance it is about.
-    pub fn name(&self) -> &ApplianceName {
+    pub fn appliance_name(&self) -> &ApplianceName {
         match self {
             Self::Add { name, .. }
             | Self::Set { name, .. }
@@ -321,7 +321,7 @@ impl Order {
 
 /// Which overrides go back to the class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Reset {
+pub struct OverrideReset {
     /// See [`Overrides::managed`].
     pub managed: bool,
     /// See [`Overrides::boot_timeout`].
@@ -338,9 +338,9 @@ pub struct BrokerStarted {
     /// The broker's version.
     pub version: Box<str>,
     /// How long nobody was there; `None`: the first start.
-    pub away: Option<Duration>,
+    pub downtime: Option<Duration>,
     /// How told time is moved from where the run before ended; `None`: the first start.
-    pub shift: Option<Shift>,
+    pub shift: Option<TimeShift>,
     /// How far the wall clock lies behind the last record.
     pub clock_back: Option<Duration>,
     /// How the run before ended.
@@ -348,7 +348,7 @@ pub struct BrokerStarted {
     /// What the journal's recovery has to say, a sentence each.
     pub recovery: Vec<Box<str>>,
     /// Records that were acknowledged and are nowhere.
-    pub missing: Vec<RangeInclusive<RecordNumber>>,
+    pub missing_records: Vec<RangeInclusive<RecordNumber>>,
     /// From this record on the archive is built again behind the start, which is ordinary.
     pub rebuilt_from: Option<RecordNumber>,
 }
@@ -362,39 +362,39 @@ pub enum LastRun {
     /// It was stopped in good order.
     Stopped,
     /// It was cut short: killed, or the power failed.
-    CutShort,
+    Interrupted,
 }
 
 /// Why the broker could not hear anybody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stall {
+pub enum BrokerPause {
     /// Its turn came late: a paused process, a stalled disk.
-    LateTurn,
+    ProcessPaused,
     /// The wall clock went ahead: a machine that slept, or a clock that was set.
-    ClockWentAhead,
+    ClockJumpedAhead,
     /// Its disk was nearly full, so that it took nothing.
-    DiskWasLow,
+    DiskLow,
 }
 
 /// What became of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Taken.
-    Kept,
+    Stored,
     /// The same alert again: counted, no record of its own.
     Repeated,
     /// A report in maintenance right behind another: its progress counts, no record of its own.
-    Folded,
+    Coalesced,
     /// Over budget. The first of many has a record, the others are counted.
     Suppressed,
     /// A log below the severity its class keeps: counted, no record of its own.
-    NotKept,
+    BelowThreshold,
     /// Known already; no record.
     Duplicate,
     /// Of an older boot: recorded, no change.
-    History,
+    OlderBoot,
     /// About the present start, but said before what is known of it: recorded, no change.
-    Stale,
+    StaleEvent,
     /// The rules say no: recorded, no change.
-    Refused(Refusal),
+    Rejected(EventRejection),
 }

@@ -4,10 +4,10 @@
 //! severities are those of the contract and of the journal's index. Knows no wire format.
 
 use super::effect::Effect;
-use super::event::{EventKind, Severity};
-use super::name::ApplianceNumber;
+use super::event::{EventBody, Severity};
+use super::name::ApplianceIndex;
 use super::record::{Input, LastRun, Record};
-use super::wall_clock::WallClock;
+use super::wall_clock::WallClockChange;
 
 /// What a record is about. The numbers are stored, in the masks of the journal's index too, and
 /// are those of the contract: they never change. At most 31.
@@ -44,30 +44,30 @@ impl Record {
     /// What it is about.
     pub fn kind(&self) -> RecordKind {
         match &self.input {
-            Input::Event(heard) => match heard.event.kind {
-                EventKind::StartedOk => RecordKind::StartedOk,
-                EventKind::StartFailed => RecordKind::StartFailed,
-                EventKind::Maintenance { .. } => RecordKind::Maintenance,
-                EventKind::Log => RecordKind::Log,
-                EventKind::Alert { .. } => RecordKind::Alert,
+            Input::Event(heard) => match heard.event.body {
+                EventBody::StartedOk => RecordKind::StartedOk,
+                EventBody::StartFailed => RecordKind::StartFailed,
+                EventBody::Maintenance { .. } => RecordKind::Maintenance,
+                EventBody::Log => RecordKind::Log,
+                EventBody::Alert { .. } => RecordKind::Alert,
             },
-            Input::Hello(_) | Input::SessionEnded { .. } | Input::Appeared { .. } => {
+            Input::Hello(_) | Input::SessionEnded { .. } | Input::Registered { .. } => {
                 RecordKind::Session
             }
             Input::Deadline { timer, .. } if timer.is_of_admission() => RecordKind::Admission,
             Input::Deadline { .. } => RecordKind::Deadline,
-            Input::RunOver { .. } => RecordKind::Admission,
+            Input::RepeatsEnded { .. } => RecordKind::Admission,
             Input::Tally => RecordKind::Tally,
-            Input::MailDue { .. } | Input::MailAnswered { .. } | Input::MailOrdered { .. } => {
+            Input::MailDue { .. } | Input::MailDelivery { .. } | Input::MailCommand { .. } => {
                 RecordKind::Mail
             }
-            Input::Order { .. } => RecordKind::Administrator,
+            Input::Command { .. } => RecordKind::Administrator,
             Input::BrokerStarted(_)
             | Input::BrokerStopped
-            | Input::BrokerStalled { .. }
+            | Input::BrokerPaused { .. }
             | Input::ClockSetBack { .. }
             | Input::WallClock(_)
-            | Input::Storage(_)
+            | Input::Journal(_)
             | Input::Settings(_) => RecordKind::Broker,
         }
     }
@@ -83,39 +83,39 @@ impl Record {
         });
         let own = match &self.input {
             // Whoever looks for what went wrong finds what was lost, however mild what was said next.
-            Input::Event(heard) if heard.event.lost_before.is_empty() => heard.event.severity,
+            Input::Event(heard) if heard.event.dropped_before.is_empty() => heard.event.severity,
             Input::Event(heard) => heard.event.severity.max(Severity::Warn),
             Input::BrokerStarted(started)
                 if !started.recovery.is_empty()
                     || started.clock_back.is_some()
-                    || started.last_run == LastRun::CutShort =>
+                    || started.last_run == LastRun::Interrupted =>
             {
                 Severity::Warn
             }
-            Input::WallClock(WallClock::Agrees | WallClock::Trusted) => Severity::Info,
-            Input::BrokerStalled { .. } | Input::ClockSetBack { .. } | Input::WallClock(_) => {
+            Input::WallClock(WallClockChange::Agrees | WallClockChange::Trusted) => Severity::Info,
+            Input::BrokerPaused { .. } | Input::ClockSetBack { .. } | Input::WallClock(_) => {
                 Severity::Warn
             }
             Input::Settings(settings) if !settings.warnings.is_empty() => Severity::Warn,
             Input::Tally => return Severity::Debug,
             Input::MailDue { .. } => Severity::Debug,
-            Input::MailAnswered { .. } | Input::MailOrdered { .. } => Severity::Info,
+            Input::MailDelivery { .. } | Input::MailCommand { .. } => Severity::Info,
             Input::Hello(_)
             | Input::SessionEnded { .. }
-            | Input::Appeared { .. }
-            | Input::Order { .. }
+            | Input::Registered { .. }
+            | Input::Command { .. }
             | Input::Deadline { .. }
             | Input::BrokerStarted(_)
             | Input::BrokerStopped
-            | Input::RunOver { .. }
-            | Input::Storage(_)
+            | Input::RepeatsEnded { .. }
+            | Input::Journal(_)
             | Input::Settings(_) => Severity::Info,
         };
         raised.fold(own, Severity::max)
     }
 
     /// The appliance it is about; `None`: the broker itself.
-    pub fn subject(&self) -> Option<ApplianceNumber> {
+    pub fn subject(&self) -> Option<ApplianceIndex> {
         self.input.appliance().or_else(|| {
             self.effects.iter().find_map(|effect| {
                 if let Effect::Appliance { number, .. }

@@ -10,68 +10,68 @@ use super::time::Timestamp;
 /// Words with moments among them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sentence {
-    words: String,
+    text: String,
     /// Before which byte of the words which moment stands, in their order.
-    moments: Vec<(usize, Timestamp)>,
+    times: Vec<(usize, Timestamp)>,
 }
 
 impl Sentence {
     /// The same with more words.
     #[must_use]
-    pub fn and(mut self, words: &str) -> Self {
-        self.words.push_str(words);
+    pub fn text(mut self, words: &str) -> Self {
+        self.text.push_str(words);
         self
     }
 
     /// The same with a moment.
     #[must_use]
-    pub fn at(mut self, moment: Timestamp) -> Self {
-        self.moments.push((self.words.len(), moment));
+    pub fn time(mut self, moment: Timestamp) -> Self {
+        self.times.push((self.text.len(), moment));
         self
     }
 
     /// The same with all of another.
     #[must_use]
-    pub fn then(mut self, other: &Self) -> Self {
-        let before = self.words.len();
-        self.words.push_str(&other.words);
-        self.moments.extend(other.moments.iter().map(|(place, at)| (before + place, *at)));
+    pub fn sentence(mut self, other: &Self) -> Self {
+        let before = self.text.len();
+        self.text.push_str(&other.text);
+        self.times.extend(other.times.iter().map(|(place, at)| (before + place, *at)));
         self
     }
 
     /// Those that are not empty, with `between` between them.
     pub fn join(sentences: impl IntoIterator<Item = Self>, between: &str) -> Self {
         let sentences = sentences.into_iter().filter(|it| !it.is_empty());
-        let joined = sentences.reduce(|joined, next| joined.and(between).then(&next));
+        let joined = sentences.reduce(|joined, next| joined.text(between).sentence(&next));
         joined.unwrap_or_default()
     }
 
     /// Whether nothing is in it.
     pub fn is_empty(&self) -> bool {
-        self.words.is_empty() && self.moments.is_empty()
+        self.text.is_empty() && self.times.is_empty()
     }
 
     /// As text; `clock` words the moments.
-    pub fn worded(&self, clock: impl Fn(Timestamp) -> String) -> String {
-        self.placed(clock).0
+    pub fn render(&self, clock: impl Fn(Timestamp) -> String) -> String {
+        self.render_with_spans(clock).0
     }
 
     /// As text, and which bytes of it are which moment, in their order.
-    pub fn placed(
+    pub fn render_with_spans(
         &self,
         clock: impl Fn(Timestamp) -> String,
     ) -> (String, Vec<(Range<usize>, Timestamp)>) {
-        let mut text = String::with_capacity(self.words.len());
-        let mut places = Vec::with_capacity(self.moments.len());
+        let mut text = String::with_capacity(self.text.len());
+        let mut places = Vec::with_capacity(self.times.len());
         let mut from = 0;
-        for (place, moment) in &self.moments {
-            text.push_str(&self.words[from..*place]);
+        for (place, moment) in &self.times {
+            text.push_str(&self.text[from..*place]);
             let began = text.len();
             text.push_str(&clock(*moment));
             places.push((began..text.len(), *moment));
             from = *place;
         }
-        text.push_str(&self.words[from..]);
+        text.push_str(&self.text[from..]);
         (text, places)
     }
 }
@@ -84,7 +84,7 @@ impl From<&str> for Sentence {
 
 impl From<String> for Sentence {
     fn from(words: String) -> Self {
-        Self { words, moments: Vec::new() }
+        Self { text: words, times: Vec::new() }
     }
 }
 
@@ -103,10 +103,10 @@ mod tests {
     }
 
     #[test]
-    fn moments_are_told_by_their_place_alone() {
-        let said = Sentence::from("\"<7> ü\" at ").at(second(1)).and(" to ").at(second(2));
+    fn times_are_known_by_their_position_alone() {
+        let said = Sentence::from("\"<7> ü\" at ").time(second(1)).text(" to ").time(second(2));
         let all = Sentence::join([said, Sentence::default(), "over".into()], "; ");
-        let (text, places) = all.placed(clock);
+        let (text, places) = all.render_with_spans(clock);
         assert_eq!(text, "\"<7> ü\" at <1> to <2>; over");
         let places: Vec<_> = places.into_iter().map(|(at, it)| (&text[at], it)).collect();
         assert_eq!(places, [("<1>", second(1)), ("<2>", second(2))]);

@@ -6,25 +6,25 @@
 //! the clock that was wrong. Guarantees that no time of the state is forgotten: every effect is
 //! taken apart whole. Decides nothing.
 
-use super::admission::{Admission, BudgetName, Held, Suppression};
-use super::alert_key::AlertKey;
-use super::effect::{Alert, Boot, Effect, Memory};
+use super::admission::{Usage, RateLimitKind, SuppressedEvents, Suppression};
+use super::alert_key::AlertGroup;
+use super::effect::{Alert, Boot, Effect, ApplianceHistory};
 use super::lifecycle::{Lifecycle, Maintenance};
-use super::mail::{Late, MailEffect, Message, Notice};
-use super::repeating::Repeating;
+use super::mail::{BacklogDigest, MailEffect, MailMessage, Notice};
+use super::repeating::NotificationSchedule;
 use super::time::{Offset, Timestamp};
-use super::unmailed::Unmailed;
+use super::unmailed::UnmailedAlerts;
 
 /// A move of told time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shift {
+pub struct TimeShift {
     /// By so much.
     pub by: Offset,
     /// What happened from then on was told by the same clock, and moves too; what was before stays.
     pub from: Timestamp,
 }
 
-impl Shift {
+impl TimeShift {
     /// Told time stood still for a while: what has happened stays where it was.
     pub fn pause(by: Offset) -> Self {
         Self { by, from: Timestamp::MAX }
@@ -36,99 +36,99 @@ impl Shift {
 
     /// Something still to come, or by which something to come is reckoned. What was never, and what
     /// never comes, stays so.
-    fn pending(self, at: Timestamp) -> Timestamp {
+    fn shift_pending(self, at: Timestamp) -> Timestamp {
         let is_moment = at != Timestamp::EPOCH && at < Timestamp::MAX && at > Timestamp::MIN;
-        if is_moment { at.moved(self.by) } else { at }
+        if is_moment { at.shifted_by(self.by) } else { at }
     }
 
     /// Something that has happened.
-    fn past(self, at: Timestamp) -> Timestamp {
-        if at >= self.from { self.pending(at) } else { at }
+    fn shift_past(self, at: Timestamp) -> Timestamp {
+        if at >= self.from { self.shift_pending(at) } else { at }
     }
 
     /// What an effect says, told anew.
-    pub(in crate::grid) fn effect(self, effect: Effect) -> Effect {
+    pub(in crate::grid) fn shift_effect(self, effect: Effect) -> Effect {
         match effect {
-            Effect::Boot { number, boot } => Effect::Boot { number, boot: self.boot(boot) },
+            Effect::Boot { number, boot } => Effect::Boot { number, boot: self.shift_boot(boot) },
             Effect::Lifecycle { number, lifecycle, since } => {
-                let (lifecycle, since) = (self.lifecycle(lifecycle), self.past(since));
+                let (lifecycle, since) = (self.shift_lifecycle(lifecycle), self.shift_past(since));
                 Effect::Lifecycle { number, lifecycle, since }
             }
             Effect::FailedStarts { number, at } => {
                 // Three within 24 h are flapping: that is an age, of which nothing may come.
-                let at = at.into_iter().map(|at| self.pending(at)).collect();
+                let at = at.into_iter().map(|at| self.shift_pending(at)).collect();
                 Effect::FailedStarts { number, at }
             }
-            Effect::AlertRaised { number, matter, alert } => {
+            Effect::AlertRaised { number, kind: matter, alert } => {
                 let Alert { severity, since, text } = alert;
-                let alert = Alert { severity, since: self.past(since), text };
-                Effect::AlertRaised { number, matter, alert }
+                let alert = Alert { severity, since: self.shift_past(since), text };
+                Effect::AlertRaised { number, kind: matter, alert }
             }
-            Effect::Spent { number, budget, full_at } => {
-                Effect::Spent { number, budget, full_at: self.pending(full_at) }
+            Effect::RateLimitState { number, limit: budget, refilled_at: full_at } => {
+                Effect::RateLimitState { number, limit: budget, refilled_at: self.shift_pending(full_at) }
             }
-            Effect::AlertKey { number, key } => Effect::AlertKey { number, key: self.key(key) },
-            Effect::RunTold { number, key } => Effect::RunTold { number, key: self.key(key) },
+            Effect::AlertGroup { number, group: key } => Effect::AlertGroup { number, group: self.shift_alert_group(key) },
+            Effect::RepeatsReported { number, group: key } => Effect::RepeatsReported { number, group: self.shift_alert_group(key) },
             Effect::Suppression { number, phase, suppression } => {
-                let suppression = self.suppression(suppression);
+                let suppression = self.shift_suppression(suppression);
                 Effect::Suppression { number, phase, suppression }
             }
-            Effect::Heard { number, windows, last_heard_at, counts } => {
-                let last_heard_at = self.past(last_heard_at);
-                Effect::Heard { number, windows, last_heard_at, counts }
+            Effect::Counters { number, windows, last_event_at: last_heard_at, counts } => {
+                let last_heard_at = self.shift_past(last_heard_at);
+                Effect::Counters { number, windows, last_event_at: last_heard_at, counts }
             }
-            Effect::Unmailed { number, unmailed } => {
-                Effect::Unmailed { number, unmailed: self.unmailed(unmailed) }
+            Effect::SuppressedAlerts { number, unmailed } => {
+                Effect::SuppressedAlerts { number, unmailed: self.shift_unmailed(unmailed) }
             }
-            Effect::Mail(change) => Effect::Mail(self.mail(change)),
-            Effect::Memory { number, memory } => {
-                let Memory { past_boots, windows, last_heard_at, last_record, admission } = memory;
-                let last_heard_at = last_heard_at.map(|at| self.past(at));
-                let admission = self.admission(admission);
-                let memory = Memory { past_boots, windows, last_heard_at, last_record, admission };
-                Effect::Memory { number, memory }
+            Effect::Mail(change) => Effect::Mail(self.shift_mail(change)),
+            Effect::History { number, history: memory } => {
+                let ApplianceHistory { past_boots, windows, last_event_at: last_heard_at, last_record, usage: admission } = memory;
+                let last_heard_at = last_heard_at.map(|at| self.shift_past(at));
+                let admission = self.shift_usage(admission);
+                let memory = ApplianceHistory { past_boots, windows, last_event_at: last_heard_at, last_record, usage: admission };
+                Effect::History { number, history: memory }
             }
             Effect::Appliance { .. }
             | Effect::Removed { .. }
             | Effect::AlertCleared { .. }
             | Effect::DeadlinesMoved { .. }
-            | Effect::BudgetsFilled { .. }
-            | Effect::AlertKeyForgotten { .. }
+            | Effect::RateLimitsReset { .. }
+            | Effect::AlertGroupForgotten { .. }
             | Effect::TimeShifted(_)
-            | Effect::Lived { .. }
+            | Effect::LivedTime { .. }
             | Effect::Tombstone { .. } => effect,
         }
     }
 
-    fn boot(self, boot: Boot) -> Boot {
-        let Boot { id, began_at, not_before, has_agent, is_assumed, newest_word } = boot;
-        let moved = self.past(began_at);
+    fn shift_boot(self, boot: Boot) -> Boot {
+        let Boot { id, began_at, earliest_began_at: not_before, has_agent, is_assumed_running: is_assumed, newest_event: newest_word } = boot;
+        let moved = self.shift_past(began_at);
         // A pause of the machine looks like a clock that was set: then the boot is older than that.
         let not_before = not_before.min(moved);
         // When a word was said is told by the appliance's own clock.
-        Boot { id, began_at: moved, not_before, has_agent, is_assumed, newest_word }
+        Boot { id, began_at: moved, earliest_began_at: not_before, has_agent, is_assumed_running: is_assumed, newest_event: newest_word }
     }
 
-    fn lifecycle(self, lifecycle: Lifecycle) -> Lifecycle {
-        match lifecycle.with_deadlines(|at| self.pending(at)) {
+    fn shift_lifecycle(self, lifecycle: Lifecycle) -> Lifecycle {
+        match lifecycle.map_deadlines(|at| self.shift_pending(at)) {
             Lifecycle::Maintenance(mut known) => {
                 let Maintenance {
                     reported_at,
-                    moved_at,
+                    progressed_at: moved_at,
                     progress: _,
-                    best: _,
+                    best_progress: _,
                     text: _,
-                    promise: _,
+                    report_deadline: _,
                     stuck_at: _,
                     boot_deadline: _,
                 } = &mut *known;
-                *reported_at = self.past(*reported_at);
-                *moved_at = self.past(*moved_at);
+                *reported_at = self.shift_past(*reported_at);
+                *moved_at = self.shift_past(*moved_at);
                 Lifecycle::Maintenance(known)
             }
             Lifecycle::Failed(mut failed) => {
-                if let Some(word) = &mut failed.last_word {
-                    word.at = self.past(word.at);
+                if let Some(word) = &mut failed.last_report {
+                    word.at = self.shift_past(word.at);
                 }
                 Lifecycle::Failed(failed)
             }
@@ -139,130 +139,130 @@ impl Shift {
         }
     }
 
-    fn admission(self, admission: Admission) -> Admission {
-        let Admission { mut spent, keys, suppression, counts, progress_at, unmailed } = admission;
-        for budget in BudgetName::ALL {
-            spent.set(budget, self.pending(spent.full_at(budget)));
+    fn shift_usage(self, admission: Usage) -> Usage {
+        let Usage { rate_limits: mut spent, alert_groups: keys, suppression, counts, progress_stored_at: progress_at, unmailed } = admission;
+        for budget in RateLimitKind::ALL {
+            spent.set(budget, self.shift_pending(spent.refilled_at(budget)));
         }
-        Admission {
-            spent,
-            keys: keys.into_iter().map(|key| self.key(key)).collect(),
-            suppression: suppression.map(|it| Box::new(self.suppression(*it))),
+        Usage {
+            rate_limits: spent,
+            alert_groups: keys.into_iter().map(|key| self.shift_alert_group(key)).collect(),
+            suppression: suppression.map(|it| Box::new(self.shift_suppression(*it))),
             counts,
             // After a pause no report is right behind another.
-            progress_at: if self.is_pause() { progress_at } else { self.pending(progress_at) },
-            unmailed: unmailed.map(|it| Box::new(self.unmailed(*it))),
+            progress_stored_at: if self.is_pause() { progress_at } else { self.shift_pending(progress_at) },
+            unmailed: unmailed.map(|it| Box::new(self.shift_unmailed(*it))),
         }
     }
 
-    fn key(self, key: AlertKey) -> AlertKey {
-        let AlertKey {
+    fn shift_alert_group(self, key: AlertGroup) -> AlertGroup {
+        let AlertGroup {
             id,
             label,
-            full_at,
-            said,
+            refilled_at: full_at,
+            content_hash: said,
             record,
-            began_at,
-            said_at,
+            run_began_at: began_at,
+            last_seen_at: said_at,
             repeats,
             first_repeat_at,
-            mailed,
+            notified: mailed,
         } = key;
-        AlertKey {
+        AlertGroup {
             id,
             label,
-            full_at: self.pending(full_at),
-            said,
+            refilled_at: self.shift_pending(full_at),
+            content_hash: said,
             record,
-            began_at: self.pending(began_at),
-            said_at: self.pending(said_at),
+            run_began_at: self.shift_pending(began_at),
+            last_seen_at: self.shift_pending(said_at),
             repeats,
-            first_repeat_at: self.pending(first_repeat_at),
-            mailed: mailed.map(|it| self.repeating(it)),
+            first_repeat_at: self.shift_pending(first_repeat_at),
+            notified: mailed.map(|it| self.shift_notified(it)),
         }
     }
 
-    fn repeating(self, it: Repeating) -> Repeating {
-        Repeating { at: self.pending(it.at), said_at: self.pending(it.said_at), ..it }
+    fn shift_notified(self, it: NotificationSchedule) -> NotificationSchedule {
+        NotificationSchedule { notified_at: self.shift_pending(it.notified_at), last_seen_at: self.shift_pending(it.last_seen_at), ..it }
     }
 
-    fn unmailed(self, it: Unmailed) -> Unmailed {
-        Unmailed {
-            first_at: self.pending(it.first_at),
-            last_at: self.pending(it.last_at),
-            mailed_at: it.mailed_at.map(|at| self.pending(at)),
+    fn shift_unmailed(self, it: UnmailedAlerts) -> UnmailedAlerts {
+        UnmailedAlerts {
+            first_at: self.shift_pending(it.first_at),
+            last_at: self.shift_pending(it.last_at),
+            mailed_at: it.mailed_at.map(|at| self.shift_pending(at)),
             ..it
         }
     }
 
-    fn suppression(self, suppression: Suppression) -> Suppression {
-        let Suppression { since, budget, over_at, summed_up, held } = suppression;
-        let held = held.map(|Held { counts, first_at, last_at, kind, sample }| {
-            let (first_at, last_at) = (self.past(first_at), self.past(last_at));
-            Held { counts, first_at, last_at, kind, sample }
+    fn shift_suppression(self, suppression: Suppression) -> Suppression {
+        let Suppression { since, limit: budget, last_exceeded_at: over_at, summaries: summed_up, events: held } = suppression;
+        let held = held.map(|SuppressedEvents { counts, first_at, last_at, last_kind: kind, sample }| {
+            let (first_at, last_at) = (self.shift_past(first_at), self.shift_past(last_at));
+            SuppressedEvents { counts, first_at, last_at, last_kind: kind, sample }
         });
-        let (since, over_at) = (self.pending(since), self.pending(over_at));
-        Suppression { since, budget, over_at, summed_up, held }
+        let (since, over_at) = (self.shift_pending(since), self.shift_pending(over_at));
+        Suppression { since, limit: budget, last_exceeded_at: over_at, summaries: summed_up, events: held }
     }
 
-    fn mail(self, change: MailEffect) -> MailEffect {
+    fn shift_mail(self, change: MailEffect) -> MailEffect {
         match change {
-            MailEffect::Stands { message } => {
-                MailEffect::Stands { message: Box::new(self.message(*message)) }
+            MailEffect::Header { message } => {
+                MailEffect::Header { message: Box::new(self.shift_message(*message)) }
             }
             MailEffect::Notice { number, at, notice } => {
-                let notice = Notice { at: self.past(notice.at), ..notice };
+                let notice = Notice { at: self.shift_past(notice.at), ..notice };
                 MailEffect::Notice { number, at, notice }
             }
-            MailEffect::RecipientSpent { recipient, urgency, full_at } => {
-                MailEffect::RecipientSpent { recipient, urgency, full_at: self.pending(full_at) }
+            MailEffect::RecipientLimit { recipient, urgency, refilled_at: full_at } => {
+                MailEffect::RecipientLimit { recipient, urgency, refilled_at: self.shift_pending(full_at) }
             }
-            MailEffect::LateOf { .. }
+            MailEffect::DigestCount { .. }
             | MailEffect::Brief { .. }
-            | MailEffect::Trace { .. }
-            | MailEffect::Gone { .. }
+            | MailEffect::Finished { .. }
+            | MailEffect::Removed { .. }
             | MailEffect::LastNumber { .. } => change,
         }
     }
 
-    fn message(self, message: Message) -> Message {
-        let Message {
+    fn shift_message(self, message: MailMessage) -> MailMessage {
+        let MailMessage {
             number,
             recipient,
-            owed_since,
+            queued_at: owed_since,
             notices,
-            more,
+            omitted: more,
             attempts,
-            standing,
-            due,
+            state: standing,
+            due_at: due,
             last_reply,
-            late,
-            away,
+            digest: late,
+            downtime: away,
             briefs,
             retried_at,
         } = message;
-        let moved = self.past(owed_since);
+        let moved = self.shift_past(owed_since);
         // Nobody could try it meanwhile, though it is owed since then.
         let away = if moved == owed_since { away.saturating_add(self.by.ahead()) } else { away };
         let late = late.map(|late| {
-            let Late { first_at, last_at, severities, appliances } = *late;
-            let (first_at, last_at) = (self.past(first_at), self.past(last_at));
-            Box::new(Late { first_at, last_at, severities, appliances })
+            let BacklogDigest { first_at, last_at, severity_counts: severities, appliances } = *late;
+            let (first_at, last_at) = (self.shift_past(first_at), self.shift_past(last_at));
+            Box::new(BacklogDigest { first_at, last_at, severity_counts: severities, appliances })
         });
-        Message {
+        MailMessage {
             number,
             recipient,
-            owed_since: moved,
+            queued_at: moved,
             notices,
-            more,
+            omitted: more,
             attempts,
-            standing,
-            due: self.pending(due),
+            state: standing,
+            due_at: self.shift_pending(due),
             last_reply,
-            late,
-            away,
+            digest: late,
+            downtime: away,
             briefs,
-            retried_at: retried_at.map(|at| self.past(at)),
+            retried_at: retried_at.map(|at| self.shift_past(at)),
         }
     }
 }

@@ -8,37 +8,37 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use super::appliance::Appliance;
-use super::decide::Absorbed;
-use super::effect::{Alert, Effect, Matter};
+use super::decide::CountedEvent;
+use super::effect::{Alert, Effect, AlertKind};
 use super::lifecycle::Lifecycle;
 use super::mail::Outbox;
-use super::name::{ApplianceName, ApplianceNumber, RecordNumber};
-use super::record::{Input, Record, Stall};
-use super::shift::Shift;
+use super::name::{ApplianceName, ApplianceIndex, RecordNumber};
+use super::record::{Input, Record, BrokerPause};
+use super::shift::TimeShift;
 use super::time::Timestamp;
 
 /// Most rows that missing records can have held in one go: a number beyond is damage, not a row.
-const LOST_ROWS_MAX: usize = 1 << 20;
+const MISSING_ROWS_MAX: usize = 1 << 20;
 
 /// The fold of all records.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct State {
     rows: Vec<Row>,
-    numbers: HashMap<ApplianceName, ApplianceNumber>,
-    alerts: BTreeMap<(Option<ApplianceNumber>, Matter), Alert>,
+    numbers: HashMap<ApplianceName, ApplianceIndex>,
+    alerts: BTreeMap<(Option<ApplianceIndex>, AlertKind), Alert>,
     outbox: Outbox,
     last: RecordNumber,
     last_at: Timestamp,
-    lived: Duration,
+    lived_time: Duration,
 }
 
 /// A row of the slab: rows are never given to another appliance.
 #[derive(Clone, Debug, PartialEq)]
 enum Row {
     Present(Box<Appliance>),
-    Gone(ApplianceName),
+    Removed(ApplianceName),
     /// Its appliance lay in records that are missing; should it speak, it appears anew.
-    Lost,
+    Missing,
 }
 
 impl State {
@@ -54,74 +54,74 @@ impl State {
 
     /// For how long brokers were at work on this journal, up to the last record: told time less all
     /// that it was moved by. By this what is old is old.
-    pub fn lived(&self) -> Duration {
-        self.lived
+    pub fn lived_time(&self) -> Duration {
+        self.lived_time
     }
 
     /// The row of that name.
-    pub fn find(&self, name: &ApplianceName) -> Option<ApplianceNumber> {
+    pub fn find(&self, name: &ApplianceName) -> Option<ApplianceIndex> {
         self.numbers.get(name).copied()
     }
 
     /// The appliance in that row, if it is still there.
-    pub fn appliance(&self, number: ApplianceNumber) -> Option<&Appliance> {
-        match self.rows.get(index(number)?)? {
+    pub fn appliance(&self, number: ApplianceIndex) -> Option<&Appliance> {
+        match self.rows.get(row_index(number)?)? {
             Row::Present(appliance) => Some(appliance),
-            Row::Gone(_) | Row::Lost => None,
+            Row::Removed(_) | Row::Missing => None,
         }
     }
 
     /// The name of a row, its appliance present or gone.
-    pub fn name(&self, number: ApplianceNumber) -> Option<&ApplianceName> {
-        Some(match self.rows.get(index(number)?)? {
+    pub fn name(&self, number: ApplianceIndex) -> Option<&ApplianceName> {
+        Some(match self.rows.get(row_index(number)?)? {
             Row::Present(appliance) => &appliance.name,
-            Row::Gone(name) => name,
-            Row::Lost => return None,
+            Row::Removed(name) => name,
+            Row::Missing => return None,
         })
     }
 
     /// All appliances, in the order in which they were first seen, from `first` on.
-    pub fn appliances_from(&self, first: ApplianceNumber) -> impl Iterator<Item = &Appliance> {
-        let skipped = index(first).unwrap_or(0).min(self.rows.len());
+    pub fn appliances_from(&self, first: ApplianceIndex) -> impl Iterator<Item = &Appliance> {
+        let skipped = row_index(first).unwrap_or(0).min(self.rows.len());
         self.rows[skipped..].iter().filter_map(|row| match row {
             Row::Present(appliance) => Some(&**appliance),
-            Row::Gone(_) | Row::Lost => None,
+            Row::Removed(_) | Row::Missing => None,
         })
     }
 
     /// All appliances, in the order in which they were first seen.
     pub fn appliances(&self) -> impl Iterator<Item = &Appliance> {
-        self.appliances_from(ApplianceNumber(1))
+        self.appliances_from(ApplianceIndex(1))
     }
 
     /// The row that the next new appliance gets.
-    pub fn next_row(&self) -> ApplianceNumber {
-        ApplianceNumber(u32::try_from(self.rows.len() + 1).unwrap_or(u32::MAX))
+    pub fn next_number(&self) -> ApplianceIndex {
+        ApplianceIndex(u32::try_from(self.rows.len() + 1).unwrap_or(u32::MAX))
     }
 
     /// An open matter.
-    pub fn alert(&self, number: Option<ApplianceNumber>, matter: Matter) -> Option<&Alert> {
+    pub fn alert(&self, number: Option<ApplianceIndex>, matter: AlertKind) -> Option<&Alert> {
         self.alerts.get(&(number, matter))
     }
 
     /// All open matters, those of the broker first, then by row.
-    pub fn alerts(&self) -> impl Iterator<Item = (Option<ApplianceNumber>, Matter, &Alert)> {
+    pub fn alerts(&self) -> impl Iterator<Item = (Option<ApplianceIndex>, AlertKind, &Alert)> {
         self.alerts.iter().map(|((number, matter), alert)| (*number, *matter, alert))
     }
 
     /// The same from one of them on, be it open or not.
     pub fn alerts_from(
         &self,
-        number: Option<ApplianceNumber>,
-        matter: Matter,
-    ) -> impl Iterator<Item = (Option<ApplianceNumber>, Matter, &Alert)> {
+        number: Option<ApplianceIndex>,
+        matter: AlertKind,
+    ) -> impl Iterator<Item = (Option<ApplianceIndex>, AlertKind, &Alert)> {
         let alerts = self.alerts.range((number, matter)..);
         alerts.map(|((number, matter), alert)| (*number, *matter, alert))
     }
 
     /// The open matters about one appliance.
-    pub fn alerts_of(&self, number: ApplianceNumber) -> impl Iterator<Item = (Matter, &Alert)> {
-        self.alerts_from(Some(number), Matter::FIRST)
+    pub fn alerts_of(&self, number: ApplianceIndex) -> impl Iterator<Item = (AlertKind, &Alert)> {
+        self.alerts_from(Some(number), AlertKind::FIRST)
             .take_while(move |(of, _, _)| *of == Some(number))
             .map(|(_, matter, alert)| (matter, alert))
     }
@@ -132,14 +132,14 @@ impl State {
     }
 
     /// Takes a record in. Gives the rows it touched; `None`: perhaps all.
-    pub fn apply(&mut self, record: &Record) -> Option<Vec<ApplianceNumber>> {
+    pub fn replay(&mut self, record: &Record) -> Option<Vec<ApplianceIndex>> {
         let mut rows: Vec<_> = record.input.appliance().into_iter().collect();
         let mut touches_all = false;
         for effect in &record.effects {
-            match self.take(effect) {
-                Touched::All => touches_all = true,
-                Touched::One(number) if !rows.contains(&number) => rows.push(number),
-                Touched::One(_) | Touched::Nothing => {}
+            match self.apply_effect(effect) {
+                AffectedAppliances::All => touches_all = true,
+                AffectedAppliances::One(number) if !rows.contains(&number) => rows.push(number),
+                AffectedAppliances::One(_) | AffectedAppliances::Nothing => {}
             }
         }
         for number in &rows {
@@ -148,11 +148,11 @@ impl State {
                     appliance.last_record = record.number;
                 }
                 if let Input::Event(heard) = &record.input {
-                    appliance.remember(heard, record.outcome, record.at);
+                    appliance.record_event(heard, record.outcome, record.at);
                 }
             }
         }
-        self.lived = self.lived.saturating_add(lived(record, self.last_at));
+        self.lived_time = self.lived_time.saturating_add(lived_since(record, self.last_at));
         self.last = record.number;
         self.last_at = record.at;
         (!touches_all).then_some(rows)
@@ -160,12 +160,12 @@ impl State {
 
     /// Takes in what has no record of its own. The next tally says the same, and until that is
     /// durable nobody may hear of it.
-    pub fn absorb(&mut self, absorbed: &Absorbed, at: Timestamp) {
+    pub fn apply_uncommitted(&mut self, absorbed: &CountedEvent, at: Timestamp) {
         for effect in &absorbed.effects {
-            let _touched = self.take(effect);
+            let _touched = self.apply_effect(effect);
         }
-        if let Some(appliance) = self.appliance_mut(absorbed.heard.appliance) {
-            appliance.remember(&absorbed.heard, absorbed.outcome, at);
+        if let Some(appliance) = self.appliance_mut(absorbed.received.appliance) {
+            appliance.record_event(&absorbed.received, absorbed.outcome, at);
         }
     }
 
@@ -174,22 +174,22 @@ impl State {
         let mut effects = Vec::new();
         for (row, number) in self.rows.iter().zip(1..) {
             match row {
-                Row::Gone(name) => {
-                    let number = ApplianceNumber(number);
+                Row::Removed(name) => {
+                    let number = ApplianceIndex(number);
                     effects.push(Effect::Tombstone { number, name: name.clone() });
                 }
-                Row::Lost => {}
+                Row::Missing => {}
                 Row::Present(appliance) => appliance.to_effects(&mut effects),
             }
         }
         effects.extend(self.alerts.iter().map(|((number, matter), alert)| Effect::AlertRaised {
             number: *number,
-            matter: *matter,
+            kind: *matter,
             alert: alert.clone(),
         }));
         self.outbox.to_effects(&mut effects);
-        if !self.lived.is_zero() {
-            effects.push(Effect::Lived { lived: self.lived });
+        if !self.lived_time.is_zero() {
+            effects.push(Effect::LivedTime { lived: self.lived_time });
         }
         effects
     }
@@ -198,7 +198,7 @@ impl State {
     pub fn from_effects(effects: &[Effect], last: RecordNumber, last_at: Timestamp) -> Self {
         let mut state = Self::default();
         for effect in effects {
-            let _touched = state.take(effect);
+            let _touched = state.apply_effect(effect);
         }
         state.last = last;
         state.last_at = last_at;
@@ -207,25 +207,25 @@ impl State {
 
     /// The same where told time is moved so.
     #[must_use]
-    pub fn shifted(&self, shift: Shift) -> Self {
+    pub fn shifted(&self, shift: TimeShift) -> Self {
         let effects: Vec<_> =
-            self.to_effects().into_iter().map(|effect| shift.effect(effect)).collect();
+            self.to_effects().into_iter().map(|effect| shift.shift_effect(effect)).collect();
         Self::from_effects(&effects, self.last, self.last_at)
     }
 
     /// Goes on behind record `last`, though records up to it are missing.
-    pub fn resume_behind(&mut self, last: RecordNumber) {
+    pub fn skip_to(&mut self, last: RecordNumber) {
         self.last = self.last.max(last);
     }
 
-    fn appliance_mut(&mut self, number: ApplianceNumber) -> Option<&mut Appliance> {
-        match self.rows.get_mut(index(number)?)? {
+    fn appliance_mut(&mut self, number: ApplianceIndex) -> Option<&mut Appliance> {
+        match self.rows.get_mut(row_index(number)?)? {
             Row::Present(appliance) => Some(appliance),
-            Row::Gone(_) | Row::Lost => None,
+            Row::Removed(_) | Row::Missing => None,
         }
     }
 
-    fn take(&mut self, effect: &Effect) -> Touched {
+    fn apply_effect(&mut self, effect: &Effect) -> AffectedAppliances {
         match effect {
             Effect::Appliance { number, name, uuid, class, overrides } => {
                 match self.appliance_mut(*number) {
@@ -239,59 +239,59 @@ impl State {
                             overrides: overrides.clone(),
                             ..Appliance::new(*number, name.clone(), *uuid)
                         };
-                        self.put(*number, Row::Present(Box::new(new)));
+                        self.put_row(*number, Row::Present(Box::new(new)));
                     }
                 }
                 if self.appliance(*number).is_some() {
                     self.numbers.insert(name.clone(), *number);
                 }
-                Touched::One(*number)
+                AffectedAppliances::One(*number)
             }
             Effect::Removed { number } => self.remove(*number),
             Effect::Tombstone { number, name } => {
-                self.put(*number, Row::Gone(name.clone()));
-                Touched::Nothing
+                self.put_row(*number, Row::Removed(name.clone()));
+                AffectedAppliances::Nothing
             }
-            Effect::AlertRaised { number, matter, alert } => {
+            Effect::AlertRaised { number, kind: matter, alert } => {
                 self.alerts.insert((*number, *matter), alert.clone());
-                number.map_or(Touched::Nothing, Touched::One)
+                number.map_or(AffectedAppliances::Nothing, AffectedAppliances::One)
             }
-            Effect::AlertCleared { number, matter } => {
+            Effect::AlertCleared { number, kind: matter } => {
                 self.alerts.remove(&(*number, *matter));
-                number.map_or(Touched::Nothing, Touched::One)
+                number.map_or(AffectedAppliances::Nothing, AffectedAppliances::One)
             }
             Effect::Mail(change) => {
-                self.outbox.take(change);
-                Touched::Nothing
+                self.outbox.apply_effect(change);
+                AffectedAppliances::Nothing
             }
             Effect::TimeShifted(shift) => {
                 *self = self.shifted(*shift);
-                Touched::All
+                AffectedAppliances::All
             }
-            Effect::Lived { lived } => {
-                self.lived = *lived;
-                Touched::Nothing
+            Effect::LivedTime { lived } => {
+                self.lived_time = *lived;
+                AffectedAppliances::Nothing
             }
             Effect::DeadlinesMoved { by, not_before } => {
                 self.move_deadlines(*by, *not_before);
-                Touched::All
+                AffectedAppliances::All
             }
             Effect::Boot { number, .. }
             | Effect::Lifecycle { number, .. }
             | Effect::FailedStarts { number, .. }
-            | Effect::Spent { number, .. }
-            | Effect::BudgetsFilled { number }
-            | Effect::AlertKey { number, .. }
-            | Effect::AlertKeyForgotten { number, .. }
-            | Effect::RunTold { number, .. }
+            | Effect::RateLimitState { number, .. }
+            | Effect::RateLimitsReset { number }
+            | Effect::AlertGroup { number, .. }
+            | Effect::AlertGroupForgotten { number, .. }
+            | Effect::RepeatsReported { number, .. }
             | Effect::Suppression { number, .. }
-            | Effect::Unmailed { number, .. }
-            | Effect::Heard { number, .. }
-            | Effect::Memory { number, .. } => {
+            | Effect::SuppressedAlerts { number, .. }
+            | Effect::Counters { number, .. }
+            | Effect::History { number, .. } => {
                 if let Some(appliance) = self.appliance_mut(*number) {
-                    appliance.take(effect);
+                    appliance.apply_effect(effect);
                 }
-                Touched::One(*number)
+                AffectedAppliances::One(*number)
             }
         }
     }
@@ -301,49 +301,49 @@ impl State {
         for row in &mut self.rows {
             if let Row::Present(appliance) = row {
                 let lifecycle = std::mem::replace(&mut appliance.lifecycle, Lifecycle::Idle);
-                appliance.lifecycle = lifecycle.with_deadlines(moved);
+                appliance.lifecycle = lifecycle.map_deadlines(moved);
             }
         }
     }
 
     /// Puts a row in its place. Rows before it that nobody told of lay in records that are missing.
-    fn put(&mut self, number: ApplianceNumber, row: Row) {
-        let Some(at) = index(number).filter(|at| *at <= self.rows.len() + LOST_ROWS_MAX) else {
+    fn put_row(&mut self, number: ApplianceIndex, row: Row) {
+        let Some(at) = row_index(number).filter(|at| *at <= self.rows.len() + MISSING_ROWS_MAX) else {
             return;
         };
         if at >= self.rows.len() {
-            self.rows.resize(at + 1, Row::Lost);
+            self.rows.resize(at + 1, Row::Missing);
         }
         self.rows[at] = row;
     }
 
-    fn remove(&mut self, number: ApplianceNumber) -> Touched {
+    fn remove(&mut self, number: ApplianceIndex) -> AffectedAppliances {
         if let Some(name) = self.appliance(number).map(|appliance| appliance.name.clone()) {
             self.numbers.remove(&name);
-            self.put(number, Row::Gone(name));
+            self.put_row(number, Row::Removed(name));
             self.alerts.retain(|(of, _), _| *of != Some(number));
         }
-        Touched::One(number)
+        AffectedAppliances::One(number)
     }
 }
 
-enum Touched {
+enum AffectedAppliances {
     Nothing,
-    One(ApplianceNumber),
+    One(ApplianceIndex),
     All,
 }
 
 /// How long a broker was at work between a record and the one before it, of `before`.
-fn lived(record: &Record, before: Timestamp) -> Duration {
+fn lived_since(record: &Record, before: Timestamp) -> Duration {
     let mut shifts = record.effects.iter().filter_map(|effect| {
         if let Effect::TimeShifted(shift) = effect { Some(shift.by) } else { None }
     });
     let shift = shifts.next();
     match (&record.input, shift) {
-        (_, Some(by)) => record.at.since(before.moved(by)),
+        (_, Some(by)) => record.at.since(before.shifted_by(by)),
         // Of releases before: nobody was there, or slept.
         (Input::BrokerStarted(_), None) => Duration::ZERO,
-        (Input::BrokerStalled { lasted, cause: Stall::ClockWentAhead }, None) => {
+        (Input::BrokerPaused { lasted, cause: BrokerPause::ClockJumpedAhead }, None) => {
             record.at.since(before).saturating_sub(*lasted)
         }
         // The first record of all.
@@ -352,6 +352,6 @@ fn lived(record: &Record, before: Timestamp) -> Duration {
     }
 }
 
-fn index(number: ApplianceNumber) -> Option<usize> {
+fn row_index(number: ApplianceIndex) -> Option<usize> {
     usize::try_from(number.0).ok()?.checked_sub(1)
 }

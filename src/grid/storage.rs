@@ -8,22 +8,22 @@ use std::fmt::Write;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::decide::Draft;
-use super::effect::{Alert, Effect, Matter};
+use super::decide::DecisionDraft;
+use super::effect::{Alert, Effect, AlertKind};
 use super::event::Severity;
 use super::name::RecordNumber;
 use super::state::State;
-use super::time::{Timestamp, in_words};
+use super::time::{Timestamp, describe_duration};
 
 /// Most ranges named in one sentence.
-const RANGES_NAMED: usize = 8;
+const RANGES_LISTED_MAX: usize = 8;
 
 /// Most bytes that an alert grows to by further ranges.
-const TEXT_BYTES_MAX: usize = 1_000;
+const ALERT_TEXT_BYTES_MAX: usize = 1_000;
 
 /// What happens to the journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Storage {
+pub enum JournalIncident {
     /// The oldest records are forgotten.
     Trimmed(Trimmed),
     /// Records that were acknowledged can't be read any more.
@@ -32,24 +32,24 @@ pub enum Storage {
         ranges: Vec<RangeInclusive<RecordNumber>>,
     },
     /// The disk is nearly full: events and orders are refused.
-    Low {
+    DiskLow {
         /// What is free, in bytes.
         free: u64,
         /// Below how much that is, in bytes.
-        mark: u64,
+        threshold: u64,
     },
     /// The disk has room again.
-    Enough {
+    DiskRecovered {
         /// What is free, in bytes.
         free: u64,
     },
     /// The system grants no more of something; what failed for it is tried again.
-    Short {
+    ResourcesShort {
         /// What, as a sentence.
-        what: Box<str>,
+        message: Box<str>,
     },
     /// Nothing was short for a while.
-    NotShort,
+    ResourcesRecovered,
 }
 
 /// Records that are forgotten by retention.
@@ -74,75 +74,75 @@ pub enum TrimReason {
     Bytes(u64),
 }
 
-impl Storage {
-    pub(in crate::grid) fn decide(&self, state: &State, now: Timestamp) -> Draft {
-        Draft::kept(match self {
+impl JournalIncident {
+    pub(in crate::grid) fn decide(&self, state: &State, now: Timestamp) -> DecisionDraft {
+        DecisionDraft::recorded(match self {
             Self::Trimmed(_) => Vec::new(),
             Self::Missing { ranges } => vec![missing_alert(state, ranges, now)],
-            Self::Low { free, mark } => {
-                vec![raised_anew(state, Matter::DiskLow, now, low(*free, *mark))]
+            Self::DiskLow { free, threshold: mark } => {
+                vec![raised_or_updated(state, AlertKind::DiskLow, now, disk_low_text(*free, *mark))]
             }
-            Self::Enough { .. } => cleared(state, Matter::DiskLow).into_iter().collect(),
-            Self::Short { what } => {
-                vec![raised(Matter::ResourcesShort, now, what.clone().into_string())]
+            Self::DiskRecovered { .. } => cleared(state, AlertKind::DiskLow).into_iter().collect(),
+            Self::ResourcesShort { message: what } => {
+                vec![raised(AlertKind::ResourcesShort, now, what.clone().into_string())]
             }
-            Self::NotShort => cleared(state, Matter::ResourcesShort).into_iter().collect(),
+            Self::ResourcesRecovered => cleared(state, AlertKind::ResourcesShort).into_iter().collect(),
         })
     }
 
     /// The sentence of its record; empty where the alert says it.
-    pub(in crate::grid) fn explain(&self) -> String {
+    pub(in crate::grid) fn describe(&self) -> String {
         match self {
             Self::Trimmed(Trimmed { first, last, bytes, reason }) => {
                 let why = match reason {
-                    TrimReason::Age(age) => format!("older than {}", in_words(*age)),
-                    TrimReason::Bytes(limit) => format!("more than {}", bytes_in_words(*limit)),
+                    TrimReason::Age(age) => format!("older than {}", describe_duration(*age)),
+                    TrimReason::Bytes(limit) => format!("more than {}", describe_bytes(*limit)),
                 };
-                let bytes = bytes_in_words(*bytes);
-                format!("records {} to {} trimmed: {why}, {bytes}", grouped(*first), grouped(*last))
+                let bytes = describe_bytes(*bytes);
+                format!("records {} to {} trimmed: {why}, {bytes}", format_thousands(*first), format_thousands(*last))
             }
-            Self::Missing { .. } | Self::Low { .. } | Self::Short { .. } => String::new(),
-            Self::NotShort => "the system grants what is needed again".to_owned(),
-            Self::Enough { free } => {
-                format!("the disk has room again: {} free", bytes_in_words(*free))
+            Self::Missing { .. } | Self::DiskLow { .. } | Self::ResourcesShort { .. } => String::new(),
+            Self::ResourcesRecovered => "the system grants what is needed again".to_owned(),
+            Self::DiskRecovered { free } => {
+                format!("the disk has room again: {} free", describe_bytes(*free))
             }
         }
     }
 }
 
 /// What a start that finds these gaps says; none closes the matter.
-pub(in crate::grid) fn found_at_start(
+pub(in crate::grid) fn gaps_at_start(
     state: &State,
     missing: &[RangeInclusive<RecordNumber>],
     now: Timestamp,
 ) -> Option<Effect> {
     if missing.is_empty() {
-        return cleared(state, Matter::RecordsMissing);
+        return cleared(state, AlertKind::RecordsMissing);
     }
-    Some(raised_anew(state, Matter::RecordsMissing, now, ranges_in_words(missing)))
+    Some(raised_or_updated(state, AlertKind::RecordsMissing, now, describe_ranges(missing)))
 }
 
 /// With the words of today; one that is open already stays open since it opened.
-fn raised_anew(state: &State, matter: Matter, now: Timestamp, text: String) -> Effect {
+fn raised_or_updated(state: &State, matter: AlertKind, now: Timestamp, text: String) -> Effect {
     let since = state.alert(None, matter).map_or(now, |open| open.since);
     raised(matter, since, text)
 }
 
 /// Gaps found while running come to those that are known.
 fn missing_alert(state: &State, ranges: &[RangeInclusive<RecordNumber>], now: Timestamp) -> Effect {
-    let new = ranges_in_words(ranges);
-    let text = match state.alert(None, Matter::RecordsMissing) {
-        Some(open) if open.text.len() + new.len() <= TEXT_BYTES_MAX => {
+    let new = describe_ranges(ranges);
+    let text = match state.alert(None, AlertKind::RecordsMissing) {
+        Some(open) if open.text.len() + new.len() <= ALERT_TEXT_BYTES_MAX => {
             format!("{}; {new}", open.text)
         }
         Some(_) => format!("{new}; earlier records of the grid log name others"),
         None => new,
     };
-    raised(Matter::RecordsMissing, now, text)
+    raised(AlertKind::RecordsMissing, now, text)
 }
 
 /// What a client's acknowledgements say of gaps that the journal itself does not know; once.
-pub(in crate::grid) fn acknowledged_and_lost(
+pub(in crate::grid) fn client_ahead_of_journal(
     state: &State,
     name: &str,
     lost: &RangeInclusive<u64>,
@@ -151,64 +151,64 @@ pub(in crate::grid) fn acknowledged_and_lost(
     let (first, last) = (lost.start(), lost.end());
     let of_it = format!(" of {name} were acknowledged and are missing");
     let new = format!("events {first} to {last}{of_it}");
-    let text = match state.alert(None, Matter::RecordsMissing) {
+    let text = match state.alert(None, AlertKind::RecordsMissing) {
         // Once of each appliance: it could say another number for ever.
         Some(open) if open.text.contains(&of_it) => return None,
-        Some(open) if open.text.len() + new.len() <= TEXT_BYTES_MAX => {
+        Some(open) if open.text.len() + new.len() <= ALERT_TEXT_BYTES_MAX => {
             format!("{}; {new}", open.text)
         }
         // What is open says more than an appliance's word.
         Some(_) => return None,
         None => new,
     };
-    Some(raised(Matter::RecordsMissing, now, text))
+    Some(raised(AlertKind::RecordsMissing, now, text))
 }
 
-fn raised(matter: Matter, now: Timestamp, text: String) -> Effect {
+fn raised(matter: AlertKind, now: Timestamp, text: String) -> Effect {
     let severity = match matter {
-        Matter::RecordsMissing => Severity::Fatal,
-        Matter::DiskLow
-        | Matter::StartFailed
-        | Matter::Stuck
-        | Matter::NoContact
-        | Matter::TwoMachines
-        | Matter::Flapping
-        | Matter::MailFails
-        | Matter::ClockDiffers
-        | Matter::ResourcesShort => Severity::Error,
+        AlertKind::RecordsMissing => Severity::Fatal,
+        AlertKind::DiskLow
+        | AlertKind::StartFailed
+        | AlertKind::Stuck
+        | AlertKind::NoContact
+        | AlertKind::NameConflict
+        | AlertKind::Flapping
+        | AlertKind::MailFails
+        | AlertKind::ClockDiffers
+        | AlertKind::ResourcesShort => Severity::Error,
     };
     let alert = Alert { severity, since: now, text: text.into() };
-    Effect::AlertRaised { number: None, matter, alert }
+    Effect::AlertRaised { number: None, kind: matter, alert }
 }
 
-fn cleared(state: &State, matter: Matter) -> Option<Effect> {
-    state.alert(None, matter).map(|_| Effect::AlertCleared { number: None, matter })
+fn cleared(state: &State, matter: AlertKind) -> Option<Effect> {
+    state.alert(None, matter).map(|_| Effect::AlertCleared { number: None, kind: matter })
 }
 
-fn low(free: u64, mark: u64) -> String {
+fn disk_low_text(free: u64, mark: u64) -> String {
     format!(
         "the disk is nearly full: {} free, {} needed (disk_low_water and a reserve); events and \
          orders are refused until there is room",
-        bytes_in_words(free),
-        bytes_in_words(mark)
+        describe_bytes(free),
+        describe_bytes(mark)
     )
 }
 
-fn ranges_in_words(ranges: &[RangeInclusive<RecordNumber>]) -> String {
+fn describe_ranges(ranges: &[RangeInclusive<RecordNumber>]) -> String {
     let mut text = "records ".to_owned();
-    for (range, at) in ranges.iter().take(RANGES_NAMED).zip(0..) {
+    for (range, at) in ranges.iter().take(RANGES_LISTED_MAX).zip(0..) {
         let before = if at == 0 { "" } else { ", " };
         // Writing to a string does not fail.
         let _ = write!(text, "{before}{} to {}", range.start(), range.end());
     }
-    if let Some(more @ 1..) = ranges.len().checked_sub(RANGES_NAMED) {
+    if let Some(more @ 1..) = ranges.len().checked_sub(RANGES_LISTED_MAX) {
         let _ = write!(text, " and {more} more ranges");
     }
     text + " are missing"
 }
 
 /// A number with a comma between thousands.
-fn grouped(number: u64) -> String {
+fn format_thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (digit, left) in digits.chars().zip((0..digits.len()).rev()) {
@@ -221,7 +221,7 @@ fn grouped(number: u64) -> String {
 }
 
 /// An amount of memory or disk, as people say it: `256 MiB`, `1.5 GiB`.
-pub fn bytes_in_words(bytes: u64) -> String {
+pub fn describe_bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
     if bytes < 1_024 {
         return format!("{bytes} bytes");
@@ -243,7 +243,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn amounts_read_as_people_say_them() {
+    fn amounts_are_readable() {
         for (bytes, words) in [
             (0, "0 bytes"),
             (1_023, "1023 bytes"),
@@ -252,15 +252,15 @@ mod tests {
             ((10 << 30) + 5, "10 GiB"),
             (u64::MAX, "16383 PiB"),
         ] {
-            assert_eq!(bytes_in_words(bytes), words);
+            assert_eq!(describe_bytes(bytes), words);
         }
-        assert_eq!([grouped(1), grouped(999), grouped(1_234_567)], ["1", "999", "1,234,567"]);
+        assert_eq!([format_thousands(1), format_thousands(999), format_thousands(1_234_567)], ["1", "999", "1,234,567"]);
     }
 
     #[test]
-    fn a_trim_says_what_and_why() {
+    fn a_trim_contains_range_and_reason() {
         let trimmed = |reason| {
-            Storage::Trimmed(Trimmed { first: 1, last: 20_000, bytes: 256 << 20, reason }).explain()
+            JournalIncident::Trimmed(Trimmed { first: 1, last: 20_000, bytes: 256 << 20, reason }).describe()
         };
         assert_eq!(
             trimmed(TrimReason::Age(Duration::from_secs(90 * 86_400))),
@@ -275,7 +275,7 @@ mod tests {
     #[test]
     fn many_gaps_stay_one_bounded_sentence() {
         let ranges: Vec<_> = (0..10).map(|n| n * 10..=n * 10 + 1).collect();
-        assert_eq!(ranges_in_words(&ranges[..2]), "records 0 to 1, 10 to 11 are missing");
-        assert!(ranges_in_words(&ranges).ends_with("70 to 71 and 2 more ranges are missing"));
+        assert_eq!(describe_ranges(&ranges[..2]), "records 0 to 1, 10 to 11 are missing");
+        assert!(describe_ranges(&ranges).ends_with("70 to 71 and 2 more ranges are missing"));
     }
 }

@@ -42,7 +42,7 @@ impl Timestamp {
 
     /// This moment, so much further ahead or back.
     #[must_use]
-    pub fn moved(self, by: Offset) -> Self {
+    pub fn shifted_by(self, by: Offset) -> Self {
         Self::from_micros(self.0.saturating_add(by.0))
     }
 
@@ -78,7 +78,7 @@ impl Offset {
     }
 
     /// How far, whichever way.
-    pub fn far(self) -> Duration {
+    pub fn magnitude(self) -> Duration {
         Duration::from_micros(self.0.unsigned_abs())
     }
 
@@ -96,7 +96,7 @@ impl Offset {
 /// A duration as people say it: `40 s`, `5 min`, `2 h 5 min`, `3 d`, `250 ms`.
 ///
 /// Two units at the most, rounded down; seconds stay seconds up to 600, since limits are given so.
-pub fn in_words(duration: Duration) -> String {
+pub fn describe_duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     if seconds == 0 && duration.subsec_millis() > 0 {
         return format!("{} ms", duration.subsec_millis());
@@ -139,8 +139,8 @@ mod tests {
             (43_200, "12 h"),
             (259_200, "3 d"),
         ] {
-            assert_eq!(in_words(Duration::from_secs(seconds)), words);
+            assert_eq!(describe_duration(Duration::from_secs(seconds)), words);
         }
-        assert_eq!(in_words(Duration::from_millis(250)), "250 ms");
+        assert_eq!(describe_duration(Duration::from_millis(250)), "250 ms");
     }
 }

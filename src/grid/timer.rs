@@ -2,7 +2,7 @@
 //!
 //! Guarantees that the record of a timeout names its timer. Knows no clock and sets nothing.
 
-use super::effect::{Effect, Matter};
+use super::effect::{Effect, AlertKind};
 
 /// What a deadline of an appliance was set for. Each may end once in one call of
 /// [`Grid::handle_timeout`](super::Grid::handle_timeout), in this order.
@@ -57,10 +57,10 @@ impl Timer {
     /// The timer of a record that was written before records named it, by what followed.
     pub fn guess(effects: &[Effect]) -> Self {
         let is_suppression = |it: &Effect| matches!(it, Effect::Suppression { .. });
-        let is_told = |it: &Effect| is_suppression(it) || matches!(it, Effect::RunTold { .. });
-        let concerns = |which: Matter| {
+        let is_told = |it: &Effect| is_suppression(it) || matches!(it, Effect::RepeatsReported { .. });
+        let concerns = |which: AlertKind| {
             effects.iter().any(|it| {
-                let (Effect::AlertRaised { matter, .. } | Effect::AlertCleared { matter, .. }) = it
+                let (Effect::AlertRaised { kind: matter, .. } | Effect::AlertCleared { kind: matter, .. }) = it
                 else {
                     return false;
                 };
@@ -75,7 +75,7 @@ impl Timer {
             };
         }
         let by_matter =
-            [(Matter::NoContact, Self::Contact), (Matter::TwoMachines, Self::NameConflict)];
+            [(AlertKind::NoContact, Self::Contact), (AlertKind::NameConflict, Self::NameConflict)];
         let is_of_start = effects.iter().any(|it| matches!(it, Effect::Lifecycle { .. }));
         if is_of_start {
             return Self::Start;

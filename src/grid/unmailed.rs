@@ -6,23 +6,23 @@
 use std::time::Duration;
 
 use super::event::Severity;
-use super::repeating::{QUIET_MAX, repeat};
+use super::repeating::{QUIET_MAX, repeat_interval};
 use super::time::Timestamp;
 
 /// Most kinds that are counted by their keys; the rest is counted together.
-pub const KINDS_MAX: usize = 8;
+pub const GROUPS_MAX: usize = 8;
 
 /// After so long the first ones are told of: most are in the mail on what came before them.
-const FIRST_AFTER: Duration = Duration::from_secs(20);
+const FIRST_MAIL_AFTER: Duration = Duration::from_secs(20);
 
 /// Most bytes of the text that is kept as a sample.
 const SAMPLE_BYTES_MAX: usize = 200;
 
 /// Alerts of one appliance that were suppressed since the last mail on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Unmailed {
+pub struct UnmailedAlerts {
     /// How many of which key, and how grave; the first that came first.
-    pub kinds: Vec<(Box<str>, Severity, u64)>,
+    pub groups: Vec<(Box<str>, Severity, u64)>,
     /// How many of other keys.
     pub others: u64,
     /// How grave the gravest of those is.
@@ -36,25 +36,25 @@ pub struct Unmailed {
     /// When a mail last told of such; `None`: none did.
     pub mailed_at: Option<Timestamp>,
     /// How often, since they began.
-    pub times: u32,
+    pub mail_count: u32,
 }
 
-impl Unmailed {
+impl UnmailedAlerts {
     /// One more.
     pub fn add(&mut self, label: &str, severity: Severity, text: &str, now: Timestamp) {
         if self.count() == 0 {
             self.first_at = now;
             let is_long_ago = self.mailed_at.is_some_and(|at| now >= at.after(QUIET_MAX));
             if is_long_ago && now >= self.last_at.after(QUIET_MAX) {
-                (self.mailed_at, self.times) = (None, 0);
+                (self.mailed_at, self.mail_count) = (None, 0);
             }
         }
         self.last_at = now;
         self.sample = text[..text.floor_char_boundary(SAMPLE_BYTES_MAX)].into();
-        let known = self.kinds.iter().position(|it| *it.0 == *label && it.1 == severity);
+        let known = self.groups.iter().position(|it| *it.0 == *label && it.1 == severity);
         match known {
-            Some(at) => self.kinds[at].2 = self.kinds[at].2.saturating_add(1),
-            None if self.kinds.len() < KINDS_MAX => self.kinds.push((label.into(), severity, 1)),
+            Some(at) => self.groups[at].2 = self.groups[at].2.saturating_add(1),
+            None if self.groups.len() < GROUPS_MAX => self.groups.push((label.into(), severity, 1)),
             None => {
                 self.others = self.others.saturating_add(1);
                 self.others_severity = self.others_severity.max(Some(severity));
@@ -64,46 +64,46 @@ impl Unmailed {
 
     /// How many there are.
     pub fn count(&self) -> u64 {
-        self.kinds.iter().fold(self.others, |sum, it| sum.saturating_add(it.2))
+        self.groups.iter().fold(self.others, |sum, it| sum.saturating_add(it.2))
     }
 
     /// How grave the gravest is.
     pub fn severity(&self) -> Option<Severity> {
-        self.kinds.iter().map(|it| it.1).chain(self.others_severity).max()
+        self.groups.iter().map(|it| it.1).chain(self.others_severity).max()
     }
 
     /// When a mail tells of them; `None`: there are none.
-    pub fn due(&self) -> Option<Timestamp> {
-        let soon = (self.count() > 0).then(|| self.first_at.after(FIRST_AFTER))?;
-        let pause = self.times.checked_sub(1).map_or(Duration::ZERO, repeat);
+    pub fn due_at(&self) -> Option<Timestamp> {
+        let soon = (self.count() > 0).then(|| self.first_at.after(FIRST_MAIL_AFTER))?;
+        let pause = self.mail_count.checked_sub(1).map_or(Duration::ZERO, repeat_interval);
         Some(self.mailed_at.map_or(soon, |at| soon.max(at.after(pause))))
     }
 
     /// A mail tells of them for their own sake.
     #[must_use]
-    pub fn mailed(&self, now: Timestamp) -> Self {
-        self.told(now, self.times.saturating_add(1))
+    pub fn with_own_mail(&self, now: Timestamp) -> Self {
+        self.reset(now, self.mail_count.saturating_add(1))
     }
 
     /// A mail on their appliance tells of them, too: that is no step of the schedule.
     #[must_use]
-    pub fn mailed_along(&self, now: Timestamp) -> Self {
-        self.told(now, self.times.max(1))
+    pub fn with_shared_mail(&self, now: Timestamp) -> Self {
+        self.reset(now, self.mail_count.max(1))
     }
 
-    fn told(&self, now: Timestamp, times: u32) -> Self {
+    fn reset(&self, now: Timestamp, times: u32) -> Self {
         let mailed_at = Some(now);
         let (first_at, last_at) = (self.first_at, self.last_at);
-        Self { first_at, last_at, mailed_at, times, ..Self::default() }
+        Self { first_at, last_at, mailed_at, mail_count: times, ..Self::default() }
     }
 
     /// What a mail says of them: how many, of which kinds, and the last.
-    pub fn explain(&self) -> String {
-        let mut kinds = self.kinds.iter().collect::<Vec<_>>();
+    pub fn describe(&self) -> String {
+        let mut kinds = self.groups.iter().collect::<Vec<_>>();
         kinds.sort_by_key(|it| std::cmp::Reverse((it.1, it.2)));
         let mut parts: Vec<_> = kinds
             .into_iter()
-            .map(|(label, severity, count)| format!("{count} {} \"{label}\"", severity.word()))
+            .map(|(label, severity, count)| format!("{count} {} \"{label}\"", severity.as_str()))
             .collect();
         if self.others > 0 {
             parts.push(format!("{} of other kinds", self.others));

@@ -5,16 +5,16 @@
 
 use std::time::Duration;
 
-use super::decide::Draft;
-use super::effect::{Alert, Effect, Matter};
+use super::decide::DecisionDraft;
+use super::effect::{Alert, Effect, AlertKind};
 use super::event::Severity;
-use super::shift::Shift;
+use super::shift::TimeShift;
 use super::state::State;
-use super::time::{Offset, Timestamp, in_words};
+use super::time::{Offset, Timestamp, describe_duration};
 
 /// What is found when told time is compared with the wall clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WallClock {
+pub enum WallClockChange {
     /// It lies that far off told time, which goes on by itself.
     Differs {
         /// How far ahead.
@@ -25,9 +25,9 @@ pub enum WallClock {
     /// Told time follows it.
     Followed {
         /// How it is moved.
-        shift: Shift,
+        shift: TimeShift,
         /// Whether the wall clock is right as far as is known; otherwise it only stayed so.
-        is_sure: bool,
+        is_confirmed: bool,
     },
     /// The wall clock that told time follows stayed so for long, and is taken for right.
     Trusted,
@@ -38,32 +38,32 @@ pub enum WallClock {
     },
 }
 
-impl WallClock {
-    pub(in crate::grid) fn decide(&self, state: &State, now: Timestamp) -> Draft {
+impl WallClockChange {
+    pub(in crate::grid) fn decide(&self, state: &State, now: Timestamp) -> DecisionDraft {
         let cleared = cleared(state);
-        Draft::kept(match self {
+        DecisionDraft::recorded(match self {
             Self::Differs { by } => {
-                vec![raised(differs(*by), now)]
+                vec![raised(differs_text(*by), now)]
             }
             Self::Agrees | Self::Trusted => cleared.into_iter().collect(),
-            Self::Followed { shift, is_sure: true } => {
+            Self::Followed { shift, is_confirmed: true } => {
                 [Effect::TimeShifted(*shift)].into_iter().chain(cleared).collect()
             }
             // Which of the two was wrong nobody knows yet.
-            Self::Followed { shift, is_sure: false } => {
-                vec![Effect::TimeShifted(*shift), raised(followed(shift.by), now)]
+            Self::Followed { shift, is_confirmed: false } => {
+                vec![Effect::TimeShifted(*shift), raised(followed_text(shift.by), now)]
             }
             Self::Slept { lasted } => {
-                vec![Effect::TimeShifted(Shift::pause(Offset::ahead_by(*lasted)))]
+                vec![Effect::TimeShifted(TimeShift::pause(Offset::ahead_by(*lasted)))]
             }
         })
     }
 
     /// The sentence of its record; empty where the alert says it.
-    pub(in crate::grid) fn explain(&self) -> String {
+    pub(in crate::grid) fn describe(&self) -> String {
         match self {
-            Self::Differs { .. } | Self::Followed { is_sure: false, .. } => String::new(),
-            Self::Followed { shift, is_sure: true } => followed(shift.by),
+            Self::Differs { .. } | Self::Followed { is_confirmed: false, .. } => String::new(),
+            Self::Followed { shift, is_confirmed: true } => followed_text(shift.by),
             Self::Trusted => {
                 "the wall clock stayed as it was set, and is taken for right".to_owned()
             }
@@ -71,7 +71,7 @@ impl WallClock {
                              itself; nothing was moved"
                 .to_owned(),
             Self::Slept { lasted } => {
-                format!("the machine slept for {}; deadlines moved by it", in_words(*lasted))
+                format!("the machine slept for {}; deadlines moved by it", describe_duration(*lasted))
             }
         }
     }
@@ -79,25 +79,25 @@ impl WallClock {
 
 /// What is open about the wall clock is open no more.
 pub(in crate::grid) fn cleared(state: &State) -> Option<Effect> {
-    let matter = Matter::ClockDiffers;
-    state.alert(None, matter).map(|_| Effect::AlertCleared { number: None, matter })
+    let matter = AlertKind::ClockDiffers;
+    state.alert(None, matter).map(|_| Effect::AlertCleared { number: None, kind: matter })
 }
 
 fn raised(text: String, now: Timestamp) -> Effect {
     let alert = Alert { severity: Severity::Warn, since: now, text: text.into() };
-    Effect::AlertRaised { number: None, matter: Matter::ClockDiffers, alert }
+    Effect::AlertRaised { number: None, kind: AlertKind::ClockDiffers, alert }
 }
 
-fn followed(by: Offset) -> String {
-    let (far, to) = far_and_to(by);
+fn followed_text(by: Offset) -> String {
+    let (far, to) = distance_and_direction(by);
     format!(
         "the wall clock was set {to} by {far}; broker time follows, and all that was pending moves \
          along"
     )
 }
 
-fn differs(by: Offset) -> String {
-    let (far, to) = match far_and_to(by) {
+fn differs_text(by: Offset) -> String {
+    let (far, to) = match distance_and_direction(by) {
         (far, "ahead") => (far, "ahead of"),
         (far, _) => (far, "behind"),
     };
@@ -107,6 +107,6 @@ fn differs(by: Offset) -> String {
     )
 }
 
-fn far_and_to(by: Offset) -> (String, &'static str) {
-    (in_words(by.far()), if by.is_ahead() { "ahead" } else { "back" })
+fn distance_and_direction(by: Offset) -> (String, &'static str) {
+    (describe_duration(by.magnitude()), if by.is_ahead() { "ahead" } else { "back" })
 }

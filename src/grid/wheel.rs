@@ -4,7 +4,7 @@
 //! is cheap: a later deadline only overwrites a number, and is found when the old slot comes round.
 //! Knows nothing of what a deadline means, and reads no clock.
 
-use super::name::ApplianceNumber;
+use super::name::ApplianceIndex;
 use super::time::Timestamp;
 
 /// Width of a slot, in microseconds: how late a deadline may fire.
@@ -20,51 +20,51 @@ const NEVER: i64 = i64::MAX;
 
 /// Deadlines of rows.
 #[derive(Clone, Debug)]
-pub struct Wheel {
+pub struct Timers {
     /// By row: its deadline, in microseconds.
     deadlines: Vec<i64>,
     /// By row: the tick of its entry in a slot.
-    entries: Vec<i64>,
+    queued_ticks: Vec<i64>,
     slots: Vec<Vec<u32>>,
     /// All ticks up to this one were looked at.
     tick: i64,
-    armed: usize,
+    active: usize,
 }
 
-impl Wheel {
+impl Timers {
     /// An empty wheel whose time begins at `now`.
     pub fn new(now: Timestamp) -> Self {
         Self {
             deadlines: Vec::new(),
-            entries: Vec::new(),
+            queued_ticks: Vec::new(),
             slots: vec![Vec::new(); SLOTS],
             tick: tick_at(now) - 1,
-            armed: 0,
+            active: 0,
         }
     }
 
     /// The row's deadline is this one; `None`: it has none.
-    pub fn arm(&mut self, row: ApplianceNumber, deadline: Option<Timestamp>) {
+    pub fn set(&mut self, row: ApplianceIndex, deadline: Option<Timestamp>) {
         let at = row.0 as usize;
         if at >= self.deadlines.len() {
             self.deadlines.resize(at + 1, NEVER);
-            self.entries.resize(at + 1, NEVER);
+            self.queued_ticks.resize(at + 1, NEVER);
         }
         let deadline = deadline.map_or(NEVER, Timestamp::as_micros);
         match (self.deadlines[at] != NEVER, deadline != NEVER) {
-            (false, true) => self.armed += 1,
-            (true, false) => self.armed -= 1,
+            (false, true) => self.active += 1,
+            (true, false) => self.active -= 1,
             (false, false) | (true, true) => {}
         }
         self.deadlines[at] = deadline;
         if deadline != NEVER {
-            self.enter(row.0, deadline);
+            self.insert(row.0, deadline);
         }
     }
 
     /// When [`Wheel::due`] should be asked next; it may then find nothing.
-    pub fn wake_at(&self) -> Option<Timestamp> {
-        if self.armed == 0 {
+    pub fn next_wake(&self) -> Option<Timestamp> {
+        if self.active == 0 {
             return None;
         }
         let first = self.tick + 1;
@@ -74,7 +74,7 @@ impl Wheel {
     }
 
     /// Takes out the rows whose deadline is at or before `now`, in the order of deadline and row.
-    pub fn due(&mut self, now: Timestamp) -> Vec<ApplianceNumber> {
+    pub fn pop_due(&mut self, now: Timestamp) -> Vec<ApplianceIndex> {
         let last = tick_at(now) - 1;
         let first = (self.tick + 1).max(last - ROUND + 1);
         let mut due = Vec::new();
@@ -85,16 +85,16 @@ impl Wheel {
                 let at = row as usize;
                 let deadline = self.deadlines[at];
                 // An entry that a nearer one has replaced is left over.
-                if slot(self.entries[at]) != slot(tick) || self.entries[at] == NEVER {
+                if slot(self.queued_ticks[at]) != slot(tick) || self.queued_ticks[at] == NEVER {
                     continue;
                 }
-                self.entries[at] = NEVER;
+                self.queued_ticks[at] = NEVER;
                 if deadline == NEVER {
                     continue;
                 }
                 if deadline <= now.as_micros() {
                     self.deadlines[at] = NEVER;
-                    self.armed -= 1;
+                    self.active -= 1;
                     due.push((deadline, row));
                 } else {
                     later.push((row, deadline));
@@ -102,19 +102,19 @@ impl Wheel {
             }
         }
         for (row, deadline) in later {
-            self.enter(row, deadline);
+            self.insert(row, deadline);
         }
         due.sort_unstable();
-        due.into_iter().map(|(_, row)| ApplianceNumber(row)).collect()
+        due.into_iter().map(|(_, row)| ApplianceIndex(row)).collect()
     }
 
-    fn enter(&mut self, row: u32, deadline: i64) {
+    fn insert(&mut self, row: u32, deadline: i64) {
         let at = row as usize;
         let wanted = deadline.div_euclid(TICK_US).max(self.tick + 1).min(self.tick + ROUND);
-        if self.entries[at] <= wanted && self.entries[at] > self.tick {
+        if self.queued_ticks[at] <= wanted && self.queued_ticks[at] > self.tick {
             return;
         }
-        self.entries[at] = wanted;
+        self.queued_ticks[at] = wanted;
         self.slots[slot(wanted)].push(row);
     }
 }
@@ -142,24 +142,24 @@ mod tests {
 
     #[test]
     fn a_deadline_moved_later_fires_once_and_at_its_time() {
-        let mut wheel = Wheel::new(at(0.0));
-        wheel.arm(ApplianceNumber(1), Some(at(10.0)));
-        wheel.arm(ApplianceNumber(1), Some(at(20.0)));
-        assert_eq!(wheel.due(at(15.0)), []);
-        assert_eq!(wheel.due(at(20.2)), [ApplianceNumber(1)]);
-        assert_eq!(wheel.due(at(1_000_000.0)), []);
-        assert_eq!(wheel.wake_at(), None);
+        let mut wheel = Timers::new(at(0.0));
+        wheel.set(ApplianceIndex(1), Some(at(10.0)));
+        wheel.set(ApplianceIndex(1), Some(at(20.0)));
+        assert_eq!(wheel.pop_due(at(15.0)), []);
+        assert_eq!(wheel.pop_due(at(20.2)), [ApplianceIndex(1)]);
+        assert_eq!(wheel.pop_due(at(1_000_000.0)), []);
+        assert_eq!(wheel.next_wake(), None);
     }
 
     #[test]
     fn a_deadline_weeks_away_fires_at_its_time() {
-        let mut wheel = Wheel::new(at(0.0));
-        wheel.arm(ApplianceNumber(3), Some(at(2_000_000.0)));
+        let mut wheel = Timers::new(at(0.0));
+        wheel.set(ApplianceIndex(3), Some(at(2_000_000.0)));
         let mut now = at(0.0);
-        while let Some(wake) = wheel.wake_at() {
+        while let Some(wake) = wheel.next_wake() {
             assert!(wake > now, "time goes on");
             now = wake;
-            if !wheel.due(now).is_empty() {
+            if !wheel.pop_due(now).is_empty() {
                 break;
             }
         }
@@ -171,29 +171,29 @@ mod tests {
         fn every_deadline_fires_once_at_its_time_or_is_cleared(
             acts in prop::collection::vec((1u32..6, 0u64..2_000, prop::bool::ANY, 0u64..400), 1..80)
         ) {
-            let mut wheel = Wheel::new(at(0.0));
+            let mut wheel = Timers::new(at(0.0));
             let mut model: BTreeMap<u32, Timestamp> = BTreeMap::new();
             let mut now = at(0.0);
             for (row, within, clears, pause) in acts {
                 let deadline = now.after(Duration::from_millis(within * 1_000));
                 if clears {
-                    wheel.arm(ApplianceNumber(row), None);
+                    wheel.set(ApplianceIndex(row), None);
                     model.remove(&row);
                 } else {
-                    wheel.arm(ApplianceNumber(row), Some(deadline));
+                    wheel.set(ApplianceIndex(row), Some(deadline));
                     model.insert(row, deadline);
                 }
                 let until = now.after(Duration::from_millis(pause * 1_000));
-                while let Some(wake) = wheel.wake_at().filter(|wake| *wake <= until) {
+                while let Some(wake) = wheel.next_wake().filter(|wake| *wake <= until) {
                     now = wake;
-                    for fired in wheel.due(now) {
+                    for fired in wheel.pop_due(now) {
                         let deadline = model.remove(&fired.0);
                         prop_assert!(deadline.is_some_and(|deadline| deadline <= now));
                         prop_assert!(deadline.is_some_and(|d| now.since(d) <= Duration::from_millis(200)));
                     }
                 }
                 now = now.max(until);
-                for fired in wheel.due(now) {
+                for fired in wheel.pop_due(now) {
                     prop_assert!(model.remove(&fired.0).is_some_and(|deadline| deadline <= now));
                 }
             }

@@ -18,14 +18,14 @@ use super::name::{BootId, Sequence, SpoolId};
 pub const WINDOWS_MAX: usize = 16;
 
 /// How many single windows may keep others out; what is free beyond they use too.
-pub const SINGLES_KEPT: usize = 8;
+pub const SINGLES_RESERVED: usize = 8;
 
 /// How many sequences a window holds, from the highest downwards.
-pub const WIDTH: u64 = 128;
+pub const WINDOW_WIDTH: u64 = 128;
 
 /// The sequences seen of one spool in one boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
+pub struct SequenceWindow {
     /// The boot.
     pub boot: BootId,
     /// The spool.
@@ -36,7 +36,7 @@ pub struct Window {
     pub seen: u128,
 }
 
-impl Window {
+impl SequenceWindow {
     /// Number 1 alone was heard: an id for one event, or a spool that has just begun.
     fn is_single(&self) -> bool {
         self.highest == 1
@@ -45,36 +45,36 @@ impl Window {
     fn contains(&self, sequence: u64) -> bool {
         match self.highest.checked_sub(sequence) {
             None => false,
-            Some(below) if below < WIDTH => self.seen >> below & 1 == 1,
+            Some(below) if below < WINDOW_WIDTH => self.seen >> below & 1 == 1,
             Some(_) => true,
         }
     }
 
     fn mark(&mut self, sequence: u64) {
         if let Some(below) = self.highest.checked_sub(sequence) {
-            if below < WIDTH {
+            if below < WINDOW_WIDTH {
                 self.seen |= 1 << below;
             }
             return;
         }
         let ahead = sequence - self.highest;
-        self.seen = if ahead < WIDTH { self.seen << ahead | 1 } else { 1 };
+        self.seen = if ahead < WINDOW_WIDTH { self.seen << ahead | 1 } else { 1 };
         self.highest = sequence;
     }
 }
 
 /// The windows of one appliance, most recently used first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Windows(Vec<Window>);
+pub struct SequenceWindows(Vec<SequenceWindow>);
 
-impl Windows {
+impl SequenceWindows {
     /// Whether that sequence was marked.
     pub fn contains(&self, boot: BootId, spool: SpoolId, sequence: Sequence) -> bool {
         self.find(boot, spool).is_some_and(|at| self.0[at].contains(sequence.get()))
     }
 
     /// Whether anything is known of that spool in that boot.
-    pub fn knows(&self, boot: BootId, spool: SpoolId) -> bool {
+    pub fn contains_spool(&self, boot: BootId, spool: SpoolId) -> bool {
         self.find(boot, spool).is_some()
     }
 
@@ -88,8 +88,8 @@ impl Windows {
         let mut window = match self.find(boot, spool) {
             Some(at) => self.0.remove(at),
             None => {
-                let new = Window { boot, spool, highest: sequence.get(), seen: 1 };
-                self.make_room(&new, current);
+                let new = SequenceWindow { boot, spool, highest: sequence.get(), seen: 1 };
+                self.evict(&new, current);
                 new
             }
         };
@@ -98,12 +98,12 @@ impl Windows {
     }
 
     /// The windows as values, most recently used first.
-    pub fn values(&self) -> &[Window] {
+    pub fn values(&self) -> &[SequenceWindow] {
         &self.0
     }
 
     /// Puts a window back, behind those that are there.
-    pub fn restore(&mut self, window: Window) {
+    pub fn push_back(&mut self, window: SequenceWindow) {
         if self.0.len() < WINDOWS_MAX {
             self.0.push(window);
         }
@@ -113,7 +113,7 @@ impl Windows {
         self.0.iter().position(|window| window.boot == boot && window.spool == spool)
     }
 
-    fn make_room(&mut self, new: &Window, current: BootId) {
+    fn evict(&mut self, new: &SequenceWindow, current: BootId) {
         if self.0.len() < WINDOWS_MAX {
             return;
         }
@@ -123,7 +123,7 @@ impl Windows {
                 window.is_single() == is_single && (window.boot == current) == is_current
             })
         };
-        let goes = if singles > SINGLES_KEPT {
+        let goes = if singles > SINGLES_RESERVED {
             longest_unused(true, false).or_else(|| longest_unused(true, true))
         } else {
             longest_unused(false, false)
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn the_current_boots_windows_outlive_those_of_others() {
-        let mut windows = Windows::default();
+        let mut windows = SequenceWindows::default();
         for n in 1..=20 {
             windows.mark(boot(7), SpoolId(number(n)), number(1), boot(1));
         }
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn ids_of_one_event_push_out_no_window_of_a_spool() {
-        let mut windows = Windows::default();
+        let mut windows = SequenceWindows::default();
         for n in 1..=8 {
             windows.mark(boot(1), spool(n), number(1), boot(1));
             windows.mark(boot(1), spool(n), number(2), boot(1));
@@ -183,12 +183,12 @@ mod tests {
             assert!(windows.values().len() <= WINDOWS_MAX);
         }
         assert!((1..=8).all(|n| windows.contains(boot(1), spool(n), number(2))));
-        assert!((1_093..=1_100).all(|n| windows.knows(boot(1), spool(n))), "the newest as well");
+        assert!((1_093..=1_100).all(|n| windows.contains_spool(boot(1), spool(n))), "the newest as well");
     }
 
     #[test]
     fn a_spool_that_has_just_begun_is_known_after_many_ids_of_one_event() {
-        let mut windows = Windows::default();
+        let mut windows = SequenceWindows::default();
         windows.mark(boot(1), spool(9), number(1), boot(1));
         for n in 101..=115 {
             windows.mark(boot(1), spool(n), number(1), boot(1));
@@ -203,15 +203,15 @@ mod tests {
 
     #[test]
     fn spools_push_out_ids_of_one_event_and_at_last_each_other() {
-        let mut windows = Windows::default();
+        let mut windows = SequenceWindows::default();
         for n in 101..=116 {
             windows.mark(boot(1), spool(n), number(1), boot(1));
         }
         for n in 1..=40 {
             windows.mark(boot(1), spool(n), number(2), boot(1));
         }
-        assert!((33..=40).all(|n| windows.knows(boot(1), spool(n))));
-        assert!((109..=116).all(|n| windows.knows(boot(1), spool(n))), "those keep their half");
+        assert!((33..=40).all(|n| windows.contains_spool(boot(1), spool(n))));
+        assert!((109..=116).all(|n| windows.contains_spool(boot(1), spool(n))), "those keep their half");
         for n in 1..=40 {
             windows.mark(boot(2), spool(n), number(2), boot(2));
         }
@@ -219,22 +219,22 @@ mod tests {
     }
 
     #[test]
-    fn what_was_kept_is_put_back_as_it_was() {
-        let mut windows = Windows::default();
+    fn stored_windows_are_restored_as_they_were() {
+        let mut windows = SequenceWindows::default();
         for n in 1..=40 {
             windows.mark(boot(n.into()), spool(n % 7 + 1), number(n % 3 + 1), boot(3));
         }
-        let mut restored = Windows::default();
+        let mut restored = SequenceWindows::default();
         for window in windows.values() {
-            restored.restore(*window);
+            restored.push_back(*window);
         }
         assert_eq!(restored, windows);
     }
 
-    type Said = (u128, u64, u64, u128);
+    type MarkedSequence = (u128, u64, u64, u128);
 
     /// Boot, spool, number, and the boot that is current then.
-    fn said() -> impl Strategy<Value = Said> {
+    fn marked_sequence() -> impl Strategy<Value = MarkedSequence> {
         let ids = prop_oneof![1u64..20, 1u64..200];
         let numbers = prop_oneof![3 => Just(1u64), 2 => 2u64..5];
         (1u128..4, ids, numbers, prop_oneof![8 => Just(1u128), 1 => Just(2)])
@@ -243,9 +243,9 @@ mod tests {
     proptest! {
         #[test]
         fn of_the_current_boot_a_window_goes_only_for_many_of_its_kind(
-            all in prop::collection::vec(said(), 1..300),
+            all in prop::collection::vec(marked_sequence(), 1..300),
         ) {
-            let mut windows = Windows::default();
+            let mut windows = SequenceWindows::default();
             for (its_boot, its_spool, sequence, current) in all {
                 let (key, current) = ((boot(its_boot), spool(its_spool)), boot(current));
                 let before = windows.clone();
@@ -254,16 +254,16 @@ mod tests {
                 let newest = windows.values()[0];
                 prop_assert_eq!((newest.boot, newest.spool), key);
                 prop_assert!(newest.contains(sequence));
-                let is_kept = |it: &&Window| windows.knows(it.boot, it.spool);
-                let (kept, gone): (Vec<&Window>, Vec<&Window>) =
+                let is_kept = |it: &&SequenceWindow| windows.contains_spool(it.boot, it.spool);
+                let (kept, gone): (Vec<&SequenceWindow>, Vec<&SequenceWindow>) =
                     before.values().iter().partition(is_kept);
-                let unmoved = kept.into_iter().filter(|it: &&Window| (it.boot, it.spool) != key);
+                let unmoved = kept.into_iter().filter(|it: &&SequenceWindow| (it.boot, it.spool) != key);
                 prop_assert!(windows.values()[1..].iter().eq(unmoved), "last used first");
                 prop_assert!(gone.len() <= 1);
                 for gone in gone.into_iter().filter(|it| it.boot == current) {
                     let is_single = gone.is_single();
                     let is_like =
-                        |it: &&Window| it.boot == current && it.is_single() == is_single;
+                        |it: &&SequenceWindow| it.boot == current && it.is_single() == is_single;
                     let like: Vec<_> = before.values().iter().filter(is_like).collect();
                     prop_assert!(like.len() >= WINDOWS_MAX / 2, "{} of its kind", like.len());
                     prop_assert_eq!(like.last(), Some(&gone), "the one unused longest");
@@ -274,7 +274,7 @@ mod tests {
         #[test]
         fn a_sequence_is_known_exactly_when_marked(marks in prop::collection::vec(1u64..300, 1..100)) {
             let spool = SpoolId(number(5));
-            let mut windows = Windows::default();
+            let mut windows = SequenceWindows::default();
             let mut model = BTreeSet::new();
             for mark in marks {
                 windows.mark(boot(1), spool, number(mark), boot(1));

@@ -4,20 +4,20 @@
 //! difference: `| 12 s, 3.4MB/s` says the same as `/ 13 s, 3.5MB/s`. Does not know what the texts are about.
 
 /// Whether both say the same in words.
-pub fn says_the_same(one: &str, other: &str) -> bool {
-    one == other || words(one).eq(words(other))
+pub fn is_same_wording(one: &str, other: &str) -> bool {
+    one == other || significant_words(one).eq(significant_words(other))
 }
 
 /// A word of so many letters right behind a number is its unit: `s`, `min`, `MiB`.
-const UNIT_LETTERS: usize = 3;
+const UNIT_LETTERS_MAX: usize = 3;
 
 /// The words of a text: letters, up to the first digit of each, without units.
-fn words(text: &str) -> impl Iterator<Item = String> + '_ {
+fn significant_words(text: &str) -> impl Iterator<Item = String> + '_ {
     let mut is_behind_number = false;
     text.split_whitespace().filter_map(move |part| {
         let letters = part.chars().take_while(|c| !c.is_numeric()).filter(|c| c.is_alphabetic());
         let word: String = letters.collect();
-        let is_unit = is_behind_number && word.chars().count() <= UNIT_LETTERS;
+        let is_unit = is_behind_number && word.chars().count() <= UNIT_LETTERS_MAX;
         is_behind_number = part.ends_with(char::is_numeric);
         (!word.is_empty() && !is_unit).then_some(word)
     })
@@ -43,7 +43,7 @@ mod tests {
             ("", "...."),
             ("1/90", "2/90"),
         ] {
-            assert!(says_the_same(one, other), "{one:?} {other:?}");
+            assert!(is_same_wording(one, other), "{one:?} {other:?}");
         }
         for (one, other) in [
             ("checking", "linking"),
@@ -52,7 +52,7 @@ mod tests {
             ("", "checking"),
             ("\u{e4}", "\u{f6}"),
         ] {
-            assert!(!says_the_same(one, other), "{one:?} {other:?}");
+            assert!(!is_same_wording(one, other), "{one:?} {other:?}");
         }
     }
 }

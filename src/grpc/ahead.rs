@@ -14,7 +14,7 @@ use tokio_stream::Stream;
 use tonic::{Status, Streaming};
 
 use crate::broker::Backlog;
-use crate::wire::received::{Said, SessionRequest};
+use crate::wire::received::{ClientMessage, RawSessionRequest};
 
 /// How many events a client may have unacknowledged.
 pub(super) const WINDOW_EVENTS: u32 = 1_024;
@@ -22,54 +22,54 @@ pub(super) const WINDOW_EVENTS: u32 = 1_024;
 /// How many bytes of events a client may have unacknowledged.
 pub(super) const WINDOW_BYTES: u32 = 256 << 10;
 
-type Heard = Result<Option<SessionRequest>, Status>;
+type ReceivedMessage = Result<Option<RawSessionRequest>, Status>;
 
 /// A client's messages, read ahead up to its window.
-pub(super) struct Ahead {
-    said: Streaming<SessionRequest>,
+pub(super) struct ReadAhead {
+    inbound: Streaming<RawSessionRequest>,
     /// With their receive times.
-    waiting: VecDeque<(Heard, Instant)>,
+    waiting: VecDeque<(ReceivedMessage, Instant)>,
     /// Shows the loop since when messages wait.
     backlog: Backlog,
     bytes: usize,
     /// The client finished, or its stream failed: nothing more can be read.
-    is_over: bool,
+    is_finished: bool,
 }
 
-impl Ahead {
-    pub(super) fn new(said: Streaming<SessionRequest>, backlog: Backlog) -> Self {
-        Self { said, waiting: VecDeque::new(), backlog, bytes: 0, is_over: false }
+impl ReadAhead {
+    pub(super) fn new(said: Streaming<RawSessionRequest>, backlog: Backlog) -> Self {
+        Self { inbound: said, waiting: VecDeque::new(), backlog, bytes: 0, is_finished: false }
     }
 
     /// All messages taken from here are in the broker's queue, or need no decision.
-    pub(super) fn brought(&self) {
-        self.backlog.set(self.waiting.front().map(|(_, at)| *at));
+    pub(super) fn update_backlog(&self) {
+        self.backlog.set_oldest(self.waiting.front().map(|(_, at)| *at));
     }
 
     /// Messages now wait for the client to read, and so delay no deadline.
-    pub(super) fn waits_for_client(&self) {
-        self.backlog.set(None);
+    pub(super) fn clear_backlog(&self) {
+        self.backlog.set_oldest(None);
     }
 
     /// The next message.
-    pub(super) async fn next(&mut self) -> Heard {
-        match self.take() {
+    pub(super) async fn next_batch(&mut self) -> ReceivedMessage {
+        match self.pop() {
             Some(message) => message,
             None => {
-                let message = self.said.message().await;
-                self.backlog.add();
+                let message = self.inbound.message().await;
+                self.backlog.note_received();
                 message
             }
         }
     }
 
     /// The next message if it has arrived.
-    pub(super) async fn ready(&mut self) -> Option<Heard> {
-        if let Some(message) = self.take() {
+    pub(super) async fn try_next(&mut self) -> Option<ReceivedMessage> {
+        if let Some(message) = self.pop() {
             return Some(message);
         }
         std::future::poll_fn(|context| {
-            Poll::Ready(match Pin::new(&mut self.said).poll_next(context) {
+            Poll::Ready(match Pin::new(&mut self.inbound).poll_next(context) {
                 Poll::Pending => None,
                 Poll::Ready(next) => Some(next.transpose()),
             })
@@ -78,7 +78,7 @@ impl Ahead {
     }
 
     /// Waits for `reply`, and reads ahead meanwhile.
-    pub(super) async fn read_until<T>(&mut self, reply: impl Future<Output = T>) -> T {
+    pub(super) async fn buffer_until<T>(&mut self, reply: impl Future<Output = T>) -> T {
         let mut reply = pin!(reply);
         loop {
             if !self.has_room() {
@@ -87,33 +87,33 @@ impl Ahead {
             tokio::select! {
                 biased;
                 result = &mut reply => return result,
-                message = self.said.message() => self.keep(message),
+                message = self.inbound.message() => self.push(message),
             }
         }
     }
 
     fn has_room(&self) -> bool {
         let has_room = self.waiting.len() < WINDOW_EVENTS as usize;
-        !self.is_over && has_room && self.bytes < WINDOW_BYTES as usize
+        !self.is_finished && has_room && self.bytes < WINDOW_BYTES as usize
     }
 
-    fn keep(&mut self, message: Heard) {
-        let at = self.backlog.add();
-        self.bytes += bytes(&message);
-        self.is_over = !matches!(message, Ok(Some(_)));
+    fn push(&mut self, message: ReceivedMessage) {
+        let at = self.backlog.note_received();
+        self.bytes += event_bytes(&message);
+        self.is_finished = !matches!(message, Ok(Some(_)));
         self.waiting.push_back((message, at));
     }
 
-    fn take(&mut self) -> Option<Heard> {
+    fn pop(&mut self) -> Option<ReceivedMessage> {
         let (message, _) = self.waiting.pop_front()?;
-        self.bytes -= bytes(&message);
+        self.bytes -= event_bytes(&message);
         Some(message)
     }
 }
 
-fn bytes(message: &Heard) -> usize {
+fn event_bytes(message: &ReceivedMessage) -> usize {
     match message {
-        Ok(Some(SessionRequest { message: Some(Said::Event(bytes)) })) => bytes.len(),
+        Ok(Some(RawSessionRequest { message: Some(ClientMessage::Event(bytes)) })) => bytes.len(),
         Ok(_) | Err(_) => 0,
     }
 }

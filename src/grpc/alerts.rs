@@ -6,14 +6,14 @@ use globset::GlobSet;
 use prost::Message as _;
 use tonic::{Request, Response, Status};
 
-use super::appliances::ROWS_PER_QUESTION;
-use super::grid_log::page_size;
-use super::principal::{Role, administrator};
-use super::{Desk, filter, page, status};
+use super::appliances::ROWS_PER_QUERY;
+use super::grid_log::check_page_size;
+use super::principal::{Role, require_role};
+use super::{Services, filter, page, status};
 use crate::grid::Grid;
-use crate::grid::effect::{Alert, Matter};
+use crate::grid::effect::{Alert, AlertKind};
 use crate::grid::event::Severity;
-use crate::grid::name::{ApplianceName, ApplianceNumber};
+use crate::grid::name::{ApplianceName, ApplianceIndex};
 use crate::wire;
 use crate::wire::check::violation;
 use crate::wire::proto::{self, AlertFilter, AlertMatter};
@@ -24,19 +24,19 @@ use crate::wire::servers::alert_service_server::AlertService;
 use crate::wire::show;
 
 #[tonic::async_trait]
-impl AlertService for Desk {
+impl AlertService for Services {
     async fn list_alerts(
         &self,
         request: Request<ListAlertsRequest>,
     ) -> Result<Response<ListAlertsResponse>, Status> {
-        administrator(request.metadata(), Role::Viewer)?;
+        require_role(request.metadata(), Role::Viewer)?;
         let request = request.into_inner();
-        let wanted = Wanted::new(request.filter)?;
-        let size = page_size(request.page_size)?;
-        let from = place(&request.page_token)?;
-        let page = self.broker.ask(move |grid, _| list(grid, &wanted, from, size));
+        let wanted = AlertMatcher::new(request.filter)?;
+        let size = check_page_size(request.page_size)?;
+        let from = decode_position(&request.page_token)?;
+        let page = self.broker.query(move |grid, _| list(grid, &wanted, from, size));
         let (alerts, next) = page.await.map_err(status::unavailable)?;
-        let next_page_token = next.map_or_else(String::new, token);
+        let next_page_token = next.map_or_else(String::new, encode_position);
         Ok(Response::new(ListAlertsResponse { alerts, next_page_token }))
     }
 
@@ -44,52 +44,52 @@ impl AlertService for Desk {
         &self,
         request: Request<GetAlertRequest>,
     ) -> Result<Response<GetAlertResponse>, Status> {
-        administrator(request.metadata(), Role::Viewer)?;
+        require_role(request.metadata(), Role::Viewer)?;
         let GetAlertRequest { appliance, matter } = request.into_inner();
         let name = match appliance.as_str() {
             "" => None,
             name => Some(
-                ApplianceName::kept(name)
+                ApplianceName::from_stored(name)
                     .map_err(|error| status::invalid_field("appliance", error.to_string()))?,
             ),
         };
-        let matter = AlertMatter::try_from(matter).ok().and_then(wire::matter);
+        let matter = AlertMatter::try_from(matter).ok().and_then(wire::decode_alert_kind);
         let matter = matter.ok_or_else(|| status::invalid_field("matter", "is not an alert kind"))?;
-        let found = self.broker.ask(move |grid, _| find(grid, name.as_ref(), matter));
+        let found = self.broker.query(move |grid, _| find(grid, name.as_ref(), matter));
         let alert = found.await.map_err(status::unavailable)??;
         Ok(Response::new(GetAlertResponse { alert: Some(alert) }))
     }
 }
 
 /// Where a page starts: an appliance's index, none for the broker itself, and an alert kind.
-type Place = (Option<ApplianceNumber>, Matter);
+type AlertPosition = (Option<ApplianceIndex>, AlertKind);
 
 /// `INDEX.KIND`, both as numbers; index 0 is the broker.
-fn token((row, matter): Place) -> String {
-    format!("{}.{}", row.map_or(0, |row| row.0), i32::from(show::alert::matter(matter)))
+fn encode_position((row, matter): AlertPosition) -> String {
+    format!("{}.{}", row.map_or(0, |row| row.0), i32::from(show::alert::alert_kind(matter)))
 }
 
-fn place(token: &str) -> Result<Place, Status> {
+fn decode_position(token: &str) -> Result<AlertPosition, Status> {
     if token.is_empty() {
-        return Ok((None, Matter::FIRST));
+        return Ok((None, AlertKind::FIRST));
     }
     let read = || {
         let (row, matter) = token.split_once('.')?;
-        let row = Some(row.parse().ok()?).filter(|row| *row > 0).map(ApplianceNumber);
+        let row = Some(row.parse().ok()?).filter(|row| *row > 0).map(ApplianceIndex);
         let matter = AlertMatter::try_from(matter.parse::<i32>().ok()?).ok()?;
-        Some((row, wire::matter(matter)?))
+        Some((row, wire::decode_alert_kind(matter)?))
     };
     read().ok_or_else(|| status::invalid_field("page_token", "is not the token of an earlier page"))
 }
 
 /// A validated filter.
-struct Wanted {
+struct AlertMatcher {
     names: Option<GlobSet>,
-    at_least: Severity,
+    severity_at_least: Severity,
     of_broker: bool,
 }
 
-impl Wanted {
+impl AlertMatcher {
     fn new(filter: Option<AlertFilter>) -> Result<Self, Status> {
         let AlertFilter { appliances, severity_at_least, of_broker } = filter.unwrap_or_default();
         let mut violations = Vec::new();
@@ -101,36 +101,36 @@ impl Wanted {
         if !violations.is_empty() {
             return Err(status::invalid(violations));
         }
-        let at_least = severity.ok().and_then(wire::severity).unwrap_or(Severity::Debug);
-        Ok(Self { names, at_least, of_broker })
+        let at_least = severity.ok().and_then(wire::decode_severity).unwrap_or(Severity::Debug);
+        Ok(Self { names, severity_at_least: at_least, of_broker })
     }
 
     /// `name` is none for the broker itself.
-    fn takes(&self, name: Option<&str>, alert: &Alert) -> bool {
+    fn matches(&self, name: Option<&str>, alert: &Alert) -> bool {
         let is_about = match (name, &self.names) {
             (None, names) => names.is_none(),
             (Some(_), _) if self.of_broker => false,
             (Some(name), names) => names.as_ref().is_none_or(|names| names.is_match(name)),
         };
-        is_about && alert.severity >= self.at_least
+        is_about && alert.severity >= self.severity_at_least
     }
 }
 
-fn name(grid: &Grid, row: Option<ApplianceNumber>) -> Option<&str> {
+fn name_of(grid: &Grid, row: Option<ApplianceIndex>) -> Option<&str> {
     row.map(|row| grid.state().name(row).map_or("", ApplianceName::as_str))
 }
 
 /// One page, and where the next one starts.
-fn list(grid: &Grid, wanted: &Wanted, from: Place, size: usize) -> (Vec<OpenAlert>, Option<Place>) {
+fn list(grid: &Grid, wanted: &AlertMatcher, from: AlertPosition, size: usize) -> (Vec<OpenAlert>, Option<AlertPosition>) {
     let (mut found, mut bytes) = (Vec::new(), 0);
     let (row, matter) = from;
     for ((row, matter, alert), examined) in grid.state().alerts_from(row, matter).zip(0..) {
         let is_full = found.len() == size || bytes >= page::ENCODED_BYTES_MAX;
-        if is_full || examined == ROWS_PER_QUESTION {
+        if is_full || examined == ROWS_PER_QUERY {
             return (found, Some((row, matter)));
         }
-        let name = name(grid, row);
-        if wanted.takes(name, alert) {
+        let name = name_of(grid, row);
+        if wanted.matches(name, alert) {
             let shown = show::alert::alert(name.unwrap_or_default(), matter, alert);
             bytes += shown.encoded_len();
             found.push(shown);
@@ -139,23 +139,23 @@ fn list(grid: &Grid, wanted: &Wanted, from: Place, size: usize) -> (Vec<OpenAler
     (found, None)
 }
 
-fn find(grid: &Grid, name: Option<&ApplianceName>, matter: Matter) -> Result<OpenAlert, Status> {
+fn find(grid: &Grid, name: Option<&ApplianceName>, matter: AlertKind) -> Result<OpenAlert, Status> {
     let row = match name {
         None => None,
         Some(name) => Some(grid.state().find(name).ok_or_else(|| {
             let name = name.clone();
-            status::refused(&crate::grid::decide::OrderRefusal::NotFound { name })
+            status::command_rejected(&crate::grid::decide::CommandRejection::NotFound { name })
         })?),
     };
     if let Some(alert) = grid.state().alert(row, matter) {
         return Ok(show::alert::alert(name.map_or("", ApplianceName::as_str), matter, alert));
     }
     let about = name.map_or("the broker itself", ApplianceName::as_str);
-    let of_row = grid.state().alerts_from(row, Matter::FIRST);
+    let of_row = grid.state().alerts_from(row, AlertKind::FIRST);
     let open: BTreeSet<&str> =
-        of_row.take_while(|(of, _, _)| *of == row).map(|(_, matter, _)| matter.word()).collect();
+        of_row.take_while(|(of, _, _)| *of == row).map(|(_, matter, _)| matter.as_str()).collect();
     let open = if open.is_empty() { vec!["none"] } else { open.into_iter().collect() };
-    let text = format!("{} of {about} is not open; open alerts: {}", matter.word(), open.join(", "));
+    let text = format!("{} of {about} is not open; open alerts: {}", matter.as_str(), open.join(", "));
     Err(status::not_found("NOT_OPEN", text))
 }
 
@@ -164,33 +164,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_goes_on_where_the_last_one_ended() {
-        for at in [(None, Matter::DiskLow), (Some(ApplianceNumber(7)), Matter::StartFailed)] {
-            assert_eq!(place(&token(at)).unwrap(), at);
+    fn a_page_continues_where_the_last_one_ended() {
+        for at in [(None, AlertKind::DiskLow), (Some(ApplianceIndex(7)), AlertKind::StartFailed)] {
+            assert_eq!(decode_position(&encode_position(at)).unwrap(), at);
         }
         for odd in ["1", "x.1", "1.x", "1.0", "1.99", "-1.1", "1.1.1"] {
-            let status = place(odd).unwrap_err();
+            let status = decode_position(odd).unwrap_err();
             assert_eq!(status.message(), "page_token: is not the token of an earlier page", "{odd}");
         }
     }
 
     #[test]
-    fn what_is_of_the_broker_has_no_appliances_name() {
+    fn alerts_of_the_broker_match_no_appliance_name() {
         let alert = Alert {
             severity: Severity::Error,
             since: crate::grid::time::Timestamp::EPOCH,
             text: "x".into(),
         };
-        let filter = |filter| Wanted::new(Some(filter)).unwrap();
+        let filter = |filter| AlertMatcher::new(Some(filter)).unwrap();
         let all = filter(AlertFilter::default());
-        assert!(all.takes(None, &alert) && all.takes(Some("db1"), &alert));
+        assert!(all.matches(None, &alert) && all.matches(Some("db1"), &alert));
         let named = AlertFilter { appliances: vec!["*".to_owned()], ..AlertFilter::default() };
         let named = filter(named);
-        assert!(!named.takes(None, &alert) && named.takes(Some("db1"), &alert));
+        assert!(!named.matches(None, &alert) && named.matches(Some("db1"), &alert));
         let of_broker = filter(AlertFilter { of_broker: true, ..AlertFilter::default() });
-        assert!(of_broker.takes(None, &alert) && !of_broker.takes(Some("db1"), &alert));
+        assert!(of_broker.matches(None, &alert) && !of_broker.matches(Some("db1"), &alert));
         let severity_at_least = proto::Severity::Fatal.into();
         let fatal = filter(AlertFilter { severity_at_least, ..AlertFilter::default() });
-        assert!(!fatal.takes(None, &alert));
+        assert!(!fatal.matches(None, &alert));
     }
 }

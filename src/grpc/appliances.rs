@@ -10,16 +10,16 @@ use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::grid_log::page_size;
-use super::principal::{Role, administrator};
-use super::{Desk, filter, page, status, watching};
-use crate::broker::Ordered;
+use super::grid_log::check_page_size;
+use super::principal::{Role, require_role};
+use super::{Services, filter, page, status, watching};
+use crate::broker::CommandReceipt;
 use crate::grid::Grid;
 use crate::grid::appliance::Appliance;
-use crate::grid::name::{self, ApplianceName, ApplianceNumber};
-use crate::grid::record::{Order, Reset};
-use crate::grid::settings::{LIMIT_RANGE, Overrides};
-use crate::grid::time::{Timestamp, in_words};
+use crate::grid::name::{self, ApplianceName, ApplianceIndex};
+use crate::grid::record::{AdminCommand, OverrideReset};
+use crate::grid::settings::{REPORT_DEADLINE_RANGE, Overrides};
+use crate::grid::time::{Timestamp, describe_duration};
 use crate::wire::check::violation;
 use crate::wire::proto::{self, ApplianceFilter, ApplianceSettings, ApplianceState, Violation};
 use crate::wire::proto::{
@@ -33,18 +33,18 @@ use crate::wire::servers::appliance_service_server::ApplianceService;
 use crate::wire::show;
 
 /// Most appliances examined for one page, so that a query never blocks the loop for long.
-pub(super) const ROWS_PER_QUESTION: usize = 4_096;
+pub(super) const ROWS_PER_QUERY: usize = 4_096;
 
 #[tonic::async_trait]
-impl ApplianceService for Desk {
+impl ApplianceService for Services {
     async fn list_appliances(
         &self,
         request: Request<ListAppliancesRequest>,
     ) -> Result<Response<ListAppliancesResponse>, Status> {
-        administrator(request.metadata(), Role::Viewer)?;
+        require_role(request.metadata(), Role::Viewer)?;
         let request = request.into_inner();
-        let wanted = Wanted::new(request.filter)?;
-        let size = page_size(request.page_size)?;
+        let wanted = ApplianceMatcher::new(request.filter)?;
+        let size = check_page_size(request.page_size)?;
         let from = match request.page_token.as_str() {
             "" => 1,
             token => token
@@ -53,7 +53,7 @@ impl ApplianceService for Desk {
         };
         let (appliances, next) = self
             .broker
-            .ask(move |grid, now| page(grid, &wanted, ApplianceNumber(from), size, now))
+            .query(move |grid, now| list_page(grid, &wanted, ApplianceIndex(from), size, now))
             .await
             .map_err(status::unavailable)?;
         let next_page_token = next.map_or_else(String::new, |next| next.0.to_string());
@@ -64,18 +64,18 @@ impl ApplianceService for Desk {
         &self,
         request: Request<GetApplianceRequest>,
     ) -> Result<Response<GetApplianceResponse>, Status> {
-        administrator(request.metadata(), Role::Viewer)?;
-        let name = name(&request.into_inner().name)?;
+        require_role(request.metadata(), Role::Viewer)?;
+        let name = parse_name(&request.into_inner().name)?;
         let queried = name.clone();
-        let found = self.broker.ask(move |grid, now| {
+        let found = self.broker.query(move |grid, now| {
             let number = grid.state().find(&queried)?;
             let appliance = grid.state().appliance(number)?;
             Some(show::appliance(grid, appliance, now))
         });
         let appliance = found.await.map_err(status::unavailable)?;
         if appliance.is_none() {
-            let refusal = crate::grid::decide::OrderRefusal::NotFound { name };
-            return Err(status::refused(&refusal));
+            let refusal = crate::grid::decide::CommandRejection::NotFound { name };
+            return Err(status::command_rejected(&refusal));
         }
         Ok(Response::new(GetApplianceResponse { appliance }))
     }
@@ -87,8 +87,8 @@ impl ApplianceService for Desk {
         &self,
         request: Request<WatchAppliancesRequest>,
     ) -> Result<Response<Self::WatchAppliancesStream>, Status> {
-        administrator(request.metadata(), Role::Viewer)?;
-        let wanted = Wanted::new(request.into_inner().filter)?;
+        require_role(request.metadata(), Role::Viewer)?;
+        let wanted = ApplianceMatcher::new(request.into_inner().filter)?;
         Ok(Response::new(Box::pin(watching::open(self.clone(), wanted))))
     }
 
@@ -96,16 +96,16 @@ impl ApplianceService for Desk {
         &self,
         request: Request<AddApplianceRequest>,
     ) -> Result<Response<AddApplianceResponse>, Status> {
-        let by = administrator(request.metadata(), Role::Operator)?;
+        let by = require_role(request.metadata(), Role::Operator)?;
         let request = request.into_inner();
-        let (class, overrides, reset) = settings(request.settings)?;
-        if reset != Reset::default() {
+        let (class, overrides, reset) = check_settings(request.settings)?;
+        if reset != OverrideReset::default() {
             let text = "a new appliance has no overrides to reset";
             return Err(status::invalid_field("settings.reset", text));
         }
-        let (name, uuid) = (new_name(&request.name)?, Uuid::new_v4());
-        let ordered = self.order(&by, Order::Add { name, uuid, class, overrides }).await?;
-        let appliance = self.view(ordered.appliance).await?;
+        let (name, uuid) = (parse_new_name(&request.name)?, Uuid::new_v4());
+        let ordered = self.send_command(&by, AdminCommand::Add { name, uuid, class, overrides }).await?;
+        let appliance = self.appliance_view(ordered.appliance).await?;
         Ok(Response::new(AddApplianceResponse { appliance }))
     }
 
@@ -113,17 +113,17 @@ impl ApplianceService for Desk {
         &self,
         request: Request<SetApplianceRequest>,
     ) -> Result<Response<SetApplianceResponse>, Status> {
-        let by = administrator(request.metadata(), Role::Operator)?;
+        let by = require_role(request.metadata(), Role::Operator)?;
         let request = request.into_inner();
-        let (class, overrides, reset) = settings(request.settings)?;
-        if class.is_none() && overrides == Overrides::default() && reset == Reset::default() {
+        let (class, overrides, reset) = check_settings(request.settings)?;
+        if class.is_none() && overrides == Overrides::default() && reset == OverrideReset::default() {
             let text = "is empty; class, managed, boot_timeout_ms, maintenance_silence_ms or \
                         reset is needed";
             return Err(status::invalid_field("settings", text));
         }
-        let name = name(&request.name)?;
-        let ordered = self.order(&by, Order::Set { name, class, overrides, reset }).await?;
-        let appliance = self.view(ordered.appliance).await?;
+        let name = parse_name(&request.name)?;
+        let ordered = self.send_command(&by, AdminCommand::Set { name, class, overrides, reset }).await?;
+        let appliance = self.appliance_view(ordered.appliance).await?;
         Ok(Response::new(SetApplianceResponse { appliance }))
     }
 
@@ -131,9 +131,9 @@ impl ApplianceService for Desk {
         &self,
         request: Request<RemoveApplianceRequest>,
     ) -> Result<Response<RemoveApplianceResponse>, Status> {
-        let by = administrator(request.metadata(), Role::Operator)?;
-        let name = name(&request.into_inner().name)?;
-        let ordered = self.order(&by, Order::Remove { name }).await?;
+        let by = require_role(request.metadata(), Role::Operator)?;
+        let name = parse_name(&request.into_inner().name)?;
+        let ordered = self.send_command(&by, AdminCommand::Remove { name }).await?;
         Ok(Response::new(RemoveApplianceResponse { record_number: ordered.record }))
     }
 
@@ -141,10 +141,10 @@ impl ApplianceService for Desk {
         &self,
         request: Request<StartBootRequest>,
     ) -> Result<Response<StartBootResponse>, Status> {
-        let by = administrator(request.metadata(), Role::Operator)?;
-        let name = name(&request.into_inner().name)?;
-        let ordered = self.order(&by, Order::StartBoot { name }).await?;
-        let appliance = self.view(ordered.appliance).await?;
+        let by = require_role(request.metadata(), Role::Operator)?;
+        let name = parse_name(&request.into_inner().name)?;
+        let ordered = self.send_command(&by, AdminCommand::StartBoot { name }).await?;
+        let appliance = self.appliance_view(ordered.appliance).await?;
         Ok(Response::new(StartBootResponse { appliance }))
     }
 
@@ -152,10 +152,10 @@ impl ApplianceService for Desk {
         &self,
         request: Request<StopApplianceRequest>,
     ) -> Result<Response<StopApplianceResponse>, Status> {
-        let by = administrator(request.metadata(), Role::Operator)?;
-        let name = name(&request.into_inner().name)?;
-        let ordered = self.order(&by, Order::Stop { name }).await?;
-        let appliance = self.view(ordered.appliance).await?;
+        let by = require_role(request.metadata(), Role::Operator)?;
+        let name = parse_name(&request.into_inner().name)?;
+        let ordered = self.send_command(&by, AdminCommand::Stop { name }).await?;
+        let appliance = self.appliance_view(ordered.appliance).await?;
         Ok(Response::new(StopApplianceResponse { appliance }))
     }
 
@@ -163,22 +163,22 @@ impl ApplianceService for Desk {
         &self,
         request: Request<UnsuppressApplianceRequest>,
     ) -> Result<Response<UnsuppressApplianceResponse>, Status> {
-        let by = administrator(request.metadata(), Role::Operator)?;
-        let name = name(&request.into_inner().name)?;
-        let ordered = self.order(&by, Order::Unsuppress { name }).await?;
-        let appliance = self.view(ordered.appliance).await?;
+        let by = require_role(request.metadata(), Role::Operator)?;
+        let name = parse_name(&request.into_inner().name)?;
+        let ordered = self.send_command(&by, AdminCommand::Unsuppress { name }).await?;
+        let appliance = self.appliance_view(ordered.appliance).await?;
         Ok(Response::new(UnsuppressApplianceResponse { appliance }))
     }
 }
 
-impl Desk {
-    async fn order(&self, by: &str, order: Order) -> Result<Ordered, Status> {
-        let answer = self.broker.order(by, order).await.map_err(status::unavailable)?;
-        answer.map_err(|refusal| status::refused(&refusal))
+impl Services {
+    async fn send_command(&self, by: &str, order: AdminCommand) -> Result<CommandReceipt, Status> {
+        let answer = self.broker.command(by, order).await.map_err(status::unavailable)?;
+        answer.map_err(|refusal| status::command_rejected(&refusal))
     }
 
-    async fn view(&self, number: ApplianceNumber) -> Result<Option<proto::Appliance>, Status> {
-        let view = self.broker.ask(move |grid, now| {
+    async fn appliance_view(&self, number: ApplianceIndex) -> Result<Option<proto::Appliance>, Status> {
+        let view = self.broker.query(move |grid, now| {
             let appliance = grid.state().appliance(number)?;
             Some(show::appliance(grid, appliance, now))
         });
@@ -188,14 +188,14 @@ impl Desk {
 
 /// A validated filter of appliances.
 #[derive(Clone)]
-pub(super) struct Wanted {
+pub(super) struct ApplianceMatcher {
     names: Option<GlobSet>,
     states: BTreeSet<i32>,
-    suppressed: bool,
+    only_suppressed: bool,
     classes: Option<GlobSet>,
 }
 
-impl Wanted {
+impl ApplianceMatcher {
     pub(super) fn new(filter: Option<ApplianceFilter>) -> Result<Self, Status> {
         let filter = filter.unwrap_or_default();
         let mut violations = Vec::new();
@@ -212,41 +212,41 @@ impl Wanted {
         }
         if violations.is_empty() {
             let states = filter.states.into_iter().collect();
-            Ok(Self { names, states, suppressed: filter.suppressed, classes })
+            Ok(Self { names, states, only_suppressed: filter.suppressed, classes })
         } else {
             Err(status::invalid(violations))
         }
     }
 
-    pub(super) fn takes_name(&self, name: &str) -> bool {
+    pub(super) fn matches_name(&self, name: &str) -> bool {
         self.names.as_ref().is_none_or(|names| names.is_match(name))
     }
 
-    pub(super) fn takes(&self, appliance: &Appliance) -> bool {
+    pub(super) fn matches(&self, appliance: &Appliance) -> bool {
         let state = i32::from(show::state(&appliance.lifecycle));
         let has_state = self.states.is_empty() || self.states.contains(&state);
-        let is_suppressed = !self.suppressed || appliance.admission.suppression.is_some();
+        let is_suppressed = !self.only_suppressed || appliance.usage.suppression.is_some();
         let is_of_class = self.classes.as_ref().is_none_or(|it| it.is_match(&*appliance.class));
-        has_state && is_suppressed && is_of_class && self.takes_name(appliance.name.as_str())
+        has_state && is_suppressed && is_of_class && self.matches_name(appliance.name.as_str())
     }
 }
 
-pub(super) type Page = (Vec<proto::Appliance>, Option<ApplianceNumber>);
+pub(super) type AppliancePage = (Vec<proto::Appliance>, Option<ApplianceIndex>);
 
-pub(super) fn page(
+pub(super) fn list_page(
     grid: &Grid,
-    wanted: &Wanted,
-    from: ApplianceNumber,
+    wanted: &ApplianceMatcher,
+    from: ApplianceIndex,
     size: usize,
     now: Timestamp,
-) -> Page {
+) -> AppliancePage {
     let (mut found, mut bytes) = (Vec::new(), 0);
     for (appliance, examined) in grid.state().appliances_from(from).zip(0..) {
         let is_full = found.len() == size || bytes >= page::ENCODED_BYTES_MAX;
-        if is_full || examined == ROWS_PER_QUESTION {
+        if is_full || examined == ROWS_PER_QUERY {
             return (found, Some(appliance.number));
         }
-        if wanted.takes(appliance) {
+        if wanted.matches(appliance) {
             let shown = show::appliance(grid, appliance, now);
             bytes += shown.encoded_len();
             found.push(shown);
@@ -256,33 +256,33 @@ pub(super) fn page(
 }
 
 /// The name of an existing appliance; names of older releases are valid.
-fn name(name: &str) -> Result<ApplianceName, Status> {
-    ApplianceName::kept(name).map_err(|error| status::invalid_field("name", error.to_string()))
+fn parse_name(name: &str) -> Result<ApplianceName, Status> {
+    ApplianceName::from_stored(name).map_err(|error| status::invalid_field("name", error.to_string()))
 }
 
 /// The name of a new appliance.
-fn new_name(name: &str) -> Result<ApplianceName, Status> {
+fn parse_new_name(name: &str) -> Result<ApplianceName, Status> {
     ApplianceName::new(name).map_err(|error| status::invalid_field("name", error.to_string()))
 }
 
-type Checked = (Option<Box<str>>, Overrides, Reset);
+type CheckedSettings = (Option<Box<str>>, Overrides, OverrideReset);
 
-fn settings(settings: Option<ApplianceSettings>) -> Result<Checked, Status> {
+fn check_settings(settings: Option<ApplianceSettings>) -> Result<CheckedSettings, Status> {
     let settings = settings.unwrap_or_default();
     let mut violations = Vec::new();
     let overrides = Overrides {
         managed: settings.managed,
-        boot_timeout: limit("boot_timeout_ms", settings.boot_timeout_ms, &mut violations),
-        maintenance_silence: limit(
+        boot_timeout: check_limit("boot_timeout_ms", settings.boot_timeout_ms, &mut violations),
+        report_deadline: check_limit(
             "maintenance_silence_ms",
             settings.maintenance_silence_ms,
             &mut violations,
         ),
     };
-    if settings.class.as_deref().is_some_and(|class| !name::is_name(class)) {
-        violations.push(violation("settings.class", name::NotAName.to_string()));
+    if settings.class.as_deref().is_some_and(|class| !name::is_valid_name(class)) {
+        violations.push(violation("settings.class", name::InvalidName.to_string()));
     }
-    let mut reset = Reset::default();
+    let mut reset = OverrideReset::default();
     for (field, at) in settings.reset.iter().zip(0..) {
         match field.as_str() {
             "managed" => reset.managed = true,
@@ -301,12 +301,12 @@ fn settings(settings: Option<ApplianceSettings>) -> Result<Checked, Status> {
     }
 }
 
-fn limit(field: &str, millis: Option<u64>, violations: &mut Vec<Violation>) -> Option<Duration> {
+fn check_limit(field: &str, millis: Option<u64>, violations: &mut Vec<Violation>) -> Option<Duration> {
     let limit = Duration::from_millis(millis?);
-    if LIMIT_RANGE.contains(&limit) {
+    if REPORT_DEADLINE_RANGE.contains(&limit) {
         return Some(limit);
     }
-    let text = format!("is {}; 1 s to 12 h are allowed", in_words(limit));
+    let text = format!("is {}; 1 s to 12 h are allowed", describe_duration(limit));
     violations.push(violation(&format!("settings.{field}"), text));
     None
 }

@@ -4,36 +4,36 @@ use std::collections::BTreeMap;
 
 use tonic::{Request, Response, Status};
 
-use super::principal::{Role, administrator};
-use super::{Desk, status};
+use super::principal::{Role, require_role};
+use super::{Services, status};
 use crate::grid::Grid;
-use crate::grid::mail::Owed;
+use crate::grid::mail::OutboxStats;
 use crate::guru_meditation::{Format, NoReport};
-use crate::journal::Room;
+use crate::journal::DiskUsage;
 use crate::tasks;
 use crate::wire::proto::{
     GetReportRequest, GetReportResponse, GetStatusRequest, GetStatusResponse, ReportFormat,
     StateCount,
 };
 use crate::wire::servers::broker_service_server::BrokerService;
-use crate::wire::{show, timestamp, uuid_text};
+use crate::wire::{show, encode_timestamp, encode_uuid};
 
 /// Most open alerts in a status.
 const ALERTS_MAX: usize = 100;
 
 #[tonic::async_trait]
-impl BrokerService for Desk {
+impl BrokerService for Services {
     async fn get_status(
         &self,
         request: Request<GetStatusRequest>,
     ) -> Result<Response<GetStatusResponse>, Status> {
-        administrator(request.metadata(), Role::Viewer)?;
+        require_role(request.metadata(), Role::Viewer)?;
         let reader = self.reader.clone();
         let journal = tasks::spawn_blocking("journal status", move || reader.status())
             .await
             .map_err(|_| Status::internal("reading the journal's status was interrupted"))?
-            .map_err(|error| status::unreadable(&error))?;
-        let room = Room {
+            .map_err(|error| status::journal_unreadable(&error))?;
+        let room = DiskUsage {
             journal_bytes: journal.commit_log_bytes
                 + journal.archive_bytes
                 + journal.checkpoint_bytes,
@@ -41,16 +41,16 @@ impl BrokerService for Desk {
             low_water: journal.low_water,
             retention_bytes: journal.retention_bytes,
         };
-        let overview = self.broker.ask(|grid, _| overview(grid));
+        let overview = self.broker.query(|grid, _| summarize(grid));
         let overview = overview.await.map_err(status::unavailable)?;
-        let Overview { sessions, appliances, open_alerts, mail_recipients, owed } = overview;
+        let BrokerSummary { sessions, appliances, open_alerts, mail_recipients, outbox } = overview;
         Ok(Response::new(GetStatusResponse {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            broker_id: uuid_text(self.identity.broker),
-            journal_id: uuid_text(self.identity.journal),
+            broker_id: encode_uuid(self.identity.broker),
+            journal_id: encode_uuid(self.identity.journal),
             term: self.term,
-            started_at: Some(timestamp(self.started_at)),
-            server_time: Some(timestamp(self.broker.now())),
+            started_at: Some(encode_timestamp(self.started_at)),
+            server_time: Some(encode_timestamp(self.broker.now())),
             first_record: self.reader.first(),
             last_record: self.reader.durable(),
             archived_through: self.reader.archived_through(),
@@ -61,8 +61,8 @@ impl BrokerService for Desk {
             open_alerts,
             trust: "everyone on loopback".to_owned(),
             mail_recipients,
-            mails_owed: owed.owed,
-            mails_owed_since: owed.since.map(timestamp),
+            mails_owed: owed.queued,
+            mails_owed_since: owed.oldest_queued_at.map(encode_timestamp),
             mails_failed: owed.failed,
             growth_bytes_per_day: journal.growth.map(|rate| rate.bytes_per_day),
             growth_measured_s: journal.growth.map_or(0, |rate| rate.measured.as_secs()),
@@ -70,7 +70,7 @@ impl BrokerService for Desk {
             low_water_bytes: room.low_water,
             disk_lasts_s: journal
                 .growth
-                .and_then(|rate| rate.disk_lasts(room))
+                .and_then(|rate| rate.time_until_full(room))
                 .map(|lasts| lasts.as_secs()),
         }))
     }
@@ -79,7 +79,7 @@ impl BrokerService for Desk {
         &self,
         request: Request<GetReportRequest>,
     ) -> Result<Response<GetReportResponse>, Status> {
-        administrator(request.metadata(), Role::Admin)?;
+        require_role(request.metadata(), Role::Admin)?;
         let format = match request.get_ref().format() {
             ReportFormat::Unspecified | ReportFormat::Text => Format::Text,
             ReportFormat::Json => Format::Json,
@@ -99,15 +99,15 @@ impl BrokerService for Desk {
 }
 
 /// What a status contains of the grid.
-struct Overview {
+struct BrokerSummary {
     sessions: u32,
     appliances: Vec<StateCount>,
     open_alerts: Vec<String>,
     mail_recipients: u32,
-    owed: Owed,
+    outbox: OutboxStats,
 }
 
-fn overview(grid: &Grid) -> Overview {
+fn summarize(grid: &Grid) -> BrokerSummary {
     let mut counts = BTreeMap::new();
     for appliance in grid.state().appliances() {
         *counts.entry(i32::from(show::state(&appliance.lifecycle))).or_insert(0) += 1;
@@ -117,11 +117,11 @@ fn overview(grid: &Grid) -> Overview {
     alerts.sort_by_key(|alert| std::cmp::Reverse(alert.since));
     let alerts = alerts.into_iter().take(ALERTS_MAX).map(|alert| alert.text.to_string());
     let recipients = grid.settings().mail().map_or(0, |mail| mail.recipients.len());
-    Overview {
-        sessions: grid.presence().open(),
+    BrokerSummary {
+        sessions: grid.sessions().open_count(),
         appliances: counts,
         open_alerts: alerts.collect(),
         mail_recipients: u32::try_from(recipients).unwrap_or(u32::MAX),
-        owed: grid.state().outbox().owed(),
+        outbox: grid.state().outbox().stats(),
     }
 }

@@ -6,24 +6,24 @@
 use tonic::Status;
 
 use super::status;
-use crate::broker::HeardEvent;
-use crate::wire::check::{self, Checked, Unfit, violation};
+use crate::broker::IncomingEvent;
+use crate::wire::check::{self, DecodedEvent, InvalidEvent, violation};
 use crate::wire::proto::{self, AckException};
-use crate::wire::received::{Said, SessionRequest};
+use crate::wire::received::{ClientMessage, RawSessionRequest};
 
 /// Most messages in a batch.
-const CHUNK_MESSAGES: usize = 256;
+const BATCH_MESSAGES_MAX: usize = 256;
 
 /// Most bytes of events in a batch; the event that exceeds them is the last.
-const CHUNK_BYTES: usize = 64 << 10;
+const BATCH_BYTES_MAX: usize = 64 << 10;
 
 /// The reason and the explanation for an event of a reserved kind.
 pub(super) const UNSUPPORTED: (&str, &str) =
     ("UNSUPPORTED", "of a kind that this broker does not know");
 
 /// Decoded events, and the exceptions of those that cannot be decoded.
-pub(super) struct Chunk {
-    pub(super) events: Vec<HeardEvent>,
+pub(super) struct EventBatch {
+    pub(super) events: Vec<IncomingEvent>,
     /// The positions of `events`, in order.
     pub(super) positions: Vec<u64>,
     pub(super) exceptions: Vec<AckException>,
@@ -32,10 +32,10 @@ pub(super) struct Chunk {
     pub(super) is_last: bool,
     /// Whether the session's events may be numbered.
     has_spool: bool,
-    messages: usize,
+    message_count: usize,
 }
 
-impl Chunk {
+impl EventBatch {
     pub(super) fn new(has_spool: bool) -> Self {
         Self {
             events: Vec::new(),
@@ -44,43 +44,43 @@ impl Chunk {
             bytes: 0,
             is_last: false,
             has_spool,
-            messages: 0,
+            message_count: 0,
         }
     }
 
     /// Messages without events count too: a client that sends nothing else must not keep a batch from
     /// ending, and so delay the check whether the broker stops.
     pub(super) fn is_full(&self) -> bool {
-        self.is_last || self.messages >= CHUNK_MESSAGES || self.bytes >= CHUNK_BYTES
+        self.is_last || self.message_count >= BATCH_MESSAGES_MAX || self.bytes >= BATCH_BYTES_MAX
     }
 
     /// Adds the next message; `position` counts the events of the session.
-    pub(super) fn take(
+    pub(super) fn push(
         &mut self,
-        request: SessionRequest,
+        request: RawSessionRequest,
         position: &mut u64,
     ) -> Result<(), Status> {
-        self.messages += 1;
+        self.message_count += 1;
         match request.message {
-            Some(Said::Event(bytes)) => {
+            Some(ClientMessage::Event(bytes)) => {
                 *position += 1;
                 self.bytes += bytes.len();
-                match check::event(&bytes).and_then(|checked| self.numbered(checked)) {
-                    Ok(Checked { boot, sequence, event }) => {
-                        self.events.push(HeardEvent { boot, sequence, event });
+                match check::event(&bytes).and_then(|checked| self.check_sequence(checked)) {
+                    Ok(DecodedEvent { boot_id: boot, sequence, event }) => {
+                        self.events.push(IncomingEvent { boot, sequence, event });
                         self.positions.push(*position);
                     }
-                    Err(invalid) => self.exceptions.push(unfit_exception(*position, invalid)),
+                    Err(invalid) => self.exceptions.push(invalid_exception(*position, invalid)),
                 }
                 Ok(())
             }
-            Some(Said::Goodbye(_)) => {
+            Some(ClientMessage::Goodbye(_)) => {
                 self.is_last = true;
                 Ok(())
             }
             // No command is sent yet, so results are ignored.
-            Some(Said::CommandResult(_)) => Ok(()),
-            Some(Said::Hello(_)) => {
+            Some(ClientMessage::CommandResult(_)) => Ok(()),
+            Some(ClientMessage::Hello(_)) => {
                 Err(status::precondition("SECOND_HELLO", "a session has one Hello"))
             }
             // A message of a newer contract; new messages may be ignored.
@@ -90,22 +90,22 @@ impl Chunk {
 
     /// Rejects a sequence number without a spool: it would be ignored, and the event would be new each
     /// time it is sent again.
-    fn numbered(&self, checked: Checked) -> Result<Checked, Unfit> {
+    fn check_sequence(&self, checked: DecodedEvent) -> Result<DecodedEvent, InvalidEvent> {
         if checked.sequence.is_none() || self.has_spool {
             return Ok(checked);
         }
         let text = "is set, but hello.spool_id is not; sequence numbers belong to a spool";
-        Err(Unfit::Invalid(vec![violation("sequence", text)]))
+        Err(InvalidEvent::Invalid(vec![violation("sequence", text)]))
     }
 }
 
-fn unfit_exception(position: u64, invalid: Unfit) -> AckException {
+fn invalid_exception(position: u64, invalid: InvalidEvent) -> AckException {
     let (outcome, reason, explanation, violations) = match invalid {
-        Unfit::Invalid(violations) => {
+        InvalidEvent::Invalid(violations) => {
             let text = "not a valid event; do not send it again";
             (proto::Outcome::Invalid, "INVALID", text, violations)
         }
-        Unfit::Unsupported => {
+        InvalidEvent::Unsupported => {
             let (reason, text) = UNSUPPORTED;
             (proto::Outcome::Unsupported, reason, text, Vec::new())
         }
@@ -126,13 +126,13 @@ mod tests {
     use crate::wire::proto::CommandResult;
 
     #[test]
-    fn messages_that_are_no_events_fill_a_chunk_too() {
-        let result = || Some(Said::CommandResult(CommandResult::default()));
+    fn messages_without_events_fill_a_batch_too() {
+        let result = || Some(ClientMessage::CommandResult(CommandResult::default()));
         for message in [result, || None] {
-            let (mut batch, mut position) = (Chunk::new(false), 0);
-            for _ in 0..CHUNK_MESSAGES {
+            let (mut batch, mut position) = (EventBatch::new(false), 0);
+            for _ in 0..BATCH_MESSAGES_MAX {
                 assert!(!batch.is_full());
-                let pushed = batch.take(SessionRequest { message: message() }, &mut position);
+                let pushed = batch.push(RawSessionRequest { message: message() }, &mut position);
                 assert!(pushed.is_ok());
             }
             assert!(batch.is_full());

@@ -7,65 +7,65 @@ use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::chunk::UNSUPPORTED;
-use super::{Desk, principal, session, status};
-use crate::broker::HeardEvent;
+use super::{Services, principal, session, status};
+use crate::broker::IncomingEvent;
 use crate::grid::explain;
 use crate::grid::name::SpoolId;
-use crate::wire::check::{self, Unfit};
+use crate::wire::check::{self, InvalidEvent};
 use crate::wire::event_server::event_service_server::EventService;
 use crate::wire::proto::{Outcome, ReportResponse, SessionResponse, Violation};
-use crate::wire::received::{ReportRequest, SessionRequest};
-use crate::wire::{show, timestamp};
+use crate::wire::received::{RawReportRequest, RawSessionRequest};
+use crate::wire::{show, encode_timestamp};
 
 #[tonic::async_trait]
-impl EventService for Desk {
+impl EventService for Services {
     async fn report(
         &self,
-        request: Request<ReportRequest>,
+        request: Request<RawReportRequest>,
     ) -> Result<Response<ReportResponse>, Status> {
-        let name = principal::appliance(request.metadata())?;
-        self.needs_time()?;
+        let name = principal::require_appliance(request.metadata())?;
+        self.ensure_not_stopping()?;
         let request = request.into_inner();
         let Some(bytes) = request.event else {
             return Err(status::invalid_field("event", "is missing"));
         };
         let checked = match check::event(&bytes) {
             Ok(checked) => checked,
-            Err(Unfit::Unsupported) => {
-                self.count_unfit(Outcome::Unsupported);
+            Err(InvalidEvent::Unsupported) => {
+                self.count_invalid(Outcome::Unsupported);
                 return Ok(Response::new(unsupported()));
             }
-            Err(Unfit::Invalid(violations)) => {
-                self.count_unfit(Outcome::Invalid);
+            Err(InvalidEvent::Invalid(violations)) => {
+                self.count_invalid(Outcome::Invalid);
                 return Err(invalid(violations));
             }
         };
-        if checked.boot.is_none() && checked.event.kind.is_lifecycle() {
-            self.count_unfit(Outcome::Invalid);
+        if checked.boot_id.is_none() && checked.event.body.is_lifecycle() {
+            self.count_invalid(Outcome::Invalid);
             let text = "is missing; a lifecycle event must name its boot";
             return Err(status::invalid_field("event.boot_id", text));
         }
         let spool = NonZeroU64::new(request.spool_id).map(SpoolId);
         if spool.is_none() && checked.sequence.is_some() {
-            self.count_unfit(Outcome::Invalid);
+            self.count_invalid(Outcome::Invalid);
             let text = "is missing; event.sequence is a number of a spool";
             return Err(status::invalid_field("spool_id", text));
         }
         let event =
-            HeardEvent { boot: checked.boot, sequence: checked.sequence, event: checked.event };
+            IncomingEvent { boot: checked.boot_id, sequence: checked.sequence, event: checked.event };
         let answer = self
             .broker
-            .report(name, spool, event, bytes.len())
+            .submit_event(name, spool, event, bytes.len())
             .await
             .map_err(status::unavailable)?;
-        let (reason, explanation) = explain::outcome(answer.outcome);
+        let (reason, explanation) = explain::describe_outcome(answer.outcome);
         Ok(Response::new(ReportResponse {
             outcome: show::outcome(answer.outcome).into(),
             record_number: answer.record.unwrap_or(0),
             reason: reason.to_owned(),
             explanation: explanation.to_owned(),
-            suppressed_until: answer.suppressed_until.map(timestamp),
-            marks: answer.marks.words().map(str::to_owned).collect(),
+            suppressed_until: answer.suppressed_until.map(encode_timestamp),
+            marks: answer.marks.labels().map(str::to_owned).collect(),
         }))
     }
 
@@ -73,10 +73,10 @@ impl EventService for Desk {
 
     async fn session(
         &self,
-        request: Request<Streaming<SessionRequest>>,
+        request: Request<Streaming<RawSessionRequest>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
-        let name = principal::appliance(request.metadata())?;
-        self.needs_time()?;
+        let name = principal::require_appliance(request.metadata())?;
+        self.ensure_not_stopping()?;
         Ok(Response::new(Box::pin(session::open(self.clone(), name, request.into_inner()))))
     }
 }

@@ -10,10 +10,10 @@ use globset::{Glob, GlobSet, GlobSetBuilder};
 use tonic::Status;
 
 use super::status;
-use crate::broker::Names;
-use crate::grid::name::ApplianceNumber;
+use crate::broker::NameIndex;
+use crate::grid::name::ApplianceIndex;
 use crate::grid::time::Timestamp;
-use crate::journal::Wanted;
+use crate::journal::HeaderFilter;
 use crate::show::escape::excerpt;
 use crate::wire::check::violation;
 use crate::wire::proto::{Record, RecordFilter, RecordKind, Severity, Violation};
@@ -25,14 +25,14 @@ const PATTERNS_MAX: usize = 64;
 const TEXT_BYTES_MAX: usize = 256;
 
 /// Fewest characters of a boot id.
-const BOOT_CHARACTERS_MIN: usize = 4;
+const BOOT_ID_CHARS_MIN: usize = 4;
 
 /// Tallies are internal: listed only if the filter names their kind.
-const TALLIES: u32 = 1 << (RecordKind::Tally as u32);
+const TALLY_MASK: u32 = 1 << (RecordKind::Tally as u32);
 
 /// A validated filter.
 #[derive(Clone, Debug)]
-pub(super) struct Filter {
+pub(super) struct RecordMatcher {
     appliances: Option<GlobSet>,
     kind_mask: u32,
     severity_mask: u8,
@@ -42,7 +42,7 @@ pub(super) struct Filter {
     boot: String,
 }
 
-impl Filter {
+impl RecordMatcher {
     pub(super) fn new(filter: Option<RecordFilter>) -> Result<Self, Status> {
         let filter = filter.unwrap_or_default();
         let mut violations = Vec::new();
@@ -64,7 +64,7 @@ impl Filter {
             }
         };
         let mut time = |field: &str, time: Option<prost_types::Timestamp>| {
-            let checked = time.as_ref().and_then(crate::wire::moment);
+            let checked = time.as_ref().and_then(crate::wire::decode_timestamp);
             if time.is_some() && checked.is_none() {
                 violations.push(violation(field, "lies outside the years 1 to 9999"));
             }
@@ -75,7 +75,7 @@ impl Filter {
         if filter.text.len() > TEXT_BYTES_MAX {
             violations.push(violation("filter.text", "at most 256 bytes are allowed"));
         }
-        if !filter.boot_id.is_empty() && filter.boot_id.len() < BOOT_CHARACTERS_MIN {
+        if !filter.boot_id.is_empty() && filter.boot_id.len() < BOOT_ID_CHARS_MIN {
             violations.push(violation("filter.boot_id", "at least 4 characters are needed"));
         }
         if !violations.is_empty() {
@@ -83,7 +83,7 @@ impl Filter {
         }
         Ok(Self {
             appliances,
-            kind_mask: if kind_mask == 0 { !TALLIES } else { kind_mask },
+            kind_mask: if kind_mask == 0 { !TALLY_MASK } else { kind_mask },
             severity_mask,
             since,
             until,
@@ -93,7 +93,7 @@ impl Filter {
     }
 
     /// Matches every record, tallies too.
-    pub(super) fn of_any_record() -> Self {
+    pub(super) fn any() -> Self {
         Self {
             appliances: None,
             kind_mask: u32::MAX,
@@ -106,7 +106,7 @@ impl Filter {
     }
 
     /// The filter for the journal, and how many names were checked for it.
-    pub(super) fn wanted(&self, names: &Names) -> (Wanted, u32) {
+    pub(super) fn journal_filter(&self, names: &NameIndex) -> (HeaderFilter, u32) {
         let names_seen = Cell::new(0);
         let appliances = self.appliances.as_ref().map(|globs| {
             let rows = names.matching(|name| {
@@ -115,7 +115,7 @@ impl Filter {
             });
             rows.into_iter().map(|number| number.0).collect::<HashSet<_>>()
         });
-        let filter = Wanted {
+        let filter = HeaderFilter {
             since_us: self.since.map_or(i64::MIN, Timestamp::as_micros),
             until_us: self.until.map_or(i64::MAX, |until| until.as_micros() - 1),
             severity_mask: self.severity_mask,
@@ -126,11 +126,11 @@ impl Filter {
     }
 
     /// Checks the names added since `names_seen`: names are never removed.
-    pub(super) fn want_new(&self, filter: &mut Wanted, names_seen: &mut u32, names: &Names) {
+    pub(super) fn add_new_names(&self, filter: &mut HeaderFilter, names_seen: &mut u32, names: &NameIndex) {
         let (Some(globs), Some(rows)) = (&self.appliances, &mut filter.appliances) else { return };
         loop {
             let number = *names_seen + 1;
-            let name = names.name(ApplianceNumber(number));
+            let name = names.name(ApplianceIndex(number));
             if name.is_empty() {
                 return;
             }
@@ -142,12 +142,12 @@ impl Filter {
     }
 
     /// Whether the filter includes the oldest records.
-    pub(super) fn asks_for_all_times(&self) -> bool {
+    pub(super) fn includes_oldest(&self) -> bool {
         self.since.is_none()
     }
 
     /// Whether a record that the journal did not skip matches.
-    pub(super) fn takes(&self, record: &Record) -> bool {
+    pub(super) fn matches(&self, record: &Record) -> bool {
         let has_text = self.text.is_empty()
             || record.text.to_lowercase().contains(&self.text)
             || record.explanation.to_lowercase().contains(&self.text);

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
-use super::filter::Filter;
-use super::page::{self, Entry};
-use super::principal::{Role, administrator};
-use super::{Desk, status, tail};
-use crate::grid::name::ApplianceNumber;
+use super::filter::RecordMatcher;
+use super::page::{self, PageItem};
+use super::principal::{Role, require_role};
+use super::{Services, status, tail};
+use crate::grid::name::ApplianceIndex;
 use crate::journal::encoding;
-use crate::journal::{Budget, EncodedRecord, Page, Wanted};
+use crate::journal::{PageLimit, EncodedRecord, RecordPage, HeaderFilter};
 use crate::tasks;
 use crate::wire::proto::{
     GetRecordRequest, GetRecordResponse, ListRecordsRequest, ListRecordsResponse, Record,
@@ -31,40 +31,40 @@ pub(super) const PAGE_SIZE_MAX: u32 = 1_000;
 const PAGE_BYTES: u64 = 32 << 20;
 
 #[tonic::async_trait]
-impl GridLogService for Desk {
+impl GridLogService for Services {
     async fn list_records(
         &self,
         request: Request<ListRecordsRequest>,
     ) -> Result<Response<ListRecordsResponse>, Status> {
-        administrator(request.metadata(), Role::Viewer)?;
+        require_role(request.metadata(), Role::Viewer)?;
         let request = request.into_inner();
-        let filter = Filter::new(request.filter)?;
-        let size = page_size(request.page_size)?;
+        let filter = RecordMatcher::new(request.filter)?;
+        let size = check_page_size(request.page_size)?;
         let is_newest_first = request.newest_first;
-        let token = Cursor::read("page_token", &request.page_token, self)?;
+        let token = RecordCursor::decode("page_token", &request.page_token, self)?;
         let from = token.unwrap_or(if is_newest_first { u64::MAX } else { 1 });
-        let (wanted, _) = filter.wanted(self.broker.names());
-        let page = self.read(Arc::new(wanted), from, size, is_newest_first).await?;
-        let mut missing = page::met(&page);
+        let (wanted, _) = filter.journal_filter(self.broker.name_index());
+        let page = self.read_page(Arc::new(wanted), from, size, is_newest_first).await?;
+        let mut missing = page::skipped_gaps(&page);
         let first_kept = self.reader.first();
         // A request for records since a time is not told of gaps long before it.
-        let (has_token, includes_oldest) = (token.is_some(), filter.asks_for_all_times());
+        let (has_token, includes_oldest) = (token.is_some(), filter.includes_oldest());
         missing.extend(match is_newest_first {
-            true if includes_oldest => page::trimmed_behind(&page, from, first_kept),
-            false if includes_oldest || has_token => page::trimmed_below(&page, from, first_kept),
+            true if includes_oldest => page::trimmed_before_descending(&page, from, first_kept),
+            false if includes_oldest || has_token => page::trimmed_before_ascending(&page, from, first_kept),
             true | false => None,
         });
-        let records = self.show(&filter, &page.records)?;
-        let mut items = page::row(records, missing, is_newest_first);
-        let next = page::cut(&mut items, page::ENCODED_BYTES_MAX).or(page.next);
+        let records = self.encode_records(&filter, &page.records)?;
+        let mut items = page::merge(records, missing, is_newest_first);
+        let next = page::truncate(&mut items, page::ENCODED_BYTES_MAX).or(page.next);
         let mut response = ListRecordsResponse {
-            next_page_token: next.map_or_else(String::new, |next| Cursor::write(next, self)),
+            next_page_token: next.map_or_else(String::new, |next| RecordCursor::encode(next, self)),
             ..ListRecordsResponse::default()
         };
         for item in items {
             match item {
-                Entry::Record(record) => response.records.push(*record),
-                Entry::Missing(missing) => response.missing.push(missing),
+                PageItem::Record(record) => response.records.push(*record),
+                PageItem::Missing(missing) => response.missing.push(missing),
             }
         }
         Ok(Response::new(response))
@@ -74,17 +74,17 @@ impl GridLogService for Desk {
         &self,
         request: Request<GetRecordRequest>,
     ) -> Result<Response<GetRecordResponse>, Status> {
-        administrator(request.metadata(), Role::Viewer)?;
+        require_role(request.metadata(), Role::Viewer)?;
         let number = request.into_inner().number;
         let newest = self.reader.durable();
         if !(1..=newest).contains(&number) {
             let text = format!("there is no record {number} yet: the newest is {newest}");
             return Err(status::not_found("NOT_YET", text));
         }
-        let filter = Filter::of_any_record();
-        let (wanted, _) = filter.wanted(self.broker.names());
-        let page = self.read(Arc::new(wanted), number, 1, false).await?;
-        let found = self.show(&filter, &page.records)?.into_iter().find(|it| it.number == number);
+        let filter = RecordMatcher::any();
+        let (wanted, _) = filter.journal_filter(self.broker.name_index());
+        let page = self.read_page(Arc::new(wanted), number, 1, false).await?;
+        let found = self.encode_records(&filter, &page.records)?.into_iter().find(|it| it.number == number);
         // Asked after the read, so that what existed until then is not called missing.
         let first = self.reader.first();
         match found {
@@ -104,29 +104,29 @@ impl GridLogService for Desk {
         &self,
         request: Request<TailRecordsRequest>,
     ) -> Result<Response<Self::TailRecordsStream>, Status> {
-        administrator(request.metadata(), Role::Viewer)?;
+        require_role(request.metadata(), Role::Viewer)?;
         let request = request.into_inner();
-        let filter = Filter::new(request.filter)?;
+        let filter = RecordMatcher::new(request.filter)?;
         if request.history > PAGE_SIZE_MAX {
             return Err(status::invalid_field("history", "at most 1000 records are allowed"));
         }
-        let behind = Cursor::read("cursor", &request.cursor, self)?;
+        let behind = RecordCursor::decode("cursor", &request.cursor, self)?;
         let stream = tail::open(self.clone(), filter, request.history as usize, behind);
         Ok(Response::new(Box::pin(stream)))
     }
 }
 
-impl Desk {
+impl Services {
     /// Reads a page of the journal, on a thread that may block on the disk.
-    pub(super) async fn read(
+    pub(super) async fn read_page(
         &self,
-        wanted: Arc<Wanted>,
+        wanted: Arc<HeaderFilter>,
         from: u64,
         records: usize,
         is_newest_first: bool,
-    ) -> Result<Page, Status> {
+    ) -> Result<RecordPage, Status> {
         let reader = self.reader.clone();
-        let budget = Budget { records, bytes: PAGE_BYTES };
+        let budget = PageLimit { records, bytes: PAGE_BYTES };
         let read = tasks::spawn_blocking("read the grid log", move || {
             if is_newest_first {
                 reader.backward(from, &wanted, budget)
@@ -135,25 +135,25 @@ impl Desk {
             }
         });
         match read.await {
-            Ok(page) => page.map_err(|error| status::unreadable(&error)),
+            Ok(page) => page.map_err(|error| status::journal_unreadable(&error)),
             Err(_) => Err(Status::internal("reading the grid log was interrupted")),
         }
     }
 
     /// Encodes the records that match the filter.
-    pub(super) fn show(
+    pub(super) fn encode_records(
         &self,
-        filter: &Filter,
+        filter: &RecordMatcher,
         records: &[EncodedRecord],
     ) -> Result<Vec<Record>, Status> {
-        let names = self.broker.names();
-        let name = |number: ApplianceNumber| names.name(number);
+        let names = self.broker.name_index();
+        let name = |number: ApplianceIndex| names.name(number);
         let mut shown = Vec::with_capacity(records.len());
         for encoded in records {
             let record = encoding::decode_record(&encoded.bytes)
                 .map_err(|error| Status::internal(format!("record {}: {error}", encoded.number)))?;
             let record = show::record(&record, name);
-            if filter.takes(&record) {
+            if filter.matches(&record) {
                 shown.push(record);
             }
         }
@@ -161,7 +161,7 @@ impl Desk {
     }
 }
 
-pub(super) fn page_size(requested: u32) -> Result<usize, Status> {
+pub(super) fn check_page_size(requested: u32) -> Result<usize, Status> {
     match requested {
         0 => Ok(PAGE_SIZE as usize),
         1..=PAGE_SIZE_MAX => Ok(requested as usize),
@@ -173,17 +173,17 @@ pub(super) fn page_size(requested: u32) -> Result<usize, Status> {
 }
 
 /// A position in the grid log, as an opaque token that is valid for this journal only.
-pub(super) struct Cursor;
+pub(super) struct RecordCursor;
 
-impl Cursor {
-    pub(super) fn write(number: u64, desk: &Desk) -> String {
-        format!("{:08x}.{number:x}", desk.journal_mark())
+impl RecordCursor {
+    pub(super) fn encode(number: u64, desk: &Services) -> String {
+        format!("{:08x}.{number:x}", desk.journal_tag())
     }
 
     /// # Errors
     ///
     /// If the token is of another journal, or of records that this journal has not or no longer.
-    pub(super) fn read(field: &str, token: &str, desk: &Desk) -> Result<Option<u64>, Status> {
+    pub(super) fn decode(field: &str, token: &str, desk: &Services) -> Result<Option<u64>, Status> {
         if token.is_empty() {
             return Ok(None);
         }
@@ -191,7 +191,7 @@ impl Cursor {
             Some((u32::from_str_radix(mark, 16).ok()?, u64::from_str_radix(number, 16).ok()?))
         });
         match parsed {
-            Some((mark, number)) if mark == desk.journal_mark() => {
+            Some((mark, number)) if mark == desk.journal_tag() => {
                 let end = desk.reader.durable();
                 if number <= end {
                     return Ok(Some(number));
@@ -210,8 +210,8 @@ impl Cursor {
     }
 }
 
-impl Desk {
-    fn journal_mark(&self) -> u32 {
+impl Services {
+    fn journal_tag(&self) -> u32 {
         self.identity.journal.as_fields().0
     }
 }

@@ -8,25 +8,25 @@ use std::future::Future;
 use tokio::sync::mpsc;
 use tonic::Status;
 
-use crate::listener::guard::{Panicked, WORDS, caught};
-use crate::sparing::Sparing;
+use crate::listener::guard::{HandlerPanic, PANIC_MESSAGE, caught};
+use crate::sparing::LogLimiter;
 use crate::tasks;
 
 /// Runs the task of a stream.
 #[track_caller]
-pub(super) fn spawn_telling<T: Send + 'static>(
+pub(super) fn spawn_stream<T: Send + 'static>(
     name: &'static str,
     responses: mpsc::Sender<Result<T, Status>>,
     task: impl Future<Output = ()> + Send + 'static,
 ) {
-    static LIMIT: Sparing = Sparing::new();
+    static LIMIT: LogLimiter = LogLimiter::new();
     drop(tasks::spawn(name, async move {
-        if let Err(Panicked) = caught(task).await {
-            if let Some(left_out) = LIMIT.turn() {
+        if let Err(HandlerPanic) = caught(task).await {
+            if let Some(left_out) = LIMIT.allow() {
                 tracing::error!(call = name, left_out, "a stream's task panicked: bug in gridd");
             }
             // A client that is gone is fine.
-            let _ = responses.send(Err(Status::internal(WORDS))).await;
+            let _ = responses.send(Err(Status::internal(PANIC_MESSAGE))).await;
         }
     }));
 }
@@ -39,14 +39,14 @@ mod tests {
     async fn a_stream_whose_task_panics_ends_with_internal() {
         let (responses, mut received) = mpsc::channel::<Result<u8, Status>>(2);
         let sender = responses.clone();
-        spawn_telling("test", responses, async move {
+        spawn_stream("test", responses, async move {
             sender.send(Ok(1)).await.expect("is open");
             tokio::task::yield_now().await;
             panic!("on purpose");
         });
         assert!(matches!(received.recv().await, Some(Ok(1))));
         let ended = received.recv().await.expect("the reason").expect_err("a panic");
-        assert_eq!((ended.code(), ended.message()), (tonic::Code::Internal, WORDS));
+        assert_eq!((ended.code(), ended.message()), (tonic::Code::Internal, PANIC_MESSAGE));
         assert!(received.recv().await.is_none());
     }
 }

@@ -11,10 +11,10 @@ use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::principal::{Role, administrator};
-use super::{Desk, status};
+use super::principal::{Role, require_role};
+use super::{Services, status};
 use crate::broker::Unavailable;
-use crate::journal::{BackupError, Progress};
+use crate::journal::{JournalBackupError, BackupProgress};
 use crate::tasks;
 use crate::wire::proto::{BackUpRequest, BackUpResponse};
 use crate::wire::servers::journal_service_server::JournalService;
@@ -23,20 +23,20 @@ use crate::wire::servers::journal_service_server::JournalService;
 const CHUNK_BYTES: usize = 64 << 10;
 
 /// Chunks that may wait for a client to read them.
-const WAITING: usize = 8;
+const CHUNKS_BUFFERED: usize = 8;
 
-type Told = mpsc::Sender<Result<BackUpResponse, Status>>;
+type ChunkSender = mpsc::Sender<Result<BackUpResponse, Status>>;
 
 #[tonic::async_trait]
-impl JournalService for Desk {
+impl JournalService for Services {
     type BackUpStream = Pin<Box<dyn Stream<Item = Result<BackUpResponse, Status>> + Send>>;
 
     async fn back_up(
         &self,
         request: Request<BackUpRequest>,
     ) -> Result<Response<Self::BackUpStream>, Status> {
-        let by = administrator(request.metadata(), Role::Admin)?;
-        let (told, chunks) = mpsc::channel(WAITING);
+        let by = require_role(request.metadata(), Role::Admin)?;
+        let (told, chunks) = mpsc::channel(CHUNKS_BUFFERED);
         let desk = self.clone();
         tracing::info!(administrator = %by, records = desk.reader.durable(), "a backup started");
         drop(tasks::spawn_blocking("backup", move || back_up(&desk, told)));
@@ -44,9 +44,9 @@ impl JournalService for Desk {
     }
 }
 
-fn back_up(desk: &Desk, told: Told) {
+fn back_up(desk: &Services, told: ChunkSender) {
     let stopping = desk.stopping.clone();
-    let chunks = Chunks { told: told.clone(), stopping, waiting: Vec::new(), message: start() };
+    let chunks = ChunkWriter { sender: told.clone(), stopping, buffer: Vec::new(), message: empty_message() };
     let result = desk
         .reader
         .back_up(desk.identity, desk.term, chunks, |chunks, progress| chunks.progress(progress));
@@ -60,59 +60,59 @@ fn back_up(desk: &Desk, told: Told) {
                 );
                 return;
             }
-            Err(error) => BackupError::Write(error),
+            Err(error) => JournalBackupError::Write(error),
         },
         Err(error) => error,
     };
     tracing::warn!(error = %failed, "a backup ended early");
     let status = match failed {
-        BackupError::Journal(error) => status::unreadable(&error),
-        BackupError::Write(_) => status::unavailable(Unavailable::Stopping),
+        JournalBackupError::Journal(error) => status::journal_unreadable(&error),
+        JournalBackupError::Write(_) => status::unavailable(Unavailable::Stopping),
     };
     // A client that is gone is fine.
     let _ = told.blocking_send(Err(status));
 }
 
-fn start() -> BackUpResponse {
+fn empty_message() -> BackUpResponse {
     BackUpResponse { chunk: Vec::new(), records_done: 0, records_total: 0, bytes_estimate: 0 }
 }
 
 /// Splits the written bytes into messages.
-struct Chunks {
-    told: Told,
+struct ChunkWriter {
+    sender: ChunkSender,
     stopping: watch::Receiver<bool>,
-    waiting: Vec<u8>,
+    buffer: Vec<u8>,
     /// The next message, without its chunk.
     message: BackUpResponse,
 }
 
-impl Chunks {
-    fn progress(&mut self, progress: Progress) -> io::Result<()> {
-        let Progress { head, reached } = progress;
-        self.message.records_total = head.records();
+impl ChunkWriter {
+    fn progress(&mut self, progress: BackupProgress) -> io::Result<()> {
+        let BackupProgress { head, reached } = progress;
+        self.message.records_total = head.expected_records();
         self.message.records_done = (reached + 1).saturating_sub(head.first);
-        self.message.bytes_estimate = head.estimate;
-        if self.waiting.is_empty() { Ok(()) } else { self.send() }
+        self.message.bytes_estimate = head.estimated_bytes;
+        if self.buffer.is_empty() { Ok(()) } else { self.send() }
     }
 
     fn send(&mut self) -> io::Result<()> {
         if *self.stopping.borrow() {
             return Err(io::Error::other("the broker is stopping"));
         }
-        let chunk = std::mem::take(&mut self.waiting);
+        let chunk = std::mem::take(&mut self.buffer);
         let message = BackUpResponse { chunk, ..self.message.clone() };
         let closed = |_| io::Error::from(io::ErrorKind::BrokenPipe);
-        self.told.blocking_send(Ok(message)).map_err(closed)
+        self.sender.blocking_send(Ok(message)).map_err(closed)
     }
 }
 
-impl Write for Chunks {
+impl Write for ChunkWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.waiting.len() == CHUNK_BYTES {
+        if self.buffer.len() == CHUNK_BYTES {
             self.send()?;
         }
-        let copied = bytes.len().min(CHUNK_BYTES - self.waiting.len());
-        self.waiting.extend_from_slice(&bytes[..copied]);
+        let copied = bytes.len().min(CHUNK_BYTES - self.buffer.len());
+        self.buffer.extend_from_slice(&bytes[..copied]);
         Ok(copied)
     }
 

@@ -11,14 +11,14 @@ use prost::Message as _;
 use tokio::sync::Semaphore;
 use tonic::{Code, Request, Response, Status};
 
-use super::appliances::ROWS_PER_QUESTION;
-use super::grid_log::page_size;
-use super::principal::{Role, administrator};
-use super::{Desk, filter, page, status};
+use super::appliances::ROWS_PER_QUERY;
+use super::grid_log::check_page_size;
+use super::principal::{Role, require_role};
+use super::{Services, filter, page, status};
 use crate::grid::Grid;
-use crate::grid::mail::{MailOrder, Message, MessageNumber};
+use crate::grid::mail::{OutboxCommand, MailMessage, MessageNumber};
 use crate::grid::name::RecordNumber;
-use crate::grid::outbox::MailRefusal;
+use crate::grid::outbox::MailRejection;
 use crate::journal::{self, encoding};
 use crate::wire::check::violation;
 use crate::wire::proto::{
@@ -30,35 +30,35 @@ use crate::wire::servers::mail_service_server::MailService;
 use crate::wire::show;
 
 /// A test of mail is over by then; gridctl waits for 60 s.
-const TESTED_WITHIN: Duration = Duration::from_secs(50);
+const TEST_TIMEOUT: Duration = Duration::from_secs(50);
 
 /// Longest address, in bytes: RFC 5321 gives a path 256, with its angle brackets.
 const ADDRESS_BYTES_MAX: usize = 254;
 
 /// Most lines of a dialogue.
-const DIALOGUE_LINES_MAX: usize = 256;
+const TRANSCRIPT_LINES_MAX: usize = 256;
 
 /// Longest line of a dialogue, in bytes.
-const DIALOGUE_LINE_BYTES_MAX: usize = 1_024;
+const TRANSCRIPT_LINE_BYTES_MAX: usize = 1_024;
 
 /// The dialogue of a test; an error if the server did not take the mail.
-pub type Dialogue = Pin<Box<dyn Future<Output = Result<Vec<String>, Vec<String>>> + Send>>;
+pub type TestTranscript = Pin<Box<dyn Future<Output = Result<Vec<String>, Vec<String>>> + Send>>;
 
 /// Sends one mail to an address by the way of all mails. Cheap to clone; one test at a time.
 #[derive(Clone)]
 pub struct MailTest {
-    send: Arc<dyn Fn(String) -> Dialogue + Send + Sync>,
-    room: Arc<Semaphore>,
+    send: Arc<dyn Fn(String) -> TestTranscript + Send + Sync>,
+    permit: Arc<Semaphore>,
 }
 
 impl MailTest {
     /// A test that `send` does, told the address. What it gives holds no password.
-    pub fn new(send: impl Fn(String) -> Dialogue + Send + Sync + 'static) -> Self {
-        Self { send: Arc::new(send), room: Arc::new(Semaphore::new(1)) }
+    pub fn new(send: impl Fn(String) -> TestTranscript + Send + Sync + 'static) -> Self {
+        Self { send: Arc::new(send), permit: Arc::new(Semaphore::new(1)) }
     }
 
     async fn run(&self, address: String, within: Duration) -> Result<TestMailResponse, Status> {
-        let Ok(_room) = self.room.try_acquire() else {
+        let Ok(_room) = self.permit.try_acquire() else {
             let text = "another test of mail is under way; try again in a minute";
             return Err(status::exhausted("TEST_UNDER_WAY", text));
         };
@@ -68,7 +68,7 @@ impl MailTest {
             Status::new(Code::DeadlineExceeded, text)
         })?;
         let accepted = sent.is_ok();
-        let dialogue = cut(sent.unwrap_or_else(|failed| failed));
+        let dialogue = truncate_transcript(sent.unwrap_or_else(|failed| failed));
         Ok(TestMailResponse { accepted, dialogue })
     }
 }
@@ -80,18 +80,18 @@ impl fmt::Debug for MailTest {
 }
 
 /// A server may say whatever it likes, and as much.
-fn cut(mut dialogue: Vec<String>) -> Vec<String> {
+fn truncate_transcript(mut dialogue: Vec<String>) -> Vec<String> {
     let lines = dialogue.len();
-    if lines > DIALOGUE_LINES_MAX {
+    if lines > TRANSCRIPT_LINES_MAX {
         // The end tells how it went.
-        let left_out = lines - (DIALOGUE_LINES_MAX - 1);
+        let left_out = lines - (TRANSCRIPT_LINES_MAX - 1);
         let told = format!("... {left_out} lines left out");
-        let from = DIALOGUE_LINES_MAX / 2;
+        let from = TRANSCRIPT_LINES_MAX / 2;
         dialogue.splice(from..from + left_out, [told]);
     }
     for line in &mut dialogue {
-        if line.len() > DIALOGUE_LINE_BYTES_MAX {
-            line.truncate(line.floor_char_boundary(DIALOGUE_LINE_BYTES_MAX - 3));
+        if line.len() > TRANSCRIPT_LINE_BYTES_MAX {
+            line.truncate(line.floor_char_boundary(TRANSCRIPT_LINE_BYTES_MAX - 3));
             line.push_str("...");
         }
     }
@@ -99,22 +99,22 @@ fn cut(mut dialogue: Vec<String>) -> Vec<String> {
 }
 
 #[tonic::async_trait]
-impl MailService for Desk {
+impl MailService for Services {
     async fn list_mails(
         &self,
         request: Request<ListMailsRequest>,
     ) -> Result<Response<ListMailsResponse>, Status> {
-        administrator(request.metadata(), Role::Viewer)?;
+        require_role(request.metadata(), Role::Viewer)?;
         let request = request.into_inner();
-        let wanted = Wanted::new(request.filter)?;
-        let size = page_size(request.page_size)?;
+        let wanted = MailMatcher::new(request.filter)?;
+        let size = check_page_size(request.page_size)?;
         let from = match request.page_token.as_str() {
             "" => 0,
             token => token
                 .parse()
                 .map_err(|_| status::invalid_field("page_token", "is not of an earlier page"))?,
         };
-        let listed = self.broker.ask(move |grid, _| list(grid, &wanted, MessageNumber(from), size));
+        let listed = self.broker.query(move |grid, _| list_page(grid, &wanted, MessageNumber(from), size));
         Ok(Response::new(listed.await.map_err(status::unavailable)?))
     }
 
@@ -122,18 +122,18 @@ impl MailService for Desk {
         &self,
         request: Request<GetMailRequest>,
     ) -> Result<Response<GetMailResponse>, Status> {
-        administrator(request.metadata(), Role::Viewer)?;
+        require_role(request.metadata(), Role::Viewer)?;
         let number = MessageNumber(request.into_inner().number);
-        let asked = self.broker.ask(move |grid, _| {
+        let asked = self.broker.query(move |grid, _| {
             let outbox = grid.state().outbox();
-            (outbox.message(number).map(show::mail::mail), outbox.traces.get(&number).copied())
+            (outbox.message(number).map(show::mail::mail), outbox.finished.get(&number).copied())
         });
         let (owed, trace) = asked.await.map_err(status::unavailable)?;
         let mail = match (owed, trace) {
-            (None, Some(record)) => self.ended_mail(number, record).await?,
+            (None, Some(record)) => self.completed_mail(number, record).await?,
             (owed, _) => owed,
         };
-        let mail = mail.ok_or_else(|| no_such(MailRefusal::NotOwed { number }))?;
+        let mail = mail.ok_or_else(|| mail_rejection(MailRejection::NotQueued { number }))?;
         Ok(Response::new(GetMailResponse { mail: Some(mail) }))
     }
 
@@ -141,10 +141,10 @@ impl MailService for Desk {
         &self,
         request: Request<RetryMailRequest>,
     ) -> Result<Response<RetryMailResponse>, Status> {
-        let by = administrator(request.metadata(), Role::Operator)?;
+        let by = require_role(request.metadata(), Role::Operator)?;
         let number = MessageNumber(request.into_inner().number);
-        let record_number = self.order_mail(&by, number, MailOrder::Retry).await?;
-        let asked = self.broker.ask(move |grid, _| {
+        let record_number = self.command_mail(&by, number, OutboxCommand::Retry).await?;
+        let asked = self.broker.query(move |grid, _| {
             let mail = grid.state().outbox().message(number).map(show::mail::mail);
             (mail, grid.settings().mail().is_some())
         });
@@ -156,9 +156,9 @@ impl MailService for Desk {
         &self,
         request: Request<DropMailRequest>,
     ) -> Result<Response<DropMailResponse>, Status> {
-        let by = administrator(request.metadata(), Role::Operator)?;
+        let by = require_role(request.metadata(), Role::Operator)?;
         let number = MessageNumber(request.into_inner().number);
-        let record_number = self.order_mail(&by, number, MailOrder::Drop).await?;
+        let record_number = self.command_mail(&by, number, OutboxCommand::Drop).await?;
         Ok(Response::new(DropMailResponse { record_number }))
     }
 
@@ -166,7 +166,7 @@ impl MailService for Desk {
         &self,
         request: Request<TestMailRequest>,
     ) -> Result<Response<TestMailResponse>, Status> {
-        let by = administrator(request.metadata(), Role::Admin)?;
+        let by = require_role(request.metadata(), Role::Admin)?;
         let address = request.into_inner().address;
         if !is_address(&address) {
             let text = format!("name@host of at most {ADDRESS_BYTES_MAX} bytes is allowed");
@@ -176,7 +176,7 @@ impl MailService for Desk {
             let text = "mail is not configured: [mail] server and to in the settings are needed";
             return Err(status::precondition("MAIL_NOT_CONFIGURED", text));
         };
-        let tested = test.run(address.clone(), TESTED_WITHIN).await?;
+        let tested = test.run(address.clone(), TEST_TIMEOUT).await?;
         let (recipient, accepted) = (address.as_str(), tested.accepted);
         tracing::info!(administrator = %by, recipient, accepted, "mail was tested");
         Ok(Response::new(tested))
@@ -192,47 +192,47 @@ fn is_address(address: &str) -> bool {
         && parts.is_some_and(|(name, host)| !name.is_empty() && !host.is_empty())
 }
 
-impl Desk {
+impl Services {
     /// What a mail said that is owed no more, out of the record that says so; `None`: it was trimmed.
-    async fn ended_mail(
+    async fn completed_mail(
         &self,
         number: MessageNumber,
         record: RecordNumber,
     ) -> Result<Option<Mail>, Status> {
-        let page = self.read(Arc::new(journal::Wanted::default()), record, 1, false).await?;
+        let page = self.read_page(Arc::new(journal::HeaderFilter::default()), record, 1, false).await?;
         let Some(encoded) = page.records.first().filter(|it| it.number == record) else {
             return Ok(None);
         };
         let record = encoding::decode_record(&encoded.bytes)
             .map_err(|error| Status::internal(format!("record {record}: {error}")))?;
-        Ok(show::mail::ended(number, &record))
+        Ok(show::mail::completed_mail(number, &record))
     }
 
-    async fn order_mail(
+    async fn command_mail(
         &self,
         by: &str,
         number: MessageNumber,
-        order: MailOrder,
+        order: OutboxCommand,
     ) -> Result<u64, Status> {
-        let answer = self.broker.order_mail(by, number, order).await;
-        answer.map_err(status::unavailable)?.map_err(no_such)
+        let answer = self.broker.command_mail(by, number, order).await;
+        answer.map_err(status::unavailable)?.map_err(mail_rejection)
     }
 }
 
-fn no_such(refusal: MailRefusal) -> Status {
+fn mail_rejection(refusal: MailRejection) -> Status {
     match refusal {
-        MailRefusal::NotOwed { .. } => status::not_found("NOT_FOUND", refusal.to_string()),
-        MailRefusal::UnderWay { .. } => status::precondition("UNDER_WAY", refusal.to_string()),
+        MailRejection::NotQueued { .. } => status::not_found("NOT_FOUND", refusal.to_string()),
+        MailRejection::InFlight { .. } => status::precondition("UNDER_WAY", refusal.to_string()),
     }
 }
 
 /// A checked filter.
-struct Wanted {
+struct MailMatcher {
     recipients: Option<GlobSet>,
-    standings: BTreeSet<i32>,
+    states: BTreeSet<i32>,
 }
 
-impl Wanted {
+impl MailMatcher {
     fn new(filter: Option<MailFilter>) -> Result<Self, Status> {
         let MailFilter { recipients, standings } = filter.unwrap_or_default();
         let mut wrong = Vec::new();
@@ -247,21 +247,21 @@ impl Wanted {
             }
         }
         if wrong.is_empty() {
-            Ok(Self { recipients, standings: standings.into_iter().collect() })
+            Ok(Self { recipients, states: standings.into_iter().collect() })
         } else {
             Err(status::invalid(wrong))
         }
     }
 
-    fn takes(&self, message: &Message) -> bool {
-        let standing = i32::from(show::mail::standing(message.standing));
+    fn matches(&self, message: &MailMessage) -> bool {
+        let standing = i32::from(show::mail::mail_state(message.state));
         let is_to = |globs: &GlobSet| globs.is_match(&*message.recipient);
-        (self.standings.is_empty() || self.standings.contains(&standing))
+        (self.states.is_empty() || self.states.contains(&standing))
             && self.recipients.as_ref().is_none_or(is_to)
     }
 }
 
-fn list(grid: &Grid, wanted: &Wanted, from: MessageNumber, size: usize) -> ListMailsResponse {
+fn list_page(grid: &Grid, wanted: &MailMatcher, from: MessageNumber, size: usize) -> ListMailsResponse {
     let recipients = grid.settings().mail().map_or(0, |mail| mail.recipients.len());
     let mut listed = ListMailsResponse {
         mails: Vec::new(),
@@ -272,11 +272,11 @@ fn list(grid: &Grid, wanted: &Wanted, from: MessageNumber, size: usize) -> ListM
     let mut bytes = 0;
     for ((number, message), looked_at) in grid.state().outbox().messages.range(from..).zip(0..) {
         let is_full = listed.mails.len() == size || bytes >= page::ENCODED_BYTES_MAX;
-        if is_full || looked_at == ROWS_PER_QUESTION {
+        if is_full || looked_at == ROWS_PER_QUERY {
             listed.next_page_token = number.0.to_string();
             break;
         }
-        if wanted.takes(message) {
+        if wanted.matches(message) {
             let mail = show::mail::mail(message);
             bytes += mail.encoded_len();
             listed.mails.push(mail);

@@ -35,11 +35,11 @@ use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use crate::broker::{Broker, Started, Unavailable};
+use crate::broker::{BrokerHandle, Started, Unavailable};
 use crate::grid::time::Timestamp;
 use crate::guru_meditation::Reporter;
-use crate::journal::{Identity, Reader};
-use crate::metrics::{Metrics, Word};
+use crate::journal::{Identity, JournalReader};
+use crate::metrics::{Metrics, Label};
 use crate::wire::event_server::event_service_server::EventServiceServer;
 use crate::wire::proto::Outcome;
 use crate::wire::servers::alert_service_server::AlertServiceServer;
@@ -49,25 +49,25 @@ use crate::wire::servers::grid_log_service_server::GridLogServiceServer;
 use crate::wire::servers::journal_service_server::JournalServiceServer;
 use crate::wire::servers::mail_service_server::MailServiceServer;
 
-pub use counted::counted;
-pub use mail::{Dialogue, MailTest};
+pub use counted::count_calls;
+pub use mail::{TestTranscript, MailTest};
 
 /// Largest accepted message, in bytes: larger than an event may be, so that an event that is too large
 /// is rejected by name and the stream continues.
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
 
 /// How long watchers of health have to read the last status.
-const LAST_WORD_PAUSE: Duration = Duration::from_millis(50);
+const HEALTH_FLUSH_PAUSE: Duration = Duration::from_millis(50);
 
 /// The state shared by all services.
 #[derive(Clone, Debug)]
-pub struct Desk {
-    broker: Broker,
-    reader: Reader,
+pub struct Services {
+    broker: BrokerHandle,
+    reader: JournalReader,
     identity: Identity,
     term: u64,
     started_at: Timestamp,
-    sessions: Arc<AtomicU64>,
+    next_session_id: Arc<AtomicU64>,
     metrics: Metrics,
     /// `None` in tests.
     reporter: Option<Reporter>,
@@ -75,7 +75,7 @@ pub struct Desk {
     stopping: watch::Receiver<bool>,
 }
 
-impl Desk {
+impl Services {
     /// The services of a started broker; `stopping` becomes true when it stops.
     pub fn new(
         started: &Started,
@@ -88,7 +88,7 @@ impl Desk {
             identity: started.identity,
             term: started.term,
             started_at: started.at,
-            sessions: Arc::new(AtomicU64::new(1)),
+            next_session_id: Arc::new(AtomicU64::new(1)),
             metrics: started.metrics.clone(),
             reporter,
             mail_test: None,
@@ -103,13 +103,13 @@ impl Desk {
     }
 
     /// Counts an invalid or unsupported event.
-    fn count_unfit(&self, outcome: Outcome) {
-        let outcome = Word::without("OUTCOME_", outcome.as_str_name());
-        self.metrics.event(Word("unknown"), outcome);
+    fn count_invalid(&self, outcome: Outcome) {
+        let outcome = Label::without_prefix("OUTCOME_", outcome.as_str_name());
+        self.metrics.event(Label("unknown"), outcome);
     }
 
     /// Rejects a call while the broker stops; the client shall retry.
-    fn needs_time(&self) -> Result<(), Status> {
+    fn ensure_not_stopping(&self) -> Result<(), Status> {
         if *self.stopping.borrow() {
             return Err(status::unavailable(Unavailable::Stopping));
         }
@@ -118,7 +118,7 @@ impl Desk {
 }
 
 /// The services whose health is reported; the empty name is the whole server.
-const HEALTH_TOLD: [&str; 8] = [
+const HEALTH_SERVICES: [&str; 8] = [
     "",
     "grid.events.v1.AlertService",
     "grid.events.v1.ApplianceService",
@@ -130,13 +130,13 @@ const HEALTH_TOLD: [&str; 8] = [
 ];
 
 /// Reports to all health checks that the broker stops, and ends their watches.
-pub async fn tell_stopping(health: &HealthReporter) {
-    for service in HEALTH_TOLD {
+pub async fn announce_shutdown(health: &HealthReporter) {
+    for service in HEALTH_SERVICES {
         health.set_service_status(service, ServingStatus::NotServing).await;
     }
     // Watchers get the last status before their streams end.
-    tokio::time::sleep(LAST_WORD_PAUSE).await;
-    for service in HEALTH_TOLD {
+    tokio::time::sleep(HEALTH_FLUSH_PAUSE).await;
+    for service in HEALTH_SERVICES {
         let mut health = health.clone();
         health.clear_service_status(service).await;
     }
@@ -148,13 +148,13 @@ pub async fn tell_stopping(health: &HealthReporter) {
 ///
 /// When the reflection service rejects the contract's descriptors: a broken build.
 pub async fn routes(
-    desk: Desk,
+    desk: Services,
 ) -> Result<(Routes, HealthReporter), tonic_reflection::server::Error> {
     let (health, health_service) = tonic_health::server::health_reporter();
-    for service in HEALTH_TOLD {
+    for service in HEALTH_SERVICES {
         health.set_service_status(service, ServingStatus::Serving).await;
     }
-    health.set_serving::<JournalServiceServer<Desk>>().await;
+    health.set_serving::<JournalServiceServer<Services>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(crate::wire::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)

@@ -12,7 +12,7 @@ use crate::client::{ADMINISTRATOR_METADATA, APPLIANCE_METADATA};
 use crate::grid::name::ApplianceName;
 
 /// An administrator's name if the client gives none.
-const UNNAMED: &str = "somebody on loopback";
+const UNNAMED_ADMINISTRATOR: &str = "somebody on loopback";
 
 /// Longest name of an administrator, in bytes.
 const ADMINISTRATOR_BYTES_MAX: usize = 64;
@@ -48,7 +48,7 @@ impl Principal {
     /// # Errors
     ///
     /// `UNAUTHENTICATED` if a name is given that is none.
-    pub fn of(metadata: &MetadataMap) -> Result<Self, Status> {
+    pub fn from_metadata(metadata: &MetadataMap) -> Result<Self, Status> {
         match (metadata.get(APPLIANCE_METADATA), metadata.get(ADMINISTRATOR_METADATA)) {
             (Some(name), _) => {
                 let name = name.to_str().unwrap_or_default();
@@ -61,7 +61,7 @@ impl Principal {
             }
             (None, name) => {
                 let name = name.and_then(|name| name.to_str().ok()).map(str::trim);
-                let name = name.filter(|name| !name.is_empty()).unwrap_or(UNNAMED);
+                let name = name.filter(|name| !name.is_empty()).unwrap_or(UNNAMED_ADMINISTRATOR);
                 let end = name.floor_char_boundary(ADMINISTRATOR_BYTES_MAX);
                 Ok(Self::Administrator { name: name[..end].into(), role: Role::Admin })
             }
@@ -74,8 +74,8 @@ impl Principal {
 /// # Errors
 ///
 /// `UNAUTHENTICATED` if it is none.
-pub fn appliance(metadata: &MetadataMap) -> Result<ApplianceName, Status> {
-    match Principal::of(metadata)? {
+pub fn require_appliance(metadata: &MetadataMap) -> Result<ApplianceName, Status> {
+    match Principal::from_metadata(metadata)? {
         Principal::Appliance(name) => Ok(name),
         Principal::Administrator { .. } => Err(unauthenticated(
             "NO_APPLIANCE",
@@ -91,8 +91,8 @@ pub fn appliance(metadata: &MetadataMap) -> Result<ApplianceName, Status> {
 /// # Errors
 ///
 /// `PERMISSION_DENIED` if it does not, or if an appliance speaks.
-pub fn administrator(metadata: &MetadataMap, needed: Role) -> Result<Box<str>, Status> {
-    match Principal::of(metadata)? {
+pub fn require_role(metadata: &MetadataMap, needed: Role) -> Result<Box<str>, Status> {
+    match Principal::from_metadata(metadata)? {
         Principal::Administrator { name, role } if role >= needed => Ok(name),
         Principal::Administrator { .. } | Principal::Appliance(_) => {
             let details = ErrorDetails::with_error_info("ROLE", super::status::DOMAIN, []);
@@ -112,16 +112,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_administrator_without_a_name_is_somebody() {
+    fn an_administrator_without_a_name_gets_the_default_name() {
         let by = |name: Option<&str>| {
             let mut metadata = MetadataMap::new();
             if let Some(name) = name {
                 metadata.insert(ADMINISTRATOR_METADATA, name.parse().expect("metadata"));
             }
-            administrator(&metadata, Role::Admin).expect("may do everything")
+            require_role(&metadata, Role::Admin).expect("may do everything")
         };
         for none in [None, Some(""), Some("  ")] {
-            assert_eq!(&*by(none), UNNAMED, "{none:?}");
+            assert_eq!(&*by(none), UNNAMED_ADMINISTRATOR, "{none:?}");
         }
         assert_eq!(&*by(Some("ann")), "ann");
         assert_eq!(by(Some(&"x".repeat(100))).len(), ADMINISTRATOR_BYTES_MAX);

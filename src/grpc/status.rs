@@ -9,9 +9,9 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use crate::broker::Unavailable;
-use crate::grid::decide::OrderRefusal;
+use crate::grid::decide::CommandRejection;
 use crate::journal::JournalError;
-use crate::metrics::Word;
+use crate::metrics::Label;
 use crate::wire::check::violation;
 use crate::wire::proto::Violation;
 
@@ -25,10 +25,10 @@ const VIOLATIONS_MAX: usize = 32;
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// When to come back to a broker whose disk is full: somebody has to make room first.
-const RETRY_WITH_ROOM_AFTER: Duration = Duration::from_secs(30);
+const RETRY_DISK_FULL_AFTER: Duration = Duration::from_secs(30);
 
 /// The words of gRPC's codes, in the order of their numbers.
-const CODES: [&str; 17] = [
+const CODE_LABELS: [&str; 17] = [
     "ok",
     "cancelled",
     "unknown",
@@ -49,8 +49,8 @@ const CODES: [&str; 17] = [
 ];
 
 /// A code as a label.
-pub(super) fn code_word(code: Code) -> Word {
-    Word(usize::try_from(i32::from(code)).ok().and_then(|at| CODES.get(at)).unwrap_or(&"unknown"))
+pub(super) fn code_label(code: Code) -> Label {
+    Label(usize::try_from(i32::from(code)).ok().and_then(|at| CODE_LABELS.get(at)).unwrap_or(&"unknown"))
 }
 
 /// Names what is wrong, but not more than fits into a header.
@@ -76,22 +76,22 @@ pub(super) fn invalid_field(field: &str, description: impl Into<String>) -> Stat
 pub(super) fn unavailable(reason: Unavailable) -> Status {
     let (retry_after, word) = match reason {
         Unavailable::Stopping => (RETRY_AFTER, "STOPPING"),
-        Unavailable::DiskLow => (RETRY_WITH_ROOM_AFTER, "DISK_LOW"),
+        Unavailable::DiskLow => (RETRY_DISK_FULL_AFTER, "DISK_LOW"),
     };
     let mut details = ErrorDetails::with_retry_info(Some(retry_after));
     details.set_error_info(word, DOMAIN, []);
     Status::with_error_details(Code::Unavailable, reason.to_string(), details)
 }
 
-pub(super) fn refused(refusal: &OrderRefusal) -> Status {
+pub(super) fn command_rejected(refusal: &CommandRejection) -> Status {
     let (code, reason) = match refusal {
-        OrderRefusal::NotFound { .. } => (Code::NotFound, "NOT_FOUND"),
-        OrderRefusal::AlreadyExists { .. } => (Code::AlreadyExists, "ALREADY_EXISTS"),
-        OrderRefusal::UnknownClass { .. } => {
+        CommandRejection::NotFound { .. } => (Code::NotFound, "NOT_FOUND"),
+        CommandRejection::AlreadyExists { .. } => (Code::AlreadyExists, "ALREADY_EXISTS"),
+        CommandRejection::UnknownClass { .. } => {
             return invalid_field("settings.class", refusal.to_string());
         }
-        OrderRefusal::NotSuppressed { .. } => (Code::FailedPrecondition, "NOT_SUPPRESSED"),
-        OrderRefusal::NothingToDump { .. } => (Code::FailedPrecondition, "NOTHING_TO_DUMP"),
+        CommandRejection::NotSuppressed { .. } => (Code::FailedPrecondition, "NOT_SUPPRESSED"),
+        CommandRejection::CannotDump { .. } => (Code::FailedPrecondition, "NOTHING_TO_DUMP"),
     };
     let details = ErrorDetails::with_error_info(reason, DOMAIN, []);
     Status::with_error_details(code, refusal.to_string(), details)
@@ -113,7 +113,7 @@ pub(super) fn exhausted(reason: &str, text: impl Into<String>) -> Status {
 }
 
 /// The journal could not be read: told to the administrator and to our own diagnostics.
-pub(super) fn unreadable(error: &JournalError) -> Status {
+pub(super) fn journal_unreadable(error: &JournalError) -> Status {
     tracing::error!(%error, "the journal could not be read");
     let details = ErrorDetails::with_error_info("JOURNAL", DOMAIN, []);
     Status::with_error_details(Code::Internal, error.to_string(), details)
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_status_names_32_fields_and_counts_the_others() {
+    fn a_status_names_32_fields_and_counts_the_rest() {
         let wrong = |count| (0..count).map(|at| violation(&format!("f[{at}]"), "is odd")).collect();
         let named = |status: Status| {
             let details = status.get_error_details();

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use tokio_stream::Stream;
 use tonic::Status;
 
-use super::filter::Filter;
-use super::grid_log::Cursor;
-use super::page::{self, Entry};
-use super::telling::{Ended, Teller};
-use super::{Desk, guard};
-use crate::journal::Wanted;
+use super::filter::RecordMatcher;
+use super::grid_log::RecordCursor;
+use super::page::{self, PageItem};
+use super::telling::{StreamEnd, StreamSender};
+use super::{Services, guard};
+use crate::journal::HeaderFilter;
 use crate::wire::proto::TailRecordsResponse;
 use crate::wire::proto::tail_records_response::Message;
 
@@ -23,49 +23,49 @@ const BATCH: usize = 256;
 
 /// Opens a tail behind the record `behind`, or with `history` records.
 pub(super) fn open(
-    desk: Desk,
-    filter: Filter,
+    desk: Services,
+    filter: RecordMatcher,
     history: usize,
     behind: Option<u64>,
 ) -> impl Stream<Item = Result<TailRecordsResponse, Status>> + Send + use<> {
-    let (teller, stream) = Teller::new(desk.stopping.clone());
-    guard::spawn_telling("tail", teller.sender(), async move {
-        let mut tail = Tail { desk, filter, teller };
-        let ended = tail.follow(history, behind).await;
-        tail.teller.close(ended).await;
+    let (teller, stream) = StreamSender::new(desk.stopping.clone());
+    guard::spawn_stream("tail", teller.error_sender(), async move {
+        let mut tail = RecordTail { desk, filter, sender: teller };
+        let ended = tail.run(history, behind).await;
+        tail.sender.finish(ended).await;
     });
     stream
 }
 
-struct Tail {
-    desk: Desk,
-    filter: Filter,
-    teller: Teller<TailRecordsResponse>,
+struct RecordTail {
+    desk: Services,
+    filter: RecordMatcher,
+    sender: StreamSender<TailRecordsResponse>,
 }
 
-impl Tail {
-    async fn follow(&mut self, history: usize, behind: Option<u64>) -> Result<(), Ended> {
+impl RecordTail {
+    async fn run(&mut self, history: usize, behind: Option<u64>) -> Result<(), StreamEnd> {
         let mut durable = self.desk.reader.watch_durable();
-        let (wanted, mut names_seen) = self.filter.wanted(self.desk.broker.names());
+        let (wanted, mut names_seen) = self.filter.journal_filter(self.desk.broker.name_index());
         let mut wanted = Arc::new(wanted);
         let mut reached = match behind {
             Some(number) => number,
             None => {
                 let end = *durable.borrow_and_update();
                 for entry in self.newest(&wanted, history, end).await? {
-                    self.tell_entry(entry).await?;
+                    self.send_item(entry).await?;
                 }
                 end
             }
         };
         // A cursor from the start on, so that a client can come back even to a quiet tail.
-        self.tell(None, reached).await?;
+        self.send(None, reached).await?;
         loop {
             let end = *durable.borrow_and_update();
-            let names = self.desk.broker.names();
-            self.filter.want_new(Arc::make_mut(&mut wanted), &mut names_seen, names);
+            let names = self.desk.broker.name_index();
+            self.filter.add_new_names(Arc::make_mut(&mut wanted), &mut names_seen, names);
             while reached < end {
-                let page_reached = self.tell_page(&wanted, reached + 1).await?;
+                let page_reached = self.send_page(&wanted, reached + 1).await?;
                 if page_reached <= reached {
                     break;
                 }
@@ -73,20 +73,20 @@ impl Tail {
             }
             tokio::select! {
                 changed = durable.changed() => if changed.is_err() { return Ok(()) },
-                ended = self.teller.ended() => return Err(ended),
+                ended = self.sender.closed() => return Err(ended),
             }
         }
     }
 
     /// Tells what there is from `from` on; gives how far that goes.
-    async fn tell_page(&mut self, wanted: &Arc<Wanted>, from: u64) -> Result<u64, Ended> {
-        self.teller.go_on()?;
-        let page = self.desk.read(wanted.clone(), from, BATCH, false).await?;
-        let mut missing = page::met(&page);
-        missing.extend(page::trimmed_below(&page, from, self.desk.reader.first()));
-        let records = self.desk.show(&self.filter, &page.records)?;
-        for entry in page::row(records, missing, false) {
-            self.tell_entry(entry).await?;
+    async fn send_page(&mut self, wanted: &Arc<HeaderFilter>, from: u64) -> Result<u64, StreamEnd> {
+        self.sender.ensure_open()?;
+        let page = self.desk.read_page(wanted.clone(), from, BATCH, false).await?;
+        let mut missing = page::skipped_gaps(&page);
+        missing.extend(page::trimmed_before_ascending(&page, from, self.desk.reader.first()));
+        let records = self.desk.encode_records(&self.filter, &page.records)?;
+        for entry in page::merge(records, missing, false) {
+            self.send_item(entry).await?;
         }
         Ok(page.reached)
     }
@@ -94,33 +94,33 @@ impl Tail {
     /// The newest wanted records up to `end` and what is missing between them, oldest first.
     async fn newest(
         &self,
-        wanted: &Arc<Wanted>,
+        wanted: &Arc<HeaderFilter>,
         count: usize,
         end: u64,
-    ) -> Result<Vec<Entry>, Ended> {
+    ) -> Result<Vec<PageItem>, StreamEnd> {
         let (mut found, mut missing) = (Vec::new(), Vec::new());
         let mut from = (count > 0 && end > 0).then_some(end);
         while let Some(number) = from {
-            self.teller.go_on()?;
-            let page = self.desk.read(wanted.clone(), number, count - found.len(), true).await?;
-            missing.extend(page::met(&page));
-            found.extend(self.desk.show(&self.filter, &page.records)?);
+            self.sender.ensure_open()?;
+            let page = self.desk.read_page(wanted.clone(), number, count - found.len(), true).await?;
+            missing.extend(page::skipped_gaps(&page));
+            found.extend(self.desk.encode_records(&self.filter, &page.records)?);
             from = page.next.filter(|_| found.len() < count);
         }
-        Ok(page::row(found, missing, false))
+        Ok(page::merge(found, missing, false))
     }
 
-    async fn tell_entry(&mut self, entry: Entry) -> Result<(), Ended> {
+    async fn send_item(&mut self, entry: PageItem) -> Result<(), StreamEnd> {
         let through = entry.last();
         let message = match entry {
-            Entry::Record(record) => Message::Record(*record),
-            Entry::Missing(missing) => Message::Missing(missing),
+            PageItem::Record(record) => Message::Record(*record),
+            PageItem::Missing(missing) => Message::Missing(missing),
         };
-        self.tell(Some(message), through).await
+        self.send(Some(message), through).await
     }
 
-    async fn tell(&mut self, message: Option<Message>, through: u64) -> Result<(), Ended> {
-        let cursor = Cursor::write(through, &self.desk);
-        self.teller.tell(TailRecordsResponse { message, cursor }).await
+    async fn send(&mut self, message: Option<Message>, through: u64) -> Result<(), StreamEnd> {
+        let cursor = RecordCursor::encode(through, &self.desk);
+        self.sender.send(TailRecordsResponse { message, cursor }).await
     }
 }

@@ -10,46 +10,46 @@ use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::RecvError;
 
 use super::ahead::WINDOW_EVENTS;
-use crate::broker::EventAnswer;
+use crate::broker::EventReply;
 use crate::grid::explain;
 use crate::grid::record::Outcome;
 use crate::wire::proto::{Ack, AckException};
-use crate::wire::{show, timestamp};
+use crate::wire::{show, encode_timestamp};
 
 /// Chunks of one session that wait for their answers.
 #[derive(Default)]
 pub(super) struct Unacknowledged {
-    chunks: VecDeque<Chunk>,
-    events: usize,
+    batches: VecDeque<UnacknowledgedBatch>,
+    event_count: usize,
 }
 
 /// A chunk that was brought.
-struct Chunk {
+struct UnacknowledgedBatch {
     /// The position of its last event.
     through: u64,
     /// The positions of its events, in order.
     positions: Vec<u64>,
     /// What was no event.
     exceptions: Vec<AckException>,
-    answers: Answers,
+    replies: BatchReplies,
 }
 
 /// What became of a chunk's events.
-pub(super) enum Answers {
+pub(super) enum BatchReplies {
     /// This.
-    There(Vec<EventAnswer>),
+    Ready(Vec<EventReply>),
     /// It will be said.
-    ToCome(oneshot::Receiver<Vec<EventAnswer>>),
+    Pending(oneshot::Receiver<Vec<EventReply>>),
 }
 
 impl Unacknowledged {
     pub(super) fn is_empty(&self) -> bool {
-        self.chunks.is_empty()
+        self.batches.is_empty()
     }
 
     /// Whether another chunk may be brought.
     pub(super) fn has_room(&self) -> bool {
-        self.events < WINDOW_EVENTS as usize
+        self.event_count < WINDOW_EVENTS as usize
     }
 
     /// Takes in a chunk, behind those before it.
@@ -58,24 +58,24 @@ impl Unacknowledged {
         through: u64,
         positions: Vec<u64>,
         exceptions: Vec<AckException>,
-        answers: Answers,
+        answers: BatchReplies,
     ) {
-        self.events += positions.len();
-        self.chunks.push_back(Chunk { through, positions, exceptions, answers });
+        self.event_count += positions.len();
+        self.batches.push_back(UnacknowledgedBatch { through, positions, exceptions, replies: answers });
     }
 
     /// The ack of the first chunk, once its answers are there. May be dropped and asked again.
     pub(super) async fn next(&mut self) -> Result<Option<Ack>, RecvError> {
-        let Some(chunk) = self.chunks.front_mut() else { return Ok(None) };
-        if let Answers::ToCome(answers) = &mut chunk.answers {
-            chunk.answers = Answers::There(answers.await?);
+        let Some(chunk) = self.batches.front_mut() else { return Ok(None) };
+        if let BatchReplies::Pending(answers) = &mut chunk.replies {
+            chunk.replies = BatchReplies::Ready(answers.await?);
         }
-        let Some(chunk) = self.chunks.pop_front() else { return Ok(None) };
-        self.events -= chunk.positions.len();
-        let Chunk { through, positions, mut exceptions, answers } = chunk;
-        if let Answers::There(answers) = answers {
+        let Some(chunk) = self.batches.pop_front() else { return Ok(None) };
+        self.event_count -= chunk.positions.len();
+        let UnacknowledgedBatch { through, positions, mut exceptions, replies: answers } = chunk;
+        if let BatchReplies::Ready(answers) = answers {
             let answered = positions.into_iter().zip(answers);
-            exceptions.extend(answered.filter_map(|(at, answer)| exception(at, answer)));
+            exceptions.extend(answered.filter_map(|(at, answer)| ack_exception(at, answer)));
         }
         exceptions.sort_by_key(|exception| exception.position);
         Ok(Some(Ack { through, exceptions }))
@@ -83,17 +83,17 @@ impl Unacknowledged {
 }
 
 /// What an ack says of an event that was not simply kept.
-fn exception(position: u64, answer: EventAnswer) -> Option<AckException> {
-    if answer.outcome == Outcome::Kept {
+fn ack_exception(position: u64, answer: EventReply) -> Option<AckException> {
+    if answer.outcome == Outcome::Stored {
         return None;
     }
-    let (reason, explanation) = explain::outcome(answer.outcome);
+    let (reason, explanation) = explain::describe_outcome(answer.outcome);
     Some(AckException {
         position,
         outcome: show::outcome(answer.outcome).into(),
         reason: reason.to_owned(),
         explanation: explanation.to_owned(),
-        suppressed_until: answer.suppressed_until.map(timestamp),
+        suppressed_until: answer.suppressed_until.map(encode_timestamp),
         violations: Vec::new(),
     })
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::page::Page;
+use super::page::SectionBuilder;
 use super::threads::Tables;
 
 /// What a program says of itself. What is empty is told as `None`.
@@ -27,11 +27,11 @@ pub struct Package {
 }
 
 /// Writes the section.
-pub(super) fn tell(page: &Page, package: &Package) {
+pub(super) fn add_section(page: &SectionBuilder, package: &Package) {
     let value = |value: &str| if value.is_empty() { Value::Null } else { value.into() };
     let Package { vendor, product, version, commit, rustc, target, profile, features } = package;
     for (key, text) in [("vendor", vendor), ("product", product), ("version", version)] {
-        page.put(key, value(text));
+        page.add(key, value(text));
     }
     let build = [
         ("commit", commit),
@@ -41,9 +41,9 @@ pub(super) fn tell(page: &Page, package: &Package) {
         ("features", features),
     ];
     for (key, text) in build {
-        page.put_more(key, value(text));
+        page.add_more(key, value(text));
     }
-    page.put_more("build_id", value(Tables::load().own_build_id().unwrap_or_default()));
+    page.add_more("build_id", value(Tables::load().own_build_id().unwrap_or_default()));
 }
 
 #[cfg(test)]
@@ -52,8 +52,8 @@ mod tests {
 
     #[test]
     fn what_a_program_does_not_say_is_none() {
-        let page = Page::default();
-        tell(&page, &Package { vendor: "Grid", product: "Broker", ..Package::default() });
+        let page = SectionBuilder::default();
+        add_section(&page, &Package { vendor: "Grid", product: "Broker", ..Package::default() });
         let text = page.read().to_text();
         assert_eq!(text, "product = Broker\nvendor = Grid\nversion = None\n");
         assert_eq!(page.read().more()["commit"], Value::Null);

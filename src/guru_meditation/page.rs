@@ -21,14 +21,14 @@ const ITEMS_MAX: usize = 20_000;
 
 /// A page that a section writes. Cheap to clone; all clones are one.
 #[derive(Clone, Debug, Default)]
-pub struct Page(Arc<Mutex<Content>>);
+pub struct SectionBuilder(Arc<Mutex<SectionContent>>);
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Content {
+pub(super) struct SectionContent {
     values: Map<String, Value>,
     /// What oslo.reports does not tell in such a section.
     more: Map<String, Value>,
-    settings: BTreeMap<String, BTreeMap<String, Setting>>,
+    settings: BTreeMap<String, BTreeMap<String, ReportedSetting>>,
     pub(super) stacks: Vec<Stack>,
     processes: Vec<ProcessLine>,
     left_out: usize,
@@ -38,7 +38,7 @@ pub(super) struct Content {
 
 /// A setting of the configuration.
 #[derive(Clone, Debug, Serialize)]
-struct Setting {
+struct ReportedSetting {
     value: Value,
     /// Flag, environment, file or default, as the program says it; may be empty.
     origin: String,
@@ -57,9 +57,9 @@ pub(super) struct ProcessLine {
     pub(super) depth: usize,
 }
 
-impl Page {
+impl SectionBuilder {
     /// Says a value; a second one of the same key takes its place.
-    pub fn put(&self, key: impl Into<String>, value: impl Into<Value>) {
+    pub fn add(&self, key: impl Into<String>, value: impl Into<Value>) {
         let key = key.into();
         let value = secret::masked(&key, value.into());
         let mut content = self.content();
@@ -71,23 +71,23 @@ impl Page {
     }
 
     /// Says a value for which oslo.reports has no place in this section: the text has it at its end.
-    pub(super) fn put_more(&self, key: impl Into<String>, value: impl Into<Value>) {
+    pub(super) fn add_more(&self, key: impl Into<String>, value: impl Into<Value>) {
         let key = key.into();
         let value = secret::masked(&key, value.into());
         self.content().more.insert(key, value);
     }
 
     /// Says that something is missing which should be there, and why.
-    pub(super) fn lacks(&self, why: impl Into<String>) {
+    pub(super) fn mark_missing(&self, why: impl Into<String>) {
         self.content().lack.get_or_insert(why.into());
     }
 
     /// Says a setting of a named group, and where its value came from, if that is known.
-    pub(super) fn put_setting(&self, group: &str, key: &str, value: Value, origin: &str) {
+    pub(super) fn add_setting(&self, group: &str, key: &str, value: Value, origin: &str) {
         let value = secret::masked(key, value);
         let mut content = self.content();
         if content.settings.len() < ITEMS_MAX {
-            let setting = Setting { value, origin: origin.to_owned() };
+            let setting = ReportedSetting { value, origin: origin.to_owned() };
             content.settings.entry(group.to_owned()).or_default().insert(key.to_owned(), setting);
         } else {
             content.left_out += 1;
@@ -95,7 +95,7 @@ impl Page {
     }
 
     /// Puts a stack; gives its place, for [`Page::set_stack`].
-    pub(super) fn put_stack(&self, mut stack: Stack) -> Option<usize> {
+    pub(super) fn add_stack(&self, mut stack: Stack) -> Option<usize> {
         stack.mask();
         let mut content = self.content();
         if content.stacks.len() < ITEMS_MAX {
@@ -115,7 +115,7 @@ impl Page {
         }
     }
 
-    pub(super) fn put_process(&self, process: ProcessLine) {
+    pub(super) fn add_process(&self, process: ProcessLine) {
         let mut content = self.content();
         if content.processes.len() < ITEMS_MAX {
             content.processes.push(process);
@@ -125,16 +125,16 @@ impl Page {
     }
 
     /// What stands on it at this moment.
-    pub(super) fn read(&self) -> Content {
+    pub(super) fn read(&self) -> SectionContent {
         self.content().clone()
     }
 
-    fn content(&self) -> MutexGuard<'_, Content> {
+    fn content(&self) -> MutexGuard<'_, SectionContent> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Content {
+impl SectionContent {
     /// As text, every line ended, with what oslo.reports has in such a section.
     pub(super) fn to_text(&self) -> String {
         let mut out = String::new();
@@ -167,7 +167,7 @@ impl Content {
             more.insert("left_out".to_owned(), json!(self.left_out));
         }
         // Where values are from that somebody chose.
-        let origin = |setting: &Setting| match setting.origin.as_str() {
+        let origin = |setting: &ReportedSetting| match setting.origin.as_str() {
             "" | "default" => Value::Null,
             origin => json!(origin),
         };
@@ -182,8 +182,8 @@ impl Content {
     }
 
     /// Something of each setting, by group.
-    fn settings(&self, of: impl Fn(&Setting) -> Value) -> Map<String, Value> {
-        let group = |settings: &BTreeMap<String, Setting>| {
+    fn settings(&self, of: impl Fn(&ReportedSetting) -> Value) -> Map<String, Value> {
+        let group = |settings: &BTreeMap<String, ReportedSetting>| {
             Value::Object(settings.iter().map(|(key, it)| (key.clone(), of(it))).collect())
         };
         self.settings.iter().map(|(name, settings)| (name.clone(), group(settings))).collect()
@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn a_thread_looks_as_oslo_has_it() {
-        let page = Page::default();
+        let page = SectionBuilder::default();
         let outer = frame("/path/file.py", "1002", "_bootstrap", Some("self._bootstrap_inner()"));
         let inner = frame("/lib/libc.so.6", "0x12", "epoll_wait", None);
         let mut facts = Map::new();
@@ -250,9 +250,9 @@ mod tests {
         let (title, branches) = ("Thread #12".to_owned(), vec![vec![outer, inner]]);
         let origin = frame("/proc/7/task/12/comm", "1", "worker", None);
         let remark = Some("frames may be missing".to_owned());
-        page.put_stack(Stack { title, origin, facts, branches, remark });
-        page.put_stack(Stack { title: "Thread #13".to_owned(), ..Stack::default() });
-        page.put_more("threads", 2);
+        page.add_stack(Stack { title, origin, facts, branches, remark });
+        page.add_stack(Stack { title: "Thread #13".to_owned(), ..Stack::default() });
+        page.add_more("threads", 2);
         let expected = "\
 ------                         Thread #12                         ------
 
@@ -281,11 +281,11 @@ No Traceback!
 
     #[test]
     fn nothing_secret_is_on_a_page() {
-        let page = Page::default();
-        page.put("newest", vec!["mail to bob@example.org waits: 535 token=abc at smtp://u:p@h/"]);
-        page.put("api_key", "abc");
-        page.put_setting("mail", "password", json!("abc"), "");
-        page.put_setting("mail", "password_in_clear", json!("false"), "");
+        let page = SectionBuilder::default();
+        page.add("newest", vec!["mail to bob@example.org waits: 535 token=abc at smtp://u:p@h/"]);
+        page.add("api_key", "abc");
+        page.add_setting("mail", "password", json!("abc"), "");
+        page.add_setting("mail", "password_in_clear", json!("false"), "");
         let text = page.read().to_text();
         let expected = "\
 api_key = ***
@@ -301,14 +301,14 @@ mail:
 
     #[test]
     fn processes_come_before_values_and_settings() {
-        let page = Page::default();
-        page.put_setting("database", "connection", json!("***"), "");
-        page.put_setting("default", "port", json!(25), "file mail.toml");
-        page.put_setting("default", "b", json!(false), "default");
-        page.put("threads", 3);
+        let page = SectionBuilder::default();
+        page.add_setting("database", "connection", json!("***"), "");
+        page.add_setting("default", "port", json!(25), "file mail.toml");
+        page.add_setting("default", "b", json!(false), "default");
+        page.add("threads", 3);
         for (pid, parent_pid, depth) in [(28282, 28278, 0), (28284, 28282, 1)] {
             let (username, state, command) = ("root".to_owned(), "running".to_owned(), Vec::new());
-            page.put_process(ProcessLine {
+            page.add_process(ProcessLine {
                 pid,
                 parent_pid,
                 username,
@@ -341,9 +341,9 @@ default:
 
     #[test]
     fn what_goes_beyond_the_bound_is_counted() {
-        let page = Page::default();
+        let page = SectionBuilder::default();
         for number in 0..ITEMS_MAX + 7 {
-            page.put(number.to_string(), number);
+            page.add(number.to_string(), number);
         }
         assert!(page.read().to_text().ends_with("(7 more are left out)\n"));
     }

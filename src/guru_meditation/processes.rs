@@ -9,7 +9,7 @@ use std::fs;
 use procfs::process::{Limit, LimitValue, Process};
 use serde_json::{Map, Value, json};
 
-use super::page::{Page, ProcessLine};
+use super::page::{SectionBuilder, ProcessLine};
 use super::secret;
 
 /// Most processes told, this one included.
@@ -19,42 +19,42 @@ const PROCESSES_MAX: usize = 100;
 const DEPTH_MAX: usize = 8;
 
 /// Writes the section.
-pub(super) fn tell(page: &Page) {
+pub(super) fn add_section(page: &SectionBuilder) {
     let Ok(own) = Process::myself() else {
-        page.lacks("/proc/self can't be read: is /proc mounted here?");
+        page.mark_missing("/proc/self can't be read: is /proc mounted here?");
         return;
     };
     let users = users();
     let mut left = PROCESSES_MAX;
     put_tree(page, &own, 0, &users, &mut left);
     if let Ok(command) = own.cmdline() {
-        page.put_more("command", secret::mask_arguments(&command).join(" "));
+        page.add_more("command", secret::mask_arguments(&command).join(" "));
     }
     if let Ok(open) = own.fd_count() {
-        page.put_more("descriptors", open);
+        page.add_more("descriptors", open);
     }
     if let Some(limits) = limits(&own) {
-        page.put_more("limits", limits);
+        page.add_more("limits", limits);
     }
     if let Ok(status) = own.status() {
-        page.put_more("threads", status.threads);
-        page.put_more("memory", memory(&status));
+        page.add_more("threads", status.threads);
+        page.add_more("memory", memory(&status));
     }
     if let Ok(groups) = own.cgroups() {
         let paths: BTreeSet<_> = groups.0.into_iter().map(|group| group.pathname).collect();
         let paths: Vec<_> = paths.into_iter().collect();
-        page.put_more("cgroup", paths);
+        page.add_more("cgroup", paths);
     }
     for (key, value) in cgroup_limits(&own) {
-        page.put_more(key, value);
+        page.add_more(key, value);
     }
     if let Ok(score) = own.oom_score() {
-        page.put_more("oom_score", score);
+        page.add_more("oom_score", score);
     }
 }
 
 fn put_tree(
-    page: &Page,
+    page: &SectionBuilder,
     process: &Process,
     depth: usize,
     users: &BTreeMap<u32, String>,
@@ -65,7 +65,7 @@ fn put_tree(
     let Ok(status) = process.status() else { return };
     // `S (sleeping)` is told as `sleeping`.
     let state = status.state.split_once('(').map_or(&*status.state, |(_, state)| state);
-    page.put_process(ProcessLine {
+    page.add_process(ProcessLine {
         pid: status.pid,
         parent_pid: status.ppid,
         username: users.get(&status.ruid).cloned().unwrap_or_else(|| "?".to_owned()),
@@ -166,8 +166,8 @@ mod tests {
     fn this_process_and_its_child_are_told() {
         let mut child =
             std::process::Command::new("sleep").arg("60").spawn().expect("sleep is there");
-        let page = Page::default();
-        tell(&page);
+        let page = SectionBuilder::default();
+        add_section(&page);
         let _ = child.kill();
         let _ = child.wait();
         let text = page.read().to_text();

@@ -11,7 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::page::{Content, Page};
+use super::page::{SectionContent, SectionBuilder};
 use super::runner::{Ended, Runner, Work};
 use super::text::PLAIN;
 use super::{room, text, time};
@@ -34,7 +34,7 @@ const OF_OSLO: [&str; 5] = ["Package", "Threads", "Green Threads", "Processes", 
 const DETAILS: &str = "Details";
 
 /// What writes a section.
-pub(super) type Writer = Arc<dyn Fn(&Page) + Send + Sync>;
+pub(super) type Writer = Arc<dyn Fn(&SectionBuilder) + Send + Sync>;
 
 /// A section before it is written.
 #[derive(Clone)]
@@ -50,7 +50,7 @@ impl Section {
     pub(super) fn new(
         title: &str,
         within: Duration,
-        writer: impl Fn(&Page) + Send + Sync + 'static,
+        writer: impl Fn(&SectionBuilder) + Send + Sync + 'static,
     ) -> Self {
         let guard = Work::new(|| {});
         Self { title: title.to_owned(), within, writer: Arc::new(writer), guard }
@@ -59,13 +59,13 @@ impl Section {
 
 /// A section that was written.
 #[derive(Debug)]
-struct Written {
+struct WrittenSection {
     title: String,
-    content: Content,
+    content: SectionContent,
     remark: Option<String>,
 }
 
-impl Written {
+impl WrittenSection {
     fn is_of_oslo(&self) -> bool {
         OF_OSLO.contains(&&*self.title)
     }
@@ -84,7 +84,7 @@ impl Written {
 #[derive(Debug)]
 pub(super) struct Report {
     pub(super) at: Timestamp,
-    written: Vec<Written>,
+    written: Vec<WrittenSection>,
 }
 
 impl Report {
@@ -108,7 +108,7 @@ impl Report {
         let mut out = text::title(TITLE);
         let mut details = Map::new();
         for written in &self.written {
-            let Written { title, content, remark } = written;
+            let WrittenSection { title, content, remark } = written;
             out.push_str(&text::heading(title));
             out.push_str(&content.to_text());
             if let Some(remark) = remark.as_ref().filter(|_| !written.is_of_oslo()) {
@@ -129,7 +129,7 @@ impl Report {
 
     /// One object.
     pub(super) fn to_json(&self) -> String {
-        let section = |written: &Written| {
+        let section = |written: &WrittenSection| {
             let mut object = written.content.to_json();
             object.insert("name".to_owned(), json!(written.title));
             object.insert("is_complete".to_owned(), json!(written.remark.is_none()));
@@ -144,8 +144,8 @@ impl Report {
 }
 
 impl Section {
-    fn write(&self, within: Duration, runner: &mut Runner) -> Written {
-        let page = Page::default();
+    fn write(&self, within: Duration, runner: &mut Runner) -> WrittenSection {
+        let page = SectionBuilder::default();
         let remark = if within.is_zero() {
             Some("not begun: the sections above used up the report's time".to_owned())
         } else if let Err(why) = room::for_section() {
@@ -168,7 +168,7 @@ impl Section {
         };
         let content = page.read();
         let remark = remark.or_else(|| content.lack.clone());
-        Written { title: self.title.clone(), content, remark }
+        WrittenSection { title: self.title.clone(), content, remark }
     }
 }
 
@@ -176,7 +176,7 @@ impl Section {
 mod tests {
     use super::*;
 
-    fn section(title: &str, writer: impl Fn(&Page) + Send + Sync + 'static) -> Section {
+    fn section(title: &str, writer: impl Fn(&SectionBuilder) + Send + Sync + 'static) -> Section {
         Section::new(title, Duration::from_millis(200), writer)
     }
 
@@ -185,16 +185,16 @@ mod tests {
         let (hang, stop) = std::sync::mpsc::sync_channel::<()>(0);
         let stop = std::sync::Mutex::new(stop);
         let sections = [
-            section("Good", |page| page.put("a", 1)),
+            section("Good", |page| page.add("a", 1)),
             section("Panics", |page| {
-                page.put("before", true);
+                page.add("before", true);
                 panic!("on {}", "purpose");
             }),
             section("Hangs", move |page| {
-                page.put("before", true);
+                page.add("before", true);
                 let _ = stop.lock().unwrap_or_else(std::sync::PoisonError::into_inner).recv();
             }),
-            section("Last", |page| page.put("z", json!(["b", "a"]))),
+            section("Last", |page| page.add("z", json!(["b", "a"]))),
         ];
         let mut runner = Runner::new();
         let report = Report::write(&sections, &mut runner);
@@ -227,20 +227,20 @@ mod tests {
     fn what_oslo_has_no_place_for_stands_at_the_end_of_the_text() {
         let sections = [
             section("Package", |page| {
-                page.put("product", "gridd");
-                page.put_more("commit", "c0ffee");
+                page.add("product", "gridd");
+                page.add_more("commit", "c0ffee");
             }),
             section("Threads", |page| {
-                page.put_more("threads", 1);
+                page.add_more("threads", 1);
                 let title = "Thread #1".to_owned();
-                page.put_stack(crate::guru_meditation::stack::Stack {
+                page.add_stack(crate::guru_meditation::stack::Stack {
                     title,
                     ..Default::default()
                 });
-                page.lacks("names are left out");
+                page.mark_missing("names are left out");
             }),
-            section("Green Threads", |page| page.lacks("too late")),
-            section("Own", |page| page.lacks("nothing is there")),
+            section("Green Threads", |page| page.mark_missing("too late")),
+            section("Own", |page| page.mark_missing("nothing is there")),
         ];
         let report = Report::write(&sections, &mut Runner::new());
         let told = report.to_text();

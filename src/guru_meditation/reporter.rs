@@ -18,7 +18,7 @@ use tokio::runtime::Handle;
 
 use super::output::{self, LogDir};
 use super::package::{self, Package};
-use super::page::Page;
+use super::page::SectionBuilder;
 use super::report::{Report, SECTION_WITHIN, Section};
 use super::runner::{self, Runner, Whose, Work, in_words};
 use super::trigger::Trigger;
@@ -163,7 +163,7 @@ pub fn install(package: Package) -> Result<Reporter, InstallError> {
 
 impl Reporter {
     /// Adds a section. `write` is called for each report, in a thread of its own, and gets 300 ms.
-    pub fn register(&self, title: &str, write: impl Fn(&Page) + Send + Sync + 'static) {
+    pub fn register(&self, title: &str, write: impl Fn(&SectionBuilder) + Send + Sync + 'static) {
         let mut set = self.set();
         if set.sections.len() < SECTIONS_MAX {
             set.sections.push(Section::new(title, SECTION_WITHIN, write));
@@ -185,7 +185,7 @@ impl Reporter {
         let section = Section::new("Configuration", SECTION_WITHIN, move |page| {
             for (path, value, origin) in settings() {
                 let (group, key) = path.rsplit_once('.').unwrap_or(("default", &path));
-                page.put_setting(group, key, value, &origin);
+                page.add_setting(group, key, value, &origin);
             }
         });
         self.set().configuration = Some(section);
@@ -335,14 +335,14 @@ impl Reporter {
         let runtimes = set.runtimes.clone();
         let mut sections = vec![
             Section::new("Package", SECTION_WITHIN, move |page| {
-                page.put_more("asked_by", reasons.clone());
-                page.put_more("started", started.clone());
-                page.put_more("written", time::told(time::wall()));
-                package::tell(page, &package);
+                page.add_more("asked_by", reasons.clone());
+                page.add_more("started", started.clone());
+                page.add_more("written", time::told(time::wall()));
+                package::add_section(page, &package);
             }),
-            Section::new("Threads", THREADS_WITHIN, threads::tell),
-            Section::new("Green Threads", TASKS_WITHIN, move |page| tasks::tell(page, &runtimes)),
-            Section::new("Processes", SECTION_WITHIN, processes::tell),
+            Section::new("Threads", THREADS_WITHIN, threads::add_section),
+            Section::new("Green Threads", TASKS_WITHIN, move |page| tasks::add_section(page, &runtimes)),
+            Section::new("Processes", SECTION_WITHIN, processes::add_section),
         ];
         sections.extend(set.configuration.clone());
         sections.extend(set.sections.iter().cloned());
@@ -350,7 +350,7 @@ impl Reporter {
         let missing: Vec<_> = set.announced.iter().filter(is_missing).collect();
         let not_yet = |title: &&&'static str| {
             Section::new(title, SECTION_WITHIN, |page| {
-                page.lacks("not there yet: the program is still starting");
+                page.mark_missing("not there yet: the program is still starting");
             })
         };
         let missing: Vec<_> = missing.iter().map(not_yet).collect();

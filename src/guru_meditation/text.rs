@@ -19,16 +19,16 @@ const INDENT: &str = "  ";
 
 /// How keys, lists and mappings are set apart.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Style {
+pub(super) struct TextStyle {
     mapping: &'static str,
     before_mapping: Option<&'static str>,
 }
 
 /// Everywhere but in the configuration.
-pub(super) const PLAIN: Style = Style { mapping: " = ", before_mapping: None };
+pub(super) const PLAIN: TextStyle = TextStyle { mapping: " = ", before_mapping: None };
 
 /// In the configuration.
-pub(super) const CONFIGURATION: Style = Style { mapping: ": ", before_mapping: Some("") };
+pub(super) const CONFIGURATION: TextStyle = TextStyle { mapping: ": ", before_mapping: Some("") };
 
 /// The report's own heading, with the line below it.
 pub(super) fn title(title: &str) -> String {
@@ -65,7 +65,7 @@ pub(super) fn shown(text: &str) -> Cow<'_, str> {
 }
 
 /// Pairs, a line or more each, every line ended.
-pub(super) fn pairs(pairs: &Map<String, Value>, style: Style) -> String {
+pub(super) fn pairs(pairs: &Map<String, Value>, style: TextStyle) -> String {
     let mut lines = Vec::new();
     // serde_json keeps them sorted.
     for (key, value) in pairs {
@@ -74,7 +74,7 @@ pub(super) fn pairs(pairs: &Map<String, Value>, style: Style) -> String {
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
-fn serialized(value: &Value, key: Option<&str>, depth: usize, style: Style) -> Vec<String> {
+fn serialized(value: &Value, key: Option<&str>, depth: usize, style: TextStyle) -> Vec<String> {
     let indent = INDENT.repeat(depth);
     let head = key.map(|key| format!("{indent}{}", shown(key)));
     match value {
@@ -133,7 +133,7 @@ mod tests {
 
     use super::*;
 
-    fn told(value: Value, style: Style) -> String {
+    fn told(value: Value, style: TextStyle) -> String {
         let Value::Object(map) = value else { panic!("pairs are a mapping") };
         pairs(&map, style)
     }

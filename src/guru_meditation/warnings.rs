@@ -15,7 +15,7 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
-use super::page::Page;
+use super::page::SectionBuilder;
 use super::time;
 
 /// Most warnings kept.
@@ -30,17 +30,17 @@ const TRY_EVERY: Duration = Duration::from_millis(5);
 
 /// The warnings, and the layer of tracing that gathers them. Cheap to clone; all clones are one.
 #[derive(Clone, Debug, Default)]
-pub struct Warnings(Arc<Mutex<Kept>>);
+pub struct Warnings(Arc<Mutex<KeptWarnings>>);
 
 #[derive(Debug, Default)]
-struct Kept {
+struct KeptWarnings {
     last: VecDeque<String>,
     ever: u64,
 }
 
 impl Warnings {
     /// Writes the section: the newest last.
-    pub fn tell(&self, page: &Page) {
+    pub fn add_section(&self, page: &SectionBuilder) {
         for _ in 0..TRIES {
             let kept = match self.0.try_lock() {
                 Ok(kept) => kept,
@@ -51,11 +51,11 @@ impl Warnings {
                 }
             };
             let lines: Vec<_> = kept.last.iter().map(|line| Value::from(line.as_str())).collect();
-            page.put("since_start", kept.ever);
-            page.put("warnings", lines);
+            page.add("since_start", kept.ever);
+            page.add("warnings", lines);
             return;
         }
-        page.put("warnings", "(the book of warnings is held by another thread)");
+        page.add("warnings", "(the book of warnings is held by another thread)");
     }
 }
 
@@ -139,8 +139,8 @@ mod tests {
             tracing::error!(error = &error as &dyn std::error::Error, "broken");
             tracing::error!("{}", "x".repeat(5_000));
         });
-        let page = Page::default();
-        warnings.tell(&page);
+        let page = SectionBuilder::default();
+        warnings.add_section(&page);
         let json = page.read().to_json();
         let told = json["values"]["warnings"].as_array().expect("a list");
         assert_eq!(told.len(), WARNINGS_MAX);

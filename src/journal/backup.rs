@@ -11,22 +11,22 @@ use std::io::{self, Read, Write};
 use super::checkpoint;
 use super::error::JournalError;
 use super::identity::Identity;
-use super::query::{Budget, Wanted};
-use super::reader::Reader;
-use super::scan::{Found, Scan};
-use super::stream::{Head, StreamWriter, Written};
+use super::query::{PageLimit, HeaderFilter};
+use super::reader::JournalReader;
+use super::scan::{ScanItem, BlockScan};
+use super::stream::{StreamHead, StreamWriter, StreamTotals};
 use crate::system_error::Explained;
 
 /// Limit of one read.
-const PAGE: Budget = Budget { records: 2048, bytes: 1 << 20 };
+const PAGE_LIMIT: PageLimit = PageLimit { records: 2048, bytes: 1 << 20 };
 /// When a checkpoint is removed during the search, there is a newer one.
-const LOOKS: usize = 5;
+const CHECKPOINT_ATTEMPTS: usize = 5;
 /// Approximate bytes of a record in a stream: measured 80 to 150 bytes.
-const RECORD_BYTES: u64 = 120;
+const RECORD_BYTES_ESTIMATE: u64 = 120;
 
 /// The reason why a backup failed.
 #[derive(Debug, thiserror::Error)]
-pub enum BackupError {
+pub enum JournalBackupError {
     /// The journal can't be read.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -37,14 +37,14 @@ pub enum BackupError {
 
 /// Progress of a backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
+pub struct BackupProgress {
     /// The head of the stream, which says what it contains.
-    pub head: Head,
+    pub head: StreamHead,
     /// The last number written or found missing so far; one below the first at the beginning.
     pub reached: u64,
 }
 
-impl Reader {
+impl JournalReader {
     /// Writes the journal as a stream; calls `on_progress` after each page.
     ///
     /// # Errors
@@ -55,43 +55,43 @@ impl Reader {
         identity: Identity,
         term: u64,
         out: W,
-        on_progress: impl Fn(&mut W, Progress) -> io::Result<()>,
-    ) -> Result<(W, Written), BackupError> {
+        on_progress: impl Fn(&mut W, BackupProgress) -> io::Result<()>,
+    ) -> Result<(W, StreamTotals), JournalBackupError> {
         // First the checkpoint, then the end: so that the checkpoint is never above the end.
         let mut checkpoint = self.newest_checkpoint(identity)?;
         let last = self.durable();
         let first = self.first();
-        let head = Head {
+        let head = StreamHead {
             identity,
             term,
             first,
             last,
             checkpoint: checkpoint.as_ref().map(|found| found.through),
-            estimate: self.estimate(first, last, checkpoint.as_ref().map_or(0, |it| it.bytes)),
+            estimated_bytes: self.estimate(first, last, checkpoint.as_ref().map_or(0, |it| it.bytes)),
         };
         let mut stream = StreamWriter::new(out, head)?;
         if let Some(checkpoint) = &mut checkpoint {
             copy_checkpoint(&mut checkpoint.file, &mut stream)?;
         }
         let mut from = Some(first).filter(|first| *first <= last);
-        on_progress(stream.out(), Progress { head, reached: first - 1 })?;
+        on_progress(stream.out(), BackupProgress { head, reached: first - 1 })?;
         while let Some(number) = from {
-            let page = self.forward(number, &Wanted::default(), PAGE)?;
+            let page = self.forward(number, &HeaderFilter::default(), PAGE_LIMIT)?;
             for record in page.records.into_iter().filter(|record| record.number <= last) {
-                stream.record(record)?;
+                stream.write_record(record)?;
             }
             let reached = page.reached.min(last);
             from = page.next.filter(|next| *next <= last);
-            on_progress(stream.out(), Progress { head, reached })?;
+            on_progress(stream.out(), BackupProgress { head, reached })?;
         }
         Ok(stream.finish()?)
     }
 
-    fn newest_checkpoint(&self, identity: Identity) -> Result<Option<Checkpoint>, JournalError> {
+    fn newest_checkpoint(&self, identity: Identity) -> Result<Option<CheckpointSource>, JournalError> {
         let folder = self.checkpoints_folder();
-        for _ in 0..LOOKS {
+        for _ in 0..CHECKPOINT_ATTEMPTS {
             let mut has_vanished = false;
-            for (through, path) in checkpoint::numbered(&folder)?.into_iter().rev() {
+            for (through, path) in checkpoint::list_checkpoints(&folder)?.into_iter().rev() {
                 let Ok(mut file) = File::open(&path) else {
                     has_vanished = true;
                     break;
@@ -101,7 +101,7 @@ impl Reader {
                 if verified.is_ok() {
                     let bytes = fs::metadata(&path).map_or(0, |found| found.len());
                     io::Seek::rewind(&mut file).map_err(JournalError::io("read", &path))?;
-                    return Ok(Some(Checkpoint { through, file, bytes }));
+                    return Ok(Some(CheckpointSource { through, file, bytes }));
                 }
             }
             if !has_vanished {
@@ -113,11 +113,11 @@ impl Reader {
 
     fn estimate(&self, first: u64, last: u64, checkpoint: u64) -> u64 {
         let records = (last + 1).saturating_sub(first);
-        records.saturating_mul(RECORD_BYTES).saturating_add(checkpoint)
+        records.saturating_mul(RECORD_BYTES_ESTIMATE).saturating_add(checkpoint)
     }
 }
 
-struct Checkpoint {
+struct CheckpointSource {
     through: u64,
     file: File,
     bytes: u64,
@@ -128,10 +128,10 @@ pub(super) fn copy_checkpoint<W: Write>(
     file: &mut impl Read,
     stream: &mut StreamWriter<W>,
 ) -> io::Result<()> {
-    let mut scan = Scan::new(file);
+    let mut scan = BlockScan::new(file);
     while let Some(found) = scan.next_block()? {
-        if let Found::Block { bytes, .. } = found {
-            stream.checkpoint_block(&bytes)?;
+        if let ScanItem::Block { bytes, .. } = found {
+            stream.write_checkpoint_block(&bytes)?;
         }
     }
     Ok(())

@@ -14,12 +14,12 @@ use uuid::Uuid;
 
 use super::disk;
 use super::error::JournalError;
-use super::frame::{Block, Codec, Content, Draft, FrameError, encode};
-use super::scan::{Found, Scan};
+use super::frame::{Block, Compression, BlockContent, BlockInfo, FrameError, encode};
+use super::scan::{ScanItem, BlockScan};
 
 /// Length of a part of the state before compression, in bytes.
 const PART_BYTES: usize = 1 << 20;
-const KEPT: usize = 2;
+const CHECKPOINTS_RETAINED: usize = 2;
 const PREFIX: &str = "checkpoint-";
 
 /// A checkpoint that could not be loaded and was renamed, so that it is not one of the two.
@@ -33,7 +33,7 @@ pub struct FailedCheckpoint {
 
 /// The checkpoints found at the start.
 #[derive(Debug)]
-pub(super) struct FoundCheckpoint {
+pub(super) struct RecoveredCheckpoints {
     /// The newest intact one: its last record, its term, its state.
     pub(super) newest: Option<(u64, u64, Vec<u8>)>,
     pub(super) failed: Vec<FailedCheckpoint>,
@@ -46,17 +46,17 @@ pub(super) struct Checkpoints {
     folder: PathBuf,
     journal: Uuid,
     /// The last records of the retained ones, ascending; at most two.
-    kept: Vec<u64>,
+    numbers: Vec<u64>,
 }
 
 /// Loads the newest intact checkpoint in `folder`.
-pub(super) fn open(folder: PathBuf, journal: Uuid) -> Result<FoundCheckpoint, JournalError> {
+pub(super) fn open(folder: PathBuf, journal: Uuid) -> Result<RecoveredCheckpoints, JournalError> {
     let mut numbers: Vec<u64> =
-        numbered(&folder)?.into_iter().map(|(through, _)| through).collect();
-    let mut found = FoundCheckpoint {
+        list_checkpoints(&folder)?.into_iter().map(|(through, _)| through).collect();
+    let mut found = RecoveredCheckpoints {
         newest: None,
         failed: Vec::new(),
-        checkpoints: Checkpoints { folder, journal, kept: Vec::new() },
+        checkpoints: Checkpoints { folder, journal, numbers: Vec::new() },
     };
     while let Some(&through) = numbers.last() {
         let path = found.checkpoints.path(through);
@@ -77,7 +77,7 @@ pub(super) fn open(folder: PathBuf, journal: Uuid) -> Result<FoundCheckpoint, Jo
             }
         }
     }
-    found.checkpoints.kept = numbers;
+    found.checkpoints.numbers = numbers;
     Ok(found)
 }
 
@@ -89,43 +89,43 @@ impl Checkpoints {
         term: u64,
         state: &[u8],
     ) -> Result<(), JournalError> {
-        disk::replace_file(&self.path(through), &encode_state(self.journal, term, through, state))?;
-        self.kept.retain(|number| *number != through);
-        self.kept.push(through);
-        while self.kept.len() > KEPT {
-            let path = self.path(self.kept[0]);
+        disk::replace_file(&self.path(through), &encode_checkpoint(self.journal, term, through, state))?;
+        self.numbers.retain(|number| *number != through);
+        self.numbers.push(through);
+        while self.numbers.len() > CHECKPOINTS_RETAINED {
+            let path = self.path(self.numbers[0]);
             fs::remove_file(&path).map_err(JournalError::io("remove", &path))?;
-            self.kept.remove(0);
+            self.numbers.remove(0);
         }
         disk::sync_folder(&self.folder)
     }
 
     /// The last record of the older of two checkpoints; 0 while there is only one.
     pub(super) fn older(&self) -> u64 {
-        if self.kept.len() < KEPT { 0 } else { self.kept[0] }
+        if self.numbers.len() < CHECKPOINTS_RETAINED { 0 } else { self.numbers[0] }
     }
 
     fn path(&self, through: u64) -> PathBuf {
-        path_of(&self.folder, through)
+        checkpoint_path(&self.folder, through)
     }
 }
 
-pub(super) fn path_of(folder: &Path, through: u64) -> PathBuf {
+pub(super) fn checkpoint_path(folder: &Path, through: u64) -> PathBuf {
     folder.join(format!("{PREFIX}{through:020}"))
 }
 
-fn encode_state(journal: Uuid, term: u64, through: u64, state: &[u8]) -> Vec<u8> {
+fn encode_checkpoint(journal: Uuid, term: u64, through: u64, state: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    let mut info = Draft { content: Content::Checkpoint, journal, term, first: through, count: 0 };
+    let mut info = BlockInfo { content: BlockContent::Checkpoint, journal, term, first: through, count: 0 };
     for part in state.chunks(PART_BYTES) {
-        encode(&mut out, &info, Codec::Zstd, &[], part).expect("a part fits a block");
+        encode(&mut out, &info, Compression::Zstd, &[], part).expect("a part fits a block");
         info.count += 1;
     }
     let mut end = Vec::new();
     end.put_u64_le(state.len() as u64);
     end.put_u32_le(crc32c::crc32c(state));
-    info.content = Content::CheckpointEnd;
-    encode(&mut out, &info, Codec::None, &[], &end).expect("12 bytes fit a block");
+    info.content = BlockContent::CheckpointEnd;
+    encode(&mut out, &info, Compression::None, &[], &end).expect("12 bytes fit a block");
     out
 }
 
@@ -136,13 +136,13 @@ fn encode_state(journal: Uuid, term: u64, through: u64, state: &[u8]) -> Vec<u8>
 /// If it is not the complete state of that journal after `through`.
 pub fn decode(mut rest: Bytes, journal: Uuid, through: u64) -> Result<(u64, Vec<u8>), FrameError> {
     let mut state = Vec::new();
-    let mut parts = Parts::new(journal, through);
+    let mut parts = CheckpointDecoder::new(journal, through);
     loop {
         let block = Block::parse(&rest)?;
         rest.advance(block.header.block_bytes());
-        match parts.take(&block)? {
+        match parts.push(&block)? {
             Some(part) => state.extend_from_slice(&part),
-            None => return Ok((block.header.draft.term, state)),
+            None => return Ok((block.header.info.term, state)),
         }
     }
 }
@@ -153,18 +153,18 @@ pub(super) fn verify(
     journal: Uuid,
     through: u64,
 ) -> io::Result<Result<u64, FrameError>> {
-    let mut scan = Scan::new(read);
-    let mut parts = Parts::new(journal, through);
+    let mut scan = BlockScan::new(read);
+    let mut parts = CheckpointDecoder::new(journal, through);
     Ok(loop {
         match scan.next_block()? {
             None => break Err(scan.gap().reason.unwrap_or(FrameError::TooShort)),
             Some(_) if scan.gap().bytes > 0 => {
                 break Err(scan.gap().reason.unwrap_or(FrameError::NotABlock));
             }
-            Some(Found::Newer { .. }) => break Err(FrameError::NewerFormat),
-            Some(Found::Block { block, .. }) => match parts.take(&block) {
+            Some(ScanItem::Newer { .. }) => break Err(FrameError::NewerFormat),
+            Some(ScanItem::Block { block, .. }) => match parts.push(&block) {
                 Ok(Some(_)) => {}
-                Ok(None) => break Ok(block.header.draft.term),
+                Ok(None) => break Ok(block.header.info.term),
                 Err(error) => break Err(error),
             },
         }
@@ -172,7 +172,7 @@ pub(super) fn verify(
 }
 
 /// The checkpoints in `folder`, ascending.
-pub(super) fn numbered(folder: &Path) -> Result<Vec<(u64, PathBuf)>, JournalError> {
+pub(super) fn list_checkpoints(folder: &Path) -> Result<Vec<(u64, PathBuf)>, JournalError> {
     let paths = disk::paths_in(folder)?.into_iter();
     let mut found: Vec<_> =
         paths.filter_map(|path| Some((disk::number_in_name(&path, PREFIX, "")?, path))).collect();
@@ -182,7 +182,7 @@ pub(super) fn numbered(folder: &Path) -> Result<Vec<(u64, PathBuf)>, JournalErro
 
 /// Decodes the blocks of a checkpoint one by one.
 #[derive(Debug)]
-pub(super) struct Parts {
+pub(super) struct CheckpointDecoder {
     journal: Uuid,
     through: u64,
     next: u32,
@@ -190,26 +190,26 @@ pub(super) struct Parts {
     crc: u32,
 }
 
-impl Parts {
+impl CheckpointDecoder {
     /// A decoder that has no block yet.
     pub(super) fn new(journal: Uuid, through: u64) -> Self {
         Self { journal, through, next: 0, bytes: 0, crc: 0 }
     }
 
     /// Decodes the next block: a part of the state, or `None` if this is the end and all is intact.
-    pub(super) fn take(&mut self, block: &Block) -> Result<Option<Bytes>, FrameError> {
-        let info = block.header.draft;
+    pub(super) fn push(&mut self, block: &Block) -> Result<Option<Bytes>, FrameError> {
+        let info = block.header.info;
         if (info.journal, info.first, info.count) != (self.journal, self.through, self.next) {
             return Err(FrameError::OutOfPlace);
         }
         let mut payload = block.payload()?;
-        if info.content == Content::Checkpoint {
+        if info.content == BlockContent::Checkpoint {
             self.next = self.next.checked_add(1).ok_or(FrameError::ImpossibleLength)?;
             self.bytes += payload.len() as u64;
             self.crc = crc32c::crc32c_append(self.crc, &payload);
             return Ok(Some(payload));
         }
-        let is_intact = info.content == Content::CheckpointEnd
+        let is_intact = info.content == BlockContent::CheckpointEnd
             && payload.try_get_u64_le().ok() == Some(self.bytes)
             && payload.try_get_u32_le().ok() == Some(self.crc);
         if is_intact { Ok(None) } else { Err(FrameError::OutOfPlace) }
@@ -224,12 +224,12 @@ mod tests {
 
     const JOURNAL: Uuid = Uuid::from_u128(5);
 
-    fn loaded(folder: &Path) -> FoundCheckpoint {
+    fn loaded(folder: &Path) -> RecoveredCheckpoints {
         open(folder.to_owned(), JOURNAL).unwrap()
     }
 
     #[test]
-    fn the_two_newest_are_kept() {
+    fn the_two_newest_are_retained() {
         let dir = tempfile::tempdir().unwrap();
         let mut checkpoints = loaded(dir.path()).checkpoints;
         let large = vec![3; 3 * PART_BYTES + 1];
@@ -250,7 +250,7 @@ mod tests {
         let mut checkpoints = loaded(dir.path()).checkpoints;
         checkpoints.save(10, 1, b"ten").unwrap();
         checkpoints.save(20, 1, b"twenty").unwrap();
-        let newest = path_of(dir.path(), 20);
+        let newest = checkpoint_path(dir.path(), 20);
         let mut bytes = fs::read(&newest).unwrap();
         bytes[66] ^= 1;
         fs::write(&newest, bytes).unwrap();
@@ -272,7 +272,7 @@ mod tests {
             damage: Option<(prop::sample::Index, u8)>,
             length: Option<prop::sample::Index>,
         ) {
-            let whole = encode_state(JOURNAL, 1, 7, &state);
+            let whole = encode_checkpoint(JOURNAL, 1, 7, &state);
             let mut bytes = whole.clone();
             if let Some((at, byte)) = damage {
                 let at = at.index(bytes.len());

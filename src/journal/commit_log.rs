@@ -19,25 +19,25 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-pub(super) use self::files::Files;
-use self::files::{LogFile, Run};
-pub use self::recovery::Cut;
+pub(super) use self::files::LogFiles;
+use self::files::{LogFile, BlockRun};
+pub use self::recovery::TruncatedTail;
 pub(super) use self::recovery::open;
 use super::disk;
 use super::error::JournalError;
-use super::frame::{Content, Draft, FrameError, Opening};
+use super::frame::{BlockContent, BlockInfo, FrameError, BlockBuilder};
 use super::record::{EncodedRecord, RECORD_BYTES_MAX};
 
 /// A block of a commit ends at this many bytes or records, whichever comes first.
 const BLOCK_BYTES: usize = 1 << 20;
 const BLOCK_RECORDS: u32 = 4096;
 /// Bytes that a file reserves when the disk has no space for a whole one.
-const LEAST_FILE_BYTES: u64 = 64 << 10;
+const FILE_BYTES_MIN: u64 = 64 << 10;
 /// A tail is read in pieces of this length, and zeroed in blocks of the next.
-const CUT_BYTES: usize = 1 << 20;
-const CUT_BLOCK_BYTES: usize = 4 << 10;
+const ZERO_READ_BYTES: usize = 1 << 20;
+const ZERO_BLOCK_BYTES: usize = 4 << 10;
 /// A buffer that a large commit has grown beyond this is freed.
-const BUFFER_BYTES_KEPT: usize = 4 << 20;
+const BUFFER_BYTES_MAX: usize = 4 << 20;
 
 /// The writing end; owned by one thread.
 #[derive(Debug)]
@@ -46,15 +46,15 @@ pub(super) struct CommitLog {
     journal: Uuid,
     term: u64,
     file_bytes: u64,
-    files: Arc<Files>,
-    active: Option<Active>,
+    files: Arc<LogFiles>,
+    active: Option<ActiveFile>,
     next: u64,
-    tail: Tail,
+    tail: TailState,
     buffer: Vec<u8>,
 }
 
 #[derive(Debug)]
-struct Active {
+struct ActiveFile {
     file: Arc<LogFile>,
     /// Readers open it themselves: the whole log keeps one descriptor open.
     handle: Arc<File>,
@@ -66,7 +66,7 @@ struct Active {
 
 /// The state of the file after the last durable commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tail {
+enum TailState {
     /// Zeros.
     Clean,
     /// Parts of a commit whose write failed; they must be removed before the next one.
@@ -87,28 +87,28 @@ impl CommitLog {
     pub(super) fn append(&mut self, records: &[EncodedRecord]) -> Result<(), JournalError> {
         let Some(last) = records.last() else { return Ok(()) };
         match self.tail {
-            Tail::Clean => {}
-            Tail::Torn => self.cut_tail()?,
-            Tail::Unknown => return Err(JournalError::Broken { path: self.folder.clone() }),
+            TailState::Clean => {}
+            TailState::Torn => self.clear_tail()?,
+            TailState::Unknown => return Err(JournalError::SyncFailed { path: self.folder.clone() }),
         }
         self.buffer.clear();
-        self.buffer.shrink_to(BUFFER_BYTES_KEPT);
+        self.buffer.shrink_to(BUFFER_BYTES_MAX);
         let mut runs =
             encode_commit(&mut self.buffer, (self.journal, self.term, self.next), records)?;
-        let active = self.make_room(self.buffer.len() as u64)?;
+        let active = self.ensure_capacity(self.buffer.len() as u64)?;
         for run in &mut runs {
             run.offset += active.end;
             run.end += active.end;
         }
         let (file, end) = (Arc::clone(&active.file), active.end);
         let handle = Arc::clone(&active.handle);
-        self.tail = Tail::Torn;
+        self.tail = TailState::Torn;
         handle
             .write_all_at(&self.buffer, end)
             .map_err(JournalError::io("append to", &file.path))?;
-        self.tail = Tail::Unknown;
+        self.tail = TailState::Unknown;
         handle.sync_data().map_err(JournalError::io("sync", &file.path))?;
-        self.tail = Tail::Clean;
+        self.tail = TailState::Clean;
         if let Some(active) = &mut self.active {
             active.end += self.buffer.len() as u64;
         }
@@ -118,12 +118,12 @@ impl CommitLog {
     }
 
     /// The number that the next record must have.
-    pub(super) fn next(&self) -> u64 {
+    pub(super) fn next_number(&self) -> u64 {
         self.next
     }
 
     /// The reading end.
-    pub(super) fn files(&self) -> &Arc<Files> {
+    pub(super) fn files(&self) -> &Arc<LogFiles> {
         &self.files
     }
 
@@ -138,12 +138,12 @@ impl CommitLog {
 
     /// Reserves space, so that a commit of this size needs no new disk space.
     pub(super) fn reserve(&mut self, bytes: u64) -> Result<(), JournalError> {
-        self.make_room(bytes).map(drop)
+        self.ensure_capacity(bytes).map(drop)
     }
 
     /// The file for a commit of that size: the active one if it has space, else a new one.
-    fn make_room(&mut self, bytes: u64) -> Result<&Active, JournalError> {
-        let fits = |active: &Active| active.end + bytes <= active.size;
+    fn ensure_capacity(&mut self, bytes: u64) -> Result<&ActiveFile, JournalError> {
+        let fits = |active: &ActiveFile| active.end + bytes <= active.size;
         if !self.active.as_ref().is_some_and(fits) {
             let path = self.folder.join(file_name(self.next));
             let create = |size: u64| {
@@ -156,26 +156,26 @@ impl CommitLog {
             let (handle, size) = match create(self.file_bytes.max(bytes)) {
                 // The last space on a full disk is for events that were accepted already.
                 Err(error) if error.is_out_of_space() => {
-                    create(bytes.next_multiple_of(LEAST_FILE_BYTES))?
+                    create(bytes.next_multiple_of(FILE_BYTES_MIN))?
                 }
                 created => created?,
             };
             let file = Arc::new(LogFile::new(self.next, path));
             self.files.add(Arc::clone(&file));
-            self.active = Some(Active { file, handle: Arc::new(handle), end: 0, size });
+            self.active = Some(ActiveFile { file, handle: Arc::new(handle), end: 0, size });
         }
         Ok(self.active.as_ref().expect("the active file was just put there"))
     }
 
-    fn cut_tail(&mut self) -> Result<(), JournalError> {
+    fn clear_tail(&mut self) -> Result<(), JournalError> {
         if let Some(active) = &self.active {
-            let zeroed = cut(&active.handle, &active.file.path, active.end);
-            if zeroed.as_ref().is_err_and(|error| !error.is_for_now()) {
-                self.tail = Tail::Unknown;
+            let zeroed = zero_from(&active.handle, &active.file.path, active.end);
+            if zeroed.as_ref().is_err_and(|error| !error.is_transient()) {
+                self.tail = TailState::Unknown;
             }
             zeroed?;
         }
-        self.tail = Tail::Clean;
+        self.tail = TailState::Clean;
         Ok(())
     }
 }
@@ -201,8 +201,8 @@ fn create_file(folder: &Path, path: &Path, size: u64) -> Result<File, JournalErr
 
 /// Zeroes everything after `end`, durably. In place: on a full disk, space that was freed even
 /// for a moment may be taken by another process.
-fn cut(file: &File, path: &Path, end: u64) -> Result<(), JournalError> {
-    let mut piece = vec![0; CUT_BYTES];
+fn zero_from(file: &File, path: &Path, end: u64) -> Result<(), JournalError> {
+    let mut piece = vec![0; ZERO_READ_BYTES];
     let mut at = end;
     loop {
         let read = file.read_at(&mut piece, at).map_err(JournalError::io("read", path))?;
@@ -211,7 +211,7 @@ fn cut(file: &File, path: &Path, end: u64) -> Result<(), JournalError> {
         }
         // A zero block may not be allocated, and to write it would need space.
         for (block, offset) in
-            piece[..read].chunks_mut(CUT_BLOCK_BYTES).zip((at..).step_by(CUT_BLOCK_BYTES))
+            piece[..read].chunks_mut(ZERO_BLOCK_BYTES).zip((at..).step_by(ZERO_BLOCK_BYTES))
         {
             if block.iter().any(|byte| *byte != 0) {
                 block.fill(0);
@@ -229,7 +229,7 @@ fn encode_commit(
     out: &mut Vec<u8>,
     (journal, term, commit): (Uuid, u64, u64),
     records: &[EncodedRecord],
-) -> Result<Vec<Run>, JournalError> {
+) -> Result<Vec<BlockRun>, JournalError> {
     let mut runs = Vec::with_capacity(1);
     let mut rest = records;
     let mut number = commit;
@@ -237,7 +237,7 @@ fn encode_commit(
         let offset = out.len() as u64;
         let first = number;
         let mut count = 0;
-        let builder = Opening::new(out, &commit.to_le_bytes());
+        let builder = BlockBuilder::new(out, &commit.to_le_bytes());
         while let Some((record, others)) = rest.split_first() {
             assert_eq!(record.number, number, "the numbers of records are dense");
             let bytes = record.bytes.len();
@@ -252,29 +252,29 @@ fn encode_commit(
             if count > 0 && (count == BLOCK_RECORDS || payload_bytes + bytes > BLOCK_BYTES) {
                 break;
             }
-            record.put(out);
+            record.encode_into(out);
             (rest, number, count) = (others, number + 1, count + 1);
         }
-        let info = Draft { content: Content::Commit, journal, term, first, count };
-        builder.close(out, &info).expect("a block of bounded records is within its limits");
-        runs.push(Run { first, last: info.last(), offset, end: out.len() as u64 });
+        let info = BlockInfo { content: BlockContent::Commit, journal, term, first, count };
+        builder.finish(out, &info).expect("a block of bounded records is within its limits");
+        runs.push(BlockRun { first, last: info.last(), offset, end: out.len() as u64 });
     }
     Ok(runs)
 }
 
 /// The first number of the commit that a block belongs to; `OutOfPlace` for other blocks.
-pub(super) fn commit_of(block: &super::frame::Block) -> Result<u64, FrameError> {
-    match block.header.draft.content {
-        Content::Commit => block
+pub(super) fn commit_start(block: &super::frame::Block) -> Result<u64, FrameError> {
+    match block.header.info.content {
+        BlockContent::Commit => block
             .summary
             .first_chunk()
             .map(|first| u64::from_le_bytes(*first))
             .ok_or(FrameError::OutOfPlace),
-        Content::Records
-        | Content::Checkpoint
-        | Content::Seal
-        | Content::CheckpointEnd
-        | Content::StreamHead
-        | Content::StreamEnd => Err(FrameError::OutOfPlace),
+        BlockContent::Records
+        | BlockContent::Checkpoint
+        | BlockContent::Seal
+        | BlockContent::CheckpointEnd
+        | BlockContent::StreamHead
+        | BlockContent::StreamEnd => Err(FrameError::OutOfPlace),
     }
 }

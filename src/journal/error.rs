@@ -32,7 +32,7 @@ pub enum JournalError {
     },
     /// The same, for a tool that reads the folder.
     #[error("a gridd is running in {}: stop it first, or copy its journal with `gridctl journal backup FILE`", path.display())]
-    AtWork {
+    BrokerRunning {
         /// The data folder.
         path: PathBuf,
     },
@@ -44,7 +44,7 @@ pub enum JournalError {
     },
     /// The folder has files of others, and no journal.
     #[error("{} contains no journal, but other files such as {}: give gridd an empty folder of its own; nothing was written", path.display(), name.display())]
-    Strangers {
+    ForeignFiles {
         /// The folder.
         path: PathBuf,
         /// The name of one of them.
@@ -52,7 +52,7 @@ pub enum JournalError {
     },
     /// A restore was interrupted.
     #[error("there is an unfinished restore in {}: empty the folder and run `gridd journal restore` again", path.display())]
-    Restoring {
+    UnfinishedRestore {
         /// The data folder.
         path: PathBuf,
     },
@@ -126,7 +126,7 @@ pub enum JournalError {
     },
     /// A sync of the commit log failed before: the content of the disk is unknown.
     #[error("an earlier sync of {} failed, so no event can be acknowledged any more: restart gridd", path.display())]
-    Broken {
+    SyncFailed {
         /// The commit log's folder.
         path: PathBuf,
     },
@@ -144,21 +144,21 @@ impl JournalError {
     pub fn is_out_of_space(&self) -> bool {
         match self {
             Self::Io { action, source, .. } => {
-                !action.starts_with("sync") && super::upkeep::is_full(source)
+                !action.starts_with("sync") && super::upkeep::is_disk_full(source)
             }
             Self::Archive { .. }
             | Self::InUse { .. }
-            | Self::AtWork { .. }
+            | Self::BrokerRunning { .. }
             | Self::NoJournal { .. }
-            | Self::Strangers { .. }
-            | Self::Restoring { .. }
+            | Self::ForeignFiles { .. }
+            | Self::UnfinishedRestore { .. }
             | Self::NewerBlock { .. }
             | Self::NewerFormat { .. }
             | Self::Identity { .. }
             | Self::Damaged { .. }
             | Self::Unreadable { .. }
             | Self::RecordTooLarge { .. }
-            | Self::Broken { .. }
+            | Self::SyncFailed { .. }
             | Self::Closed { .. } => false,
         }
     }
@@ -167,27 +167,27 @@ impl JournalError {
     /// later. A failed sync never counts, as above.
     pub fn shortage(&self) -> Option<&io::Error> {
         let Self::Io { action, source, .. } = self else { return None };
-        (!action.starts_with("sync") && resources::is_not_now(source)).then_some(source)
+        (!action.starts_with("sync") && resources::is_temporary(source)).then_some(source)
     }
 
     /// Whether waiting may help: the disk is full, or the system lacks a resource at this moment. The
     /// latter is noted for the alert.
-    pub(super) fn is_for_now(&self) -> bool {
-        self.is_out_of_space() || self.is_noted_shortage()
+    pub(super) fn is_transient(&self) -> bool {
+        self.is_out_of_space() || self.note_shortage()
     }
 
     /// Notes for the alert that the system lacks a resource at this moment; `false` if it does not.
-    pub fn is_noted_shortage(&self) -> bool {
+    pub fn note_shortage(&self) -> bool {
         match (self, self.shortage()) {
             (Self::Io { action, path, .. }, Some(source)) => {
-                resources::note(&format!("{action} {}", path.display()), source)
+                resources::record_failure(&format!("{action} {}", path.display()), source)
             }
             _ => false,
         }
     }
 
     /// Whether a sealed segment itself is damaged, and not the system that reads it.
-    pub(super) fn is_damaged_span(&self) -> bool {
+    pub(super) fn is_damaged_segment(&self) -> bool {
         matches!(self, Self::Archive { .. })
     }
 

@@ -64,7 +64,7 @@ pub enum FrameError {
 
 /// How the payload is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Codec {
+pub enum Compression {
     /// Not compressed.
     None,
     /// Compressed with zstd.
@@ -73,7 +73,7 @@ pub enum Codec {
 
 /// The kind of content of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Content {
+pub enum BlockContent {
     /// Records of the archive, with a summary of them.
     Records,
     /// A part of a checkpoint; the count is the index of the part.
@@ -90,7 +90,7 @@ pub enum Content {
     StreamEnd,
 }
 
-impl Content {
+impl BlockContent {
     fn code(self) -> u8 {
         match self {
             Self::Records => 0,
@@ -104,14 +104,14 @@ impl Content {
     }
 
     fn from_code(code: u8) -> Option<Self> {
-        const ALL: [Content; 7] = [
-            Content::Records,
-            Content::Checkpoint,
-            Content::Commit,
-            Content::Seal,
-            Content::CheckpointEnd,
-            Content::StreamHead,
-            Content::StreamEnd,
+        const ALL: [BlockContent; 7] = [
+            BlockContent::Records,
+            BlockContent::Checkpoint,
+            BlockContent::Commit,
+            BlockContent::Seal,
+            BlockContent::CheckpointEnd,
+            BlockContent::StreamHead,
+            BlockContent::StreamEnd,
         ];
         ALL.get(usize::from(code)).copied()
     }
@@ -119,9 +119,9 @@ impl Content {
 
 /// The fields of a header that the writer of a block sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Draft {
+pub struct BlockInfo {
     /// The kind of content.
-    pub content: Content,
+    pub content: BlockContent,
     /// The journal it belongs to.
     pub journal: Uuid,
     /// The term it was written in.
@@ -132,7 +132,7 @@ pub struct Draft {
     pub count: u32,
 }
 
-impl Draft {
+impl BlockInfo {
     /// The number of the last record; below `first` if there is none.
     pub fn last(&self) -> u64 {
         self.first.wrapping_add(u64::from(self.count)).wrapping_sub(1)
@@ -141,18 +141,18 @@ impl Draft {
 
 /// A header whose checksum is right and whose lengths are possible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Header {
+pub struct BlockHeader {
     /// The fields that the writer set.
-    pub draft: Draft,
+    pub info: BlockInfo,
     /// How the payload is stored.
-    pub compression: Codec,
+    pub compression: Compression,
     summary_bytes: usize,
     stored_bytes: usize,
     raw_bytes: usize,
     payload_crc: u32,
 }
 
-impl Header {
+impl BlockHeader {
     /// Reads a header from the front of `bytes`.
     ///
     /// # Errors
@@ -167,13 +167,13 @@ impl Header {
             return Err(FrameError::HeaderChecksum);
         }
         let compression = match (u16::from_le_bytes([header[4], header[5]]), header[6]) {
-            (FORMAT, 0) => Codec::None,
-            (FORMAT, 1) => Codec::Zstd,
+            (FORMAT, 0) => Compression::None,
+            (FORMAT, 1) => Compression::Zstd,
             _ => return Err(FrameError::NewerFormat),
         };
-        let content = Content::from_code(header[7]).ok_or(FrameError::NewerFormat)?;
+        let content = BlockContent::from_code(header[7]).ok_or(FrameError::NewerFormat)?;
         let parsed = Self {
-            draft: Draft {
+            info: BlockInfo {
                 content,
                 journal: Uuid::from_slice(&header[8..24]).expect("16 bytes make a UUID"),
                 term: u64_at(header, 24),
@@ -193,8 +193,8 @@ impl Header {
         self.summary_bytes <= SUMMARY_BYTES_MAX
             && self.raw_bytes <= RAW_PAYLOAD_BYTES_MAX
             && self.stored_bytes <= self.raw_bytes
-            && (self.codec == Codec::Zstd || self.stored_bytes == self.raw_bytes)
-            && self.draft.first.checked_add(u64::from(self.draft.count)).is_some()
+            && (self.codec == Compression::Zstd || self.stored_bytes == self.raw_bytes)
+            && self.info.first.checked_add(u64::from(self.info.count)).is_some()
     }
 
     /// The length of the whole block in bytes, header included.
@@ -202,7 +202,7 @@ impl Header {
         HEADER_BYTES + self.summary_bytes + self.stored_bytes
     }
 
-    fn check(bytes: &[u8]) -> Result<Self, FrameError> {
+    fn verify(bytes: &[u8]) -> Result<Self, FrameError> {
         let header = Self::parse(bytes)?;
         let body = bytes.get(HEADER_BYTES..header.block_bytes()).ok_or(FrameError::TooShort)?;
         if crc32c::crc32c(body) == header.payload_crc {
@@ -217,7 +217,7 @@ impl Header {
 #[derive(Clone, Debug)]
 pub struct Block {
     /// Its header.
-    pub header: Header,
+    pub header: BlockHeader,
     /// Its summary, as written.
     pub summary: Bytes,
     stored: Bytes,
@@ -230,7 +230,7 @@ impl Block {
     ///
     /// If no intact block begins there.
     pub fn parse(bytes: &Bytes) -> Result<Self, FrameError> {
-        let header = Header::check(bytes)?;
+        let header = BlockHeader::verify(bytes)?;
         let body = HEADER_BYTES + header.summary_bytes;
         Ok(Self {
             header,
@@ -246,8 +246,8 @@ impl Block {
     /// If it does not decompress to the length in the header.
     pub fn payload(&self) -> Result<Bytes, FrameError> {
         match self.header.codec {
-            Codec::None => Ok(self.stored.clone()),
-            Codec::Zstd => {
+            Compression::None => Ok(self.stored.clone()),
+            Compression::Zstd => {
                 let raw = zstd::bulk::decompress(&self.stored, self.header.raw_bytes)
                     .map_err(|_| FrameError::ImpossibleLength)?;
                 if raw.len() == self.header.raw_bytes {
@@ -268,27 +268,27 @@ impl Block {
 /// `out` is unchanged then.
 pub fn encode(
     out: &mut Vec<u8>,
-    info: &Draft,
-    compression: Codec,
+    info: &BlockInfo,
+    compression: Compression,
     summary: &[u8],
     payload: &[u8],
 ) -> Result<(), FrameError> {
     if payload.len() > RAW_PAYLOAD_BYTES_MAX {
         return Err(FrameError::ImpossibleLength);
     }
-    let builder = Opening::new(out, summary);
+    let builder = BlockBuilder::new(out, summary);
     let compressed = match compression {
-        Codec::Zstd => zstd::bulk::compress(payload, ZSTD_LEVEL).ok(),
-        Codec::None => None,
+        Compression::Zstd => zstd::bulk::compress(payload, ZSTD_LEVEL).ok(),
+        Compression::None => None,
     };
     match compressed.filter(|compressed| compressed.len() < payload.len()) {
         Some(compressed) => {
             out.extend_from_slice(&compressed);
-            builder.finish(out, info, Codec::Zstd, payload.len())
+            builder.write_header(out, info, Compression::Zstd, payload.len())
         }
         None => {
             out.extend_from_slice(payload);
-            builder.finish(out, info, Codec::None, payload.len())
+            builder.write_header(out, info, Compression::None, payload.len())
         }
     }
 }
@@ -297,18 +297,18 @@ pub fn encode(
 ///
 /// It saves the commit a second copy of its records.
 #[derive(Debug)]
-pub struct Opening {
+pub struct BlockBuilder {
     start: usize,
-    body: usize,
+    body_start: usize,
 }
 
-impl Opening {
+impl BlockBuilder {
     /// Begins a block at the end of `out`.
     pub fn new(out: &mut Vec<u8>, summary: &[u8]) -> Self {
         let start = out.len();
         out.resize(start + HEADER_BYTES, 0);
         out.extend_from_slice(summary);
-        Self { start, body: out.len() }
+        Self { start, body_start: out.len() }
     }
 
     /// Finishes the block with the uncompressed payload that was appended to `out` since.
@@ -316,23 +316,23 @@ impl Opening {
     /// # Errors
     ///
     /// As [`encode`].
-    pub fn close(self, out: &mut Vec<u8>, info: &Draft) -> Result<(), FrameError> {
-        let raw_bytes = out.len() - self.body;
-        self.finish(out, info, Codec::None, raw_bytes)
+    pub fn finish(self, out: &mut Vec<u8>, info: &BlockInfo) -> Result<(), FrameError> {
+        let raw_bytes = out.len() - self.body_start;
+        self.write_header(out, info, Compression::None, raw_bytes)
     }
 
-    fn finish(
+    fn write_header(
         self,
         out: &mut Vec<u8>,
-        info: &Draft,
-        compression: Codec,
+        info: &BlockInfo,
+        compression: Compression,
         raw_bytes: usize,
     ) -> Result<(), FrameError> {
-        let header = Header {
-            draft: *info,
+        let header = BlockHeader {
+            info: *info,
             codec: compression,
-            summary_bytes: self.body - self.start - HEADER_BYTES,
-            stored_bytes: out.len() - self.body,
+            summary_bytes: self.body_start - self.start - HEADER_BYTES,
+            stored_bytes: out.len() - self.body_start,
             raw_bytes,
             payload_crc: crc32c::crc32c(&out[self.start + HEADER_BYTES..]),
         };
@@ -345,13 +345,13 @@ impl Opening {
     }
 }
 
-fn header_bytes(header: &Header) -> [u8; HEADER_BYTES] {
+fn header_bytes(header: &BlockHeader) -> [u8; HEADER_BYTES] {
     let length = |bytes: usize| u32::try_from(bytes).expect("lengths of a block fit 32 bits");
     let compression = match header.codec {
-        Codec::None => 0,
-        Codec::Zstd => 1,
+        Compression::None => 0,
+        Compression::Zstd => 1,
     };
-    let info = &header.draft;
+    let info = &header.info;
     let mut out = [0; HEADER_BYTES];
     out[..4].copy_from_slice(&MAGIC);
     out[4..6].copy_from_slice(&FORMAT.to_le_bytes());
@@ -376,7 +376,7 @@ pub fn find_next(bytes: &[u8]) -> Option<usize> {
     loop {
         let rest = bytes.get(from..)?;
         let offset = from + rest.windows(MAGIC.len()).position(|window| window == MAGIC)?;
-        if Header::check(&bytes[offset..]).is_ok() {
+        if BlockHeader::verify(&bytes[offset..]).is_ok() {
             return Some(offset);
         }
         from = offset + 1;

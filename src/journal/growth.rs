@@ -25,7 +25,7 @@ pub(super) struct Growth {
 
 /// The growth rate of a journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
+pub struct GrowthRate {
     /// In bytes.
     pub bytes_per_day: u64,
     /// The time over which it was measured; a day at most.
@@ -44,7 +44,7 @@ impl Growth {
     }
 
     /// The rate; `None` until there are enough samples.
-    pub(super) fn rate(&self) -> Option<Rate> {
+    pub(super) fn rate(&self) -> Option<GrowthRate> {
         let samples = self.gained.len();
         if samples < SAMPLES_MIN {
             return None;
@@ -52,13 +52,13 @@ impl Growth {
         let gained: u64 = self.gained.iter().sum();
         let bytes_per_day = gained.saturating_mul(SAMPLES_MAX as u64) / samples as u64;
         let minutes = u32::try_from(samples).unwrap_or(u32::MAX);
-        Some(Rate { bytes_per_day, measured: SAMPLE_EVERY * minutes })
+        Some(GrowthRate { bytes_per_day, measured: SAMPLE_EVERY * minutes })
     }
 }
 
 /// Sizes and limits from which the remaining time is estimated.
 #[derive(Clone, Copy, Debug)]
-pub struct Room {
+pub struct DiskUsage {
     /// Size of the journal, in bytes.
     pub journal_bytes: u64,
     /// Bytes that are available to us on the file system.
@@ -69,10 +69,10 @@ pub struct Room {
     pub retention_bytes: u64,
 }
 
-impl Rate {
+impl GrowthRate {
     /// The time until no new event is accepted; `None`: never, because the journal
     /// does not grow, or retention limits it before.
-    pub fn disk_lasts(&self, usage: Room) -> Option<Duration> {
+    pub fn time_until_full(&self, usage: DiskUsage) -> Option<Duration> {
         let free = usage.free_bytes.saturating_sub(usage.low_water);
         let until_retention = usage.retention_bytes.saturating_sub(usage.journal_bytes);
         if self.bytes_per_day == 0 || until_retention <= free {
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_retention_takes_away_is_no_negative_growth_and_only_a_day_counts() {
+    fn trimming_is_not_negative_growth_and_only_a_day_counts() {
         let mut growth = Growth::default();
         growth.sample(GIB);
         for minute in 1..=2 * SAMPLES_MAX as u64 {
@@ -118,19 +118,19 @@ mod tests {
     }
 
     #[test]
-    fn the_disk_lasts_as_long_as_there_is_room_above_the_mark_unless_retention_stops_the_journal() {
-        let rate = Rate { bytes_per_day: GIB, measured: DAY };
-        let usage = Room {
+    fn the_disk_is_full_at_the_low_water_mark_unless_retention_stops_the_journal() {
+        let rate = GrowthRate { bytes_per_day: GIB, measured: DAY };
+        let usage = DiskUsage {
             journal_bytes: 2 * GIB,
             free_bytes: 5 * GIB,
             low_water: GIB,
             retention_bytes: 100 * GIB,
         };
-        assert_eq!(rate.disk_lasts(usage), Some(4 * DAY));
+        assert_eq!(rate.time_until_full(usage), Some(4 * DAY));
         // Up to 6 GiB are allowed, and there is space for 4 more.
-        assert_eq!(rate.disk_lasts(Room { retention_bytes: 6 * GIB, ..usage }), None);
-        assert_eq!(rate.disk_lasts(Room { free_bytes: GIB / 2, ..usage }), Some(Duration::ZERO));
-        let quiet = Rate { bytes_per_day: 0, ..rate };
-        assert_eq!(quiet.disk_lasts(usage), None);
+        assert_eq!(rate.time_until_full(DiskUsage { retention_bytes: 6 * GIB, ..usage }), None);
+        assert_eq!(rate.time_until_full(DiskUsage { free_bytes: GIB / 2, ..usage }), Some(Duration::ZERO));
+        let quiet = GrowthRate { bytes_per_day: 0, ..rate };
+        assert_eq!(quiet.time_until_full(usage), None);
     }
 }

@@ -46,7 +46,7 @@ pub(super) fn write(path: &Path, identity: Identity) -> Result<(), JournalError>
          check = {:08x}\n",
         identity.journal,
         identity.broker,
-        check_of(identity)
+        checksum(identity)
     );
     disk::replace_file(path, text.as_bytes())
 }
@@ -78,7 +78,7 @@ fn parse(path: &Path, text: &str) -> Result<Identity, JournalError> {
         journal: id("journal").ok_or_else(|| invalid("it has no journal id"))?,
         broker: id("broker").ok_or_else(|| invalid("it has no broker id"))?,
     };
-    let is_valid = |check| u32::from_str_radix(check, 16) == Ok(check_of(read));
+    let is_valid = |check| u32::from_str_radix(check, 16) == Ok(checksum(read));
     if value("check").is_none_or(is_valid) {
         Ok(read)
     } else {
@@ -86,7 +86,7 @@ fn parse(path: &Path, text: &str) -> Result<Identity, JournalError> {
     }
 }
 
-fn check_of(identity: Identity) -> u32 {
+fn checksum(identity: Identity) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(identity.journal.as_bytes()), identity.broker.as_bytes())
 }
 

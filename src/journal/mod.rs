@@ -46,33 +46,33 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use self::background::Background;
+use self::background::BackgroundThreads;
 use self::commit_log::CommitLog;
-use self::release::Release;
-use self::upkeep::{Limits, Upkeep};
+use self::release::LogTruncation;
+use self::upkeep::{ArchiveLimits, DiskState};
 
 pub use self::archive::{Retention, TrimDue};
 pub use self::background::CheckpointStart;
-pub use self::backup::{BackupError, Progress};
+pub use self::backup::{JournalBackupError, BackupProgress};
 pub use self::checkpoint::{FailedCheckpoint, decode as decode_checkpoint};
-pub use self::commit_log::Cut;
+pub use self::commit_log::TruncatedTail;
 pub use self::error::JournalError;
-pub use self::growth::{Rate, Room, SAMPLE_EVERY};
+pub use self::growth::{GrowthRate, DiskUsage, SAMPLE_EVERY};
 pub use self::identity::Identity;
-pub use self::opening::{Opened, Recovered};
-pub use self::query::{Budget, Page, Wanted};
-pub use self::reader::Reader;
-pub use self::record::{EncodedRecord, Mark};
+pub use self::opening::{OpenJournal, Recovered};
+pub use self::query::{PageLimit, RecordPage, HeaderFilter};
+pub use self::reader::JournalReader;
+pub use self::record::{EncodedRecord, RecordHeader};
 
 /// Folder, file sizes and limits of the journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct JournalSettings {
     /// The data folder; one process at a time.
     pub dir: PathBuf,
     /// Bytes that a file of the commit log reserves.
     pub commit_file_bytes: u64,
     /// Size at which a segment of the archive is sealed, in bytes of compressed blocks.
-    pub span_bytes: u64,
+    pub segment_bytes: u64,
     /// Limits by age and size; never more than half of the disk.
     pub retention: Retention,
     /// Bytes reserved for a full disk.
@@ -83,14 +83,14 @@ pub struct Settings {
     pub checkpoint_records: u64,
 }
 
-impl Settings {
+impl JournalSettings {
     /// The defaults: 32 MiB a commit-log file, 256 MiB a segment, 90 days and 10 GiB retained, 8 MiB
     /// ballast, 256 MiB free, 200,000 records a checkpoint.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),
             commit_file_bytes: 32 << 20,
-            span_bytes: 256 << 20,
+            segment_bytes: 256 << 20,
             checkpoint_records: 200_000,
             retention: Retention { age: Duration::from_secs(90 * 86_400), bytes: 10 << 30 },
             ballast_bytes: 8 << 20,
@@ -106,9 +106,9 @@ pub struct Journal {
     term: u64,
     log: CommitLog,
     durable: watch::Sender<u64>,
-    release: Arc<Release>,
-    background: Background,
-    upkeep: Arc<Upkeep>,
+    log_truncation: Arc<LogTruncation>,
+    threads: BackgroundThreads,
+    disk_state: Arc<DiskState>,
     retention: Retention,
     /// Upper limit of the retention, in bytes.
     half_of_disk: u64,
@@ -118,7 +118,7 @@ pub struct Journal {
 
 /// Sizes, positions and failures of the journal, for administrators.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Status {
+pub struct JournalStatus {
     /// Bytes that the commit log reserves.
     pub commit_log_bytes: u64,
     /// Bytes that the archive uses.
@@ -130,7 +130,7 @@ pub struct Status {
     /// Bytes that are available to us on the file system.
     pub free_bytes: u64,
     /// Number of sealed segments.
-    pub sealed_spans: usize,
+    pub sealed_segments: usize,
     /// All numbers up to this one are sealed.
     pub sealed_through: u64,
     /// All numbers up to this one are in the archive.
@@ -142,9 +142,9 @@ pub struct Status {
     /// Bytes that retention allows for the sealed segments.
     pub retention_bytes: u64,
     /// Growth of the archive; `None` until it was measured for ten minutes.
-    pub growth: Option<Rate>,
+    pub growth: Option<GrowthRate>,
     /// Background threads that failed, with the reason: the commit log grows until a restart.
-    pub trouble: Vec<String>,
+    pub background_failures: Vec<String>,
 }
 
 impl Journal {
@@ -154,10 +154,10 @@ impl Journal {
     ///
     /// If another process has it open, a newer gridd wrote it, or the disk fails. Damage is no
     /// error: it is reported in [`OpenJournal::recovered`].
-    pub fn open(settings: &Settings) -> Result<Opened, JournalError> {
+    pub fn open(settings: &JournalSettings) -> Result<OpenJournal, JournalError> {
         match opening::open(settings) {
             Err(error) if error.is_out_of_space() => {
-                Upkeep::new(&settings.dir, Limits::of(settings, u64::MAX)).give_up_ballast();
+                DiskState::new(&settings.dir, ArchiveLimits::from_settings(settings, u64::MAX)).release_ballast();
                 opening::open(settings)
             }
             opened => opened,
@@ -169,8 +169,8 @@ impl Journal {
     /// # Errors
     ///
     /// [`JournalError::ForeignFiles`], or the folder cannot be read.
-    pub fn refuse_strangers(settings: &Settings) -> Result<(), JournalError> {
-        opening::refuse_strangers(&settings.dir)
+    pub fn refuse_foreign_files(settings: &JournalSettings) -> Result<(), JournalError> {
+        opening::refuse_foreign_files(&settings.dir)
     }
 
     /// Appends records as one commit and returns when they are durable.
@@ -187,7 +187,7 @@ impl Journal {
         self.log.append(records)?;
         if let Some(last) = records.last() {
             self.durable.send_replace(last.number);
-            self.background.poke();
+            self.threads.notify();
         }
         Ok(())
     }
@@ -208,14 +208,14 @@ impl Journal {
     /// If `through` is not durable.
     pub fn checkpoint(&self, through: u64, state: Vec<u8>) -> CheckpointStart {
         assert!(through <= *self.durable.borrow(), "a state is made of durable records");
-        self.background.checkpoint((through, self.term, state))
+        self.threads.checkpoint((through, self.term, state))
     }
 
     /// Sets the lived time of this journal, by which all ages are measured. To be called at
     /// least once in a minute or so.
-    pub fn tell(&self, lived: Duration) {
-        self.upkeep.tell(lived);
-        self.background.poke();
+    pub fn set_lived(&self, lived: Duration) {
+        self.disk_state.set_lived(lived);
+        self.threads.notify();
     }
 
     /// What the disk still has for us, in bytes.
@@ -224,7 +224,7 @@ impl Journal {
     ///
     /// If the file system does not report it.
     pub fn free_bytes(&self) -> Result<u64, JournalError> {
-        self.upkeep.free_bytes()
+        self.disk_state.free_bytes()
     }
 
     /// The retention limits in force.
@@ -234,35 +234,35 @@ impl Journal {
 
     /// Applies the retention, the ballast and the low-water mark of `settings` at once; all else of
     /// them applies from the next start, including the size of segments.
-    pub fn keep(&mut self, settings: &Settings) {
-        self.retention = settings.retention.at_most(self.half_of_disk);
-        self.upkeep.set(Limits::of(settings, self.half_of_disk));
-        self.background.poke();
+    pub fn reconfigure(&mut self, settings: &JournalSettings) {
+        self.retention = settings.retention.capped_at(self.half_of_disk);
+        self.disk_state.set_limits(ArchiveLimits::from_settings(settings, self.half_of_disk));
+        self.threads.notify();
     }
 
     /// The oldest records, if they exceed the retention at the lived time `lived`. The caller first
     /// writes a durable record of it, then calls [`Journal::trim`].
     pub fn trim_due(&self, lived: Duration) -> Option<TrimDue> {
-        let checkpoint = self.release.older_checkpoint.load(Ordering::Acquire);
-        let requested = self.upkeep.trim_through();
-        self.release.archive.trim_due(self.retention, lived, checkpoint, requested)
+        let checkpoint = self.log_truncation.older_checkpoint.load(Ordering::Acquire);
+        let requested = self.disk_state.trim_through();
+        self.log_truncation.archive.trim_due(self.retention, lived, checkpoint, requested)
     }
 
     /// Ranges of acknowledged records that were found unreadable since the last call.
-    pub fn take_lost(&self) -> Vec<RangeInclusive<u64>> {
-        self.release.archive.take_lost()
+    pub fn take_newly_lost(&self) -> Vec<RangeInclusive<u64>> {
+        self.log_truncation.archive.take_newly_lost()
     }
 
     /// Deletes all records up to `last`, in the background; the next start finishes an interrupted trim.
     pub fn trim(&self, last: u64) {
-        self.upkeep.trim(last);
-        self.background.poke();
+        self.disk_state.request_trim(last);
+        self.threads.notify();
     }
 
     /// Releases the ballast on a full disk; `false` if there is none. It is reserved
     /// again when there is space.
-    pub fn give_up_ballast(&self) -> bool {
-        self.upkeep.give_up_ballast()
+    pub fn release_ballast(&self) -> bool {
+        self.disk_state.release_ballast()
     }
 
     /// The term of all that is appended.
@@ -285,8 +285,8 @@ impl Journal {
     }
 
     fn stop(&mut self) -> Result<(), JournalError> {
-        let stopped = self.background.stop();
-        self.release.archive.close();
+        let stopped = self.threads.stop();
+        self.log_truncation.archive.close();
         stopped
     }
 }

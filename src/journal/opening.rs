@@ -16,15 +16,15 @@ use rustix::io::Errno;
 use tokio::sync::watch;
 
 use super::archive::Archiver;
-use super::background::Background;
+use super::background::BackgroundThreads;
 use super::checkpoint::FailedCheckpoint;
-use super::commit_log::Cut;
+use super::commit_log::TruncatedTail;
 use super::error::JournalError;
 use super::identity::Identity;
-use super::reader::Reader;
-use super::release::Release;
-use super::upkeep::{Limits, SPANS_KEPT, Upkeep};
-use super::{Journal, Settings, archive, checkpoint, commit_log, disk, identity};
+use super::reader::JournalReader;
+use super::release::LogTruncation;
+use super::upkeep::{ArchiveLimits, SEGMENTS_RETAINED, DiskState};
+use super::{Journal, JournalSettings, archive, checkpoint, commit_log, disk, identity};
 
 pub(super) const COMMITS: &str = "commits";
 pub(super) const ARCHIVE: &str = "archive";
@@ -35,15 +35,15 @@ pub(super) const LOCK: &str = "lock";
 pub(super) const CHECKPOINTS: &str = "checkpoints";
 
 /// A segment is at least as large as a few segments of sled.
-const SPAN_BYTES_MIN: u64 = 4 << 20;
+const SEGMENT_BYTES_MIN: u64 = 4 << 20;
 
 /// A journal that is ready for appends.
 #[derive(Debug)]
-pub struct Opened {
+pub struct OpenJournal {
     /// The writing end.
     pub journal: Journal,
     /// The reading end.
-    pub reader: Reader,
+    pub reader: JournalReader,
     /// The newest intact checkpoint: its last record, and the state.
     pub checkpoint: Option<(u64, Vec<u8>)>,
     /// The last number ever assigned; 0 in a new journal.
@@ -58,20 +58,20 @@ pub struct Opened {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovered {
     /// Ends of commit-log files that belonged to no finished commit.
-    pub cuts: Vec<Cut>,
+    pub truncated_tails: Vec<TruncatedTail>,
     /// First numbers of the unsealed segments that are rebuilt from the commit log.
-    pub rebuilt: Vec<u64>,
+    pub rebuilt_segments: Vec<u64>,
     /// Numbers that were assigned, and whose records are not found.
     pub missing: Vec<RangeInclusive<u64>>,
     /// Segments that could be neither read nor rebuilt: the folders that they were moved to.
-    pub spans_set_aside: Vec<PathBuf>,
+    pub damaged_segments: Vec<PathBuf>,
     /// Checkpoints that did not load.
     pub failed_checkpoints: Vec<FailedCheckpoint>,
 }
 
-pub(super) fn open(settings: &Settings) -> Result<Opened, JournalError> {
+pub(super) fn open(settings: &JournalSettings) -> Result<OpenJournal, JournalError> {
     let dir = &settings.dir;
-    let (lock, identity) = enter(dir)?;
+    let (lock, identity) = open_data_dir(dir)?;
     let saved = checkpoint::open(dir.join(CHECKPOINTS), identity.journal)?;
     let recovered_log =
         commit_log::open(dir.join(COMMITS), identity.journal, settings.commit_file_bytes)?;
@@ -84,33 +84,33 @@ pub(super) fn open(settings: &Settings) -> Result<Opened, JournalError> {
     let (saved_through, saved_term) =
         saved.newest.as_ref().map_or((0, 0), |(through, term, _)| (*through, *term));
     let previous_term = recovered_log.term.max(segments.term).max(saved_term);
-    let last_number = (log.next() - 1).max(segments.archive.sealed_through()).max(saved_through);
+    let last_number = (log.next_number() - 1).max(segments.archive.sealed_through()).max(saved_through);
     log.skip_to(last_number + 1);
     log.set_term(previous_term + 1);
     let oldest = segments.archive.trimmed_through() + 1;
     let mut present = [segments.archive.ranges(), files.ranges()].concat();
     let recovered = Recovered {
-        cuts: recovered_log.cuts,
-        rebuilt: segments.rebuilt,
-        missing: holes(Some(oldest), &mut present, last_number),
-        spans_set_aside: segments.set_aside,
+        truncated_tails: recovered_log.truncated_tails,
+        rebuilt_segments: segments.rebuilt,
+        missing: missing_ranges(Some(oldest), &mut present, last_number),
+        damaged_segments: segments.damaged,
         failed_checkpoints: saved.failed,
     };
 
     let (durable, watch) = watch::channel(last_number);
     let archive = Arc::new(segments.archive);
     let (for_reader, reader_watch) = ((Arc::clone(&archive), Arc::clone(&files)), watch.clone());
-    let release = Arc::new(Release {
+    let release = Arc::new(LogTruncation {
         files,
         archive,
         older_checkpoint: AtomicU64::new(0),
-        sealed_suffices: AtomicBool::new(false),
+        needs_only_seal: AtomicBool::new(false),
     });
     let half_of_disk = disk::disk_bytes(dir)? / 2;
-    let retention = settings.retention.at_most(half_of_disk);
+    let retention = settings.retention.capped_at(half_of_disk);
     let span_bytes =
-        settings.span_bytes.min((retention.bytes / u64::from(SPANS_KEPT)).max(SPAN_BYTES_MIN));
-    let upkeep = Arc::new(Upkeep::new(dir, Limits::of(settings, half_of_disk)));
+        settings.segment_bytes.min((retention.bytes / u64::from(SEGMENTS_RETAINED)).max(SEGMENT_BYTES_MIN));
+    let upkeep = Arc::new(DiskState::new(dir, ArchiveLimits::from_settings(settings, half_of_disk)));
     let stop = Arc::new(AtomicBool::new(false));
     let archiver = Archiver::new(
         Arc::clone(&release),
@@ -120,29 +120,29 @@ pub(super) fn open(settings: &Settings) -> Result<Opened, JournalError> {
         segments.trash,
         Arc::clone(&stop),
     );
-    let background = Background::start(archiver, stop, saved.checkpoints, Arc::clone(&release))
+    let background = BackgroundThreads::start(archiver, stop, saved.checkpoints, Arc::clone(&release))
         .map_err(JournalError::io("start a thread for", dir))?;
     let bounds = Arc::clone(&upkeep);
-    let trouble = background.trouble();
-    let reader = Reader::new(for_reader.0, for_reader.1, reader_watch, dir, bounds, trouble);
+    let trouble = background.failures();
+    let reader = JournalReader::new(for_reader.0, for_reader.1, reader_watch, dir, bounds, trouble);
     let journal = Journal {
         identity,
         term: previous_term + 1,
         log,
         durable,
-        release,
-        background,
-        upkeep,
+        log_truncation: release,
+        threads: background,
+        disk_state: upkeep,
         retention,
         half_of_disk,
         _lock: lock,
     };
     let checkpoint = saved.newest.map(|(through, _, state)| (through, state));
-    Ok(Opened { journal, reader, checkpoint, last_number, previous_term, recovered })
+    Ok(OpenJournal { journal, reader, checkpoint, last_number, previous_term, recovered })
 }
 
 /// Refuses a folder of others: it has files, and none of a journal.
-pub(super) fn refuse_strangers(dir: &Path) -> Result<(), JournalError> {
+pub(super) fn refuse_foreign_files(dir: &Path) -> Result<(), JournalError> {
     if !dir.is_dir() || dir.join(IDENTITY).exists() || dir.join(RESTORING).exists() {
         return Ok(());
     }
@@ -162,13 +162,13 @@ pub(super) fn refuse_strangers(dir: &Path) -> Result<(), JournalError> {
         disk::paths_in(dir)?.into_iter().filter_map(|path| path.file_name().map(PathBuf::from));
     let mut foreign = names.filter(|name| !OURS.iter().any(|ours| name == Path::new(ours)));
     match foreign.next() {
-        Some(name) => Err(JournalError::Strangers { path: dir.to_owned(), name }),
+        Some(name) => Err(JournalError::ForeignFiles { path: dir.to_owned(), name }),
         None => Ok(()),
     }
 }
 
 /// Warns of a folder that other users of this machine can read.
-fn warn_if_open(dir: &Path) {
+fn warn_if_accessible(dir: &Path) {
     let mode = fs::metadata(dir).map_or(0, |found| found.permissions().mode());
     if mode & 0o077 != 0 {
         let path = dir.display();
@@ -181,8 +181,8 @@ fn warn_if_open(dir: &Path) {
 }
 
 /// Creates the folder if there is none, locks it, and reads or creates the identity.
-fn enter(dir: &Path) -> Result<(File, Identity), JournalError> {
-    refuse_strangers(dir)?;
+fn open_data_dir(dir: &Path) -> Result<(File, Identity), JournalError> {
+    refuse_foreign_files(dir)?;
     if let Some(parent) = dir.parent() {
         // If a file has that name, the system reports that it exists already.
         let not_a_folder = |error: io::Error| {
@@ -195,9 +195,9 @@ fn enter(dir: &Path) -> Result<(File, Identity), JournalError> {
     }
     disk::create_folder(dir)?;
     if dir.join(RESTORING).exists() {
-        return Err(JournalError::Restoring { path: dir.to_owned() });
+        return Err(JournalError::UnfinishedRestore { path: dir.to_owned() });
     }
-    warn_if_open(dir);
+    warn_if_accessible(dir);
     let lock = lock(dir)?;
     let identity = identity::open(&dir.join(IDENTITY))?;
     for folder in [COMMITS, ARCHIVE, CHECKPOINTS] {
@@ -222,7 +222,7 @@ fn lock(dir: &Path) -> Result<File, JournalError> {
 }
 
 /// The numbers from `oldest` to `last` that are in no range of `present`.
-pub(super) fn holes(
+pub(super) fn missing_ranges(
     oldest: Option<u64>,
     present: &mut [RangeInclusive<u64>],
     last: u64,
@@ -245,8 +245,8 @@ pub(super) fn holes(
 
 #[cfg(test)]
 #[test]
-fn holes_lie_between_and_behind_what_is_held() {
-    assert_eq!(holes(Some(2), &mut [5..=9, 3..=6, 12..=12], 14), [2..=2, 10..=11, 13..=14]);
-    assert_eq!(holes(None, &mut [], 2), [1..=2]);
-    assert_eq!(holes(None, &mut [], 0), []);
+fn missing_ranges_lie_between_and_after_present_ones() {
+    assert_eq!(missing_ranges(Some(2), &mut [5..=9, 3..=6, 12..=12], 14), [2..=2, 10..=11, 13..=14]);
+    assert_eq!(missing_ranges(None, &mut [], 2), [1..=2]);
+    assert_eq!(missing_ranges(None, &mut [], 0), []);
 }

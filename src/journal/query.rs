@@ -5,11 +5,11 @@
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
-use super::record::{EncodedRecord, Mark, Summary};
+use super::record::{EncodedRecord, RecordHeader, BlockSummary};
 
 /// A filter of records; the default matches all.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct HeaderFilter {
     /// The earliest time, inclusive, in microseconds since the epoch.
     pub since_us: i64,
     /// The latest time, inclusive, in microseconds since the epoch.
@@ -22,7 +22,7 @@ pub struct Wanted {
     pub appliances: Option<HashSet<u32>>,
 }
 
-impl Default for Wanted {
+impl Default for HeaderFilter {
     fn default() -> Self {
         Self {
             since_us: i64::MIN,
@@ -34,9 +34,9 @@ impl Default for Wanted {
     }
 }
 
-impl Wanted {
+impl HeaderFilter {
     /// Whether a record with this header matches.
-    pub fn takes(&self, header: &Mark) -> bool {
+    pub fn matches(&self, header: &RecordHeader) -> bool {
         (self.since_us..=self.until_us).contains(&header.at_us)
             && self.severity_mask & 1 << header.severity != 0
             && self.kind_mask & 1 << header.kind != 0
@@ -47,7 +47,7 @@ impl Wanted {
     }
 
     /// Whether a block with this summary may contain a matching record.
-    pub fn may_take(&self, summary: &Summary) -> bool {
+    pub fn may_match(&self, summary: &BlockSummary) -> bool {
         summary.at_us_min <= self.until_us
             && summary.at_us_max >= self.since_us
             && self.severity_mask & summary.severity_mask != 0
@@ -60,7 +60,7 @@ impl Wanted {
 
 /// The limits of one page; at least one block is read whatever they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Budget {
+pub struct PageLimit {
     /// The most records on the page.
     pub records: usize,
     /// The most bytes of blocks to read, as they are on the disk.
@@ -69,7 +69,7 @@ pub struct Budget {
 
 /// A page of records, in the order of the query.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page {
+pub struct RecordPage {
     /// The records.
     pub records: Vec<EncodedRecord>,
     /// The `from` of the next page; `None` at the end.

@@ -12,48 +12,48 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::archive::Archive;
-use super::background::Trouble;
-use super::commit_log::Files;
+use super::background::BackgroundFailures;
+use super::commit_log::LogFiles;
 use super::error::JournalError;
-use super::frame::{Block, Content};
+use super::frame::{Block, BlockContent};
 use super::growth::Growth;
-use super::query::{Budget, Page, Wanted};
-use super::record::{EncodedRecord, Summary, records_of};
-use super::upkeep::Upkeep;
-use super::{Status, checkpoint, disk, opening};
+use super::query::{PageLimit, RecordPage, HeaderFilter};
+use super::record::{EncodedRecord, BlockSummary, records_in_block};
+use super::upkeep::DiskState;
+use super::{JournalStatus, checkpoint, disk, opening};
 
 /// A record removed from the commit log is in the archive, so a second lookup finds it.
-const LOOKS: usize = 3;
+const LOOKUP_ATTEMPTS: usize = 3;
 
 /// Reads the journal; cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Reader {
+pub struct JournalReader {
     archive: Arc<Archive>,
-    files: Arc<Files>,
+    files: Arc<LogFiles>,
     durable: watch::Receiver<u64>,
     dir: Arc<Path>,
-    upkeep: Arc<Upkeep>,
+    disk_state: Arc<DiskState>,
     growth: Arc<Mutex<Growth>>,
-    trouble: Trouble,
+    background_failures: BackgroundFailures,
 }
 
 /// The result of a lookup: blocks in ascending order, or a gap.
-enum Place {
+enum Lookup {
     Blocks(Vec<Block>),
-    Hole,
+    Gap,
 }
 
-impl Reader {
+impl JournalReader {
     pub(super) fn new(
         archive: Arc<Archive>,
-        files: Arc<Files>,
+        files: Arc<LogFiles>,
         durable: watch::Receiver<u64>,
         dir: &Path,
-        upkeep: Arc<Upkeep>,
-        trouble: Trouble,
+        upkeep: Arc<DiskState>,
+        trouble: BackgroundFailures,
     ) -> Self {
         let growth = Arc::default();
-        Self { archive, files, durable, dir: dir.into(), upkeep, growth, trouble }
+        Self { archive, files, durable, dir: dir.into(), disk_state: upkeep, growth, background_failures: trouble }
     }
 
     /// Samples the size of the archive; to be called every [`SAMPLE_EVERY`](super::SAMPLE_EVERY).
@@ -67,28 +67,28 @@ impl Reader {
     /// # Errors
     ///
     /// If the file system does not report its free space.
-    pub fn status(&self) -> Result<Status, JournalError> {
-        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Ok(Status {
+    pub fn status(&self) -> Result<JournalStatus, JournalError> {
+        let trouble = self.background_failures.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok(JournalStatus {
             commit_log_bytes: self.files.bytes(),
             archive_bytes: self.archive.bytes(),
             checkpoint_bytes: disk::bytes_below(&self.dir.join(opening::CHECKPOINTS)),
-            checkpoint: self.checkpoint_written(),
+            checkpoint: self.newest_checkpoint_time(),
             free_bytes: disk::free_bytes(&self.dir)?,
-            sealed_spans: self.archive.ranges().len(),
+            sealed_segments: self.archive.ranges().len(),
             sealed_through: self.archive.sealed_through(),
             archived_through: self.archive.archived_through(),
             durable: self.durable(),
-            low_water: self.upkeep.low_water(),
-            retention_bytes: self.upkeep.retention_bytes(),
+            low_water: self.disk_state.low_water(),
+            retention_bytes: self.disk_state.retention_bytes(),
             growth: self.growth.lock().unwrap_or_else(PoisonError::into_inner).rate(),
-            trouble,
+            background_failures: trouble,
         })
     }
 
     /// `None` also if it is removed while it is read: the next call finds the newer one.
-    fn checkpoint_written(&self) -> Option<(u64, Duration)> {
-        let found = checkpoint::numbered(&self.dir.join(opening::CHECKPOINTS)).ok()?;
+    fn newest_checkpoint_time(&self) -> Option<(u64, Duration)> {
+        let found = checkpoint::list_checkpoints(&self.dir.join(opening::CHECKPOINTS)).ok()?;
         let (through, path) = found.into_iter().max_by_key(|(through, _)| *through)?;
         let written = std::fs::metadata(path).and_then(|it| it.modified()).ok()?;
         Some((through, written.duration_since(std::time::UNIX_EPOCH).ok()?))
@@ -119,20 +119,20 @@ impl Reader {
     /// # Errors
     ///
     /// If a part of the journal that should be there can't be read.
-    pub fn forward(&self, from: u64, filter: &Wanted, limit: Budget) -> Result<Page, JournalError> {
+    pub fn forward(&self, from: u64, filter: &HeaderFilter, limit: PageLimit) -> Result<RecordPage, JournalError> {
         let end = self.durable();
         let mut number = from.max(self.first().min(end + 1));
-        let mut page_builder = Looking::new(filter, limit, number.saturating_sub(1));
+        let mut page_builder = PageBuilder::new(filter, limit, number.saturating_sub(1));
         while number <= end {
-            if page_builder.is_spent() {
+            if page_builder.is_exhausted() {
                 page_builder.page.next = Some(number);
                 break;
             }
-            match self.place(number)? {
-                Place::Blocks(blocks) => {
-                    number = page_builder.take_ascending(number..=end, &blocks)?;
+            match self.lookup(number)? {
+                Lookup::Blocks(blocks) => {
+                    number = page_builder.push_ascending(number..=end, &blocks)?;
                 }
-                Place::Hole => {
+                Lookup::Gap => {
                     let trimmed = self.archive.trimmed_through().min(end);
                     if number <= trimmed {
                         page_builder.page.trimmed = Some(number..=trimmed);
@@ -161,24 +161,24 @@ impl Reader {
     pub fn backward(
         &self,
         from: u64,
-        filter: &Wanted,
-        limit: Budget,
-    ) -> Result<Page, JournalError> {
+        filter: &HeaderFilter,
+        limit: PageLimit,
+    ) -> Result<RecordPage, JournalError> {
         let end = self.first();
         // `above` is one above the next number to read, so that 0 needs no sign.
         let mut above = from.min(self.durable()).saturating_add(1);
-        let mut page_builder = Looking::new(filter, limit, above);
+        let mut page_builder = PageBuilder::new(filter, limit, above);
         while above > end {
             let number = above - 1;
-            if page_builder.is_spent() {
+            if page_builder.is_exhausted() {
                 page_builder.page.next = Some(number);
                 break;
             }
-            match self.place(number)? {
-                Place::Blocks(blocks) => {
-                    above = page_builder.take_descending(end..=number, &blocks)?;
+            match self.lookup(number)? {
+                Lookup::Blocks(blocks) => {
+                    above = page_builder.push_descending(end..=number, &blocks)?;
                 }
-                Place::Hole => {
+                Lookup::Gap => {
                     if number <= self.archive.trimmed_through() {
                         page_builder.page.trimmed = Some(end..=number);
                         page_builder.page.reached = end;
@@ -202,11 +202,11 @@ impl Reader {
         self.dir.join(opening::CHECKPOINTS)
     }
 
-    fn place(&self, number: u64) -> Result<Place, JournalError> {
-        for _ in 0..LOOKS {
+    fn lookup(&self, number: u64) -> Result<Lookup, JournalError> {
+        for _ in 0..LOOKUP_ATTEMPTS {
             let mut archived = self.archive.block_at(number);
             if let Err(error) = &archived
-                && error.is_damaged_span()
+                && error.is_damaged_segment()
                 && number > self.archive.trimmed_through()
             {
                 self.archive.repair(number, error, &self.files)?;
@@ -217,16 +217,16 @@ impl Reader {
                 break;
             }
             if let Ok(Some(block)) = archived {
-                return Ok(Place::Blocks(vec![block]));
+                return Ok(Lookup::Blocks(vec![block]));
             }
             // Records in the log can be read even if their segment can't: a start never needs a segment
             // for the records after the newest checkpoint.
             if let Some(blocks) = self.files.blocks_at(number)? {
-                return Ok(Place::Blocks(blocks));
+                return Ok(Lookup::Blocks(blocks));
             }
             archived?;
         }
-        Ok(Place::Hole)
+        Ok(Lookup::Gap)
     }
 
     fn at_or_above(&self, number: u64) -> Option<u64> {
@@ -243,39 +243,39 @@ impl Reader {
 }
 
 /// A page that is being read.
-struct Looking<'a> {
-    wanted: &'a Wanted,
-    budget: Budget,
+struct PageBuilder<'a> {
+    filter: &'a HeaderFilter,
+    limit: PageLimit,
     bytes: u64,
-    page: Page,
+    page: RecordPage,
 }
 
-impl<'a> Looking<'a> {
-    fn new(filter: &'a Wanted, limit: Budget, reached: u64) -> Self {
+impl<'a> PageBuilder<'a> {
+    fn new(filter: &'a HeaderFilter, limit: PageLimit, reached: u64) -> Self {
         let page =
-            Page { records: Vec::new(), next: None, reached, missing: Vec::new(), trimmed: None };
-        Self { wanted: filter, budget: limit, bytes: 0, page }
+            RecordPage { records: Vec::new(), next: None, reached, missing: Vec::new(), trimmed: None };
+        Self { filter, limit, bytes: 0, page }
     }
 
-    fn is_spent(&self) -> bool {
-        self.bytes > 0 && (self.bytes >= self.budget.bytes || self.is_full())
+    fn is_exhausted(&self) -> bool {
+        self.bytes > 0 && (self.bytes >= self.limit.bytes || self.is_full())
     }
 
     /// Adds the matching records of `range`; returns the number to continue with.
-    fn take_ascending(
+    fn push_ascending(
         &mut self,
         range: RangeInclusive<u64>,
         blocks: &[Block],
     ) -> Result<u64, JournalError> {
         let mut next = *range.start();
-        for block in blocks.iter().filter(|block| block.header.draft.last() >= *range.start()) {
-            if next > *range.end() || self.is_spent() {
+        for block in blocks.iter().filter(|block| block.header.info.last() >= *range.start()) {
+            if next > *range.end() || self.is_exhausted() {
                 break;
             }
-            let last = block.header.draft.last().min(*range.end());
-            if self.looks_into(block) {
+            let last = block.header.info.last().min(*range.end());
+            if self.should_decode(block) {
                 for record in records(block)?.into_iter().filter(|r| range.contains(&r.number)) {
-                    if self.wanted.takes(&record.mark) {
+                    if self.filter.matches(&record.header) {
                         self.page.records.push(record.clone());
                     }
                     self.page.reached = record.number;
@@ -291,21 +291,21 @@ impl<'a> Looking<'a> {
     }
 
     /// The same downwards; returns one above the number to continue with.
-    fn take_descending(
+    fn push_descending(
         &mut self,
         range: RangeInclusive<u64>,
         blocks: &[Block],
     ) -> Result<u64, JournalError> {
         let mut above = *range.end() + 1;
-        for block in blocks.iter().rev().filter(|block| block.header.draft.first <= *range.end()) {
-            if above <= *range.start() || self.is_spent() {
+        for block in blocks.iter().rev().filter(|block| block.header.info.first <= *range.end()) {
+            if above <= *range.start() || self.is_exhausted() {
                 break;
             }
-            let first = block.header.draft.first.max(*range.start());
-            if self.looks_into(block) {
+            let first = block.header.info.first.max(*range.start());
+            if self.should_decode(block) {
                 let records = records(block)?;
                 for record in records.into_iter().rev().filter(|r| range.contains(&r.number)) {
-                    if self.wanted.takes(&record.mark) {
+                    if self.filter.matches(&record.header) {
                         self.page.records.push(record.clone());
                     }
                     self.page.reached = record.number;
@@ -320,28 +320,28 @@ impl<'a> Looking<'a> {
     }
 
     fn is_full(&self) -> bool {
-        self.page.records.len() >= self.budget.records
+        self.page.records.len() >= self.limit.records
     }
 
     /// Counts the block; returns whether it may contain a matching record.
-    fn looks_into(&mut self, block: &Block) -> bool {
+    fn should_decode(&mut self, block: &Block) -> bool {
         self.bytes += block.header.block_bytes() as u64;
-        match block.header.draft.content {
+        match block.header.info.content {
             // A summary that can't be decoded only costs decoding the block.
-            Content::Records => {
-                Summary::decode(&block.summary).is_none_or(|summary| self.wanted.may_take(&summary))
+            BlockContent::Records => {
+                BlockSummary::decode(&block.summary).is_none_or(|summary| self.filter.may_match(&summary))
             }
-            Content::Commit
-            | Content::Checkpoint
-            | Content::Seal
-            | Content::CheckpointEnd
-            | Content::StreamHead
-            | Content::StreamEnd => true,
+            BlockContent::Commit
+            | BlockContent::Checkpoint
+            | BlockContent::Seal
+            | BlockContent::CheckpointEnd
+            | BlockContent::StreamHead
+            | BlockContent::StreamEnd => true,
         }
     }
 }
 
 fn records(block: &Block) -> Result<Vec<EncodedRecord>, JournalError> {
-    let number = block.header.draft.first;
-    records_of(block).map_err(|source| JournalError::Unreadable { number, source })
+    let number = block.header.info.first;
+    records_in_block(block).map_err(|source| JournalError::Unreadable { number, source })
 }

@@ -13,11 +13,11 @@ use super::frame::{Block, FrameError, RAW_PAYLOAD_BYTES_MAX};
 pub const RECORD_BYTES_MAX: usize = RAW_PAYLOAD_BYTES_MAX - 64;
 
 /// Time, severity and kind take 9 bytes before the appliance.
-const FIXED_MARK_BYTES: usize = 9;
+const FIXED_HEADER_BYTES: usize = 9;
 
 /// The fields of a record that are known without decoding it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Mark {
+pub struct RecordHeader {
     /// When it was received, in microseconds since the epoch.
     pub at_us: i64,
     /// Its severity, 0 to 5.
@@ -34,7 +34,7 @@ pub struct EncodedRecord {
     /// The number; without gaps, from 1.
     pub number: u64,
     /// The fields that are known without decoding.
-    pub mark: Mark,
+    pub header: RecordHeader,
     /// The encoded record.
     pub bytes: Bytes,
 }
@@ -45,13 +45,13 @@ impl EncodedRecord {
     /// # Panics
     ///
     /// If the severity of the header is above 5 or its kind above 31.
-    pub fn put(&self, payload: &mut Vec<u8>) {
-        let header = &self.mark;
+    pub fn encode_into(&self, payload: &mut Vec<u8>) {
+        let header = &self.header;
         assert!(header.severity <= 5, "severities are 0 to 5");
         assert!(header.kind < 32, "a kind has 5 bits");
         let appliance = u64::from(header.appliance);
         let length =
-            FIXED_MARK_BYTES + prost::encoding::encoded_len_varint(appliance) + self.bytes.len();
+            FIXED_HEADER_BYTES + prost::encoding::encoded_len_varint(appliance) + self.bytes.len();
         encode_varint(length as u64, payload);
         payload.put_i64_le(header.at_us);
         payload.put_u8(header.severity << 5 | header.kind);
@@ -65,18 +65,18 @@ impl EncodedRecord {
 /// # Errors
 ///
 /// If the payload does not contain as many records as the block's header says.
-pub fn records_of(block: &Block) -> Result<Vec<EncodedRecord>, FrameError> {
+pub fn records_in_block(block: &Block) -> Result<Vec<EncodedRecord>, FrameError> {
     let mut payload = block.payload()?;
-    let info = &block.header.draft;
+    let info = &block.header.info;
     let mut records = Vec::with_capacity((info.count as usize).min(payload.len() / 11));
     for index in 0..u64::from(info.count) {
-        let (header, bytes) = take_record(&mut payload).ok_or(FrameError::ImpossibleLength)?;
-        records.push(EncodedRecord { number: info.first + index, mark: header, bytes });
+        let (header, bytes) = split_record(&mut payload).ok_or(FrameError::ImpossibleLength)?;
+        records.push(EncodedRecord { number: info.first + index, header, bytes });
     }
     if payload.is_empty() { Ok(records) } else { Err(FrameError::ImpossibleLength) }
 }
 
-fn take_record(payload: &mut Bytes) -> Option<(Mark, Bytes)> {
+fn split_record(payload: &mut Bytes) -> Option<(RecordHeader, Bytes)> {
     let length = usize::try_from(decode_varint(payload).ok()?).ok()?;
     if length > payload.len() {
         return None;
@@ -86,12 +86,12 @@ fn take_record(payload: &mut Bytes) -> Option<(Mark, Bytes)> {
     let severity_kind = record.try_get_u8().ok()?;
     let appliance = u32::try_from(decode_varint(&mut record).ok()?).ok()?;
     let (severity, kind) = (severity_kind >> 5, severity_kind & 31);
-    Some((Mark { at_us, severity, kind, appliance }, record))
+    Some((RecordHeader { at_us, severity, kind, appliance }, record))
 }
 
 /// The summary of the records of a block of the archive, so that a search can skip it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Summary {
+pub struct BlockSummary {
     /// The smallest time, in microseconds since the epoch.
     pub at_us_min: i64,
     /// The largest time, in microseconds since the epoch.
@@ -104,10 +104,10 @@ pub struct Summary {
     pub appliances: Vec<u32>,
 }
 
-impl Summary {
+impl BlockSummary {
     /// Summarises `records`.
-    pub fn of(records: &[EncodedRecord]) -> Self {
-        let headers = || records.iter().map(|record| record.mark);
+    pub fn from_records(records: &[EncodedRecord]) -> Self {
+        let headers = || records.iter().map(|record| record.header);
         let mut appliances: Vec<u32> = headers().map(|header| header.appliance).collect();
         appliances.sort_unstable();
         appliances.dedup();
@@ -160,43 +160,43 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::journal::frame::{Codec, Content, Draft, encode};
+    use crate::journal::frame::{Compression, BlockContent, BlockInfo, encode};
 
-    fn marks() -> impl Strategy<Value = Mark> {
+    fn headers() -> impl Strategy<Value = RecordHeader> {
         (any::<i64>(), 0..6_u8, 0..32_u8, any::<u32>()).prop_map(
-            |(at_us, severity, kind, appliance)| Mark { at_us, severity, kind, appliance },
+            |(at_us, severity, kind, appliance)| RecordHeader { at_us, severity, kind, appliance },
         )
     }
 
     fn block(count: u32, payload: &[u8]) -> Block {
         let draft =
-            Draft { content: Content::Records, journal: Uuid::nil(), term: 1, first: 10, count };
+            BlockInfo { content: BlockContent::Records, journal: Uuid::nil(), term: 1, first: 10, count };
         let mut out = Vec::new();
-        encode(&mut out, &draft, Codec::Zstd, b"", payload).unwrap();
+        encode(&mut out, &draft, Compression::Zstd, b"", payload).unwrap();
         Block::parse(&out.into()).unwrap()
     }
 
     proptest! {
         #[test]
         fn records_and_their_summary_come_back(
-            contents in prop::collection::vec((marks(), any::<Vec<u8>>()), 1..50),
+            contents in prop::collection::vec((headers(), any::<Vec<u8>>()), 1..50),
         ) {
             let records: Vec<EncodedRecord> = (10..)
                 .zip(contents)
-                .map(|(number, (header, bytes))| EncodedRecord { number, mark: header, bytes: bytes.into() })
+                .map(|(number, (header, bytes))| EncodedRecord { number, header: header, bytes: bytes.into() })
                 .collect();
             let mut payload = Vec::new();
-            records.iter().for_each(|record| record.put(&mut payload));
+            records.iter().for_each(|record| record.encode_into(&mut payload));
             let block = block(u32::try_from(records.len()).unwrap(), &payload);
-            prop_assert_eq!(records_of(&block).unwrap(), records.clone());
-            let summary = Summary::of(&records);
-            prop_assert_eq!(Summary::decode(&summary.encode()), Some(summary));
+            prop_assert_eq!(records_in_block(&block).unwrap(), records.clone());
+            let summary = BlockSummary::from_records(&records);
+            prop_assert_eq!(BlockSummary::decode(&summary.encode()), Some(summary));
         }
 
         #[test]
         fn arbitrary_payloads_and_summaries_never_panic(count: u32, bytes: Vec<u8>) {
-            let _ = records_of(&block(count, &bytes));
-            let _ = Summary::decode(&bytes);
+            let _ = records_in_block(&block(count, &bytes));
+            let _ = BlockSummary::decode(&bytes);
         }
     }
 }

@@ -8,27 +8,27 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::archive::Archive;
-use super::commit_log::Files;
+use super::commit_log::LogFiles;
 use super::error::JournalError;
 
 /// The two conditions, and the files that they apply to.
 #[derive(Debug)]
-pub(super) struct Release {
-    pub(super) files: Arc<Files>,
+pub(super) struct LogTruncation {
+    pub(super) files: Arc<LogFiles>,
     pub(super) archive: Arc<Archive>,
     /// The last record of the older of two checkpoints; 0 while there is only one.
     pub(super) older_checkpoint: AtomicU64,
     /// Whether the seal alone is enough: during a restore, since the stream itself is still there.
-    pub(super) sealed_suffices: AtomicBool,
+    pub(super) needs_only_seal: AtomicBool,
 }
 
-impl Release {
+impl LogTruncation {
     /// Removes the files of the commit log that are not needed any more.
-    pub(super) fn release(&self) -> Result<(), JournalError> {
-        let checkpointed = match self.sealed_suffices.load(Ordering::Acquire) {
+    pub(super) fn truncate(&self) -> Result<(), JournalError> {
+        let checkpointed = match self.needs_only_seal.load(Ordering::Acquire) {
             true => u64::MAX,
             false => self.older_checkpoint.load(Ordering::Acquire),
         };
-        self.files.release_through(self.archive.sealed_through().min(checkpointed))
+        self.files.remove_through(self.archive.sealed_through().min(checkpointed))
     }
 }

@@ -13,8 +13,8 @@ mod salvage;
 mod tests;
 mod verify;
 
-pub use self::check::{Finding, Report, check};
-pub use self::faults::Faults;
+pub use self::check::{Finding, CheckReport, check};
+pub use self::faults::Findings;
 pub use self::restore::{RestoreError, Restored, restore};
 pub use self::salvage::{SalvageError, Salvaged, salvage};
 pub use self::verify::{Defect, Verified, VerifyError, verify};

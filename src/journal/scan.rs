@@ -9,7 +9,7 @@ use std::io::{self, Read};
 
 use bytes::Bytes;
 
-use super::frame::{Block, FrameError, HEADER_BYTES, Header, MAGIC};
+use super::frame::{Block, FrameError, HEADER_BYTES, BlockHeader, MAGIC};
 
 /// Bytes that are read at once.
 const READ_BYTES: usize = 256 << 10;
@@ -18,7 +18,7 @@ const ZEROS: [u8; 4096] = [0; 4096];
 
 /// A finding of the scan.
 #[derive(Debug)]
-pub enum Found {
+pub enum ScanItem {
     /// An intact block.
     Block {
         /// Where it begins, in bytes.
@@ -37,7 +37,7 @@ pub enum Found {
 
 /// The bytes between two blocks, before the first, or after the last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Gap {
+pub struct UnreadableRange {
     /// Where it begins, in bytes.
     pub offset: u64,
     /// How long it is, in bytes.
@@ -50,22 +50,22 @@ pub struct Gap {
 
 /// A running scan.
 #[derive(Debug)]
-pub struct Scan<R> {
-    read: R,
+pub struct BlockScan<R> {
+    input: R,
     buffer: Vec<u8>,
     /// The part of the buffer that was scanned.
-    at: usize,
+    position: usize,
     /// Where the buffer begins in the input, in bytes.
     base: u64,
     is_at_end: bool,
-    gap: Gap,
+    gap: UnreadableRange,
 }
 
-impl<R: Read> Scan<R> {
+impl<R: Read> BlockScan<R> {
     /// A scan of the whole input.
     pub fn new(input: R) -> Self {
-        let (buffer, gap) = (Vec::new(), Gap::default());
-        Self { read: input, buffer, at: 0, base: 0, is_at_end: false, gap }
+        let (buffer, gap) = (Vec::new(), UnreadableRange::default());
+        Self { input, buffer, position: 0, base: 0, is_at_end: false, gap }
     }
 
     /// The next intact block; `None` at the end.
@@ -73,18 +73,18 @@ impl<R: Read> Scan<R> {
     /// # Errors
     ///
     /// If the input can't be read.
-    pub fn next_block(&mut self) -> io::Result<Option<Found>> {
-        self.gap = Gap { offset: self.offset(), ..Gap::default() };
+    pub fn next_block(&mut self) -> io::Result<Option<ScanItem>> {
+        self.gap = UnreadableRange { offset: self.offset(), ..UnreadableRange::default() };
         while self.skip_to_magic()? {
             let offset = self.offset();
-            match self.block_here()? {
+            match self.parse_block()? {
                 Ok((block, bytes)) => {
-                    self.at += bytes.len();
-                    return Ok(Some(Found::Block { offset, block, bytes }));
+                    self.position += bytes.len();
+                    return Ok(Some(ScanItem::Block { offset, block, bytes }));
                 }
                 Err(FrameError::NewerFormat) => {
                     self.skip(MAGIC.len());
-                    return Ok(Some(Found::Newer { offset }));
+                    return Ok(Some(ScanItem::Newer { offset }));
                 }
                 Err(reason) => {
                     self.gap.reason.get_or_insert(reason);
@@ -96,18 +96,18 @@ impl<R: Read> Scan<R> {
     }
 
     /// The gap before the last finding, or after it once the end is reached.
-    pub fn gap(&self) -> Gap {
+    pub fn gap(&self) -> UnreadableRange {
         self.gap
     }
 
     /// The position in the input, in bytes.
     pub fn offset(&self) -> u64 {
-        self.base + self.at as u64
+        self.base + self.position as u64
     }
 
-    fn block_here(&mut self) -> io::Result<Result<(Block, Bytes), FrameError>> {
+    fn parse_block(&mut self) -> io::Result<Result<(Block, Bytes), FrameError>> {
         self.fill(HEADER_BYTES)?;
-        let header = match Header::parse(&self.buffer[self.at..]) {
+        let header = match BlockHeader::parse(&self.buffer[self.position..]) {
             Ok(header) => header,
             Err(error) => return Ok(Err(error)),
         };
@@ -115,7 +115,7 @@ impl<R: Read> Scan<R> {
         if !self.fill(length)? {
             return Ok(Err(FrameError::TooShort));
         }
-        let bytes = Bytes::copy_from_slice(&self.buffer[self.at..self.at + length]);
+        let bytes = Bytes::copy_from_slice(&self.buffer[self.position..self.position + length]);
         Ok(Block::parse(&bytes).map(|block| (block, bytes)))
     }
 
@@ -123,14 +123,14 @@ impl<R: Read> Scan<R> {
     fn skip_to_magic(&mut self) -> io::Result<bool> {
         loop {
             if !self.fill(MAGIC.len())? {
-                self.skip(self.buffer.len() - self.at);
+                self.skip(self.buffer.len() - self.position);
                 return Ok(false);
             }
-            while self.buffer[self.at..].starts_with(&ZEROS) {
-                self.at += ZEROS.len();
+            while self.buffer[self.position..].starts_with(&ZEROS) {
+                self.position += ZEROS.len();
                 self.gap.bytes += ZEROS.len() as u64;
             }
-            let rest = &self.buffer[self.at..];
+            let rest = &self.buffer[self.position..];
             let window = &rest[..rest.len().min(ZEROS.len() + MAGIC.len() - 1)];
             match window.windows(MAGIC.len()).position(|bytes| bytes == MAGIC) {
                 Some(ahead) => {
@@ -144,25 +144,25 @@ impl<R: Read> Scan<R> {
     }
 
     fn skip(&mut self, bytes: usize) {
-        let skipped = &self.buffer[self.at..self.at + bytes];
+        let skipped = &self.buffer[self.position..self.position + bytes];
         self.gap.not_zero += skipped.iter().filter(|byte| **byte != 0).count() as u64;
         self.gap.bytes += bytes as u64;
-        self.at += bytes;
+        self.position += bytes;
     }
 
     /// Fills the buffer to at least so many unread bytes; `false` if the input has fewer.
     fn fill(&mut self, needed: usize) -> io::Result<bool> {
-        while self.buffer.len() - self.at < needed && !self.is_at_end {
-            if self.at > 0 {
-                self.buffer.drain(..self.at);
-                self.base += self.at as u64;
-                self.at = 0;
+        while self.buffer.len() - self.position < needed && !self.is_at_end {
+            if self.position > 0 {
+                self.buffer.drain(..self.position);
+                self.base += self.position as u64;
+                self.position = 0;
             }
             let more = READ_BYTES.max(needed) as u64;
-            let read = self.read.by_ref().take(more).read_to_end(&mut self.buffer)?;
+            let read = self.input.by_ref().take(more).read_to_end(&mut self.buffer)?;
             self.is_at_end = (read as u64) < more;
         }
-        Ok(self.buffer.len() - self.at >= needed)
+        Ok(self.buffer.len() - self.position >= needed)
     }
 }
 
@@ -171,17 +171,17 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::journal::frame::{Codec, Content, Draft, encode};
+    use crate::journal::frame::{Compression, BlockContent, BlockInfo, encode};
 
     fn block(first: u64, payload: &[u8]) -> Vec<u8> {
-        let (content, journal) = (Content::Records, Uuid::from_u128(1));
-        let draft = Draft { content, journal, term: 1, first, count: 1 };
+        let (content, journal) = (BlockContent::Records, Uuid::from_u128(1));
+        let draft = BlockInfo { content, journal, term: 1, first, count: 1 };
         let mut out = Vec::new();
-        encode(&mut out, &draft, Codec::None, &[], payload).unwrap();
+        encode(&mut out, &draft, Compression::None, &[], payload).unwrap();
         out
     }
 
-    fn found(bytes: &[u8]) -> (Vec<(u64, u64)>, Gap) {
+    fn found(bytes: &[u8]) -> (Vec<(u64, u64)>, UnreadableRange) {
         // One byte at a time is the hardest reader.
         struct Slow<'a>(&'a [u8]);
         impl Read for Slow<'_> {
@@ -190,10 +190,10 @@ mod tests {
                 self.0.read(&mut out[..short])
             }
         }
-        let mut scan = Scan::new(Slow(bytes));
+        let mut scan = BlockScan::new(Slow(bytes));
         let mut found = Vec::new();
-        while let Some(Found::Block { offset, block, .. }) = scan.next_block().unwrap() {
-            found.push((offset, block.header.draft.first));
+        while let Some(ScanItem::Block { offset, block, .. }) = scan.next_block().unwrap() {
+            found.push((offset, block.header.info.first));
         }
         assert_eq!(scan.offset(), bytes.len() as u64);
         (found, scan.gap())

@@ -22,16 +22,16 @@ use uuid::Uuid;
 use super::frame::HEADER_BYTES;
 use super::identity::Identity;
 
-pub use self::file::{FileError, NewFile};
-pub use self::reader::{Fault, Item, StreamError, StreamReader, StreamSummary};
-pub use self::writer::{StreamWriter, Written};
+pub use self::file::{FileError, AtomicFile};
+pub use self::reader::{StreamDefect, StreamItem, StreamError, StreamReader, StreamSummary};
+pub use self::writer::{StreamWriter, StreamTotals};
 
 /// The newest format of a stream that this program writes and reads.
 pub const STREAM_FORMAT: u32 = 1;
 
 /// The description at the head of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Head {
+pub struct StreamHead {
     /// Whose journal it is.
     pub identity: Identity,
     /// The newest term of anything in it.
@@ -43,27 +43,27 @@ pub struct Head {
     /// The last record of the checkpoint in it.
     pub checkpoint: Option<u64>,
     /// Approximate length of the stream, in bytes.
-    pub estimate: u64,
+    pub estimated_bytes: u64,
 }
 
-impl Head {
+impl StreamHead {
     /// The number of records, if none is missing.
-    pub fn records(&self) -> u64 {
+    pub fn expected_records(&self) -> u64 {
         (self.last + 1).saturating_sub(self.first)
     }
 
-    fn put(&self, out: &mut Vec<u8>) {
+    fn encode_into(&self, out: &mut Vec<u8>) {
         out.put_u32_le(STREAM_FORMAT);
         out.put_slice(self.identity.broker.as_bytes());
         out.put_u64_le(self.first);
         out.put_u64_le(self.last);
         // No checkpoint ends at record 0, so 0 means none.
         out.put_u64_le(self.checkpoint.unwrap_or(0));
-        out.put_u64_le(self.estimate);
+        out.put_u64_le(self.estimated_bytes);
     }
 
     /// Decodes the output of [`Self::encode_into`]: `Err` contains a later format, or `None` for no head.
-    fn take(payload: &mut impl Buf, journal: Uuid, term: u64) -> Result<Self, Option<u32>> {
+    fn decode(payload: &mut impl Buf, journal: Uuid, term: u64) -> Result<Self, Option<u32>> {
         let format = payload.try_get_u32_le().map_err(|_| None)?;
         if format > STREAM_FORMAT {
             return Err(Some(format));
@@ -77,7 +77,7 @@ impl Head {
         }
         let identity = Identity { journal, broker: Uuid::from_bytes(broker) };
         let checkpoint = (checkpoint > 0).then_some(checkpoint);
-        Ok(Self { identity, term, first, last, checkpoint, estimate })
+        Ok(Self { identity, term, first, last, checkpoint, estimated_bytes: estimate })
     }
 }
 
@@ -85,7 +85,7 @@ impl Head {
 ///
 /// Over each header without its own checksum: a CRC over bytes that end with their CRC is the same
 /// whatever the bytes are. The header contains the checksum of the rest.
-fn add_block(crc: u32, block: &[u8]) -> u32 {
+fn update_checksum(crc: u32, block: &[u8]) -> u32 {
     let header = block.get(..HEADER_BYTES - 4).unwrap_or(block);
     crc32c::crc32c_append(crc, header)
 }

@@ -13,19 +13,19 @@ use proptest::prelude::*;
 use super::*;
 use crate::test_timeout::wait_for;
 
-const ALL: Budget = Budget { records: usize::MAX, bytes: u64::MAX };
+const ALL: PageLimit = PageLimit { records: usize::MAX, bytes: u64::MAX };
 
-fn small(dir: &Path) -> Settings {
-    Settings {
+fn small(dir: &Path) -> JournalSettings {
+    JournalSettings {
         commit_file_bytes: 16 << 10,
-        span_bytes: 4 << 10,
+        segment_bytes: 4 << 10,
         ballast_bytes: 1 << 20,
         low_water: 1 << 20,
-        ..Settings::new(dir)
+        ..JournalSettings::new(dir)
     }
 }
 
-fn open(dir: &Path) -> Opened {
+fn open(dir: &Path) -> OpenJournal {
     Journal::open(&small(dir)).unwrap()
 }
 
@@ -33,21 +33,21 @@ fn open(dir: &Path) -> Opened {
 fn record(number: u64) -> EncodedRecord {
     let noise = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let small = |modulus: u64, shift: u32| u8::try_from((noise >> shift) % modulus).unwrap();
-    let mark = Mark {
+    let mark = RecordHeader {
         at_us: i64::try_from(number).unwrap() * 10 + i64::from(small(50, 3)),
         severity: small(6, 20),
         kind: small(32, 30),
         appliance: if number < 700 { u32::from(small(4, 40)) } else { 9 },
     };
     let bytes: Vec<u8> = noise.to_le_bytes().repeat(1 + usize::from(small(20, 50)));
-    EncodedRecord { number, mark, bytes: bytes.into() }
+    EncodedRecord { number, header: mark, bytes: bytes.into() }
 }
 
 fn records(numbers: std::ops::RangeInclusive<u64>) -> Vec<EncodedRecord> {
     numbers.map(record).collect()
 }
 
-fn append(opened: &mut Opened, numbers: std::ops::RangeInclusive<u64>) {
+fn append(opened: &mut OpenJournal, numbers: std::ops::RangeInclusive<u64>) {
     for commit in records(numbers).chunks(37) {
         opened.journal.append(commit).unwrap();
     }
@@ -57,27 +57,27 @@ fn wait(what: &str, mut reached: impl FnMut() -> bool) {
     wait_for(what, || reached().then_some(()));
 }
 
-fn wait_archived(opened: &Opened) {
+fn wait_archived(opened: &OpenJournal) {
     let durable = opened.reader.durable();
     wait("the archive", || opened.reader.archived_through() + 64 > durable);
 }
 
 fn wait_checkpoint(dir: &Path, journal: &Journal, through: u64, state: &[u8]) {
     wait("a checkpoint begins", || {
-        journal.checkpoint(through, state.to_vec()) == CheckpointStart::Begun
+        journal.checkpoint(through, state.to_vec()) == CheckpointStart::Started
     });
     let path = dir.join(format!("{}/checkpoint-{through:020}", opening::CHECKPOINTS));
     wait("a checkpoint is written", || path.exists());
 }
 
-fn read_all(reader: &Reader) -> Vec<EncodedRecord> {
-    let page = reader.forward(0, &Wanted::default(), ALL).unwrap();
+fn read_all(reader: &JournalReader) -> Vec<EncodedRecord> {
+    let page = reader.forward(0, &HeaderFilter::default(), ALL).unwrap();
     assert_eq!((page.next, page.reached), (None, reader.durable()));
     page.records
 }
 
 #[test]
-fn what_was_appended_is_there_after_a_stop_and_the_term_rises() {
+fn appended_records_are_there_after_a_stop_and_the_term_rises() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("not/there/yet");
     let mut opened = open(&data);
@@ -97,7 +97,7 @@ fn what_was_appended_is_there_after_a_stop_and_the_term_rises() {
     assert_eq!(read_all(&opened.reader), records(1..=60));
     let status = opened.reader.status().unwrap();
     assert_eq!((status.durable, status.commit_log_bytes), (60, 16 << 10));
-    assert!(status.free_bytes > 0 && status.trouble.is_empty());
+    assert!(status.free_bytes > 0 && status.background_failures.is_empty());
 }
 
 #[test]
@@ -110,47 +110,47 @@ fn a_second_open_of_the_same_folder_is_refused() {
     open(dir.path()).journal.close().unwrap();
 }
 
-fn wanted() -> impl Strategy<Value = Wanted> {
+fn filters() -> impl Strategy<Value = HeaderFilter> {
     let times = (0..16_000_i64, 0..16_000_i64);
     let appliances = prop::option::of(prop::collection::hash_set(0..11_u32, 0..4));
     (prop::option::of(times), any::<u8>(), any::<u32>(), any::<bool>(), appliances).prop_map(
         |(times, severities, kinds, all_kinds, appliances)| {
             let (since_us, until_us) = times.unwrap_or((i64::MIN, i64::MAX));
             let kind_mask = if all_kinds { u32::MAX } else { kinds };
-            Wanted { since_us, until_us, severity_mask: severities, kind_mask, appliances }
+            HeaderFilter { since_us, until_us, severity_mask: severities, kind_mask, appliances }
         },
     )
 }
 
 #[test]
-fn reading_equals_a_plain_list_under_every_filter_and_budget() {
+fn reading_equals_a_plain_list_under_every_filter_and_limit() {
     let dir = tempfile::tempdir().unwrap();
     let mut opened = open(dir.path());
     append(&mut opened, 1..=1500);
     wait_archived(&opened);
-    wait("three seals", || opened.journal.release.archive.ranges().len() >= 3);
+    wait("three seals", || opened.journal.log_truncation.archive.ranges().len() >= 3);
     append(&mut opened, 1501..=1550);
     wait_checkpoint(dir.path(), &opened.journal, 900, b"older");
     wait_checkpoint(dir.path(), &opened.journal, 1400, b"newer");
-    wait("the log is released", || opened.journal.release.files.at_or_above(1) > Some(1));
+    wait("the log is released", || opened.journal.log_truncation.files.at_or_above(1) > Some(1));
     let all = records(1..=1550);
     let reader = &opened.reader;
     assert_eq!((reader.first(), read_all(reader)), (1, all.clone()));
     let budgets =
-        (1..200_usize, 1..100_000_u64).prop_map(|(r, bytes)| Budget { records: r, bytes });
-    proptest!(|(wanted in wanted(), budget in budgets, from in 0..1600_u64)| {
-        let taken = |record: &&EncodedRecord| wanted.takes(&record.mark);
+        (1..200_usize, 1..100_000_u64).prop_map(|(r, bytes)| PageLimit { records: r, bytes });
+    proptest!(|(wanted in filters(), budget in budgets, from in 0..1600_u64)| {
+        let taken = |record: &&EncodedRecord| wanted.matches(&record.header);
         let up: Vec<_> = all.iter().filter(|r| r.number >= from).filter(taken).cloned().collect();
         let down: Vec<_> =
             all.iter().rev().filter(|r| r.number <= from).filter(taken).cloned().collect();
         let forward = |at| reader.forward(at, &wanted, budget).unwrap();
-        prop_assert_eq!(paged(from, budget, forward), up);
+        prop_assert_eq!(read_pages(from, budget, forward), up);
         let backward = |at| reader.backward(at, &wanted, budget).unwrap();
-        prop_assert_eq!(paged(from, budget, backward), down);
+        prop_assert_eq!(read_pages(from, budget, backward), down);
     });
 }
 
-fn paged(from: u64, budget: Budget, read: impl Fn(u64) -> Page) -> Vec<EncodedRecord> {
+fn read_pages(from: u64, budget: PageLimit, read: impl Fn(u64) -> RecordPage) -> Vec<EncodedRecord> {
     let (mut out, mut next) = (Vec::new(), Some(from));
     while let Some(at) = next {
         let page = read(at);
@@ -163,9 +163,9 @@ fn paged(from: u64, budget: Budget, read: impl Fn(u64) -> Page) -> Vec<EncodedRe
 }
 
 #[test]
-fn an_unsealed_span_is_built_again_while_appends_go_on() {
+fn an_unsealed_segment_is_rebuilt_during_appends() {
     let dir = tempfile::tempdir().unwrap();
-    let settings = Settings { span_bytes: 1 << 20, ..small(dir.path()) };
+    let settings = JournalSettings { segment_bytes: 1 << 20, ..small(dir.path()) };
     let mut opened = Journal::open(&settings).unwrap();
     append(&mut opened, 1..=400);
     wait_archived(&opened);
@@ -174,20 +174,20 @@ fn an_unsealed_span_is_built_again_while_appends_go_on() {
     fs::write(dir.path().join("archive/span-00000000000000000001/db"), b"rubbish").unwrap();
 
     let mut opened = Journal::open(&settings).unwrap();
-    assert_eq!(opened.recovered, Recovered { rebuilt: vec![1], ..Recovered::default() });
+    assert_eq!(opened.recovered, Recovered { rebuilt_segments: vec![1], ..Recovered::default() });
     append(&mut opened, 401..=500);
     wait_archived(&opened);
     assert_eq!(read_all(&opened.reader), records(1..=500));
     assert!(!dir.path().join("archive/span-00000000000000000001.trash").exists());
-    assert_eq!(opened.reader.status().unwrap().trouble, [""; 0]);
+    assert_eq!(opened.reader.status().unwrap().background_failures, [""; 0]);
 }
 
 #[test]
-fn a_damaged_span_is_read_from_the_commit_log_while_that_has_it() {
+fn a_damaged_segment_is_read_from_the_commit_log_while_it_is_there() {
     let dir = tempfile::tempdir().unwrap();
     let mut opened = open(dir.path());
     append(&mut opened, 1..=1000);
-    wait("a seal", || !opened.journal.release.archive.ranges().is_empty());
+    wait("a seal", || !opened.journal.log_truncation.archive.ranges().is_empty());
     opened.journal.close().unwrap();
     // Without checkpoints nothing was released.
     fs::write(dir.path().join("archive/span-00000000000000000001/db"), b"rubbish").unwrap();
@@ -197,26 +197,26 @@ fn a_damaged_span_is_read_from_the_commit_log_while_that_has_it() {
 }
 
 /// A closed journal of 1,000 records, the older of them in sealed spans only.
-fn with_sealed_spans(dir: &Path) -> Vec<std::ops::RangeInclusive<u64>> {
+fn with_sealed_segments(dir: &Path) -> Vec<std::ops::RangeInclusive<u64>> {
     let mut opened = open(dir);
     append(&mut opened, 1..=1000);
     wait_archived(&opened);
     wait_checkpoint(dir, &opened.journal, 990, b"older");
     wait_checkpoint(dir, &opened.journal, 1000, b"newer");
-    let files = Arc::clone(&opened.journal.release.files);
-    let spans = opened.journal.release.archive.ranges();
+    let files = Arc::clone(&opened.journal.log_truncation.files);
+    let spans = opened.journal.log_truncation.archive.ranges();
     wait("the log is released", || files.at_or_above(1) > Some(*spans[0].end()));
-    let archive = Arc::clone(&opened.journal.release.archive);
+    let archive = Arc::clone(&opened.journal.log_truncation.archive);
     opened.journal.close().unwrap();
     archive.ranges()
 }
 
 #[test]
-fn sealed_spans_survive_and_the_log_before_them_is_gone() {
+fn sealed_segments_survive_and_the_log_before_them_is_removed() {
     let dir = tempfile::tempdir().unwrap();
-    let spans = with_sealed_spans(dir.path());
+    let spans = with_sealed_segments(dir.path());
     let opened = open(dir.path());
-    assert!(opened.recovered.missing.is_empty() && opened.recovered.cuts.is_empty());
+    assert!(opened.recovered.missing.is_empty() && opened.recovered.truncated_tails.is_empty());
     assert_eq!(opened.checkpoint, Some((1000, b"newer".to_vec())));
     let sealed_through = opened.reader.archived_through();
     assert!(sealed_through >= *spans.last().unwrap().end());
@@ -224,9 +224,9 @@ fn sealed_spans_survive_and_the_log_before_them_is_gone() {
 }
 
 #[test]
-fn a_span_that_lost_its_seal_is_checked_and_sealed_again() {
+fn a_segment_that_lost_its_seal_is_checked_and_sealed_again() {
     let dir = tempfile::tempdir().unwrap();
-    with_sealed_spans(dir.path());
+    with_sealed_segments(dir.path());
     let seal = dir.path().join("archive/span-00000000000000000001.sealed");
     fs::write(&seal, b"bad").unwrap();
     let opened = open(dir.path());
@@ -236,31 +236,31 @@ fn a_span_that_lost_its_seal_is_checked_and_sealed_again() {
 }
 
 #[test]
-fn a_span_that_is_lost_is_named_as_missing() {
+fn a_lost_segment_is_reported_missing() {
     let dir = tempfile::tempdir().unwrap();
-    let spans = with_sealed_spans(dir.path());
+    let spans = with_sealed_segments(dir.path());
     let second = dir.path().join(format!("archive/span-{:020}", spans[1].start()));
     fs::remove_file(second.with_extension("sealed")).unwrap();
     fs::write(second.join("db"), b"rubbish").unwrap();
     let opened = open(dir.path());
-    assert_eq!(opened.recovered.spans_set_aside, [second.with_extension("damaged")]);
-    let files = &opened.journal.release.files;
+    assert_eq!(opened.recovered.damaged_segments, [second.with_extension("damaged")]);
+    let files = &opened.journal.log_truncation.files;
     let lost = *spans[1].start()..=*spans[1].end().min(&(files.at_or_above(1).unwrap() - 1));
     assert_eq!(opened.recovered.missing, std::slice::from_ref(&lost));
-    let forward = opened.reader.forward(1, &Wanted::default(), ALL).unwrap();
+    let forward = opened.reader.forward(1, &HeaderFilter::default(), ALL).unwrap();
     assert_eq!(forward.missing, std::slice::from_ref(&lost));
     let expected: Vec<_> =
         records(1..=1000).into_iter().filter(|record| !lost.contains(&record.number)).collect();
     assert_eq!(forward.records, expected);
-    let backward = opened.reader.backward(u64::MAX, &Wanted::default(), ALL).unwrap();
+    let backward = opened.reader.backward(u64::MAX, &HeaderFilter::default(), ALL).unwrap();
     assert_eq!((backward.missing, backward.reached), (vec![lost], 1));
     assert!(backward.records.iter().eq(expected.iter().rev()));
 }
 
 #[test]
-fn no_number_is_given_twice_though_the_commit_log_is_lost() {
+fn no_number_is_assigned_twice_although_the_commit_log_is_lost() {
     let dir = tempfile::tempdir().unwrap();
-    let spans = with_sealed_spans(dir.path());
+    let spans = with_sealed_segments(dir.path());
     fs::remove_dir_all(dir.path().join("commits")).unwrap();
     let mut opened = open(dir.path());
     assert_eq!((opened.last_number, opened.previous_term), (1000, 1));
@@ -270,7 +270,7 @@ fn no_number_is_given_twice_though_the_commit_log_is_lost() {
     assert_eq!(opened.recovered.missing, [sealed_through + 1..=1000]);
     append(&mut opened, 1001..=1200);
     wait_archived(&opened);
-    let page = opened.reader.forward(900, &Wanted::default(), ALL).unwrap();
+    let page = opened.reader.forward(900, &HeaderFilter::default(), ALL).unwrap();
     assert_eq!(page.missing, [sealed_through + 1..=1000]);
     assert_eq!(page.records.last(), Some(&record(1200)));
     opened.journal.close().unwrap();
@@ -278,28 +278,28 @@ fn no_number_is_given_twice_though_the_commit_log_is_lost() {
 }
 
 #[test]
-fn a_reader_outlives_the_journal_without_holding_its_folder() {
+fn a_reader_outlives_the_journal_without_locking_its_folder() {
     let dir = tempfile::tempdir().unwrap();
-    with_sealed_spans(dir.path());
+    with_sealed_segments(dir.path());
     let opened = open(dir.path());
     let reader = opened.reader.clone();
     assert_eq!(read_all(&reader).len(), 1000);
     opened.journal.close().unwrap();
-    let refused = reader.forward(1, &Wanted::default(), ALL);
+    let refused = reader.forward(1, &HeaderFilter::default(), ALL);
     assert!(matches!(refused, Err(JournalError::Closed { .. })));
     assert_eq!(read_all(&open(dir.path()).reader).len(), 1000);
 }
 
 #[test]
-fn readers_see_every_record_once_while_spans_are_sealed_under_them() {
+fn readers_see_every_record_once_while_segments_are_sealed() {
     let dir = tempfile::tempdir().unwrap();
     let mut opened = open(dir.path());
     let reader = opened.reader.clone();
     let follower = crate::tasks::spawn_thread("follower", move || {
         let (mut seen, mut from) = (Vec::new(), 1);
         while seen.len() < 1200 {
-            let budget = Budget { records: 100, bytes: 10_000 };
-            let page = reader.forward(from, &Wanted::default(), budget).unwrap();
+            let budget = PageLimit { records: 100, bytes: 10_000 };
+            let page = reader.forward(from, &HeaderFilter::default(), budget).unwrap();
             assert!(page.missing.is_empty());
             from = page.reached + 1;
             seen.extend(page.records);
@@ -326,13 +326,13 @@ fn large_and_unpackable_records_are_archived_and_sealed() {
                 noise.to_le_bytes()[7]
             })
             .collect();
-        EncodedRecord { number, mark: Mark::default(), bytes: bytes.into() }
+        EncodedRecord { number, header: RecordHeader::default(), bytes: bytes.into() }
     };
     let all: Vec<_> = (1..=70).map(large).collect();
     opened.journal.append(&all).unwrap();
     wait_archived(&opened);
     wait("seven spans of one record", || {
-        opened.journal.release.archive.ranges() == (1..=7).map(|n| n..=n).collect::<Vec<_>>()
+        opened.journal.log_truncation.archive.ranges() == (1..=7).map(|n| n..=n).collect::<Vec<_>>()
     });
     assert_eq!(read_all(&opened.reader), all);
 }

@@ -23,8 +23,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::first_bytes::{self, Rewound, Speaks};
-use super::places::{Busy, Place};
+use super::first_bytes::{self, Rewound, Protocol};
+use super::places::{Busy, ConnectionPermit};
 use super::{Common, Port, guard, stopped};
 use crate::clock::monotonic_now;
 use crate::tasks::NamedExecutor;
@@ -67,10 +67,10 @@ const SEND_BYTES_MAX: usize = 64 << 10;
 const OUR_RESETS_MAX: usize = 256;
 
 /// Serves one connection until it ends.
-pub(super) async fn talk<S>(
+pub(super) async fn serve_connection<S>(
     stream: S,
     common: Arc<Common>,
-    place: Arc<Place>,
+    place: Arc<ConnectionPermit>,
     mut stopping: watch::Receiver<bool>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -86,27 +86,27 @@ pub(super) async fn talk<S>(
         Ok(Err(_)) => return,
         Err(_) => return common.counted.refused(common.port.word(), "silent"),
     };
-    let talk = Talk { common, place, until, asked: Arc::default() };
+    let talk = ConnectionTask { common, place, until, asked: Arc::default() };
     match (speaks, talk.common.port) {
-        (Speaks::Http2, _) => talk.http2(stream, stopping).await,
-        (Speaks::Http1, Port::Http) => talk.http1(stream, stopping).await,
-        (Speaks::Http1, Port::Grpc) => talk.redirect(stream).await,
-        (Speaks::Other, _) => talk.common.counted.refused(talk.common.port.word(), "not_http"),
+        (Protocol::Http2, _) => talk.http2(stream, stopping).await,
+        (Protocol::Http1, Port::Http) => talk.http1(stream, stopping).await,
+        (Protocol::Http1, Port::Grpc) => talk.redirect(stream).await,
+        (Protocol::Other, _) => talk.common.counted.refused(talk.common.port.word(), "not_http"),
     }
 }
 
 /// What one connection is served with.
 #[derive(Clone)]
-struct Talk {
+struct ConnectionTask {
     common: Arc<Common>,
-    place: Arc<Place>,
+    place: Arc<ConnectionPermit>,
     /// When something whole must have been said.
     until: Instant,
     /// A request came.
     asked: Arc<AtomicBool>,
 }
 
-impl Talk {
+impl ConnectionTask {
     async fn http2<S>(self, stream: Rewound<S>, mut stopping: watch::Receiver<bool>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -134,7 +134,7 @@ impl Talk {
                 served.await
             }
         };
-        tell(ended);
+        report(ended);
     }
 
     async fn http1<S>(self, stream: Rewound<S>, mut stopping: watch::Receiver<bool>)
@@ -158,7 +158,7 @@ impl Talk {
                 served.await
             }
         };
-        tell(ended);
+        report(ended);
     }
 
     /// Ends at the deadline, if no request came; gRPC clients may connect before they call, and are
@@ -174,21 +174,21 @@ impl Talk {
         self.common.counted.refused(self.common.port.word(), "silent");
     }
 
-    async fn answer(self, request: Request<Incoming>) -> Result<Response<Held>, Infallible> {
+    async fn answer(self, request: Request<Incoming>) -> Result<Response<TrackedBody>, Infallible> {
         self.asked.store(true, Ordering::Relaxed);
         let busy = self.place.busy();
         let (parts, body) = request.into_parts();
         let answer = match self.common.gate.check(&parts) {
             Ok(()) => {
                 let routes = TowerToHyperService::new(self.common.routes.clone());
-                guard::answer(routes, Request::from_parts(parts, body)).await
+                guard::respond(routes, Request::from_parts(parts, body)).await
             }
             Err(refused) => {
-                self.common.counted.request_refused(self.common.port.word(), refused.word);
+                self.common.counted.request_refused(self.common.port.word(), refused.reason);
                 guard::refusal(&parts, &refused)
             }
         };
-        Ok(answer.map(|body| Held { body, _busy: busy }))
+        Ok(answer.map(|body| TrackedBody { body, _busy: busy }))
     }
 
     /// Tells whoever speaks HTTP/1 to the gRPC port what it is.
@@ -210,7 +210,7 @@ impl Talk {
     }
 }
 
-fn tell(ended: hyper::Result<()>) {
+fn report(ended: hyper::Result<()>) {
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection broke");
     }
@@ -218,12 +218,12 @@ fn tell(ended: hyper::Result<()>) {
 
 /// An answer's body; until all of it is written, or nobody reads it any more, its request is under
 /// way.
-struct Held {
+struct TrackedBody {
     body: Body,
     _busy: Busy,
 }
 
-impl HttpBody for Held {
+impl HttpBody for TrackedBody {
     type Data = Bytes;
     type Error = axum::Error;
 

@@ -14,7 +14,7 @@ pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Speaks {
+pub(super) enum Protocol {
     /// It sent the whole preface.
     Http2,
     /// It may be HTTP/1: letters of a method.
@@ -28,7 +28,7 @@ pub(super) enum Speaks {
 /// # Errors
 ///
 /// When it ends before that, or breaks.
-pub(super) async fn read<S: AsyncRead + Unpin>(mut stream: S) -> io::Result<(Speaks, Rewound<S>)> {
+pub(super) async fn read<S: AsyncRead + Unpin>(mut stream: S) -> io::Result<(Protocol, Rewound<S>)> {
     let mut bytes = [0; PREFACE.len()];
     let mut count = 0;
     while count < bytes.len() && PREFACE.starts_with(&bytes[..count]) {
@@ -38,11 +38,11 @@ pub(super) async fn read<S: AsyncRead + Unpin>(mut stream: S) -> io::Result<(Spe
         };
     }
     let speaks = if bytes == *PREFACE {
-        Speaks::Http2
+        Protocol::Http2
     } else if bytes[0].is_ascii_alphabetic() {
-        Speaks::Http1
+        Protocol::Http1
     } else {
-        Speaks::Other
+        Protocol::Other
     };
     Ok((speaks, Rewound { bytes, from: 0, to: count, stream }))
 }
@@ -136,11 +136,11 @@ mod tests {
         let hello = &[0x16, 3, 1, 0, 200][..];
         let with_more = [&PREFACE[..], b"frames"].concat();
         for (sent, expected) in [
-            (get, Speaks::Http1),
-            (post, Speaks::Http1),
-            (b"PROPFIND / HTTP/1.1\r\n\r\n", Speaks::Http1),
-            (hello, Speaks::Other),
-            (&with_more, Speaks::Http2),
+            (get, Protocol::Http1),
+            (post, Protocol::Http1),
+            (b"PROPFIND / HTTP/1.1\r\n\r\n", Protocol::Http1),
+            (hello, Protocol::Other),
+            (&with_more, Protocol::Http2),
         ] {
             let (speaks, mut stream) = read(sent).await.expect("it is clear");
             assert_eq!(speaks, expected);

@@ -12,7 +12,7 @@ use http::request::Parts;
 use http::{Method, StatusCode, Version};
 
 use super::Port;
-use super::hosts::Hosts;
+use super::hosts::AllowedHosts;
 
 /// The code of gRPC for who may not.
 const PERMISSION_DENIED: u8 = 7;
@@ -22,46 +22,46 @@ const QUOTED_BYTES_MAX: usize = 100;
 
 /// Looks at requests before they are answered.
 #[derive(Clone, Debug)]
-pub(super) struct Gate {
+pub(super) struct RequestGate {
     port: Port,
-    hosts: Arc<Hosts>,
+    hosts: Arc<AllowedHosts>,
 }
 
 /// Why a request is not answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Refused {
+pub(super) struct RequestRejection {
     /// For metrics.
-    pub(super) word: &'static str,
+    pub(super) reason: &'static str,
     /// For who speaks HTTP.
     pub(super) status: StatusCode,
     /// For who speaks gRPC, if it does.
     pub(super) code: Option<u8>,
     /// For people.
-    pub(super) sentence: String,
+    pub(super) message: String,
 }
 
-impl Gate {
-    pub(super) fn new(port: Port, hosts: Arc<Hosts>) -> Self {
+impl RequestGate {
+    pub(super) fn new(port: Port, hosts: Arc<AllowedHosts>) -> Self {
         Self { port, hosts }
     }
 
     /// Lets it pass, or says why not.
-    pub(super) fn check(&self, request: &Parts) -> Result<(), Refused> {
+    pub(super) fn check(&self, request: &Parts) -> Result<(), RequestRejection> {
         match self.port {
             Port::Grpc => {
                 no_browser(request)?;
                 is_grpc(request)?;
-                self.is_called_rightly(request)
-                    .map_err(|refused| Refused { code: Some(PERMISSION_DENIED), ..refused })
+                self.has_allowed_host(request)
+                    .map_err(|refused| RequestRejection { code: Some(PERMISSION_DENIED), ..refused })
             }
             Port::Http => {
-                self.is_called_rightly(request)?;
+                self.has_allowed_host(request)?;
                 if request.method.is_safe() { Ok(()) } else { is_from_our_pages(request) }
             }
         }
     }
 
-    fn is_called_rightly(&self, request: &Parts) -> Result<(), Refused> {
+    fn has_allowed_host(&self, request: &Parts) -> Result<(), RequestRejection> {
         let by_header: Vec<&str> =
             request.headers.get_all(HOST).iter().map(|it| it.to_str().unwrap_or("?")).collect();
         let by_target = request.uri.authority().map(http::uri::Authority::as_str);
@@ -90,8 +90,8 @@ impl Gate {
     }
 }
 
-fn refused(word: &'static str, status: StatusCode, sentence: impl Into<String>) -> Refused {
-    Refused { word, status, code: None, sentence: sentence.into() }
+fn refused(word: &'static str, status: StatusCode, sentence: impl Into<String>) -> RequestRejection {
+    RequestRejection { reason: word, status, code: None, message: sentence.into() }
 }
 
 /// What others sent, as far as it is safe to show.
@@ -100,7 +100,7 @@ fn quoted(text: &str) -> String {
     format!("`{}`", shown.take(QUOTED_BYTES_MAX).collect::<String>())
 }
 
-fn no_browser(request: &Parts) -> Result<(), Refused> {
+fn no_browser(request: &Parts) -> Result<(), RequestRejection> {
     let is_browsers = |name: &str| name == ORIGIN.as_str() || name.starts_with("sec-fetch-");
     match request.headers.keys().find(|name| is_browsers(name.as_str())) {
         None => Ok(()),
@@ -112,7 +112,7 @@ fn no_browser(request: &Parts) -> Result<(), Refused> {
     }
 }
 
-fn is_grpc(request: &Parts) -> Result<(), Refused> {
+fn is_grpc(request: &Parts) -> Result<(), RequestRejection> {
     let kind = request.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     // Browsers speak application/grpc-web, which is another thing.
     let is_grpc = kind
@@ -130,7 +130,7 @@ fn is_grpc(request: &Parts) -> Result<(), Refused> {
 }
 
 /// As Go's CrossOriginProtection has it: what browsers say of a request themselves, and no tokens.
-fn is_from_our_pages(request: &Parts) -> Result<(), Refused> {
+fn is_from_our_pages(request: &Parts) -> Result<(), RequestRejection> {
     let header = |name: &str| request.headers.get(name).map(|it| it.to_str().unwrap_or("?"));
     let is_ours = match (header("sec-fetch-site"), header("origin")) {
         (Some("same-origin" | "none"), _) => true,
@@ -158,7 +158,7 @@ mod tests {
 
     /// What becomes of a request with these headers: 0 if it passes, else the status.
     fn status(port: Port, request: http::request::Builder) -> u16 {
-        let gate = Gate::new(port, Arc::new(Hosts::new("broker.example").expect("a name")));
+        let gate = RequestGate::new(port, Arc::new(AllowedHosts::new("broker.example").expect("a name")));
         let (parts, ()) = request.body(()).expect("a request").into_parts();
         gate.check(&parts).map_or_else(|refused| refused.status.as_u16(), |()| 0)
     }

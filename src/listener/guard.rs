@@ -18,12 +18,12 @@ use hyper::body::Incoming;
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 
-use super::gate::Refused;
+use super::gate::RequestRejection;
 use crate::guru_meditation;
-use crate::sparing::Sparing;
+use crate::sparing::LogLimiter;
 
 /// What a call is told whose code failed.
-pub(crate) const WORDS: &str =
+pub(crate) const PANIC_MESSAGE: &str =
     "the broker's code failed while it did this; its report and its tracing say where";
 
 /// An answer begins within this time: beyond every time that a client of ours waits.
@@ -34,38 +34,38 @@ const DEADLINE_EXCEEDED: u8 = 4;
 const INTERNAL: u8 = 13;
 
 /// The code panicked; the hook has told where and why.
-pub(crate) struct Panicked;
+pub(crate) struct HandlerPanic;
 
 /// Answers one call. Reports show its path beside its task.
-pub(super) async fn answer(
+pub(super) async fn respond(
     routes: TowerToHyperService<Router>,
     request: Request<Incoming>,
 ) -> Response<Body> {
-    static LINE: Sparing = Sparing::new();
+    static LINE: LogLimiter = LogLimiter::new();
     let path = request.uri().path().to_owned();
     guru_meditation::detail(&path);
     let is_grpc = is_grpc(request.headers());
     let answering = caught(async move { routes.call(request).await });
     match tokio::time::timeout(ANSWER_WITHIN, answering).await {
         Ok(Ok(Ok(answer))) => answer,
-        Ok(Err(Panicked)) => {
-            if let Some(left_out) = LINE.turn() {
+        Ok(Err(HandlerPanic)) => {
+            if let Some(left_out) = LINE.allow() {
                 tracing::error!(call = path, left_out, "a call failed of a bug of ours");
             }
-            say(is_grpc.then_some(INTERNAL), StatusCode::INTERNAL_SERVER_ERROR, WORDS)
+            log_panic(is_grpc.then_some(INTERNAL), StatusCode::INTERNAL_SERVER_ERROR, PANIC_MESSAGE)
         }
         Err(_) => {
             let words = "no answer within 75 s: the request did not come whole, or the broker's disk \
                          does not take what came";
-            say(is_grpc.then_some(DEADLINE_EXCEEDED), StatusCode::GATEWAY_TIMEOUT, words)
+            log_panic(is_grpc.then_some(DEADLINE_EXCEEDED), StatusCode::GATEWAY_TIMEOUT, words)
         }
     }
 }
 
 /// Says why a request is not answered: by a status of gRPC where that has one.
-pub(super) fn refusal(request: &Parts, refused: &Refused) -> Response<Body> {
+pub(super) fn refusal(request: &Parts, refused: &RequestRejection) -> Response<Body> {
     let code = refused.code.filter(|_| is_grpc(&request.headers));
-    say(code, refused.status, &refused.sentence)
+    log_panic(code, refused.status, &refused.message)
 }
 
 fn is_grpc(headers: &http::HeaderMap) -> bool {
@@ -73,7 +73,7 @@ fn is_grpc(headers: &http::HeaderMap) -> bool {
     kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }
 
-fn say(code: Option<u8>, status: StatusCode, sentence: &str) -> Response<Body> {
+fn log_panic(code: Option<u8>, status: StatusCode, sentence: &str) -> Response<Body> {
     let Some(code) = code else {
         let mut answer = Response::new(Body::from(format!("{sentence}\n")));
         *answer.status_mut() = status;
@@ -93,13 +93,13 @@ fn say(code: Option<u8>, status: StatusCode, sentence: &str) -> Response<Body> {
 }
 
 /// Runs it to its end or its panic.
-pub(crate) async fn caught<F: Future>(future: F) -> Result<F::Output, Panicked> {
+pub(crate) async fn caught<F: Future>(future: F) -> Result<F::Output, HandlerPanic> {
     let mut future = pin!(future);
     poll_fn(|context| {
         match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
             Ok(polled) => polled.map(Ok),
             // It is never polled again.
-            Err(_) => Poll::Ready(Err(Panicked)),
+            Err(_) => Poll::Ready(Err(HandlerPanic)),
         }
     })
     .await

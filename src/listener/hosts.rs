@@ -16,11 +16,11 @@ const NAME_BYTES_MAX: usize = 253;
 
 /// The names by which we may be called, besides those that are always right.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Hosts(BTreeSet<String>);
+pub struct AllowedHosts(BTreeSet<String>);
 
 /// Why a name can't be declared.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotAHost {
+pub enum InvalidHost {
     /// It is none.
     #[error(
         "\"{0}\" is not a host's name such as broker.example: letters, digits, `-`, `_` and dots, no port"
@@ -31,23 +31,23 @@ pub enum NotAHost {
     TooMany(usize),
 }
 
-impl Hosts {
+impl AllowedHosts {
     /// Names, separated by commas.
     ///
     /// # Errors
     ///
     /// The first that is no name of a host, or that there are too many.
-    pub fn new(text: &str) -> Result<Self, NotAHost> {
+    pub fn new(text: &str) -> Result<Self, InvalidHost> {
         let mut names = BTreeSet::new();
         for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
             let is_right = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
             let plain = plain(name);
             if plain.is_empty() || plain.len() > NAME_BYTES_MAX || !plain.chars().all(is_right) {
-                return Err(NotAHost::Name(name.chars().take(80).collect()));
+                return Err(InvalidHost::Name(name.chars().take(80).collect()));
             }
             names.insert(plain);
         }
-        if names.len() > NAMES_MAX { Err(NotAHost::TooMany(names.len())) } else { Ok(Self(names)) }
+        if names.len() > NAMES_MAX { Err(InvalidHost::TooMany(names.len())) } else { Ok(Self(names)) }
     }
 
     /// Whether `authority`, with or without a port, is a right name of ours.
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn addresses_and_localhost_are_right_and_other_names_are_not() {
-        let hosts = Hosts::default();
+        let hosts = AllowedHosts::default();
         for right in [
             "127.0.0.1",
             "127.0.0.1:7443",
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn declared_names_are_right_as_a_whole() {
-        let hosts = Hosts::new("Broker.example, grid_1.internal.").expect("names");
+        let hosts = AllowedHosts::new("Broker.example, grid_1.internal.").expect("names");
         for right in ["broker.example:7480", "BROKER.EXAMPLE.", "grid_1.internal"] {
             assert!(hosts.allows(right), "{right}");
         }
@@ -127,8 +127,8 @@ mod tests {
             assert!(!hosts.allows(wrong), "{wrong}");
         }
         for wrong in ["broker.example:80", "http://a", "a b", "*.example"] {
-            assert!(Hosts::new(wrong).is_err(), "{wrong}");
+            assert!(AllowedHosts::new(wrong).is_err(), "{wrong}");
         }
-        assert_eq!(Hosts::new(" "), Ok(Hosts::default()));
+        assert_eq!(AllowedHosts::new(" "), Ok(AllowedHosts::default()));
     }
 }

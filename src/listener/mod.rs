@@ -26,12 +26,12 @@ use axum::Router;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 
-use self::gate::Gate;
-pub use self::hosts::{Hosts, NotAHost};
-use self::places::{Full, Place, Places};
+use self::gate::RequestGate;
+pub use self::hosts::{AllowedHosts, InvalidHost};
+use self::places::{LimitReached, ConnectionPermit, ConnectionPermits};
 use crate::metrics::Connections;
 use crate::resources;
-use crate::sparing::Sparing;
+use crate::sparing::LogLimiter;
 use crate::tasks;
 
 /// Pause after a failed accept: out of descriptors, most likely.
@@ -65,7 +65,7 @@ pub struct Rules {
     /// What it speaks.
     pub port: Port,
     /// By which names it may be called.
-    pub hosts: Arc<Hosts>,
+    pub hosts: Arc<AllowedHosts>,
     /// Most connections at one time.
     pub connections_max: usize,
     /// What is counted.
@@ -78,7 +78,7 @@ pub struct Rules {
 #[derive(Debug)]
 struct Common {
     routes: Router,
-    gate: Gate,
+    gate: RequestGate,
     counted: Connections,
     port: Port,
     other: SocketAddr,
@@ -93,8 +93,8 @@ pub async fn serve(
     stopping: watch::Receiver<bool>,
 ) {
     let Rules { port, hosts, connections_max, counted, other } = rules;
-    let places = Places::new(connections_max, counted.open(port.word()));
-    let gate = Gate::new(port, hosts);
+    let places = ConnectionPermits::new(connections_max, counted.open_gauge(port.word()));
+    let gate = RequestGate::new(port, hosts);
     let common = Arc::new(Common { routes, gate, counted, port, other });
     let (cut, cutting) = watch::channel(false);
     // Every connection holds a clone; when the last one is gone, all have ended.
@@ -112,7 +112,7 @@ pub async fn serve(
                 continue;
             }
         };
-        match places.take(peer.ip()).await {
+        match places.acquire(peer.ip()).await {
             Ok(place) => {
                 let work = (stream, Arc::clone(&common), place);
                 spawn(work, stopping.clone(), (cutting.clone(), open.clone()));
@@ -129,7 +129,7 @@ pub async fn serve(
 }
 
 fn spawn(
-    (stream, common, place): (TcpStream, Arc<Common>, Place),
+    (stream, common, place): (TcpStream, Arc<Common>, ConnectionPermit),
     stopping: watch::Receiver<bool>,
     (mut cutting, open): (watch::Receiver<bool>, mpsc::Sender<()>),
 ) {
@@ -141,9 +141,9 @@ fn spawn(
         let place = Arc::new(place);
         let cut = Arc::clone(&place);
         tokio::select! {
-            () = connection::talk(stream, common, place, stopping) => {}
+            () = connection::serve_connection(stream, common, place, stopping) => {}
             () = stopped(&mut cutting) => {}
-            () = cut.is_wanted() => counted.refused(word, "idle"),
+            () = cut.is_evicted() => counted.refused(word, "idle"),
         }
         drop(open);
     }));
@@ -156,13 +156,13 @@ pub(crate) async fn stopped(stopping: &mut watch::Receiver<bool>) {
 }
 
 /// Whoever waits to be accepted goes on waiting; what is missing may come back.
-async fn not_accepted(error: &io::Error, common: &Common, places: &Places) {
-    static LINE: Sparing = Sparing::new();
+async fn not_accepted(error: &io::Error, common: &Common, places: &ConnectionPermits) {
+    static LINE: LogLimiter = LogLimiter::new();
     common.counted.refused(common.port.word(), "not_accepted");
-    if resources::note("accept a connection", error) {
+    if resources::record_failure("accept a connection", error) {
         places.free_one();
     }
-    if let Some(left_out) = LINE.turn() {
+    if let Some(left_out) = LINE.allow() {
         let listener = common.port.word();
         tracing::warn!(listener, %error, left_out, "a connection could not be accepted");
     }
@@ -170,20 +170,20 @@ async fn not_accepted(error: &io::Error, common: &Common, places: &Places) {
 }
 
 /// No place is free, and nobody who has one is idle: a short word, if it costs nothing.
-fn refuse(stream: &TcpStream, address: IpAddr, full: Full, common: &Common) {
-    static LINE: Sparing = Sparing::new();
+fn refuse(stream: &TcpStream, address: IpAddr, full: LimitReached, common: &Common) {
+    static LINE: LogLimiter = LogLimiter::new();
     let listener = common.port.word();
-    common.counted.refused(listener, full.word());
+    common.counted.refused(listener, full.as_str());
     // It was just accepted, so its buffer is empty; whoever misses the word sees the end.
     let _ = stream.try_write(&match common.port {
-        Port::Http => first_bytes::plain_answer("503 Service Unavailable", full.sentence()),
-        Port::Grpc => first_bytes::go_away(full.sentence()),
+        Port::Http => first_bytes::plain_answer("503 Service Unavailable", full.describe()),
+        Port::Grpc => first_bytes::go_away(full.describe()),
     });
-    if let Full::All { open } = full {
-        resources::note_full(listener, open);
+    if let LimitReached::All { open } = full {
+        resources::record_connection_limit(listener, open);
     }
-    if let Some(left_out) = LINE.turn() {
-        let why = full.sentence();
+    if let Some(left_out) = LINE.allow() {
+        let why = full.describe();
         tracing::warn!(listener, peer = %address, left_out, "a connection is refused: {why}");
     }
 }

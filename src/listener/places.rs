@@ -22,29 +22,29 @@ const GONE_WITHIN: Duration = Duration::from_secs(1);
 
 /// The places of one listener. Cheap to clone; all clones are one.
 #[derive(Clone, Debug)]
-pub(super) struct Places(Arc<Shared>);
+pub(super) struct ConnectionPermits(Arc<LimitsShared>);
 
 #[derive(Debug)]
-struct Shared {
+struct LimitsShared {
     most: usize,
     most_of_address: usize,
-    book: Mutex<Book>,
+    book: Mutex<ConnectionTable>,
     /// A place became free.
     freed: Notify,
     open: OpenConnections,
 }
 
 #[derive(Debug, Default)]
-struct Book {
+struct ConnectionTable {
     next: u64,
-    taken: HashMap<u64, Taken>,
+    taken: HashMap<u64, OpenConnection>,
     /// Idle connections, the one that has been so longest first: when, and which.
     idle: BTreeMap<u64, u64>,
     of_address: HashMap<IpAddr, usize>,
 }
 
 #[derive(Debug)]
-struct Taken {
+struct OpenConnection {
     address: IpAddr,
     /// Requests under way.
     busy: u32,
@@ -55,7 +55,7 @@ struct Taken {
 
 /// Why there is no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Full {
+pub(super) enum LimitReached {
     /// All are taken, and so many connections are open.
     All {
         /// How many.
@@ -65,9 +65,9 @@ pub(super) enum Full {
     Address,
 }
 
-impl Full {
+impl LimitReached {
     /// For metrics.
-    pub(super) fn word(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::All { .. } => "full",
             Self::Address => "address_full",
@@ -75,7 +75,7 @@ impl Full {
     }
 
     /// For people.
-    pub(super) fn sentence(self) -> &'static str {
+    pub(super) fn describe(self) -> &'static str {
         match self {
             Self::All { .. } => {
                 "as many connections are open as this broker may have; come back later"
@@ -85,29 +85,29 @@ impl Full {
     }
 }
 
-impl Places {
+impl ConnectionPermits {
     /// So many places, of which none is taken.
     pub(super) fn new(most: usize, open: OpenConnections) -> Self {
         let most_of_address = (most * QUARTERS_OF_ADDRESS / 4).max(1);
         let (book, freed) = (Mutex::default(), Notify::new());
-        Self(Arc::new(Shared { most, most_of_address, book, freed, open }))
+        Self(Arc::new(LimitsShared { most, most_of_address, book, freed, open }))
     }
 
     /// A place for a connection from `address`; one that is idle may have to go for it.
-    pub(super) async fn take(&self, address: IpAddr) -> Result<Place, Full> {
+    pub(super) async fn acquire(&self, address: IpAddr) -> Result<ConnectionPermit, LimitReached> {
         let address = network(address);
         let within = tokio::time::timeout(GONE_WITHIN, async {
             loop {
                 // Asked for before the look, so that no place that becomes free is missed.
                 let freed = self.0.freed.notified();
-                match self.try_take(address) {
+                match self.try_acquire(address) {
                     Ok(place) => return Ok(place),
                     Err((_, true)) => freed.await,
                     Err((full, false)) => return Err(full),
                 }
             }
         });
-        within.await.unwrap_or_else(|_| Err(Full::All { open: self.0.book().taken.len() }))
+        within.await.unwrap_or_else(|_| Err(LimitReached::All { open: self.0.book().taken.len() }))
     }
 
     /// Tells the connection that has been idle longest to go.
@@ -116,41 +116,41 @@ impl Places {
     }
 
     /// A place, or why not and whether one will become free.
-    fn try_take(&self, address: IpAddr) -> Result<Place, (Full, bool)> {
+    fn try_acquire(&self, address: IpAddr) -> Result<ConnectionPermit, (LimitReached, bool)> {
         let mut book = self.0.book();
         let of_address = book.of_address.get(&address).copied().unwrap_or(0);
         if of_address >= self.0.most_of_address {
-            return Err((Full::Address, book.free_one(|taken| taken.address == address)));
+            return Err((LimitReached::Address, book.free_one(|taken| taken.address == address)));
         }
         let open = book.taken.len();
         if open >= self.0.most {
-            return Err((Full::All { open }, book.free_one(|_| true)));
+            return Err((LimitReached::All { open }, book.free_one(|_| true)));
         }
         let id = book.next();
         let (idle_since, leave) = (book.next(), Arc::new(Notify::new()));
         book.idle.insert(idle_since, id);
         let idle_since = Some(idle_since);
-        book.taken.insert(id, Taken { address, busy: 0, idle_since, leave: Arc::clone(&leave) });
+        book.taken.insert(id, OpenConnection { address, busy: 0, idle_since, leave: Arc::clone(&leave) });
         *book.of_address.entry(address).or_default() += 1;
         self.0.open.set(book.taken.len());
-        Ok(Place { id, leave, shared: Arc::clone(&self.0) })
+        Ok(ConnectionPermit { id, leave, shared: Arc::clone(&self.0) })
     }
 }
 
-impl Shared {
-    fn book(&self) -> MutexGuard<'_, Book> {
+impl LimitsShared {
+    fn book(&self) -> MutexGuard<'_, ConnectionTable> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Book {
+impl ConnectionTable {
     fn next(&mut self) -> u64 {
         self.next += 1;
         self.next
     }
 
     /// Tells the first of the idle ones that fits to go; `false`: there is none.
-    fn free_one(&mut self, fits: impl Fn(&Taken) -> bool) -> bool {
+    fn free_one(&mut self, fits: impl Fn(&OpenConnection) -> bool) -> bool {
         let fits = |id: &u64| self.taken.get(id).is_some_and(&fits);
         let Some((since, id)) = self.idle.iter().find(|(_, id)| fits(id)) else { return false };
         let (since, id) = (*since, *id);
@@ -165,22 +165,22 @@ impl Book {
 
 /// A place that is taken; it is free again when this is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct ConnectionPermit {
     id: u64,
     leave: Arc<Notify>,
-    shared: Arc<Shared>,
+    shared: Arc<LimitsShared>,
 }
 
-impl Place {
+impl ConnectionPermit {
     /// Ends when somebody else needs the place.
-    pub(super) async fn is_wanted(&self) {
+    pub(super) async fn is_evicted(&self) {
         self.leave.notified().await;
     }
 
     /// Something is under way on the connection until what is given is dropped.
     pub(super) fn busy(self: &Arc<Self>) -> Busy {
         let mut book = self.shared.book();
-        let Book { taken, idle, .. } = &mut *book;
+        let ConnectionTable { taken, idle, .. } = &mut *book;
         if let Some(taken) = taken.get_mut(&self.id) {
             taken.busy += 1;
             if let Some(since) = taken.idle_since.take() {
@@ -192,7 +192,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         let mut book = self.shared.book();
         if let Some(taken) = book.taken.remove(&self.id) {
@@ -214,13 +214,13 @@ impl Drop for Place {
 
 /// A request is under way.
 #[derive(Debug)]
-pub(super) struct Busy(Arc<Place>);
+pub(super) struct Busy(Arc<ConnectionPermit>);
 
 impl Drop for Busy {
     fn drop(&mut self) {
         let mut book = self.0.shared.book();
         let now = book.next();
-        let Book { taken, idle, .. } = &mut *book;
+        let ConnectionTable { taken, idle, .. } = &mut *book;
         if let Some(taken) = taken.get_mut(&self.0.id) {
             taken.busy -= 1;
             if taken.busy == 0 {
@@ -246,8 +246,8 @@ mod tests {
     use super::*;
     use crate::metrics::Connections;
 
-    fn places(most: usize) -> Places {
-        Places::new(most, Connections::default().open("http"))
+    fn places(most: usize) -> ConnectionPermits {
+        ConnectionPermits::new(most, Connections::default().open_gauge("http"))
     }
 
     fn address(last: u8) -> IpAddr {
@@ -259,18 +259,18 @@ mod tests {
         let places = places(8);
         let mut busy = Vec::new();
         for _ in 0..6 {
-            let place = Arc::new(places.take(address(1)).await.expect("a place"));
+            let place = Arc::new(places.acquire(address(1)).await.expect("a place"));
             busy.push(place.busy());
         }
-        assert_eq!(places.take(address(1)).await.expect_err("it has six of eight"), Full::Address);
-        let other = Arc::new(places.take(address(2)).await.expect("another has a place"));
+        assert_eq!(places.acquire(address(1)).await.expect_err("it has six of eight"), LimitReached::Address);
+        let other = Arc::new(places.acquire(address(2)).await.expect("another has a place"));
         busy.push(other.busy());
-        let last = Arc::new(places.take(address(3)).await.expect("the last"));
+        let last = Arc::new(places.acquire(address(3)).await.expect("the last"));
         busy.push(last.busy());
-        let none = places.take(address(4)).await.expect_err("all are busy");
-        assert_eq!(none, Full::All { open: 8 });
+        let none = places.acquire(address(4)).await.expect_err("all are busy");
+        assert_eq!(none, LimitReached::All { open: 8 });
         drop((busy.pop(), last));
-        places.take(address(4)).await.expect("one is free");
+        places.acquire(address(4)).await.expect("one is free");
     }
 
     #[tokio::test]
@@ -278,16 +278,16 @@ mod tests {
         let places = places(4);
         let mut taken = Vec::new();
         for last in 1..=4 {
-            taken.push(Arc::new(places.take(address(last)).await.expect("a place")));
+            taken.push(Arc::new(places.acquire(address(last)).await.expect("a place")));
         }
         // The first was busy in between, so the second has been idle longest.
         drop(taken[0].busy());
         let second = taken.remove(1);
         let leaving = async {
-            second.is_wanted().await;
+            second.is_evicted().await;
             drop(second);
         };
-        let (came, ()) = tokio::join!(places.take(address(9)), leaving);
+        let (came, ()) = tokio::join!(places.acquire(address(9)), leaving);
         came.expect("its place");
         assert_eq!(taken.len(), 3);
     }

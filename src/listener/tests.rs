@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::first_bytes::PREFACE;
-use super::guard::WORDS;
+use super::guard::PANIC_MESSAGE;
 use super::*;
 use crate::test_timeout;
 
@@ -102,7 +102,7 @@ async fn a_call_whose_code_panics_is_answered_with_internal() {
     let http = Served::start(Port::Http, 8).await;
     let page = http.ended(asks("/panics", "text/html").as_bytes()).await;
     assert!(page.starts_with("HTTP/1.1 500 "), "{page}");
-    assert!(page.ends_with(&format!("\r\n\r\n{WORDS}\n")), "{page}");
+    assert!(page.ends_with(&format!("\r\n\r\n{PANIC_MESSAGE}\n")), "{page}");
     let call = http.ended(asks("/panics", "application/grpc").as_bytes()).await;
     assert!(call.starts_with("HTTP/1.1 200 "), "{call}");
     assert!(call.contains("\r\ngrpc-status: 13\r\n"), "{call}");

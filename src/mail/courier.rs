@@ -12,10 +12,10 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
-use super::conversation::{Connection, Letter, open, shortened};
+use super::conversation::{SmtpConnection, OutgoingMessage, connect, truncated_reply};
 use super::render::render;
-use crate::broker::Deliver;
-use crate::config::post::Post;
+use crate::broker::MailJob;
+use crate::config::post::SmtpConfig;
 use crate::grid::mail::{Delivery, MessageNumber};
 use crate::tasks;
 
@@ -30,7 +30,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(4);
 
 /// The result of one attempt to deliver a mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct DeliveryReport {
     /// The message.
     pub number: MessageNumber,
     /// The attempt.
@@ -45,84 +45,84 @@ pub struct Answer {
 /// seconds to finish, and waiting jobs are not reported.
 pub fn start(
     journal: Uuid,
-    config: watch::Receiver<Option<Arc<Post>>>,
-    jobs: mpsc::Receiver<Deliver>,
-    reports: mpsc::Sender<Answer>,
+    config: watch::Receiver<Option<Arc<SmtpConfig>>>,
+    jobs: mpsc::Receiver<MailJob>,
+    reports: mpsc::Sender<DeliveryReport>,
     stopping: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
     tasks::spawn("mail sender", run(journal, config, jobs, reports, stopping))
 }
 
 /// The connections of one configuration: permits for new ones, and idle ones.
-struct Pool {
-    post: Arc<Post>,
-    seats: Arc<Semaphore>,
-    idle: Mutex<Vec<Connection>>,
+struct ConnectionPool {
+    config: Arc<SmtpConfig>,
+    permits: Arc<Semaphore>,
+    idle: Mutex<Vec<SmtpConnection>>,
 }
 
-impl Pool {
-    fn new(config: Arc<Post>) -> Arc<Self> {
+impl ConnectionPool {
+    fn new(config: Arc<SmtpConfig>) -> Arc<Self> {
         let seats = Arc::new(Semaphore::new(config.connections));
-        Arc::new(Self { post: config, seats, idle: Mutex::new(Vec::new()) })
+        Arc::new(Self { config, permits: seats, idle: Mutex::new(Vec::new()) })
     }
 
     /// Removes the idle connections that match.
-    fn take(&self, matches: impl Fn(&Connection) -> bool) -> Vec<Connection> {
+    fn take_matching(&self, matches: impl Fn(&SmtpConnection) -> bool) -> Vec<SmtpConnection> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.extract_if(.., |connection| matches(connection)).collect()
     }
 
     /// Removes the most recently used connection, the likeliest to be alive.
-    fn newest(&self) -> Option<Connection> {
+    fn take_newest(&self) -> Option<SmtpConnection> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
-    fn give_back(&self, connection: Connection) {
+    fn put_back(&self, connection: SmtpConnection) {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
     }
 }
 
 async fn run(
     journal: Uuid,
-    mut config: watch::Receiver<Option<Arc<Post>>>,
-    mut jobs: mpsc::Receiver<Deliver>,
-    reports: mpsc::Sender<Answer>,
+    mut config: watch::Receiver<Option<Arc<SmtpConfig>>>,
+    mut jobs: mpsc::Receiver<MailJob>,
+    reports: mpsc::Sender<DeliveryReport>,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let mut pool = config.borrow_and_update().clone().map(Pool::new);
+    let mut pool = config.borrow_and_update().clone().map(ConnectionPool::new);
     loop {
         tokio::select! {
             // In this order: a configuration that came before a job applies to it.
             biased;
             () = stopped(&mut stopping) => break,
             Ok(()) = config.changed() => {
-                let new = config.borrow_and_update().clone().map(Pool::new);
-                part(std::mem::replace(&mut pool, new).as_ref(), |_| true);
+                let new = config.borrow_and_update().clone().map(ConnectionPool::new);
+                close_connections(std::mem::replace(&mut pool, new).as_ref(), |_| true);
             }
-            next = next(&mut jobs, pool.as_ref()) => match (next, &pool) {
+            next = next_job(&mut jobs, pool.as_ref()) => match (next, &pool) {
                 (Some((job, Some(permit))), Some(pool)) => {
-                    let work = handle(Arc::clone(pool), journal, job, reports.clone(), permit);
+                    let work = process_job(Arc::clone(pool), journal, job, reports.clone(), permit);
                     tasks::spawn("mail", work);
                 }
                 (Some((job, _)), _) => {
                     let why = "mail is not configured: mail.server is not set";
-                    answer(&reports, &job, Delivery::Deferred(why.into())).await;
+                    report(&reports, &job, Delivery::Deferred(why.into())).await;
                 }
                 (None, _) => break,
             },
             () = sleep(IDLE_MAX / 4), if pool.is_some() => {
-                part(pool.as_ref(), |idle| idle.used_at.elapsed() > IDLE_MAX);
+                close_connections(pool.as_ref(), |idle| idle.used_at.elapsed() > IDLE_MAX);
             }
         }
     }
     if let Some(pool) = pool {
-        let permits = u32::try_from(pool.post.connections).unwrap_or(u32::MAX);
-        if timeout(STOP_WITHIN, pool.seats.acquire_many(permits)).await.is_err() {
+        let permits = u32::try_from(pool.config.connections).unwrap_or(u32::MAX);
+        if timeout(STOP_WITHIN, pool.permits.acquire_many(permits)).await.is_err() {
             tracing::warn!(
                 "deliveries were in progress at the stop; they are retried, so a mail may be sent twice"
             );
         }
-        let quits = pool.take(|_| true).into_iter();
+        let quits = pool.take_matching(|_| true).into_iter();
         let quits: Vec<_> = quits.map(|idle| tasks::spawn("mail quit", idle.quit())).collect();
         for quit in quits {
             let _ = quit.await;
@@ -131,13 +131,13 @@ async fn run(
 }
 
 /// The next job, once there is a permit for it; `None`: the channel is closed.
-async fn next(
-    jobs: &mut mpsc::Receiver<Deliver>,
-    pool: Option<&Arc<Pool>>,
-) -> Option<(Deliver, Option<OwnedSemaphorePermit>)> {
+async fn next_job(
+    jobs: &mut mpsc::Receiver<MailJob>,
+    pool: Option<&Arc<ConnectionPool>>,
+) -> Option<(MailJob, Option<OwnedSemaphorePermit>)> {
     let permit = match pool {
         // The semaphore is never closed.
-        Some(pool) => Arc::clone(&pool.seats).acquire_owned().await.ok(),
+        Some(pool) => Arc::clone(&pool.permits).acquire_owned().await.ok(),
         None => None,
     };
     jobs.recv().await.map(|job| (job, permit))
@@ -149,24 +149,24 @@ async fn stopped(stopping: &mut watch::Receiver<bool>) {
 }
 
 /// Closes connections in the background.
-fn part(pool: Option<&Arc<Pool>>, matches: impl Fn(&Connection) -> bool) {
-    for connection in pool.map(|pool| pool.take(matches)).unwrap_or_default() {
+fn close_connections(pool: Option<&Arc<ConnectionPool>>, matches: impl Fn(&SmtpConnection) -> bool) {
+    for connection in pool.map(|pool| pool.take_matching(matches)).unwrap_or_default() {
         tasks::spawn("mail quit", connection.quit());
     }
 }
 
-async fn answer(reports: &mpsc::Sender<Answer>, job: &Deliver, delivery: Delivery) {
-    let report = Answer { number: job.message.number, attempt: job.message.attempts, delivery };
+async fn report(reports: &mpsc::Sender<DeliveryReport>, job: &MailJob, delivery: Delivery) {
+    let report = DeliveryReport { number: job.message.number, attempt: job.message.attempts, delivery };
     // The channel is closed only when the broker ends; the mail stays queued then.
     let _ = reports.send(report).await;
 }
 
 /// Reports one job, even if its task panics.
-async fn handle(
-    pool: Arc<Pool>,
+async fn process_job(
+    pool: Arc<ConnectionPool>,
     journal: Uuid,
-    job: Deliver,
-    reports: mpsc::Sender<Answer>,
+    job: MailJob,
+    reports: mpsc::Sender<DeliveryReport>,
     permit: OwnedSemaphorePermit,
 ) {
     let work = tasks::spawn("mail delivery", deliver(Arc::clone(&pool), journal, job.clone()));
@@ -174,10 +174,10 @@ async fn handle(
         let why = "the task that sends this mail panicked; the tracing of gridd says where";
         (Delivery::Deferred(why.into()), None)
     });
-    answer(&reports, &job, delivery).await;
+    report(&reports, &job, delivery).await;
     match connection {
-        Some(connection) if connection.mails < MAILS_PER_CONNECTION_MAX => {
-            pool.give_back(connection);
+        Some(connection) if connection.message_count < MAILS_PER_CONNECTION_MAX => {
+            pool.put_back(connection);
         }
         Some(connection) => connection.quit().await,
         None => {}
@@ -186,29 +186,29 @@ async fn handle(
 }
 
 /// Delivers one job, and returns a connection that can be reused.
-async fn deliver(pool: Arc<Pool>, journal: Uuid, job: Deliver) -> (Delivery, Option<Connection>) {
-    let config = &pool.post;
-    let message = match render(&job.message, journal, &config.from, &config.look) {
+async fn deliver(pool: Arc<ConnectionPool>, journal: Uuid, job: MailJob) -> (Delivery, Option<SmtpConnection>) {
+    let config = &pool.config;
+    let message = match render(&job.message, journal, &config.from, &config.style) {
         Ok(message) => message,
-        Err(why) => return (Delivery::Refused(shortened(&why.to_string())), None),
+        Err(why) => return (Delivery::Refused(truncated_reply(&why.to_string())), None),
     };
-    if let Some(idle) = pool.newest() {
-        match bring(config, idle, &message).await {
-            Err(failure) if failure.is_of_an_old_connection() => {}
-            other => return told(config, other),
+    if let Some(idle) = pool.take_newest() {
+        match deliver_over(config, idle, &message).await {
+            Err(failure) if failure.is_stale_connection() => {}
+            other => return to_delivery(config, other),
         }
     }
-    let result = match open(config).await.connection {
-        Ok(new) => bring(config, new, &message).await,
+    let result = match connect(config).await.connection {
+        Ok(new) => deliver_over(config, new, &message).await,
         Err(failure) => Err(failure),
     };
-    told(config, result)
+    to_delivery(config, result)
 }
 
-type Brought = Result<(String, Connection), super::conversation::Failure>;
+type DeliverResult = Result<(String, SmtpConnection), super::conversation::SmtpFailure>;
 
-async fn bring(config: &Post, mut connection: Connection, message: &Letter) -> Brought {
-    match connection.bring(config, message).await {
+async fn deliver_over(config: &SmtpConfig, mut connection: SmtpConnection, message: &OutgoingMessage) -> DeliverResult {
+    match connection.deliver(config, message).await {
         Ok(reply) => Ok((reply, connection)),
         Err(failure) => {
             // After anything but an acceptance the server may be in any state.
@@ -218,9 +218,9 @@ async fn bring(config: &Post, mut connection: Connection, message: &Letter) -> B
     }
 }
 
-fn told(config: &Post, result: Brought) -> (Delivery, Option<Connection>) {
+fn to_delivery(config: &SmtpConfig, result: DeliverResult) -> (Delivery, Option<SmtpConnection>) {
     match result {
-        Ok((reply, connection)) => (Delivery::Sent(shortened(&reply)), Some(connection)),
-        Err(failure) => (failure.delivery(&config.place()), None),
+        Ok((reply, connection)) => (Delivery::Sent(truncated_reply(&reply)), Some(connection)),
+        Err(failure) => (failure.delivery(&config.endpoint()), None),
     }
 }

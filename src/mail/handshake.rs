@@ -15,27 +15,27 @@ use crate::config::mail::MailSecurity;
 const NAMES_MAX: usize = 4;
 
 /// Describes why the handshake with `server` failed.
-pub(super) fn in_words(
+pub(super) fn describe(
     error: &io::Error,
     server: &ServerName<'_>,
     security: MailSecurity,
 ) -> String {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
     let text = match tls {
-        Some(Error::InvalidCertificate(error)) => of_certificate(error, server),
-        Some(Error::AlertReceived(alert)) => of_alert(*alert),
-        Some(Error::PeerIncompatible(what)) => of_incompatible(what),
-        Some(Error::InvalidMessage(_)) => no_tls(security),
+        Some(Error::InvalidCertificate(error)) => describe_certificate(error, server),
+        Some(Error::AlertReceived(alert)) => describe_alert(*alert),
+        Some(Error::PeerIncompatible(what)) => describe_incompatible(what),
+        Some(Error::InvalidMessage(_)) => describe_no_tls(security),
         None if error.kind() == io::ErrorKind::UnexpectedEof => {
             "the server ended the connection; its own log says why".to_owned()
         }
         Some(_) | None => return error.to_string(),
     };
-    format!("{text} ({})", word(error, tls))
+    format!("{text} ({})", library_error(error, tls))
 }
 
 /// The library's own error.
-fn word(error: &io::Error, tls: Option<&Error>) -> String {
+fn library_error(error: &io::Error, tls: Option<&Error>) -> String {
     match tls {
         // Dates and names are in the sentence already.
         Some(Error::InvalidCertificate(error)) => {
@@ -52,7 +52,7 @@ fn word(error: &io::Error, tls: Option<&Error>) -> String {
     clippy::wildcard_enum_match_arm,
     reason = "errors new in the library are described by their own text"
 )]
-fn of_certificate(error: &CertificateError, server: &ServerName<'_>) -> String {
+fn describe_certificate(error: &CertificateError, server: &ServerName<'_>) -> String {
     let host = server.to_str();
     match error {
         CertificateError::UnknownIssuer => format!(
@@ -65,8 +65,8 @@ fn of_certificate(error: &CertificateError, server: &ServerName<'_>) -> String {
         CertificateError::ExpiredContext { time, not_after } => format!(
             "the certificate of {host} expired at {}; renew it on the mail server, unless this \
              host's clock is wrong: it says {}",
-            moment(*not_after),
-            moment(*time)
+            format_time(*not_after),
+            format_time(*time)
         ),
         CertificateError::NotValidYet => {
             format!("the certificate of {host} is not valid yet; is this host's clock right?")
@@ -74,14 +74,14 @@ fn of_certificate(error: &CertificateError, server: &ServerName<'_>) -> String {
         CertificateError::NotValidYetContext { time, not_before } => format!(
             "the certificate of {host} is valid from {} on, and this host's clock says {}: one of \
              them is wrong",
-            moment(*not_before),
-            moment(*time)
+            format_time(*not_before),
+            format_time(*time)
         ),
         CertificateError::NotValidForName => format!(
             "the certificate is not valid for name {host}; write the name that is in it as \
              mail.server"
         ),
-        CertificateError::NotValidForNameContext { presented, .. } => for_others(&host, presented),
+        CertificateError::NotValidForNameContext { presented, .. } => describe_name_mismatch(&host, presented),
         CertificateError::BadSignature => format!(
             "the certificate of {host} is not signed by the CA that it names; give the \
              server its whole chain, and name the right CA in mail.ca_file"
@@ -105,7 +105,7 @@ fn of_certificate(error: &CertificateError, server: &ServerName<'_>) -> String {
 }
 
 /// Describes a certificate that does not contain the requested name.
-fn for_others(host: &str, presented: &[String]) -> String {
+fn describe_name_mismatch(host: &str, presented: &[String]) -> String {
     // `DnsName("mail.example.org")`, as the library formats names.
     let name = |presented: &String| match presented.split('"').nth(1) {
         Some(name) => name.to_owned(),
@@ -130,11 +130,11 @@ fn for_others(host: &str, presented: &[String]) -> String {
     clippy::wildcard_enum_match_arm,
     reason = "errors new in the library are described by their own text"
 )]
-fn of_alert(alert: AlertDescription) -> String {
+fn describe_alert(alert: AlertDescription) -> String {
     match alert {
-        AlertDescription::ProtocolVersion => too_old(),
+        AlertDescription::ProtocolVersion => describe_too_old(),
         AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity => {
-            nothing_in_common()
+            describe_nothing_in_common()
         }
         AlertDescription::UnrecognisedName => {
             "the server does not know this host name; write the name of its certificate as \
@@ -158,30 +158,30 @@ fn of_alert(alert: AlertDescription) -> String {
     clippy::wildcard_enum_match_arm,
     reason = "errors new in the library are described by their own text"
 )]
-fn of_incompatible(what: &PeerIncompatible) -> String {
+fn describe_incompatible(what: &PeerIncompatible) -> String {
     match what {
         PeerIncompatible::ServerDoesNotSupportTls12Or13
         | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
         | PeerIncompatible::Tls12NotOffered
         | PeerIncompatible::Tls12NotOfferedOrEnabled
-        | PeerIncompatible::SupportedVersionsExtensionRequired => too_old(),
-        _ => nothing_in_common(),
+        | PeerIncompatible::SupportedVersionsExtensionRequired => describe_too_old(),
+        _ => describe_nothing_in_common(),
     }
 }
 
-fn too_old() -> String {
+fn describe_too_old() -> String {
     "the server has no TLS 1.2 or 1.3, and gridd supports no older one; update the server, or set \
      mail.security = \"plain\" if the network to it is trusted"
         .to_owned()
 }
 
-fn nothing_in_common() -> String {
+fn describe_nothing_in_common() -> String {
     "the server and gridd have no cipher, curve or key type in common; gridd supports ECDHE with \
      AES-GCM or ChaCha20 in TLS 1.2 and 1.3: allow one of them on the mail server"
         .to_owned()
 }
 
-fn no_tls(security: MailSecurity) -> String {
+fn describe_no_tls(security: MailSecurity) -> String {
     let what = match security {
         MailSecurity::Tls => {
             "if this port expects SMTP first (587 and 25 do), set mail.security = \"starttls\""
@@ -193,7 +193,7 @@ fn no_tls(security: MailSecurity) -> String {
     format!("the server's reply is not TLS; {what}")
 }
 
-fn moment(at: UnixTime) -> String {
+fn format_time(at: UnixTime) -> String {
     let seconds = i64::try_from(at.as_secs()).unwrap_or(i64::MAX);
     Timestamp::from_second(seconds).map_or_else(|_| format!("{seconds} s"), |at| at.to_string())
 }
@@ -204,13 +204,13 @@ mod tests {
 
     use super::*;
 
-    fn told(error: Error) -> String {
+    fn described(error: Error) -> String {
         let server = ServerName::try_from("mail.example.org").expect("a name");
-        in_words(&io::Error::new(io::ErrorKind::InvalidData, error), &server, MailSecurity::Tls)
+        describe(&io::Error::new(io::ErrorKind::InvalidData, error), &server, MailSecurity::Tls)
     }
 
     #[test]
-    fn each_kind_says_what_it_is_and_what_to_do() {
+    fn each_failure_says_what_it_is_and_what_to_do() {
         let at = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
         let expected = ServerName::try_from("mail.example.org").expect("a name");
         let names = |presented: &[&str]| CertificateError::NotValidForNameContext {
@@ -243,7 +243,7 @@ mod tests {
             ),
         ];
         for (error, parts) in cases {
-            let text = told(error);
+            let text = described(error);
             for part in parts {
                 assert!(text.contains(part), "{part}: {text}");
             }

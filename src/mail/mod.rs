@@ -17,6 +17,6 @@ mod reply;
 mod test_mail;
 mod wire;
 
-pub use crate::config::post::Post;
-pub use courier::{Answer, start};
-pub use test_mail::{Dialogue, dialogue};
+pub use crate::config::post::SmtpConfig;
+pub use courier::{DeliveryReport, start};
+pub use test_mail::{TestMailResult, send_test_mail};

@@ -8,7 +8,7 @@
 
 /// The phase of the session in which the server rejects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum SmtpPhase {
     /// Before MAIL FROM.
     Connection,
     /// At MAIL FROM.
@@ -23,15 +23,15 @@ pub(super) enum Place {
 
 /// What a rejection applies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum About {
+pub(super) enum RejectionScope {
     /// The client or its commands: the mail stays queued.
-    Us,
+    Client,
     /// The mail or its recipient: it fails.
-    Mail,
+    Message,
 }
 
 /// Phrases with which servers without enhanced codes reject us.
-const OF_US: [&str; 33] = [
+const CLIENT_PHRASES: [&str; 33] = [
     "helo",
     "ehlo",
     "client host",
@@ -68,7 +68,7 @@ const OF_US: [&str; 33] = [
 ];
 
 /// Phrases with which they reject a recipient.
-const OF_RECIPIENT: [&str; 16] = [
+const RECIPIENT_PHRASES: [&str; 16] = [
     "user unknown",
     "unknown user",
     "no such",
@@ -88,7 +88,7 @@ const OF_RECIPIENT: [&str; 16] = [
 ];
 
 /// Phrases with which they reject the content of a mail.
-const OF_CONTENT: [&str; 12] = [
+const CONTENT_PHRASES: [&str; 12] = [
     "spam",
     "virus",
     "malware",
@@ -104,34 +104,34 @@ const OF_CONTENT: [&str; 12] = [
 ];
 
 /// Classifies the rejection `code` and `text` in the phase `phase`.
-pub(super) fn about(phase: Place, code: &str, text: &str) -> About {
-    if phase == Place::Connection {
-        return About::Us;
+pub(super) fn classify(phase: SmtpPhase, code: &str, text: &str) -> RejectionScope {
+    if phase == SmtpPhase::Connection {
+        return RejectionScope::Client;
     }
     let text = text.to_lowercase();
-    let is_of_mail = match enhanced(code, &text) {
+    let is_of_mail = match enhanced_code(code, &text) {
         // Addresses: those of the sender are ours.
         Some((1, detail)) => {
             let is_sender = matches!(detail, 7 | 8) || text.contains("sender address");
-            phase != Place::Sender && !is_sender
+            phase != SmtpPhase::Sender && !is_sender
         }
         // The mailbox, routing, the format of the content.
-        Some((2 | 4 | 6, _)) => phase != Place::Sender,
+        Some((2 | 4 | 6, _)) => phase != SmtpPhase::Sender,
         // Of the codes for the mail system, only the one for the size is about the mail.
         Some((3, 4)) => true,
         // Policy: after the content it may be about the content.
-        Some((7, _)) => phase == Place::Content && has(&text, &OF_CONTENT) && !names_us(&text),
-        Some((0 | 3 | 5, 0)) => is_by_words(phase, code, &text),
+        Some((7, _)) => phase == SmtpPhase::Content && contains_any(&text, &CONTENT_PHRASES) && !mentions_client(&text),
+        Some((0 | 3 | 5, 0)) => is_message_by_text(phase, code, &text),
         Some(_) => false,
-        None => is_by_words(phase, code, &text),
+        None => is_message_by_text(phase, code, &text),
     };
-    if is_of_mail { About::Mail } else { About::Us }
+    if is_of_mail { RejectionScope::Message } else { RejectionScope::Client }
 }
 
 /// A hint how to fix a rejection of us, if its text is known.
 pub(super) fn hint(text: &str) -> Option<&'static str> {
     let text = text.to_lowercase();
-    let found = |phrases: &[&str]| has(&text, phrases);
+    let found = |phrases: &[&str]| contains_any(&text, phrases);
     if found(&["helo", "ehlo"]) {
         Some("set mail.hello to this host's full name")
     } else if found(&["sender", "not owned"]) {
@@ -147,16 +147,16 @@ pub(super) fn hint(text: &str) -> Option<&'static str> {
     }
 }
 
-fn has(text: &str, phrases: &[&str]) -> bool {
+fn contains_any(text: &str, phrases: &[&str]) -> bool {
     phrases.iter().any(|phrase| text.contains(phrase))
 }
 
-fn names_us(text: &str) -> bool {
-    has(text, &["client host", "sender", "helo", "relay", "blocked using", "reputation", "policy"])
+fn mentions_client(text: &str) -> bool {
+    contains_any(text, &["client host", "sender", "helo", "relay", "blocked using", "reputation", "policy"])
 }
 
 /// Subject and detail of the enhanced code `5.x.y`, at the beginning or as qmail has it: `(#5.7.1)`.
-fn enhanced(code: &str, text: &str) -> Option<(u16, u16)> {
+fn enhanced_code(code: &str, text: &str) -> Option<(u16, u16)> {
     let begin = text.split_whitespace().next();
     let class = code.get(..1)?;
     let within = text.split_once('#').map(|(_, rest)| rest);
@@ -171,16 +171,16 @@ fn enhanced(code: &str, text: &str) -> Option<(u16, u16)> {
 }
 
 /// Classifies by basic code and text, without a specific enhanced code.
-fn is_by_words(phase: Place, code: &str, text: &str) -> bool {
-    let (of_us, of_recipient) = (has(text, &OF_US), has(text, &OF_RECIPIENT));
+fn is_message_by_text(phase: SmtpPhase, code: &str, text: &str) -> bool {
+    let (of_us, of_recipient) = (contains_any(text, &CLIENT_PHRASES), contains_any(text, &RECIPIENT_PHRASES));
     match (code, phase) {
         // The size exceeds the storage allocation, at whatever step the server finds out.
         ("552", _) => true,
-        (_, Place::Connection | Place::Sender) => false,
+        (_, SmtpPhase::Connection | SmtpPhase::Sender) => false,
         ("550" | "551" | "553", _) => !of_us,
-        ("554" | "556", Place::Recipient) => of_recipient && !of_us,
-        ("554" | "556", Place::Data) => !of_us,
-        ("554" | "556", Place::Content) => !names_us(text),
+        ("554" | "556", SmtpPhase::Recipient) => of_recipient && !of_us,
+        ("554" | "556", SmtpPhase::Data) => !of_us,
+        ("554" | "556", SmtpPhase::Content) => !mentions_client(text),
         _ => false,
     }
 }
@@ -190,15 +190,15 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn assert_about(expected: About, phase: Place, cases: &[&str]) {
+    fn assert_scope(expected: RejectionScope, phase: SmtpPhase, cases: &[&str]) {
         for reply in cases {
             let (code, text) = reply.split_once(' ').expect("a code");
-            assert_eq!(about(phase, code, text), expected, "{reply} at {phase:?}");
+            assert_eq!(classify(phase, code, text), expected, "{reply} at {phase:?}");
         }
     }
 
     /// Postfix 3.7 with `smtpd_delay_reject`, Exim 4.96, Exchange, qmail, Sendmail.
-    const REFUSALS_OF_US: [&str; 29] = [
+    const CLIENT_REJECTIONS: [&str; 29] = [
         "504 5.5.2 <vm>: Helo command rejected: need fully-qualified hostname",
         "501 5.5.2 <a_b>: Helo command rejected: Invalid name",
         "550 5.7.1 <vm>: Helo command rejected: Host not found",
@@ -231,16 +231,16 @@ mod tests {
     ];
 
     #[test]
-    fn what_is_said_of_us_at_the_recipient_is_of_us() {
-        assert_about(About::Us, Place::Recipient, &REFUSALS_OF_US);
-        assert_about(About::Us, Place::Sender, &REFUSALS_OF_US);
-        let of_us = &REFUSALS_OF_US[..19];
-        assert_about(About::Us, Place::Data, of_us);
-        assert_about(About::Us, Place::Content, of_us);
+    fn rejections_of_the_client_at_rcpt_are_of_the_client() {
+        assert_scope(RejectionScope::Client, SmtpPhase::Recipient, &CLIENT_REJECTIONS);
+        assert_scope(RejectionScope::Client, SmtpPhase::Sender, &CLIENT_REJECTIONS);
+        let of_us = &CLIENT_REJECTIONS[..19];
+        assert_scope(RejectionScope::Client, SmtpPhase::Data, of_us);
+        assert_scope(RejectionScope::Client, SmtpPhase::Content, of_us);
     }
 
     #[test]
-    fn what_is_said_of_the_recipient_or_the_content_is_of_the_mail() {
+    fn rejections_of_recipient_or_content_are_of_the_message() {
         let of_recipient = [
             "550 5.1.1 <nobody@example.org>: Recipient address rejected: User unknown in virtual table",
             "550 5.1.1 unbekannter Empf\u{fffd}nger",
@@ -257,7 +257,7 @@ mod tests {
             "553 sorry, no mailbox here by that name. (#5.1.1)",
             "554 delivery error: no such user",
         ];
-        assert_about(About::Mail, Place::Recipient, &of_recipient);
+        assert_scope(RejectionScope::Message, SmtpPhase::Recipient, &of_recipient);
         let of_content = [
             "552 5.3.4 Error: message file too big",
             "554 5.6.0 Message contains bad header",
@@ -268,9 +268,9 @@ mod tests {
             "550 This message contains a virus (Eicar)",
             "550 This message scored 12 spam points",
         ];
-        assert_about(About::Mail, Place::Content, &of_content);
-        assert_about(About::Mail, Place::Sender, &["552 5.3.4 Message size exceeds fixed limit"]);
-        assert_about(About::Us, Place::Sender, &["550 5.1.1 no such user here"]);
-        assert_about(About::Us, Place::Connection, &["552 5.3.4 too large", "550 5.1.1 no"]);
+        assert_scope(RejectionScope::Message, SmtpPhase::Content, &of_content);
+        assert_scope(RejectionScope::Message, SmtpPhase::Sender, &["552 5.3.4 Message size exceeds fixed limit"]);
+        assert_scope(RejectionScope::Client, SmtpPhase::Sender, &["550 5.1.1 no such user here"]);
+        assert_scope(RejectionScope::Client, SmtpPhase::Connection, &["552 5.3.4 too large", "550 5.1.1 no"]);
     }
 }

@@ -16,44 +16,44 @@ const REAL_CODE: char = '\u{1}';
 
 /// Rewrites the lines of a server, one after the other.
 #[derive(Debug, Default)]
-pub(super) struct Lines {
+pub(super) struct ReplyReader {
     /// Bytes of an incomplete line.
-    begun: Vec<u8>,
+    partial_line: Vec<u8>,
     /// Code and line count of an incomplete multiline reply.
-    open: Option<([u8; 3], usize)>,
+    multiline: Option<([u8; 3], usize)>,
     /// Whether the reply is one to EHLO.
-    is_hello: bool,
+    is_ehlo: bool,
 }
 
-impl Lines {
+impl ReplyReader {
     /// Notes the command that the next reply answers.
-    pub(super) fn asked(&mut self, command: &str) {
-        self.is_hello = command.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case("EHLO"));
+    pub(super) fn command_sent(&mut self, command: &str) {
+        self.is_ehlo = command.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case("EHLO"));
     }
 
     /// Adds bytes; returns the lines that they complete, rewritten for lettre.
-    pub(super) fn take(&mut self, bytes: &[u8]) -> Vec<u8> {
+    pub(super) fn feed(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut ready = Vec::new();
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
-            self.begun.extend_from_slice(piece);
+            self.partial_line.extend_from_slice(piece);
             if piece.ends_with(b"\n") {
-                let line = std::mem::take(&mut self.begun);
-                ready.extend_from_slice(self.line(&line).as_bytes());
+                let line = std::mem::take(&mut self.partial_line);
+                ready.extend_from_slice(self.rewrite_line(&line).as_bytes());
             }
         }
         ready
     }
 
     /// The connection ended: returns the incomplete last line.
-    pub(super) fn end(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.begun)
+    pub(super) fn finish(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.partial_line)
     }
 
-    fn line(&mut self, line: &[u8]) -> String {
+    fn rewrite_line(&mut self, line: &[u8]) -> String {
         let line = String::from_utf8_lossy(line);
         let line = line.trim_end_matches(['\r', '\n']);
-        let parsed = code(line);
-        let (code, continues, text) = match (parsed, self.open) {
+        let parsed = parse_code(line);
+        let (code, continues, text) = match (parsed, self.multiline) {
             (Some(code), _) => {
                 let continues = line.as_bytes().get(3) == Some(&b'-');
                 (code, continues, line.get(4..).unwrap_or_default())
@@ -62,12 +62,12 @@ impl Lines {
             (None, Some((code, _))) => (code, true, line),
             (None, None) => return format!("{line}\r\n"),
         };
-        let number = self.open.map_or(0, |(_, lines)| lines);
-        self.open = continues.then_some((code, number + 1));
-        let text = if self.is_hello { keyword(text, number) } else { Cow::Borrowed(text) };
+        let number = self.multiline.map_or(0, |(_, lines)| lines);
+        self.multiline = continues.then_some((code, number + 1));
+        let text = if self.is_ehlo { normalize_keyword(text, number) } else { Cow::Borrowed(text) };
         let text = &text[..text.floor_char_boundary(TEXT_BYTES_MAX)];
         let separator = if continues { '-' } else { ' ' };
-        match known(code) {
+        match substitute_code(code) {
             Some(known) if number == 0 => {
                 format!("{}{separator}{REAL_CODE}{} {text}\r\n", digits(known), digits(code))
             }
@@ -78,7 +78,7 @@ impl Lines {
 }
 
 /// The server's original code and text, from those that lettre parsed.
-pub(super) fn said(code: &str, text: &str) -> (String, String) {
+pub(super) fn original_reply(code: &str, text: &str) -> (String, String) {
     match text.strip_prefix(REAL_CODE).and_then(|rest| rest.split_at_checked(3)) {
         Some((real, text)) => (real.to_owned(), text.trim_start().to_owned()),
         None => (code.to_owned(), text.to_owned()),
@@ -86,7 +86,7 @@ pub(super) fn said(code: &str, text: &str) -> (String, String) {
 }
 
 /// The SMTP code at the beginning of a line, if there is one.
-fn code(line: &str) -> Option<[u8; 3]> {
+fn parse_code(line: &str) -> Option<[u8; 3]> {
     let code = *line.as_bytes().first_chunk::<3>()?;
     let is_code = (b'2'..=b'5').contains(&code[0]) && code[1..].iter().all(u8::is_ascii_digit);
     let ends = line.as_bytes().get(3).is_none_or(|byte| !byte.is_ascii_alphanumeric());
@@ -94,7 +94,7 @@ fn code(line: &str) -> Option<[u8; 3]> {
 }
 
 /// The substitute for a code whose second digit lettre does not know.
-fn known(code: [u8; 3]) -> Option<[u8; 3]> {
+fn substitute_code(code: [u8; 3]) -> Option<[u8; 3]> {
     (code[1] > b'5').then_some([code[0], b'5', b'0'])
 }
 
@@ -103,7 +103,7 @@ fn digits(code: [u8; 3]) -> String {
 }
 
 /// A line of an EHLO reply: the first one names the server, the others begin with a keyword.
-fn keyword(text: &str, number: usize) -> Cow<'_, str> {
+fn normalize_keyword(text: &str, number: usize) -> Cow<'_, str> {
     if number > 0 {
         // `AUTH=LOGIN`, as servers wrote it before the standard.
         return text.to_ascii_uppercase().replacen("AUTH=", "AUTH ", 1).into();
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     fn read(bytes: &[u8]) -> Response {
-        let ready = Lines::default().take(bytes);
+        let ready = ReplyReader::default().feed(bytes);
         let text = String::from_utf8(ready).expect("is text");
         text.parse().unwrap_or_else(|error| panic!("{text:?}: {error}"))
     }
@@ -144,7 +144,7 @@ mod tests {
         for (bytes, code, text) in cases {
             let response = read(bytes);
             let joined = response.message().collect::<Vec<_>>().join(" ");
-            let original = said(&response.code().to_string(), &joined);
+            let original = original_reply(&response.code().to_string(), &joined);
             assert_eq!(original, (code.to_owned(), text.to_owned()));
         }
         let long = format!("250 {}\r\n", "\u{e4}".repeat(2_000));
@@ -153,19 +153,19 @@ mod tests {
 
     #[test]
     fn lines_may_come_in_pieces() {
-        let mut lines = Lines::default();
-        assert!(lines.take(b"25").is_empty() && lines.take(b"0 o").is_empty());
-        assert_eq!(lines.take(b"k\r\n354"), b"250 ok\r\n");
-        assert_eq!(lines.take(b"\r\n"), b"354 \r\n");
-        assert!(lines.take(b"22").is_empty());
-        assert_eq!(lines.end(), b"22");
+        let mut lines = ReplyReader::default();
+        assert!(lines.feed(b"25").is_empty() && lines.feed(b"0 o").is_empty());
+        assert_eq!(lines.feed(b"k\r\n354"), b"250 ok\r\n");
+        assert_eq!(lines.feed(b"\r\n"), b"354 \r\n");
+        assert!(lines.feed(b"22").is_empty());
+        assert_eq!(lines.finish(), b"22");
     }
 
     #[test]
     fn keywords_know_no_case() {
-        let mut lines = Lines::default();
-        lines.asked("EHLO broker.example.org");
-        let ready = lines.take(b"250-\r\n250-starttls\r\n250-size 1000\r\n250 auth=plain login\n");
+        let mut lines = ReplyReader::default();
+        lines.command_sent("EHLO broker.example.org");
+        let ready = lines.feed(b"250-\r\n250-starttls\r\n250-size 1000\r\n250 auth=plain login\n");
         let text = String::from_utf8(ready).expect("is text");
         let info =
             ServerInfo::from_response(&text.parse().expect("a reply")).expect("its keywords");
@@ -173,14 +173,14 @@ mod tests {
         use lettre::transport::smtp::authentication::Mechanism;
         assert_eq!(info.get_auth_mechanism(&[Mechanism::Login]), Some(Mechanism::Login));
         // Other replies keep their case.
-        lines.asked("MAIL FROM:<a@b.c>");
-        assert_eq!(lines.take(b"250-fine\r\n250 by me\r\n"), b"250-fine\r\n250 by me\r\n");
+        lines.command_sent("MAIL FROM:<a@b.c>");
+        assert_eq!(lines.feed(b"250-fine\r\n250 by me\r\n"), b"250-fine\r\n250 by me\r\n");
     }
 
     #[test]
-    fn what_is_no_reply_goes_on_as_it_came() {
+    fn text_that_is_not_a_reply_is_passed_through() {
         for text in ["HTTP/1.1 400 Bad Request\r\n", "999 x\r\n", "2500 x\r\n", "\u{1b}[2J\r\n"] {
-            assert_eq!(Lines::default().take(text.as_bytes()), text.as_bytes());
+            assert_eq!(ReplyReader::default().feed(text.as_bytes()), text.as_bytes());
         }
     }
 }

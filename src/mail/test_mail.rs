@@ -5,44 +5,44 @@
 
 use uuid::Uuid;
 
-use super::conversation::{open, shortened};
+use super::conversation::{connect, truncated_reply};
 use super::render::{self, render};
-use crate::config::post::Post;
+use crate::config::post::SmtpConfig;
 use crate::grid::mail::Delivery;
 use crate::grid::time::Timestamp;
 
 /// The result of a test mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Dialogue {
+pub struct TestMailResult {
     /// The transcript: `> ` is sent, `< ` is received, `* ` is a remark.
-    pub lines: Vec<String>,
+    pub transcript: Vec<String>,
     /// The delivery result.
     pub delivery: Delivery,
 }
 
 /// Sends a test mail to `address` at once, as the broker of journal `journal` at `now`.
-pub async fn dialogue(post: &Post, journal: Uuid, address: &str, now: Timestamp) -> Dialogue {
+pub async fn send_test_mail(post: &SmtpConfig, journal: Uuid, address: &str, now: Timestamp) -> TestMailResult {
     let message = render::test_message(address, now);
-    let outgoing = match render(&message, journal, &post.from, &post.look) {
+    let outgoing = match render(&message, journal, &post.from, &post.style) {
         Ok(outgoing) => outgoing,
         Err(why) => {
-            let delivery = Delivery::Refused(shortened(&why.to_string()));
-            return Dialogue { lines: Vec::new(), delivery };
+            let delivery = Delivery::Refused(truncated_reply(&why.to_string()));
+            return TestMailResult { transcript: Vec::new(), delivery };
         }
     };
-    let progress = open(post).await;
+    let progress = connect(post).await;
     let result = match progress.connection {
         Ok(mut connection) => {
-            let result = connection.bring(post, &outgoing).await;
+            let result = connection.deliver(post, &outgoing).await;
             connection.quit().await;
             result
         }
         Err(failure) => Err(failure),
     };
     let delivery = match result {
-        Ok(reply) => Delivery::Sent(shortened(&reply)),
-        Err(failure) => failure.delivery(&post.place()),
+        Ok(reply) => Delivery::Sent(truncated_reply(&reply)),
+        Err(failure) => failure.delivery(&post.endpoint()),
     };
-    let lines = progress.wire.map(|wire| wire.told()).unwrap_or_default();
-    Dialogue { lines, delivery }
+    let lines = progress.stream.map(|wire| wire.transcript()).unwrap_or_default();
+    TestMailResult { transcript: lines, delivery }
 }

@@ -17,17 +17,17 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use super::reply::Lines;
-use crate::config::post::Login;
-use crate::config::secret::HIDDEN;
+use super::reply::ReplyReader;
+use crate::config::post::SmtpLogin;
+use crate::config::secret::REDACTED;
 use crate::show::escape::escape;
 
 /// Most bytes of a reply. lettre limits lines only once they end, and parses a multiline reply anew
 /// with each line.
-const ANSWER_BYTES_MAX: usize = 16 << 10;
+const SERVER_REPLY_BYTES_MAX: usize = 16 << 10;
 
 /// Most lines of a transcript.
-const LINES_MAX: usize = 200;
+const TRANSCRIPT_LINES_MAX: usize = 200;
 
 /// The greeting that lettre expects on a new connection, and gets from us after STARTTLS: there the
 /// server sends none.
@@ -43,134 +43,134 @@ pub(super) enum Socket {
 
 /// A watched socket. Clones watch the same one.
 #[derive(Clone)]
-pub(super) struct Wire(Arc<Mutex<Watched>>);
+pub(super) struct WatchedStream(Arc<Mutex<StreamState>>);
 
-struct Watched {
+struct StreamState {
     socket: Option<Socket>,
     peer: SocketAddr,
     own: Option<SocketAddr>,
     /// Rewrites the server's replies.
-    replies: Lines,
+    replies: ReplyReader,
     /// Bytes that lettre reads before those of the socket.
-    ahead: VecDeque<u8>,
+    read_buffer: VecDeque<u8>,
     /// Bytes read since the last write.
-    unasked: usize,
-    has_asked: bool,
-    story: Story,
+    unsolicited_bytes: usize,
+    has_sent: bool,
+    transcript: Transcript,
 }
 
 /// The transcript of a session, line by line.
 #[derive(Default)]
-struct Story {
+struct Transcript {
     lines: Vec<String>,
-    heard: Vec<u8>,
+    partial_line: Vec<u8>,
     /// Texts to redact: the password, and everything sent to authenticate.
-    hidden: Vec<String>,
-    logs_in: bool,
+    secrets: Vec<String>,
+    is_authenticating: bool,
     /// While the mail itself is being sent: its bytes so far.
     mail_bytes: Option<usize>,
 }
 
-impl Wire {
+impl WatchedStream {
     /// Watches a connection to `peer`.
-    pub(super) fn new(socket: TcpStream, peer: SocketAddr, login: Option<&Login>) -> Self {
+    pub(super) fn new(socket: TcpStream, peer: SocketAddr, login: Option<&SmtpLogin>) -> Self {
         let hidden = login.map(|it| it.password.expose().to_owned()).into_iter().collect();
-        let story = Story { hidden, ..Story::default() };
-        let watched = Watched {
+        let story = Transcript { secrets: hidden, ..Transcript::default() };
+        let watched = StreamState {
             own: socket.local_addr().ok(),
             socket: Some(Socket::Plain(socket)),
             peer,
-            replies: Lines::default(),
-            ahead: VecDeque::new(),
-            unasked: 0,
-            has_asked: false,
-            story,
+            replies: ReplyReader::default(),
+            read_buffer: VecDeque::new(),
+            unsolicited_bytes: 0,
+            has_sent: false,
+            transcript: story,
         };
         Self(Arc::new(Mutex::new(watched)))
     }
 
     /// Takes the socket out; reads and writes after that fail with `NotConnected`.
-    pub(super) fn take(&self) -> Option<Socket> {
-        self.watched().socket.take()
+    pub(super) fn take_socket(&self) -> Option<Socket> {
+        self.lock_state().socket.take()
     }
 
     /// Puts the socket back with TLS; `greets`: the server sent its greeting in clear.
-    pub(super) fn put(&self, stream: TlsStream<TcpStream>, greets: bool) {
-        let mut watched = self.watched();
-        watched.story.note("the connection is encrypted from here on, the certificate is trusted");
+    pub(super) fn put_tls(&self, stream: TlsStream<TcpStream>, greets: bool) {
+        let mut watched = self.lock_state();
+        watched.transcript.note("the connection is encrypted from here on, the certificate is trusted");
         watched.socket = Some(Socket::Tls(Box::new(stream)));
         // Drop everything received in clear.
-        watched.replies = Lines::default();
-        watched.ahead = if greets { GREETING.into() } else { VecDeque::new() };
+        watched.replies = ReplyReader::default();
+        watched.read_buffer = if greets { GREETING.into() } else { VecDeque::new() };
     }
 
     /// Our own address on the connection.
     pub(super) fn own_address(&self) -> Option<SocketAddr> {
-        self.watched().own
+        self.lock_state().own
     }
 
     /// Whether anything was sent: what the server sends before is its greeting.
-    pub(super) fn has_asked(&self) -> bool {
-        self.watched().has_asked
+    pub(super) fn has_sent(&self) -> bool {
+        self.lock_state().has_sent
     }
 
     /// What follows is the mail itself, until the server replies.
-    pub(super) fn mail_follows(&self) {
-        self.watched().story.mail_bytes = Some(0);
+    pub(super) fn begin_message(&self) {
+        self.lock_state().transcript.mail_bytes = Some(0);
     }
 
     /// `text` with its secrets redacted.
-    pub(super) fn hide(&self, text: &str) -> String {
-        self.watched().story.hide(text)
+    pub(super) fn redact(&self, text: &str) -> String {
+        self.lock_state().transcript.redact(text)
     }
 
     /// Adds a remark to the transcript.
     pub(super) fn note(&self, text: &str) {
-        self.watched().story.note(text);
+        self.lock_state().transcript.note(text);
     }
 
     /// The transcript: `> ` is sent, `< ` is received, `* ` is a remark.
-    pub(super) fn told(&self) -> Vec<String> {
-        self.watched().story.lines.clone()
+    pub(super) fn transcript(&self) -> Vec<String> {
+        self.lock_state().transcript.lines.clone()
     }
 
-    fn watched(&self) -> MutexGuard<'_, Watched> {
+    fn lock_state(&self) -> MutexGuard<'_, StreamState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Watched {
+impl StreamState {
     /// Processes bytes from the server.
-    fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.unasked += bytes.len();
-        self.story.read(bytes);
-        self.ahead.extend(self.replies.take(bytes));
-        if self.unasked > ANSWER_BYTES_MAX {
-            let limit = ANSWER_BYTES_MAX >> 10;
+    fn receive(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.unsolicited_bytes += bytes.len();
+        self.transcript.record_read(bytes);
+        self.read_buffer.extend(self.replies.feed(bytes));
+        if self.unsolicited_bytes > SERVER_REPLY_BYTES_MAX {
+            let limit = SERVER_REPLY_BYTES_MAX >> 10;
             return Err(io::Error::other(format!("the server's reply is longer than {limit} KiB")));
         }
         Ok(())
     }
 }
 
-impl Story {
-    fn tell(&mut self, prefix: char, text: &str) {
-        if self.lines.len() < LINES_MAX {
-            let line = format!("{prefix} {}", escape(&self.hide(text)));
+impl Transcript {
+    fn push_line(&mut self, prefix: char, text: &str) {
+        if self.lines.len() < TRANSCRIPT_LINES_MAX {
+            let line = format!("{prefix} {}", escape(&self.redact(text)));
             self.lines.push(line);
         }
     }
 
     fn note(&mut self, text: &str) {
-        self.tell('*', text);
+        self.push_line('*', text);
     }
 
-    fn hide(&self, text: &str) -> String {
-        let hidden = self.hidden.iter().filter(|it| !it.is_empty());
-        hidden.fold(text.to_owned(), |text, secret| text.replace(secret, HIDDEN))
+    fn redact(&self, text: &str) -> String {
+        let hidden = self.secrets.iter().filter(|it| !it.is_empty());
+        hidden.fold(text.to_owned(), |text, secret| text.replace(secret, REDACTED))
     }
 
-    fn wrote(&mut self, bytes: &[u8]) {
+    fn record_write(&mut self, bytes: &[u8]) {
         if let Some(count) = &mut self.mail_bytes {
             *count += bytes.len();
             return;
@@ -179,38 +179,38 @@ impl Story {
         for line in String::from_utf8_lossy(bytes).lines() {
             let secret = match line.strip_prefix("AUTH ") {
                 Some(rest) => rest.split_once(' ').map(|(_, secret)| secret),
-                None => self.logs_in.then_some(line),
+                None => self.is_authenticating.then_some(line),
             };
-            self.hidden.extend(secret.map(str::to_owned));
-            self.logs_in |= line.starts_with("AUTH ");
-            self.tell('>', line);
+            self.secrets.extend(secret.map(str::to_owned));
+            self.is_authenticating |= line.starts_with("AUTH ");
+            self.push_line('>', line);
         }
     }
 
-    fn read(&mut self, bytes: &[u8]) {
+    fn record_read(&mut self, bytes: &[u8]) {
         if let Some(count) = self.mail_bytes.take() {
             self.note(&format!("the mail, {count} bytes"));
         }
-        self.heard.extend_from_slice(bytes);
-        while let Some(end) = self.heard.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<_> = self.heard.drain(..=end).collect();
+        self.partial_line.extend_from_slice(bytes);
+        while let Some(end) = self.partial_line.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<_> = self.partial_line.drain(..=end).collect();
             let line = String::from_utf8_lossy(&line);
             let line = line.trim_end_matches(['\r', '\n']);
-            self.logs_in &= line.starts_with("334");
-            self.tell('<', line);
+            self.is_authenticating &= line.starts_with("334");
+            self.push_line('<', line);
         }
     }
 }
 
-impl AsyncRead for Wire {
+impl AsyncRead for WatchedStream {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let mut watched = self.watched();
+        let mut watched = self.lock_state();
         let watched = &mut *watched;
-        while watched.ahead.is_empty() {
+        while watched.read_buffer.is_empty() {
             let mut piece = [0; 4_096];
             let mut piece = ReadBuf::new(&mut piece);
             let read = match &mut watched.socket {
@@ -220,46 +220,46 @@ impl AsyncRead for Wire {
             };
             ready!(read)?;
             if piece.filled().is_empty() {
-                watched.ahead.extend(watched.replies.end());
+                watched.read_buffer.extend(watched.replies.finish());
                 break;
             }
-            watched.take(piece.filled())?;
+            watched.receive(piece.filled())?;
         }
-        let count = into.remaining().min(watched.ahead.len());
-        let (first, second) = watched.ahead.as_slices();
+        let count = into.remaining().min(watched.read_buffer.len());
+        let (first, second) = watched.read_buffer.as_slices();
         let first = &first[..count.min(first.len())];
         into.put_slice(first);
         into.put_slice(&second[..count - first.len()]);
-        watched.ahead.drain(..count);
+        watched.read_buffer.drain(..count);
         Poll::Ready(Ok(()))
     }
 }
 
-impl AsyncWrite for Wire {
+impl AsyncWrite for WatchedStream {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let mut watched = self.watched();
+        let mut watched = self.lock_state();
         let written = match &mut watched.socket {
             Some(Socket::Plain(socket)) => Pin::new(socket).poll_write(context, bytes),
             Some(Socket::Tls(socket)) => Pin::new(socket).poll_write(context, bytes),
             None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         };
         if let Poll::Ready(Ok(count)) = &written {
-            watched.unasked = 0;
-            watched.has_asked = true;
+            watched.unsolicited_bytes = 0;
+            watched.has_sent = true;
             let bytes = &bytes[..*count];
             // lettre writes whole commands.
-            watched.replies.asked(&String::from_utf8_lossy(bytes));
-            watched.story.wrote(bytes);
+            watched.replies.command_sent(&String::from_utf8_lossy(bytes));
+            watched.transcript.record_write(bytes);
         }
         written
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.watched().socket {
+        match &mut self.lock_state().socket {
             Some(Socket::Plain(socket)) => Pin::new(socket).poll_flush(context),
             Some(Socket::Tls(socket)) => Pin::new(socket).poll_flush(context),
             None => Poll::Ready(Ok(())),
@@ -267,7 +267,7 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.watched().socket {
+        match &mut self.lock_state().socket {
             Some(Socket::Plain(socket)) => Pin::new(socket).poll_shutdown(context),
             Some(Socket::Tls(socket)) => Pin::new(socket).poll_shutdown(context),
             None => Poll::Ready(Ok(())),
@@ -275,15 +275,15 @@ impl AsyncWrite for Wire {
     }
 }
 
-impl AsyncTokioStream for Wire {
+impl AsyncTokioStream for WatchedStream {
     fn peer_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.watched().peer)
+        Ok(self.lock_state().peer)
     }
 }
 
-impl fmt::Debug for Wire {
+impl fmt::Debug for WatchedStream {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "Wire({})", self.watched().peer)
+        write!(out, "Wire({})", self.lock_state().peer)
     }
 }
 
@@ -292,17 +292,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_that_logs_in_is_told_whoever_says_it() {
-        let mut story = Story { hidden: vec!["s3cr3t".to_owned()], ..Story::default() };
-        story.wrote(b"AUTH PLAIN AGdyaWQAczNjcjN0\r\n");
-        story.read(b"500 what is AUTH PLAIN AGdyaWQAczNjcjN0?\r\n");
-        story.wrote(b"AUTH LOGIN\r\n");
-        story.read(b"334 VXNlcm5hbWU6\r\n");
-        story.wrote(b"Z3JpZA==\r\n");
-        story.read(b"334 UGFzc3dvcmQ6\r\n");
-        story.wrote(b"czNjcjN0\r\n");
-        story.read(b"535 s3cr3t is wrong\x1b\r\n");
-        story.wrote(b"QUIT\r\n");
+    fn credentials_are_redacted_in_both_directions() {
+        let mut story = Transcript { secrets: vec!["s3cr3t".to_owned()], ..Transcript::default() };
+        story.record_write(b"AUTH PLAIN AGdyaWQAczNjcjN0\r\n");
+        story.record_read(b"500 what is AUTH PLAIN AGdyaWQAczNjcjN0?\r\n");
+        story.record_write(b"AUTH LOGIN\r\n");
+        story.record_read(b"334 VXNlcm5hbWU6\r\n");
+        story.record_write(b"Z3JpZA==\r\n");
+        story.record_read(b"334 UGFzc3dvcmQ6\r\n");
+        story.record_write(b"czNjcjN0\r\n");
+        story.record_read(b"535 s3cr3t is wrong\x1b\r\n");
+        story.record_write(b"QUIT\r\n");
         assert_eq!(
             story.lines,
             [
@@ -320,13 +320,13 @@ mod tests {
     }
 
     #[test]
-    fn the_mail_itself_is_only_counted() {
-        let mut story = Story::default();
-        story.wrote(b"DATA\r\n");
+    fn the_message_body_is_only_counted() {
+        let mut story = Transcript::default();
+        story.record_write(b"DATA\r\n");
         story.mail_bytes = Some(0);
-        story.wrote(b"Subject: x\r\n");
-        story.wrote(b"\r\n.\r\n");
-        story.read(b"250 queued\r\n");
+        story.record_write(b"Subject: x\r\n");
+        story.record_write(b"\r\n.\r\n");
+        story.record_read(b"250 queued\r\n");
         assert_eq!(story.lines, ["> DATA", "* the mail, 17 bytes", "< 250 queued"]);
     }
 }

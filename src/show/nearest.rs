@@ -5,15 +5,15 @@
 use std::cmp::Reverse;
 
 /// Longer input is no typo of an identifier of ours, and the distance takes quadratic time.
-const LONGEST: usize = 80;
+const LENGTH_MAX: usize = 80;
 
 /// A shorter part is too ambiguous to stand for the whole.
-const SHORTEST_PART: usize = 3;
+const PART_LENGTH_MIN: usize = 3;
 
 /// The known identifier closest to `given`: a third of its letters may differ, or one of the two
 /// contains the other. Of two at the same distance, the one with the longer common prefix.
-pub fn nearest<'known>(given: &str, known: &[&'known str]) -> Option<&'known str> {
-    if given.len() > LONGEST {
+pub fn suggest<'known>(given: &str, known: &[&'known str]) -> Option<&'known str> {
+    if given.len() > LENGTH_MAX {
         return None;
     }
     let given = given.to_lowercase().replace('-', "_");
@@ -21,7 +21,7 @@ pub fn nearest<'known>(given: &str, known: &[&'known str]) -> Option<&'known str
         let known = candidate.to_lowercase();
         let distance = strsim::damerau_levenshtein(&given, &known);
         let is_part =
-            given.len() >= SHORTEST_PART && (known.contains(&given) || given.contains(&known));
+            given.len() >= PART_LENGTH_MIN && (known.contains(&given) || given.contains(&known));
         let is_close = 3 * distance <= known.len().max(given.len());
         let alike = given.bytes().zip(known.bytes()).take_while(|(a, b)| a == b).count();
         (is_part || is_close).then_some((distance, Reverse(alike), candidate))
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slip_is_recognised_and_nonsense_is_not() {
+    fn a_typo_is_recognised_and_nonsense_is_not() {
         let known = ["boot_timeout", "dump_timeout", "GRIDD_RETENTION__AGE"];
         for (given, meant) in [
             ("boot_time", Some("boot_timeout")),
@@ -44,8 +44,8 @@ mod tests {
             ("to", None),
             ("", None),
         ] {
-            assert_eq!(nearest(given, &known), meant, "{given}");
+            assert_eq!(suggest(given, &known), meant, "{given}");
         }
-        assert_eq!(nearest(&"boot_timeout".repeat(10), &known), None);
+        assert_eq!(suggest(&"boot_timeout".repeat(10), &known), None);
     }
 }

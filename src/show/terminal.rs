@@ -12,16 +12,16 @@ const BEL: char = '\u{7}';
 const ST: char = '\u{9c}';
 
 /// The visible text of the line.
-pub fn plain(line: &str) -> String {
+pub fn strip_controls(line: &str) -> String {
     let mut plain = String::with_capacity(line.len());
     let mut rest = line;
     while let Some(character) = rest.chars().next() {
         let behind = &rest[character.len_utf8()..];
         rest = match character {
-            ESC => behind_escape(behind),
-            '\u{9b}' => behind_csi(behind),
+            ESC => after_escape(behind),
+            '\u{9b}' => after_csi(behind),
             // DCS, SOS, OSC, PM and APC.
-            '\u{90}' | '\u{98}' | '\u{9d}' | '\u{9e}' | '\u{9f}' => behind_string(behind),
+            '\u{90}' | '\u{98}' | '\u{9d}' | '\u{9e}' | '\u{9f}' => after_string(behind),
             '\u{8}' => {
                 plain.pop();
                 behind
@@ -41,11 +41,11 @@ pub fn plain(line: &str) -> String {
 }
 
 /// The rest after an ESC and its sequence.
-fn behind_escape(rest: &str) -> &str {
+fn after_escape(rest: &str) -> &str {
     let Some(kind) = rest.chars().next() else { return rest };
     match kind {
-        '[' => behind_csi(&rest[1..]),
-        ']' | 'P' | 'X' | '^' | '_' => behind_string(&rest[1..]),
+        '[' => after_csi(&rest[1..]),
+        ']' | 'P' | 'X' | '^' | '_' => after_string(&rest[1..]),
         // Intermediate bytes, then one that ends it: `ESC ( B`, `ESC # 8`.
         ' '..='/' => {
             let rest = rest.trim_start_matches(|c| (' '..='/').contains(&c));
@@ -57,14 +57,14 @@ fn behind_escape(rest: &str) -> &str {
 }
 
 /// Parameters, intermediate bytes, one that ends it. A line that ends before it is all of it.
-fn behind_csi(rest: &str) -> &str {
+fn after_csi(rest: &str) -> &str {
     let rest = rest.trim_start_matches(|c| ('0'..='?').contains(&c));
     let rest = rest.trim_start_matches(|c| (' '..='/').contains(&c));
     skip_one(rest, |c| ('@'..='~').contains(&c))
 }
 
 /// The rest after a control string; without an end it is not a string, and stays visible.
-fn behind_string(rest: &str) -> &str {
+fn after_string(rest: &str) -> &str {
     let end = rest.char_indices().find_map(|(at, character)| match character {
         BEL | ST => Some(at + character.len_utf8()),
         ESC if rest[at..].starts_with("\u{1b}\\") => Some(at + 2),
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_person_would_read_is_left() {
+    fn visible_text_is_left() {
         for (line, expected) in [
             ("plain \u{e4}\t7", "plain \u{e4}\t7"),
             ("\u{1b}[2K\u{1b}[1;32m34%\u{1b}[0m fsck", "34% fsck"),
@@ -112,14 +112,14 @@ mod tests {
             ("\u{1b}]the disk is full", "the disk is full"),
             ("\u{1b}\u{e4}", "\u{e4}"),
         ] {
-            assert_eq!(plain(line), expected, "{line:?}");
+            assert_eq!(strip_controls(line), expected, "{line:?}");
         }
     }
 
     proptest! {
         #[test]
         fn no_control_character_is_left(line in "[\u{1b}\\[\\]();0-9a-zA-Z\u{0}-\u{9f}\u{e4}]{0,40}") {
-            let plain = plain(&line);
+            let plain = strip_controls(&line);
             prop_assert!(!plain.chars().any(|c| c.is_control() && c != '\t'), "{plain:?}");
         }
     }

@@ -9,46 +9,46 @@ use crate::wire::proto::{Outcome, RecordKind, Severity};
 
 /// The label of a [`RecordKind`]; `None` if it is unspecified.
 pub fn record_kind(number: i32) -> Option<String> {
-    word("RECORD_KIND_", RecordKind::try_from(number).map(|kind| kind.as_str_name()), number)
+    label("RECORD_KIND_", RecordKind::try_from(number).map(|kind| kind.as_str_name()), number)
 }
 
 /// The label of an [`EventKind`]; `None` if it is unspecified.
 pub fn event_kind(number: i32) -> Option<String> {
-    word("EVENT_KIND_", EventKind::try_from(number).map(|kind| kind.as_str_name()), number)
+    label("EVENT_KIND_", EventKind::try_from(number).map(|kind| kind.as_str_name()), number)
 }
 
 /// The label of a [`Severity`]; `None` if it is unspecified.
 pub fn severity(number: i32) -> Option<String> {
-    word("SEVERITY_", Severity::try_from(number).map(|level| level.as_str_name()), number)
+    label("SEVERITY_", Severity::try_from(number).map(|level| level.as_str_name()), number)
 }
 
 /// The label of an [`ApplianceState`]; `None` if it is unspecified.
 pub fn state(number: i32) -> Option<String> {
-    word("APPLIANCE_STATE_", ApplianceState::try_from(number).map(|it| it.as_str_name()), number)
+    label("APPLIANCE_STATE_", ApplianceState::try_from(number).map(|it| it.as_str_name()), number)
 }
 
 /// The label of an [`Outcome`]; `None` if it is unspecified.
 pub fn outcome(number: i32) -> Option<String> {
-    word("OUTCOME_", Outcome::try_from(number).map(|outcome| outcome.as_str_name()), number)
+    label("OUTCOME_", Outcome::try_from(number).map(|outcome| outcome.as_str_name()), number)
 }
 
 /// The label of an [`AlertMatter`]; `None` if it is unspecified.
-pub fn matter(number: i32) -> Option<String> {
-    word("ALERT_MATTER_", AlertMatter::try_from(number).map(|it| it.as_str_name()), number)
+pub fn alert_kind(number: i32) -> Option<String> {
+    label("ALERT_MATTER_", AlertMatter::try_from(number).map(|it| it.as_str_name()), number)
 }
 
 /// The label of a [`MailStanding`]; `None` if it is unspecified.
-pub fn standing(number: i32) -> Option<String> {
-    word("MAIL_STANDING_", MailStanding::try_from(number).map(|it| it.as_str_name()), number)
+pub fn mail_state(number: i32) -> Option<String> {
+    label("MAIL_STANDING_", MailStanding::try_from(number).map(|it| it.as_str_name()), number)
 }
 
 /// The label of a [`LostReason`]; `None` if it is unspecified.
 pub fn lost_reason(number: i32) -> Option<String> {
-    word("LOST_REASON_", LostReason::try_from(number).map(|it| it.as_str_name()), number)
+    label("LOST_REASON_", LostReason::try_from(number).map(|it| it.as_str_name()), number)
 }
 
 /// The label of an event's kind.
-pub fn kind(kind: &Kind) -> &'static str {
+pub fn event_body_kind(kind: &Kind) -> &'static str {
     match kind {
         Kind::StartedOk(_) => "started_ok",
         Kind::StartFailed(_) => "start_failed",
@@ -59,56 +59,56 @@ pub fn kind(kind: &Kind) -> &'static str {
 }
 
 /// The [`RecordKind`] of a label.
-pub fn record_kind_of(label: &str) -> Option<RecordKind> {
-    said(RecordKind::from_str_name(&name("RECORD_KIND_", label))?)
+pub fn parse_record_kind(label: &str) -> Option<RecordKind> {
+    specified(RecordKind::from_str_name(&contract_name("RECORD_KIND_", label))?)
 }
 
 /// The [`Severity`] of a label.
-pub fn severity_of(label: &str) -> Option<Severity> {
-    said(Severity::from_str_name(&name("SEVERITY_", label))?)
+pub fn parse_severity(label: &str) -> Option<Severity> {
+    specified(Severity::from_str_name(&contract_name("SEVERITY_", label))?)
 }
 
 /// The [`ApplianceState`] of a label.
-pub fn state_of(label: &str) -> Option<ApplianceState> {
-    said(ApplianceState::from_str_name(&name("APPLIANCE_STATE_", label))?)
+pub fn parse_state(label: &str) -> Option<ApplianceState> {
+    specified(ApplianceState::from_str_name(&contract_name("APPLIANCE_STATE_", label))?)
 }
 
 /// The [`AlertMatter`] of a label.
-pub fn matter_of(label: &str) -> Option<AlertMatter> {
-    said(AlertMatter::from_str_name(&name("ALERT_MATTER_", label))?)
+pub fn parse_alert_kind(label: &str) -> Option<AlertMatter> {
+    specified(AlertMatter::from_str_name(&contract_name("ALERT_MATTER_", label))?)
 }
 
 /// The [`MailStanding`] of a label.
-pub fn standing_of(label: &str) -> Option<MailStanding> {
-    said(MailStanding::from_str_name(&name("MAIL_STANDING_", label))?)
+pub fn parse_mail_state(label: &str) -> Option<MailStanding> {
+    specified(MailStanding::from_str_name(&contract_name("MAIL_STANDING_", label))?)
 }
 
 /// The labels of all kinds of record, in the contract's order.
 pub fn record_kinds() -> Vec<String> {
-    known(record_kind)
+    all_labels(record_kind)
 }
 
 /// The labels of all severities, mildest first.
 pub fn severities() -> Vec<String> {
-    known(severity)
+    all_labels(severity)
 }
 
 /// The labels of all states, in the contract's order.
 pub fn states() -> Vec<String> {
-    known(state)
+    all_labels(state)
 }
 
 /// The labels of all alert kinds, in the contract's order.
-pub fn matters() -> Vec<String> {
-    known(matter)
+pub fn alert_kinds() -> Vec<String> {
+    all_labels(alert_kind)
 }
 
 /// The labels of all mail states, in the contract's order.
-pub fn standings() -> Vec<String> {
-    known(standing)
+pub fn mail_states() -> Vec<String> {
+    all_labels(mail_state)
 }
 
-fn word<E>(prefix: &str, name: Result<&str, E>, number: i32) -> Option<String> {
+fn label<E>(prefix: &str, name: Result<&str, E>, number: i32) -> Option<String> {
     if number == 0 {
         return None;
     }
@@ -118,15 +118,15 @@ fn word<E>(prefix: &str, name: Result<&str, E>, number: i32) -> Option<String> {
     })
 }
 
-fn name(prefix: &str, label: &str) -> String {
+fn contract_name(prefix: &str, label: &str) -> String {
     format!("{prefix}{}", label.to_ascii_uppercase())
 }
 
-fn said<E: Default + PartialEq>(value: E) -> Option<E> {
+fn specified<E: Default + PartialEq>(value: E) -> Option<E> {
     (value != E::default()).then_some(value)
 }
 
-fn known(label: fn(i32) -> Option<String>) -> Vec<String> {
+fn all_labels(label: fn(i32) -> Option<String>) -> Vec<String> {
     (1..).map_while(label).take_while(|label| !label.starts_with("unknown_")).collect()
 }
 
@@ -135,27 +135,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_the_contracts_names_without_prefix() {
+    fn labels_are_the_contracts_names_without_prefix() {
         assert_eq!(severities(), ["debug", "info", "warn", "error", "fatal"]);
         assert_eq!(states(), ["idle", "starting", "maintenance", "running", "failed", "dumping"]);
-        assert_eq!(standings(), ["waiting", "under_way", "failed", "sent", "joined", "removed"]);
-        assert_eq!(matters()[..2], ["start_failed", "stuck"]);
+        assert_eq!(mail_states(), ["waiting", "under_way", "failed", "sent", "joined", "removed"]);
+        assert_eq!(alert_kinds()[..2], ["start_failed", "stuck"]);
         assert_eq!(record_kinds()[..2], ["started_ok", "start_failed"]);
         assert_eq!(outcome(Outcome::NotKept as i32).as_deref(), Some("not_kept"));
         assert_eq!(severity(0), None);
     }
 
     #[test]
-    fn a_number_of_a_newer_broker_is_still_told() {
+    fn a_number_of_a_newer_broker_still_has_a_label() {
         assert_eq!(record_kind(99).as_deref(), Some("unknown_99"));
     }
 
     #[test]
-    fn words_lead_back_and_unspecified_is_none() {
-        assert_eq!(record_kind_of("deadline"), Some(RecordKind::Deadline));
-        assert_eq!(state_of("failed"), Some(ApplianceState::Failed));
-        assert_eq!(severity_of("warn"), Some(Severity::Warn));
-        assert_eq!(severity_of("unspecified"), None);
-        assert_eq!(severity_of("loud"), None);
+    fn labels_parse_back_and_unspecified_is_none() {
+        assert_eq!(parse_record_kind("deadline"), Some(RecordKind::Deadline));
+        assert_eq!(parse_state("failed"), Some(ApplianceState::Failed));
+        assert_eq!(parse_severity("warn"), Some(Severity::Warn));
+        assert_eq!(parse_severity("unspecified"), None);
+        assert_eq!(parse_severity("loud"), None);
     }
 }

@@ -20,55 +20,55 @@ pub(super) const HEAD: [u8; 8] = *b"GRIDSPL1";
 
 const FRAME_MAGIC: [u8; 4] = *b"GSPE";
 const STATE_AT: usize = 4;
-const COVERED_FROM: usize = 5;
+const CHECKSUM_FROM: usize = 5;
 const CRC_AT: usize = 12;
 const FRAME_HEAD_BYTES: usize = 16;
 
 /// The states of finished entries. A few flipped bits do not turn another state into one of them.
-const TAKEN: u8 = 0xfe;
-const EXCEPTED: u8 = 0x7c;
-const GONE: u8 = 0xe6;
+const STORED: u8 = 0xfe;
+const OTHER_REPLY: u8 = 0x7c;
+const REMOVED: u8 = 0xe6;
 
 /// Longest payload: an event of 64 KiB and its metadata.
 pub(super) const PAYLOAD_BYTES_MAX: usize = 68 << 10;
 
 /// The state of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum EntryState {
     /// It was never sent.
     Waiting,
     /// It was sent at least once, or was about to be sent: the broker may know it.
     Attempted,
     /// The broker stored it.
-    Kept,
+    Stored,
     /// The broker replied with another outcome.
-    Excepted,
+    OtherReply,
     /// It was removed without a reply: evicted, quarantined, or renumbered.
-    Gone,
+    Removed,
 }
 
-impl State {
+impl EntryState {
     /// Whether it no longer waits.
-    pub fn is_over(self) -> bool {
-        matches!(self, Self::Kept | Self::Excepted | Self::Gone)
+    pub fn is_finished(self) -> bool {
+        matches!(self, Self::Stored | Self::OtherReply | Self::Removed)
     }
 
     pub(super) fn byte(self) -> u8 {
         match self {
             Self::Waiting => 0,
             Self::Attempted => 1,
-            Self::Kept => TAKEN,
-            Self::Excepted => EXCEPTED,
-            Self::Gone => GONE,
+            Self::Stored => STORED,
+            Self::OtherReply => OTHER_REPLY,
+            Self::Removed => REMOVED,
         }
     }
 
-    fn of_byte(byte: u8) -> Self {
+    fn from_byte(byte: u8) -> Self {
         match byte {
             0 => Self::Waiting,
-            TAKEN => Self::Kept,
-            EXCEPTED => Self::Excepted,
-            GONE => Self::Gone,
+            STORED => Self::Stored,
+            OTHER_REPLY => Self::OtherReply,
+            REMOVED => Self::Removed,
             _ => Self::Attempted,
         }
     }
@@ -76,7 +76,7 @@ impl State {
 
 /// The payload of an entry.
 #[derive(Clone, PartialEq, Message)]
-pub struct Kept {
+pub struct EntryPayload {
     /// The spool id of the event's number.
     #[prost(fixed64, tag = "1")]
     pub spool_id: u64,
@@ -99,20 +99,20 @@ pub struct Kept {
 
 /// An entry and its position in the file.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Entry {
+pub struct SpoolEntry {
     /// Where its frame begins.
     pub(super) offset: usize,
     /// How many bytes the frame takes.
     pub(super) frame_bytes: usize,
     /// Its state.
-    pub state: State,
+    pub state: EntryState,
     /// The event's kind, which is known without decoding it.
     pub kind: EventKind,
     /// Its payload.
-    pub kept: Kept,
+    pub payload: EntryPayload,
 }
 
-impl Entry {
+impl SpoolEntry {
     /// The offset of its state.
     pub(super) fn state_offset(&self) -> usize {
         self.offset + STATE_AT
@@ -121,19 +121,19 @@ impl Entry {
 
 /// The readable content of a spool.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Image {
+pub struct SpoolImage {
     /// The whole entries, in order, including finished ones.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<SpoolEntry>,
     /// How many entries at least are unreadable.
     pub damaged: u64,
     /// Where the next entry goes: after the last whole one.
     pub(super) end: usize,
     /// It begins as a spool does, and nothing follows its end.
-    pub(super) is_tidy: bool,
+    pub(super) is_clean: bool,
 }
 
 /// Encodes a frame.
-pub(super) fn frame(kept: &Kept, kind: EventKind, state: State) -> Vec<u8> {
+pub(super) fn frame(kept: &EntryPayload, kind: EventKind, state: EntryState) -> Vec<u8> {
     let payload = kept.encode_to_vec();
     let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
     let mut frame = Vec::with_capacity(FRAME_HEAD_BYTES + payload.len());
@@ -148,13 +148,13 @@ pub(super) fn frame(kept: &Kept, kind: EventKind, state: State) -> Vec<u8> {
 }
 
 /// Parses a spool, whole or damaged.
-pub fn read(bytes: &Bytes) -> Image {
-    let mut image = Image { is_tidy: true, ..Image::default() };
+pub fn parse(bytes: &Bytes) -> SpoolImage {
+    let mut image = SpoolImage { is_clean: true, ..SpoolImage::default() };
     if bytes.is_empty() {
         return image;
     }
     let mut at = if bytes.starts_with(&HEAD) { HEAD.len() } else { 0 };
-    image.is_tidy = at > 0;
+    image.is_clean = at > 0;
     image.end = at;
     while at < bytes.len() {
         if let Some(entry) = entry_at(bytes, at) {
@@ -163,13 +163,13 @@ pub fn read(bytes: &Bytes) -> Image {
             image.entries.push(entry);
             continue;
         }
-        image.is_tidy = false;
+        image.is_clean = false;
         let next = (at + 1..bytes.len()).find(|next| entry_at(bytes, *next).is_some());
         match next {
-            None if is_cut_short(&bytes[at..]) => break,
+            None if is_truncated(&bytes[at..]) => break,
             next => {
                 let end = next.unwrap_or(bytes.len());
-                image.damaged += frames_in(&bytes[at..end]);
+                image.damaged += count_frames(&bytes[at..end]);
                 at = end;
             }
         }
@@ -178,7 +178,7 @@ pub fn read(bytes: &Bytes) -> Image {
 }
 
 /// The entry at this offset, if it is whole.
-fn entry_at(bytes: &Bytes, at: usize) -> Option<Entry> {
+fn entry_at(bytes: &Bytes, at: usize) -> Option<SpoolEntry> {
     let head = bytes.get(at..at + FRAME_HEAD_BYTES)?;
     if head[..STATE_AT] != FRAME_MAGIC {
         return None;
@@ -190,10 +190,10 @@ fn entry_at(bytes: &Bytes, at: usize) -> Option<Entry> {
     if checksum(head, payload) != expected {
         return None;
     }
-    let kind = kind_of(head[COVERED_FROM])?;
-    let kept = Kept::decode(bytes.slice(from..from + payload_bytes)).ok()?;
-    let (state, frame_bytes) = (State::of_byte(head[STATE_AT]), FRAME_HEAD_BYTES + payload_bytes);
-    Some(Entry { offset: at, frame_bytes, state, kind, kept })
+    let kind = kind_from_byte(head[CHECKSUM_FROM])?;
+    let kept = EntryPayload::decode(bytes.slice(from..from + payload_bytes)).ok()?;
+    let (state, frame_bytes) = (EntryState::from_byte(head[STATE_AT]), FRAME_HEAD_BYTES + payload_bytes);
+    Some(SpoolEntry { offset: at, frame_bytes, state, kind, payload: kept })
 }
 
 fn payload_bytes(head: &[u8]) -> Option<usize> {
@@ -202,11 +202,11 @@ fn payload_bytes(head: &[u8]) -> Option<usize> {
 }
 
 fn checksum(head: &[u8], payload: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(&head[COVERED_FROM..CRC_AT]), payload)
+    crc32c::crc32c_append(crc32c::crc32c(&head[CHECKSUM_FROM..CRC_AT]), payload)
 }
 
 /// Whether a write ended early here: zeros, or one frame that is longer than the rest.
-fn is_cut_short(rest: &[u8]) -> bool {
+fn is_truncated(rest: &[u8]) -> bool {
     if rest.iter().all(|byte| *byte == 0) {
         return true;
     }
@@ -214,11 +214,11 @@ fn is_cut_short(rest: &[u8]) -> bool {
         || rest.starts_with(&FRAME_MAGIC);
     let is_longer = rest.len() < FRAME_HEAD_BYTES
         || payload_bytes(rest).is_some_and(|bytes| FRAME_HEAD_BYTES + bytes > rest.len());
-    begins && is_longer && frames_in(rest) <= 1
+    begins && is_longer && count_frames(rest) <= 1
 }
 
 /// How many frames begin in the region, at least one.
-fn frames_in(region: &[u8]) -> u64 {
+fn count_frames(region: &[u8]) -> u64 {
     let begins = region.windows(FRAME_MAGIC.len()).filter(|window| *window == FRAME_MAGIC);
     u64::try_from(begins.count().max(1)).unwrap_or(u64::MAX)
 }
@@ -234,7 +234,7 @@ fn kind_byte(kind: EventKind) -> u8 {
     }
 }
 
-fn kind_of(byte: u8) -> Option<EventKind> {
+fn kind_from_byte(byte: u8) -> Option<EventKind> {
     EventKind::try_from(i32::from(byte)).ok()
 }
 
@@ -242,48 +242,48 @@ fn kind_of(byte: u8) -> Option<EventKind> {
 mod tests {
     use super::*;
 
-    fn kept(sequence: u64) -> Kept {
+    fn payload(sequence: u64) -> EntryPayload {
         let event = Bytes::from(format!("event {sequence}"));
-        Kept { spool_id: 9, sequence, appliance: "db1".into(), spooled_at_us: -1, event, call: 0 }
+        EntryPayload { spool_id: 9, sequence, appliance: "db1".into(), spooled_at_us: -1, event, call: 0 }
     }
 
     fn spool(count: u64) -> Vec<u8> {
-        let frames = (1..=count).flat_map(|n| frame(&kept(n), EventKind::Log, State::Waiting));
+        let frames = (1..=count).flat_map(|n| frame(&payload(n), EventKind::Log, EntryState::Waiting));
         HEAD.into_iter().chain(frames).collect()
     }
 
-    fn sequences(image: &Image) -> Vec<u64> {
-        image.entries.iter().map(|entry| entry.kept.sequence).collect()
+    fn sequences(image: &SpoolImage) -> Vec<u64> {
+        image.entries.iter().map(|entry| entry.payload.sequence).collect()
     }
 
     #[test]
-    fn what_was_written_is_read_in_order() {
+    fn entries_are_parsed_in_order() {
         let bytes = Bytes::from(spool(3));
-        let image = read(&bytes);
+        let image = parse(&bytes);
         assert_eq!(sequences(&image), [1, 2, 3]);
-        assert_eq!((image.damaged, image.end, image.is_tidy), (0, bytes.len(), true));
-        assert_eq!(image.entries[1].kept, kept(2));
-        assert_eq!(read(&Bytes::new()), Image { is_tidy: true, ..Image::default() });
+        assert_eq!((image.damaged, image.end, image.is_clean), (0, bytes.len(), true));
+        assert_eq!(image.entries[1].payload, payload(2));
+        assert_eq!(parse(&Bytes::new()), SpoolImage { is_clean: true, ..SpoolImage::default() });
     }
 
     #[test]
     fn a_state_is_changed_in_place_and_an_unknown_one_is_an_attempt() {
         for (byte, state) in [
-            (0, State::Waiting),
-            (1, State::Attempted),
-            (TAKEN, State::Kept),
-            (EXCEPTED, State::Excepted),
-            (GONE, State::Gone),
+            (0, EntryState::Waiting),
+            (1, EntryState::Attempted),
+            (STORED, EntryState::Stored),
+            (OTHER_REPLY, EntryState::OtherReply),
+            (REMOVED, EntryState::Removed),
         ] {
             let mut bytes = spool(1);
-            let at = read(&Bytes::from(bytes.clone())).entries[0].state_offset();
+            let at = parse(&Bytes::from(bytes.clone())).entries[0].state_offset();
             bytes[at] = byte;
-            assert_eq!(read(&Bytes::from(bytes)).entries[0].state, state);
+            assert_eq!(parse(&Bytes::from(bytes)).entries[0].state, state);
             assert_eq!(state.byte(), byte);
         }
         let mut bytes = spool(1);
         bytes[HEAD.len() + STATE_AT] = 77;
-        assert_eq!(read(&Bytes::from(bytes)).entries[0].state, State::Attempted);
+        assert_eq!(parse(&Bytes::from(bytes)).entries[0].state, EntryState::Attempted);
     }
 
     #[test]
@@ -292,13 +292,13 @@ mod tests {
         let frame = (whole.len() - HEAD.len()) / 5;
         let mut bytes = whole.clone();
         bytes[HEAD.len() + 2 * frame + FRAME_HEAD_BYTES + 3] ^= 1;
-        let image = read(&Bytes::from(bytes));
+        let image = parse(&Bytes::from(bytes));
         assert_eq!((sequences(&image), image.damaged), (vec![1, 2, 4, 5], 1));
-        assert!(!image.is_tidy);
+        assert!(!image.is_clean);
 
         let mut bytes = whole;
         bytes[..HEAD.len() + frame + 6].fill(0xff);
-        let image = read(&Bytes::from(bytes));
+        let image = parse(&Bytes::from(bytes));
         assert_eq!(sequences(&image), [3, 4, 5]);
         assert_eq!(image.damaged, 1, "nothing of the first is left to count it");
     }
@@ -308,18 +308,18 @@ mod tests {
         let whole = spool(2);
         let frame = (whole.len() - HEAD.len()) / 2;
         for cut in 1..frame {
-            let image = read(&Bytes::from(whole[..whole.len() - cut].to_vec()));
+            let image = parse(&Bytes::from(whole[..whole.len() - cut].to_vec()));
             assert_eq!((sequences(&image), image.damaged), (vec![1], 0), "cut by {cut}");
-            assert_eq!((image.end, image.is_tidy), (HEAD.len() + frame, false));
+            assert_eq!((image.end, image.is_clean), (HEAD.len() + frame, false));
         }
         let zeros = [whole.as_slice(), &[0; 500]].concat();
-        let image = read(&Bytes::from(zeros));
+        let image = parse(&Bytes::from(zeros));
         assert_eq!((sequences(&image), image.damaged), (vec![1, 2], 0));
     }
 
     #[test]
-    fn what_is_no_spool_at_all_is_damage_and_nothing_else() {
-        let image = read(&Bytes::from_static(b"[Unit]\nDescription=not a spool\n"));
-        assert_eq!((image.entries.len(), image.damaged, image.is_tidy), (0, 1, false));
+    fn another_file_is_one_damaged_entry() {
+        let image = parse(&Bytes::from_static(b"[Unit]\nDescription=not a spool\n"));
+        assert_eq!((image.entries.len(), image.damaged, image.is_clean), (0, 1, false));
     }
 }

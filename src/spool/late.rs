@@ -4,8 +4,8 @@
 
 use std::collections::BTreeSet;
 
-use super::format::State;
-use super::{Key, Spool, SpoolError};
+use super::format::EntryState;
+use super::{EventKey, Spool, SpoolError};
 use crate::wire::proto::Event;
 
 impl Spool {
@@ -16,14 +16,14 @@ impl Spool {
     /// # Errors
     ///
     /// As [`Spool::append`].
-    pub fn append_numbered(&self, event: Event, key: Key, state: State) -> Result<(), SpoolError> {
+    pub fn append_numbered(&self, event: Event, key: EventKey, state: EntryState) -> Result<(), SpoolError> {
         let _lock = self.lock()?;
         let mut file = self.load()?;
         let mut over = BTreeSet::new();
-        let arriving = self.arriving(event, 0, key, state)?;
-        let new = self.with_room(&file, &[], &mut over, arriving)?;
+        let arriving = self.new_entry(event, 0, key, state)?;
+        let new = self.make_room_for(&file, &[], &mut over, arriving)?;
         let over: Vec<usize> = over.into_iter().collect();
-        let is_overtaken = file.live().any(|it| it.kept.spool_id == key.spool_id);
+        let is_overtaken = file.unfinished().any(|it| it.payload.spool_id == key.spool_id);
         let first = std::slice::from_ref(&new);
         // A full disk without space for another file may have some left in this one.
         if !is_overtaken || file.rewrite(first, &over, &[], self.file_bytes_max()).is_err() {

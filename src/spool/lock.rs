@@ -16,33 +16,33 @@ use super::error::SpoolError;
 use crate::clock::monotonic_now;
 
 /// How often a held lock is polled.
-const LOOK_EVERY: Duration = Duration::from_millis(2);
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
 /// Our own files are never opened through a symbolic link.
-pub(super) const NO_LINKS: i32 = OFlags::NOFOLLOW.bits().cast_signed();
+pub(super) const NO_FOLLOW: i32 = OFlags::NOFOLLOW.bits().cast_signed();
 
 /// Longest note of an owner.
-const WORD_BYTES_MAX: u64 = 4_096;
+const NOTE_BYTES_MAX: u64 = 4_096;
 
 /// A held lock; dropping this releases it.
 #[derive(Debug)]
-pub struct Held {
+pub struct LockGuard {
     file: File,
 }
 
-impl Held {
+impl LockGuard {
     /// Waits until the lock is free, but not for ever: its owner may be stopped, or blocked by its
     /// disk.
-    pub(super) fn wait(path: &Path, patience: Duration) -> Result<Self, SpoolError> {
+    pub(super) fn acquire(path: &Path, patience: Duration) -> Result<Self, SpoolError> {
         let until = monotonic_now() + patience;
         loop {
-            if let Some(held) = Self::if_free(path)? {
+            if let Some(held) = Self::try_acquire(path)? {
                 return Ok(held);
             }
             if monotonic_now() >= until {
                 return Err(SpoolError::Busy { path: path.to_owned() });
             }
-            std::thread::sleep(LOOK_EVERY);
+            std::thread::sleep(POLL_INTERVAL);
         }
     }
 
@@ -55,8 +55,8 @@ impl Held {
     }
 
     /// Acquires the lock if it is free.
-    pub(super) fn if_free(path: &Path) -> Result<Option<Self>, SpoolError> {
-        let file = open(path)?;
+    pub(super) fn try_acquire(path: &Path) -> Result<Option<Self>, SpoolError> {
+        let file = open_lock_file(path)?;
         match retry_on_intr(|| flock(&file, FlockOperation::NonBlockingLockExclusive)) {
             Ok(()) => Ok(Some(Self { file })),
             Err(Errno::WOULDBLOCK) => Ok(None),
@@ -69,22 +69,22 @@ impl Held {
     /// # Errors
     ///
     /// When it cannot be written.
-    pub fn leave_word(&mut self, word: &str) -> io::Result<()> {
+    pub fn set_note(&mut self, word: &str) -> io::Result<()> {
         self.file.set_len(0)?;
         self.file.write_all(word.as_bytes())
     }
 }
 
 /// The owner's note.
-pub(super) fn word(path: &Path) -> Option<String> {
+pub(super) fn read_note(path: &Path) -> Option<String> {
     let mut word = String::new();
-    File::open(path).ok()?.take(WORD_BYTES_MAX).read_to_string(&mut word).ok()?;
+    File::open(path).ok()?.take(NOTE_BYTES_MAX).read_to_string(&mut word).ok()?;
     Some(word)
 }
 
-fn open(path: &Path) -> Result<File, SpoolError> {
+fn open_lock_file(path: &Path) -> Result<File, SpoolError> {
     let mut options = File::options();
     options.create(true).read(true).write(true).truncate(false).mode(0o600);
-    options.custom_flags(NO_LINKS);
+    options.custom_flags(NO_FOLLOW);
     options.open(path).map_err(SpoolError::io("open", path))
 }

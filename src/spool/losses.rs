@@ -11,12 +11,12 @@ use crate::wire::proto::{EventKind, LostEvents, LostReason};
 const ENTRIES_MAX: usize = 16;
 
 /// The loss of one event.
-pub(super) fn one(kind: EventKind, at: Option<Timestamp>, reason: LostReason) -> LostEvents {
-    some(kind, 1, at, reason)
+pub(super) fn single_loss(kind: EventKind, at: Option<Timestamp>, reason: LostReason) -> LostEvents {
+    counted_loss(kind, 1, at, reason)
 }
 
 /// The loss of several events of a kind.
-pub(super) fn some(
+pub(super) fn counted_loss(
     kind: EventKind,
     count: u64,
     at: Option<Timestamp>,
@@ -27,11 +27,11 @@ pub(super) fn some(
 
 /// Merges losses into one entry for each kind and reason. If these are still too many, the last
 /// entry is for all kinds that do not fit.
-pub fn summed_up(losses: impl IntoIterator<Item = LostEvents>) -> Vec<LostEvents> {
+pub fn sum_losses(losses: impl IntoIterator<Item = LostEvents>) -> Vec<LostEvents> {
     let mut sums: Vec<LostEvents> = Vec::new();
     for loss in losses {
         match sums.iter_mut().find(|sum| (sum.kind, sum.reason) == (loss.kind, loss.reason)) {
-            Some(sum) => add(sum, &loss),
+            Some(sum) => add_to_sum(sum, &loss),
             None => sums.push(loss),
         }
     }
@@ -42,13 +42,13 @@ pub fn summed_up(losses: impl IntoIterator<Item = LostEvents>) -> Vec<LostEvents
             if sum.reason != last.reason {
                 sum.reason = LostReason::Unspecified.into();
             }
-            add(sum, &last);
+            add_to_sum(sum, &last);
         }
     }
     sums
 }
 
-fn add(sum: &mut LostEvents, loss: &LostEvents) {
+fn add_to_sum(sum: &mut LostEvents, loss: &LostEvents) {
     let order = |at: &Timestamp| (at.seconds, at.nanos);
     sum.count = sum.count.saturating_add(loss.count);
     let firsts = [sum.first_at, loss.first_at].into_iter().flatten();
@@ -68,26 +68,26 @@ mod tests {
     fn losses_of_one_kind_and_reason_are_one_entry() {
         let full = LostReason::SpoolFull;
         let losses = [
-            one(EventKind::Log, at(20), full),
-            one(EventKind::Alert, at(30), full),
-            one(EventKind::Log, at(10), full),
-            one(EventKind::Log, None, LostReason::SpoolDamaged),
+            single_loss(EventKind::Log, at(20), full),
+            single_loss(EventKind::Alert, at(30), full),
+            single_loss(EventKind::Log, at(10), full),
+            single_loss(EventKind::Log, None, LostReason::SpoolDamaged),
         ];
-        let sums = summed_up(losses);
+        let sums = sum_losses(losses);
         assert_eq!(sums.len(), 3);
         assert_eq!((sums[0].count, sums[0].first_at, sums[0].last_at), (2, at(10), at(20)));
         assert_eq!((sums[2].count, sums[2].first_at), (1, None));
     }
 
     #[test]
-    fn what_does_not_fit_is_counted_without_its_kind() {
+    fn excess_entries_are_merged_without_their_kind() {
         let losses = (0..20).map(|number| LostEvents {
             kind: number,
             count: 2,
             reason: LostReason::SpoolFull.into(),
             ..LostEvents::default()
         });
-        let sums = summed_up(losses);
+        let sums = sum_losses(losses);
         assert_eq!(sums.len(), ENTRIES_MAX);
         assert_eq!(sums.iter().map(|sum| sum.count).sum::<u64>(), 40);
         assert_eq!(sums[ENTRIES_MAX - 1].kind(), EventKind::Unspecified);

@@ -43,27 +43,27 @@ use std::time::Duration;
 use bytes::Bytes;
 use uuid::Uuid;
 
-pub use answers::Exception;
+pub use answers::StoredReply;
 pub use error::SpoolError;
-pub use format::{Entry, Image, Kept, State, read};
-pub use lock::Held;
-pub use losses::summed_up;
-pub use numbering::Numbering;
-pub use room::{BYTES_MAX, EVENTS_MAX, Limits};
+pub use format::{SpoolEntry, SpoolImage, EntryPayload, EntryState, parse};
+pub use lock::LockGuard;
+pub use losses::sum_losses;
+pub use numbering::SequenceStatus;
+pub use room::{DEFAULT_BYTES_MAX, DEFAULT_EVENTS_MAX, SpoolLimits};
 
 use crate::wire::proto::event::Kind;
 use crate::wire::proto::{Event, EventKind, LostReason};
-use file::{New, SpoolFile};
+use file::{NewEntry, SpoolFile};
 
 /// Longest wait for another process that reads or changes the files, which takes milliseconds.
-const LOCK_WITHIN: Duration = Duration::from_secs(5);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The file may be this many times the limit, before finished entries are removed.
 const SLACK: usize = 2;
 
 /// Identifies an event within its appliance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key {
+pub struct EventKey {
     /// The spool id of its number.
     pub spool_id: u64,
     /// The number.
@@ -72,11 +72,11 @@ pub struct Key {
 
 /// A waiting event.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Waiting {
+pub struct WaitingEvent {
     /// Its key.
-    pub key: Key,
+    pub key: EventKey,
     /// Whether it was sent before.
-    pub state: State,
+    pub state: EntryState,
     /// Its kind.
     pub kind: EventKind,
     /// The appliance.
@@ -89,16 +89,16 @@ pub struct Waiting {
 
 /// The result of appending an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Placed {
+pub struct AppendedEvent {
     /// Its key.
-    pub key: Key,
+    pub key: EventKey,
     /// It was not in the spool before.
     pub is_new: bool,
 }
 
 /// The appliance and its boot.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Teller {
+pub struct SenderId {
     /// The appliance.
     pub appliance: String,
     /// The boot, if it is known.
@@ -107,7 +107,7 @@ pub struct Teller {
 
 /// The metadata of the spool's file: if it differs, the file changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Print {
+pub struct FileFingerprint {
     inode: u64,
     bytes: u64,
     changed: (i64, i64),
@@ -117,10 +117,10 @@ pub struct Print {
 #[derive(Clone, Debug)]
 pub struct Spool {
     folder: PathBuf,
-    limits: Limits,
-    teller: Teller,
+    limits: SpoolLimits,
+    sender: SenderId,
     /// How long to wait for another process that holds the lock.
-    patience: Duration,
+    lock_timeout: Duration,
 }
 
 impl Spool {
@@ -129,8 +129,8 @@ impl Spool {
     /// # Errors
     ///
     /// When it cannot be read and written.
-    pub fn open(folder: &Path, limits: Limits, teller: Teller) -> Result<Self, SpoolError> {
-        Self::open_within(LOCK_WITHIN, folder, limits, teller)
+    pub fn open(folder: &Path, limits: SpoolLimits, teller: SenderId) -> Result<Self, SpoolError> {
+        Self::open_with_timeout(LOCK_TIMEOUT, folder, limits, teller)
     }
 
     /// The same, but never waits longer than `patience` for another process.
@@ -138,17 +138,17 @@ impl Spool {
     /// # Errors
     ///
     /// As [`Spool::open`].
-    pub fn open_within(
+    pub fn open_with_timeout(
         patience: Duration,
         folder: &Path,
-        limits: Limits,
-        teller: Teller,
+        limits: SpoolLimits,
+        teller: SenderId,
     ) -> Result<Self, SpoolError> {
         let made = DirBuilder::new().recursive(true).mode(0o755).create(folder);
         made.map_err(SpoolError::io("create the folder", folder))?;
-        is_safe(folder)?;
-        let patience = patience.min(LOCK_WITHIN);
-        let spool = Self { folder: folder.to_owned(), limits, teller, patience };
+        check_folder(folder)?;
+        let patience = patience.min(LOCK_TIMEOUT);
+        let spool = Self { folder: folder.to_owned(), limits, sender: teller, lock_timeout: patience };
         // Errors of locking and reading are found at once.
         let _lock = spool.lock()?;
         spool.load()?;
@@ -161,15 +161,15 @@ impl Spool {
     }
 
     /// Whether the folder still exists.
-    pub fn is_there(&self) -> bool {
+    pub fn exists(&self) -> bool {
         self.folder.is_dir()
     }
 
     /// The fingerprint of the file; `None` if there is no file.
-    pub fn print(&self) -> Option<Print> {
+    pub fn fingerprint(&self) -> Option<FileFingerprint> {
         let found = fs::metadata(self.path("spool")).ok()?;
         let changed = (found.mtime(), found.mtime_nsec());
-        Some(Print { inode: found.ino(), bytes: found.len(), changed })
+        Some(FileFingerprint { inode: found.ino(), bytes: found.len(), changed })
     }
 
     /// All waiting events, in order.
@@ -177,9 +177,9 @@ impl Spool {
     /// # Errors
     ///
     /// When the spool cannot be read.
-    pub fn waiting(&self) -> Result<Vec<Waiting>, SpoolError> {
+    pub fn waiting(&self) -> Result<Vec<WaitingEvent>, SpoolError> {
         let _lock = self.lock()?;
-        Ok(self.load()?.live().map(waiting).collect())
+        Ok(self.load()?.unfinished().map(waiting_event).collect())
     }
 
     /// Appends events in order and durably, each with a new number. `state` is whether the caller
@@ -189,9 +189,9 @@ impl Spool {
     ///
     /// When there is no room and none can be made, or the disk fails; then none of them is
     /// appended.
-    pub fn append(&self, events: Vec<Event>, state: State) -> Result<Vec<Key>, SpoolError> {
+    pub fn append(&self, events: Vec<Event>, state: EntryState) -> Result<Vec<EventKey>, SpoolError> {
         let events = events.into_iter().map(|event| (event, 0)).collect();
-        let placed = self.append_calls(events, state)?;
+        let placed = self.append_once(events, state)?;
         Ok(placed.into_iter().map(|it| it.key).collect())
     }
 
@@ -201,25 +201,25 @@ impl Spool {
     /// # Errors
     ///
     /// As [`Spool::append`].
-    pub fn append_calls(
+    pub fn append_once(
         &self,
         events: Vec<(Event, u64)>,
-        state: State,
-    ) -> Result<Vec<Placed>, SpoolError> {
+        state: EntryState,
+    ) -> Result<Vec<AppendedEvent>, SpoolError> {
         let _lock = self.lock()?;
         let mut file = self.load()?;
-        let mut numbers = self.numbers(&file)?;
-        let (mut placed, mut new, mut over) = (Vec::new(), Vec::<New>::new(), BTreeSet::new());
+        let mut numbers = self.load_counter(&file)?;
+        let (mut placed, mut new, mut over) = (Vec::new(), Vec::<NewEntry>::new(), BTreeSet::new());
         for (event, call) in events {
-            let known = file.image.entries.iter().find(|it| call > 0 && it.kept.call == call);
+            let known = file.image.entries.iter().find(|it| call > 0 && it.payload.call == call);
             if let Some(known) = known {
-                placed.push(Placed { key: key_of(&known.kept), is_new: false });
+                placed.push(AppendedEvent { key: key_of(&known.payload), is_new: false });
                 continue;
             }
-            let key = numbers.give();
-            let arriving = self.arriving(event, call, key, state)?;
-            new.push(self.with_room(&file, &new, &mut over, arriving)?);
-            placed.push(Placed { key, is_new: true });
+            let key = numbers.next_key();
+            let arriving = self.new_entry(event, call, key, state)?;
+            new.push(self.make_room_for(&file, &new, &mut over, arriving)?);
+            placed.push(AppendedEvent { key, is_new: true });
         }
         numbers.write(&self.path("numbers"))?;
         file.write(new, &over.into_iter().collect::<Vec<_>>())?;
@@ -232,14 +232,14 @@ impl Spool {
     /// # Errors
     ///
     /// When it cannot be written.
-    pub fn attempt(&self, keys: &BTreeSet<Key>) -> Result<(), SpoolError> {
+    pub fn record_attempts(&self, keys: &BTreeSet<EventKey>) -> Result<(), SpoolError> {
         let _lock = self.lock()?;
         let mut file = self.load()?;
-        let places = places_of(&file, keys, |state| state == State::Waiting);
+        let places = indices_of(&file, keys, |state| state == EntryState::Waiting);
         if places.is_empty() {
             return Ok(());
         }
-        let states: Vec<_> = places.into_iter().map(|at| (at, State::Attempted)).collect();
+        let states: Vec<_> = places.into_iter().map(|at| (at, EntryState::Attempted)).collect();
         file.set_states(&states)?;
         file.sync()
     }
@@ -251,11 +251,11 @@ impl Spool {
     /// # Errors
     ///
     /// When it cannot be written.
-    pub fn answered(
+    pub fn acknowledge(
         &self,
-        keys: &BTreeSet<Key>,
-        acked: Option<Key>,
-        exceptions: &[Exception],
+        keys: &BTreeSet<EventKey>,
+        acked: Option<EventKey>,
+        exceptions: &[StoredReply],
     ) -> Result<(), SpoolError> {
         let _lock = self.lock()?;
         // A full disk may refuse this and the numbers; that must not keep finished events in the
@@ -264,21 +264,21 @@ impl Spool {
             let _ = answers::add(&self.path("answers"), exceptions);
         }
         let mut file = self.load()?;
-        let mut numbers = self.numbers(&file)?;
-        let known = file.image.entries.iter().find(|it| Some(key_of(&it.kept)) == acked);
-        let whose = known.and_then(|it| self.whose(&it.kept.appliance));
+        let mut numbers = self.load_counter(&file)?;
+        let known = file.image.entries.iter().find(|it| Some(key_of(&it.payload)) == acked);
+        let whose = known.and_then(|it| self.owner_id(&it.payload.appliance));
         if let (Some(acked), Some(whose)) = (acked, whose)
             && acked.spool_id == numbers.spool_id
-            && (numbers.whose != whose || numbers.acked < acked.sequence)
+            && (numbers.owner != whose || numbers.acked_through < acked.sequence)
         {
-            (numbers.whose, numbers.acked) = (whose, acked.sequence);
+            (numbers.owner, numbers.acked_through) = (whose, acked.sequence);
             let _ = numbers.write(&self.path("numbers"));
         }
-        let excepted: BTreeSet<Key> = exceptions.iter().map(Exception::key).collect();
-        let over = places_of(&file, keys, |state| !state.is_over());
-        let how = |at: usize| match excepted.contains(&key_of(&file.image.entries[at].kept)) {
-            true => State::Excepted,
-            false => State::Kept,
+        let excepted: BTreeSet<EventKey> = exceptions.iter().map(StoredReply::key).collect();
+        let over = indices_of(&file, keys, |state| !state.is_finished());
+        let how = |at: usize| match excepted.contains(&key_of(&file.image.entries[at].payload)) {
+            true => EntryState::OtherReply,
+            false => EntryState::Stored,
         };
         let states: Vec<_> = over.into_iter().map(|at| (at, how(at))).collect();
         file.set_states(&states)?;
@@ -291,33 +291,33 @@ impl Spool {
     /// # Errors
     ///
     /// When the spool cannot be read.
-    pub fn state(&self, key: Key) -> Result<Option<State>, SpoolError> {
+    pub fn state(&self, key: EventKey) -> Result<Option<EntryState>, SpoolError> {
         let _lock = self.lock()?;
         let file = self.load()?;
-        let found = file.image.entries.iter().rfind(|entry| key_of(&entry.kept) == key);
+        let found = file.image.entries.iter().rfind(|entry| key_of(&entry.payload) == key);
         Ok(found.map(|entry| entry.state))
     }
 
     /// The broker's reply to the event, if it was not stored and the reply was recorded.
-    pub fn exception(&self, key: Key) -> Option<Exception> {
+    pub fn stored_reply(&self, key: EventKey) -> Option<StoredReply> {
         let _lock = self.lock().ok()?;
-        answers::find(&self.path("answers"), key).filter(|it| !it.answer.is_empty())
+        answers::find(&self.path("answers"), key).filter(|it| !it.reply.is_empty())
     }
 
     /// The new number of the event, if it was renumbered.
-    pub fn moved(&self, key: Key) -> Option<Key> {
+    pub fn renumbered_to(&self, key: EventKey) -> Option<EventKey> {
         let _lock = self.lock().ok()?;
         let moved = answers::find(&self.path("answers"), key)?;
-        let to = Key { spool_id: moved.moved_spool_id, sequence: moved.moved_sequence };
-        moved.answer.is_empty().then_some(to)
+        let to = EventKey { spool_id: moved.new_spool_id, sequence: moved.new_sequence };
+        moved.reply.is_empty().then_some(to)
     }
 
     fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 
-    fn lock(&self) -> Result<Held, SpoolError> {
-        Held::wait(&self.path("lock"), self.patience)
+    fn lock(&self) -> Result<LockGuard, SpoolError> {
+        LockGuard::acquire(&self.path("lock"), self.lock_timeout)
     }
 
     fn file_bytes_max(&self) -> usize {
@@ -333,14 +333,14 @@ impl Spool {
             let kept = self.path("spool.damaged");
             let what = "the spool of this appliance was damaged";
             // A file system without hard links is no reason to stop.
-            let text = match file.keep_as(&kept) {
+            let text = match file.link_as(&kept) {
                 Ok(()) => format!("{what}; the damaged file is saved as {}", kept.display()),
                 Err(error) => format!("{what}; the damaged file cannot be saved: {error}"),
             };
             let reason = LostReason::SpoolDamaged;
-            let lost = losses::some(EventKind::Unspecified, file.image.damaged, None, reason);
-            let mut numbers = self.numbers(&file)?;
-            let new = self.own_word(&mut numbers, text, vec![lost])?;
+            let lost = losses::counted_loss(EventKind::Unspecified, file.image.damaged, None, reason);
+            let mut numbers = self.load_counter(&file)?;
+            let new = self.notice_entry(&mut numbers, text, vec![lost])?;
             numbers.write(&self.path("numbers"))?;
             // A full disk leaves the file as it is; it is reported later.
             let _ = file.rewrite(&[], &[], &[new], self.file_bytes_max());
@@ -350,7 +350,7 @@ impl Spool {
 }
 
 /// Rejects a folder in which another user could create links, and so make us write anywhere.
-fn is_safe(folder: &Path) -> Result<(), SpoolError> {
+fn check_folder(folder: &Path) -> Result<(), SpoolError> {
     let found = fs::metadata(folder).map_err(SpoolError::io("examine", folder))?;
     let own = rustix::process::geteuid().as_raw();
     let is_ours = found.uid() == own || found.uid() == 0;
@@ -360,25 +360,25 @@ fn is_safe(folder: &Path) -> Result<(), SpoolError> {
     Err(SpoolError::Unsafe { path: folder.to_owned() })
 }
 
-fn key_of(kept: &Kept) -> Key {
-    Key { spool_id: kept.spool_id, sequence: kept.sequence }
+fn key_of(kept: &EntryPayload) -> EventKey {
+    EventKey { spool_id: kept.spool_id, sequence: kept.sequence }
 }
 
-fn waiting(entry: &Entry) -> Waiting {
-    let key = key_of(&entry.kept);
-    let Kept { appliance, spooled_at_us, event, .. } = entry.kept.clone();
-    Waiting { key, state: entry.state, kind: entry.kind, appliance, spooled_at_us, event }
+fn waiting_event(entry: &SpoolEntry) -> WaitingEvent {
+    let key = key_of(&entry.payload);
+    let EntryPayload { appliance, spooled_at_us, event, .. } = entry.payload.clone();
+    WaitingEvent { key, state: entry.state, kind: entry.kind, appliance, spooled_at_us, event }
 }
 
-fn places_of(file: &SpoolFile, keys: &BTreeSet<Key>, has: impl Fn(State) -> bool) -> Vec<usize> {
+fn indices_of(file: &SpoolFile, keys: &BTreeSet<EventKey>, has: impl Fn(EntryState) -> bool) -> Vec<usize> {
     let entries = file.image.entries.iter().enumerate();
     let found =
-        entries.filter(|(_, entry)| has(entry.state) && keys.contains(&key_of(&entry.kept)));
+        entries.filter(|(_, entry)| has(entry.state) && keys.contains(&key_of(&entry.payload)));
     found.map(|(at, _)| at).collect()
 }
 
 /// The kind of an event.
-pub fn kind(event: &Event) -> EventKind {
+pub fn kind_of_event(event: &Event) -> EventKind {
     match event.kind {
         Some(Kind::StartedOk(_)) => EventKind::StartedOk,
         Some(Kind::StartFailed(_)) => EventKind::StartFailed,

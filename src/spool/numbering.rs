@@ -6,18 +6,18 @@
 use uuid::Uuid;
 
 use super::file::SpoolFile;
-use super::numbers::Numbers;
-use super::{Key, Spool, SpoolError};
+use super::numbers::SequenceCounter;
+use super::{EventKey, Spool, SpoolError};
 
 /// The sequence numbers, for the hello of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Numbering {
+pub struct SequenceStatus {
     /// The spool id of new events.
     pub spool_id: u64,
     /// Their next number.
     pub next: u64,
     /// The highest acknowledged number of this boot; 0: none.
-    pub acked: u64,
+    pub acked_through: u64,
 }
 
 impl Spool {
@@ -26,14 +26,14 @@ impl Spool {
     /// # Errors
     ///
     /// When they cannot be read.
-    pub fn numbering(&self, appliance: &str) -> Result<Numbering, SpoolError> {
+    pub fn sequence_status(&self, appliance: &str) -> Result<SequenceStatus, SpoolError> {
         let _lock = self.lock()?;
-        let numbers = self.numbers(&self.load()?)?;
+        let numbers = self.load_counter(&self.load()?)?;
         // Stores a spool id that was just drawn.
         numbers.write(&self.path("numbers"))?;
-        let is_acked = self.whose(appliance) == Some(numbers.whose);
-        let acked = if is_acked { numbers.acked } else { 0 };
-        Ok(Numbering { spool_id: numbers.spool_id, next: numbers.next, acked })
+        let is_acked = self.owner_id(appliance) == Some(numbers.owner);
+        let acked = if is_acked { numbers.acked_through } else { 0 };
+        Ok(SequenceStatus { spool_id: numbers.spool_id, next: numbers.next, acked_through: acked })
     }
 
     /// A number for an event that is sent without the spool. `None` if events wait: it would
@@ -42,14 +42,14 @@ impl Spool {
     /// # Errors
     ///
     /// When the files cannot be read or written.
-    pub fn number_if_empty(&self) -> Result<Option<Key>, SpoolError> {
+    pub fn reserve_if_empty(&self) -> Result<Option<EventKey>, SpoolError> {
         let _lock = self.lock()?;
         let file = self.load()?;
-        if file.live().next().is_some() {
+        if file.unfinished().next().is_some() {
             return Ok(None);
         }
-        let mut numbers = self.numbers(&file)?;
-        let key = numbers.give();
+        let mut numbers = self.load_counter(&file)?;
+        let key = numbers.next_key();
         numbers.write(&self.path("numbers"))?;
         Ok(Some(key))
     }
@@ -59,15 +59,15 @@ impl Spool {
     /// # Errors
     ///
     /// When the numbers cannot be written.
-    pub fn renew(&self) -> Result<(), SpoolError> {
+    pub fn rotate_spool_id(&self) -> Result<(), SpoolError> {
         let _lock = self.lock()?;
-        Numbers::drawn().write(&self.path("numbers"))
+        SequenceCounter::random().write(&self.path("numbers"))
     }
 
     /// The counter, never below the numbers of events in the file.
-    pub(super) fn numbers(&self, file: &SpoolFile) -> Result<Numbers, SpoolError> {
-        let mut numbers = Numbers::read(&self.path("numbers"))?;
-        let kept = file.image.entries.iter().map(|entry| &entry.kept);
+    pub(super) fn load_counter(&self, file: &SpoolFile) -> Result<SequenceCounter, SpoolError> {
+        let mut numbers = SequenceCounter::read(&self.path("numbers"))?;
+        let kept = file.image.entries.iter().map(|entry| &entry.payload);
         let own = kept.filter(|kept| kept.spool_id == numbers.spool_id);
         if let Some(highest) = own.map(|kept| kept.sequence).max() {
             numbers.next = numbers.next.max(highest.saturating_add(1));
@@ -76,7 +76,7 @@ impl Spool {
     }
 
     /// The id of this appliance in this boot.
-    pub(super) fn whose(&self, appliance: &str) -> Option<Uuid> {
-        self.teller.boot.map(|boot| Uuid::new_v5(&boot, appliance.as_bytes()))
+    pub(super) fn owner_id(&self, appliance: &str) -> Option<Uuid> {
+        self.sender.boot.map(|boot| Uuid::new_v5(&boot, appliance.as_bytes()))
     }
 }

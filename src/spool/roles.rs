@@ -4,7 +4,7 @@
 //! lock either held or free: it is released under the lock under which events are appended. Does
 //! not know how events are sent.
 
-use super::lock::{self, Held};
+use super::lock::{self, LockGuard};
 use super::{Spool, SpoolError};
 
 impl Spool {
@@ -13,8 +13,8 @@ impl Spool {
     /// # Errors
     ///
     /// When the lock file cannot be used.
-    pub fn try_sender(&self) -> Result<Option<Held>, SpoolError> {
-        Held::if_free(&self.path("sender"))
+    pub fn try_lock_sender(&self) -> Result<Option<LockGuard>, SpoolError> {
+        LockGuard::try_acquire(&self.path("sender"))
     }
 
     /// Acquires the drainer lock, if it is free.
@@ -22,15 +22,15 @@ impl Spool {
     /// # Errors
     ///
     /// When the lock file cannot be used.
-    pub fn try_drainer(&self) -> Result<Option<Held>, SpoolError> {
+    pub fn try_lock_drainer(&self) -> Result<Option<LockGuard>, SpoolError> {
         // A check holds it for a moment, which no other process must see.
         let _lock = self.lock()?;
-        Held::if_free(&self.path("drainer"))
+        LockGuard::try_acquire(&self.path("drainer"))
     }
 
     /// The note of the drainer or the agent.
-    pub fn drainer(&self) -> Option<String> {
-        lock::word(&self.path("drainer"))
+    pub fn drainer_note(&self) -> Option<String> {
+        lock::read_note(&self.path("drainer"))
     }
 
     /// The owner of the drainer lock: `agent PID` or `drainer PID`; `None`: it is free.
@@ -38,17 +38,17 @@ impl Spool {
     /// # Errors
     ///
     /// When the lock file cannot be used.
-    pub fn who_sends(&self) -> Result<Option<String>, SpoolError> {
+    pub fn current_drainer(&self) -> Result<Option<String>, SpoolError> {
         // Held here for a moment, which no other process must see.
         let _lock = self.lock()?;
-        Ok(match Held::if_free(&self.path("drainer"))? {
+        Ok(match LockGuard::try_acquire(&self.path("drainer"))? {
             Some(_) => None,
-            None => Some(self.drainer().unwrap_or_default()),
+            None => Some(self.drainer_note().unwrap_or_default()),
         })
     }
 
     /// Whether the sender lock still belongs to this folder, which may have been replaced.
-    pub fn still_has(&self, sender: &Held) -> bool {
+    pub fn still_owns(&self, sender: &LockGuard) -> bool {
         sender.is_at(&self.path("sender"))
     }
 
@@ -58,9 +58,9 @@ impl Spool {
     /// # Errors
     ///
     /// When the spool cannot be read; the lock is released then, too.
-    pub fn release_if_empty(&self, drainer: Held) -> Result<Option<Held>, SpoolError> {
+    pub fn release_if_empty(&self, drainer: LockGuard) -> Result<Option<LockGuard>, SpoolError> {
         let _lock = self.lock()?;
-        let is_empty = self.load()?.live().next().is_none();
+        let is_empty = self.load()?.unfinished().next().is_none();
         Ok((!is_empty).then_some(drainer))
     }
 }

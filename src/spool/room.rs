@@ -6,11 +6,11 @@
 
 use crate::wire::proto::EventKind;
 
-use super::format::State;
+use super::format::EntryState;
 
 /// The limits of a spool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct SpoolLimits {
     /// Most events.
     pub events: usize,
     /// Most bytes of their frames.
@@ -18,27 +18,27 @@ pub struct Limits {
 }
 
 /// As many as the broker's rate limit for replays accepts at once.
-pub const EVENTS_MAX: usize = 10_000;
+pub const DEFAULT_EVENTS_MAX: usize = 10_000;
 
 /// For 10,000 events of some 200 bytes.
-pub const BYTES_MAX: usize = 2 << 20;
+pub const DEFAULT_BYTES_MAX: usize = 2 << 20;
 
-impl Default for Limits {
+impl Default for SpoolLimits {
     fn default() -> Self {
-        Self { events: EVENTS_MAX, bytes: BYTES_MAX }
+        Self { events: DEFAULT_EVENTS_MAX, bytes: DEFAULT_BYTES_MAX }
     }
 }
 
 /// The properties of an entry that decide its eviction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Candidate {
     pub(super) kind: EventKind,
-    pub(super) state: State,
+    pub(super) state: EntryState,
     pub(super) bytes: usize,
 }
 
 /// The order in which kinds are evicted; `None`: never.
-fn rank(kind: EventKind) -> Option<u8> {
+fn eviction_rank(kind: EventKind) -> Option<u8> {
     match kind {
         EventKind::Log => Some(0),
         EventKind::Maintenance => Some(1),
@@ -49,7 +49,7 @@ fn rank(kind: EventKind) -> Option<u8> {
 
 /// The indices of the entries (oldest first) to evict for one more of `wanted` bytes; `None`:
 /// eviction cannot make enough room.
-pub(super) fn make(there: &[Place], wanted: usize, limits: Limits) -> Option<Vec<usize>> {
+pub(super) fn evict(there: &[Candidate], wanted: usize, limits: SpoolLimits) -> Option<Vec<usize>> {
     let mut events = there.len();
     let mut bytes: usize = there.iter().map(|place| place.bytes).sum();
     let mut going: Vec<usize> = Vec::new();
@@ -58,7 +58,7 @@ pub(super) fn make(there: &[Place], wanted: usize, limits: Limits) -> Option<Vec
     let mut order: Vec<(bool, u8, usize)> = there
         .iter()
         .enumerate()
-        .filter_map(|(at, place)| Some((place.state == State::Attempted, rank(place.kind)?, at)))
+        .filter_map(|(at, place)| Some((place.state == EntryState::Attempted, eviction_rank(place.kind)?, at)))
         .collect();
     order.sort_unstable();
     for (_, _, at) in order {
@@ -80,48 +80,48 @@ mod tests {
 
     use super::*;
 
-    fn place(kind: EventKind) -> Place {
-        Place { kind, state: State::Waiting, bytes: 10 }
+    fn candidate(kind: EventKind) -> Candidate {
+        Candidate { kind, state: EntryState::Waiting, bytes: 10 }
     }
 
-    fn places(kinds: &[EventKind]) -> Vec<Place> {
-        kinds.iter().copied().map(place).collect()
+    fn candidates(kinds: &[EventKind]) -> Vec<Candidate> {
+        kinds.iter().copied().map(candidate).collect()
     }
 
-    fn of_events(events: usize) -> Limits {
-        Limits { events, bytes: usize::MAX / 2 }
-    }
-
-    #[test]
-    fn nothing_goes_while_there_is_room() {
-        assert_eq!(make(&places(&[Log, Log]), 10, of_events(3)), Some(vec![]));
-        assert_eq!(make(&[], 10, of_events(1)), Some(vec![]));
+    fn event_limit(events: usize) -> SpoolLimits {
+        SpoolLimits { events, bytes: usize::MAX / 2 }
     }
 
     #[test]
-    fn the_oldest_log_goes_first_then_reports_then_alerts() {
-        let there = places(&[StartedOk, Alert, Maintenance, Log, Log]);
-        assert_eq!(make(&there, 1, of_events(5)), Some(vec![3]));
-        assert_eq!(make(&there, 1, of_events(4)), Some(vec![3, 4]));
-        assert_eq!(make(&there, 1, of_events(3)), Some(vec![2, 3, 4]));
-        assert_eq!(make(&there, 1, of_events(2)), Some(vec![1, 2, 3, 4]));
-        assert_eq!(make(&there, 1, of_events(1)), None, "outcomes of starts are never evicted");
+    fn nothing_is_evicted_while_there_is_room() {
+        assert_eq!(evict(&candidates(&[Log, Log]), 10, event_limit(3)), Some(vec![]));
+        assert_eq!(evict(&[], 10, event_limit(1)), Some(vec![]));
     }
 
     #[test]
-    fn what_may_be_on_its_way_goes_last() {
-        let mut there = places(&[Log, Alert]);
-        there[0].state = State::Attempted;
-        assert_eq!(make(&there, 1, of_events(2)), Some(vec![1]));
-        assert_eq!(make(&there, 1, of_events(1)), Some(vec![0, 1]));
+    fn the_oldest_logs_are_evicted_first_then_reports_then_alerts() {
+        let there = candidates(&[StartedOk, Alert, Maintenance, Log, Log]);
+        assert_eq!(evict(&there, 1, event_limit(5)), Some(vec![3]));
+        assert_eq!(evict(&there, 1, event_limit(4)), Some(vec![3, 4]));
+        assert_eq!(evict(&there, 1, event_limit(3)), Some(vec![2, 3, 4]));
+        assert_eq!(evict(&there, 1, event_limit(2)), Some(vec![1, 2, 3, 4]));
+        assert_eq!(evict(&there, 1, event_limit(1)), None, "outcomes of starts are never evicted");
     }
 
     #[test]
-    fn bytes_are_a_bound_of_their_own() {
-        let limits = Limits { events: 100, bytes: 40 };
-        assert_eq!(make(&places(&[Log, Log, Log]), 10, limits), Some(vec![]));
-        assert_eq!(make(&places(&[Log, Log, Log]), 25, limits), Some(vec![0, 1]));
-        assert_eq!(make(&places(&[Log]), 41, limits), None, "it would not even fit alone");
+    fn attempted_events_are_evicted_last() {
+        let mut there = candidates(&[Log, Alert]);
+        there[0].state = EntryState::Attempted;
+        assert_eq!(evict(&there, 1, event_limit(2)), Some(vec![1]));
+        assert_eq!(evict(&there, 1, event_limit(1)), Some(vec![0, 1]));
+    }
+
+    #[test]
+    fn bytes_are_limited_separately() {
+        let limits = SpoolLimits { events: 100, bytes: 40 };
+        assert_eq!(evict(&candidates(&[Log, Log, Log]), 10, limits), Some(vec![]));
+        assert_eq!(evict(&candidates(&[Log, Log, Log]), 25, limits), Some(vec![0, 1]));
+        assert_eq!(evict(&candidates(&[Log]), 41, limits), None, "it would not even fit alone");
     }
 
     proptest! {
@@ -132,15 +132,15 @@ mod tests {
             ]), 0..40),
             events in 1usize..40,
         ) {
-            let there = places(&kinds);
-            match make(&there, 10, of_events(events)) {
+            let there = candidates(&kinds);
+            match evict(&there, 10, event_limit(events)) {
                 Some(going) => {
                     prop_assert!(there.len() - going.len() < events);
-                    prop_assert!(going.iter().all(|at| rank(there[*at].kind).is_some()));
+                    prop_assert!(going.iter().all(|at| eviction_rank(there[*at].kind).is_some()));
                     prop_assert!(going.is_empty() || there.len() - going.len() + 1 == events);
                 }
                 None => {
-                    let stay = kinds.iter().filter(|kind| rank(**kind).is_none()).count();
+                    let stay = kinds.iter().filter(|kind| eviction_rank(**kind).is_none()).count();
                     prop_assert!(stay >= events);
                 }
             }

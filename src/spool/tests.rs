@@ -16,12 +16,12 @@ const BOOT: Uuid = Uuid::from_u128(7);
 /// The offset of the version in a spool.
 const HEAD_DIGIT: usize = 7;
 
-fn small(events: usize) -> Limits {
-    Limits { events, ..Limits::default() }
+fn with_events(events: usize) -> SpoolLimits {
+    SpoolLimits { events, ..SpoolLimits::default() }
 }
 
-fn open(folder: &TempDir, limits: Limits) -> Spool {
-    let teller = Teller { appliance: "db1".to_owned(), boot: Some(BOOT) };
+fn open(folder: &TempDir, limits: SpoolLimits) -> Spool {
+    let teller = SenderId { appliance: "db1".to_owned(), boot: Some(BOOT) };
     Spool::open(&folder.path().join("vme"), limits, teller).unwrap()
 }
 
@@ -48,36 +48,36 @@ fn texts(spool: &Spool) -> Vec<String> {
     events(spool).into_iter().map(|event| event.text).collect()
 }
 
-fn append(spool: &Spool, event: Event) -> Key {
-    spool.append(vec![event], State::Waiting).unwrap()[0]
+fn append(spool: &Spool, event: Event) -> EventKey {
+    spool.append(vec![event], EntryState::Waiting).unwrap()[0]
 }
 
-fn answered(spool: &Spool, keys: &[Key]) {
-    spool.answered(&keys.iter().copied().collect(), None, &[]).unwrap();
+fn acknowledge(spool: &Spool, keys: &[EventKey]) {
+    spool.acknowledge(&keys.iter().copied().collect(), None, &[]).unwrap();
 }
 
 #[test]
-fn what_is_appended_waits_in_order_until_it_is_answered() {
+fn appended_events_wait_in_order_until_acknowledged() {
     let folder = folder();
-    let spool = open(&folder, Limits::default());
+    let spool = open(&folder, SpoolLimits::default());
     let first = append(&spool, log("a"));
     let second = append(&spool, log("b"));
     assert_eq!((first.spool_id, first.sequence + 1), (second.spool_id, second.sequence));
-    let again = open(&folder, Limits::default());
+    let again = open(&folder, SpoolLimits::default());
     assert_eq!(texts(&again), ["a", "b"]);
     assert_eq!(events(&again)[1].sequence, second.sequence);
-    answered(&spool, &[first]);
+    acknowledge(&spool, &[first]);
     assert_eq!(texts(&again), ["b"]);
-    assert_eq!(again.number_if_empty().unwrap(), None, "it would overtake");
-    answered(&again, &[second]);
-    let third = spool.number_if_empty().unwrap().unwrap();
+    assert_eq!(again.reserve_if_empty().unwrap(), None, "it would overtake");
+    acknowledge(&again, &[second]);
+    let third = spool.reserve_if_empty().unwrap().unwrap();
     assert_eq!(third.sequence, second.sequence + 1);
 }
 
 #[test]
-fn twenty_at_once_have_twenty_numbers() {
+fn concurrent_appends_have_distinct_numbers() {
     let folder = folder();
-    let spool = open(&folder, Limits::default());
+    let spool = open(&folder, SpoolLimits::default());
     let together = std::sync::Arc::new(Barrier::new(20));
     let threads: Vec<_> = (0..20)
         .map(|number| {
@@ -89,30 +89,30 @@ fn twenty_at_once_have_twenty_numbers() {
             tasks::spawn_thread("vme", says).unwrap()
         })
         .collect();
-    let keys: BTreeSet<Key> =
+    let keys: BTreeSet<EventKey> =
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
     assert_eq!(keys.len(), 100);
     assert_eq!(spool.waiting().unwrap().len(), 100);
 }
 
 #[test]
-fn what_one_call_gave_to_two_is_here_once() {
+fn an_event_of_one_call_is_appended_once() {
     let folder = folder();
-    let spool = open(&folder, Limits::default());
-    let first = spool.append_calls(vec![(log("a"), 77)], State::Waiting).unwrap()[0];
+    let spool = open(&folder, SpoolLimits::default());
+    let first = spool.append_once(vec![(log("a"), 77)], EntryState::Waiting).unwrap()[0];
     assert!(first.is_new);
-    let again = Placed { is_new: false, ..first };
-    let both = spool.append_calls(vec![(log("a"), 77), (log("b"), 78)], State::Waiting).unwrap();
+    let again = AppendedEvent { is_new: false, ..first };
+    let both = spool.append_once(vec![(log("a"), 77), (log("b"), 78)], EntryState::Waiting).unwrap();
     assert_eq!((both[0], texts(&spool)), (again, vec!["a".to_owned(), "b".to_owned()]));
-    answered(&spool, &[first.key]);
-    let late = spool.append_calls(vec![(log("a"), 77)], State::Waiting).unwrap();
+    acknowledge(&spool, &[first.key]);
+    let late = spool.append_once(vec![(log("a"), 77)], EntryState::Waiting).unwrap();
     assert_eq!((late[0], texts(&spool)), (again, vec!["b".to_owned()]), "answered by then");
 }
 
 #[test]
-fn a_lost_or_old_number_file_never_gives_a_number_twice() {
+fn a_lost_or_old_number_file_never_repeats_a_number() {
     let folder = folder();
-    let spool = open(&folder, Limits::default());
+    let spool = open(&folder, SpoolLimits::default());
     let path = folder.path().join("vme/numbers");
     append(&spool, log("a"));
     let old = std::fs::read(&path).unwrap();
@@ -123,29 +123,29 @@ fn a_lost_or_old_number_file_never_gives_a_number_twice() {
     std::fs::remove_file(&path).unwrap();
     let other = append(&spool, log("d"));
     assert_ne!(other.spool_id, kept.spool_id);
-    assert_eq!(spool.numbering("db1").unwrap().spool_id, other.spool_id);
+    assert_eq!(spool.sequence_status("db1").unwrap().spool_id, other.spool_id);
 }
 
 #[test]
-fn attempts_are_remembered_and_answers_of_this_boot_are_counted() {
+fn attempts_are_recorded_and_acks_of_this_boot_are_counted() {
     let folder = folder();
-    let spool = open(&folder, Limits::default());
+    let spool = open(&folder, SpoolLimits::default());
     let key = append(&spool, log("a"));
-    assert_eq!(spool.waiting().unwrap()[0].state, State::Waiting);
-    spool.attempt(&BTreeSet::from([key])).unwrap();
-    assert_eq!(spool.waiting().unwrap()[0].state, State::Attempted);
-    spool.answered(&BTreeSet::from([key]), Some(key), &[]).unwrap();
-    assert_eq!(spool.numbering("db1").unwrap().acked, key.sequence);
-    assert_eq!(spool.numbering("db2").unwrap().acked, 0, "another appliance");
-    let teller = Teller { appliance: "db1".to_owned(), boot: Some(Uuid::from_u128(8)) };
-    let next_boot = Spool::open(spool.folder(), Limits::default(), teller).unwrap();
-    assert_eq!(next_boot.numbering("db1").unwrap().acked, 0);
+    assert_eq!(spool.waiting().unwrap()[0].state, EntryState::Waiting);
+    spool.record_attempts(&BTreeSet::from([key])).unwrap();
+    assert_eq!(spool.waiting().unwrap()[0].state, EntryState::Attempted);
+    spool.acknowledge(&BTreeSet::from([key]), Some(key), &[]).unwrap();
+    assert_eq!(spool.sequence_status("db1").unwrap().acked_through, key.sequence);
+    assert_eq!(spool.sequence_status("db2").unwrap().acked_through, 0, "another appliance");
+    let teller = SenderId { appliance: "db1".to_owned(), boot: Some(Uuid::from_u128(8)) };
+    let next_boot = Spool::open(spool.folder(), SpoolLimits::default(), teller).unwrap();
+    assert_eq!(next_boot.sequence_status("db1").unwrap().acked_through, 0);
 }
 
 #[test]
-fn what_goes_for_want_of_room_is_told_by_what_comes() {
+fn evicted_events_are_reported_by_the_next_event() {
     let folder = folder();
-    let spool = open(&folder, small(3));
+    let spool = open(&folder, with_events(3));
     append(&spool, started_ok());
     append(&spool, log("a"));
     append(&spool, log("b"));
@@ -166,38 +166,38 @@ fn what_goes_for_want_of_room_is_told_by_what_comes() {
 }
 
 #[test]
-fn how_starts_ended_never_goes_and_then_there_is_no_room() {
+fn outcomes_of_starts_are_never_evicted() {
     let folder = folder();
-    let spool = open(&folder, small(2));
+    let spool = open(&folder, with_events(2));
     append(&spool, started_ok());
     append(&spool, Event { kind: Some(Kind::StartFailed(StartFailed {})), ..Event::default() });
-    let full = spool.append(vec![log("a")], State::Waiting).unwrap_err();
+    let full = spool.append(vec![log("a")], EntryState::Waiting).unwrap_err();
     assert_eq!(full.to_string(), "the spool is full (2 events), and none of them may be dropped");
     assert_eq!(spool.waiting().unwrap().len(), 2);
 }
 
 #[test]
-fn several_that_come_together_make_room_together() {
+fn a_batch_evicts_as_a_whole() {
     let folder = folder();
-    let spool = open(&folder, small(3));
+    let spool = open(&folder, with_events(3));
     for text in ["a", "b", "c"] {
         append(&spool, log(text));
     }
-    spool.append(vec![log("d"), log("e")], State::Waiting).unwrap();
+    spool.append(vec![log("d"), log("e")], EntryState::Waiting).unwrap();
     assert_eq!(texts(&spool), ["c", "d", "e"]);
     let lost: u64 = events(&spool).iter().flat_map(|it| &it.lost_before).map(|it| it.count).sum();
     assert_eq!(lost, 2);
     assert!(
-        spool.append(vec![log("x"); 4], State::Waiting).is_err(),
+        spool.append(vec![log("x"); 4], EntryState::Waiting).is_err(),
         "more than there is room for"
     );
     assert_eq!(texts(&spool), ["c", "d", "e"], "and then nothing is evicted");
 }
 
 #[test]
-fn a_damaged_spool_goes_on_with_what_can_be_read_and_tells_of_the_rest() {
+fn a_damaged_spool_keeps_readable_entries_and_reports_the_rest() {
     let folder = folder();
-    let spool = open(&folder, Limits::default());
+    let spool = open(&folder, SpoolLimits::default());
     let path = folder.path().join("vme/spool");
     for text in ["a", "b", "c"] {
         append(&spool, log(text));
@@ -219,28 +219,28 @@ fn a_damaged_spool_goes_on_with_what_can_be_read_and_tells_of_the_rest() {
 }
 
 #[test]
-fn what_was_numbered_first_is_put_before_what_came_meanwhile() {
+fn an_earlier_number_is_inserted_before_later_ones() {
     let folder = folder();
-    let spool = open(&folder, Limits::default());
-    let key = spool.number_if_empty().unwrap().unwrap();
+    let spool = open(&folder, SpoolLimits::default());
+    let key = spool.reserve_if_empty().unwrap().unwrap();
     for text in ["b", "c"] {
         append(&spool, log(text));
     }
-    spool.append_numbered(log("a"), key, State::Waiting).unwrap();
+    spool.append_numbered(log("a"), key, EntryState::Waiting).unwrap();
     assert_eq!(texts(&spool), ["a", "b", "c"]);
     let waiting = spool.waiting().unwrap();
-    assert_eq!((waiting[0].key, waiting[0].state), (key, State::Waiting));
+    assert_eq!((waiting[0].key, waiting[0].state), (key, EntryState::Waiting));
     assert!(waiting[0].key < waiting[1].key);
 }
 
 #[test]
-fn what_is_answered_gives_its_room_back_without_another_file() {
+fn acknowledged_entries_free_space_without_another_file() {
     let folder = folder();
-    let spool = open(&folder, Limits { events: 50, bytes: 4_096 });
+    let spool = open(&folder, SpoolLimits { events: 50, bytes: 4_096 });
     std::fs::create_dir(folder.path().join("vme/spool.new")).unwrap();
     for number in 0..40 {
         let key = append(&spool, log(&format!("{number} {}", "x".repeat(700))));
-        answered(&spool, &[key]);
+        acknowledge(&spool, &[key]);
         let bytes = std::fs::metadata(folder.path().join("vme/spool")).unwrap().len();
         assert!(bytes <= 8_192 + 1_000, "{bytes}");
     }
@@ -249,7 +249,7 @@ fn what_is_answered_gives_its_room_back_without_another_file() {
 #[test]
 fn a_damaged_digit_of_the_version_is_no_newer_vme() {
     let folder = folder();
-    let spool = open(&folder, Limits::default());
+    let spool = open(&folder, SpoolLimits::default());
     append(&spool, log("a"));
     let path = folder.path().join("vme/spool");
     let mut bytes = std::fs::read(&path).unwrap();
@@ -264,7 +264,7 @@ fn a_damaged_digit_of_the_version_is_no_newer_vme() {
 #[test]
 fn a_file_that_is_no_spool_is_moved_aside() {
     let folder = folder();
-    let spool = open(&folder, Limits::default());
+    let spool = open(&folder, SpoolLimits::default());
     std::fs::write(folder.path().join("vme/spool"), b"\x7fELF what is this doing here").unwrap();
     append(&spool, log("a"));
     assert_eq!(texts(&spool).len(), 2);
@@ -274,15 +274,15 @@ fn a_file_that_is_no_spool_is_moved_aside() {
 }
 
 #[test]
-fn numbers_that_are_taken_are_given_anew_under_another_id() {
+fn taken_numbers_are_replaced_under_another_spool_id() {
     let folder = folder();
-    let spool = open(&folder, Limits::default());
+    let spool = open(&folder, SpoolLimits::default());
     let (a, b) = (append(&spool, log("a")), append(&spool, log("b")));
     let renamed = spool.renumber(&BTreeSet::from([a])).unwrap();
     let (before, after) = renamed[0];
     assert!(before == a && after.spool_id != a.spool_id);
-    assert_eq!(spool.moved(a), Some(after));
-    assert_eq!((spool.moved(b), spool.exception(a)), (None, None));
+    assert_eq!(spool.renumbered_to(a), Some(after));
+    assert_eq!((spool.renumbered_to(b), spool.stored_reply(a)), (None, None));
     assert_eq!(texts(&spool), ["b", "a"]);
     assert_eq!(events(&spool)[1].sequence, after.sequence);
     let next = append(&spool, log("c"));
@@ -290,64 +290,64 @@ fn numbers_that_are_taken_are_given_anew_under_another_id() {
 }
 
 #[test]
-fn an_event_set_aside_is_kept_for_people_and_told() {
+fn a_quarantined_event_is_preserved_and_reported() {
     let folder = folder();
-    let spool = open(&folder, Limits::default());
+    let spool = open(&folder, SpoolLimits::default());
     let key = append(&spool, Event { kind: Some(Kind::Alert(Alert::default())), ..log("poison") });
     append(&spool, log("b"));
-    spool.set_aside(key, "it ended two sessions").unwrap();
+    spool.quarantine(key, "it ended two sessions").unwrap();
     let all = events(&spool);
     assert_eq!(all[0].text, "b");
     assert!(all[1].text.contains("was quarantined"), "{}", all[1].text);
     let lost = &all[1].lost_before[0];
     assert_eq!((lost.kind(), lost.reason()), (EventKind::Alert, LostReason::SetAside));
     let aside = Bytes::from(std::fs::read(folder.path().join("vme/aside")).unwrap());
-    assert_eq!(read(&aside).entries[0].kept.sequence, key.sequence);
-    spool.set_aside(key, "it ended two sessions").unwrap();
+    assert_eq!(parse(&aside).entries[0].payload.sequence, key.sequence);
+    spool.quarantine(key, "it ended two sessions").unwrap();
     assert_eq!(events(&spool).len(), 2, "once");
 }
 
 #[test]
-fn answers_for_others_are_found_for_a_while() {
+fn recent_replies_are_found() {
     let folder = folder();
-    let spool = open(&folder, Limits::default());
+    let spool = open(&folder, SpoolLimits::default());
     let refused = AckException { outcome: Outcome::Refused.into(), ..AckException::default() };
-    let exception = |key| Exception::answered(key, refused.encode_to_vec().into());
-    let keys: Vec<Key> = (0..300).map(|_| append(&spool, log("x"))).collect();
+    let exception = |key| StoredReply::from_broker(key, refused.encode_to_vec().into());
+    let keys: Vec<EventKey> = (0..300).map(|_| append(&spool, log("x"))).collect();
     for key in &keys {
-        spool.answered(&BTreeSet::from([*key]), None, &[exception(*key)]).unwrap();
+        spool.acknowledge(&BTreeSet::from([*key]), None, &[exception(*key)]).unwrap();
     }
-    assert_eq!(spool.exception(keys[299]), Some(exception(keys[299])));
-    assert_eq!(spool.exception(keys[0]), None, "long ago");
+    assert_eq!(spool.stored_reply(keys[299]), Some(exception(keys[299])));
+    assert_eq!(spool.stored_reply(keys[0]), None, "long ago");
 }
 
 #[test]
-fn what_became_of_an_event_can_be_seen_for_a_while() {
+fn the_outcome_of_a_recent_event_is_visible() {
     let folder = folder();
-    let spool = open(&folder, small(3));
+    let spool = open(&folder, with_events(3));
     let refused = AckException { outcome: Outcome::Refused.into(), ..AckException::default() };
-    let keys: Vec<Key> = ["a", "b", "c"].map(|text| append(&spool, log(text))).into();
-    let exception = Exception::answered(keys[1], refused.encode_to_vec().into());
-    spool.answered(&keys[..2].iter().copied().collect(), None, &[exception]).unwrap();
-    assert_eq!(spool.state(keys[0]).unwrap(), Some(State::Kept));
-    assert_eq!(spool.state(keys[1]).unwrap(), Some(State::Excepted));
-    assert_eq!(spool.state(keys[2]).unwrap(), Some(State::Waiting));
+    let keys: Vec<EventKey> = ["a", "b", "c"].map(|text| append(&spool, log(text))).into();
+    let exception = StoredReply::from_broker(keys[1], refused.encode_to_vec().into());
+    spool.acknowledge(&keys[..2].iter().copied().collect(), None, &[exception]).unwrap();
+    assert_eq!(spool.state(keys[0]).unwrap(), Some(EntryState::Stored));
+    assert_eq!(spool.state(keys[1]).unwrap(), Some(EntryState::OtherReply));
+    assert_eq!(spool.state(keys[2]).unwrap(), Some(EntryState::Waiting));
     for text in ["d", "e", "f"] {
         append(&spool, log(text));
     }
-    assert_eq!(spool.state(keys[2]).unwrap(), Some(State::Gone), "evicted");
-    assert_eq!(spool.state(Key { spool_id: 1, sequence: 1 }).unwrap(), None);
+    assert_eq!(spool.state(keys[2]).unwrap(), Some(EntryState::Removed), "evicted");
+    assert_eq!(spool.state(EventKey { spool_id: 1, sequence: 1 }).unwrap(), None);
 }
 
 #[test]
-fn the_duty_is_given_back_only_when_nothing_waits() {
+fn the_drainer_lock_is_released_only_when_nothing_waits() {
     let folder = folder();
-    let spool = open(&folder, Limits::default());
+    let spool = open(&folder, SpoolLimits::default());
     let key = append(&spool, log("a"));
-    let held = spool.try_drainer().unwrap().unwrap();
-    assert!(spool.try_drainer().unwrap().is_none());
+    let held = spool.try_lock_drainer().unwrap().unwrap();
+    assert!(spool.try_lock_drainer().unwrap().is_none());
     let held = spool.release_if_empty(held).unwrap().expect("something waits");
-    answered(&spool, &[key]);
+    acknowledge(&spool, &[key]);
     assert!(spool.release_if_empty(held).unwrap().is_none());
-    assert!(spool.try_drainer().unwrap().is_some());
+    assert!(spool.try_lock_drainer().unwrap().is_some());
 }

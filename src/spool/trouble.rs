@@ -8,15 +8,15 @@ use std::fs;
 
 use prost::Message;
 
-use super::arriving::losses_of;
-use super::file::{New, SpoolFile};
-use super::format::State;
-use super::numbers::Numbers;
-use super::{Exception, Key, Spool, SpoolError, answers, places_of};
+use super::arriving::losses_with;
+use super::file::{NewEntry, SpoolFile};
+use super::format::EntryState;
+use super::numbers::SequenceCounter;
+use super::{StoredReply, EventKey, Spool, SpoolError, answers, indices_of};
 use crate::wire::proto::{Event, LostReason};
 
 /// Most bytes of quarantined events that are saved for people.
-const ASIDE_BYTES_MAX: u64 = 1 << 20;
+const QUARANTINE_BYTES_MAX: u64 = 1 << 20;
 
 impl Spool {
     /// Gives these events numbers under another spool id: the broker knows their numbers although
@@ -25,30 +25,30 @@ impl Spool {
     /// # Errors
     ///
     /// When it cannot be written.
-    pub fn renumber(&self, keys: &BTreeSet<Key>) -> Result<Vec<(Key, Key)>, SpoolError> {
+    pub fn renumber(&self, keys: &BTreeSet<EventKey>) -> Result<Vec<(EventKey, EventKey)>, SpoolError> {
         let _lock = self.lock()?;
         let mut file = self.load()?;
-        let mut numbers = self.numbers(&file)?;
+        let mut numbers = self.load_counter(&file)?;
         if keys.iter().any(|key| key.spool_id == numbers.spool_id) {
-            numbers = Numbers::drawn();
+            numbers = SequenceCounter::random();
         }
-        let over = places_of(&file, keys, |state| !state.is_over());
+        let over = indices_of(&file, keys, |state| !state.is_finished());
         let (mut new, mut renamed) = (Vec::new(), Vec::new());
         for at in &over {
             let entry = &file.image.entries[*at];
-            let key = numbers.give();
-            let mut kept = entry.kept.clone();
-            let before = Key { spool_id: kept.spool_id, sequence: kept.sequence };
+            let key = numbers.next_key();
+            let mut kept = entry.payload.clone();
+            let before = EventKey { spool_id: kept.spool_id, sequence: kept.sequence };
             renamed.push((before, key));
             (kept.spool_id, kept.sequence) = (key.spool_id, key.sequence);
             if let Ok(event) = Event::decode(kept.event.clone()) {
                 kept.event = Event { sequence: key.sequence, ..event }.encode_to_vec().into();
             }
-            new.push(New { kept, kind: entry.kind, state: State::Waiting });
+            new.push(NewEntry { payload: kept, kind: entry.kind, state: EntryState::Waiting });
         }
         numbers.write(&self.path("numbers"))?;
         file.write(new, &over)?;
-        let moved: Vec<_> = renamed.iter().map(|(key, to)| Exception::moved(*key, *to)).collect();
+        let moved: Vec<_> = renamed.iter().map(|(key, to)| StoredReply::renumbered(*key, *to)).collect();
         // If this fails, a waiting call learns only that its event was removed.
         let _ = answers::add(&self.path("answers"), &moved);
         Ok(renamed)
@@ -59,26 +59,26 @@ impl Spool {
     /// # Errors
     ///
     /// When it cannot be written.
-    pub fn set_aside(&self, key: Key, why: &str) -> Result<(), SpoolError> {
+    pub fn quarantine(&self, key: EventKey, why: &str) -> Result<(), SpoolError> {
         let _lock = self.lock()?;
         let mut file = self.load()?;
-        let places = places_of(&file, &BTreeSet::from([key]), |state| !state.is_over());
+        let places = indices_of(&file, &BTreeSet::from([key]), |state| !state.is_finished());
         let Some(at) = places.first().copied() else { return Ok(()) };
         let entry = file.image.entries[at].clone();
         let aside = self.path("aside");
         let length = fs::metadata(&aside).map_or(0, |found| found.len());
-        let location = if length < ASIDE_BYTES_MAX {
+        let location = if length < QUARANTINE_BYTES_MAX {
             let mut kept_aside = SpoolFile::open(&aside, 0)?;
-            let (kept, kind) = (entry.kept.clone(), entry.kind);
-            kept_aside.write(vec![New { kept, kind, state: State::Attempted }], &[])?;
+            let (kept, kind) = (entry.payload.clone(), entry.kind);
+            kept_aside.write(vec![NewEntry { payload, kind, state: EntryState::Attempted }], &[])?;
             format!("it is in {}", aside.display())
         } else {
             format!("{} has no room for it", aside.display())
         };
         let text = format!("an event of this appliance was quarantined: {why}; {location}");
-        let lost = losses_of(&entry, LostReason::SetAside);
-        let mut numbers = self.numbers(&file)?;
-        let new = self.own_word(&mut numbers, text, lost)?;
+        let lost = losses_with(&entry, LostReason::SetAside);
+        let mut numbers = self.load_counter(&file)?;
+        let new = self.notice_entry(&mut numbers, text, lost)?;
         numbers.write(&self.path("numbers"))?;
         file.write(vec![new], &[at])
     }

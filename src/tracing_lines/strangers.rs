@@ -9,14 +9,14 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::{LevelFilter, ParseError};
 
 /// Prefixes of the targets of crates that read from the network.
-const READERS: [&str; 7] = ["h2", "hyper", "rustls", "tokio_rustls", "tonic", "tower", "axum"];
+const NETWORK_CRATES: [&str; 7] = ["h2", "hyper", "rustls", "tokio_rustls", "tonic", "tower", "axum"];
 
 /// Parses a filter and limits those crates to errors.
 ///
 /// # Errors
 ///
 /// When `text` is not a filter.
-pub(super) fn filter(text: &str) -> Result<EnvFilter, ParseError> {
+pub(super) fn quiet_filter(text: &str) -> Result<EnvFilter, ParseError> {
     let mut filter = EnvFilter::try_new(text)?;
     let parts = || text.split(',').map(str::trim);
     // A directive would enable what `off` disables.
@@ -25,7 +25,7 @@ pub(super) fn filter(text: &str) -> Result<EnvFilter, ParseError> {
     {
         return Ok(filter);
     }
-    for reader in READERS {
+    for reader in NETWORK_CRATES {
         let is_named = |part: &str| {
             let rest = part.strip_prefix(reader);
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['=', ':', '[']))
@@ -38,8 +38,8 @@ pub(super) fn filter(text: &str) -> Result<EnvFilter, ParseError> {
 }
 
 /// Whether reports include it: a warning or an error, of those crates only an error.
-pub(super) fn is_kept(what: &Metadata<'_>) -> bool {
-    let is_readers = READERS.iter().any(|reader| what.target().starts_with(reader));
+pub(super) fn is_reportable(what: &Metadata<'_>) -> bool {
+    let is_readers = NETWORK_CRATES.iter().any(|reader| what.target().starts_with(reader));
     *what.level() <= if is_readers { Level::ERROR } else { Level::WARN }
 }
 

@@ -10,9 +10,9 @@ use crate::show::escape::is_hidden;
 
 /// The captured writes, one entry each.
 #[derive(Clone, Default)]
-struct Written(Arc<Mutex<Vec<String>>>);
+struct CapturedWrites(Arc<Mutex<Vec<String>>>);
 
-impl io::Write for Written {
+impl io::Write for CapturedWrites {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().unwrap().push(String::from_utf8(bytes.to_vec()).unwrap());
         Ok(bytes.len())
@@ -24,12 +24,12 @@ impl io::Write for Written {
 }
 
 /// The one line that `emit` writes.
-fn line(format: Format, surroundings: Surroundings, emit: impl FnOnce()) -> String {
-    let written = Written::default();
+fn line(format: LogFormat, surroundings: LogDestination, emit: impl FnOnce()) -> String {
+    let written = CapturedWrites::default();
     let writer = written.clone();
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new("trace"))
-        .event_format(Lines { format, surroundings })
+        .event_format(LineFormat { format, destination: surroundings })
         .with_writer(move || writer.clone())
         .finish();
     tracing::subscriber::with_default(subscriber, emit);
@@ -41,7 +41,7 @@ fn line(format: Format, surroundings: Surroundings, emit: impl FnOnce()) -> Stri
 }
 
 fn json_line(emit: impl FnOnce()) -> serde_json::Value {
-    let line = line(Format::Json, Surroundings::Terminal, emit);
+    let line = line(LogFormat::Json, LogDestination::Terminal, emit);
     assert!(!line.contains(is_hidden), "{line}");
     serde_json::from_str(&line).expect("JSON")
 }
@@ -52,19 +52,19 @@ fn a_line_for_people_has_time_level_target_message_and_fields() {
         let lasted = 2_u64;
         tracing::warn!(target: "grid_broker::broker", duration_ms = lasted, path = "/a b", "late");
     };
-    let plain = line(Format::Human, Surroundings::Plain, emit);
+    let plain = line(LogFormat::Human, LogDestination::Plain, emit);
     let (time, rest) = plain.split_once(' ').unwrap();
     assert!(time.ends_with('Z') && time.parse::<jiff::Timestamp>().is_ok(), "{time}");
     assert_eq!(rest, " WARN broker: late duration_ms=2 path=\"/a b\"");
-    let coloured = line(Format::Human, Surroundings::Terminal, emit);
+    let coloured = line(LogFormat::Human, LogDestination::Terminal, emit);
     assert!(coloured.ends_with(" \x1b[33m WARN\x1b[0m broker: late duration_ms=2 path=\"/a b\""));
-    let journald = line(Format::Human, Surroundings::Journald, emit);
+    let journald = line(LogFormat::Human, LogDestination::Journald, emit);
     assert_eq!(journald, "<4> WARN broker: late duration_ms=2 path=\"/a b\"", "no time, no colour");
 }
 
 #[test]
 fn a_line_for_machines_is_one_flat_object() {
-    let error = crate::daemon::DaemonError::from(crate::broker::StartError::Thread(
+    let error = crate::daemon::DaemonError::from(crate::broker::BrokerStartError::Thread(
         io::Error::other("no more threads"),
     ));
     let line_json = json_line(|| {
@@ -81,7 +81,7 @@ fn a_line_for_machines_is_one_flat_object() {
     let error = line_json["error"].as_str().unwrap();
     assert_eq!(error, "can't start the broker's thread: no more threads", "with its cause");
     assert!(line_json["time"].as_str().unwrap().parse::<jiff::Timestamp>().is_ok());
-    let line = line(Format::Json, Surroundings::Plain, || tracing::info!("x"));
+    let line = line(LogFormat::Json, LogDestination::Plain, || tracing::info!("x"));
     assert!(line.starts_with("{\"time\":\""), "{line}");
 }
 
@@ -93,7 +93,7 @@ fn fields_named_as_our_keys_do_not_replace_them() {
 }
 
 #[test]
-fn what_is_longer_than_anyone_reads_is_cut_at_a_character() {
+fn long_values_are_truncated_at_a_character() {
     let text = "ä".repeat(VALUE_BYTES_MAX);
     let line_json = json_line(|| tracing::info!(path = text, "x"));
     assert_eq!(line_json["path"], format!("{}...", "ä".repeat(VALUE_BYTES_MAX / 2)));
@@ -118,8 +118,8 @@ proptest! {
     ) {
         for text in [text, odd] {
             let emit = || tracing::info!(appliance = %text, path = text, "received {text}");
-            for destination in [Surroundings::Plain, Surroundings::Journald] {
-                let line = line(Format::Human, destination, emit);
+            for destination in [LogDestination::Plain, LogDestination::Journald] {
+                let line = line(LogFormat::Human, destination, emit);
                 prop_assert!(!line.contains(is_hidden), "{}", line);
             }
             let line_json = json_line(emit);
@@ -130,11 +130,11 @@ proptest! {
 }
 
 #[test]
-fn dropped_lines_are_told_by_a_line_of_the_same_form() {
-    let lines = |format| Lines { format, surroundings: Surroundings::Journald };
-    let line = lines(Format::Human).dropped(3);
+fn dropped_lines_are_reported_by_a_line_of_the_same_format() {
+    let lines = |format| LineFormat { format, destination: LogDestination::Journald };
+    let line = lines(LogFormat::Human).dropped_line(3);
     let text = "tracing_lines: 3 lines are missing here: standard error took no more\n";
     assert_eq!(line, format!("<4> WARN {text}"));
-    let line: serde_json::Value = serde_json::from_str(&lines(Format::Json).dropped(1)).unwrap();
+    let line: serde_json::Value = serde_json::from_str(&lines(LogFormat::Json).dropped_line(1)).unwrap();
     assert_eq!(line["message"], "1 line is missing here: standard error took no more");
 }

@@ -12,36 +12,36 @@ use prost::encoding::{DecodeContext, decode_key, skip_field};
 use uuid::Uuid;
 
 use super::proto::{self, Violation};
-use super::received::{AlertAsSent, EventAsSent, KindAsSent};
-use crate::grid::alert_key::is_alert_key;
+use super::received::{RawAlert, RawEvent, RawKind};
+use crate::grid::alert_key::is_valid_group_key;
 use crate::grid::event::{
-    Counter, Event, EventKind, LOST_ENTRIES_MAX, LostEvents, LostReason, PlainKind, Progress,
-    Severity, Text,
+    Counter, Event, EventBody, DROPPED_ENTRIES_MAX, DroppedEvents, DropReason, EventKind, Progress,
+    Severity, BoundedText,
 };
 use crate::grid::name::{BootId, Sequence};
-use crate::grid::settings::LIMIT_RANGE;
+use crate::grid::settings::REPORT_DEADLINE_RANGE;
 use crate::grid::time::Timestamp;
 
 /// Largest event, in bytes on the wire.
 pub const EVENT_BYTES_MAX: usize = 65_536;
 
 /// Tags of `Event.kind` that are reserved for future kinds.
-const KINDS_TO_COME: std::ops::RangeInclusive<u32> = 6..=15;
+const RESERVED_KINDS: std::ops::RangeInclusive<u32> = 6..=15;
 
 /// A valid event.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Checked {
+pub struct DecodedEvent {
     /// The event.
     pub event: Event,
     /// The boot it names.
-    pub boot: Option<BootId>,
+    pub boot_id: Option<BootId>,
     /// Its sequence number.
     pub sequence: Option<Sequence>,
 }
 
 /// Why bytes are not an event.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Unfit {
+pub enum InvalidEvent {
     /// These fields are invalid.
     Invalid(Vec<Violation>),
     /// It has a reserved kind.
@@ -53,47 +53,47 @@ pub enum Unfit {
 /// # Errors
 ///
 /// [`Unfit`] with every field that is invalid.
-pub fn event(bytes: &Bytes) -> Result<Checked, Unfit> {
+pub fn event(bytes: &Bytes) -> Result<DecodedEvent, InvalidEvent> {
     if bytes.len() > EVENT_BYTES_MAX {
         let size = bytes.len();
         let text = format!("takes {size} bytes; at most {EVENT_BYTES_MAX} are allowed");
-        return Err(Unfit::Invalid(vec![violation("event", text)]));
+        return Err(InvalidEvent::Invalid(vec![violation("event", text)]));
     }
-    let sent = EventAsSent::decode(bytes.clone())
-        .map_err(|error| Unfit::Invalid(vec![violation("event", error.to_string())]))?;
-    let mut violations = Wrong::default();
+    let sent = RawEvent::decode(bytes.clone())
+        .map_err(|error| InvalidEvent::Invalid(vec![violation("event", error.to_string())]))?;
+    let mut violations = Violations::default();
     let Some(kind) = &sent.kind else {
-        if has_kind_to_come(bytes) {
-            return Err(Unfit::Unsupported);
+        if has_reserved_kind(bytes) {
+            return Err(InvalidEvent::Unsupported);
         }
         violations.add(
             "kind",
             "is missing; started_ok, start_failed, maintenance, log or alert is needed",
         );
-        return Err(Unfit::Invalid(violations.0));
+        return Err(InvalidEvent::Invalid(violations.0));
     };
     let needs_text = needs_text(kind);
     let kind = check_kind(kind, &sent, &mut violations);
-    let text = violations.utf8("text", &sent.text).unwrap_or_default();
+    let text = violations.check_utf8("text", &sent.text).unwrap_or_default();
     if sent.text.is_empty() && needs_text {
         violations.add("text", "is missing; required for log, and for alert without a counter");
     }
-    let checked = Checked {
-        boot: check_boot(&sent.boot_id, "boot_id", &mut violations),
+    let checked = DecodedEvent {
+        boot_id: check_boot_id(&sent.boot_id, "boot_id", &mut violations),
         sequence: NonZeroU64::new(sent.sequence),
         event: Event {
             severity: check_severity(sent.severity, &kind, &mut violations),
-            text: Text::new(text),
+            text: BoundedText::new(text),
             event_time: check_time("event_time", sent.event_time, &mut violations),
             uptime: (sent.uptime_ms > 0).then(|| Duration::from_millis(sent.uptime_ms)),
             spooled_at: check_time("spooled_at", sent.spooled_at, &mut violations),
-            repeated: sent.repeated,
-            lost_before: check_lost(&sent.lost_before, &mut violations),
-            alert_key: check_alert_key(&sent.alert_key, &kind, &mut violations),
-            kind,
+            is_repeated: sent.repeated,
+            dropped_before: check_lost_before(&sent.lost_before, &mut violations),
+            group_key: check_alert_key(&sent.alert_key, &kind, &mut violations),
+            body: kind,
         },
     };
-    if violations.0.is_empty() { Ok(checked) } else { Err(Unfit::Invalid(violations.0)) }
+    if violations.0.is_empty() { Ok(checked) } else { Err(InvalidEvent::Invalid(violations.0)) }
 }
 
 /// Decodes a boot id; empty: none.
@@ -101,9 +101,9 @@ pub fn event(bytes: &Bytes) -> Result<Checked, Unfit> {
 /// # Errors
 ///
 /// The violation of `field`.
-pub fn boot(text: &[u8], field: &str) -> Result<Option<BootId>, Violation> {
-    let mut violations = Wrong::default();
-    let boot = check_boot(text, field, &mut violations);
+pub fn boot_id(text: &[u8], field: &str) -> Result<Option<BootId>, Violation> {
+    let mut violations = Violations::default();
+    let boot = check_boot_id(text, field, &mut violations);
     violations.0.pop().map_or(Ok(boot), Err)
 }
 
@@ -113,14 +113,14 @@ pub fn violation(field: &str, description: impl Into<String>) -> Violation {
 }
 
 #[derive(Default)]
-struct Wrong(Vec<Violation>);
+struct Violations(Vec<Violation>);
 
-impl Wrong {
+impl Violations {
     fn add(&mut self, field: &str, description: impl Into<String>) {
         self.0.push(violation(field, description));
     }
 
-    fn utf8<'a>(&mut self, field: &str, bytes: &'a [u8]) -> Option<&'a str> {
+    fn check_utf8<'a>(&mut self, field: &str, bytes: &'a [u8]) -> Option<&'a str> {
         match std::str::from_utf8(bytes) {
             Ok(text) => Some(text),
             Err(error) => {
@@ -132,12 +132,12 @@ impl Wrong {
     }
 }
 
-fn check_kind(kind: &KindAsSent, sent: &EventAsSent, violations: &mut Wrong) -> EventKind {
-    let within = check_promise(sent.next_report_within_ms, kind, violations);
+fn check_kind(kind: &RawKind, sent: &RawEvent, violations: &mut Violations) -> EventBody {
+    let within = check_report_deadline(sent.next_report_within_ms, kind, violations);
     match kind {
-        KindAsSent::StartedOk(_) => EventKind::StartedOk,
-        KindAsSent::StartFailed(_) => EventKind::StartFailed,
-        KindAsSent::Maintenance(report) => {
+        RawKind::StartedOk(_) => EventBody::StartedOk,
+        RawKind::StartFailed(_) => EventBody::StartFailed,
+        RawKind::Maintenance(report) => {
             let progress = report.progress.and_then(|percent| {
                 let progress = Progress::new(percent);
                 if progress.is_none() {
@@ -146,50 +146,50 @@ fn check_kind(kind: &KindAsSent, sent: &EventAsSent, violations: &mut Wrong) -> 
                 }
                 progress
             });
-            EventKind::Maintenance { progress, next_report_within: within }
+            EventBody::Maintenance { progress, next_report_within: within }
         }
-        KindAsSent::Log(_) => EventKind::Log,
-        KindAsSent::Alert(alert) => EventKind::Alert { counter: check_counter(alert, violations) },
+        RawKind::Log(_) => EventBody::Log,
+        RawKind::Alert(alert) => EventBody::Alert { counter: check_counter(alert, violations) },
     }
 }
 
-fn check_promise(millis: u32, kind: &KindAsSent, violations: &mut Wrong) -> Option<Duration> {
+fn check_report_deadline(millis: u32, kind: &RawKind, violations: &mut Violations) -> Option<Duration> {
     const FIELD: &str = "next_report_within_ms";
     if millis == 0 {
         return None;
     }
     let within = Duration::from_millis(u64::from(millis));
     match kind {
-        KindAsSent::Maintenance(_) if LIMIT_RANGE.contains(&within) => return Some(within),
-        KindAsSent::Maintenance(_) => {
+        RawKind::Maintenance(_) if REPORT_DEADLINE_RANGE.contains(&within) => return Some(within),
+        RawKind::Maintenance(_) => {
             violations.add(FIELD, format!("is {millis}; 1000 (1 s) to 43200000 (12 h) are allowed"));
         }
-        KindAsSent::StartedOk(_)
-        | KindAsSent::StartFailed(_)
-        | KindAsSent::Log(_)
-        | KindAsSent::Alert(_) => {
+        RawKind::StartedOk(_)
+        | RawKind::StartFailed(_)
+        | RawKind::Log(_)
+        | RawKind::Alert(_) => {
             violations.add(FIELD, "is allowed with maintenance only");
         }
     }
     None
 }
 
-fn check_alert_key(key: &[u8], kind: &EventKind, violations: &mut Wrong) -> Option<Box<str>> {
+fn check_alert_key(key: &[u8], kind: &EventBody, violations: &mut Violations) -> Option<Box<str>> {
     const FIELD: &str = "alert_key";
     if key.is_empty() {
         return None;
     }
-    let key = std::str::from_utf8(key).ok().filter(|key| is_alert_key(key));
+    let key = std::str::from_utf8(key).ok().filter(|key| is_valid_group_key(key));
     if key.is_none() {
         let text = "1 to 120 bytes of letters, digits, `.`, `_`, `-`, `:` are allowed";
         violations.add(FIELD, text);
-    } else if !matches!(kind, EventKind::Alert { .. }) {
+    } else if !matches!(kind, EventBody::Alert { .. }) {
         violations.add(FIELD, "is allowed with alert only");
     }
     key.map(Into::into)
 }
 
-fn check_counter(alert: &AlertAsSent, violations: &mut Wrong) -> Option<Counter> {
+fn check_counter(alert: &RawAlert, violations: &mut Violations) -> Option<Counter> {
     let sent = alert.counter.as_ref()?;
     let name = std::str::from_utf8(&sent.name).unwrap_or("");
     let counter = Counter::new(name, sent.value);
@@ -205,17 +205,17 @@ fn check_counter(alert: &AlertAsSent, violations: &mut Wrong) -> Option<Counter>
 }
 
 /// An invalid counter counts as one, so that only the counter is reported.
-fn needs_text(kind: &KindAsSent) -> bool {
+fn needs_text(kind: &RawKind) -> bool {
     match kind {
-        KindAsSent::Log(_) => true,
-        KindAsSent::Alert(alert) => alert.counter.is_none(),
-        KindAsSent::StartedOk(_) | KindAsSent::StartFailed(_) | KindAsSent::Maintenance(_) => false,
+        RawKind::Log(_) => true,
+        RawKind::Alert(alert) => alert.counter.is_none(),
+        RawKind::StartedOk(_) | RawKind::StartFailed(_) | RawKind::Maintenance(_) => false,
     }
 }
 
-fn check_severity(number: i32, kind: &EventKind, violations: &mut Wrong) -> Severity {
+fn check_severity(number: i32, kind: &EventBody, violations: &mut Violations) -> Severity {
     match proto::Severity::try_from(number) {
-        Ok(severity) => super::severity(severity).unwrap_or_else(|| kind.default_severity()),
+        Ok(severity) => super::decode_severity(severity).unwrap_or_else(|| kind.default_severity()),
         Err(_) => {
             let text = format!("is {number}; debug (1), info, warn, error, fatal (5) are allowed");
             violations.add("severity", text);
@@ -224,7 +224,7 @@ fn check_severity(number: i32, kind: &EventKind, violations: &mut Wrong) -> Seve
     }
 }
 
-fn check_boot(text: &[u8], field: &str, violations: &mut Wrong) -> Option<BootId> {
+fn check_boot_id(text: &[u8], field: &str, violations: &mut Violations) -> Option<BootId> {
     if text.is_empty() {
         return None;
     }
@@ -244,20 +244,20 @@ fn check_boot(text: &[u8], field: &str, violations: &mut Wrong) -> Option<BootId
 fn check_time(
     field: &str,
     time: Option<prost_types::Timestamp>,
-    violations: &mut Wrong,
+    violations: &mut Violations,
 ) -> Option<Timestamp> {
     let time = time?;
-    let checked = super::moment(&time);
+    let checked = super::decode_timestamp(&time);
     if checked.is_none() {
         violations.add(field, "lies outside the years 1 to 9999, or its nanoseconds do");
     }
     checked
 }
 
-fn check_lost(lost: &[proto::LostEvents], violations: &mut Wrong) -> Vec<LostEvents> {
-    if lost.len() > LOST_ENTRIES_MAX {
+fn check_lost_before(lost: &[proto::LostEvents], violations: &mut Violations) -> Vec<DroppedEvents> {
+    if lost.len() > DROPPED_ENTRIES_MAX {
         let count = lost.len();
-        violations.add("lost_before", format!("has {count} entries; {LOST_ENTRIES_MAX} are allowed"));
+        violations.add("lost_before", format!("has {count} entries; {DROPPED_ENTRIES_MAX} are allowed"));
         return Vec::new();
     }
     let mut checked = Vec::with_capacity(lost.len());
@@ -266,10 +266,10 @@ fn check_lost(lost: &[proto::LostEvents], violations: &mut Wrong) -> Vec<LostEve
         if entry.count == 0 {
             violations.add(&field("count"), "is 0; at least 1 is needed");
         }
-        checked.push(LostEvents {
+        checked.push(DroppedEvents {
             // Numbers of a newer sender are unspecified here, but the events are lost all the same.
-            kind: proto::EventKind::try_from(entry.kind).ok().and_then(lost_kind),
-            reason: proto::LostReason::try_from(entry.reason).ok().and_then(lost_reason),
+            kind: proto::EventKind::try_from(entry.kind).ok().and_then(decode_lost_kind),
+            reason: proto::LostReason::try_from(entry.reason).ok().and_then(decode_lost_reason),
             count: entry.count,
             first_at: check_time(&field("first_at"), entry.first_at, violations),
             last_at: check_time(&field("last_at"), entry.last_at, violations),
@@ -278,31 +278,31 @@ fn check_lost(lost: &[proto::LostEvents], violations: &mut Wrong) -> Vec<LostEve
     checked
 }
 
-fn lost_kind(kind: proto::EventKind) -> Option<PlainKind> {
+fn decode_lost_kind(kind: proto::EventKind) -> Option<EventKind> {
     match kind {
         proto::EventKind::Unspecified => None,
-        proto::EventKind::StartedOk => Some(PlainKind::StartedOk),
-        proto::EventKind::StartFailed => Some(PlainKind::StartFailed),
-        proto::EventKind::Maintenance => Some(PlainKind::Maintenance),
-        proto::EventKind::Log => Some(PlainKind::Log),
-        proto::EventKind::Alert => Some(PlainKind::Alert),
+        proto::EventKind::StartedOk => Some(EventKind::StartedOk),
+        proto::EventKind::StartFailed => Some(EventKind::StartFailed),
+        proto::EventKind::Maintenance => Some(EventKind::Maintenance),
+        proto::EventKind::Log => Some(EventKind::Log),
+        proto::EventKind::Alert => Some(EventKind::Alert),
     }
 }
 
-fn lost_reason(reason: proto::LostReason) -> Option<LostReason> {
+fn decode_lost_reason(reason: proto::LostReason) -> Option<DropReason> {
     match reason {
         proto::LostReason::Unspecified => None,
-        proto::LostReason::SpoolFull => Some(LostReason::SpoolFull),
-        proto::LostReason::SpoolDamaged => Some(LostReason::SpoolDamaged),
-        proto::LostReason::SetAside => Some(LostReason::SetAside),
-        proto::LostReason::NotSpooled => Some(LostReason::NotSpooled),
+        proto::LostReason::SpoolFull => Some(DropReason::SpoolFull),
+        proto::LostReason::SpoolDamaged => Some(DropReason::SpoolDamaged),
+        proto::LostReason::SetAside => Some(DropReason::Quarantined),
+        proto::LostReason::NotSpooled => Some(DropReason::NotSpooled),
     }
 }
 
-fn has_kind_to_come(bytes: &Bytes) -> bool {
+fn has_reserved_kind(bytes: &Bytes) -> bool {
     let mut rest = bytes.clone();
     while let Ok((tag, wire_type)) = decode_key(&mut rest) {
-        if KINDS_TO_COME.contains(&tag) {
+        if RESERVED_KINDS.contains(&tag) {
             return true;
         }
         if skip_field(wire_type, tag, &mut rest, DecodeContext::default()).is_err() {

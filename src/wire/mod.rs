@@ -8,7 +8,7 @@ pub mod show;
 
 use uuid::Uuid;
 
-use crate::grid::effect::Matter;
+use crate::grid::effect::AlertKind;
 use crate::grid::event::Severity;
 use crate::grid::time::Timestamp;
 
@@ -34,7 +34,7 @@ pub mod event_server {
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/grid_events_v1.fds"));
 
 /// Decodes a time; `None` outside the years 1 to 9999. Nanoseconds are truncated to microseconds.
-pub fn moment(sent: &prost_types::Timestamp) -> Option<Timestamp> {
+pub fn decode_timestamp(sent: &prost_types::Timestamp) -> Option<Timestamp> {
     let nanos = u32::try_from(sent.nanos).ok().filter(|nanos| *nanos < 1_000_000_000)?;
     let micros = sent.seconds.checked_mul(1_000_000)?.checked_add(i64::from(nanos / 1_000))?;
     let moment = Timestamp::from_micros(micros);
@@ -42,14 +42,14 @@ pub fn moment(sent: &prost_types::Timestamp) -> Option<Timestamp> {
 }
 
 /// Encodes a time.
-pub fn timestamp(moment: Timestamp) -> prost_types::Timestamp {
+pub fn encode_timestamp(moment: Timestamp) -> prost_types::Timestamp {
     let micros = moment.as_micros();
     let nanos = i32::try_from(micros.rem_euclid(1_000_000)).unwrap_or(0) * 1_000;
     prost_types::Timestamp { seconds: micros.div_euclid(1_000_000), nanos }
 }
 
 /// Decodes a severity; `None`: unspecified.
-pub fn severity(sent: proto::Severity) -> Option<Severity> {
+pub fn decode_severity(sent: proto::Severity) -> Option<Severity> {
     match sent {
         proto::Severity::Unspecified => None,
         proto::Severity::Debug => Some(Severity::Debug),
@@ -61,23 +61,23 @@ pub fn severity(sent: proto::Severity) -> Option<Severity> {
 }
 
 /// Decodes an alert kind; `None`: unspecified.
-pub fn matter(sent: proto::AlertMatter) -> Option<Matter> {
+pub fn decode_alert_kind(sent: proto::AlertMatter) -> Option<AlertKind> {
     match sent {
         proto::AlertMatter::Unspecified => None,
-        proto::AlertMatter::StartFailed => Some(Matter::StartFailed),
-        proto::AlertMatter::Stuck => Some(Matter::Stuck),
-        proto::AlertMatter::NoContact => Some(Matter::NoContact),
-        proto::AlertMatter::TwoMachines => Some(Matter::TwoMachines),
-        proto::AlertMatter::Flapping => Some(Matter::Flapping),
-        proto::AlertMatter::RecordsMissing => Some(Matter::RecordsMissing),
-        proto::AlertMatter::DiskLow => Some(Matter::DiskLow),
-        proto::AlertMatter::MailFails => Some(Matter::MailFails),
-        proto::AlertMatter::ClockDiffers => Some(Matter::ClockDiffers),
-        proto::AlertMatter::ResourcesShort => Some(Matter::ResourcesShort),
+        proto::AlertMatter::StartFailed => Some(AlertKind::StartFailed),
+        proto::AlertMatter::Stuck => Some(AlertKind::Stuck),
+        proto::AlertMatter::NoContact => Some(AlertKind::NoContact),
+        proto::AlertMatter::TwoMachines => Some(AlertKind::NameConflict),
+        proto::AlertMatter::Flapping => Some(AlertKind::Flapping),
+        proto::AlertMatter::RecordsMissing => Some(AlertKind::RecordsMissing),
+        proto::AlertMatter::DiskLow => Some(AlertKind::DiskLow),
+        proto::AlertMatter::MailFails => Some(AlertKind::MailFails),
+        proto::AlertMatter::ClockDiffers => Some(AlertKind::ClockDiffers),
+        proto::AlertMatter::ResourcesShort => Some(AlertKind::ResourcesShort),
     }
 }
 
 /// Encodes a UUID as text.
-pub fn uuid_text(uuid: Uuid) -> String {
+pub fn encode_uuid(uuid: Uuid) -> String {
     uuid.hyphenated().to_string()
 }

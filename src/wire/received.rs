@@ -11,7 +11,7 @@ use super::proto::{StartFailed, StartedOk};
 
 /// `grid.events.v1.ReportRequest` with the event undecoded.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct ReportRequest {
+pub struct RawReportRequest {
     /// The event's bytes.
     #[prost(bytes = "bytes", optional, tag = "1")]
     pub event: Option<Bytes>,
@@ -22,15 +22,15 @@ pub struct ReportRequest {
 
 /// `grid.events.v1.SessionRequest` with the event undecoded.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct SessionRequest {
+pub struct RawSessionRequest {
     /// The message.
     #[prost(oneof = "Said", tags = "1, 2, 3, 4")]
-    pub message: Option<Said>,
+    pub message: Option<ClientMessage>,
 }
 
 /// One message of an appliance in a session.
 #[derive(Clone, PartialEq, prost::Oneof)]
-pub enum Said {
+pub enum ClientMessage {
     /// First, and only once.
     #[prost(message, tag = "1")]
     Hello(Hello),
@@ -47,10 +47,10 @@ pub enum Said {
 
 /// `grid.events.v1.Event` with its texts as bytes, so that one that is not UTF-8 can be named.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct EventAsSent {
+pub struct RawEvent {
     /// What happened.
     #[prost(oneof = "KindAsSent", tags = "1, 2, 3, 4, 5")]
-    pub kind: Option<KindAsSent>,
+    pub kind: Option<RawKind>,
     /// See the contract.
     #[prost(bytes = "bytes", tag = "16")]
     pub text: Bytes,
@@ -88,7 +88,7 @@ pub struct EventAsSent {
 
 /// The kinds of [`EventAsSent`].
 #[derive(Clone, PartialEq, prost::Oneof)]
-pub enum KindAsSent {
+pub enum RawKind {
     /// See the contract.
     #[prost(message, tag = "1")]
     StartedOk(StartedOk),
@@ -103,20 +103,20 @@ pub enum KindAsSent {
     Log(Log),
     /// See the contract.
     #[prost(message, tag = "5")]
-    Alert(AlertAsSent),
+    Alert(RawAlert),
 }
 
 /// `grid.events.v1.Alert`.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct AlertAsSent {
+pub struct RawAlert {
     /// See the contract.
     #[prost(message, optional, tag = "1")]
-    pub counter: Option<CounterAsSent>,
+    pub counter: Option<RawCounter>,
 }
 
 /// `grid.events.v1.Counter` with its name as bytes.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct CounterAsSent {
+pub struct RawCounter {
     /// See the contract.
     #[prost(bytes = "bytes", tag = "1")]
     pub name: Bytes,
@@ -152,9 +152,9 @@ mod tests {
     }
 
     #[test]
-    fn an_event_reads_the_same_by_both_types() {
+    fn an_event_decodes_the_same_by_both_types() {
         let event = full_event();
-        let sent = EventAsSent::decode(&*event.encode_to_vec()).expect("as sent");
+        let sent = RawEvent::decode(&*event.encode_to_vec()).expect("as sent");
         assert_eq!(sent.encode_to_vec(), event.encode_to_vec());
         for kind in [
             proto::event::Kind::StartedOk(StartedOk {}),
@@ -163,16 +163,16 @@ mod tests {
             proto::event::Kind::Log(Log {}),
         ] {
             let event = proto::Event { kind: Some(kind), ..proto::Event::default() };
-            let sent = EventAsSent::decode(&*event.encode_to_vec()).expect("as sent");
+            let sent = RawEvent::decode(&*event.encode_to_vec()).expect("as sent");
             assert_eq!(sent.encode_to_vec(), event.encode_to_vec());
         }
     }
 
     #[test]
-    fn requests_read_the_same_by_both_types() {
+    fn requests_decode_the_same_by_both_types() {
         use proto::session_request::Message as M;
         let report = proto::ReportRequest { event: Some(full_event()), spool_id: 9 };
-        let received = ReportRequest::decode(&*report.encode_to_vec()).expect("received");
+        let received = RawReportRequest::decode(&*report.encode_to_vec()).expect("received");
         assert_eq!(received.encode_to_vec(), report.encode_to_vec());
         for message in [
             M::Hello(Hello { boot_id: "b".into(), ..Hello::default() }),
@@ -181,7 +181,7 @@ mod tests {
             M::Goodbye(Goodbye { reason: "r".into() }),
         ] {
             let request = proto::SessionRequest { message: Some(message) };
-            let received = SessionRequest::decode(&*request.encode_to_vec()).expect("received");
+            let received = RawSessionRequest::decode(&*request.encode_to_vec()).expect("received");
             assert!(received.message.is_some());
             assert_eq!(received.encode_to_vec(), request.encode_to_vec());
         }

@@ -13,66 +13,66 @@ use jiff::SignedDuration;
 use jiff::civil::DateTime;
 
 use super::proto;
-use super::{timestamp, uuid_text};
+use super::{encode_timestamp, encode_uuid};
 use crate::grid::Grid;
-use crate::grid::admission::{PlainOutcome, Suppression};
+use crate::grid::admission::{OutcomeKind, Suppression};
 use crate::grid::appliance::Appliance;
-use crate::grid::effect::{Effect, Phase};
-use crate::grid::event::{PlainKind, Severity};
+use crate::grid::effect::{Effect, SuppressionPhase};
+use crate::grid::event::{EventKind, Severity};
 use crate::grid::explain;
-use crate::grid::in_force::{SettingIs, SettingsInForce};
+use crate::grid::in_force::{AppliedSetting, AppliedSettings};
 use crate::grid::lifecycle::Lifecycle;
-use crate::grid::name::{ApplianceNumber, BootId};
+use crate::grid::name::{ApplianceIndex, BootId};
 use crate::grid::record::{Input, Outcome, Record};
 use crate::grid::sentence::Sentence;
 use crate::grid::time::Timestamp;
 
 /// A record; `name` gives the name of a row.
-pub fn record(record: &Record, name: impl Fn(ApplianceNumber) -> String) -> proto::Record {
-    let (reason, explanation) = explain::outcome(record.outcome);
-    let explanation = over_budget(record).unwrap_or_else(|| explanation.to_owned());
-    let appliance = record.subject().map_or_else(|| ordered_name(&record.input), &name);
+pub fn record(record: &Record, name: impl Fn(ApplianceIndex) -> String) -> proto::Record {
+    let (reason, explanation) = explain::describe_outcome(record.outcome);
+    let explanation = rate_limit_explanation(record).unwrap_or_else(|| explanation.to_owned());
+    let appliance = record.subject().map_or_else(|| command_target(&record.input), &name);
     let heard = if let Input::Event(heard) = &record.input { Some(heard) } else { None };
-    let said = heard.and_then(|heard| explain::said(&heard.event, record.marks));
-    let lost = heard.into_iter().flat_map(|heard| &heard.event.lost_before);
-    let lost = lost.map(|lost| explain::lost(&appliance, lost));
+    let said = heard.and_then(|heard| explain::occurred_at(&heard.event, record.flags));
+    let lost = heard.into_iter().flat_map(|heard| &heard.event.dropped_before);
+    let lost = lost.map(|lost| explain::dropped(&appliance, lost));
     let explanation = [Sentence::from(explanation)].into_iter().chain(said).chain(lost);
-    let (explanation, explanation_times) = text(&Sentence::join(explanation, "; "));
-    let broker_text = || text(&explain::record(record));
+    let (explanation, explanation_times) = encode_sentence(&Sentence::join(explanation, "; "));
+    let broker_text = || encode_sentence(&explain::describe_record(record));
     let (text, text_times) =
         heard.map_or_else(broker_text, |heard| (event::text(&heard.event), Vec::new()));
     proto::Record {
         number: record.number,
-        received_at: Some(timestamp(record.at)),
+        received_at: Some(encode_timestamp(record.at)),
         kind: i32::from(record.kind() as u8),
-        severity: proto_severity(record.severity()).into(),
+        severity: encode_severity(record.severity()).into(),
         appliance,
-        boot_id: boot(record).map_or_else(String::new, |boot| uuid_text(boot.0)),
+        boot_id: boot_of(record).map_or_else(String::new, |boot| encode_uuid(boot.0)),
         text,
         state: new_state(record).map_or(proto::ApplianceState::Unspecified, state).into(),
         outcome: heard.map_or(proto::Outcome::Unspecified, |_| outcome(record.outcome)).into(),
         reason: reason.to_owned(),
         explanation,
         event: heard.map(event::event),
-        administrator: if let Input::Order { by, .. } | Input::MailOrdered { by, .. } =
+        administrator: if let Input::Command { by, .. } | Input::MailCommand { by, .. } =
             &record.input
         {
             by.to_string()
         } else {
             String::new()
         },
-        marks: record.marks.words().map(str::to_owned).collect(),
-        settings: if let Input::Settings(it) = &record.input { Some(settings(it)) } else { None },
+        marks: record.flags.labels().map(str::to_owned).collect(),
+        settings: if let Input::Settings(it) = &record.input { Some(applied_settings(it)) } else { None },
         text_times,
         explanation_times,
     }
 }
 
 /// Which budget an event is over, if it has a record since a suppression begins with it.
-fn over_budget(record: &Record) -> Option<String> {
+fn rate_limit_explanation(record: &Record) -> Option<String> {
     let begun = record.effects.iter().find_map(|effect| {
-        if let Effect::Suppression { phase: Phase::Begins, suppression, .. } = effect {
-            Some(explain::held_back(suppression.budget))
+        if let Effect::Suppression { phase: SuppressionPhase::Begins, suppression, .. } = effect {
+            Some(explain::rate_limited(suppression.limit))
         } else {
             None
         }
@@ -87,38 +87,38 @@ pub fn appliance(grid: &Grid, appliance: &Appliance, now: Timestamp) -> proto::A
     let overrides = [
         (own.managed.is_some(), "managed"),
         (own.boot_timeout.is_some(), "boot_timeout"),
-        (own.maintenance_silence.is_some(), "maintenance_silence"),
+        (own.report_deadline.is_some(), "maintenance_silence"),
     ];
     let (progress, text, failure) = match &appliance.lifecycle {
         Lifecycle::Maintenance(known) => {
             (known.progress.map_or(0, |it| u32::from(it.percent())), known.text.to_string(), "")
         }
-        Lifecycle::Failed(failed) => (0, failed.reason.to_string(), failed.failure.word()),
+        Lifecycle::Failed(failed) => (0, failed.reason.to_string(), failed.failure.as_str()),
         Lifecycle::Idle
         | Lifecycle::Starting { .. }
         | Lifecycle::Running
         | Lifecycle::Dumping { .. } => (0, String::new(), ""),
     };
-    let sessions = grid.presence().sessions(appliance.number);
-    let (explanation, explanation_times) = self::text(&explain::standing(appliance, now));
+    let sessions = grid.sessions().session_count(appliance.number);
+    let (explanation, explanation_times) = self::encode_sentence(&explain::describe_state(appliance, now));
     proto::Appliance {
         name: appliance.name.to_string(),
-        uuid: uuid_text(appliance.uuid),
+        uuid: encode_uuid(appliance.uuid),
         class: appliance.class.to_string(),
         managed: rules.managed,
         boot_timeout_ms: rules.boot_timeout.map_or(0, millis),
-        maintenance_silence_ms: millis(rules.maintenance_silence),
+        maintenance_silence_ms: millis(rules.report_deadline),
         overrides: overrides.iter().filter(|it| it.0).map(|it| it.1.to_owned()).collect(),
         state: state(&appliance.lifecycle).into(),
-        state_since: (appliance.since > Timestamp::EPOCH).then(|| timestamp(appliance.since)),
+        state_since: (appliance.since > Timestamp::EPOCH).then(|| encode_timestamp(appliance.since)),
         explanation,
-        boot_id: appliance.boot_id().map_or_else(String::new, |boot| uuid_text(boot.0)),
-        boot_began_at: appliance.boot.map(|boot| timestamp(boot.began_at)),
-        deadline: appliance.lifecycle.deadline().map(timestamp),
+        boot_id: appliance.boot_id().map_or_else(String::new, |boot| encode_uuid(boot.0)),
+        boot_began_at: appliance.boot.map(|boot| encode_timestamp(boot.began_at)),
+        deadline: appliance.lifecycle.deadline().map(encode_timestamp),
         progress,
         text,
         failure: failure.to_owned(),
-        last_heard_at: appliance.last_heard_at.map(timestamp),
+        last_heard_at: appliance.last_event_at.map(encode_timestamp),
         sessions: u32::try_from(sessions).unwrap_or(u32::MAX),
         open_alerts: grid
             .state()
@@ -126,38 +126,38 @@ pub fn appliance(grid: &Grid, appliance: &Appliance, now: Timestamp) -> proto::A
             .map(|(_, alert)| alert.text.to_string())
             .collect(),
         last_record: appliance.last_record,
-        suppression: appliance.admission.suppression.as_deref().map(suppression),
-        counts: appliance.admission.counts.iter().map(event_count).collect(),
+        suppression: appliance.usage.suppression.as_deref().map(suppression),
+        counts: appliance.usage.counts.iter().map(event_count).collect(),
         explanation_times,
     }
 }
 
 fn suppression(suppression: &Suppression) -> proto::Suppression {
-    let held = suppression.held.as_ref();
-    let counts = held.into_iter().flat_map(|held| PlainKind::ALL.into_iter().zip(held.counts));
-    let outcome = PlainOutcome::Suppressed;
+    let held = suppression.events.as_ref();
+    let counts = held.into_iter().flat_map(|held| EventKind::ALL.into_iter().zip(held.counts));
+    let outcome = OutcomeKind::Suppressed;
     let counts = counts.filter(|(_, count)| *count > 0);
     proto::Suppression {
-        since: Some(timestamp(suppression.since)),
-        until: Some(timestamp(suppression.until())),
-        budget: suppression.budget.word().to_owned(),
-        explanation: explain::held_back(suppression.budget),
+        since: Some(encode_timestamp(suppression.since)),
+        until: Some(encode_timestamp(suppression.ends_at())),
+        budget: suppression.limit.as_str().to_owned(),
+        explanation: explain::rate_limited(suppression.limit),
         not_stored: counts.map(|(kind, count)| event_count((kind, outcome, count))).collect(),
-        first_at: held.map(|held| timestamp(held.first_at)),
-        last_at: held.map(|held| timestamp(held.last_at)),
+        first_at: held.map(|held| encode_timestamp(held.first_at)),
+        last_at: held.map(|held| encode_timestamp(held.last_at)),
         sample: held.map(|held| held.sample.to_string()).unwrap_or_default(),
     }
 }
 
-fn event_count((kind, outcome, count): (PlainKind, PlainOutcome, u64)) -> proto::EventCount {
+fn event_count((kind, outcome, count): (EventKind, OutcomeKind, u64)) -> proto::EventCount {
     let outcome = match outcome {
-        PlainOutcome::Kept => proto::Outcome::Kept,
-        PlainOutcome::Repeated => proto::Outcome::Repeated,
-        PlainOutcome::Folded => proto::Outcome::Folded,
-        PlainOutcome::Suppressed => proto::Outcome::Suppressed,
-        PlainOutcome::Refused => proto::Outcome::Refused,
-        PlainOutcome::History => proto::Outcome::History,
-        PlainOutcome::NotKept => proto::Outcome::NotKept,
+        OutcomeKind::Stored => proto::Outcome::Kept,
+        OutcomeKind::Repeated => proto::Outcome::Repeated,
+        OutcomeKind::Coalesced => proto::Outcome::Folded,
+        OutcomeKind::Suppressed => proto::Outcome::Suppressed,
+        OutcomeKind::Refused => proto::Outcome::Refused,
+        OutcomeKind::Backfilled => proto::Outcome::History,
+        OutcomeKind::BelowThreshold => proto::Outcome::NotKept,
     };
     proto::EventCount { kind: event::event_kind(Some(kind)).into(), outcome: outcome.into(), count }
 }
@@ -177,19 +177,19 @@ pub fn state(lifecycle: &Lifecycle) -> proto::ApplianceState {
 /// Encodes an outcome.
 pub fn outcome(outcome: Outcome) -> proto::Outcome {
     match outcome {
-        Outcome::Kept => proto::Outcome::Kept,
+        Outcome::Stored => proto::Outcome::Kept,
         Outcome::Repeated => proto::Outcome::Repeated,
-        Outcome::Folded => proto::Outcome::Folded,
+        Outcome::Coalesced => proto::Outcome::Folded,
         Outcome::Suppressed => proto::Outcome::Suppressed,
-        Outcome::NotKept => proto::Outcome::NotKept,
+        Outcome::BelowThreshold => proto::Outcome::NotKept,
         Outcome::Duplicate => proto::Outcome::Duplicate,
-        Outcome::History | Outcome::Stale => proto::Outcome::History,
-        Outcome::Refused(_) => proto::Outcome::Refused,
+        Outcome::OlderBoot | Outcome::StaleEvent => proto::Outcome::History,
+        Outcome::Rejected(_) => proto::Outcome::Refused,
     }
 }
 
 /// Encodes a severity.
-pub fn proto_severity(severity: Severity) -> proto::Severity {
+pub fn encode_severity(severity: Severity) -> proto::Severity {
     match severity {
         Severity::Debug => proto::Severity::Debug,
         Severity::Info => proto::Severity::Info,
@@ -200,13 +200,13 @@ pub fn proto_severity(severity: Severity) -> proto::Severity {
 }
 
 /// Encodes a sentence as text, with the positions of its times.
-fn text(sentence: &Sentence) -> (String, Vec<proto::TimeInText>) {
-    let (text, ranges) = sentence.placed(rfc3339);
+fn encode_sentence(sentence: &Sentence) -> (String, Vec<proto::TimeInText>) {
+    let (text, ranges) = sentence.render_with_spans(rfc3339);
     let number = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
     let times = ranges.into_iter().map(|(range, at)| proto::TimeInText {
         first: number(range.start),
         length: number(range.len()),
-        time: Some(timestamp(at)),
+        time: Some(encode_timestamp(at)),
     });
     (text, times.collect())
 }
@@ -218,11 +218,11 @@ fn rfc3339(moment: Timestamp) -> String {
     epoch.checked_add(since_epoch).map_or_else(|_| String::new(), |at| format!("{at}Z"))
 }
 
-fn ordered_name(input: &Input) -> String {
-    if let Input::Order { order, .. } = input { order.name().to_string() } else { String::new() }
+fn command_target(input: &Input) -> String {
+    if let Input::Command { command: order, .. } = input { order.appliance_name().to_string() } else { String::new() }
 }
 
-fn boot(record: &Record) -> Option<BootId> {
+fn boot_of(record: &Record) -> Option<BootId> {
     let begun = |effect: &Effect| {
         if let Effect::Boot { boot, .. } = effect { boot.id } else { None }
     };
@@ -241,9 +241,9 @@ fn new_state(record: &Record) -> Option<&Lifecycle> {
     last.filter(|(_, since)| **since == record.at).map(|(lifecycle, _)| lifecycle)
 }
 
-fn settings(it: &SettingsInForce) -> proto::SettingsInForce {
-    let SettingsInForce { at_start, settings, waiting, warnings, left_out } = it;
-    let one = |SettingIs { key, value, origin, before }: &SettingIs| proto::SettingIs {
+fn applied_settings(it: &AppliedSettings) -> proto::SettingsInForce {
+    let AppliedSettings { is_startup: at_start, settings, pending_restart: waiting, warnings, omitted: left_out } = it;
+    let one = |AppliedSetting { key, value, origin, previous: before }: &AppliedSetting| proto::SettingIs {
         key: key.to_string(),
         value: value.as_ref().map(ToString::to_string),
         origin: origin.to_string(),

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use grid_broker::spool::{self, State};
+use grid_broker::spool::{self, EntryState};
 use grid_broker::wire::proto::event::Kind;
 use grid_broker::wire::proto::{Event, Log, LostReason};
 use prost::Message;
@@ -24,7 +24,7 @@ const WAYS: u64 = 7;
 
 fn append(host: &Host, texts: impl Iterator<Item = String>) {
     let log = |text| Event { kind: Some(Kind::Log(Log {})), text, ..Event::default() };
-    host.spool().append(texts.map(log).collect(), State::Waiting).expect("appends");
+    host.spool().append(texts.map(log).collect(), EntryState::Waiting).expect("appends");
 }
 
 /// Does something to the file; gives what.
@@ -74,9 +74,9 @@ fn damage(path: &Path, way: u64, chance: &mut Chance) -> &'static str {
 
 /// The texts that can still be read, and how many events can't at least.
 fn readable(path: &Path) -> (Vec<String>, u64) {
-    let image = spool::read(&Bytes::from(std::fs::read(path).unwrap_or_default()));
-    let live = image.entries.iter().filter(|entry| !entry.state.is_over());
-    let texts = live.map(|it| Event::decode(it.kept.event.clone()).expect("an event").text);
+    let image = spool::parse(&Bytes::from(std::fs::read(path).unwrap_or_default()));
+    let live = image.entries.iter().filter(|entry| !entry.state.is_finished());
+    let texts = live.map(|it| Event::decode(it.payload.event.clone()).expect("an event").text);
     (texts.collect(), image.damaged)
 }
 

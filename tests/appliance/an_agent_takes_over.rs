@@ -12,7 +12,7 @@ async fn an_agent_takes_over_from_a_drainer_and_is_alone() {
     let host = Host::new(&ground, "db1", 1, &gridd.grpc);
     host.says(&["id=log", "msg=event 0", "--timeout=200ms"], 5).await;
     eventually("the drainer's word", async || {
-        host.spool().drainer().filter(|word| word.starts_with("drainer "))
+        host.spool().drainer_note().filter(|word| word.starts_with("drainer "))
     })
     .await;
     let agent = host.agent().await;

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use grid_broker::spool::State;
+use grid_broker::spool::EntryState;
 use grid_broker::wire::proto::event::Kind;
 use grid_broker::wire::proto::{Event, EventKind, Log, LostReason};
 use tokio::net::TcpListener;
@@ -33,7 +33,7 @@ async fn judged(ends: Ends, times: usize) -> (Heard, bool) {
         let text = if number == 40 { POISON.to_owned() } else { format!("event {number}") };
         Event { kind: Some(Kind::Log(Log {})), text, ..Event::default() }
     };
-    host.spool().append((0..EVENTS).map(log).collect(), State::Waiting).expect("appends");
+    host.spool().append((0..EVENTS).map(log).collect(), EntryState::Waiting).expect("appends");
     let agent = host.agent().await;
     host.rests().await;
     // What was said about it is answered, too.

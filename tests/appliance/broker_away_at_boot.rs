@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use grid_broker::client::connect;
 use grid_broker::clock::monotonic_now;
-use grid_broker::wire::moment;
+use grid_broker::wire::decode_timestamp;
 use grid_broker::wire::proto::{Appliance, ApplianceState, ListAlertsRequest, Record, RecordKind};
 use tokio::time::sleep;
 
@@ -44,7 +44,7 @@ fn assert_marks(records: &[Record]) -> (usize, usize) {
         let Some(event) = &record.event else { continue };
         let is_replay = record.marks.iter().any(|mark| mark == "replayed");
         assert_eq!(is_replay, event.spooled_at.is_some(), "{record:?}");
-        let at = |it: Option<&prost_types::Timestamp>| moment(it.expect("a time")).expect("a time");
+        let at = |it: Option<&prost_types::Timestamp>| decode_timestamp(it.expect("a time")).expect("a time");
         let waited = at(record.received_at.as_ref()).since(at(event.event_time.as_ref()));
         let second = Duration::from_secs(1);
         assert!(!is_replay || waited + second > LIVE_WITHIN, "waited {waited:?}: {record:?}");

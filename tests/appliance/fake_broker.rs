@@ -10,7 +10,7 @@ use grid_broker::tasks;
 use grid_broker::wire::event_server::event_service_server::{EventService, EventServiceServer};
 use grid_broker::wire::proto::session_response::Message;
 use grid_broker::wire::proto::{Ack, Event, ReportResponse, SessionResponse, Welcome};
-use grid_broker::wire::received::{self, Said};
+use grid_broker::wire::received::{self, ClientMessage};
 use prost::Message as _;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -70,7 +70,7 @@ impl Fake {
 
     async fn converse(
         &self,
-        mut said: Streaming<received::SessionRequest>,
+        mut said: Streaming<received::RawSessionRequest>,
         answers: &mpsc::Sender<Result<SessionResponse, Status>>,
     ) -> Result<(), Status> {
         let tell = async |message| {
@@ -86,15 +86,15 @@ impl Fake {
                 }
                 continue;
             };
-            let Some(received::SessionRequest { message }) = next? else { return Ok(()) };
+            let Some(received::RawSessionRequest { message }) = next? else { return Ok(()) };
             match message {
-                Some(Said::Hello(hello)) => {
+                Some(ClientMessage::Hello(hello)) => {
                     self.heard.lock().expect("the lock").sessions += 1;
                     spool = hello.spool_id;
                     tell(Message::Welcome(Welcome { sequence_reset: true, ..Default::default() }))
                         .await;
                 }
-                Some(Said::Event(bytes)) => {
+                Some(ClientMessage::Event(bytes)) => {
                     let event = Event::decode(bytes).expect("an event");
                     if self.is_the_end(&event) {
                         match self.ends {
@@ -108,8 +108,8 @@ impl Fake {
                     through += 1;
                     unanswered.push(event);
                 }
-                Some(Said::Goodbye(_)) | None => return Ok(()),
-                Some(Said::CommandResult(_)) => {}
+                Some(ClientMessage::Goodbye(_)) | None => return Ok(()),
+                Some(ClientMessage::CommandResult(_)) => {}
             }
         }
     }
@@ -121,7 +121,7 @@ struct Service(Arc<Fake>);
 impl EventService for Service {
     async fn report(
         &self,
-        _: Request<received::ReportRequest>,
+        _: Request<received::RawReportRequest>,
     ) -> Result<Response<ReportResponse>, Status> {
         Err(Status::unavailable("it takes sessions only"))
     }
@@ -130,7 +130,7 @@ impl EventService for Service {
 
     async fn session(
         &self,
-        request: Request<Streaming<received::SessionRequest>>,
+        request: Request<Streaming<received::RawSessionRequest>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
         let (answers, stream) = mpsc::channel(16);
         let fake = Arc::clone(&self.0);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use grid_broker::spool::{Limits, Spool, Teller};
+use grid_broker::spool::{SpoolLimits, Spool, SenderId};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::time::sleep;
@@ -110,8 +110,8 @@ impl Host {
 
     /// Its spool, by the library.
     pub(crate) fn spool(&self) -> Spool {
-        let teller = Teller { appliance: self.name.clone(), boot: self.boot };
-        Spool::open(&self.state, Limits::default(), teller).expect("the spool opens")
+        let teller = SenderId { appliance: self.name.clone(), boot: self.boot };
+        Spool::open(&self.state, SpoolLimits::default(), teller).expect("the spool opens")
     }
 
     /// How many events wait.

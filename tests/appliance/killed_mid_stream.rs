@@ -1,7 +1,7 @@
 //! A broker or an agent that is killed in the midst of 9,000 spooled events loses and doubles none.
 
 use grid_broker::clock::monotonic_now;
-use grid_broker::spool::{Spool, State};
+use grid_broker::spool::{Spool, EntryState};
 use grid_broker::wire::proto::event::Kind;
 use grid_broker::wire::proto::{Event, Log};
 
@@ -38,7 +38,7 @@ async fn a_broker_killed_in_the_midst_of_a_full_spool_has_each_event_once() {
             let boot_id = host.boot.expect("a boot").to_string();
             Event { kind: Some(Kind::Log(Log {})), text, boot_id, ..Event::default() }
         };
-        spool.append((0..250).map(log).collect(), State::Waiting).expect("appends");
+        spool.append((0..250).map(log).collect(), EntryState::Waiting).expect("appends");
     }
     let began = monotonic_now();
     let mut agent = host.agent().await;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use grid_broker::clock::monotonic_now;
-use grid_broker::spool::State;
+use grid_broker::spool::EntryState;
 use grid_broker::tasks;
 use grid_broker::wire::proto::event::Kind;
 use grid_broker::wire::proto::{Event, ListAlertsRequest, Log, LostReason, Outcome, Record};
@@ -60,7 +60,7 @@ async fn a_call_that_gives_up_behind_many_others_is_not_taken_for_known() {
             let text = format!("other {number}");
             Event { kind: Some(Kind::Log(Log {})), text, ..Event::default() }
         };
-        host.spool().append((0..200).map(log).collect(), State::Waiting).expect("appends");
+        host.spool().append((0..200).map(log).collect(), EntryState::Waiting).expect("appends");
     };
     tokio::join!(waits, meanwhile);
     gridd.start_again().await;
@@ -97,7 +97,7 @@ async fn what_an_agent_took_before_it_was_killed_is_not_said_twice() {
             let Ask { event, call } = Ask::decode(&*ask).expect("an ask");
             if !breaks_off_early {
                 let event = Event::decode(event).expect("an event");
-                spool.append_calls(vec![(event, call)], State::Waiting).expect("appends");
+                spool.append_once(vec![(event, call)], EntryState::Waiting).expect("appends");
             }
         }
     };

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use grid_broker::spool::State;
+use grid_broker::spool::EntryState;
 use grid_broker::wire::proto::event::Kind;
 use grid_broker::wire::proto::{AlertMatter, Event, ListAlertsRequest, Log};
 use rustix::process::{Signal, kill_process};
@@ -122,7 +122,7 @@ async fn what_a_machine_says_that_was_set_back_is_no_duplicate() {
         let text = format!("forgotten {number}");
         Event { kind: Some(Kind::Log(Log {})), text, ..Event::default() }
     };
-    host.spool().append((0..150).map(log).collect(), State::Waiting).expect("appends");
+    host.spool().append((0..150).map(log).collect(), EntryState::Waiting).expect("appends");
     expected.extend((0..150).map(|number| format!("forgotten {number}")));
     let agent = host.agent().await;
     host.rests().await;

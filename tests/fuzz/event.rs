@@ -8,14 +8,14 @@
 use std::str::FromStr;
 
 use bytes::Bytes;
-use grid_broker::grid::event::{Event as Heard, EventKind, LostEvents as Lost};
+use grid_broker::grid::event::{Event as Heard, EventBody, DroppedEvents as Lost};
 use grid_broker::grid::time::Timestamp;
-use grid_broker::wire::check::{self, Checked, Unfit};
+use grid_broker::wire::check::{self, DecodedEvent, InvalidEvent};
 use grid_broker::wire::proto::event::Kind;
 use grid_broker::wire::proto::{
     Alert, Counter, Event, Log, LostEvents, Maintenance, StartFailed, StartedOk,
 };
-use grid_broker::wire::received::EventAsSent;
+use grid_broker::wire::received::RawEvent;
 use prost::Message;
 use prost_types::Timestamp as Time;
 use uuid::Uuid;
@@ -211,30 +211,30 @@ fn varint(bytes: &mut &[u8]) -> u64 {
     value
 }
 
-fn plain(checked: &Checked) -> Plain {
-    let Checked { event, boot, sequence } = checked;
+fn plain(checked: &DecodedEvent) -> Plain {
+    let DecodedEvent { event, boot_id: boot, sequence } = checked;
     let Heard {
-        kind,
+        body: kind,
         text,
         severity,
         event_time,
         uptime,
         spooled_at,
-        repeated,
-        lost_before,
-        alert_key,
+        is_repeated: repeated,
+        dropped_before: lost_before,
+        group_key: alert_key,
     } = event;
     let (mut progress, mut promise_ms, mut told) = (None, None, None);
     let kind = match kind {
-        EventKind::StartedOk => 1,
-        EventKind::StartFailed => 2,
-        EventKind::Maintenance { progress: percent, next_report_within } => {
+        EventBody::StartedOk => 1,
+        EventBody::StartFailed => 2,
+        EventBody::Maintenance { progress: percent, next_report_within } => {
             progress = percent.map(|it| u32::from(it.percent()));
             promise_ms = next_report_within.map(|it| it.as_millis());
             3
         }
-        EventKind::Log => 4,
-        EventKind::Alert { counter } => {
+        EventBody::Log => 4,
+        EventBody::Alert { counter } => {
             told = counter.as_ref().map(|it| (it.name().to_owned(), it.value().to_bits()));
             5
         }
@@ -253,7 +253,7 @@ fn plain(checked: &Checked) -> Plain {
         promise_ms,
         counter: told,
         text: text.as_str().to_owned(),
-        is_cut: text.is_cut(),
+        is_cut: text.is_truncated(),
         severity: *severity as i32 + 1,
         event_time_us: event_time.as_ref().map(us),
         uptime_ms: uptime.map(|it| it.as_millis()),
@@ -269,8 +269,8 @@ fn plain(checked: &Checked) -> Plain {
 fn checked(bytes: &[u8]) -> Verdict {
     match check::event(&Bytes::copy_from_slice(bytes)) {
         Ok(checked) => Verdict::Event(Box::new(plain(&checked))),
-        Err(Unfit::Unsupported) => Verdict::Unsupported,
-        Err(Unfit::Invalid(violations)) => {
+        Err(InvalidEvent::Unsupported) => Verdict::Unsupported,
+        Err(InvalidEvent::Invalid(violations)) => {
             assert!(!violations.is_empty(), "what is wrong is named");
             Verdict::Invalid
         }
@@ -281,7 +281,7 @@ fn compare(bytes: &[u8]) {
     match Event::decode(bytes) {
         Ok(sent) => assert_eq!(checked(bytes), expected(&sent, bytes)),
         Err(error) if error.to_string().contains("not UTF-8") => {
-            let left = || EventAsSent::decode(bytes).unwrap();
+            let left = || RawEvent::decode(bytes).unwrap();
             match checked(bytes) {
                 Verdict::Invalid => {}
                 Verdict::Unsupported => assert_eq!(left().kind, None),

@@ -26,10 +26,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use grid_broker::clock::{monotonic_now, wall_now};
-use grid_broker::journal::frame::{Block, Content, Header, find_next};
-use grid_broker::journal::record::{Summary, records_of};
-use grid_broker::journal::scan::{Found, Scan};
-use grid_broker::journal::stream::{Item, StreamReader};
+use grid_broker::journal::frame::{Block, BlockContent, BlockHeader, find_next};
+use grid_broker::journal::record::{BlockSummary, records_in_block};
+use grid_broker::journal::scan::{ScanItem, BlockScan};
+use grid_broker::journal::stream::{StreamItem, StreamReader};
 use grid_broker::journal::{decode_checkpoint, encoding};
 
 use crate::mutate::{Random, mend, mutate};
@@ -45,10 +45,10 @@ fn golden() -> Vec<u8> {
 /// The blocks of the golden stream, as they lie there.
 fn blocks() -> Vec<(Block, Bytes)> {
     let stream = golden();
-    let mut scan = Scan::new(&stream[..]);
+    let mut scan = BlockScan::new(&stream[..]);
     let mut blocks = Vec::new();
     while let Some(found) = scan.next_block().unwrap() {
-        if let Found::Block { block, bytes, .. } = found {
+        if let ScanItem::Block { block, bytes, .. } = found {
             blocks.push((block, bytes));
         }
     }
@@ -60,22 +60,22 @@ fn block_bytes() -> Vec<Vec<u8>> {
 }
 
 fn checkpoints() -> Vec<Vec<u8>> {
-    let is_part = |content| matches!(content, Content::Checkpoint | Content::CheckpointEnd);
-    let parts = blocks().into_iter().filter(|(block, _)| is_part(block.header.draft.content));
+    let is_part = |content| matches!(content, BlockContent::Checkpoint | BlockContent::CheckpointEnd);
+    let parts = blocks().into_iter().filter(|(block, _)| is_part(block.header.info.content));
     vec![parts.flat_map(|(_, bytes)| bytes.to_vec()).collect()]
 }
 
 fn records() -> Vec<Vec<u8>> {
-    let is_records = |block: &Block| block.header.draft.content == Content::Records;
+    let is_records = |block: &Block| block.header.info.content == BlockContent::Records;
     let of_records = blocks().into_iter().filter(|(block, _)| is_records(block));
     of_records
-        .flat_map(|(block, _)| records_of(&block).unwrap())
+        .flat_map(|(block, _)| records_in_block(&block).unwrap())
         .map(|record| record.bytes.to_vec())
         .collect()
 }
 
 fn states() -> Vec<Vec<u8>> {
-    let is_state = |block: &Block| block.header.draft.content == Content::Checkpoint;
+    let is_state = |block: &Block| block.header.info.content == BlockContent::Checkpoint;
     let of_state = blocks().into_iter().filter(|(block, _)| is_state(block));
     of_state.map(|(block, _)| block.payload().unwrap().to_vec()).collect()
 }
@@ -127,16 +127,16 @@ fn keep(name: &str, seed: u64, count: u64, input: &[u8]) -> PathBuf {
 
 fn look_into(block: &Block) {
     let _ = block.payload().map(|payload| assert!(payload.len() <= 8 << 20));
-    let _ = Summary::decode(&block.summary);
-    if let Ok(records) = records_of(block) {
-        assert_eq!(records.len() as u64, u64::from(block.header.draft.count));
+    let _ = BlockSummary::decode(&block.summary);
+    if let Ok(records) = records_in_block(block) {
+        assert_eq!(records.len() as u64, u64::from(block.header.info.count));
     }
 }
 
 #[test]
 fn frame() {
     fuzz("frame", &block_bytes(), |_, input| {
-        if let Ok(header) = Header::parse(input) {
+        if let Ok(header) = BlockHeader::parse(input) {
             assert!(header.block_bytes() <= 64 + (64 << 10) + (8 << 20));
         }
         let bytes = Bytes::copy_from_slice(input);
@@ -150,11 +150,11 @@ fn frame() {
 #[test]
 fn scan() {
     fuzz("scan", &[golden()], |_, input| {
-        let (mut scan, mut at) = (Scan::new(input), 0);
+        let (mut scan, mut at) = (BlockScan::new(input), 0);
         while let Some(found) = scan.next_block().unwrap() {
             match found {
-                Found::Newer { offset } => assert!(offset >= at),
-                Found::Block { offset, block, bytes } => {
+                ScanItem::Newer { offset } => assert!(offset >= at),
+                ScanItem::Block { offset, block, bytes } => {
                     assert_eq!(scan.gap().offset + scan.gap().bytes, offset);
                     let start = usize::try_from(offset).unwrap();
                     assert_eq!(&input[start..start + bytes.len()], &bytes[..]);
@@ -177,11 +177,11 @@ fn stream() {
         let mut next = 0;
         loop {
             match reader.next_item() {
-                Ok(Some(Item::Records(records))) => {
+                Ok(Some(StreamItem::Records(records))) => {
                     assert!(records[0].number >= next);
                     next = records[records.len() - 1].number + 1;
                 }
-                Ok(Some(Item::Checkpoint { .. } | Item::Fault(_))) => {}
+                Ok(Some(StreamItem::Checkpoint { .. } | StreamItem::Defect(_))) => {}
                 Ok(None) => break,
                 Err(_) => return,
             }
@@ -195,9 +195,9 @@ fn stream() {
 #[test]
 fn checkpoint() {
     let seeds = checkpoints();
-    let mut scan = Scan::new(&seeds[0][..]);
-    let Some(Found::Block { block, .. }) = scan.next_block().unwrap() else { panic!("no block") };
-    let draft = block.header.draft;
+    let mut scan = BlockScan::new(&seeds[0][..]);
+    let Some(ScanItem::Block { block, .. }) = scan.next_block().unwrap() else { panic!("no block") };
+    let draft = block.header.info;
     fuzz("checkpoint", &seeds, |whole, input| {
         let bytes = Bytes::copy_from_slice(input);
         if let Ok((_, state)) = decode_checkpoint(bytes, draft.journal, draft.first) {

@@ -4,7 +4,7 @@
 use std::fs;
 
 use bytes::Bytes;
-use grid_broker::spool::{Kept, Limits, Spool, State, Teller, read};
+use grid_broker::spool::{EntryPayload, SpoolLimits, Spool, EntryState, SenderId, parse};
 use grid_broker::wire::proto::event::Kind;
 use grid_broker::wire::proto::{Alert, Event, Log, Maintenance, StartFailed, StartedOk};
 use tempfile::TempDir;
@@ -33,34 +33,34 @@ fn events(count: u64) -> Vec<Event> {
 }
 
 fn open(folder: &TempDir) -> Spool {
-    let teller = Teller { appliance: "db1".to_owned(), boot: None };
-    Spool::open(folder.path(), Limits::default(), teller).unwrap()
+    let teller = SenderId { appliance: "db1".to_owned(), boot: None };
+    Spool::open(folder.path(), SpoolLimits::default(), teller).unwrap()
 }
 
 /// The file of a spool with so many events, some of them sent, some answered.
 fn seed(count: u64) -> Vec<u8> {
     let folder = TempDir::new().unwrap();
     let spool = open(&folder);
-    let keys = spool.append(events(count), State::Waiting).unwrap();
-    spool.attempt(&keys.iter().copied().step_by(2).collect()).unwrap();
-    spool.answered(&keys.iter().copied().step_by(3).collect(), None, &[]).unwrap();
+    let keys = spool.append(events(count), EntryState::Waiting).unwrap();
+    spool.record_attempts(&keys.iter().copied().step_by(2).collect()).unwrap();
+    spool.acknowledge(&keys.iter().copied().step_by(3).collect(), None, &[]).unwrap();
     fs::read(folder.path().join("spool")).unwrap()
 }
 
 #[test]
 fn spool() {
     let seeds = [seed(1), seed(5), seed(40)];
-    let written: Vec<Kept> = seeds
+    let written: Vec<EntryPayload> = seeds
         .iter()
-        .flat_map(|seed| read(&Bytes::copy_from_slice(seed)).entries)
-        .map(|entry| entry.kept)
+        .flat_map(|seed| parse(&Bytes::copy_from_slice(seed)).entries)
+        .map(|entry| entry.payload)
         .collect();
     let folder = TempDir::new().unwrap();
     let count = std::cell::Cell::new(0_u64);
     fuzz("spool", &seeds, |whole, input| {
-        let image = read(&Bytes::copy_from_slice(input));
+        let image = parse(&Bytes::copy_from_slice(input));
         for entry in &image.entries {
-            assert!(written.contains(&entry.kept), "never written: {:?}", entry.kept);
+            assert!(written.contains(&entry.payload), "never written: {:?}", entry.payload);
         }
         if input == whole {
             assert_eq!(image.damaged, 0);
@@ -75,10 +75,10 @@ fn spool() {
         }
         fs::write(folder.path().join("spool"), input).unwrap();
         let spool = open(&folder);
-        let alive = image.entries.iter().filter(|entry| !entry.state.is_over()).count();
+        let alive = image.entries.iter().filter(|entry| !entry.state.is_finished()).count();
         let told = usize::from(image.damaged > 0);
         assert_eq!(spool.waiting().unwrap().len(), alive + told);
-        let key = spool.append(events(1), State::Waiting).unwrap()[0];
+        let key = spool.append(events(1), EntryState::Waiting).unwrap()[0];
         let waiting = open(&folder).waiting().unwrap();
         assert_eq!(waiting.last().map(|it| it.key), Some(key));
         assert_eq!(waiting.len(), alive + told + 1);

@@ -5,8 +5,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use grid_broker::config::{Given, Settings};
-use grid_broker::daemon::{self, Reload, Telling};
+use grid_broker::config::{SettingsSources, Settings};
+use grid_broker::daemon::{self, Reload, Diagnostics};
 use grid_broker::guru_meditation::{self, Format, LogDir, Reporter, Warnings};
 use grid_broker::wire::proto::GetStatusRequest;
 use grid_broker::wire::proto::broker_service_client::BrokerServiceClient;
@@ -44,15 +44,15 @@ fn broker(reporter: &Reporter) -> (Runtime, tempfile::TempDir, String, JoinHandl
     let data = folder.path().join("data").display().to_string();
     let free = "127.0.0.1:0".to_owned();
     let flags = vec![("data", data), ("grpc", free.clone()), ("http", free)];
-    let given = Given { flags, ..Given::default() };
+    let given = SettingsSources { flags, ..SettingsSources::default() };
     let settings = Settings::new(&given).expect("right settings");
     let (say, said) = sync_channel(1);
     let warnings = Warnings::default();
-    let told = tracing_lines::begin("info", tracing_lines::Format::Human, warnings.clone());
-    let reload = Reload { given, told: told.expect("a filter") };
-    let telling = Telling { reporter: reporter.clone(), warnings };
+    let told = tracing_lines::init("info", tracing_lines::LogFormat::Human, warnings.clone());
+    let reload = Reload { sources: given, log_filter: told.expect("a filter") };
+    let telling = Diagnostics { reporter: reporter.clone(), warnings };
     let whole = async move {
-        let tell = |place: &daemon::Place| say.send(place.grpc.to_string()).expect("it listens");
+        let tell = |place: &daemon::Endpoints| say.send(place.grpc.to_string()).expect("it listens");
         daemon::run(settings, telling, reload, None, tell).await
     };
     let handle = runtime.handle().clone();
@@ -149,14 +149,14 @@ fn tells_of_bad_sections_with_stderr_held() {
     let reporter = install();
     let warnings = Warnings::default();
     reporter.register("Panics", |page| {
-        page.put("before", 1);
+        page.add("before", 1);
         panic!("on purpose");
     });
     reporter.register("Hangs", |page| {
-        page.put("before", 2);
+        page.add("before", 2);
         std::thread::sleep(Duration::from_secs(3_600));
     });
-    reporter.register("Warnings", move |page| warnings.tell(page));
+    reporter.register("Warnings", move |page| warnings.add_section(page));
     let (is_held, held) = sync_channel(1);
     let holder = tasks::spawn_thread("holder", move || {
         let _held = std::io::stderr().lock();
@@ -210,7 +210,7 @@ fn panics_of_a_thread_a_task_and_a_section() {
     let reporter = install();
     reporter.register("Panics", |_| a_function_that_panics("a section"));
     let warnings = Warnings::default();
-    reporter.register("Warnings", move |page| warnings.tell(page));
+    reporter.register("Warnings", move |page| warnings.add_section(page));
     asked(&reporter);
     let thread = tasks::spawn_thread("unlucky", || a_function_that_panics("a thread"));
     assert!(thread.expect("a thread").join().is_err());
@@ -245,7 +245,7 @@ fn names_sections_that_are_still_to_come() {
     let journal = report.section("Journal");
     let remark = "not there yet: the program is still starting";
     assert_eq!((&journal["is_complete"], &journal["remark"]), (&false.into(), &remark.into()));
-    reporter.register("Journal", |page| page.put("records", 1));
+    reporter.register("Journal", |page| page.add("records", 1));
     assert_eq!(asked(&reporter).section("Journal")["is_complete"], true);
 }
 

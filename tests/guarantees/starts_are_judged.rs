@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use grid_broker::clock::{monotonic_now, wall_now};
-use grid_broker::wire::moment;
+use grid_broker::wire::decode_timestamp;
 use grid_broker::wire::proto::event::Kind;
 use grid_broker::wire::proto::{
     Appliance, ApplianceFilter, ApplianceState, Maintenance, StartedOk, WatchAppliancesRequest,
@@ -132,7 +132,7 @@ async fn no_verdict_falls_right_after_a_restart_whatever_deadline_has_passed() {
     let grace = Duration::from_secs(60);
     for name in ["moving", "starting"] {
         let due = gridd.appliance(name).await.deadline.expect("a verdict is pending");
-        let due = moment(&due).expect("a time");
+        let due = decode_timestamp(&due).expect("a time");
         assert!(due >= earliest.after(grace), "{name}: due at {due:?}, the grace is cut short");
         let second = Duration::from_secs(1);
         assert!(due <= latest.after(grace + second), "{name}: due at {due:?}, beyond the grace");

@@ -3,15 +3,15 @@
 use std::fs;
 use std::path::Path;
 
-use grid_broker::broker::{self, Backlog, Broker, Greeting, HeardEvent, Started};
+use grid_broker::broker::{self, Backlog, BrokerHandle, UnresolvedHello, IncomingEvent, Started};
 use grid_broker::grid::event::{
-    Counter, Event, EventKind, LostEvents, LostReason, Progress, Severity, Text,
+    Counter, Event, EventBody, DroppedEvents, DropReason, Progress, Severity, BoundedText,
 };
-use grid_broker::grid::in_force::SettingsInForce;
+use grid_broker::grid::in_force::AppliedSettings;
 use grid_broker::grid::name::{ApplianceName, BootId};
-use grid_broker::grid::record::{Order, SessionId};
+use grid_broker::grid::record::{AdminCommand, SessionId};
 use grid_broker::grid::settings::{
-    Budgets, ClassSettings, DEFAULT_CLASS, Mail, Overrides, Settings as Rules,
+    RateLimits, ClassSettings, DEFAULT_CLASS, MailPolicy, Overrides, GridSettings as Rules,
 };
 use grid_broker::grid::time::Timestamp;
 use grid_broker::journal::{self, Journal, encoding};
@@ -28,17 +28,17 @@ fn boot(number: u128) -> Option<BootId> {
     Some(BootId(Uuid::from_u128(number)))
 }
 
-fn event(kind: EventKind, text: &str) -> Event {
+fn event(kind: EventBody, text: &str) -> Event {
     Event {
-        kind,
-        text: Text::new(text),
+        body: kind,
+        text: BoundedText::new(text),
         severity: Severity::Warn,
         event_time: None,
         uptime: None,
         spooled_at: None,
-        repeated: false,
-        lost_before: Vec::new(),
-        alert_key: None,
+        is_repeated: false,
+        dropped_before: Vec::new(),
+        group_key: None,
     }
 }
 
@@ -46,35 +46,35 @@ fn event(kind: EventKind, text: &str) -> Event {
 const HELD: &str = "held";
 
 fn rules() -> Rules {
-    let budgets = Budgets::UNLIMITED;
-    let unlimited = ClassSettings { budgets, ..ClassSettings::default() };
+    let budgets = RateLimits::UNLIMITED;
+    let unlimited = ClassSettings { rate_limits: budgets, ..ClassSettings::default() };
     let held = ClassSettings::default();
-    let mail = Mail {
+    let mail = MailPolicy {
         recipients: vec!["anna@example.org".into()],
-        on: ["alert"].into(),
-        ..Mail::default()
+        triggers: ["alert"].into(),
+        ..MailPolicy::default()
     };
     Rules::new([(DEFAULT_CLASS.to_owned(), unlimited), (HELD.to_owned(), held)])
         .with_mail(Some(mail))
 }
 
-async fn say(broker: &Broker, who: &str, boot: Option<BootId>, kind: EventKind, text: &str) {
-    let event = HeardEvent { boot, sequence: None, event: event(kind, text) };
-    broker.report(name(who), None, event, 100).await.unwrap();
+async fn say(broker: &BrokerHandle, who: &str, boot: Option<BootId>, kind: EventBody, text: &str) {
+    let event = IncomingEvent { boot, sequence: None, event: event(kind, text) };
+    broker.submit_event(name(who), None, event, 100).await.unwrap();
 }
 
 /// What a spool brings, by a session that comes and goes.
-async fn drain(broker: &Broker) {
+async fn drain(broker: &BrokerHandle) {
     let moment = Timestamp::from_micros(1_795_183_330_000_000);
-    let (first_at, last_at, reason) = (Some(moment), None, Some(LostReason::SpoolFull));
+    let (first_at, last_at, reason) = (Some(moment), None, Some(DropReason::SpoolFull));
     let spooled = |text: &str| {
-        let mut event = event(EventKind::Alert { counter: None }, text);
+        let mut event = event(EventBody::Alert { counter: None }, text);
         (event.event_time, event.spooled_at) = (Some(moment), Some(moment));
         event.uptime = Some(std::time::Duration::from_millis(1_500));
-        event.lost_before = vec![LostEvents { kind: None, count: 17, first_at, last_at, reason }];
-        HeardEvent { boot: boot(8), sequence: None, event }
+        event.dropped_before = vec![DroppedEvents { kind: None, count: 17, first_at, last_at, reason }];
+        IncomingEvent { boot: boot(8), sequence: None, event }
     };
-    let greeting = Greeting {
+    let greeting = UnresolvedHello {
         boot: BootId(Uuid::from_u128(8)),
         uptime: Some(std::time::Duration::from_secs(5)),
         spool: None,
@@ -82,24 +82,24 @@ async fn drain(broker: &Broker) {
         is_transient: true,
         session: SessionId(1),
     };
-    broker.hello(name("drained"), greeting, Backlog::default()).await.unwrap();
-    let failed = EventKind::StartFailed;
-    let start = Event { kind: failed, ..spooled("no disk").event };
-    let start = HeardEvent { event: start, ..spooled("") };
-    let stale = Event { kind: EventKind::StartedOk, uptime: None, ..spooled("").event };
+    broker.open_session(name("drained"), greeting, Backlog::default()).await.unwrap();
+    let failed = EventBody::StartFailed;
+    let start = Event { body: failed, ..spooled("no disk").event };
+    let start = IncomingEvent { event: start, ..spooled("") };
+    let stale = Event { body: EventBody::StartedOk, uptime: None, ..spooled("").event };
     let earlier = Some(Timestamp::from_micros(moment.as_micros() - 1));
     let stale = Event { event_time: earlier, ..stale };
-    let stale = HeardEvent { event: stale, ..spooled("") };
+    let stale = IncomingEvent { event: stale, ..spooled("") };
     for event in [spooled("disk 1 is slow"), start, stale, spooled("disk 2 is slow")] {
-        broker.report(name("drained"), None, event, 100).await.unwrap();
+        broker.submit_event(name("drained"), None, event, 100).await.unwrap();
     }
 }
 
 /// Starts a broker and stops it; its complaint, if it does not start.
-pub(crate) fn start(settings: &journal::Settings) -> Result<(), String> {
+pub(crate) fn start(settings: &journal::JournalSettings) -> Result<(), String> {
     let runtime = Runtime::new().unwrap();
     let handle: Handle = runtime.handle().clone();
-    let started = broker::start(settings, Rules::default(), SettingsInForce::default(), handle);
+    let started = broker::start(settings, Rules::default(), AppliedSettings::default(), handle);
     let Started { broker, ended, .. } = started.map_err(|error| error.to_string())?;
     runtime.block_on(async {
         broker.stop().await.unwrap();
@@ -108,45 +108,45 @@ pub(crate) fn start(settings: &journal::Settings) -> Result<(), String> {
     Ok(())
 }
 
-async fn live(broker: &Broker) {
-    let progress = |percent| EventKind::Maintenance {
+async fn live(broker: &BrokerHandle) {
+    let progress = |percent| EventBody::Maintenance {
         progress: Progress::new(percent),
         next_report_within: None,
     };
-    say(broker, "shop:main.db1", boot(1), EventKind::StartedOk, "up").await;
+    say(broker, "shop:main.db1", boot(1), EventBody::StartedOk, "up").await;
     say(broker, "shop:main.db2", boot(2), progress(10), "checking the file system").await;
     say(broker, "shop:main.db2", boot(2), progress(55), "replaying").await;
-    say(broker, "shop:main.web", boot(3), EventKind::StartFailed, "no address").await;
-    say(broker, "shop:main.web", boot(4), EventKind::StartedOk, "").await;
-    say(broker, "shop:main.cache", boot(6), EventKind::StartFailed, "out of memory").await;
-    say(broker, "old", boot(5), EventKind::StartFailed, "disk gone").await;
+    say(broker, "shop:main.web", boot(3), EventBody::StartFailed, "no address").await;
+    say(broker, "shop:main.web", boot(4), EventBody::StartedOk, "").await;
+    say(broker, "shop:main.cache", boot(6), EventBody::StartFailed, "out of memory").await;
+    say(broker, "old", boot(5), EventBody::StartFailed, "disk gone").await;
     let counter = Counter::new("errors", 7.5);
-    say(broker, "shop:main.db1", boot(1), EventKind::Alert { counter }, "").await;
+    say(broker, "shop:main.db1", boot(1), EventBody::Alert { counter }, "").await;
     for number in 0_u64..300 {
         let text = format!("line {:x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        say(broker, "shop:main.db1", boot(1), EventKind::Log, &text).await;
+        say(broker, "shop:main.db1", boot(1), EventBody::Log, &text).await;
     }
-    let add = |word: &str, class: Option<&str>| Order::Add {
+    let add = |word: &str, class: Option<&str>| AdminCommand::Add {
         name: name(word),
         uuid: Uuid::from_u128(99),
         class: class.map(Into::into),
         overrides: Overrides::default(),
     };
-    broker.order("anna", add("noisy", Some(HELD))).await.unwrap().unwrap();
+    broker.command("anna", add("noisy", Some(HELD))).await.unwrap().unwrap();
     for number in 0..28 {
-        say(broker, "noisy", boot(7), EventKind::Log, &format!("noise {number}")).await;
+        say(broker, "noisy", boot(7), EventBody::Log, &format!("noise {number}")).await;
     }
     for text in ["fan 1 stands", "fan 1 stands", "fan 2 stands", "fan 2 stands"] {
-        say(broker, "noisy", boot(7), EventKind::Alert { counter: None }, text).await;
+        say(broker, "noisy", boot(7), EventBody::Alert { counter: None }, text).await;
     }
     drain(broker).await;
     for order in [
         add("planned", None),
-        Order::StartBoot { name: name("planned") },
-        Order::Stop { name: name("shop:main.web") },
-        Order::Remove { name: name("old") },
+        AdminCommand::StartBoot { name: name("planned") },
+        AdminCommand::Stop { name: name("shop:main.web") },
+        AdminCommand::Remove { name: name("old") },
     ] {
-        broker.order("anna", order).await.unwrap().unwrap();
+        broker.command("anna", order).await.unwrap().unwrap();
     }
 }
 
@@ -159,14 +159,14 @@ fn the_golden_journal_is_written_if_asked_for() {
     assert!(!folder.exists(), "{} is never written again", folder.display());
     let work = tempfile::tempdir().unwrap();
     let data = work.path().join("data");
-    let settings = journal::Settings {
+    let settings = journal::JournalSettings {
         commit_file_bytes: 16 << 10,
-        span_bytes: 6 << 10,
-        ..journal::Settings::new(&data)
+        segment_bytes: 6 << 10,
+        ..journal::JournalSettings::new(&data)
     };
     let runtime = Runtime::new().unwrap();
     let started =
-        broker::start(&settings, rules(), SettingsInForce::default(), runtime.handle().clone())
+        broker::start(&settings, rules(), AppliedSettings::default(), runtime.handle().clone())
             .unwrap();
     let Started { broker, ended, .. } = started;
     runtime.block_on(async {

@@ -17,10 +17,10 @@ use std::path::{Path, PathBuf};
 use grid_broker::grid::effect::Effect;
 use grid_broker::grid::state::State;
 use grid_broker::journal::{
-    Budget, EncodedRecord, Journal, Opened, Settings, Wanted, encoding, rescue, stream,
+    PageLimit, EncodedRecord, Journal, OpenJournal, JournalSettings, HeaderFilter, encoding, rescue, stream,
 };
 
-const ALL: Budget = Budget { records: usize::MAX, bytes: u64::MAX };
+const ALL: PageLimit = PageLimit { records: usize::MAX, bytes: u64::MAX };
 /// sled reads whole segments.
 const SEGMENT_BYTES: u64 = 2 << 20;
 
@@ -46,8 +46,8 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn read_all(opened: &Opened) -> Vec<EncodedRecord> {
-    let page = opened.reader.forward(0, &Wanted::default(), ALL).unwrap();
+fn read_all(opened: &OpenJournal) -> Vec<EncodedRecord> {
+    let page = opened.reader.forward(0, &HeaderFilter::default(), ALL).unwrap();
     assert!(page.missing.is_empty(), "{:?}", page.missing);
     page.records
 }
@@ -56,7 +56,7 @@ fn fold(state: &mut State, records: &[EncodedRecord]) {
     let after = state.last();
     for encoded in records.iter().filter(|it| it.number > after) {
         let record = encoding::decode_record(&encoded.bytes).unwrap();
-        state.apply(&record);
+        state.replay(&record);
     }
 }
 
@@ -64,13 +64,13 @@ fn fold(state: &mut State, records: &[EncodedRecord]) {
 /// records from the first. Everything else is the same.
 fn without_lived_time(state: &State) -> State {
     let mut effects = state.to_effects();
-    effects.retain(|effect| !matches!(effect, Effect::Lived { .. }));
+    effects.retain(|effect| !matches!(effect, Effect::LivedTime { .. }));
     State::from_effects(&effects, state.last(), state.last_at())
 }
 
-fn assert_golden(opened: &Opened) {
+fn assert_golden(opened: &OpenJournal) {
     assert!(opened.recovered.failed_checkpoints.is_empty());
-    assert!(opened.recovered.missing.is_empty() && opened.recovered.spans_set_aside.is_empty());
+    assert!(opened.recovered.missing.is_empty() && opened.recovered.damaged_segments.is_empty());
     let records = read_all(opened);
     let expected = fs::read_to_string(v1().join("records.txt")).unwrap();
     assert_eq!(text::records(&records), expected);
@@ -91,8 +91,8 @@ fn a_data_folder_of_format_1_opens_with_the_same_records_and_state() {
     let data = dir.path().join("data");
     copy(&v1().join("data"), &data);
     let report = rescue::check(&data, |_| {}).unwrap();
-    assert!(report.is_sound() && report.sealed_spans > 0, "{report:?}");
-    let opened = Journal::open(&Settings::new(&data)).unwrap();
+    assert!(report.is_sound() && report.sealed_segments > 0, "{report:?}");
+    let opened = Journal::open(&JournalSettings::new(&data)).unwrap();
     assert_golden(&opened);
 }
 
@@ -102,13 +102,13 @@ fn a_stream_of_format_1_restores_to_the_same_records_and_state() {
     let data = dir.path().join("data");
     let restored = rescue::restore(&v1().join("journal.stream"), &data, |_| {}).unwrap();
     assert!(restored.is_whole(), "{restored:?}");
-    assert_golden(&Journal::open(&Settings::new(&data)).unwrap());
+    assert_golden(&Journal::open(&JournalSettings::new(&data)).unwrap());
 }
 
 #[test]
 fn a_broker_started_on_a_restored_journal_has_the_same_grid_log_and_state() {
     let dir = tempfile::tempdir().unwrap();
-    let settings = Settings::new(dir.path().join("data"));
+    let settings = JournalSettings::new(dir.path().join("data"));
     rescue::restore(&v1().join("journal.stream"), &settings.dir, |_| {}).unwrap();
     golden::start(&settings).unwrap();
     let opened = Journal::open(&settings).unwrap();
@@ -135,7 +135,7 @@ fn what_is_salvaged_of_a_data_folder_of_format_1_is_all_of_it() {
     let mut reader = stream::StreamReader::open(&bytes[..]).unwrap();
     let mut records = Vec::new();
     while let Some(item) = reader.next_item().unwrap() {
-        if let stream::Item::Records(more) = item {
+        if let stream::StreamItem::Records(more) = item {
             records.extend(more);
         }
     }
@@ -146,7 +146,7 @@ fn what_is_salvaged_of_a_data_folder_of_format_1_is_all_of_it() {
 #[test]
 fn a_broker_refuses_to_start_on_a_record_of_a_newer_one() {
     let dir = tempfile::tempdir().unwrap();
-    let settings = Settings::new(dir.path());
+    let settings = JournalSettings::new(dir.path());
     let mut opened = Journal::open(&settings).unwrap();
     let newer = encoding::proto::Record {
         number: 1,
@@ -154,8 +154,8 @@ fn a_broker_refuses_to_start_on_a_record_of_a_newer_one() {
         ..Default::default()
     };
     let bytes = prost::Message::encode_to_vec(&newer).into();
-    let mark = grid_broker::journal::Mark::default();
-    opened.journal.append(&[EncodedRecord { number: 1, mark, bytes }]).unwrap();
+    let mark = grid_broker::journal::RecordHeader::default();
+    opened.journal.append(&[EncodedRecord { number: 1, header: mark, bytes }]).unwrap();
     opened.journal.close().unwrap();
     assert_eq!(
         golden::start(&settings).unwrap_err(),

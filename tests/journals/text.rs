@@ -2,11 +2,11 @@
 
 use std::fmt::Write;
 
-use grid_broker::grid::admission::{Admission, BudgetName, Counts, PlainOutcome, Suppression};
-use grid_broker::grid::alert_key::AlertKey;
-use grid_broker::grid::event::PlainKind;
+use grid_broker::grid::admission::{Usage, RateLimitKind, OutcomeCounts, OutcomeKind, Suppression};
+use grid_broker::grid::alert_key::AlertGroup;
+use grid_broker::grid::event::EventKind;
 use grid_broker::grid::lifecycle::Lifecycle;
-use grid_broker::grid::mail::Late;
+use grid_broker::grid::mail::BacklogDigest;
 use grid_broker::grid::state::State;
 use grid_broker::grid::time::Timestamp;
 use grid_broker::journal::EncodedRecord;
@@ -14,7 +14,7 @@ use grid_broker::journal::EncodedRecord;
 /// One line per record: its index fields, its length and its checksum.
 pub(crate) fn records(records: &[EncodedRecord]) -> String {
     let mut out = String::new();
-    for EncodedRecord { number, mark, bytes } in records {
+    for EncodedRecord { number, header: mark, bytes } in records {
         let (at, kind, severity) = (mark.at_us, mark.kind, mark.severity);
         let (row, length, crc) = (mark.appliance, bytes.len(), crc32c::crc32c(bytes));
         writeln!(
@@ -36,11 +36,11 @@ pub(crate) fn state(state: &State) -> String {
         writeln!(out, "  {}", lifecycle(&it.lifecycle)).unwrap();
         writeln!(out, "  since {} record {}", it.since.as_micros(), it.last_record).unwrap();
         writeln!(out, "  boot {boot:?} before {:?}", it.past_boots).unwrap();
-        if let Some(word) = it.boot.and_then(|boot| boot.newest_word) {
+        if let Some(word) = it.boot.and_then(|boot| boot.newest_event) {
             let (uptime, time) = (word.uptime, word.time.as_micros());
-            writeln!(out, "  newest word at {uptime:?} {:?} {time}", word.numbered).unwrap();
+            writeln!(out, "  newest word at {uptime:?} {:?} {time}", word.sequence).unwrap();
         }
-        writeln!(out, "  {}", admission(&it.admission)).unwrap();
+        writeln!(out, "  {}", admission(&it.usage)).unwrap();
     }
     for (number, matter, alert) in state.alerts() {
         let row = number.map_or(0, |number| number.0);
@@ -48,43 +48,43 @@ pub(crate) fn state(state: &State) -> String {
         writeln!(out, "{row} {matter:?} {:?} since {since}: {text}", alert.severity).unwrap();
     }
     for it in state.outbox().messages.values() {
-        let (since, due) = (it.owed_since.as_micros(), it.due.as_micros());
+        let (since, due) = (it.queued_at.as_micros(), it.due_at.as_micros());
         let (number, to, notices) = (it.number.0, &it.recipient, it.notices.len());
-        let standing = it.standing.word();
+        let standing = it.state.as_str();
         writeln!(out, "mail {number} to {to} {standing} since {since} due {due}").unwrap();
-        let late = option(it.late.as_deref().map(late));
-        writeln!(out, "  {notices} notices, {} more, late {late}", it.more).unwrap();
+        let late = option(it.digest.as_deref().map(late));
+        writeln!(out, "  {notices} notices, {} more, late {late}", it.omitted).unwrap();
     }
     out
 }
 
 /// With the rate limits and fields of the first release, under their names then.
-fn admission(it: &Admission) -> String {
-    let budgets: [BudgetName; 7] = BudgetName::ALL[..7].try_into().unwrap();
-    let spent = budgets.map(|name| it.spent.full_at(name));
-    let key = |key: &AlertKey| {
+fn admission(it: &Usage) -> String {
+    let budgets: [RateLimitKind; 7] = RateLimitKind::ALL[..7].try_into().unwrap();
+    let spent = budgets.map(|name| it.rate_limits.refilled_at(name));
+    let key = |key: &AlertGroup| {
         format!(
             "AlertKey {{ id: {:?}, label: {:?}, full_at: {:?}, said: {:?}, record: {:?}, \
              began_at: {:?}, said_at: {:?}, repeats: {:?}, first_repeat_at: {:?} }}",
             key.id,
             key.label,
-            key.full_at,
-            key.said,
+            key.refilled_at,
+            key.content_hash,
             key.record,
-            key.began_at,
-            key.said_at,
+            key.run_began_at,
+            key.last_seen_at,
             key.repeats,
             key.first_repeat_at
         )
     };
-    let keys: Vec<_> = it.keys.iter().map(key).collect();
+    let keys: Vec<_> = it.alert_groups.iter().map(key).collect();
     format!(
         "Admission {{ spent: Spent({spent:?}), keys: [{}], suppression: {}, counts: {}, \
          progress_at: {:?} }}",
         keys.join(", "),
         option(it.suppression.as_deref().map(suppression)),
         counts(&it.counts),
-        it.progress_at
+        it.progress_stored_at
     )
 }
 
@@ -93,27 +93,27 @@ fn option(text: Option<String>) -> String {
 }
 
 fn suppression(it: &Suppression) -> String {
-    let held = it.held.as_ref().map(|held| {
+    let held = it.events.as_ref().map(|held| {
         format!(
             "Held {{ counts: {:?}, first_at: {:?}, last_at: {:?}, kind: {}, sample: {:?} }}",
             held.counts,
             held.first_at,
             held.last_at,
-            kind(held.kind),
+            kind(held.last_kind),
             held.sample
         )
     });
     format!(
         "Suppression {{ since: {:?}, budget: {}, over_at: {:?}, summed_up: {:?}, held: {} }}",
         it.since,
-        budget(it.budget),
-        it.over_at,
-        it.summed_up,
+        budget(it.limit),
+        it.last_exceeded_at,
+        it.summaries,
         option(held)
     )
 }
 
-fn counts(counts: &Counts) -> String {
+fn counts(counts: &OutcomeCounts) -> String {
     let counts: Vec<_> = counts
         .iter()
         .map(|(of, became, count)| format!("({}, {}, {count})", kind(of), outcome(became)))
@@ -121,46 +121,46 @@ fn counts(counts: &Counts) -> String {
     format!("Counts([{}])", counts.join(", "))
 }
 
-fn late(it: &Late) -> String {
+fn late(it: &BacklogDigest) -> String {
     format!(
         "Late {{ first_at: {:?}, last_at: {:?}, severities: {:?}, appliances: {:?} }}",
-        it.first_at, it.last_at, it.severities, it.appliances
+        it.first_at, it.last_at, it.severity_counts, it.appliances
     )
 }
 
-fn budget(name: BudgetName) -> &'static str {
+fn budget(name: RateLimitKind) -> &'static str {
     match name {
-        BudgetName::Lifecycle => "Lifecycle",
-        BudgetName::Boots => "Boots",
-        BudgetName::Log => "Log",
-        BudgetName::AlertKey => "AlertKey",
-        BudgetName::Alert => "Alert",
-        BudgetName::Counter => "Counter",
-        BudgetName::Replay => "Replay",
-        BudgetName::Fatal => "Fatal",
-        BudgetName::Graver => "Graver",
+        RateLimitKind::Lifecycle => "Lifecycle",
+        RateLimitKind::Boots => "Boots",
+        RateLimitKind::Log => "Log",
+        RateLimitKind::AlertGroup => "AlertKey",
+        RateLimitKind::Alert => "Alert",
+        RateLimitKind::Counter => "Counter",
+        RateLimitKind::Replay => "Replay",
+        RateLimitKind::Fatal => "Fatal",
+        RateLimitKind::Escalated => "Graver",
     }
 }
 
-fn kind(kind: PlainKind) -> &'static str {
+fn kind(kind: EventKind) -> &'static str {
     match kind {
-        PlainKind::StartedOk => "StartedOk",
-        PlainKind::StartFailed => "StartFailed",
-        PlainKind::Maintenance => "Maintenance",
-        PlainKind::Log => "Log",
-        PlainKind::Alert => "Alert",
+        EventKind::StartedOk => "StartedOk",
+        EventKind::StartFailed => "StartFailed",
+        EventKind::Maintenance => "Maintenance",
+        EventKind::Log => "Log",
+        EventKind::Alert => "Alert",
     }
 }
 
-fn outcome(outcome: PlainOutcome) -> &'static str {
+fn outcome(outcome: OutcomeKind) -> &'static str {
     match outcome {
-        PlainOutcome::Kept => "Kept",
-        PlainOutcome::Repeated => "Repeated",
-        PlainOutcome::Folded => "Folded",
-        PlainOutcome::Suppressed => "Suppressed",
-        PlainOutcome::Refused => "Refused",
-        PlainOutcome::History => "History",
-        PlainOutcome::NotKept => "NotKept",
+        OutcomeKind::Stored => "Kept",
+        OutcomeKind::Repeated => "Repeated",
+        OutcomeKind::Coalesced => "Folded",
+        OutcomeKind::Suppressed => "Suppressed",
+        OutcomeKind::Refused => "Refused",
+        OutcomeKind::Backfilled => "History",
+        OutcomeKind::BelowThreshold => "NotKept",
     }
 }
 
@@ -175,9 +175,9 @@ fn lifecycle(lifecycle: &Lifecycle) -> String {
         Lifecycle::Maintenance(it) => format!(
             "maintenance {:?} best {:?} at {} promise {}: {}",
             it.progress.map(|it| it.percent()),
-            it.best.map(|it| it.percent()),
+            it.best_progress.map(|it| it.percent()),
             micros(it.reported_at),
-            micros(it.promise),
+            micros(it.report_deadline),
             it.text
         ),
         Lifecycle::Failed(it) => format!("failed {:?}: {}", it.failure, it.reason),

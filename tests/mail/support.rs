@@ -5,13 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use grid_broker::broker::Deliver;
-use grid_broker::config::mail::Mail;
+use grid_broker::broker::MailJob;
+use grid_broker::config::mail::MailSettings;
 use grid_broker::config::secret::Secret;
 use grid_broker::grid::event::Severity;
-use grid_broker::grid::mail::{Delivery, Message, MessageNumber, Notice, Standing};
+use grid_broker::grid::mail::{Delivery, MailMessage, MessageNumber, Notice, DeliveryState};
 use grid_broker::grid::time::Timestamp;
-use grid_broker::mail::{self, Answer, Post};
+use grid_broker::mail::{self, DeliveryReport, SmtpConfig};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -35,34 +35,34 @@ pub(crate) fn certify(folder: &Path) -> CertifiedKey<rcgen::KeyPair> {
 }
 
 /// The settings of a courier that logs in at `port` of loopback and believes `folder`'s certificate.
-pub(crate) fn settings(port: u16, folder: &Path, within: Duration) -> Mail {
-    Mail {
+pub(crate) fn settings(port: u16, folder: &Path, within: Duration) -> MailSettings {
+    MailSettings {
         server: format!("localhost:{port}"),
         ca_file: folder.join("cert.pem").display().to_string(),
         user: "grid".to_owned(),
-        password: Some(Secret::of_environment("PASSWORD", PASSWORD).expect("a secret")),
+        password: Some(Secret::from_environment("PASSWORD", PASSWORD).expect("a secret")),
         from: "Grid <grid@example.org>".to_owned(),
-        hello: "broker.example.org".to_owned(),
+        ehlo_name: "broker.example.org".to_owned(),
         timeout: within,
         zone: "Europe/Berlin".to_owned(),
-        ..Mail::default()
+        ..MailSettings::default()
     }
 }
 
 /// A courier at work.
 pub(crate) struct Courier {
-    orders: mpsc::Sender<Deliver>,
-    answers: mpsc::Receiver<Answer>,
+    orders: mpsc::Sender<MailJob>,
+    answers: mpsc::Receiver<DeliveryReport>,
     /// Replaces its settings.
-    pub(crate) post: watch::Sender<Option<Arc<Post>>>,
+    pub(crate) post: watch::Sender<Option<Arc<SmtpConfig>>>,
     stop: watch::Sender<bool>,
     work: JoinHandle<()>,
 }
 
 impl Courier {
     /// Starts one; without settings mail is not set up.
-    pub(crate) fn start(settings: Option<&Mail>) -> Self {
-        let post = settings.map(|it| Arc::new(Post::new(it).expect("the settings are right")));
+    pub(crate) fn start(settings: Option<&MailSettings>) -> Self {
+        let post = settings.map(|it| Arc::new(SmtpConfig::new(it).expect("the settings are right")));
         let (post, posts) = watch::channel(post);
         let (orders, waiting) = mpsc::channel(64);
         let (tell, answers) = mpsc::channel(64);
@@ -72,12 +72,12 @@ impl Courier {
     }
 
     /// Orders a message to be brought.
-    pub(crate) async fn order(&self, message: Message) {
-        self.orders.send(Deliver { message }).await.expect("the courier runs");
+    pub(crate) async fn order(&self, message: MailMessage) {
+        self.orders.send(MailJob { message }).await.expect("the courier runs");
     }
 
     /// The next answer.
-    pub(crate) async fn answer(&mut self) -> Answer {
+    pub(crate) async fn answer(&mut self) -> DeliveryReport {
         let answer = tokio::time::timeout(timeout(), self.answers.recv());
         let answer = answer.await.expect("an answer in time");
         answer.expect("the courier runs")
@@ -101,30 +101,30 @@ impl Courier {
 }
 
 /// A message about one hostile alert.
-pub(crate) fn message(number: u64, to: &str) -> Message {
+pub(crate) fn message(number: u64, to: &str) -> MailMessage {
     let notice = Notice {
-        about: "shop:main.db1".into(),
-        matter: "alert".into(),
+        subject: "shop:main.db1".into(),
+        topic: "alert".into(),
         severity: Severity::Fatal,
         at: Timestamp::from_micros(1_795_181_329_000_000),
         text: "größer\r\n.\r\nMAIL FROM:<x@y.z>\r\n\u{202e}<b>".into(),
         record: 12,
         is_resolved: false,
-        again: 0,
+        occurrences: 0,
     };
-    Message {
+    MailMessage {
         number: MessageNumber(number),
         recipient: to.into(),
-        owed_since: notice.at,
+        queued_at: notice.at,
         notices: vec![notice],
-        more: 0,
+        omitted: 0,
         briefs: Vec::new(),
         attempts: 1,
-        standing: Standing::UnderWay,
-        due: Timestamp::EPOCH,
+        state: DeliveryState::InFlight,
+        due_at: Timestamp::EPOCH,
         retried_at: None,
         last_reply: "".into(),
-        late: None,
-        away: std::time::Duration::ZERO,
+        digest: None,
+        downtime: std::time::Duration::ZERO,
     }
 }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use grid_broker::clock::wall_now;
-use grid_broker::config::mail::Mail;
+use grid_broker::config::mail::MailSettings;
 use grid_broker::config::secret::Secret;
 use grid_broker::grid::mail::Delivery;
-use grid_broker::mail::{Post, dialogue};
+use grid_broker::mail::{SmtpConfig, send_test_mail};
 use mail_parser::MessageParser;
 
 use crate::postfix::Postfix;
@@ -60,26 +60,26 @@ fn id(mail: &[u8]) -> String {
 async fn a_test_mail_tells_the_dialogue_with_postfix() {
     let postfix = Postfix::start();
     let right = settings(postfix.port, &postfix.certificate(), STEP);
-    let post = Post::new(&right).expect("is right");
-    let test = dialogue(&post, JOURNAL, "alice@example.org", wall_now()).await;
+    let post = SmtpConfig::new(&right).expect("is right");
+    let test = send_test_mail(&post, JOURNAL, "alice@example.org", wall_now()).await;
     assert!(matches!(test.delivery, Delivery::Sent(_)), "{test:?}\n{}", postfix.said());
     for line in
         ["> STARTTLS", "> AUTH PLAIN ***", "< 235 2.7.0 Authentication successful", "> DATA"]
     {
-        assert!(test.lines.iter().any(|it| it == line), "{line} is missing: {:#?}", test.lines);
+        assert!(test.transcript.iter().any(|it| it == line), "{line} is missing: {:#?}", test.transcript);
     }
     assert_eq!(filed(&postfix, 1).len(), 1);
 
     let mut wrong = right;
-    wrong.password = Some(Secret::of_environment("PASSWORD", "wrong").expect("a secret"));
-    let post = Post::new(&wrong).expect("is right");
-    let test = dialogue(&post, JOURNAL, "alice@example.org", wall_now()).await;
+    wrong.password = Some(Secret::from_environment("PASSWORD", "wrong").expect("a secret"));
+    let post = SmtpConfig::new(&wrong).expect("is right");
+    let test = send_test_mail(&post, JOURNAL, "alice@example.org", wall_now()).await;
     let Delivery::Deferred(why) = &test.delivery else { panic!("{test:?}") };
     assert!(why.contains(" at AUTH: 535 5.7.8 "), "{why}");
 }
 
 /// What becomes of a mail to a Postfix with that line, whose client has those settings.
-async fn with_rule(lines: &str, change: impl FnOnce(&mut Mail), to: &str) -> Delivery {
+async fn with_rule(lines: &str, change: impl FnOnce(&mut MailSettings), to: &str) -> Delivery {
     let postfix = Postfix::with(lines);
     let mut settings = settings(postfix.port, &postfix.certificate(), STEP);
     change(&mut settings);
@@ -93,17 +93,17 @@ const ALICE: &str = "alice@example.org";
 
 #[tokio::test]
 async fn what_postfix_holds_against_us_loses_no_mail_though_it_says_so_at_the_recipient() {
-    type Change = fn(&mut Mail);
+    type Change = fn(&mut MailSettings);
     let cases: [(&str, Change, &str, &[&str]); 9] = [
         (
             "smtpd_helo_restrictions = reject_non_fqdn_helo_hostname",
-            |it| it.hello = "vm".to_owned(),
+            |it| it.ehlo_name = "vm".to_owned(),
             ALICE,
             &[" at RCPT TO: 504 5.5.2 <vm>: Helo command rejected", "; set mail.hello to"],
         ),
         (
             "smtpd_helo_restrictions = reject_non_fqdn_helo_hostname\nsmtpd_delay_reject = no",
-            |it| it.hello = "vm".to_owned(),
+            |it| it.ehlo_name = "vm".to_owned(),
             ALICE,
             &[" at EHLO: 504 5.5.2 <vm>: Helo command rejected", "; set mail.hello to"],
         ),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use grid_broker::clock::wall_now;
 use grid_broker::config::mail::MailSecurity;
 use grid_broker::grid::mail::{Delivery, REPLY_BYTES_MAX};
-use grid_broker::mail::{Post, dialogue};
+use grid_broker::mail::{SmtpConfig, send_test_mail};
 use grid_broker::tasks;
 use mail_parser::MessageParser;
 
@@ -215,12 +215,12 @@ async fn new_settings_hold_from_the_next_mail_on() {
     let none = courier.bring(1, "alice@example.org").await;
     assert_eq!(none, Delivery::Deferred("mail is not configured: mail.server is not set".into()));
 
-    let post = Post::new(&settings(old.port, old.folder(), STEP)).expect("is right");
+    let post = SmtpConfig::new(&settings(old.port, old.folder(), STEP)).expect("is right");
     courier.post.send_replace(Some(Arc::new(post)));
     assert!(matches!(courier.bring(2, "alice@example.org").await, Delivery::Sent(_)));
     let mut tls = settings(new.port, new.folder(), STEP);
     tls.security = MailSecurity::Tls;
-    courier.post.send_replace(Some(Arc::new(Post::new(&tls).expect("is right"))));
+    courier.post.send_replace(Some(Arc::new(SmtpConfig::new(&tls).expect("is right"))));
     assert!(matches!(courier.bring(3, "alice@example.org").await, Delivery::Sent(_)));
     courier.stop().await;
     assert_eq!((old.mails().len(), new.mails().len()), (1, 1));
@@ -285,10 +285,10 @@ async fn what_is_said_in_clear_behind_starttls_counts_for_nothing() {
 #[tokio::test]
 async fn the_dialogue_of_a_test_is_told_whole_and_without_the_password() {
     let server = Server::start(Begins::Clear, &[None]).await;
-    let post = Post::new(&settings(server.port, server.folder(), STEP)).expect("is right");
-    let test = dialogue(&post, JOURNAL, "alice@example.org", wall_now()).await;
+    let post = SmtpConfig::new(&settings(server.port, server.folder(), STEP)).expect("is right");
+    let test = send_test_mail(&post, JOURNAL, "alice@example.org", wall_now()).await;
     assert_eq!(test.delivery, Delivery::Sent("250 2.0.0 queued as 4711".into()));
-    let mut lines = test.lines;
+    let mut lines = test.transcript;
     assert!(lines[0].starts_with("* connected with localhost:"), "{}", lines[0]);
     let mail = lines.iter().position(|line| line.starts_with("* the mail, ")).expect("the mail");
     lines.remove(mail);
@@ -326,8 +326,8 @@ async fn the_dialogue_of_a_test_is_told_whole_and_without_the_password() {
 async fn a_server_that_repeats_the_password_makes_nobody_tell_it() {
     let said = "535 5.7.8 `s3cr3t-of-grid` is wrong, so is AGdyaWQAczNjcjN0LW9mLWdyaWQ=";
     let server = Server::start(Begins::Clear, &[Some((At::Auth, Does::Says(said)))]).await;
-    let post = Post::new(&settings(server.port, server.folder(), STEP)).expect("is right");
-    let test = dialogue(&post, JOURNAL, "alice@example.org", wall_now()).await;
+    let post = SmtpConfig::new(&settings(server.port, server.folder(), STEP)).expect("is right");
+    let test = send_test_mail(&post, JOURNAL, "alice@example.org", wall_now()).await;
     let told = format!("{test:?}");
     assert!(server.lines().iter().any(|line| line.contains("AGdyaWQAczNjcjN0LW9mLWdyaWQ=")));
     assert!(!told.contains(PASSWORD) && !told.contains("czNjcjN0"), "{told}");

@@ -87,7 +87,7 @@ async fn what_a_server_refuses_in_its_greeting_is_told_as_of_the_greeting() {
 async fn who_has_no_full_name_says_its_address() {
     let server = Server::start(Begins::Clear, &[None]).await;
     let mut settings = settings(server.port, server.folder(), STEP);
-    settings.hello = String::new();
+    settings.ehlo_name = String::new();
     let mut courier = Courier::start(Some(&settings));
     assert!(matches!(courier.bring(1, "alice@example.org").await, Delivery::Sent(_)));
     courier.stop().await;

@@ -12,14 +12,14 @@ use std::thread;
 
 use bytes::{Buf, Bytes};
 use grid_broker::journal::frame::Block;
-use grid_broker::journal::{Budget, JournalError, Opened, Reader, Wanted};
+use grid_broker::journal::{PageLimit, JournalError, OpenJournal, JournalReader, HeaderFilter};
 use tempfile::TempDir;
 
 use super::shim::Shim;
 use super::support::{Chance, copy_folder, count, files_below, say, scratch, seed};
 use super::workload::{DATA, MARKER, Told, open, state, work};
 
-const ALL: Budget = Budget { records: usize::MAX, bytes: u64::MAX };
+const ALL: PageLimit = PageLimit { records: usize::MAX, bytes: u64::MAX };
 const AT_ONCE: usize = 8;
 const COMMITS: usize = 150;
 
@@ -98,14 +98,14 @@ impl Model {
                 let bytes = Bytes::from(fs::read(&path).expect("a file"));
                 let mut at = 0;
                 while let Ok(block) = Block::parse(&bytes.slice(at..)) {
-                    let (draft, end) = (block.header.draft, at + block.header.block_bytes());
+                    let (draft, end) = (block.header.info, at + block.header.block_bytes());
                     blocks.push((below.clone(), at..end, draft.first..draft.last() + 1));
                     at = end;
                 }
             } else if let Some(span) = name.strip_suffix(".sealed") {
                 let block = Block::parse(&fs::read(&path).expect("a seal").into()).expect("whole");
                 let last = block.payload().expect("a payload").get_u64_le();
-                sealed.push((span.into(), block.header.draft.first..last + 1));
+                sealed.push((span.into(), block.header.info.first..last + 1));
             } else if let Some(through) = name.strip_prefix("checkpoints/checkpoint-") {
                 checkpoints.push(through.parse().expect("a number"));
             }
@@ -225,18 +225,18 @@ impl Model {
         end
     }
 
-    fn judge_commits(&self, damaged: &Damaged, opened: &Opened) -> End {
+    fn judge_commits(&self, damaged: &Damaged, opened: &OpenJournal) -> End {
         let (mut held, last) = self.after_commits(damaged);
         // An open span that was kept may go on where the cut log ends; what it has is looked at below.
-        let last = match opened.recovered.rebuilt.is_empty() {
+        let last = match opened.recovered.rebuilt_segments.is_empty() {
             true => last.max(opened.last_number.min(self.told.acked)),
             false => last,
         };
-        if let [rebuilt] = opened.recovered.rebuilt[..] {
+        if let [rebuilt] = opened.recovered.rebuilt_segments[..] {
             assert!(held.contains(&rebuilt), "{}", damaged.what);
         } else if let Some(from) = (1..=last).find(|number| !held.contains(number)) {
             // The open span was all that was left of these, so it was checked and kept.
-            let page = opened.reader.forward(from, &Wanted::default(), ALL).expect("readable");
+            let page = opened.reader.forward(from, &HeaderFilter::default(), ALL).expect("readable");
             let before = held.len();
             held.extend(page.records.iter().map(|it| it.number).take_while(|it| *it <= last));
             assert!(held.len() > before, "{}: the open span is gone", damaged.what);
@@ -252,7 +252,7 @@ impl Model {
         }
     }
 
-    fn judge_span(&self, damaged: &Damaged, opened: &Opened) -> End {
+    fn judge_span(&self, damaged: &Damaged, opened: &OpenJournal) -> End {
         assert_eq!(opened.last_number, self.told.acked, "{}", damaged.what);
         assert!(opened.recovered.missing.is_empty(), "{}", damaged.what);
         let mut end = End::Whole;
@@ -273,9 +273,9 @@ impl Model {
         end
     }
 
-    fn read_one(&self, reader: &Reader, number: u64) -> Result<(), JournalError> {
-        let one = Budget { records: 1, bytes: 1 };
-        let page = reader.forward(number, &Wanted::default(), one)?;
+    fn read_one(&self, reader: &JournalReader, number: u64) -> Result<(), JournalError> {
+        let one = PageLimit { records: 1, bytes: 1 };
+        let page = reader.forward(number, &HeaderFilter::default(), one)?;
         if let Some(record) = page.records.first() {
             assert_eq!(*record, self.told.record(record.number), "another record");
         }
@@ -283,8 +283,8 @@ impl Model {
     }
 
     /// Exactly the numbers `held` are there, and right; the others up to the last are named.
-    fn hold_exactly(&self, opened: &Opened, held: &BTreeSet<u64>, what: &str) {
-        let page = opened.reader.forward(1, &Wanted::default(), ALL);
+    fn hold_exactly(&self, opened: &OpenJournal, held: &BTreeSet<u64>, what: &str) {
+        let page = opened.reader.forward(1, &HeaderFilter::default(), ALL);
         let page = page.unwrap_or_else(|error| panic!("{what}: {error}"));
         for record in &page.records {
             assert_eq!(*record, self.told.record(record.number), "{what}: another record");
@@ -297,7 +297,7 @@ impl Model {
         assert_eq!(page.missing, opened.recovered.missing, "{what}");
     }
 
-    fn judge_checkpoint(&self, damaged: &Damaged, opened: &Opened) {
+    fn judge_checkpoint(&self, damaged: &Damaged, opened: &OpenJournal) {
         let newest = *self.checkpoints.iter().max().expect("two");
         let oldest = *self.checkpoints.iter().min().expect("two");
         let hit = format!("checkpoints/checkpoint-{newest:020}");

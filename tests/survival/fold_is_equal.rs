@@ -9,16 +9,16 @@ use std::time::Duration;
 
 use grid_broker::grid::Grid;
 use grid_broker::grid::decide::Decision;
-use grid_broker::grid::name::{ApplianceName, ApplianceNumber, BootId, SpoolId};
+use grid_broker::grid::name::{ApplianceName, ApplianceIndex, BootId, SpoolId};
 use grid_broker::grid::occurrence::Occurrence;
 use grid_broker::grid::record::{
-    BrokerStarted, Heard, Hello, Input, LastRun, Order, Reset, SessionId, Stall,
+    BrokerStarted, ReceivedEvent, SessionHello, Input, LastRun, AdminCommand, OverrideReset, SessionId, BrokerPause,
 };
-use grid_broker::grid::settings::{ClassSettings, OnStuck, Overrides, Settings};
-use grid_broker::grid::shift::Shift;
+use grid_broker::grid::settings::{ClassSettings, OnStuck, Overrides, GridSettings};
+use grid_broker::grid::shift::TimeShift;
 use grid_broker::grid::state::State;
 use grid_broker::grid::time::{Offset, Timestamp};
-use grid_broker::journal::{CheckpointStart, EncodedRecord, Mark, Opened, encoding};
+use grid_broker::journal::{CheckpointStart, EncodedRecord, RecordHeader, OpenJournal, encoding};
 use grid_broker::wire::check;
 use grid_broker::wire::proto::event::Kind;
 use grid_broker::wire::proto::{Alert, Counter, Event, Log, Maintenance, StartFailed, StartedOk};
@@ -58,17 +58,17 @@ impl Life {
         let version = "0.1.0".into();
         let missing = away.map(|_| 7..=9).into_iter().collect();
         let (clock_back, last_run) = (None, LastRun::Stopped);
-        let shift = away.map(|away| Shift::pause(Offset::ahead_by(away)));
+        let shift = away.map(|away| TimeShift::pause(Offset::ahead_by(away)));
         let rebuilt_from = None;
         let started = BrokerStarted {
             term,
             version,
-            away,
+            downtime: away,
             shift,
             clock_back,
             last_run,
             recovery,
-            missing,
+            missing_records: missing,
             rebuilt_from,
         };
         self.take(Input::BrokerStarted(started));
@@ -82,11 +82,11 @@ impl Life {
     fn keep(&mut self, decisions: &[Decision]) {
         let mut records: Vec<_> = decisions.iter().flat_map(Decision::records).cloned().collect();
         // What is only counted is tallied at once, so that the state is always the fold.
-        records.extend(std::iter::from_fn(|| self.grid.tally(self.now)));
+        records.extend(std::iter::from_fn(|| self.grid.next_tally(self.now)));
         for record in records {
             let bytes = encoding::encode_record(&record).into();
-            let mark = Mark { at_us: record.at.as_micros(), ..Mark::default() };
-            self.records.push(EncodedRecord { number: record.number, mark, bytes });
+            let mark = RecordHeader { at_us: record.at.as_micros(), ..RecordHeader::default() };
+            self.records.push(EncodedRecord { number: record.number, header: mark, bytes });
         }
     }
 
@@ -105,7 +105,7 @@ impl Life {
                     let spool = self.spool();
                     let session = SessionId(self.chance.below(50));
                     let (uptime, acked_through, is_transient) = (None, 0, false);
-                    let hello = Hello {
+                    let hello = SessionHello {
                         appliance,
                         boot,
                         uptime,
@@ -125,7 +125,7 @@ impl Life {
             }
             31 => {
                 let lasted = Duration::from_secs(1 + self.chance.below(600));
-                self.take(Input::BrokerStalled { lasted, cause: Stall::LateTurn });
+                self.take(Input::BrokerPaused { lasted, cause: BrokerPause::ProcessPaused });
             }
             32 => self.restarts(),
             _ => self.says(),
@@ -142,11 +142,11 @@ impl Life {
         self.starts(2, Some(away));
     }
 
-    fn someone(&mut self) -> Option<(ApplianceNumber, BootId)> {
+    fn someone(&mut self) -> Option<(ApplianceIndex, BootId)> {
         let name = name(self.chance.below(NAMES));
         if self.grid.state().find(&name).is_none() && self.chance.once_in(3) {
             let uuid = Uuid::from_u128(u128::from(self.chance.next()));
-            self.take(Input::Appeared { name: name.clone(), uuid });
+            self.take(Input::Registered { name: name.clone(), uuid });
         }
         let boot = BootId(Uuid::from_u128(1 + u128::from(self.chance.below(4))));
         self.grid.state().find(&name).map(|number| (number, boot))
@@ -176,7 +176,7 @@ impl Life {
         let session = self.chance.once_in(2).then_some(SessionId(1));
         let event = checked.event;
         let boot = Some(boot);
-        self.take(Input::Event(Heard { appliance, boot, spool, sequence, session, event }));
+        self.take(Input::Event(ReceivedEvent { appliance, boot, spool, sequence, session, event }));
     }
 
     fn order(&mut self) {
@@ -188,14 +188,14 @@ impl Life {
         };
         let uuid = Uuid::from_u128(u128::from(self.chance.next()));
         let order = match self.chance.below(8) {
-            0 => Order::Add { name, uuid, class, overrides },
-            1 | 2 => Order::Set { name, class, overrides, reset: Reset::default() },
-            3 => Order::Remove { name },
-            4 | 5 => Order::StartBoot { name },
-            6 => Order::Stop { name },
-            _ => Order::CrashDump { name },
+            0 => AdminCommand::Add { name, uuid, class, overrides },
+            1 | 2 => AdminCommand::Set { name, class, overrides, reset: OverrideReset::default() },
+            3 => AdminCommand::Remove { name },
+            4 | 5 => AdminCommand::StartBoot { name },
+            6 => AdminCommand::Stop { name },
+            _ => AdminCommand::CrashDump { name },
         };
-        self.take(Input::Order { by: "tester".into(), order });
+        self.take(Input::Command { by: "tester".into(), command: order });
     }
 }
 
@@ -204,12 +204,12 @@ fn name(number: u64) -> ApplianceName {
 }
 
 /// Rules like nobody else's.
-fn rules(chance: &mut Chance) -> Settings {
+fn rules(chance: &mut Chance) -> GridSettings {
     let mut seconds = |bound: u64| Duration::from_secs(1 + chance.below(bound));
     let mut class = ClassSettings {
         boot_timeout: Some(seconds(600)),
-        maintenance_silence: seconds(120),
-        promise_max: seconds(120),
+        report_deadline: seconds(120),
+        report_interval_max: seconds(120),
         stuck_after: seconds(900),
         lost_contact: seconds(240),
         dump_timeout: seconds(900),
@@ -219,12 +219,12 @@ fn rules(chance: &mut Chance) -> Settings {
     class.ignore_reboots = chance.once_in(3);
     class.on_stuck = if chance.once_in(2) { OnStuck::Fail } else { OnStuck::Warn };
     let other = ClassSettings { managed: !class.managed, ..class.clone() };
-    Settings::new([("default".to_owned(), class), ("other".to_owned(), other)])
+    GridSettings::new([("default".to_owned(), class), ("other".to_owned(), other)])
 }
 
 /// Lives, and leaves a journal in `dir`; gives states on the way, and the last.
 fn lived(dir: &Path, seed: u64) -> Vec<State> {
-    let Opened { mut journal, reader, .. } = open(dir).expect("it opens");
+    let OpenJournal { mut journal, reader, .. } = open(dir).expect("it opens");
     let mut life = Life::new(seed);
     let mut saved = Vec::new();
     let mut checkpointed = 0;
@@ -236,7 +236,7 @@ fn lived(dir: &Path, seed: u64) -> Vec<State> {
             let state = life.grid.state();
             if state.last() >= checkpointed + SAVED_EVERY {
                 let begun = journal.checkpoint(state.last(), encoding::encode_state(state));
-                if begun == CheckpointStart::Begun {
+                if begun == CheckpointStart::Started {
                     saved.push(state.clone());
                     checkpointed = state.last();
                 }
@@ -252,7 +252,7 @@ fn lived(dir: &Path, seed: u64) -> Vec<State> {
     saved
 }
 
-fn folded(dir: &Path) -> (Opened, Option<State>) {
+fn folded(dir: &Path) -> (OpenJournal, Option<State>) {
     let opened = open(dir).expect("it opens");
     let saved = opened.checkpoint.as_ref();
     let saved = saved.map(|(_, bytes)| encoding::decode_state(bytes).expect("a state"));

@@ -8,7 +8,7 @@ use std::path::Path;
 use grid_broker::client::connect;
 use grid_broker::grid::name::ApplianceName;
 use grid_broker::grid::state::State;
-use grid_broker::journal::{Budget, Journal, Opened, Settings, Wanted, encoding};
+use grid_broker::journal::{PageLimit, Journal, OpenJournal, JournalSettings, HeaderFilter, encoding};
 use grid_broker::wire::proto::appliance_service_client::ApplianceServiceClient;
 use grid_broker::wire::proto::grid_log_service_client::GridLogServiceClient;
 use grid_broker::wire::proto::{
@@ -146,7 +146,7 @@ pub(crate) fn compare_counts(clients: &[Client], shown: &[Appliance]) {
 /// Opens the journal of a stopped broker; fails unless the state from the newest checkpoint is the
 /// fold of all records, and is what the broker showed.
 pub(crate) fn compare_state(data: &Path, shown: &[Appliance]) {
-    let opened = Journal::open(&Settings::new(data)).expect("the journal opens");
+    let opened = Journal::open(&JournalSettings::new(data)).expect("the journal opens");
     let saved = opened.checkpoint.as_ref().map(|(_, bytes)| {
         let saved = encoding::decode_state(bytes).expect("the checkpoint is a state");
         fold(&opened, saved)
@@ -177,11 +177,11 @@ pub(crate) fn compare_state(data: &Path, shown: &[Appliance]) {
 }
 
 /// Applies all records behind `state`.
-pub(crate) fn fold(opened: &Opened, mut state: State) -> State {
-    let all = Budget { records: usize::MAX, bytes: u64::MAX };
-    let page = opened.reader.forward(state.last() + 1, &Wanted::default(), all);
+pub(crate) fn fold(opened: &OpenJournal, mut state: State) -> State {
+    let all = PageLimit { records: usize::MAX, bytes: u64::MAX };
+    let page = opened.reader.forward(state.last() + 1, &HeaderFilter::default(), all);
     for record in page.expect("the records can be read").records {
-        state.apply(&encoding::decode_record(&record.bytes).expect("a record"));
+        state.replay(&encoding::decode_record(&record.bytes).expect("a record"));
     }
     state
 }

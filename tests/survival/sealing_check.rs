@@ -8,7 +8,7 @@
 use std::fs;
 use std::path::Path;
 
-use grid_broker::journal::frame::{Block, Codec, Content, Draft, encode};
+use grid_broker::journal::frame::{Block, Compression, BlockContent, BlockInfo, encode};
 
 use super::shim::Shim;
 use super::support::{files_below, say, scratch};
@@ -54,9 +54,9 @@ fn seal_unchecked(data: &Path) {
     };
     let last = first_number(&commits[1]) - 1;
     let block = Block::parse(&fs::read(&commits[0]).expect("the log").into()).expect("whole");
-    let draft = Draft { content: Content::Seal, first: 1, count: 0, ..block.header.draft };
+    let draft = BlockInfo { content: BlockContent::Seal, first: 1, count: 0, ..block.header.info };
     let mut seal = Vec::new();
-    encode(&mut seal, &draft, Codec::None, &[], &last.to_le_bytes()).expect("a seal");
+    encode(&mut seal, &draft, Compression::None, &[], &last.to_le_bytes()).expect("a seal");
     fs::write(data.join("archive").join(FIRST_SPAN).with_extension("sealed"), seal).expect("it");
     fs::remove_file(&commits[0]).expect("the log is given up");
 }

@@ -12,15 +12,15 @@ use std::process::Command;
 use std::time::Duration;
 
 use grid_broker::journal::{
-    Budget, CheckpointStart, EncodedRecord, Journal, JournalError, Mark, Opened, Reader, Settings,
-    Wanted,
+    PageLimit, CheckpointStart, EncodedRecord, Journal, JournalError, RecordHeader, OpenJournal, JournalReader, JournalSettings,
+    HeaderFilter,
 };
 
 use super::shim::Shim;
 use super::support::{Chance, scratch};
 use super::test_timeout::wait_for;
 
-const ALL: Budget = Budget { records: usize::MAX, bytes: u64::MAX };
+const ALL: PageLimit = PageLimit { records: usize::MAX, bytes: u64::MAX };
 pub(crate) const DATA: &str = "data";
 pub(crate) const MARKER: &str = "marker";
 const WORK: &str = "GRID_SURVIVAL_WORK";
@@ -30,8 +30,8 @@ pub(crate) const STAYS_OPEN: usize = 60;
 const WORKER: &str = "workload::a_worker_reads_back_all_that_it_was_told_is_durable";
 
 /// Small files, so that everything that may happen to a journal happens soon.
-pub(crate) fn settings(dir: &Path) -> Settings {
-    Settings { commit_file_bytes: 64 << 10, span_bytes: 64 << 10, ..Settings::new(dir) }
+pub(crate) fn settings(dir: &Path) -> JournalSettings {
+    JournalSettings { commit_file_bytes: 64 << 10, segment_bytes: 64 << 10, ..JournalSettings::new(dir) }
 }
 
 /// What was said about a journal so far.
@@ -78,7 +78,7 @@ pub(crate) fn record(number: u64, epoch: u64) -> EncodedRecord {
     let mut chance = Chance::new(number << 8 ^ epoch);
     let small =
         |below: u64, chance: &mut Chance| u8::try_from(chance.below(below)).expect("it is small");
-    let mark = Mark {
+    let mark = RecordHeader {
         at_us: i64::try_from(number).expect("numbers are small") * 1_000,
         severity: small(6, &mut chance),
         kind: small(10, &mut chance),
@@ -86,7 +86,7 @@ pub(crate) fn record(number: u64, epoch: u64) -> EncodedRecord {
     };
     let length = 20 + chance.index(280);
     let bytes = [number.to_le_bytes().to_vec(), chance.bytes(length)].concat();
-    EncodedRecord { number, mark, bytes: bytes.into() }
+    EncodedRecord { number, header: mark, bytes: bytes.into() }
 }
 
 /// The state after that number.
@@ -129,7 +129,7 @@ struct Worker {
     root: PathBuf,
     chance: Chance,
     epoch: u64,
-    opened: Opened,
+    opened: OpenJournal,
     marker: File,
     last: u64,
 }
@@ -187,8 +187,8 @@ impl Worker {
     /// Readers open sealed spans, and sled writes whenever it is opened.
     fn look_back(&mut self) {
         let from = 1 + self.chance.below(self.last);
-        let budget = Budget { records: 30, bytes: 1 << 20 };
-        let page = self.opened.reader.forward(from, &Wanted::default(), budget);
+        let budget = PageLimit { records: 30, bytes: 1 << 20 };
+        let page = self.opened.reader.forward(from, &HeaderFilter::default(), budget);
         let page = page.expect("what is there can be read");
         assert!(page.missing.is_empty(), "{:?} are missing", page.missing);
     }
@@ -227,7 +227,7 @@ pub(crate) fn judge(dir: &Path, told: &Told) -> Result<(), String> {
             (told.acked, told.submitted) = (told.acked + 50, told.submitted + 50);
         }
         let begun = opened.journal.checkpoint(told.acked, state(told.acked));
-        if begun != CheckpointStart::Begun {
+        if begun != CheckpointStart::Started {
             return Err("no checkpoint can be written".to_owned());
         }
         opened.journal.close().map_err(|error| format!("no close: {error}"))?;
@@ -242,19 +242,19 @@ pub(crate) fn judge(dir: &Path, told: &Told) -> Result<(), String> {
 
 /// Another test of this process may be starting a program just now, and until that runs it holds
 /// every lock of ours.
-pub(crate) fn open(dir: &Path) -> Result<Opened, JournalError> {
+pub(crate) fn open(dir: &Path) -> Result<OpenJournal, JournalError> {
     wait_for("the journal's lock", || match Journal::open(&settings(dir)) {
         Err(JournalError::InUse { .. }) => None,
         opened => Some(opened),
     })
 }
 
-fn look(dir: &Path, told: &Told) -> Result<Opened, String> {
+fn look(dir: &Path, told: &Told) -> Result<OpenJournal, String> {
     let opened = open(dir).map_err(|error| format!("does not open: {error:?}"))?;
     if !(told.acked..=told.submitted).contains(&opened.last_number) {
         return Err(format!("lost: goes to {}, {told:?}", opened.last_number));
     }
-    if !opened.recovered.missing.is_empty() || !opened.recovered.spans_set_aside.is_empty() {
+    if !opened.recovered.missing.is_empty() || !opened.recovered.damaged_segments.is_empty() {
         return Err(format!("lost: {:?}, {told:?}", opened.recovered));
     }
     if let Some((through, found)) = &opened.checkpoint
@@ -266,8 +266,8 @@ fn look(dir: &Path, told: &Told) -> Result<Opened, String> {
     Ok(opened)
 }
 
-fn hold_all(reader: &Reader, last: u64, told: &Told) -> Result<(), String> {
-    let page = reader.forward(1, &Wanted::default(), ALL);
+fn hold_all(reader: &JournalReader, last: u64, told: &Told) -> Result<(), String> {
+    let page = reader.forward(1, &HeaderFilter::default(), ALL);
     let page = page.map_err(|error| format!("lost: can't be read: {error}"))?;
     if !page.missing.is_empty() {
         return Err(format!("lost: {:?} are missing, {told:?}", page.missing));

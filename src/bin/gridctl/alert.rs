@@ -11,13 +11,13 @@ use grid_broker::wire::proto::{
 };
 
 use crate::args::{AlertCommand, AlertList};
-use crate::broker::Broker;
-use crate::failure::Failure;
-use crate::form::Form;
-use crate::listing::{Listing, Look, Shape};
+use crate::broker::Connection;
+use crate::failure::CliError;
+use crate::form::FieldObject;
+use crate::listing::{ListWriter, OutputOptions, View};
 use crate::standing::pair_lines;
 use crate::subject;
-use crate::table::{Cell, Column, Light};
+use crate::table::{TableCell, Column, Style};
 use crate::{names, record, watch};
 
 /// Largest page the broker gives.
@@ -25,11 +25,11 @@ const PAGE: u32 = 1000;
 
 /// Does what is asked.
 pub(crate) async fn run(
-    broker: &Broker,
+    broker: &Connection,
     command: &AlertCommand,
-    look: &Look,
+    look: &OutputOptions,
     out: &mut dyn Write,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     match command {
         AlertCommand::List(wanted) => list(broker, wanted, look, out).await,
         AlertCommand::Show { name, matter } => show_of(broker, name, *matter, look, out).await,
@@ -37,24 +37,24 @@ pub(crate) async fn run(
 }
 
 async fn show_of(
-    broker: &Broker,
+    broker: &Connection,
     name: &str,
     matter: Option<AlertMatter>,
-    look: &Look,
+    look: &OutputOptions,
     out: &mut dyn Write,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     if let Some(matter) = matter {
         let get = async |name: String| {
             let (appliance, matter) = (subject::named(&name).to_owned(), matter.into());
-            let request = broker.question(GetAlertRequest { appliance, matter });
+            let request = broker.unary(GetAlertRequest { appliance, matter });
             Ok(broker.alerts().get_alert(request).await?.into_inner().alert)
         };
         let (_, alert) = names::done_with(broker, name, look, get).await?;
-        let alert = alert.ok_or(Failure::Answer { field: "alert" })?;
+        let alert = alert.ok_or(CliError::Rejected { field: "alert" })?;
         if look.format.is_for_people() {
             return show(&[alert], look, out);
         }
-        return Ok(Listing::one(out, look, shape(), &alert)?);
+        return Ok(ListWriter::one(out, look, shape(), &alert)?);
     }
     let name = match name {
         subject::BROKER | subject::APPLIANCE_NAMED_SO => name.to_owned(),
@@ -67,19 +67,19 @@ async fn show_of(
     let alerts = all(broker, &filter).await?;
     if alerts.is_empty() && look.format.is_for_people() {
         let about = if name == subject::BROKER { "the broker itself" } else { &name };
-        look.note(&format!("nothing is open about {}", Cell::new(about).shown(false)));
+        look.note(&format!("nothing is open about {}", TableCell::new(about).shown(false)));
     }
     show(&alerts, look, out)
 }
 
 /// All that is open and wanted.
-pub(crate) async fn all(broker: &Broker, filter: &AlertFilter) -> Result<Vec<OpenAlert>, Failure> {
+pub(crate) async fn all(broker: &Connection, filter: &AlertFilter) -> Result<Vec<OpenAlert>, CliError> {
     let mut alerts = Vec::new();
     let mut page_token = String::new();
     loop {
         let filter = Some(filter.clone());
         let request = ListAlertsRequest { filter, page_size: PAGE, page_token };
-        let page = broker.alerts().list_alerts(broker.question(request)).await?.into_inner();
+        let page = broker.alerts().list_alerts(broker.unary(request)).await?.into_inner();
         alerts.extend(page.alerts);
         page_token = page.next_page_token;
         if page_token.is_empty() {
@@ -89,11 +89,11 @@ pub(crate) async fn all(broker: &Broker, filter: &AlertFilter) -> Result<Vec<Ope
 }
 
 async fn list(
-    broker: &Broker,
+    broker: &Connection,
     wanted: &AlertList,
-    look: &Look,
+    look: &OutputOptions,
     out: &mut dyn Write,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     let AlertList { names, severity, of_broker, flags } = wanted;
     let is_broker = names.as_slice() == [subject::BROKER];
     let names = if is_broker { &[][..] } else { names };
@@ -107,7 +107,7 @@ async fn list(
     } else {
         "nothing that matches is open"
     };
-    let mut listing = Listing::new(out, look, shape());
+    let mut listing = ListWriter::new(out, look, shape());
     if flags.watch {
         let asked = async || all(broker, &filter).await;
         tokio::select! {
@@ -123,7 +123,7 @@ async fn list(
     Ok(listing.finish(nothing)?)
 }
 
-fn show(alerts: &[OpenAlert], look: &Look, out: &mut dyn Write) -> Result<(), Failure> {
+fn show(alerts: &[OpenAlert], look: &OutputOptions, out: &mut dyn Write) -> Result<(), CliError> {
     if look.format.is_for_people() {
         for (place, alert) in alerts.iter().enumerate() {
             if place > 0 {
@@ -135,13 +135,13 @@ fn show(alerts: &[OpenAlert], look: &Look, out: &mut dyn Write) -> Result<(), Fa
         }
         return Ok(out.flush()?);
     }
-    let mut listing = Listing::new(out, look, shape());
+    let mut listing = ListWriter::new(out, look, shape());
     listing.add(alerts)?;
     Ok(listing.finish("")?)
 }
 
-fn shape() -> Shape<OpenAlert> {
-    Shape { columns: COLUMNS, cells, form }
+fn shape() -> View<OpenAlert> {
+    View { columns: COLUMNS, cells, object: form }
 }
 
 const COLUMNS: &[Column] = &[
@@ -152,14 +152,14 @@ const COLUMNS: &[Column] = &[
     Column { title: "what", least: 0, to_the_right: false, drop: 0 },
 ];
 
-fn cells(alert: &OpenAlert, look: &Look) -> Vec<Cell> {
+fn cells(alert: &OpenAlert, look: &OutputOptions) -> Vec<TableCell> {
     let severity = words::severity(alert.severity).unwrap_or_default();
     vec![
-        Cell::new(named(alert)),
-        Cell::new(&words::matter(alert.matter).unwrap_or_default()),
-        Cell::lit(&severity, record::light(alert.severity)),
-        Cell::new(&look.time_in_column(&alert.since)),
-        Cell::new(&alert.text),
+        TableCell::new(named(alert)),
+        TableCell::new(&words::alert_kind(alert.matter).unwrap_or_default()),
+        TableCell::styled(&severity, record::light(alert.severity)),
+        TableCell::new(&look.time_in_column(&alert.since)),
+        TableCell::new(&alert.text),
     ]
 }
 
@@ -167,29 +167,29 @@ fn named(alert: &OpenAlert) -> &str {
     subject::shown(&alert.appliance)
 }
 
-fn lines(alert: &OpenAlert, look: &Look) -> Vec<String> {
+fn lines(alert: &OpenAlert, look: &OutputOptions) -> Vec<String> {
     let pairs = [
         ("appliance", named(alert).to_owned()),
         ("what", alert.text.clone()),
-        ("matter", words::matter(alert.matter).unwrap_or_default()),
+        ("matter", words::alert_kind(alert.matter).unwrap_or_default()),
         ("severity", words::severity(alert.severity).unwrap_or_default()),
         ("since", look.time(&alert.since)),
     ];
     let light = record::light(alert.severity);
-    pair_lines(&pairs, |key| if key == "what" { light } else { Light::None }, look)
+    pair_lines(&pairs, |key| if key == "what" { light } else { Style::None }, look)
 }
 
-fn form(alert: &OpenAlert) -> Form {
+fn form(alert: &OpenAlert) -> FieldObject {
     let OpenAlert { appliance, matter, severity, since, text } = alert;
     let fields = vec![
         ("appliance", appliance.into()),
-        ("matter", words::matter(*matter).into()),
+        ("matter", words::alert_kind(*matter).into()),
         ("severity", words::severity(*severity).into()),
         ("since", since.into()),
         ("text", text.into()),
     ];
-    let name = format!("{} {}", named(alert), words::matter(*matter).unwrap_or_default());
-    Form { entity: "alert", name, fields }
+    let name = format!("{} {}", named(alert), words::alert_kind(*matter).unwrap_or_default());
+    FieldObject { entity: "alert", name, fields }
 }
 
 #[cfg(test)]

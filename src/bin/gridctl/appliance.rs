@@ -16,46 +16,46 @@ use grid_broker::wire::proto::{
     UnsuppressApplianceRequest,
 };
 
-use crate::args::{ApplianceCommand, ApplianceList, Names, Own};
-use crate::broker::Broker;
-use crate::failure::Failure;
-use crate::form::Form;
-use crate::listing::{Listing, Look, Shape};
-use crate::table::Cell;
+use crate::args::{ApplianceCommand, ApplianceList, NameArgs, OverrideArgs};
+use crate::broker::Connection;
+use crate::failure::CliError;
+use crate::form::FieldObject;
+use crate::listing::{ListWriter, OutputOptions, View};
+use crate::table::TableCell;
 use crate::{follow, names, standing, watch};
 
 /// Does what is asked.
 pub(crate) async fn run(
-    broker: &Broker,
+    broker: &Connection,
     command: &ApplianceCommand,
-    look: &Look,
+    look: &OutputOptions,
     out: &mut dyn Write,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     match command {
         ApplianceCommand::List(wanted) => list(broker, wanted, look, out).await,
         ApplianceCommand::Show(named) => show(broker, &named.names, look, out).await,
         ApplianceCommand::Add { name, own } => {
             let settings = Some(settings(own, &[]));
             let request = AddApplianceRequest { name: name.clone(), settings };
-            let answer = broker.appliances().add_appliance(broker.question(request)).await?;
+            let answer = broker.appliances().add_appliance(broker.unary(request)).await?;
             let added = whole(answer.into_inner().appliance)?;
             if look.quiet { Ok(()) } else { shown(&[added], true, look, out) }
         }
         ApplianceCommand::Set { names, own, reset } => {
-            let act = Act::Set(settings(own, reset));
+            let act = ApplianceAction::Set(settings(own, reset));
             each(broker, names, &act, look, out).await
         }
         ApplianceCommand::Remove(named) => remove(broker, named, look, out).await,
-        ApplianceCommand::Boot(named) => each(broker, named, &Act::Boot, look, out).await,
-        ApplianceCommand::Stop(named) => each(broker, named, &Act::Stop, look, out).await,
+        ApplianceCommand::Boot(named) => each(broker, named, &ApplianceAction::Boot, look, out).await,
+        ApplianceCommand::Stop(named) => each(broker, named, &ApplianceAction::Stop, look, out).await,
         ApplianceCommand::Unsuppress(named) => {
-            each(broker, named, &Act::Unsuppress, look, out).await
+            each(broker, named, &ApplianceAction::Unsuppress, look, out).await
         }
     }
 }
 
-fn settings(own: &Own, reset: &[String]) -> ApplianceSettings {
-    let Own { class, managed, boot_timeout, maintenance_silence } = own;
+fn settings(own: &OverrideArgs, reset: &[String]) -> ApplianceSettings {
+    let OverrideArgs { class, managed, boot_timeout, maintenance_silence } = own;
     ApplianceSettings {
         class: class.clone(),
         managed: *managed,
@@ -65,16 +65,16 @@ fn settings(own: &Own, reset: &[String]) -> ApplianceSettings {
     }
 }
 
-fn whole(appliance: Option<Appliance>) -> Result<Appliance, Failure> {
-    appliance.ok_or(Failure::Answer { field: "appliance" })
+fn whole(appliance: Option<Appliance>) -> Result<Appliance, CliError> {
+    appliance.ok_or(CliError::Rejected { field: "appliance" })
 }
 
 async fn list(
-    broker: &Broker,
+    broker: &Connection,
     wanted: &ApplianceList,
-    look: &Look,
+    look: &OutputOptions,
     out: &mut dyn Write,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     let ApplianceList { names, state, class, suppressed, flags } = wanted;
     let typed = names::at_commas(names);
     let patterns = typed.iter().flat_map(|name| match names::is_pattern(name) {
@@ -87,7 +87,7 @@ async fn list(
         suppressed: *suppressed,
         classes: class.clone(),
     };
-    let mut listing = Listing::new(out, look, standing::shape());
+    let mut listing = ListWriter::new(out, look, standing::shape());
     if flags.watch {
         tokio::select! {
             biased;
@@ -122,11 +122,11 @@ async fn list(
 }
 
 async fn show(
-    broker: &Broker,
+    broker: &Connection,
     typed: &[String],
-    look: &Look,
+    look: &OutputOptions,
     out: &mut dyn Write,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     let typed = names::at_commas(typed);
     let is_one = matches!(typed.as_slice(), [one] if !names::is_pattern(one));
     let mut found = Vec::new();
@@ -135,17 +135,17 @@ async fn show(
             let filter = ApplianceFilter { names: vec![name.clone()], ..Default::default() };
             let matched = names::all(broker, filter).await?;
             if matched.is_empty() {
-                return Err(Failure::NoMatch { pattern: name.clone() });
+                return Err(CliError::NoMatch { pattern: name.clone() });
             }
             found.extend(matched);
             continue;
         }
         let get = async |name| {
-            let request = broker.question(GetApplianceRequest { name });
+            let request = broker.unary(GetApplianceRequest { name });
             Ok(broker.appliances().get_appliance(request).await?.into_inner().appliance)
         };
         // The whole name is in what is shown.
-        let quiet = Look { quiet: true, ..look.clone() };
+        let quiet = OutputOptions { quiet: true, ..look.clone() };
         found.push(whole(names::done_with(broker, name, &quiet, get).await?.1)?);
     }
     shown(&found, is_one, look, out)
@@ -154,9 +154,9 @@ async fn show(
 fn shown(
     appliances: &[Appliance],
     is_one: bool,
-    look: &Look,
+    look: &OutputOptions,
     out: &mut dyn Write,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     if look.format.is_for_people() {
         for (place, appliance) in appliances.iter().enumerate() {
             if place > 0 {
@@ -169,9 +169,9 @@ fn shown(
         return Ok(out.flush()?);
     }
     match appliances {
-        [one] if is_one => Ok(Listing::one(out, look, standing::shape(), one)?),
+        [one] if is_one => Ok(ListWriter::one(out, look, standing::shape(), one)?),
         several => {
-            let mut listing = Listing::new(out, look, standing::shape());
+            let mut listing = ListWriter::new(out, look, standing::shape());
             listing.add(several)?;
             Ok(listing.finish("")?)
         }
@@ -179,31 +179,31 @@ fn shown(
 }
 
 /// What is to be done with appliances.
-enum Act {
+enum ApplianceAction {
     Set(ApplianceSettings),
     Boot,
     Stop,
     Unsuppress,
 }
 
-impl Act {
-    async fn on(&self, broker: &Broker, name: String) -> Result<Option<Appliance>, Status> {
+impl ApplianceAction {
+    async fn on(&self, broker: &Connection, name: String) -> Result<Option<Appliance>, Status> {
         let mut appliances = broker.appliances();
         Ok(match self {
             Self::Set(settings) => {
                 let request = SetApplianceRequest { name, settings: Some(settings.clone()) };
-                appliances.set_appliance(broker.question(request)).await?.into_inner().appliance
+                appliances.set_appliance(broker.unary(request)).await?.into_inner().appliance
             }
             Self::Boot => {
-                let request = broker.question(StartBootRequest { name });
+                let request = broker.unary(StartBootRequest { name });
                 appliances.start_boot(request).await?.into_inner().appliance
             }
             Self::Stop => {
-                let request = broker.question(StopApplianceRequest { name });
+                let request = broker.unary(StopApplianceRequest { name });
                 appliances.stop_appliance(request).await?.into_inner().appliance
             }
             Self::Unsuppress => {
-                let request = broker.question(UnsuppressApplianceRequest { name });
+                let request = broker.unary(UnsuppressApplianceRequest { name });
                 appliances.unsuppress_appliance(request).await?.into_inner().appliance
             }
         })
@@ -212,13 +212,13 @@ impl Act {
 
 /// Does it with each, tells of those that fail, and ends as the first of them.
 async fn each(
-    broker: &Broker,
-    named: &Names,
-    act: &Act,
-    look: &Look,
+    broker: &Connection,
+    named: &NameArgs,
+    act: &ApplianceAction,
+    look: &OutputOptions,
     out: &mut dyn Write,
-) -> Result<(), Failure> {
-    let suppressed = matches!(act, Act::Unsuppress);
+) -> Result<(), CliError> {
+    let suppressed = matches!(act, ApplianceAction::Unsuppress);
     let targets = names::targets(broker, &named.names, suppressed, look).await?;
     let (mut done, mut failed) = (Vec::new(), Vec::new());
     for name in &targets.names {
@@ -238,7 +238,7 @@ async fn each(
         if targets.is_one || !look.format.is_for_people() {
             shown(&done, targets.is_one, look, out)?;
         } else {
-            let mut listing = Listing::new(out, look, standing::shape());
+            let mut listing = ListWriter::new(out, look, standing::shape());
             listing.add(&done)?;
             listing.finish("")?;
         }
@@ -247,33 +247,33 @@ async fn each(
 }
 
 /// Tells of all failures but the first, which is returned.
-fn first_of(failed: Vec<(&String, Failure)>) -> Result<(), Failure> {
+fn first_of(failed: Vec<(&String, CliError)>) -> Result<(), CliError> {
     let mut failed = failed.into_iter();
     let Some((_, first)) = failed.next() else { return Ok(()) };
     for (name, failure) in failed {
-        crate::say(&format!("{}: {failure}", Cell::new(name).shown(false)));
+        crate::print_error(&format!("{}: {failure}", TableCell::new(name).shown(false)));
     }
     Err(first)
 }
 
 async fn remove(
-    broker: &Broker,
-    named: &Names,
-    look: &Look,
+    broker: &Connection,
+    named: &NameArgs,
+    look: &OutputOptions,
     out: &mut dyn Write,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     let typed = names::at_commas(&named.names);
     if let Some(pattern) = typed.iter().find(|name| names::is_pattern(name)) {
-        return Err(Failure::Pattern { pattern: pattern.clone() });
+        return Err(CliError::Pattern { pattern: pattern.clone() });
     }
     let (mut done, mut failed) = (Vec::new(), Vec::new());
     for typed in &typed {
         let act = async |name| {
-            let request = broker.question(RemoveApplianceRequest { name });
+            let request = broker.unary(RemoveApplianceRequest { name });
             Ok(broker.appliances().remove_appliance(request).await?.into_inner().record_number)
         };
         match names::done_with(broker, typed, look, act).await {
-            Ok((name, record_number)) => done.push(Removed { name, record_number }),
+            Ok((name, record_number)) => done.push(RemovedAppliance { name, record_number }),
             Err(failure) => failed.push((typed, failure)),
         }
     }
@@ -281,14 +281,14 @@ async fn remove(
         return first_of(failed);
     }
     if look.format.is_for_people() {
-        for Removed { name, record_number } in &done {
-            let name = Cell::new(name).shown(false);
+        for RemovedAppliance { name, record_number } in &done {
+            let name = TableCell::new(name).shown(false);
             writeln!(out, "{name} is removed (record {record_number})")?;
         }
         out.flush()?;
         return first_of(failed);
     }
-    let form = |removed: &Removed| Form {
+    let form = |removed: &RemovedAppliance| FieldObject {
         entity: "appliance",
         name: removed.name.clone(),
         fields: vec![
@@ -296,11 +296,11 @@ async fn remove(
             ("record_number", removed.record_number.into()),
         ],
     };
-    let shape = Shape { columns: &[], cells: |_, _| Vec::new(), form };
+    let shape = View { columns: &[], cells: |_, _| Vec::new(), object: form };
     if let ([one], 1) = (done.as_slice(), typed.len()) {
-        Listing::one(out, look, shape, one)?;
+        ListWriter::one(out, look, shape, one)?;
     } else {
-        let mut listing = Listing::new(out, look, shape);
+        let mut listing = ListWriter::new(out, look, shape);
         listing.add(&done)?;
         listing.finish("")?;
     }
@@ -308,7 +308,7 @@ async fn remove(
 }
 
 #[derive(Default)]
-struct Removed {
+struct RemovedAppliance {
     name: String,
     record_number: u64,
 }

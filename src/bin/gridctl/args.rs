@@ -22,12 +22,12 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::suggest;
 
 pub(crate) use self::alert::{AlertCommand, AlertList};
-pub(crate) use self::appliance::{ApplianceCommand, ApplianceList, Names, Own};
+pub(crate) use self::appliance::{ApplianceCommand, ApplianceList, NameArgs, OverrideArgs};
 pub(crate) use self::context::ContextCommand;
-pub(crate) use self::global::{Colour, Format, Global, Place};
-pub(crate) use self::habits::as_meant;
+pub(crate) use self::global::{Colour, OutputFormat, Global, EndpointChoice};
+pub(crate) use self::habits::normalize;
 pub(crate) use self::log::{LogCommand, LogList};
-pub(crate) use self::mail::{MailCommand, MailList};
+pub(crate) use self::mail::{MailSubcommand, MailList};
 
 /// Reads the grid log and steers the appliances and mails of a grid.
 #[derive(Debug, Parser)]
@@ -44,18 +44,18 @@ pub(crate) use self::mail::{MailCommand, MailList};
         Example: what went wrong in the last two hours?\n  \
         gridctl log list --since 2h --severity error"
 )]
-pub(crate) struct Args {
+pub(crate) struct GridctlArgs {
     /// What holds for every command.
     #[command(flatten)]
     pub(crate) global: Global,
     /// The command.
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: GridctlCommand,
 }
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub(crate) enum GridctlCommand {
     /// Read the grid log
     #[command(
         subcommand,
@@ -85,7 +85,7 @@ pub(crate) enum Command {
         alias = "mails",
         after_help = "Example: does mail arrive?\n  gridctl mail test ops@example.org"
     )]
-    Mail(MailCommand),
+    Mail(MailSubcommand),
     /// Show the journal, and copy it out of the running broker
     #[command(
         subcommand,
@@ -109,7 +109,7 @@ pub(crate) enum Command {
         Examples: is it there, and what is open? the same for monitoring\n  gridctl status\n  \
         gridctl status --check"
     )]
-    Status(Status),
+    Status(StatusArgs),
     /// Show the versions of gridctl and of the broker
     #[command(after_help = "Example:\n  gridctl version")]
     Version,
@@ -140,7 +140,7 @@ pub(crate) enum Command {
 
 /// `status`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Status {
+pub(crate) struct StatusArgs {
     /// Show these appliances in place of the broker
     #[arg(value_name = "APPLIANCE")]
     pub(crate) names: Vec<String>,
@@ -190,16 +190,16 @@ pub(crate) enum JournalCommand {
 /// # Errors
 ///
 /// What clap has to say, help and version included.
-pub(crate) fn read(arguments: Vec<OsString>) -> Result<Args, clap::Error> {
-    let mut command = Args::command();
+pub(crate) fn read(arguments: Vec<OsString>) -> Result<GridctlArgs, clap::Error> {
+    let mut command = GridctlArgs::command();
     command.build();
-    let (arguments, is_got) = habits::as_meant(&command, arguments);
+    let (arguments, is_got) = habits::normalize(&command, arguments);
     let matches = match command.try_get_matches_from_mut(&arguments) {
         Ok(matches) => matches,
         Err(error) => return Err(suggest::better(&mut command, &arguments, error)),
     };
-    let mut args = Args::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
-    let found = args.global.find_place(&matches);
+    let mut args = GridctlArgs::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+    let found = args.global.find_endpoint(&matches);
     if is_got {
         args.command = habits::got(args.command);
     }
@@ -210,22 +210,22 @@ pub(crate) fn read(arguments: Vec<OsString>) -> Result<Args, clap::Error> {
 }
 
 /// What clap cannot say: it checks global flags before it knows where they stood.
-fn contradiction(args: &Args) -> Option<&'static str> {
+fn contradiction(args: &GridctlArgs) -> Option<&'static str> {
     if args.global.is_of_two_formats() {
         return Some("--batch is a format of its own: leave out --output");
     }
     let format = args.global.format();
     match &args.command {
-        Command::Log(LogCommand::List(list)) => contradiction_of_list(list, format),
-        Command::Appliance(ApplianceCommand::List(ApplianceList { flags, .. })) if flags.watch => {
+        GridctlCommand::Log(LogCommand::List(list)) => contradiction_of_list(list, format),
+        GridctlCommand::Appliance(ApplianceCommand::List(ApplianceList { flags, .. })) if flags.watch => {
             of_watch(format)
         }
-        Command::Alert(AlertCommand::List(AlertList { flags, .. })) if flags.watch => {
+        GridctlCommand::Alert(AlertCommand::List(AlertList { flags, .. })) if flags.watch => {
             of_watch(format)
         }
-        Command::Mail(MailCommand::List(MailList { flags, .. })) if flags.watch => of_watch(format),
-        Command::Appliance(ApplianceCommand::Set { own, reset, .. }) => {
-            let Own { class, managed, boot_timeout, maintenance_silence } = own;
+        GridctlCommand::Mail(MailSubcommand::List(MailList { flags, .. })) if flags.watch => of_watch(format),
+        GridctlCommand::Appliance(ApplianceCommand::Set { own, reset, .. }) => {
+            let OverrideArgs { class, managed, boot_timeout, maintenance_silence } = own;
             let is_empty = class.is_none()
                 && managed.is_none()
                 && boot_timeout.is_none()
@@ -236,29 +236,29 @@ fn contradiction(args: &Args) -> Option<&'static str> {
                  --maintenance-silence or --reset",
             )
         }
-        Command::Report { .. } if matches!(format, Format::Csv | Format::Udl | Format::Name) => {
+        GridctlCommand::Report { .. } if matches!(format, OutputFormat::Csv | OutputFormat::Udl | OutputFormat::Name) => {
             Some("a report is text, or with --output json one object: no other form is made")
         }
-        Command::Log(_)
-        | Command::Appliance(_)
-        | Command::Alert(_)
-        | Command::Mail(_)
-        | Command::Journal(_)
-        | Command::Report { .. }
-        | Command::Status(_)
-        | Command::Version
-        | Command::Context(_)
-        | Command::Generate { .. } => None,
+        GridctlCommand::Log(_)
+        | GridctlCommand::Appliance(_)
+        | GridctlCommand::Alert(_)
+        | GridctlCommand::Mail(_)
+        | GridctlCommand::Journal(_)
+        | GridctlCommand::Report { .. }
+        | GridctlCommand::Status(_)
+        | GridctlCommand::Version
+        | GridctlCommand::Context(_)
+        | GridctlCommand::Generate { .. } => None,
     }
 }
 
-fn contradiction_of_list(list: &LogList, format: Format) -> Option<&'static str> {
+fn contradiction_of_list(list: &LogList, format: OutputFormat) -> Option<&'static str> {
     if !list.follow {
         return (list.limit == 0).then_some(
             "--limit 0 shows no record: give a larger one, or --follow for those to come",
         );
     }
-    if format == Format::Json {
+    if format == OutputFormat::Json {
         return Some(
             "--output json is one array, which --follow would never close: use --output jsonl",
         );
@@ -269,8 +269,8 @@ fn contradiction_of_list(list: &LogList, format: Format) -> Option<&'static str>
     )
 }
 
-fn of_watch(format: Format) -> Option<&'static str> {
-    (format == Format::Json).then_some(
+fn of_watch(format: OutputFormat) -> Option<&'static str> {
+    (format == OutputFormat::Json).then_some(
         "--output json is one array, which --watch would never close: use --output jsonl",
     )
 }

@@ -18,21 +18,21 @@ use grid_broker::wire::proto::journal_service_client::JournalServiceClient;
 use grid_broker::wire::proto::mail_service_client::MailServiceClient;
 
 /// Longest wait for an answer: a text search reads the whole grid log.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Largest answer taken: a page of 1,000 records, each with its event, texts of 4 KiB.
-const LARGEST_ANSWER: usize = 64 * 1024 * 1024;
+const REPLY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// A broker within reach.
 #[derive(Clone, Debug)]
-pub(crate) struct Broker {
+pub(crate) struct Connection {
     /// Where it is, as typed.
     pub(crate) address: String,
     channel: Channel,
     administrator: Option<MetadataValue<Ascii>>,
 }
 
-impl Broker {
+impl Connection {
     /// Connects.
     pub(crate) async fn connect(address: &str, login: Option<&str>) -> Result<Self, ClientError> {
         let channel = client::connect(address).await?;
@@ -41,14 +41,14 @@ impl Broker {
     }
 
     /// A question that gets one answer.
-    pub(crate) fn question<T>(&self, message: T) -> tonic::Request<T> {
-        let mut request = self.lasting(message);
-        request.set_timeout(ANSWER_TIMEOUT);
+    pub(crate) fn unary<T>(&self, message: T) -> tonic::Request<T> {
+        let mut request = self.streaming(message);
+        request.set_timeout(REPLY_TIMEOUT);
         request
     }
 
     /// A question whose answers go on.
-    pub(crate) fn lasting<T>(&self, message: T) -> tonic::Request<T> {
+    pub(crate) fn streaming<T>(&self, message: T) -> tonic::Request<T> {
         let mut request = tonic::Request::new(message);
         if let Some(administrator) = &self.administrator {
             request.metadata_mut().insert(ADMINISTRATOR_METADATA, administrator.clone());
@@ -58,22 +58,22 @@ impl Broker {
 
     /// The grid log.
     pub(crate) fn grid_log(&self) -> GridLogServiceClient<Channel> {
-        GridLogServiceClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER)
+        GridLogServiceClient::new(self.channel.clone()).max_decoding_message_size(REPLY_BYTES_MAX)
     }
 
     /// The appliances.
     pub(crate) fn appliances(&self) -> ApplianceServiceClient<Channel> {
-        ApplianceServiceClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER)
+        ApplianceServiceClient::new(self.channel.clone()).max_decoding_message_size(REPLY_BYTES_MAX)
     }
 
     /// What is open.
     pub(crate) fn alerts(&self) -> AlertServiceClient<Channel> {
-        AlertServiceClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER)
+        AlertServiceClient::new(self.channel.clone()).max_decoding_message_size(REPLY_BYTES_MAX)
     }
 
     /// The mails that are owed.
     pub(crate) fn mails(&self) -> MailServiceClient<Channel> {
-        MailServiceClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER)
+        MailServiceClient::new(self.channel.clone()).max_decoding_message_size(REPLY_BYTES_MAX)
     }
 
     /// The journal.
@@ -82,8 +82,8 @@ impl Broker {
     }
 
     /// The broker itself.
-    pub(crate) fn itself(&self) -> BrokerServiceClient<Channel> {
-        BrokerServiceClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER)
+    pub(crate) fn broker_service(&self) -> BrokerServiceClient<Channel> {
+        BrokerServiceClient::new(self.channel.clone()).max_decoding_message_size(REPLY_BYTES_MAX)
     }
 }
 

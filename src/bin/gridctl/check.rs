@@ -7,21 +7,21 @@ use std::io::Write;
 
 use grid_broker::exit_code::ExitCode;
 use grid_broker::show::escape::escape;
-use grid_broker::show::size::count;
+use grid_broker::show::size::format_count;
 use grid_broker::show::words;
 use grid_broker::wire::proto::{
     AlertFilter, ApplianceState, GetStatusResponse, OpenAlert, Severity,
 };
 
 use crate::alert;
-use crate::broker::Broker;
-use crate::failure::Failure;
+use crate::broker::Connection;
+use crate::failure::CliError;
 use crate::status;
 
 /// How a plugin ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
-pub(crate) enum Verdict {
+pub(crate) enum CheckVerdict {
     /// Nothing is open.
     Ok = 0,
     /// Something should be looked at.
@@ -32,8 +32,8 @@ pub(crate) enum Verdict {
     Unknown = 3,
 }
 
-impl Verdict {
-    fn word(self) -> &'static str {
+impl CheckVerdict {
+    fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "OK",
             Self::Warning => "WARNING",
@@ -49,30 +49,30 @@ impl Verdict {
 ///
 /// If the line can't be written.
 pub(crate) async fn run(
-    broker: Result<Broker, Failure>,
+    broker: Result<Connection, CliError>,
     address: &str,
     out: &mut dyn Write,
-) -> Result<Verdict, Failure> {
+) -> Result<CheckVerdict, CliError> {
     let asked = async {
         let broker = broker?;
         let status = status::asked(&broker).await?;
         let alerts = alert::all(&broker, &AlertFilter::default()).await?;
-        Ok::<_, Failure>((status, alerts))
+        Ok::<_, CliError>((status, alerts))
     };
     let (verdict, line) = match asked.await {
-        Ok((status, alerts)) => judged(&status, &alerts),
-        Err(failure) => failed(&failure.looked_into(address).await),
+        Ok((status, alerts)) => verdict_of(&status, &alerts),
+        Err(failure) => failed(&failure.with_details(address).await),
     };
-    writeln!(out, "GRID {} - {line}", verdict.word())?;
+    writeln!(out, "GRID {} - {line}", verdict.as_str())?;
     out.flush()?;
     Ok(verdict)
 }
 
 /// A broker that does not answer is down; of anything else it can't be told how it is.
-fn failed(failure: &Failure) -> (Verdict, String) {
+fn failed(failure: &CliError) -> (CheckVerdict, String) {
     let verdict = match failure.exit_code() == ExitCode::Unavailable {
-        true => Verdict::Critical,
-        false => Verdict::Unknown,
+        true => CheckVerdict::Critical,
+        false => CheckVerdict::Unknown,
     };
     (verdict, one_line(&failure.to_string()))
 }
@@ -83,13 +83,13 @@ pub(crate) fn misused(words: &str) -> String {
     format!("GRID UNKNOWN - {}", one_line(first.strip_prefix("error: ").unwrap_or(first)))
 }
 
-fn judged(status: &GetStatusResponse, alerts: &[OpenAlert]) -> (Verdict, String) {
+fn verdict_of(status: &GetStatusResponse, alerts: &[OpenAlert]) -> (CheckVerdict, String) {
     let graver = |than: Severity| alerts.iter().filter(|it| it.severity >= than.into()).count();
     let (errors, warnings) = (graver(Severity::Error), graver(Severity::Warn));
     let verdict = match (errors, warnings, status.mails_failed) {
-        (0, 0, 0) => Verdict::Ok,
-        (0, _, _) => Verdict::Warning,
-        _ => Verdict::Critical,
+        (0, 0, 0) => CheckVerdict::Ok,
+        (0, _, _) => CheckVerdict::Warning,
+        _ => CheckVerdict::Critical,
     };
     let of = |state: ApplianceState| {
         let found = status.appliances.iter().find(|it| it.state == i32::from(state));
@@ -98,16 +98,16 @@ fn judged(status: &GetStatusResponse, alerts: &[OpenAlert]) -> (Verdict, String)
     let all: u64 = status.appliances.iter().map(|it| it.count).sum();
     let mut said = vec![match alerts.len() {
         0 => "nothing is open".to_owned(),
-        open => format!("{} open", count(open as u64, "alert")),
+        open => format!("{} open", format_count(open as u64, "alert")),
     }];
     if let Some(worst) = alerts.iter().max_by_key(|it| it.severity) {
         let severity = words::severity(worst.severity).unwrap_or_default();
         said.push(format!("{severity}: {} {}", worst.appliance, worst.text).replace(":  ", ": "));
     }
     if status.mails_failed > 0 {
-        said.push(format!("{} given up", count(status.mails_failed, "mail")));
+        said.push(format!("{} given up", format_count(status.mails_failed, "mail")));
     }
-    said.push(format!("{} of {} running", of(ApplianceState::Running), count(all, "appliance")));
+    said.push(format!("{} of {} running", of(ApplianceState::Running), format_count(all, "appliance")));
     let data = [
         ("appliances", all),
         ("running", of(ApplianceState::Running)),
@@ -151,21 +151,21 @@ mod tests {
         let count = |state: ApplianceState, count| StateCount { state: state.into(), count };
         let appliances = vec![count(ApplianceState::Running, 3), count(ApplianceState::Failed, 1)];
         let status = GetStatusResponse { appliances, disk_free_bytes: 5, ..Default::default() };
-        let (verdict, line) = judged(&status, &[]);
-        assert_eq!(verdict, Verdict::Ok);
+        let (verdict, line) = verdict_of(&status, &[]);
+        assert_eq!(verdict, CheckVerdict::Ok);
         assert_eq!(
             line,
             "nothing is open, 3 of 4 appliances running | appliances=4 running=3 failed=1 alerts=0 \
              alerts_error=0 mails_owed=0 mails_failed=0 sessions=0 journal=0B disk_free=5B"
         );
         let warn = alert(Severity::Warn, "slow");
-        assert_eq!(judged(&status, std::slice::from_ref(&warn)).0, Verdict::Warning);
-        let (verdict, line) = judged(&status, &[warn, alert(Severity::Fatal, "a | b\nc")]);
-        assert_eq!(verdict, Verdict::Critical);
+        assert_eq!(verdict_of(&status, std::slice::from_ref(&warn)).0, CheckVerdict::Warning);
+        let (verdict, line) = verdict_of(&status, &[warn, alert(Severity::Fatal, "a | b\nc")]);
+        assert_eq!(verdict, CheckVerdict::Critical);
         assert!(line.starts_with("2 alerts open, fatal: db1 a / b c, 3 of 4"), "{line}");
         assert_eq!(line.matches('|').count(), 1);
         let status = GetStatusResponse { mails_failed: 1, ..Default::default() };
-        assert_eq!(judged(&status, &[]).0, Verdict::Warning);
+        assert_eq!(verdict_of(&status, &[]).0, CheckVerdict::Warning);
     }
 
     #[test]

@@ -12,10 +12,10 @@ use clap::{Arg, ArgAction, Command, CommandFactory};
 
 use grid_broker::wire::proto::{ApplianceFilter, ListAppliancesRequest, ListMailsRequest};
 
-use crate::args::{Args, Place, as_meant};
-use crate::broker::Broker;
+use crate::args::{GridctlArgs, EndpointChoice, normalize};
+use crate::broker::Connection;
 use crate::context;
-use crate::failure::Failure;
+use crate::failure::CliError;
 use crate::names;
 use crate::order::places_of_words;
 
@@ -30,7 +30,7 @@ const NAMES_MAX: u32 = 200;
 
 /// What can be completed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wanted {
+enum CompletionKind {
     Appliance,
     Class,
     MailNumber,
@@ -40,8 +40,8 @@ enum Wanted {
 
 /// What is typed, as far as it matters.
 #[derive(Debug, Default)]
-struct Typed {
-    wanted: Option<Wanted>,
+struct CommandLine {
+    kind: Option<CompletionKind>,
     broker: Option<String>,
     context: Option<String>,
 }
@@ -52,11 +52,11 @@ pub(crate) fn run(words: &[OsString], out: &mut dyn Write) {
     let Some(words) = words else { return };
     let Some((prefix, before)) = words.split_last() else { return };
     let typed = typed(before);
-    let Some(wanted) = typed.wanted.filter(|_| !prefix.starts_with('-')) else { return };
+    let Some(wanted) = typed.kind.filter(|_| !prefix.starts_with('-')) else { return };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let Ok(runtime) = runtime else { return };
     let found = runtime.block_on(async {
-        let found = tokio::time::timeout(TIME, found(wanted, &typed, prefix)).await;
+        let found = tokio::time::timeout(TIME, candidates(wanted, &typed, prefix)).await;
         found.ok().and_then(Result::ok).unwrap_or_default()
     });
     for name in found {
@@ -68,8 +68,8 @@ pub(crate) fn run(words: &[OsString], out: &mut dyn Write) {
 }
 
 /// What is to be completed behind these words.
-fn typed(before: &[String]) -> Typed {
-    let mut root = Args::command();
+fn typed(before: &[String]) -> CommandLine {
+    let mut root = GridctlArgs::command();
     root.build();
     let line = std::iter::once("gridctl").chain(before.iter().map(String::as_str));
     let line: Vec<OsString> = line.map(OsString::from).collect();
@@ -79,11 +79,11 @@ fn typed(before: &[String]) -> Typed {
         && group.get_name() != "log"
     {
         // A verb is being typed, which the shell completes by itself.
-        return Typed::default();
+        return CommandLine::default();
     }
-    let (line, _) = as_meant(&root, line);
+    let (line, _) = normalize(&root, line);
     let (mut command, mut path, mut positionals) = (&root, Vec::new(), 0);
-    let mut typed = Typed::default();
+    let mut typed = CommandLine::default();
     let mut line = line.iter().skip(1).filter_map(|word| word.to_str());
     while let Some(word) = line.next() {
         if let Some((flag, value)) = flag_of(command, word) {
@@ -95,7 +95,7 @@ fn typed(before: &[String]) -> Typed {
                 Some(value) if flag.get_id() == "context" => typed.context = Some(value),
                 Some(_) => {}
                 None => {
-                    typed.wanted = wanted(flag, &path);
+                    typed.kind = kind_of(flag, &path);
                     return typed;
                 }
             }
@@ -110,7 +110,7 @@ fn typed(before: &[String]) -> Typed {
     // Behind the last there are more of it, if it takes several.
     let several = arguments.last().filter(|arg| matches!(arg.get_action(), ArgAction::Append));
     let next = arguments.get(positionals).or(several);
-    typed.wanted = next.and_then(|arg| wanted(arg, &path));
+    typed.kind = next.and_then(|arg| kind_of(arg, &path));
     typed
 }
 
@@ -133,38 +133,38 @@ fn flag_of<'a, 'w>(command: &'a Command, word: &'w str) -> Option<(&'a Arg, Opti
     Some((found, Some(letters.as_str()).filter(|rest| !rest.is_empty())))
 }
 
-fn wanted(arg: &Arg, path: &[&str]) -> Option<Wanted> {
+fn kind_of(arg: &Arg, path: &[&str]) -> Option<CompletionKind> {
     if arg.get_id() == "context" {
-        return Some(Wanted::Context);
+        return Some(CompletionKind::Context);
     }
     let name = arg.get_value_names()?.first()?;
     match (name.as_str(), path.first()) {
-        ("APPLIANCE", _) => Some(Wanted::Appliance),
-        ("CLASS", _) => Some(Wanted::Class),
-        ("NUMBER", Some(&"mail")) => Some(Wanted::MailNumber),
-        ("RECIPIENT", _) => Some(Wanted::Recipient),
-        ("CONTEXT", _) => Some(Wanted::Context),
+        ("APPLIANCE", _) => Some(CompletionKind::Appliance),
+        ("CLASS", _) => Some(CompletionKind::Class),
+        ("NUMBER", Some(&"mail")) => Some(CompletionKind::MailNumber),
+        ("RECIPIENT", _) => Some(CompletionKind::Recipient),
+        ("CONTEXT", _) => Some(CompletionKind::Context),
         _ => None,
     }
 }
 
-async fn found(wanted: Wanted, typed: &Typed, prefix: &str) -> Result<Vec<String>, Failure> {
-    if wanted == Wanted::Context {
+async fn candidates(wanted: CompletionKind, typed: &CommandLine, prefix: &str) -> Result<Vec<String>, CliError> {
+    if wanted == CompletionKind::Context {
         return Ok(beginning(context::names(), prefix));
     }
     let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let place = match (&typed.broker, &typed.context) {
-        (Some(address), _) => Place::Address(address.clone()),
-        (None, Some(name)) => Place::Context(name.clone()),
+        (Some(address), _) => EndpointChoice::Address(address.clone()),
+        (None, Some(name)) => EndpointChoice::Context(name.clone()),
         (None, None) => match (variable("GRID_BROKER"), variable("GRID_CONTEXT")) {
-            (Some(address), _) => Place::Address(address),
-            (None, Some(name)) => Place::Context(name),
-            (None, None) => Place::Unsaid,
+            (Some(address), _) => EndpointChoice::Address(address),
+            (None, Some(name)) => EndpointChoice::Context(name),
+            (None, None) => EndpointChoice::Default,
         },
     };
-    let broker = Broker::connect(&context::address(&place)?, None).await?;
+    let broker = Connection::connect(&context::address(&place)?, None).await?;
     let all = match wanted {
-        Wanted::Appliance => {
+        CompletionKind::Appliance => {
             let begins = appliances(&broker, vec![format!("{prefix}*")]).await?;
             if !begins.is_empty() || prefix.is_empty() {
                 return Ok(begins.into_iter().map(|(name, _)| name).collect());
@@ -174,34 +174,34 @@ async fn found(wanted: Wanted, typed: &Typed, prefix: &str) -> Result<Vec<String
             let parts = appliances(&broker, parts).await?;
             return Ok(parts.into_iter().map(|(name, _)| name).collect());
         }
-        Wanted::Class => {
+        CompletionKind::Class => {
             appliances(&broker, Vec::new()).await?.into_iter().map(|(_, class)| class).collect()
         }
-        Wanted::MailNumber | Wanted::Recipient => {
+        CompletionKind::MailNumber | CompletionKind::Recipient => {
             let request = ListMailsRequest { page_size: NAMES_MAX, ..Default::default() };
-            let page = broker.mails().list_mails(broker.question(request)).await?.into_inner();
-            let mails = page.mails.into_iter().map(|mail| match wanted == Wanted::Recipient {
+            let page = broker.mails().list_mails(broker.unary(request)).await?.into_inner();
+            let mails = page.mails.into_iter().map(|mail| match wanted == CompletionKind::Recipient {
                 true => mail.recipient,
                 false => mail.number.to_string(),
             });
             mails.collect()
         }
-        Wanted::Context => Vec::new(),
+        CompletionKind::Context => Vec::new(),
     };
     Ok(beginning(all, prefix))
 }
 
 /// Names and classes of appliances.
 async fn appliances(
-    broker: &Broker,
+    broker: &Connection,
     patterns: Vec<String>,
-) -> Result<Vec<(String, String)>, Failure> {
+) -> Result<Vec<(String, String)>, CliError> {
     if patterns.iter().any(|it| names::is_pattern(it.trim_matches('*'))) {
         return Ok(Vec::new());
     }
     let filter = Some(ApplianceFilter { names: patterns, ..ApplianceFilter::default() });
     let request = ListAppliancesRequest { filter, page_size: NAMES_MAX, ..Default::default() };
-    let page = broker.appliances().list_appliances(broker.question(request)).await?.into_inner();
+    let page = broker.appliances().list_appliances(broker.unary(request)).await?.into_inner();
     Ok(page.appliances.into_iter().map(|it| (it.name, it.class)).collect())
 }
 
@@ -219,33 +219,33 @@ mod tests {
     #[test]
     fn what_is_wanted_is_known_by_the_place_of_the_cursor() {
         for (line, expected) in [
-            ("appliance show", Some(Wanted::Appliance)),
+            ("appliance show", Some(CompletionKind::Appliance)),
             ("show", None),
-            ("describe appliance", Some(Wanted::Appliance)),
-            ("appliances stop db1", Some(Wanted::Appliance)),
-            ("logs -f", Some(Wanted::Appliance)),
-            ("log list --appliance", Some(Wanted::Appliance)),
+            ("describe appliance", Some(CompletionKind::Appliance)),
+            ("appliances stop db1", Some(CompletionKind::Appliance)),
+            ("logs -f", Some(CompletionKind::Appliance)),
+            ("log list --appliance", Some(CompletionKind::Appliance)),
             ("log list --since", None),
-            ("log list --since 2h", Some(Wanted::Appliance)),
-            ("appliance set db1 --class", Some(Wanted::Class)),
-            ("appliance list --class", Some(Wanted::Class)),
+            ("log list --since 2h", Some(CompletionKind::Appliance)),
+            ("appliance set db1 --class", Some(CompletionKind::Class)),
+            ("appliance list --class", Some(CompletionKind::Class)),
             ("appliance add", None),
-            ("alert show", Some(Wanted::Appliance)),
+            ("alert show", Some(CompletionKind::Appliance)),
             ("alert show db1", None),
-            ("mail show", Some(Wanted::MailNumber)),
-            ("mail retry 1", Some(Wanted::MailNumber)),
-            ("mail list", Some(Wanted::Recipient)),
-            ("context use", Some(Wanted::Context)),
-            ("--context", Some(Wanted::Context)),
-            ("--broker h:1 appliance show", Some(Wanted::Appliance)),
+            ("mail show", Some(CompletionKind::MailNumber)),
+            ("mail retry 1", Some(CompletionKind::MailNumber)),
+            ("mail list", Some(CompletionKind::Recipient)),
+            ("context use", Some(CompletionKind::Context)),
+            ("--context", Some(CompletionKind::Context)),
+            ("--broker h:1 appliance show", Some(CompletionKind::Appliance)),
             ("log show", None),
-            ("status", Some(Wanted::Appliance)),
+            ("status", Some(CompletionKind::Appliance)),
             ("appliance", None),
-            ("logs", Some(Wanted::Appliance)),
+            ("logs", Some(CompletionKind::Appliance)),
             ("", None),
         ] {
             let words: Vec<String> = line.split_whitespace().map(ToOwned::to_owned).collect();
-            assert_eq!(typed(&words).wanted, expected, "{line}");
+            assert_eq!(typed(&words).kind, expected, "{line}");
         }
         let words = ["--broker=h:1", "appliance", "show"].map(ToOwned::to_owned);
         assert_eq!(typed(&words).broker.as_deref(), Some("h:1"));

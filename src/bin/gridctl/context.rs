@@ -13,11 +13,11 @@ use serde::Deserialize;
 use grid_broker::client::DEFAULT_BROKER;
 use grid_broker::exit_code::ExitCode;
 
-use crate::args::{ContextCommand, Place};
-use crate::failure::Failure;
-use crate::form::Form;
-use crate::listing::{Listing, Look, Shape};
-use crate::table::{Cell, Column};
+use crate::args::{ContextCommand, EndpointChoice};
+use crate::failure::CliError;
+use crate::form::FieldObject;
+use crate::listing::{ListWriter, OutputOptions, View};
+use crate::table::{TableCell, Column};
 
 /// Where the file lies below the folder of settings.
 const FILE: &str = "gridctl/contexts.toml";
@@ -93,14 +93,14 @@ struct Named {
 }
 
 /// Where the broker is.
-pub(crate) fn address(place: &Place) -> Result<String, ContextError> {
+pub(crate) fn address(place: &EndpointChoice) -> Result<String, ContextError> {
     match place {
-        Place::Address(address) => Ok(address.clone()),
-        Place::Context(name) => {
+        EndpointChoice::Address(address) => Ok(address.clone()),
+        EndpointChoice::Context(name) => {
             let path = path().ok_or(ContextError::NoHome)?;
             Ok(read(&path)?.find(name, &path, false)?.broker.clone())
         }
-        Place::Unsaid => {
+        EndpointChoice::Default => {
             let Some(path) = path() else { return Ok(DEFAULT_BROKER.to_owned()) };
             let contexts = read(&path)?;
             match &contexts.current {
@@ -120,17 +120,17 @@ pub(crate) fn names() -> Vec<String> {
 /// Does what is asked.
 pub(crate) fn run(
     command: &ContextCommand,
-    place: &Place,
-    look: &Look,
+    place: &EndpointChoice,
+    look: &OutputOptions,
     out: &mut dyn Write,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     let path = path().ok_or(ContextError::NoHome)?;
     let contexts = read(&path)?;
     match command {
         ContextCommand::List => {
-            let mut listing = Listing::new(out, look, shape());
+            let mut listing = ListWriter::new(out, look, shape());
             let current = contexts.current.as_deref();
-            let rows: Vec<Row> = contexts.context.iter().map(|it| Row::new(it, current)).collect();
+            let rows: Vec<ContextRow> = contexts.context.iter().map(|it| ContextRow::new(it, current)).collect();
             listing.add(&rows)?;
             let how = "`gridctl context --help` shows how one is written";
             Ok(listing.finish(&format!("no contexts are in {}; {how}", path.display()))?)
@@ -138,16 +138,16 @@ pub(crate) fn run(
         ContextCommand::Show { name } => {
             let current = contexts.current.as_deref();
             let chosen = match place {
-                Place::Context(name) => Some(name.as_str()),
-                Place::Address(_) | Place::Unsaid => current,
+                EndpointChoice::Context(name) => Some(name.as_str()),
+                EndpointChoice::Address(_) | EndpointChoice::Default => current,
             };
             let Some(name) = name.as_deref().or(chosen) else {
-                let row = Row { broker: address(place)?, ..Row::default() };
-                return Ok(Listing::one(out, look, shape(), &row)?);
+                let row = ContextRow { broker: address(place)?, ..ContextRow::default() };
+                return Ok(ListWriter::one(out, look, shape(), &row)?);
             };
             let named = contexts.find(name, &path, true)?;
-            let row = Row::new((&name.to_owned(), named), current);
-            Ok(Listing::one(out, look, shape(), &row)?)
+            let row = ContextRow::new((&name.to_owned(), named), current);
+            Ok(ListWriter::one(out, look, shape(), &row)?)
         }
         ContextCommand::Use { name } => {
             let named = contexts.find(name, &path, true)?;
@@ -156,8 +156,8 @@ pub(crate) fn run(
                 writeln!(out, "{} is asked from now on ({name})", named.broker)?;
                 return Ok(out.flush()?);
             }
-            let row = Row::new((name, named), Some(name));
-            if look.quiet { Ok(()) } else { Ok(Listing::one(out, look, shape(), &row)?) }
+            let row = ContextRow::new((name, named), Some(name));
+            if look.quiet { Ok(()) } else { Ok(ListWriter::one(out, look, shape(), &row)?) }
         }
     }
 }
@@ -240,13 +240,13 @@ fn with_current(text: &str, name: &str) -> String {
 
 /// A context as it is shown.
 #[derive(Debug, Default)]
-struct Row {
+struct ContextRow {
     name: String,
     broker: String,
     is_current: bool,
 }
 
-impl Row {
+impl ContextRow {
     fn new((name, named): (&String, &Named), current: Option<&str>) -> Self {
         let is_current = current == Some(name);
         Self { name: name.clone(), broker: named.broker.clone(), is_current }
@@ -259,13 +259,13 @@ const COLUMNS: &[Column] = &[
     Column { title: "broker", least: 0, to_the_right: false, drop: 0 },
 ];
 
-fn shape() -> Shape<Row> {
-    let cells = |row: &Row, _: &Look| {
+fn shape() -> View<ContextRow> {
+    let cells = |row: &ContextRow, _: &OutputOptions| {
         let mark = if row.is_current { "*" } else { "" };
         let name = if row.name.is_empty() { "-" } else { &row.name };
-        vec![Cell::new(mark), Cell::new(name), Cell::new(&row.broker)]
+        vec![TableCell::new(mark), TableCell::new(name), TableCell::new(&row.broker)]
     };
-    let form = |row: &Row| Form {
+    let form = |row: &ContextRow| FieldObject {
         entity: "context",
         name: row.name.clone(),
         fields: vec![
@@ -274,7 +274,7 @@ fn shape() -> Shape<Row> {
             ("current", row.is_current.into()),
         ],
     };
-    Shape { columns: COLUMNS, cells, form }
+    View { columns: COLUMNS, cells, object: form }
 }
 
 #[cfg(test)]

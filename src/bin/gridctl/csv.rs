@@ -6,33 +6,33 @@
 
 use grid_broker::show::escape::escape;
 
-use crate::form::{Form, Value};
+use crate::form::{FieldObject, ObjectValue};
 use crate::json;
 
 /// The keys.
-pub(crate) fn header(form: &Form) -> String {
+pub(crate) fn header(form: &FieldObject) -> String {
     in_order(form).map(|(key, _)| *key).collect::<Vec<_>>().join(",")
 }
 
 /// The values.
-pub(crate) fn line(form: &Form) -> serde_json::Result<String> {
+pub(crate) fn line(form: &FieldObject) -> serde_json::Result<String> {
     Ok(in_order(form).map(|(_, value)| field(value)).collect::<Result<Vec<_>, _>>()?.join(","))
 }
 
 /// What is one value first, so that its column does not move when there is more of the other.
-fn in_order(form: &Form) -> impl Iterator<Item = &(&'static str, Value)> {
+fn in_order(form: &FieldObject) -> impl Iterator<Item = &(&'static str, ObjectValue)> {
     let scalars = form.fields.iter().filter(|(_, value)| value.is_scalar());
     scalars.chain(form.fields.iter().filter(|(_, value)| !value.is_scalar()))
 }
 
-fn field(value: &Value) -> serde_json::Result<String> {
+fn field(value: &ObjectValue) -> serde_json::Result<String> {
     Ok(match value {
-        Value::Null | Value::Object(None) => String::new(),
-        Value::Bool(value) => value.to_string(),
-        Value::Number(value) => value.to_string(),
-        Value::Real(value) => value.to_string(),
-        Value::Text(text) => quoted(&escape(text)),
-        Value::List(_) | Value::Object(Some(_)) => quoted(&json::value(value)?),
+        ObjectValue::Null | ObjectValue::Object(None) => String::new(),
+        ObjectValue::Bool(value) => value.to_string(),
+        ObjectValue::Number(value) => value.to_string(),
+        ObjectValue::Real(value) => value.to_string(),
+        ObjectValue::Text(text) => quoted(&escape(text)),
+        ObjectValue::List(_) | ObjectValue::Object(Some(_)) => quoted(&json::value(value)?),
     })
 }
 
@@ -51,20 +51,20 @@ mod tests {
     #[test]
     fn scalars_stand_under_their_keys_and_text_stays_on_its_line() {
         let fields = vec![
-            ("number", Value::Number(7)),
-            ("text", Value::Text("a \"b\", c\nd\x1b".to_owned())),
-            ("event", Value::Object(None)),
-            ("deadline", Value::Null),
+            ("number", ObjectValue::Number(7)),
+            ("text", ObjectValue::Text("a \"b\", c\nd\x1b".to_owned())),
+            ("event", ObjectValue::Object(None)),
+            ("deadline", ObjectValue::Null),
             (
                 "marks",
-                Value::List(vec![
+                ObjectValue::List(vec![
                     "late".into(),
-                    Value::Object(Some(vec![("count", Value::Number(2))])),
+                    ObjectValue::Object(Some(vec![("count", ObjectValue::Number(2))])),
                 ]),
             ),
-            ("managed", Value::Bool(false)),
+            ("managed", ObjectValue::Bool(false)),
         ];
-        let form = Form { entity: "record", name: String::new(), fields };
+        let form = FieldObject { entity: "record", name: String::new(), fields };
         assert_eq!(header(&form), "number,text,deadline,managed,event,marks");
         assert_eq!(
             line(&form).unwrap(),

@@ -20,7 +20,7 @@ use crate::when::EmptyRange;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
+pub(crate) enum CliError {
     /// The broker is out of reach, or says no.
     #[error("{}", flags::worded(.0))]
     Broker(#[from] ClientError),
@@ -116,13 +116,13 @@ pub(crate) enum Failure {
     },
     /// An answer without what it must hold.
     #[error("the broker's answer lacks `{field}`; are gridd and gridctl of the same version?")]
-    Answer {
+    Rejected {
         /// The missing field.
         field: &'static str,
     },
 }
 
-impl Failure {
+impl CliError {
     /// The exit code that says the same. A reader who has seen enough is no failure.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
@@ -151,21 +151,21 @@ impl Failure {
             | Self::Output(_)
             | Self::Start(_)
             | Self::MailTest { .. }
-            | Self::Answer { .. } => ExitCode::Failed,
+            | Self::Rejected { .. } => ExitCode::Failed,
         }
     }
 
     /// The same, with who answers at `address` if that is no gridd of our version.
-    pub(crate) async fn looked_into(self, address: &str) -> Self {
+    pub(crate) async fn with_details(self, address: &str) -> Self {
         let Self::Broker(error) = self else { return self };
         let error = match error {
-            ClientError::Status(status) => ClientError::of_call(address, *status),
+            ClientError::Status(status) => ClientError::from_status(address, *status),
             ClientError::Address { .. }
             | ClientError::Unreachable { .. }
-            | ClientError::Stranger { .. }
+            | ClientError::NotGridd { .. }
             | ClientError::OtherVersion { .. } => error,
         };
-        Self::Broker(error.looked_into().await)
+        Self::Broker(error.diagnose().await)
     }
 
     /// Whether the reader of stdout went away, as `head` does.
@@ -174,7 +174,7 @@ impl Failure {
     }
 }
 
-impl From<tonic::Status> for Failure {
+impl From<tonic::Status> for CliError {
     fn from(status: tonic::Status) -> Self {
         Self::Broker(status.into())
     }

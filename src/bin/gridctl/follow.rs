@@ -14,10 +14,10 @@ use grid_broker::wire::proto::{
     GetStatusRequest, Record, RecordFilter, TailRecordsRequest, TailRecordsResponse,
 };
 
-use crate::broker::Broker;
-use crate::failure::Failure;
-use crate::listing::Listing;
-use crate::log::gone;
+use crate::broker::Connection;
+use crate::failure::CliError;
+use crate::listing::ListWriter;
+use crate::log::missing_line;
 
 /// First wait for a broker that is away; each further one is twice as long.
 pub(crate) const FIRST_DELAY: Duration = Duration::from_secs(1);
@@ -27,31 +27,31 @@ const LONGEST_DELAY: Duration = Duration::from_secs(30);
 const ALL_HISTORY: u32 = 1000;
 
 /// A tail of the grid log under way.
-pub(crate) struct Tail<'a> {
-    broker: &'a Broker,
+pub(crate) struct FollowedLog<'a> {
+    broker: &'a Connection,
     filter: RecordFilter,
     history: u32,
     cursor: String,
     /// Records up to this number are shown or not wanted.
     shown_through: u64,
     /// The outage under way was told.
-    is_away: bool,
+    is_disconnected: bool,
 }
 
-impl<'a> Tail<'a> {
+impl<'a> FollowedLog<'a> {
     /// Will show `history` of the newest records that match, then those to come.
     pub(crate) async fn begin(
-        broker: &'a Broker,
+        broker: &'a Connection,
         filter: RecordFilter,
         history: u32,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, CliError> {
         let mut shown_through = 0;
         if history == 0 {
-            let status = broker.itself().get_status(broker.question(GetStatusRequest {})).await?;
+            let status = broker.broker_service().get_status(broker.unary(GetStatusRequest {})).await?;
             shown_through = status.into_inner().last_record;
         }
         let cursor = String::new();
-        Ok(Self { broker, filter, history, cursor, shown_through, is_away: false })
+        Ok(Self { broker, filter, history, cursor, shown_through, is_disconnected: false })
     }
 
     /// Shows records for ever, waiting `first_delay` before the first new attempt.
@@ -62,17 +62,17 @@ impl<'a> Tail<'a> {
     /// reason that waiting does not mend.
     pub(crate) async fn follow(
         &mut self,
-        listing: &mut Listing<'_, Record>,
+        listing: &mut ListWriter<'_, Record>,
         first_delay: Duration,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CliError> {
         let mut delay = first_delay;
         let mut stream = self.open().await?;
         loop {
             let message = tokio::select! {
                 message = stream.message() => message,
-                () = tokio::time::sleep(LONGEST_DELAY), if self.is_away => {
+                () = tokio::time::sleep(LONGEST_DELAY), if self.is_disconnected => {
                     // It is back, it only has nothing to say: the next outage is told again.
-                    self.is_away = false;
+                    self.is_disconnected = false;
                     continue;
                 }
             };
@@ -82,14 +82,14 @@ impl<'a> Tail<'a> {
                     continue;
                 }
                 Ok(None) => "it ended the tail".to_owned(),
-                Err(status) => passing(&self.broker.address, status)?,
+                Err(status) => is_transient(&self.broker.address, status)?,
             };
-            self.tell_away(&why);
+            self.report_disconnected(&why);
             stream = loop {
                 tokio::time::sleep(delay).await;
                 match self.open().await {
                     Ok(stream) => break stream,
-                    Err(status) => self.tell_away(&passing(&self.broker.address, status)?),
+                    Err(status) => self.report_disconnected(&is_transient(&self.broker.address, status)?),
                 }
                 delay = (delay * 2).min(LONGEST_DELAY);
             };
@@ -100,22 +100,22 @@ impl<'a> Tail<'a> {
     async fn open(&self) -> Result<tonic::Streaming<TailRecordsResponse>, tonic::Status> {
         // Without a cursor nothing was shown yet: then all that matches and is new is wanted, and
         // history is cut to the new by `shown_through`.
-        let history = if self.is_away { ALL_HISTORY } else { self.history };
+        let history = if self.is_disconnected { ALL_HISTORY } else { self.history };
         let request = TailRecordsRequest {
             filter: Some(self.filter.clone()),
             history: if self.cursor.is_empty() { history } else { 0 },
             cursor: self.cursor.clone(),
         };
-        let answer = self.broker.grid_log().tail_records(self.broker.lasting(request)).await?;
+        let answer = self.broker.grid_log().tail_records(self.broker.streaming(request)).await?;
         Ok(answer.into_inner())
     }
 
     fn show(
         &mut self,
         message: TailRecordsResponse,
-        listing: &mut Listing<'_, Record>,
-    ) -> Result<(), Failure> {
-        self.is_away = false;
+        listing: &mut ListWriter<'_, Record>,
+    ) -> Result<(), CliError> {
+        self.is_disconnected = false;
         match message.message {
             Some(Message::Record(record)) if record.number > self.shown_through => {
                 self.shown_through = record.number;
@@ -123,7 +123,7 @@ impl<'a> Tail<'a> {
             }
             Some(Message::Missing(missing)) if missing.last > self.shown_through => {
                 self.shown_through = missing.last;
-                listing.note(&gone(missing))?;
+                listing.note(&missing_line(missing))?;
             }
             Some(Message::Record(_) | Message::Missing(_)) | None => {}
         }
@@ -133,46 +133,46 @@ impl<'a> Tail<'a> {
         Ok(())
     }
 
-    fn tell_away(&mut self, why: &str) {
-        if !self.is_away {
-            self.is_away = true;
-            tell_away(self.broker, why);
+    fn report_disconnected(&mut self, why: &str) {
+        if !self.is_disconnected {
+            self.is_disconnected = true;
+            report_disconnected(self.broker, why);
         }
     }
 }
 
 /// A broker that is away for a while: each outage is told once.
 pub(crate) struct Outage<'a> {
-    broker: &'a Broker,
+    broker: &'a Connection,
     first_delay: Duration,
     delay: Duration,
-    is_told: bool,
+    is_reported: bool,
 }
 
 impl<'a> Outage<'a> {
     /// None yet; the first wait is so long.
-    pub(crate) fn new(broker: &'a Broker, first_delay: Duration) -> Self {
-        Self { broker, first_delay, delay: first_delay, is_told: false }
+    pub(crate) fn new(broker: &'a Connection, first_delay: Duration) -> Self {
+        Self { broker, first_delay, delay: first_delay, is_reported: false }
     }
 
     /// The broker has answered.
     pub(crate) fn is_over(&mut self) {
-        self.is_told = false;
+        self.is_reported = false;
         self.delay = self.first_delay;
     }
 
     /// Tells of it, and waits before the next attempt.
     pub(crate) async fn wait(&mut self, why: &str) {
-        if !std::mem::replace(&mut self.is_told, true) {
-            tell_away(self.broker, why);
+        if !std::mem::replace(&mut self.is_reported, true) {
+            report_disconnected(self.broker, why);
         }
         tokio::time::sleep(self.delay).await;
         self.delay = (self.delay * 2).min(LONGEST_DELAY);
     }
 }
 
-fn tell_away(broker: &Broker, why: &str) {
-    crate::say(&format!(
+fn report_disconnected(broker: &Connection, why: &str) {
+    crate::print_error(&format!(
         "the broker at {} is away ({why}); going on as soon as it is back",
         broker.address
     ));
@@ -181,7 +181,7 @@ fn tell_away(broker: &Broker, why: &str) {
 /// What is wrong, in words, if waiting may mend it.
 ///
 /// A connection that breaks within a stream comes as `Unknown`, `Internal` or `Cancelled`.
-pub(crate) fn passing(address: &str, status: tonic::Status) -> Result<String, ClientError> {
+pub(crate) fn is_transient(address: &str, status: tonic::Status) -> Result<String, ClientError> {
     let may_pass = match status.code() {
         Code::Unavailable
         | Code::Unknown
@@ -201,6 +201,6 @@ pub(crate) fn passing(address: &str, status: tonic::Status) -> Result<String, Cl
         | Code::DataLoss
         | Code::Unauthenticated => false,
     };
-    let error = ClientError::of_call(address, status);
+    let error = ClientError::from_status(address, status);
     if may_pass { Ok(error.to_string()) } else { Err(error) }
 }

@@ -6,7 +6,7 @@
 
 /// One named thing with its values.
 #[derive(Debug)]
-pub(crate) struct Form {
+pub(crate) struct FieldObject {
     /// What it is: `record`, `appliance`, `broker`.
     pub(crate) entity: &'static str,
     /// Which one.
@@ -16,11 +16,11 @@ pub(crate) struct Form {
 }
 
 /// Named values in order.
-pub(crate) type Fields = Vec<(&'static str, Value)>;
+pub(crate) type Fields = Vec<(&'static str, ObjectValue)>;
 
 /// One value.
 #[derive(Debug)]
-pub(crate) enum Value {
+pub(crate) enum ObjectValue {
     /// Not there.
     Null,
     /// Yes or no.
@@ -32,12 +32,12 @@ pub(crate) enum Value {
     /// Text, a word or a time.
     Text(String),
     /// Several.
-    List(Vec<Value>),
+    List(Vec<ObjectValue>),
     /// A message within the message, if it is there.
     Object(Option<Fields>),
 }
 
-impl Value {
+impl ObjectValue {
     /// Whether it is one value, which fits into a cell.
     pub(crate) fn is_scalar(&self) -> bool {
         match self {
@@ -47,55 +47,55 @@ impl Value {
     }
 }
 
-impl From<bool> for Value {
+impl From<bool> for ObjectValue {
     fn from(value: bool) -> Self {
         Self::Bool(value)
     }
 }
 
-impl From<u64> for Value {
+impl From<u64> for ObjectValue {
     fn from(value: u64) -> Self {
         Self::Number(value)
     }
 }
 
-impl From<u32> for Value {
+impl From<u32> for ObjectValue {
     fn from(value: u32) -> Self {
         Self::Number(value.into())
     }
 }
 
-impl From<f64> for Value {
+impl From<f64> for ObjectValue {
     fn from(value: f64) -> Self {
         Self::Real(value)
     }
 }
 
-impl From<&str> for Value {
+impl From<&str> for ObjectValue {
     fn from(value: &str) -> Self {
         Self::Text(value.to_owned())
     }
 }
 
-impl From<&String> for Value {
+impl From<&String> for ObjectValue {
     fn from(value: &String) -> Self {
         Self::Text(value.clone())
     }
 }
 
-impl From<Option<String>> for Value {
+impl From<Option<String>> for ObjectValue {
     fn from(value: Option<String>) -> Self {
         value.map_or(Self::Null, Self::Text)
     }
 }
 
-impl From<&Vec<String>> for Value {
+impl From<&Vec<String>> for ObjectValue {
     fn from(values: &Vec<String>) -> Self {
         Self::List(values.iter().map(Self::from).collect())
     }
 }
 
-impl From<&Option<prost_types::Timestamp>> for Value {
+impl From<&Option<prost_types::Timestamp>> for ObjectValue {
     fn from(time: &Option<prost_types::Timestamp>) -> Self {
         time.as_ref().and_then(crate::when::rfc3339).into()
     }

@@ -13,11 +13,11 @@ use clap::builder::PossibleValuesParser;
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 
-use crate::args::Args;
-use crate::failure::Failure;
-use crate::form::Form;
-use crate::listing::{Listing, Look, Shape};
-use crate::table::{Cell, Column};
+use crate::args::GridctlArgs;
+use crate::failure::CliError;
+use crate::form::FieldObject;
+use crate::listing::{ListWriter, OutputOptions, View};
+use crate::table::{TableCell, Column};
 
 /// What gridd takes.
 #[path = "../gridd/arguments.rs"]
@@ -56,16 +56,16 @@ const SHELLS: [(Shell, &str, &str, &str); 3] = [
 
 /// The programs, and the section of the manual that each is in.
 fn programs() -> [(Command, &'static str); 3] {
-    let vme = vme::Arguments::command().mut_arg("words", |arg| arg.hide(false));
-    [(gridd::Arguments::command(), "8"), (Args::command(), "1"), (vme, "1")]
+    let vme = vme::VmeArguments::command().mut_arg("words", |arg| arg.hide(false));
+    [(gridd::GriddArguments::command(), "8"), (GridctlArgs::command(), "1"), (vme, "1")]
 }
 
 /// Writes all of them below `folder`, as they belong below `/usr/share`, and tells which.
-pub(crate) fn run(folder: &Path, look: &Look, out: &mut dyn Write) -> Result<(), Failure> {
+pub(crate) fn run(folder: &Path, look: &OutputOptions, out: &mut dyn Write) -> Result<(), CliError> {
     // Paths alone, for people too.
     let look =
-        Look { titles: look.titles && !look.format.is_for_people(), screen: None, ..look.clone() };
-    let mut listing = Listing::new(out, &look, shape());
+        OutputOptions { titles: look.titles && !look.format.is_for_people(), screen: None, ..look.clone() };
+    let mut listing = ListWriter::new(out, &look, shape());
     for (program, section) in programs() {
         for (name, text) in man_pages(&program, section) {
             let path = folder.join(format!("man/man{section}")).join(name);
@@ -87,13 +87,13 @@ pub(crate) fn run(folder: &Path, look: &Look, out: &mut dyn Write) -> Result<(),
 }
 
 /// A file that was written: its path alone, for people too.
-fn shape() -> Shape<PathBuf> {
+fn shape() -> View<PathBuf> {
     let form = |path: &PathBuf| {
         let name = path.display().to_string();
-        Form { entity: "file", fields: vec![("file", (&name).into())], name }
+        FieldObject { entity: "file", fields: vec![("file", (&name).into())], name }
     };
-    let cells = |path: &PathBuf, _: &Look| vec![Cell::new(&path.display().to_string())];
-    Shape { columns: FILES, cells, form }
+    let cells = |path: &PathBuf, _: &OutputOptions| vec![TableCell::new(&path.display().to_string())];
+    View { columns: FILES, cells, object: form }
 }
 
 const FILES: &[Column] = &[Column { title: "file", least: 0, to_the_right: false, drop: 0 }];
@@ -159,14 +159,14 @@ fn rendered(command: &Command, page: &clap_mangen::Man) -> Vec<u8> {
     text
 }
 
-fn write(path: PathBuf, text: &[u8]) -> Result<PathBuf, Failure> {
+fn write(path: PathBuf, text: &[u8]) -> Result<PathBuf, CliError> {
     let written = path
         .parent()
         .map_or(Ok(()), std::fs::create_dir_all)
         .and_then(|()| std::fs::write(&path, text));
     match written {
         Ok(()) => Ok(path),
-        Err(source) => Err(Failure::Generate { path, source }),
+        Err(source) => Err(CliError::Generate { path, source }),
     }
 }
 

@@ -8,25 +8,25 @@ use std::io::{self, BufReader, IsTerminal, Write};
 use std::path::Path;
 
 use grid_broker::client::ClientError;
-use grid_broker::journal::stream::{Head, Item, NewFile, StreamReader, StreamSummary};
+use grid_broker::journal::stream::{StreamHead, StreamItem, AtomicFile, StreamReader, StreamSummary};
 use grid_broker::show::size;
 use grid_broker::wire::proto::{BackUpRequest, BackUpResponse};
-use grid_broker::wire::uuid_text;
+use grid_broker::wire::encode_uuid;
 
 use crate::args::JournalCommand;
-use crate::broker::Broker;
-use crate::failure::Failure;
-use crate::form::{Form, Value};
-use crate::listing::{Listing, Look, Shape};
+use crate::broker::Connection;
+use crate::failure::CliError;
+use crate::form::{FieldObject, ObjectValue};
+use crate::listing::{ListWriter, OutputOptions, View};
 use crate::status;
 
 /// Does what can be done with the journal.
 pub(crate) async fn run(
-    broker: &Broker,
+    broker: &Connection,
     command: &JournalCommand,
-    look: &Look,
+    look: &OutputOptions,
     out: &mut dyn Write,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     let JournalCommand::Backup { file, force } = command else {
         return status::show_journal(broker, look, out).await;
     };
@@ -38,18 +38,18 @@ pub(crate) async fn run(
         writeln!(out, "{made}")?;
         return Ok(out.flush()?);
     }
-    let shape = Shape { columns: &[], cells: |_, _| Vec::new(), form: Backup::form };
-    Ok(Listing::one(out, look, shape, &made)?)
+    let shape = View { columns: &[], cells: |_, _| Vec::new(), object: BackupResult::to_object };
+    Ok(ListWriter::one(out, look, shape, &made)?)
 }
 
-async fn back_up(broker: &Broker, path: &Path, force: bool) -> Result<Backup, Failure> {
-    let mut file = NewFile::create(path, force)?;
-    let mut progress = Progress::new();
-    let failed = |status| ClientError::of_call(&broker.address, status);
-    let asked = broker.journal().back_up(broker.lasting(BackUpRequest {})).await;
+async fn back_up(broker: &Connection, path: &Path, force: bool) -> Result<BackupResult, CliError> {
+    let mut file = AtomicFile::create(path, force)?;
+    let mut progress = BackupProgressLine::new();
+    let failed = |status| ClientError::from_status(&broker.address, status);
+    let asked = broker.journal().back_up(broker.streaming(BackUpRequest {})).await;
     let mut chunks = asked.map_err(failed)?.into_inner();
     while let Some(message) = chunks.message().await.map_err(failed)? {
-        file.write_all(&message.chunk).map_err(|error| file.write_failed(error))?;
+        file.write_all(&message.chunk).map_err(|error| file.write_error(error))?;
         progress.show(&message);
     }
     progress.clear();
@@ -59,20 +59,20 @@ async fn back_up(broker: &Broker, path: &Path, force: bool) -> Result<Backup, Fa
 }
 
 /// Reads back what was written: a backup that nobody ever read is none.
-fn checked(path: &Path, file: &NewFile) -> Result<Backup, Failure> {
-    let broken = |reason: &dyn fmt::Display| Failure::Backup {
+fn checked(path: &Path, file: &AtomicFile) -> Result<BackupResult, CliError> {
+    let broken = |reason: &dyn fmt::Display| CliError::Backup {
         path: path.to_owned(),
         reason: reason.to_string(),
     };
     let mut stream =
         StreamReader::open(BufReader::new(file.read_back()?)).map_err(|error| broken(&error))?;
     while let Some(item) = stream.next_item().map_err(|error| broken(&error))? {
-        if let Item::Fault(fault) = item {
+        if let StreamItem::Defect(fault) = item {
             return Err(broken(&fault));
         }
     }
     let head = stream.head().copied().ok_or_else(|| broken(&"it has no head"))?;
-    Ok(Backup {
+    Ok(BackupResult {
         file: path.display().to_string(),
         head: Some(head),
         summary: stream.summary().clone(),
@@ -81,16 +81,16 @@ fn checked(path: &Path, file: &NewFile) -> Result<Backup, Failure> {
 
 /// A backup that was made.
 #[derive(Debug, Default)]
-struct Backup {
+struct BackupResult {
     file: String,
-    head: Option<Head>,
+    head: Option<StreamHead>,
     summary: StreamSummary,
 }
 
-impl fmt::Display for Backup {
+impl fmt::Display for BackupResult {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { file, head, summary } = self;
-        write!(to, "{file}: {}", size::count(summary.records, "record"))?;
+        write!(to, "{file}: {}", size::format_count(summary.records, "record"))?;
         if let Some(range) = &summary.range {
             write!(to, " ({} to {})", range.start(), range.end())?;
         }
@@ -98,7 +98,7 @@ impl fmt::Display for Backup {
             Some(through) => write!(to, ", the state after record {through}")?,
             None => write!(to, ", no checkpoint yet")?,
         }
-        write!(to, ", {}", size::bytes(summary.bytes))?;
+        write!(to, ", {}", size::format_bytes(summary.bytes))?;
         if let Some(head) = head {
             write!(to, "; journal {}", head.identity.journal)?;
         }
@@ -109,41 +109,41 @@ impl fmt::Display for Backup {
     }
 }
 
-impl Backup {
-    fn form(&self) -> Form {
+impl BackupResult {
+    fn to_object(&self) -> FieldObject {
         let head = self.head.as_ref();
         let ends = |end: fn(&std::ops::RangeInclusive<u64>) -> u64| {
             self.summary.range.as_ref().map_or(0, end).into()
         };
         let missing = self.summary.missing.iter().map(|lost| {
-            Value::Object(Some(vec![
+            ObjectValue::Object(Some(vec![
                 ("first", (*lost.start()).into()),
                 ("last", (*lost.end()).into()),
             ]))
         });
         let fields = vec![
             ("file", (&self.file).into()),
-            ("journal_id", head.map_or(Value::Null, |it| (&uuid_text(it.identity.journal)).into())),
+            ("journal_id", head.map_or(ObjectValue::Null, |it| (&encode_uuid(it.identity.journal)).into())),
             ("records", self.summary.records.into()),
             ("first_record", ends(|range| *range.start())),
             ("last_record", ends(|range| *range.end())),
             ("checkpoint_record", head.and_then(|it| it.checkpoint).unwrap_or(0).into()),
             ("bytes", self.summary.bytes.into()),
-            ("missing", Value::List(missing.collect())),
+            ("missing", ObjectValue::List(missing.collect())),
         ];
-        Form { entity: "backup", name: self.file.clone(), fields }
+        FieldObject { entity: "backup", name: self.file.clone(), fields }
     }
 }
 
 /// The line that says how far it is, if somebody watches.
-struct Progress {
+struct BackupProgressLine {
     is_watched: bool,
     bytes: u64,
     /// What was last shown, so that a line is written only if it says something new.
     shown: String,
 }
 
-impl Progress {
+impl BackupProgressLine {
     fn new() -> Self {
         Self { is_watched: io::stderr().is_terminal(), bytes: 0, shown: String::new() }
     }
@@ -174,9 +174,9 @@ fn line(message: &BackUpResponse, bytes: u64) -> String {
     let whole = if percent >= 10 { bytes.saturating_mul(100) / percent } else { *bytes_estimate };
     format!(
         "{percent} % of {}, {} of about {}",
-        size::count(*records_total, "record"),
-        size::bytes(bytes),
-        size::bytes(whole.max(bytes))
+        size::format_count(*records_total, "record"),
+        size::format_bytes(bytes),
+        size::format_bytes(whole.max(bytes))
     )
 }
 

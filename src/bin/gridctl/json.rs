@@ -7,22 +7,22 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use grid_broker::show::escape::escape_json;
 
-use crate::form::{Form, Value};
+use crate::form::{FieldObject, ObjectValue};
 
 /// One form as a JSON object without line breaks.
-pub(crate) fn object(form: &Form) -> Result<String, serde_json::Error> {
-    let json = serde_json::to_string(&Object(&form.fields))?;
+pub(crate) fn object(form: &FieldObject) -> Result<String, serde_json::Error> {
+    let json = serde_json::to_string(&JsonObject(&form.fields))?;
     Ok(escape_json(&json).into_owned())
 }
 
 /// One value as JSON without line breaks.
-pub(crate) fn value(value: &Value) -> Result<String, serde_json::Error> {
+pub(crate) fn value(value: &ObjectValue) -> Result<String, serde_json::Error> {
     Ok(escape_json(&serde_json::to_string(value)?).into_owned())
 }
 
-struct Object<'a>(&'a [(&'static str, Value)]);
+struct JsonObject<'a>(&'a [(&'static str, ObjectValue)]);
 
-impl Serialize for Object<'_> {
+impl Serialize for JsonObject<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
         for (key, value) in self.0 {
@@ -32,7 +32,7 @@ impl Serialize for Object<'_> {
     }
 }
 
-impl Serialize for Value {
+impl Serialize for ObjectValue {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Null | Self::Object(None) => serializer.serialize_unit(),
@@ -41,7 +41,7 @@ impl Serialize for Value {
             Self::Real(value) => serializer.serialize_f64(*value),
             Self::Text(value) => serializer.serialize_str(value),
             Self::List(values) => values.serialize(serializer),
-            Self::Object(Some(fields)) => Object(fields).serialize(serializer),
+            Self::Object(Some(fields)) => JsonObject(fields).serialize(serializer),
         }
     }
 }
@@ -53,16 +53,16 @@ mod tests {
     #[test]
     fn an_object_keeps_its_order_and_hides_nothing() {
         let fields = vec![
-            ("zeta", Value::Number(u64::MAX)),
-            ("alpha", Value::Text("\u{9b}2J\"\n".to_owned())),
-            ("on", Value::Bool(true)),
-            ("value", Value::Real(0.5)),
-            ("none", Value::Null),
-            ("event", Value::Object(None)),
-            ("marks", Value::List(vec!["late".into()])),
-            ("counter", Value::Object(Some(vec![("name", "disk".into())]))),
+            ("zeta", ObjectValue::Number(u64::MAX)),
+            ("alpha", ObjectValue::Text("\u{9b}2J\"\n".to_owned())),
+            ("on", ObjectValue::Bool(true)),
+            ("value", ObjectValue::Real(0.5)),
+            ("none", ObjectValue::Null),
+            ("event", ObjectValue::Object(None)),
+            ("marks", ObjectValue::List(vec!["late".into()])),
+            ("counter", ObjectValue::Object(Some(vec![("name", "disk".into())]))),
         ];
-        let form = Form { entity: "record", name: String::new(), fields };
+        let form = FieldObject { entity: "record", name: String::new(), fields };
         assert_eq!(
             object(&form).unwrap(),
             r#"{"zeta":18446744073709551615,"alpha":"\u009b2J\"\n","on":true,"value":0.5,"none":null,"event":null,"marks":["late"],"counter":{"name":"disk"}}"#

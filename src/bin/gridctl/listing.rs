@@ -10,16 +10,16 @@ use grid_broker::show::escape::escape;
 use grid_broker::wire::proto::TimeInText;
 use jiff::tz::TimeZone;
 
-use crate::args::{Colour, Format, Global};
-use crate::form::Form;
-use crate::table::{Cell, Column, Table};
+use crate::args::{Colour, OutputFormat, Global};
+use crate::form::FieldObject;
+use crate::table::{TableCell, Column, Table};
 use crate::{csv, json, udl, when};
 
 /// How output is to look.
 #[derive(Clone, Debug)]
-pub(crate) struct Look {
+pub(crate) struct OutputOptions {
     /// The format.
-    pub(crate) format: Format,
+    pub(crate) format: OutputFormat,
     /// Whether to use colour.
     pub(crate) colour: bool,
     /// The terminal's width, if stdout is one.
@@ -32,7 +32,7 @@ pub(crate) struct Look {
     pub(crate) quiet: bool,
 }
 
-impl Look {
+impl OutputOptions {
     /// As the flags, the environment and the terminal want it.
     pub(crate) fn new(global: &Global) -> Self {
         let is_terminal = io::stdout().is_terminal();
@@ -45,7 +45,7 @@ impl Look {
         };
         let zone = if global.utc { TimeZone::UTC } else { TimeZone::system() };
         let format = global.format();
-        let screen = (is_terminal && format == Format::Table).then(screen_width);
+        let screen = (is_terminal && format == OutputFormat::Table).then(screen_width);
         let (titles, quiet) = (!global.no_headers, global.quiet);
         Self { format, colour, screen, zone, titles, quiet }
     }
@@ -53,14 +53,14 @@ impl Look {
     /// As tests have it: a table in a pipe.
     #[cfg(test)]
     pub(crate) fn plain() -> Self {
-        let (format, zone) = (Format::Table, TimeZone::UTC);
+        let (format, zone) = (OutputFormat::Table, TimeZone::UTC);
         Self { format, colour: false, screen: None, zone, titles: true, quiet: false }
     }
 
     /// Says what is to be known beside the answer, unless that is not wanted.
     pub(crate) fn note(&self, words: &str) {
         if !self.quiet {
-            crate::say(words);
+            crate::print_error(words);
         }
     }
 }
@@ -69,23 +69,23 @@ impl Look {
 const NARROW: usize = 100;
 const YEAR: &str = "2026-";
 
-impl Look {
+impl OutputOptions {
     /// A time on the reader's wall, with the zone; nothing if there is none.
     pub(crate) fn time(&self, time: &Option<prost_types::Timestamp>) -> String {
-        let moment = time.as_ref().and_then(when::received);
+        let moment = time.as_ref().and_then(when::from_proto);
         moment.map_or_else(String::new, |moment| when::with_zone(moment, &self.zone))
     }
 
     /// A sentence of the broker, its times on the reader's wall.
     pub(crate) fn sentence(&self, text: &str, times: &[TimeInText]) -> String {
-        when::worded(text, times, &self.zone, when::now())
+        when::format_sentence(text, times, &self.zone, when::now())
     }
 
     /// The same for a column, whose title names the zone: without its year on a narrow terminal.
     pub(crate) fn time_in_column(&self, time: &Option<prost_types::Timestamp>) -> String {
-        let moment = time.as_ref().and_then(when::received);
+        let moment = time.as_ref().and_then(when::from_proto);
         let mut shown =
-            moment.map_or_else(String::new, |moment| when::on_the_wall(moment, &self.zone));
+            moment.map_or_else(String::new, |moment| when::format_local(moment, &self.zone));
         if self.screen.is_some_and(|screen| screen < NARROW) {
             shown.replace_range(..shown.len().min(YEAR.len()), "");
         }
@@ -101,29 +101,29 @@ fn screen_width() -> usize {
 
 /// How things of one kind are shown.
 #[derive(Debug)]
-pub(crate) struct Shape<T> {
+pub(crate) struct View<T> {
     /// For people.
     pub(crate) columns: &'static [Column],
     /// For people.
-    pub(crate) cells: fn(&T, &Look) -> Vec<Cell>,
+    pub(crate) cells: fn(&T, &OutputOptions) -> Vec<TableCell>,
     /// For machines.
-    pub(crate) form: fn(&T) -> Form,
+    pub(crate) object: fn(&T) -> FieldObject,
 }
 
 /// A list under way.
-pub(crate) struct Listing<'a, T> {
+pub(crate) struct ListWriter<'a, T> {
     out: &'a mut dyn Write,
-    look: &'a Look,
-    shape: Shape<T>,
+    look: &'a OutputOptions,
+    shape: View<T>,
     table: Table,
     written: usize,
     /// It is of one thing: JSON has no array around it.
     is_of_one: bool,
 }
 
-impl<'a, T: Default> Listing<'a, T> {
+impl<'a, T: Default> ListWriter<'a, T> {
     /// An empty list.
-    pub(crate) fn new(out: &'a mut dyn Write, look: &'a Look, shape: Shape<T>) -> Self {
+    pub(crate) fn new(out: &'a mut dyn Write, look: &'a OutputOptions, shape: View<T>) -> Self {
         let zone = when::zone_name(&look.zone, when::now());
         let table = Table::new(shape.columns, &zone, look.screen, look.colour);
         let table = if look.titles { table } else { table.without_titles() };
@@ -133,8 +133,8 @@ impl<'a, T: Default> Listing<'a, T> {
     /// Shows one thing that was asked for by its name.
     pub(crate) fn one(
         out: &'a mut dyn Write,
-        look: &'a Look,
-        shape: Shape<T>,
+        look: &'a OutputOptions,
+        shape: View<T>,
         thing: &T,
     ) -> io::Result<()> {
         let mut listing = Self::new(out, look, shape);
@@ -146,38 +146,38 @@ impl<'a, T: Default> Listing<'a, T> {
     /// Adds things that came together.
     pub(crate) fn add(&mut self, things: &[T]) -> io::Result<()> {
         match self.look.format {
-            Format::Table | Format::Wide => {
+            OutputFormat::Table | OutputFormat::Wide => {
                 let cells = self.shape.cells;
                 let rows: Vec<_> = things.iter().map(|thing| cells(thing, self.look)).collect();
                 self.table.rows(self.out, &rows)?;
             }
-            Format::Json if self.is_of_one => {
+            OutputFormat::Json if self.is_of_one => {
                 for thing in things {
-                    writeln!(self.out, "{}", json::object(&(self.shape.form)(thing))?)?;
+                    writeln!(self.out, "{}", json::object(&(self.shape.object)(thing))?)?;
                 }
             }
-            Format::Json => self.array(things)?,
-            Format::Name => {
+            OutputFormat::Json => self.array(things)?,
+            OutputFormat::Name => {
                 for thing in things {
-                    writeln!(self.out, "{}", escape(&(self.shape.form)(thing).name))?;
+                    writeln!(self.out, "{}", escape(&(self.shape.object)(thing).name))?;
                 }
             }
-            Format::Jsonl => {
+            OutputFormat::Jsonl => {
                 for thing in things {
-                    writeln!(self.out, "{}", json::object(&(self.shape.form)(thing))?)?;
+                    writeln!(self.out, "{}", json::object(&(self.shape.object)(thing))?)?;
                 }
             }
-            Format::Csv => {
+            OutputFormat::Csv => {
                 if self.written == 0 && !things.is_empty() {
                     self.csv_header()?;
                 }
                 for thing in things {
-                    writeln!(self.out, "{}", csv::line(&(self.shape.form)(thing))?)?;
+                    writeln!(self.out, "{}", csv::line(&(self.shape.object)(thing))?)?;
                 }
             }
-            Format::Udl => {
+            OutputFormat::Udl => {
                 for thing in things {
-                    self.out.write_all(udl::entity(&(self.shape.form)(thing)).as_bytes())?;
+                    self.out.write_all(udl::entity(&(self.shape.object)(thing)).as_bytes())?;
                 }
             }
         }
@@ -198,18 +198,18 @@ impl<'a, T: Default> Listing<'a, T> {
     /// Ends the list; `nothing` is said on stderr if it is empty and for people.
     pub(crate) fn finish(mut self, nothing: &str) -> io::Result<()> {
         match (self.look.format, self.written) {
-            (Format::Json, _) if self.is_of_one => {}
-            (Format::Json, 0) => writeln!(self.out, "[]")?,
-            (Format::Json, _) => writeln!(self.out, "\n]")?,
-            (Format::Csv, 0) => self.csv_header()?,
-            (Format::Table | Format::Wide, 0) if !nothing.is_empty() => self.look.note(nothing),
+            (OutputFormat::Json, _) if self.is_of_one => {}
+            (OutputFormat::Json, 0) => writeln!(self.out, "[]")?,
+            (OutputFormat::Json, _) => writeln!(self.out, "\n]")?,
+            (OutputFormat::Csv, 0) => self.csv_header()?,
+            (OutputFormat::Table | OutputFormat::Wide, 0) if !nothing.is_empty() => self.look.note(nothing),
             (
-                Format::Table
-                | Format::Wide
-                | Format::Csv
-                | Format::Jsonl
-                | Format::Name
-                | Format::Udl,
+                OutputFormat::Table
+                | OutputFormat::Wide
+                | OutputFormat::Csv
+                | OutputFormat::Jsonl
+                | OutputFormat::Name
+                | OutputFormat::Udl,
                 _,
             ) => {}
         }
@@ -219,7 +219,7 @@ impl<'a, T: Default> Listing<'a, T> {
     fn array(&mut self, things: &[T]) -> io::Result<()> {
         for (place, thing) in things.iter().enumerate() {
             let before = if self.written + place == 0 { "[\n" } else { ",\n" };
-            write!(self.out, "{before}{}", json::object(&(self.shape.form)(thing))?)?;
+            write!(self.out, "{before}{}", json::object(&(self.shape.object)(thing))?)?;
         }
         Ok(())
     }
@@ -228,6 +228,6 @@ impl<'a, T: Default> Listing<'a, T> {
         if !self.look.titles {
             return Ok(());
         }
-        writeln!(self.out, "{}", csv::header(&(self.shape.form)(&T::default())))
+        writeln!(self.out, "{}", csv::header(&(self.shape.object)(&T::default())))
     }
 }

@@ -15,12 +15,12 @@ use grid_broker::wire::proto::{
     RecordFilter, Severity,
 };
 
-use self::left_out::LeftOut;
+use self::left_out::OmittedRecords;
 use crate::args::{LogCommand, LogList};
-use crate::broker::Broker;
-use crate::failure::Failure;
-use crate::follow::{self, Tail};
-use crate::listing::{Listing, Look};
+use crate::broker::Connection;
+use crate::failure::CliError;
+use crate::follow::{self, FollowedLog};
+use crate::listing::{ListWriter, OutputOptions};
 use crate::{names, record, when};
 
 /// Largest page the broker gives.
@@ -28,11 +28,11 @@ const PAGE: u32 = 1000;
 
 /// Does what is asked.
 pub(crate) async fn run(
-    broker: &Broker,
+    broker: &Connection,
     command: &LogCommand,
-    look: &Look,
+    look: &OutputOptions,
     out: &mut dyn Write,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     match command {
         LogCommand::List(wanted) => list(broker, wanted, look, out).await,
         LogCommand::Show { numbers } => show(broker, numbers, look, out).await,
@@ -41,16 +41,16 @@ pub(crate) async fn run(
 
 /// Lists what is wanted, and goes on with it if that is wanted.
 async fn list(
-    broker: &Broker,
+    broker: &Connection,
     wanted: &LogList,
-    look: &Look,
+    look: &OutputOptions,
     out: &mut dyn Write,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     let mut unknown = None;
     let filter = filter(broker, wanted, look, &mut unknown).await?;
-    let mut listing = Listing::new(out, look, record::shape());
+    let mut listing = ListWriter::new(out, look, record::shape());
     if wanted.follow {
-        let mut tail = Tail::begin(broker, filter, wanted.limit).await?;
+        let mut tail = FollowedLog::begin(broker, filter, wanted.limit).await?;
         tokio::select! {
             biased;
             _ = tokio::signal::ctrl_c() => {}
@@ -59,13 +59,13 @@ async fn list(
         return Ok(listing.finish("no records came")?);
     }
     let newest_first = wanted.newest_first || !wanted.all;
-    let mut left_out = LeftOut::new(&filter, wanted.all);
+    let mut left_out = OmittedRecords::new(&filter, wanted.all);
     let mut pages = Pages::new(broker, filter, newest_first);
     let mut left = if wanted.all { u64::MAX } else { wanted.limit.into() };
     let all = left;
     if wanted.all || wanted.newest_first {
         while let Some(entries) = pages.next(&mut left).await? {
-            left_out.see(&entries);
+            left_out.count(&entries);
             write(&mut listing, entries)?;
         }
     } else {
@@ -74,7 +74,7 @@ async fn list(
             entries.extend(page);
         }
         entries.reverse();
-        left_out.see(&entries);
+        left_out.count(&entries);
         write(&mut listing, entries)?;
     }
     listing.finish("no records match")?;
@@ -90,17 +90,17 @@ async fn list(
 /// What is asked for. A name of which no appliance is known may be one of records: of an appliance
 /// that was removed, or, for a tail, is still to come. It is `unknown` until there is one.
 async fn filter(
-    broker: &Broker,
+    broker: &Connection,
     wanted: &LogList,
-    look: &Look,
-    unknown: &mut Option<Failure>,
-) -> Result<RecordFilter, Failure> {
+    look: &OutputOptions,
+    unknown: &mut Option<CliError>,
+) -> Result<RecordFilter, CliError> {
     let (since, until) = (wanted.since.as_ref(), wanted.until.as_ref());
     let range = match when::range(since, until, &look.zone, when::now()) {
         // The records have the broker's time, which may be ahead of this machine's.
         Err(when::EmptyRange::Future { .. }) => {
-            let status = broker.itself().get_status(broker.question(GetStatusRequest {})).await?;
-            let there = status.into_inner().server_time.as_ref().and_then(when::received);
+            let status = broker.broker_service().get_status(broker.unary(GetStatusRequest {})).await?;
+            let there = status.into_inner().server_time.as_ref().and_then(when::from_proto);
             let now = there.map_or_else(when::now, |there| there.max(when::now()));
             when::range(since, until, &look.zone, now)?
         }
@@ -123,7 +123,7 @@ async fn filter(
     }
     let kinds = if wanted.all && wanted.kind.is_empty() {
         let all = words::record_kinds();
-        all.iter().filter_map(|kind| words::record_kind_of(kind)).map(i32::from).collect()
+        all.iter().filter_map(|kind| words::parse_record_kind(kind)).map(i32::from).collect()
     } else {
         wanted.kind.iter().map(|kind| *kind as i32).collect()
     };
@@ -131,8 +131,8 @@ async fn filter(
         appliances,
         kinds,
         severity_at_least: wanted.severity.unwrap_or(Severity::Unspecified) as i32,
-        since: range.since.map(when::sent),
-        until: range.until.map(when::sent),
+        since: range.since.map(when::to_proto),
+        until: range.until.map(when::to_proto),
         text: wanted.text.clone().unwrap_or_default(),
         boot_id: wanted.boot.clone().unwrap_or_default(),
     })
@@ -140,16 +140,16 @@ async fn filter(
 
 /// Shows records with all that is known of them.
 async fn show(
-    broker: &Broker,
+    broker: &Connection,
     numbers: &[u64],
-    look: &Look,
+    look: &OutputOptions,
     out: &mut dyn Write,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     let mut records = Vec::new();
     for number in numbers {
-        let request = broker.question(GetRecordRequest { number: *number });
+        let request = broker.unary(GetRecordRequest { number: *number });
         let answer = broker.grid_log().get_record(request).await?.into_inner();
-        records.push(answer.record.ok_or(Failure::Answer { field: "record" })?);
+        records.push(answer.record.ok_or(CliError::Rejected { field: "record" })?);
     }
     if look.format.is_for_people() {
         for (place, record) in records.iter().enumerate() {
@@ -163,46 +163,46 @@ async fn show(
         return Ok(out.flush()?);
     }
     if let [record] = records.as_slice() {
-        return Ok(Listing::one(out, look, record::shape(), record)?);
+        return Ok(ListWriter::one(out, look, record::shape(), record)?);
     }
-    let mut listing = Listing::new(out, look, record::shape());
+    let mut listing = ListWriter::new(out, look, record::shape());
     listing.add(&records)?;
     Ok(listing.finish("")?)
 }
 
 /// One line of the list.
 #[derive(Debug, PartialEq)]
-enum Entry {
+enum LogItem {
     Record(Box<Record>),
     Missing(Missing),
 }
 
 /// The pages of one question.
 struct Pages<'a> {
-    broker: &'a Broker,
+    broker: &'a Connection,
     filter: RecordFilter,
     newest_first: bool,
     token: Option<String>,
     /// Lost ranges that were heard of, since a later page may name them again.
-    heard: Vec<Missing>,
+    received: Vec<Missing>,
     /// Those of them whose place is not reached yet.
     waiting: Vec<Missing>,
 }
 
 impl<'a> Pages<'a> {
-    fn new(broker: &'a Broker, filter: RecordFilter, newest_first: bool) -> Self {
+    fn new(broker: &'a Connection, filter: RecordFilter, newest_first: bool) -> Self {
         Self {
             broker,
             filter,
             newest_first,
             token: Some(String::new()),
-            heard: Vec::new(),
+            received: Vec::new(),
             waiting: Vec::new(),
         }
     }
 
     /// The next page, of at most `left` records, which it counts down. `None`: that was all.
-    async fn next(&mut self, left: &mut u64) -> Result<Option<Vec<Entry>>, Failure> {
+    async fn next(&mut self, left: &mut u64) -> Result<Option<Vec<LogItem>>, CliError> {
         let Some(token) = self.token.take_if(|_| *left > 0) else { return Ok(None) };
         let request = ListRecordsRequest {
             filter: Some(self.filter.clone()),
@@ -210,7 +210,7 @@ impl<'a> Pages<'a> {
             page_token: token,
             newest_first: self.newest_first,
         };
-        let answer = self.broker.grid_log().list_records(self.broker.question(request)).await?;
+        let answer = self.broker.grid_log().list_records(self.broker.unary(request)).await?;
         let mut page = answer.into_inner();
         page.records.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
         *left -= page.records.len() as u64;
@@ -220,10 +220,10 @@ impl<'a> Pages<'a> {
     }
 
     /// Records and lost ranges in the order of the list.
-    fn merged(&mut self, page: ListRecordsResponse) -> Vec<Entry> {
+    fn merged(&mut self, page: ListRecordsResponse) -> Vec<LogItem> {
         for missing in page.missing {
-            if !self.heard.contains(&missing) {
-                self.heard.push(missing);
+            if !self.received.contains(&missing) {
+                self.received.push(missing);
                 self.waiting.push(missing);
             }
         }
@@ -238,23 +238,23 @@ impl<'a> Pages<'a> {
             .partition::<Vec<_>, _>(|missing| place(missing.first) <= reached);
         self.waiting = waiting;
         let records = page.records.into_iter();
-        let mut entries: Vec<(u64, Entry)> = records
-            .map(|record| (place(record.number), Entry::Record(Box::new(record))))
-            .chain(told.into_iter().map(|it| (place(it.first), Entry::Missing(it))))
+        let mut entries: Vec<(u64, LogItem)> = records
+            .map(|record| (place(record.number), LogItem::Record(Box::new(record))))
+            .chain(told.into_iter().map(|it| (place(it.first), LogItem::Missing(it))))
             .collect();
         entries.sort_by_key(|(place, _)| *place);
         entries.into_iter().map(|(_, entry)| entry).collect()
     }
 }
 
-fn write(listing: &mut Listing<'_, Record>, entries: Vec<Entry>) -> Result<(), Failure> {
+fn write(listing: &mut ListWriter<'_, Record>, entries: Vec<LogItem>) -> Result<(), CliError> {
     let mut records = Vec::new();
     for entry in entries {
         match entry {
-            Entry::Record(record) => records.push(*record),
-            Entry::Missing(missing) => {
+            LogItem::Record(record) => records.push(*record),
+            LogItem::Missing(missing) => {
                 listing.add(&std::mem::take(&mut records))?;
-                listing.note(&gone(missing))?;
+                listing.note(&missing_line(missing))?;
             }
         }
     }
@@ -262,7 +262,7 @@ fn write(listing: &mut Listing<'_, Record>, entries: Vec<Entry>) -> Result<(), F
 }
 
 /// What is said of numbers that are not there.
-pub(crate) fn gone(missing: Missing) -> String {
+pub(crate) fn missing_line(missing: Missing) -> String {
     let Missing { first, last, trimmed } = missing;
     match (first == last, trimmed) {
         (true, false) => format!("record {first} is missing"),

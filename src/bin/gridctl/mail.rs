@@ -6,18 +6,18 @@
 use std::io::Write;
 
 use grid_broker::exit_code::ExitCode;
-use grid_broker::show::size::count;
+use grid_broker::show::size::format_count;
 use grid_broker::wire::proto::{
     DropMailRequest, GetMailRequest, ListMailsRequest, ListMailsResponse, Mail, MailFilter,
     MailStanding, RetryMailRequest, TestMailRequest, TestMailResponse,
 };
 
-use crate::args::{MailCommand, MailList};
-use crate::broker::Broker;
-use crate::failure::Failure;
-use crate::form::Form;
-use crate::listing::{Listing, Look, Shape};
-use crate::table::Cell;
+use crate::args::{MailSubcommand, MailList};
+use crate::broker::Connection;
+use crate::failure::CliError;
+use crate::form::FieldObject;
+use crate::listing::{ListWriter, OutputOptions, View};
+use crate::table::TableCell;
 use crate::{names, owed, watch};
 
 /// Largest page the broker gives.
@@ -28,45 +28,45 @@ const KEYS: &str = "[mail] server and to in gridd's settings";
 
 /// Does what is asked.
 pub(crate) async fn run(
-    broker: &Broker,
-    command: &MailCommand,
-    look: &Look,
+    broker: &Connection,
+    command: &MailSubcommand,
+    look: &OutputOptions,
     out: &mut dyn Write,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     match command {
-        MailCommand::List(wanted) => list(broker, wanted, look, out).await,
-        MailCommand::Show { number } => {
-            let request = broker.question(GetMailRequest { number: *number });
+        MailSubcommand::List(wanted) => list(broker, wanted, look, out).await,
+        MailSubcommand::Show { number } => {
+            let request = broker.unary(GetMailRequest { number: *number });
             let answer = broker.mails().get_mail(request).await?;
-            let mail = answer.into_inner().mail.ok_or(Failure::Answer { field: "mail" })?;
+            let mail = answer.into_inner().mail.ok_or(CliError::Rejected { field: "mail" })?;
             if look.format.is_for_people() {
                 for line in owed::lines(&mail, look) {
                     writeln!(out, "{line}")?;
                 }
                 return Ok(out.flush()?);
             }
-            Ok(Listing::one(out, look, owed::shape(), &mail)?)
+            Ok(ListWriter::one(out, look, owed::shape(), &mail)?)
         }
-        MailCommand::Retry { numbers, all: false } => {
-            order(broker, numbers, Wish::Retry, look, out).await
+        MailSubcommand::Retry { numbers, all: false } => {
+            apply(broker, numbers, MailAction::Retry, look, out).await
         }
-        MailCommand::Retry { all: true, .. } => retry_all(broker, look, out).await,
-        MailCommand::Drop { numbers } => order(broker, numbers, Wish::Drop, look, out).await,
-        MailCommand::Test { address } => test(broker, address, look, out).await,
+        MailSubcommand::Retry { all: true, .. } => retry_all(broker, look, out).await,
+        MailSubcommand::Drop { numbers } => apply(broker, numbers, MailAction::Drop, look, out).await,
+        MailSubcommand::Test { address } => test(broker, address, look, out).await,
     }
 }
 
 /// All mails that are wanted, and how mail is configured.
 async fn all(
-    broker: &Broker,
+    broker: &Connection,
     filter: &MailFilter,
-) -> Result<(Vec<Mail>, ListMailsResponse), Failure> {
+) -> Result<(Vec<Mail>, ListMailsResponse), CliError> {
     let mut mails = Vec::new();
     let mut page_token = String::new();
     loop {
         let filter = Some(filter.clone());
         let request = ListMailsRequest { filter, page_size: PAGE, page_token };
-        let mut page = broker.mails().list_mails(broker.question(request)).await?.into_inner();
+        let mut page = broker.mails().list_mails(broker.unary(request)).await?.into_inner();
         mails.append(&mut page.mails);
         page_token = std::mem::take(&mut page.next_page_token);
         if page_token.is_empty() {
@@ -76,21 +76,21 @@ async fn all(
 }
 
 async fn list(
-    broker: &Broker,
+    broker: &Connection,
     wanted: &MailList,
-    look: &Look,
+    look: &OutputOptions,
     out: &mut dyn Write,
-) -> Result<(), Failure> {
-    let MailList { recipients, standing, flags } = wanted;
+) -> Result<(), CliError> {
+    let MailList { recipients, state: standing, flags } = wanted;
     let standings = standing.iter().map(|it| *it as i32).collect();
     let filter = MailFilter { recipients: names::at_commas(recipients), standings };
-    let mut listing = Listing::new(out, look, owed::shape());
+    let mut listing = ListWriter::new(out, look, owed::shape());
     if flags.watch {
         let asked = async || Ok(all(broker, &filter).await?.0);
         tokio::select! {
             biased;
             _ = tokio::signal::ctrl_c() => {}
-            ended = watch::polled(broker, &mut listing, owed::shape().form, asked) => ended?,
+            ended = watch::polled(broker, &mut listing, owed::shape().object, asked) => ended?,
         }
         return Ok(listing.finish("no mails match")?);
     }
@@ -100,7 +100,7 @@ async fn list(
     let nothing = match (filter != MailFilter::default(), page.configured) {
         (true, _) => "no mails match".to_owned(),
         (false, true) => {
-            let recipients = count(page.recipients.into(), "recipient");
+            let recipients = format_count(page.recipients.into(), "recipient");
             format!("no mail is owed ({recipients} in the settings)")
         }
         (false, false) => format!("mail is not configured: nothing is owed; {KEYS} configure it"),
@@ -113,7 +113,7 @@ async fn list(
 }
 
 /// Has all mails tried that wait or were given up.
-async fn retry_all(broker: &Broker, look: &Look, out: &mut dyn Write) -> Result<(), Failure> {
+async fn retry_all(broker: &Connection, look: &OutputOptions, out: &mut dyn Write) -> Result<(), CliError> {
     let standings = vec![MailStanding::Waiting.into(), MailStanding::Failed.into()];
     let filter = MailFilter { standings, ..MailFilter::default() };
     let (mails, _) = all(broker, &filter).await?;
@@ -121,12 +121,12 @@ async fn retry_all(broker: &Broker, look: &Look, out: &mut dyn Write) -> Result<
         look.note("no mail waits or was given up: there is none to retry");
     }
     let numbers: Vec<u64> = mails.iter().map(|mail| mail.number).collect();
-    order(broker, &numbers, Wish::RetryAll, look, out).await
+    apply(broker, &numbers, MailAction::RetryAll, look, out).await
 }
 
 /// What is to become of mails.
 #[derive(Clone, Copy)]
-enum Wish {
+enum MailAction {
     Retry,
     /// Those that were listed: one that went meanwhile is none to tell of.
     RetryAll,
@@ -135,20 +135,20 @@ enum Wish {
 
 /// What became of a mail by order.
 #[derive(Default)]
-struct Ordered {
+struct ActionResult {
     number: u64,
     record_number: u64,
     words: String,
 }
 
-async fn order(
-    broker: &Broker,
+async fn apply(
+    broker: &Connection,
     numbers: &[u64],
-    wish: Wish,
-    look: &Look,
+    wish: MailAction,
+    look: &OutputOptions,
     out: &mut dyn Write,
-) -> Result<(), Failure> {
-    let form = |ordered: &Ordered| Form {
+) -> Result<(), CliError> {
+    let form = |ordered: &ActionResult| FieldObject {
         entity: "mail",
         name: ordered.number.to_string(),
         fields: vec![
@@ -156,12 +156,12 @@ async fn order(
             ("record_number", ordered.record_number.into()),
         ],
     };
-    let shape = Shape { columns: &[], cells: |_, _| Vec::new(), form };
+    let shape = View { columns: &[], cells: |_, _| Vec::new(), object: form };
     let mut told = String::new();
     let mut done = Vec::new();
     let mut failed = None;
     for number in numbers {
-        match order_one(broker, *number, wish).await {
+        match apply_one(broker, *number, wish).await {
             Ok(ordered) => {
                 told.push_str(&format!("{} (record {})\n", ordered.words, ordered.record_number));
                 done.push(ordered);
@@ -181,55 +181,55 @@ async fn order(
         out.write_all(told.as_bytes())?;
         out.flush()?;
     } else if let ([one], [_], false) = (done.as_slice(), numbers, is_of_all(wish)) {
-        Listing::one(out, look, shape, one)?;
+        ListWriter::one(out, look, shape, one)?;
     } else if failed.is_none() || !done.is_empty() {
-        let mut listing = Listing::new(out, look, shape);
+        let mut listing = ListWriter::new(out, look, shape);
         listing.add(&done)?;
         listing.finish("")?;
     }
     failed.map_or(Ok(()), Err)
 }
 
-fn is_of_all(wish: Wish) -> bool {
-    matches!(wish, Wish::RetryAll)
+fn is_of_all(wish: MailAction) -> bool {
+    matches!(wish, MailAction::RetryAll)
 }
 
-async fn order_one(broker: &Broker, number: u64, wish: Wish) -> Result<Ordered, Failure> {
+async fn apply_one(broker: &Connection, number: u64, wish: MailAction) -> Result<ActionResult, CliError> {
     match wish {
-        Wish::Retry | Wish::RetryAll => {
-            let request = broker.question(RetryMailRequest { number });
+        MailAction::Retry | MailAction::RetryAll => {
+            let request = broker.unary(RetryMailRequest { number });
             let answer = broker.mails().retry_mail(request).await?.into_inner();
             let words = if answer.configured {
                 format!("mail {number} is tried now")
             } else {
                 format!("mail {number} is tried once mail is configured; {KEYS} configure it")
             };
-            Ok(Ordered { number, record_number: answer.record_number, words })
+            Ok(ActionResult { number, record_number: answer.record_number, words })
         }
-        Wish::Drop => {
-            let request = broker.question(DropMailRequest { number });
+        MailAction::Drop => {
+            let request = broker.unary(DropMailRequest { number });
             let answer = broker.mails().drop_mail(request).await?.into_inner();
             let words = format!("mail {number} is dropped");
-            Ok(Ordered { number, record_number: answer.record_number, words })
+            Ok(ActionResult { number, record_number: answer.record_number, words })
         }
     }
 }
 
 async fn test(
-    broker: &Broker,
+    broker: &Connection,
     address: &str,
-    look: &Look,
+    look: &OutputOptions,
     out: &mut dyn Write,
-) -> Result<(), Failure> {
-    let request = broker.question(TestMailRequest { address: address.to_owned() });
+) -> Result<(), CliError> {
+    let request = broker.unary(TestMailRequest { address: address.to_owned() });
     let tested = broker.mails().test_mail(request).await?.into_inner();
     let accepted = tested.accepted;
     if look.format.is_for_people() {
         for line in &tested.dialogue {
-            writeln!(out, "{}", Cell::new(line).shown(false))?;
+            writeln!(out, "{}", TableCell::new(line).shown(false))?;
         }
         if accepted {
-            let address = Cell::new(address).shown(false);
+            let address = TableCell::new(address).shown(false);
             writeln!(out, "the mail server took the mail for {address}")?;
         }
         out.flush()?;
@@ -237,12 +237,12 @@ async fn test(
         let form = |tested: &TestMailResponse| {
             let TestMailResponse { accepted, dialogue } = tested;
             let fields = vec![("accepted", (*accepted).into()), ("dialogue", dialogue.into())];
-            Form { entity: "mail_test", name: String::new(), fields }
+            FieldObject { entity: "mail_test", name: String::new(), fields }
         };
-        let shape = Shape { columns: &[], cells: |_, _| Vec::new(), form };
-        Listing::one(out, look, shape, &tested)?;
+        let shape = View { columns: &[], cells: |_, _| Vec::new(), object: form };
+        ListWriter::one(out, look, shape, &tested)?;
     }
-    if accepted { Ok(()) } else { Err(Failure::MailTest { address: address.to_owned() }) }
+    if accepted { Ok(()) } else { Err(CliError::MailTest { address: address.to_owned() }) }
 }
 
 #[cfg(test)]

@@ -43,15 +43,15 @@ use std::io::{self, BufWriter, Write};
 use grid_broker::exit_code::ExitCode;
 use grid_broker::guru_meditation;
 
-use crate::args::{ApplianceCommand, Args, Command, JournalCommand, Names, Status};
-use crate::broker::Broker;
-use crate::failure::Failure;
-use crate::listing::Look;
+use crate::args::{ApplianceCommand, GridctlArgs, GridctlCommand, JournalCommand, NameArgs, StatusArgs};
+use crate::broker::Connection;
+use crate::failure::CliError;
+use crate::listing::OutputOptions;
 
 fn main() -> std::process::ExitCode {
     // First of all: until then SIGUSR2 ends a process. Without reports it works all the same.
     if let Err(error) = guru_meditation::install(grid_broker::report::package("gridctl")) {
-        say(&error.to_string());
+        print_error(&error.to_string());
     }
     let arguments: Vec<OsString> = std::env::args_os().collect();
     if arguments.get(1).is_some_and(|it| it == complete::WORD) {
@@ -67,23 +67,23 @@ fn main() -> std::process::ExitCode {
         Ok(code) => code.into(),
         Err(failure) => {
             if !failure.is_closed_output() {
-                say(&failure.to_string());
+                print_error(&failure.to_string());
             }
             // A plugin of Nagios that can't tell is not critical.
             let code = failure.exit_code() as u8;
-            let code = if is_check && code != 0 { check::Verdict::Unknown as u8 } else { code };
+            let code = if is_check && code != 0 { check::CheckVerdict::Unknown as u8 } else { code };
             code.into()
         }
     }
 }
 
 /// Prints what clap has to say: help and versions are answers, the rest is wrong usage.
-fn help_or_misuse(error: &clap::Error, is_check: bool) -> Result<u8, Failure> {
+fn help_or_misuse(error: &clap::Error, is_check: bool) -> Result<u8, CliError> {
     if error.use_stderr() {
         if is_check {
             let mut out = io::stdout();
             writeln!(out, "{}", check::misused(&error.to_string()))?;
-            return Ok(check::Verdict::Unknown as u8);
+            return Ok(check::CheckVerdict::Unknown as u8);
         }
         // Nobody there to read it is no failure of its own.
         let _ = error.print();
@@ -94,54 +94,54 @@ fn help_or_misuse(error: &clap::Error, is_check: bool) -> Result<u8, Failure> {
     Ok(ExitCode::Done as u8)
 }
 
-fn run(args: &Args) -> Result<u8, Failure> {
-    let look = Look::new(&args.global);
+fn run(args: &GridctlArgs) -> Result<u8, CliError> {
+    let look = OutputOptions::new(&args.global);
     let mut out = BufWriter::new(io::stdout().lock());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(Failure::Start)?;
+        .map_err(CliError::Start)?;
     let login = broker::login_name();
     let broker = async || {
-        let address = context::address(&args.global.place)?;
-        Ok::<_, Failure>(Broker::connect(&address, login.as_deref()).await?)
+        let address = context::address(&args.global.endpoint)?;
+        Ok::<_, CliError>(Connection::connect(&address, login.as_deref()).await?)
     };
     let out = &mut out;
-    let done: Result<u8, Failure> = runtime.block_on(async {
+    let done: Result<u8, CliError> = runtime.block_on(async {
         match &args.command {
-            Command::Log(command) => log::run(&broker().await?, command, &look, out).await?,
-            Command::Appliance(command) => {
+            GridctlCommand::Log(command) => log::run(&broker().await?, command, &look, out).await?,
+            GridctlCommand::Appliance(command) => {
                 appliance::run(&broker().await?, command, &look, out).await?;
             }
-            Command::Alert(command) => alert::run(&broker().await?, command, &look, out).await?,
-            Command::Mail(command) => mail::run(&broker().await?, command, &look, out).await?,
-            Command::Journal(JournalCommand::Verify { file }) => verify::run(file, &look, out)?,
-            Command::Journal(command) => {
+            GridctlCommand::Alert(command) => alert::run(&broker().await?, command, &look, out).await?,
+            GridctlCommand::Mail(command) => mail::run(&broker().await?, command, &look, out).await?,
+            GridctlCommand::Journal(JournalCommand::Verify { file }) => verify::run(file, &look, out)?,
+            GridctlCommand::Journal(command) => {
                 journal::run(&broker().await?, command, &look, out).await?;
             }
-            Command::Report { json } => report::show(&broker().await?, *json, &look, out).await?,
-            Command::Status(Status { check: true, .. }) => {
-                let address = context::address(&args.global.place).unwrap_or_default();
+            GridctlCommand::Report { json } => report::show(&broker().await?, *json, &look, out).await?,
+            GridctlCommand::Status(StatusArgs { check: true, .. }) => {
+                let address = context::address(&args.global.endpoint).unwrap_or_default();
                 return Ok(check::run(broker().await, &address, out).await? as u8);
             }
-            Command::Status(Status { names, .. }) if !names.is_empty() => {
-                let show = ApplianceCommand::Show(Names { names: names.clone() });
+            GridctlCommand::Status(StatusArgs { names, .. }) if !names.is_empty() => {
+                let show = ApplianceCommand::Show(NameArgs { names: names.clone() });
                 appliance::run(&broker().await?, &show, &look, out).await?;
             }
-            Command::Status(_) => status::show(&broker().await?, &look, out).await?,
-            Command::Version => version::show(broker().await, &look, out).await?,
-            Command::Context(command) => context::run(command, &args.global.place, &look, out)?,
-            Command::Generate { folder } => generate::run(folder, &look, out)?,
+            GridctlCommand::Status(_) => status::show(&broker().await?, &look, out).await?,
+            GridctlCommand::Version => version::show(broker().await, &look, out).await?,
+            GridctlCommand::Context(command) => context::run(command, &args.global.endpoint, &look, out)?,
+            GridctlCommand::Generate { folder } => generate::run(folder, &look, out)?,
         }
         Ok(ExitCode::Done as u8)
     });
-    done.map_err(|failure| match context::address(&args.global.place) {
-        Ok(address) => runtime.block_on(failure.looked_into(&address)),
+    done.map_err(|failure| match context::address(&args.global.endpoint) {
+        Ok(address) => runtime.block_on(failure.with_details(&address)),
         Err(_) => failure,
     })
 }
 
 /// Says something to the person at the terminal. Nobody there to hear it is no failure.
-fn say(words: &str) {
+fn print_error(words: &str) {
     let _ = writeln!(io::stderr(), "gridctl: {words}");
 }

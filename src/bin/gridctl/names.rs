@@ -11,9 +11,9 @@ use grid_broker::wire::proto::{
     Appliance, ApplianceFilter, GetApplianceRequest, ListAppliancesRequest,
 };
 
-use crate::broker::Broker;
-use crate::failure::Failure;
-use crate::listing::Look;
+use crate::broker::Connection;
+use crate::failure::CliError;
+use crate::listing::OutputOptions;
 
 /// Largest page the broker gives.
 const PAGE: u32 = 1000;
@@ -60,15 +60,15 @@ pub(crate) fn at_commas(names: &[String]) -> Vec<String> {
 
 /// All appliances that the filter takes.
 pub(crate) async fn all(
-    broker: &Broker,
+    broker: &Connection,
     filter: ApplianceFilter,
-) -> Result<Vec<Appliance>, Failure> {
+) -> Result<Vec<Appliance>, CliError> {
     let mut found = Vec::new();
     let mut page_token = String::new();
     loop {
         let filter = Some(filter.clone());
         let request = ListAppliancesRequest { filter, page_size: PAGE, page_token };
-        let answer = broker.appliances().list_appliances(broker.question(request)).await?;
+        let answer = broker.appliances().list_appliances(broker.unary(request)).await?;
         let page = answer.into_inner();
         found.extend(page.appliances);
         page_token = page.next_page_token;
@@ -79,7 +79,7 @@ pub(crate) async fn all(
 }
 
 /// The names that these patterns match.
-async fn matching(broker: &Broker, names: Vec<String>) -> Result<Vec<String>, Failure> {
+async fn matching(broker: &Connection, names: Vec<String>) -> Result<Vec<String>, CliError> {
     let filter = ApplianceFilter { names, ..ApplianceFilter::default() };
     Ok(all(broker, filter).await?.into_iter().map(|appliance| appliance.name).collect())
 }
@@ -89,9 +89,9 @@ async fn matching(broker: &Broker, names: Vec<String>) -> Result<Vec<String>, Fa
 /// # Errors
 ///
 /// With the names that may be meant, if it is none or several.
-pub(crate) async fn whole(broker: &Broker, name: &str) -> Result<String, Failure> {
+pub(crate) async fn whole(broker: &Connection, name: &str) -> Result<String, CliError> {
     let request = GetApplianceRequest { name: name.to_owned() };
-    match broker.appliances().get_appliance(broker.question(request)).await {
+    match broker.appliances().get_appliance(broker.unary(request)).await {
         Ok(_) => Ok(name.to_owned()),
         Err(status) if status.code() == Code::NotFound => by_its_end(broker, name, status).await,
         Err(status) => Err(status.into()),
@@ -100,10 +100,10 @@ pub(crate) async fn whole(broker: &Broker, name: &str) -> Result<String, Failure
 
 /// The same for a name of which the broker knows nothing as it stands.
 pub(crate) async fn by_its_end(
-    broker: &Broker,
+    broker: &Connection,
     name: &str,
     unknown: tonic::Status,
-) -> Result<String, Failure> {
+) -> Result<String, CliError> {
     if is_pattern(name) {
         return Err(unknown.into());
     }
@@ -117,15 +117,15 @@ pub(crate) async fn by_its_end(
             if near.is_empty() {
                 return Err(unknown.into());
             }
-            Err(Failure::NoAppliance { name: name.to_owned(), near })
+            Err(CliError::NoAppliance { name: name.to_owned(), near })
         }
         1 => Ok(found.remove(0)),
-        _ => Err(Failure::Ambiguous { name: name.to_owned(), candidates: found }),
+        _ => Err(CliError::Ambiguous { name: name.to_owned(), candidates: found }),
     }
 }
 
 /// The same for lists: patterns stay as they are.
-pub(crate) async fn patterns(broker: &Broker, names: &[String]) -> Result<Vec<String>, Failure> {
+pub(crate) async fn patterns(broker: &Connection, names: &[String]) -> Result<Vec<String>, CliError> {
     let mut patterns = Vec::new();
     for name in at_commas(names) {
         let meant = if is_pattern(&name) { name } else { whole(broker, &name).await? };
@@ -145,11 +145,11 @@ pub(crate) struct Targets {
 
 /// Finds the targets; what a pattern matches is said.
 pub(crate) async fn targets(
-    broker: &Broker,
+    broker: &Connection,
     typed: &[String],
     suppressed: bool,
-    look: &Look,
-) -> Result<Targets, Failure> {
+    look: &OutputOptions,
+) -> Result<Targets, CliError> {
     let typed = at_commas(typed);
     let is_one = matches!(typed.as_slice(), [one] if !is_pattern(one));
     let mut names = Vec::new();
@@ -163,7 +163,7 @@ pub(crate) async fn targets(
         let found = all(broker, filter).await?.into_iter().map(|appliance| appliance.name);
         let found: Vec<String> = found.collect();
         if found.is_empty() {
-            return Err(Failure::NoMatch { pattern: name });
+            return Err(CliError::NoMatch { pattern: name });
         }
         look.note(&format!("{name} matches {}", several(&found)));
         names.extend(found);
@@ -176,11 +176,11 @@ pub(crate) async fn targets(
 /// Does something with an appliance; if nothing of that name is known, with the one that it is the
 /// end of, which is said.
 pub(crate) async fn done_with<T>(
-    broker: &Broker,
+    broker: &Connection,
     name: &str,
-    look: &Look,
+    look: &OutputOptions,
     mut act: impl AsyncFnMut(String) -> Result<T, tonic::Status>,
-) -> Result<(String, T), Failure> {
+) -> Result<(String, T), CliError> {
     match act(name.to_owned()).await {
         Ok(done) => Ok((name.to_owned(), done)),
         Err(status) if status.code() == Code::NotFound => {
@@ -195,7 +195,7 @@ pub(crate) async fn done_with<T>(
 
 /// `3 appliances: a, b and c`.
 fn several(names: &[String]) -> String {
-    let count = grid_broker::show::size::count(names.len() as u64, "appliance");
+    let count = grid_broker::show::size::format_count(names.len() as u64, "appliance");
     format!("{count}: {}", some(names))
 }
 

@@ -74,11 +74,11 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
-    use crate::args::Args;
+    use crate::args::GridctlArgs;
 
     fn turned(line: &str) -> String {
         let arguments = line.split(' ').map(OsString::from).collect();
-        let turned = noun_first(&Args::command(), arguments);
+        let turned = noun_first(&GridctlArgs::command(), arguments);
         turned.iter().map(|it| it.to_str().unwrap()).collect::<Vec<_>>().join(" ")
     }
 

@@ -3,24 +3,24 @@
 //! The form has the contract's keys, always all of them. Does not know how mails are asked for.
 
 use grid_broker::show::escape::escape;
-use grid_broker::show::size::count;
+use grid_broker::show::size::format_count;
 use grid_broker::show::words;
 use grid_broker::wire::proto::{
     AlertsOfAppliance, AlertsOfSeverity, Mail, MailBrief, MailNotice, MailStanding, MailSummary,
 };
 
-use crate::form::{Fields, Form, Value};
-use crate::listing::{Look, Shape};
+use crate::form::{Fields, FieldObject, ObjectValue};
+use crate::listing::{OutputOptions, View};
 use crate::standing::pair_lines;
 use crate::subject;
-use crate::table::{Cell, Column, Light};
+use crate::table::{TableCell, Column, Style};
 
 /// As much of a reply or a notice stands in a list, in characters.
 const TEXT_CHARS_MAX: usize = 120;
 
 /// How mails are listed.
-pub(crate) fn shape() -> Shape<Mail> {
-    Shape { columns: COLUMNS, cells, form }
+pub(crate) fn shape() -> View<Mail> {
+    View { columns: COLUMNS, cells, object: form }
 }
 
 const COLUMNS: &[Column] = &[
@@ -33,26 +33,26 @@ const COLUMNS: &[Column] = &[
     Column { title: "what", least: 0, to_the_right: false, drop: 0 },
 ];
 
-fn cells(mail: &Mail, look: &Look) -> Vec<Cell> {
-    let standing = words::standing(mail.standing).unwrap_or_default();
+fn cells(mail: &Mail, look: &OutputOptions) -> Vec<TableCell> {
+    let standing = words::mail_state(mail.standing).unwrap_or_default();
     vec![
-        Cell::new(&mail.number.to_string()),
-        Cell::new(&mail.recipient),
-        Cell::lit(&standing, light(mail.standing)),
-        Cell::new(&look.time_in_column(&mail.owed_since)),
+        TableCell::new(&mail.number.to_string()),
+        TableCell::new(&mail.recipient),
+        TableCell::styled(&standing, style(mail.standing)),
+        TableCell::new(&look.time_in_column(&mail.owed_since)),
         match MailStanding::try_from(mail.standing) {
-            Ok(MailStanding::Failed) => Cell::new("given up"),
-            _ => Cell::new(&look.time_in_column(&mail.due)),
+            Ok(MailStanding::Failed) => TableCell::new("given up"),
+            _ => TableCell::new(&look.time_in_column(&mail.due)),
         },
-        Cell::new(&mail.attempts.to_string()),
-        Cell::new(&what(mail)),
+        TableCell::new(&mail.attempts.to_string()),
+        TableCell::new(&what(mail)),
     ]
 }
 
-fn light(standing: i32) -> Light {
+fn style(standing: i32) -> Style {
     match MailStanding::try_from(standing) {
-        Ok(MailStanding::Failed) => Light::Red,
-        Ok(MailStanding::UnderWay) => Light::Yellow,
+        Ok(MailStanding::Failed) => Style::Red,
+        Ok(MailStanding::UnderWay) => Style::Yellow,
         Ok(
             MailStanding::Unspecified
             | MailStanding::Waiting
@@ -60,7 +60,7 @@ fn light(standing: i32) -> Light {
             | MailStanding::Joined
             | MailStanding::Removed,
         )
-        | Err(_) => Light::None,
+        | Err(_) => Style::None,
     }
 }
 
@@ -96,15 +96,15 @@ fn begun(text: &str) -> String {
 fn summed_up(summary: &MailSummary) -> String {
     let of = match summary.appliances.as_slice() {
         [one] => one.appliance.clone(),
-        several => count(several.len() as u64, "appliance"),
+        several => format_count(several.len() as u64, "appliance"),
     };
     let named: u64 = summary.appliances.iter().map(|it| it.count).sum();
     let more = if named < summary.alerts { " and more" } else { "" };
-    format!("{} of {of}{more}", count(summary.alerts, "older alert"))
+    format!("{} of {of}{more}", format_count(summary.alerts, "older alert"))
 }
 
 /// One mail as `key: value` lines; what is not known has none.
-pub(crate) fn lines(mail: &Mail, look: &Look) -> Vec<String> {
+pub(crate) fn lines(mail: &Mail, look: &OutputOptions) -> Vec<String> {
     let (name, at) = match MailStanding::try_from(mail.standing) {
         Ok(MailStanding::Failed) => ("forgotten at", &mail.removed_at),
         Ok(MailStanding::Sent) => ("sent at", &mail.ended_at),
@@ -118,7 +118,7 @@ pub(crate) fn lines(mail: &Mail, look: &Look) -> Vec<String> {
     let mut pairs = vec![
         ("mail", mail.number.to_string()),
         ("to", mail.recipient.clone()),
-        ("standing", words::standing(mail.standing).unwrap_or_default()),
+        ("standing", words::mail_state(mail.standing).unwrap_or_default()),
         ("owed since", look.time(&mail.owed_since)),
         (name, look.time(at)),
         ("sent as part of mail", or_nothing(mail.joined)),
@@ -139,13 +139,13 @@ pub(crate) fn lines(mail: &Mail, look: &Look) -> Vec<String> {
     if mail.more_notices > listed {
         pairs.push(("and of", format!("{} more", mail.more_notices - listed)));
     }
-    pair_lines(&pairs, |key| if key == "to" { Light::Bold } else { Light::None }, look)
+    pair_lines(&pairs, |key| if key == "to" { Style::Bold } else { Style::None }, look)
 }
 
 fn by_severity(summary: &MailSummary) -> Vec<(String, u64)> {
     let severities = summary.severities.iter();
     let counts = severities.map(|AlertsOfSeverity { severity, count }| {
-        (words::severity(*severity).unwrap_or_default(), *count)
+        (words::severity(*severity).unwrap_or_default(), *format_count)
     });
     counts.collect()
 }
@@ -153,7 +153,7 @@ fn by_severity(summary: &MailSummary) -> Vec<(String, u64)> {
 fn by_appliance(summary: &MailSummary) -> Vec<(String, u64)> {
     let appliances = summary.appliances.iter();
     let counts =
-        appliances.map(|AlertsOfAppliance { appliance, count }| (appliance.clone(), *count));
+        appliances.map(|AlertsOfAppliance { appliance, count }| (appliance.clone(), *format_count));
     counts.collect()
 }
 
@@ -163,7 +163,7 @@ fn counted(counts: &[(String, u64)]) -> String {
 }
 
 /// `2026-11-20 14:02:10 error db1 start_failed: start of db1 failed (record 7)`.
-fn notice(notice: &MailNotice, look: &Look) -> String {
+fn notice(notice: &MailNotice, look: &OutputOptions) -> String {
     let at = look.time(&notice.at);
     let severity = words::severity(notice.severity).unwrap_or_default();
     let appliance = subject::shown(&notice.appliance);
@@ -184,9 +184,9 @@ fn brief(brief: &MailBrief) -> String {
     format!("{severity} {appliance} {}{over}", brief.matter)
 }
 
-fn brief_fields(brief: &MailBrief) -> Value {
+fn brief_fields(brief: &MailBrief) -> ObjectValue {
     let MailBrief { appliance, matter, severity, resolved } = brief;
-    Value::Object(Some(vec![
+    ObjectValue::Object(Some(vec![
         ("appliance", appliance.into()),
         ("matter", matter.into()),
         ("severity", words::severity(*severity).into()),
@@ -194,7 +194,7 @@ fn brief_fields(brief: &MailBrief) -> Value {
     ]))
 }
 
-fn form(mail: &Mail) -> Form {
+fn form(mail: &Mail) -> FieldObject {
     let Mail {
         number,
         recipient,
@@ -215,30 +215,30 @@ fn form(mail: &Mail) -> Form {
     let fields = vec![
         ("number", (*number).into()),
         ("recipient", recipient.into()),
-        ("standing", words::standing(*standing).into()),
+        ("standing", words::mail_state(*standing).into()),
         ("owed_since", owed_since.into()),
         ("due", due.into()),
         ("attempts", (*attempts).into()),
         ("last_reply", last_reply.into()),
-        ("notices", Value::List(notices.iter().map(notice_fields).collect())),
+        ("notices", ObjectValue::List(notices.iter().map(notice_fields).collect())),
         ("more_notices", (*more_notices).into()),
         ("removed_at", removed_at.into()),
-        ("briefs", Value::List(briefs.iter().map(brief_fields).collect())),
+        ("briefs", ObjectValue::List(briefs.iter().map(brief_fields).collect())),
         ("ended_at", ended_at.into()),
         ("record_number", (*record_number).into()),
         ("joined", (*joined).into()),
-        ("summary", Value::Object(summary.as_ref().map(summary_fields))),
+        ("summary", ObjectValue::Object(summary.as_ref().map(summary_fields))),
     ];
-    Form { entity: "mail", name: number.to_string(), fields }
+    FieldObject { entity: "mail", name: number.to_string(), fields }
 }
 
 fn summary_fields(summary: &MailSummary) -> Fields {
     let MailSummary { alerts, first_at, last_at, appliances: _, severities: _ } = summary;
     let list = |key: &'static str, counts: Vec<(String, u64)>| {
         let fields = |(name, count): (String, u64)| {
-            Value::Object(Some(vec![(key, Value::from(&name)), ("count", count.into())]))
+            ObjectValue::Object(Some(vec![(key, ObjectValue::from(&name)), ("count", count.into())]))
         };
-        Value::List(counts.into_iter().map(fields).collect())
+        ObjectValue::List(counts.into_iter().map(fields).collect())
     };
     vec![
         ("alerts", (*alerts).into()),
@@ -249,10 +249,10 @@ fn summary_fields(summary: &MailSummary) -> Fields {
     ]
 }
 
-fn notice_fields(notice: &MailNotice) -> Value {
+fn notice_fields(notice: &MailNotice) -> ObjectValue {
     let MailNotice { appliance, matter, severity, at, text, record_number, resolved, again } =
         notice;
-    Value::Object(Some(vec![
+    ObjectValue::Object(Some(vec![
         ("appliance", appliance.into()),
         ("matter", matter.into()),
         ("severity", words::severity(*severity).into()),

@@ -11,15 +11,15 @@ use grid_broker::wire::proto::{
     Event, LostEvents, Outcome, Record, SettingIs, SettingsInForce, Severity,
 };
 
-use crate::form::{Fields, Form, Value};
-use crate::listing::{Look, Shape};
+use crate::form::{Fields, FieldObject, ObjectValue};
+use crate::listing::{OutputOptions, View};
 use crate::standing::pair_lines;
 use crate::subject;
-use crate::table::{Cell, Column, Light};
+use crate::table::{TableCell, Column, Style};
 
 /// How records are shown.
-pub(crate) fn shape() -> Shape<Record> {
-    Shape { columns: COLUMNS, cells, form }
+pub(crate) fn shape() -> View<Record> {
+    View { columns: COLUMNS, cells, object: form }
 }
 
 const COLUMNS: &[Column] = &[
@@ -31,31 +31,31 @@ const COLUMNS: &[Column] = &[
     Column { title: "what", least: 0, to_the_right: false, drop: 0 },
 ];
 
-fn cells(record: &Record, look: &Look) -> Vec<Cell> {
+fn cells(record: &Record, look: &OutputOptions) -> Vec<TableCell> {
     let severity = words::severity(record.severity).unwrap_or_default();
     vec![
-        Cell::new(&record.number.to_string()),
-        Cell::new(&look.time_in_column(&record.received_at)),
-        Cell::new(subject::shown(&record.appliance)),
-        Cell::new(&words::record_kind(record.kind).unwrap_or_default()),
-        Cell::lit(&severity, light(record.severity)),
-        Cell::new(&what(&on_the_wall(record, look))),
+        TableCell::new(&record.number.to_string()),
+        TableCell::new(&look.time_in_column(&record.received_at)),
+        TableCell::new(subject::shown(&record.appliance)),
+        TableCell::new(&words::record_kind(record.kind).unwrap_or_default()),
+        TableCell::styled(&severity, light(record.severity)),
+        TableCell::new(&what(&on_the_wall(record, look))),
     ]
 }
 
 /// How a severity is lit.
-pub(crate) fn light(severity: i32) -> Light {
+pub(crate) fn light(severity: i32) -> Style {
     match Severity::try_from(severity) {
-        Ok(Severity::Debug) => Light::Dim,
-        Ok(Severity::Warn) => Light::Yellow,
-        Ok(Severity::Error) => Light::Red,
-        Ok(Severity::Fatal) => Light::BoldRed,
-        Ok(Severity::Unspecified | Severity::Info) | Err(_) => Light::None,
+        Ok(Severity::Debug) => Style::Dim,
+        Ok(Severity::Warn) => Style::Yellow,
+        Ok(Severity::Error) => Style::Red,
+        Ok(Severity::Fatal) => Style::BoldRed,
+        Ok(Severity::Unspecified | Severity::Info) | Err(_) => Style::None,
     }
 }
 
 /// The record with the times in its sentences as the reader reads them.
-fn on_the_wall(record: &Record, look: &Look) -> Record {
+fn on_the_wall(record: &Record, look: &OutputOptions) -> Record {
     let mut shown = record.clone();
     shown.text = look.sentence(&record.text, &record.text_times);
     shown.explanation = look.sentence(&record.explanation, &record.explanation_times);
@@ -104,7 +104,7 @@ fn became(record: &Record) -> String {
 }
 
 /// One record as `key: value` lines; what is not known has none.
-pub(crate) fn lines(record: &Record, look: &Look) -> Vec<String> {
+pub(crate) fn lines(record: &Record, look: &OutputOptions) -> Vec<String> {
     let word = |word: Option<String>| word.unwrap_or_default();
     let record = &on_the_wall(record, look);
     let mut pairs = vec![
@@ -135,10 +135,10 @@ pub(crate) fn lines(record: &Record, look: &Look) -> Vec<String> {
         pairs.extend(settings.warnings.iter().map(|it| ("warning", it.clone())));
     }
     let light = light(record.severity);
-    pair_lines(&pairs, |key| if key == "text" { light } else { Light::None }, look)
+    pair_lines(&pairs, |key| if key == "text" { light } else { Style::None }, look)
 }
 
-fn event_pairs(event: &Event, look: &Look) -> Vec<(&'static str, String)> {
+fn event_pairs(event: &Event, look: &OutputOptions) -> Vec<(&'static str, String)> {
     let some = |number: u64, unit: &str| match number {
         0 => String::new(),
         number => format!("{number}{unit}"),
@@ -169,7 +169,7 @@ fn event_pairs(event: &Event, look: &Look) -> Vec<(&'static str, String)> {
     pairs
 }
 
-fn form(record: &Record) -> Form {
+fn form(record: &Record) -> FieldObject {
     let Record {
         number,
         received_at,
@@ -202,17 +202,17 @@ fn form(record: &Record) -> Form {
         ("outcome", words::outcome(*outcome).into()),
         ("reason", reason.into()),
         ("explanation", explanation.into()),
-        ("event", Value::Object(event.as_ref().map(event_fields))),
+        ("event", ObjectValue::Object(event.as_ref().map(event_fields))),
         ("administrator", administrator.into()),
         ("marks", marks.into()),
-        ("settings", Value::Object(settings.as_ref().map(settings_fields))),
+        ("settings", ObjectValue::Object(settings.as_ref().map(settings_fields))),
     ];
-    Form { entity: "record", name: number.to_string(), fields }
+    FieldObject { entity: "record", name: number.to_string(), fields }
 }
 
 fn settings_fields(it: &SettingsInForce) -> Fields {
     let SettingsInForce { at_start, settings, waiting, warnings, left_out } = it;
-    let list = |of: &[SettingIs]| Value::List(of.iter().map(setting).collect());
+    let list = |of: &[SettingIs]| ObjectValue::List(of.iter().map(setting).collect());
     vec![
         ("at_start", (*at_start).into()),
         ("settings", list(settings)),
@@ -222,10 +222,10 @@ fn settings_fields(it: &SettingsInForce) -> Fields {
     ]
 }
 
-fn setting(it: &SettingIs) -> Value {
+fn setting(it: &SettingIs) -> ObjectValue {
     let SettingIs { key, value, origin, before } = it;
-    let text = |text: &Option<String>| text.as_ref().map_or(Value::Null, Value::from);
-    Value::Object(Some(vec![
+    let text = |text: &Option<String>| text.as_ref().map_or(ObjectValue::Null, ObjectValue::from);
+    ObjectValue::Object(Some(vec![
         ("key", key.into()),
         ("value", text(value)),
         ("origin", origin.into()),
@@ -249,16 +249,16 @@ fn event_fields(event: &Event) -> Fields {
         alert_key,
     } = event;
     let mut fields: Fields =
-        vec![("kind", kind.as_ref().map(|kind| words::kind(kind).to_owned()).into())];
+        vec![("kind", kind.as_ref().map(|kind| words::event_body_kind(kind).to_owned()).into())];
     match kind {
         Some(Kind::Maintenance(maintenance)) => {
-            fields.push(("progress", maintenance.progress.map_or(Value::Null, Value::from)));
+            fields.push(("progress", maintenance.progress.map_or(ObjectValue::Null, ObjectValue::from)));
         }
         Some(Kind::Alert(alert)) => {
             let counter = alert.counter.as_ref();
             let counter =
-                counter.map(|it| vec![("name", Value::from(&it.name)), ("value", it.value.into())]);
-            fields.push(("counter", Value::Object(counter)));
+                counter.map(|it| vec![("name", ObjectValue::from(&it.name)), ("value", it.value.into())]);
+            fields.push(("counter", ObjectValue::Object(counter)));
         }
         Some(Kind::StartedOk(_) | Kind::StartFailed(_) | Kind::Log(_)) | None => {}
     }
@@ -272,15 +272,15 @@ fn event_fields(event: &Event) -> Fields {
         ("spooled_at", spooled_at.into()),
         ("repeated", (*repeated).into()),
         ("next_report_within_ms", (*next_report_within_ms).into()),
-        ("lost_before", Value::List(lost_before.iter().map(lost).collect())),
+        ("lost_before", ObjectValue::List(lost_before.iter().map(lost).collect())),
         ("alert_key", alert_key.into()),
     ]);
     fields
 }
 
-fn lost(lost: &LostEvents) -> Value {
+fn lost(lost: &LostEvents) -> ObjectValue {
     let LostEvents { kind, count, first_at, last_at, reason } = lost;
-    Value::Object(Some(vec![
+    ObjectValue::Object(Some(vec![
         ("kind", words::event_kind(*kind).into()),
         ("count", (*count).into()),
         ("first_at", first_at.into()),

@@ -8,22 +8,22 @@ use std::io::Write;
 use grid_broker::show::escape::escape_json;
 use grid_broker::wire::proto::{GetReportRequest, ReportFormat};
 
-use crate::args::Format;
-use crate::broker::Broker;
-use crate::failure::Failure;
-use crate::listing::Look;
+use crate::args::OutputFormat;
+use crate::broker::Connection;
+use crate::failure::CliError;
+use crate::listing::OutputOptions;
 
 /// Shows the report; as one JSON object if that is asked for in either way.
 pub(crate) async fn show(
-    broker: &Broker,
+    broker: &Connection,
     json: bool,
-    look: &Look,
+    look: &OutputOptions,
     out: &mut dyn Write,
-) -> Result<(), Failure> {
-    let json = json || matches!(look.format, Format::Json | Format::Jsonl);
+) -> Result<(), CliError> {
+    let json = json || matches!(look.format, OutputFormat::Json | OutputFormat::Jsonl);
     let format = if json { ReportFormat::Json } else { ReportFormat::Text };
-    let question = broker.question(GetReportRequest { format: format.into() });
-    let report = broker.itself().get_report(question).await?.into_inner().report;
+    let question = broker.unary(GetReportRequest { format: format.into() });
+    let report = broker.broker_service().get_report(question).await?.into_inner().report;
     if json {
         writeln!(out, "{}", escape_json(&report))?;
     } else {

@@ -8,13 +8,13 @@ use grid_broker::show::words;
 use grid_broker::wire::proto::{Appliance, ApplianceState, EventCount, Suppression};
 
 use crate::duration::show_ms;
-use crate::form::{Fields, Form, Value};
-use crate::listing::{Look, Shape};
-use crate::table::{Cell, Column, Light};
+use crate::form::{Fields, FieldObject, ObjectValue};
+use crate::listing::{OutputOptions, View};
+use crate::table::{TableCell, Column, Style};
 
 /// How appliances are listed.
-pub(crate) fn shape() -> Shape<Appliance> {
-    Shape { columns: COLUMNS, cells, form }
+pub(crate) fn shape() -> View<Appliance> {
+    View { columns: COLUMNS, cells, object: form }
 }
 
 const COLUMNS: &[Column] = &[
@@ -25,35 +25,35 @@ const COLUMNS: &[Column] = &[
     Column { title: "explanation", least: 0, to_the_right: false, drop: 0 },
 ];
 
-fn cells(appliance: &Appliance, look: &Look) -> Vec<Cell> {
+fn cells(appliance: &Appliance, look: &OutputOptions) -> Vec<TableCell> {
     let state = words::state(appliance.state).unwrap_or_default();
     vec![
-        Cell::new(&appliance.name),
-        Cell::lit(&state, light(appliance.state)),
-        Cell::new(&look.time_in_column(&appliance.state_since)),
-        Cell::new(&appliance.class),
-        Cell::new(&explanation(appliance, look)),
+        TableCell::new(&appliance.name),
+        TableCell::styled(&state, light(appliance.state)),
+        TableCell::new(&look.time_in_column(&appliance.state_since)),
+        TableCell::new(&appliance.class),
+        TableCell::new(&explanation(appliance, look)),
     ]
 }
 
-fn explanation(appliance: &Appliance, look: &Look) -> String {
+fn explanation(appliance: &Appliance, look: &OutputOptions) -> String {
     look.sentence(&appliance.explanation, &appliance.explanation_times)
 }
 
-fn light(state: i32) -> Light {
+fn light(state: i32) -> Style {
     match ApplianceState::try_from(state) {
-        Ok(ApplianceState::Idle) => Light::Dim,
+        Ok(ApplianceState::Idle) => Style::Dim,
         Ok(ApplianceState::Starting | ApplianceState::Maintenance | ApplianceState::Dumping) => {
-            Light::Yellow
+            Style::Yellow
         }
-        Ok(ApplianceState::Running) => Light::Green,
-        Ok(ApplianceState::Failed) => Light::Red,
-        Ok(ApplianceState::Unspecified) | Err(_) => Light::None,
+        Ok(ApplianceState::Running) => Style::Green,
+        Ok(ApplianceState::Failed) => Style::Red,
+        Ok(ApplianceState::Unspecified) | Err(_) => Style::None,
     }
 }
 
 /// One appliance as `key: value` lines; what is not known has none.
-pub(crate) fn lines(appliance: &Appliance, look: &Look) -> Vec<String> {
+pub(crate) fn lines(appliance: &Appliance, look: &OutputOptions) -> Vec<String> {
     let is_own = |key: &str| appliance.overrides.iter().any(|it| it == key);
     let own = |key| if is_own(key) { " (its own)" } else { "" };
     let limit = |ms, none: &str| if ms == 0 { none.to_owned() } else { show_ms(ms) };
@@ -104,22 +104,22 @@ pub(crate) fn lines(appliance: &Appliance, look: &Look) -> Vec<String> {
         ),
         ("uuid", appliance.uuid.clone()),
     ]);
-    let light = Light::Bold;
-    pair_lines(&pairs, |key| if key == "explanation" { light } else { Light::None }, look)
+    let light = Style::Bold;
+    pair_lines(&pairs, |key| if key == "explanation" { light } else { Style::None }, look)
 }
 
 /// `key: value` lines with the values below each other; pairs without a value are left out.
 pub(crate) fn pair_lines(
     pairs: &[(&str, String)],
-    light: impl Fn(&str) -> Light,
-    look: &Look,
+    light: impl Fn(&str) -> Style,
+    look: &OutputOptions,
 ) -> Vec<String> {
     let pairs = pairs.iter().filter(|(_, value)| !value.is_empty());
     let width = pairs.clone().map(|(key, _)| key.len() + 1).max().unwrap_or(0);
     let room = look.screen.map_or(usize::MAX, |screen| screen.saturating_sub(width + 1).max(20));
     let mut lines = Vec::new();
     for (key, value) in pairs {
-        for (at, value) in Cell::lit(value, light(key)).lines(room, look.colour).enumerate() {
+        for (at, value) in TableCell::styled(value, light(key)).lines(room, look.colour).enumerate() {
             let key = if at == 0 { format!("{key}:") } else { String::new() };
             lines.push(format!("{key:width$} {value}"));
         }
@@ -127,7 +127,7 @@ pub(crate) fn pair_lines(
     lines
 }
 
-fn form(appliance: &Appliance) -> Form {
+fn form(appliance: &Appliance) -> FieldObject {
     let Appliance {
         name,
         uuid,
@@ -175,10 +175,10 @@ fn form(appliance: &Appliance) -> Form {
         ("sessions", (*sessions).into()),
         ("open_alerts", open_alerts.into()),
         ("last_record", (*last_record).into()),
-        ("suppression", Value::Object(suppression.as_ref().map(suppression_fields))),
+        ("suppression", ObjectValue::Object(suppression.as_ref().map(suppression_fields))),
         ("counts", event_counts(counts)),
     ];
-    Form { entity: "appliance", name: name.clone(), fields }
+    FieldObject { entity: "appliance", name: name.clone(), fields }
 }
 
 fn suppression_fields(suppression: &Suppression) -> Fields {
@@ -196,19 +196,19 @@ fn suppression_fields(suppression: &Suppression) -> Fields {
     ]
 }
 
-fn event_counts(counts: &[EventCount]) -> Value {
+fn event_counts(counts: &[EventCount]) -> ObjectValue {
     let fields = counts.iter().map(|it| {
-        Value::Object(Some(vec![
+        ObjectValue::Object(Some(vec![
             ("kind", words::event_kind(it.kind).into()),
             ("outcome", words::outcome(it.outcome).into()),
             ("count", it.count.into()),
         ]))
     });
-    Value::List(fields.collect())
+    ObjectValue::List(fields.collect())
 }
 
 /// What is held back: `log events come faster ... since 14:02:03Z, 812 log not stored`.
-fn held_back(suppression: &Suppression, look: &Look) -> String {
+fn held_back(suppression: &Suppression, look: &OutputOptions) -> String {
     let mut text = suppression.explanation.clone();
     text.push_str(&format!(", since {}", look.time(&suppression.since)));
     text.push_str(&format!(", until {} at least", look.time(&suppression.until)));
@@ -216,7 +216,7 @@ fn held_back(suppression: &Suppression, look: &Look) -> String {
 }
 
 /// How often something was: `812 log, 3 alert; the last at 14:02:03Z: "disk 3"`.
-fn not_stored(suppression: &Suppression, look: &Look) -> String {
+fn not_stored(suppression: &Suppression, look: &OutputOptions) -> String {
     let counts: Vec<_> = suppression.not_stored.iter().map(count).collect();
     if counts.is_empty() {
         return String::new();
@@ -251,8 +251,8 @@ mod tests {
     use super::*;
     use crate::json;
 
-    fn look() -> Look {
-        Look::plain()
+    fn look() -> OutputOptions {
+        OutputOptions::plain()
     }
 
     #[test]

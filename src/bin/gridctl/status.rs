@@ -5,19 +5,19 @@
 
 use std::io::Write;
 
-use grid_broker::show::size::bytes;
+use grid_broker::show::size::format_bytes;
 use grid_broker::show::words;
 use grid_broker::wire::proto::{GetStatusRequest, GetStatusResponse, StateCount};
 
-use crate::broker::Broker;
-use crate::failure::Failure;
-use crate::form::{Form, Value};
-use crate::listing::{Listing, Look, Shape};
+use crate::broker::Connection;
+use crate::failure::CliError;
+use crate::form::{FieldObject, ObjectValue};
+use crate::listing::{ListWriter, OutputOptions, View};
 use crate::standing::pair_lines;
-use crate::table::Light;
+use crate::table::Style;
 
 /// Shows how the broker is.
-pub(crate) async fn show(broker: &Broker, look: &Look, out: &mut dyn Write) -> Result<(), Failure> {
+pub(crate) async fn show(broker: &Connection, look: &OutputOptions, out: &mut dyn Write) -> Result<(), CliError> {
     let status = asked(broker).await?;
     if look.format.is_for_people() {
         for line in lines(&status, &broker.address, look) {
@@ -25,45 +25,45 @@ pub(crate) async fn show(broker: &Broker, look: &Look, out: &mut dyn Write) -> R
         }
         return Ok(out.flush()?);
     }
-    let shape = Shape { columns: &[], cells: |_, _| Vec::new(), form };
-    Ok(Listing::one(out, look, shape, &status)?)
+    let shape = View { columns: &[], cells: |_, _| Vec::new(), object: form };
+    Ok(ListWriter::one(out, look, shape, &status)?)
 }
 
 /// The broker's own words of how it is.
-pub(crate) async fn asked(broker: &Broker) -> Result<GetStatusResponse, Failure> {
-    let answer = broker.itself().get_status(broker.question(GetStatusRequest {})).await?;
+pub(crate) async fn asked(broker: &Connection) -> Result<GetStatusResponse, CliError> {
+    let answer = broker.broker_service().get_status(broker.unary(GetStatusRequest {})).await?;
     Ok(answer.into_inner())
 }
 
 /// Shows which records there are, and what room they take.
 pub(crate) async fn show_journal(
-    broker: &Broker,
-    look: &Look,
+    broker: &Connection,
+    look: &OutputOptions,
     out: &mut dyn Write,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     let status = asked(broker).await?;
     if look.format.is_for_people() {
         let pairs = [
             ("journal", status.journal_id.clone()),
             ("records", records(&status)),
-            ("size", bytes(status.journal_bytes)),
-            ("disk free", bytes(status.disk_free_bytes)),
+            ("size", format_bytes(status.journal_bytes)),
+            ("disk free", format_bytes(status.disk_free_bytes)),
             ("growth", growth(&status)),
             ("disk lasts", disk_lasts(&status)),
             ("starts", status.term.to_string()),
         ];
-        for line in pair_lines(&pairs, |_| Light::None, look) {
+        for line in pair_lines(&pairs, |_| Style::None, look) {
             writeln!(out, "{line}")?;
         }
         return Ok(out.flush()?);
     }
     let form = |status: &GetStatusResponse| {
-        let of_journal = |(key, _): &(&str, Value)| JOURNAL.contains(key);
+        let of_journal = |(key, _): &(&str, ObjectValue)| JOURNAL.contains(key);
         let fields = form(status).fields.into_iter().filter(of_journal).collect();
-        Form { entity: "journal", name: status.journal_id.clone(), fields }
+        FieldObject { entity: "journal", name: status.journal_id.clone(), fields }
     };
-    let shape = Shape { columns: &[], cells: |_, _| Vec::new(), form };
-    Ok(Listing::one(out, look, shape, &status)?)
+    let shape = View { columns: &[], cells: |_, _| Vec::new(), object: form };
+    Ok(ListWriter::one(out, look, shape, &status)?)
 }
 
 /// What of the status is of the journal.
@@ -89,7 +89,7 @@ fn records(status: &GetStatusResponse) -> String {
     }
 }
 
-fn lines(status: &GetStatusResponse, address: &str, look: &Look) -> Vec<String> {
+fn lines(status: &GetStatusResponse, address: &str, look: &OutputOptions) -> Vec<String> {
     let counts = status.appliances.iter().filter(|it| it.count > 0).map(|it| {
         format!("{} {}", it.count, words::state(it.state).unwrap_or_else(|| "unknown".to_owned()))
     });
@@ -106,8 +106,8 @@ fn lines(status: &GetStatusResponse, address: &str, look: &Look) -> Vec<String> 
         ("sessions", status.sessions.to_string()),
         ("mail", mail(status, look)),
         ("records", records(status)),
-        ("journal", format!("{} of {}", bytes(status.journal_bytes), status.journal_id)),
-        ("disk free", bytes(status.disk_free_bytes)),
+        ("journal", format!("{} of {}", format_bytes(status.journal_bytes), status.journal_id)),
+        ("disk free", format_bytes(status.disk_free_bytes)),
         ("growth", growth(status)),
         ("disk lasts", disk_lasts(status)),
         ("broker id", status.broker_id.clone()),
@@ -116,7 +116,7 @@ fn lines(status: &GetStatusResponse, address: &str, look: &Look) -> Vec<String> 
         pairs.push(("open alerts", "none".to_owned()));
     }
     pairs.extend(status.open_alerts.iter().map(|alert| ("open alert", alert.clone())));
-    let light = |key: &str| if key == "open alert" { Light::Red } else { Light::None };
+    let light = |key: &str| if key == "open alert" { Style::Red } else { Style::None };
     pair_lines(&pairs, light, look)
 }
 
@@ -126,7 +126,7 @@ fn growth(status: &GetStatusResponse) -> String {
         return "not known yet; ten minutes are measured first".to_owned();
     };
     let measured = roughly(status.growth_measured_s);
-    format!("{} a day, measured over {measured}", bytes(bytes_per_day))
+    format!("{} a day, measured over {measured}", format_bytes(bytes_per_day))
 }
 
 /// How long the disk lasts at that rate.
@@ -135,11 +135,11 @@ fn disk_lasts(status: &GetStatusResponse) -> String {
         (None, _) => "not known yet".to_owned(),
         (Some(0), None) => "for good: nothing grows".to_owned(),
         (Some(_), None) => {
-            format!("for good: retention keeps the journal below {}", bytes(status.retention_bytes))
+            format!("for good: retention keeps the journal below {}", format_bytes(status.retention_bytes))
         }
         (Some(_), Some(seconds)) => {
             let lasts = roughly(seconds);
-            let mark = bytes(status.low_water_bytes);
+            let mark = format_bytes(status.low_water_bytes);
             format!("{lasts} at that rate; with less than {mark} free no events are taken")
         }
     }
@@ -153,7 +153,7 @@ fn roughly(seconds: u64) -> String {
 }
 
 /// How mail stands: `3 owed since 14:02:10, 1 given up`.
-fn mail(status: &GetStatusResponse, look: &Look) -> String {
+fn mail(status: &GetStatusResponse, look: &OutputOptions) -> String {
     let mut parts = Vec::new();
     if status.mail_recipients == 0 {
         parts.push("not configured".to_owned());
@@ -168,7 +168,7 @@ fn mail(status: &GetStatusResponse, look: &Look) -> String {
     if parts.is_empty() { "none owed".to_owned() } else { parts.join(", ") }
 }
 
-fn form(status: &GetStatusResponse) -> Form {
+fn form(status: &GetStatusResponse) -> FieldObject {
     let GetStatusResponse {
         version,
         broker_id,
@@ -197,7 +197,7 @@ fn form(status: &GetStatusResponse) -> Form {
     } = status;
     let count = |it: &StateCount| {
         let StateCount { state, count } = it;
-        Value::Object(Some(vec![
+        ObjectValue::Object(Some(vec![
             ("state", words::state(*state).into()),
             ("count", (*count).into()),
         ]))
@@ -215,20 +215,20 @@ fn form(status: &GetStatusResponse) -> Form {
         ("journal_bytes", (*journal_bytes).into()),
         ("disk_free_bytes", (*disk_free_bytes).into()),
         ("sessions", (*sessions).into()),
-        ("appliances", Value::List(appliances.iter().map(count).collect())),
+        ("appliances", ObjectValue::List(appliances.iter().map(count).collect())),
         ("open_alerts", open_alerts.into()),
         ("trust", trust.into()),
         ("mail_recipients", (*mail_recipients).into()),
         ("mails_owed", (*mails_owed).into()),
         ("mails_owed_since", mails_owed_since.into()),
         ("mails_failed", (*mails_failed).into()),
-        ("growth_bytes_per_day", growth_bytes_per_day.map_or(Value::Null, Value::from)),
+        ("growth_bytes_per_day", growth_bytes_per_day.map_or(ObjectValue::Null, ObjectValue::from)),
         ("growth_measured_s", (*growth_measured_s).into()),
         ("retention_bytes", (*retention_bytes).into()),
         ("low_water_bytes", (*low_water_bytes).into()),
-        ("disk_lasts_s", disk_lasts_s.map_or(Value::Null, Value::from)),
+        ("disk_lasts_s", disk_lasts_s.map_or(ObjectValue::Null, ObjectValue::from)),
     ];
-    Form { entity: "broker", name: broker_id.clone(), fields }
+    FieldObject { entity: "broker", name: broker_id.clone(), fields }
 }
 
 #[cfg(test)]
@@ -262,7 +262,7 @@ mod tests {
 
     #[test]
     fn people_read_lines() {
-        let look = Look::plain();
+        let look = OutputOptions::plain();
         let expected = [
             "broker:     gridd 0.1.0 at localhost:7443",
             "trusts:     everyone on loopback",
@@ -283,7 +283,7 @@ mod tests {
 
     #[test]
     fn mail_is_told_only_as_far_as_there_is_something_to_tell() {
-        let look = Look::plain();
+        let look = OutputOptions::plain();
         let since = prost_types::Timestamp { seconds: 1_795_183_330, nanos: 0 };
         let configured = GetStatusResponse { mail_recipients: 2, ..status() };
         assert_eq!(mail(&configured, &look), "none owed");

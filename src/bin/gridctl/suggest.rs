@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
 use grid_broker::show::escape::excerpt;
-use grid_broker::show::nearest::nearest;
+use grid_broker::show::nearest::suggest;
 
 use crate::order::places_of_words;
 
@@ -55,8 +55,8 @@ pub(crate) fn better(command: &mut Command, arguments: &[OsString], mut error: E
             _ => Vec::new(),
         };
         let valid: Vec<&str> = valid.iter().map(String::as_str).collect();
-        let near = typed.as_deref().and_then(|typed| nearest(typed, &valid));
-        suggest(&mut error, ContextKind::SuggestedValue, near);
+        let near = typed.as_deref().and_then(|typed| suggest(typed, &valid));
+        suggest_correction(&mut error, ContextKind::SuggestedValue, near);
     }
     if kind == ErrorKind::UnknownArgument {
         let typed = text_of(&error, ContextKind::InvalidArg).unwrap_or_default();
@@ -65,7 +65,7 @@ pub(crate) fn better(command: &mut Command, arguments: &[OsString], mut error: E
         // clap's usage has the flag that it would have suggested.
         let usage = ContextValue::StyledStr(asked.clone().render_usage());
         error.insert(ContextKind::Usage, usage);
-        suggest(&mut error, ContextKind::SuggestedArg, flag.as_deref());
+        suggest_correction(&mut error, ContextKind::SuggestedArg, flag.as_deref());
         error.remove(ContextKind::SuggestedSubcommand);
     }
     error
@@ -78,7 +78,7 @@ fn text_of(error: &Error, kind: ContextKind) -> Option<String> {
     }
 }
 
-fn suggest(error: &mut Error, kind: ContextKind, meant: Option<&str>) {
+fn suggest_correction(error: &mut Error, kind: ContextKind, meant: Option<&str>) {
     error.remove(kind);
     if let Some(meant) = meant {
         error.insert(kind, ContextValue::String(meant.to_owned()));
@@ -98,7 +98,7 @@ fn near<'a>(typed: &str, words: &[&'a str], acts: impl Fn(&str) -> bool) -> Opti
         return Some(slip);
     }
     let reading: Vec<&str> = words.iter().copied().filter(|word| !acts(word)).collect();
-    nearest(typed, &reading)
+    suggest(typed, &reading)
 }
 
 /// Whether `typed` is `known` with two neighbouring letters changed over, one left out or one

@@ -42,7 +42,7 @@ pub(crate) struct Column {
 
 /// How a cell is lit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Light {
+pub(crate) enum Style {
     /// Not at all.
     #[default]
     None,
@@ -60,7 +60,7 @@ pub(crate) enum Light {
     Bold,
 }
 
-impl Light {
+impl Style {
     fn code(self) -> &'static str {
         match self {
             Self::None => "",
@@ -73,7 +73,7 @@ impl Light {
         }
     }
 
-    fn shine(self, text: &str, colour: bool) -> String {
+    fn paint(self, text: &str, colour: bool) -> String {
         if !colour || self == Self::None || text.is_empty() {
             return text.to_owned();
         }
@@ -83,31 +83,31 @@ impl Light {
 
 /// One cell, safe to show.
 #[derive(Debug)]
-pub(crate) struct Cell {
+pub(crate) struct TableCell {
     text: String,
-    light: Light,
+    style: Style,
 }
 
-impl Cell {
+impl TableCell {
     /// A cell of any text.
     pub(crate) fn new(text: &str) -> Self {
-        Self { text: escape(text).into_owned(), light: Light::None }
+        Self { text: escape(text).into_owned(), style: Style::None }
     }
 
     /// The same, lit.
-    pub(crate) fn lit(text: &str, light: Light) -> Self {
-        Self { light, ..Self::new(text) }
+    pub(crate) fn styled(text: &str, light: Style) -> Self {
+        Self { style: light, ..Self::new(text) }
     }
 
     /// Its text in lines of `width`, lit if there is colour.
     pub(crate) fn lines(&self, width: usize, colour: bool) -> impl Iterator<Item = String> {
         let lines = wrapped(&self.text, width, usize::MAX);
-        lines.into_iter().map(move |line| self.light.shine(&line, colour))
+        lines.into_iter().map(move |line| self.style.paint(&line, colour))
     }
 
     /// Its text, lit if there is colour.
     pub(crate) fn shown(&self, colour: bool) -> String {
-        self.light.shine(&self.text, colour)
+        self.style.paint(&self.text, colour)
     }
 }
 
@@ -146,7 +146,7 @@ impl Table {
     }
 
     /// Writes rows that are known together, below the titles if they are the first.
-    pub(crate) fn rows(&mut self, out: &mut dyn Write, rows: &[Vec<Cell>]) -> io::Result<()> {
+    pub(crate) fn rows(&mut self, out: &mut dyn Write, rows: &[Vec<TableCell>]) -> io::Result<()> {
         if rows.is_empty() {
             return Ok(());
         }
@@ -159,7 +159,7 @@ impl Table {
         let shown = self.shown.take().unwrap_or_else(|| self.fitting());
         if is_first && self.has_titles {
             let titles: Vec<_> =
-                self.titles.iter().map(|title| Cell::lit(title, Light::Bold)).collect();
+                self.titles.iter().map(|title| TableCell::styled(title, Style::Bold)).collect();
             self.row(out, &shown, &titles)?;
         }
         rows.iter().try_for_each(|row| self.row(out, &shown, row))?;
@@ -187,7 +187,7 @@ impl Table {
         before.iter().map(|at| self.widths[*at] + GAP).sum()
     }
 
-    fn row(&self, out: &mut dyn Write, shown: &[usize], row: &[Cell]) -> io::Result<()> {
+    fn row(&self, out: &mut dyn Write, shown: &[usize], row: &[TableCell]) -> io::Result<()> {
         let Some((last, before)) = shown.split_last() else { return Ok(()) };
         let mut line = String::new();
         for at in before {
@@ -210,7 +210,7 @@ impl Table {
         let (indent, room) =
             if is_beside { (offset, room) } else { (INDENT, screen.saturating_sub(INDENT)) };
         let pieces = wrapped(&sentence.text, room.max(1), SENTENCE_LINES);
-        let mut pieces = pieces.iter().map(|piece| sentence.light.shine(piece, self.colour));
+        let mut pieces = pieces.iter().map(|piece| sentence.style.paint(piece, self.colour));
         if is_beside {
             line.push_str(&pieces.next().unwrap_or_default());
         }

@@ -8,10 +8,10 @@
 
 use grid_broker::show::escape::escape;
 
-use crate::form::{Form, Value};
+use crate::form::{FieldObject, ObjectValue};
 
 /// One form as an entity, with a line break at its end.
-pub(crate) fn entity(form: &Form) -> String {
+pub(crate) fn entity(form: &FieldObject) -> String {
     let mut udl = format!("{} {} {{\n", form.entity, quoted(&form.name));
     for (key, value) in &form.fields {
         attribute(&mut udl, key, value);
@@ -20,20 +20,20 @@ pub(crate) fn entity(form: &Form) -> String {
     udl
 }
 
-fn attribute(udl: &mut String, path: &str, value: &Value) {
+fn attribute(udl: &mut String, path: &str, value: &ObjectValue) {
     let shown = match value {
-        Value::Null | Value::Object(None) => return,
-        Value::Bool(value) => u8::from(*value).to_string(),
-        Value::Number(value) => value.to_string(),
-        Value::Real(value) => value.to_string(),
-        Value::Text(text) => string(text),
-        Value::List(values) => {
+        ObjectValue::Null | ObjectValue::Object(None) => return,
+        ObjectValue::Bool(value) => u8::from(*value).to_string(),
+        ObjectValue::Number(value) => value.to_string(),
+        ObjectValue::Real(value) => value.to_string(),
+        ObjectValue::Text(text) => string(text),
+        ObjectValue::List(values) => {
             for (place, value) in values.iter().enumerate() {
                 attribute(udl, &format!("{path}.{}", place + 1), value);
             }
             return;
         }
-        Value::Object(Some(fields)) => {
+        ObjectValue::Object(Some(fields)) => {
             for (key, value) in fields {
                 attribute(udl, &format!("{path}.{key}"), value);
             }
@@ -86,13 +86,13 @@ mod tests {
     #[test]
     fn an_entity_names_what_lies_deeper_by_its_path() {
         let fields = vec![
-            ("managed", Value::Bool(true)),
-            ("deadline", Value::Null),
-            ("text", Value::Text("checking \"db\"".to_owned())),
-            ("event", Value::Object(Some(vec![("progress", Value::Number(34))]))),
-            ("marks", Value::List(vec!["late".into(), "text_cut".into()])),
+            ("managed", ObjectValue::Bool(true)),
+            ("deadline", ObjectValue::Null),
+            ("text", ObjectValue::Text("checking \"db\"".to_owned())),
+            ("event", ObjectValue::Object(Some(vec![("progress", ObjectValue::Number(34))]))),
+            ("marks", ObjectValue::List(vec!["late".into(), "text_cut".into()])),
         ];
-        let form = Form { entity: "record", name: "17".to_owned(), fields };
+        let form = FieldObject { entity: "record", name: "17".to_owned(), fields };
         assert_eq!(
             entity(&form),
             "record \"17\" {\n  managed = 1\n  text = \"checking \\\"db\\\"\"\n  \

@@ -4,12 +4,12 @@
 
 use std::io::Write;
 
-use crate::broker::Broker;
-use crate::failure::Failure;
-use crate::form::{Form, Value};
-use crate::listing::{Listing, Look, Shape};
+use crate::broker::Connection;
+use crate::failure::CliError;
+use crate::form::{FieldObject, ObjectValue};
+use crate::listing::{ListWriter, OutputOptions, View};
 use crate::status;
-use crate::table::Cell;
+use crate::table::TableCell;
 
 /// The versions; the broker's if it told.
 #[derive(Debug, Default)]
@@ -21,14 +21,14 @@ const GRIDCTL: &str = env!("CARGO_PKG_VERSION");
 
 /// Shows them.
 pub(crate) async fn show(
-    broker: Result<Broker, Failure>,
-    look: &Look,
+    broker: Result<Connection, CliError>,
+    look: &OutputOptions,
     out: &mut dyn Write,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     let asked = async {
         let broker = broker?;
         let version = status::asked(&broker).await?.version;
-        Ok::<_, Failure>((version, broker.address))
+        Ok::<_, CliError>((version, broker.address))
     };
     let (gridd, failure) = match asked.await {
         Ok(gridd) => (Some(gridd), None),
@@ -37,20 +37,20 @@ pub(crate) async fn show(
     if look.format.is_for_people() {
         writeln!(out, "gridctl {GRIDCTL}")?;
         if let Some((version, address)) = &gridd {
-            writeln!(out, "gridd   {} at {address}", Cell::new(version).shown(false))?;
+            writeln!(out, "gridd   {} at {address}", TableCell::new(version).shown(false))?;
         }
         out.flush()?;
     } else {
         let form = |versions: &Versions| {
             let (version, address) = match &versions.gridd {
                 Some((version, address)) => (version.into(), address.into()),
-                None => (Value::Null, Value::Null),
+                None => (ObjectValue::Null, ObjectValue::Null),
             };
             let fields = vec![("gridctl", GRIDCTL.into()), ("gridd", version), ("broker", address)];
-            Form { entity: "version", name: GRIDCTL.to_owned(), fields }
+            FieldObject { entity: "version", name: GRIDCTL.to_owned(), fields }
         };
-        let shape = Shape { columns: &[], cells: |_, _| Vec::new(), form };
-        Listing::one(out, look, shape, &Versions { gridd })?;
+        let shape = View { columns: &[], cells: |_, _| Vec::new(), object: form };
+        ListWriter::one(out, look, shape, &Versions { gridd })?;
     }
     failure.map_or(Ok(()), Err)
 }

@@ -9,16 +9,16 @@ use std::time::Duration;
 use grid_broker::client::ClientError;
 use grid_broker::wire::proto::{Appliance, ApplianceFilter, WatchAppliancesRequest};
 
-use crate::broker::Broker;
-use crate::failure::Failure;
-use crate::follow::{Outage, passing};
-use crate::form::Form;
+use crate::broker::Connection;
+use crate::failure::CliError;
+use crate::follow::{Outage, is_transient};
+use crate::form::FieldObject;
 use crate::json;
-use crate::listing::Listing;
-use crate::table::Cell;
+use crate::listing::ListWriter;
+use crate::table::TableCell;
 
 /// How often a list is asked for of which the broker does not tell by itself.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+const POLL_EVERY: Duration = Duration::from_secs(2);
 
 /// Shows appliances, and each again when it changes.
 ///
@@ -26,11 +26,11 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 ///
 /// As [`crate::follow::Tail::follow`].
 pub(crate) async fn appliances(
-    broker: &Broker,
+    broker: &Connection,
     filter: ApplianceFilter,
-    listing: &mut Listing<'_, Appliance>,
+    listing: &mut ListWriter<'_, Appliance>,
     first_delay: Duration,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     let mut outage = Outage::new(broker, first_delay);
     let mut known = HashMap::new();
     let mut is_first = true;
@@ -38,7 +38,7 @@ pub(crate) async fn appliances(
         // What there is already makes one table.
         let mut there = Some(Vec::new());
         let request = WatchAppliancesRequest { filter: Some(filter.clone()) };
-        let opened = broker.appliances().watch_appliances(broker.lasting(request)).await;
+        let opened = broker.appliances().watch_appliances(broker.streaming(request)).await;
         let why = match opened {
             Ok(answer) => {
                 is_first = false;
@@ -52,9 +52,9 @@ pub(crate) async fn appliances(
                             let Some(appliance) = change.appliance else { continue };
                             if change.removed {
                                 known.remove(&appliance.name);
-                                let name = Cell::new(&appliance.name).shown(false);
+                                let name = TableCell::new(&appliance.name).shown(false);
                                 listing.note(&format!("{name} was removed"))?;
-                            } else if is_news(&appliance, &mut known) {
+                            } else if has_changed(&appliance, &mut known) {
                                 match &mut there {
                                     Some(there) => there.push(appliance),
                                     None => listing.add(&[appliance])?,
@@ -62,29 +62,29 @@ pub(crate) async fn appliances(
                             }
                         }
                         Ok(None) => break "it ended the watch".to_owned(),
-                        Err(status) => break passing(&broker.address, status)?,
+                        Err(status) => break is_transient(&broker.address, status)?,
                     }
                 }
             }
             Err(status) if is_first => return Err(status.into()),
-            Err(status) => passing(&broker.address, status)?,
+            Err(status) => is_transient(&broker.address, status)?,
         };
         outage.wait(&why).await;
     }
 }
 
 /// What is shown of an appliance that does not pass by itself, as its explanation's seconds do.
-type Seen = (i32, Option<prost_types::Timestamp>, String, String, u32, Vec<String>, bool);
+type SeenAppliances = (i32, Option<prost_types::Timestamp>, String, String, u32, Vec<String>, bool);
 
-fn seen(it: &Appliance) -> Seen {
+fn observe(it: &Appliance) -> SeenAppliances {
     let held_back = it.suppression.is_some();
     let (class, text, alerts) = (it.class.clone(), it.text.clone(), it.open_alerts.clone());
     (it.state, it.state_since, class, text, it.progress, alerts, held_back)
 }
 
 /// Whether there is something to show that was not shown yet.
-fn is_news(appliance: &Appliance, known: &mut HashMap<String, Seen>) -> bool {
-    let seen = seen(appliance);
+fn has_changed(appliance: &Appliance, known: &mut HashMap<String, SeenAppliances>) -> bool {
+    let seen = observe(appliance);
     known.insert(appliance.name.clone(), seen.clone()) != Some(seen)
 }
 
@@ -94,19 +94,19 @@ fn is_news(appliance: &Appliance, known: &mut HashMap<String, Seen>) -> bool {
 ///
 /// When the output can't be written, the first question fails, or waiting does not mend it.
 pub(crate) async fn polled<T: Default + Clone>(
-    broker: &Broker,
-    listing: &mut Listing<'_, T>,
-    form: fn(&T) -> Form,
-    mut list: impl AsyncFnMut() -> Result<Vec<T>, Failure>,
-) -> Result<(), Failure> {
-    let mut outage = Outage::new(broker, LOOK_EVERY);
+    broker: &Connection,
+    listing: &mut ListWriter<'_, T>,
+    form: fn(&T) -> FieldObject,
+    mut list: impl AsyncFnMut() -> Result<Vec<T>, CliError>,
+) -> Result<(), CliError> {
+    let mut outage = Outage::new(broker, POLL_EVERY);
     let mut known: BTreeMap<String, String> = BTreeMap::new();
     let mut is_first = true;
     loop {
         let things = match list().await {
             Ok(things) => things,
-            Err(Failure::Broker(ClientError::Status(status))) if !is_first => {
-                outage.wait(&passing(&broker.address, *status)?).await;
+            Err(CliError::Broker(ClientError::Status(status))) if !is_first => {
+                outage.wait(&is_transient(&broker.address, *status)?).await;
                 continue;
             }
             Err(failure) => return Err(failure),
@@ -124,10 +124,10 @@ pub(crate) async fn polled<T: Default + Clone>(
             now.insert(form.name, value);
         }
         for name in known.keys().filter(|name| !now.contains_key(*name)) {
-            listing.note(&format!("{} is over", Cell::new(name).shown(false)))?;
+            listing.note(&format!("{} is over", TableCell::new(name).shown(false)))?;
         }
         listing.add(&changed)?;
         known = now;
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(POLL_EVERY).await;
     }
 }

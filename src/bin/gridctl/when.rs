@@ -14,18 +14,18 @@ use jiff::{SignedDuration, Span, Timestamp};
 use crate::duration;
 
 pub(crate) use range::{EmptyRange, range};
-pub(crate) use shown::{on_the_wall, received, rfc3339, sent, with_zone, worded, zone_name};
+pub(crate) use shown::{format_local, from_proto, rfc3339, to_proto, with_zone, format_sentence, zone_name};
 
 /// A point in time as typed, before it is known what time it is.
 #[derive(Clone, Debug)]
-pub(crate) struct When {
-    what: What,
+pub(crate) struct TimeArg {
+    what: TimeForm,
     /// On whose wall, if that was typed.
     zone: Option<TimeZone>,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum What {
+enum TimeForm {
     /// So long before now.
     Ago(SignedDuration),
     /// So long from now, by the calendar; before now if it is negative.
@@ -50,23 +50,23 @@ enum What {
 pub(crate) struct NotATime;
 
 /// Reads a point in time.
-pub(crate) fn parse(text: &str) -> Result<When, NotATime> {
+pub(crate) fn parse(text: &str) -> Result<TimeArg, NotATime> {
     let text = text.trim();
-    let at = |what| Ok(When { what, zone: None });
+    let at = |what| Ok(TimeArg { what, zone: None });
     if let Some(seconds) = text.strip_prefix('@') {
-        return at(What::At(since_1970(seconds).ok_or(NotATime)?));
+        return at(TimeForm::At(since_1970(seconds).ok_or(NotATime)?));
     }
     if let Ok(age) = duration::parse(text) {
-        return at(What::Ago(SignedDuration::try_from(age).map_err(|_| NotATime)?));
+        return at(TimeForm::Ago(SignedDuration::try_from(age).map_err(|_| NotATime)?));
     }
     if let Ok(moment) = text.parse::<Timestamp>() {
-        return at(What::At(moment));
+        return at(TimeForm::At(moment));
     }
     let (local, zone) = without_zone(text);
-    if let Some(what) = on_a_wall(local) {
-        return Ok(When { what, zone });
+    if let Some(what) = local_time(local) {
+        return Ok(TimeArg { what, zone });
     }
-    at(What::FromNow(from_now(text).ok_or(NotATime)?))
+    at(TimeForm::FromNow(from_now(text).ok_or(NotATime)?))
 }
 
 /// `1795183330`, with or without a part of a second.
@@ -125,27 +125,27 @@ fn offset(text: &str) -> Option<TimeZone> {
 }
 
 /// A date, a time, or both.
-fn on_a_wall(text: &str) -> Option<What> {
+fn local_time(text: &str) -> Option<TimeForm> {
     let (day, time) = match text.split_once(|c: char| c == 'T' || c.is_whitespace()) {
         Some((day, time)) => (day, Some(of_day(time.trim_start())?)),
         None => (text, None),
     };
     let days = match day.to_ascii_lowercase().as_str() {
-        "now" if time.is_none() => return Some(What::Ago(SignedDuration::ZERO)),
+        "now" if time.is_none() => return Some(TimeForm::Ago(SignedDuration::ZERO)),
         "today" => Some(0),
         "yesterday" => Some(-1),
         "tomorrow" => Some(1),
         _ => None,
     };
     if let Some(days) = days {
-        return Some(What::OfDay(days, time.unwrap_or(Time::midnight())));
+        return Some(TimeForm::OfDay(days, time.unwrap_or(Time::midnight())));
     }
     if time.is_none() && day.contains(':') {
-        return of_day(day).map(What::LocalTime);
+        return of_day(day).map(TimeForm::LocalTime);
     }
     // jiff also reads ISO 8601's basic forms (`20261120`): too easily a mistyped age.
     let date: Date = Some(day).filter(|day| day.matches('-').count() == 2)?.parse().ok()?;
-    Some(What::Local(date.to_datetime(time.unwrap_or(Time::midnight()))))
+    Some(TimeForm::Local(date.to_datetime(time.unwrap_or(Time::midnight()))))
 }
 
 /// `14:02`, `3:12` or `14:02:10.5`.
@@ -165,26 +165,26 @@ fn from_now(text: &str) -> Option<Span> {
     Some(if age.is_negative() { age } else { -age })
 }
 
-impl When {
+impl TimeArg {
     /// The moment meant, at `now` in `zone`. Beyond the calendar's ends are its ends; a time of day
     /// is the last one.
-    pub(crate) fn moment(&self, zone: &TimeZone, now: Timestamp) -> Timestamp {
+    pub(crate) fn resolve(&self, zone: &TimeZone, now: Timestamp) -> Timestamp {
         let zone = self.zone.as_ref().unwrap_or(zone);
         match self.what {
-            What::Ago(age) => now.checked_sub(age).unwrap_or(Timestamp::MIN),
-            What::FromNow(span) => {
+            TimeForm::Ago(age) => now.checked_sub(age).unwrap_or(Timestamp::MIN),
+            TimeForm::FromNow(span) => {
                 let end = if span.is_negative() { Timestamp::MIN } else { Timestamp::MAX };
                 let there = now.to_zoned(zone.clone()).checked_add(span);
                 there.map_or(end, |there| there.timestamp())
             }
-            What::At(moment) => moment,
-            What::Local(at) => on(zone, at),
-            What::OfDay(days, time) => {
+            TimeForm::At(moment) => moment,
+            TimeForm::Local(at) => on(zone, at),
+            TimeForm::OfDay(days, time) => {
                 let today = zone.to_datetime(now).date();
                 let day = today.checked_add(Span::new().days(days)).unwrap_or(today);
                 on(zone, day.to_datetime(time))
             }
-            What::LocalTime(time) => last(zone, time, now),
+            TimeForm::LocalTime(time) => last(zone, time, now),
         }
     }
 }
@@ -225,7 +225,7 @@ mod tests {
 
     fn meant(text: &str) -> Result<String, NotATime> {
         let zone = TimeZone::fixed(tz::offset(1));
-        parse(text).map(|when| when.moment(&zone, NOW.parse().unwrap()).to_string())
+        parse(text).map(|when| when.resolve(&zone, NOW.parse().unwrap()).to_string())
     }
 
     #[test]

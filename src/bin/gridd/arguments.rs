@@ -24,7 +24,7 @@ It stops in good order on SIGTERM and Ctrl-C; what was acknowledged is durable a
 /// stand, keeps the grid log.
 #[derive(Debug, Parser)]
 #[command(name = "gridd", version, after_help = EXAMPLES)]
-pub(crate) struct Arguments {
+pub(crate) struct GriddArguments {
     /// Settings; config/gridd.toml has every key with its default and reason
     #[arg(long, global = true, value_name = "FILE", env = "GRIDD_CONFIG")]
     pub(crate) config: Option<PathBuf>,
@@ -50,18 +50,18 @@ pub(crate) struct Arguments {
     pub(crate) tracing_format: Option<String>,
     /// What to do in place of running the broker.
     #[command(subcommand)]
-    pub(crate) command: Option<Command>,
+    pub(crate) command: Option<GriddCommand>,
 }
 
 /// What `gridd` does besides being the broker.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub(crate) enum GriddCommand {
     /// Say whether the configuration is right, and which settings would hold
     #[command(after_help = CHECK_CONFIG_HELP)]
     CheckConfig(CheckConfig),
     /// Look after a data folder that no broker is at work in: check, salvage, restore
     #[command(subcommand, after_help = JOURNAL_HELP)]
-    Journal(JournalCommand),
+    Journal(OfflineJournalCommand),
 }
 
 const CHECK_CONFIG_HELP: &str = "\
@@ -87,12 +87,12 @@ pub(crate) struct CheckConfig {
     pub(crate) file: Option<PathBuf>,
     /// How it is told
     #[arg(long, value_name = "FORMAT", default_value = "table")]
-    pub(crate) output: Output,
+    pub(crate) output: ReportOutput,
 }
 
 /// How it is told.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Output {
+pub(crate) enum ReportOutput {
     /// Columns, for people.
     Table,
     /// One object with `mistakes`, `warnings` and `settings`.
@@ -110,7 +110,7 @@ Example: what is wrong, what can be had, and on with a new folder
 
 /// What can be done.
 #[derive(Debug, Subcommand)]
-pub(crate) enum JournalCommand {
+pub(crate) enum OfflineJournalCommand {
     /// Say whether all of the journal is there and can be read
     #[command(after_help = "Exit codes: 0 sound, 8 damaged, 6 a gridd is at work there, 7 there \
         is no journal,\n1 it could not be looked at.\n\n\

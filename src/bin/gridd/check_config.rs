@@ -5,8 +5,8 @@
 
 use std::process::ExitCode as ProcessExit;
 
-use grid_broker::config::mistake::Mistake;
-use grid_broker::config::{Given, Setting, Settings};
+use grid_broker::config::mistake::ConfigError;
+use grid_broker::config::{SettingsSources, EffectiveSetting, Settings};
 use grid_broker::exit_code::ExitCode;
 use grid_broker::show::escape;
 use grid_broker::{stderr, stdout};
@@ -15,33 +15,33 @@ use serde_json::{Value, json};
 use crate::arguments::{CheckConfig, Output};
 
 /// Does it.
-pub(crate) fn run(arguments: &CheckConfig, given: &Given) -> ProcessExit {
+pub(crate) fn run(arguments: &CheckConfig, given: &SettingsSources) -> ProcessExit {
     let (mistakes, warnings, settings) = match Settings::new(given) {
-        Ok(settings) => (Vec::new(), settings.warnings(), settings.in_force()),
+        Ok(settings) => (Vec::new(), settings.warnings(), settings.effective()),
         Err(mistakes) => (mistakes.0, Vec::new(), Vec::new()),
     };
     let text = match arguments.output {
         Output::Table => {
-            say_mistakes(&mistakes, &warnings);
+            print_errors(&mistakes, &warnings);
             table(&settings)
         }
         Output::Json => as_json(&mistakes, &warnings, &settings),
     };
     let code = if mistakes.is_empty() { ExitCode::Done } else { ExitCode::Usage };
-    stdout::end("gridd", stdout::write(&text), code).into()
+    stdout::finish("gridd", stdout::write(&text), code).into()
 }
 
-fn say_mistakes(mistakes: &[Mistake], warnings: &[Mistake]) {
-    mistakes.iter().for_each(|mistake| stderr::say(&mistake.to_string()));
-    warnings.iter().for_each(|warning| stderr::say(&format!("warning: {warning}")));
+fn print_errors(mistakes: &[ConfigError], warnings: &[ConfigError]) {
+    mistakes.iter().for_each(|mistake| stderr::write_line(&mistake.to_string()));
+    warnings.iter().for_each(|warning| stderr::write_line(&format!("warning: {warning}")));
     match mistakes.len() {
         0 => {}
-        1 => stderr::say("gridd: 1 mistake, with which gridd does not start"),
-        many => stderr::say(&format!("gridd: {many} mistakes, with which gridd does not start")),
+        1 => stderr::write_line("gridd: 1 mistake, with which gridd does not start"),
+        many => stderr::write_line(&format!("gridd: {many} mistakes, with which gridd does not start")),
     }
 }
 
-fn table(settings: &[Setting]) -> String {
+fn table(settings: &[EffectiveSetting]) -> String {
     let shown: Vec<[String; 3]> = settings.iter().map(shown).collect();
     let width = |column: usize| {
         shown.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()
@@ -53,16 +53,16 @@ fn table(settings: &[Setting]) -> String {
     lines.collect()
 }
 
-fn shown(setting: &Setting) -> [String; 3] {
-    let Setting { key, value, origin } = setting;
+fn setting_row(setting: &EffectiveSetting) -> [String; 3] {
+    let EffectiveSetting { key, value, origin } = setting;
     [key, value, &origin.to_string()].map(|text| escape::escape(text).into_owned())
 }
 
-fn as_json(mistakes: &[Mistake], warnings: &[Mistake], settings: &[Setting]) -> String {
+fn as_json(mistakes: &[ConfigError], warnings: &[ConfigError], settings: &[EffectiveSetting]) -> String {
     let place =
-        |it: &Mistake| json!({ "origin": it.origin.to_string(), "key": it.key, "text": it.text });
+        |it: &ConfigError| json!({ "origin": it.origin.to_string(), "key": it.key, "text": it.text });
     let setting =
-        |it: &Setting| json!({ "key": it.key, "value": it.value, "origin": it.origin.to_string() });
+        |it: &EffectiveSetting| json!({ "key": it.key, "value": it.value, "origin": it.origin.to_string() });
     let whole = json!({
         "mistakes": mistakes.iter().map(place).collect::<Vec<Value>>(),
         "warnings": warnings.iter().map(place).collect::<Vec<Value>>(),

@@ -12,15 +12,15 @@ use std::process::ExitCode as ProcessExit;
 
 use grid_broker::exit_code::ExitCode;
 use grid_broker::journal::JournalError;
-use grid_broker::journal::rescue::{self, Report, RestoreError, Restored, SalvageError, Salvaged};
-use grid_broker::journal::stream::{FileError, NewFile};
+use grid_broker::journal::rescue::{self, CheckReport, RestoreError, Restored, SalvageError, Salvaged};
+use grid_broker::journal::stream::{FileError, AtomicFile};
 use grid_broker::show::size;
 use grid_broker::stdout;
 
 use crate::arguments::JournalCommand;
 
 /// Ranges of missing records that are named; the rest is counted.
-const RANGES_TOLD: usize = 20;
+const RANGES_SHOWN: usize = 20;
 
 /// Does it.
 pub(crate) fn run(command: &JournalCommand, data: &Path) -> ProcessExit {
@@ -32,14 +32,14 @@ pub(crate) fn run(command: &JournalCommand, data: &Path) -> ProcessExit {
     match done {
         Ok((words, is_whole)) => {
             let code = if is_whole { ExitCode::Done } else { ExitCode::Damaged };
-            stdout::end("gridd", stdout::write(&format!("{words}\n")), code).into()
+            stdout::finish("gridd", stdout::write(&format!("{words}\n")), code).into()
         }
         Err((words, code)) => super::fail(&words, code),
     }
 }
 
 /// What to print and whether all is well, or why nothing was done.
-type Done = Result<(String, bool), (String, ExitCode)>;
+type CommandOutcome = Result<(String, bool), (String, ExitCode)>;
 
 fn failed(error: &dyn std::error::Error, code: ExitCode) -> (String, ExitCode) {
     let mut words = error.to_string();
@@ -54,15 +54,15 @@ fn failed(error: &dyn std::error::Error, code: ExitCode) -> (String, ExitCode) {
     (words, code)
 }
 
-fn check(data: &Path) -> Done {
-    let mut progress = Progress::new();
+fn check(data: &Path) -> CommandOutcome {
+    let mut progress = RestoreProgress::new();
     let report = rescue::check(data, |path| progress.show(&path.display()));
     progress.clear();
     let report = report.map_err(|error| failed(&error, code_of(&error)))?;
-    Ok((told(data, &report), report.is_sound()))
+    Ok((report_text(data, &report), report.is_sound()))
 }
 
-fn told(data: &Path, report: &Report) -> String {
+fn report_text(data: &Path, report: &CheckReport) -> String {
     let mut lines = Vec::new();
     if let Some(identity) = report.identity {
         lines.push(format!("journal {} in {}", identity.journal, data.display()));
@@ -74,9 +74,9 @@ fn told(data: &Path, report: &Report) -> String {
     let checkpoints: Vec<_> = report.checkpoints.iter().map(ToString::to_string).collect();
     lines.push(format!(
         "whole: {} of the commit log, {}, {}{}",
-        size::count(report.commit_blocks, "block"),
-        size::count(report.sealed_spans, "sealed span"),
-        size::count(checkpoints.len() as u64, "checkpoint"),
+        size::format_count(report.commit_blocks, "block"),
+        size::format_count(report.sealed_segments, "sealed span"),
+        size::format_count(checkpoints.len() as u64, "checkpoint"),
         if checkpoints.is_empty() {
             String::new()
         } else {
@@ -84,19 +84,19 @@ fn told(data: &Path, report: &Report) -> String {
         }
     ));
     lines.extend(report.notes.iter().map(|note| format!("note: {note}")));
-    lines.extend(report.findings.kept().iter().map(|finding| format!("wrong: {finding}")));
-    if report.findings.more() > 0 {
-        lines.push(format!("wrong: {} more of the kind", report.findings.more()));
+    lines.extend(report.findings.retained().iter().map(|finding| format!("wrong: {finding}")));
+    if report.findings.omitted() > 0 {
+        lines.push(format!("wrong: {} more of the kind", report.findings.omitted()));
     }
     lines.push(if report.is_sound() { "sound".to_owned() } else { "damaged".to_owned() });
     lines.join("\n")
 }
 
-fn salvage(data: &Path, path: &Path, force: bool) -> Done {
-    let mut progress = Progress::new();
+fn salvage(data: &Path, path: &Path, force: bool) -> CommandOutcome {
+    let mut progress = RestoreProgress::new();
     let partial = path.with_added_extension("partial");
     let except: Vec<PathBuf> = [path, &partial].map(Path::to_owned).into();
-    let file = NewFile::create(path, force).map_err(|error| match &error {
+    let file = AtomicFile::create(path, force).map_err(|error| match &error {
         FileError::Exists { .. } => failed(&error, ExitCode::Usage),
         FileError::Io { .. } => failed(&error, ExitCode::Failed),
     })?;
@@ -112,15 +112,15 @@ fn salvage(data: &Path, path: &Path, force: bool) -> Done {
     })?;
     let file = out.into_inner().map_err(|error| failed(error.error(), ExitCode::Failed))?;
     file.finish().map_err(|error| failed(&error, ExitCode::Failed))?;
-    Ok((saved_words(path, &salvaged), salvaged.is_whole()))
+    Ok((describe_saved(path, &salvaged), salvaged.is_whole()))
 }
 
 /// The exit code for a folder that can't be looked at.
 fn code_of(error: &JournalError) -> ExitCode {
     match error {
         JournalError::NoJournal { .. } => ExitCode::NotFound,
-        JournalError::AtWork { .. } | JournalError::InUse { .. } => ExitCode::Unavailable,
-        JournalError::Restoring { .. } | JournalError::Strangers { .. } => ExitCode::Usage,
+        JournalError::BrokerRunning { .. } | JournalError::InUse { .. } => ExitCode::Unavailable,
+        JournalError::UnfinishedRestore { .. } | JournalError::ForeignFiles { .. } => ExitCode::Usage,
         JournalError::Io { .. }
         | JournalError::NewerFormat { .. }
         | JournalError::NewerBlock { .. }
@@ -129,57 +129,57 @@ fn code_of(error: &JournalError) -> ExitCode {
         | JournalError::Unreadable { .. }
         | JournalError::Archive { .. }
         | JournalError::RecordTooLarge { .. }
-        | JournalError::Broken { .. }
+        | JournalError::SyncFailed { .. }
         | JournalError::Closed { .. } => ExitCode::Failed,
     }
 }
 
-fn saved_words(path: &Path, salvaged: &Salvaged) -> String {
+fn describe_saved(path: &Path, salvaged: &Salvaged) -> String {
     let Salvaged { head, written, missing, unreadable, foreign, identity_lost } = salvaged;
     let mut lines = vec![format!(
         "{}: {} of journal {}, {}",
         path.display(),
-        size::count(written.records, "record"),
+        size::format_count(written.records, "record"),
         head.identity.journal,
-        size::bytes(written.bytes)
+        size::format_bytes(written.bytes)
     )];
-    lines.push(state_words(head.checkpoint));
+    lines.push(describe_state(head.checkpoint));
     if *identity_lost {
         lines.push("the folder does not say whose it is: the broker gets a new id".to_owned());
     }
     if *unreadable > 0 {
-        lines.push(format!("{} of records make no sense", size::count(*unreadable, "block")));
+        lines.push(format!("{} of records make no sense", size::format_count(*unreadable, "block")));
     }
     if *foreign > 0 {
-        lines.push(format!("{} of other journals left out", size::count(*foreign, "block")));
+        lines.push(format!("{} of other journals left out", size::format_count(*foreign, "block")));
     }
-    lines.extend(missing_words(missing));
+    lines.extend(describe_missing(missing));
     lines.join("\n")
 }
 
-fn state_words(checkpoint: Option<u64>) -> String {
+fn describe_state(checkpoint: Option<u64>) -> String {
     match checkpoint {
         Some(through) => format!("with the state after record {through}"),
         None => "without a checkpoint: the state is that of the records alone".to_owned(),
     }
 }
 
-fn missing_words(missing: &[RangeInclusive<u64>]) -> Vec<String> {
-    let told = missing.iter().take(RANGES_TOLD);
+fn describe_missing(missing: &[RangeInclusive<u64>]) -> Vec<String> {
+    let told = missing.iter().take(RANGES_SHOWN);
     let mut lines: Vec<_> = told
         .map(|range| match range.end() - range.start() {
             0 => format!("missing: record {}", range.start()),
             _ => format!("missing: records {} to {}", range.start(), range.end()),
         })
         .collect();
-    if missing.len() > RANGES_TOLD {
-        lines.push(format!("missing: {} more ranges", missing.len() - RANGES_TOLD));
+    if missing.len() > RANGES_SHOWN {
+        lines.push(format!("missing: {} more ranges", missing.len() - RANGES_SHOWN));
     }
     lines
 }
 
-fn restore(path: &Path, data: &Path) -> Done {
-    let mut progress = Progress::new();
+fn restore(path: &Path, data: &Path) -> CommandOutcome {
+    let mut progress = RestoreProgress::new();
     let restored =
         rescue::restore(path, data, |last| progress.show(&format_args!("record {last}")));
     progress.clear();
@@ -190,43 +190,43 @@ fn restore(path: &Path, data: &Path) -> Done {
         };
         failed(&error, code)
     })?;
-    Ok((restored_words(path, data, &restored), restored.is_whole()))
+    Ok((describe_restored(path, data, &restored), restored.is_whole()))
 }
 
-fn restored_words(path: &Path, data: &Path, restored: &Restored) -> String {
-    let Restored { identity, is_broker_new, summary, faults, checkpoint, checkpoint_lost } =
+fn describe_restored(path: &Path, data: &Path, restored: &Restored) -> String {
+    let Restored { identity, has_new_broker_id: is_broker_new, summary, defects: faults, checkpoint, checkpoint_lost } =
         restored;
     let mut lines = vec![format!(
         "{}: {} of journal {}",
         data.display(),
-        size::count(summary.records, "record"),
+        size::format_count(summary.records, "record"),
         identity.journal
     )];
     lines.push(match checkpoint_lost {
-        Some(reason) => format!("{}; the one in the stream: {reason}", state_words(None)),
-        None => state_words(*checkpoint),
+        Some(reason) => format!("{}; the one in the stream: {reason}", describe_state(None)),
+        None => describe_state(*checkpoint),
     });
     if *is_broker_new {
         lines.push(
             "the stream does not say any more which broker it is: it got a new id".to_owned(),
         );
     }
-    let wrong = faults.kept().iter().map(|fault| format!("wrong: {}: {fault}", path.display()));
+    let wrong = faults.retained().iter().map(|fault| format!("wrong: {}: {fault}", path.display()));
     lines.extend(wrong);
-    if faults.more() > 0 {
-        lines.push(format!("wrong: {} more of the kind", faults.more()));
+    if faults.omitted() > 0 {
+        lines.push(format!("wrong: {} more of the kind", faults.omitted()));
     }
-    lines.extend(missing_words(&summary.missing));
+    lines.extend(describe_missing(&summary.missing));
     lines.push(format!("next: gridd --data {}", data.display()));
     lines.join("\n")
 }
 
 /// A line that says where it is, if somebody watches.
-struct Progress {
+struct RestoreProgress {
     is_watched: bool,
 }
 
-impl Progress {
+impl RestoreProgress {
     fn new() -> Self {
         Self { is_watched: io::stderr().is_terminal() }
     }

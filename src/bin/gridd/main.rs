@@ -11,8 +11,8 @@ use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use clap::Parser;
-use grid_broker::config::{self, Given, Settings};
-use grid_broker::daemon::{self, DaemonError, Place, Reload, Telling};
+use grid_broker::config::{self, SettingsSources, Settings};
+use grid_broker::daemon::{self, DaemonError, Endpoints, Reload, Diagnostics};
 use grid_broker::exit_code::ExitCode;
 use grid_broker::guru_meditation::{self, Warnings};
 use grid_broker::system_error::Explained;
@@ -23,10 +23,10 @@ use rustix::fs::Mode;
 use arguments::{Arguments, Command};
 
 /// The greeting is waited for so long: what follows is seen behind it.
-const GREETING_WITHIN: Duration = Duration::from_millis(200);
+const BANNER_WITHIN: Duration = Duration::from_millis(200);
 
 fn main() -> ProcessExit {
-    let _last_lines = stderr::begin();
+    let _last_lines = stderr::init();
     // First of all: until then SIGUSR2 ends a process.
     let reporter = match guru_meditation::install(report::package("gridd")) {
         Ok(reporter) => reporter,
@@ -36,7 +36,7 @@ fn main() -> ProcessExit {
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(shown) => return stdout::end_by("gridd", &shown).into(),
+        Err(shown) => return stdout::finish_with("gridd", &shown).into(),
     };
     let mut given = given(&arguments);
     if let Some(Command::CheckConfig(command)) = arguments.command {
@@ -54,12 +54,12 @@ fn main() -> ProcessExit {
         return journal::run(command, &settings.journal.dir);
     }
     let warnings = Warnings::default();
-    let told = tracing_lines::begin(&settings.tracing, settings.tracing_format, warnings.clone());
+    let told = tracing_lines::init(&settings.tracing, settings.tracing_format, warnings.clone());
     let told = match told {
         Ok(told) => told,
         Err(error) => return fail(&format!("tracing: {error}"), ExitCode::Usage),
     };
-    let reload = Reload { given, told };
+    let reload = Reload { sources: given, log_filter: told };
     let runtime =
         tokio::runtime::Builder::new_multi_thread().thread_name("worker").enable_all().build();
     let runtime = match runtime {
@@ -69,9 +69,9 @@ fn main() -> ProcessExit {
         }
     };
     let ready_file = arguments.ready_file;
-    let telling = Telling { reporter, warnings };
+    let telling = Diagnostics { reporter, warnings };
     let whole = guru_meditation::root("gridd", async move {
-        daemon::run(settings, telling, reload, ready_file.as_deref(), greet).await
+        daemon::run(settings, telling, reload, ready_file.as_deref(), print_banner).await
     });
     let ended = runtime.block_on(whole);
     // A thread that hangs on a disk must not hold up the end; nothing it does is promised yet.
@@ -84,8 +84,8 @@ fn main() -> ProcessExit {
                 DaemonError::Start(_)
                 | DaemonError::Journal(_)
                 | DaemonError::LoopDied
-                | DaemonError::CourierDied
-                | DaemonError::NoOrderlyStop(_)
+                | DaemonError::MailSenderDied
+                | DaemonError::UncleanShutdown(_)
                 | DaemonError::Signals(_)
                 | DaemonError::Services(_) => ExitCode::Failed,
             };
@@ -95,7 +95,7 @@ fn main() -> ProcessExit {
 }
 
 /// What flags and environment say; each flag is a key of the same name.
-fn given(arguments: &Arguments) -> Given {
+fn given(arguments: &Arguments) -> SettingsSources {
     let Arguments { config, data, grpc, http, tracing, tracing_format, .. } = arguments;
     let flags = [
         ("data", data),
@@ -106,7 +106,7 @@ fn given(arguments: &Arguments) -> Given {
     ];
     let flags = flags.into_iter().filter_map(|(key, value)| Some((key, value.clone()?)));
     let variables = std::env::vars_os();
-    Given {
+    SettingsSources {
         config: config.clone(),
         flags: flags.collect(),
         environment: variables.map(|(name, value)| (lossy(&name), value)).collect(),
@@ -119,18 +119,18 @@ fn lossy(name: &OsStr) -> String {
 
 fn fail(text: &str, code: ExitCode) -> ProcessExit {
     for line in text.lines() {
-        stderr::say(&format!("gridd: {line}"));
+        stderr::write_line(&format!("gridd: {line}"));
     }
     code.into()
 }
 
 /// Three lines: where it listens, where its data lies, what to type next. Nobody reading them is no
 /// reason not to serve.
-fn greet(place: &Place) {
-    let Place { grpc, http, data, term, last_record } = place;
+fn print_banner(place: &Endpoints) {
+    let Endpoints { grpc, http, data_dir: data, term, last_record } = place;
     let version = env!("CARGO_PKG_VERSION");
     let broker =
-        if *grpc == config::DEFAULT_GRPC { String::new() } else { format!(" --broker {grpc}") };
+        if *grpc == config::DEFAULT_GRPC_ADDRESS { String::new() } else { format!(" --broker {grpc}") };
     let lines = format!(
         "gridd {version}: events on {grpc} (gRPC), pages on http://{http}\n\
          data in {}, start {term}, {last_record} records; trusts everyone on loopback\n\
@@ -148,7 +148,7 @@ fn greet(place: &Place) {
         let _ = tell.send(());
     };
     if tasks::spawn_thread("greeting", greeting).is_ok() {
-        let _ = told.recv_timeout(GREETING_WITHIN);
+        let _ = told.recv_timeout(BANNER_WITHIN);
     }
 }
 

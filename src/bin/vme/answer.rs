@@ -9,27 +9,27 @@ use grid_broker::wire::proto::{AckException, Outcome, ReportResponse};
 
 /// The outcome of an event.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Answer {
+pub(crate) struct OutcomeText {
     /// For people, after the event and the appliance: `is record 17`.
-    pub(crate) words: String,
+    pub(crate) text: String,
     /// For scripts.
     pub(crate) exit_code: ExitCode,
 }
 
-impl Answer {
+impl OutcomeText {
     /// It was stored; a session does not give the number of the record.
-    pub(crate) fn kept() -> Self {
-        Self::new(&ReportResponse { outcome: Outcome::Kept.into(), ..ReportResponse::default() })
+    pub(crate) fn stored() -> Self {
+        Self::from_response(&ReportResponse { outcome: Outcome::Kept.into(), ..ReportResponse::default() })
     }
 
     /// The reply of a session to an event with another outcome than stored.
-    pub(crate) fn of_session(exception: &AckException) -> Self {
+    pub(crate) fn from_exception(exception: &AckException) -> Self {
         let violations = exception.violations.iter();
         let errors: Vec<_> =
             violations.map(|it| format!("{}: {}", it.field, it.description)).collect();
         let explanation =
             if errors.is_empty() { exception.explanation.clone() } else { errors.join("; ") };
-        Self::new(&ReportResponse {
+        Self::from_response(&ReportResponse {
             outcome: exception.outcome,
             record_number: 0,
             reason: exception.reason.clone(),
@@ -39,7 +39,7 @@ impl Answer {
         })
     }
 
-    pub(crate) fn new(response: &ReportResponse) -> Self {
+    pub(crate) fn from_response(response: &ReportResponse) -> Self {
         let record = match response.record_number {
             0 => String::new(),
             number => format!(" (record {number})"),
@@ -48,7 +48,7 @@ impl Answer {
             0 => "is stored".to_owned(),
             number => format!("is record {number}"),
         };
-        let because = because(response);
+        let because = explanation(response);
         let (text, exit_code) = match Outcome::try_from(response.outcome) {
             Ok(Outcome::Kept) => (is_stored, ExitCode::Done),
             Ok(Outcome::Repeated) => (format!("is counted{record}{because}"), ExitCode::Done),
@@ -57,7 +57,7 @@ impl Answer {
             Ok(Outcome::History) => (format!("{is_stored}, history only{because}"), ExitCode::Done),
             Ok(Outcome::NotKept) => (format!("is not stored{because}"), ExitCode::Done),
             Ok(Outcome::Suppressed) => {
-                (format!("suppressed{}{because}{record}", until(response)), ExitCode::Suppressed)
+                (format!("suppressed{}{because}{record}", suppression_end(response)), ExitCode::Suppressed)
             }
             Ok(Outcome::Refused) => (format!("refused{because}{record}"), ExitCode::Refused),
             Ok(Outcome::Unsupported) => {
@@ -72,11 +72,11 @@ impl Answer {
                 ExitCode::Failed,
             ),
         };
-        Self { words: text + &marks(&response.marks), exit_code }
+        Self { text: text + &describe_flags(&response.marks), exit_code }
     }
 }
 
-fn because(response: &ReportResponse) -> String {
+fn explanation(response: &ReportResponse) -> String {
     match (response.explanation.as_str(), response.reason.as_str()) {
         ("", "") => String::new(),
         ("", reason) => format!(": {}", escape::escape(reason)),
@@ -84,7 +84,7 @@ fn because(response: &ReportResponse) -> String {
     }
 }
 
-fn until(response: &ReportResponse) -> String {
+fn suppression_end(response: &ReportResponse) -> String {
     response
         .suppressed_until
         .as_ref()
@@ -92,7 +92,7 @@ fn until(response: &ReportResponse) -> String {
         .map_or_else(String::new, |until| format!(" until {until}"))
 }
 
-fn marks(flags: &[String]) -> String {
+fn describe_flags(flags: &[String]) -> String {
     if flags.is_empty() {
         return String::new();
     }
@@ -115,34 +115,34 @@ fn marks(flags: &[String]) -> String {
 mod tests {
     use super::*;
 
-    fn answer(outcome: Outcome, response: ReportResponse) -> (String, ExitCode) {
-        let answer = Answer::new(&ReportResponse { outcome: outcome.into(), ..response });
-        (answer.words, answer.exit_code)
+    fn text_of(outcome: Outcome, response: ReportResponse) -> (String, ExitCode) {
+        let answer = OutcomeText::from_response(&ReportResponse { outcome: outcome.into(), ..response });
+        (answer.text, answer.exit_code)
     }
 
-    fn because(record_number: u64, explanation: &str) -> ReportResponse {
+    fn response(record_number: u64, explanation: &str) -> ReportResponse {
         let explanation = explanation.to_owned();
         ReportResponse { record_number, explanation, ..ReportResponse::default() }
     }
 
     #[test]
-    fn every_outcome_has_its_words_and_exit_code() {
+    fn every_outcome_has_its_text_and_exit_code() {
         let suppressed_until = Some(prost_types::Timestamp { seconds: 1_760_000_000, nanos: 5 });
-        let suppressed = ReportResponse { suppressed_until, ..because(20, "too many log events") };
+        let suppressed = ReportResponse { suppressed_until, ..response(20, "too many log events") };
         for (outcome, response, text, exit_code) in [
-            (Outcome::Kept, because(17, ""), "is record 17", ExitCode::Done),
-            (Outcome::Repeated, because(17, ""), "is counted (record 17)", ExitCode::Done),
-            (Outcome::Duplicate, because(17, ""), "is already known (record 17)", ExitCode::Done),
-            (Outcome::Duplicate, because(0, ""), "is already known", ExitCode::Done),
+            (Outcome::Kept, response(17, ""), "is record 17", ExitCode::Done),
+            (Outcome::Repeated, response(17, ""), "is counted (record 17)", ExitCode::Done),
+            (Outcome::Duplicate, response(17, ""), "is already known (record 17)", ExitCode::Done),
+            (Outcome::Duplicate, response(0, ""), "is already known", ExitCode::Done),
             (
                 Outcome::History,
-                because(18, "an older boot"),
+                response(18, "an older boot"),
                 "is record 18, history only: an older boot",
                 ExitCode::Done,
             ),
             (
                 Outcome::NotKept,
-                because(0, "below severity info"),
+                response(0, "below severity info"),
                 "is not stored: below severity info",
                 ExitCode::Done,
             ),
@@ -154,39 +154,39 @@ mod tests {
             ),
             (
                 Outcome::Refused,
-                because(19, "already running"),
+                response(19, "already running"),
                 "refused: already running (record 19)",
                 ExitCode::Refused,
             ),
             (
                 Outcome::Unsupported,
-                because(0, ""),
+                response(0, ""),
                 "is not supported by this broker",
                 ExitCode::Refused,
             ),
-            (Outcome::Invalid, because(0, "text"), "is invalid: text", ExitCode::Usage),
+            (Outcome::Invalid, response(0, "text"), "is invalid: text", ExitCode::Usage),
             (
                 Outcome::Unspecified,
-                because(3, ""),
+                response(3, ""),
                 "has outcome 0, which this vme does not know (record 3)",
                 ExitCode::Failed,
             ),
         ] {
-            assert_eq!(answer(outcome, response), (text.to_owned(), exit_code), "{outcome:?}");
+            assert_eq!(text_of(outcome, response), (text.to_owned(), exit_code), "{outcome:?}");
         }
     }
 
     #[test]
-    fn marks_are_shown_as_words() {
+    fn flags_are_shown_as_text() {
         let marks = ["text_cut", "progress_fell"].map(ToOwned::to_owned).into();
         let response = ReportResponse { record_number: 18, marks, ..ReportResponse::default() };
-        let (text, _) = answer(Outcome::Kept, response);
+        let (text, _) = text_of(Outcome::Kept, response);
         assert_eq!(text, "is record 18 (text truncated to 4096 bytes, progress fell)");
     }
 
     #[test]
-    fn nothing_from_the_broker_steers_the_terminal() {
-        let (text, _) = answer(Outcome::Refused, because(0, "no\x1b[2J\nvme: kept"));
+    fn control_characters_from_the_broker_are_escaped() {
+        let (text, _) = text_of(Outcome::Refused, response(0, "no\x1b[2J\nvme: kept"));
         assert_eq!(text, r"refused: no\x1b[2J\nvme: kept");
     }
 }

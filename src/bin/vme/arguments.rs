@@ -27,7 +27,7 @@ pub(crate) use commands::{
         vme [OPTIONS] run|maintain|notify|agent ...",
     after_help = HELP,
 )]
-pub(crate) struct Arguments {
+pub(crate) struct VmeArguments {
     /// The options of every call.
     #[command(flatten)]
     pub(crate) options: Options,
@@ -38,7 +38,7 @@ pub(crate) struct Arguments {
 
     /// A command in place of sending one event.
     #[command(subcommand)]
-    pub(crate) command: Option<Command>,
+    pub(crate) command: Option<VmeCommand>,
 }
 
 /// Options of every call.
@@ -63,7 +63,7 @@ pub(crate) struct Options {
 
 /// Commands other than sending one event.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub(crate) enum VmeCommand {
     /// Runs the start script, or any command, and reports the outcome of the start.
     Run(RunArguments),
     /// Runs a command whose output lines are progress reports of a long start.
@@ -137,12 +137,12 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         use clap::CommandFactory;
-        Arguments::command().debug_assert();
+        VmeArguments::command().debug_assert();
     }
 
     #[test]
-    fn options_may_stand_before_and_behind_the_words() {
-        let read = Arguments::parse_from([
+    fn options_may_precede_and_follow_the_event_arguments() {
+        let read = VmeArguments::parse_from([
             "vme",
             "--broker",
             "b:1",
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn every_example_of_the_help_is_right() {
+    fn every_example_of_the_help_parses() {
         let examples: Vec<&str> =
             HELP.lines().filter_map(|line| line.strip_prefix("  vme ")).collect();
         assert_eq!(examples.len(), 6);

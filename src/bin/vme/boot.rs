@@ -20,18 +20,18 @@ const PID_NAMESPACE: &str = "/proc/self/ns/pid";
 
 /// One boot, as far as it can be identified.
 #[derive(Debug)]
-pub(crate) enum Boot {
+pub(crate) enum BootIdentity {
     /// Named by the caller (`VME_BOOT_ID`). Its uptime is not the system's.
     Named(Uuid),
     /// Derived from the system.
-    Told {
+    Detected {
         /// Its id.
         id: Uuid,
         /// When process 1 started, in clock ticks since the start of the kernel.
         start_ticks: u64,
     },
     /// A part is hidden, so the id is weaker: a restarted container may have it again.
-    InDoubt {
+    Weak {
         /// Its id from the readable parts.
         id: Uuid,
         /// The unreadable part.
@@ -44,20 +44,20 @@ pub(crate) enum Boot {
 /// The boot id is derived from fewer parts than it should be.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("cannot read {hidden}, so the boot id is weaker; set VME_BOOT_ID to name the boot")]
-pub(crate) struct BootDoubt {
+pub(crate) struct WeakBootId {
     hidden: &'static str,
 }
 
 /// There is no boot id, and the event needs one.
 #[derive(Debug, thiserror::Error)]
 #[error("this boot has no id: cannot read {KERNEL_BOOT_ID} ({cause}); set VME_BOOT_ID to name it")]
-pub(crate) struct BootError {
+pub(crate) struct NoBootId {
     cause: String,
 }
 
-impl Boot {
+impl BootIdentity {
     /// The boot in which this process runs.
-    pub(crate) fn of_this_system() -> Self {
+    pub(crate) fn detect() -> Self {
         let kernel = match std::fs::read_to_string(KERNEL_BOOT_ID) {
             Ok(kernel) => kernel,
             Err(error) => return Self::Unknown(error),
@@ -67,11 +67,11 @@ impl Boot {
         let namespace = rustix::fs::readlink(PID_NAMESPACE, Vec::new()).ok();
         let namespace = namespace.as_ref().map(|link| link.to_string_lossy());
 
-        let id = id_of(&kernel, start, namespace.as_deref());
+        let id = derive_id(&kernel, start, namespace.as_deref());
         match (start, namespace) {
-            (Some(start_ticks), Some(_)) => Self::Told { id, start_ticks },
-            (None, _) => Self::InDoubt { id, hidden: PROCESS_1 },
-            (_, None) => Self::InDoubt { id, hidden: PID_NAMESPACE },
+            (Some(start_ticks), Some(_)) => Self::Detected { id, start_ticks },
+            (None, _) => Self::Weak { id, hidden: PROCESS_1 },
+            (_, None) => Self::Weak { id, hidden: PID_NAMESPACE },
         }
     }
 
@@ -80,21 +80,21 @@ impl Boot {
     pub(crate) fn id(
         &self,
         is_lifecycle: bool,
-    ) -> Result<(Option<Uuid>, Option<BootDoubt>), BootError> {
+    ) -> Result<(Option<Uuid>, Option<WeakBootId>), NoBootId> {
         match self {
-            Self::Named(id) | Self::Told { id, .. } => Ok((Some(*id), None)),
-            Self::InDoubt { id, hidden } if is_lifecycle => {
-                Ok((Some(*id), Some(BootDoubt { hidden })))
+            Self::Named(id) | Self::Detected { id, .. } => Ok((Some(*id), None)),
+            Self::Weak { id, hidden } if is_lifecycle => {
+                Ok((Some(*id), Some(WeakBootId { hidden })))
             }
-            Self::Unknown(error) if is_lifecycle => Err(BootError { cause: error.to_string() }),
-            Self::InDoubt { .. } | Self::Unknown(_) => Ok((None, None)),
+            Self::Unknown(error) if is_lifecycle => Err(NoBootId { cause: error.to_string() }),
+            Self::Weak { .. } | Self::Unknown(_) => Ok((None, None)),
         }
     }
 
     /// Its id, strong or weak; `None` if there is none.
     pub(crate) fn any_id(&self) -> Option<Uuid> {
         match self {
-            Self::Named(id) | Self::Told { id, .. } | Self::InDoubt { id, .. } => Some(*id),
+            Self::Named(id) | Self::Detected { id, .. } | Self::Weak { id, .. } => Some(*id),
             Self::Unknown(_) => None,
         }
     }
@@ -102,15 +102,15 @@ impl Boot {
     /// The uptime of this boot in milliseconds. 0: unknown.
     pub(crate) fn uptime_ms(&self) -> u64 {
         match self {
-            Self::Told { start_ticks, .. } => uptime_ms(*start_ticks),
-            Self::Named(_) | Self::InDoubt { .. } | Self::Unknown(_) => 0,
+            Self::Detected { start_ticks, .. } => uptime_ms(*start_ticks),
+            Self::Named(_) | Self::Weak { .. } | Self::Unknown(_) => 0,
         }
     }
 }
 
 /// No part contains a newline, and a hidden part is empty: different parts never give the same
 /// text.
-fn id_of(kernel: &str, start: Option<u64>, namespace: Option<&str>) -> Uuid {
+fn derive_id(kernel: &str, start: Option<u64>, namespace: Option<&str>) -> Uuid {
     let start = start.map_or_else(String::new, |ticks| ticks.to_string());
     let parts = format!("{}\n{start}\n{}", kernel.trim(), namespace.unwrap_or_default());
     Uuid::new_v5(&NAMESPACE, parts.as_bytes())
@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_start_of_process_1_is_found_behind_any_name() {
+    fn the_start_of_process_1_is_parsed_whatever_its_name() {
         let rest = "S 0 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4711 1 2 3";
         for name in ["systemd", "a) b (c", ") S 0 1 1", ""] {
             assert_eq!(start_ticks(format!("1 ({name}) {rest}").as_bytes()), Some(4711), "{name}");
@@ -151,32 +151,32 @@ mod tests {
     }
 
     #[test]
-    fn each_part_makes_another_boot() {
+    fn each_part_changes_the_boot_id() {
         let (kernel, namespace) = ("7d6e", Some("pid:[4026531836]"));
-        let boot = id_of(kernel, Some(7), namespace);
-        assert_eq!(boot, id_of("7d6e\n", Some(7), namespace));
-        assert_ne!(boot, id_of("7d6f", Some(7), namespace));
-        assert_ne!(boot, id_of(kernel, Some(8), namespace));
-        assert_ne!(boot, id_of(kernel, Some(7), Some("pid:[4026531837]")));
-        assert_ne!(boot, id_of(kernel, None, namespace));
+        let boot = derive_id(kernel, Some(7), namespace);
+        assert_eq!(boot, derive_id("7d6e\n", Some(7), namespace));
+        assert_ne!(boot, derive_id("7d6f", Some(7), namespace));
+        assert_ne!(boot, derive_id(kernel, Some(8), namespace));
+        assert_ne!(boot, derive_id(kernel, Some(7), Some("pid:[4026531837]")));
+        assert_ne!(boot, derive_id(kernel, None, namespace));
         assert_eq!(boot.get_version_num(), 5);
     }
 
     #[test]
     fn this_boot_has_one_id_and_a_growing_uptime() {
-        let (first, second) = (Boot::of_this_system(), Boot::of_this_system());
+        let (first, second) = (BootIdentity::detect(), BootIdentity::detect());
         assert_eq!(first.id(true).unwrap(), second.id(true).unwrap());
         assert!(first.uptime_ms() <= second.uptime_ms());
     }
 
     #[test]
-    fn only_events_of_the_start_carry_a_doubtful_boot() {
-        let boot = Boot::InDoubt { id: Uuid::nil(), hidden: PROCESS_1 };
+    fn only_lifecycle_events_carry_a_weak_boot_id() {
+        let boot = BootIdentity::Weak { id: Uuid::nil(), hidden: PROCESS_1 };
         assert_eq!(boot.id(false).unwrap(), (None, None));
         let (id, doubt) = boot.id(true).unwrap();
         assert_eq!((id, doubt.unwrap().hidden), (Some(Uuid::nil()), PROCESS_1));
 
-        let unknown = Boot::Unknown(std::io::ErrorKind::NotFound.into());
+        let unknown = BootIdentity::Unknown(std::io::ErrorKind::NotFound.into());
         assert_eq!(unknown.id(false).unwrap(), (None, None));
         assert!(unknown.id(true).unwrap_err().to_string().contains("VME_BOOT_ID"));
     }

@@ -13,12 +13,12 @@ use grid_broker::show::escape;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::signal::unix::{self, SignalKind};
 
-use crate::speaker::Speaker;
+use crate::speaker::ClientConfig;
 use crate::start_script;
 
 /// A command could not be started.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum StartError {
+pub(crate) enum SpawnError {
     /// There is no such program.
     #[error("{0}: not found")]
     NotFound(String),
@@ -33,10 +33,10 @@ pub(crate) enum StartError {
     System(String, io::Error),
 }
 
-impl StartError {
+impl SpawnError {
     fn new(program: &OsStr, error: io::Error) -> Self {
         let missing = error.raw_os_error() == Some(libc::ENOENT);
-        if missing && let Some(reason) = start_script::interpreter_trouble(program.as_ref()) {
+        if missing && let Some(reason) = start_script::interpreter_error(program.as_ref()) {
             return Self::Interpreter(reason);
         }
         let program = escape::excerpt(&program.to_string_lossy());
@@ -50,7 +50,7 @@ impl StartError {
     }
 
     /// As a shell has it.
-    pub(crate) fn code(&self) -> u8 {
+    pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::NotFound(_) => 127,
             Self::Interpreter(_) | Self::NotExecutable(_, _) | Self::System(_, _) => 126,
@@ -60,39 +60,39 @@ impl StartError {
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+pub(crate) enum ChildStatus {
     /// By itself, with this status.
-    Exit(u8),
+    Exited(u8),
     /// By this signal.
     Killed(i32),
 }
 
-impl End {
+impl ChildStatus {
     fn new(status: ExitStatus) -> Self {
         match (status.code(), status.signal()) {
-            (Some(code), _) => Self::Exit(u8::try_from(code).unwrap_or(u8::MAX)),
+            (Some(code), _) => Self::Exited(u8::try_from(code).unwrap_or(u8::MAX)),
             (None, signal) => Self::Killed(signal.unwrap_or_default()),
         }
     }
 
-    pub(crate) fn is_good(self) -> bool {
-        self == Self::Exit(0)
+    pub(crate) fn is_success(self) -> bool {
+        self == Self::Exited(0)
     }
 
     /// As a shell has it.
-    pub(crate) fn code(self) -> u8 {
+    pub(crate) fn exit_code(self) -> u8 {
         match self {
-            Self::Exit(code) => code,
+            Self::Exited(code) => code,
             Self::Killed(signal) => u8::try_from(128 + signal).unwrap_or(u8::MAX),
         }
     }
 
     /// For people: `exit status 3`, `killed by SIGSEGV`.
-    pub(crate) fn words(self) -> String {
+    pub(crate) fn describe(self) -> String {
         match self {
-            Self::Exit(126) => "exit status 126, a command is not executable".to_owned(),
-            Self::Exit(127) => "exit status 127, a command is not found".to_owned(),
-            Self::Exit(code) => format!("exit status {code}"),
+            Self::Exited(126) => "exit status 126, a command is not executable".to_owned(),
+            Self::Exited(127) => "exit status 127, a command is not found".to_owned(),
+            Self::Exited(code) => format!("exit status {code}"),
             Self::Killed(signal) => format!("killed by {}", signal_name(signal)),
         }
     }
@@ -125,66 +125,66 @@ pub(crate) fn signal_name(signal: i32) -> String {
 }
 
 /// A command with these arguments. If it calls vme, it reports for the same appliance and broker.
-pub(crate) fn command(line: &[OsString], config: &Speaker) -> Command {
+pub(crate) fn child_command(line: &[OsString], config: &ClientConfig) -> Command {
     let (program, arguments) = line.split_first().expect("clap requires at least one argument");
     let mut command = Command::new(program);
     command.args(arguments).process_group(0);
-    command.env("GRID_BROKER", &config.way.broker);
-    command.env("VME_APPLIANCE", &config.way.appliance);
-    command.env("VME_STATE", &config.state);
+    command.env("GRID_BROKER", &config.target.broker);
+    command.env("VME_APPLIANCE", &config.target.appliance);
+    command.env("VME_STATE", &config.state_folder);
     command
 }
 
 /// Our standard input, unless it is a terminal: a reader outside the foreground group is stopped.
-pub(crate) fn stdin() -> Stdio {
+pub(crate) fn child_stdin() -> Stdio {
     if io::IsTerminal::is_terminal(&io::stdin()) { Stdio::null() } else { Stdio::inherit() }
 }
 
 /// A running command.
 #[derive(Debug)]
-pub(crate) struct Running {
+pub(crate) struct RunningChild {
     child: Child,
-    ends: unix::Signal,
+    child_signals: unix::Signal,
 }
 
-impl Running {
+impl RunningChild {
     /// Starts it.
-    pub(crate) fn start(mut command: Command) -> Result<(Self, Group), StartError> {
-        let failed = |command: &Command, error| StartError::new(command.get_program(), error);
+    pub(crate) fn start(mut command: Command) -> Result<(Self, ProcessGroup), SpawnError> {
+        let failed = |command: &Command, error| SpawnError::new(command.get_program(), error);
         // Registered before the command can end.
         let ends = unix::signal(SignalKind::child()).map_err(|error| failed(&command, error))?;
         let child = command.spawn().map_err(|error| failed(&command, error))?;
-        let group = Group(Pid::from_child(&child));
-        Ok((Self { child, ends }, group))
+        let group = ProcessGroup(Pid::from_child(&child));
+        Ok((Self { child, child_signals: ends }, group))
     }
 
     /// Waits for its end. May be dropped and called again.
-    pub(crate) async fn ended(&mut self) -> End {
+    pub(crate) async fn wait(&mut self) -> ChildStatus {
         loop {
             match self.child.try_wait() {
-                Ok(Some(status)) => return End::new(status),
+                Ok(Some(status)) => return ChildStatus::new(status),
                 Ok(None) => {}
                 // No other code waits for this child, so this does not happen; count it as a
                 // failure.
-                Err(_) => return End::Exit(u8::MAX),
+                Err(_) => return ChildStatus::Exited(u8::MAX),
             }
-            self.ends.recv().await;
+            self.child_signals.recv().await;
         }
     }
 
     /// Waits for its end and forwards signals meanwhile. Also returns the first stop request.
-    pub(crate) async fn wait_for_the_end(
+    pub(crate) async fn wait_forwarding_signals(
         &mut self,
-        group: Group,
-        signals: &mut Signals,
-    ) -> (End, Option<Signal>) {
+        group: ProcessGroup,
+        signals: &mut SignalListener,
+    ) -> (ChildStatus, Option<Signal>) {
         let mut asked = None;
         loop {
             tokio::select! {
-                end = self.ended() => return (end, asked),
+                end = self.wait() => return (end, asked),
                 signal = signals.next() => {
-                    group.forward(signal);
-                    asked = asked.or(Some(signal).filter(|signal| asks_to_end(*signal)));
+                    group.signal_group(signal);
+                    asked = asked.or(Some(signal).filter(|signal| is_stop_request(*signal)));
                 }
             }
         }
@@ -193,32 +193,32 @@ impl Running {
 
 /// The receivers of forwarded signals. After the end there may be none left, which is no error.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Group(Pid);
+pub(crate) struct ProcessGroup(Pid);
 
-impl Group {
+impl ProcessGroup {
     /// Signals the command and all processes that it started.
-    pub(crate) fn forward(self, signal: Signal) {
+    pub(crate) fn signal_group(self, signal: Signal) {
         let _ = kill_process_group(self.0, signal);
     }
 
     /// Signals the command only. Not to be used after its end.
-    pub(crate) fn forward_to_leader(self, signal: Signal) {
+    pub(crate) fn signal_leader(self, signal: Signal) {
         let _ = kill_process(self.0, signal);
     }
 }
 
 /// The forwarded signals. SIGUSR2 is not one: it asks vme itself for a report.
-const FORWARDED: [Signal; 5] = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM, Signal::USR1];
+const FORWARDED_SIGNALS: [Signal; 5] = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM, Signal::USR1];
 
 /// The signals that vme receives. A signal that was ignored at the start stays ignored, for
 /// `nohup`.
 #[derive(Debug)]
-pub(crate) struct Signals([Option<unix::Signal>; FORWARDED.len()]);
+pub(crate) struct SignalListener([Option<unix::Signal>; FORWARDED_SIGNALS.len()]);
 
-impl Signals {
+impl SignalListener {
     pub(crate) fn listen() -> Self {
-        let ignored = ignored(&std::fs::read_to_string("/proc/self/status").unwrap_or_default());
-        Self(FORWARDED.map(|signal| {
+        let ignored = ignored_signals(&std::fs::read_to_string("/proc/self/status").unwrap_or_default());
+        Self(FORWARDED_SIGNALS.map(|signal| {
             let raw = signal.as_raw();
             let listens = ignored & (1 << (raw - 1)) == 0;
             listens.then(|| unix::signal(SignalKind::from_raw(raw)).ok()).flatten()
@@ -228,7 +228,7 @@ impl Signals {
     /// The next signal.
     pub(crate) async fn next(&mut self) -> Signal {
         std::future::poll_fn(|context| {
-            for (listened, signal) in self.0.iter_mut().zip(FORWARDED) {
+            for (listened, signal) in self.0.iter_mut().zip(FORWARDED_SIGNALS) {
                 if let Some(listened) = listened
                     && listened.poll_recv(context).is_ready()
                 {
@@ -243,27 +243,27 @@ impl Signals {
 
 /// Signals by which the system ends a program that exceeds a limit (`ulimit -f`, `ulimit -t`) or
 /// has no handler for a timer.
-const ENDURED: [i32; 6] =
+const LIMIT_SIGNALS: [i32; 6] =
     [libc::SIGXFSZ, libc::SIGXCPU, libc::SIGALRM, libc::SIGVTALRM, libc::SIGPROF, libc::SIGPWR];
 
 /// Lets vme survive such signals, so that it reports the outcome; a failed write is then an
 /// ordinary error. Must be called in the runtime. Handlers are not inherited through exec, so
 /// commands get the signals as vme got them; an ignored signal stays ignored.
-pub(crate) fn endure_limits() {
-    let ignored = ignored(&std::fs::read_to_string("/proc/self/status").unwrap_or_default());
-    for raw in ENDURED.into_iter().filter(|raw| ignored & (1 << (raw - 1)) == 0) {
+pub(crate) fn survive_limit_signals() {
+    let ignored = ignored_signals(&std::fs::read_to_string("/proc/self/status").unwrap_or_default());
+    for raw in LIMIT_SIGNALS.into_iter().filter(|raw| ignored & (1 << (raw - 1)) == 0) {
         // Stays set for the life of the process. Without it all works unless a limit is exceeded.
         drop(unix::signal(SignalKind::from_raw(raw)));
     }
 }
 
 /// Whether the signal asks the process to end.
-pub(crate) fn asks_to_end(signal: Signal) -> bool {
+pub(crate) fn is_stop_request(signal: Signal) -> bool {
     [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM].contains(&signal)
 }
 
 /// The mask of ignored signals in `/proc/PID/status`; bit 0 is signal 1.
-fn ignored(status: &str) -> u64 {
+fn ignored_signals(status: &str) -> u64 {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }
@@ -273,33 +273,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_end_is_told_as_a_shell_has_it() {
+    fn a_status_has_the_exit_code_of_a_shell() {
         for (end, code, words) in [
-            (End::Exit(0), 0, "exit status 0"),
-            (End::Exit(3), 3, "exit status 3"),
-            (End::Exit(127), 127, "exit status 127, a command is not found"),
-            (End::Killed(15), 143, "killed by SIGTERM"),
-            (End::Killed(34), 162, "killed by signal 34"),
+            (ChildStatus::Exited(0), 0, "exit status 0"),
+            (ChildStatus::Exited(3), 3, "exit status 3"),
+            (ChildStatus::Exited(127), 127, "exit status 127, a command is not found"),
+            (ChildStatus::Killed(15), 143, "killed by SIGTERM"),
+            (ChildStatus::Killed(34), 162, "killed by signal 34"),
         ] {
-            assert_eq!((end.code(), end.words().as_str()), (code, words));
-            assert_eq!(end.is_good(), code == 0);
+            assert_eq!((end.exit_code(), end.describe().as_str()), (code, words));
+            assert_eq!(end.is_success(), code == 0);
         }
     }
 
     #[test]
-    fn what_is_ignored_is_read_from_the_kernels_mask() {
-        assert_eq!(ignored("Name:\tvme\nSigIgn:\t0000000000001001\nSigCgt:\t1\n"), 0x1001);
-        assert_eq!(ignored(""), 0);
+    fn ignored_signals_are_parsed_from_the_kernels_mask() {
+        assert_eq!(ignored_signals("Name:\tvme\nSigIgn:\t0000000000001001\nSigCgt:\t1\n"), 0x1001);
+        assert_eq!(ignored_signals(""), 0);
     }
 
     #[test]
-    fn a_command_that_cannot_start_says_why() {
+    fn a_spawn_error_has_a_cause_and_an_exit_code() {
         let error =
-            |number| StartError::new(OsStr::new("a\n"), io::Error::from_raw_os_error(number));
+            |number| SpawnError::new(OsStr::new("a\n"), io::Error::from_raw_os_error(number));
         assert_eq!(error(libc::ENOENT).to_string(), r"a\n: not found");
-        assert_eq!(error(libc::ENOENT).code(), 127);
+        assert_eq!(error(libc::ENOENT).exit_code(), 127);
         let denied = error(libc::EACCES);
         assert!(denied.to_string().starts_with(r"a\n is not executable: Permission denied"));
-        assert_eq!((denied.code(), error(libc::EAGAIN).code()), (126, 126));
+        assert_eq!((denied.exit_code(), error(libc::EAGAIN).exit_code()), (126, 126));
     }
 }

@@ -11,21 +11,21 @@ use grid_broker::spool::{Spool, SpoolError};
 use grid_broker::tasks;
 use rustix::process::{getpid, setsid};
 
-use crate::agent::patient_pauses;
-use crate::sender::{Desk, Sender, Until};
-use crate::speaker::Speaker;
+use crate::agent::long_backoff;
+use crate::sender::{SendQueue, SpoolSender, StopWhen};
+use crate::speaker::ClientConfig;
 
 /// How often the sender lock is polled.
-pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(50);
+pub(crate) const OWNER_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Spawns a drainer, unless a drainer or an agent runs.
-pub(crate) fn leave_one(speaker: &Speaker, spool: &Spool) -> Result<(), SpoolError> {
-    let Some(mut lock) = spool.try_drainer()? else { return Ok(()) };
+pub(crate) fn spawn_drainer(speaker: &ClientConfig, spool: &Spool) -> Result<(), SpoolError> {
+    let Some(mut lock) = spool.try_lock_drainer()? else { return Ok(()) };
     // The note is of a process that has ended; a starting agent must not believe it.
-    let _ = lock.leave_word("");
+    let _ = lock.set_note("");
     drop(lock);
     let Ok(program) = std::env::current_exe() else { return Ok(()) };
-    let way = &speaker.way;
+    let way = &speaker.target;
     let mut command = Command::new(program);
     command.arg("drain").args(["--broker", &way.broker, "--appliance", &way.appliance]);
     command.arg("--state").arg(spool.folder()).current_dir("/");
@@ -41,24 +41,24 @@ pub(crate) fn leave_one(speaker: &Speaker, spool: &Spool) -> Result<(), SpoolErr
 }
 
 /// Sends the waiting events, and ends.
-pub(crate) async fn run(speaker: &Speaker) -> ExitCode {
+pub(crate) async fn run(speaker: &ClientConfig) -> ExitCode {
     // Leaves the terminal and the session of the caller; a group leader has left them already.
     let _ = setsid();
     match drain(speaker).await {
         Ok(()) => ExitCode::Done,
         Err(error) => {
-            crate::tell(&error.to_string());
+            crate::print_line(&error.to_string());
             ExitCode::Failed
         }
     }
 }
 
-async fn drain(speaker: &Speaker) -> Result<(), SpoolError> {
+async fn drain(speaker: &ClientConfig) -> Result<(), SpoolError> {
     let spool = speaker.spool()?;
-    let Some(mut drainer) = spool.try_drainer()? else { return Ok(()) };
+    let Some(mut drainer) = spool.try_lock_drainer()? else { return Ok(()) };
     // A starting agent reads the note to ask for the lock.
-    let _ = drainer.leave_word(&format!("drainer {}", getpid()));
-    let desk = Desk::new(spool, None);
-    let mut sender = Sender::new(speaker, desk, Until::Empty(Some(drainer)), patient_pauses());
+    let _ = drainer.set_note(&format!("drainer {}", getpid()));
+    let desk = SendQueue::new(spool, None);
+    let mut sender = SpoolSender::new(speaker, desk, StopWhen::Empty(Some(drainer)), long_backoff());
     sender.run().await
 }

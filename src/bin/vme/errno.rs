@@ -3,7 +3,7 @@
 //! Guarantees a text for every number. Knows the names of those only that services run into.
 
 /// Names of error numbers.
-const NAMED: [(i32, &str); 28] = [
+const NAMES: [(i32, &str); 28] = [
     (libc::EPERM, "EPERM"),
     (libc::ENOENT, "ENOENT"),
     (libc::EIO, "EIO"),
@@ -35,18 +35,18 @@ const NAMED: [(i32, &str); 28] = [
 ];
 
 /// `ENOSPC, No space left on device`
-pub(crate) fn words(errno: i32) -> String {
+pub(crate) fn describe(errno: i32) -> String {
     let text = std::io::Error::from_raw_os_error(errno).to_string();
     let text = text.split(" (os error").next().unwrap_or_default();
-    match NAMED.iter().find(|(number, _)| *number == errno) {
+    match NAMES.iter().find(|(number, _)| *number == errno) {
         Some((_, name)) => format!("{name}, {text}"),
         None => format!("errno {errno}, {text}"),
     }
 }
 
 /// Parses a number or its name.
-pub(crate) fn number(text: &str) -> Option<i32> {
-    let named = NAMED.iter().find(|(_, name)| *name == text).map(|(number, _)| *number);
+pub(crate) fn parse(text: &str) -> Option<i32> {
+    let named = NAMES.iter().find(|(_, name)| *name == text).map(|(number, _)| *number);
     named.or_else(|| text.parse().ok()).filter(|number| *number > 0)
 }
 
@@ -57,12 +57,12 @@ mod tests {
     #[test]
     fn a_number_and_its_name_are_the_same() {
         for text in ["28", "ENOSPC"] {
-            assert_eq!(number(text), Some(28));
+            assert_eq!(parse(text), Some(28));
         }
-        assert_eq!(words(28), "ENOSPC, No space left on device");
-        assert_eq!(words(4_095), "errno 4095, Unknown error 4095");
+        assert_eq!(describe(28), "ENOSPC, No space left on device");
+        assert_eq!(describe(4_095), "errno 4095, Unknown error 4095");
         for none in ["", "0", "-5", "x", "ENOTHING"] {
-            assert_eq!(number(none), None, "{none}");
+            assert_eq!(parse(none), None, "{none}");
         }
     }
 }

@@ -4,7 +4,7 @@
 //! program does.
 
 /// Phrases of error messages, in lower case.
-const ERRORS: [&str; 34] = [
+const ERROR_PHRASES: [&str; 34] = [
     "error",
     "exception",
     "fail",
@@ -42,11 +42,11 @@ const ERRORS: [&str; 34] = [
 ];
 
 /// Phrases that deny an error.
-const NONE: [&str; 7] =
+const NO_ERROR_PHRASES: [&str; 7] =
     ["no error", "0 error", "without error", "errors: 0", "errors=0", "0 failed", "no failures"];
 
 /// Levels below error at the beginning of a line.
-const MILD: [&str; 9] =
+const LOWER_LEVELS: [&str; 9] =
     ["warning", "warn", "info", "debug", "notice", "trace", "note", "hint", "w:"];
 
 /// Whether the line looks like an error message.
@@ -61,7 +61,7 @@ pub(crate) fn looks_like_an_error(line: &str) -> bool {
     }
     let line = line.to_lowercase();
     let begin = line.trim_start_matches(|c: char| !c.is_alphabetic());
-    let is_mild = MILD.iter().any(|level| {
+    let is_mild = LOWER_LEVELS.iter().any(|level| {
         let rest = begin.strip_prefix(level);
         rest.is_some_and(|it| !it.starts_with(char::is_alphanumeric))
     });
@@ -69,10 +69,10 @@ pub(crate) fn looks_like_an_error(line: &str) -> bool {
     let is_levelled = ["[warn", "[info", "[debug", "[notice", " warn ", " info ", " debug "]
         .iter()
         .any(|level| line.contains(level));
-    if is_mild || is_levelled || NONE.iter().any(|none| line.contains(none)) {
+    if is_mild || is_levelled || NO_ERROR_PHRASES.iter().any(|none| line.contains(none)) {
         return false;
     }
-    ERRORS.iter().any(|phrase| line.contains(phrase))
+    ERROR_PHRASES.iter().any(|phrase| line.contains(phrase))
 }
 
 #[cfg(test)]
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_tells_of_an_error_is_told_from_what_goes_on_around_it() {
+    fn error_lines_are_distinguished_from_other_lines() {
         for error in [
             "Exception in thread \"main\" java.lang.IllegalStateException: cannot bind",
             "Caused by: java.net.BindException: Address already in use",

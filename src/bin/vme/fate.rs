@@ -4,19 +4,19 @@
 //! reported as unknown. Does not know how events are sent.
 
 use grid_broker::exit_code::ExitCode;
-use grid_broker::spool::{Key, Spool, SpoolError, State};
+use grid_broker::spool::{EventKey, Spool, SpoolError, EntryState};
 use grid_broker::wire::proto::AckException;
 use prost::Message;
 
-use crate::answer::Answer;
+use crate::answer::OutcomeText;
 
 /// The outcome of an event, before it becomes a line of text.
-pub(crate) enum Fate {
-    Answered(Answer),
+pub(crate) enum SendOutcome {
+    Replied(OutcomeText),
     /// It is in the spool; the reason why it was not sent.
     Spooled(String),
     /// It is neither stored nor spooled.
-    Lost {
+    Failed {
         why: String,
         exit_code: ExitCode,
     },
@@ -24,23 +24,23 @@ pub(crate) enum Fate {
 
 /// The outcome of a spooled event, as the spool shows it; `None` while it waits. Follows it to
 /// another number.
-pub(crate) fn became(spool: &Spool, key: &mut Key) -> Result<Option<Fate>, SpoolError> {
+pub(crate) fn outcome_of(spool: &Spool, key: &mut EventKey) -> Result<Option<SendOutcome>, SpoolError> {
     const UNKNOWN: &str = "its outcome is unknown here; `gridctl log list` shows it";
-    let failed = |why: &str, exit_code| Fate::Lost { why: why.to_owned(), exit_code };
-    while let Some(renumbered) = spool.moved(*key) {
+    let failed = |why: &str, exit_code| SendOutcome::Failed { why: why.to_owned(), exit_code };
+    while let Some(renumbered) = spool.renumbered_to(*key) {
         *key = renumbered;
     }
     Ok(match spool.state(*key)? {
-        Some(State::Waiting | State::Attempted) => None,
-        Some(State::Kept) => Some(Fate::Answered(Answer::kept())),
-        Some(State::Excepted) => {
-            let exception = spool.exception(*key).and_then(|it| decoded(&it.answer));
+        Some(EntryState::Waiting | EntryState::Attempted) => None,
+        Some(EntryState::Stored) => Some(SendOutcome::Replied(OutcomeText::stored())),
+        Some(EntryState::OtherReply) => {
+            let exception = spool.stored_reply(*key).and_then(|it| decode_exception(&it.reply));
             Some(match exception {
-                Some(exception) => Fate::Answered(Answer::of_session(&exception)),
+                Some(exception) => SendOutcome::Replied(OutcomeText::from_exception(&exception)),
                 None => failed(UNKNOWN, ExitCode::Failed),
             })
         }
-        Some(State::Gone) => Some(failed(
+        Some(EntryState::Removed) => Some(failed(
             "it was evicted from the full spool, or quarantined; a later event reports it",
             ExitCode::Unavailable,
         )),
@@ -49,13 +49,13 @@ pub(crate) fn became(spool: &Spool, key: &mut Key) -> Result<Option<Fate>, Spool
 }
 
 /// `None`: it was stored.
-pub(crate) fn answer(exception: Option<AckException>) -> Answer {
+pub(crate) fn text_of_ack(exception: Option<AckException>) -> OutcomeText {
     match exception {
-        Some(exception) => Answer::of_session(&exception),
-        None => Answer::kept(),
+        Some(exception) => OutcomeText::from_exception(&exception),
+        None => OutcomeText::stored(),
     }
 }
 
-fn decoded(bytes: &[u8]) -> Option<AckException> {
+fn decode_exception(bytes: &[u8]) -> Option<AckException> {
     AckException::decode(bytes).ok()
 }

@@ -13,15 +13,15 @@ const LINE_BYTES_MAX: usize = 4_096;
 
 /// Splits output into lines, chunk by chunk.
 #[derive(Debug, Default)]
-pub(crate) struct Lines {
+pub(crate) struct LineSplitter {
     head: Vec<u8>,
 }
 
-impl Lines {
+impl LineSplitter {
     /// Adds the next chunk; calls `line` with each line that ends in it, without its line end.
-    pub(crate) fn take(&mut self, piece: &[u8], mut line: impl FnMut(&[u8])) {
-        for part in piece.split_inclusive(|byte| is_end(*byte)) {
-            let ends = part.last().copied().is_some_and(is_end);
+    pub(crate) fn push(&mut self, piece: &[u8], mut line: impl FnMut(&[u8])) {
+        for part in piece.split_inclusive(|byte| is_line_end(*byte)) {
+            let ends = part.last().copied().is_some_and(is_line_end);
             let part = if ends { &part[..part.len() - 1] } else { part };
             let room = LINE_BYTES_MAX.saturating_sub(self.head.len());
             self.head.extend_from_slice(&part[..part.len().min(room)]);
@@ -33,45 +33,45 @@ impl Lines {
     }
 
     /// The text after the last line end.
-    pub(crate) fn rest(&self) -> &[u8] {
+    pub(crate) fn partial_line(&self) -> &[u8] {
         &self.head
     }
 }
 
-fn is_end(byte: u8) -> bool {
+fn is_line_end(byte: u8) -> bool {
     matches!(byte, b'\n' | b'\r')
 }
 
 /// The last line and the first error of a program, as people read them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct LastWords {
+pub(crate) struct OutputSummary {
     /// The last line that is not empty. Empty if there was no output.
-    pub(crate) line: String,
+    pub(crate) last_line: String,
     /// The first line that looks like an error, if the last one does not.
-    pub(crate) error: Option<String>,
+    pub(crate) first_error: Option<String>,
 }
 
-impl From<&str> for LastWords {
+impl From<&str> for OutputSummary {
     fn from(line: &str) -> Self {
-        Self { line: line.to_owned(), error: None }
+        Self { last_line: line.to_owned(), first_error: None }
     }
 }
 
 /// Summarizes lines into [`OutputSummary`]. Terminal sequences are removed.
 #[derive(Debug, Default)]
-pub(crate) struct LastLine {
-    lines: Lines,
-    last: String,
-    error: Option<String>,
+pub(crate) struct OutputSummarizer {
+    splitter: LineSplitter,
+    last_line: String,
+    first_error: Option<String>,
     /// The error ends with a colon, so the next line belongs to it.
-    is_open: bool,
+    is_error_unfinished: bool,
 }
 
-impl LastLine {
-    pub(crate) fn take(&mut self, piece: &[u8]) {
-        let Self { lines, last, error, is_open } = self;
-        lines.take(piece, |line| {
-            let line = readable(line);
+impl OutputSummarizer {
+    pub(crate) fn push(&mut self, piece: &[u8]) {
+        let Self { splitter: lines, last_line: last, first_error: error, is_error_unfinished: is_open } = self;
+        lines.push(piece, |line| {
+            let line = printable(line);
             if line.is_empty() {
                 return;
             }
@@ -91,17 +91,17 @@ impl LastLine {
 
     /// The summary so far. Invalid UTF-8 is replaced by U+FFFD, and the last line need not have
     /// ended.
-    pub(crate) fn words(&self) -> LastWords {
-        let rest = readable(self.lines.rest());
-        let line = if rest.is_empty() { self.last.clone() } else { rest };
-        let error = self.error.clone().filter(|error| !line.is_empty() && !error.ends_with(&line));
+    pub(crate) fn summary(&self) -> OutputSummary {
+        let rest = printable(self.splitter.partial_line());
+        let line = if rest.is_empty() { self.last_line.clone() } else { rest };
+        let error = self.first_error.clone().filter(|error| !line.is_empty() && !error.ends_with(&line));
         let error = error.filter(|_| !looks_like_an_error(&line));
-        LastWords { line, error }
+        OutputSummary { last_line: line, first_error: error }
     }
 }
 
-fn readable(line: &[u8]) -> String {
-    terminal::plain(&String::from_utf8_lossy(line)).trim().to_owned()
+fn printable(line: &[u8]) -> String {
+    terminal::strip_controls(&String::from_utf8_lossy(line)).trim().to_owned()
 }
 
 #[cfg(test)]
@@ -109,15 +109,15 @@ mod tests {
     use super::*;
 
     fn last(pieces: &[&[u8]]) -> String {
-        let mut last = LastLine::default();
+        let mut last = OutputSummarizer::default();
         for piece in pieces {
-            last.take(piece);
+            last.push(piece);
         }
-        last.words().line
+        last.summary().last_line
     }
 
     #[test]
-    fn the_last_line_that_says_something_is_found() {
+    fn the_last_nonempty_line_is_found() {
         for (pieces, expected) in [
             (&[&b""[..]][..], ""),
             (&[b"one\ntwo\n"], "two"),
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_error_stands_beside_a_last_line_that_is_none() {
+    fn the_first_error_is_reported_if_the_last_line_is_none() {
         for (output, line, error) in [
             (
                 "Exception in thread \"main\" java.lang.RuntimeException: no port\n\
@@ -177,22 +177,22 @@ mod tests {
             ("error: one\nerror: two\n", "error: two", None),
             ("error: one\nerror: one", "error: one", None),
         ] {
-            let mut last = LastLine::default();
-            last.take(output.as_bytes());
+            let mut last = OutputSummarizer::default();
+            last.push(output.as_bytes());
             let error = error.map(ToOwned::to_owned);
-            assert_eq!(last.words(), LastWords { line: line.to_owned(), error }, "{output}");
+            assert_eq!(last.summary(), OutputSummary { last_line: line.to_owned(), first_error }, "{output}");
         }
     }
 
     #[test]
-    fn a_line_without_end_takes_bounded_memory_and_the_next_one_is_whole() {
-        let mut last = LastLine::default();
+    fn an_endless_line_takes_bounded_memory_and_the_next_one_is_whole() {
+        let mut last = OutputSummarizer::default();
         for _ in 0..1_000 {
-            last.take(&[b'x'; 4_096]);
+            last.push(&[b'x'; 4_096]);
         }
-        assert_eq!(last.words().line.len(), LINE_BYTES_MAX);
-        assert!(last.lines.head.capacity() <= 2 * LINE_BYTES_MAX);
-        last.take(b"\nshort\n");
-        assert_eq!(last.words().line, "short");
+        assert_eq!(last.summary().last_line.len(), LINE_BYTES_MAX);
+        assert!(last.splitter.head.capacity() <= 2 * LINE_BYTES_MAX);
+        last.push(b"\nshort\n");
+        assert_eq!(last.summary().last_line, "short");
     }
 }

@@ -9,179 +9,179 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use grid_broker::clock::monotonic_now;
-use grid_broker::event_words::Spoken;
+use grid_broker::event_words::EventCommand;
 use rustix::process::Signal;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::arguments::MaintainArguments;
-use crate::child::{self, End, Group, Running, Signals, StartError, asks_to_end};
-use crate::lines::{LastLine, LastWords, Lines};
-use crate::output::{Passing, Stream};
-use crate::pacing::{Due, Pacing, Progress, Repeats};
+use crate::child::{self, ChildStatus, ProcessGroup, RunningChild, SignalListener, SpawnError, is_stop_request};
+use crate::lines::{OutputSummarizer, OutputSummary, LineSplitter};
+use crate::output::{TeeStream, OutputStream};
+use crate::pacing::{DueReport, Pacing, JobProgress, RepeatPolicy};
 use crate::progress_line;
 use crate::reason;
-use crate::telling::{self, Telling, Trouble, time};
-use crate::voice::{Said, Voice};
+use crate::telling::{self, ReportTask, ErrorReporter, wait_until};
+use crate::voice::{SendResult, EventSender};
 
 /// The report deadline of each report: three times the repeat interval, so that a report that is
 /// lost, or waits for the broker as long as vme tries by default, does not make the start hung.
-const NEXT_REPORT: Duration = Duration::from_secs(30);
+const NEXT_REPORT_WITHIN: Duration = Duration::from_secs(30);
 
 /// Runs the command. The exit code is the command's own, or with `--then-report` that of `vme run`.
-pub(crate) async fn maintain(arguments: MaintainArguments, voice: &Voice) -> ExitCode {
-    let mut signals = Signals::listen();
-    let at_work = AtWork::start(&arguments, voice);
+pub(crate) async fn maintain(arguments: MaintainArguments, voice: &EventSender) -> ExitCode {
+    let mut signals = SignalListener::listen();
+    let at_work = MonitoredCommand::start(&arguments, voice);
     let ended = match at_work {
-        Ok(at_work) => Ok(at_work.report(voice, &mut signals, arguments.then_report).await),
+        Ok(at_work) => Ok(at_work.report_until_exit(voice, &mut signals, arguments.then_report).await),
         Err(error) => Err(error),
     };
     if arguments.then_report {
         let outcome = match ended {
-            Ok(Ended { end, asked: None, .. }) if end.is_good() => Ok(()),
-            Ok(Ended { end, asked, last }) => Err(reason::of_a_command(&last, end, asked, None)),
-            Err(error) => Err(reason::not_started(&error)),
+            Ok(MaintainResult { status: end, stop_signal: None, .. }) if end.is_success() => Ok(()),
+            Ok(MaintainResult { status: end, stop_signal: asked, stderr: last }) => Err(reason::command_failure(&last, end, asked, None)),
+            Err(error) => Err(reason::spawn_failure(&error)),
         };
-        return telling::outcome(voice, outcome, &mut signals).await.into();
+        return telling::send_outcome(voice, outcome, &mut signals).await.into();
     }
     match ended {
-        Ok(Ended { end, .. }) => end.code().into(),
+        Ok(MaintainResult { status: end, .. }) => end.exit_code().into(),
         Err(error) => {
-            crate::tell(&error.to_string());
-            error.code().into()
+            crate::print_line(&error.to_string());
+            error.exit_code().into()
         }
     }
 }
 
 /// How the command ended, and the summary of its standard error.
-struct Ended {
-    end: End,
-    asked: Option<Signal>,
-    last: LastWords,
+struct MaintainResult {
+    status: ChildStatus,
+    stop_signal: Option<Signal>,
+    stderr: OutputSummary,
 }
 
 /// The running command and its outputs.
-struct AtWork {
-    running: Running,
-    group: Group,
-    passing: [Passing; 2],
-    heard: watch::Receiver<Progress>,
-    last: Arc<Mutex<LastLine>>,
+struct MonitoredCommand {
+    child: RunningChild,
+    group: ProcessGroup,
+    tees: [TeeStream; 2],
+    progress: watch::Receiver<JobProgress>,
+    stderr: Arc<Mutex<OutputSummarizer>>,
 }
 
 /// The events of the main loop.
-enum Happened {
-    Ended(End),
-    Heard,
-    Said(Said),
+enum MaintainEvent {
+    Exited(ChildStatus),
+    ProgressChanged,
+    Sent(SendResult),
     Signal(Signal),
-    TimeCame,
+    TimerExpired,
 }
 
-impl AtWork {
-    fn start(arguments: &MaintainArguments, voice: &Voice) -> Result<Self, StartError> {
-        let mut command = child::command(&arguments.command, voice.speaker());
-        command.stdin(child::stdin());
+impl MonitoredCommand {
+    fn start(arguments: &MaintainArguments, voice: &EventSender) -> Result<Self, SpawnError> {
+        let mut command = child::child_command(&arguments.command, voice.config());
+        command.stdin(child::child_stdin());
         let name = std::path::Path::new(&arguments.command[0]).file_name();
         // Without its arguments: they may contain passwords.
         let name = name.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let (hear, heard) = watch::channel(Progress { percent: None, text: name });
-        let last = Arc::new(Mutex::new(LastLine::default()));
+        let (hear, heard) = watch::channel(JobProgress { percent: None, text: name });
+        let last = Arc::new(Mutex::new(OutputSummarizer::default()));
 
-        let system = |error| StartError::System("the command's output".to_owned(), error);
-        let stdout = Passing::of(&mut command, Stream::Stdout, reading(hear.clone()));
-        let (mut read, remember) = (reading(hear), Arc::clone(&last));
-        let stderr = Passing::of(&mut command, Stream::Stderr, move |piece| {
+        let system = |error| SpawnError::System("the command's output".to_owned(), error);
+        let stdout = TeeStream::attach(&mut command, OutputStream::Stdout, progress_callback(hear.clone()));
+        let (mut read, remember) = (progress_callback(hear), Arc::clone(&last));
+        let stderr = TeeStream::attach(&mut command, OutputStream::Stderr, move |piece| {
             if let Some(piece) = piece {
-                remember.lock().unwrap_or_else(PoisonError::into_inner).take(piece);
+                remember.lock().unwrap_or_else(PoisonError::into_inner).push(piece);
             }
             read(piece);
         });
         let passing = [stdout.map_err(system)?, stderr.map_err(system)?];
-        let (running, group) = Running::start(command)?;
-        Ok(Self { running, group, passing, heard, last })
+        let (running, group) = RunningChild::start(command)?;
+        Ok(Self { child: running, group, tees: passing, progress: heard, stderr: last })
     }
 
     /// Reports until the command has ended. The newest progress is still sent, unless an outcome
     /// follows.
-    async fn report(
+    async fn report_until_exit(
         mut self,
-        voice: &Voice,
-        signals: &mut Signals,
+        voice: &EventSender,
+        signals: &mut SignalListener,
         an_outcome_follows: bool,
-    ) -> Ended {
+    ) -> MaintainResult {
         let started = monotonic_now();
-        let mut reports = Reports::new(Telling::new(voice));
-        reports.pacing.hear(self.heard.borrow_and_update().clone());
+        let mut reports = ProgressReporter::new(ReportTask::new(voice));
+        reports.pacing.set_progress(self.progress.borrow_and_update().clone());
         let mut asked = None;
         let end = loop {
-            match self.wait(&mut reports, signals, started).await {
-                Happened::Ended(end) => break end,
-                Happened::Heard => {
-                    reports.pacing.hear_line(self.heard.borrow_and_update().clone());
+            match self.next_event(&mut reports, signals, started).await {
+                MaintainEvent::Exited(end) => break end,
+                MaintainEvent::ProgressChanged => {
+                    reports.pacing.set_progress_from_line(self.progress.borrow_and_update().clone());
                 }
-                Happened::Said(said) => reports.said(&said, started),
-                Happened::Signal(signal) => {
-                    self.group.forward(signal);
-                    asked = asked.or(Some(signal).filter(|signal| asks_to_end(*signal)));
+                MaintainEvent::Sent(said) => reports.on_sent(&said, started),
+                MaintainEvent::Signal(signal) => {
+                    self.group.signal_group(signal);
+                    asked = asked.or(Some(signal).filter(|signal| is_stop_request(*signal)));
                 }
-                Happened::TimeCame => {}
+                MaintainEvent::TimerExpired => {}
             }
         };
-        for passing in self.passing {
+        for passing in self.tees {
             passing.finish().await;
         }
         // Both output threads have delivered their progress, or were given up.
-        let newest = self.heard.borrow_and_update().clone();
+        let newest = self.progress.borrow_and_update().clone();
         if newest != *reports.pacing.progress() {
-            reports.pacing.hear_line(newest);
+            reports.pacing.set_progress_from_line(newest);
         }
         if asked.is_some() {
-            voice.hurry();
+            voice.shorten_deadline();
         }
         reports.finish(voice, signals, started, an_outcome_follows).await;
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).words();
-        Ended { end, asked, last }
+        let last = self.stderr.lock().unwrap_or_else(PoisonError::into_inner).summary();
+        MaintainResult { status: end, stop_signal: asked, stderr: last }
     }
 
-    async fn wait(
+    async fn next_event(
         &mut self,
-        reports: &mut Reports<'_>,
-        signals: &mut Signals,
+        reports: &mut ProgressReporter<'_>,
+        signals: &mut SignalListener,
         started: Instant,
-    ) -> Happened {
-        let due = reports.begin_what_is_due(started);
+    ) -> MaintainEvent {
+        let due = reports.start_due_report(started);
         // After both output threads have ended there is no more progress.
         let heard = async {
-            if self.heard.changed().await.is_err() {
+            if self.progress.changed().await.is_err() {
                 std::future::pending::<()>().await;
             }
         };
         tokio::select! {
-            end = self.running.ended() => Happened::Ended(end),
-            () = heard => Happened::Heard,
-            said = reports.telling.done() => Happened::Said(said),
-            signal = signals.next() => Happened::Signal(signal),
-            () = time(due) => Happened::TimeCame,
+            end = self.child.wait() => MaintainEvent::Exited(end),
+            () = heard => MaintainEvent::ProgressChanged,
+            said = reports.task.finished() => MaintainEvent::Sent(said),
+            signal = signals.next() => MaintainEvent::Signal(signal),
+            () = wait_until(due) => MaintainEvent::TimerExpired,
         }
     }
 }
 
 /// Parses the lines of one output and publishes only the newest progress of a chunk. An unfinished
 /// line counts after a short silence: many programs begin a state with a carriage return.
-fn reading(hear: watch::Sender<Progress>) -> impl FnMut(Option<&[u8]>) + Send {
-    let (mut lines, mut reader) = (Lines::default(), progress_line::Reader::default());
+fn progress_callback(hear: watch::Sender<JobProgress>) -> impl FnMut(Option<&[u8]>) + Send {
+    let (mut lines, mut reader) = (LineSplitter::default(), progress_line::ProgressParser::default());
     move |piece| {
         let (mut percent, mut text) = (None, None);
         let mut read = |line: &[u8]| {
-            if let Some(told) = reader.read(line) {
+            if let Some(told) = reader.parse(line) {
                 percent = told.progress.or(percent);
                 text = told.text.or(text.take());
             }
         };
         match piece {
-            Some(piece) => lines.take(piece, read),
-            None => read(lines.rest()),
+            Some(piece) => lines.push(piece, read),
+            None => read(lines.partial_line()),
         }
         if percent.is_some() || text.is_some() {
             hear.send_modify(|progress| {
@@ -195,59 +195,59 @@ fn reading(hear: watch::Sender<Progress>) -> impl FnMut(Option<&[u8]>) + Send {
 }
 
 /// Sends reports to the broker, one at a time.
-struct Reports<'v> {
-    telling: Telling<'v>,
+struct ProgressReporter<'v> {
+    task: ReportTask<'v>,
     pacing: Pacing,
-    trouble: Trouble,
+    errors: ErrorReporter,
 }
 
-impl<'v> Reports<'v> {
-    fn new(telling: Telling<'v>) -> Self {
-        Self { telling, pacing: Pacing::new(Repeats::Always), trouble: Trouble::default() }
+impl<'v> ProgressReporter<'v> {
+    fn new(telling: ReportTask<'v>) -> Self {
+        Self { task: telling, pacing: Pacing::new(RepeatPolicy::Always), errors: ErrorReporter::default() }
     }
 
     /// Starts the due report, unless one is in progress. Returns when to call it again.
-    fn begin_what_is_due(&mut self, started: Instant) -> Option<Instant> {
+    fn start_due_report(&mut self, started: Instant) -> Option<Instant> {
         // The broker replied that the start is over. It would record this every 10 s in its grid
         // log.
-        if !self.telling.is_idle() || self.trouble.is_refused() {
+        if !self.task.is_idle() || self.errors.is_rejected() {
             return None;
         }
-        if let Some(Due { progress, repeated }) = self.pacing.take(started.elapsed()) {
-            let Progress { percent, text } = progress;
-            self.telling.begin(Spoken::maintenance(percent, &text, NEXT_REPORT, repeated));
+        if let Some(DueReport { progress, repeated }) = self.pacing.poll(started.elapsed()) {
+            let JobProgress { percent, text } = progress;
+            self.task.start(EventCommand::maintenance(percent, &text, NEXT_REPORT_WITHIN, repeated));
             return None;
         }
         self.pacing.due_at().map(|due| started + due)
     }
 
-    fn said(&mut self, said: &Said, started: Instant) {
-        self.pacing.answered(started.elapsed());
-        self.trouble.tell(said);
+    fn on_sent(&mut self, said: &SendResult, started: Instant) {
+        self.pacing.completed(started.elapsed());
+        self.errors.report(said);
     }
 
     /// Finishes the report in progress. Then sends newer progress, unless an outcome follows or a
     /// stop was requested.
     async fn finish(
         &mut self,
-        voice: &Voice,
-        signals: &mut Signals,
+        voice: &EventSender,
+        signals: &mut SignalListener,
         started: Instant,
         mut is_enough: bool,
     ) {
         loop {
-            let wanted = self.pacing.is_fresh() && !is_enough && !self.trouble.is_refused();
-            if self.telling.is_idle() && !wanted {
+            let wanted = self.pacing.has_news() && !is_enough && !self.errors.is_rejected();
+            if self.task.is_idle() && !wanted {
                 return;
             }
-            let due = if wanted { self.begin_what_is_due(started) } else { None };
+            let due = if wanted { self.start_due_report(started) } else { None };
             tokio::select! {
-                said = self.telling.done() => self.said(&said, started),
-                signal = signals.next() => if asks_to_end(signal) {
-                    voice.hurry();
+                said = self.task.finished() => self.on_sent(&said, started),
+                signal = signals.next() => if is_stop_request(signal) {
+                    voice.shorten_deadline();
                     is_enough = true;
                 },
-                () = time(due) => {}
+                () = wait_until(due) => {}
             }
         }
     }

@@ -15,26 +15,26 @@ use rustix::process::Signal;
 use tokio::time::Instant;
 
 use crate::arguments::NotifyArguments;
-use crate::child::{self, End, Running, Signals, asks_to_end, signal_name};
-use crate::lines::{LastLine, LastWords};
+use crate::child::{self, ChildStatus, RunningChild, SignalListener, is_stop_request, signal_name};
+use crate::lines::{OutputSummarizer, OutputSummary};
 use crate::notification;
-use crate::notify_socket::{Inbox, Manager, watchdog};
-use crate::output::{Passing, Stream};
-use crate::service_start::{ServiceStart, Word};
-use crate::telling::{Telling, Trouble, time};
-use crate::voice::{Said, Voice};
+use crate::notify_socket::{NotifySocket, ParentNotifier, watchdog_usec};
+use crate::output::{TeeStream, OutputStream};
+use crate::service_start::{ServiceStart, Outgoing};
+use crate::telling::{ReportTask, ErrorReporter, wait_until};
+use crate::voice::{SendResult, EventSender};
 
 /// Datagrams that are read after the service has ended.
-const LAST_WORDS_MAX: usize = 1_000;
+const FINAL_DATAGRAMS_MAX: usize = 1_000;
 
 /// Runs the service; the exit code is the service's own.
-pub(crate) async fn notify(arguments: NotifyArguments, voice: &Voice) -> ExitCode {
-    let mut signals = Signals::listen();
-    let mut start = Start::new(voice);
+pub(crate) async fn notify(arguments: NotifyArguments, voice: &EventSender) -> ExitCode {
+    let mut signals = SignalListener::listen();
+    let mut start = MonitoredService::new(voice);
     let code = match start.run(&arguments, &mut signals).await {
-        Ok(end) => end.code(),
-        Err(NotStarted { why, code }) => {
-            start.service.ended(&why, &LastWords::default());
+        Ok(end) => end.exit_code(),
+        Err(ServiceNotStarted { reason: why, exit_code: code }) => {
+            start.service.on_exit(&why, &OutputSummary::default());
             code
         }
     };
@@ -43,33 +43,33 @@ pub(crate) async fn notify(arguments: NotifyArguments, voice: &Voice) -> ExitCod
 }
 
 /// The service could not be started.
-struct NotStarted {
-    why: String,
-    code: u8,
+struct ServiceNotStarted {
+    reason: String,
+    exit_code: u8,
 }
 
-impl NotStarted {
+impl ServiceNotStarted {
     fn new(why: impl ToString) -> Self {
-        Self { why: why.to_string(), code: 126 }
+        Self { reason: why.to_string(), exit_code: 126 }
     }
 }
 
 /// Creates the service's socket in the first usable folder. If there is none, reports it; the
 /// service is started anyway.
-fn inbox(folders: [&Path; 2]) -> Option<Inbox> {
+fn open_socket(folders: [&Path; 2]) -> Option<NotifySocket> {
     for folder in folders {
-        match Inbox::new(folder) {
+        match NotifySocket::new(folder) {
             Ok(inbox) => return Some(inbox),
             Err(error) => {
                 let folder = escape::excerpt(&folder.to_string_lossy());
-                crate::tell(&format!(
+                crate::print_line(&format!(
                     "no socket for the service in {folder}: {}",
                     Explained(&error)
                 ));
             }
         }
     }
-    crate::tell(
+    crate::print_line(
         "this start is not reported to the broker: there is no socket for notifications; the \
          service is started anyway",
     );
@@ -77,147 +77,147 @@ fn inbox(folders: [&Path; 2]) -> Option<Inbox> {
 }
 
 /// The events of the main loop.
-enum Happened {
-    Heard(notification::Notification),
-    ManagerListens,
-    Ended(End),
-    Said(Said),
+enum NotifyEvent {
+    Notified(notification::Notification),
+    ManagerWritable,
+    Exited(ChildStatus),
+    Sent(SendResult),
     Signal(Signal),
-    TimeCame,
+    TimerExpired,
 }
 
 /// The running service and the reports of its start.
-struct Start<'v> {
-    voice: &'v Voice,
-    telling: Telling<'v>,
-    trouble: Trouble,
+struct MonitoredService<'v> {
+    sender: &'v EventSender,
+    task: ReportTask<'v>,
+    errors: ErrorReporter,
     service: ServiceStart,
-    began: Instant,
+    started_at: Instant,
     /// The event in progress is an outcome, whose result is always printed.
-    says_outcome: bool,
+    is_sending_outcome: bool,
 }
 
-impl<'v> Start<'v> {
-    fn new(voice: &'v Voice) -> Self {
+impl<'v> MonitoredService<'v> {
+    fn new(voice: &'v EventSender) -> Self {
         Self {
-            voice,
-            telling: Telling::new(voice),
-            trouble: Trouble::default(),
+            sender: voice,
+            task: ReportTask::new(voice),
+            errors: ErrorReporter::default(),
             service: ServiceStart::new(),
-            began: monotonic_now(),
-            says_outcome: false,
+            started_at: monotonic_now(),
+            is_sending_outcome: false,
         }
     }
 
     async fn run(
         &mut self,
         arguments: &NotifyArguments,
-        signals: &mut Signals,
-    ) -> Result<End, NotStarted> {
+        signals: &mut SignalListener,
+    ) -> Result<ChildStatus, ServiceNotStarted> {
         let variable = |name: &str| std::env::var_os(name);
-        let mut manager = Manager::of_environment(variable("NOTIFY_SOCKET").as_deref());
-        let mut inbox = inbox([&std::env::temp_dir(), &self.voice.speaker().state]);
-        let mut command = child::command(&arguments.command, self.voice.speaker());
-        command.stdin(child::stdin());
+        let mut manager = ParentNotifier::from_environment(variable("NOTIFY_SOCKET").as_deref());
+        let mut inbox = open_socket([&std::env::temp_dir(), &self.sender.config().state_folder]);
+        let mut command = child::child_command(&arguments.command, self.sender.config());
+        command.stdin(child::child_stdin());
         // Without a socket it may still notify our own service manager.
         if let Some(inbox) = &inbox {
-            command.env("NOTIFY_SOCKET", inbox.name());
+            command.env("NOTIFY_SOCKET", inbox.path());
         }
         let pid = variable("WATCHDOG_PID");
         command.env_remove("WATCHDOG_PID").env_remove("WATCHDOG_USEC");
-        if let Some(time) = watchdog(variable("WATCHDOG_USEC"), pid.as_deref(), &manager) {
+        if let Some(time) = watchdog_usec(variable("WATCHDOG_USEC"), pid.as_deref(), &manager) {
             command.env("WATCHDOG_USEC", time);
         }
-        let last = Arc::new(Mutex::new(LastLine::default()));
+        let last = Arc::new(Mutex::new(OutputSummarizer::default()));
         let hearing = Arc::clone(&last);
-        let stderr = Passing::of(&mut command, Stream::Stderr, move |piece| {
+        let stderr = TeeStream::attach(&mut command, OutputStream::Stderr, move |piece| {
             if let Some(piece) = piece {
-                hearing.lock().unwrap_or_else(PoisonError::into_inner).take(piece);
+                hearing.lock().unwrap_or_else(PoisonError::into_inner).push(piece);
             }
         });
-        let stderr = stderr.map_err(NotStarted::new)?;
-        let last_line = || last.lock().unwrap_or_else(PoisonError::into_inner).words();
-        let (mut running, group) = Running::start(command)
-            .map_err(|error| NotStarted { code: error.code(), ..NotStarted::new(&error) })?;
+        let stderr = stderr.map_err(ServiceNotStarted::new)?;
+        let last_line = || last.lock().unwrap_or_else(PoisonError::into_inner).summary();
+        let (mut running, group) = RunningChild::start(command)
+            .map_err(|error| ServiceNotStarted { exit_code: error.exit_code(), ..ServiceNotStarted::new(&error) })?;
 
         let mut asked = None;
         let end = loop {
-            match self.wait(&mut inbox, &mut manager, &mut running, signals).await {
-                Happened::Heard(said) => {
-                    self.service.hear(&said, &last_line(), self.began.elapsed());
-                    manager.pass_on(&said.passed_on);
+            match self.next_event(&mut inbox, &mut manager, &mut running, signals).await {
+                NotifyEvent::Notified(said) => {
+                    self.service.on_notification(&said, &last_line(), self.started_at.elapsed());
+                    manager.forward(&said.forwarded);
                 }
-                Happened::ManagerListens => {}
-                Happened::Ended(end) => break end,
-                Happened::Said(said) => self.said(&said),
-                Happened::Signal(signal) => {
-                    group.forward_to_leader(signal);
-                    asked = asked.or(Some(signal).filter(|signal| asks_to_end(*signal)));
+                NotifyEvent::ManagerWritable => {}
+                NotifyEvent::Exited(end) => break end,
+                NotifyEvent::Sent(said) => self.on_sent(&said),
+                NotifyEvent::Signal(signal) => {
+                    group.signal_leader(signal);
+                    asked = asked.or(Some(signal).filter(|signal| is_stop_request(*signal)));
                 }
-                Happened::TimeCame => {}
+                NotifyEvent::TimerExpired => {}
             }
         };
         stderr.finish().await;
-        for _ in 0..LAST_WORDS_MAX {
-            let waiting = inbox.as_mut().and_then(Inbox::waiting);
-            let Some(said) = waiting.map(notification::read) else { break };
-            self.service.hear(&said, &last_line(), self.began.elapsed());
-            manager.pass_on(&said.passed_on);
+        for _ in 0..FINAL_DATAGRAMS_MAX {
+            let waiting = inbox.as_mut().and_then(NotifySocket::try_recv);
+            let Some(said) = waiting.map(notification::parse) else { break };
+            self.service.on_notification(&said, &last_line(), self.started_at.elapsed());
+            manager.forward(&said.forwarded);
         }
         let how = match asked {
             Some(signal) => {
-                self.voice.hurry();
+                self.sender.shorten_deadline();
                 format!("stopped by {}", signal_name(signal.as_raw()))
             }
-            None => end.words(),
+            None => end.describe(),
         };
         // Without a socket it may have been ready for long.
         if inbox.is_some() {
-            self.service.ended(&how, &last_line());
+            self.service.on_exit(&how, &last_line());
         }
         Ok(end)
     }
 
-    async fn wait(
+    async fn next_event(
         &mut self,
-        inbox: &mut Option<Inbox>,
-        manager: &mut Manager,
-        running: &mut Running,
-        signals: &mut Signals,
-    ) -> Happened {
-        let due = self.begin_what_is_due();
+        inbox: &mut Option<NotifySocket>,
+        manager: &mut ParentNotifier,
+        running: &mut RunningChild,
+        signals: &mut SignalListener,
+    ) -> NotifyEvent {
+        let due = self.start_due_send();
         let heard = async {
             match inbox {
-                Some(inbox) => inbox.next().await,
+                Some(inbox) => inbox.recv().await,
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
-            datagram = heard => Happened::Heard(notification::read(datagram)),
-            () = manager.listens_again() => Happened::ManagerListens,
-            end = running.ended() => Happened::Ended(end),
-            said = self.telling.done() => Happened::Said(said),
-            signal = signals.next() => Happened::Signal(signal),
-            () = time(due) => Happened::TimeCame,
+            datagram = heard => NotifyEvent::Notified(notification::parse(datagram)),
+            () = manager.wait_writable() => NotifyEvent::ManagerWritable,
+            end = running.wait() => NotifyEvent::Exited(end),
+            said = self.task.finished() => NotifyEvent::Sent(said),
+            signal = signals.next() => NotifyEvent::Signal(signal),
+            () = wait_until(due) => NotifyEvent::TimerExpired,
         }
     }
 
     /// Starts to send the next event, unless one is in progress. Returns when to call it again.
-    fn begin_what_is_due(&mut self) -> Option<Instant> {
-        if !self.telling.is_idle() {
+    fn start_due_send(&mut self) -> Option<Instant> {
+        if !self.task.is_idle() {
             return None;
         }
-        match self.service.take(self.began.elapsed()) {
-            Some(Word::Outcome(spoken)) => {
-                self.says_outcome = true;
-                self.telling.begin(spoken);
+        match self.service.poll(self.started_at.elapsed()) {
+            Some(Outgoing::Outcome(spoken)) => {
+                self.is_sending_outcome = true;
+                self.task.start(spoken);
                 None
             }
             // The broker replied that the start is over.
-            Some(Word::Report(_)) if self.trouble.is_refused() => self.next_due(),
-            Some(Word::Report(spoken)) => {
-                self.says_outcome = false;
-                self.telling.begin(spoken);
+            Some(Outgoing::Report(_)) if self.errors.is_rejected() => self.next_due(),
+            Some(Outgoing::Report(spoken)) => {
+                self.is_sending_outcome = false;
+                self.task.start(spoken);
                 None
             }
             None => self.next_due(),
@@ -225,31 +225,31 @@ impl<'v> Start<'v> {
     }
 
     fn next_due(&self) -> Option<Instant> {
-        self.service.due_at().map(|due| self.began + due)
+        self.service.due_at().map(|due| self.started_at + due)
     }
 
-    fn said(&mut self, said: &Said) {
-        self.service.answered(self.began.elapsed());
-        if self.says_outcome {
-            crate::tell(&said.line);
+    fn on_sent(&mut self, said: &SendResult) {
+        self.service.completed(self.started_at.elapsed());
+        if self.is_sending_outcome {
+            crate::print_line(&said.line);
         } else {
-            self.trouble.tell(said);
+            self.errors.report(said);
         }
     }
 
     /// Sends the remaining outcomes; the start is over, so there are no more reports.
-    async fn finish(&mut self, signals: &mut Signals) {
+    async fn finish(&mut self, signals: &mut SignalListener) {
         loop {
-            let due = self.begin_what_is_due();
-            if self.telling.is_idle() && due.is_none() {
+            let due = self.start_due_send();
+            if self.task.is_idle() && due.is_none() {
                 return;
             }
             tokio::select! {
-                said = self.telling.done() => self.said(&said),
-                signal = signals.next() => if asks_to_end(signal) {
-                    self.voice.hurry();
+                said = self.task.finished() => self.on_sent(&said),
+                signal = signals.next() => if is_stop_request(signal) {
+                    self.sender.shorten_deadline();
                 },
-                () = time(due) => {}
+                () = wait_until(due) => {}
             }
         }
     }
@@ -260,14 +260,14 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_folder_that_cannot_be_used_is_no_end() {
+    async fn an_unusable_folder_is_no_failure() {
         let folder = tempfile::tempdir().unwrap();
         let long = folder.path().join("x".repeat(60));
         std::fs::create_dir(&long).unwrap();
         for unusable in [Path::new("/dev/null/tmp"), &long] {
-            let other = inbox([unusable, folder.path()]).unwrap();
-            assert!(other.name().starts_with(folder.path()));
-            assert!(inbox([unusable, Path::new("/dev/null/vme")]).is_none());
+            let other = open_socket([unusable, folder.path()]).unwrap();
+            assert!(other.path().starts_with(folder.path()));
+            assert!(open_socket([unusable, Path::new("/dev/null/vme")]).is_none());
         }
         assert_eq!(std::fs::read_dir(&long).unwrap().count(), 0);
     }

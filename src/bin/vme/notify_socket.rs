@@ -23,34 +23,34 @@ use uuid::Uuid;
 use crate::notification::DATAGRAM_BYTES_MAX;
 
 /// Datagrams queued for a service manager that does not read.
-const WORDS_WAITING_MAX: usize = 64;
+const DATAGRAMS_QUEUED_MAX: usize = 64;
 
 /// The socket that a service notifies.
 #[derive(Debug)]
-pub(crate) struct Inbox {
-    folder: Folder,
+pub(crate) struct NotifySocket {
+    folder: TempFolder,
     name: String,
     socket: UnixDatagram,
     /// The same socket: the runtime's `try_recv` finds only datagrams that it was notified of
     /// before.
-    at_once: std::os::unix::net::UnixDatagram,
+    nonblocking: std::os::unix::net::UnixDatagram,
     datagram: Box<[u8]>,
 }
 
 /// A folder that is removed on drop.
 #[derive(Debug)]
-struct Folder(PathBuf);
+struct TempFolder(PathBuf);
 
-impl Drop for Folder {
+impl Drop for TempFolder {
     fn drop(&mut self) {
         drop(std::fs::remove_dir_all(&self.0));
     }
 }
 
-impl Inbox {
+impl NotifySocket {
     /// Creates a socket in a folder of its own below `parent`, a folder for temporary files.
     pub(crate) fn new(parent: &Path) -> io::Result<Self> {
-        let folder = Folder(parent.join(format!("vme-notify-{}", Uuid::new_v4())));
+        let folder = TempFolder(parent.join(format!("vme-notify-{}", Uuid::new_v4())));
         std::fs::create_dir(&folder.0)?;
         let open = std::fs::File::open(&folder.0)?;
         let name = Uuid::new_v4().to_string();
@@ -66,16 +66,16 @@ impl Inbox {
         std::fs::set_permissions(&folder.0, Permissions::from_mode(0o711))?;
         // One byte more reveals datagrams that are too long.
         let datagram = vec![0; DATAGRAM_BYTES_MAX + 1].into();
-        Ok(Self { folder, name, socket, at_once, datagram })
+        Ok(Self { folder, name, socket, nonblocking: at_once, datagram })
     }
 
     /// The value of `NOTIFY_SOCKET`.
-    pub(crate) fn name(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.folder.0.join(&self.name)
     }
 
     /// The next datagram. May be dropped and called again.
-    pub(crate) async fn next(&mut self) -> &[u8] {
+    pub(crate) async fn recv(&mut self) -> &[u8] {
         loop {
             match self.socket.recv(&mut self.datagram).await {
                 Ok(length) if length <= DATAGRAM_BYTES_MAX => return &self.datagram[..length],
@@ -88,9 +88,9 @@ impl Inbox {
     }
 
     /// A datagram that has already arrived.
-    pub(crate) fn waiting(&mut self) -> Option<&[u8]> {
+    pub(crate) fn try_recv(&mut self) -> Option<&[u8]> {
         loop {
-            match self.at_once.recv(&mut self.datagram) {
+            match self.nonblocking.recv(&mut self.datagram) {
                 Ok(length) if length <= DATAGRAM_BYTES_MAX => {
                     return Some(&self.datagram[..length]);
                 }
@@ -104,50 +104,50 @@ impl Inbox {
 /// Our own service manager. Nothing waits for it: a bounded number of datagrams that it does not
 /// accept now is queued until it reads again.
 #[derive(Debug, Default)]
-pub(crate) struct Manager {
+pub(crate) struct ParentNotifier {
     socket: Option<(UnixDatagram, std::os::unix::net::UnixDatagram)>,
-    waiting: VecDeque<Vec<u8>>,
+    queue: VecDeque<Vec<u8>>,
     /// It was reported that it does not read, or is gone.
-    is_deaf: bool,
+    is_unresponsive: bool,
 }
 
-impl Manager {
+impl ParentNotifier {
     /// From `NOTIFY_SOCKET`: a path, or `@` and an abstract name.
-    pub(crate) fn of_environment(socket: Option<&OsStr>) -> Self {
+    pub(crate) fn from_environment(socket: Option<&OsStr>) -> Self {
         let Some(name) = socket.filter(|name| !name.is_empty()) else { return Self::default() };
         match connect(name) {
             Ok(socket) => Self { socket: Some(socket), ..Self::default() },
             Err(error) => {
                 let name = escape::excerpt(&name.to_string_lossy());
-                crate::tell(&format!("cannot forward to NOTIFY_SOCKET `{name}`: {error}"));
+                crate::print_line(&format!("cannot forward to NOTIFY_SOCKET `{name}`: {error}"));
                 Self::default()
             }
         }
     }
 
-    pub(crate) fn is_there(&self) -> bool {
+    pub(crate) fn is_connected(&self) -> bool {
         self.socket.is_some()
     }
 
     /// Forwards a service's notification, at once or as soon as the manager reads.
-    pub(crate) fn pass_on(&mut self, datagram: &[u8]) {
+    pub(crate) fn forward(&mut self, datagram: &[u8]) {
         if datagram.is_empty() || self.socket.is_none() {
             return;
         }
-        if self.waiting.len() == WORDS_WAITING_MAX {
+        if self.queue.len() == DATAGRAMS_QUEUED_MAX {
             // Drops the oldest status first; start and stop stay longest.
-            let oldest = self.waiting.iter().position(|word| !is_of_weight(word)).unwrap_or(0);
-            drop(self.waiting.remove(oldest));
+            let oldest = self.queue.iter().position(|word| !is_essential(word)).unwrap_or(0);
+            drop(self.queue.remove(oldest));
         }
-        self.waiting.push_back(datagram.to_vec());
-        self.send_what_waits();
+        self.queue.push_back(datagram.to_vec());
+        self.flush();
     }
 
     /// Sends queued datagrams until the manager accepts no more.
-    pub(crate) fn send_what_waits(&mut self) {
-        while let (Some((_, socket)), Some(word)) = (&self.socket, self.waiting.front()) {
+    pub(crate) fn flush(&mut self) {
+        while let (Some((_, socket)), Some(word)) = (&self.socket, self.queue.front()) {
             let sent = socket.send(word);
-            if !self.is_done(sent.map(|_| ())) {
+            if !self.finish_send(sent.map(|_| ())) {
                 return;
             }
         }
@@ -155,38 +155,38 @@ impl Manager {
 
     /// Waits until queued datagrams can be sent, and sends them; waits for ever if none is queued.
     /// May be dropped and called again.
-    pub(crate) async fn listens_again(&mut self) {
-        let (Some((socket, _)), Some(word)) = (&self.socket, self.waiting.front()) else {
+    pub(crate) async fn wait_writable(&mut self) {
+        let (Some((socket, _)), Some(word)) = (&self.socket, self.queue.front()) else {
             return std::future::pending().await;
         };
         let sent = socket.send(word).await;
-        self.is_done(sent.map(|_| ()));
-        self.send_what_waits();
+        self.finish_send(sent.map(|_| ()));
+        self.flush();
     }
 
     /// Removes the first datagram after a send, successful or failed. `false`: it has to wait.
-    fn is_done(&mut self, sent: io::Result<()>) -> bool {
+    fn finish_send(&mut self, sent: io::Result<()>) -> bool {
         let error = match sent {
             Ok(()) => {
-                self.is_deaf = false;
-                drop(self.waiting.pop_front());
+                self.is_unresponsive = false;
+                drop(self.queue.pop_front());
                 return true;
             }
             Err(error) => error,
         };
-        if !std::mem::replace(&mut self.is_deaf, true) {
-            crate::tell(&format!("the service manager at NOTIFY_SOCKET does not read: {error}"));
+        if !std::mem::replace(&mut self.is_unresponsive, true) {
+            crate::print_line(&format!("the service manager at NOTIFY_SOCKET does not read: {error}"));
         }
         let waits = error.kind() == io::ErrorKind::WouldBlock;
         if !waits {
-            drop(self.waiting.pop_front());
+            drop(self.queue.pop_front());
         }
         !waits
     }
 }
 
 /// Whether the datagram is about the start or the stop, which a service manager must not miss.
-fn is_of_weight(word: &[u8]) -> bool {
+fn is_essential(word: &[u8]) -> bool {
     let lines = word.split(|byte| *byte == b'\n');
     lines.into_iter().any(|line| matches!(line, b"READY=1" | b"STOPPING=1" | b"RELOADING=1"))
 }
@@ -205,14 +205,14 @@ fn connect(name: &OsStr) -> io::Result<(UnixDatagram, std::os::unix::net::UnixDa
 
 /// The `WATCHDOG_USEC` for the service: our own, if it is meant for us and a manager receives the
 /// service's notifications. `WATCHDOG_PID` names vme, so it is omitted.
-pub(crate) fn watchdog(
+pub(crate) fn watchdog_usec(
     time: Option<OsString>,
     pid: Option<&OsStr>,
-    manager: &Manager,
+    manager: &ParentNotifier,
 ) -> Option<OsString> {
     let own = std::process::id().to_string();
     let is_ours = pid.is_none_or(|pid| pid.is_empty() || pid == own.as_str());
-    time.filter(|_| is_ours && manager.is_there())
+    time.filter(|_| is_ours && manager.is_connected())
 }
 
 #[cfg(test)]
@@ -224,21 +224,21 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sent_arrives_and_what_is_too_long_does_not() {
+    fn datagrams_arrive_unless_too_long() {
         runtime().block_on(async {
             let parent = tempfile::tempdir().unwrap();
-            let mut inbox = Inbox::new(parent.path()).unwrap();
+            let mut inbox = NotifySocket::new(parent.path()).unwrap();
             let sender = std::os::unix::net::UnixDatagram::unbound().unwrap();
             for (length, fill) in [(DATAGRAM_BYTES_MAX + 1, b'x'), (DATAGRAM_BYTES_MAX, b'y')] {
-                sender.send_to(&vec![fill; length], inbox.name()).unwrap();
+                sender.send_to(&vec![fill; length], inbox.path()).unwrap();
             }
-            assert_eq!(inbox.next().await, vec![b'y'; DATAGRAM_BYTES_MAX]);
-            assert_eq!(inbox.waiting(), None);
-            sender.send_to(b"READY=1", inbox.name()).unwrap();
-            assert_eq!(inbox.waiting(), Some(&b"READY=1"[..]));
+            assert_eq!(inbox.recv().await, vec![b'y'; DATAGRAM_BYTES_MAX]);
+            assert_eq!(inbox.try_recv(), None);
+            sender.send_to(b"READY=1", inbox.path()).unwrap();
+            assert_eq!(inbox.try_recv(), Some(&b"READY=1"[..]));
 
             let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
-            assert_eq!((mode(&inbox.folder.0), mode(&inbox.name())), (0o711, 0o666));
+            assert_eq!((mode(&inbox.folder.0), mode(&inbox.path())), (0o711, 0o666));
             let known = std::fs::read_to_string("/proc/net/unix").unwrap();
             assert!(!known.contains("vme-notify-"), "{known}");
             drop(inbox);
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manager_is_a_path_or_an_abstract_name_and_nothing_else() {
+    fn a_manager_is_a_path_or_an_abstract_name() {
         runtime().block_on(async {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("manager");
@@ -257,43 +257,43 @@ mod tests {
             let by_name = std::os::unix::net::UnixDatagram::bind_addr(&address).unwrap();
             let at_name = OsString::from(format!("@{name}"));
             for (socket, name) in [(by_path, path.as_os_str()), (by_name, at_name.as_os_str())] {
-                let mut manager = Manager::of_environment(Some(name));
-                manager.pass_on(b"");
-                manager.pass_on(b"READY=1\n");
+                let mut manager = ParentNotifier::from_environment(Some(name));
+                manager.forward(b"");
+                manager.forward(b"READY=1\n");
                 let mut heard = [0; 20];
                 let length = socket.recv(&mut heard).unwrap();
                 assert_eq!(&heard[..length], b"READY=1\n");
             }
             for nobody in ["", "vsock:2:9999", "/nowhere/socket"] {
-                assert!(!Manager::of_environment(Some(OsStr::new(nobody))).is_there());
+                assert!(!ParentNotifier::from_environment(Some(OsStr::new(nobody))).is_connected());
             }
         });
     }
 
     #[test]
-    fn a_manager_that_does_not_read_holds_nobody_up_and_hears_of_the_start_later() {
+    fn an_unresponsive_manager_blocks_nobody_and_learns_of_the_start_later() {
         runtime().block_on(async {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("manager");
             let deaf = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
-            let mut manager = Manager::of_environment(Some(path.as_os_str()));
-            manager.pass_on(b"READY=1\n");
+            let mut manager = ParentNotifier::from_environment(Some(path.as_os_str()));
+            manager.forward(b"READY=1\n");
             for number in 0..5_000 {
-                manager.pass_on(format!("STATUS={number}\n").as_bytes());
+                manager.forward(format!("STATUS={number}\n").as_bytes());
                 if number == 2_000 {
-                    manager.pass_on(b"STOPPING=1\n");
+                    manager.forward(b"STOPPING=1\n");
                 }
-                assert!(manager.waiting.len() <= WORDS_WAITING_MAX);
+                assert!(manager.queue.len() <= DATAGRAMS_QUEUED_MAX);
             }
-            assert!(!manager.waiting.is_empty() && manager.is_deaf);
+            assert!(!manager.queue.is_empty() && manager.is_unresponsive);
             deaf.set_nonblocking(true).unwrap();
             let mut heard = Vec::new();
-            while !manager.waiting.is_empty() {
+            while !manager.queue.is_empty() {
                 let mut word = [0; 99];
                 while let Ok(length) = deaf.recv(&mut word) {
                     heard.push(String::from_utf8_lossy(&word[..length]).into_owned());
                 }
-                manager.listens_again().await;
+                manager.wait_writable().await;
             }
             let mut word = [0; 99];
             while let Ok(length) = deaf.recv(&mut word) {
@@ -306,20 +306,20 @@ mod tests {
     }
 
     #[test]
-    fn a_watchdog_is_passed_on_if_it_is_ours_and_somebody_listens() {
-        let (_runtime, nobody) = (runtime(), Manager::default());
+    fn a_watchdog_is_forwarded_if_it_is_ours_and_a_manager_is_connected() {
+        let (_runtime, nobody) = (runtime(), ParentNotifier::default());
         let time = || Some(OsString::from("30000000"));
-        assert_eq!(watchdog(time(), None, &nobody), None);
+        assert_eq!(watchdog_usec(time(), None, &nobody), None);
         let runtime = runtime();
         let _inside = runtime.enter();
         let socket = std::os::unix::net::UnixDatagram::unbound().unwrap();
         socket.set_nonblocking(true).unwrap();
         let waiting = UnixDatagram::from_std(socket.try_clone().unwrap()).unwrap();
-        let manager = Manager { socket: Some((waiting, socket)), ..Manager::default() };
+        let manager = ParentNotifier { socket: Some((waiting, socket)), ..ParentNotifier::default() };
         let own = std::process::id().to_string();
-        assert_eq!(watchdog(time(), Some(OsStr::new(&own)), &manager), time());
-        assert_eq!(watchdog(time(), None, &manager), time());
-        assert_eq!(watchdog(time(), Some(OsStr::new("1")), &manager), None);
-        assert_eq!(watchdog(None, None, &manager), None);
+        assert_eq!(watchdog_usec(time(), Some(OsStr::new(&own)), &manager), time());
+        assert_eq!(watchdog_usec(time(), None, &manager), time());
+        assert_eq!(watchdog_usec(time(), Some(OsStr::new("1")), &manager), None);
+        assert_eq!(watchdog_usec(None, None, &manager), None);
     }
 }

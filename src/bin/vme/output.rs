@@ -18,30 +18,30 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::oneshot;
 
 /// Bytes per read.
-const PIECE_BYTES: usize = 64 << 10;
+const CHUNK_BYTES: usize = 64 << 10;
 
 /// After a silence of this length even an unfinished line counts as complete.
-const PAUSE: Duration = Duration::from_millis(300);
+const IDLE_AFTER: Duration = Duration::from_millis(300);
 
 /// After the end of the command, output of other processes is awaited for this long, and no longer
 /// than the second value in total.
-const QUIET_WITHIN: Duration = Duration::from_millis(200);
-const COLLECTED_WITHIN: Duration = Duration::from_secs(1);
+const LEFTOVER_IDLE_MAX: Duration = Duration::from_millis(200);
+const LEFTOVER_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// A reader of our own output that does not read delays us no longer than this after the end.
-const PASSED_WITHIN: Duration = Duration::from_secs(2);
+const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Copies the output of a process left behind; in POSIX, like the shell.
 const CAT: &str = "/bin/cat";
 
 /// Which output.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Stream {
+pub(crate) enum OutputStream {
     Stdout,
     Stderr,
 }
 
-impl Stream {
+impl OutputStream {
     fn name(self) -> &'static str {
         match self {
             Self::Stdout => "stdout",
@@ -49,7 +49,7 @@ impl Stream {
         }
     }
 
-    fn own(self) -> io::Result<OwnedFd> {
+    fn own_fd(self) -> io::Result<OwnedFd> {
         match self {
             Self::Stdout => io::stdout().as_fd().try_clone_to_owned(),
             Self::Stderr => io::stderr().as_fd().try_clone_to_owned(),
@@ -59,29 +59,29 @@ impl Stream {
 
 /// One output of a command, copied to our own.
 #[derive(Debug)]
-pub(crate) struct Passing {
-    stream: Stream,
+pub(crate) struct TeeStream {
+    stream: OutputStream,
     /// Closed when the command has ended.
-    ended: PipeWriter,
+    end_signal: PipeWriter,
     /// The pipe, if a process still holds its other end.
-    left: oneshot::Receiver<Option<PipeReader>>,
+    leftover: oneshot::Receiver<Option<PipeReader>>,
 }
 
-impl Passing {
+impl TeeStream {
     /// Gives `command`, which is not yet started, a pipe for this output. `on_chunk` gets each
     /// chunk before it is copied, and `None` after a short silence and at the end.
-    pub(crate) fn of(
+    pub(crate) fn attach(
         command: &mut Command,
-        stream: Stream,
+        stream: OutputStream,
         mut on_chunk: impl FnMut(Option<&[u8]>) + Send + 'static,
     ) -> io::Result<Self> {
         let (from, into) = io::pipe()?;
         let (end_watch, ended) = io::pipe()?;
         // Unbuffered. A closed output is no error: the pipe is read to the end anyway.
-        let mut to = File::from(stream.own()?);
+        let mut to = File::from(stream.own_fd()?);
         let (send_leftover, left) = oneshot::channel();
         tasks::spawn_thread(stream.name(), move || {
-            let leftover = pass_on(from, &end_watch, |chunk| {
+            let leftover = copy_output(from, &end_watch, |chunk| {
                 on_chunk(chunk);
                 if let Some(chunk) = chunk {
                     drop(to.write_all(chunk));
@@ -91,23 +91,23 @@ impl Passing {
             drop(send_leftover.send(leftover));
         })?;
         match stream {
-            Stream::Stdout => command.stdout(into),
-            Stream::Stderr => command.stderr(into),
+            OutputStream::Stdout => command.stdout(into),
+            OutputStream::Stderr => command.stderr(into),
         };
-        Ok(Self { stream, ended, left })
+        Ok(Self { stream, end_signal: ended, leftover: left })
     }
 
     /// Waits a bounded time for the remaining output. To be called after the command has ended.
     pub(crate) async fn finish(self) {
-        drop(self.ended);
-        if let Ok(Ok(Some(pipe))) = tokio::time::timeout(PASSED_WITHIN, self.left).await
-            && let Ok(own) = self.stream.own()
+        drop(self.end_signal);
+        if let Ok(Ok(Some(pipe))) = tokio::time::timeout(FINISH_TIMEOUT, self.leftover).await
+            && let Ok(own) = self.stream.own_fd()
         {
             let mut cat = Command::new(CAT);
             cat.stdin(pipe).stdout(own).stderr(Stdio::null()).process_group(0);
             if let Err(error) = cat.spawn() {
                 let name = self.stream.name();
-                crate::tell(&format!("processes left running have lost their {name}: {error}"));
+                crate::print_line(&format!("processes left running have lost their {name}: {error}"));
             }
         }
     }
@@ -115,12 +115,12 @@ impl Passing {
 
 /// Reads until the end of the pipe, or for a short time after the end of the command. Returns the
 /// pipe if a process still holds it.
-fn pass_on(
+fn copy_output(
     mut from: PipeReader,
     ended: &PipeReader,
     mut take: impl FnMut(Option<&[u8]>),
 ) -> Option<PipeReader> {
-    let mut piece = vec![0; PIECE_BYTES];
+    let mut piece = vec![0; CHUNK_BYTES];
     let mut give_up_at = None;
     // A chunk came, and no silence since.
     let mut is_open = false;
@@ -129,19 +129,19 @@ fn pass_on(
             None => {
                 let mut both =
                     [PollFd::new(&from, PollFlags::IN), PollFd::new(ended, PollFlags::IN)];
-                let pause = Timespec { tv_sec: 0, tv_nsec: i64::from(PAUSE.subsec_nanos()) };
+                let pause = Timespec { tv_sec: 0, tv_nsec: i64::from(IDLE_AFTER.subsec_nanos()) };
                 if poll(&mut both, is_open.then_some(&pause)) == Ok(0) {
                     take(None);
                     is_open = false;
                     continue;
                 }
                 if !both[1].revents().is_empty() {
-                    give_up_at = Some(monotonic_now() + COLLECTED_WITHIN);
+                    give_up_at = Some(monotonic_now() + LEFTOVER_WAIT_MAX);
                 }
                 !both[0].revents().is_empty()
             }
             Some(at) => {
-                let left = at.saturating_duration_since(monotonic_now()).min(QUIET_WITHIN);
+                let left = at.saturating_duration_since(monotonic_now()).min(LEFTOVER_IDLE_MAX);
                 let left = Timespec { tv_sec: 0, tv_nsec: i64::from(left.subsec_nanos()) };
                 let mut one = [PollFd::new(&from, PollFlags::IN)];
                 match poll(&mut one, Some(&left)) {

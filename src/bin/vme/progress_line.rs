@@ -19,14 +19,14 @@ use grid_broker::show::terminal;
 
 /// The content of a line; at least one of the two unless it is `0 %`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Told {
+pub(crate) struct ParsedProgress {
     /// Whole percent, 1 to 100.
     pub(crate) progress: Option<u8>,
     /// What is being done.
     pub(crate) text: Option<String>,
 }
 
-impl Told {
+impl ParsedProgress {
     fn new(percent: u8, text: &str) -> Self {
         let text = (!text.is_empty()).then(|| text.to_owned());
         Self { progress: (percent > 0).then_some(percent), text }
@@ -35,69 +35,69 @@ impl Told {
 
 /// Parses the lines of one output.
 #[derive(Debug, Default)]
-pub(crate) struct Reader {
+pub(crate) struct ProgressParser {
     /// The device that fsck checks, and its progress, which never decreases.
-    checked: Option<(String, u8)>,
+    fsck_position: Option<(String, u8)>,
 }
 
-impl Reader {
+impl ProgressParser {
     /// Parses a line; `None` if it is empty.
-    pub(crate) fn read(&mut self, line: &[u8]) -> Option<Told> {
-        let plain = plain(line);
-        let Some(tools::Pass { device, number, percent }) = tools::fsck(plain.trim()) else {
-            return read_plain(&plain);
+    pub(crate) fn parse(&mut self, line: &[u8]) -> Option<ParsedProgress> {
+        let plain = printable(line);
+        let Some(tools::FsckPass { device, number, percent }) = tools::fsck(plain.trim()) else {
+            return parse_printable(&plain);
         };
-        let before = self.checked.take().filter(|(known, _)| known == device);
+        let before = self.fsck_position.take().filter(|(known, _)| known == device);
         let percent = before.map_or(percent, |(_, before)| before.max(percent));
-        self.checked = Some((device.to_owned(), percent));
-        Some(Told::new(percent, &format!("{device}: pass {number} of {}", tools::PASSES)))
+        self.fsck_position = Some((device.to_owned(), percent));
+        Some(ParsedProgress::new(percent, &format!("{device}: pass {number} of {}", tools::PASSES)))
     }
 }
 
 /// Parses a single line; `None` if it is empty.
-pub(crate) fn read(line: &[u8]) -> Option<Told> {
-    Reader::default().read(line)
+pub(crate) fn parse(line: &[u8]) -> Option<ParsedProgress> {
+    ProgressParser::default().parse(line)
 }
 
-fn plain(line: &[u8]) -> String {
-    terminal::plain(&String::from_utf8_lossy(line))
+fn printable(line: &[u8]) -> String {
+    terminal::strip_controls(&String::from_utf8_lossy(line))
 }
 
-fn read_plain(line: &str) -> Option<Told> {
+fn parse_printable(line: &str) -> Option<ParsedProgress> {
     let line = line.trim();
     if line.is_empty() {
         return None;
     }
-    let found = whole(line)
-        .map(|percent| Told::new(percent, ""))
+    let found = bare_number(line)
+        .map(|percent| ParsedProgress::new(percent, ""))
         .or_else(|| tools::apt(line))
         .or_else(|| tools::curl(line))
-        .or_else(|| anywhere(line));
-    Some(found.unwrap_or_else(|| Told::new(0, line)))
+        .or_else(|| single_percentage(line));
+    Some(found.unwrap_or_else(|| ParsedProgress::new(0, line)))
 }
 
 /// `34`
-fn whole(line: &str) -> Option<u8> {
-    number(line)
+fn bare_number(line: &str) -> Option<u8> {
+    parse_percent(line)
 }
 
 /// The only percentage of a line, and the text around it.
-fn anywhere(line: &str) -> Option<Told> {
-    let mut found = line.match_indices('%').filter_map(|(at, _)| Percentage::before(line, at));
+fn single_percentage(line: &str) -> Option<ParsedProgress> {
+    let mut found = line.match_indices('%').filter_map(|(at, _)| Percentage::ending_at(line, at));
     let only = found.next().filter(|_| found.next().is_none())?;
     let percent = only.value?;
     let (head, tail) = (&line[..only.begin], &line[only.end..]);
-    if tells_something_else(head, tail) {
+    if is_other_percentage(head, tail) {
         return None;
     }
     let (head, tail) = without_brackets(head, tail);
-    let (before, behind) = (text_of(head), text_of(tail));
+    let (before, behind) = (clean_text(head), clean_text(tail));
     let text = match (before.is_empty(), behind.is_empty()) {
         (_, true) => before,
         (true, false) => behind,
-        (false, false) => text_of(line),
+        (false, false) => clean_text(line),
     };
-    Some(Told::new(percent, &text))
+    Some(ParsedProgress::new(percent, &text))
 }
 
 /// A number with a percent sign.
@@ -110,7 +110,7 @@ struct Percentage {
 
 impl Percentage {
     /// The percentage whose sign is at `sign`; `None` if that is part of a word.
-    fn before(line: &str, sign: usize) -> Option<Self> {
+    fn ending_at(line: &str, sign: usize) -> Option<Self> {
         let is_digit = |c: char| c.is_ascii_digit() || c == '.' || c == ',';
         let end = sign + 1;
         if line[end..].starts_with(|c: char| c.is_alphanumeric() || c == '%') {
@@ -125,13 +125,13 @@ impl Percentage {
             return None;
         }
         let mut begin = number_end - digits.len();
-        let mut value = number(digits);
+        let mut value = parse_percent(digits);
         match line[..begin].chars().next_back() {
             Some(c) if c.is_alphanumeric() || c == '_' => return None,
             // `(12.34/100%)`: a part of 100. A part of anything else is a fraction.
             Some('/') => {
                 let part = line[..begin - 1].trim_end_matches(is_digit).len();
-                value = number(&line[part..begin - 1]).filter(|_| digits == "100");
+                value = parse_percent(&line[part..begin - 1]).filter(|_| digits == "100");
                 begin = part;
             }
             Some('-' | '+') if !line[..begin - 1].ends_with(is_separator) => value = None,
@@ -146,7 +146,7 @@ impl Percentage {
 }
 
 /// A number from 0 to 100, without its decimals.
-fn number(text: &str) -> Option<u8> {
+fn parse_percent(text: &str) -> Option<u8> {
     let (whole, decimals) = text.split_once(['.', ',']).unwrap_or((text, "0"));
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|it| it.is_ascii_digit());
     if !is_number(whole) || !is_number(decimals) {
@@ -156,7 +156,7 @@ fn number(text: &str) -> Option<u8> {
 }
 
 /// Words right beside a percentage that make it a level, a share or a result.
-const OTHER_THINGS: [&str; 54] = [
+const OTHER_WORDS: [&str; 54] = [
     "above",
     "available",
     "avail",
@@ -214,7 +214,7 @@ const OTHER_THINGS: [&str; 54] = [
 ];
 
 /// The same, if before it only: `memory: 34%`, but `34% of memory tested`.
-const BEFORE: [&str; 9] =
+const OTHER_WORDS_BEFORE: [&str; 9] =
     ["battery", "cpu", "heap", "load", "mem", "memory", "ram", "swap", "utilisation"];
 
 /// Words that may stand between such a word and the percentage.
@@ -224,7 +224,7 @@ const FILLERS: [&str; 20] = [
 ];
 
 /// Whether the words beside a percentage show that it is no progress.
-fn tells_something_else(head: &str, tail: &str) -> bool {
+fn is_other_percentage(head: &str, tail: &str) -> bool {
     let clause = |c: char| matches!(c, ',' | ';');
     let is_word =
         |word: &&str| !word.is_empty() && !FILLERS.contains(&word.to_lowercase().as_str());
@@ -234,11 +234,11 @@ fn tells_something_else(head: &str, tail: &str) -> bool {
     };
     let before = parts(head.rsplit(clause).next().unwrap_or_default()).pop();
     let behind = parts(tail.split(clause).next().unwrap_or_default());
-    let is_other = |word: &String| OTHER_THINGS.contains(&word.as_str());
-    before.is_some_and(|word| is_other(&word) || BEFORE.contains(&word.as_str()))
+    let is_other = |word: &String| OTHER_WORDS.contains(&word.as_str());
+    before.is_some_and(|word| is_other(&word) || OTHER_WORDS_BEFORE.contains(&word.as_str()))
         || behind.first().is_some_and(is_other)
-        || tools::is_ratio(tail)
-        || tools::is_file_system(head, tail)
+        || tools::is_compression_ratio(tail)
+        || tools::is_df_line(head, tail)
 }
 
 /// Both sides without brackets that contain only the percentage.
@@ -258,9 +258,9 @@ fn without_brackets<'a>(head: &'a str, tail: &'a str) -> (&'a str, &'a str) {
 }
 
 /// A text without drawn bars, repeated blanks, and separators beside the percentage.
-fn text_of(text: &str) -> String {
+fn clean_text(text: &str) -> String {
     let text = without_bars(text);
-    if text.chars().all(|c| is_drawn(c) || is_separator(c)) {
+    if text.chars().all(|c| is_bar_char(c) || is_separator(c)) {
         return String::new();
     }
     let words: Vec<&str> = text.split_whitespace().collect();
@@ -268,7 +268,7 @@ fn text_of(text: &str) -> String {
 }
 
 /// The length of the shortest bar.
-const BAR: usize = 3;
+const BAR_LENGTH_MIN: usize = 3;
 
 /// Without bars: `[===>   ]`, `|####  |`, `....`.
 fn without_bars(text: &str) -> String {
@@ -283,15 +283,15 @@ fn without_bars(text: &str) -> String {
         };
         let inner = &rest[first.len_utf8()..];
         let framed = closing.and_then(|closing| {
-            let bar = inner.trim_start_matches(|c| is_drawn(c) || c == ' ' || c == 'o');
+            let bar = inner.trim_start_matches(|c| is_bar_char(c) || c == ' ' || c == 'o');
             let length = inner.len() - bar.len();
-            bar.strip_prefix(closing).filter(|_| length >= BAR)
+            bar.strip_prefix(closing).filter(|_| length >= BAR_LENGTH_MIN)
         });
         let run = rest.len() - rest.trim_start_matches(first).len();
         rest = match framed {
             Some(behind) => behind,
-            None if is_drawn(first) && run >= BAR * first.len_utf8() => {
-                rest.trim_start_matches(is_drawn)
+            None if is_bar_char(first) && run >= BAR_LENGTH_MIN * first.len_utf8() => {
+                rest.trim_start_matches(is_bar_char)
             }
             None => {
                 left.push(first);
@@ -303,7 +303,7 @@ fn without_bars(text: &str) -> String {
 }
 
 /// The characters that bars are drawn with.
-fn is_drawn(c: char) -> bool {
+fn is_bar_char(c: char) -> bool {
     matches!(c, '=' | '#' | '>' | '<' | '-' | '.' | '*' | '_' | '~' | '+')
         || ('\u{2500}'..='\u{25ff}').contains(&c)
 }

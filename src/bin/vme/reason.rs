@@ -8,47 +8,47 @@ use std::path::Path;
 use grid_broker::grid::event::TEXT_BYTES_MAX;
 use rustix::process::Signal;
 
-use crate::child::{End, signal_name};
-use crate::lines::LastWords;
+use crate::child::{ChildStatus, signal_name};
+use crate::lines::OutputSummary;
 
 /// The vendor's text for a failed start without output.
-pub(crate) const NOTHING_SAID: &str = "Failed to Start";
+pub(crate) const NO_OUTPUT_REASON: &str = "Failed to Start";
 
 /// Marks truncated text.
-const MARK: &str = "...";
+const TRUNCATION_MARK: &str = "...";
 
 /// Longest first error that is appended.
 const ERROR_BYTES_MAX: usize = 1_024;
 
 /// The remark with the first error before the last line.
-pub(crate) fn first_error(last: &LastWords) -> Option<String> {
-    let error = last.error.as_deref()?;
+pub(crate) fn first_error(last: &OutputSummary) -> Option<String> {
+    let error = last.first_error.as_deref()?;
     Some(format!("first error: {}", &error[..error.floor_char_boundary(ERROR_BYTES_MAX)]))
 }
 
 /// The reason of a failed command with the output summary `last`. `asked` is the signal that asked
 /// it to stop, `file` contains all of its standard error.
-pub(crate) fn of_a_command(
-    last: &LastWords,
-    end: End,
+pub(crate) fn command_failure(
+    last: &OutputSummary,
+    end: ChildStatus,
     asked: Option<Signal>,
     file: Option<&Path>,
 ) -> String {
-    let line = &last.line;
+    let line = &last.last_line;
     let how = match (asked, end) {
         (Some(signal), _) => format!("stopped by {}", signal_name(signal.as_raw())),
-        (None, End::Killed(_)) => end.words(),
-        (None, End::Exit(126 | 127)) if line.is_empty() => end.words(),
-        (None, End::Exit(_)) => String::new(),
+        (None, ChildStatus::Killed(_)) => end.describe(),
+        (None, ChildStatus::Exited(126 | 127)) if line.is_empty() => end.describe(),
+        (None, ChildStatus::Exited(_)) => String::new(),
     };
     let all = file.map(|file| format!("all of it: {}", file.display()));
     let remarks: Vec<_> = first_error(last).into_iter().chain([how]).chain(all).collect();
-    with_remarks(if line.is_empty() { NOTHING_SAID } else { line }, &remarks)
+    with_remarks(if line.is_empty() { NO_OUTPUT_REASON } else { line }, &remarks)
 }
 
 /// The reason of a command that could not be started.
-pub(crate) fn not_started(why: &dyn std::fmt::Display) -> String {
-    with_remarks(&format!("{NOTHING_SAID}: {why}"), &[])
+pub(crate) fn spawn_failure(why: &dyn std::fmt::Display) -> String {
+    with_remarks(&format!("{NO_OUTPUT_REASON}: {why}"), &[])
 }
 
 /// `reason (one; other)`, in the length that the broker stores.
@@ -61,8 +61,8 @@ pub(crate) fn with_remarks(reason: &str, remarks: &[String]) -> String {
     if reason.len() <= room {
         return format!("{reason}{behind}");
     }
-    let kept = &reason[..reason.floor_char_boundary(room.saturating_sub(MARK.len()))];
-    format!("{kept}{MARK}{behind}")
+    let kept = &reason[..reason.floor_char_boundary(room.saturating_sub(TRUNCATION_MARK.len()))];
+    format!("{kept}{TRUNCATION_MARK}{behind}")
 }
 
 #[cfg(test)]
@@ -70,9 +70,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_reason_is_the_last_line_and_what_is_known_besides() {
+    fn the_reason_is_the_last_line_with_remarks() {
         let file = Path::new("/var/lib/vme/start-1.stderr");
-        let exit = End::Exit(1);
+        let exit = ChildStatus::Exited(1);
         for (last, end, asked, file, reason) in [
             ("Missing DNS server address", exit, None, None, "Missing DNS server address"),
             (
@@ -83,41 +83,41 @@ mod tests {
                 "Missing DNS server address (all of it: /var/lib/vme/start-1.stderr)",
             ),
             ("", exit, None, None, "Failed to Start"),
-            ("", End::Killed(11), None, None, "Failed to Start (killed by SIGSEGV)"),
+            ("", ChildStatus::Killed(11), None, None, "Failed to Start (killed by SIGSEGV)"),
             (
                 "fsck",
-                End::Killed(9),
+                ChildStatus::Killed(9),
                 None,
                 Some(file),
                 "fsck (killed by SIGKILL; all of it: /var/lib/vme/start-1.stderr)",
             ),
-            ("", End::Exit(0), Some(Signal::TERM), None, "Failed to Start (stopped by SIGTERM)"),
-            ("x", End::Killed(15), Some(Signal::TERM), None, "x (stopped by SIGTERM)"),
+            ("", ChildStatus::Exited(0), Some(Signal::TERM), None, "Failed to Start (stopped by SIGTERM)"),
+            ("x", ChildStatus::Killed(15), Some(Signal::TERM), None, "x (stopped by SIGTERM)"),
             (
                 "",
-                End::Exit(127),
+                ChildStatus::Exited(127),
                 None,
                 None,
                 "Failed to Start (exit status 127, a command is not found)",
             ),
-            ("sh: 1: fsk: not found", End::Exit(127), None, None, "sh: 1: fsk: not found"),
+            ("sh: 1: fsk: not found", ChildStatus::Exited(127), None, None, "sh: 1: fsk: not found"),
         ] {
-            assert_eq!(of_a_command(&last.into(), end, asked, file), reason);
+            assert_eq!(command_failure(&last.into(), end, asked, file), reason);
         }
-        let last = LastWords {
-            line: "cleanup done".to_owned(),
-            error: Some("db: cannot bind port 80".to_owned()),
+        let last = OutputSummary {
+            last_line: "cleanup done".to_owned(),
+            first_error: Some("db: cannot bind port 80".to_owned()),
         };
         assert_eq!(
-            of_a_command(&last, exit, None, Some(file)),
+            command_failure(&last, exit, None, Some(file)),
             "cleanup done (first error: db: cannot bind port 80; all of it: \
              /var/lib/vme/start-1.stderr)"
         );
-        assert_eq!(not_started(&"fsk is not found"), "Failed to Start: fsk is not found");
+        assert_eq!(spawn_failure(&"fsk is not found"), "Failed to Start: fsk is not found");
     }
 
     #[test]
-    fn a_long_reason_is_cut_and_the_remark_stays() {
+    fn a_long_reason_is_truncated_and_the_remark_stays() {
         let reason = with_remarks(&"é".repeat(4_000), &["all of it: /x".to_owned()]);
         assert!(reason.len() <= TEXT_BYTES_MAX && reason.len() > TEXT_BYTES_MAX - 4);
         assert!(reason.ends_with("é... (all of it: /x)"), "{reason}");

@@ -14,17 +14,17 @@ use tokio::time::{Instant, sleep_until};
 use tonic::metadata::AsciiMetadataValue;
 use tonic_types::StatusExt;
 
-use crate::patience::Patience;
-use crate::speaker::Way;
+use crate::patience::StopDeadline;
+use crate::speaker::BrokerTarget;
 
 /// The delay after the first failure. It doubles with each, up to the longest. The longest leaves a
 /// few attempts for a broker that takes most of the ten seconds to come back.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const INITIAL_BACKOFF: Duration = Duration::from_millis(200);
+const MAX_BACKOFF: Duration = Duration::from_secs(2);
 
 /// Why there is no reply.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
+pub(crate) enum UnaryError {
     /// The broker could not be reached, or replied with a status.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -33,7 +33,7 @@ pub(crate) enum Failure {
         "no reply from {broker} within {} s; the broker may have stored the event anyway",
         .timeout.as_secs_f32()
     )]
-    NoAnswer {
+    NoReply {
         /// The broker's address.
         broker: String,
         /// How long vme waited for it.
@@ -47,12 +47,12 @@ pub(crate) enum Failure {
     },
 }
 
-impl Failure {
+impl UnaryError {
     /// Whether the same request may succeed later.
-    pub(crate) fn may_pass(&self) -> bool {
+    pub(crate) fn is_retryable(&self) -> bool {
         match self {
-            Self::Client(error) => error.may_pass(),
-            Self::NoAnswer { .. } | Self::Stopped { .. } => true,
+            Self::Client(error) => error.is_retryable(),
+            Self::NoReply { .. } | Self::Stopped { .. } => true,
         }
     }
 
@@ -60,7 +60,7 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Client(error) => error.exit_code(),
-            Self::NoAnswer { .. } | Self::Stopped { .. } => ExitCode::Unavailable,
+            Self::NoReply { .. } | Self::Stopped { .. } => ExitCode::Unavailable,
         }
     }
 }
@@ -68,16 +68,16 @@ impl Failure {
 /// A call without a reply.
 #[derive(Debug, thiserror::Error)]
 #[error("{failure}")]
-pub(crate) struct Unanswered {
-    failure: Failure,
+pub(crate) struct CallError {
+    failure: UnaryError,
     /// The broker may have received it; otherwise it was never sent on a connection.
     pub(crate) was_sent: bool,
 }
 
-impl Unanswered {
+impl CallError {
     /// Whether the same request may succeed later.
-    pub(crate) fn may_pass(&self) -> bool {
-        self.failure.may_pass()
+    pub(crate) fn is_retryable(&self) -> bool {
+        self.failure.is_retryable()
     }
 
     /// The matching exit code.
@@ -88,52 +88,52 @@ impl Unanswered {
 
 /// The broker's reply.
 #[derive(Debug)]
-pub(crate) struct Answered {
+pub(crate) struct CallReply {
     pub(crate) response: ReportResponse,
     /// Nothing was sent before the attempt that got the reply.
     pub(crate) is_first_attempt: bool,
 }
 
 /// Sends one event, and retries until `deadline`, or until the stop deadline if that is earlier.
-pub(crate) async fn report(
-    way: &Way,
+pub(crate) async fn send_unary(
+    way: &BrokerTarget,
     request: ReportRequest,
     deadline: Instant,
-    patience: &Patience,
-) -> Result<Answered, Unanswered> {
-    let mut pause = FIRST_PAUSE;
+    patience: &StopDeadline,
+) -> Result<CallReply, CallError> {
+    let mut pause = INITIAL_BACKOFF;
     let mut was_sent = false;
     loop {
         let is_first_attempt = !was_sent;
         let attempt = attempt(way, request.clone(), &mut was_sent);
-        let Some(answer) = patience.in_time(deadline, attempt).await else {
+        let Some(answer) = patience.run_until(deadline, attempt).await else {
             let (broker, timeout) = (way.broker.clone(), way.timeout);
-            let failure = if patience.is_cut() {
-                Failure::Stopped { broker }
+            let failure = if patience.is_expired() {
+                UnaryError::Stopped { broker }
             } else {
-                Failure::NoAnswer { broker, timeout }
+                UnaryError::NoReply { broker, timeout }
             };
-            return Err(Unanswered { failure, was_sent });
+            return Err(CallError { failure, was_sent });
         };
         let error = match answer {
-            Ok(response) => return Ok(Answered { response, is_first_attempt }),
+            Ok(response) => return Ok(CallReply { response, is_first_attempt }),
             Err(error) => error,
         };
-        if !error.may_pass() {
-            return Err(Unanswered { failure: error.into(), was_sent });
+        if !error.is_retryable() {
+            return Err(CallError { failure: error.into(), was_sent });
         }
-        let next = Instant::now() + pause.max(pause_asked(&error));
-        if next >= deadline || patience.in_time(deadline, sleep_until(next)).await.is_none() {
-            let error = if patience.is_cut() { error } else { error.looked_into().await };
-            return Err(Unanswered { failure: error.into(), was_sent });
+        let next = Instant::now() + pause.max(requested_delay(&error));
+        if next >= deadline || patience.run_until(deadline, sleep_until(next)).await.is_none() {
+            let error = if patience.is_expired() { error } else { error.diagnose().await };
+            return Err(CallError { failure: error.into(), was_sent });
         }
-        pause = LONGEST_PAUSE.min(2 * pause);
+        pause = MAX_BACKOFF.min(2 * pause);
     }
 }
 
 /// One attempt. Sets `was_sent` before the broker may receive the request.
 async fn attempt(
-    way: &Way,
+    way: &BrokerTarget,
     request: ReportRequest,
     was_sent: &mut bool,
 ) -> Result<ReportResponse, ClientError> {
@@ -146,11 +146,11 @@ async fn attempt(
     let answer = client.report(request).await;
     answer
         .map(tonic::Response::into_inner)
-        .map_err(|status| ClientError::of_call(&way.broker, status))
+        .map_err(|status| ClientError::from_status(&way.broker, status))
 }
 
 /// How long the broker asks to wait before another attempt.
-pub(crate) fn pause_asked(error: &ClientError) -> Duration {
+pub(crate) fn requested_delay(error: &ClientError) -> Duration {
     match error {
         ClientError::Status(status) => {
             let retry = status.get_details_retry_info();
@@ -158,7 +158,7 @@ pub(crate) fn pause_asked(error: &ClientError) -> Duration {
         }
         ClientError::Address { .. }
         | ClientError::Unreachable { .. }
-        | ClientError::Stranger { .. }
+        | ClientError::NotGridd { .. }
         | ClientError::OtherVersion { .. } => Duration::ZERO,
     }
 }

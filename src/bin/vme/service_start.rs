@@ -14,32 +14,32 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use grid_broker::event_words::Spoken;
+use grid_broker::event_words::EventCommand;
 
 use crate::errno;
-use crate::lines::LastWords;
+use crate::lines::OutputSummary;
 use crate::notification::Notification;
-use crate::pacing::{Due, Pacing, Progress, Repeats};
+use crate::pacing::{DueReport, Pacing, JobProgress, RepeatPolicy};
 use crate::progress_line;
 use crate::reason;
 
 /// The contract's limits of a report deadline.
-const SHORTEST_PROMISE: Duration = Duration::from_secs(1);
-const LONGEST_PROMISE: Duration = Duration::from_secs(60);
+const REPORT_WITHIN_MIN: Duration = Duration::from_secs(1);
+const REPORT_WITHIN_MAX: Duration = Duration::from_secs(60);
 
 /// One start of one service.
 #[derive(Debug)]
 pub(crate) struct ServiceStart {
-    stage: Stage,
-    progress: Progress,
+    stage: ServiceStage,
+    progress: JobProgress,
     extended_until: Option<Duration>,
     pacing: Pacing,
     /// Outcomes that are not sent yet: two at most.
-    outcomes: VecDeque<Spoken>,
+    outcomes: VecDeque<EventCommand>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum ServiceStage {
     Starting,
     Failed,
     Started,
@@ -47,38 +47,38 @@ enum Stage {
 
 /// An event to send.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Word {
-    Report(Spoken),
-    Outcome(Spoken),
+pub(crate) enum Outgoing {
+    Report(EventCommand),
+    Outcome(EventCommand),
 }
 
 impl ServiceStart {
     pub(crate) fn new() -> Self {
         Self {
-            stage: Stage::Starting,
-            progress: Progress::default(),
+            stage: ServiceStage::Starting,
+            progress: JobProgress::default(),
             extended_until: None,
-            pacing: Pacing::new(Repeats::Until(Duration::ZERO)),
+            pacing: Pacing::new(RepeatPolicy::Until(Duration::ZERO)),
             outcomes: VecDeque::new(),
         }
     }
 
     /// Handles a notification; `last` summarizes the service's standard error.
-    pub(crate) fn hear(&mut self, notification: &Notification, last: &LastWords, now: Duration) {
+    pub(crate) fn on_notification(&mut self, notification: &Notification, last: &OutputSummary, now: Duration) {
         match self.stage {
-            Stage::Started => return,
-            Stage::Starting => {}
-            Stage::Failed if notification.is_ready => {}
-            Stage::Failed => return,
+            ServiceStage::Started => return,
+            ServiceStage::Starting => {}
+            ServiceStage::Failed if notification.is_ready => {}
+            ServiceStage::Failed => return,
         }
-        let has_percent = self.take_status(notification);
+        let has_percent = self.apply_status(notification);
         if notification.is_ready {
             let text = notification.status.as_deref().unwrap_or_default();
-            self.stage = Stage::Started;
-            self.outcomes.push_back(Spoken::started_ok(text));
+            self.stage = ServiceStage::Started;
+            self.outcomes.push_back(EventCommand::started_ok(text));
             return;
         }
-        let error = [notification.errno.map(errno::words), notification.bus_error.clone()];
+        let error = [notification.errno.map(errno::describe), notification.bus_error.clone()];
         if error.iter().any(Option::is_some) {
             self.fail(error.into_iter().flatten(), last, "");
             return;
@@ -87,22 +87,22 @@ impl ServiceStart {
             self.fail([], last, "stops before it was ready");
             return;
         }
-        if let Some(extended_by) = notification.extended_by {
+        if let Some(extended_by) = notification.extension {
             let until = now.saturating_add(extended_by);
             self.extended_until = Some(until);
-            self.pacing.repeats = Repeats::Until(until);
+            self.pacing.repeats = RepeatPolicy::Until(until);
         }
         let is_extended = self.extended_until.is_some_and(|until| now < until);
         let has_status = notification.status.is_some();
-        if notification.extended_by.is_some() || has_percent || is_extended && has_status {
-            self.pacing.hear(self.progress.clone());
+        if notification.extension.is_some() || has_percent || is_extended && has_status {
+            self.pacing.set_progress(self.progress.clone());
         }
     }
 
     /// Applies the status text; returns whether it had a percentage.
-    fn take_status(&mut self, notification: &Notification) -> bool {
+    fn apply_status(&mut self, notification: &Notification) -> bool {
         let status = notification.status.as_ref().map(|status| status.as_bytes());
-        let Some(parsed) = status.and_then(progress_line::read) else { return false };
+        let Some(parsed) = status.and_then(progress_line::parse) else { return false };
         if let Some(text) = parsed.text {
             self.progress.text = text;
         }
@@ -111,41 +111,41 @@ impl ServiceStart {
     }
 
     /// The service ended, or could not be started; `how` describes it.
-    pub(crate) fn ended(&mut self, how: &str, last: &LastWords) {
+    pub(crate) fn on_exit(&mut self, how: &str, last: &OutputSummary) {
         match self.stage {
-            Stage::Starting => self.fail([], last, how),
-            Stage::Failed | Stage::Started => {}
+            ServiceStage::Starting => self.fail([], last, how),
+            ServiceStage::Failed | ServiceStage::Started => {}
         }
     }
 
-    fn fail(&mut self, error: impl IntoIterator<Item = String>, last: &LastWords, how: &str) {
+    fn fail(&mut self, error: impl IntoIterator<Item = String>, last: &OutputSummary, how: &str) {
         let known = [self.progress.text.clone()].into_iter().chain(error);
-        let mut known = known.chain([last.line.clone()]).filter(|part| !part.is_empty());
-        let first = known.next().unwrap_or_else(|| reason::NOTHING_SAID.to_owned());
+        let mut known = known.chain([last.last_line.clone()]).filter(|part| !part.is_empty());
+        let first = known.next().unwrap_or_else(|| reason::NO_OUTPUT_REASON.to_owned());
         let remarks = known.chain(reason::first_error(last)).chain([how.to_owned()]);
         let remarks: Vec<_> = remarks.collect();
         let reason = reason::with_remarks(&first, &remarks);
-        self.stage = Stage::Failed;
-        self.outcomes.push_back(Spoken::start_failed(&reason));
+        self.stage = ServiceStage::Failed;
+        self.outcomes.push_back(EventCommand::start_failed(&reason));
     }
 
     /// The event that is due `now`; it counts as sent. An outcome precedes earlier reports.
-    pub(crate) fn take(&mut self, now: Duration) -> Option<Word> {
+    pub(crate) fn poll(&mut self, now: Duration) -> Option<Outgoing> {
         if let Some(outcome) = self.outcomes.pop_front() {
-            return Some(Word::Outcome(outcome));
+            return Some(Outgoing::Outcome(outcome));
         }
-        if self.stage != Stage::Starting {
+        if self.stage != ServiceStage::Starting {
             return None;
         }
-        let Due { progress: Progress { percent, text }, repeated } = self.pacing.take(now)?;
+        let DueReport { progress: JobProgress { percent, text }, repeated } = self.pacing.poll(now)?;
         let rest = self.extended_until.and_then(|until| until.checked_sub(now));
-        let promise = rest.unwrap_or(LONGEST_PROMISE).clamp(SHORTEST_PROMISE, LONGEST_PROMISE);
-        Some(Word::Report(Spoken::maintenance(percent, &text, promise, repeated)))
+        let promise = rest.unwrap_or(REPORT_WITHIN_MAX).clamp(REPORT_WITHIN_MIN, REPORT_WITHIN_MAX);
+        Some(Outgoing::Report(EventCommand::maintenance(percent, &text, promise, repeated)))
     }
 
     /// The last event was replied to.
-    pub(crate) fn answered(&mut self, now: Duration) {
-        self.pacing.answered(now);
+    pub(crate) fn completed(&mut self, now: Duration) {
+        self.pacing.completed(now);
     }
 
     /// When [`Self::poll`] will return an event; `None`: not before something happens.
@@ -154,8 +154,8 @@ impl ServiceStart {
             return Some(Duration::ZERO);
         }
         match self.stage {
-            Stage::Starting => self.pacing.due_at(),
-            Stage::Failed | Stage::Started => None,
+            ServiceStage::Starting => self.pacing.due_at(),
+            ServiceStage::Failed | ServiceStage::Started => None,
         }
     }
 }
@@ -163,78 +163,78 @@ impl ServiceStart {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::notification::read;
+    use crate::notification::parse;
 
     fn at(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
     }
 
-    fn hear(start: &mut ServiceStart, datagram: &str, second: u64) -> Option<Word> {
-        start.hear(&read(datagram.as_bytes()), &"".into(), at(second));
-        start.take(at(second))
+    fn notify(start: &mut ServiceStart, datagram: &str, second: u64) -> Option<Outgoing> {
+        start.on_notification(&parse(datagram.as_bytes()), &"".into(), at(second));
+        start.poll(at(second))
     }
 
-    fn report(percent: Option<u8>, text: &str, promise: u64, repeated: bool) -> Option<Word> {
-        Some(Word::Report(Spoken::maintenance(percent, text, at(promise), repeated)))
+    fn report(percent: Option<u8>, text: &str, promise: u64, repeated: bool) -> Option<Outgoing> {
+        Some(Outgoing::Report(EventCommand::maintenance(percent, text, at(promise), repeated)))
     }
 
-    fn failed(reason: &str) -> Option<Word> {
-        Some(Word::Outcome(Spoken::start_failed(reason)))
+    fn failed(reason: &str) -> Option<Outgoing> {
+        Some(Outgoing::Outcome(EventCommand::start_failed(reason)))
     }
 
     #[test]
-    fn a_service_that_is_ready_at_once_says_one_word() {
+    fn a_service_that_is_ready_at_once_sends_one_event() {
         let mut start = ServiceStart::new();
-        assert_eq!((start.due_at(), start.take(at(0))), (None, None));
-        assert_eq!(hear(&mut start, "READY=1", 1), Some(Word::Outcome(Spoken::started_ok(""))));
+        assert_eq!((start.due_at(), start.poll(at(0))), (None, None));
+        assert_eq!(notify(&mut start, "READY=1", 1), Some(Outgoing::Outcome(EventCommand::started_ok(""))));
         for later in
             ["READY=1", "STATUS=5 %", "EXTEND_TIMEOUT_USEC=9000000", "ERRNO=5", "STOPPING=1"]
         {
-            assert_eq!(hear(&mut start, later, 2), None, "{later}");
+            assert_eq!(notify(&mut start, later, 2), None, "{later}");
         }
-        start.ended("exit status 1", &"".into());
-        assert_eq!((start.due_at(), start.take(at(99))), (None, None));
+        start.on_exit("exit status 1", &"".into());
+        assert_eq!((start.due_at(), start.poll(at(99))), (None, None));
     }
 
     #[test]
-    fn an_extension_is_kept_alive_and_promises_what_is_left_of_it() {
+    fn reports_repeat_during_an_extension_and_promise_its_rest() {
         let mut start = ServiceStart::new();
         let recovery = "STATUS=To recover: 146 pages\nEXTEND_TIMEOUT_USEC=30000000";
         let text = "To recover: 146 pages";
-        assert_eq!(hear(&mut start, recovery, 5), report(None, text, 30, false));
+        assert_eq!(notify(&mut start, recovery, 5), report(None, text, 30, false));
         assert_eq!(start.due_at(), Some(at(15)));
-        assert_eq!(start.take(at(15)), report(None, text, 20, true));
-        assert_eq!(start.take(at(25)), report(None, text, 10, true));
-        assert_eq!((start.due_at(), start.take(at(99))), (None, None), "the rest is silence");
+        assert_eq!(start.poll(at(15)), report(None, text, 20, true));
+        assert_eq!(start.poll(at(25)), report(None, text, 10, true));
+        assert_eq!((start.due_at(), start.poll(at(99))), (None, None), "the rest is silence");
         // The service itself repeats its status, with an extension longer than a report deadline
         // may be.
         let again = "EXTEND_TIMEOUT_USEC=3600000000";
-        assert_eq!(hear(&mut start, again, 100), report(None, text, 60, false));
-        assert_eq!(start.take(at(110)), report(None, text, 60, true));
+        assert_eq!(notify(&mut start, again, 100), report(None, text, 60, false));
+        assert_eq!(start.poll(at(110)), report(None, text, 60, true));
         // A status alone is news during an extension.
         assert_eq!(
-            hear(&mut start, "STATUS=rolling back", 111),
+            notify(&mut start, "STATUS=rolling back", 111),
             report(None, "rolling back", 60, false)
         );
         let ready = "READY=1\nSTATUS=Taking your SQL requests now...";
-        let started = Spoken::started_ok("Taking your SQL requests now...");
-        assert_eq!(hear(&mut start, ready, 112), Some(Word::Outcome(started)));
-        assert_eq!(start.take(at(999)), None);
+        let started = EventCommand::started_ok("Taking your SQL requests now...");
+        assert_eq!(notify(&mut start, ready, 112), Some(Outgoing::Outcome(started)));
+        assert_eq!(start.poll(at(999)), None);
     }
 
     #[test]
-    fn a_percentage_is_a_report_and_a_bare_status_waits_for_one() {
+    fn a_percentage_is_a_report_and_a_bare_status_waits() {
         let mut start = ServiceStart::new();
-        assert_eq!(hear(&mut start, "STATUS=Reading the index", 1), None);
+        assert_eq!(notify(&mut start, "STATUS=Reading the index", 1), None);
         assert_eq!(
-            hear(&mut start, "STATUS=34 %", 2),
+            notify(&mut start, "STATUS=34 %", 2),
             report(Some(34), "Reading the index", 60, false)
         );
         assert_eq!(start.due_at(), None, "without an extension nothing is repeated");
-        assert_eq!(hear(&mut start, "STATUS=66% of file system check", 2), None, "within a second");
-        assert_eq!(start.take(at(3)), report(Some(66), "of file system check", 60, false));
+        assert_eq!(notify(&mut start, "STATUS=66% of file system check", 2), None, "within a second");
+        assert_eq!(start.poll(at(3)), report(Some(66), "of file system check", 60, false));
         let tiny = "EXTEND_TIMEOUT_USEC=1";
-        assert_eq!(hear(&mut start, tiny, 4), report(Some(66), "of file system check", 1, false));
+        assert_eq!(notify(&mut start, tiny, 4), report(Some(66), "of file system check", 1, false));
     }
 
     #[test]
@@ -258,28 +258,28 @@ mod tests {
         ] {
             let mut start = ServiceStart::new();
             for datagram in datagrams {
-                start.hear(&read(datagram.as_bytes()), &"last line".into(), at(0));
+                start.on_notification(&parse(datagram.as_bytes()), &"last line".into(), at(0));
             }
             if let Some(how) = ended {
-                start.ended(how, &"last line".into());
+                start.on_exit(how, &"last line".into());
             }
             assert_eq!(start.due_at(), Some(at(0)));
-            assert_eq!(start.take(at(0)), failed(reason));
-            assert_eq!(start.take(at(0)), None, "once");
+            assert_eq!(start.poll(at(0)), failed(reason));
+            assert_eq!(start.poll(at(0)), None, "once");
         }
         let mut start = ServiceStart::new();
-        start.ended("exit status 0", &"".into());
-        assert_eq!(start.take(at(0)), failed("Failed to Start (exit status 0)"));
+        start.on_exit("exit status 0", &"".into());
+        assert_eq!(start.poll(at(0)), failed("Failed to Start (exit status 0)"));
     }
 
     #[test]
-    fn who_failed_and_is_ready_after_all_says_so() {
+    fn a_failed_service_may_become_ready() {
         let mut start = ServiceStart::new();
-        start.hear(&read(b"ERRNO=5"), &"".into(), at(0));
-        start.hear(&read(b"STATUS=5 %\nEXTEND_TIMEOUT_USEC=9000000"), &"".into(), at(0));
-        start.hear(&read(b"READY=1"), &"".into(), at(1));
-        assert_eq!(start.take(at(1)), failed("EIO, Input/output error"));
-        assert_eq!(start.take(at(1)), Some(Word::Outcome(Spoken::started_ok(""))));
-        assert_eq!(start.take(at(9)), None);
+        start.on_notification(&parse(b"ERRNO=5"), &"".into(), at(0));
+        start.on_notification(&parse(b"STATUS=5 %\nEXTEND_TIMEOUT_USEC=9000000"), &"".into(), at(0));
+        start.on_notification(&parse(b"READY=1"), &"".into(), at(1));
+        assert_eq!(start.poll(at(1)), failed("EIO, Input/output error"));
+        assert_eq!(start.poll(at(1)), Some(Outgoing::Outcome(EventCommand::started_ok(""))));
+        assert_eq!(start.poll(at(9)), None);
     }
 }

@@ -11,37 +11,37 @@ use std::time::Duration;
 
 use grid_broker::client::{self, ClientError};
 use grid_broker::event_words;
-use grid_broker::grid::name::is_name;
+use grid_broker::grid::name::is_valid_name;
 use grid_broker::show::escape;
-use grid_broker::spool::{Limits, Spool, SpoolError, Teller};
+use grid_broker::spool::{SpoolLimits, Spool, SpoolError, SenderId};
 use uuid::Uuid;
 
 use crate::arguments::Options;
-use crate::boot::Boot;
+use crate::boot::BootIdentity;
 
 /// How long an unreachable broker is retried, and the limits of `--timeout`.
-const TIMEOUT: Duration = Duration::from_secs(10);
-const SHORTEST_TIMEOUT: Duration = Duration::from_millis(100);
-const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+const TIMEOUT_MIN: Duration = Duration::from_millis(100);
+const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// The default folder of sequence numbers and spool: on the boot disk.
-const STATE: &str = "/var/lib/vme";
+const DEFAULT_STATE_FOLDER: &str = "/var/lib/vme";
 
 /// The allowed limits of a spool.
-const SPOOL_EVENTS: RangeInclusive<usize> = 4..=100_000;
-const SPOOL_BYTES: RangeInclusive<usize> = 4_096..=67_108_864;
+const SPOOL_EVENTS_RANGE: RangeInclusive<usize> = 4..=100_000;
+const SPOOL_BYTES_RANGE: RangeInclusive<usize> = 4_096..=67_108_864;
 
 /// The validated configuration.
 #[derive(Debug)]
-pub(crate) struct Speaker {
+pub(crate) struct ClientConfig {
     /// The broker, and the appliance's name there.
-    pub(crate) way: Way,
+    pub(crate) target: BrokerTarget,
     /// The boot.
-    pub(crate) boot: Boot,
+    pub(crate) boot: BootIdentity,
     /// The folder of sequence numbers and spool.
-    pub(crate) state: PathBuf,
+    pub(crate) state_folder: PathBuf,
     /// The limits of the spool.
-    pub(crate) limits: Limits,
+    pub(crate) spool_limits: SpoolLimits,
     /// The broker was given, and is not the default.
     pub(crate) is_broker_given: bool,
     /// The appliance was given, and is not the default.
@@ -50,7 +50,7 @@ pub(crate) struct Speaker {
 
 /// The broker, the appliance's name there, and the time to retry.
 #[derive(Clone, Debug)]
-pub(crate) struct Way {
+pub(crate) struct BrokerTarget {
     /// Where the broker listens.
     pub(crate) broker: String,
     /// The appliance's name.
@@ -61,7 +61,7 @@ pub(crate) struct Way {
 
 /// An error in an option or a variable of the environment.
 #[derive(Debug, PartialEq, thiserror::Error)]
-pub(crate) enum Wrong {
+pub(crate) enum ClientConfigError {
     /// Not a valid name of an appliance.
     #[error(
         "{source_name} `{}` is not 1 to 128 letters, digits, `.`, `_`, `-` or `:`, the first a \
@@ -92,21 +92,21 @@ const HOST_NAME: &str = "the host name";
 
 pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
-impl Speaker {
+impl ClientConfig {
     /// # Errors
     ///
     /// All errors in the options and the environment.
-    pub(crate) fn new(options: &Options, environment: Environment) -> Result<Self, Vec<Wrong>> {
+    pub(crate) fn new(options: &Options, environment: Environment) -> Result<Self, Vec<ClientConfigError>> {
         let mut errors = Vec::new();
         let mut collect = |error| errors.push(error);
-        let appliance = appliance(options, environment).map_err(&mut collect).ok();
-        let broker = broker(options, environment).map_err(&mut collect).ok();
-        let timeout = timeout(options).map_err(&mut collect).ok();
-        let state = state(options, environment).map_err(&mut collect).ok();
-        let named_boot = named_boot(environment).map_err(&mut collect).ok();
-        let limits = limits(environment).map_err(&mut collect).ok();
+        let appliance = parse_appliance(options, environment).map_err(&mut collect).ok();
+        let broker = parse_broker(options, environment).map_err(&mut collect).ok();
+        let timeout = parse_timeout(options).map_err(&mut collect).ok();
+        let state = parse_state_folder(options, environment).map_err(&mut collect).ok();
+        let named_boot = parse_boot_id(environment).map_err(&mut collect).ok();
+        let limits = parse_limits(environment).map_err(&mut collect).ok();
         let is_given = |option: Option<&OsString>, variable| {
-            given(("", option), variable, environment).is_some()
+            option_or_variable(("", option), variable, environment).is_some()
         };
         match (appliance, broker, timeout, state, named_boot, limits) {
             (
@@ -117,10 +117,10 @@ impl Speaker {
                 Some(named_boot),
                 Some(limits),
             ) => Ok(Self {
-                way: Way { broker, appliance, timeout },
-                boot: named_boot.map_or_else(Boot::of_this_system, Boot::Named),
-                state,
-                limits,
+                target: BrokerTarget { broker, appliance, timeout },
+                boot: named_boot.map_or_else(BootIdentity::detect, BootIdentity::Named),
+                state_folder: state,
+                spool_limits: limits,
                 is_broker_given: is_given(options.broker.as_ref(), "GRID_BROKER"),
                 is_appliance_given: is_given(options.appliance.as_ref(), "VME_APPLIANCE"),
             }),
@@ -134,43 +134,43 @@ impl Speaker {
     ///
     /// When the folder cannot be created, read or written.
     pub(crate) fn spool(&self) -> Result<Spool, SpoolError> {
-        let (appliance, boot) = (self.way.appliance.clone(), self.boot.any_id());
-        let teller = Teller { appliance, boot };
-        Spool::open_within(self.way.timeout, &self.state, self.limits, teller)
+        let (appliance, boot) = (self.target.appliance.clone(), self.boot.any_id());
+        let teller = SenderId { appliance, boot };
+        Spool::open_with_timeout(self.target.timeout, &self.state_folder, self.spool_limits, teller)
     }
 }
 
 /// A value and its source: the option, else a variable that is not empty.
-fn given(
+fn option_or_variable(
     option: (&'static str, Option<&OsString>),
     variable: &'static str,
     environment: Environment,
 ) -> Option<(&'static str, OsString)> {
     match option {
         (name, Some(value)) => Some((name, value.clone())),
-        (_, None) => filled(variable, environment).map(|value| (variable, value)),
+        (_, None) => non_empty_variable(variable, environment).map(|value| (variable, value)),
     }
 }
 
-fn filled(variable: &str, environment: Environment) -> Option<OsString> {
+fn non_empty_variable(variable: &str, environment: Environment) -> Option<OsString> {
     environment(variable).filter(|value| !value.is_empty())
 }
 
 /// The host name is used with its domain: without it two hosts could be one appliance.
-fn appliance(options: &Options, environment: Environment) -> Result<String, Wrong> {
+fn parse_appliance(options: &Options, environment: Environment) -> Result<String, ClientConfigError> {
     let option = ("--appliance", options.appliance.as_ref());
-    let (source_name, value) = given(option, "VME_APPLIANCE", environment)
+    let (source_name, value) = option_or_variable(option, "VME_APPLIANCE", environment)
         .map(|(source_name, value)| (source_name, lossy(&value)))
         .unwrap_or_else(|| {
             let host = rustix::system::uname();
             (HOST_NAME, host.nodename().to_string_lossy().into_owned())
         });
-    if is_name(&value) { Ok(value) } else { Err(Wrong::Appliance { source_name, value }) }
+    if is_valid_name(&value) { Ok(value) } else { Err(ClientConfigError::Appliance { source_name, value }) }
 }
 
-fn broker(options: &Options, environment: Environment) -> Result<String, Wrong> {
+fn parse_broker(options: &Options, environment: Environment) -> Result<String, ClientConfigError> {
     let option = ("--broker", options.broker.as_ref());
-    let Some((source_name, value)) = given(option, "GRID_BROKER", environment) else {
+    let Some((source_name, value)) = option_or_variable(option, "GRID_BROKER", environment) else {
         return Ok(client::DEFAULT_BROKER.to_owned());
     };
     let value = lossy(&value);
@@ -179,62 +179,62 @@ fn broker(options: &Options, environment: Environment) -> Result<String, Wrong> 
         Err(
             ClientError::Address { .. }
             | ClientError::Unreachable { .. }
-            | ClientError::Stranger { .. }
+            | ClientError::NotGridd { .. }
             | ClientError::OtherVersion { .. }
             | ClientError::Status(_),
-        ) => Err(Wrong::Broker { source_name, value }),
+        ) => Err(ClientConfigError::Broker { source_name, value }),
     }
 }
 
-fn timeout(options: &Options) -> Result<Duration, Wrong> {
-    let Some(value) = &options.timeout else { return Ok(TIMEOUT) };
+fn parse_timeout(options: &Options) -> Result<Duration, ClientConfigError> {
+    let Some(value) = &options.timeout else { return Ok(DEFAULT_TIMEOUT) };
     let value = lossy(value);
-    event_words::time(&value)
-        .filter(|time| (SHORTEST_TIMEOUT..=LONGEST_TIMEOUT).contains(time))
-        .ok_or(Wrong::Timeout { value })
+    event_words::parse_time(&value)
+        .filter(|time| (TIMEOUT_MIN..=TIMEOUT_MAX).contains(time))
+        .ok_or(ClientConfigError::Timeout { value })
 }
 
-fn state(options: &Options, environment: Environment) -> Result<PathBuf, Wrong> {
-    match given(("--state", options.state.as_ref()), "VME_STATE", environment) {
-        Some((source_name, value)) if value.is_empty() => Err(Wrong::State { source_name }),
+fn parse_state_folder(options: &Options, environment: Environment) -> Result<PathBuf, ClientConfigError> {
+    match option_or_variable(("--state", options.state.as_ref()), "VME_STATE", environment) {
+        Some((source_name, value)) if value.is_empty() => Err(ClientConfigError::State { source_name }),
         // Absolute, since a drainer or a script may have another working directory.
         Some((source_name, value)) => {
-            std::path::absolute(value).map_err(|_| Wrong::State { source_name })
+            std::path::absolute(value).map_err(|_| ClientConfigError::State { source_name })
         }
-        None => Ok(STATE.into()),
+        None => Ok(DEFAULT_STATE_FOLDER.into()),
     }
 }
 
 /// The limits of the spool: the same for every process of the appliance, so they are no options.
-fn limits(environment: Environment) -> Result<Limits, Wrong> {
-    let default = Limits::default();
-    Ok(Limits {
-        events: limit("VME_SPOOL_EVENTS", SPOOL_EVENTS, default.events, environment)?,
-        bytes: limit("VME_SPOOL_BYTES", SPOOL_BYTES, default.bytes, environment)?,
+fn parse_limits(environment: Environment) -> Result<SpoolLimits, ClientConfigError> {
+    let default = SpoolLimits::default();
+    Ok(SpoolLimits {
+        events: parse_limit("VME_SPOOL_EVENTS", SPOOL_EVENTS_RANGE, default.events, environment)?,
+        bytes: parse_limit("VME_SPOOL_BYTES", SPOOL_BYTES_RANGE, default.bytes, environment)?,
     })
 }
 
-fn limit(
+fn parse_limit(
     variable: &'static str,
     range: RangeInclusive<usize>,
     default: usize,
     environment: Environment,
-) -> Result<usize, Wrong> {
-    let Some(value) = filled(variable, environment) else { return Ok(default) };
+) -> Result<usize, ClientConfigError> {
+    let Some(value) = non_empty_variable(variable, environment) else { return Ok(default) };
     let value = lossy(&value);
     let (least, most) = (*range.start(), *range.end());
     let number = value.parse().ok().filter(|number| range.contains(number));
-    number.ok_or(Wrong::Limit { variable, value, least, most })
+    number.ok_or(ClientConfigError::Limit { variable, value, least, most })
 }
 
-fn named_boot(environment: Environment) -> Result<Option<Uuid>, Wrong> {
+fn parse_boot_id(environment: Environment) -> Result<Option<Uuid>, ClientConfigError> {
     /// The length of the contract's text form; the crate accepts others, too.
     const TEXT_FORM: usize = 36;
-    let Some(value) = filled("VME_BOOT_ID", environment) else { return Ok(None) };
+    let Some(value) = non_empty_variable("VME_BOOT_ID", environment) else { return Ok(None) };
     let value = lossy(&value);
     match Uuid::try_parse(&value) {
         Ok(id) if value.len() == TEXT_FORM => Ok(Some(id)),
-        Ok(_) | Err(_) => Err(Wrong::BootId { value }),
+        Ok(_) | Err(_) => Err(ClientConfigError::BootId { value }),
     }
 }
 
@@ -249,37 +249,37 @@ mod tests {
     use super::*;
     use crate::arguments::Arguments;
 
-    fn speaker(words: &[&str], variables: &[(&str, &str)]) -> Result<Speaker, Vec<String>> {
+    fn config(words: &[&str], variables: &[(&str, &str)]) -> Result<ClientConfig, Vec<String>> {
         let arguments = Arguments::parse_from(std::iter::once(&"vme").chain(words));
         let environment = |name: &str| {
             variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
         };
-        Speaker::new(&arguments.options, &environment)
+        ClientConfig::new(&arguments.options, &environment)
             .map_err(|errors| errors.iter().map(ToString::to_string).collect())
     }
 
     #[test]
-    fn an_option_goes_before_the_environment_and_an_empty_variable_is_none() {
+    fn an_option_overrides_the_environment_and_an_empty_variable_is_unset() {
         let variables = [("VME_APPLIANCE", "db2"), ("GRID_BROKER", "b2:2"), ("VME_BOOT_ID", "")];
-        let by_variable = speaker(&["id=started_ok"], &variables).unwrap();
-        assert_eq!(by_variable.way.appliance, "db2");
-        assert_eq!(by_variable.way.broker, "b2:2");
-        assert_eq!(by_variable.way.timeout, TIMEOUT);
+        let by_variable = config(&["id=started_ok"], &variables).unwrap();
+        assert_eq!(by_variable.target.appliance, "db2");
+        assert_eq!(by_variable.target.broker, "b2:2");
+        assert_eq!(by_variable.target.timeout, DEFAULT_TIMEOUT);
 
         let words = ["--appliance=db1", "--broker=b1:1", "--timeout=1m", "id=started_ok"];
-        let by_option = speaker(&words, &variables).unwrap();
-        assert_eq!(by_option.way.appliance, "db1");
-        assert_eq!(by_option.way.broker, "b1:1");
-        assert_eq!(by_option.way.timeout, Duration::from_secs(60));
+        let by_option = config(&words, &variables).unwrap();
+        assert_eq!(by_option.target.appliance, "db1");
+        assert_eq!(by_option.target.broker, "b1:1");
+        assert_eq!(by_option.target.timeout, Duration::from_secs(60));
 
         let empty = [("GRID_BROKER", ""), ("VME_APPLIANCE", "db3")];
-        assert_eq!(speaker(&["id=started_ok"], &empty).unwrap().way.broker, client::DEFAULT_BROKER);
+        assert_eq!(config(&["id=started_ok"], &empty).unwrap().target.broker, client::DEFAULT_BROKER);
     }
 
     #[test]
-    fn mistakes_of_options_and_environment_are_told_together() {
+    fn errors_of_options_and_environment_are_reported_together() {
         let words = ["--appliance=", "--timeout=10", "--broker=nowhere", "--state="];
-        let errors = speaker(&words, &[("VME_BOOT_ID", "b00t")]).unwrap_err();
+        let errors = config(&words, &[("VME_BOOT_ID", "b00t")]).unwrap_err();
         assert_eq!(
             errors,
             [

@@ -16,37 +16,37 @@ use uuid::Uuid;
 const STDERR_BYTES_MAX: usize = 1 << 20;
 
 /// The number of retained files, including this one.
-const STARTS_KEPT: usize = 5;
+const FILES_KEPT: usize = 5;
 
 /// The end of a truncated file.
-const MARK: &[u8] = b"\n[vme: truncated to 1 MiB]\n";
+const TRUNCATION_MARK: &[u8] = b"\n[vme: truncated to 1 MiB]\n";
 
 const PREFIX: &str = "start-";
 const SUFFIX: &str = ".stderr";
 
 /// The file of one start; created by the first write.
 #[derive(Debug)]
-pub(crate) struct StartFile {
+pub(crate) struct StderrFile {
     path: PathBuf,
-    file: Content,
+    content: StderrFileState,
 }
 
 #[derive(Debug)]
-enum Content {
-    Nothing,
+enum StderrFileState {
+    NotCreated,
     Open { file: File, room: usize },
     Full(File),
     Failed,
 }
 
-impl StartFile {
+impl StderrFile {
     /// Removes the file of an earlier start in the same boot, which would be mistaken for this
     /// one's.
     pub(crate) fn new(folder: &Path, boot: Option<Uuid>) -> Self {
         let boot = boot.map_or_else(|| "unknown".to_owned(), |boot| boot.to_string());
         let path = folder.join(format!("{PREFIX}{boot}{SUFFIX}"));
         drop(fs::remove_file(&path));
-        Self { path, file: Content::Nothing }
+        Self { path, content: StderrFileState::NotCreated }
     }
 
     /// Appends the next chunk.
@@ -54,31 +54,31 @@ impl StartFile {
     /// # Errors
     ///
     /// Once; after that nothing is written.
-    pub(crate) fn take(&mut self, piece: &[u8]) -> io::Result<()> {
-        let result = self.write(piece);
+    pub(crate) fn append(&mut self, piece: &[u8]) -> io::Result<()> {
+        let result = self.append_bounded(piece);
         if result.is_err() {
-            self.file = Content::Failed;
+            self.content = StderrFileState::Failed;
         }
         result
     }
 
-    fn write(&mut self, piece: &[u8]) -> io::Result<()> {
-        if matches!(self.file, Content::Nothing) {
+    fn append_bounded(&mut self, piece: &[u8]) -> io::Result<()> {
+        if matches!(self.content, StderrFileState::NotCreated) {
             let file = self.create()?;
-            self.file = Content::Open { file, room: STDERR_BYTES_MAX - MARK.len() };
+            self.content = StderrFileState::Open { file, room: STDERR_BYTES_MAX - TRUNCATION_MARK.len() };
         }
-        match &mut self.file {
-            Content::Open { file, room } if piece.len() <= *room => {
+        match &mut self.content {
+            StderrFileState::Open { file, room } if piece.len() <= *room => {
                 *room -= piece.len();
                 file.write_all(piece)
             }
-            Content::Open { file, room } => {
+            StderrFileState::Open { file, room } => {
                 file.write_all(&piece[..*room])?;
-                file.write_all(MARK)?;
-                self.file = Content::Full(file.try_clone()?);
+                file.write_all(TRUNCATION_MARK)?;
+                self.content = StderrFileState::Full(file.try_clone()?);
                 Ok(())
             }
-            Content::Nothing | Content::Full(_) | Content::Failed => Ok(()),
+            StderrFileState::NotCreated | StderrFileState::Full(_) | StderrFileState::Failed => Ok(()),
         }
     }
 
@@ -87,19 +87,19 @@ impl StartFile {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(folder)?;
         // One of them is the new file. A failed removal is no reason to fail a start.
-        drop(forget_oldest(folder, STARTS_KEPT - 1));
+        drop(remove_oldest(folder, FILES_KEPT - 1));
         let mut options = OpenOptions::new();
         options.write(true).create_new(true).mode(0o600).open(&self.path)
     }
 
     /// Syncs the file; returns its path if it is not empty.
-    pub(crate) fn finish(&mut self) -> Option<&Path> {
-        match &self.file {
-            Content::Open { file, .. } | Content::Full(file) => {
+    pub(crate) fn sync(&mut self) -> Option<&Path> {
+        match &self.content {
+            StderrFileState::Open { file, .. } | StderrFileState::Full(file) => {
                 drop(file.sync_all());
                 Some(&self.path)
             }
-            Content::Nothing | Content::Failed => None,
+            StderrFileState::NotCreated | StderrFileState::Failed => None,
         }
     }
 
@@ -109,7 +109,7 @@ impl StartFile {
 }
 
 /// Removes all such files except the `kept` newest.
-fn forget_oldest(folder: &Path, kept: usize) -> io::Result<()> {
+fn remove_oldest(folder: &Path, kept: usize) -> io::Result<()> {
     let mut found: Vec<(SystemTime, PathBuf)> = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -134,32 +134,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_said_leaves_no_file_and_what_was_there_goes() {
+    fn no_output_leaves_no_file_and_removes_the_old_one() {
         let folder = tempfile::tempdir().unwrap();
         let state = folder.path().join("state");
-        let mut first = StartFile::new(&state, Some(Uuid::nil()));
-        assert_eq!(first.finish(), None);
+        let mut first = StderrFile::new(&state, Some(Uuid::nil()));
+        assert_eq!(first.sync(), None);
         assert!(!state.exists());
-        first.take(b"no ").unwrap();
-        first.take(b"DNS\n").unwrap();
-        let path = first.finish().unwrap().to_owned();
+        first.append(b"no ").unwrap();
+        first.append(b"DNS\n").unwrap();
+        let path = first.sync().unwrap().to_owned();
         assert_eq!(path.file_name().unwrap(), &*format!("start-{}.stderr", Uuid::nil()));
         assert_eq!(fs::read(&path).unwrap(), b"no DNS\n");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(StartFile::new(&state, Some(Uuid::nil())).finish(), None);
+        assert_eq!(StderrFile::new(&state, Some(Uuid::nil())).sync(), None);
         assert!(!path.exists());
     }
 
     #[test]
-    fn what_is_beyond_the_limit_is_cut_with_a_mark() {
+    fn output_beyond_the_limit_is_truncated_with_a_mark() {
         let folder = tempfile::tempdir().unwrap();
-        let mut file = StartFile::new(folder.path(), None);
+        let mut file = StderrFile::new(folder.path(), None);
         for _ in 0..40 {
-            file.take(&[b'x'; 50_000]).unwrap();
+            file.append(&[b'x'; 50_000]).unwrap();
         }
-        let kept = fs::read(file.finish().unwrap()).unwrap();
+        let kept = fs::read(file.sync().unwrap()).unwrap();
         assert_eq!(kept.len(), STDERR_BYTES_MAX);
-        assert!(kept.ends_with(MARK));
+        assert!(kept.ends_with(TRUNCATION_MARK));
     }
 
     #[test]
@@ -170,8 +170,8 @@ mod tests {
         let name = |boot: u64| format!("start-{}.stderr", Uuid::from_u128(boot.into()));
         for boot in 0..9_u64 {
             let named = Some(Uuid::from_u128(boot.into()));
-            let mut file = StartFile::new(folder.path(), named);
-            file.take(b"x").unwrap();
+            let mut file = StderrFile::new(folder.path(), named);
+            file.append(b"x").unwrap();
             let made = File::open(folder.path().join(name(boot))).unwrap();
             let at = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(boot);
             made.set_modified(at).unwrap();
@@ -182,13 +182,13 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_written_is_told_once() {
+    fn a_file_that_cannot_be_written_is_reported_once() {
         let folder = tempfile::tempdir().unwrap();
         let in_the_way = folder.path().join("state");
         fs::write(&in_the_way, "a file").unwrap();
-        let mut file = StartFile::new(&in_the_way, None);
-        assert!(file.take(b"x").is_err());
-        assert!(file.take(b"x").is_ok());
-        assert_eq!(file.finish(), None);
+        let mut file = StderrFile::new(&in_the_way, None);
+        assert!(file.append(b"x").is_err());
+        assert!(file.append(b"x").is_ok());
+        assert_eq!(file.sync(), None);
     }
 }

@@ -36,19 +36,19 @@ const HEAD_BYTES: u64 = 4_096;
 pub(crate) enum ScriptError {
     /// It does not exist.
     #[error("the start script {0} does not exist")]
-    Missing(String),
+    NotFound(String),
     /// A shell that sources a folder prints nothing and exits with 0.
     #[error("the start script {0} is a folder")]
     Folder(String),
     /// A pipe or a socket could block the shell for ever.
     #[error("the start script {0} is not a file")]
-    NoFile(String),
+    NotAFile(String),
     /// It cannot be read.
     #[error("cannot read the start script {script}: {error}")]
     Unreadable { script: String, error: io::Error },
     /// Nothing follows `#!`.
     #[error("the first line of the start script {0} is `#!` and names no interpreter")]
-    NamesNothing(String),
+    NoInterpreter(String),
     /// The kernel would look for an interpreter whose name ends in a carriage return.
     #[error(
         "the lines of the start script {0} end with a carriage return, as on Windows, so its \
@@ -69,12 +69,12 @@ pub(crate) enum ScriptError {
 }
 
 /// The command line that runs the script at `path`.
-pub(crate) fn words(path: PathBuf) -> Result<Vec<OsString>, ScriptError> {
+pub(crate) fn command_line(path: PathBuf) -> Result<Vec<OsString>, ScriptError> {
     let script = escape::excerpt(&path.to_string_lossy());
     // A path without a slash would be searched for in `PATH`.
     let has_folder = path.parent().is_some_and(|folder| !folder.as_os_str().is_empty());
     let path = if has_folder { path } else { Path::new(".").join(path) };
-    let (head, is_executable) = head(&path, &script)?;
+    let (head, is_executable) = read_head(&path, &script)?;
     if head.starts_with(b"\x7fELF") {
         let words = vec![path.into_os_string()];
         return if is_executable { Ok(words) } else { Err(ScriptError::NotExecutable(script)) };
@@ -83,16 +83,16 @@ pub(crate) fn words(path: PathBuf) -> Result<Vec<OsString>, ScriptError> {
         return Err(ScriptError::Utf16(script));
     }
     let Some(line) = shebang(&head) else {
-        return Ok(sourced_by(&[SHELL.into()], path));
+        return Ok(source_command(&[SHELL.into()], path));
     };
     if line.ends_with(b"\r") {
         return Err(ScriptError::CarriageReturns(script));
     }
-    let (interpreter, argument) = split(line);
+    let (interpreter, argument) = split_shebang(line);
     if interpreter.is_empty() {
-        return Err(ScriptError::NamesNothing(script));
+        return Err(ScriptError::NoInterpreter(script));
     }
-    if let Err(why) = can_interpret(Path::new(interpreter)) {
+    if let Err(why) = check_interpreter(Path::new(interpreter)) {
         let interpreter = escape::excerpt(&interpreter.to_string_lossy());
         return Err(ScriptError::Interpreter { script, interpreter, why });
     }
@@ -100,7 +100,7 @@ pub(crate) fn words(path: PathBuf) -> Result<Vec<OsString>, ScriptError> {
     if is_shell(interpreter, argument) {
         // `-` and `--` end the options, and `-c` is still to come.
         words.extend(argument.filter(|it| *it != "-" && *it != "--").map(OsStr::to_owned));
-        return Ok(sourced_by(&words, path));
+        return Ok(source_command(&words, path));
     }
     words.extend(argument.map(OsStr::to_owned));
     words.push(path.into_os_string());
@@ -108,28 +108,28 @@ pub(crate) fn words(path: PathBuf) -> Result<Vec<OsString>, ScriptError> {
 }
 
 /// Why a command that could not be started has no interpreter: its `#!` line may be the cause.
-pub(crate) fn interpreter_trouble(program: &Path) -> Option<String> {
+pub(crate) fn interpreter_error(program: &Path) -> Option<String> {
     let script = escape::excerpt(&program.to_string_lossy());
-    let (head, _) = head(program, &script).ok()?;
+    let (head, _) = read_head(program, &script).ok()?;
     let line = shebang(&head)?;
-    let (interpreter, _) = split(line);
-    let why = can_interpret(Path::new(interpreter)).err()?;
+    let (interpreter, _) = split_shebang(line);
+    let why = check_interpreter(Path::new(interpreter)).err()?;
     let interpreter = escape::excerpt(&interpreter.to_string_lossy());
     Some(format!("{script} names the interpreter {interpreter}, which {why}"))
 }
 
-fn sourced_by(shell: &[OsString], path: PathBuf) -> Vec<OsString> {
+fn source_command(shell: &[OsString], path: PathBuf) -> Vec<OsString> {
     let command = [OsString::from("-c"), OsString::from(SOURCE), path.into_os_string()];
     shell.iter().cloned().chain(command).collect()
 }
 
 /// The beginning of the script, and whether it is executable.
-fn head(path: &Path, script: &str) -> Result<(Vec<u8>, bool), ScriptError> {
+fn read_head(path: &Path, script: &str) -> Result<(Vec<u8>, bool), ScriptError> {
     let script = script.to_owned();
     let unreadable = |error: io::Error, script: String| {
         let is_missing = error.kind() == ErrorKind::NotFound;
         if is_missing {
-            ScriptError::Missing(script)
+            ScriptError::NotFound(script)
         } else {
             ScriptError::Unreadable { script, error }
         }
@@ -145,7 +145,7 @@ fn head(path: &Path, script: &str) -> Result<(Vec<u8>, bool), ScriptError> {
     }
     // A link to /dev/null is an empty script, which turns a check off.
     if kind.is_fifo() || kind.is_socket() || kind.is_block_device() {
-        return Err(ScriptError::NoFile(script));
+        return Err(ScriptError::NotAFile(script));
     }
     let mut head = Vec::new();
     let read = File::open(path).and_then(|file| file.take(HEAD_BYTES).read_to_end(&mut head));
@@ -164,7 +164,7 @@ fn shebang(head: &[u8]) -> Option<&[u8]> {
 }
 
 /// The interpreter and, as in the kernel, the rest as one argument.
-fn split(line: &[u8]) -> (&OsStr, Option<&OsStr>) {
+fn split_shebang(line: &[u8]) -> (&OsStr, Option<&OsStr>) {
     let line = line.trim_ascii();
     let end = line.iter().position(|byte| matches!(byte, b' ' | b'\t')).unwrap_or(line.len());
     let (interpreter, rest) = line.split_at(end);
@@ -173,7 +173,7 @@ fn split(line: &[u8]) -> (&OsStr, Option<&OsStr>) {
 }
 
 /// The error completes the sentence "the interpreter X, which".
-fn can_interpret(interpreter: &Path) -> Result<(), String> {
+fn check_interpreter(interpreter: &Path) -> Result<(), String> {
     // Without a slash it is searched in `PATH`.
     if interpreter.parent().is_none_or(|folder| folder.as_os_str().is_empty()) {
         return Ok(());
@@ -211,7 +211,7 @@ fn is_shell(interpreter: &OsStr, argument: Option<&OsStr>) -> bool {
 mod tests {
     use super::*;
 
-    fn words_of(content: &[u8], mode: u32) -> Result<Vec<String>, String> {
+    fn command_line_of(content: &[u8], mode: u32) -> Result<Vec<String>, String> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("check");
         std::fs::write(&path, content).unwrap();
@@ -221,13 +221,13 @@ mod tests {
             false => word.to_string_lossy().into_owned(),
         };
         let path_shown = path.display().to_string();
-        words(path.clone())
+        command_line(path.clone())
             .map(|words| words.iter().map(shown).collect())
             .map_err(|error| error.to_string().replace(&path_shown, "PATH"))
     }
 
     #[test]
-    fn who_interprets_a_script_is_what_its_first_line_says() {
+    fn the_first_line_selects_the_interpreter() {
         let source = ["-c", SOURCE, "PATH"];
         for (content, by) in [
             ("", &["/bin/sh"][..]),
@@ -248,7 +248,7 @@ mod tests {
             ("#!/usr/bin/env -Sbash\n", &["/usr/bin/env", "-Sbash"]),
         ] {
             let by: Vec<&str> = by.iter().chain(&source).copied().collect();
-            assert_eq!(words_of(content.as_bytes(), 0o644).unwrap(), by, "{content:?}");
+            assert_eq!(command_line_of(content.as_bytes(), 0o644).unwrap(), by, "{content:?}");
         }
         for (content, expected) in [
             ("#!/usr/bin/env python3\n", &["/usr/bin/env", "python3", "PATH"][..]),
@@ -257,13 +257,13 @@ mod tests {
             ("#!/bin/sed -nf\n", &["/bin/sed", "-nf", "PATH"]),
             ("#!awk -f\n", &["awk", "-f", "PATH"]),
         ] {
-            assert_eq!(words_of(content.as_bytes(), 0o644).unwrap(), expected, "{content:?}");
+            assert_eq!(command_line_of(content.as_bytes(), 0o644).unwrap(), expected, "{content:?}");
         }
-        assert_eq!(words_of(b"\x7fELF...", 0o755).unwrap(), ["PATH"]);
+        assert_eq!(command_line_of(b"\x7fELF...", 0o755).unwrap(), ["PATH"]);
     }
 
     #[test]
-    fn a_script_that_cannot_be_run_as_it_asks_is_refused_in_words() {
+    fn an_unrunnable_script_is_rejected_with_a_reason() {
         for (content, why) in [
             (&b"#!\nexit 0"[..], "the first line of the start script PATH is `#!` and names no"),
             (b"#!/nowhere/sh -e\n", "names the interpreter /nowhere/sh, which does not exist"),
@@ -274,7 +274,7 @@ mod tests {
             (b"\xff\xfe#\0!\0", "is text in UTF-16"),
             (b"\x7fELF...", "is a compiled program and not executable"),
         ] {
-            let told = words_of(content, 0o644).unwrap_err();
+            let told = command_line_of(content, 0o644).unwrap_err();
             assert!(told.contains(why), "{told}");
         }
         for (path, why) in [
@@ -285,23 +285,23 @@ mod tests {
                 "cannot read the start script /etc/passwd/x: Not a directory (os error 20)",
             ),
         ] {
-            let told = words(path.into()).unwrap_err().to_string();
+            let told = command_line(path.into()).unwrap_err().to_string();
             assert!(told.ends_with(why), "{told}");
         }
     }
 
     #[test]
     fn a_link_to_nothing_is_an_empty_script() {
-        let words = words("/dev/null".into()).unwrap();
+        let words = command_line("/dev/null".into()).unwrap();
         assert_eq!(words, ["/bin/sh", "-c", SOURCE, "/dev/null"]);
     }
 
     #[test]
-    fn a_script_without_a_folder_is_not_searched_for() {
-        let told = words("-no-such-script".into()).unwrap_err().to_string();
+    fn a_script_without_a_folder_is_not_searched_in_path() {
+        let told = command_line("-no-such-script".into()).unwrap_err().to_string();
         assert_eq!(told, "the start script -no-such-script does not exist");
         let folder = std::env::current_dir().unwrap();
         assert!(folder.join("Cargo.toml").exists());
-        assert_eq!(words("Cargo.toml".into()).unwrap().last().unwrap(), "./Cargo.toml");
+        assert_eq!(command_line("Cargo.toml".into()).unwrap().last().unwrap(), "./Cargo.toml");
     }
 }

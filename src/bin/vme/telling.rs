@@ -5,42 +5,42 @@
 
 use std::pin::Pin;
 
-use grid_broker::event_words::Spoken;
+use grid_broker::event_words::EventCommand;
 use grid_broker::exit_code::ExitCode;
 use tokio::time::{Instant, sleep_until};
 
-use crate::child::{Signals, asks_to_end};
-use crate::voice::{Said, Voice};
+use crate::child::{SignalListener, is_stop_request};
+use crate::voice::{SendResult, EventSender};
 
 /// An event in progress, or none.
-pub(crate) struct Telling<'v> {
-    voice: &'v Voice,
-    under_way: Option<Pin<Box<dyn Future<Output = Said> + 'v>>>,
+pub(crate) struct ReportTask<'v> {
+    sender: &'v EventSender,
+    in_progress: Option<Pin<Box<dyn Future<Output = SendResult> + 'v>>>,
 }
 
-impl<'v> Telling<'v> {
-    pub(crate) fn new(voice: &'v Voice) -> Self {
-        Self { voice, under_way: None }
+impl<'v> ReportTask<'v> {
+    pub(crate) fn new(voice: &'v EventSender) -> Self {
+        Self { sender: voice, in_progress: None }
     }
 
     pub(crate) fn is_idle(&self) -> bool {
-        self.under_way.is_none()
+        self.in_progress.is_none()
     }
 
     /// Starts to send an event. One that is still in progress is dropped.
-    pub(crate) fn begin(&mut self, spoken: Spoken) {
-        let voice = self.voice;
-        self.under_way = Some(Box::pin(async move { voice.say(&spoken).await }));
+    pub(crate) fn start(&mut self, spoken: EventCommand) {
+        let voice = self.sender;
+        self.in_progress = Some(Box::pin(async move { voice.send(&spoken).await }));
     }
 
     /// Waits for the result; waits for ever if no event is in progress. May be dropped and called
     /// again.
-    pub(crate) async fn done(&mut self) -> Said {
-        match &mut self.under_way {
+    pub(crate) async fn finished(&mut self) -> SendResult {
+        match &mut self.in_progress {
             None => std::future::pending().await,
             Some(under_way) => {
                 let said = under_way.await;
-                self.under_way = None;
+                self.in_progress = None;
                 said
             }
         }
@@ -50,26 +50,26 @@ impl<'v> Telling<'v> {
 /// The error of a series of reports: printed when it begins, changes and ends, so that a broker
 /// that is away for an hour does not cause 360 lines.
 #[derive(Debug, Default)]
-pub(crate) struct Trouble(Option<ExitCode>);
+pub(crate) struct ErrorReporter(Option<ExitCode>);
 
-impl Trouble {
+impl ErrorReporter {
     /// Prints the result, if the error changed.
-    pub(crate) fn tell(&mut self, said: &Said) {
+    pub(crate) fn report(&mut self, said: &SendResult) {
         let trouble = (said.exit_code != ExitCode::Done).then_some(said.exit_code);
         if trouble != self.0 {
-            crate::tell(&said.line);
+            crate::print_line(&said.line);
         }
         self.0 = trouble;
     }
 
     /// The broker's rules refuse this report and, since the start is over, all that follow.
-    pub(crate) fn is_refused(&self) -> bool {
+    pub(crate) fn is_rejected(&self) -> bool {
         self.0 == Some(ExitCode::Refused)
     }
 }
 
 /// Waits until this time, or for ever.
-pub(crate) async fn time(at: Option<Instant>) {
+pub(crate) async fn wait_until(at: Option<Instant>) {
     match at {
         Some(at) => sleep_until(at).await,
         None => std::future::pending().await,
@@ -79,31 +79,31 @@ pub(crate) async fn time(at: Option<Instant>) {
 /// Sends the outcome of a start, and prints the result. The exit code of a good start is the result
 /// of reporting it, that of a failed start is 1. A stop request shortens the wait: the event then
 /// waits in the spool.
-pub(crate) async fn outcome(
-    voice: &Voice,
+pub(crate) async fn send_outcome(
+    voice: &EventSender,
     outcome: Result<(), String>,
-    signals: &mut Signals,
+    signals: &mut SignalListener,
 ) -> ExitCode {
     let is_good = outcome.is_ok();
     let spoken = match &outcome {
-        Ok(()) => Spoken::started_ok(""),
-        Err(reason) => Spoken::start_failed(reason),
+        Ok(()) => EventCommand::started_ok(""),
+        Err(reason) => EventCommand::start_failed(reason),
     };
-    let mut telling = Telling::new(voice);
-    telling.begin(spoken);
+    let mut telling = ReportTask::new(voice);
+    telling.start(spoken);
     let code = loop {
         tokio::select! {
-            said = telling.done() => {
-                crate::tell(&said.line);
+            said = telling.finished() => {
+                crate::print_line(&said.line);
                 break said.exit_code;
             }
-            signal = signals.next() => if asks_to_end(signal) {
-                voice.hurry();
+            signal = signals.next() => if is_stop_request(signal) {
+                voice.shorten_deadline();
             }
         }
     };
     if let Err(reason) = &outcome {
-        crate::tell(&format!("the start failed: {}", grid_broker::show::escape::escape(reason)));
+        crate::print_line(&format!("the start failed: {}", grid_broker::show::escape::escape(reason)));
     }
     if is_good { code } else { ExitCode::Failed }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::*;
 
 /// Values that are invalid for most keys, each in its own way.
-const WRONG: [&str; 11] = [
+const INVALID_VALUES: [&str; 11] = [
     "\"\"",
     "\"nonsense\"",
     "\"0s\"",
@@ -23,7 +23,7 @@ const WRONG: [&str; 11] = [
 ];
 
 /// Files that are invalid as a whole or in their syntax.
-const FORMS: [&str; 14] = [
+const INVALID_FILES: [&str; 14] = [
     "grpc",
     "grpc = here",
     "boot_timeout = 5m",
@@ -41,7 +41,7 @@ const FORMS: [&str; 14] = [
 ];
 
 /// Unknown keys.
-const UNKNOWN: [&str; 12] = [
+const UNKNOWN_KEYS: [&str; 12] = [
     "htp",
     "password",
     "boot_timeout",
@@ -57,7 +57,7 @@ const UNKNOWN: [&str; 12] = [
 ];
 
 /// Invalid environment variables.
-const VARIABLES: [(&str, &str); 13] = [
+const INVALID_VARIABLES: [(&str, &str); 13] = [
     ("GRIDD_FOO", ""),
     ("GRIDD_", ""),
     ("GRIDD_GRCP", "127.0.0.1:1"),
@@ -74,7 +74,7 @@ const VARIABLES: [(&str, &str); 13] = [
 ];
 
 /// All errors, without the path of the file.
-fn said_of(given: &Given) -> Vec<String> {
+fn errors_of(given: &SettingsSources) -> Vec<String> {
     let Err(errors) = Settings::new(given) else { return Vec::new() };
     let path = given.config.as_ref().map(|path| path.display().to_string());
     let without_path = |text: String| match &path {
@@ -84,25 +84,25 @@ fn said_of(given: &Given) -> Vec<String> {
     errors.0.iter().map(|error| without_path(error.to_string())).collect()
 }
 
-fn told(out: &mut String, what: &str, given: &Given) {
-    let errors = said_of(given);
+fn write_case(out: &mut String, what: &str, given: &SettingsSources) {
+    let errors = errors_of(given);
     if !errors.is_empty() {
         writeln!(out, "{what}").expect("writes to a string");
         errors.iter().for_each(|line| writeln!(out, "    {line}").expect("writes to a string"));
     }
 }
 
-fn each_value(out: &mut String) {
+fn write_value_cases(out: &mut String) {
     let within = |key: &str| format!("class.web.{key}");
     let outside = keys::SETTINGS.iter().map(|key| key.path.to_owned());
     // All budgets have the same rules.
-    let of_class = keys::of_class().map(|key| key.path);
+    let of_class = keys::class_settings().map(|key| key.path);
     let of_class = of_class.filter(|key| !key.starts_with("budget.") || key.contains(".log"));
     for key in outside.chain(of_class.map(within)) {
-        for value in WRONG {
+        for value in INVALID_VALUES {
             let text = format!("{key} = {value}");
             let (_file, given) = file(&text);
-            told(out, &text, &given);
+            write_case(out, &text, &given);
         }
     }
     for text in [
@@ -127,48 +127,48 @@ fn each_value(out: &mut String) {
         "class.web.budget.log.burst = 4294967296",
     ] {
         let (_file, given) = file(text);
-        told(out, text, &given);
+        write_case(out, text, &given);
     }
 }
 
-fn all() -> String {
+fn all_cases() -> String {
     let mut out = String::new();
-    each_value(&mut out);
-    for form in FORMS {
+    write_value_cases(&mut out);
+    for form in INVALID_FILES {
         let (_file, given) = file(form);
-        told(&mut out, &form.replace('\n', " | "), &given);
+        write_case(&mut out, &form.replace('\n', " | "), &given);
     }
-    for key in UNKNOWN {
+    for key in UNKNOWN_KEYS {
         let (_file, given) = file(&format!("{key} = 1"));
-        told(&mut out, &format!("{key} = 1"), &given);
+        write_case(&mut out, &format!("{key} = 1"), &given);
     }
-    for (name, value) in VARIABLES {
-        told(&mut out, &format!("{name}={value}"), &environment(&[(name, value)]));
+    for (name, value) in INVALID_VARIABLES {
+        write_case(&mut out, &format!("{name}={value}"), &environment(&[(name, value)]));
     }
     let mut bytes = environment(&[]);
     let not_utf8 = std::os::unix::ffi::OsStringExt::from_vec(b"a\xff".to_vec());
     bytes.environment.push(("GRIDD_DATA".to_owned(), not_utf8));
-    told(&mut out, "GRIDD_DATA=a\\xff", &bytes);
+    write_case(&mut out, "GRIDD_DATA=a\\xff", &bytes);
     for (key, value) in [("grpc", "here"), ("http", "0.0.0.0:1"), ("data", ""), ("tracing", "loud")]
     {
         let flags = vec![(key, value.to_owned())];
-        told(&mut out, &format!("--{key} '{value}'"), &Given { flags, ..Given::default() });
+        write_case(&mut out, &format!("--{key} '{value}'"), &SettingsSources { flags, ..SettingsSources::default() });
     }
     let (large, given) = file(&"#".repeat((1 << 20) + 1));
-    told(&mut out, "a file of 1 MiB and one byte", &given);
+    write_case(&mut out, "a file of 1 MiB and one byte", &given);
     std::fs::write(large.path(), b"data = \"\xff\"").expect("writes");
-    told(&mut out, "a file that is not UTF-8", &given);
+    write_case(&mut out, "a file that is not UTF-8", &given);
     for path in ["nowhere.toml", "/"] {
-        let given = Given { config: Some(path.into()), ..Given::default() };
-        told(&mut out, &format!("--config {path}"), &given);
+        let given = SettingsSources { config: Some(path.into()), ..SettingsSources::default() };
+        write_case(&mut out, &format!("--config {path}"), &given);
     }
     out
 }
 
 #[test]
-fn every_mistake_is_told_in_these_words() {
+fn every_error_has_the_expected_text() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config/tests/mistakes.txt");
-    let all = all();
+    let all = all_cases();
     if std::env::var_os("GRID_WRITE_MISTAKES").is_some() {
         std::fs::write(&path, &all).expect("writes");
     }
@@ -178,7 +178,7 @@ fn every_mistake_is_told_in_these_words() {
     }
     assert_eq!(all.len(), known.len(), "GRID_WRITE_MISTAKES=1 writes the present messages");
     // Each key has at least one invalid value.
-    for setting in Settings::default().in_force() {
+    for setting in Settings::default().effective() {
         let key = setting.key.replace("class.default", "class.web");
         let is_budget = key.contains(".budget.") && !key.contains(".log.");
         assert!(is_budget || known.contains(&format!("\n{key} = ")) || known.starts_with(&key));
@@ -186,11 +186,11 @@ fn every_mistake_is_told_in_these_words() {
 }
 
 #[test]
-fn all_mistakes_are_told_at_once_from_wherever_they_come() {
+fn all_errors_of_all_sources_are_reported_at_once() {
     let (_file, mut given) = file("grpc = \"here\"\nx = 1\n[retention]\nage = \"0d\"\ny = [\n");
     given.environment = environment(&[("GRIDD_FOO", ""), ("GRIDD_BALLAST", "8")]).environment;
     given.flags = vec![("http", "there".to_owned())];
-    let errors = said_of(&given);
+    let errors = errors_of(&given);
     let places: Vec<_> = errors.iter().map(|line| line.split(": ").next().unwrap()).collect();
     assert_eq!(
         places,
@@ -207,13 +207,13 @@ fn all_mistakes_are_told_at_once_from_wherever_they_come() {
 }
 
 #[test]
-fn settings_of_mail_are_checked_with_all_others_each_at_its_line_and_once() {
+fn mail_settings_are_checked_with_all_others_each_at_its_line_and_once() {
     let text = "[mail]\nserver = \"mail.example.org\"\nsecurity = \"plain\"\nca_file = \"/x.pem\"\n\
                 user = \"grid\"\nfrom = \"nobody\"\nhello = \"a b\"\nconnections = 33\n\
                 grid = \"a-name-of-twenty-eight-bytes\"\nto = \"a@b.c Mars/Base, anna\"\n\
                 zone = \"Mars/Base\"\ngather = \"0s\"\n";
     let (_file, given) = file(text);
-    let errors = said_of(&given);
+    let errors = errors_of(&given);
     let places: Vec<_> = errors
         .iter()
         .map(|line| line.trim_start_matches("gridd.toml:").splitn(3, ": ").take(2))
@@ -237,36 +237,36 @@ fn settings_of_mail_are_checked_with_all_others_each_at_its_line_and_once() {
 }
 
 #[test]
-fn what_may_be_meant_for_a_missing_value_is_told_alone() {
+fn a_typo_of_a_missing_key_hides_the_missing_key_error() {
     for text in [
         "[mail]\nserver = \"m.example.org\"\nto = \"a@b.c\"\nform = \"a@b.c\"\n",
         "[mail]\nserver = \"m.example.org\"\nto = \"a@b.c\"\nfrom = a@b.c\n",
         "[mail]\nserver = \"m.example.org\"\nto = \"a@b.c\"\nfrom = \"a\"\n",
     ] {
         let (_file, given) = file(text);
-        let errors = said_of(&given);
+        let errors = errors_of(&given);
         assert!(errors.iter().all(|line| line.starts_with("gridd.toml:4: ")), "{errors:#?}");
     }
     let mut given = environment(&[("GRIDD_MAIL__SERVER", "m.example.org")]);
-    let errors = said_of(&given);
+    let errors = errors_of(&given);
     let needed = "is needed where mail.server is given";
     let expected =
         ["mail.from", "mail.to"].map(|key| format!("GRIDD_MAIL__SERVER: {key} {needed}"));
     assert_eq!(errors, expected);
     given.environment.push(("GRIDD_MAIL__TO".to_owned(), "a@b.c".into()));
-    assert_eq!(said_of(&given), expected[..1]);
+    assert_eq!(errors_of(&given), expected[..1]);
 }
 
 #[test]
-fn a_reload_is_checked_as_a_whole_before_it_holds() {
+fn a_reload_is_checked_as_a_whole_before_it_applies() {
     let old = "[mail]\nserver = \"m.example.org\"\nsecurity = \"plain\"\nfrom = \"g@b.c\"\nto = \"a@b.c\"\n";
     let (path, given) = file(old);
     let effective = Settings::new(&given).expect("is valid");
-    assert!(effective.post.is_some());
+    assert!(effective.smtp.is_some());
     // Without mail it would be valid; but the server keeps its value until a restart.
     std::fs::write(path.path(), "[retention]\nage = \"3d\"\n").expect("writes");
     let new = Settings::new(&given).expect("is valid");
-    let errors = effective.reloaded(new).expect_err("is inconsistent").to_string();
+    let errors = effective.reload(new).expect_err("is inconsistent").to_string();
     assert!(
         errors.contains("mail.to is needed") || errors.contains("mail.to: is needed"),
         "{errors}"
@@ -275,7 +275,7 @@ fn a_reload_is_checked_as_a_whole_before_it_holds() {
     let to = old.replace("a@b.c\"\n", "b@b.c UTC\"\n");
     std::fs::write(path.path(), to).expect("writes");
     let (effective, changes) =
-        effective.reloaded(Settings::new(&given).expect("is valid")).expect("is consistent");
+        effective.reload(Settings::new(&given).expect("is valid")).expect("is consistent");
     assert_eq!(changes.len(), 1);
-    assert!(effective.post.is_some());
+    assert!(effective.smtp.is_some());
 }

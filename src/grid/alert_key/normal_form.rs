@@ -33,7 +33,7 @@ const UNIT: &str = "(?:%|‰|°|(?:percent|[num\u{b5}\u{3bc}]s|[mun]?secs?|(?:mi
                     bytes?|[kMG]?Hz|m?[VAW]|°?[CFK]|[rR][pP][mM]|st|nd|rd|th)\\b)";
 
 /// All that is a particular: dates first, then ids and addresses, then numbers.
-static PARTICULARS: LazyLock<Option<Regex>> = LazyLock::new(|| {
+static VARIABLE_PARTS: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let date = date();
     let hex = "[0-9a-fA-F]";
     Regex::new(&format!(
@@ -60,15 +60,15 @@ static DATES: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(&format!("(?x){}", date())).ok());
 
 /// Several placeholders in a list are one.
-static LISTS: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"#(?: ?, ?#)+").ok());
+static PLACEHOLDER_LISTS: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"#(?: ?, ?#)+").ok());
 
 /// Strings of JSON, and whether one is a field's name.
-static STRINGS: LazyLock<Option<Regex>> = LazyLock::new(|| {
+static JSON_STRINGS: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(r#""(?<text>(?:[^"\\]|\\.)*)"(?<name>\s*:(?:\s*(?<number>-?\d[\d.eE+-]*))?)?"#).ok()
 });
 
 /// What says nothing of its own: names of fields, severities, and the like.
-static FRAME: LazyLock<Option<Regex>> = LazyLock::new(|| {
+static BOILERPLATE: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(
         r#"(?xi) "[^"]*"\s*: | \b[\w.-]+= | \b(?: debug | info | notice | warn(?:ing)? | err(?:or)? |
         crit(?:ical)? | fatal | alert | emerg(?:ency)? | true | false | null | none ) \b"#,
@@ -90,59 +90,59 @@ fn date() -> String {
 pub(super) fn normal_form(text: &str) -> String {
     let trimmed = text.trim();
     let is_json = trimmed.starts_with(['{', '[']) && trimmed.contains('"');
-    let form = if is_json { of_json(trimmed) } else { of_prose(trimmed) };
-    if says_something(&form) {
+    let form = if is_json { normalize_json(trimmed) } else { normalize_prose(trimmed) };
+    if is_meaningful(&form) {
         form
     } else {
-        one_line(&without(&DATES, trimmed, |_| "#".to_owned()))
+        join_lines(&replace_matches(&DATES, trimmed, |_| "#".to_owned()))
     }
 }
 
-fn of_prose(text: &str) -> String {
-    let marked = without(&PARTICULARS, text, particular);
-    let spaced = one_line(&marked);
-    without(&LISTS, &spaced, |_| "#".to_owned()).into_owned()
+fn normalize_prose(text: &str) -> String {
+    let marked = replace_matches(&VARIABLE_PARTS, text, replace_variable);
+    let spaced = join_lines(&marked);
+    replace_matches(&PLACEHOLDER_LISTS, &spaced, |_| "#".to_owned()).into_owned()
 }
 
 /// In JSON a string of one word is a name or a code and stays; so does the number of a code.
-fn of_json(text: &str) -> String {
+fn normalize_json(text: &str) -> String {
     let mut form = String::with_capacity(text.len());
     let mut end = 0;
-    let Some(strings) = &*STRINGS else { return text.to_owned() };
+    let Some(strings) = &*JSON_STRINGS else { return text.to_owned() };
     for found in strings.captures_iter(text) {
         let (Some(whole), Some(inner)) = (found.get(0), found.name("text")) else { continue };
-        form.push_str(&of_prose(&text[end..whole.start()]));
+        form.push_str(&normalize_prose(&text[end..whole.start()]));
         end = whole.end();
         let shown = match (found.name("name"), found.name("number")) {
-            (Some(_), Some(number)) if is_code(inner.as_str()) => {
+            (Some(_), Some(number)) if is_code_field(inner.as_str()) => {
                 format!("{:?}:{}", inner.as_str(), number.as_str())
             }
             (Some(_), Some(_)) => format!("{:?}:#", inner.as_str()),
             (Some(_), None) => format!("{:?}:", inner.as_str()),
-            (None, _) => format!("{:?}", of_value(inner.as_str())),
+            (None, _) => format!("{:?}", normalize_value(inner.as_str())),
         };
         form.push_str(&shown);
     }
-    form.push_str(&of_prose(&text[end..]));
+    form.push_str(&normalize_prose(&text[end..]));
     form
 }
 
-fn of_value(text: &str) -> String {
-    let form = of_prose(text);
+fn normalize_value(text: &str) -> String {
+    let form = normalize_prose(text);
     let is_word = !text.contains(char::is_whitespace);
     // `#` alone was a number, a date or an id as a whole.
     if is_word && form != "#" { text.to_owned() } else { form }
 }
 
 /// Whether a field of that name tells one thing from another by its number.
-fn is_code(name: &str) -> bool {
+fn is_code_field(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     ["code", "errno", "status", "signal", "exit", "event_id", "eventid", "type"]
         .iter()
         .any(|word| name.contains(word))
 }
 
-fn particular(found: &Captures<'_>) -> String {
+fn replace_variable(found: &Captures<'_>) -> String {
     let whole = found.get(0).map_or("", |it| it.as_str());
     if found.name("pod").is_some() {
         return "-#".to_owned();
@@ -157,7 +157,7 @@ fn particular(found: &Captures<'_>) -> String {
     } else {
         true
     };
-    if is_particular { "#".to_owned() } else { numbers(whole) }
+    if is_particular { "#".to_owned() } else { mask_numbers(whole) }
 }
 
 /// An address of IPv6, a WWN, a time with hours: no `a:b:c`.
@@ -177,7 +177,7 @@ fn is_id(word: &str) -> bool {
 }
 
 /// A word with its numbers as `#`.
-fn numbers(word: &str) -> String {
+fn mask_numbers(word: &str) -> String {
     let mut shown = String::with_capacity(word.len());
     for character in word.chars() {
         match character.is_numeric() {
@@ -189,7 +189,7 @@ fn numbers(word: &str) -> String {
     shown
 }
 
-fn without<'t>(
+fn replace_matches<'t>(
     pattern: &LazyLock<Option<Regex>>,
     text: &'t str,
     with: impl Fn(&Captures<'_>) -> String,
@@ -200,13 +200,13 @@ fn without<'t>(
     }
 }
 
-fn one_line(text: &str) -> String {
+fn join_lines(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Whether the form still says what it is about.
-fn says_something(form: &str) -> bool {
-    let content = without(&FRAME, form, |_| String::new());
+fn is_meaningful(form: &str) -> bool {
+    let content = replace_matches(&BOILERPLATE, form, |_| String::new());
     let letters = content.chars().filter(|it| it.is_alphabetic()).count();
     let particulars = content.matches('#').count();
     letters >= LETTERS_MIN && letters >= particulars

@@ -1,6 +1,6 @@
 //! Which alerts are the same again? Lines shaped after what public projects log, pair by pair.
 
-use super::super::alert_key::key;
+use super::super::alert_key::group_key;
 use super::super::event::Severity;
 
 /// Each is one problem in several wordings, as it is said again with other particulars.
@@ -267,8 +267,8 @@ const PROBLEMS: &[&[&str]] = &[
     &["service 'web' answers 'bad gateway'"],
 ];
 
-fn id(text: &str) -> uuid::Uuid {
-    key(None, None, Severity::Error, text).0
+fn group_id(text: &str) -> uuid::Uuid {
+    group_key(None, None, Severity::Error, text).0
 }
 
 #[test]
@@ -279,13 +279,13 @@ fn no_two_problems_share_a_key_and_hardly_one_is_split() {
         for (first, one) in problem.iter().enumerate() {
             for other in &problem[first + 1..] {
                 same += 1;
-                if id(one) != id(other) {
+                if group_id(one) != group_id(other) {
                     split.push((one, other));
                 }
             }
             for other in PROBLEMS[at + 1..].iter().copied().flatten() {
                 crossed += 1;
-                if id(one) == id(other) {
+                if group_id(one) == group_id(other) {
                     merged.push((one, other));
                 }
             }
@@ -317,7 +317,7 @@ fn json_of_different_content_has_different_keys() {
     }
     for (at, one) in texts.iter().enumerate() {
         for other in &texts[at + 1..] {
-            assert_ne!(id(one), id(other), "{one} and {other}");
+            assert_ne!(group_id(one), group_id(other), "{one} and {other}");
         }
     }
 }

@@ -1,11 +1,11 @@
 //! When does a boot begin, and which events are another boot's?
 
 use super::super::appliance::PAST_BOOTS_MAX;
-use super::super::effect::Matter;
-use super::super::lifecycle::Refusal;
-use super::super::marks::Marks;
+use super::super::effect::AlertKind;
+use super::super::lifecycle::EventRejection;
+use super::super::marks::RecordFlags;
 use super::super::record::Outcome;
-use super::super::settings::{Budgets, ClassSettings};
+use super::super::settings::{RateLimits, ClassSettings};
 use super::driver::*;
 
 #[test]
@@ -17,15 +17,15 @@ fn the_hello_alone_begins_the_boot_and_arms_the_deadline() {
     assert_eq!(story.state(), "starting");
     story.at(311);
     assert_eq!(story.failure(), "boot_timeout");
-    assert_eq!(story.text(Matter::StartFailed), "db1 did not start within 300 s");
+    assert_eq!(story.text(AlertKind::StartFailed), "db1 did not start within 300 s");
 }
 
 #[test]
 fn a_live_report_with_a_new_boot_id_begins_the_boot() {
     let mut story = Timeline::new();
-    story.keep(log(1));
+    story.store(log(1));
     assert_eq!((story.state(), story.deadline()), ("starting", Some(300)));
-    story.keep(started_ok(1));
+    story.store(started_ok(1));
     assert_eq!((story.state(), story.deadline()), ("running", None));
 }
 
@@ -38,20 +38,20 @@ fn the_uptime_starts_the_boot_clock_at_power_on() {
 
 #[test]
 fn a_new_boot_id_begins_a_boot_from_any_state() {
-    let begun: [(&str, Act); 6] = [
+    let begun: [(&str, Action); 6] = [
         ("starting", |_| {}),
         ("maintenance", |story| {
-            story.keep(maintenance(1, 5, "a"));
+            story.store(maintenance(1, 5, "a"));
         }),
         ("running", |story| {
-            story.keep(started_ok(1));
+            story.store(started_ok(1));
         }),
         ("failed", |story| {
-            story.keep(start_failed(1, "x"));
+            story.store(start_failed(1, "x"));
         }),
         ("idle", Timeline::stop),
         ("dumping", |story| {
-            story.keep(started_ok(1));
+            story.store(started_ok(1));
             story.crash_dump();
         }),
     ];
@@ -92,9 +92,9 @@ fn an_orchestrators_pending_boot_is_taken_over_by_the_first_new_id() {
 fn a_pending_boot_is_not_taken_over_by_the_boot_before_it() {
     let mut story = Timeline::new();
     story.hello(1);
-    story.keep(started_ok(1));
+    story.store(started_ok(1));
     story.start_boot();
-    assert_eq!(story.hear(started_ok(1)).0, Outcome::History);
+    assert_eq!(story.receive(started_ok(1)).0, Outcome::OlderBoot);
     assert_eq!((story.state(), story.db1().boot_id()), ("starting", None));
 }
 
@@ -104,7 +104,7 @@ fn a_pending_boot_that_timed_out_is_still_taken_over_and_may_come_late() {
     story.start_boot();
     story.at(400).hello(1);
     assert_eq!((story.failure(), story.db1().boot_id()), ("boot_timeout", Some(boot(1))));
-    assert!(story.keep(started_ok(1)).has(Marks::LATE));
+    assert!(story.store(started_ok(1)).contains(RecordFlags::LATE));
 }
 
 #[test]
@@ -121,22 +121,22 @@ fn an_appliance_first_seen_with_an_uptime_beyond_its_timeout_counts_as_running()
     let mut story = Timeline::new();
     story.hello_of(DB1, 1, Some(seconds(301)));
     assert_eq!((story.state(), story.deadline()), ("running", None));
-    assert!(story.last().marks.has(Marks::NOT_WITNESSED));
+    assert!(story.last().flags.contains(RecordFlags::NOT_WITNESSED));
 }
 
 #[test]
 fn a_start_that_was_only_assumed_to_be_over_goes_on_by_the_appliances_own_word() {
     let mut story = Timeline::new();
     story.hello_of(DB1, 1, Some(seconds(301)));
-    story.at(10).keep(maintenance(1, 30, "repair"));
+    story.at(10).store(maintenance(1, 30, "repair"));
     assert_eq!((story.state(), story.since(), story.deadline()), ("maintenance", 10, Some(70)));
-    story.at(20).keep(started_ok(1));
+    story.at(20).store(started_ok(1));
     assert_eq!(story.state(), "running");
-    let (outcome, _) = story.hear(maintenance(1, 40, "again"));
-    assert_eq!(outcome, Outcome::Refused(Refusal::AlreadyRunning), "its own word stands");
+    let (outcome, _) = story.receive(maintenance(1, 40, "again"));
+    assert_eq!(outcome, Outcome::Rejected(EventRejection::AlreadyRunning), "its own word stands");
 
     let mut story = Timeline::new();
-    story.keep(start_failed(1, "no disk").up_for(seconds(301)));
+    story.store(start_failed(1, "no disk").with_uptime(seconds(301)));
     assert_eq!((story.state(), story.failure()), ("failed", "reported"));
 }
 
@@ -152,7 +152,7 @@ fn an_appliance_first_seen_within_its_timeout_is_starting() {
 fn only_an_appliance_never_seen_before_is_taken_as_running_by_its_uptime() {
     let mut story = Timeline::new();
     story.hello(1);
-    story.keep(started_ok(1));
+    story.store(started_ok(1));
     story.at(1_000).hello_of(DB1, 2, Some(seconds(500)));
     assert_eq!((story.state(), story.deadline()), ("starting", Some(1_060)));
 }
@@ -165,7 +165,7 @@ fn an_uptime_beyond_all_measure_is_no_panic() {
             story.hello_of(DB1, 1, None);
         }
         story.hello_of(DB1, number, Some(seconds(u64::MAX)));
-        story.hear(log(number).up_for(std::time::Duration::MAX));
+        story.receive(log(number).with_uptime(std::time::Duration::MAX));
         story.at(1_000);
     }
 }
@@ -174,10 +174,10 @@ fn an_uptime_beyond_all_measure_is_no_panic() {
 fn spooled_events_of_another_boot_are_history() {
     let mut story = Timeline::new();
     story.hello(2);
-    let spooled = |it: Said| it.spooled(at(0));
+    let spooled = |it: EventBuilder| it.spooled(at(0));
     for event in [started_ok(1), start_failed(1, "x"), maintenance(1, 3, "y"), log(1)] {
-        let (outcome, marks) = story.hear(spooled(event));
-        assert_eq!((outcome, marks), (Outcome::History, Marks::REPLAYED));
+        let (outcome, marks) = story.receive(spooled(event));
+        assert_eq!((outcome, marks), (Outcome::OlderBoot, RecordFlags::REPLAYED));
         assert_eq!(story.changes(), []);
     }
     assert_eq!((story.state(), story.db1().boot_id()), ("starting", Some(boot(2))));
@@ -186,7 +186,7 @@ fn spooled_events_of_another_boot_are_history() {
 #[test]
 fn a_spooled_event_begins_no_boot() {
     let mut story = Timeline::new();
-    assert_eq!(story.hear(started_ok(1).spooled(at(0))).0, Outcome::History);
+    assert_eq!(story.receive(started_ok(1).spooled(at(0))).0, Outcome::OlderBoot);
     assert_eq!((story.state(), story.db1().boot), ("idle", None));
 }
 
@@ -194,7 +194,7 @@ fn a_spooled_event_begins_no_boot() {
 fn a_spooled_event_of_the_present_boot_counts() {
     let mut story = Timeline::new();
     story.hello(1);
-    assert!(story.keep(started_ok(1).spooled(at(0))).has(Marks::REPLAYED));
+    assert!(story.store(started_ok(1).spooled(at(0))).contains(RecordFlags::REPLAYED));
     assert_eq!(story.state(), "running");
 }
 
@@ -203,7 +203,7 @@ fn a_live_event_of_an_older_boot_is_history() {
     let mut story = Timeline::new();
     story.hello(1);
     story.hello(2);
-    assert_eq!(story.hear(start_failed(1, "x")).0, Outcome::History);
+    assert_eq!(story.receive(start_failed(1, "x")).0, Outcome::OlderBoot);
     assert_eq!((story.state(), story.db1().boot_id()), ("starting", Some(boot(2))));
 }
 
@@ -211,22 +211,22 @@ fn a_live_event_of_an_older_boot_is_history() {
 fn an_uptime_orders_boots_that_the_broker_never_saw() {
     let mut story = Timeline::new();
     story.at(100).hello_of(DB1, 2, Some(seconds(10)));
-    assert_eq!(story.hear(started_ok(1).up_for(seconds(50))).0, Outcome::History);
+    assert_eq!(story.receive(started_ok(1).with_uptime(seconds(50))).0, Outcome::OlderBoot);
     assert_eq!((story.state(), story.db1().boot_id()), ("starting", Some(boot(2))));
 }
 
 #[test]
 fn only_sixteen_past_boots_are_remembered() {
-    let budgets = Budgets::UNLIMITED;
-    let mut story = Timeline::with(ClassSettings { budgets, ..ClassSettings::default() });
+    let budgets = RateLimits::UNLIMITED;
+    let mut story = Timeline::with(ClassSettings { rate_limits: budgets, ..ClassSettings::default() });
     for number in 1..=20 {
         story.hello(number);
     }
     let remembered: Vec<_> = (4..=19).rev().map(boot).collect();
     assert_eq!(story.db1().past_boots, remembered);
     assert_eq!(remembered.len(), PAST_BOOTS_MAX);
-    assert_eq!(story.hear(log(4)).0, Outcome::History);
-    assert_eq!(story.hear(log(3)).0, Outcome::Kept, "what is forgotten is new");
+    assert_eq!(story.receive(log(4)).0, Outcome::OlderBoot);
+    assert_eq!(story.receive(log(3)).0, Outcome::Stored, "what is forgotten is new");
 }
 
 #[test]
@@ -235,7 +235,7 @@ fn lifecycle_events_of_the_stopped_boot_are_refused() {
     story.hello(1);
     story.stop();
     for event in [started_ok(1), start_failed(1, "x"), maintenance(1, 3, "y")] {
-        assert_eq!(story.hear(event).0, Outcome::Refused(Refusal::Stopped));
+        assert_eq!(story.receive(event).0, Outcome::Rejected(EventRejection::Stopped));
     }
     story.hello(1);
     assert_eq!(story.state(), "idle", "its hello does not begin it again");
@@ -261,7 +261,7 @@ fn lifecycle_events_of_the_unmanaged_only_leave_a_record() {
     let mut story = Timeline::with(unmanaged());
     story.hello(1);
     for event in [started_ok(1), start_failed(1, "x"), maintenance(1, 3, "y")] {
-        assert!(story.keep(event).has(Marks::UNMANAGED));
+        assert!(story.store(event).contains(RecordFlags::UNMANAGED));
         assert_eq!((story.changes().len(), story.state()), (0, "running"));
     }
 }
@@ -276,12 +276,12 @@ fn ignoring() -> Timeline {
 #[test]
 fn ignored_reboots_after_a_good_start_only_leave_a_record() {
     let mut story = ignoring();
-    story.at(5).keep(started_ok(1));
+    story.at(5).store(started_ok(1));
     story.at(50).hello(2);
     assert_eq!((story.state(), story.since()), ("running", 5));
-    assert!(story.last().marks.has(Marks::REBOOT_IGNORED));
-    assert_eq!(story.hear(log(1)).0, Outcome::History, "the new boot is the present one");
-    story.keep(started_ok(2));
+    assert!(story.last().flags.contains(RecordFlags::REBOOT_IGNORED));
+    assert_eq!(story.receive(log(1)).0, Outcome::OlderBoot, "the new boot is the present one");
+    story.store(started_ok(2));
 }
 
 #[test]
@@ -289,7 +289,7 @@ fn reboots_before_a_good_start_are_not_ignored() {
     let mut story = ignoring();
     story.at(50).hello(2);
     assert_eq!((story.state(), story.deadline()), ("starting", Some(350)));
-    story.keep(start_failed(2, "x"));
+    story.store(start_failed(2, "x"));
     story.at(60).hello(3);
     assert_eq!((story.state(), story.deadline()), ("starting", Some(360)));
 }
@@ -297,7 +297,7 @@ fn reboots_before_a_good_start_are_not_ignored() {
 #[test]
 fn a_reboot_out_of_dumping_is_not_ignored() {
     let mut story = ignoring();
-    story.keep(started_ok(1));
+    story.store(started_ok(1));
     story.crash_dump();
     story.at(50).hello(2);
     assert_eq!(story.state(), "starting");
@@ -306,7 +306,7 @@ fn a_reboot_out_of_dumping_is_not_ignored() {
 #[test]
 fn a_boot_that_an_orchestrator_begins_is_not_ignored() {
     let mut story = ignoring();
-    story.keep(started_ok(1));
+    story.store(started_ok(1));
     story.start_boot();
     assert_eq!(story.state(), "starting");
 }

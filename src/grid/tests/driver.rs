@@ -8,33 +8,33 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::super::Grid;
-use super::super::MAILS_UNDER_WAY;
+use super::super::MAILS_IN_FLIGHT_MAX;
 use super::super::appliance::Appliance;
-use super::super::decide::{Answer, Decision, OrderRefusal};
+use super::super::decide::{Reply, Decision, CommandRejection};
 use super::super::driver::Driver;
-use super::super::effect::{Alert, Effect, Matter};
+use super::super::effect::{Alert, Effect, AlertKind};
 use super::super::event::Severity;
 use super::super::explain;
 use super::super::lifecycle::Lifecycle;
-use super::super::marks::Marks;
-use super::super::name::{ApplianceName, ApplianceNumber, BootId, Sequence, SpoolId};
+use super::super::marks::RecordFlags;
+use super::super::name::{ApplianceName, ApplianceIndex, BootId, Sequence, SpoolId};
 use super::super::occurrence::Occurrence;
 use super::super::record::{
-    BrokerStarted, Hello, Input, LastRun, Order, Outcome, Record, SessionId,
+    BrokerStarted, SessionHello, Input, LastRun, AdminCommand, Outcome, Record, SessionId,
 };
-use super::super::settings::{ClassSettings, DEFAULT_CLASS, Overrides, Settings};
-use super::super::shift::Shift;
+use super::super::settings::{ClassSettings, DEFAULT_CLASS, Overrides, GridSettings};
+use super::super::shift::TimeShift;
 use super::super::state::State;
 use super::super::time::{Offset, Timestamp};
-use super::super::wall_clock::WallClock;
+use super::super::wall_clock::WallClockChange;
 
 pub(super) use super::saying::*;
 
 /// The appliance of most stories.
-pub(super) const DB1: ApplianceNumber = ApplianceNumber(1);
+pub(super) const DB1: ApplianceIndex = ApplianceIndex(1);
 
 /// When the stories begin, in seconds since the epoch.
-const BEGINNING: u64 = 1_800_000_000;
+const TIMELINE_START: u64 = 1_800_000_000;
 
 pub(super) fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -42,27 +42,27 @@ pub(super) fn seconds(seconds: u64) -> Duration {
 
 /// The moment `offset` seconds after the story began.
 pub(super) fn at(offset: u64) -> Timestamp {
-    Timestamp::EPOCH.after(seconds(BEGINNING + offset))
+    Timestamp::EPOCH.after(seconds(TIMELINE_START + offset))
 }
 
 pub(super) fn boot(number: u128) -> BootId {
     BootId(Uuid::from_u128(number))
 }
 
-pub(super) fn name(row: ApplianceNumber) -> ApplianceName {
+pub(super) fn name(row: ApplianceIndex) -> ApplianceName {
     ApplianceName::new(&format!("db{}", row.0)).expect("a name")
 }
 
 /// A grid with one class.
-pub(super) fn one_class(rules: ClassSettings) -> Settings {
-    Settings::new([(DEFAULT_CLASS.to_owned(), rules)])
+pub(super) fn one_class(rules: ClassSettings) -> GridSettings {
+    GridSettings::new([(DEFAULT_CLASS.to_owned(), rules)])
 }
 
 /// What a reply stands on.
 #[derive(Clone, Debug)]
 pub(super) enum Promise {
     /// The event of that number is recorded, or counted by a record.
-    Known { appliance: ApplianceNumber, boot: BootId, spool: SpoolId, sequence: Sequence },
+    Known { appliance: ApplianceIndex, boot: BootId, spool: SpoolId, sequence: Sequence },
     /// The whole state is the fold of the records.
     Question,
 }
@@ -79,7 +79,7 @@ impl Promise {
 }
 
 /// What brings a story on.
-pub(super) type Act = fn(&mut Timeline);
+pub(super) type Action = fn(&mut Timeline);
 
 /// A grid, what happened to it, and what it is now.
 pub(super) struct Timeline {
@@ -93,17 +93,17 @@ pub(super) struct Timeline {
     sessions: u64,
     terms: u64,
     /// Tallies come when [`Timeline::tally`] is called, not behind each input.
-    pub(super) tallies_late: bool,
+    pub(super) are_tallies_deferred: bool,
 }
 
 impl Timeline {
     /// A grid that knows nobody.
-    pub(super) fn empty(settings: Settings) -> Self {
+    pub(super) fn empty(settings: GridSettings) -> Self {
         let driver = Driver::new(Grid::new(State::default(), settings, at(0)));
         let (folded, restored) = (State::default(), State::default());
         let (now, records) = (at(0), Vec::new());
         let (sessions, terms, tallies_late) = (0, 1, false);
-        Self { driver, now, records, folded, restored, sessions, terms, tallies_late }
+        Self { driver, now, records, folded, restored, sessions, terms, are_tallies_deferred: tallies_late }
     }
 
     /// A grid with one class, in which DB1 was added.
@@ -119,7 +119,7 @@ impl Timeline {
     }
 
     /// Gives an input, and checks what holds for every record.
-    pub(super) fn take(&mut self, occurrence: impl Into<Occurrence>) -> Decision {
+    pub(super) fn handle(&mut self, occurrence: impl Into<Occurrence>) -> Decision {
         let occurrence = occurrence.into();
         let before = self.grid().state().clone();
         let promise = Promise::of(&occurrence, self.grid());
@@ -132,10 +132,10 @@ impl Timeline {
 
     /// Checks what holds for every decision, and keeps its records.
     fn decided(&mut self, before: &State, decision: Decision) -> Decision {
-        assert!(decision.record.is_none() || decision.absorbed.is_none(), "one or the other");
-        for record in &decision.first {
-            self.folded.apply(record);
-            self.restored.apply(record);
+        assert!(decision.record.is_none() || decision.counted.is_none(), "one or the other");
+        for record in &decision.preceding {
+            self.folded.replay(record);
+            self.restored.replay(record);
             self.records.push(record.clone());
         }
         match &decision.record {
@@ -143,12 +143,12 @@ impl Timeline {
                 assert_eq!(record.number, self.folded.last() + 1, "numbers are dense");
                 self.record(record.clone());
             }
-            None if decision.absorbed.is_some() => assert!(self.grid().has_pending()),
+            None if decision.counted.is_some() => assert!(self.grid().has_pending()),
             None => {
                 assert_eq!(self.grid().state(), before, "without a record nothing changes");
             }
         }
-        if self.tallies_late {
+        if self.are_tallies_deferred {
             self.keep_promises();
         } else {
             self.tally();
@@ -196,8 +196,8 @@ impl Timeline {
     fn record(&mut self, record: Record) {
         let is_in_order = record.at >= self.folded.last_at() || record.input.moves_time();
         assert!(is_in_order, "times fall only where told time is moved");
-        self.folded.apply(&record);
-        self.restored.apply(&record);
+        self.folded.replay(&record);
+        self.restored.replay(&record);
         if !self.grid().has_pending() {
             assert_eq!(self.folded, *self.grid().state(), "state is the fold of its records");
             assert_eq!(self.restored, *self.grid().state(), "a checkpoint is the state by value");
@@ -208,16 +208,16 @@ impl Timeline {
     }
 
     /// Lets time go on to `until`, deadline by deadline.
-    pub(super) fn go_to(&mut self, until: Timestamp) {
+    pub(super) fn advance_to(&mut self, until: Timestamp) {
         let began = self.now;
         while let Some(wake) = self.grid().poll_timeout().filter(|wake| *wake <= until) {
             // Whoever comes late is woken at once, but only once.
             self.now = self.now.max(wake);
-            self.fire();
+            self.fire_timers();
             assert!(self.grid().poll_timeout().is_none_or(|next| next > self.now), "time goes on");
         }
         self.now = self.now.max(until);
-        self.fire();
+        self.fire_timers();
         let overdue = self.grid().state().appliances().find(|appliance| {
             let deadline = appliance.lifecycle.deadline();
             // An order may set a deadline that has passed: it fires with the next tick.
@@ -228,15 +228,15 @@ impl Timeline {
 
     /// Lets time go on to `offset` seconds after the beginning.
     pub(super) fn at(&mut self, offset: u64) -> &mut Self {
-        self.go_to(at(offset));
+        self.advance_to(at(offset));
         self
     }
 
-    fn fire(&mut self) {
+    fn fire_timers(&mut self) {
         for appliance in self.driver.due(self.now) {
             self.times_out(appliance);
         }
-        for _ in 0..MAILS_UNDER_WAY {
+        for _ in 0..MAILS_IN_FLIGHT_MAX {
             let before = self.grid().state().clone();
             let Some(decision) = self.driver.handle_mail_timeout(self.now) else { break };
             self.decided(&before, decision);
@@ -244,7 +244,7 @@ impl Timeline {
     }
 
     /// Timers of that appliance may have ended. Their decisions build on one another.
-    pub(super) fn times_out(&mut self, appliance: ApplianceNumber) {
+    pub(super) fn times_out(&mut self, appliance: ApplianceIndex) {
         let before = self.grid().state().clone();
         let decisions = self.driver.handle_timeout(appliance, self.now);
         if decisions.iter().all(|decision| decision.record.is_none()) {
@@ -252,8 +252,8 @@ impl Timeline {
         }
         let records: Vec<_> = decisions.iter().flat_map(Decision::records).cloned().collect();
         for record in &records {
-            self.folded.apply(record);
-            self.restored.apply(record);
+            self.folded.replay(record);
+            self.restored.replay(record);
         }
         if let Some(last) = records.last()
             && !self.grid().has_pending()
@@ -262,7 +262,7 @@ impl Timeline {
             assert_eq!(last.number, self.folded.last(), "numbers are dense");
         }
         self.records.extend(records);
-        if self.tallies_late {
+        if self.are_tallies_deferred {
             self.keep_promises();
         } else {
             self.tally();
@@ -270,17 +270,17 @@ impl Timeline {
     }
 
     /// An event is heard.
-    pub(super) fn hear(&mut self, said: Said) -> (Outcome, Marks) {
-        let Answer::Event(outcome, marks) = self.take(Input::Event(said.0)).answer else {
+    pub(super) fn receive(&mut self, said: EventBuilder) -> (Outcome, RecordFlags) {
+        let Reply::Event(outcome, marks) = self.handle(Input::Event(said.0)).reply else {
             panic!("an event is answered");
         };
         (outcome, marks)
     }
 
     /// An event is heard and kept; gives its marks.
-    pub(super) fn keep(&mut self, said: Said) -> Marks {
-        let (outcome, marks) = self.hear(said);
-        assert_eq!(outcome, Outcome::Kept);
+    pub(super) fn store(&mut self, said: EventBuilder) -> RecordFlags {
+        let (outcome, marks) = self.receive(said);
+        assert_eq!(outcome, Outcome::Stored);
         marks
     }
 
@@ -291,21 +291,21 @@ impl Timeline {
 
     pub(super) fn hello_of(
         &mut self,
-        appliance: ApplianceNumber,
+        appliance: ApplianceIndex,
         number: u128,
         uptime: Option<Duration>,
     ) -> SessionId {
-        self.greets(appliance, number, uptime, false)
+        self.open_session(appliance, number, uptime, false)
     }
 
     /// A session of DB1 begins that comes and goes, in a boot that has just begun.
-    pub(super) fn hello_for_a_moment(&mut self, number: u128) -> SessionId {
-        self.greets(DB1, number, Some(Duration::ZERO), true)
+    pub(super) fn transient_hello(&mut self, number: u128) -> SessionId {
+        self.open_session(DB1, number, Some(Duration::ZERO), true)
     }
 
-    fn greets(
+    fn open_session(
         &mut self,
-        appliance: ApplianceNumber,
+        appliance: ApplianceIndex,
         number: u128,
         uptime: Option<Duration>,
         is_transient: bool,
@@ -314,78 +314,78 @@ impl Timeline {
         let session = SessionId(self.sessions);
         let boot = boot(number);
         let (spool, acked_through) = (None, 0);
-        let hello = Hello { appliance, boot, uptime, spool, acked_through, is_transient, session };
-        self.take(Occurrence::SessionOpened(hello));
+        let hello = SessionHello { appliance, boot, uptime, spool, acked_through, is_transient, session };
+        self.handle(Occurrence::SessionOpened(hello));
         session
     }
 
     /// A session of DB1 ends.
-    pub(super) fn bye(&mut self, number: u128, session: SessionId) {
-        self.bye_of(DB1, number, session);
+    pub(super) fn close_session(&mut self, number: u128, session: SessionId) {
+        self.close_session_of(DB1, number, session);
     }
 
-    pub(super) fn bye_of(&mut self, appliance: ApplianceNumber, number: u128, session: SessionId) {
+    pub(super) fn close_session_of(&mut self, appliance: ApplianceIndex, number: u128, session: SessionId) {
         let boot = boot(number);
-        self.take(Occurrence::SessionClosed { appliance, boot, session });
+        self.handle(Occurrence::SessionClosed { appliance, boot, session });
     }
 
-    pub(super) fn order(&mut self, order: Order) -> Result<ApplianceNumber, OrderRefusal> {
-        let input = Input::Order { by: "admin".into(), order };
-        let Answer::Order(done) = self.take(input).answer else {
+    pub(super) fn command(&mut self, order: AdminCommand) -> Result<ApplianceIndex, CommandRejection> {
+        let input = Input::Command { by: "admin".into(), command: order };
+        let Reply::Command(done) = self.handle(input).reply else {
             panic!("an order is answered");
         };
         done
     }
 
-    pub(super) fn add(&mut self, row: ApplianceNumber) {
+    pub(super) fn add(&mut self, row: ApplianceIndex) {
         let (name, uuid) = (name(row), Uuid::from_u128(u128::from(row.0)));
-        let order = Order::Add { name, uuid, class: None, overrides: Overrides::default() };
-        assert_eq!(self.order(order), Ok(row));
+        let order = AdminCommand::Add { name, uuid, class: None, overrides: Overrides::default() };
+        assert_eq!(self.command(order), Ok(row));
     }
 
     pub(super) fn start_boot(&mut self) {
-        assert_eq!(self.order(Order::StartBoot { name: name(DB1) }), Ok(DB1));
+        assert_eq!(self.command(AdminCommand::StartBoot { name: name(DB1) }), Ok(DB1));
     }
 
     pub(super) fn stop(&mut self) {
-        assert_eq!(self.order(Order::Stop { name: name(DB1) }), Ok(DB1));
+        assert_eq!(self.command(AdminCommand::Stop { name: name(DB1) }), Ok(DB1));
     }
 
     pub(super) fn crash_dump(&mut self) {
-        assert_eq!(self.order(Order::CrashDump { name: name(DB1) }), Ok(DB1));
+        assert_eq!(self.command(AdminCommand::CrashDump { name: name(DB1) }), Ok(DB1));
     }
 
     /// The broker goes away for so long, and comes back with other settings.
-    pub(super) fn away_for(&mut self, away: Duration, settings: Settings) {
+    pub(super) fn restart_with(&mut self, away: Duration, settings: GridSettings) {
         self.now = self.now.after(away);
         // Whoever waits for a reply gets none.
         self.driver = Driver::new(Grid::new(self.restored.clone(), settings, self.now));
         self.terms += 1;
-        self.take(Input::BrokerStarted(BrokerStarted {
+        self.handle(Input::BrokerStarted(BrokerStarted {
             term: self.terms,
             version: "0.1.0".into(),
-            away: Some(away),
-            shift: Some(Shift::pause(Offset::ahead_by(away))),
+            downtime: Some(away),
+            shift: Some(TimeShift::pause(Offset::ahead_by(away))),
             clock_back: None,
             last_run: LastRun::Unknown,
             recovery: Vec::new(),
-            missing: Vec::new(),
+            missing_records: Vec::new(),
             rebuilt_from: None,
         }));
     }
 
     /// The wall clock is set so many seconds ahead, and told time follows.
-    pub(super) fn clock_set(&mut self, seconds: i64) {
+    pub(super) fn set_clock(&mut self, seconds: i64) {
         let by = Offset::from_micros(seconds * 1_000_000);
-        self.now = self.now.moved(by);
-        let shift = Shift { by, from: Timestamp::MIN };
-        self.take(Input::WallClock(WallClock::Followed { shift, is_sure: true }));
+        self.now = self.now.shifted_by(by);
+        let shift = TimeShift { by, from: Timestamp::MIN };
+        self.handle(Input::WallClock(WallClockChange::Followed { shift, is_confirmed: true }));
     }
 
     /// The broker goes away for so long.
-    pub(super) fn away(&mut self, away: Duration) {
+    pub(super) fn restart_after(&mut self, away: Duration) {
         let settings = self.grid().settings().clone();
-        self.away_for(away, settings);
+        self.restart_with(away, settings);
     }
 
     pub(super) fn db1(&self) -> &Appliance {
@@ -394,13 +394,13 @@ impl Timeline {
 
     /// The word of DB1's state.
     pub(super) fn state(&self) -> &'static str {
-        self.db1().lifecycle.word()
+        self.db1().lifecycle.as_str()
     }
 
     /// The word of DB1's failure; empty: it did not fail.
     pub(super) fn failure(&self) -> &'static str {
         match &self.db1().lifecycle {
-            Lifecycle::Failed(failed) => failed.failure.word(),
+            Lifecycle::Failed(failed) => failed.failure.as_str(),
             Lifecycle::Idle
             | Lifecycle::Starting { .. }
             | Lifecycle::Maintenance(_)
@@ -419,35 +419,35 @@ impl Timeline {
         self.db1().since.since(at(0)).as_secs()
     }
 
-    pub(super) fn alert(&self, matter: Matter) -> Option<&Alert> {
+    pub(super) fn alert(&self, matter: AlertKind) -> Option<&Alert> {
         self.grid().state().alert(Some(DB1), matter)
     }
 
     /// The severity of an open matter of DB1.
-    pub(super) fn severity(&self, matter: Matter) -> Option<Severity> {
+    pub(super) fn severity(&self, matter: AlertKind) -> Option<Severity> {
         self.alert(matter).map(|alert| alert.severity)
     }
 
     /// The text of an open matter of DB1; empty: it is not open.
-    pub(super) fn text(&self, matter: Matter) -> &str {
+    pub(super) fn text(&self, matter: AlertKind) -> &str {
         self.alert(matter).map_or("", |alert| &alert.text)
     }
 
-    pub(super) fn is_open(&self, matter: Matter) -> bool {
+    pub(super) fn is_open(&self, matter: AlertKind) -> bool {
         self.alert(matter).is_some()
     }
 
     /// What the last record changed, besides what it cost.
     pub(super) fn changes(&self) -> Vec<Effect> {
         let effects = self.last().effects.iter();
-        effects.filter(|effect| !matches!(effect, Effect::Spent { .. })).cloned().collect()
+        effects.filter(|effect| !matches!(effect, Effect::RateLimitState { .. })).cloned().collect()
     }
 
     /// What the last record that is no tally says; moments as seconds after the beginning.
-    pub(super) fn words(&self) -> String {
+    pub(super) fn description(&self) -> String {
         let clock = |moment: Timestamp| format!("+{} s", moment.since(at(0)).as_secs());
         let last = self.records.iter().rfind(|record| record.input != Input::Tally);
-        last.map_or_else(String::new, |last| explain::record(last).worded(clock))
+        last.map_or_else(String::new, |last| explain::describe_record(last).render(clock))
     }
 
     /// The last record.

@@ -1,10 +1,10 @@
 //! What does a crash dump do to a start?
 
-use super::super::decide::OrderRefusal;
-use super::super::effect::Matter;
-use super::super::lifecycle::Refusal;
-use super::super::marks::Marks;
-use super::super::record::{Order, Outcome};
+use super::super::decide::CommandRejection;
+use super::super::effect::AlertKind;
+use super::super::lifecycle::EventRejection;
+use super::super::marks::RecordFlags;
+use super::super::record::{AdminCommand, Outcome};
 use super::super::settings::ClassSettings;
 use super::driver::*;
 
@@ -12,7 +12,7 @@ use super::driver::*;
 fn dumping(managed: bool) -> Timeline {
     let mut story = Timeline::with(ClassSettings { managed, ..ClassSettings::default() });
     story.hello(1);
-    story.keep(started_ok(1));
+    story.store(started_ok(1));
     story.at(100).crash_dump();
     assert_eq!((story.state(), story.deadline()), ("dumping", Some(1_000)));
     story
@@ -22,25 +22,25 @@ fn dumping(managed: bool) -> Timeline {
 fn a_crash_dump_is_taken_of_the_running_and_the_failed() {
     let mut story = Timeline::new();
     story.hello(1);
-    story.keep(start_failed(1, "x"));
+    story.store(start_failed(1, "x"));
     story.crash_dump();
     assert_eq!(story.state(), "dumping");
-    assert!(!story.is_open(Matter::StartFailed));
+    assert!(!story.is_open(AlertKind::StartFailed));
 }
 
 #[test]
 fn there_is_nothing_to_dump_in_other_states() {
     let mut story = Timeline::new();
-    let dump = || Order::CrashDump { name: name(DB1) };
-    let refused = |state| Err(OrderRefusal::NothingToDump { name: name(DB1), state });
-    assert_eq!(story.order(dump()), refused("idle"));
+    let dump = || AdminCommand::CrashDump { name: name(DB1) };
+    let refused = |state| Err(CommandRejection::CannotDump { name: name(DB1), state });
+    assert_eq!(story.command(dump()), refused("idle"));
     story.hello(1);
-    assert_eq!(story.order(dump()), refused("starting"));
-    story.keep(maintenance(1, 5, "a"));
-    assert_eq!(story.order(dump()), refused("maintenance"));
-    story.keep(started_ok(1));
+    assert_eq!(story.command(dump()), refused("starting"));
+    story.store(maintenance(1, 5, "a"));
+    assert_eq!(story.command(dump()), refused("maintenance"));
+    story.store(started_ok(1));
     story.crash_dump();
-    assert_eq!(story.order(dump()), refused("dumping"));
+    assert_eq!(story.command(dump()), refused("dumping"));
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn dumping_without_a_new_boot_fails_at_the_dump_deadline() {
     story.at(1_001);
     assert_eq!(story.failure(), "dump_timeout");
     let text = "db1 did not boot again after the crash dump";
-    assert_eq!(story.text(Matter::StartFailed), text);
+    assert_eq!(story.text(AlertKind::StartFailed), text);
 }
 
 #[test]
@@ -76,17 +76,17 @@ fn the_unmanaged_run_after_the_dump_deadline_with_an_unknown_outcome() {
     let mut story = dumping(false);
     story.at(1_001);
     assert_eq!(story.state(), "running");
-    assert!(story.last().marks.has(Marks::OUTCOME_UNKNOWN));
-    assert!(!story.is_open(Matter::StartFailed));
+    assert!(story.last().flags.contains(RecordFlags::OUTCOME_UNKNOWN));
+    assert!(!story.is_open(AlertKind::StartFailed));
 }
 
 #[test]
 fn lifecycle_events_of_the_boot_that_is_dumped_are_refused() {
     let mut story = dumping(true);
     for event in [started_ok(1), start_failed(1, "x"), maintenance(1, 3, "y")] {
-        assert_eq!(story.hear(event).0, Outcome::Refused(Refusal::Dumping));
+        assert_eq!(story.receive(event).0, Outcome::Rejected(EventRejection::Dumping));
     }
-    story.keep(log(1));
+    story.store(log(1));
     assert_eq!(story.state(), "dumping");
 }
 
@@ -94,8 +94,8 @@ fn lifecycle_events_of_the_boot_that_is_dumped_are_refused() {
 fn after_a_dump_timeout_only_started_ok_or_a_new_boot_helps() {
     let mut story = dumping(true);
     story.at(1_001);
-    let refused = Outcome::Refused(Refusal::FailedForGood);
-    assert_eq!(story.hear(maintenance(1, 3, "y")).0, refused);
-    assert!(story.keep(started_ok(1)).has(Marks::RECOVERED));
+    let refused = Outcome::Rejected(EventRejection::FailedPermanently);
+    assert_eq!(story.receive(maintenance(1, 3, "y")).0, refused);
+    assert!(story.store(started_ok(1)).contains(RecordFlags::RECOVERED));
     assert_eq!(story.state(), "running");
 }

@@ -1,13 +1,13 @@
 //! What is grave is neither late nor lost, however much noise there is. In told time.
 
 use super::super::effect::Effect;
-use super::super::event::{EventKind, Severity};
+use super::super::event::{EventBody, Severity};
 use super::super::mail::{
-    BRIEFS_MAX, Delivery, MailEffect, Message, MessageNumber, NOTICES_MAX, Standing,
+    BRIEFS_MAX, Delivery, MailEffect, MailMessage, MessageNumber, NOTICES_MAX, DeliveryState,
 };
-use super::super::name::ApplianceNumber;
+use super::super::name::ApplianceIndex;
 use super::super::record::{Input, Outcome};
-use super::super::settings::{MAIL_WORDS, Mail, Settings};
+use super::super::settings::{MAIL_TRIGGERS, MailPolicy, GridSettings};
 use super::alert_keys::JSON;
 use super::driver::*;
 
@@ -15,60 +15,60 @@ const ANNA: &str = "anna@example.org";
 
 /// Appliances db1 to so many, which run, and mail to Anna.
 pub(super) fn grid(appliances: u32, gather: u64) -> Timeline {
-    let (recipients, on) = (vec![ANNA.into()], MAIL_WORDS.into_iter().collect());
-    let mail = Mail { recipients, on, gather: seconds(gather) };
-    let mut story = Timeline::empty(Settings::default().with_mail(Some(mail)));
+    let (recipients, on) = (vec![ANNA.into()], MAIL_TRIGGERS.into_iter().collect());
+    let mail = MailPolicy { recipients, triggers: on, group_wait: seconds(gather) };
+    let mut story = Timeline::empty(GridSettings::default().with_mail(Some(mail)));
     for row in 1..=appliances {
-        story.add(ApplianceNumber(row));
-        story.hello_of(ApplianceNumber(row), 1, Some(seconds(0)));
-        story.keep(started_ok(1).by(ApplianceNumber(row)));
+        story.add(ApplianceIndex(row));
+        story.hello_of(ApplianceIndex(row), 1, Some(seconds(0)));
+        story.store(started_ok(1).by(ApplianceIndex(row)));
     }
     story
 }
 
-pub(super) fn alert(row: u32, severity: Severity, text: &str) -> Said {
-    let mut alert = said(1, EventKind::Alert { counter: None }, text).by(ApplianceNumber(row));
+pub(super) fn alert(row: u32, severity: Severity, text: &str) -> EventBuilder {
+    let mut alert = new_event(1, EventBody::Alert { counter: None }, text).by(ApplianceIndex(row));
     alert.0.event.severity = severity;
     alert
 }
 
 /// A mail that was handed over: when, in seconds after the beginning, and what it said then.
 #[derive(Clone, Debug)]
-pub(super) struct Sent {
+pub(super) struct SentMail {
     pub(super) at: u64,
-    pub(super) mail: Message,
+    pub(super) mail: MailMessage,
 }
 
 /// Lets time go on to that second; whatever mail is handed over meanwhile arrives at once.
-pub(super) fn deliver(story: &mut Timeline, until: u64, sent: &mut Vec<Sent>) {
+pub(super) fn deliver_until(story: &mut Timeline, until: u64, sent: &mut Vec<SentMail>) {
     while story.now < at(until) {
         let next = story.grid().poll_timeout().map_or(at(until), |wake| wake.min(at(until)));
-        story.go_to(next.max(story.now.after(std::time::Duration::from_micros(1))).min(at(until)));
-        answer(story, sent, |_| Delivery::Sent("250".into()));
+        story.advance_to(next.max(story.now.after(std::time::Duration::from_micros(1))).min(at(until)));
+        complete_deliveries(story, sent, |_| Delivery::Sent("250".into()));
     }
 }
 
 /// Answers for all mails that are under way.
-pub(super) fn answer(
+pub(super) fn complete_deliveries(
     story: &mut Timeline,
-    sent: &mut Vec<Sent>,
-    with: impl Fn(&Message) -> Delivery,
+    sent: &mut Vec<SentMail>,
+    with: impl Fn(&MailMessage) -> Delivery,
 ) {
     let messages = story.grid().state().outbox().messages.values();
-    let under_way = messages.filter(|it| it.standing == Standing::UnderWay);
+    let under_way = messages.filter(|it| it.state == DeliveryState::InFlight);
     for mail in under_way.cloned().collect::<Vec<_>>() {
         let (message, attempt) = (mail.number, mail.attempts);
         let delivery = with(&mail);
         if matches!(delivery, Delivery::Sent(_)) {
-            sent.push(Sent { at: story.now.since(at(0)).as_secs(), mail });
+            sent.push(SentMail { at: story.now.since(at(0)).as_secs(), mail });
         }
-        story.take(Input::MailAnswered { message, attempt, delivery });
+        story.handle(Input::MailDelivery { message, attempt, delivery });
     }
 }
 
 /// When a text was first mailed.
-pub(super) fn mailed(sent: &[Sent], text: &str) -> Option<u64> {
-    let has = |it: &&Sent| it.mail.notices.iter().any(|notice| notice.text.contains(text));
+pub(super) fn first_mailed_at(sent: &[SentMail], text: &str) -> Option<u64> {
+    let has = |it: &&SentMail| it.mail.notices.iter().any(|notice| notice.text.contains(text));
     sent.iter().find(has).map(|it| it.at)
 }
 
@@ -77,15 +77,15 @@ fn a_fatal_alert_does_not_wait_behind_seventeen_warnings() {
     let (mut story, mut sent) = (grid(18, 1), Vec::new());
     for row in 1..=17 {
         let second = u64::from(row) * 2;
-        deliver(&mut story, 10 + second, &mut sent);
-        story.keep(alert(row, Severity::Warn, "fan is slow"));
+        deliver_until(&mut story, 10 + second, &mut sent);
+        story.store(alert(row, Severity::Warn, "fan is slow"));
     }
-    deliver(&mut story, 50, &mut sent);
-    story.keep(alert(18, Severity::Fatal, "array is gone"));
-    deliver(&mut story, 52, &mut sent);
-    assert_eq!(mailed(&sent, "array is gone"), Some(51));
+    deliver_until(&mut story, 50, &mut sent);
+    story.store(alert(18, Severity::Fatal, "array is gone"));
+    deliver_until(&mut story, 52, &mut sent);
+    assert_eq!(first_mailed_at(&sent, "array is gone"), Some(51));
     // It takes along what waits, and comes first in it by severity.
-    deliver(&mut story, 4_000, &mut sent);
+    deliver_until(&mut story, 4_000, &mut sent);
     assert_eq!(story.grid().state().outbox().messages.len(), 0);
 }
 
@@ -93,16 +93,16 @@ fn a_fatal_alert_does_not_wait_behind_seventeen_warnings() {
 fn the_first_of_an_error_passes_the_budget_and_what_is_mild_waits_for_minutes() {
     let (mut story, mut sent) = (grid(40, 1), Vec::new());
     for row in 1..=20 {
-        deliver(&mut story, u64::from(row) * 2, &mut sent);
-        story.keep(alert(row, Severity::Warn, "fan is slow"));
+        deliver_until(&mut story, u64::from(row) * 2, &mut sent);
+        story.store(alert(row, Severity::Warn, "fan is slow"));
     }
-    deliver(&mut story, 60, &mut sent);
-    story.keep(alert(30, Severity::Error, "disk fails"));
-    deliver(&mut story, 62, &mut sent);
-    assert_eq!(mailed(&sent, "disk fails"), Some(61));
-    story.keep(alert(31, Severity::Warn, "door is open"));
-    deliver(&mut story, 1_000, &mut sent);
-    assert!(mailed(&sent, "door is open").is_some_and(|at| at <= 62 + 15 * 60), "{sent:#?}");
+    deliver_until(&mut story, 60, &mut sent);
+    story.store(alert(30, Severity::Error, "disk fails"));
+    deliver_until(&mut story, 62, &mut sent);
+    assert_eq!(first_mailed_at(&sent, "disk fails"), Some(61));
+    story.store(alert(31, Severity::Warn, "door is open"));
+    deliver_until(&mut story, 1_000, &mut sent);
+    assert!(first_mailed_at(&sent, "door is open").is_some_and(|at| at <= 62 + 15 * 60), "{sent:#?}");
 }
 
 #[test]
@@ -110,12 +110,12 @@ fn ten_thousand_fatal_alerts_are_few_mails_and_all_are_counted() {
     let (mut story, mut sent) = (grid(1, 30), Vec::new());
     let mut told = 0;
     for number in 0..10_000_u64 {
-        deliver(&mut story, 100 + number / 4, &mut sent);
+        deliver_until(&mut story, 100 + number / 4, &mut sent);
         let word: String = number.to_string().bytes().map(|it| char::from(it + 49)).collect();
         let text = format!("part {word} burns");
-        told += u64::from(story.hear(alert(1, Severity::Fatal, &text)).0 == Outcome::Kept);
+        told += u64::from(story.receive(alert(1, Severity::Fatal, &text)).0 == Outcome::Stored);
     }
-    deliver(&mut story, 100_000, &mut sent);
+    deliver_until(&mut story, 100_000, &mut sent);
     let counted: u64 = sent
         .iter()
         .flat_map(|it| &it.mail.notices)
@@ -124,7 +124,7 @@ fn ten_thousand_fatal_alerts_are_few_mails_and_all_are_counted() {
             None => 1,
         })
         .sum::<u64>()
-        + sent.iter().map(|it| it.mail.more).sum::<u64>();
+        + sent.iter().map(|it| it.mail.omitted).sum::<u64>();
     assert_eq!(counted, 10_000);
     // 16 at once, one in 5 min for 42 min, and what is told later of the rest.
     assert!(sent.len() <= 16 + 9 + 3 && told <= 100, "{} mails of {told} records", sent.len());
@@ -134,11 +134,11 @@ fn ten_thousand_fatal_alerts_are_few_mails_and_all_are_counted() {
 fn ten_thousand_appliances_that_say_fatal_are_few_mails() {
     let (mut story, mut sent) = (grid(300, 1), Vec::new());
     for row in 1..=300 {
-        deliver(&mut story, 1_000 + u64::from(row) * 2, &mut sent);
-        story.keep(alert(row, Severity::Fatal, "disk burns"));
+        deliver_until(&mut story, 1_000 + u64::from(row) * 2, &mut sent);
+        story.store(alert(row, Severity::Fatal, "disk burns"));
     }
-    deliver(&mut story, 10_000, &mut sent);
-    let told: u64 = sent.iter().map(|it| it.mail.notices.len() as u64 + it.mail.more).sum();
+    deliver_until(&mut story, 10_000, &mut sent);
+    let told: u64 = sent.iter().map(|it| it.mail.notices.len() as u64 + it.mail.omitted).sum();
     assert_eq!(told, 300);
     assert!(sent.len() <= 20, "{} mails", sent.len());
 }
@@ -148,11 +148,11 @@ fn in_a_full_mail_the_gravest_are_told_and_the_others_are_lines() {
     let (mut story, mut sent) = (grid(60, 30), Vec::new());
     for row in 1..=60 {
         let severity = if row == 50 { Severity::Fatal } else { Severity::Error };
-        story.keep(alert(row, severity, "disk fails"));
+        story.store(alert(row, severity, "disk fails"));
     }
-    deliver(&mut story, 40, &mut sent);
-    let [Sent { mail, .. }] = &sent[..] else { panic!("one mail: {sent:?}") };
-    assert_eq!((mail.notices.len(), mail.more, mail.briefs.len()), (NOTICES_MAX, 28, 28));
+    deliver_until(&mut story, 40, &mut sent);
+    let [SentMail { mail, .. }] = &sent[..] else { panic!("one mail: {sent:?}") };
+    assert_eq!((mail.notices.len(), mail.omitted, mail.briefs.len()), (NOTICES_MAX, 28, 28));
     assert!(mail.notices.iter().any(|it| it.severity == Severity::Fatal));
     assert!(mail.briefs.iter().all(|it| it.severity == Severity::Error));
     assert!(mail.briefs.len() <= BRIEFS_MAX);
@@ -163,14 +163,14 @@ fn an_alert_that_becomes_fatal_passes_the_budget_of_its_key() {
     for probe in 0..7 {
         let (mut story, mut sent) = (grid(1, 30), Vec::new());
         for number in 0..40 + probe * 13 {
-            deliver(&mut story, 100 + number * 10, &mut sent);
-            story.hear(alert(1, Severity::Error, &format!("disk 3 is slow: {number} ms")));
+            deliver_until(&mut story, 100 + number * 10, &mut sent);
+            story.receive(alert(1, Severity::Error, &format!("disk 3 is slow: {number} ms")));
         }
         let second = 100 + (40 + probe * 13) * 10 + 2;
-        deliver(&mut story, second, &mut sent);
-        story.keep(alert(1, Severity::Fatal, "disk 3 is slow: 9999 ms"));
-        deliver(&mut story, second + 31, &mut sent);
-        assert_eq!(mailed(&sent, "9999 ms"), Some(second + 30));
+        deliver_until(&mut story, second, &mut sent);
+        story.store(alert(1, Severity::Fatal, "disk 3 is slow: 9999 ms"));
+        deliver_until(&mut story, second + 31, &mut sent);
+        assert_eq!(first_mailed_at(&sent, "9999 ms"), Some(second + 30));
     }
 }
 
@@ -181,18 +181,18 @@ fn a_fatal_alert_of_another_kind_passes_the_noise_of_twelve_kinds() {
     for probe in 1..=4_u64 {
         let (mut story, mut sent) = (grid(1, 30), Vec::new());
         for number in 0..600 * probe {
-            deliver(&mut story, 100 + number, &mut sent);
+            deliver_until(&mut story, 100 + number, &mut sent);
             let kind = kinds[usize::try_from(number % 12).expect("small")];
-            story.hear(alert(1, Severity::Error, &format!("noise of {kind}: {number}")));
+            story.receive(alert(1, Severity::Error, &format!("noise of {kind}: {number}")));
         }
         let second = 102 + 600 * probe;
-        deliver(&mut story, second, &mut sent);
+        deliver_until(&mut story, second, &mut sent);
         let more = ["door", "lamp"].map(|it| alert(1, Severity::Error, &format!("noise of {it}")));
-        let [_, last] = more.map(|it| story.hear(it).0);
+        let [_, last] = more.map(|it| story.receive(it).0);
         assert_eq!(last, Outcome::Suppressed);
-        story.keep(alert(1, Severity::Fatal, "lost its last replica"));
-        deliver(&mut story, second + 31, &mut sent);
-        assert_eq!(mailed(&sent, "lost its last replica"), Some(second + 30));
+        story.store(alert(1, Severity::Fatal, "lost its last replica"));
+        deliver_until(&mut story, second + 31, &mut sent);
+        assert_eq!(first_mailed_at(&sent, "lost its last replica"), Some(second + 30));
     }
 }
 
@@ -201,9 +201,9 @@ fn the_reserve_is_no_way_to_flood() {
     let (mut story, mut sent) = (grid(1, 30), Vec::new());
     let mut kept = 0;
     for number in 0..3_600_usize {
-        deliver(&mut story, 100 + number as u64, &mut sent);
+        deliver_until(&mut story, 100 + number as u64, &mut sent);
         let text = format!("burns {}", "x".repeat(number % 1_000));
-        kept += usize::from(story.hear(alert(1, Severity::Fatal, &text)).0 == Outcome::Kept);
+        kept += usize::from(story.receive(alert(1, Severity::Fatal, &text)).0 == Outcome::Stored);
     }
     // 20 at once and one a minute as ever, 10 more, and one more in 5 minutes.
     assert!(kept <= 20 + 60 + 10 + 12 + 2, "{kept}");
@@ -212,29 +212,29 @@ fn the_reserve_is_no_way_to_flood() {
 #[test]
 fn of_eight_arrays_that_degrade_those_that_are_suppressed_are_told() {
     let (mut story, mut sent) = (grid(1, 30), Vec::new());
-    deliver(&mut story, 100, &mut sent);
+    deliver_until(&mut story, 100, &mut sent);
     let said: Vec<_> = (0..8)
         .map(|array| {
-            story.hear(alert(1, Severity::Error, &format!("array md{array} is degraded"))).0
+            story.receive(alert(1, Severity::Error, &format!("array md{array} is degraded"))).0
         })
         .collect();
     assert_eq!(said.iter().filter(|it| **it == Outcome::Suppressed).count(), 3);
-    deliver(&mut story, 200, &mut sent);
-    let [Sent { mail, at: 130 }] = &sent[..] else { panic!("one mail: {sent:?}") };
+    deliver_until(&mut story, 200, &mut sent);
+    let [SentMail { mail, at: 130 }] = &sent[..] else { panic!("one mail: {sent:?}") };
     let last = mail.notices.last().expect("notices");
-    assert_eq!((&*last.matter, last.severity), ("suppressed", Severity::Error));
+    assert_eq!((&*last.topic, last.severity), ("suppressed", Severity::Error));
     assert_eq!(
         &*last.text,
         "the rate limit suppressed 3 alerts, which are in no mail: \
          3 error \"array md# is degraded\"; the last: \"array md7 is degraded\""
     );
     // Nothing more was suppressed, so nothing more is told.
-    deliver(&mut story, 100_000, &mut sent);
+    deliver_until(&mut story, 100_000, &mut sent);
     assert_eq!(sent.iter().filter(|it| mentions_suppressed(&it.mail)).count(), 1);
 }
 
-fn mentions_suppressed(mail: &Message) -> bool {
-    mail.notices.iter().any(|it| &*it.matter == "suppressed")
+fn mentions_suppressed(mail: &MailMessage) -> bool {
+    mail.notices.iter().any(|it| &*it.topic == "suppressed")
 }
 
 #[test]
@@ -242,11 +242,11 @@ fn a_noise_of_days_is_told_by_few_mails_that_count_it() {
     let (mut story, mut sent) = (grid(1, 30), Vec::new());
     let mut suppressed = 0_u64;
     for number in 0..2 * 8_640_u64 {
-        deliver(&mut story, 100 + number * 10, &mut sent);
+        deliver_until(&mut story, 100 + number * 10, &mut sent);
         let alert = alert(1, Severity::Error, &format!("noise {number}"));
-        suppressed += u64::from(story.hear(alert).0 == Outcome::Suppressed);
+        suppressed += u64::from(story.receive(alert).0 == Outcome::Suppressed);
     }
-    deliver(&mut story, 100 + 9 * 86_400, &mut sent);
+    deliver_until(&mut story, 100 + 9 * 86_400, &mut sent);
     let counts = sent.iter().flat_map(|it| &it.mail.notices).filter_map(|notice| {
         let rest = notice.text.strip_prefix("the rate limit suppressed ")?;
         rest.split(' ').next()?.parse::<u64>().ok()
@@ -260,11 +260,11 @@ fn seven_json_texts_of_one_appliance_are_seven_alerts() {
     let (mut story, mut sent) = (grid(1, 30), Vec::new());
     for (number, text) in JSON.iter().enumerate() {
         let severity = if number == 5 { Severity::Fatal } else { Severity::Error };
-        story.keep(alert(1, severity, text));
+        story.store(alert(1, severity, text));
     }
-    deliver(&mut story, 40, &mut sent);
+    deliver_until(&mut story, 40, &mut sent);
     for text in JSON {
-        assert_eq!(mailed(&sent, text), Some(30), "{text}");
+        assert_eq!(first_mailed_at(&sent, text), Some(30), "{text}");
     }
 }
 
@@ -273,34 +273,34 @@ fn a_key_that_is_given_joins_texts_and_parts_them() {
     let (mut story, mut sent) = (grid(1, 30), Vec::new());
     let keyed = |key: &str, text: &str| {
         let mut alert = alert(1, Severity::Error, text);
-        alert.0.event.alert_key = Some(key.into());
+        alert.0.event.group_key = Some(key.into());
         alert
     };
-    story.keep(keyed("raid:md0", "array degraded"));
-    story.keep(keyed("raid:md1", "array degraded"));
-    deliver(&mut story, 40, &mut sent);
-    story.keep(keyed("raid:md0", "array rebuilds: 3 %"));
-    deliver(&mut story, 200, &mut sent);
-    let [Sent { mail, .. }] = &sent[..] else { panic!("one mail: {sent:?}") };
-    let matters: Vec<_> = mail.notices.iter().map(|it| &*it.matter).collect();
+    story.store(keyed("raid:md0", "array degraded"));
+    story.store(keyed("raid:md1", "array degraded"));
+    deliver_until(&mut story, 40, &mut sent);
+    story.store(keyed("raid:md0", "array rebuilds: 3 %"));
+    deliver_until(&mut story, 200, &mut sent);
+    let [SentMail { mail, .. }] = &sent[..] else { panic!("one mail: {sent:?}") };
+    let matters: Vec<_> = mail.notices.iter().map(|it| &*it.topic).collect();
     assert_eq!(matters, ["raid:md0", "raid:md1"]);
 }
 
 #[test]
 fn what_was_sent_says_what_it_said_in_its_record() {
     let (mut story, mut sent) = (grid(1, 30), Vec::new());
-    story.keep(alert(1, Severity::Error, &format!("disk fails {}", "x".repeat(3_000))));
-    deliver(&mut story, 40, &mut sent);
+    story.store(alert(1, Severity::Error, &format!("disk fails {}", "x".repeat(3_000))));
+    deliver_until(&mut story, 40, &mut sent);
     let number = MessageNumber(1);
-    let trace = story.grid().state().outbox().traces.get(&number).copied();
+    let trace = story.grid().state().outbox().finished.get(&number).copied();
     let record = story.records.iter().find(|it| Some(it.number) == trace).expect("a record");
-    let (said, joined) = super::super::mail::traced(number, record).expect("it tells of it");
+    let (said, joined) = super::super::mail::finished_message(number, record).expect("it tells of it");
     assert_eq!((said.notices.len(), joined), (1, None));
     assert!(said.notices[0].text.starts_with("disk fails"));
     assert!(said.notices[0].text.len() <= 1_000, "cut, so that the journal does not grow twice");
     let is_handed_over = |effect: &Effect| {
-        matches!(effect, Effect::Mail(MailEffect::Stands { message })
-            if message.standing == Standing::UnderWay)
+        matches!(effect, Effect::Mail(MailEffect::Header { message })
+            if message.state == DeliveryState::InFlight)
     };
     assert!(!record.effects.iter().any(is_handed_over), "it is not sent again");
 }

@@ -1,11 +1,11 @@
 //! When is what goes on mailed again, and what becomes of mails when a dead server is back? In told time.
 
-use super::super::effect::Matter;
+use super::super::effect::AlertKind;
 use super::super::event::Severity;
-use super::super::mail::{Delivery, MailOrder, MessageNumber, Standing, traced};
+use super::super::mail::{Delivery, OutboxCommand, MessageNumber, DeliveryState, finished_message};
 use super::super::record::{Input, Outcome};
 use super::driver::*;
-use super::grave::{Sent, alert, answer, deliver, grid, mailed};
+use super::grave::{SentMail, alert, complete_deliveries, deliver_until, grid, first_mailed_at};
 
 const DAY: u64 = 86_400;
 
@@ -13,10 +13,10 @@ const DAY: u64 = 86_400;
 fn hours(every_minutes: u64, days: u64, text: impl Fn(u64) -> String) -> Vec<u64> {
     let (mut story, mut sent) = (grid(1, 30), Vec::new());
     for number in 0..days * 1_440 / every_minutes {
-        deliver(&mut story, 100 + number * every_minutes * 60, &mut sent);
-        story.hear(alert(1, Severity::Error, &text(number)));
+        deliver_until(&mut story, 100 + number * every_minutes * 60, &mut sent);
+        story.receive(alert(1, Severity::Error, &text(number)));
     }
-    deliver(&mut story, 100 + days * DAY, &mut sent);
+    deliver_until(&mut story, 100 + days * DAY, &mut sent);
     sent.iter().map(|it| it.at / 3_600).collect()
 }
 
@@ -41,23 +41,23 @@ fn what_was_quiet_for_long_is_news_again() {
     let (mut story, mut sent) = (grid(1, 30), Vec::new());
     for (number, hour) in [0, 5, 30, 100].into_iter().enumerate() {
         let second = 100 + hour * 3_600;
-        deliver(&mut story, second, &mut sent);
-        story.keep(alert(1, Severity::Error, "disk is full"));
-        deliver(&mut story, second + 31, &mut sent);
+        deliver_until(&mut story, second, &mut sent);
+        story.store(alert(1, Severity::Error, "disk is full"));
+        deliver_until(&mut story, second + 31, &mut sent);
         assert_eq!(sent.len(), number + 1, "after {hour} h");
     }
-    assert!(sent.iter().all(|it| it.mail.notices[0].again == 0));
+    assert!(sent.iter().all(|it| it.mail.notices[0].occurrences == 0));
 }
 
 #[test]
 fn a_mail_of_what_goes_on_says_how_often_it_was_said_and_in_which_words() {
     let (mut story, mut sent) = (grid(1, 30), Vec::new());
     for number in 0..60 {
-        deliver(&mut story, 100 + number * 360, &mut sent);
-        story.hear(alert(1, Severity::Error, &format!("disk is {} % full", 40 + number)));
+        deliver_until(&mut story, 100 + number * 360, &mut sent);
+        story.receive(alert(1, Severity::Error, &format!("disk is {} % full", 40 + number)));
     }
     let again: Vec<_> =
-        sent.iter().map(|it| (it.mail.notices[0].again, &*it.mail.notices[0].text)).collect();
+        sent.iter().map(|it| (it.mail.notices[0].occurrences, &*it.mail.notices[0].text)).collect();
     assert_eq!(
         again,
         [(0, "disk is 40 % full"), (1, "disk is 41 % full"), (40, "disk is 81 % full")]
@@ -71,13 +71,13 @@ fn what_is_graver_is_news_and_what_is_milder_again_is_not() {
         [Severity::Warn, Severity::Error, Severity::Fatal].into_iter().enumerate()
     {
         let second = 100 * (number as u64 + 1);
-        deliver(&mut story, second, &mut sent);
-        story.keep(alert(1, severity, "disk is 97 % full"));
-        deliver(&mut story, second + 31, &mut sent);
+        deliver_until(&mut story, second, &mut sent);
+        story.store(alert(1, severity, "disk is 97 % full"));
+        deliver_until(&mut story, second + 31, &mut sent);
         assert_eq!(sent.len(), number + 1, "{severity:?}");
     }
-    story.keep(alert(1, Severity::Warn, "disk is 96 % full"));
-    deliver(&mut story, 500, &mut sent);
+    story.store(alert(1, Severity::Warn, "disk is 96 % full"));
+    deliver_until(&mut story, 500, &mut sent);
     assert_eq!(sent.len(), 3);
 }
 
@@ -86,29 +86,29 @@ fn starts_of_an_appliance_that_flaps_are_mailed_by_the_schedule() {
     let (mut story, mut sent) = (grid(1, 30), Vec::new());
     for number in 2..40_u128 {
         let second = u64::try_from(number).expect("small") * 1_200;
-        deliver(&mut story, second, &mut sent);
+        deliver_until(&mut story, second, &mut sent);
         story.hello(number);
-        story.keep(start_failed(number, "no disk"));
+        story.store(start_failed(number, "no disk"));
     }
-    deliver(&mut story, 2 * DAY, &mut sent);
-    assert!(mailed(&sent, "is flapping").is_some());
+    deliver_until(&mut story, 2 * DAY, &mut sent);
+    assert!(first_mailed_at(&sent, "is flapping").is_some());
     assert!((4..=9).contains(&sent.len()), "{} mails", sent.len());
 }
 
 /// Three days of alerts while the server is dead; then all that is sent when it is back.
-fn outage(hours: u64) -> (Timeline, Vec<Sent>, u64) {
+fn outage(hours: u64) -> (Timeline, Vec<SentMail>, u64) {
     let (mut story, mut sent) = (grid(8, 30), Vec::new());
     for hour in 0..hours {
         for minute in 0..60 {
             let second = 100 + hour * 3_600 + minute * 60;
             story.at(second);
-            answer(&mut story, &mut sent, |_| Delivery::Deferred("at connecting: refused".into()));
+            complete_deliveries(&mut story, &mut sent, |_| Delivery::Deferred("at connecting: refused".into()));
             if minute == 7 {
                 let row = u32::try_from(hour % 8).expect("small") + 1;
                 let severity = if hour == 3 { Severity::Fatal } else { Severity::Error };
                 let text =
                     format!("part {} fails", "x".repeat(usize::try_from(hour).expect("small") + 1));
-                story.keep(alert(row, severity, &text));
+                story.store(alert(row, severity, &text));
             }
         }
     }
@@ -121,7 +121,7 @@ fn outage(hours: u64) -> (Timeline, Vec<Sent>, u64) {
 fn when_a_dead_server_is_back_all_that_waits_goes_within_a_minute_in_two_mails() {
     let (mut story, mut sent, back) = outage(20);
     assert!(story.grid().state().outbox().messages.len() > 5);
-    deliver(&mut story, back + 7_200, &mut sent);
+    deliver_until(&mut story, back + 7_200, &mut sent);
     let first = sent.first().map(|it| it.at).expect("one goes");
     assert!(
         sent.iter().all(|it| it.at <= first + 60),
@@ -131,48 +131,48 @@ fn when_a_dead_server_is_back_all_that_waits_goes_within_a_minute_in_two_mails()
     assert!(sent.len() <= 2, "{} mails", sent.len());
     for hour in 0..20 {
         let text = format!("part {} fails", "x".repeat(hour + 1));
-        let is_told = |it: &Sent| it.mail.notices.iter().any(|notice| *notice.text == *text);
+        let is_told = |it: &SentMail| it.mail.notices.iter().any(|notice| *notice.text == *text);
         assert!(sent.iter().any(is_told), "{text}");
     }
     // What joined another mail says so.
     let outbox = story.grid().state().outbox();
-    let joined = outbox.traces.iter().filter_map(|(number, record)| {
+    let joined = outbox.finished.iter().filter_map(|(number, record)| {
         let record = story.records.iter().find(|it| it.number == *record)?;
-        traced(*number, record)?.1
+        finished_message(*number, record)?.1
     });
     assert!(joined.count() > 3);
     assert_eq!(outbox.messages.len(), 0);
-    assert!(story.grid().state().alert(None, Matter::MailFails).is_none());
+    assert!(story.grid().state().alert(None, AlertKind::MailFails).is_none());
 }
 
 #[test]
 fn a_mail_that_is_retried_keeps_its_history_and_has_three_days_more() {
     let (mut story, mut sent) = (grid(1, 30), Vec::new());
-    story.keep(alert(1, Severity::Error, "disk fails"));
+    story.store(alert(1, Severity::Error, "disk fails"));
     let mut failed_at = 0;
     for minute in 1..5 * 1_440 {
         story.at(minute * 60);
-        answer(&mut story, &mut sent, |_| Delivery::Deferred("451 later".into()));
+        complete_deliveries(&mut story, &mut sent, |_| Delivery::Deferred("451 later".into()));
         let mail = story.grid().state().outbox().messages.values().next().expect("it is owed");
-        if mail.standing == Standing::Failed {
+        if mail.state == DeliveryState::Failed {
             failed_at = minute * 60;
             break;
         }
     }
     assert!((2 * DAY..=3 * DAY).contains(&failed_at));
     let before = story.grid().state().outbox().message(MessageNumber(1)).expect("owed").clone();
-    let order = MailOrder::Retry;
-    story.take(Input::MailOrdered { by: "anna".into(), message: MessageNumber(1), order });
+    let order = OutboxCommand::Retry;
+    story.handle(Input::MailCommand { by: "anna".into(), message: MessageNumber(1), command: order });
     let after = story.grid().state().outbox().message(MessageNumber(1)).expect("owed").clone();
-    assert_eq!((after.owed_since, &after.notices), (before.owed_since, &before.notices));
-    assert_eq!((after.attempts, after.standing), (before.attempts, Standing::Waiting));
+    assert_eq!((after.queued_at, &after.notices), (before.queued_at, &before.notices));
+    assert_eq!((after.attempts, after.state), (before.attempts, DeliveryState::Waiting));
     let mut tried = 0;
     for minute in 1..4 * 1_440 {
         story.at(failed_at + minute * 60);
-        answer(&mut story, &mut sent, |_| Delivery::Deferred("451 later".into()));
+        complete_deliveries(&mut story, &mut sent, |_| Delivery::Deferred("451 later".into()));
         tried = minute * 60;
-        if story.grid().state().outbox().message(MessageNumber(1)).expect("owed").standing
-            == Standing::Failed
+        if story.grid().state().outbox().message(MessageNumber(1)).expect("owed").state
+            == DeliveryState::Failed
         {
             break;
         }
@@ -185,8 +185,8 @@ fn other_words_on_a_failure_do_not_begin_it_anew() {
     let mut story = Timeline::new();
     story.hello(1);
     story.at(301);
-    let since = story.alert(Matter::StartFailed).expect("it is open").since;
-    assert_eq!(story.at(400).hear(start_failed(1, "no disk")).0, Outcome::Kept);
-    assert_eq!(story.alert(Matter::StartFailed).expect("it is open").since, since);
-    assert!(story.text(Matter::StartFailed).contains("no disk"));
+    let since = story.alert(AlertKind::StartFailed).expect("it is open").since;
+    assert_eq!(story.at(400).receive(start_failed(1, "no disk")).0, Outcome::Stored);
+    assert_eq!(story.alert(AlertKind::StartFailed).expect("it is open").since, since);
+    assert!(story.text(AlertKind::StartFailed).contains("no disk"));
 }

@@ -8,41 +8,41 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::super::alert_key::KEYS_MAX;
+use super::super::alert_key::ALERT_GROUPS_MAX;
 use super::super::appliance::{Appliance, PAST_BOOTS_MAX};
-use super::super::effect::{Effect, Matter};
+use super::super::effect::{Effect, AlertKind};
 use super::super::lifecycle::Lifecycle;
-use super::super::name::{ApplianceNumber, BootId};
-use super::super::record::{Input, Order, Outcome, Record};
+use super::super::name::{ApplianceIndex, BootId};
+use super::super::record::{Input, AdminCommand, Outcome, Record};
 use super::super::settings::FLAPPING_FAILURES;
-use super::super::shift::Shift;
+use super::super::shift::TimeShift;
 use super::super::state::State;
 use super::super::time::{Offset, Timestamp};
-use super::super::wall_clock::WallClock;
+use super::super::wall_clock::WallClockChange;
 use super::super::window::WINDOWS_MAX;
 use super::driver::*;
-use super::play::Play;
-use super::stories::{Deed, deeds, settings};
+use super::play::Simulation;
+use super::stories::{SimulatedAction, actions, settings};
 
 /// The edges of the diagram; the same state with other data is one too where it says so.
 fn is_edge(from: &Lifecycle, to: &Lifecycle, record: &Record, begins: bool) -> bool {
     use Lifecycle as L;
-    let order = if let Input::Order { order, .. } = &record.input { Some(order) } else { None };
+    let order = if let Input::Command { command: order, .. } = &record.input { Some(order) } else { None };
     if begins && matches!(to, L::Starting { .. } | L::Running) {
         return true;
     }
-    if let Some(Order::Stop { .. }) = order {
+    if let Some(AdminCommand::Stop { .. }) = order {
         return matches!(to, L::Idle);
     }
-    if let Some(Order::CrashDump { .. }) = order {
+    if let Some(AdminCommand::CrashDump { .. }) = order {
         return matches!((from, to), (L::Running | L::Failed(_), L::Dumping { .. }));
     }
-    if let Some(Order::Set { .. }) = order {
+    if let Some(AdminCommand::Set { .. }) = order {
         let starts_on = matches!(
             (from, to),
             (L::Starting { .. }, L::Starting { .. }) | (L::Maintenance(_), L::Maintenance(_))
         );
-        let is_freed = from.is_under_way() || matches!(from, L::Failed(_));
+        let is_freed = from.is_start_pending() || matches!(from, L::Failed(_));
         return starts_on || is_freed && matches!(to, L::Running);
     }
     match (from, to) {
@@ -56,17 +56,17 @@ fn is_edge(from: &Lifecycle, to: &Lifecycle, record: &Record, begins: bool) -> b
 
 /// Whether the appliance says otherwise than was assumed of its start.
 fn is_corrected(appliance: &Appliance, record: &Record) -> bool {
-    let mut was_assumed = appliance.boot.is_some_and(|boot| boot.is_assumed);
+    let mut was_assumed = appliance.boot.is_some_and(|boot| boot.is_assumed_running);
     record.effects.iter().any(|effect| {
         let Effect::Boot { boot, .. } = effect else { return false };
-        let is_corrected = was_assumed && !boot.is_assumed;
-        was_assumed = boot.is_assumed;
+        let is_corrected = was_assumed && !boot.is_assumed_running;
+        was_assumed = boot.is_assumed_running;
         is_corrected
     })
 }
 
 /// Applies the records one by one and checks each change of state against the diagram.
-fn never_leaves_the_diagram(records: &[Record]) {
+fn assert_transitions_are_documented(records: &[Record]) {
     let mut state = State::default();
     for record in records {
         let begins = |effect: &Effect| {
@@ -82,7 +82,7 @@ fn never_leaves_the_diagram(records: &[Record]) {
             is_another.then_some(*number)
         };
         let begun: BTreeSet<_> = record.effects.iter().filter_map(begins).collect();
-        let mut now: BTreeMap<ApplianceNumber, Lifecycle> = BTreeMap::new();
+        let mut now: BTreeMap<ApplianceIndex, Lifecycle> = BTreeMap::new();
         for effect in &record.effects {
             let Effect::Lifecycle { number, lifecycle, since } = effect else { continue };
             let begins = begun.contains(number) && !now.contains_key(number);
@@ -92,7 +92,7 @@ fn never_leaves_the_diagram(records: &[Record]) {
                 && matches!(lifecycle, Lifecycle::Maintenance(_) | Lifecycle::Failed(_));
             let is_allowed = is_corrected || is_edge(from, lifecycle, record, begins);
             assert!(is_allowed, "{from:?} by {record:?}");
-            if from.word() != lifecycle.word() || begins {
+            if from.as_str() != lifecycle.as_str() || begins {
                 assert_eq!(*since, record.at, "since the change: {record:?}");
             } else {
                 assert!(*since <= record.at);
@@ -100,15 +100,15 @@ fn never_leaves_the_diagram(records: &[Record]) {
             now.insert(*number, lifecycle.clone());
         }
         let before = state.clone();
-        state.apply(record);
-        changes_only_what_it_may(&before, &state, record);
+        state.replay(record);
+        assert_change_is_allowed(&before, &state, record);
     }
 }
 
 /// What is refused or history changes neither boot nor start, and no matter of a start.
-fn changes_only_what_it_may(before: &State, after: &State, record: &Record) {
+fn assert_change_is_allowed(before: &State, after: &State, record: &Record) {
     let Input::Event(heard) = &record.input else { return };
-    for row in (1..before.next_row().0).map(ApplianceNumber) {
+    for row in (1..before.next_number().0).map(ApplianceIndex) {
         let (old, new) = (before.appliance(row), after.appliance(row));
         if row != heard.appliance {
             assert_eq!(old, new, "an event is about its own appliance");
@@ -119,7 +119,7 @@ fn changes_only_what_it_may(before: &State, after: &State, record: &Record) {
         if is_other_boot {
             // What is not kept has a record if it ends a loss of contact.
             let is_quiet =
-                matches!(record.outcome, Outcome::History | Outcome::Suppressed | Outcome::NotKept);
+                matches!(record.outcome, Outcome::OlderBoot | Outcome::Suppressed | Outcome::BelowThreshold);
             assert!(is_quiet, "{record:?}");
             assert_eq!((old.boot, &old.lifecycle), (new.boot, &new.lifecycle));
             assert_eq!((old.since, &old.past_boots), (new.since, &new.past_boots));
@@ -132,14 +132,14 @@ fn changes_only_what_it_may(before: &State, after: &State, record: &Record) {
             );
         }
         // An appliance first seen long after its start runs, though what it says is refused.
-        if matches!(record.outcome, Outcome::Refused(_)) && old.boot == new.boot {
+        if matches!(record.outcome, Outcome::Rejected(_)) && old.boot == new.boot {
             assert_eq!((&old.lifecycle, old.since), (&new.lifecycle, new.since));
         }
     }
 }
 
 /// Memory is bounded, and what is open fits the state it is open about.
-fn is_sound(story: &Timeline) {
+fn assert_is_sound(story: &Timeline) {
     let state = story.grid().state();
     for appliance in state.appliances() {
         assert!(appliance.past_boots.len() <= PAST_BOOTS_MAX);
@@ -147,17 +147,17 @@ fn is_sound(story: &Timeline) {
         assert_eq!(distinct.len(), appliance.past_boots.len());
         assert!(appliance.boot_id().is_none_or(|boot| !distinct.contains(&boot)));
         assert!(appliance.windows.values().len() <= WINDOWS_MAX);
-        assert!(appliance.admission.keys.len() <= KEYS_MAX);
+        assert!(appliance.usage.alert_groups.len() <= ALERT_GROUPS_MAX);
         assert!(appliance.failed_starts.len() <= FLAPPING_FAILURES);
         assert!(appliance.failed_starts.is_sorted());
         let is_open = |matter| state.alert(Some(appliance.number), matter).is_some();
         let is_failed = matches!(appliance.lifecycle, Lifecycle::Failed(_));
-        assert_eq!(is_open(Matter::StartFailed), is_failed);
+        assert_eq!(is_open(AlertKind::StartFailed), is_failed);
         let is_stuck = matches!(&appliance.lifecycle, Lifecycle::Maintenance(known)
             if known.stuck_at.is_none());
-        assert_eq!(is_open(Matter::Stuck), is_stuck);
+        assert_eq!(is_open(AlertKind::Stuck), is_stuck);
         if appliance.lifecycle == Lifecycle::Idle {
-            assert!(!is_open(Matter::NoContact) && !is_open(Matter::Flapping));
+            assert!(!is_open(AlertKind::NoContact) && !is_open(AlertKind::Flapping));
         }
         let deadline = appliance.lifecycle.deadline().filter(|it| *it < Timestamp::MAX);
         let wakes = deadline.is_none() || story.grid().poll_timeout().is_some();
@@ -180,142 +180,142 @@ proptest! {
 
     #[test]
     fn whatever_happens_the_rules_hold(
-        deeds in prop::collection::vec(deeds(), 1..120),
+        deeds in prop::collection::vec(actions(), 1..120),
         tallies_late in any::<bool>(),
     ) {
-        let mut play = Play::new(tallies_late);
+        let mut play = Simulation::new(tallies_late);
         for deed in deeds {
-            play.does(deed);
-            is_sound(&play.story);
+            play.run(deed);
+            assert_is_sound(&play.timeline);
         }
         // In the end all is quiet: whatever was due has fired, and time is not busy for ever.
         while let Some((row, boot, session)) = play.sessions.pop() {
-            play.story.bye_of(row, boot, session);
+            play.timeline.close_session_of(row, boot, session);
         }
-        play.story.go_to(play.story.now.after(seconds(13 * 3_600)));
-        play.does(Deed::Tally);
-        is_sound(&play.story);
-        play.counts_add_up();
-        for appliance in play.story.grid().state().appliances() {
-            let admission = &appliance.admission;
+        play.timeline.advance_to(play.timeline.now.after(seconds(13 * 3_600)));
+        play.run(SimulatedAction::Tally);
+        assert_is_sound(&play.timeline);
+        play.assert_counts();
+        for appliance in play.timeline.grid().state().appliances() {
+            let admission = &appliance.usage;
             prop_assert!(admission.suppression.is_none(), "{:?}", admission);
-            prop_assert!(admission.keys.iter().all(|key| key.repeats == 0), "{:?}", admission);
+            prop_assert!(admission.alert_groups.iter().all(|key| key.repeats == 0), "{:?}", admission);
         }
-        for appliance in play.story.grid().state().appliances() {
+        for appliance in play.timeline.grid().state().appliances() {
             let deadline = appliance.lifecycle.deadline();
-            prop_assert!(deadline.is_none_or(|it| it > play.story.now), "{:?}", appliance);
+            prop_assert!(deadline.is_none_or(|it| it > play.timeline.now), "{:?}", appliance);
         }
-        never_leaves_the_diagram(&play.story.records);
+        assert_transitions_are_documented(&play.timeline.records);
     }
 
     #[test]
     fn a_checkpoint_at_any_point_and_the_records_after_it_give_the_state(
-        deeds in prop::collection::vec(deeds(), 1..60),
+        deeds in prop::collection::vec(actions(), 1..60),
         cut in any::<prop::sample::Index>(),
         tallies_late in any::<bool>(),
     ) {
-        let mut play = Play::new(tallies_late);
+        let mut play = Simulation::new(tallies_late);
         for deed in deeds {
-            play.does(deed);
+            play.run(deed);
         }
-        play.does(Deed::Tally);
-        let records = &play.story.records;
+        play.run(SimulatedAction::Tally);
+        let records = &play.timeline.records;
         let (head, tail) = records.split_at(cut.index(records.len() + 1));
         let mut state = State::default();
-        head.iter().for_each(|record| drop(state.apply(record)));
+        head.iter().for_each(|record| drop(state.replay(record)));
         let mut state = State::from_effects(&state.to_effects(), state.last(), state.last_at());
-        tail.iter().for_each(|record| drop(state.apply(record)));
-        prop_assert_eq!(&state, play.story.grid().state());
+        tail.iter().for_each(|record| drop(state.replay(record)));
+        prop_assert_eq!(&state, play.timeline.grid().state());
         // A grid with other rules takes the same records in to the same state.
         let mut grid = super::super::Grid::new(State::default(), settings(3), at(0));
         records.iter().for_each(|record| grid.replay(record));
-        prop_assert_eq!(grid.state(), play.story.grid().state());
+        prop_assert_eq!(grid.state(), play.timeline.grid().state());
     }
 
     #[test]
     fn a_clock_that_is_set_at_any_moment_changes_times_and_nothing_else(
-        deeds in prop::collection::vec(deeds(), 1..60),
+        deeds in prop::collection::vec(actions(), 1..60),
         (set, years) in (any::<prop::sample::Index>(), -20i64..=20),
         tallies_late in any::<bool>(),
     ) {
         let by = Offset::from_micros(years * 365 * 86_400_000_000);
         // What appliances say of times is told by their own clocks, which nobody set.
-        let deeds: Vec<_> = deeds.into_iter().filter_map(without_times).collect();
-        let (mut right, mut wrong) = (Play::new(tallies_late), Play::new(tallies_late));
+        let deeds: Vec<_> = deeds.into_iter().filter_map(without_event_times).collect();
+        let (mut right, mut wrong) = (Simulation::new(tallies_late), Simulation::new(tallies_late));
         let set = set.index(deeds.len() + 1);
         for (at, deed) in deeds.into_iter().map(Some).chain([None]).enumerate() {
             if at == set {
-                right.story.take(Input::WallClock(WallClock::Agrees));
-                wrong.story.clock_set(by.as_micros() / 1_000_000);
+                right.timeline.handle(Input::WallClock(WallClockChange::Agrees));
+                wrong.timeline.set_clock(by.as_micros() / 1_000_000);
             }
             let Some(deed) = deed else { break };
-            right.does(deed.clone());
-            wrong.does(deed);
+            right.run(deed.clone());
+            wrong.run(deed);
         }
-        right.does(Deed::Tally);
-        wrong.does(Deed::Tally);
-        let shapes = |play: &Play| -> Vec<_> {
-            let records = play.story.records.iter();
+        right.run(SimulatedAction::Tally);
+        wrong.run(SimulatedAction::Tally);
+        let shapes = |play: &Simulation| -> Vec<_> {
+            let records = play.timeline.records.iter();
             let kept = records.filter(|record| !matches!(record.input, Input::WallClock(_)));
             // A word without uptime or number is dated by a clock, so that an older one of the same
             // boot may count as newer: which boots there are is compared below, word by word not.
             let effects = |it: &Record| {
                 it.effects.iter().filter(|it| !matches!(it, Effect::Boot { .. })).count()
             };
-            kept.map(|it| (it.number, it.outcome, it.marks, effects(it))).collect()
+            kept.map(|it| (it.number, it.outcome, it.flags, effects(it))).collect()
         };
         prop_assert_eq!(shapes(&wrong), shapes(&right));
-        let shift = Shift { by, from: Timestamp::MIN };
-        let expected = right.story.grid().state().shifted(shift);
-        let told = |state: &State| -> Vec<_> { state.to_effects().into_iter().map(no_word).collect() };
-        prop_assert_eq!(told(wrong.story.grid().state()), told(&expected));
-        prop_assert_eq!(wrong.story.grid().state().lived(), expected.lived());
+        let shift = TimeShift { by, from: Timestamp::MIN };
+        let expected = right.timeline.grid().state().shifted(shift);
+        let told = |state: &State| -> Vec<_> { state.to_effects().into_iter().map(without_newest_event).collect() };
+        prop_assert_eq!(told(wrong.timeline.grid().state()), told(&expected));
+        prop_assert_eq!(wrong.timeline.grid().state().lived_time(), expected.lived_time());
     }
 
     #[test]
     fn whatever_the_order_of_a_replay_the_newest_word_holds((words, live, order) in histories()) {
-        let said = |at: usize| words[at].clone().up_for(seconds(10 * (at as u64 + 1)));
+        let said = |at: usize| words[at].clone().with_uptime(seconds(10 * (at as u64 + 1)));
         let (mut told, mut replayed) = (Timeline::new(), Timeline::new());
         let _ = (told.hello(1), replayed.hello(1));
-        (0..words.len()).for_each(|word| _ = told.hear(said(word)));
-        (0..live).for_each(|word| _ = replayed.hear(said(word)));
-        order.iter().for_each(|word| _ = replayed.hear(said(live + word).spooled(at(0))));
-        prop_assert_eq!(standing(replayed.db1()), standing(told.db1()));
+        (0..words.len()).for_each(|word| _ = told.receive(said(word)));
+        (0..live).for_each(|word| _ = replayed.receive(said(word)));
+        order.iter().for_each(|word| _ = replayed.receive(said(live + word).spooled(at(0))));
+        prop_assert_eq!(start_of(replayed.db1()), start_of(told.db1()));
     }
 }
 
 /// The same without times and uptimes. By an uptime a boot that speaks live may be older than the
 /// present one; after a clock went ahead that is not sure any more.
-fn without_times(deed: Deed) -> Option<Deed> {
+fn without_event_times(deed: SimulatedAction) -> Option<SimulatedAction> {
     match deed {
-        Deed::Say(mut said) => {
+        SimulatedAction::Report(mut said) => {
             let event = &mut said.0.event;
             event.uptime = None;
             let tells = event.event_time.is_some() || event.spooled_at.is_some();
-            (!tells && event.lost_before.is_empty()).then_some(Deed::Say(said))
+            (!tells && event.dropped_before.is_empty()).then_some(SimulatedAction::Report(said))
         }
-        Deed::Hello { row, boot, .. } => Some(Deed::Hello { row, boot, uptime: None }),
-        other @ (Deed::SayAgain
-        | Deed::Flood(_)
-        | Deed::Tally
-        | Deed::Bye(_)
-        | Deed::Order(_)
-        | Deed::Wait(_)
-        | Deed::Stall(_)
-        | Deed::Away(..)) => Some(other),
+        SimulatedAction::Hello { row, boot, .. } => Some(SimulatedAction::Hello { row, boot, uptime: None }),
+        other @ (SimulatedAction::Resend
+        | SimulatedAction::Flood(_)
+        | SimulatedAction::Tally
+        | SimulatedAction::CloseSession(_)
+        | SimulatedAction::Command(_)
+        | SimulatedAction::Wait(_)
+        | SimulatedAction::Pause(_)
+        | SimulatedAction::Restart(..)) => Some(other),
     }
 }
 
 /// An effect without when a word was said: by the appliance's clock, or when it was heard; and
 /// without how long before a boot may have begun.
-fn no_word(effect: Effect) -> Effect {
+fn without_newest_event(effect: Effect) -> Effect {
     let Effect::Boot { number, mut boot } = effect else { return effect };
-    (boot.newest_word, boot.not_before) = (None, boot.began_at);
+    (boot.newest_event, boot.earliest_began_at) = (None, boot.began_at);
     Effect::Boot { number, boot }
 }
 
 /// What a start says one after the other, how much of it was heard live, and an order of the rest.
-fn histories() -> impl Strategy<Value = (Vec<Said>, usize, Vec<usize>)> {
+fn histories() -> impl Strategy<Value = (Vec<EventBuilder>, usize, Vec<usize>)> {
     let ends = prop_oneof![
         Just(vec![]),
         Just(vec![started_ok(1)]),
@@ -334,9 +334,9 @@ fn histories() -> impl Strategy<Value = (Vec<Said>, usize, Vec<usize>)> {
 }
 
 /// How a start stands, without when what was heard.
-fn standing(appliance: &Appliance) -> String {
+fn start_of(appliance: &Appliance) -> String {
     if let Lifecycle::Maintenance(known) = &appliance.lifecycle {
         return format!("{:?} {}", known.progress, known.text);
     }
-    appliance.lifecycle.word().to_owned()
+    appliance.lifecycle.as_str().to_owned()
 }

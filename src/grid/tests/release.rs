@@ -2,27 +2,27 @@
 
 use super::super::decide::Release;
 use super::super::driver::Driver;
-use super::super::event::EventKind;
-use super::super::name::ApplianceNumber;
+use super::super::event::EventBody;
+use super::super::name::ApplianceIndex;
 use super::super::record::{Input, SessionId};
 use super::driver::*;
 
 /// More appliances than one tally counts.
 const APPLIANCES: u32 = 70;
 
-fn alert() -> Said {
-    said(1, EventKind::Alert { counter: None }, "disk is full")
+fn alert() -> EventBuilder {
+    new_event(1, EventBody::Alert { counter: None }, "disk is full")
 }
 
 /// A driver in which every appliance has repeated an alert that no record contains yet. Replies are the
 /// numbers of those who wait.
 fn with_pending_counts() -> Driver<u32> {
     let mut story = Timeline::empty(one_class(Default::default()));
-    (1..=APPLIANCES).for_each(|row| story.add(ApplianceNumber(row)));
+    (1..=APPLIANCES).for_each(|row| story.add(ApplianceIndex(row)));
     let mut driver = Driver::new(story.grid().clone());
     for row in 1..=APPLIANCES {
         for sequence in 1..=2 {
-            let said = alert().by(ApplianceNumber(row)).numbered(5, sequence);
+            let said = alert().by(ApplianceIndex(row)).numbered(5, sequence);
             let decision = driver.handle(Input::Event(said.0), at(1));
             driver.reply(decision.release, row);
             let is_counted = decision.release == Release::WithTally;

@@ -3,52 +3,52 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use super::super::event::{Event, EventKind, Progress, Text};
-use super::super::name::{ApplianceNumber, SpoolId};
-use super::super::record::{Heard, SessionId};
+use super::super::event::{Event, EventBody, Progress, BoundedText};
+use super::super::name::{ApplianceIndex, SpoolId};
+use super::super::record::{ReceivedEvent, SessionId};
 use super::super::time::Timestamp;
 use super::driver::{DB1, boot};
 
 /// An event in the making.
 #[derive(Clone, Debug)]
-pub(super) struct Said(pub(super) Heard);
+pub(super) struct EventBuilder(pub(super) ReceivedEvent);
 
 /// An event of DB1 in `boot`; 0: of no boot.
-pub(super) fn said(boot_number: u128, kind: EventKind, text: &str) -> Said {
+pub(super) fn new_event(boot_number: u128, kind: EventBody, text: &str) -> EventBuilder {
     let event = Event {
         severity: kind.default_severity(),
-        kind,
-        text: Text::new(text),
+        body: kind,
+        text: BoundedText::new(text),
         event_time: None,
         uptime: None,
         spooled_at: None,
-        repeated: false,
-        lost_before: Vec::new(),
-        alert_key: None,
+        is_repeated: false,
+        dropped_before: Vec::new(),
+        group_key: None,
     };
     let boot = (boot_number != 0).then(|| boot(boot_number));
-    Said(Heard { appliance: DB1, boot, spool: None, sequence: None, session: None, event })
+    EventBuilder(ReceivedEvent { appliance: DB1, boot, spool: None, sequence: None, session: None, event })
 }
 
-pub(super) fn started_ok(boot: u128) -> Said {
-    said(boot, EventKind::StartedOk, "")
+pub(super) fn started_ok(boot: u128) -> EventBuilder {
+    new_event(boot, EventBody::StartedOk, "")
 }
 
-pub(super) fn start_failed(boot: u128, reason: &str) -> Said {
-    said(boot, EventKind::StartFailed, reason)
+pub(super) fn start_failed(boot: u128, reason: &str) -> EventBuilder {
+    new_event(boot, EventBody::StartFailed, reason)
 }
 
-pub(super) fn maintenance(boot: u128, percent: u32, text: &str) -> Said {
+pub(super) fn maintenance(boot: u128, percent: u32, text: &str) -> EventBuilder {
     let progress = Progress::new(percent);
-    said(boot, EventKind::Maintenance { progress, next_report_within: None }, text)
+    new_event(boot, EventBody::Maintenance { progress, next_report_within: None }, text)
 }
 
-pub(super) fn log(boot: u128) -> Said {
-    said(boot, EventKind::Log, "a line")
+pub(super) fn log(boot: u128) -> EventBuilder {
+    new_event(boot, EventBody::Log, "a line")
 }
 
-impl Said {
-    pub(super) fn by(mut self, appliance: ApplianceNumber) -> Self {
+impl EventBuilder {
+    pub(super) fn by(mut self, appliance: ApplianceIndex) -> Self {
         self.0.appliance = appliance;
         self
     }
@@ -64,28 +64,28 @@ impl Said {
         self
     }
 
-    pub(super) fn through(mut self, session: SessionId) -> Self {
+    pub(super) fn via(mut self, session: SessionId) -> Self {
         self.0.session = Some(session);
         self
     }
 
-    pub(super) fn up_for(mut self, uptime: Duration) -> Self {
+    pub(super) fn with_uptime(mut self, uptime: Duration) -> Self {
         self.0.event.uptime = Some(uptime);
         self
     }
 
-    pub(super) fn repeated(mut self) -> Self {
-        self.0.event.repeated = true;
+    pub(super) fn as_repeat(mut self) -> Self {
+        self.0.event.is_repeated = true;
         self
     }
 
-    pub(super) fn dated(mut self, time: Timestamp) -> Self {
+    pub(super) fn with_event_time(mut self, time: Timestamp) -> Self {
         self.0.event.event_time = Some(time);
         self
     }
 
-    pub(super) fn promising(mut self, within: Duration) -> Self {
-        let EventKind::Maintenance { next_report_within, .. } = &mut self.0.event.kind else {
+    pub(super) fn with_next_report_within(mut self, within: Duration) -> Self {
+        let EventBody::Maintenance { next_report_within, .. } = &mut self.0.event.body else {
             panic!("only a report in maintenance promises the next one");
         };
         *next_report_within = Some(within);

@@ -1,20 +1,20 @@
 //! What new settings change, and what was decided by the old ones.
 
-use super::super::effect::{Effect, Matter};
-use super::super::in_force::SettingsInForce;
+use super::super::effect::{Effect, AlertKind};
+use super::super::in_force::AppliedSettings;
 use super::super::occurrence::Occurrence;
 use super::super::settings::ClassSettings;
 use super::driver::*;
 
-fn reconfigure(story: &mut Timeline, rules: ClassSettings) {
-    let (rules, applied) = (Box::new(one_class(rules)), SettingsInForce::default());
+fn apply_rules(story: &mut Timeline, rules: ClassSettings) {
+    let (rules, applied) = (Box::new(one_class(rules)), AppliedSettings::default());
     let known = |story: &Timeline| -> Vec<Effect> {
         let effects = story.grid().state().to_effects().into_iter();
         // Time goes on all the same.
-        effects.filter(|effect| !matches!(effect, Effect::Lived { .. })).collect()
+        effects.filter(|effect| !matches!(effect, Effect::LivedTime { .. })).collect()
     };
     let before = known(story);
-    story.take(Occurrence::Settings { rules, applied });
+    story.handle(Occurrence::Settings { rules, applied });
     assert_eq!(known(story), before, "the record alone changes nothing");
 }
 
@@ -31,7 +31,7 @@ fn a_deadline_that_runs_stays_and_the_next_start_has_the_new_one() {
     let mut story = Timeline::with(with_boot_timeout(300));
     story.hello(1);
     story.at(100);
-    reconfigure(&mut story, with_boot_timeout(600));
+    apply_rules(&mut story, with_boot_timeout(600));
     story.at(301);
     assert_eq!((story.state(), story.since()), ("failed", 300));
     story.hello(2);
@@ -46,14 +46,14 @@ fn who_is_silent_is_judged_by_the_new_limit() {
     for (limit, not_yet, then) in [(300, 399, 401), (121, 220, 222)] {
         let mut story = Timeline::with(with_lost_contact(120));
         let session = story.hello(1);
-        story.keep(started_ok(1).through(session));
-        story.at(100).bye(1, session);
+        story.store(started_ok(1).via(session));
+        story.at(100).close_session(1, session);
         story.at(110);
-        reconfigure(&mut story, with_lost_contact(limit));
+        apply_rules(&mut story, with_lost_contact(limit));
         story.at(not_yet);
-        assert!(!story.is_open(Matter::NoContact), "{limit}");
+        assert!(!story.is_open(AlertKind::NoContact), "{limit}");
         story.at(then);
-        assert!(story.is_open(Matter::NoContact), "{limit}");
+        assert!(story.is_open(AlertKind::NoContact), "{limit}");
     }
 }
 
@@ -61,22 +61,22 @@ fn who_is_silent_is_judged_by_the_new_limit() {
 fn a_shorter_limit_leaves_a_minute_before_it_is_held_against_anybody() {
     let mut story = Timeline::with(with_lost_contact(3_600));
     let session = story.hello(1);
-    story.keep(started_ok(1).through(session));
-    story.at(100).bye(1, session);
+    story.store(started_ok(1).via(session));
+    story.at(100).close_session(1, session);
     story.at(1_000);
-    reconfigure(&mut story, with_lost_contact(120));
+    apply_rules(&mut story, with_lost_contact(120));
     story.at(1_059);
-    assert!(!story.is_open(Matter::NoContact));
+    assert!(!story.is_open(AlertKind::NoContact));
     story.at(1_061);
-    assert!(story.is_open(Matter::NoContact));
+    assert!(story.is_open(AlertKind::NoContact));
 }
 
 #[test]
 fn who_is_in_a_session_awaits_nothing() {
     let mut story = Timeline::new();
     let session = story.hello(1);
-    story.keep(started_ok(1).through(session));
-    reconfigure(&mut story, with_lost_contact(1));
+    story.store(started_ok(1).via(session));
+    apply_rules(&mut story, with_lost_contact(1));
     story.at(10_000);
-    assert!(!story.is_open(Matter::NoContact));
+    assert!(!story.is_open(AlertKind::NoContact));
 }

@@ -7,48 +7,48 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::super::event::{Counter, EventKind, Progress, Severity};
-use super::super::name::ApplianceNumber;
-use super::super::record::{Order, Reset, SessionId};
+use super::super::event::{Counter, EventBody, Progress, Severity};
+use super::super::name::ApplianceIndex;
+use super::super::record::{AdminCommand, OverrideReset, SessionId};
 use super::super::settings::{
-    Budget, Budgets, ClassSettings, DEFAULT_CLASS, OnStuck, Overrides, Settings,
+    RateLimit, RateLimits, ClassSettings, DEFAULT_CLASS, OnStuck, Overrides, GridSettings,
 };
 use super::super::time::Timestamp;
 use super::driver::*;
 
 /// Appliances of a story.
-pub(super) const ROWS: u32 = 3;
+pub(super) const APPLIANCES: u32 = 3;
 
 /// Something that happens in a story.
 #[derive(Clone, Debug)]
-pub(super) enum Deed {
-    Say(Said),
+pub(super) enum SimulatedAction {
+    Report(EventBuilder),
     /// The same event once more.
-    SayAgain,
+    Resend,
     /// The last event, so often, each with a number of its own.
     Flood(u64),
     /// What was absorbed is tallied.
     Tally,
     Hello {
-        row: ApplianceNumber,
+        row: ApplianceIndex,
         boot: u128,
         uptime: Option<Duration>,
     },
     /// One of the open sessions ends.
-    Bye(usize),
-    Order(Order),
+    CloseSession(usize),
+    Command(AdminCommand),
     Wait(Duration),
     /// The clock jumps while the broker works.
-    Stall(Duration),
-    Away(Duration, usize),
+    Pause(Duration),
+    Restart(Duration, usize),
 }
 
-fn tight(burst: u32, every: u64) -> Option<Budget> {
-    NonZeroU32::new(burst).map(|burst| Budget { burst, every: seconds(every) })
+fn limit(burst: u32, every: u64) -> Option<RateLimit> {
+    NonZeroU32::new(burst).map(|burst| RateLimit { burst, interval: seconds(every) })
 }
 
 /// The rules of one run of the broker: one class stays, the other one changes.
-pub(super) fn settings(number: usize) -> Settings {
+pub(super) fn settings(number: usize) -> GridSettings {
     let rules = ClassSettings::default();
     let quick = ClassSettings {
         boot_timeout: Some(seconds(5)),
@@ -60,17 +60,17 @@ pub(super) fn settings(number: usize) -> Settings {
         ..rules.clone()
     };
     let patient = ClassSettings {
-        budgets: Budgets {
-            lifecycle: tight(5, 20),
-            boots: tight(2, 60),
-            log: tight(2, 30),
-            alert_key: tight(2, 60),
-            alert: tight(3, 60),
-            counter: tight(1, 10),
-            replay: tight(4, 10),
+        rate_limits: RateLimits {
+            lifecycle: limit(5, 20),
+            boots: limit(2, 60),
+            log: limit(2, 30),
+            alert_group: limit(2, 60),
+            alert: limit(3, 60),
+            counter: limit(1, 10),
+            replay: limit(4, 10),
         },
         boot_timeout: None,
-        promise_max: seconds(3_600),
+        report_interval_max: seconds(3_600),
         hung_waits_for_boot_deadline: true,
         ..rules.clone()
     };
@@ -86,11 +86,11 @@ pub(super) fn settings(number: usize) -> Settings {
         2 => unmanaged,
         _ => waiting,
     };
-    Settings::new([(DEFAULT_CLASS.to_owned(), rules), ("other".to_owned(), other)])
+    GridSettings::new([(DEFAULT_CLASS.to_owned(), rules), ("other".to_owned(), other)])
 }
 
-fn rows() -> impl Strategy<Value = ApplianceNumber> {
-    (1..=ROWS).prop_map(ApplianceNumber)
+fn appliances() -> impl Strategy<Value = ApplianceIndex> {
+    (1..=APPLIANCES).prop_map(ApplianceIndex)
 }
 
 fn durations() -> impl Strategy<Value = Duration> {
@@ -119,36 +119,36 @@ fn times() -> impl Strategy<Value = Option<Timestamp>> {
     ]
 }
 
-fn kinds() -> impl Strategy<Value = (EventKind, &'static str)> {
+fn kinds() -> impl Strategy<Value = (EventBody, &'static str)> {
     let texts = prop_oneof![Just(""), Just("a"), Just("b")];
     let promises = prop_oneof![Just(None), durations().prop_map(Some), Just(Some(Duration::MAX))];
     let progress = prop::option::of(1u32..=100);
     let reports = (progress, promises, texts).prop_map(|(progress, within, text)| {
         let progress = progress.and_then(Progress::new);
-        (EventKind::Maintenance { progress, next_report_within: within }, text)
+        (EventBody::Maintenance { progress, next_report_within: within }, text)
     });
     prop_oneof![
-        2 => Just((EventKind::StartedOk, "")),
-        2 => Just((EventKind::StartFailed, "x")),
+        2 => Just((EventBody::StartedOk, "")),
+        2 => Just((EventBody::StartFailed, "x")),
         4 => reports,
-        1 => Just((EventKind::Log, "l")),
+        1 => Just((EventBody::Log, "l")),
         2 => prop_oneof![Just("a"), Just("a 1"), Just("a 2"), Just("b")]
-            .prop_map(|text| (EventKind::Alert { counter: None }, text)),
+            .prop_map(|text| (EventBody::Alert { counter: None }, text)),
         1 => prop_oneof![Just(""), Just("high")]
-            .prop_map(|text| (EventKind::Alert { counter: Counter::new("n", 1.0) }, text)),
+            .prop_map(|text| (EventBody::Alert { counter: Counter::new("n", 1.0) }, text)),
     ]
 }
 
-fn events() -> impl Strategy<Value = Said> {
-    let origin = (rows(), 0u128..6, 0u64..3, 0u64..200, prop::option::weighted(0.3, 1u64..20));
+fn events() -> impl Strategy<Value = EventBuilder> {
+    let origin = (appliances(), 0u128..6, 0u64..3, 0u64..200, prop::option::weighted(0.3, 1u64..20));
     let how = (any::<bool>(), any::<bool>(), uptimes(), times());
     (origin, kinds(), how).prop_map(|(origin, (kind, text), how)| {
         let (row, boot, spool, sequence, session) = origin;
         let (is_spooled, is_repeated, uptime, time) = how;
-        let mut said = said(boot, kind, text).by(row).numbered(spool, sequence);
+        let mut said = new_event(boot, kind, text).by(row).numbered(spool, sequence);
         said.0.session = session.map(SessionId);
         said.0.event.spooled_at = (is_spooled && sequence % 3 == 0).then(|| at(0));
-        (said.0.event.repeated, said.0.event.uptime) = (is_repeated, uptime);
+        (said.0.event.is_repeated, said.0.event.uptime) = (is_repeated, uptime);
         said.0.event.event_time = time;
         if sequence % 7 == 0 {
             said.0.event.severity = Severity::Debug;
@@ -157,7 +157,7 @@ fn events() -> impl Strategy<Value = Said> {
     })
 }
 
-fn orders() -> impl Strategy<Value = Order> {
+fn commands() -> impl Strategy<Value = AdminCommand> {
     let overrides = (
         prop::option::of(any::<bool>()),
         prop::option::of((1u64..1_000).prop_map(Duration::from_secs)),
@@ -166,7 +166,7 @@ fn orders() -> impl Strategy<Value = Order> {
         .prop_map(|(managed, boot_timeout, maintenance_silence)| Overrides {
             managed,
             boot_timeout,
-            maintenance_silence,
+            report_deadline: maintenance_silence,
         });
     let classes = prop_oneof![
         Just(None),
@@ -175,39 +175,39 @@ fn orders() -> impl Strategy<Value = Order> {
         Just(Some("unknown".into()))
     ];
     let resets =
-        (any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(managed, boot, silence)| Reset {
+        (any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(managed, boot, silence)| OverrideReset {
             managed,
             boot_timeout: boot,
             maintenance_silence: silence,
         });
-    (rows(), classes, overrides, resets, 0..14).prop_map(|(row, class, overrides, reset, which)| {
+    (appliances(), classes, overrides, resets, 0..14).prop_map(|(row, class, overrides, reset, which)| {
         let name = name(row);
         let uuid = uuid::Uuid::from_u128(u128::from(row.0));
         match which {
-            0 => Order::Remove { name },
-            1..=3 => Order::Add { name, uuid, class, overrides },
-            4..=5 => Order::Set { name, class, overrides, reset },
-            6..=7 => Order::StartBoot { name },
-            8 => Order::Stop { name },
-            9..=10 => Order::Unsuppress { name },
-            _ => Order::CrashDump { name },
+            0 => AdminCommand::Remove { name },
+            1..=3 => AdminCommand::Add { name, uuid, class, overrides },
+            4..=5 => AdminCommand::Set { name, class, overrides, reset },
+            6..=7 => AdminCommand::StartBoot { name },
+            8 => AdminCommand::Stop { name },
+            9..=10 => AdminCommand::Unsuppress { name },
+            _ => AdminCommand::CrashDump { name },
         }
     })
 }
 
 /// Anything at all.
-pub(super) fn deeds() -> impl Strategy<Value = Deed> {
+pub(super) fn actions() -> impl Strategy<Value = SimulatedAction> {
     prop_oneof![
-        8 => events().prop_map(Deed::Say),
-        2 => Just(Deed::SayAgain),
-        2 => (1u64..40).prop_map(Deed::Flood),
-        3 => Just(Deed::Tally),
-        4 => (rows(), 1u128..30, uptimes())
-            .prop_map(|(row, boot, uptime)| Deed::Hello { row, boot, uptime }),
-        2 => (0usize..8).prop_map(Deed::Bye),
-        4 => orders().prop_map(Deed::Order),
-        5 => durations().prop_map(Deed::Wait),
-        1 => durations().prop_map(Deed::Stall),
-        1 => (durations(), 0usize..8).prop_map(|(away, number)| Deed::Away(away, number)),
+        8 => events().prop_map(SimulatedAction::Report),
+        2 => Just(SimulatedAction::Resend),
+        2 => (1u64..40).prop_map(SimulatedAction::Flood),
+        3 => Just(SimulatedAction::Tally),
+        4 => (appliances(), 1u128..30, uptimes())
+            .prop_map(|(row, boot, uptime)| SimulatedAction::Hello { row, boot, uptime }),
+        2 => (0usize..8).prop_map(SimulatedAction::CloseSession),
+        4 => commands().prop_map(SimulatedAction::Command),
+        5 => durations().prop_map(SimulatedAction::Wait),
+        1 => durations().prop_map(SimulatedAction::Pause),
+        1 => (durations(), 0usize..8).prop_map(|(away, number)| SimulatedAction::Restart(away, number)),
     ]
 }

@@ -5,39 +5,39 @@ use super::super::settings::ClassSettings;
 use super::driver::*;
 
 /// DB1 as `gridctl appliance show` puts it; moments are seconds after the beginning.
-fn standing(story: &Timeline) -> String {
-    explain::standing(story.db1(), story.now)
-        .worded(|moment| format!("+{}", moment.since(at(0)).as_secs()))
+fn state_text(story: &Timeline) -> String {
+    explain::describe_state(story.db1(), story.now)
+        .render(|moment| format!("+{}", moment.since(at(0)).as_secs()))
 }
 
 #[test]
 fn a_start_is_explained_with_the_time_it_has() {
     let mut story = Timeline::new();
-    assert_eq!(standing(&story), "idle, never booted");
+    assert_eq!(state_text(&story), "idle, never booted");
     story.at(10).hello(1);
     story.at(50);
-    assert_eq!(standing(&story), "starting, 40 s of 300 s");
+    assert_eq!(state_text(&story), "starting, 40 s of 300 s");
     story.at(311);
-    assert_eq!(standing(&story), "failed: boot timeout, nothing heard within 300 s at +310");
-    story.keep(started_ok(1));
-    assert_eq!(standing(&story), "running since +311");
+    assert_eq!(state_text(&story), "failed: boot timeout, nothing heard within 300 s at +310");
+    story.store(started_ok(1));
+    assert_eq!(state_text(&story), "running since +311");
     story.crash_dump();
-    assert_eq!(standing(&story), "dumping, given up in 15 min");
+    assert_eq!(state_text(&story), "dumping, given up in 15 min");
     story.at(400).stop();
-    assert_eq!(standing(&story), "idle, stopped at +400");
+    assert_eq!(state_text(&story), "idle, stopped at +400");
 }
 
 #[test]
 fn maintenance_is_explained_with_progress_and_promise() {
     let mut story = Timeline::new();
     story.hello(1);
-    story.at(10).keep(maintenance(1, 34, "checking database"));
+    story.at(10).store(maintenance(1, 34, "checking database"));
     story.at(48);
     let words = "maintenance 34 % \"checking database\", next report due in 22 s";
-    assert_eq!(standing(&story), words);
+    assert_eq!(state_text(&story), words);
     story.at(71);
     let words = "failed: hung, last word \"checking database\" 34 % at +10";
-    assert_eq!(standing(&story), words);
+    assert_eq!(state_text(&story), words);
 }
 
 #[test]
@@ -50,27 +50,27 @@ fn a_report_that_is_never_due_is_not_said_to_be() {
     let mut story = Timeline::with(rules);
     story.hello(1);
     story.at(40);
-    assert_eq!(standing(&story), "starting, 40 s, no limit");
-    story.keep(maintenance(1, 34, ""));
-    assert_eq!(standing(&story), "maintenance 34 %");
+    assert_eq!(state_text(&story), "starting, 40 s, no limit");
+    story.store(maintenance(1, 34, ""));
+    assert_eq!(state_text(&story), "maintenance 34 %");
 }
 
 #[test]
 fn an_absence_is_told_in_one_record() {
     let mut story = Timeline::new();
-    story.away(seconds(180));
+    story.restart_after(seconds(180));
     let words = "gridd 0.1.0 started, term 2, broker was away 3 min; \
                  deadlines moved by it, no verdict before 60 s";
-    assert_eq!(story.words(), words);
+    assert_eq!(story.description(), words);
 }
 
 #[test]
 fn a_failure_by_its_own_word_is_explained_by_its_reason() {
     let mut story = Timeline::new();
     story.hello(1);
-    story.at(7).keep(start_failed(1, "no disk"));
-    assert_eq!(standing(&story), "failed: no disk at +7");
+    story.at(7).store(start_failed(1, "no disk"));
+    assert_eq!(state_text(&story), "failed: no disk at +7");
     story.hello(2);
-    story.keep(start_failed(2, ""));
-    assert_eq!(standing(&story), "failed: no reason given at +7");
+    story.store(start_failed(2, ""));
+    assert_eq!(state_text(&story), "failed: no reason given at +7");
 }

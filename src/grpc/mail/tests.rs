@@ -5,55 +5,55 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::*;
-use crate::broker::{self, HeardEvent, Started};
-use crate::grid::event::{Event, EventKind, Severity, Text};
-use crate::grid::in_force::SettingsInForce;
+use crate::broker::{self, IncomingEvent, Started};
+use crate::grid::event::{Event, EventBody, Severity, BoundedText};
+use crate::grid::in_force::AppliedSettings;
 use crate::grid::name::{ApplianceName, BootId};
-use crate::grid::settings::{MAIL_WORDS, Mail as MailSettings, Settings};
+use crate::grid::settings::{MAIL_TRIGGERS, MailPolicy as MailSettings, GridSettings};
 use crate::journal;
 use crate::tasks;
 
 const RECIPIENTS: [&str; 3] = ["ann@example.org", "bob@example.org", "eve@example.com"];
 
 /// A broker that owes each recipient a mail, since `db1` failed to start.
-async fn started(folder: &std::path::Path) -> (Started, Desk) {
-    let journal = journal::Settings { low_water: 0, ..journal::Settings::new(folder.join("data")) };
+async fn started(folder: &std::path::Path) -> (Started, Services) {
+    let journal = journal::JournalSettings { low_water: 0, ..journal::JournalSettings::new(folder.join("data")) };
     let recipients = RECIPIENTS.map(Into::into).to_vec();
-    let mail = MailSettings { recipients, on: MAIL_WORDS.into(), ..MailSettings::default() };
-    let grid = Settings::default().with_mail(Some(mail));
+    let mail = MailSettings { recipients, triggers: MAIL_TRIGGERS.into(), ..MailSettings::default() };
+    let grid = GridSettings::default().with_mail(Some(mail));
     let runtime = Handle::current();
     let starting = move || {
-        broker::start(&journal, grid, SettingsInForce::default(), runtime).expect("it starts")
+        broker::start(&journal, grid, AppliedSettings::default(), runtime).expect("it starts")
     };
     let started = tasks::spawn_blocking("start", starting).await.expect("no panic");
     let event = Event {
-        kind: EventKind::StartFailed,
-        text: Text::with_mark("no disk", false),
+        body: EventBody::StartFailed,
+        text: BoundedText::with_truncated("no disk", false),
         severity: Severity::Error,
         event_time: None,
         uptime: None,
         spooled_at: None,
-        repeated: false,
-        lost_before: Vec::new(),
-        alert_key: None,
+        is_repeated: false,
+        dropped_before: Vec::new(),
+        group_key: None,
     };
     let name = ApplianceName::new("db1").expect("a name");
-    let failed = HeardEvent { boot: Some(BootId(Uuid::from_u128(1))), sequence: None, event };
-    started.broker.report(name, None, failed, 10).await.expect("it is taken");
-    let desk = Desk::new(&started, None, watch::channel(false).1);
+    let failed = IncomingEvent { boot: Some(BootId(Uuid::from_u128(1))), sequence: None, event };
+    started.broker.submit_event(name, None, failed, 10).await.expect("it is taken");
+    let desk = Services::new(&started, None, watch::channel(false).1);
     (started, desk)
 }
 
-async fn listed(desk: &Desk, request: ListMailsRequest) -> ListMailsResponse {
+async fn listed(desk: &Services, request: ListMailsRequest) -> ListMailsResponse {
     desk.list_mails(Request::new(request)).await.expect("a page").into_inner()
 }
 
-fn only(filter: MailFilter) -> ListMailsRequest {
+fn with_filter(filter: MailFilter) -> ListMailsRequest {
     ListMailsRequest { filter: Some(filter), ..ListMailsRequest::default() }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_that_is_owed_is_listed_over_all_pages_and_by_filter() {
+async fn queued_mails_are_listed_over_all_pages_and_by_filter() {
     let folder = tempfile::tempdir().expect("a folder");
     let (_started, desk) = started(folder.path()).await;
     let (mut to, mut page_token) = (Vec::new(), String::new());
@@ -65,23 +65,23 @@ async fn all_that_is_owed_is_listed_over_all_pages_and_by_filter() {
     }
     assert_eq!((to.as_slice(), page_token.as_str()), (&RECIPIENTS.map(ToOwned::to_owned)[..], ""));
     let recipients = vec!["*@example.com".to_owned()];
-    let page = listed(&desk, only(MailFilter { recipients, ..MailFilter::default() })).await;
+    let page = listed(&desk, with_filter(MailFilter { recipients, ..MailFilter::default() })).await;
     let [mail] = page.mails.as_slice() else { panic!("one, not {:?}", page.mails) };
     assert_eq!((mail.number, mail.standing(), mail.attempts), (3, MailStanding::Waiting, 0));
     let [notice] = mail.notices.as_slice() else { panic!("one, not {:?}", mail.notices) };
     assert_eq!((notice.appliance.as_str(), notice.matter.as_str()), ("db1", "start_failed"));
     assert!(notice.text.contains("no disk"), "{}", notice.text);
     let standings = vec![MailStanding::Failed.into()];
-    let page = listed(&desk, only(MailFilter { standings, ..MailFilter::default() })).await;
+    let page = listed(&desk, with_filter(MailFilter { standings, ..MailFilter::default() })).await;
     assert!(page.mails.is_empty());
     let standings = vec![MailStanding::Failed.into(), 9];
-    let odd = only(MailFilter { standings, ..MailFilter::default() });
+    let odd = with_filter(MailFilter { standings, ..MailFilter::default() });
     let status = desk.list_mails(Request::new(odd)).await.expect_err("no standing");
     assert_eq!(status.message(), "filter.standings[1]: is not how a mail stands");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_is_a_record_of_its_administrator_and_what_is_gone_is_not_there() {
+async fn a_command_is_a_record_of_its_administrator_and_dropped_mails_are_not_found() {
     let folder = tempfile::tempdir().expect("a folder");
     let (started, desk) = started(folder.path()).await;
     let retried = desk.retry_mail(Request::new(RetryMailRequest { number: 1 })).await;
@@ -100,12 +100,12 @@ async fn an_order_is_a_record_of_its_administrator_and_what_is_gone_is_not_there
     assert_eq!(status.message(), "no mail 2 is owed; `gridctl mail list` shows those that are");
     let again = desk.drop_mail(Request::new(DropMailRequest { number: 2 })).await;
     assert_eq!(again.expect_err("it is dropped").code(), Code::NotFound);
-    let records = started.broker.ask(|grid, _| grid.state().outbox().owed());
-    assert_eq!(records.await.expect("it answers").owed, 2);
+    let records = started.broker.query(|grid, _| grid.state().outbox().stats());
+    assert_eq!(records.await.expect("it answers").queued, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn mail_is_tested_by_who_can_and_only_where_it_is_configured() {
+async fn mail_is_tested_by_admins_only_and_only_where_it_is_configured() {
     let folder = tempfile::tempdir().expect("a folder");
     let (_started, desk) = started(folder.path()).await;
     let to = |address: &str| Request::new(TestMailRequest { address: address.to_owned() });
@@ -121,7 +121,7 @@ async fn mail_is_tested_by_who_can_and_only_where_it_is_configured() {
 }
 
 #[test]
-fn an_address_holds_nothing_that_is_a_command() {
+fn an_address_contains_no_smtp_command() {
     for good in ["ops@example.org", "a.b+c@[192.0.2.1]", "größe@example.org", "root@localhost"] {
         assert!(is_address(good), "{good}");
     }
@@ -132,20 +132,20 @@ fn an_address_holds_nothing_that_is_a_command() {
 }
 
 #[test]
-fn a_dialogue_without_end_keeps_its_beginning_and_its_end() {
+fn a_long_transcript_keeps_its_beginning_and_its_end() {
     let said = |lines: usize| (1..=lines).map(|line| line.to_string()).collect::<Vec<_>>();
-    assert_eq!(cut(said(DIALOGUE_LINES_MAX)), said(DIALOGUE_LINES_MAX));
-    let lines = cut(said(1_000));
-    assert_eq!(lines.len(), DIALOGUE_LINES_MAX);
-    let ends = (lines[0].as_str(), lines[127].as_str(), lines[DIALOGUE_LINES_MAX - 1].as_str());
+    assert_eq!(truncate_transcript(said(TRANSCRIPT_LINES_MAX)), said(TRANSCRIPT_LINES_MAX));
+    let lines = truncate_transcript(said(1_000));
+    assert_eq!(lines.len(), TRANSCRIPT_LINES_MAX);
+    let ends = (lines[0].as_str(), lines[127].as_str(), lines[TRANSCRIPT_LINES_MAX - 1].as_str());
     assert_eq!(ends, ("1", "128", "1000"));
     assert_eq!((lines[128].as_str(), lines[129].as_str()), ("... 745 lines left out", "874"));
-    let line = &cut(vec!["ä".repeat(1_000)])[0];
-    assert!(line.len() <= DIALOGUE_LINE_BYTES_MAX && line.ends_with("ä..."), "{line}");
+    let line = &truncate_transcript(vec!["ä".repeat(1_000)])[0];
+    assert!(line.len() <= TRANSCRIPT_LINE_BYTES_MAX && line.ends_with("ä..."), "{line}");
 }
 
 #[tokio::test]
-async fn one_test_at_a_time_and_none_for_ever() {
+async fn one_test_runs_at_a_time_and_times_out() {
     let within = Duration::from_millis(100);
     let hangs = MailTest::new(|_| Box::pin(std::future::pending()));
     // The first one has the room before the second is begun.
@@ -155,6 +155,6 @@ async fn one_test_at_a_time_and_none_for_ever() {
     assert_eq!(first.code(), Code::DeadlineExceeded);
     assert!(first.message().starts_with("the mail server did not end within "), "{first}");
     let refuses = MailTest::new(|to| Box::pin(async move { Err(vec![format!("550 {to}")]) }));
-    let said = refuses.run("a@b".to_owned(), TESTED_WITHIN).await.expect("an answer");
+    let said = refuses.run("a@b".to_owned(), TEST_TIMEOUT).await.expect("an answer");
     assert_eq!((said.accepted, said.dialogue), (false, vec!["550 a@b".to_owned()]));
 }

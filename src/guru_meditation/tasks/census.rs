@@ -14,9 +14,9 @@ use serde_json::{Map, Value, json};
 use tokio::runtime::Handle;
 
 use super::probe::Trace;
-use super::traced::{Answer, Task};
+use super::traced::{TraceReply, TaskHandle};
 use super::{EPOCH, registry};
-use crate::guru_meditation::page::Page;
+use crate::guru_meditation::page::SectionBuilder;
 use crate::guru_meditation::stack::{Frame, Stack};
 use crate::guru_meditation::threads::{Symbols, Tables};
 use crate::guru_meditation::time;
@@ -25,7 +25,7 @@ use crate::guru_meditation::time;
 const GRACE: Duration = Duration::from_millis(300);
 
 /// How often answers are looked for.
-const LOOK_EVERY: Duration = Duration::from_millis(1);
+const POLL_EVERY: Duration = Duration::from_millis(1);
 
 /// How often those that have not answered are woken again, in looks.
 const NUDGE_EVERY: u32 = 20;
@@ -34,26 +34,26 @@ const NUDGE_EVERY: u32 = 20;
 const TASKS_MAX: usize = 5_000;
 
 /// What a task was found doing.
-enum Doing {
-    Waits(Vec<Trace>),
-    RunsOn(i32),
-    NotBegun,
+enum TaskActivity {
+    Waiting(Vec<Trace>),
+    Running(i32),
+    NotStarted,
     Silent,
 }
 
 /// Writes the section.
-pub(in crate::guru_meditation) fn tell(page: &Page, runtimes: &[Handle]) {
+pub(in crate::guru_meditation) fn add_section(page: &SectionBuilder, runtimes: &[Handle]) {
     let mut tasks = registry::all();
     let counted = tasks.iter().filter(|task| task.meta().is_counted).count();
-    page.put_more("traced", counted);
+    page.add_more("traced", counted);
     let alive: usize = runtimes.iter().map(|runtime| runtime.metrics().num_alive_tasks()).sum();
-    page.put_more("alive", alive);
+    page.add_more("alive", alive);
     if tasks.len() > TASKS_MAX {
         put_rest(page, &tasks[TASKS_MAX..]);
         tasks.truncate(TASKS_MAX);
     }
     let epoch = EPOCH.fetch_add(1, Ordering::Relaxed) + 1;
-    ask(&tasks, epoch);
+    request_traces(&tasks, epoch);
     help(&tasks, epoch, runtimes);
     let tables = Tables::load();
     let mut symbols = Symbols::new();
@@ -66,16 +66,16 @@ pub(in crate::guru_meditation) fn tell(page: &Page, runtimes: &[Handle]) {
             ..Stack::default()
         };
         let (state, traces) = match doing(&**task, epoch) {
-            Doing::Waits(traces) => ("waiting".to_owned(), traces),
-            Doing::RunsOn(thread) => {
+            TaskActivity::Waiting(traces) => ("waiting".to_owned(), traces),
+            TaskActivity::Running(thread) => {
                 stack.remark = Some(format!("it is being polled: see Thread #{thread}"));
                 (format!("RUNNING on thread {thread}"), Vec::new())
             }
-            Doing::NotBegun => {
+            TaskActivity::NotStarted => {
                 stack.remark = Some("no worker has taken it up yet".to_owned());
                 ("not begun".to_owned(), Vec::new())
             }
-            Doing::Silent => {
+            TaskActivity::Silent => {
                 stack.remark = Some("it did not answer in time".to_owned());
                 ("unknown".to_owned(), Vec::new())
             }
@@ -89,13 +89,13 @@ pub(in crate::guru_meditation) fn tell(page: &Page, runtimes: &[Handle]) {
             told.insert(branches.clone(), task.meta().id);
             stack.branches = branches;
         }
-        page.put_stack(stack);
+        page.add_stack(stack);
     }
-    symbols.lack().into_iter().for_each(|why| page.lacks(why));
+    symbols.lack().into_iter().for_each(|why| page.mark_missing(why));
 }
 
 /// Where it was spawned, as the frame outside all others.
-fn origin(task: &dyn Task) -> Frame {
+fn origin(task: &dyn TaskHandle) -> Frame {
     let meta = task.meta();
     let (filename, line) = (meta.place.file().to_owned(), meta.place.line().to_string());
     Frame { filename, line, name: format!("task {} ({})", meta.id, meta.name), code: None }
@@ -118,14 +118,14 @@ fn branches(traces: &[Trace], symbols: &mut Symbols, tables: &Tables) -> Vec<Vec
 }
 
 /// Wakes all until all have answered, or the grace is over.
-fn ask(tasks: &[Arc<dyn Task>], epoch: u64) {
+fn request_traces(tasks: &[Arc<dyn TaskHandle>], epoch: u64) {
     let begun = time::monotonic();
     let mut waiting: Vec<_> = tasks.iter().collect();
     for look in 0_u32.. {
         if look.is_multiple_of(NUDGE_EVERY) {
             waiting.iter().for_each(|task| task.nudge());
         }
-        std::thread::sleep(LOOK_EVERY);
+        std::thread::sleep(POLL_EVERY);
         waiting.retain(|task| !has_answered(&***task, epoch) && has_begun(&***task));
         if waiting.is_empty() || begun.elapsed() > GRACE {
             return;
@@ -134,7 +134,7 @@ fn ask(tasks: &[Arc<dyn Task>], epoch: u64) {
 }
 
 /// Polls those that nobody takes up.
-fn help(tasks: &[Arc<dyn Task>], epoch: u64, runtimes: &[Handle]) {
+fn help(tasks: &[Arc<dyn TaskHandle>], epoch: u64, runtimes: &[Handle]) {
     let [runtime] = runtimes else { return };
     let _within = runtime.enter();
     let begun = time::monotonic();
@@ -149,29 +149,29 @@ fn help(tasks: &[Arc<dyn Task>], epoch: u64, runtimes: &[Handle]) {
     }
 }
 
-fn has_begun(task: &dyn Task) -> bool {
+fn has_begun(task: &dyn TaskHandle) -> bool {
     task.meta().polls.load(Ordering::Relaxed) > 0
 }
 
-fn has_answered(task: &dyn Task, epoch: u64) -> bool {
+fn has_answered(task: &dyn TaskHandle, epoch: u64) -> bool {
     task.meta().is_over.load(Ordering::Acquire) || answer(task, epoch).is_some()
 }
 
-fn answer(task: &dyn Task, epoch: u64) -> Option<Answer> {
+fn answer(task: &dyn TaskHandle, epoch: u64) -> Option<TraceReply> {
     let answer = task.meta().answer.lock().unwrap_or_else(PoisonError::into_inner);
     answer.clone().filter(|answer| answer.epoch >= epoch)
 }
 
-fn doing(task: &dyn Task, epoch: u64) -> Doing {
+fn doing(task: &dyn TaskHandle, epoch: u64) -> TaskActivity {
     match (answer(task, epoch), task.meta().on.load(Ordering::Relaxed)) {
-        (Some(answer), _) => Doing::Waits(answer.traces),
-        (None, 0) if !has_begun(task) => Doing::NotBegun,
-        (None, 0) => Doing::Silent,
-        (None, thread) => Doing::RunsOn(thread),
+        (Some(answer), _) => TaskActivity::Waiting(answer.traces),
+        (None, 0) if !has_begun(task) => TaskActivity::NotStarted,
+        (None, 0) => TaskActivity::Silent,
+        (None, thread) => TaskActivity::Running(thread),
     }
 }
 
-fn facts(task: &dyn Task) -> Map<String, Value> {
+fn facts(task: &dyn TaskHandle) -> Map<String, Value> {
     let meta = task.meta();
     let mut facts = Map::new();
     let mut put = |key: &str, value: Value| drop(facts.insert(key.to_owned(), value));
@@ -187,11 +187,11 @@ fn facts(task: &dyn Task) -> Map<String, Value> {
     facts
 }
 
-fn put_rest(page: &Page, rest: &[Arc<dyn Task>]) {
+fn put_rest(page: &SectionBuilder, rest: &[Arc<dyn TaskHandle>]) {
     let mut counts: Map<String, Value> = Map::new();
     for task in rest {
         let count = counts.entry(task.meta().name).or_insert_with(|| json!(0));
         *count = json!(count.as_u64().unwrap_or_default() + 1);
     }
-    page.put_more("left_out_by_name", Value::Object(counts));
+    page.add_more("left_out_by_name", Value::Object(counts));
 }

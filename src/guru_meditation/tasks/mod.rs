@@ -17,7 +17,7 @@ use std::panic::Location;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
 
-pub(super) use self::census::tell;
+pub(super) use self::census::add_section;
 pub use self::traced::Traced;
 
 /// Longest detail of a task, in bytes.

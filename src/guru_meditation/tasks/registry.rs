@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::traced::Task;
+use super::traced::TaskHandle;
 
 const SHARDS: usize = 16;
 
-type Shard = BTreeMap<u64, Arc<dyn Task>>;
+type Shard = BTreeMap<u64, Arc<dyn TaskHandle>>;
 
 static IDS: AtomicU64 = AtomicU64::new(1);
 static BOOK: [Mutex<Shard>; SHARDS] = [const { Mutex::new(BTreeMap::new()) }; SHARDS];
@@ -18,7 +18,7 @@ pub(super) fn next_id() -> u64 {
     IDS.fetch_add(1, Ordering::Relaxed)
 }
 
-pub(super) fn enter(task: Arc<dyn Task>) {
+pub(super) fn enter(task: Arc<dyn TaskHandle>) {
     let id = task.meta().id;
     shard(id).insert(id, task);
 }
@@ -29,7 +29,7 @@ pub(super) fn leave(id: u64) {
     drop(gone);
 }
 
-pub(super) fn find(id: u64) -> Option<Arc<dyn Task>> {
+pub(super) fn find(id: u64) -> Option<Arc<dyn TaskHandle>> {
     shard(id).get(&id).cloned()
 }
 
@@ -43,7 +43,7 @@ pub(super) fn counted() -> usize {
 }
 
 /// All tasks, the oldest first.
-pub(super) fn all() -> Vec<Arc<dyn Task>> {
+pub(super) fn all() -> Vec<Arc<dyn TaskHandle>> {
     let mut all = Vec::new();
     for shard in &BOOK {
         all.extend(shard.lock().unwrap_or_else(PoisonError::into_inner).values().cloned());

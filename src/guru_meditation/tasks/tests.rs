@@ -11,7 +11,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Mutex, Notify, mpsc, oneshot};
 
 use super::*;
-use crate::guru_meditation::Page;
+use crate::guru_meditation::SectionBuilder;
 
 fn runtime(workers: usize) -> Runtime {
     Builder::new_multi_thread().worker_threads(workers).enable_all().build().expect("a runtime")
@@ -19,8 +19,8 @@ fn runtime(workers: usize) -> Runtime {
 
 /// What a census tells of the tasks of that name; other tests have tasks, too.
 fn told(name: &str, runtime: &Runtime) -> Vec<Value> {
-    let page = Page::default();
-    tell(&page, &[runtime.handle().clone()]);
+    let page = SectionBuilder::default();
+    add_section(&page, &[runtime.handle().clone()]);
     let mut json = page.read().to_json();
     let Some(Value::Array(stacks)) = json.remove("stacks") else { return Vec::new() };
     stacks.into_iter().filter(|stack| stack["name"] == name).collect()
@@ -152,7 +152,7 @@ fn polled_by_the_helper(panics: bool) -> Result<u32, tokio::task::JoinError> {
     runtime.block_on(is_ready).expect("it waits");
     let go_on = block(&runtime, "blocks its worker, too");
     flag.store(true, Ordering::Release);
-    tell(&Page::default(), &[runtime.handle().clone()]);
+    add_section(&SectionBuilder::default(), &[runtime.handle().clone()]);
     go_on.send(()).expect("it waits");
     runtime.block_on(task)
 }

@@ -21,7 +21,7 @@ use crate::guru_meditation::{runner, time};
 
 /// What is known of a task without looking into it.
 #[derive(Debug)]
-pub(super) struct Meta {
+pub(super) struct TaskMeta {
     pub(super) id: u64,
     pub(super) name: &'static str,
     /// What it is busy with, if it says so.
@@ -35,19 +35,19 @@ pub(super) struct Meta {
     pub(super) is_over: AtomicBool,
     /// Whether the runtime counts it: a future that a thread blocks on is not.
     pub(super) is_counted: bool,
-    pub(super) answer: Mutex<Option<Answer>>,
+    pub(super) answer: Mutex<Option<TraceReply>>,
 }
 
 /// Where a task waited when it was last asked.
 #[derive(Clone, Debug)]
-pub(super) struct Answer {
+pub(super) struct TraceReply {
     pub(super) epoch: u64,
     pub(super) traces: Vec<Trace>,
 }
 
 /// A task, whatever its future is.
-pub(super) trait Task: Send + Sync {
-    fn meta(&self) -> &Meta;
+pub(super) trait TaskHandle: Send + Sync {
+    fn meta(&self) -> &TaskMeta;
 
     /// Wakes it, so that it is polled and answers; does nothing if it is being polled.
     fn nudge(&self);
@@ -59,28 +59,28 @@ pub(super) trait Task: Send + Sync {
 /// A future that reports can look into. Made by [`spawned`](super::spawned) and
 /// [`root`](super::root).
 #[must_use = "futures do nothing unless they are polled"]
-pub struct Traced<F: Future + Send + 'static>(Arc<Cell<F>>)
+pub struct Traced<F: Future + Send + 'static>(Arc<TaskCell<F>>)
 where
     F::Output: Send + 'static;
 
-struct Cell<F: Future> {
-    meta: Meta,
+struct TaskCell<F: Future> {
+    meta: TaskMeta,
     inner: Mutex<Inner<F>>,
 }
 
 struct Inner<F: Future> {
-    stage: Stage<F>,
+    stage: TaskStage<F>,
     /// The real waker of the last poll.
     waker: Option<Waker>,
     /// The last report that was answered.
     answered: u64,
 }
 
-enum Stage<F: Future> {
+enum TaskStage<F: Future> {
     /// It runs. The future is never moved out of here, only dropped in place.
     Live(F),
     /// A report's helper polled it to its end; the next poll gives this.
-    Kept(std::thread::Result<F::Output>),
+    Finished(std::thread::Result<F::Output>),
     Gone,
 }
 
@@ -95,7 +95,7 @@ where
         is_counted: bool,
         future: F,
     ) -> Self {
-        let meta = Meta {
+        let meta = TaskMeta {
             id: registry::next_id(),
             name,
             detail: Mutex::new(None),
@@ -108,9 +108,9 @@ where
             answer: Mutex::new(None),
         };
         let answered = EPOCH.load(Ordering::Relaxed);
-        let inner = Inner { stage: Stage::Live(future), waker: None, answered };
-        let cell = Arc::new(Cell { meta, inner: Mutex::new(inner) });
-        registry::enter(Arc::clone(&cell) as Arc<dyn Task>);
+        let inner = Inner { stage: TaskStage::Live(future), waker: None, answered };
+        let cell = Arc::new(TaskCell { meta, inner: Mutex::new(inner) });
+        registry::enter(Arc::clone(&cell) as Arc<dyn TaskHandle>);
         Self(cell)
     }
 }
@@ -125,7 +125,7 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let cell = &*self.0;
         let mut inner = lock(&cell.inner);
-        if !matches!(inner.stage, Stage::Live(_)) {
+        if !matches!(inner.stage, TaskStage::Live(_)) {
             return inner.kept();
         }
         if !inner.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
@@ -141,7 +141,7 @@ where
         if polled.is_ready() {
             // At once: the helper must never poll a future that has ended.
             cell.meta.is_over.store(true, Ordering::Release);
-            inner.stage = Stage::Gone;
+            inner.stage = TaskStage::Gone;
         }
         polled
     }
@@ -157,7 +157,7 @@ where
         self.0.meta.is_over.store(true, Ordering::Release);
         let mut inner = lock(&self.0.inner);
         inner.waker = None;
-        inner.stage = Stage::Gone;
+        inner.stage = TaskStage::Gone;
     }
 }
 
@@ -166,8 +166,8 @@ impl<F: Future> Inner<F> {
         match &mut self.stage {
             // SAFETY: the future lies in an `Arc` that never gives it out by value: from `new` on it
             // is only borrowed here and dropped in place, by assigning another stage.
-            Stage::Live(future) => Some(unsafe { Pin::new_unchecked(future) }),
-            Stage::Kept(_) | Stage::Gone => None,
+            TaskStage::Live(future) => Some(unsafe { Pin::new_unchecked(future) }),
+            TaskStage::Finished(_) | TaskStage::Gone => None,
         }
     }
 
@@ -177,29 +177,29 @@ impl<F: Future> Inner<F> {
     ///
     /// With the future's own panic, or when it is polled after its end.
     fn kept(&mut self) -> Poll<F::Output> {
-        match std::mem::replace(&mut self.stage, Stage::Gone) {
-            Stage::Kept(Ok(output)) => Poll::Ready(output),
-            Stage::Kept(Err(panic)) => resume_unwind(panic),
-            Stage::Live(_) | Stage::Gone => panic!("a task was polled after its end"),
+        match std::mem::replace(&mut self.stage, TaskStage::Gone) {
+            TaskStage::Finished(Ok(output)) => Poll::Ready(output),
+            TaskStage::Finished(Err(panic)) => resume_unwind(panic),
+            TaskStage::Live(_) | TaskStage::Gone => panic!("a task was polled after its end"),
         }
     }
 
-    fn probe(&mut self, meta: &Meta, epoch: u64, real: &Waker) -> Poll<F::Output> {
+    fn probe(&mut self, meta: &TaskMeta, epoch: u64, real: &Waker) -> Poll<F::Output> {
         self.answered = epoch;
         let Some(future) = self.future() else { return Poll::Pending };
         let (polled, traces) = probe::poll(future, real);
         *meta.answer.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(Answer { epoch, traces });
+            Some(TraceReply { epoch, traces });
         polled
     }
 }
 
-impl<F> Task for Cell<F>
+impl<F> TaskHandle for TaskCell<F>
 where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    fn meta(&self) -> &Meta {
+    fn meta(&self) -> &TaskMeta {
         &self.meta
     }
 
@@ -217,7 +217,7 @@ where
     fn probe_here(&self, epoch: u64) {
         let Ok(mut inner) = self.inner.try_lock() else { return };
         let Some(real) = inner.waker.clone() else { return };
-        if inner.answered == epoch || !matches!(inner.stage, Stage::Live(_)) {
+        if inner.answered == epoch || !matches!(inner.stage, TaskStage::Live(_)) {
             return;
         }
         let polling = Polling::begin(&self.meta);
@@ -233,8 +233,8 @@ where
         self.meta.is_over.store(true, Ordering::Release);
         // Drops the future here, where a panic must not be lost either.
         let dropped =
-            runner::helping(|| catch_unwind(AssertUnwindSafe(|| inner.stage = Stage::Gone)));
-        inner.stage = Stage::Kept(dropped.and(kept));
+            runner::helping(|| catch_unwind(AssertUnwindSafe(|| inner.stage = TaskStage::Gone)));
+        inner.stage = TaskStage::Finished(dropped.and(kept));
         drop(inner);
         real.wake();
     }
@@ -242,13 +242,13 @@ where
 
 /// Marks a task as being polled by this thread, until it is dropped.
 struct Polling<'a> {
-    meta: &'a Meta,
+    meta: &'a TaskMeta,
     /// What this thread polled around it.
     outer: u64,
 }
 
 impl<'a> Polling<'a> {
-    fn begin(meta: &'a Meta) -> Self {
+    fn begin(meta: &'a TaskMeta) -> Self {
         meta.on.store(own_thread(), Ordering::Relaxed);
         meta.polls.fetch_add(1, Ordering::Relaxed);
         Self { meta, outer: CURRENT.replace(meta.id) }

@@ -39,7 +39,7 @@ pub(in crate::guru_meditation) enum NoSample {
     Running,
     /// It does not answer, and neither does the kernel.
     #[error("it does not answer the signal, and the kernel does not tell where it is")]
-    Untold,
+    Unknown,
     /// There is no memory for its stack.
     #[error("there is no memory for it")]
     NoRoom,

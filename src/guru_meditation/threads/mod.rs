@@ -22,9 +22,9 @@ pub(super) use self::capture::install;
 use self::capture::{BATCH, NoSample, Sample, blocks_us, sample, sample_from_outside};
 use self::symbols::own_name;
 pub(super) use self::symbols::{Symbols, forget};
-use self::unwind::Walk;
+use self::unwind::StackWalk;
 pub(super) use self::unwind::{FRAMES_MAX, Tables};
-use super::page::Page;
+use super::page::SectionBuilder;
 use super::stack::{Frame, Stack};
 use super::time;
 
@@ -55,17 +55,17 @@ struct Thread {
 }
 
 /// Writes the section.
-pub(super) fn tell(page: &Page) {
+pub(super) fn add_section(page: &SectionBuilder) {
     let threads = match all() {
         Ok(threads) => threads,
         Err(why) => {
-            page.lacks(format!(
+            page.mark_missing(format!(
                 "which threads there are is unknown: /proc/self/task can't be read: {why}"
             ));
             return;
         }
     };
-    page.put_more("threads", threads.len());
+    page.add_more("threads", threads.len());
     let mut tables = Tables::load();
     let begun = time::monotonic();
     let mut taken = Vec::with_capacity(threads.len());
@@ -83,7 +83,7 @@ pub(super) fn tell(page: &Page) {
                 remark,
                 branches: vec![unnamed(&walk.addresses, &tables)],
             };
-            taken.push((page.put_stack(stack.clone()), stack, walk));
+            taken.push((page.add_stack(stack.clone()), stack, walk));
         }
     }
     let mut symbols = Symbols::new();
@@ -96,18 +96,18 @@ pub(super) fn tell(page: &Page) {
         }
         page.set_stack(at, stack);
     }
-    symbols.lack().into_iter().for_each(|why| page.lacks(why));
+    symbols.lack().into_iter().for_each(|why| page.mark_missing(why));
 }
 
 /// The frames of a sample, and what is wrong with them.
-fn walked(tables: &mut Tables, taken: Taken) -> (Walk, Option<String>) {
+fn walked(tables: &mut Tables, taken: SampleBatch) -> (StackWalk, Option<String>) {
     match taken {
         Ok((sample, false)) => (tables.walk(&sample), None),
         Ok((sample, true)) => {
             let walk = tables.walk_by_search(&sample);
             (walk, Some(FROM_OUTSIDE.to_owned()))
         }
-        Err(why) => (Walk::default(), Some(format!("no stack: {why}"))),
+        Err(why) => (StackWalk::default(), Some(format!("no stack: {why}"))),
     }
 }
 
@@ -159,10 +159,10 @@ fn thread(task: &Task) -> Thread {
     Thread { id: task.tid, name, facts, is_held, is_asked }
 }
 
-type Taken = Result<(Sample, bool), NoSample>;
+type SampleBatch = Result<(Sample, bool), NoSample>;
 
 /// Stacks of a few threads at once; those taken from outside are marked.
-fn batch_of_samples(batch: &[Thread], begun: Instant) -> Vec<Taken> {
+fn batch_of_samples(batch: &[Thread], begun: Instant) -> Vec<SampleBatch> {
     let left = SILENCE_MAX.saturating_sub(begun.elapsed());
     let asked: Vec<_> = batch
         .iter()
@@ -180,7 +180,7 @@ fn batch_of_samples(batch: &[Thread], begun: Instant) -> Vec<Taken> {
         Err(
             why @ (NoSample::Ended
             | NoSample::Running
-            | NoSample::Untold
+            | NoSample::Unknown
             | NoSample::NoRoom
             | NoSample::Unsupported(_)),
         ) => Err(why),

@@ -39,8 +39,8 @@ fn waits_in_a_function_of_its_own(wait: &dyn Fn()) {
 /// What the section tells of that thread, as text.
 fn told(id: i32) -> String {
     install().expect("a signal is free");
-    let page = Page::default();
-    tell(&page);
+    let page = SectionBuilder::default();
+    add_section(&page);
     let text = page.read().to_text();
     let begin = text.find(&format!(" Thread #{id} ")).unwrap_or_else(|| panic!("{id} in {text}"));
     let end = text[begin..].find("\n------ ").unwrap_or(text.len() - begin);
@@ -48,7 +48,7 @@ fn told(id: i32) -> String {
 }
 
 /// The stacks of all threads.
-fn samples(threads: &[Thread]) -> Vec<Taken> {
+fn samples(threads: &[Thread]) -> Vec<SampleBatch> {
     let begun = time::monotonic();
     threads.chunks(BATCH).flat_map(|batch| batch_of_samples(batch, begun)).collect()
 }

@@ -36,7 +36,7 @@ const PCREL_SDATA4: u8 = 0x1b;
 
 /// The program or a shared object in memory.
 #[derive(Clone, Debug)]
-pub(in crate::guru_meditation) struct Object {
+pub(in crate::guru_meditation) struct LoadedObject {
     /// Its file; empty for the program itself.
     pub(in crate::guru_meditation) name: String,
     base: u64,
@@ -49,7 +49,7 @@ pub(in crate::guru_meditation) struct Object {
 pub(in crate::guru_meditation) struct Tables {
     unwinder: UnwinderNative<Bytes, MayAllocateDuringUnwind>,
     cache: CacheNative<MayAllocateDuringUnwind>,
-    objects: Vec<Object>,
+    objects: Vec<LoadedObject>,
 }
 
 /// A table: the program's own stays where it is, all others are copies.
@@ -57,7 +57,7 @@ type Bytes = Cow<'static, [u8]>;
 
 /// Addresses in a stack, the innermost first, each as it is looked up.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Walk {
+pub(super) struct StackWalk {
     pub(super) addresses: Vec<u64>,
     /// Whether it ended at the thread's beginning.
     pub(super) is_whole: bool,
@@ -80,7 +80,7 @@ impl Tables {
     }
 
     /// The object an address lies in, and where in it.
-    pub(in crate::guru_meditation) fn object(&self, address: u64) -> Option<(&Object, u64)> {
+    pub(in crate::guru_meditation) fn object(&self, address: u64) -> Option<(&LoadedObject, u64)> {
         let found = self.objects.iter().find(|object| object.code.contains(&address))?;
         Some((found, address - found.base))
     }
@@ -90,19 +90,19 @@ impl Tables {
         self.objects.first()?.build_id.as_deref()
     }
 
-    pub(super) fn walk(&mut self, sample: &Sample) -> Walk {
+    pub(super) fn walk(&mut self, sample: &Sample) -> StackWalk {
         self.walk_from(sample, sample.ip, sample.sp, sample.bp)
     }
 
     /// The walk of a thread that was looked at from outside, without its frame pointer: where the
     /// tables need that, it goes on from the first return address in the stack that leads to the
     /// thread's beginning, or else farthest.
-    pub(super) fn walk_by_search(&mut self, sample: &Sample) -> Walk {
+    pub(super) fn walk_by_search(&mut self, sample: &Sample) -> StackWalk {
         let walk = self.walk_from(sample, sample.ip, sample.sp, UNKNOWN);
         if walk.is_whole {
             return walk;
         }
-        let mut best = Walk::default();
+        let mut best = StackWalk::default();
         let mut tried = 0;
         for (at, word) in sample.stack.chunks_exact(8).enumerate() {
             let word = word.first_chunk().map_or(0, |word| u64::from_ne_bytes(*word));
@@ -131,10 +131,10 @@ impl Tables {
         addresses.truncate(known.unwrap_or(addresses.len()));
         addresses.extend(best.addresses);
         addresses.truncate(FRAMES_MAX);
-        Walk { addresses, is_whole: best.is_whole }
+        StackWalk { addresses, is_whole: best.is_whole }
     }
 
-    fn walk_from(&mut self, sample: &Sample, ip: u64, sp: u64, bp: u64) -> Walk {
+    fn walk_from(&mut self, sample: &Sample, ip: u64, sp: u64, bp: u64) -> StackWalk {
         let Self { unwinder, cache, .. } = self;
         let mut read = |address: u64| {
             let at = address.checked_sub(sample.sp).and_then(|at| usize::try_from(at).ok());
@@ -143,7 +143,7 @@ impl Tables {
         };
         let registers = registers(ip, sp, bp);
         let mut frames = unwinder.iter_frames(ip, registers, cache, &mut read);
-        let mut walk = Walk::default();
+        let mut walk = StackWalk::default();
         while walk.addresses.len() < FRAMES_MAX {
             match frames.next() {
                 Ok(Some(frame)) => walk.addresses.push(FrameAddress::address_for_lookup(frame)),
@@ -210,7 +210,7 @@ unsafe extern "C" fn take_in(
             tables.unwinder.add_module(module);
         }
     }
-    tables.objects.push(Object { name, base, code, build_id });
+    tables.objects.push(LoadedObject { name, base, code, build_id });
     0
 }
 

@@ -9,30 +9,30 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use super::places::Places;
+use super::places::BlockIndex;
 use super::seal::{self, Seal};
-use super::span::Span;
-use super::{ActiveSpan, Archive, SealedSpan};
+use super::span::Segment;
+use super::{ActiveSegment, Archive, SealedSegment};
 use crate::journal::disk;
 use crate::journal::error::JournalError;
 
 impl Archive {
     /// Begins an empty span.
-    pub(super) fn begin(&self, first: u64) -> Result<Arc<ActiveSpan>, JournalError> {
-        let path = self.span_path(first);
+    pub(super) fn begin_segment(&self, first: u64) -> Result<Arc<ActiveSegment>, JournalError> {
+        let path = self.segment_path(first);
         disk::create_folder(&path)?;
-        let segment = Span::open(path)?;
+        let segment = Segment::open(path)?;
         let active =
-            Arc::new(ActiveSpan { first, through: AtomicU64::new(first - 1), span: segment });
+            Arc::new(ActiveSegment { first, through: AtomicU64::new(first - 1), segment });
         *self.active.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&active));
         Ok(active)
     }
 
     /// Moves all that is not sealed out of the way; gives the folders to delete.
-    pub(super) fn give_up_active(&self) -> Result<Vec<PathBuf>, JournalError> {
+    pub(super) fn discard_active(&self) -> Result<Vec<PathBuf>, JournalError> {
         let active = self.active.write().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(active) = active {
-            active.span.close();
+            active.segment.close();
         }
         let through = self.sealed_through();
         self.archived_through.store(through, Ordering::Release);
@@ -53,24 +53,24 @@ impl Archive {
     /// for `lived`.
     ///
     /// Meanwhile readers read the commit log.
-    pub(super) fn seal(
+    pub(super) fn seal_segment(
         &self,
-        active: &ActiveSpan,
+        active: &ActiveSegment,
         term: u64,
         lived: Duration,
     ) -> Result<(), JournalError> {
         *self.active.write().unwrap_or_else(PoisonError::into_inner) = None;
         let last = active.through.load(Ordering::Acquire);
-        active.span.flush()?;
-        active.span.close();
-        let path = self.span_path(active.first);
+        active.segment.flush()?;
+        active.segment.close();
+        let path = self.segment_path(active.first);
         disk::sync_tree(&path)?;
         // From the files, not from sled's memory; sled never opens them again.
-        let index = Places::scan(&path, self.journal, &(active.first..=last), &self.closing)?;
+        let index = BlockIndex::scan(&path, self.journal, &(active.first..=last), &self.is_closing)?;
         let mut seal = Seal { last, term, newest_us: None, lived, missing: Vec::new() };
-        seal.newest_us = Some(seal::check(&index, active.first, &seal)?);
+        seal.newest_us = Some(seal::check_blocks(&index, active.first, &seal)?);
         seal.write(&self.seal_path(active.first), self.journal, active.first)?;
-        let segment = SealedSpan { seal, bytes: disk::allocated_below(&path) };
+        let segment = SealedSegment { seal, bytes: disk::allocated_below(&path) };
         self.sealed.write().unwrap_or_else(PoisonError::into_inner).insert(active.first, segment);
         self.sealed_through.store(last, Ordering::Release);
         Ok(())

@@ -25,45 +25,45 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use uuid::Uuid;
 
 pub(super) use self::archiver::Archiver;
-pub(super) use self::opening::{open, verify};
-use self::places::Places;
-pub(super) use self::retention::read_mark;
+pub(super) use self::opening::{open, verify_segment};
+use self::places::BlockIndex;
+pub(super) use self::retention::read_trim_mark;
 pub use self::retention::{Retention, TrimDue};
 pub(super) use self::seal::Seal;
-use self::span::Span;
+use self::span::Segment;
 use super::disk;
 use super::error::JournalError;
 use super::frame::Block;
 
 /// Sealed segments open at one time; each has the locations of its blocks in memory.
-const OPEN_SPANS_MAX: usize = 4;
+const OPEN_SEGMENTS_MAX: usize = 4;
 
 /// Open sealed segments by their first number.
-type OpenSpans = Vec<(u64, Arc<Places>)>;
+type OpenSegments = Vec<(u64, Arc<BlockIndex>)>;
 
 /// The archive, as the archiver and the readers share it.
 #[derive(Debug)]
 pub(super) struct Archive {
     folder: PathBuf,
     journal: Uuid,
-    sealed: RwLock<BTreeMap<u64, SealedSpan>>,
-    active: RwLock<Option<Arc<ActiveSpan>>>,
+    sealed: RwLock<BTreeMap<u64, SealedSegment>>,
+    active: RwLock<Option<Arc<ActiveSegment>>>,
     /// The least recently used first; `None` once the journal is closed.
-    open: Mutex<Option<OpenSpans>>,
+    open_segments: Mutex<Option<OpenSegments>>,
     sealed_through: AtomicU64,
     archived_through: AtomicU64,
     trimmed_through: AtomicU64,
     /// Locked during a repair; true once the journal is closed.
-    repairing: Mutex<bool>,
+    repair_lock: Mutex<bool>,
     /// Makes a repair stop.
-    closing: AtomicBool,
+    is_closing: AtomicBool,
     /// Numbers that repairs found missing, until they are fetched.
-    lost: Mutex<Vec<RangeInclusive<u64>>>,
+    lost_ranges: Mutex<Vec<RangeInclusive<u64>>>,
 }
 
 /// What is known of a sealed segment without opening it.
 #[derive(Debug)]
-struct SealedSpan {
+struct SealedSegment {
     seal: Seal,
     /// Bytes that it uses on the disk.
     bytes: u64,
@@ -71,11 +71,11 @@ struct SealedSpan {
 
 /// The segment that is being filled.
 #[derive(Debug)]
-struct ActiveSpan {
+struct ActiveSegment {
     first: u64,
     /// The last number in it; below `first` while it is empty.
     through: AtomicU64,
-    span: Span,
+    segment: Segment,
 }
 
 impl Archive {
@@ -96,7 +96,7 @@ impl Archive {
 
     /// The block around `number`; `None` if the archive does not contain it (any more, or yet).
     pub(super) fn block_at(&self, number: u64) -> Result<Option<Block>, JournalError> {
-        if let Some(first) = self.sealed_with(number) {
+        if let Some(first) = self.sealed_segment_with(number) {
             return self.sealed_block(first, number).map(Some);
         }
         let active = self.active.read().unwrap_or_else(PoisonError::into_inner).clone();
@@ -105,7 +105,7 @@ impl Archive {
             return Ok(None);
         }
         // The commit log still has all of an unsealed segment, so a reader need not see a failure here.
-        Ok(active.span.block_at(number).ok().flatten())
+        Ok(active.segment.block_at(number).ok().flatten())
     }
 
     /// The smallest sealed number that is at least `number`.
@@ -127,7 +127,7 @@ impl Archive {
     /// The ranges of numbers in sealed segments, ascending.
     pub(super) fn ranges(&self) -> Vec<RangeInclusive<u64>> {
         let sealed = self.sealed.read().unwrap_or_else(PoisonError::into_inner);
-        sealed.iter().flat_map(|(first, segment)| segment.seal.held(*first)).collect()
+        sealed.iter().flat_map(|(first, segment)| segment.seal.present_ranges(*first)).collect()
     }
 
     /// Its length on the disk in bytes, sealed or not.
@@ -137,32 +137,32 @@ impl Archive {
 
     /// Closes all segments; further reads return [`JournalError::Closed`].
     pub(super) fn close(&self) {
-        self.closing.store(true, Ordering::Release);
-        *self.repairing.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.is_closing.store(true, Ordering::Release);
+        *self.repair_lock.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        *self.open_segments.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let active = self.active.write().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(active) = active {
-            active.span.close();
+            active.segment.close();
         }
     }
 
-    fn sealed_with(&self, number: u64) -> Option<u64> {
+    fn sealed_segment_with(&self, number: u64) -> Option<u64> {
         let sealed = self.sealed.read().unwrap_or_else(PoisonError::into_inner);
-        let (first, SealedSpan { seal, .. }) = sealed.range(..=number).next_back()?;
+        let (first, SealedSegment { seal, .. }) = sealed.range(..=number).next_back()?;
         (number <= seal.last && seal.gap_at(number).is_none()).then_some(*first)
     }
 
     fn sealed_block(&self, first: u64, number: u64) -> Result<Block, JournalError> {
         let unusable =
-            |reason| JournalError::Archive { action: "read", path: self.span_path(first), reason };
-        let block = self.opened(first)?.block_at(number)?;
+            |reason| JournalError::Archive { action: "read", path: self.segment_path(first), reason };
+        let block = self.block_index(first)?.block_at(number)?;
         block.ok_or_else(|| unusable(format!("record {number} is not in it")))
     }
 
-    fn opened(&self, first: u64) -> Result<Arc<Places>, JournalError> {
+    fn block_index(&self, first: u64) -> Result<Arc<BlockIndex>, JournalError> {
         let closed = || JournalError::Closed { path: self.folder.clone() };
         {
-            let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut open = self.open_segments.lock().unwrap_or_else(PoisonError::into_inner);
             let open = open.as_mut().ok_or_else(closed)?;
             if let Some(at) = open.iter().position(|(number, _)| *number == first) {
                 let found = open.remove(at);
@@ -171,23 +171,23 @@ impl Archive {
             }
         }
         // Without the lock: the scan takes a while, and must not delay readers of other segments.
-        let path = self.span_path(first);
+        let path = self.segment_path(first);
         let unusable =
             |reason| JournalError::Archive { action: "open", path: path.clone(), reason };
         let present = {
             let sealed = self.sealed.read().unwrap_or_else(PoisonError::into_inner);
-            sealed.get(&first).map(|segment| (segment.seal.held(first), segment.seal.last))
+            sealed.get(&first).map(|segment| (segment.seal.present_ranges(first), segment.seal.last))
         };
         let (present, last) = present.ok_or_else(|| unusable("it is not sealed".to_owned()))?;
-        let index = Places::scan(&path, self.journal, &(first..=last), &self.closing)?;
-        if let Some(lost) = index.first_lost(&present) {
+        let index = BlockIndex::scan(&path, self.journal, &(first..=last), &self.is_closing)?;
+        if let Some(lost) = index.first_missing(&present) {
             return Err(unusable(format!("record {lost} is not in it")));
         }
         let index = Arc::new(index);
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.open_segments.lock().unwrap_or_else(PoisonError::into_inner);
         let open = open.as_mut().ok_or_else(closed)?;
         open.retain(|(number, _)| *number != first);
-        if open.len() >= OPEN_SPANS_MAX {
+        if open.len() >= OPEN_SEGMENTS_MAX {
             open.remove(0);
         }
         open.push((first, Arc::clone(&index)));
@@ -195,14 +195,14 @@ impl Archive {
     }
 
     /// Drops the block index of one sealed segment; a running read continues.
-    fn close_one(&self, first: u64) {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+    fn close_segment(&self, first: u64) {
+        let mut open = self.open_segments.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(open) = open.as_mut() {
             open.retain(|(number, _)| *number != first);
         }
     }
 
-    fn span_path(&self, first: u64) -> PathBuf {
+    fn segment_path(&self, first: u64) -> PathBuf {
         self.folder.join(format!("span-{first:020}"))
     }
 

@@ -14,22 +14,22 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::places::Places;
+use super::places::BlockIndex;
 use super::seal::{self, Seal};
-use super::{Archive, SealedSpan, repair, retention};
+use super::{Archive, SealedSegment, repair, retention};
 use crate::journal::disk;
 use crate::journal::error::JournalError;
 
 /// The archive as it was recovered.
 #[derive(Debug)]
-pub(in crate::journal) struct FoundArchive {
+pub(in crate::journal) struct RecoveredArchive {
     pub(in crate::journal) archive: Archive,
     /// The newest term of any sealed segment; 0 if there is none.
     pub(in crate::journal) term: u64,
     /// First numbers of the unsealed segments that the archiver will rebuild.
     pub(in crate::journal) rebuilt: Vec<u64>,
     /// Segments that could be neither used nor rebuilt: the folders that they were moved to.
-    pub(in crate::journal) set_aside: Vec<PathBuf>,
+    pub(in crate::journal) damaged: Vec<PathBuf>,
     /// Folders to delete in the background.
     pub(in crate::journal) trash: Vec<PathBuf>,
 }
@@ -39,31 +39,31 @@ pub(in crate::journal) fn open(
     folder: PathBuf,
     journal: Uuid,
     is_in_log: impl Fn(u64) -> bool,
-) -> Result<FoundArchive, JournalError> {
-    let mut recovered = FoundArchive {
+) -> Result<RecoveredArchive, JournalError> {
+    let mut recovered = RecoveredArchive {
         archive: Archive {
             folder,
             journal,
             sealed: RwLock::default(),
             active: RwLock::default(),
-            open: Mutex::new(Some(Vec::new())),
+            open_segments: Mutex::new(Some(Vec::new())),
             sealed_through: AtomicU64::new(0),
             archived_through: AtomicU64::new(0),
             trimmed_through: AtomicU64::new(0),
-            repairing: Mutex::default(),
-            closing: AtomicBool::default(),
-            lost: Mutex::default(),
+            repair_lock: Mutex::default(),
+            is_closing: AtomicBool::default(),
+            lost_ranges: Mutex::default(),
         },
         term: 0,
         rebuilt: Vec::new(),
-        set_aside: Vec::new(),
+        damaged: Vec::new(),
         trash: Vec::new(),
     };
     let folder = &recovered.archive.folder;
-    let trimmed = retention::read_mark(folder, journal);
+    let trimmed = retention::read_trim_mark(folder, journal);
     // Finishes a trim that was interrupted.
-    recovered.trash = retention::trash(folder, journal, trimmed.unwrap_or(0))?;
-    recovered.trash.extend(repair::undo(folder)?);
+    recovered.trash = retention::move_to_trash(folder, journal, trimmed.unwrap_or(0))?;
+    recovered.trash.extend(repair::undo_unfinished(folder)?);
     let mut sealed = BTreeMap::new();
     let paths = disk::paths_in(&recovered.archive.folder)?;
     for path in paths {
@@ -72,15 +72,15 @@ pub(in crate::journal) fn open(
                 recovered.trash.push(path);
             }
         } else if let Some(first) = disk::number_in_name(&path, "span-", "") {
-            match recovered.span(first, &is_in_log)? {
+            match recovered.recover_segment(first, &is_in_log)? {
                 Some(seal) => {
                     let bytes = disk::allocated_below(&path);
-                    drop(sealed.insert(first, SealedSpan { seal, bytes }));
+                    drop(sealed.insert(first, SealedSegment { seal, bytes }));
                 }
                 None => remove_seal(&recovered.archive, first)?,
             }
         } else if let Some(first) = disk::number_in_name(&path, "span-", ".sealed")
-            && !recovered.archive.span_path(first).exists()
+            && !recovered.archive.segment_path(first).exists()
         {
             // A seal without its segment would later be valid for a new segment of that number.
             remove_seal(&recovered.archive, first)?;
@@ -98,7 +98,7 @@ pub(in crate::journal) fn open(
     Ok(recovered)
 }
 
-impl FoundArchive {
+impl RecoveredArchive {
     /// The newest lived time of any seal.
     fn newest_lived(&self) -> Result<Duration, JournalError> {
         let firsts = disk::paths_in(&self.archive.folder)?.into_iter();
@@ -110,12 +110,12 @@ impl FoundArchive {
     }
 
     /// The seal of a segment folder, existing or new; without one the folder is moved away.
-    fn span(
+    fn recover_segment(
         &mut self,
         first: u64,
         is_in_log: impl Fn(u64) -> bool,
     ) -> Result<Option<Seal>, JournalError> {
-        let path = self.archive.span_path(first);
+        let path = self.archive.segment_path(first);
         let seal_path = self.archive.seal_path(first);
         if let Some(seal) = Seal::read(&seal_path, self.archive.journal, first) {
             return Ok(Some(seal));
@@ -132,7 +132,7 @@ impl FoundArchive {
             }
             return Ok(None);
         }
-        if let Ok(mut seal) = checked(&path, self.archive.journal, first) {
+        if let Ok(mut seal) = seal_of_files(&path, self.archive.journal, first) {
             // It is unknown when it was filled: take the newest lived time there is.
             seal.lived = self.newest_lived()?;
             disk::sync_tree(&path)?;
@@ -141,35 +141,35 @@ impl FoundArchive {
         }
         let damaged = path.with_added_extension("damaged");
         disk::rename(&path, &damaged)?;
-        self.set_aside.push(damaged);
+        self.damaged.push(damaged);
         Ok(None)
     }
 }
 
 /// Reads all of a segment from its files, and compares it with its seal.
-pub(in crate::journal) fn verify(
+pub(in crate::journal) fn verify_segment(
     path: &Path,
     journal: Uuid,
     first: u64,
     seal: &Seal,
 ) -> Result<(), JournalError> {
-    let index = Places::scan(path, journal, &(first..=seal.last), &AtomicBool::default())?;
-    seal::check(&index, first, seal).map(drop)
+    let index = BlockIndex::scan(path, journal, &(first..=seal.last), &AtomicBool::default())?;
+    seal::check_blocks(&index, first, seal).map(drop)
 }
 
 /// Reads all of a segment from its files, and makes the seal that it has without gaps.
-fn checked(path: &Path, journal: Uuid, first: u64) -> Result<Seal, JournalError> {
+fn seal_of_files(path: &Path, journal: Uuid, first: u64) -> Result<Seal, JournalError> {
     let numbers = first..=u64::MAX - 1;
-    let index = Places::scan(path, journal, &numbers, &AtomicBool::default())?;
+    let index = BlockIndex::scan(path, journal, &numbers, &AtomicBool::default())?;
     let empty = || JournalError::Archive {
         action: "seal",
         path: path.to_owned(),
         reason: "it is empty".to_owned(),
     };
     let last = *index.blocks().last().ok_or_else(empty)?.end();
-    let term = index.block_at(last)?.map_or(0, |block| block.header.draft.term);
+    let term = index.block_at(last)?.map_or(0, |block| block.header.info.term);
     let mut seal = Seal { last, term, newest_us: None, lived: Duration::ZERO, missing: Vec::new() };
-    seal.newest_us = Some(seal::check(&index, first, &seal)?);
+    seal.newest_us = Some(seal::check_blocks(&index, first, &seal)?);
     Ok(seal)
 }
 

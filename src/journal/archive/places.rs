@@ -18,12 +18,12 @@ use uuid::Uuid;
 
 use crate::journal::disk;
 use crate::journal::error::JournalError;
-use crate::journal::frame::{Block, Content};
-use crate::journal::scan::{Found, Scan};
+use crate::journal::frame::{Block, BlockContent};
+use crate::journal::scan::{ScanItem, BlockScan};
 
 /// The location of an intact block, and the number of its last record.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct BlockLocation {
     file: usize,
     offset: u64,
     bytes: usize,
@@ -32,13 +32,13 @@ struct Place {
 
 /// The blocks of a folder, by their first numbers.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(super) struct BlockIndex {
     folder: PathBuf,
     files: Vec<(PathBuf, File)>,
-    places: BTreeMap<u64, Place>,
+    locations: BTreeMap<u64, BlockLocation>,
 }
 
-impl Places {
+impl BlockIndex {
     /// Finds every intact block of `numbers` below `folder`; a missing folder has none.
     pub(super) fn scan(
         folder: &Path,
@@ -47,7 +47,7 @@ impl Places {
         closing: &AtomicBool,
     ) -> Result<Self, JournalError> {
         let (files, locations) = (Vec::new(), BTreeMap::new());
-        let mut index = Self { folder: folder.to_owned(), files, places: locations };
+        let mut index = Self { folder: folder.to_owned(), files, locations };
         let mut paths = if folder.exists() { disk::paths_in(folder)? } else { Vec::new() };
         while let Some(path) = paths.pop() {
             if path.is_dir() {
@@ -67,21 +67,21 @@ impl Places {
         closing: &AtomicBool,
     ) -> Result<(), JournalError> {
         let file = File::open(&path).map_err(JournalError::io("open", &path))?;
-        let mut scan = Scan::new(&file);
+        let mut scan = BlockScan::new(&file);
         while let Some(found) = scan.next_block().map_err(JournalError::io("read", &path))? {
             if closing.load(Ordering::Acquire) {
                 return Err(JournalError::Closed { path: self.folder.clone() });
             }
-            let Found::Block { offset, block, bytes } = found else { continue };
-            let info = &block.header.draft;
-            let is_ours = info.content == Content::Records
+            let ScanItem::Block { offset, block, bytes } = found else { continue };
+            let info = &block.header.info;
+            let is_ours = info.content == BlockContent::Records
                 && info.journal == journal
                 && info.count > 0
                 && numbers.contains(&info.first)
                 && numbers.contains(&info.last());
             if is_ours {
                 let (file, bytes, last) = (self.files.len(), bytes.len(), info.last());
-                self.places.insert(info.first, Place { file, offset, bytes, last });
+                self.locations.insert(info.first, BlockLocation { file, offset, bytes, last });
             }
         }
         self.files.push((path, file));
@@ -94,15 +94,15 @@ impl Places {
 
     /// The numbers of each block, ascending.
     pub(super) fn blocks(&self) -> impl Iterator<Item = RangeInclusive<u64>> {
-        self.places.iter().map(|(first, location)| *first..=location.last)
+        self.locations.iter().map(|(first, location)| *first..=location.last)
     }
 
     /// The first number of `ranges` that is in no block.
-    pub(super) fn first_lost(&self, ranges: &[RangeInclusive<u64>]) -> Option<u64> {
+    pub(super) fn first_missing(&self, ranges: &[RangeInclusive<u64>]) -> Option<u64> {
         ranges.iter().find_map(|range| {
             let mut next = *range.start();
             while next <= *range.end() {
-                match self.places.range(..=next).next_back() {
+                match self.locations.range(..=next).next_back() {
                     Some((_, location)) if location.last >= next => next = location.last + 1,
                     Some(_) | None => return Some(next),
                 }
@@ -113,7 +113,7 @@ impl Places {
 
     /// The bytes of the block around `number`; `None` if there is none.
     pub(super) fn bytes_at(&self, number: u64) -> Result<Option<Bytes>, JournalError> {
-        let found = self.places.range(..=number).next_back();
+        let found = self.locations.range(..=number).next_back();
         let Some((_, location)) = found.filter(|(_, location)| location.last >= number) else {
             return Ok(None);
         };
@@ -132,7 +132,7 @@ impl Places {
             reason,
         };
         let block = Block::parse(&bytes).map_err(|error| damaged(error.to_string()))?;
-        let info = &block.header.draft;
+        let info = &block.header.info;
         if (info.first..=info.last()).contains(&number) {
             Ok(Some(block))
         } else {

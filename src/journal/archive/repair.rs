@@ -12,15 +12,15 @@ use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
 use super::archiver::encode_block;
-use super::places::Places;
+use super::places::BlockIndex;
 use super::seal::{self, Seal};
-use super::span::Span;
-use super::{Archive, SealedSpan};
-use crate::journal::commit_log::Files;
+use super::span::Segment;
+use super::{Archive, SealedSegment};
+use crate::journal::commit_log::LogFiles;
 use crate::journal::disk;
 use crate::journal::error::JournalError;
-use crate::journal::frame::{Block, Draft};
-use crate::journal::record::{EncodedRecord, records_of};
+use crate::journal::frame::{Block, BlockInfo};
+use crate::journal::record::{EncodedRecord, records_in_block};
 
 /// Limits of a block of records from the commit log: its records, and its bytes before compression.
 const RECORDS_PER_BLOCK: usize = 64;
@@ -32,14 +32,14 @@ impl Archive {
         &self,
         number: u64,
         error: &JournalError,
-        log: &Files,
+        log: &LogFiles,
     ) -> Result<(), JournalError> {
-        let is_closed = self.repairing.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_closed = self.repair_lock.lock().unwrap_or_else(PoisonError::into_inner);
         if *is_closed {
             return Err(JournalError::Closed { path: self.folder.clone() });
         }
         // Another reader may have repaired it meanwhile, or it may have been trimmed.
-        let Some(first) = self.sealed_with(number) else { return Ok(()) };
+        let Some(first) = self.sealed_segment_with(number) else { return Ok(()) };
         if self.sealed_block(first, number).is_ok() {
             return Ok(());
         }
@@ -47,13 +47,13 @@ impl Archive {
             error = error as &dyn std::error::Error,
             "a segment is damaged: salvaging it"
         );
-        self.close_one(first);
+        self.close_segment(first);
         let old_seal = {
             let segments = self.sealed.read().unwrap_or_else(PoisonError::into_inner);
             segments.get(&first).map(|segment| segment.seal.clone())
         };
         let Some(old_seal) = old_seal else { return Ok(()) };
-        let path = self.span_path(first);
+        let path = self.segment_path(first);
         let damaged = path.with_added_extension("damaged");
         // While the segment itself is not there, the damaged folder is all there is of it.
         if path.exists() {
@@ -62,10 +62,10 @@ impl Archive {
             disk::rename(&path, &damaged)?;
         }
         let numbers = first..=old_seal.last;
-        let index = Places::scan(&damaged, self.journal, &numbers, &self.closing)?;
+        let index = BlockIndex::scan(&damaged, self.journal, &numbers, &self.is_closing)?;
         let rebuilt = self.rebuild(&index, first, &old_seal, log)?;
-        let present = rebuilt.as_ref().map_or_else(Vec::new, |segment| segment.seal.held(first));
-        let lost = without(&old_seal.held(first), &present);
+        let present = rebuilt.as_ref().map_or_else(Vec::new, |segment| segment.seal.present_ranges(first));
+        let lost = difference(&old_seal.present_ranges(first), &present);
         {
             let mut segments = self.sealed.write().unwrap_or_else(PoisonError::into_inner);
             match rebuilt {
@@ -75,29 +75,29 @@ impl Archive {
         }
         let blocks = index.blocks().count();
         tracing::error!(blocks, lost_records = ?lost, path = %damaged.display(), "a segment was salvaged");
-        self.lost.lock().unwrap_or_else(PoisonError::into_inner).extend(lost);
+        self.lost_ranges.lock().unwrap_or_else(PoisonError::into_inner).extend(lost);
         Ok(())
     }
 
     /// The ranges that repairs found missing since the last call.
-    pub(in crate::journal) fn take_lost(&self) -> Vec<RangeInclusive<u64>> {
-        std::mem::take(&mut *self.lost.lock().unwrap_or_else(PoisonError::into_inner))
+    pub(in crate::journal) fn take_newly_lost(&self) -> Vec<RangeInclusive<u64>> {
+        std::mem::take(&mut *self.lost_ranges.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Builds the new segment; `None` if nothing is left of it.
     fn rebuild(
         &self,
-        index: &Places,
+        index: &BlockIndex,
         first: u64,
         old_seal: &Seal,
-        log: &Files,
-    ) -> Result<Option<SealedSpan>, JournalError> {
-        let path = self.span_path(first);
+        log: &LogFiles,
+    ) -> Result<Option<SealedSegment>, JournalError> {
+        let path = self.segment_path(first);
         let new_path = path.with_added_extension("rebuilt");
         let _ = fs::remove_dir_all(&new_path);
         disk::create_folder(&new_path)?;
-        let segment = Span::open(new_path.clone())?;
-        let mut builder = Filling { archive: self, span: &segment, next: first, gaps: Vec::new() };
+        let segment = Segment::open(new_path.clone())?;
+        let mut builder = SegmentBuilder { archive: self, segment: &segment, next: first, gaps: Vec::new() };
         for numbers in index.blocks() {
             let number = *numbers.start();
             // A block that overlaps with the previous one is from an older build of the segment.
@@ -107,13 +107,13 @@ impl Archive {
             else {
                 continue;
             };
-            if records_of(&block).is_ok() {
-                builder.take_from_log(number - 1, log)?;
-                builder.put(block.header.draft, &bytes)?;
+            if records_in_block(&block).is_ok() {
+                builder.copy_from_log(number - 1, log)?;
+                builder.push_block(block.header.info, &bytes)?;
             }
         }
-        builder.take_from_log(old_seal.last, log)?;
-        let (last, missing) = builder.end(old_seal.last);
+        builder.copy_from_log(old_seal.last, log)?;
+        let (last, missing) = builder.finish(old_seal.last);
         segment.flush()?;
         segment.close();
         let seal_path = self.seal_path(first);
@@ -127,63 +127,63 @@ impl Archive {
         let (term, lived) = (old_seal.term, old_seal.lived);
         let mut seal = Seal { last, term, newest_us: None, lived, missing };
         disk::sync_tree(&new_path)?;
-        let built = Places::scan(&new_path, self.journal, &(first..=last), &self.closing)?;
-        seal.newest_us = Some(seal::check(&built, first, &seal)?);
+        let built = BlockIndex::scan(&new_path, self.journal, &(first..=last), &self.is_closing)?;
+        seal.newest_us = Some(seal::check_blocks(&built, first, &seal)?);
         seal.write(&seal_path, self.journal, first)?;
         disk::rename(&new_path, &path)?;
-        Ok(Some(SealedSpan { seal, bytes: disk::allocated_below(&path) }))
+        Ok(Some(SealedSegment { seal, bytes: disk::allocated_below(&path) }))
     }
 }
 
 /// A new segment, built from its first number upwards.
-struct Filling<'a> {
+struct SegmentBuilder<'a> {
     archive: &'a Archive,
-    span: &'a Span,
+    segment: &'a Segment,
     next: u64,
     gaps: Vec<RangeInclusive<u64>>,
 }
 
-impl Filling<'_> {
+impl SegmentBuilder<'_> {
     /// Adds a block; numbers in between are a gap.
-    fn put(&mut self, info: Draft, bytes: &[u8]) -> Result<(), JournalError> {
+    fn push_block(&mut self, info: BlockInfo, bytes: &[u8]) -> Result<(), JournalError> {
         if info.first > self.next {
             self.gaps.push(self.next..=info.first - 1);
         }
-        self.span.insert(info.first, bytes)?;
+        self.segment.insert(info.first, bytes)?;
         self.next = info.last() + 1;
         Ok(())
     }
 
     /// Copies the records that the commit log still has from the next number up to `through`.
-    fn take_from_log(&mut self, through: u64, log: &Files) -> Result<(), JournalError> {
+    fn copy_from_log(&mut self, through: u64, log: &LogFiles) -> Result<(), JournalError> {
         let mut number = self.next;
         while let Some(at) = log.at_or_above(number).filter(|at| *at <= through) {
             let Ok(Some(blocks)) = log.blocks_at(at) else { break };
             let mut records = Vec::new();
             for block in &blocks {
-                let term = block.header.draft.term;
-                let of_block = records_of(block).unwrap_or_default();
+                let term = block.header.info.term;
+                let of_block = records_in_block(block).unwrap_or_default();
                 records.extend(of_block.into_iter().map(|record| (term, record)));
             }
             records.retain(|(_, record)| (at..=through).contains(&record.number));
             let Some((_, last)) = records.last() else { break };
             number = last.number + 1;
-            for part in parts(&records) {
+            for part in split_into_blocks(&records) {
                 let (info, block) = encode_block(self.archive.journal, part);
-                self.put(info, &block)?;
+                self.push_block(info, &block)?;
             }
         }
         Ok(())
     }
 
     /// The last number present, and the gaps before it.
-    fn end(self, last: u64) -> (u64, Vec<RangeInclusive<u64>>) {
+    fn finish(self, last: u64) -> (u64, Vec<RangeInclusive<u64>>) {
         (last.min(self.next - 1), self.gaps)
     }
 }
 
 /// Splits dense records into parts of small blocks.
-fn parts(mut rest: &[(u64, EncodedRecord)]) -> Vec<&[(u64, EncodedRecord)]> {
+fn split_into_blocks(mut rest: &[(u64, EncodedRecord)]) -> Vec<&[(u64, EncodedRecord)]> {
     let mut parts = Vec::new();
     while !rest.is_empty() {
         let mut bytes = 0;
@@ -199,7 +199,7 @@ fn parts(mut rest: &[(u64, EncodedRecord)]) -> Vec<&[(u64, EncodedRecord)]> {
 }
 
 /// The numbers of `all` that are not in `present`; both ascending, and `present` within `all`.
-fn without(
+fn difference(
     all: &[RangeInclusive<u64>],
     present: &[RangeInclusive<u64>],
 ) -> Vec<RangeInclusive<u64>> {
@@ -222,7 +222,7 @@ fn without(
 }
 
 /// Undoes interrupted repairs: the damage is then found again.
-pub(super) fn undo(folder: &Path) -> Result<Vec<PathBuf>, JournalError> {
+pub(super) fn undo_unfinished(folder: &Path) -> Result<Vec<PathBuf>, JournalError> {
     let mut trash = Vec::new();
     for path in disk::paths_in(folder)? {
         if disk::number_in_name(&path, "span-", ".rebuilt").is_some() {
@@ -242,8 +242,8 @@ pub(super) fn undo(folder: &Path) -> Result<Vec<PathBuf>, JournalError> {
 
 #[cfg(test)]
 #[test]
-fn what_is_lost_is_what_was_held_and_is_not() {
-    assert_eq!(without(&[1..=10, 20..=30], &[3..=4, 6..=30]), [1..=2, 5..=5]);
-    assert_eq!(without(&[1..=10], &[]), [1..=10]);
-    assert_eq!(without(&[1..=10], &[1..=10]), []);
+fn the_difference_is_what_was_present_and_is_not() {
+    assert_eq!(difference(&[1..=10, 20..=30], &[3..=4, 6..=30]), [1..=2, 5..=5]);
+    assert_eq!(difference(&[1..=10], &[]), [1..=10]);
+    assert_eq!(difference(&[1..=10], &[1..=10]), []);
 }

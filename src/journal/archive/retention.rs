@@ -17,10 +17,10 @@ use super::Archive;
 use super::seal::Seal;
 use crate::journal::disk;
 use crate::journal::error::JournalError;
-use crate::journal::frame::{Block, Codec, Content, Draft, encode};
+use crate::journal::frame::{Block, Compression, BlockContent, BlockInfo, encode};
 
 /// The mark that says through which number records were trimmed.
-const MARK: &str = "trimmed";
+const TRIM_MARK: &str = "trimmed";
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub struct Retention {
 
 impl Retention {
     /// The same, with no more than so many bytes.
-    pub(in crate::journal) fn at_most(self, bytes: u64) -> Self {
+    pub(in crate::journal) fn capped_at(self, bytes: u64) -> Self {
         Self { bytes: self.bytes.min(bytes), ..self }
     }
 }
@@ -49,7 +49,7 @@ pub struct TrimDue {
     /// What they take on the disk, in bytes.
     pub bytes: u64,
     /// Whether it is for their age; otherwise for the bytes.
-    pub is_for_age: bool,
+    pub is_by_age: bool,
 }
 
 impl Archive {
@@ -69,13 +69,13 @@ impl Archive {
         for (_, span) in spans.range(before + 1..) {
             let is_old = lived.saturating_sub(span.seal.lived) > retention.age;
             let is_much = taken > retention.bytes;
-            let is_for_age = due.map_or(is_old, |due| due.is_for_age);
+            let is_for_age = due.map_or(is_old, |due| due.is_by_age);
             let is_beyond = if is_for_age { is_old } else { is_much };
             if !is_beyond || span.seal.last > checkpoint {
                 break;
             }
             let bytes = due.map_or(0, |due| due.bytes) + span.bytes;
-            due = Some(TrimDue { first: before + 1, last: span.seal.last, bytes, is_for_age });
+            due = Some(TrimDue { first: before + 1, last: span.seal.last, bytes, is_by_age: is_for_age });
             taken -= span.bytes;
         }
         due
@@ -92,7 +92,7 @@ impl Archive {
         if through <= self.trimmed_through() {
             return Ok(Vec::new());
         }
-        write_mark(&self.folder, self.journal, through)?;
+        write_trim_mark(&self.folder, self.journal, through)?;
         self.trimmed_through.store(through, Ordering::Release);
         let gone: Vec<u64> = {
             let mut spans = self.sealed.write().unwrap_or_else(PoisonError::into_inner);
@@ -102,15 +102,15 @@ impl Archive {
             gone
         };
         for first in gone {
-            self.close_one(first);
+            self.close_segment(first);
         }
-        trash(&self.folder, self.journal, through)
+        move_to_trash(&self.folder, self.journal, through)
     }
 }
 
 /// Moves all spans that end at or below `through` out of the way, and what was set aside of them;
 /// gives the folders to delete.
-pub(super) fn trash(
+pub(super) fn move_to_trash(
     folder: &Path,
     journal: Uuid,
     through: u64,
@@ -144,21 +144,21 @@ pub(super) fn trash(
     Ok(trash)
 }
 
-fn write_mark(folder: &Path, journal: Uuid, through: u64) -> Result<(), JournalError> {
-    let draft = Draft { content: Content::Seal, journal, term: 0, first: through, count: 0 };
+fn write_trim_mark(folder: &Path, journal: Uuid, through: u64) -> Result<(), JournalError> {
+    let draft = BlockInfo { content: BlockContent::Seal, journal, term: 0, first: through, count: 0 };
     let mut out = Vec::new();
-    encode(&mut out, &draft, Codec::None, &[], b"trimmed").expect("7 bytes fit a block");
-    disk::replace_file(&folder.join(MARK), &out)
+    encode(&mut out, &draft, Compression::None, &[], b"trimmed").expect("7 bytes fit a block");
+    disk::replace_file(&folder.join(TRIM_MARK), &out)
 }
 
 /// Through which number records were trimmed; `None` if the mark is damaged, 0 if there is none.
-pub(in crate::journal) fn read_mark(folder: &Path, journal: Uuid) -> Option<u64> {
-    let path = folder.join(MARK);
+pub(in crate::journal) fn read_trim_mark(folder: &Path, journal: Uuid) -> Option<u64> {
+    let path = folder.join(TRIM_MARK);
     if !path.exists() {
         return Some(0);
     }
     let block = Block::parse(&fs::read(path).ok()?.into()).ok()?;
-    let draft = block.header.draft;
-    let is_ours = draft.content == Content::Seal && draft.journal == journal;
+    let draft = block.header.info;
+    let is_ours = draft.content == BlockContent::Seal && draft.journal == journal;
     is_ours.then_some(draft.first)
 }

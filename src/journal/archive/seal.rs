@@ -11,11 +11,11 @@ use std::time::Duration;
 use bytes::{Buf, BufMut};
 use uuid::Uuid;
 
-use super::places::Places;
+use super::places::BlockIndex;
 use crate::journal::disk;
 use crate::journal::error::JournalError;
-use crate::journal::frame::{Block, Codec, Content, Draft, encode};
-use crate::journal::record::{Summary, records_of};
+use crate::journal::frame::{Block, Compression, BlockContent, BlockInfo, encode};
+use crate::journal::record::{BlockSummary, records_in_block};
 
 /// What is known of a sealed span besides its first number.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub(in crate::journal) struct Seal {
 impl Seal {
     /// Writes the seal durably.
     pub(super) fn write(&self, path: &Path, journal: Uuid, first: u64) -> Result<(), JournalError> {
-        let draft = Draft { content: Content::Seal, journal, term: self.term, first, count: 0 };
+        let draft = BlockInfo { content: BlockContent::Seal, journal, term: self.term, first, count: 0 };
         let mut payload = Vec::new();
         payload.put_u64_le(self.last);
         payload.put_i64_le(self.newest_us.unwrap_or(i64::MAX));
@@ -47,7 +47,7 @@ impl Seal {
         // Behind the gaps, and no pair: releases before read on as far as pairs go.
         payload.put_u64_le(u64::try_from(self.lived.as_micros()).unwrap_or(u64::MAX));
         let mut out = Vec::new();
-        encode(&mut out, &draft, Codec::None, &[], &payload).map_err(|_| {
+        encode(&mut out, &draft, Compression::None, &[], &payload).map_err(|_| {
             JournalError::Archive {
                 action: "seal",
                 path: path.to_owned(),
@@ -60,7 +60,7 @@ impl Seal {
     /// Reads a seal; `None` if it is not one of this journal and span.
     pub(in crate::journal) fn read(path: &Path, journal: Uuid, first: u64) -> Option<Self> {
         let block = Block::parse(&fs::read(path).ok()?.into()).ok()?;
-        let draft = block.header.draft;
+        let draft = block.header.info;
         let mut payload = block.payload().ok()?;
         let last = payload.try_get_u64_le().ok()?;
         let newest_us = payload.try_get_i64_le().ok().filter(|newest| *newest < i64::MAX);
@@ -72,7 +72,7 @@ impl Seal {
                 Err(_) => lived = Duration::from_micros(word),
             }
         }
-        let ours = draft.content == Content::Seal
+        let ours = draft.content == BlockContent::Seal
             && (draft.journal, draft.first) == (journal, first)
             && last >= first;
         ours.then_some(Self { last, term: draft.term, newest_us, lived, missing })
@@ -85,7 +85,7 @@ impl Seal {
     }
 
     /// The numbers that are there, of a span that begins with `first`.
-    pub(in crate::journal) fn held(&self, first: u64) -> Vec<RangeInclusive<u64>> {
+    pub(in crate::journal) fn present_ranges(&self, first: u64) -> Vec<RangeInclusive<u64>> {
         let mut held = Vec::with_capacity(self.missing.len() + 1);
         let mut from = first;
         for gap in &self.missing {
@@ -103,27 +103,27 @@ impl Seal {
 
 /// Reads the whole span, from `first` to the seal's last: dense but for the gaps, every checksum,
 /// record and summary good. Gives the newest time of its records.
-pub(super) fn check(span: &Places, first: u64, seal: &Seal) -> Result<i64, JournalError> {
+pub(super) fn check_blocks(span: &BlockIndex, first: u64, seal: &Seal) -> Result<i64, JournalError> {
     let failed = |reason: String| JournalError::Archive {
         action: "seal",
         path: span.path().to_owned(),
         reason,
     };
     let mut newest_us = i64::MIN;
-    for held in seal.held(first) {
+    for held in seal.present_ranges(first) {
         let mut next = *held.start();
         while next <= *held.end() {
             let block = span
                 .block_at(next)?
-                .filter(|block| block.header.draft.first == next)
+                .filter(|block| block.header.info.first == next)
                 .ok_or_else(|| failed(format!("record {next} is not in it")))?;
-            let records = records_of(&block).map_err(|error| failed(error.to_string()))?;
-            let summary = Summary::of(&records);
-            if records.is_empty() || Summary::decode(&block.summary).as_ref() != Some(&summary) {
+            let records = records_in_block(&block).map_err(|error| failed(error.to_string()))?;
+            let summary = BlockSummary::from_records(&records);
+            if records.is_empty() || BlockSummary::decode(&block.summary).as_ref() != Some(&summary) {
                 return Err(failed(format!("the summary of record {next} does not fit")));
             }
             newest_us = newest_us.max(summary.at_us_max);
-            next = block.header.draft.last() + 1;
+            next = block.header.info.last() + 1;
         }
         if next != *held.end() + 1 {
             return Err(failed(format!("it goes beyond {}", held.end())));

@@ -14,40 +14,40 @@ use bytes::Bytes;
 
 use crate::journal::error::JournalError;
 use crate::journal::frame::Block;
-use crate::journal::upkeep::is_full;
-use crate::resources::is_not_now;
+use crate::journal::upkeep::is_disk_full;
+use crate::resources::is_temporary;
 
 /// The most bytes a value has, unless a single record alone is larger.
 pub(super) const VALUE_BYTES_MAX: usize = 24 << 10;
-const SEGMENT_BYTES: usize = 2 << 20;
+const SLED_SEGMENT_BYTES: usize = 2 << 20;
 // sled writes a leaf of up to 17 values as one message, and one above a quarter of a segment as a
 // file of its own that it never syncs. (`seal` syncs those too: a large record may make one.)
-const _: () = assert!(17 * VALUE_BYTES_MAX < SEGMENT_BYTES / 4);
+const _: () = assert!(17 * VALUE_BYTES_MAX < SLED_SEGMENT_BYTES / 4);
 const CACHE_BYTES: u64 = 4 << 20;
 /// sled's background threads may hold its lock for a moment after it was dropped.
-const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 const LOCK_POLL: Duration = Duration::from_millis(5);
 
 /// One span's sled, open until closed.
 #[derive(Debug)]
-pub(super) struct Span {
+pub(super) struct Segment {
     path: PathBuf,
     db: RwLock<Option<sled::Db>>,
 }
 
-impl Span {
+impl Segment {
     /// Opens the sled in the folder `path`, or makes one there; waits up to 5 s for its lock.
     pub(super) fn open(path: PathBuf) -> Result<Self, JournalError> {
         let mut waited = Duration::ZERO;
         let db = loop {
             let config = sled::Config::default()
                 .path(&path)
-                .segment_size(SEGMENT_BYTES)
+                .segment_size(SLED_SEGMENT_BYTES)
                 .cache_capacity(CACHE_BYTES)
                 .use_compression(false);
-            match guarded("open", &path, || config.open()) {
+            match catch_sled("open", &path, || config.open()) {
                 Err(JournalError::Archive { reason, .. })
-                    if reason.contains("could not acquire lock") && waited < LOCK_PATIENCE =>
+                    if reason.contains("could not acquire lock") && waited < LOCK_TIMEOUT =>
                 {
                     thread::sleep(LOCK_POLL);
                     waited += LOCK_POLL;
@@ -60,43 +60,43 @@ impl Span {
 
     /// Puts a block in under its first number.
     pub(super) fn insert(&self, first: u64, block: &[u8]) -> Result<(), JournalError> {
-        self.with("write to", |db| db.insert(first.to_be_bytes(), block)).map(drop)
+        self.with_db("write to", |db| db.insert(first.to_be_bytes(), block)).map(drop)
     }
 
     /// The block around `number`; `None` if it is not here or the span is closed.
     pub(super) fn block_at(&self, number: u64) -> Result<Option<Block>, JournalError> {
-        let entry = self.with("read", |db| match number.checked_add(1) {
+        let entry = self.with_db("read", |db| match number.checked_add(1) {
             Some(behind) => db.get_lt(behind.to_be_bytes()),
             None => db.last(),
         })?;
-        let block = self.block(entry.flatten())?;
-        Ok(block.filter(|block| block.header.draft.last() >= number))
+        let block = self.parse_entry(entry.flatten())?;
+        Ok(block.filter(|block| block.header.info.last() >= number))
     }
 
     /// Hands everything to the operating system; no sync.
     pub(super) fn flush(&self) -> Result<(), JournalError> {
-        self.with("flush", |db| db.flush()).map(drop)
+        self.with_db("flush", |db| db.flush()).map(drop)
     }
 
     /// Closes the span, once those who read a block of it right now are done.
     pub(super) fn close(&self) {
         let db = self.db.write().unwrap_or_else(PoisonError::into_inner).take();
-        let _ = guarded("close", &self.path, || {
+        let _ = catch_sled("close", &self.path, || {
             drop(db);
             Ok(())
         });
     }
 
-    fn with<T>(
+    fn with_db<T>(
         &self,
         action: &'static str,
         call: impl FnOnce(&sled::Db) -> sled::Result<T>,
     ) -> Result<Option<T>, JournalError> {
         let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
-        db.as_ref().map(|db| guarded(action, &self.path, || call(db))).transpose()
+        db.as_ref().map(|db| catch_sled(action, &self.path, || call(db))).transpose()
     }
 
-    fn block(
+    fn parse_entry(
         &self,
         entry: Option<(sled::IVec, sled::IVec)>,
     ) -> Result<Option<Block>, JournalError> {
@@ -108,7 +108,7 @@ impl Span {
         };
         let block = Block::parse(&Bytes::copy_from_slice(&value))
             .map_err(|error| damaged(error.to_string()))?;
-        if block.header.draft.first.to_be_bytes() == *key {
+        if block.header.info.first.to_be_bytes() == *key {
             Ok(Some(block))
         } else {
             Err(damaged("a block lies under another number".to_owned()))
@@ -117,7 +117,7 @@ impl Span {
 }
 
 /// Runs a call into sled, which panics on some damage instead of returning it.
-fn guarded<T>(
+fn catch_sled<T>(
     action: &'static str,
     path: &Path,
     call: impl FnOnce() -> sled::Result<T>,
@@ -125,7 +125,7 @@ fn guarded<T>(
     let reason = match catch_unwind(AssertUnwindSafe(call)) {
         Ok(Ok(done)) => return Ok(done),
         // Room and descriptors may come back, so these errors must be told from the others.
-        Ok(Err(sled::Error::Io(source))) if is_full(&source) || is_not_now(&source) => {
+        Ok(Err(sled::Error::Io(source))) if is_disk_full(&source) || is_temporary(&source) => {
             return Err(JournalError::io(action, path)(source));
         }
         Ok(Err(error)) => error.to_string(),

@@ -23,7 +23,7 @@ const RUN_BYTES: u64 = 64 << 10;
 
 /// Consecutive blocks in a file, with dense numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Run {
+pub(super) struct BlockRun {
     pub(super) first: u64,
     pub(super) last: u64,
     /// Where the first block begins, in bytes.
@@ -37,7 +37,7 @@ pub(super) struct Run {
 pub(super) struct LogFile {
     pub(super) first: u64,
     pub(super) path: PathBuf,
-    runs: Mutex<Vec<Run>>,
+    runs: Mutex<Vec<BlockRun>>,
 }
 
 impl LogFile {
@@ -46,7 +46,7 @@ impl LogFile {
     }
 
     /// Adds durable blocks, in ascending order.
-    pub(super) fn extend(&self, blocks: &[Run]) {
+    pub(super) fn extend(&self, blocks: &[BlockRun]) {
         let mut runs = self.runs();
         for block in blocks {
             match runs.last_mut() {
@@ -62,19 +62,19 @@ impl LogFile {
         }
     }
 
-    pub(super) fn runs(&self) -> MutexGuard<'_, Vec<Run>> {
+    pub(super) fn runs(&self) -> MutexGuard<'_, Vec<BlockRun>> {
         // A panic can't leave the list half changed, so a poisoned one is still valid.
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn run_with(&self, number: u64) -> Option<Run> {
+    fn run_containing(&self, number: u64) -> Option<BlockRun> {
         let runs = self.runs();
         let at = runs.partition_point(|run| run.last < number);
         runs.get(at).copied().filter(|run| run.first <= number)
     }
 
     /// The blocks of a run; `None` if the file was removed meanwhile.
-    fn read(&self, run: Run) -> Result<Option<Vec<Block>>, JournalError> {
+    fn read(&self, run: BlockRun) -> Result<Option<Vec<Block>>, JournalError> {
         let length = usize::try_from(run.end - run.offset).expect("a run fits into memory");
         let mut bytes = vec![0; length];
         let handle = match File::open(&self.path) {
@@ -95,10 +95,10 @@ impl LogFile {
         while !rest.is_empty() {
             let offset = run.end - rest.len() as u64;
             let block = Block::parse(&rest).map_err(|source| damaged(offset, source))?;
-            if block.header.draft.first != expected {
+            if block.header.info.first != expected {
                 return Err(damaged(offset, FrameError::OutOfPlace));
             }
-            expected = block.header.draft.last() + 1;
+            expected = block.header.info.last() + 1;
             rest.advance(block.header.block_bytes());
             blocks.push(block);
         }
@@ -108,12 +108,12 @@ impl LogFile {
 
 /// All files of the commit log, as readers share them.
 #[derive(Debug)]
-pub(in crate::journal) struct Files {
+pub(in crate::journal) struct LogFiles {
     folder: PathBuf,
     files: RwLock<Vec<Arc<LogFile>>>,
 }
 
-impl Files {
+impl LogFiles {
     pub(super) fn new(folder: PathBuf, files: Vec<Arc<LogFile>>) -> Self {
         Self { folder, files: RwLock::new(files) }
     }
@@ -135,12 +135,12 @@ impl Files {
             let after = files.partition_point(|file| file.first <= number);
             after.checked_sub(1).and_then(|at| {
                 let file = &files[at];
-                file.run_with(number).map(|run| (Arc::clone(file), run))
+                file.run_containing(number).map(|run| (Arc::clone(file), run))
             })
         };
         let Some((file, run)) = found else { return Ok(None) };
         match file.read(run)? {
-            None if self.holds(&file) => {
+            None if self.contains(&file) => {
                 let not_found = std::io::Error::from(ErrorKind::NotFound);
                 Err(JournalError::io("open", &file.path)(not_found))
             }
@@ -186,7 +186,7 @@ impl Files {
     }
 
     /// Removes the files without records above `number`, except the active one.
-    pub(in crate::journal) fn release_through(&self, number: u64) -> Result<(), JournalError> {
+    pub(in crate::journal) fn remove_through(&self, number: u64) -> Result<(), JournalError> {
         let removed: Vec<Arc<LogFile>> = {
             let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
             let first_needed = files
@@ -201,7 +201,7 @@ impl Files {
         if removed.is_empty() { Ok(()) } else { disk::sync_folder(&self.folder) }
     }
 
-    fn holds(&self, file: &Arc<LogFile>) -> bool {
+    fn contains(&self, file: &Arc<LogFile>) -> bool {
         self.list().iter().any(|one| Arc::ptr_eq(one, file))
     }
 

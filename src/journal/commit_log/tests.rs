@@ -5,44 +5,44 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
-use super::recovery::Found;
+use super::recovery::RecoveredLog;
 use super::*;
-use crate::journal::opening::holes;
-use crate::journal::record::{Mark, records_of};
+use crate::journal::opening::missing_ranges;
+use crate::journal::record::{RecordHeader, records_in_block};
 
 const JOURNAL: Uuid = Uuid::from_u128(9);
 
 pub(super) fn record(number: u64, bytes: usize) -> EncodedRecord {
-    let mark = Mark { at_us: 1, severity: 1, kind: 2, appliance: 3 };
+    let mark = RecordHeader { at_us: 1, severity: 1, kind: 2, appliance: 3 };
     let byte = u8::try_from(number % 251).unwrap() + 1;
-    EncodedRecord { number, mark, bytes: vec![byte; bytes].into() }
+    EncodedRecord { number, header: mark, bytes: vec![byte; bytes].into() }
 }
 
 fn records(numbers: std::ops::RangeInclusive<u64>) -> Vec<EncodedRecord> {
     numbers.map(|number| record(number, 100)).collect()
 }
 
-fn open_term(folder: &Path, file_bytes: u64, term: u64) -> Found {
+fn open_term(folder: &Path, file_bytes: u64, term: u64) -> RecoveredLog {
     let mut found = open(folder.to_owned(), JOURNAL, file_bytes).unwrap();
     found.log.set_term(term);
     found
 }
 
-fn read_all(files: &Files) -> Vec<EncodedRecord> {
+fn read_all(files: &LogFiles) -> Vec<EncodedRecord> {
     let mut out = Vec::new();
     let mut next = 1;
     while let Some(number) = files.at_or_above(next) {
         let blocks = files.blocks_at(number).unwrap().unwrap();
-        let found = blocks.iter().flat_map(|block| records_of(block).unwrap());
+        let found = blocks.iter().flat_map(|block| records_in_block(block).unwrap());
         out.extend(found.filter(|record| record.number >= number));
         next = out.last().unwrap().number + 1;
     }
     out
 }
 
-fn missing(found: &Found) -> Vec<std::ops::RangeInclusive<u64>> {
+fn missing(found: &RecoveredLog) -> Vec<std::ops::RangeInclusive<u64>> {
     let files = found.log.files();
-    holes(files.first(), &mut files.ranges(), found.log.next() - 1)
+    missing_ranges(files.first(), &mut files.ranges(), found.log.next_number() - 1)
 }
 
 fn log_files(folder: &Path) -> Vec<PathBuf> {
@@ -67,13 +67,13 @@ fn commits_come_back_from_several_files() {
 
     assert!(log_files(dir.path()).len() > 3);
     let again = open_term(dir.path(), 4096, 2);
-    assert_eq!((again.log.next(), again.term), (103, 1));
-    assert_eq!((again.cuts.len(), missing(&again).len()), (0, 0));
+    assert_eq!((again.log.next_number(), again.term), (103, 1));
+    assert_eq!((again.truncated_tails.len(), missing(&again).len()), (0, 0));
     assert_eq!(read_all(again.log.files()), expected);
 }
 
 #[test]
-fn a_large_commit_is_cut_into_blocks_of_whole_records() {
+fn a_large_commit_is_split_into_blocks_of_whole_records() {
     let mut out = Vec::new();
     let commit: Vec<_> = (1..=10_000).map(|number| record(number, 300)).collect();
     let runs = encode_commit(&mut out, (JOURNAL, 1, 1), &commit).unwrap();
@@ -93,7 +93,7 @@ fn a_record_beyond_the_limit_is_refused_and_nothing_is_written() {
 }
 
 #[test]
-fn a_tail_torn_at_any_byte_keeps_all_before_it() {
+fn a_tail_torn_at_any_byte_loses_nothing_before_it() {
     let dir = tempfile::tempdir().unwrap();
     let mut found = open_term(dir.path(), 1024, 1);
     found.log.append(&records(1..=2)).unwrap();
@@ -110,17 +110,17 @@ fn a_tail_torn_at_any_byte_keeps_all_before_it() {
         let mut found = open_term(dir.path(), 1024, 2);
         assert_eq!(read_all(found.log.files()), records(1..=2), "torn at {torn}");
         assert!(missing(&found).is_empty());
-        assert_eq!(found.cuts.len(), usize::from(torn > before), "torn at {torn}");
+        assert_eq!(found.truncated_tails.len(), usize::from(torn > before), "torn at {torn}");
         found.log.append(&[record(3, 7)]).unwrap();
         drop(found);
         let again = open_term(dir.path(), 1024, 3);
         assert_eq!(read_all(again.log.files()).last(), Some(&record(3, 7)));
-        assert_eq!((again.log.next(), again.cuts.len(), again.term), (4, 0, 2));
+        assert_eq!((again.log.next_number(), again.truncated_tails.len(), again.term), (4, 0, 2));
     }
 }
 
 #[test]
-fn blocks_behind_a_torn_one_of_the_same_commit_are_cut_with_it() {
+fn blocks_after_a_torn_one_of_the_same_commit_are_zeroed_with_it() {
     let dir = tempfile::tempdir().unwrap();
     let mut found = open_term(dir.path(), 1 << 20, 1);
     found.log.append(&records(1..=2)).unwrap();
@@ -129,24 +129,24 @@ fn blocks_behind_a_torn_one_of_the_same_commit_are_cut_with_it() {
     drop(found);
     flip(&log_files(dir.path())[0], torn + 200);
     let mut found = open_term(dir.path(), 1 << 20, 2);
-    assert_eq!((found.log.next(), missing(&found).len(), found.cuts.len()), (3, 0, 1));
-    assert_eq!(found.cuts[0].offset, torn);
+    assert_eq!((found.log.next_number(), missing(&found).len(), found.truncated_tails.len()), (3, 0, 1));
+    assert_eq!(found.truncated_tails[0].offset, torn);
     // The stale second block must not follow a new commit that ends where the block begins.
     let whole: Vec<_> = (3..=3 + u64::from(BLOCK_RECORDS) - 1).map(|n| record(n, 20)).collect();
     found.log.append(&whole).unwrap();
     drop(found);
-    assert_eq!(open_term(dir.path(), 1 << 20, 3).log.next(), 3 + u64::from(BLOCK_RECORDS));
+    assert_eq!(open_term(dir.path(), 1 << 20, 3).log.next_number(), 3 + u64::from(BLOCK_RECORDS));
 }
 
 #[test]
-fn a_stale_block_of_an_older_term_is_not_taken_for_a_new_one() {
+fn a_stale_block_of_an_older_term_is_not_mistaken_for_a_new_one() {
     let dir = tempfile::tempdir().unwrap();
     let mut bytes = Vec::new();
     encode_commit(&mut bytes, (JOURNAL, 2, 1), &records(1..=2)).unwrap();
     encode_commit(&mut bytes, (JOURNAL, 1, 3), &records(3..=4)).unwrap();
     fs::write(dir.path().join(file_name(1)), &bytes).unwrap();
     let found = open_term(dir.path(), 4096, 3);
-    assert_eq!((found.log.next(), found.cuts.len()), (3, 1));
+    assert_eq!((found.log.next_number(), found.truncated_tails.len()), (3, 1));
 }
 
 fn flip(path: &Path, at: u64) {
@@ -156,7 +156,7 @@ fn flip(path: &Path, at: u64) {
 }
 
 #[test]
-fn damage_before_an_acknowledged_commit_is_named_and_the_rest_is_kept() {
+fn damage_before_an_acknowledged_commit_is_reported_and_the_rest_is_read() {
     let dir = tempfile::tempdir().unwrap();
     let mut found = open_term(dir.path(), 1 << 20, 1);
     found.log.append(&records(1..=2)).unwrap();
@@ -168,18 +168,18 @@ fn damage_before_an_acknowledged_commit_is_named_and_the_rest_is_kept() {
     for term in 2..4 {
         let mut found = open_term(dir.path(), 1 << 20, term);
         assert_eq!(missing(&found), [3..=4]);
-        assert_eq!((found.cuts.len(), found.log.next()), (0, 5 + 2 * (term - 1)));
+        assert_eq!((found.truncated_tails.len(), found.log.next_number()), (0, 5 + 2 * (term - 1)));
         assert_eq!(found.log.files().at_or_above(3), Some(5));
         assert_eq!(found.log.files().at_or_below(4), Some(2));
         assert!(found.log.files().blocks_at(4).unwrap().is_none());
-        let next = found.log.next();
+        let next = found.log.next_number();
         found.log.append(&records(next..=next + 1)).unwrap();
         assert_eq!(read_all(found.log.files()).last().unwrap().number, next + 1);
     }
 }
 
 #[test]
-fn a_lost_file_in_the_middle_is_named_and_later_ones_are_kept() {
+fn a_lost_file_in_the_middle_is_reported_and_later_ones_are_read() {
     let dir = tempfile::tempdir().unwrap();
     let mut found = open_term(dir.path(), 1024, 1);
     for first in (1..=16).step_by(5) {
@@ -193,11 +193,11 @@ fn a_lost_file_in_the_middle_is_named_and_later_ones_are_kept() {
     let found = open_term(dir.path(), 1024, 2);
     assert_eq!(missing(&found), [6..=15]);
     assert_eq!(read_all(found.log.files()).len(), 10);
-    assert_eq!(found.log.next(), 21);
+    assert_eq!(found.log.next_number(), 21);
 }
 
 #[test]
-fn a_file_created_for_a_commit_that_never_came_is_used_or_removed() {
+fn a_file_created_for_a_commit_that_was_never_written_is_used_or_removed() {
     let dir = tempfile::tempdir().unwrap();
     let mut found = open_term(dir.path(), 1024, 1);
     found.log.append(&records(1..=2)).unwrap();
@@ -211,18 +211,18 @@ fn a_file_created_for_a_commit_that_never_came_is_used_or_removed() {
 }
 
 #[test]
-fn only_files_that_hold_nothing_newer_are_released() {
+fn only_files_without_newer_records_are_removed() {
     let dir = tempfile::tempdir().unwrap();
     let mut found = open_term(dir.path(), 1024, 1);
     for first in (1..=16).step_by(5) {
         found.log.append(&records(first..=first + 4)).unwrap();
     }
     let files = Arc::clone(found.log.files());
-    files.release_through(9).unwrap();
+    files.remove_through(9).unwrap();
     assert_eq!((files.at_or_above(1), log_files(dir.path()).len()), (Some(6), 3));
-    files.release_through(10).unwrap();
+    files.remove_through(10).unwrap();
     assert_eq!(files.at_or_above(1), Some(11));
-    files.release_through(1000).unwrap();
+    files.remove_through(1000).unwrap();
     assert_eq!((files.at_or_above(1), log_files(dir.path()).len()), (Some(16), 1));
 }
 
@@ -246,13 +246,13 @@ proptest! {
         let read: Vec<u64> = read_all(found.log.files()).iter().map(|r| r.number).collect();
         let missing = missing(&found);
         let is_readable = |number: &u64| !missing.iter().any(|gap| gap.contains(number));
-        prop_assert_eq!(read, (1..found.log.next()).filter(is_readable).collect::<Vec<_>>());
-        prop_assert!(found.log.next() >= 26, "only the last commit has no later one to prove it");
+        prop_assert_eq!(read, (1..found.log.next_number()).filter(is_readable).collect::<Vec<_>>());
+        prop_assert!(found.log.next_number() >= 26, "only the last commit has no later one to prove it");
     }
 }
 
 #[test]
-fn damage_at_the_very_beginning_is_named_by_the_file() {
+fn damage_at_the_very_beginning_is_found_by_the_name_of_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let mut found = open_term(dir.path(), 1024, 1);
     found.log.append(&records(1..=2)).unwrap();

@@ -3,29 +3,29 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use super::input::{boot as read_boot, progress, severity};
-use super::to_proto::{boot, micros, percent, severity_number};
+use super::input::{decode_boot as read_boot, decode_progress, decode_severity};
+use super::to_proto::{encode_boot, micros, percent, severity_number};
 use super::{DecodeError, proto};
-use crate::grid::event::{Counter, Event, EventKind, LostEvents, LostReason, PlainKind, Text};
-use crate::grid::name::{ApplianceNumber, SpoolId};
-use crate::grid::record::{Heard, SessionId};
+use crate::grid::event::{Counter, Event, EventBody, DroppedEvents, DropReason, EventKind, BoundedText};
+use crate::grid::name::{ApplianceIndex, SpoolId};
+use crate::grid::record::{ReceivedEvent, SessionId};
 use crate::grid::time::Timestamp;
-use crate::grid::word::Word;
+use crate::grid::word::EventOrder;
 
-pub(super) fn heard(heard: &Heard) -> proto::Heard {
+pub(super) fn encode_event(heard: &ReceivedEvent) -> proto::Heard {
     use proto::heard::Kind as P;
     let event = &heard.event;
-    let kind = match &event.kind {
-        EventKind::StartedOk => P::StartedOk(proto::StartedOk {}),
-        EventKind::StartFailed => P::StartFailed(proto::StartFailed {}),
-        EventKind::Maintenance { progress, next_report_within } => {
+    let kind = match &event.body {
+        EventBody::StartedOk => P::StartedOk(proto::StartedOk {}),
+        EventBody::StartFailed => P::StartFailed(proto::StartFailed {}),
+        EventBody::Maintenance { progress, next_report_within } => {
             P::Maintenance(proto::MaintenanceReport {
                 progress: percent(*progress),
                 next_report_within_us: next_report_within.map(micros),
             })
         }
-        EventKind::Log => P::Log(proto::Log {}),
-        EventKind::Alert { counter } => P::Alert(proto::AlertEvent {
+        EventBody::Log => P::Log(proto::Log {}),
+        EventBody::Alert { counter } => P::Alert(proto::AlertEvent {
             counter: counter.as_ref().map_or_else(String::new, |it| it.name().to_owned()),
             value: counter.as_ref().map_or(0.0, |it| it.value()),
         }),
@@ -38,122 +38,122 @@ pub(super) fn heard(heard: &Heard) -> proto::Heard {
         by_session: heard.session.is_some(),
         kind: Some(kind),
         text: event.text.as_str().to_owned(),
-        is_text_cut: event.text.is_cut(),
+        is_text_cut: event.text.is_truncated(),
         severity: severity_number(event.severity),
         event_time_us: event.event_time.map(Timestamp::as_micros),
         uptime_us: event.uptime.map(micros),
         spooled_at_us: event.spooled_at.map(Timestamp::as_micros),
-        repeated: event.repeated,
-        lost_before: event.lost_before.iter().map(lost).collect(),
-        alert_key: event.alert_key.as_deref().unwrap_or_default().to_owned(),
+        repeated: event.is_repeated,
+        lost_before: event.dropped_before.iter().map(encode_dropped).collect(),
+        alert_key: event.group_key.as_deref().unwrap_or_default().to_owned(),
     }
 }
 
-fn lost(lost: &LostEvents) -> proto::Lost {
-    let kind = lost.kind.map_or(0, kind_number);
+fn encode_dropped(lost: &DroppedEvents) -> proto::Lost {
+    let kind = lost.kind.map_or(0, event_kind_number);
     proto::Lost {
         kind,
         count: lost.count,
         first_us: lost.first_at.map(Timestamp::as_micros),
         last_us: lost.last_at.map(Timestamp::as_micros),
         reason: lost.reason.map_or(0, |reason| match reason {
-            LostReason::SpoolFull => 1,
-            LostReason::SpoolDamaged => 2,
-            LostReason::SetAside => 3,
-            LostReason::NotSpooled => 4,
+            DropReason::SpoolFull => 1,
+            DropReason::SpoolDamaged => 2,
+            DropReason::Quarantined => 3,
+            DropReason::NotSpooled => 4,
         }),
     }
 }
 
-pub(super) fn kind_number(kind: PlainKind) -> u32 {
+pub(super) fn event_kind_number(kind: EventKind) -> u32 {
     match kind {
-        PlainKind::StartedOk => 1,
-        PlainKind::StartFailed => 2,
-        PlainKind::Maintenance => 3,
-        PlainKind::Log => 4,
-        PlainKind::Alert => 5,
+        EventKind::StartedOk => 1,
+        EventKind::StartFailed => 2,
+        EventKind::Maintenance => 3,
+        EventKind::Log => 4,
+        EventKind::Alert => 5,
     }
 }
 
-pub(super) fn read_heard(heard: proto::Heard) -> Result<Heard, DecodeError> {
-    let kind = read_kind(heard.kind)?;
+pub(super) fn decode_event(heard: proto::Heard) -> Result<ReceivedEvent, DecodeError> {
+    let kind = decode_body(heard.kind)?;
     let boot = match heard.boot.as_slice() {
         [] => None,
         bytes => Some(read_boot(bytes)?),
     };
-    Ok(Heard {
-        appliance: ApplianceNumber(heard.appliance),
+    Ok(ReceivedEvent {
+        appliance: ApplianceIndex(heard.appliance),
         boot,
         spool: NonZeroU64::new(heard.spool).map(SpoolId),
         sequence: NonZeroU64::new(heard.sequence),
         // The number of a session means nothing in another run.
         session: heard.by_session.then_some(SessionId(0)),
         event: Event {
-            kind,
-            text: Text::with_mark(&heard.text, heard.is_text_cut),
-            severity: severity(heard.severity)?,
+            body: kind,
+            text: BoundedText::with_truncated(&heard.text, heard.is_text_cut),
+            severity: decode_severity(heard.severity)?,
             event_time: heard.event_time_us.map(Timestamp::from_micros),
             uptime: heard.uptime_us.map(Duration::from_micros),
             spooled_at: heard.spooled_at_us.map(Timestamp::from_micros),
-            repeated: heard.repeated,
-            lost_before: heard.lost_before.iter().map(read_lost).collect::<Result<_, _>>()?,
-            alert_key: Some(heard.alert_key).filter(|key| !key.is_empty()).map(Into::into),
+            is_repeated: heard.repeated,
+            dropped_before: heard.lost_before.iter().map(decode_dropped).collect::<Result<_, _>>()?,
+            group_key: Some(heard.alert_key).filter(|key| !key.is_empty()).map(Into::into),
         },
     })
 }
 
-fn read_kind(kind: Option<proto::heard::Kind>) -> Result<EventKind, DecodeError> {
+fn decode_body(kind: Option<proto::heard::Kind>) -> Result<EventBody, DecodeError> {
     use proto::heard::Kind as P;
     Ok(match kind.ok_or(DecodeError::Newer { what: "an event's kind" })? {
-        P::StartedOk(proto::StartedOk {}) => EventKind::StartedOk,
-        P::StartFailed(proto::StartFailed {}) => EventKind::StartFailed,
-        P::Maintenance(report) => EventKind::Maintenance {
-            progress: progress(report.progress)?,
+        P::StartedOk(proto::StartedOk {}) => EventBody::StartedOk,
+        P::StartFailed(proto::StartFailed {}) => EventBody::StartFailed,
+        P::Maintenance(report) => EventBody::Maintenance {
+            progress: decode_progress(report.progress)?,
             next_report_within: report.next_report_within_us.map(Duration::from_micros),
         },
-        P::Log(proto::Log {}) => EventKind::Log,
-        P::Alert(alert) if alert.counter.is_empty() => EventKind::Alert { counter: None },
+        P::Log(proto::Log {}) => EventBody::Log,
+        P::Alert(alert) if alert.counter.is_empty() => EventBody::Alert { counter: None },
         P::Alert(alert) => {
             let counter = Counter::new(&alert.counter, alert.value);
             let counter = counter.ok_or(DecodeError::Impossible { what: "a counter" })?;
-            EventKind::Alert { counter: Some(counter) }
+            EventBody::Alert { counter: Some(counter) }
         }
     })
 }
 
-fn read_lost(lost: &proto::Lost) -> Result<LostEvents, DecodeError> {
-    Ok(LostEvents {
+fn decode_dropped(lost: &proto::Lost) -> Result<DroppedEvents, DecodeError> {
+    Ok(DroppedEvents {
         kind: match lost.kind {
             0 => None,
-            kind => Some(plain_kind(kind)?),
+            kind => Some(decode_event_kind(kind)?),
         },
         count: lost.count,
         first_at: lost.first_us.map(Timestamp::from_micros),
         last_at: lost.last_us.map(Timestamp::from_micros),
         reason: match lost.reason {
             0 => None,
-            1 => Some(LostReason::SpoolFull),
-            2 => Some(LostReason::SpoolDamaged),
-            3 => Some(LostReason::SetAside),
-            4 => Some(LostReason::NotSpooled),
+            1 => Some(DropReason::SpoolFull),
+            2 => Some(DropReason::SpoolDamaged),
+            3 => Some(DropReason::Quarantined),
+            4 => Some(DropReason::NotSpooled),
             _ => return Err(DecodeError::Newer { what: "why events were lost" }),
         },
     })
 }
 
-pub(super) fn plain_kind(kind: u32) -> Result<PlainKind, DecodeError> {
+pub(super) fn decode_event_kind(kind: u32) -> Result<EventKind, DecodeError> {
     Ok(match kind {
-        1 => PlainKind::StartedOk,
-        2 => PlainKind::StartFailed,
-        3 => PlainKind::Maintenance,
-        4 => PlainKind::Log,
-        5 => PlainKind::Alert,
+        1 => EventKind::StartedOk,
+        2 => EventKind::StartFailed,
+        3 => EventKind::Maintenance,
+        4 => EventKind::Log,
+        5 => EventKind::Alert,
         _ => return Err(DecodeError::Newer { what: "a kind of event" }),
     })
 }
 
-pub(super) fn word(it: &Word) -> proto::Word {
-    let Word { uptime, numbered, time } = *it;
+pub(super) fn encode_event_order(it: &EventOrder) -> proto::Word {
+    let EventOrder { uptime, sequence: numbered, time } = *it;
     proto::Word {
         uptime_us: uptime.map(micros),
         spool: numbered.map_or(0, |(spool, _)| spool.0.get()),
@@ -162,11 +162,11 @@ pub(super) fn word(it: &Word) -> proto::Word {
     }
 }
 
-pub(super) fn read_word(it: &proto::Word) -> Word {
+pub(super) fn decode_event_order(it: &proto::Word) -> EventOrder {
     let spool = NonZeroU64::new(it.spool).map(SpoolId);
-    Word {
+    EventOrder {
         uptime: it.uptime_us.map(Duration::from_micros),
-        numbered: spool.zip(NonZeroU64::new(it.sequence)),
+        sequence: spool.zip(NonZeroU64::new(it.sequence)),
         time: Timestamp::from_micros(it.time_us),
     }
 }

@@ -16,7 +16,7 @@ mod to_proto;
 
 use prost::Message;
 
-use crate::grid::marks::Marks;
+use crate::grid::marks::RecordFlags;
 use crate::grid::record::{Outcome, Record};
 use crate::grid::state::State;
 use crate::grid::time::Timestamp;
@@ -49,7 +49,7 @@ pub enum DecodeError {
 
 /// The bytes of a record.
 pub fn encode_record(record: &Record) -> Vec<u8> {
-    to_proto::record(record).encode_to_vec()
+    to_proto::encode_record(record).encode_to_vec()
 }
 
 /// The record of such bytes.
@@ -59,24 +59,24 @@ pub fn encode_record(record: &Record) -> Vec<u8> {
 /// [`DecodeError`], naming what is not understood.
 pub fn decode_record(bytes: &[u8]) -> Result<Record, DecodeError> {
     let read = proto::Record::decode(bytes).map_err(malformed)?;
-    let refusal = || input::refusal(read.refusal);
+    let refusal = || input::decode_rejection(read.refusal);
     let outcome = match proto::Outcome::try_from(read.outcome) {
-        Ok(proto::Outcome::Unspecified | proto::Outcome::Kept) => Outcome::Kept,
-        Ok(proto::Outcome::History) => Outcome::History,
-        Ok(proto::Outcome::Stale) => Outcome::Stale,
+        Ok(proto::Outcome::Unspecified | proto::Outcome::Kept) => Outcome::Stored,
+        Ok(proto::Outcome::History) => Outcome::OlderBoot,
+        Ok(proto::Outcome::Stale) => Outcome::StaleEvent,
         Ok(proto::Outcome::Suppressed) => Outcome::Suppressed,
         Ok(proto::Outcome::Repeated) => Outcome::Repeated,
-        Ok(proto::Outcome::NotKept) => Outcome::NotKept,
-        Ok(proto::Outcome::Refused) => Outcome::Refused(refusal()?),
+        Ok(proto::Outcome::NotKept) => Outcome::BelowThreshold,
+        Ok(proto::Outcome::Refused) => Outcome::Rejected(refusal()?),
         Err(_) => return Err(DecodeError::Newer { what: "an outcome" }),
     };
-    let effects = read.effects.into_iter().map(effect::read).collect::<Result<Vec<_>, _>>()?;
+    let effects = read.effects.into_iter().map(effect::decode).collect::<Result<Vec<_>, _>>()?;
     Ok(Record {
         number: read.number,
         at: Timestamp::from_micros(read.at_us),
         outcome,
-        marks: Marks::from_bits(read.marks),
-        input: input::read(read.input, &effects)?,
+        flags: RecordFlags::from_bits(read.marks),
+        input: input::decode(read.input, &effects)?,
         effects,
     })
 }
@@ -87,7 +87,7 @@ pub fn encode_state(state: &State) -> Vec<u8> {
     proto::Checkpoint {
         last: state.last(),
         last_at_us: state.last_at().as_micros(),
-        effects: effects.iter().map(to_proto::effect).collect(),
+        effects: effects.iter().map(to_proto::encode_effect).collect(),
     }
     .encode_to_vec()
 }
@@ -99,7 +99,7 @@ pub fn encode_state(state: &State) -> Vec<u8> {
 /// [`DecodeError`], naming what is not understood.
 pub fn decode_state(bytes: &[u8]) -> Result<State, DecodeError> {
     let read = proto::Checkpoint::decode(bytes).map_err(malformed)?;
-    let effects: Vec<_> = read.effects.into_iter().map(effect::read).collect::<Result<_, _>>()?;
+    let effects: Vec<_> = read.effects.into_iter().map(effect::decode).collect::<Result<_, _>>()?;
     Ok(State::from_effects(&effects, read.last, Timestamp::from_micros(read.last_at_us)))
 }
 

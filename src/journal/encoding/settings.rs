@@ -1,11 +1,11 @@
 //! Both halves for settings that came to hold.
 
 use super::proto;
-use crate::grid::in_force::{SettingIs, SettingsInForce};
+use crate::grid::in_force::{AppliedSetting, AppliedSettings};
 
-pub(super) fn write(it: &SettingsInForce) -> proto::SettingsInForce {
-    let SettingsInForce { at_start, settings, waiting, warnings, left_out } = it;
-    let one = |SettingIs { key, value, origin, before }: &SettingIs| proto::SettingIs {
+pub(super) fn encode(it: &AppliedSettings) -> proto::SettingsInForce {
+    let AppliedSettings { is_startup: at_start, settings, pending_restart: waiting, warnings, omitted: left_out } = it;
+    let one = |AppliedSetting { key, value, origin, previous: before }: &AppliedSetting| proto::SettingIs {
         key: key.to_string(),
         value: value.as_ref().map(ToString::to_string),
         origin: origin.to_string(),
@@ -20,19 +20,19 @@ pub(super) fn write(it: &SettingsInForce) -> proto::SettingsInForce {
     }
 }
 
-pub(super) fn read(it: proto::SettingsInForce) -> SettingsInForce {
+pub(super) fn decode(it: proto::SettingsInForce) -> AppliedSettings {
     let proto::SettingsInForce { at_start, settings, waiting, warnings, left_out } = it;
-    let one = |proto::SettingIs { key, value, origin, before }| SettingIs {
+    let one = |proto::SettingIs { key, value, origin, before }| AppliedSetting {
         key: key.into(),
         value: value.map(Into::into),
         origin: origin.into(),
-        before: before.map(Into::into),
+        previous: before.map(Into::into),
     };
-    SettingsInForce {
-        at_start,
+    AppliedSettings {
+        is_startup: at_start,
         settings: settings.into_iter().map(one).collect(),
-        waiting: waiting.into_iter().map(one).collect(),
+        pending_restart: waiting.into_iter().map(one).collect(),
         warnings: warnings.into_iter().map(Into::into).collect(),
-        left_out,
+        omitted: left_out,
     }
 }

@@ -4,12 +4,12 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::{DecodeError, proto};
-use crate::grid::storage::{Storage, TrimReason, Trimmed};
+use crate::grid::storage::{JournalIncident, TrimReason, Trimmed};
 
-pub(super) fn write(storage: &Storage) -> proto::record::Input {
+pub(super) fn encode(storage: &JournalIncident) -> proto::record::Input {
     use proto::record::Input as P;
     match storage {
-        Storage::Trimmed(Trimmed { first, last, bytes, reason }) => P::Trimmed(proto::Trimmed {
+        JournalIncident::Trimmed(Trimmed { first, last, bytes, reason }) => P::Trimmed(proto::Trimmed {
             first: *first,
             last: *last,
             bytes: *bytes,
@@ -21,21 +21,21 @@ pub(super) fn write(storage: &Storage) -> proto::record::Input {
                 TrimReason::Bytes(limit) => proto::trimmed::Reason::BytesLimit(*limit),
             }),
         }),
-        Storage::Missing { ranges } => {
-            P::RecordsMissing(proto::RecordsMissing { ranges: written(ranges) })
+        JournalIncident::Missing { ranges } => {
+            P::RecordsMissing(proto::RecordsMissing { ranges: encode_ranges(ranges) })
         }
-        Storage::Low { free, mark } => {
+        JournalIncident::DiskLow { free, threshold: mark } => {
             P::DiskSpace(proto::DiskSpace { is_low: true, free: *free, mark: *mark })
         }
-        Storage::Short { what } => P::Resources(proto::Resources { short: what.to_string() }),
-        Storage::NotShort => P::Resources(proto::Resources { short: String::new() }),
-        Storage::Enough { free } => {
+        JournalIncident::ResourcesShort { message: what } => P::Resources(proto::Resources { short: what.to_string() }),
+        JournalIncident::ResourcesRecovered => P::Resources(proto::Resources { short: String::new() }),
+        JournalIncident::DiskRecovered { free } => {
             P::DiskSpace(proto::DiskSpace { is_low: false, free: *free, mark: 0 })
         }
     }
 }
 
-pub(super) fn trimmed(trimmed: proto::Trimmed) -> Result<Trimmed, DecodeError> {
+pub(super) fn decode_trimmed(trimmed: proto::Trimmed) -> Result<Trimmed, DecodeError> {
     let proto::Trimmed { first, last, bytes, reason } = trimmed;
     let reason = match reason.ok_or(DecodeError::Newer { what: "a reason to trim" })? {
         proto::trimmed::Reason::AgeUs(micros) => TrimReason::Age(Duration::from_micros(micros)),
@@ -44,21 +44,21 @@ pub(super) fn trimmed(trimmed: proto::Trimmed) -> Result<Trimmed, DecodeError> {
     Ok(Trimmed { first, last, bytes, reason })
 }
 
-pub(super) fn disk_space(space: proto::DiskSpace) -> Storage {
+pub(super) fn decode_disk_space(space: proto::DiskSpace) -> JournalIncident {
     let proto::DiskSpace { is_low, free, mark } = space;
-    if is_low { Storage::Low { free, mark } } else { Storage::Enough { free } }
+    if is_low { JournalIncident::DiskLow { free, threshold: mark } } else { JournalIncident::DiskRecovered { free } }
 }
 
-pub(super) fn resources(resources: proto::Resources) -> Storage {
+pub(super) fn decode_resources(resources: proto::Resources) -> JournalIncident {
     let proto::Resources { short } = resources;
-    if short.is_empty() { Storage::NotShort } else { Storage::Short { what: short.into() } }
+    if short.is_empty() { JournalIncident::ResourcesRecovered } else { JournalIncident::ResourcesShort { message: short.into() } }
 }
 
-pub(super) fn written(ranges: &[RangeInclusive<u64>]) -> Vec<proto::Range> {
+pub(super) fn encode_ranges(ranges: &[RangeInclusive<u64>]) -> Vec<proto::Range> {
     let range = |it: &RangeInclusive<u64>| proto::Range { first: *it.start(), last: *it.end() };
     ranges.iter().map(range).collect()
 }
 
-pub(super) fn ranges(ranges: &[proto::Range]) -> Vec<RangeInclusive<u64>> {
+pub(super) fn decode_ranges(ranges: &[proto::Range]) -> Vec<RangeInclusive<u64>> {
     ranges.iter().map(|range| range.first..=range.last).collect()
 }

@@ -12,7 +12,7 @@ use std::fs::File;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use super::faults::Faults;
+use super::faults::Findings;
 use super::inventory::files_below;
 use super::lock::lock;
 use crate::journal::checkpoint;
@@ -21,7 +21,7 @@ use crate::journal::error::JournalError;
 use crate::journal::frame::{Block, FrameError};
 use crate::journal::identity::{self, Identity};
 use crate::journal::opening::{self, ARCHIVE, CHECKPOINTS, COMMITS, IDENTITY, RESTORING};
-use crate::journal::record::records_of;
+use crate::journal::record::records_in_block;
 
 /// Something that is lost, or that no start mends.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,7 +30,7 @@ pub enum Finding {
     #[error("{0}")]
     Identity(String),
     /// Bytes in the commit log that should be blocks.
-    #[error("{}: damaged from byte {offset} on, {bytes} bytes{}", path.display(), because(*reason))]
+    #[error("{}: damaged from byte {offset} on, {bytes} bytes{}", path.display(), reason_suffix(*reason))]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -68,8 +68,8 @@ pub enum Finding {
         reason: DecodeError,
     },
     /// A span that a start can't use as it is.
-    #[error("{}: it can't be read ({reason}); {}", path.display(), held(*found))]
-    Span {
+    #[error("{}: it can't be read ({reason}); {}", path.display(), salvage_hint(*found))]
+    Segment {
         /// The span's folder.
         path: PathBuf,
         /// Why.
@@ -90,11 +90,11 @@ pub enum Finding {
     Missing(RangeInclusive<u64>),
 }
 
-fn because(reason: Option<FrameError>) -> String {
+fn reason_suffix(reason: Option<FrameError>) -> String {
     reason.map_or_else(String::new, |reason| format!(" ({reason})"))
 }
 
-fn held(found: bool) -> &'static str {
+fn salvage_hint(found: bool) -> &'static str {
     if found {
         "all of its records are whole: `gridd journal salvage` gets them"
     } else {
@@ -104,7 +104,7 @@ fn held(found: bool) -> &'static str {
 
 /// What a check found.
 #[derive(Debug, Default)]
-pub struct Report {
+pub struct CheckReport {
     /// Whose journal it is.
     pub identity: Option<Identity>,
     /// The first and the last record.
@@ -112,16 +112,16 @@ pub struct Report {
     /// Whole blocks of the commit log.
     pub commit_blocks: u64,
     /// Sealed spans that are sound.
-    pub sealed_spans: u64,
+    pub sealed_segments: u64,
     /// The numbers that whole checkpoints go to.
     pub checkpoints: Vec<u64>,
     /// What a start mends by itself.
     pub notes: Vec<String>,
     /// What is wrong.
-    pub findings: Faults<Finding>,
+    pub findings: Findings<Finding>,
 }
 
-impl Report {
+impl CheckReport {
     /// Whether nothing is lost and all can be read.
     pub fn is_sound(&self) -> bool {
         self.findings.is_empty()
@@ -134,12 +134,12 @@ impl Report {
 ///
 /// When a broker has it open, it is no data folder, it is a newer one, or the disk fails. Damage
 /// is no error: it is told in the [`Report`].
-pub fn check(dir: &Path, mut look: impl FnMut(&Path)) -> Result<Report, JournalError> {
+pub fn check(dir: &Path, mut look: impl FnMut(&Path)) -> Result<CheckReport, JournalError> {
     let _lock = lock(dir)?;
     if dir.join(RESTORING).exists() {
-        return Err(JournalError::Restoring { path: dir.to_owned() });
+        return Err(JournalError::UnfinishedRestore { path: dir.to_owned() });
     }
-    let mut checking = Checking::default();
+    let mut checking = JournalCheck::default();
     let identity = match identity::read(&dir.join(IDENTITY)) {
         Ok(Some(identity)) => identity,
         Ok(None) if !dir.join(COMMITS).is_dir() && !dir.join(ARCHIVE).is_dir() => {
@@ -157,48 +157,48 @@ pub fn check(dir: &Path, mut look: impl FnMut(&Path)) -> Result<Report, JournalE
         Err(error) => return Err(error),
     };
     checking.report.identity = Some(identity);
-    checking.checkpoints(&dir.join(CHECKPOINTS), identity, &mut look)?;
-    checking.commits(&dir.join(COMMITS), identity, &mut look)?;
-    checking.spans(&dir.join(ARCHIVE), identity, &mut look)?;
+    checking.check_checkpoints(&dir.join(CHECKPOINTS), identity, &mut look)?;
+    checking.check_commits(&dir.join(COMMITS), identity, &mut look)?;
+    checking.check_segments(&dir.join(ARCHIVE), identity, &mut look)?;
     Ok(checking.finish())
 }
 
 /// A check under way.
 #[derive(Default)]
-struct Checking {
-    report: Report,
-    held: Vec<RangeInclusive<u64>>,
+struct JournalCheck {
+    report: CheckReport,
+    present: Vec<RangeInclusive<u64>>,
     /// The number that the oldest file or span was begun with.
     oldest: Option<u64>,
     /// The largest number known to have been given.
     last: u64,
     /// Whether a record of a newer gridd was told already: the others would say the same.
-    has_newer: bool,
+    has_reported_newer: bool,
 }
 
-impl Checking {
-    fn begun_with(&mut self, first: u64) {
+impl JournalCheck {
+    fn note_first(&mut self, first: u64) {
         self.oldest = Some(self.oldest.map_or(first, |oldest| oldest.min(first)));
     }
 
-    fn hold(&mut self, range: RangeInclusive<u64>) {
+    fn add_present(&mut self, range: RangeInclusive<u64>) {
         self.last = self.last.max(*range.end());
-        match self.held.last_mut() {
+        match self.present.last_mut() {
             Some(held) if *range.start() == *held.end() + 1 => *held = *held.start()..=*range.end(),
-            Some(_) | None => self.held.push(range),
+            Some(_) | None => self.present.push(range),
         }
     }
 
     /// Decodes the records of a block; `false` if they can't even be told apart.
-    fn records(&mut self, path: &Path, block: &Block) -> bool {
-        let Ok(records) = records_of(block) else { return false };
+    fn check_records(&mut self, path: &Path, block: &Block) -> bool {
+        let Ok(records) = records_in_block(block) else { return false };
         for encoded in records {
             let Err(reason) = encoding::decode_record(&encoded.bytes) else { continue };
             let path = path.to_owned();
             match reason {
-                DecodeError::Newer { .. } if self.has_newer => {}
+                DecodeError::Newer { .. } if self.has_reported_newer => {}
                 DecodeError::Newer { .. } => {
-                    self.has_newer = true;
+                    self.has_reported_newer = true;
                     let what = format!("record {}: {reason}", encoded.number);
                     self.report.findings.push(Finding::Newer { path, what });
                 }
@@ -211,12 +211,12 @@ impl Checking {
         true
     }
 
-    fn newer_block(&mut self, path: &Path, offset: u64) {
+    fn push_newer_block(&mut self, path: &Path, offset: u64) {
         let what = format!("the block at byte {offset} was written by a newer gridd: use that one");
         self.report.findings.push(Finding::Newer { path: path.to_owned(), what });
     }
 
-    fn checkpoints(
+    fn check_checkpoints(
         &mut self,
         folder: &Path,
         identity: Identity,
@@ -225,7 +225,7 @@ impl Checking {
         if !folder.is_dir() {
             return Ok(());
         }
-        let numbered = checkpoint::numbered(folder)?;
+        let numbered = checkpoint::list_checkpoints(folder)?;
         for (through, path) in &numbered {
             look(path);
             let bytes = std::fs::read(path).map_err(JournalError::io("read", path))?;
@@ -253,13 +253,13 @@ impl Checking {
         Ok(())
     }
 
-    fn finish(mut self) -> Report {
-        let missing = opening::holes(self.oldest, &mut self.held, self.last);
+    fn finish(mut self) -> CheckReport {
+        let missing = opening::missing_ranges(self.oldest, &mut self.present, self.last);
         for range in missing {
             self.report.findings.push(Finding::Missing(range));
         }
-        let first = self.held.iter().map(|range| *range.start()).min();
-        let last = self.held.iter().map(|range| *range.end()).max();
+        let first = self.present.iter().map(|range| *range.start()).min();
+        let last = self.present.iter().map(|range| *range.end()).max();
         self.report.records = first.zip(last).map(|(first, last)| first..=last);
         self.report
     }

@@ -1,26 +1,26 @@
 //! What is wrong, told once each and not without end.
 
 /// How many are kept; the rest is only counted.
-const KEPT: usize = 100;
+const FINDINGS_RETAINED: usize = 100;
 
 /// Findings, of which the first are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Faults<T> {
+pub struct Findings<T> {
     kept: Vec<T>,
     all: u64,
 }
 
-impl<T> Default for Faults<T> {
+impl<T> Default for Findings<T> {
     fn default() -> Self {
         Self { kept: Vec::new(), all: 0 }
     }
 }
 
-impl<T> Faults<T> {
+impl<T> Findings<T> {
     /// Adds one.
     pub fn push(&mut self, fault: T) {
         self.all += 1;
-        if self.kept.len() < KEPT {
+        if self.kept.len() < FINDINGS_RETAINED {
             self.kept.push(fault);
         }
     }
@@ -31,12 +31,12 @@ impl<T> Faults<T> {
     }
 
     /// The first of them.
-    pub fn kept(&self) -> &[T] {
+    pub fn retained(&self) -> &[T] {
         &self.kept
     }
 
     /// How many more there are.
-    pub fn more(&self) -> u64 {
+    pub fn omitted(&self) -> u64 {
         self.all - self.kept.len() as u64
     }
 }

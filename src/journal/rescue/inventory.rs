@@ -17,13 +17,13 @@ use uuid::Uuid;
 
 use crate::journal::disk;
 use crate::journal::error::JournalError;
-use crate::journal::frame::{Block, Content, FrameError};
-use crate::journal::record::{EncodedRecord, records_of};
-use crate::journal::scan::{Found, Scan};
+use crate::journal::frame::{Block, BlockContent, FrameError};
+use crate::journal::record::{EncodedRecord, records_in_block};
+use crate::journal::scan::{ScanItem, BlockScan};
 
 /// Where a block of records lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Entry {
+struct BlockEntry {
     first: u64,
     last: u64,
     term: u64,
@@ -33,14 +33,14 @@ struct Entry {
 }
 
 /// Better is greater: the newest term tells the truth, and a longer reach saves a look.
-impl Ord for Entry {
+impl Ord for BlockEntry {
     fn cmp(&self, other: &Self) -> Ordering {
         let rank = |it: &Self| (it.term, it.last, it.file, it.offset);
         rank(self).cmp(&rank(other))
     }
 }
 
-impl PartialOrd for Entry {
+impl PartialOrd for BlockEntry {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
@@ -50,7 +50,7 @@ impl PartialOrd for Entry {
 #[derive(Debug, Default)]
 pub(super) struct Inventory {
     files: Vec<PathBuf>,
-    entries: Vec<Entry>,
+    entries: Vec<BlockEntry>,
     /// Whole blocks of another journal.
     pub(super) foreign: u64,
     /// Whole blocks whose records can't be told apart.
@@ -63,7 +63,7 @@ pub(super) struct Inventory {
 
 impl Inventory {
     /// Scans all files below `folder` but `except`; `look` sees each file that is begun.
-    pub(super) fn of(
+    pub(super) fn scan_folder(
         folder: &Path,
         journal: Uuid,
         except: &[PathBuf],
@@ -73,22 +73,22 @@ impl Inventory {
         for path in files_below(folder)? {
             if !except.contains(&path) {
                 look(&path);
-                inventory.scan(path, journal)?;
+                inventory.scan_file(path, journal)?;
             }
         }
         inventory.entries.sort_unstable_by_key(|entry| (entry.first, entry.term, entry.last));
         Ok(inventory)
     }
 
-    fn scan(&mut self, path: PathBuf, journal: Uuid) -> Result<(), JournalError> {
+    fn scan_file(&mut self, path: PathBuf, journal: Uuid) -> Result<(), JournalError> {
         let file = File::open(&path).map_err(JournalError::io("open", &path))?;
-        let mut scan = Scan::new(file);
+        let mut scan = BlockScan::new(file);
         while let Some(found) = scan.next_block().map_err(JournalError::io("read", &path))? {
             match found {
-                Found::Newer { offset } => {
+                ScanItem::Newer { offset } => {
                     self.newer.get_or_insert((path.clone(), offset));
                 }
-                Found::Block { offset, block, bytes } => {
+                ScanItem::Block { offset, block, bytes } => {
                     self.add(offset, &block, bytes.len(), journal)
                 }
             }
@@ -98,19 +98,19 @@ impl Inventory {
     }
 
     fn add(&mut self, offset: u64, block: &Block, bytes: usize, journal: Uuid) {
-        let draft = block.header.draft;
-        let is_records = matches!(draft.content, Content::Records | Content::Commit);
+        let draft = block.header.info;
+        let is_records = matches!(draft.content, BlockContent::Records | BlockContent::Commit);
         if !is_records || draft.count == 0 {
             return;
         }
         if draft.journal != journal {
             self.foreign += 1;
-        } else if records_of(block).is_err() {
+        } else if records_in_block(block).is_err() {
             self.unreadable += 1;
         } else {
             self.term = self.term.max(draft.term);
             let (first, last, term) = (draft.first, draft.last(), draft.term);
-            self.entries.push(Entry { first, last, term, file: self.files.len(), offset, bytes });
+            self.entries.push(BlockEntry { first, last, term, file: self.files.len(), offset, bytes });
         }
     }
 
@@ -131,14 +131,14 @@ impl Inventory {
     /// Gives every record found, once and in order, in pieces.
     ///
     /// Where several blocks have a number, the one of the newest term is believed.
-    pub(super) fn read<E: From<JournalError>>(
+    pub(super) fn read_records<E: From<JournalError>>(
         &self,
         mut take: impl FnMut(Vec<EncodedRecord>) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut heap = BinaryHeap::new();
         let mut waiting = self.entries.iter().peekable();
         let mut next = 0;
-        let mut current: Option<(Entry, Vec<EncodedRecord>)> = None;
+        let mut current: Option<(BlockEntry, Vec<EncodedRecord>)> = None;
         loop {
             while let Some(entry) = waiting.next_if(|entry| entry.first <= next) {
                 heap.push(*entry);
@@ -168,7 +168,7 @@ impl Inventory {
         }
     }
 
-    fn records(&self, entry: Entry) -> Result<Vec<EncodedRecord>, JournalError> {
+    fn records(&self, entry: BlockEntry) -> Result<Vec<EncodedRecord>, JournalError> {
         let path = &self.files[entry.file];
         let mut bytes = vec![0; entry.bytes];
         let read: io::Result<()> =
@@ -180,7 +180,7 @@ impl Inventory {
             source,
         };
         let block = Block::parse(&bytes.into()).map_err(changed)?;
-        records_of(&block).map_err(changed)
+        records_in_block(&block).map_err(changed)
     }
 }
 

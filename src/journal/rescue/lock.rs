@@ -24,7 +24,7 @@ pub(super) fn lock(dir: &Path) -> Result<Option<File>, JournalError> {
     };
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Err(JournalError::AtWork { path: dir.to_owned() }),
+        Err(TryLockError::WouldBlock) => Err(JournalError::BrokerRunning { path: dir.to_owned() }),
         Err(TryLockError::Error(error)) => Err(JournalError::io("lock", &path)(error)),
     }
 }

@@ -15,23 +15,23 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::faults::Faults;
-use crate::journal::checkpoint::{self, Parts};
+use super::faults::Findings;
+use crate::journal::checkpoint::{self, CheckpointDecoder};
 use crate::journal::error::JournalError;
 use crate::journal::frame::{Block, FrameError};
 use crate::journal::identity::{self, Identity};
 use crate::journal::opening::{ARCHIVE, CHECKPOINTS, COMMITS, IDENTITY, RESTORING};
 use crate::journal::record::EncodedRecord;
-use crate::journal::stream::{Fault, Item, StreamError, StreamReader, StreamSummary};
-use crate::journal::{Journal, Opened, Settings, disk};
+use crate::journal::stream::{StreamDefect, StreamItem, StreamError, StreamReader, StreamSummary};
+use crate::journal::{Journal, OpenJournal, JournalSettings, disk};
 
 /// A commit of the restored journal has at least so many bytes, if there are as many.
 const COMMIT_BYTES: usize = 4 << 20;
 /// Each commit gets a file of its own size: a stream with many holes makes many files.
 const FILE_BYTES: u64 = 64 << 10;
 /// The archiver may be so many records behind: what waits lies unpacked in the commit log.
-const BEHIND_MAX: u64 = 500_000;
-const BEHIND_POLL: Duration = Duration::from_millis(2);
+const LAG_MAX: u64 = 500_000;
+const LAG_POLL: Duration = Duration::from_millis(2);
 
 /// Why nothing was restored.
 #[derive(Debug, thiserror::Error)]
@@ -61,11 +61,11 @@ pub struct Restored {
     /// Whose journal it is.
     pub identity: Identity,
     /// The broker's id was not in the stream any more: it got a new one.
-    pub is_broker_new: bool,
+    pub has_new_broker_id: bool,
     /// What of the stream was whole.
     pub summary: StreamSummary,
     /// What was not.
-    pub faults: Faults<Fault>,
+    pub defects: Findings<StreamDefect>,
     /// The number that the restored state goes to.
     pub checkpoint: Option<u64>,
     /// Why the state in the stream was not restored.
@@ -75,7 +75,7 @@ pub struct Restored {
 impl Restored {
     /// Whether the stream was whole.
     pub fn is_whole(&self) -> bool {
-        self.faults.is_empty() && self.checkpoint_lost.is_none()
+        self.defects.is_empty() && self.checkpoint_lost.is_none()
     }
 }
 
@@ -93,14 +93,14 @@ pub fn restore(
     let unreadable = |source| RestoreError::Stream { path: path.to_owned(), source };
     let file = File::open(path).map_err(JournalError::io("open", path))?;
     let mut stream = StreamReader::open(file).map_err(unreadable)?;
-    let work = prepare(dir)?;
+    let work = prepare_dir(dir)?;
     let built = build(&work, &mut stream, &mut tell).map_err(|failure| match failure {
-        Failure::Stream(source) => unreadable(source),
-        Failure::Journal(error) => error.into(),
+        BuildFailure::Stream(source) => unreadable(source),
+        BuildFailure::Journal(error) => error.into(),
     });
     match built {
         Ok(restored) => {
-            move_out(&work, dir)?;
+            move_into_place(&work, dir)?;
             Ok(restored)
         }
         Err(error) => {
@@ -112,12 +112,12 @@ pub fn restore(
 }
 
 /// A failure while building, the stream's path not yet added.
-enum Failure {
+enum BuildFailure {
     Stream(StreamError),
     Journal(JournalError),
 }
 
-impl From<JournalError> for Failure {
+impl From<JournalError> for BuildFailure {
     fn from(error: JournalError) -> Self {
         Self::Journal(error)
     }
@@ -127,19 +127,19 @@ fn build<R: Read>(
     work: &Path,
     stream: &mut StreamReader<R>,
     tell: &mut impl FnMut(u64),
-) -> Result<Restored, Failure> {
-    let mut building = Building::new(work, stream)?;
-    let mut faults = Faults::default();
+) -> Result<Restored, BuildFailure> {
+    let mut building = RestoreBuilder::new(work, stream)?;
+    let mut faults = Findings::default();
     let filled = loop {
         let done = match stream.next_item() {
             Ok(None) => break Ok(()),
-            Ok(Some(Item::Records(records))) => building.records(records, tell),
-            Ok(Some(Item::Checkpoint { block, bytes })) => building.checkpoint.take(&block, &bytes),
-            Ok(Some(Item::Fault(fault))) => {
+            Ok(Some(StreamItem::Records(records))) => building.push_records(records, tell),
+            Ok(Some(StreamItem::Checkpoint { block, bytes })) => building.checkpoint.push_block(&block, &bytes),
+            Ok(Some(StreamItem::Defect(fault))) => {
                 faults.push(fault);
                 Ok(())
             }
-            Err(error) => break Err(Failure::Stream(error)),
+            Err(error) => break Err(BuildFailure::Stream(error)),
         };
         if let Err(error) = done {
             break Err(error.into());
@@ -156,15 +156,15 @@ fn build<R: Read>(
         Err(reason) => (None, Some(reason)),
     };
     let (summary, is_broker_new) = (stream.summary().clone(), known.is_none());
-    Ok(Restored { identity, is_broker_new, summary, faults, checkpoint, checkpoint_lost })
+    Ok(Restored { identity, has_new_broker_id: is_broker_new, summary, defects: faults, checkpoint, checkpoint_lost })
 }
 
 /// Sees to it that `dir` is empty, and makes the folder to build in.
-fn prepare(dir: &Path) -> Result<PathBuf, RestoreError> {
+fn prepare_dir(dir: &Path) -> Result<PathBuf, RestoreError> {
     fs::create_dir_all(dir).map_err(JournalError::io("create the folder", dir))?;
     let work = dir.join(RESTORING);
     if work.exists() {
-        return Err(JournalError::Restoring { path: dir.to_owned() }.into());
+        return Err(JournalError::UnfinishedRestore { path: dir.to_owned() }.into());
     }
     // A file system of its own has that one from birth.
     let is_content = |path: &PathBuf| path.file_name().is_none_or(|name| name != "lost+found");
@@ -176,7 +176,7 @@ fn prepare(dir: &Path) -> Result<PathBuf, RestoreError> {
 }
 
 /// Moves what was built to its place, the identity last.
-fn move_out(work: &Path, dir: &Path) -> Result<(), JournalError> {
+fn move_into_place(work: &Path, dir: &Path) -> Result<(), JournalError> {
     disk::sync_tree(work)?;
     for name in [ARCHIVE, COMMITS, CHECKPOINTS, IDENTITY] {
         let from = work.join(name);
@@ -188,62 +188,62 @@ fn move_out(work: &Path, dir: &Path) -> Result<(), JournalError> {
 }
 
 /// The journal that is being filled.
-struct Building {
-    opened: Opened,
+struct RestoreBuilder {
+    open_journal: OpenJournal,
     checkpoint: CheckpointFile,
-    waiting: Vec<EncodedRecord>,
-    waiting_bytes: usize,
+    pending: Vec<EncodedRecord>,
+    pending_bytes: usize,
 }
 
-impl Building {
+impl RestoreBuilder {
     fn new<R: Read>(work: &Path, stream: &StreamReader<R>) -> Result<Self, JournalError> {
         let journal = stream.journal();
         identity::write(&work.join(IDENTITY), Identity { journal, broker: Uuid::nil() })?;
-        let settings = Settings { commit_file_bytes: FILE_BYTES, ..Settings::new(work) };
+        let settings = JournalSettings { commit_file_bytes: FILE_BYTES, ..JournalSettings::new(work) };
         let mut opened = Journal::open(&settings)?;
         // What lies before the stream's first record was trimmed where it came from.
         if let Some(head) = stream.head() {
-            opened.journal.release.archive.trim(head.first.saturating_sub(1))?;
+            opened.journal.log_truncation.archive.trim(head.first.saturating_sub(1))?;
         }
         let term = stream.term() + 1;
         opened.journal.term = term;
         opened.journal.log.set_term(term);
         // The stream still has all, so the commit log need not wait for two checkpoints.
-        opened.journal.release.sealed_suffices.store(true, Ordering::Release);
+        opened.journal.log_truncation.needs_only_seal.store(true, Ordering::Release);
         let checkpoint = CheckpointFile::new(work.join(CHECKPOINTS), journal);
-        Ok(Self { opened, checkpoint, waiting: Vec::new(), waiting_bytes: 0 })
+        Ok(Self { open_journal: opened, checkpoint, pending: Vec::new(), pending_bytes: 0 })
     }
 
-    fn records(
+    fn push_records(
         &mut self,
         records: Vec<EncodedRecord>,
         tell: &mut impl FnMut(u64),
     ) -> Result<(), JournalError> {
         for record in records {
-            if self.waiting.last().is_some_and(|last| record.number != last.number + 1) {
+            if self.pending.last().is_some_and(|last| record.number != last.number + 1) {
                 self.append()?;
             }
-            self.waiting_bytes += record.bytes.len();
-            self.waiting.push(record);
-            if self.waiting_bytes >= COMMIT_BYTES {
+            self.pending_bytes += record.bytes.len();
+            self.pending.push(record);
+            if self.pending_bytes >= COMMIT_BYTES {
                 self.append()?;
-                tell(self.opened.reader.durable());
+                tell(self.open_journal.reader.durable());
             }
         }
         Ok(())
     }
 
     fn append(&mut self) -> Result<(), JournalError> {
-        let Some(first) = self.waiting.first() else { return Ok(()) };
-        let (journal, reader) = (&mut self.opened.journal, &self.opened.reader);
+        let Some(first) = self.pending.first() else { return Ok(()) };
+        let (journal, reader) = (&mut self.open_journal.journal, &self.open_journal.reader);
         journal.log.skip_to(first.number);
-        journal.append(&self.waiting)?;
-        self.waiting.clear();
-        self.waiting_bytes = 0;
-        let trouble = journal.background.trouble();
+        journal.append(&self.pending)?;
+        self.pending.clear();
+        self.pending_bytes = 0;
+        let trouble = journal.threads.failures();
         let is_sound = || trouble.lock().is_ok_and(|trouble| trouble.is_empty());
-        while reader.durable() > reader.archived_through() + BEHIND_MAX && is_sound() {
-            thread::sleep(BEHIND_POLL);
+        while reader.durable() > reader.archived_through() + LAG_MAX && is_sound() {
+            thread::sleep(LAG_POLL);
         }
         Ok(())
     }
@@ -251,10 +251,10 @@ impl Building {
     /// Ends the threads whatever came before; gives what became of the checkpoint.
     fn finish(
         mut self,
-        filled: Result<(), Failure>,
-    ) -> Result<Result<Option<u64>, FrameError>, Failure> {
+        filled: Result<(), BuildFailure>,
+    ) -> Result<Result<Option<u64>, FrameError>, BuildFailure> {
         let filled = filled.and_then(|()| Ok(self.append()?));
-        let closed = self.opened.journal.close();
+        let closed = self.open_journal.journal.close();
         filled?;
         closed?;
         Ok(self.checkpoint.finish()?)
@@ -270,7 +270,7 @@ struct CheckpointFile {
 
 enum CheckpointState {
     None,
-    Open { parts: Parts, through: u64, path: PathBuf, file: File },
+    Open { parts: CheckpointDecoder, through: u64, path: PathBuf, file: File },
     Whole { path: PathBuf, through: u64 },
     Lost(FrameError),
 }
@@ -280,19 +280,19 @@ impl CheckpointFile {
         Self { folder, journal, state: CheckpointState::None }
     }
 
-    fn take(&mut self, block: &Block, bytes: &[u8]) -> Result<(), JournalError> {
+    fn push_block(&mut self, block: &Block, bytes: &[u8]) -> Result<(), JournalError> {
         if let CheckpointState::None = self.state {
-            let through = block.header.draft.first;
-            let path = checkpoint::path_of(&self.folder, through).with_added_extension("new");
+            let through = block.header.info.first;
+            let path = checkpoint::checkpoint_path(&self.folder, through).with_added_extension("new");
             let file = File::create(&path).map_err(JournalError::io("create", &path))?;
-            let parts = Parts::new(self.journal, through);
+            let parts = CheckpointDecoder::new(self.journal, through);
             self.state = CheckpointState::Open { parts, through, path, file };
         }
         let CheckpointState::Open { parts, through, path, file } = &mut self.state else {
             return Ok(());
         };
         let write = |file: &mut File| -> io::Result<()> { file.write_all(bytes) };
-        let written = match parts.take(block) {
+        let written = match parts.push(block) {
             Ok(Some(_)) => return write(file).map_err(JournalError::io("write", path)),
             Ok(None) => write(file).and_then(|()| file.sync_all()),
             Err(reason) => {
@@ -310,7 +310,7 @@ impl CheckpointFile {
         Ok(match self.state {
             CheckpointState::None => Ok(None),
             CheckpointState::Whole { path, through } => {
-                disk::rename(&path, &checkpoint::path_of(&self.folder, through))?;
+                disk::rename(&path, &checkpoint::checkpoint_path(&self.folder, through))?;
                 Ok(Some(through))
             }
             CheckpointState::Open { path, .. } => {

@@ -19,8 +19,8 @@ use crate::journal::checkpoint;
 use crate::journal::error::JournalError;
 use crate::journal::identity::{self, Identity};
 use crate::journal::opening::{CHECKPOINTS, IDENTITY};
-use crate::journal::scan::{Found, Scan};
-use crate::journal::stream::{Head, StreamWriter, Written};
+use crate::journal::scan::{ScanItem, BlockScan};
+use crate::journal::stream::{StreamHead, StreamWriter, StreamTotals};
 use crate::system_error::Explained;
 
 /// Why nothing was salvaged.
@@ -46,9 +46,9 @@ pub enum SalvageError {
 #[derive(Clone, Debug)]
 pub struct Salvaged {
     /// What the stream says of itself.
-    pub head: Head,
+    pub head: StreamHead,
     /// What was written.
-    pub written: Written,
+    pub written: StreamTotals,
     /// Numbers between the first and the last that are nowhere.
     pub missing: Vec<RangeInclusive<u64>>,
     /// Whole blocks of records whose content makes no sense.
@@ -87,9 +87,9 @@ pub fn salvage<W: Write>(
     let identity_lost = found.is_none();
     let identity = match found {
         Some(identity) => identity,
-        None => Identity { journal: commonest(dir, except)?, broker: Uuid::new_v4() },
+        None => Identity { journal: most_common_journal(dir, except)?, broker: Uuid::new_v4() },
     };
-    let inventory = Inventory::of(dir, identity.journal, except, &mut look)?;
+    let inventory = Inventory::scan_folder(dir, identity.journal, except, &mut look)?;
     if let Some((path, offset)) = inventory.newer {
         return Err(SalvageError::Newer { path, offset });
     }
@@ -100,20 +100,20 @@ pub fn salvage<W: Write>(
         return Err(JournalError::NoJournal { path: dir.to_owned() }.into());
     }
     let after = through.unwrap_or(0);
-    let head = Head {
+    let head = StreamHead {
         identity,
         term: inventory.term,
         first: ranges.first().map_or(after + 1, |range| *range.start()),
         last: ranges.last().map_or(after, |range| *range.end()).max(after),
         checkpoint: through,
-        estimate: 0,
+        estimated_bytes: 0,
     };
     let mut stream = StreamWriter::new(out, head)?;
     if let Some((_, file)) = &mut state {
         copy_checkpoint(file, &mut stream)?;
     }
-    inventory.read(|records| -> Result<(), SalvageError> {
-        records.into_iter().try_for_each(|record| Ok(stream.record(record)?))
+    inventory.read_records(|records| -> Result<(), SalvageError> {
+        records.into_iter().try_for_each(|record| Ok(stream.write_record(record)?))
     })?;
     let (out, written) = stream.finish()?;
     let missing = gaps(&ranges, head.last);
@@ -124,18 +124,18 @@ pub fn salvage<W: Write>(
 fn gaps(ranges: &[RangeInclusive<u64>], last: u64) -> Vec<RangeInclusive<u64>> {
     let mut held = ranges.to_vec();
     let oldest = ranges.first().map(|range| *range.start());
-    crate::journal::opening::holes(oldest, &mut held, last)
+    crate::journal::opening::missing_ranges(oldest, &mut held, last)
 }
 
 /// The journal that most blocks are of, for a folder that does not say whose it is.
-fn commonest(dir: &Path, except: &[PathBuf]) -> Result<Uuid, SalvageError> {
+fn most_common_journal(dir: &Path, except: &[PathBuf]) -> Result<Uuid, SalvageError> {
     let mut counts = BTreeMap::<Uuid, u64>::new();
     for path in files_below(dir)?.into_iter().filter(|path| !except.contains(path)) {
         let file = File::open(&path).map_err(JournalError::io("open", &path))?;
-        let mut scan = Scan::new(file);
+        let mut scan = BlockScan::new(file);
         while let Some(found) = scan.next_block().map_err(JournalError::io("read", &path))? {
-            if let Found::Block { block, .. } = found {
-                *counts.entry(block.header.draft.journal).or_default() += 1;
+            if let ScanItem::Block { block, .. } = found {
+                *counts.entry(block.header.info.journal).or_default() += 1;
             }
         }
     }
@@ -149,7 +149,7 @@ fn newest_checkpoint(dir: &Path, journal: Uuid) -> Result<Option<(u64, File)>, J
     if !folder.is_dir() {
         return Ok(None);
     }
-    for (through, path) in checkpoint::numbered(&folder)?.into_iter().rev() {
+    for (through, path) in checkpoint::list_checkpoints(&folder)?.into_iter().rev() {
         let open = || fs::File::open(&path).map_err(JournalError::io("open", &path));
         let whole = checkpoint::verify(open()?, journal, through)
             .map_err(JournalError::io("read", &path))?;

@@ -7,22 +7,22 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
-use crate::grid::marks::Marks;
+use crate::grid::marks::RecordFlags;
 use crate::grid::record::{BrokerStarted, Input, LastRun, Outcome, Record};
 use crate::grid::state::State;
 use crate::grid::time::Timestamp;
 use crate::journal::*;
 use crate::test_timeout::wait_for;
 
-const ALL: Budget = Budget { records: usize::MAX, bytes: u64::MAX };
+const ALL: PageLimit = PageLimit { records: usize::MAX, bytes: u64::MAX };
 
-fn open(dir: &Path) -> Opened {
-    let settings = Settings {
+fn open(dir: &Path) -> OpenJournal {
+    let settings = JournalSettings {
         commit_file_bytes: 16 << 10,
-        span_bytes: 4 << 10,
+        segment_bytes: 4 << 10,
         ballast_bytes: 1 << 20,
         low_water: 1 << 20,
-        ..Settings::new(dir)
+        ..JournalSettings::new(dir)
     };
     Journal::open(&settings).unwrap()
 }
@@ -34,29 +34,29 @@ fn record(number: u64) -> EncodedRecord {
     let started = BrokerStarted {
         term: 1,
         version: version.into(),
-        away: None,
+        downtime: None,
         shift: None,
         clock_back: None,
         last_run: LastRun::Unknown,
         recovery: Vec::new(),
-        missing: Vec::new(),
+        missing_records: Vec::new(),
         rebuilt_from: None,
     };
     let record = Record {
         number,
         at: Timestamp::from_micros(1),
         input: Input::BrokerStarted(started),
-        outcome: Outcome::Kept,
-        marks: Marks::NONE,
+        outcome: Outcome::Stored,
+        flags: RecordFlags::NONE,
         effects: Vec::new(),
     };
     let bytes = encoding::encode_record(&record).into();
-    EncodedRecord { number, mark: Mark::default(), bytes }
+    EncodedRecord { number, header: RecordHeader::default(), bytes }
 }
 
 fn state(through: u64) -> Vec<u8> {
     let mut state = State::default();
-    state.resume_behind(through);
+    state.skip_to(through);
     encoding::encode_state(&state)
 }
 
@@ -69,24 +69,24 @@ fn wait(what: &str, mut reached: impl FnMut() -> bool) {
 }
 
 /// A journal of 1000 records, sealed spans, two checkpoints, the commit log released.
-fn journal(dir: &Path) -> Opened {
+fn journal(dir: &Path) -> OpenJournal {
     let mut opened = open(dir);
     for commit in records(1..=1000).chunks(37) {
         opened.journal.append(commit).unwrap();
     }
     wait("the archive", || opened.reader.archived_through() + 64 > 1000);
-    wait("seals", || opened.journal.release.archive.ranges().len() >= 3);
+    wait("seals", || opened.journal.log_truncation.archive.ranges().len() >= 3);
     for through in [600, 900] {
         wait("a checkpoint begins", || {
-            opened.journal.checkpoint(through, state(through)) == CheckpointStart::Begun
+            opened.journal.checkpoint(through, state(through)) == CheckpointStart::Started
         });
-        let path = checkpoint::path_of(&dir.join(opening::CHECKPOINTS), through);
+        let path = checkpoint::checkpoint_path(&dir.join(opening::CHECKPOINTS), through);
         wait("a checkpoint is written", || path.exists());
     }
     opened
 }
 
-fn backup(opened: &Opened) -> Vec<u8> {
+fn backup(opened: &OpenJournal) -> Vec<u8> {
     let identity = opened.journal.identity();
     opened.reader.back_up(identity, 1, Vec::new(), |_, _| Ok(())).unwrap().0
 }
@@ -97,8 +97,8 @@ fn restored(dir: &Path, stream: &[u8]) -> (Restored, std::path::PathBuf) {
     (restore(&file, &data, |_| {}).unwrap(), data)
 }
 
-fn read_all(reader: &Reader) -> Page {
-    reader.forward(0, &Wanted::default(), ALL).unwrap()
+fn read_all(reader: &JournalReader) -> RecordPage {
+    reader.forward(0, &HeaderFilter::default(), ALL).unwrap()
 }
 
 #[test]
@@ -114,13 +114,13 @@ fn a_backup_restores_to_the_same_journal_with_a_higher_term() {
     assert_eq!(again.journal.identity(), opened.journal.identity());
     assert_eq!((again.last_number, again.previous_term), (1000, 2));
     assert_eq!(again.checkpoint, Some((900, state(900))));
-    assert!(again.recovered.missing.is_empty() && again.recovered.cuts.is_empty());
+    assert!(again.recovered.missing.is_empty() && again.recovered.truncated_tails.is_empty());
     again.journal.append(&[record(1001)]).unwrap();
     assert_eq!(read_all(&again.reader).records, records(1..=1001));
 }
 
 #[test]
-fn a_backup_while_records_come_holds_all_up_to_its_beginning() {
+fn a_backup_during_appends_contains_all_up_to_its_start() {
     let dir = tempfile::tempdir().unwrap();
     let mut opened = journal(&dir.path().join("data"));
     let reader = opened.reader.clone();
@@ -154,10 +154,10 @@ fn a_journal_without_records_or_with_its_beginning_trimmed_is_restored_too() {
 
     let identity = empty.journal.identity();
     let head =
-        stream::Head { identity, term: 4, first: 500, last: 620, checkpoint: None, estimate: 0 };
+        stream::StreamHead { identity, term: 4, first: 500, last: 620, checkpoint: None, estimated_bytes: 0 };
     let mut writer = stream::StreamWriter::new(Vec::new(), head).unwrap();
     for number in (500..=550).chain(600..=620) {
-        writer.record(record(number)).unwrap();
+        writer.write_record(record(number)).unwrap();
     }
     let other = dir.path().join("other");
     fs::create_dir(&other).unwrap();
@@ -170,7 +170,7 @@ fn a_journal_without_records_or_with_its_beginning_trimmed_is_restored_too() {
 }
 
 #[test]
-fn a_damaged_backup_restores_what_is_whole_and_says_what_is_not() {
+fn a_damaged_backup_restores_what_is_whole_and_reports_the_rest() {
     let dir = tempfile::tempdir().unwrap();
     let opened = journal(&dir.path().join("data"));
     let mut whole = backup(&opened);
@@ -187,7 +187,7 @@ fn a_damaged_backup_restores_what_is_whole_and_says_what_is_not() {
 }
 
 #[test]
-fn a_folder_with_anything_in_it_is_not_restored_into() {
+fn a_folder_that_is_not_empty_is_not_restored_into() {
     let dir = tempfile::tempdir().unwrap();
     let opened = journal(&dir.path().join("data"));
     let (_, data) = restored(dir.path(), &backup(&opened));
@@ -203,7 +203,7 @@ fn a_folder_with_anything_in_it_is_not_restored_into() {
         half.display()
     );
     assert_eq!(restore(&stream, &half, |_| {}).unwrap_err().to_string(), words);
-    assert_eq!(Journal::open(&Settings::new(&half)).unwrap_err().to_string(), words);
+    assert_eq!(Journal::open(&JournalSettings::new(&half)).unwrap_err().to_string(), words);
 }
 
 fn salvaged(dir: &Path) -> (Vec<u8>, Salvaged) {
@@ -217,11 +217,11 @@ fn content(dir: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
 }
 
 #[test]
-fn all_of_a_sound_folder_is_salvaged_and_nothing_of_it_is_written() {
+fn all_of_a_sound_folder_is_salvaged_and_it_is_not_written() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let opened = journal(&data);
-    assert!(opened.reader.first() == 1 && opened.journal.release.archive.ranges().len() > 2);
+    assert!(opened.reader.first() == 1 && opened.journal.log_truncation.archive.ranges().len() > 2);
     let identity = opened.journal.identity();
     assert_eq!(
         salvage(&data, &[], |_| {}, Vec::new()).unwrap_err().to_string(),
@@ -243,11 +243,11 @@ fn all_of_a_sound_folder_is_salvaged_and_nothing_of_it_is_written() {
 }
 
 #[test]
-fn what_is_left_of_a_ruined_folder_is_salvaged_and_the_rest_is_named() {
+fn what_is_left_of_a_damaged_folder_is_salvaged_and_the_rest_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let opened = journal(&data);
-    let spans = opened.journal.release.archive.ranges();
+    let spans = opened.journal.log_truncation.archive.ranges();
     opened.journal.close().unwrap();
     fs::remove_file(data.join("identity")).unwrap();
     let span = |at: usize| data.join(format!("archive/span-{:020}", spans[at].start()));

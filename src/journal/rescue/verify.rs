@@ -8,12 +8,12 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
-use super::faults::Faults;
-use crate::journal::checkpoint::Parts;
+use super::faults::Findings;
+use crate::journal::checkpoint::CheckpointDecoder;
 use crate::journal::encoding::{self, DecodeError};
 use crate::journal::frame::{Block, FrameError};
 use crate::journal::record::EncodedRecord;
-use crate::journal::stream::{Fault, Head, Item, StreamError, StreamReader, StreamSummary};
+use crate::journal::stream::{StreamDefect, StreamHead, StreamItem, StreamError, StreamReader, StreamSummary};
 
 /// Why a file could not be verified.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +31,7 @@ pub enum VerifyError {
 pub enum Defect {
     /// Bytes that are damaged, missing or out of place.
     #[error(transparent)]
-    Stream(#[from] Fault),
+    Stream(#[from] StreamDefect),
     /// A record whose checksum holds and that can't be decoded.
     #[error("record {number} can't be used: {reason}")]
     Record {
@@ -57,13 +57,13 @@ pub enum Defect {
 #[derive(Debug)]
 pub struct Verified {
     /// What the backup says of itself; nothing if its head and its end are both damaged.
-    pub head: Option<Head>,
+    pub head: Option<StreamHead>,
     /// What was read.
     pub summary: StreamSummary,
     /// The number that the state in it goes to, if that is whole.
     pub checkpoint: Option<u64>,
     /// What is wrong.
-    pub defects: Faults<Defect>,
+    pub defects: Findings<Defect>,
 }
 
 impl Verified {
@@ -86,16 +86,16 @@ pub fn verify(path: &Path, tell: impl FnMut(u64)) -> Result<Verified, VerifyErro
 
 fn verify_stream(read: impl Read, mut tell: impl FnMut(u64)) -> Result<Verified, VerifyError> {
     let mut stream = StreamReader::open(read)?;
-    let mut defects = Faults::default();
+    let mut defects = Findings::default();
     let mut state = StateParts::None;
     let mut has_newer = false;
     while let Some(item) = stream.next_item()? {
         match item {
-            Item::Fault(fault) => defects.push(fault.into()),
-            Item::Checkpoint { block, .. } => state.take(&block),
-            Item::Records(records) => {
+            StreamItem::Defect(fault) => defects.push(fault.into()),
+            StreamItem::Checkpoint { block, .. } => state.push(&block),
+            StreamItem::Records(records) => {
                 for record in &records {
-                    if let Some(defect) = undecodable(record, &mut has_newer) {
+                    if let Some(defect) = decode_defect(record, &mut has_newer) {
                         defects.push(defect);
                     }
                 }
@@ -107,7 +107,7 @@ fn verify_stream(read: impl Read, mut tell: impl FnMut(u64)) -> Result<Verified,
     }
     let head = stream.head().copied();
     let promised = head.and_then(|head| head.checkpoint);
-    let checkpoint = match state.decoded(promised) {
+    let checkpoint = match state.finish(promised) {
         Ok(through) => through,
         Err(defect) => {
             defects.push(defect);
@@ -118,7 +118,7 @@ fn verify_stream(read: impl Read, mut tell: impl FnMut(u64)) -> Result<Verified,
 }
 
 /// What is wrong with a record. Of those that a newer gridd wrote the first is enough.
-fn undecodable(record: &EncodedRecord, has_newer: &mut bool) -> Option<Defect> {
+fn decode_defect(record: &EncodedRecord, has_newer: &mut bool) -> Option<Defect> {
     let reason = encoding::decode_record(&record.bytes).err()?;
     if let DecodeError::Newer { .. } = reason
         && std::mem::replace(has_newer, true)
@@ -131,32 +131,32 @@ fn undecodable(record: &EncodedRecord, has_newer: &mut bool) -> Option<Defect> {
 /// The state of the checkpoint, part by part.
 enum StateParts {
     None,
-    Open { parts: Parts, through: u64, state: Vec<u8> },
+    Open { parts: CheckpointDecoder, through: u64, state: Vec<u8> },
     Whole { through: u64, state: Vec<u8> },
-    Broken(FrameError),
+    Damaged(FrameError),
 }
 
 impl StateParts {
-    fn take(&mut self, block: &Block) {
+    fn push(&mut self, block: &Block) {
         if let Self::None = self {
-            let draft = block.header.draft;
-            let parts = Parts::new(draft.journal, draft.first);
+            let draft = block.header.info;
+            let parts = CheckpointDecoder::new(draft.journal, draft.first);
             *self = Self::Open { parts, through: draft.first, state: Vec::new() };
         }
         let Self::Open { parts, through, state } = self else { return };
-        match parts.take(block) {
+        match parts.push(block) {
             Ok(Some(part)) => state.extend_from_slice(&part),
             Ok(None) => *self = Self::Whole { through: *through, state: std::mem::take(state) },
-            Err(reason) => *self = Self::Broken(reason),
+            Err(reason) => *self = Self::Damaged(reason),
         }
     }
 
     /// The number that the state goes to; `promised` is what the stream's head says.
-    fn decoded(self, promised: Option<u64>) -> Result<Option<u64>, Defect> {
+    fn finish(self, promised: Option<u64>) -> Result<Option<u64>, Defect> {
         match self {
             Self::None if promised.is_none() => Ok(None),
             Self::None | Self::Open { .. } => Err(Defect::Checkpoint(FrameError::TooShort)),
-            Self::Broken(reason) => Err(Defect::Checkpoint(reason)),
+            Self::Damaged(reason) => Err(Defect::Checkpoint(reason)),
             Self::Whole { through, state } => match encoding::decode_state(&state) {
                 Ok(_) => Ok(Some(through)),
                 Err(reason) => Err(Defect::State { through, reason }),

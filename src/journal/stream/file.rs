@@ -34,22 +34,22 @@ pub enum FileError {
 
 /// A file that is being written.
 #[derive(Debug)]
-pub struct NewFile {
+pub struct AtomicFile {
     path: PathBuf,
     partial: PathBuf,
     file: File,
-    replace: bool,
+    may_replace: bool,
     is_finished: bool,
 }
 
-impl NewFile {
+impl AtomicFile {
     /// Begins to write `path`; `replace` allows that it exists.
     ///
     /// # Errors
     ///
     /// If it exists and may not be replaced, or a system call fails.
     pub fn create(path: &Path, replace: bool) -> Result<Self, FileError> {
-        may_make(path, replace)?;
+        check_target(path, replace)?;
         let partial = path.with_added_extension("partial");
         let file = OpenOptions::new()
             .read(true)
@@ -58,8 +58,8 @@ impl NewFile {
             .truncate(true)
             .mode(0o600)
             .open(&partial)
-            .map_err(failed("create", &partial))?;
-        Ok(Self { path: path.to_owned(), partial, file, replace, is_finished: false })
+            .map_err(io_error("create", &partial))?;
+        Ok(Self { path: path.to_owned(), partial, file, may_replace: replace, is_finished: false })
     }
 
     /// Opens what was written so far for reading.
@@ -68,12 +68,12 @@ impl NewFile {
     ///
     /// If a system call fails.
     pub fn read_back(&self) -> Result<File, FileError> {
-        File::open(&self.partial).map_err(failed("read back", &self.partial))
+        File::open(&self.partial).map_err(io_error("read back", &self.partial))
     }
 
     /// The error for a failed write.
-    pub fn write_failed(&self, source: io::Error) -> FileError {
-        failed("write", &self.partial)(source)
+    pub fn write_error(&self, source: io::Error) -> FileError {
+        io_error("write", &self.partial)(source)
     }
 
     /// Makes it durable and gives it its final name.
@@ -82,9 +82,9 @@ impl NewFile {
     ///
     /// As [`Self::create`].
     pub fn finish(mut self) -> Result<(), FileError> {
-        self.file.sync_all().map_err(failed("sync", &self.partial))?;
-        may_make(&self.path, self.replace)?;
-        fs::rename(&self.partial, &self.path).map_err(failed("put in place", &self.path))?;
+        self.file.sync_all().map_err(io_error("sync", &self.partial))?;
+        check_target(&self.path, self.may_replace)?;
+        fs::rename(&self.partial, &self.path).map_err(io_error("put in place", &self.path))?;
         self.is_finished = true;
         let folder = match self.path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -92,11 +92,11 @@ impl NewFile {
         };
         File::open(folder)
             .and_then(|folder| folder.sync_all())
-            .map_err(failed("sync the folder of", &self.path))
+            .map_err(io_error("sync the folder of", &self.path))
     }
 }
 
-impl Write for NewFile {
+impl Write for AtomicFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.file.write(bytes)
     }
@@ -106,7 +106,7 @@ impl Write for NewFile {
     }
 }
 
-impl Drop for NewFile {
+impl Drop for AtomicFile {
     fn drop(&mut self) {
         if !self.is_finished {
             // The caller has the error; a partial file that stays is replaced by the next attempt.
@@ -115,10 +115,10 @@ impl Drop for NewFile {
     }
 }
 
-fn may_make(path: &Path, replace: bool) -> Result<(), FileError> {
+fn check_target(path: &Path, replace: bool) -> Result<(), FileError> {
     if path.is_dir() {
         let source = io::Error::from(io::ErrorKind::IsADirectory);
-        return Err(failed("write", path)(source));
+        return Err(io_error("write", path)(source));
     }
     if !replace && path.symlink_metadata().is_ok() {
         return Err(FileError::Exists { path: path.to_owned() });
@@ -126,7 +126,7 @@ fn may_make(path: &Path, replace: bool) -> Result<(), FileError> {
     Ok(())
 }
 
-fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileError {
+fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileError {
     let path = path.to_owned();
     move |source| FileError::Io { action, path, source }
 }

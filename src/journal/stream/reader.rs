@@ -10,10 +10,10 @@ use std::ops::RangeInclusive;
 use bytes::{Buf, Bytes};
 use uuid::Uuid;
 
-use super::{Head, STREAM_FORMAT, add_block};
-use crate::journal::frame::{Block, Content, FORMAT};
-use crate::journal::record::{EncodedRecord, records_of};
-use crate::journal::scan::{Found, Gap, Scan};
+use super::{StreamHead, STREAM_FORMAT, update_checksum};
+use crate::journal::frame::{Block, BlockContent, FORMAT};
+use crate::journal::record::{EncodedRecord, records_in_block};
+use crate::journal::scan::{ScanItem, UnreadableRange, BlockScan};
 use crate::system_error::Explained;
 
 /// The reason why a stream can't be read at all.
@@ -52,10 +52,10 @@ pub enum StreamError {
 
 /// A defect of a stream that can be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
+pub enum StreamDefect {
     /// Bytes that are no block.
-    #[error("damaged from byte {} to {}{}", .0.offset, .0.offset + .0.bytes, because(.0))]
-    Damaged(Gap),
+    #[error("damaged from byte {} to {}{}", .0.offset, .0.offset + .0.bytes, reason_suffix(.0))]
+    Damaged(UnreadableRange),
     /// The end is missing.
     #[error("truncated: the end is missing after byte {at}")]
     CutShort {
@@ -91,13 +91,13 @@ pub enum Fault {
     Checksum,
 }
 
-fn because(gap: &Gap) -> String {
+fn reason_suffix(gap: &UnreadableRange) -> String {
     gap.reason.map_or_else(String::new, |reason| format!(" ({reason})"))
 }
 
 /// The next thing in a stream.
 #[derive(Debug)]
-pub enum Item {
+pub enum StreamItem {
     /// Records with ascending numbers, dense within.
     Records(Vec<EncodedRecord>),
     /// A block of the checkpoint, as in its file.
@@ -108,7 +108,7 @@ pub enum Item {
         bytes: Bytes,
     },
     /// A defect; the next item may still be intact.
-    Fault(Fault),
+    Defect(StreamDefect),
 }
 
 /// The totals of what was read.
@@ -127,14 +127,14 @@ pub struct StreamSummary {
 /// A stream that is being read.
 #[derive(Debug)]
 pub struct StreamReader<R> {
-    scan: Scan<R>,
-    head: Option<Head>,
+    scan: BlockScan<R>,
+    head: Option<StreamHead>,
     journal: Uuid,
     term: u64,
     /// Found and not yet returned, the last first.
-    waiting: Vec<Item>,
+    pending: Vec<StreamItem>,
     crc: u32,
-    faults: u64,
+    defects: u64,
     is_ended: bool,
     has_end: bool,
     summary: StreamSummary,
@@ -148,13 +148,13 @@ impl<R: Read> StreamReader<R> {
     /// If no block of a stream is found, or a newer one.
     pub fn open(read: R) -> Result<Self, StreamError> {
         let mut reader = Self {
-            scan: Scan::new(read),
+            scan: BlockScan::new(read),
             head: None,
             journal: Uuid::nil(),
             term: 0,
-            waiting: Vec::new(),
+            pending: Vec::new(),
             crc: 0,
-            faults: 0,
+            defects: 0,
             is_ended: false,
             has_end: false,
             summary: StreamSummary::default(),
@@ -162,18 +162,18 @@ impl<R: Read> StreamReader<R> {
         let Some((offset, block, bytes)) = reader.next_block()? else {
             return Err(StreamError::NotAStream);
         };
-        reader.journal = block.header.draft.journal;
-        let is_head = block.header.draft.content == Content::StreamHead;
+        reader.journal = block.header.info.journal;
+        let is_head = block.header.info.content == BlockContent::StreamHead;
         if offset == 0 && !is_head {
             return Err(StreamError::PartOfAJournal);
         }
         reader.note_gap();
-        reader.take(offset, &block, bytes)?;
+        reader.handle_block(offset, &block, bytes)?;
         Ok(reader)
     }
 
     /// The description of the stream; if the head is damaged, from the end once that was read.
-    pub fn head(&self) -> Option<&Head> {
+    pub fn head(&self) -> Option<&StreamHead> {
         self.head.as_ref()
     }
 
@@ -192,9 +192,9 @@ impl<R: Read> StreamReader<R> {
     /// # Errors
     ///
     /// [`StreamError::Read`] and [`StreamError::NewerBlock`].
-    pub fn next_item(&mut self) -> Result<Option<Item>, StreamError> {
+    pub fn next_item(&mut self) -> Result<Option<StreamItem>, StreamError> {
         loop {
-            if let Some(item) = self.waiting.pop() {
+            if let Some(item) = self.pending.pop() {
                 return Ok(Some(item));
             }
             if self.is_ended {
@@ -203,11 +203,11 @@ impl<R: Read> StreamReader<R> {
             match self.next_block()? {
                 Some((offset, block, bytes)) => {
                     self.note_gap();
-                    self.take(offset, &block, bytes)?;
+                    self.handle_block(offset, &block, bytes)?;
                 }
-                None => self.end(),
+                None => self.finish(),
             }
-            self.waiting.reverse();
+            self.pending.reverse();
         }
     }
 
@@ -218,13 +218,13 @@ impl<R: Read> StreamReader<R> {
 
     /// Whether it was whole; known once [`Self::next_item`] returned `None`.
     pub fn is_whole(&self) -> bool {
-        self.is_ended && self.faults == 0
+        self.is_ended && self.defects == 0
     }
 
     fn next_block(&mut self) -> Result<Option<(u64, Block, Bytes)>, StreamError> {
         match self.scan.next_block()? {
-            Some(Found::Block { offset, block, bytes }) => Ok(Some((offset, block, bytes))),
-            Some(Found::Newer { offset }) => Err(StreamError::NewerBlock { offset }),
+            Some(ScanItem::Block { offset, block, bytes }) => Ok(Some((offset, block, bytes))),
+            Some(ScanItem::Newer { offset }) => Err(StreamError::NewerBlock { offset }),
             None => Ok(None),
         }
     }
@@ -232,59 +232,59 @@ impl<R: Read> StreamReader<R> {
     fn note_gap(&mut self) {
         let gap = self.scan.gap();
         if gap.bytes > 0 {
-            self.fault(Fault::Damaged(gap));
+            self.push_defect(StreamDefect::Damaged(gap));
         }
     }
 
-    fn fault(&mut self, defect: Fault) {
-        self.faults += 1;
-        self.waiting.push(Item::Fault(defect));
+    fn push_defect(&mut self, defect: StreamDefect) {
+        self.defects += 1;
+        self.pending.push(StreamItem::Defect(defect));
     }
 
-    fn take(&mut self, offset: u64, block: &Block, bytes: Bytes) -> Result<(), StreamError> {
-        let info = block.header.draft;
+    fn handle_block(&mut self, offset: u64, block: &Block, bytes: Bytes) -> Result<(), StreamError> {
+        let info = block.header.info;
         if info.journal != self.journal {
             let (found, expected) = (info.journal, self.journal);
-            self.fault(Fault::Foreign { offset, found, expected });
+            self.push_defect(StreamDefect::Foreign { offset, found, expected });
             return Ok(());
         }
         self.term = self.term.max(info.term);
         if self.has_end {
-            self.fault(Fault::OutOfPlace { offset });
+            self.push_defect(StreamDefect::OutOfPlace { offset });
             return Ok(());
         }
         match info.content {
-            Content::StreamHead if offset == 0 => self.take_head(block)?,
-            Content::StreamEnd => self.take_end(offset, block),
-            Content::Checkpoint | Content::CheckpointEnd if self.summary.range.is_none() => {
-                self.waiting.push(Item::Checkpoint { block: block.clone(), bytes: bytes.clone() });
+            BlockContent::StreamHead if offset == 0 => self.handle_head(block)?,
+            BlockContent::StreamEnd => self.handle_end(offset, block),
+            BlockContent::Checkpoint | BlockContent::CheckpointEnd if self.summary.range.is_none() => {
+                self.pending.push(StreamItem::Checkpoint { block: block.clone(), bytes: bytes.clone() });
             }
-            Content::Records => self.take_records(offset, block),
-            Content::StreamHead
-            | Content::Checkpoint
-            | Content::CheckpointEnd
-            | Content::Commit
-            | Content::Seal => self.fault(Fault::OutOfPlace { offset }),
+            BlockContent::Records => self.handle_records(offset, block),
+            BlockContent::StreamHead
+            | BlockContent::Checkpoint
+            | BlockContent::CheckpointEnd
+            | BlockContent::Commit
+            | BlockContent::Seal => self.push_defect(StreamDefect::OutOfPlace { offset }),
         }
-        self.crc = add_block(self.crc, &bytes);
+        self.crc = update_checksum(self.crc, &bytes);
         Ok(())
     }
 
-    fn take_head(&mut self, block: &Block) -> Result<(), StreamError> {
-        let info = block.header.draft;
+    fn handle_head(&mut self, block: &Block) -> Result<(), StreamError> {
+        let info = block.header.info;
         let mut payload = block.payload().unwrap_or_default();
-        match Head::take(&mut payload, info.journal, info.term) {
+        match StreamHead::decode(&mut payload, info.journal, info.term) {
             Ok(head) => self.head = Some(head),
             Err(Some(found)) => return Err(StreamError::NewerStream { found }),
-            Err(None) => self.fault(Fault::OutOfPlace { offset: 0 }),
+            Err(None) => self.push_defect(StreamDefect::OutOfPlace { offset: 0 }),
         }
         Ok(())
     }
 
-    fn take_records(&mut self, offset: u64, block: &Block) {
+    fn handle_records(&mut self, offset: u64, block: &Block) {
         let next = self.summary.range.as_ref().map(|range| *range.end() + 1);
-        let info = block.header.draft;
-        match records_of(block) {
+        let info = block.header.info;
+        match records_in_block(block) {
             Ok(records) if info.count > 0 && next.is_none_or(|next| info.first >= next) => {
                 let expected = next.or(self.head.map(|head| head.first));
                 if let Some(expected) = expected.filter(|expected| *expected < info.first) {
@@ -293,25 +293,25 @@ impl<R: Read> StreamReader<R> {
                 let first = self.summary.range.as_ref().map_or(info.first, |range| *range.start());
                 self.summary.range = Some(first..=info.last());
                 self.summary.records += records.len() as u64;
-                self.waiting.push(Item::Records(records));
+                self.pending.push(StreamItem::Records(records));
             }
-            Ok(_) | Err(_) => self.fault(Fault::OutOfPlace { offset }),
+            Ok(_) | Err(_) => self.push_defect(StreamDefect::OutOfPlace { offset }),
         }
     }
 
-    fn take_end(&mut self, offset: u64, block: &Block) {
-        let info = block.header.draft;
+    fn handle_end(&mut self, offset: u64, block: &Block) {
+        let info = block.header.info;
         let mut payload = block.payload().unwrap_or_default();
-        let head = Head::take(&mut payload, info.journal, info.term);
+        let head = StreamHead::decode(&mut payload, info.journal, info.term);
         let (Ok(head), Ok(expected), Ok(crc)) =
             (head, payload.try_get_u64_le(), payload.try_get_u32_le())
         else {
-            self.fault(Fault::OutOfPlace { offset });
+            self.push_defect(StreamDefect::OutOfPlace { offset });
             return;
         };
         self.has_end = true;
         if self.head.is_some_and(|known| known != head) {
-            self.fault(Fault::OutOfPlace { offset });
+            self.push_defect(StreamDefect::OutOfPlace { offset });
         }
         if self.head.is_none() {
             self.head = Some(head);
@@ -321,18 +321,18 @@ impl<R: Read> StreamReader<R> {
         }
         let found = self.summary.records;
         if found != expected {
-            self.fault(Fault::Count { expected, found });
-        } else if self.faults == 0 && crc != self.crc {
-            self.fault(Fault::Checksum);
+            self.push_defect(StreamDefect::Count { expected, found });
+        } else if self.defects == 0 && crc != self.crc {
+            self.push_defect(StreamDefect::Checksum);
         }
     }
 
-    fn end(&mut self) {
+    fn finish(&mut self) {
         self.is_ended = true;
         self.summary.bytes = self.scan.offset();
         self.note_gap();
         if !self.has_end {
-            self.fault(Fault::CutShort { at: self.scan.offset() });
+            self.push_defect(StreamDefect::CutShort { at: self.scan.offset() });
         }
         if let Some(head) = self.head {
             let reached = self.summary.range.as_ref().map_or(head.first, |range| range.end() + 1);

@@ -3,56 +3,56 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::journal::frame::{self, Codec, Content, Draft};
-use crate::journal::record::{EncodedRecord, Mark};
+use crate::journal::frame::{self, Compression, BlockContent, BlockInfo};
+use crate::journal::record::{EncodedRecord, RecordHeader};
 
 const JOURNAL: Uuid = Uuid::from_u128(7);
 
-fn head(first: u64, last: u64) -> Head {
+fn head(first: u64, last: u64) -> StreamHead {
     let identity = Identity { journal: JOURNAL, broker: Uuid::from_u128(8) };
-    Head { identity, term: 3, first, last, checkpoint: Some(last), estimate: 1000 }
+    StreamHead { identity, term: 3, first, last, checkpoint: Some(last), estimated_bytes: 1000 }
 }
 
 fn record(number: u64) -> EncodedRecord {
     let bytes = number.to_le_bytes().repeat(usize::try_from(number % 9).unwrap() * 20);
-    EncodedRecord { number, mark: Mark::default(), bytes: bytes.into() }
+    EncodedRecord { number, header: RecordHeader::default(), bytes: bytes.into() }
 }
 
 fn checkpoint() -> Vec<u8> {
     let info =
-        Draft { content: Content::CheckpointEnd, journal: JOURNAL, term: 3, first: 9, count: 0 };
+        BlockInfo { content: BlockContent::CheckpointEnd, journal: JOURNAL, term: 3, first: 9, count: 0 };
     let mut out = Vec::new();
-    frame::encode(&mut out, &info, Codec::None, &[], b"state").unwrap();
+    frame::encode(&mut out, &info, Compression::None, &[], b"state").unwrap();
     out
 }
 
-fn stream(numbers: impl Iterator<Item = u64>, head: Head) -> Vec<u8> {
+fn stream(numbers: impl Iterator<Item = u64>, head: StreamHead) -> Vec<u8> {
     let mut writer = StreamWriter::new(Vec::new(), head).unwrap();
-    writer.checkpoint_block(&checkpoint()).unwrap();
-    numbers.for_each(|number| writer.record(record(number)).unwrap());
+    writer.write_checkpoint_block(&checkpoint()).unwrap();
+    numbers.for_each(|number| writer.write_record(record(number)).unwrap());
     let (out, written) = writer.finish().unwrap();
     assert_eq!(written.bytes, out.len() as u64);
     out
 }
 
 #[derive(Debug, Default)]
-struct All {
+struct StreamContents {
     records: Vec<EncodedRecord>,
     checkpoint: Vec<u8>,
-    faults: Vec<Fault>,
+    defects: Vec<StreamDefect>,
     summary: StreamSummary,
     is_whole: bool,
-    head: Option<Head>,
+    head: Option<StreamHead>,
 }
 
-fn read(bytes: &[u8]) -> Result<All, StreamError> {
+fn read(bytes: &[u8]) -> Result<StreamContents, StreamError> {
     let mut reader = StreamReader::open(bytes)?;
-    let mut all = All::default();
+    let mut all = StreamContents::default();
     while let Some(item) = reader.next_item()? {
         match item {
-            Item::Records(records) => all.records.extend(records),
-            Item::Checkpoint { bytes, .. } => all.checkpoint.extend_from_slice(&bytes),
-            Item::Fault(fault) => all.faults.push(fault),
+            StreamItem::Records(records) => all.records.extend(records),
+            StreamItem::Checkpoint { bytes, .. } => all.checkpoint.extend_from_slice(&bytes),
+            StreamItem::Defect(fault) => all.defects.push(fault),
         }
     }
     all.summary = reader.summary().clone();
@@ -65,10 +65,10 @@ fn records(numbers: impl Iterator<Item = u64>) -> Vec<EncodedRecord> {
 }
 
 #[test]
-fn a_whole_stream_comes_back() {
+fn a_whole_stream_reads_back() {
     let bytes = stream(5..=9000, head(5, 9000));
     let all = read(&bytes).unwrap();
-    assert!(all.is_whole && all.faults.is_empty());
+    assert!(all.is_whole && all.defects.is_empty());
     assert_eq!((all.head, all.checkpoint), (Some(head(5, 9000)), checkpoint()));
     assert_eq!(all.records, records(5..=9000));
     let bytes = bytes.len() as u64;
@@ -77,7 +77,7 @@ fn a_whole_stream_comes_back() {
 }
 
 #[test]
-fn a_hole_that_was_there_when_it_was_written_is_named_and_is_no_fault() {
+fn a_gap_of_the_source_is_reported_missing_and_is_no_defect() {
     let numbers = || (10..=20).chain(31..=40);
     let all = read(&stream(numbers(), head(5, 50))).unwrap();
     assert!(all.is_whole);
@@ -86,11 +86,11 @@ fn a_hole_that_was_there_when_it_was_written_is_named_and_is_no_fault() {
 }
 
 #[test]
-fn cut_damaged_foreign_and_newer_streams_are_told_apart() {
+fn truncated_damaged_and_foreign_streams_are_distinguished() {
     let whole = stream((1..=9000).filter(|n| *n != 4000), head(1, 9000));
     let truncated = &whole[..whole.len() - 30];
     let all = read(truncated).unwrap();
-    assert_eq!(all.faults.last().unwrap().to_string(), {
+    assert_eq!(all.defects.last().unwrap().to_string(), {
         format!("truncated: the end is missing after byte {}", truncated.len())
     });
     assert_eq!(all.records.len(), 8999);
@@ -98,7 +98,7 @@ fn cut_damaged_foreign_and_newer_streams_are_told_apart() {
     let mut damaged = whole.clone();
     damaged[20_000] ^= 4;
     let all = read(&damaged).unwrap();
-    let defects: Vec<String> = all.faults.iter().map(ToString::to_string).collect();
+    let defects: Vec<String> = all.defects.iter().map(ToString::to_string).collect();
     assert!(defects[0].starts_with("damaged from byte "), "{defects:?}");
     assert!(defects[0].ends_with("(the checksum of the payload is wrong)"), "{defects:?}");
     assert!(defects[1].starts_with("it should have 8999 records and has "), "{defects:?}");
@@ -110,7 +110,7 @@ fn cut_damaged_foreign_and_newer_streams_are_told_apart() {
     let writer = StreamWriter::new(Vec::new(), other).unwrap();
     let mixed = [&whole[..], &writer.finish().unwrap().0].concat();
     let all = read(&mixed).unwrap();
-    assert_eq!(all.faults[0].to_string(), {
+    assert_eq!(all.defects[0].to_string(), {
         let at = whole.len();
         format!(
             "the block at byte {at} belongs to the journal 00000000-0000-0000-0000-000000000063, \
@@ -138,11 +138,11 @@ fn cut_damaged_foreign_and_newer_streams_are_told_apart() {
 }
 
 #[test]
-fn a_newer_stream_and_a_newer_block_are_refused_in_words() {
+fn a_newer_stream_and_a_newer_block_are_refused_with_a_message() {
     let info =
-        Draft { content: Content::StreamHead, journal: JOURNAL, term: 1, first: 1, count: 0 };
+        BlockInfo { content: BlockContent::StreamHead, journal: JOURNAL, term: 1, first: 1, count: 0 };
     let mut newer = Vec::new();
-    frame::encode(&mut newer, &info, Codec::None, &[], &2_u32.to_le_bytes()).unwrap();
+    frame::encode(&mut newer, &info, Compression::None, &[], &2_u32.to_le_bytes()).unwrap();
     assert_eq!(
         read(&newer).unwrap_err().to_string(),
         "the stream has format 2, this program knows up to 1: use a newer one"
@@ -161,10 +161,10 @@ fn a_newer_stream_and_a_newer_block_are_refused_in_words() {
 }
 
 #[test]
-fn a_block_that_was_replaced_by_another_whole_one_is_noticed() {
+fn a_block_that_was_replaced_by_another_whole_one_is_detected() {
     let whole = stream(1..=30, head(1, 30));
     let mut other = head(1, 30);
-    other.estimate += 1;
+    other.estimated_bytes += 1;
     let head_bytes = 64 + 52;
     let mixed = [&stream(1..=30, other)[..head_bytes], &whole[head_bytes..]].concat();
     let all = read(&mixed).unwrap();
@@ -176,13 +176,13 @@ fn a_block_that_was_replaced_by_another_whole_one_is_noticed() {
     let crc = crc32c::crc32c(&replaced[at..at + 60]);
     replaced[at + 60..at + 64].copy_from_slice(&crc.to_le_bytes());
     let mut all = read(&replaced).unwrap();
-    assert_eq!(all.faults.pop().map(|it| it.to_string()), {
+    assert_eq!(all.defects.pop().map(|it| it.to_string()), {
         Some("the checksum of the whole stream is wrong".to_owned())
     });
 }
 
 #[test]
-fn a_lost_head_is_made_good_by_the_end() {
+fn a_lost_head_is_recovered_from_the_end() {
     let mut bytes = stream(3..=30, head(1, 30));
     bytes[70] ^= 1;
     let all = read(&bytes).unwrap();

@@ -8,9 +8,9 @@ use std::io::{self, Write};
 
 use bytes::BufMut;
 
-use super::{Head, add_block};
-use crate::journal::frame::{Codec, Content, Draft, encode};
-use crate::journal::record::{EncodedRecord, Summary};
+use super::{StreamHead, update_checksum};
+use crate::journal::frame::{Compression, BlockContent, BlockInfo, encode};
+use crate::journal::record::{EncodedRecord, BlockSummary};
 
 /// A block of records ends at this many bytes before compression, or at this many records:
 const BLOCK_BYTES: usize = 256 << 10;
@@ -21,17 +21,17 @@ const BLOCK_RECORDS: usize = 4096;
 #[derive(Debug)]
 pub struct StreamWriter<W> {
     out: W,
-    head: Head,
-    waiting: Vec<EncodedRecord>,
-    waiting_bytes: usize,
+    head: StreamHead,
+    pending: Vec<EncodedRecord>,
+    pending_bytes: usize,
     buffer: Vec<u8>,
     crc: u32,
-    written: Written,
+    written: StreamTotals,
 }
 
 /// Totals of what was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Written {
+pub struct StreamTotals {
     /// Records.
     pub records: u64,
     /// Bytes.
@@ -44,19 +44,19 @@ impl<W: Write> StreamWriter<W> {
     /// # Errors
     ///
     /// Those of `out`, here and below.
-    pub fn new(out: W, head: Head) -> io::Result<Self> {
+    pub fn new(out: W, head: StreamHead) -> io::Result<Self> {
         let mut writer = Self {
             out,
             head,
-            waiting: Vec::new(),
-            waiting_bytes: 0,
+            pending: Vec::new(),
+            pending_bytes: 0,
             buffer: Vec::new(),
             crc: 0,
-            written: Written::default(),
+            written: StreamTotals::default(),
         };
         let mut payload = Vec::new();
-        head.put(&mut payload);
-        writer.block(Content::StreamHead, &payload)?;
+        head.encode_into(&mut payload);
+        writer.write_block(BlockContent::StreamHead, &payload)?;
         Ok(writer)
     }
 
@@ -65,9 +65,9 @@ impl<W: Write> StreamWriter<W> {
     /// # Errors
     ///
     /// As [`Self::new`].
-    pub fn checkpoint_block(&mut self, block: &[u8]) -> io::Result<()> {
+    pub fn write_checkpoint_block(&mut self, block: &[u8]) -> io::Result<()> {
         self.out.write_all(block)?;
-        self.crc = add_block(self.crc, block);
+        self.crc = update_checksum(self.crc, block);
         self.written.bytes += block.len() as u64;
         Ok(())
     }
@@ -81,17 +81,17 @@ impl<W: Write> StreamWriter<W> {
     /// # Panics
     ///
     /// When its number is not above the last one's.
-    pub fn record(&mut self, record: EncodedRecord) -> io::Result<()> {
-        if let Some(last) = self.waiting.last() {
+    pub fn write_record(&mut self, record: EncodedRecord) -> io::Result<()> {
+        if let Some(last) = self.pending.last() {
             assert!(record.number > last.number, "the numbers of a stream ascend");
-            let is_full = self.waiting_bytes + record.bytes.len() > BLOCK_BYTES
-                || self.waiting.len() == BLOCK_RECORDS;
+            let is_full = self.pending_bytes + record.bytes.len() > BLOCK_BYTES
+                || self.pending.len() == BLOCK_RECORDS;
             if is_full || record.number != last.number + 1 {
-                self.write_waiting()?;
+                self.write_pending()?;
             }
         }
-        self.waiting_bytes += record.bytes.len();
-        self.waiting.push(record);
+        self.pending_bytes += record.bytes.len();
+        self.pending.push(record);
         Ok(())
     }
 
@@ -101,7 +101,7 @@ impl<W: Write> StreamWriter<W> {
     }
 
     /// The totals so far; records that wait for their block are not counted.
-    pub fn written(&self) -> Written {
+    pub fn written(&self) -> StreamTotals {
         self.written
     }
 
@@ -110,50 +110,50 @@ impl<W: Write> StreamWriter<W> {
     /// # Errors
     ///
     /// As [`Self::new`].
-    pub fn finish(mut self) -> io::Result<(W, Written)> {
-        self.write_waiting()?;
+    pub fn finish(mut self) -> io::Result<(W, StreamTotals)> {
+        self.write_pending()?;
         let mut payload = Vec::new();
-        self.head.put(&mut payload);
+        self.head.encode_into(&mut payload);
         payload.put_u64_le(self.written.records);
         payload.put_u32_le(self.crc);
-        self.block(Content::StreamEnd, &payload)?;
+        self.write_block(BlockContent::StreamEnd, &payload)?;
         self.out.flush()?;
         Ok((self.out, self.written))
     }
 
-    fn write_waiting(&mut self) -> io::Result<()> {
-        let Some(first) = self.waiting.first() else { return Ok(()) };
-        let info = Draft {
-            content: Content::Records,
+    fn write_pending(&mut self) -> io::Result<()> {
+        let Some(first) = self.pending.first() else { return Ok(()) };
+        let info = BlockInfo {
+            content: BlockContent::Records,
             journal: self.head.identity.journal,
             term: self.head.term,
             first: first.number,
-            count: u32::try_from(self.waiting.len()).expect("a block has at most 4096 records"),
+            count: u32::try_from(self.pending.len()).expect("a block has at most 4096 records"),
         };
-        let mut payload = Vec::with_capacity(self.waiting_bytes + 32 * self.waiting.len());
-        self.waiting.iter().for_each(|record| record.put(&mut payload));
-        let summary = Summary::of(&self.waiting).encode();
+        let mut payload = Vec::with_capacity(self.pending_bytes + 32 * self.pending.len());
+        self.pending.iter().for_each(|record| record.encode_into(&mut payload));
+        let summary = BlockSummary::from_records(&self.pending).encode();
         self.buffer.clear();
-        encode(&mut self.buffer, &info, Codec::Zstd, &summary, &payload)
+        encode(&mut self.buffer, &info, Compression::Zstd, &summary, &payload)
             .expect("records of a block of the journal are within the limits of one of a stream");
-        self.written.records += self.waiting.len() as u64;
-        self.waiting.clear();
-        self.waiting_bytes = 0;
+        self.written.records += self.pending.len() as u64;
+        self.pending.clear();
+        self.pending_bytes = 0;
         self.write_buffer()
     }
 
-    fn block(&mut self, content: Content, payload: &[u8]) -> io::Result<()> {
-        let Head { identity, term, first, .. } = self.head;
-        let info = Draft { content, journal: identity.journal, term, first, count: 0 };
+    fn write_block(&mut self, content: BlockContent, payload: &[u8]) -> io::Result<()> {
+        let StreamHead { identity, term, first, .. } = self.head;
+        let info = BlockInfo { content, journal: identity.journal, term, first, count: 0 };
         self.buffer.clear();
-        encode(&mut self.buffer, &info, Codec::None, &[], payload)
+        encode(&mut self.buffer, &info, Compression::None, &[], payload)
             .expect("a few bytes are within the limits of a block");
         self.write_buffer()
     }
 
     fn write_buffer(&mut self) -> io::Result<()> {
         self.out.write_all(&self.buffer)?;
-        self.crc = add_block(self.crc, &self.buffer);
+        self.crc = update_checksum(self.crc, &self.buffer);
         self.written.bytes += self.buffer.len() as u64;
         Ok(())
     }

@@ -9,8 +9,8 @@ use super::*;
 const DAMAGES: u64 = 40;
 
 /// A closed journal of 2,000 records in large spans, with nothing of them in the commit log.
-fn spans(dir: &Path) -> (Settings, Vec<RangeInclusive<u64>>) {
-    let settings = Settings { span_bytes: 8 << 10, ..small(dir) };
+fn closed_journal(dir: &Path) -> (JournalSettings, Vec<RangeInclusive<u64>>) {
+    let settings = JournalSettings { segment_bytes: 8 << 10, ..small(dir) };
     let mut opened = Journal::open(&settings).unwrap();
     for first in (1..=2000).step_by(64) {
         append(&mut opened, first..=2000.min(first + 63));
@@ -18,8 +18,8 @@ fn spans(dir: &Path) -> (Settings, Vec<RangeInclusive<u64>>) {
     }
     wait_checkpoint(dir, &opened.journal, 1990, b"older");
     wait_checkpoint(dir, &opened.journal, 2000, b"newer");
-    let spans = opened.journal.release.archive.ranges();
-    let files = Arc::clone(&opened.journal.release.files);
+    let spans = opened.journal.log_truncation.archive.ranges();
+    let files = Arc::clone(&opened.journal.log_truncation.files);
     wait("the log is released", || files.at_or_above(1) > Some(*spans[1].end()));
     opened.journal.close().unwrap();
     assert!(spans.len() >= 2, "{spans:?}");
@@ -47,12 +47,12 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Reads all, upwards and downwards; gives what is missing. All else must be as it was appended.
-fn read_around(reader: &Reader) -> Vec<RangeInclusive<u64>> {
-    let up = reader.forward(0, &Wanted::default(), ALL).unwrap();
+fn read_both_ways(reader: &JournalReader) -> Vec<RangeInclusive<u64>> {
+    let up = reader.forward(0, &HeaderFilter::default(), ALL).unwrap();
     let is_kept = |number: &u64| !up.missing.iter().any(|gap| gap.contains(number));
     let kept: Vec<_> = (1..=2000).filter(is_kept).map(record).collect();
     assert_eq!(up.records, kept);
-    let mut down = reader.backward(u64::MAX, &Wanted::default(), ALL).unwrap();
+    let mut down = reader.backward(u64::MAX, &HeaderFilter::default(), ALL).unwrap();
     down.records.reverse();
     assert_eq!(down.records, kept);
     up.missing
@@ -63,9 +63,9 @@ fn numbers(ranges: &[RangeInclusive<u64>]) -> Vec<u64> {
 }
 
 #[test]
-fn a_damaged_block_is_named_and_the_rest_of_its_span_is_served_now_and_after_a_restart() {
+fn a_damaged_block_is_reported_and_the_rest_of_its_segment_is_read_now_and_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
-    let (settings, spans) = spans(dir.path());
+    let (settings, spans) = closed_journal(dir.path());
     let span = dir.path().join(format!("archive/span-{:020}", spans[1].start()));
     let path = files_below(&span).into_iter().find(|path| path.ends_with("db")).unwrap();
     let mut bytes = fs::read(&path).unwrap();
@@ -76,7 +76,7 @@ fn a_damaged_block_is_named_and_the_rest_of_its_span_is_served_now_and_after_a_r
         at += found;
         let block = frame::Block::parse(&bytes[at..].to_vec().into()).unwrap();
         let end = at + block.header.block_bytes();
-        if block.header.draft.first == *spans[1].start() + 64 {
+        if block.header.info.first == *spans[1].start() + 64 {
             bytes[end - 9] ^= 4;
             flipped += 1;
         }
@@ -87,24 +87,24 @@ fn a_damaged_block_is_named_and_the_rest_of_its_span_is_served_now_and_after_a_r
 
     let opened = Journal::open(&settings).unwrap();
     assert!(opened.recovered.missing.is_empty(), "sealed spans are opened lazily");
-    let missing = read_around(&opened.reader);
+    let missing = read_both_ways(&opened.reader);
     let lost = spans[1].start() + 64..=spans[1].start() + 127;
     assert_eq!(missing, std::slice::from_ref(&lost));
-    assert_eq!(opened.journal.take_lost(), missing);
-    assert_eq!(opened.journal.take_lost(), []);
+    assert_eq!(opened.journal.take_newly_lost(), missing);
+    assert_eq!(opened.journal.take_newly_lost(), []);
     assert!(span.with_extension("damaged").exists() && span.exists());
     opened.journal.close().unwrap();
 
     let again = Journal::open(&settings).unwrap();
     assert_eq!(again.recovered.missing, std::slice::from_ref(&lost));
-    assert_eq!(read_around(&again.reader), [lost]);
-    assert_eq!(again.journal.take_lost(), [], "what is known is not told again");
+    assert_eq!(read_both_ways(&again.reader), [lost]);
+    assert_eq!(again.journal.take_newly_lost(), [], "what is known is not told again");
 }
 
 #[test]
-fn whatever_happens_to_a_sealed_span_nothing_false_is_served_and_all_that_is_lost_is_named() {
+fn whatever_happens_to_a_sealed_segment_nothing_false_is_read_and_all_losses_are_reported() {
     let template = tempfile::tempdir().unwrap();
-    let (_, spans) = spans(template.path());
+    let (_, spans) = closed_journal(template.path());
     let damages = std::env::var("GRID_TEST_DAMAGES").ok().and_then(|it| it.parse().ok());
     let (mut seed, mut lost_most, mut harmed) = (7_u64, 0, 0);
     let mut random = |below: u64| {
@@ -126,10 +126,10 @@ fn whatever_happens_to_a_sealed_span_nothing_false_is_served_and_all_that_is_los
             _ => bytes[at] ^= 1 << random(8),
         }
         fs::write(path, &bytes).unwrap();
-        let settings = Settings { span_bytes: 8 << 10, ..small(dir.path()) };
+        let settings = JournalSettings { segment_bytes: 8 << 10, ..small(dir.path()) };
         let opened = Journal::open(&settings).unwrap();
-        let missing = read_around(&opened.reader);
-        assert_eq!(missing, opened.journal.take_lost(), "round {round}");
+        let missing = read_both_ways(&opened.reader);
+        assert_eq!(missing, opened.journal.take_newly_lost(), "round {round}");
         let lost = numbers(&missing);
         assert!(lost.iter().all(|number| spans[1].contains(number)), "round {round}: {missing:?}");
         harmed += u64::from(!lost.is_empty());
@@ -139,7 +139,7 @@ fn whatever_happens_to_a_sealed_span_nothing_false_is_served_and_all_that_is_los
         opened.journal.close().unwrap();
         let again = Journal::open(&settings).unwrap();
         assert_eq!(again.recovered.missing, missing, "round {round}");
-        assert_eq!(read_around(&again.reader), missing, "round {round}");
+        assert_eq!(read_both_ways(&again.reader), missing, "round {round}");
     }
     let all = spans[1].end() - spans[1].start() + 1;
     assert!(harmed > 0, "the damages do harm");
@@ -147,14 +147,14 @@ fn whatever_happens_to_a_sealed_span_nothing_false_is_served_and_all_that_is_los
 }
 
 #[test]
-fn a_span_that_vanished_is_named_at_run_time() {
+fn a_segment_that_vanished_is_reported_at_run_time() {
     let dir = tempfile::tempdir().unwrap();
-    let (settings, spans) = spans(dir.path());
+    let (settings, spans) = closed_journal(dir.path());
     let opened = Journal::open(&settings).unwrap();
     fs::remove_dir_all(dir.path().join(format!("archive/span-{:020}", spans[1].start()))).unwrap();
-    let missing = read_around(&opened.reader);
+    let missing = read_both_ways(&opened.reader);
     assert_eq!(missing, std::slice::from_ref(&spans[1]));
-    assert_eq!(opened.journal.take_lost(), missing);
+    assert_eq!(opened.journal.take_newly_lost(), missing);
     opened.journal.close().unwrap();
     assert_eq!(Journal::open(&settings).unwrap().recovered.missing, missing);
 }
@@ -166,28 +166,28 @@ fn what_the_commit_log_still_has_is_not_missing() {
     let mut opened = Journal::open(&settings).unwrap();
     append(&mut opened, 1..=2000);
     wait_archived(&opened);
-    let first = opened.journal.release.archive.ranges()[0].clone();
+    let first = opened.journal.log_truncation.archive.ranges()[0].clone();
     opened.journal.close().unwrap();
     let span = dir.path().join(format!("archive/span-{:020}", first.start()));
     for path in files_below(&span) {
         fs::write(path, b"rubbish").unwrap();
     }
     let opened = Journal::open(&settings).unwrap();
-    assert_eq!(read_around(&opened.reader), []);
-    assert_eq!(opened.journal.take_lost(), []);
-    assert_eq!(opened.journal.release.archive.ranges()[0], first);
+    assert_eq!(read_both_ways(&opened.reader), []);
+    assert_eq!(opened.journal.take_newly_lost(), []);
+    assert_eq!(opened.journal.log_truncation.archive.ranges()[0], first);
 }
 
 #[test]
-fn a_repair_cut_short_begins_anew() {
+fn an_interrupted_repair_starts_again() {
     let dir = tempfile::tempdir().unwrap();
-    let (settings, spans) = spans(dir.path());
+    let (settings, spans) = closed_journal(dir.path());
     let span = dir.path().join(format!("archive/span-{:020}", spans[1].start()));
     fs::rename(&span, span.with_extension("damaged")).unwrap();
     fs::create_dir(span.with_extension("rebuilt")).unwrap();
     let opened = Journal::open(&settings).unwrap();
     assert!(opened.recovered.missing.is_empty());
-    assert_eq!(read_around(&opened.reader), []);
+    assert_eq!(read_both_ways(&opened.reader), []);
     wait("no leftovers", || !span.with_extension("rebuilt.trash").exists());
     assert!(span.exists() && !span.with_extension("damaged").exists());
 }

@@ -3,13 +3,13 @@
 use super::*;
 use crate::small_disk::{fill, on_small_disk};
 
-fn settings(dir: &Path) -> Settings {
-    Settings {
+fn settings(dir: &Path) -> JournalSettings {
+    JournalSettings {
         commit_file_bytes: 1 << 20,
-        span_bytes: 4 << 20,
+        segment_bytes: 4 << 20,
         ballast_bytes: 2 << 20,
         low_water: 4 << 20,
-        ..Settings::new(dir.join("data"))
+        ..JournalSettings::new(dir.join("data"))
     }
 }
 
@@ -22,7 +22,7 @@ fn large(numbers: std::ops::RangeInclusive<u64>) -> Vec<EncodedRecord> {
 }
 
 /// Appends tens until one fails; gives the first number that is not durable.
-fn append_until_full(opened: &mut Opened, mut next: u64) -> u64 {
+fn append_until_full(opened: &mut OpenJournal, mut next: u64) -> u64 {
     loop {
         match opened.journal.append(&large(next..=next + 9)) {
             Ok(()) => next += 10,
@@ -46,22 +46,22 @@ fn on_a_full_disk_the_same_batch_is_appended_again_and_nothing_is_lost() {
         let full = append_until_full(&mut opened, 101);
         assert_eq!(opened.reader.durable(), full - 1);
         assert!(opened.journal.append(&large(full..=full + 9)).is_err(), "nothing has changed");
-        assert!(opened.journal.give_up_ballast());
+        assert!(opened.journal.release_ballast());
         opened.journal.append(&large(full..=full + 9)).unwrap();
-        assert!(!opened.journal.give_up_ballast(), "there is one ballast");
+        assert!(!opened.journal.release_ballast(), "there is one ballast");
         let again = append_until_full(&mut opened, full + 10);
         assert_eq!(read_all(&opened.reader).len() as u64, again - 1, "reading goes on");
 
         fs::remove_file(filler).unwrap();
         opened.journal.append(&large(again..=again + 199)).unwrap();
         let last = again + 199;
-        opened.journal.tell(Duration::from_micros(1));
+        opened.journal.set_lived(Duration::from_micros(1));
         wait("the ballast is back", || ballast.exists());
         wait("the archive", || {
-            opened.journal.tell(Duration::from_micros(1));
+            opened.journal.set_lived(Duration::from_micros(1));
             opened.reader.archived_through() + 64 > last
         });
-        assert_eq!(opened.reader.status().unwrap().trouble, [""; 0]);
+        assert_eq!(opened.reader.status().unwrap().background_failures, [""; 0]);
         opened.journal.close().unwrap();
         let again = Journal::open(&settings(dir)).unwrap();
         assert!(again.recovered.missing.is_empty());
@@ -84,7 +84,7 @@ fn a_journal_opens_on_a_full_disk_and_takes_what_must_be_said() {
         let mut opened = Journal::open(&settings(dir)).unwrap();
         let next = opened.last_number + 1;
         if opened.journal.append(&large(next..=next)).is_err() {
-            assert!(opened.journal.give_up_ballast());
+            assert!(opened.journal.release_ballast());
             opened.journal.append(&large(next..=next)).unwrap();
         }
         assert_eq!(read_all(&opened.reader).len() as u64, next);
@@ -102,9 +102,9 @@ fn a_checkpoint_without_room_is_skipped_and_the_next_one_is_written() {
             (0..3_000_000_u64).map(|n| n.wrapping_mul(n | 1 << 40).to_le_bytes()[5]).collect();
         wait("the ballast", || dir.join("data/ballast").exists());
         let filler = fill(dir, 0);
-        assert_eq!(opened.journal.checkpoint(9, state), CheckpointStart::Begun);
+        assert_eq!(opened.journal.checkpoint(9, state), CheckpointStart::Started);
         wait("it is given up", || {
-            opened.journal.checkpoint(10, vec![1; 10]) == CheckpointStart::Begun
+            opened.journal.checkpoint(10, vec![1; 10]) == CheckpointStart::Started
         });
         fs::remove_file(filler).unwrap();
         let data = dir.join("data");

@@ -3,39 +3,39 @@
 use super::*;
 
 /// A closed journal of sealed spans with two checkpoints, the older one after `older`.
-fn filled(settings: &Settings, older: u64) -> Opened {
+fn filled(settings: &JournalSettings, older: u64) -> OpenJournal {
     let mut opened = Journal::open(settings).unwrap();
     // Small blocks make small spans, and so several of them.
     for first in (1..=1000).step_by(64) {
-        opened.journal.tell(Duration::from_micros(first));
+        opened.journal.set_lived(Duration::from_micros(first));
         append(&mut opened, first..=1000.min(first + 63));
         wait_archived(&opened);
     }
     wait_checkpoint(&settings.dir, &opened.journal, older, b"older");
     wait_checkpoint(&settings.dir, &opened.journal, 1000, b"newer");
-    let release = Arc::clone(&opened.journal.release);
+    let release = Arc::clone(&opened.journal.log_truncation);
     wait("the checkpoint counts", || release.older_checkpoint.load(Ordering::Acquire) == older);
     opened
 }
 
-fn keep(dir: &Path, age: Duration, bytes: u64) -> Settings {
-    Settings { retention: Retention { age, bytes }, ..small(dir) }
+fn with_retention(dir: &Path, age: Duration, bytes: u64) -> JournalSettings {
+    JournalSettings { retention: Retention { age, bytes }, ..small(dir) }
 }
 
-const FOR_EVER: Duration = Duration::from_secs(1 << 30);
+const FOREVER: Duration = Duration::from_secs(1 << 30);
 
-fn trim(opened: &Opened, due: TrimDue) {
+fn trim(opened: &OpenJournal, due: TrimDue) {
     opened.journal.trim(due.last);
     wait("the trim", || opened.reader.first() == due.last + 1);
 }
 
 #[test]
-fn what_is_older_than_retention_goes_in_whole_spans_and_its_space_returns() {
+fn records_older_than_retention_are_trimmed_in_whole_segments_and_their_space_is_freed() {
     let dir = tempfile::tempdir().unwrap();
     let age = Duration::from_secs(60);
-    let settings = keep(dir.path(), age, u64::MAX);
+    let settings = with_retention(dir.path(), age, u64::MAX);
     let opened = filled(&settings, 990);
-    let spans = opened.journal.release.archive.ranges();
+    let spans = opened.journal.log_truncation.archive.ranges();
     assert!(spans.len() >= 3, "{spans:?}");
     // Each span is as old as the broker was at work when it was sealed.
     let sealed_at = |first| {
@@ -48,7 +48,7 @@ fn what_is_older_than_retention_goes_in_whole_spans_and_its_space_returns() {
     assert_eq!(opened.journal.trim_due(age), None, "however old the times of the records are");
     let at = age + second + Duration::from_micros(1);
     let due = opened.journal.trim_due(at).unwrap();
-    assert_eq!((due.first, due.last, due.is_for_age), (1, *spans[1].end(), true));
+    assert_eq!((due.first, due.last, due.is_by_age), (1, *spans[1].end(), true));
     let archive = dir.path().join("archive");
     let before = disk::allocated_below(&archive);
     trim(&opened, due);
@@ -57,9 +57,9 @@ fn what_is_older_than_retention_goes_in_whole_spans_and_its_space_returns() {
     let names = || disk::paths_in(&archive).unwrap();
     wait("no trash", || !names().iter().any(|path| path.extension() == Some("trash".as_ref())));
     let kept = *spans[2].start();
-    let from = |number| opened.reader.forward(number, &Wanted::default(), ALL).unwrap();
+    let from = |number| opened.reader.forward(number, &HeaderFilter::default(), ALL).unwrap();
     assert_eq!((from(0).records, from(0).missing.len()), (records(kept..=1000), 0));
-    let down = opened.reader.backward(u64::MAX, &Wanted::default(), ALL).unwrap();
+    let down = opened.reader.backward(u64::MAX, &HeaderFilter::default(), ALL).unwrap();
     assert_eq!(
         (down.records.len(), down.missing.len()),
         (usize::try_from(1001 - kept).unwrap(), 0)
@@ -71,20 +71,20 @@ fn what_is_older_than_retention_goes_in_whole_spans_and_its_space_returns() {
 }
 
 #[test]
-fn what_is_more_than_retention_goes_oldest_first() {
+fn records_beyond_the_retention_size_are_trimmed_oldest_first() {
     let dir = tempfile::tempdir().unwrap();
-    let opened = filled(&keep(dir.path(), FOR_EVER, u64::MAX), 990);
-    let spans = opened.journal.release.archive.ranges();
-    let all = opened.journal.release.archive.trim_due(
-        Retention { age: FOR_EVER, bytes: 0 },
+    let opened = filled(&with_retention(dir.path(), FOREVER, u64::MAX), 990);
+    let spans = opened.journal.log_truncation.archive.ranges();
+    let all = opened.journal.log_truncation.archive.trim_due(
+        Retention { age: FOREVER, bytes: 0 },
         Duration::ZERO,
         u64::MAX,
         0,
     );
     let all = all.unwrap();
-    assert_eq!((all.first, all.last, all.is_for_age), (1, *spans.last().unwrap().end(), false));
+    assert_eq!((all.first, all.last, all.is_by_age), (1, *spans.last().unwrap().end(), false));
     opened.journal.close().unwrap();
-    let opened = Journal::open(&keep(dir.path(), FOR_EVER, all.bytes - 1)).unwrap();
+    let opened = Journal::open(&with_retention(dir.path(), FOREVER, all.bytes - 1)).unwrap();
     wait("the older checkpoint", || opened.journal.trim_due(Duration::ZERO).is_some());
     let due = opened.journal.trim_due(Duration::ZERO).unwrap();
     assert_eq!((due.first, due.last), (1, *spans[0].end()));
@@ -95,7 +95,7 @@ fn what_is_more_than_retention_goes_oldest_first() {
 #[test]
 fn nothing_that_the_older_checkpoint_needs_is_ever_trimmed() {
     let dir = tempfile::tempdir().unwrap();
-    let settings = keep(dir.path(), Duration::from_secs(1), 0);
+    let settings = with_retention(dir.path(), Duration::from_secs(1), 0);
     let opened = filled(&settings, 500);
     let due = opened.journal.trim_due(Duration::MAX).unwrap();
     assert!(due.last <= 500, "{due:?}");
@@ -103,16 +103,16 @@ fn nothing_that_the_older_checkpoint_needs_is_ever_trimmed() {
     assert_eq!(opened.journal.trim_due(Duration::MAX), None);
     opened.journal.close().unwrap();
     let again = Journal::open(&settings).unwrap();
-    let needed = again.reader.forward(501, &Wanted::default(), ALL).unwrap();
+    let needed = again.reader.forward(501, &HeaderFilter::default(), ALL).unwrap();
     assert_eq!((needed.records, needed.missing.len()), (records(501..=1000), 0));
 }
 
 #[test]
-fn a_trim_cut_short_at_any_point_is_finished_by_the_start() {
+fn an_interrupted_trim_is_finished_by_the_next_start() {
     let dir = tempfile::tempdir().unwrap();
-    let settings = keep(dir.path(), FOR_EVER, 0);
+    let settings = with_retention(dir.path(), FOREVER, 0);
     let opened = filled(&settings, 990);
-    let spans = opened.journal.release.archive.ranges();
+    let spans = opened.journal.log_truncation.archive.ranges();
     let due = opened.journal.trim_due(Duration::ZERO).unwrap();
     // The mark alone, as if the power had failed behind it.
     let archive = dir.path().join("archive");
@@ -133,16 +133,16 @@ fn a_trim_cut_short_at_any_point_is_finished_by_the_start() {
 }
 
 #[test]
-fn a_page_that_is_overtaken_by_a_trim_names_what_went_as_trimmed() {
+fn a_page_read_during_a_trim_reports_what_was_trimmed() {
     let dir = tempfile::tempdir().unwrap();
-    let opened = filled(&keep(dir.path(), FOR_EVER, 0), 990);
+    let opened = filled(&with_retention(dir.path(), FOREVER, 0), 990);
     let reader = opened.reader.clone();
     let due = opened.journal.trim_due(Duration::ZERO).unwrap();
     // A page is one call, so the trim must come in the middle of many.
     let follower = crate::tasks::spawn_thread("follower", move || {
         for _ in 0..200 {
-            let up = reader.forward(1, &Wanted::default(), ALL).unwrap();
-            let down = reader.backward(u64::MAX, &Wanted::default(), ALL).unwrap();
+            let up = reader.forward(1, &HeaderFilter::default(), ALL).unwrap();
+            let down = reader.backward(u64::MAX, &HeaderFilter::default(), ALL).unwrap();
             for page in [up, down] {
                 assert!(page.missing.is_empty(), "{:?}", page.missing);
                 let numbers = page.records.len() as u64;
@@ -158,29 +158,29 @@ fn a_page_that_is_overtaken_by_a_trim_names_what_went_as_trimmed() {
 }
 
 #[test]
-fn little_traffic_is_sealed_by_age_so_that_it_can_go_by_age() {
+fn little_traffic_is_sealed_by_age_so_that_it_can_be_trimmed_by_age() {
     let dir = tempfile::tempdir().unwrap();
-    let settings = keep(dir.path(), Duration::from_secs(300), u64::MAX);
+    let settings = with_retention(dir.path(), Duration::from_secs(300), u64::MAX);
     let mut opened = Journal::open(&settings).unwrap();
     append(&mut opened, 1..=3);
-    opened.journal.tell(Duration::from_secs(5));
+    opened.journal.set_lived(Duration::from_secs(5));
     std::thread::sleep(Duration::from_millis(50));
-    assert_eq!(opened.journal.release.archive.ranges(), []);
-    opened.journal.tell(Duration::from_secs(11));
-    wait("the seal", || opened.journal.release.archive.ranges() == [1..=3]);
+    assert_eq!(opened.journal.log_truncation.archive.ranges(), []);
+    opened.journal.set_lived(Duration::from_secs(11));
+    wait("the seal", || opened.journal.log_truncation.archive.ranges() == [1..=3]);
     append(&mut opened, 4..=5);
     assert_eq!(read_all(&opened.reader), records(1..=5));
 }
 
 #[test]
-fn how_much_is_kept_may_change_while_the_journal_is_open() {
+fn retention_may_change_while_the_journal_is_open() {
     let dir = tempfile::tempdir().unwrap();
-    let opened = filled(&keep(dir.path(), FOR_EVER, u64::MAX), 990);
-    let Opened { mut journal, reader, .. } = opened;
+    let opened = filled(&with_retention(dir.path(), FOREVER, u64::MAX), 990);
+    let OpenJournal { mut journal, reader, .. } = opened;
     assert_eq!(journal.trim_due(Duration::ZERO), None);
-    journal.keep(&keep(dir.path(), FOR_EVER, 0));
+    journal.reconfigure(&with_retention(dir.path(), FOREVER, 0));
     let due = journal.trim_due(Duration::ZERO).unwrap();
-    journal.keep(&keep(dir.path(), FOR_EVER, u64::MAX));
+    journal.reconfigure(&with_retention(dir.path(), FOREVER, u64::MAX));
     assert_eq!(journal.trim_due(Duration::ZERO), None);
     journal.trim(due.last);
     wait("the trim", || reader.first() == due.last + 1);
@@ -189,23 +189,23 @@ fn how_much_is_kept_may_change_while_the_journal_is_open() {
 #[test]
 fn another_age_seals_little_traffic_sooner() {
     let dir = tempfile::tempdir().unwrap();
-    let mut opened = Journal::open(&keep(dir.path(), FOR_EVER, u64::MAX)).unwrap();
+    let mut opened = Journal::open(&with_retention(dir.path(), FOREVER, u64::MAX)).unwrap();
     append(&mut opened, 1..=3);
-    opened.journal.tell(Duration::from_secs(11));
+    opened.journal.set_lived(Duration::from_secs(11));
     std::thread::sleep(Duration::from_millis(50));
-    assert_eq!(opened.journal.release.archive.ranges(), []);
-    opened.journal.keep(&keep(dir.path(), Duration::from_secs(300), u64::MAX));
-    wait("the seal", || opened.journal.release.archive.ranges() == [1..=3]);
+    assert_eq!(opened.journal.log_truncation.archive.ranges(), []);
+    opened.journal.reconfigure(&with_retention(dir.path(), Duration::from_secs(300), u64::MAX));
+    wait("the seal", || opened.journal.log_truncation.archive.ranges() == [1..=3]);
 }
 
 #[test]
 fn another_ballast_is_made_while_the_journal_is_open() {
     let dir = tempfile::tempdir().unwrap();
-    let of = |ballast_bytes| Settings { ballast_bytes, low_water: 0, ..small(dir.path()) };
+    let of = |ballast_bytes| JournalSettings { ballast_bytes, low_water: 0, ..small(dir.path()) };
     let mut opened = Journal::open(&of(8 << 10)).unwrap();
     let ballast = || fs::metadata(dir.path().join("ballast")).map_or(0, |found| found.len());
     wait("the ballast", || ballast() == 8 << 10);
-    opened.journal.keep(&of(64 << 10));
+    opened.journal.reconfigure(&of(64 << 10));
     wait("the larger one", || ballast() == 64 << 10);
-    assert!(opened.journal.give_up_ballast());
+    assert!(opened.journal.release_ballast());
 }

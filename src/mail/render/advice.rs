@@ -3,20 +3,20 @@
 //! Guarantees that a command in a mail can be pasted into a shell: an invalid name is in no command.
 //! Knows alert kinds by their identifiers only, and has a default for unknown ones.
 
-use crate::grid::name::has_alphabet_of_names;
+use crate::grid::name::has_name_characters;
 
 /// Titles of an alert kind, and a hint what to do.
 pub(super) struct Topic {
     /// Singular: `start failed`.
-    pub(super) one: &'static str,
+    pub(super) title: &'static str,
     /// Plural: `failed starts`.
-    pub(super) several: &'static str,
+    pub(super) plural: &'static str,
     /// What to do next; empty: the notice is sufficient.
-    pub(super) advice: &'static str,
+    pub(super) hint: &'static str,
 }
 
 const fn topic(one: &'static str, several: &'static str, advice: &'static str) -> Topic {
-    Topic { one, several, advice }
+    Topic { title: one, plural: several, hint: advice }
 }
 
 /// The topic of an alert kind; an alert of an appliance if the kind is not one of ours.
@@ -95,7 +95,7 @@ pub(super) fn topic_of(kind: &str) -> Topic {
 
 /// Commands that show details.
 pub(super) fn commands(kind: &str, about: &str) -> Vec<String> {
-    if has_alphabet_of_names(about) {
+    if has_name_characters(about) {
         // A name of an older broker may begin with a dash, and must not be read as a flag.
         let dashes = if about.starts_with('-') { "-- " } else { "" };
         return vec![

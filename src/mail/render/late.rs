@@ -6,29 +6,29 @@
 use jiff::Zoned;
 use jiff::tz::TimeZone;
 
-use super::view::{severity, time};
+use super::view::{severity_label, format_time};
 use crate::grid::event::Severity;
-use crate::grid::mail::{Late, Message};
+use crate::grid::mail::{BacklogDigest, MailMessage};
 use crate::grid::time::Timestamp;
 use crate::show::escape::escape;
-use crate::show::size::count;
+use crate::show::size::format_count;
 
 /// Most appliances whose alerts are counted by name in the mail; `gridctl mail show` lists more.
 const NAMED_MAX: usize = 16;
 
 /// The number of alerts and appliances: `57 older alerts of 3 appliances`.
-pub(super) fn alerts(late: &Late) -> String {
+pub(super) fn alert_count(late: &BacklogDigest) -> String {
     let of = match late.appliances.as_slice() {
         [(name, _)] if late.others() == 0 => escape(name).into_owned(),
-        several if late.others() == 0 => count(several.len() as u64, "appliance"),
-        several => format!("more than {}", count(several.len() as u64, "appliance")),
+        several if late.others() == 0 => format_count(several.len() as u64, "appliance"),
+        several => format!("more than {}", format_count(several.len() as u64, "appliance")),
     };
-    format!("{} of {of}", count(late.total(), "older alert"))
+    format!("{} of {of}", format_count(late.total(), "older alert"))
 }
 
 /// The time span: `14:02 to 14:19`, with dates if it covers two days.
-pub(super) fn within(late: &Late, zone: &TimeZone) -> Option<String> {
-    let (first, last) = (zoned(late.first_at, zone)?, zoned(late.last_at, zone)?);
+pub(super) fn time_span(late: &BacklogDigest, zone: &TimeZone) -> Option<String> {
+    let (first, last) = (in_zone(late.first_at, zone)?, in_zone(late.last_at, zone)?);
     let clock = |at: &Zoned| at.strftime("%H:%M").to_string();
     if first.date() != last.date() {
         let clock = |at: &Zoned| at.strftime("%-d %b %H:%M").to_string();
@@ -38,41 +38,41 @@ pub(super) fn within(late: &Late, zone: &TimeZone) -> Option<String> {
     Some(if first == last { format!("at {first}") } else { format!("{first} to {last}") })
 }
 
-fn zoned(at: Timestamp, zone: &TimeZone) -> Option<Zoned> {
+fn in_zone(at: Timestamp, zone: &TimeZone) -> Option<Zoned> {
     let at = jiff::Timestamp::from_microsecond(at.as_micros()).ok()?;
     Some(at.to_zoned(zone.clone()))
 }
 
 /// The text above the notices.
-pub(super) fn intro(late: &Late, message: &Message, zone: &TimeZone) -> Vec<String> {
+pub(super) fn intro(late: &BacklogDigest, message: &MailMessage, zone: &TimeZone) -> Vec<String> {
     let listed = message.notices.len() as u64;
-    let rest = match message.more {
+    let rest = match message.omitted {
         0 => String::new(),
         more => format!(
             " The first {listed} are listed, {more} more are only counted; the grid log contains them all."
         ),
     };
-    let (first, last) = (time(late.first_at, zone), time(late.last_at, zone));
+    let (first, last) = (format_time(late.first_at, zone), format_time(late.last_at, zone));
     vec![
         "These alerts come late: appliances spooled them while the broker could not be reached. Each \
          is over 10 s old, and its cause may be resolved."
             .to_owned(),
-        format!("{}, {first} to {last}.{rest}", alerts(late)),
-        format!("By severity: {}.", by_severity(late)),
-        format!("By appliance: {}.", by_appliance(late)),
+        format!("{}, {first} to {last}.{rest}", alert_count(late)),
+        format!("By severity: {}.", counts_by_severity(late)),
+        format!("By appliance: {}.", counts_by_appliance(late)),
     ]
 }
 
-fn by_severity(late: &Late) -> String {
-    let counts = Severity::ALL.into_iter().zip(late.severities).rev().filter(|it| it.1 > 0);
-    let counts: Vec<_> = counts.map(|(it, count)| format!("{count} {}", severity(it))).collect();
+fn counts_by_severity(late: &BacklogDigest) -> String {
+    let counts = Severity::ALL.into_iter().zip(late.severity_counts).rev().filter(|it| it.1 > 0);
+    let counts: Vec<_> = counts.map(|(it, count)| format!("{count} {}", severity_label(it))).collect();
     counts.join(", ")
 }
 
-fn by_appliance(late: &Late) -> String {
+fn counts_by_appliance(late: &BacklogDigest) -> String {
     let mut named: Vec<_> = late.appliances.iter().collect();
     // Those with the most alerts first; of two with as many, the earlier one.
-    named.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    named.sort_by_key(|(_, count)| std::cmp::Reverse(*format_count));
     let rest = named.split_off(named.len().min(NAMED_MAX));
     let mut parts: Vec<_> =
         named.iter().map(|(name, count)| format!("{count} of {}", escape(name))).collect();

@@ -19,11 +19,11 @@ use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart, SinglePart};
 use uuid::Uuid;
 
-use self::view::{Detail, View};
-use super::conversation::Letter;
-use crate::config::post::{Look, address};
+use self::view::{DetailLevel, MailView};
+use super::conversation::OutgoingMessage;
+use crate::config::post::{MessageStyle, parse_address};
 use crate::grid::event::Severity;
-use crate::grid::mail::{Message, MessageNumber, Notice, Standing};
+use crate::grid::mail::{MailMessage, MessageNumber, Notice, DeliveryState};
 use crate::grid::time::Timestamp;
 
 /// Most bytes of the text and the HTML of a mail together, where possible.
@@ -34,7 +34,7 @@ const DATE_SECONDS_MAX: u64 = 253_402_300_799;
 
 /// Why a message cannot be rendered.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NoLetter {
+pub(super) enum RenderError {
     /// The recipient is not a valid address.
     #[error("`{0}` is not a mail address; only ASCII is supported")]
     Address(String),
@@ -45,42 +45,42 @@ pub(super) enum NoLetter {
 
 /// Renders a message for its latest attempt.
 pub(super) fn render(
-    message: &Message,
+    message: &MailMessage,
     journal: Uuid,
     from: &Mailbox,
-    look: &Look,
-) -> Result<Letter, NoLetter> {
-    let Some(to) = address(&message.recipient) else {
-        return Err(NoLetter::Address(message.recipient.to_string()));
+    look: &MessageStyle,
+) -> Result<OutgoingMessage, RenderError> {
+    let Some(to) = parse_address(&message.recipient) else {
+        return Err(RenderError::Address(message.recipient.to_string()));
     };
-    let (view, text, html) = fitting(message, journal, look);
+    let (view, text, html) = fit_to_size(message, journal, look);
     let mut builder = lettre::Message::builder()
         .from(from.clone())
         .to(Mailbox::new(None, to.clone()))
         .subject(view.subject.clone())
-        .date(date(message.owed_since))
-        .message_id(Some(id(message, journal)))
+        .date(date(message.queued_at))
+        .message_id(Some(message_id(message, journal)))
         .raw_header(header("List-Id", &format!("Grid Broker <{}.grid-broker>", look.grid)))
         .raw_header(header("Auto-Submitted", "auto-generated"));
-    if let Some(thread) = thread(message, journal) {
+    if let Some(thread) = thread_id(message, journal) {
         builder = builder.in_reply_to(thread.clone()).references(thread);
     }
     // `=_` occurs neither in quoted-printable nor in base64, and no line of a part begins with text
     // of others: no text can end a part.
     let parts = MultiPart::alternative()
-        .boundary(format!("=_{}", Uuid::new_v5(&journal, id(message, journal).as_bytes()).simple()))
-        .singlepart(part(ContentType::TEXT_PLAIN, text))
-        .singlepart(part(ContentType::TEXT_HTML, html));
+        .boundary(format!("=_{}", Uuid::new_v5(&journal, message_id(message, journal).as_bytes()).simple()))
+        .singlepart(mime_part(ContentType::TEXT_PLAIN, text))
+        .singlepart(mime_part(ContentType::TEXT_HTML, html));
     let mail = builder.multipart(parts)?;
-    Ok(Letter { from: from.email.clone(), to, bytes: mail.formatted() })
+    Ok(OutgoingMessage { from: from.email.clone(), to, bytes: mail.formatted() })
 }
 
 /// The view as text and HTML, with as much detail as fits.
-fn fitting(message: &Message, journal: Uuid, look: &Look) -> (View, String, String) {
-    let mut details = Detail::ALL.into_iter();
+fn fit_to_size(message: &MailMessage, journal: Uuid, look: &MessageStyle) -> (MailView, String, String) {
+    let mut details = DetailLevel::ALL.into_iter();
     loop {
         let detail = details.next();
-        let view = view::view(message, journal, look, detail.unwrap_or(Detail::LEAST));
+        let view = view::build_view(message, journal, look, detail.unwrap_or(DetailLevel::LEAST));
         let (text, html) = (text::text(&view), html::html(&view));
         if detail.is_none() || text.len() + html.len() <= BODY_BYTES_MAX {
             return (view, text, html);
@@ -88,7 +88,7 @@ fn fitting(message: &Message, journal: Uuid, look: &Look) -> (View, String, Stri
     }
 }
 
-fn part(kind: ContentType, body: String) -> SinglePart {
+fn mime_part(kind: ContentType, body: String) -> SinglePart {
     SinglePart::builder().header(kind).body(body)
 }
 
@@ -97,10 +97,10 @@ fn header(name: &'static str, value: &str) -> HeaderValue {
 }
 
 /// The Message-ID, the same at each attempt, so that duplicates are recognisable.
-fn id(message: &Message, journal: Uuid) -> String {
+fn message_id(message: &MailMessage, journal: Uuid) -> String {
     match message.number {
         MessageNumber(0) => {
-            let at = message.owed_since.as_micros();
+            let at = message.queued_at.as_micros();
             format!("<test-{at}.{}@grid-broker>", journal.simple())
         }
         MessageNumber(number) => format!("<mail-{number}.{}@grid-broker>", journal.simple()),
@@ -108,15 +108,15 @@ fn id(message: &Message, journal: Uuid) -> String {
 }
 
 /// The id that all mails about one alert kind of one appliance refer to; no mail has it.
-fn thread(message: &Message, journal: Uuid) -> Option<String> {
+fn thread_id(message: &MailMessage, journal: Uuid) -> Option<String> {
     let (first, others) = message.notices.split_first()?;
-    let is_same = |it: &Notice| (&it.about, &it.matter) == (&first.about, &first.matter);
-    let is_several = message.more > 0 || message.late.is_some();
+    let is_same = |it: &Notice| (&it.subject, &it.topic) == (&first.subject, &first.topic);
+    let is_several = message.omitted > 0 || message.digest.is_some();
     if is_several || !others.iter().all(is_same) {
         return None;
     }
     // Neither name nor alert kind contains NUL when it comes from the core; if so, two threads merge.
-    let thread = Uuid::new_v5(&journal, format!("{}\0{}", first.about, first.matter).as_bytes());
+    let thread = Uuid::new_v5(&journal, format!("{}\0{}", first.subject, first.topic).as_bytes());
     Some(format!("<matter-{}@grid-broker>", thread.simple()))
 }
 
@@ -127,31 +127,31 @@ fn date(at: Timestamp) -> SystemTime {
 }
 
 /// The message of `gridctl mail test`.
-pub(super) fn test_message(address: &str, now: Timestamp) -> Message {
+pub(super) fn test_message(address: &str, now: Timestamp) -> MailMessage {
     let notice = Notice {
-        about: "".into(),
-        matter: "test".into(),
+        subject: "".into(),
+        topic: "test".into(),
         severity: Severity::Info,
         at: now,
         text: "this is a test: mail reaches this address".into(),
         record: 0,
         is_resolved: false,
-        again: 0,
+        occurrences: 0,
     };
-    Message {
+    MailMessage {
         number: MessageNumber(0),
         recipient: address.into(),
-        owed_since: now,
+        queued_at: now,
         notices: vec![notice],
-        more: 0,
+        omitted: 0,
         briefs: Vec::new(),
         attempts: 1,
-        standing: Standing::UnderWay,
-        due: now,
+        state: DeliveryState::InFlight,
+        due_at: now,
         retried_at: None,
         last_reply: "".into(),
-        late: None,
-        away: Duration::ZERO,
+        digest: None,
+        downtime: Duration::ZERO,
     }
 }
 

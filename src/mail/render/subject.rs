@@ -8,47 +8,47 @@
 use jiff::tz::TimeZone;
 
 use super::advice::topic_of;
-use super::causes::{Causes, by_gravity};
+use super::causes::{SharedProblems, sorted_by_severity};
 use super::late;
 use crate::grid::event::Severity;
-use crate::grid::mail::{Message, Notice};
+use crate::grid::mail::{MailMessage, Notice};
 use crate::grid::name::NAME_BYTES_MAX;
 use crate::show::escape::escape;
-use crate::show::size::count;
+use crate::show::size::format_count;
 
 /// Longest subject, in characters: one line of a mail.
 pub(super) const SUBJECT_CHARS_MAX: usize = 78;
 
 /// Fewest characters that are reserved for the text, however long the name is.
-const WORDS_CHARS_MIN: usize = 24;
+const TEXT_CHARS_MIN: usize = 24;
 
 /// The subject of a message, its times in `zone`.
-pub(super) fn subject(message: &Message, grid: &str, zone: &TimeZone) -> String {
-    if let Some(late) = &message.late {
-        let what = format!("[{grid}] late: {}", late::alerts(late));
-        let within = late::within(late, zone);
+pub(super) fn subject(message: &MailMessage, grid: &str, zone: &TimeZone) -> String {
+    if let Some(late) = &message.digest {
+        let what = format!("[{grid}] late: {}", late::alert_count(late));
+        let within = late::time_span(late, zone);
         let whole = within.map(|within| format!("{what}, {within}")).unwrap_or_default();
         // Without the times rather than with half of them.
         let has_room = !whole.is_empty() && whole.chars().count() <= SUBJECT_CHARS_MAX;
         return if has_room { whole } else { what };
     }
-    let Some(top) = by_gravity(&message.notices).first().copied() else {
-        return format!("[{grid}] {}", count(message.more, "notice"));
+    let Some(top) = sorted_by_severity(&message.notices).first().copied() else {
+        return format!("[{grid}] {}", format_count(message.omitted, "notice"));
     };
-    let total = message.notices.len() as u64 + message.more;
-    let causes = Causes::of(message);
-    let crowd = causes.crowd_of(top);
+    let total = message.notices.len() as u64 + message.omitted;
+    let causes = SharedProblems::from_message(message);
+    let crowd = causes.problem_of(top);
     let (location, text, others) = match crowd {
         Some(crowd) => (
-            name(&crowd.place()),
-            format!("{}: {}", crowd.called(), without_name(top)),
+            subject_name(&crowd.scope()),
+            format!("{}: {}", crowd.plural_title(), without_name(top)),
             total.saturating_sub(crowd.notices),
         ),
-        None => (place_of(top), without_name(top), total - 1),
+        None => (location_of(top), without_name(top), total - 1),
     };
     let is_several = total > 1;
     let grave = if top.severity == Severity::Fatal || is_several {
-        format!("{}: ", top.severity.word())
+        format!("{}: ", top.severity.as_str())
     } else {
         String::new()
     };
@@ -56,33 +56,33 @@ pub(super) fn subject(message: &Message, grid: &str, zone: &TimeZone) -> String 
     let more = if others > 0 { format!(" and {others} more") } else { String::new() };
     let head = format!("[{grid}] {over}{grave}{location}: ");
     let room = SUBJECT_CHARS_MAX.saturating_sub(head.chars().count() + more.chars().count());
-    format!("{head}{}{more}", cut(&plain(&text), room.max(WORDS_CHARS_MIN)))
+    format!("{head}{}{more}", truncate_at_word(&single_line(&text), room.max(TEXT_CHARS_MIN)))
 }
 
-fn place_of(notice: &Notice) -> String {
-    if notice.about.is_empty() { "broker".to_owned() } else { name(&escape(&notice.about)) }
+fn location_of(notice: &Notice) -> String {
+    if notice.subject.is_empty() { "broker".to_owned() } else { subject_name(&escape(&notice.subject)) }
 }
 
 /// Not truncated unless it is invalid, and so of any length.
-fn name(shown: &str) -> String {
-    cut(&tidy(shown), NAME_BYTES_MAX)
+fn subject_name(shown: &str) -> String {
+    truncate_at_word(&normalize_spaces(shown), NAME_BYTES_MAX)
 }
 
 /// Escaped, on one line, without encoded words. Some mail programs drop one of two spaces anyway.
-fn plain(text: &str) -> String {
-    tidy(&escape(text))
+fn single_line(text: &str) -> String {
+    normalize_spaces(&escape(text))
 }
 
-fn tidy(escaped: &str) -> String {
+fn normalize_spaces(escaped: &str) -> String {
     let words: Vec<_> = escaped.split_whitespace().collect();
     words.join(" ").replace("=?", "\\x3d?")
 }
 
 /// The text without the name, which precedes it in the subject.
 fn without_name(notice: &Notice) -> String {
-    let (text, name) = (&notice.text, &notice.about);
+    let (text, name) = (&notice.text, &notice.subject);
     if text.is_empty() {
-        return topic_of(&notice.matter).one.to_owned();
+        return topic_of(&notice.topic).title.to_owned();
     }
     if name.is_empty() {
         return text.to_string();
@@ -97,7 +97,7 @@ fn without_name(notice: &Notice) -> String {
 }
 
 /// Truncates at a word, unless that leaves too little.
-pub(super) fn cut(text: &str, chars_max: usize) -> String {
+pub(super) fn truncate_at_word(text: &str, chars_max: usize) -> String {
     if text.chars().count() <= chars_max {
         return text.to_owned();
     }

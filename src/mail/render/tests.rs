@@ -11,9 +11,9 @@ use mail_parser::{HeaderValue, MessageParser, MimeHeaders, PartType};
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::mail::{Mail, MailSecurity};
-use crate::config::post::Post;
-use crate::grid::mail::{Brief, Late, NOTICES_MAX};
+use crate::config::mail::{MailSettings, MailSecurity};
+use crate::config::post::SmtpConfig;
+use crate::grid::mail::{BriefNotice, BacklogDigest, NOTICES_MAX};
 use crate::show::escape::is_hidden;
 
 const JOURNAL: Uuid = Uuid::from_u128(0x0123_4567_89ab_4def_8123_4567_89ab_cdef);
@@ -25,54 +25,54 @@ fn at(seconds: u64) -> Timestamp {
     AT.after(Duration::from_millis(1_795_181_329_250) + Duration::from_secs(seconds))
 }
 
-fn post() -> Post {
-    let mail = Mail {
+fn smtp_config() -> SmtpConfig {
+    let mail = MailSettings {
         server: "localhost".to_owned(),
         security: MailSecurity::Plain,
         from: "Grid Broker <grid@example.org>".to_owned(),
         to: "alice@example.org, ops@example.org Asia/Kolkata".to_owned(),
         zone: "Europe/Berlin".to_owned(),
-        ..Mail::default()
+        ..MailSettings::default()
     };
-    Post::new(&mail).expect("is right")
+    SmtpConfig::new(&mail).expect("is right")
 }
 
 fn notice(about: &str, matter: &str, text: &str) -> Notice {
     let (about, matter, text) = (about.into(), matter.into(), text.into());
     let severity = Severity::Error;
-    Notice { about, matter, severity, at: at(0), text, record: 12, is_resolved: false, again: 0 }
+    Notice { subject: about, topic: matter, severity, at: at(0), text, record: 12, is_resolved: false, occurrences: 0 }
 }
 
-fn message(notices: Vec<Notice>) -> Message {
-    Message {
+fn message(notices: Vec<Notice>) -> MailMessage {
+    MailMessage {
         number: MessageNumber(7),
         recipient: "alice@example.org".into(),
-        owed_since: at(30),
+        queued_at: at(30),
         notices,
-        more: 0,
+        omitted: 0,
         briefs: Vec::new(),
         retried_at: None,
         attempts: 1,
-        standing: Standing::UnderWay,
-        due: at(30),
+        state: DeliveryState::InFlight,
+        due_at: at(30),
         last_reply: "".into(),
-        late: None,
-        away: Duration::ZERO,
+        digest: None,
+        downtime: Duration::ZERO,
     }
 }
 
-fn letter(message: &Message) -> String {
-    let post = post();
-    let mail = render(message, JOURNAL, &post.from, &post.look).expect("renders");
+fn rendered(message: &MailMessage) -> String {
+    let post = smtp_config();
+    let mail = render(message, JOURNAL, &post.from, &post.style).expect("renders");
     String::from_utf8(mail.bytes).expect("ASCII")
 }
 
-fn failed_start() -> Message {
+fn failed_start() -> MailMessage {
     let text = "start of shop:main.db1 failed: no disk, last word \"checking /dev/sdb\" 34 %";
     message(vec![notice("shop:main.db1", "start_failed", text)])
 }
 
-fn hostile() -> Message {
+fn hostile() -> MailMessage {
     let text = "\u{202e}gpj.exe\u{202c} <script>alert(1)</script>\r\n.\r\nBcc: all@example.org\r\n\
                 --=_boundary-- \x1b[2J שלום <a href='x'>\0 größer 数据库 C:\\new";
     let mut message = message(vec![notice("shop:main.db1", "corrupted <b>", text)]);
@@ -80,7 +80,7 @@ fn hostile() -> Message {
     message
 }
 
-fn many() -> Message {
+fn many_notices() -> MailMessage {
     let mut notices: Vec<_> = (1..=5)
         .map(|n| {
             let name = format!("shop:main.web{n}");
@@ -94,12 +94,12 @@ fn many() -> Message {
     let mut message = message(notices);
     message.recipient = "ops@example.org".into();
     message.attempts = 3;
-    (message.more, message.last_reply) = (12, "mail.example.org:587 at connecting: refused".into());
+    (message.omitted, message.last_reply) = (12, "mail.example.org:587 at connecting: refused".into());
     message
 }
 
 /// Nine failed starts of two appliances, and one alert that is fatal.
-fn fatal_among_others() -> Message {
+fn fatal_among_others() -> MailMessage {
     let start = |n: u64| {
         let name = format!("shop:main.web{}", n % 2 + 1);
         let mut notice =
@@ -112,13 +112,13 @@ fn fatal_among_others() -> Message {
     fatal.severity = Severity::Fatal;
     notices.insert(5, fatal);
     let mut again = notice("shop:main.db1", "disk # full", "disk is 98 % full");
-    again.again = 37;
+    again.occurrences = 37;
     notices.push(again);
     message(notices)
 }
 
 /// 120 appliances that lose contact at once, of which 32 are listed in full.
-fn power_cut() -> Message {
+fn power_cut() -> MailMessage {
     let of = |n: u64| {
         let (grid, name) = if n < 80 { ("shop:main", "web") } else { ("lab:ci", "runner") };
         let name = format!("{grid}.{name}{n}");
@@ -127,13 +127,13 @@ fn power_cut() -> Message {
         notice
     };
     let mut message = message((0..32).map(of).collect());
-    message.briefs = (32..120).map(|n| Brief::from(&of(n))).collect();
-    message.more = 88;
+    message.briefs = (32..120).map(|n| BriefNotice::from(&of(n))).collect();
+    message.omitted = 88;
     message
 }
 
 /// 57 alerts of three appliances within 17 minutes, of which 32 are listed.
-fn older() -> Message {
+fn digest_message() -> MailMessage {
     let of = |n: u64| {
         let about = format!("shop:main.db{}", n % 3 + 1);
         let mut notice = notice(&about, "disk # is slow", &format!("disk {n} is slow"));
@@ -142,15 +142,15 @@ fn older() -> Message {
         notice
     };
     let mut message = message((0..32).map(of).collect());
-    let mut late = Late::new(at(0));
+    let mut late = BacklogDigest::new(at(0));
     (0..57).for_each(|n| _ = late.add(&of(n)));
-    (message.more, message.late, message.owed_since) = (25, Some(Box::new(late)), at(1_800));
+    (message.omitted, message.digest, message.queued_at) = (25, Some(Box::new(late)), at(1_800));
     message
 }
 
 /// Compares a mail with the reviewed one; plain text and HTML are stored beside it.
 #[track_caller]
-fn assert_kept(name: &str, bytes: &str) {
+fn assert_matches_golden(name: &str, bytes: &str) {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/mail/rendered");
     let parsed = MessageParser::default().parse(bytes.as_bytes()).expect("is a mail");
     let (text, html) = (parsed.body_text(0).expect("text"), parsed.body_html(0).expect("HTML"));
@@ -166,18 +166,18 @@ fn assert_kept(name: &str, bytes: &str) {
 }
 
 #[test]
-fn mails_look_as_they_were_looked_at() {
-    assert_kept("failed_start", &letter(&failed_start()));
+fn mails_match_the_reviewed_files() {
+    assert_matches_golden("failed_start", &rendered(&failed_start()));
     let mut over = failed_start();
     over.notices[0].is_resolved = true;
     over.notices[0].text = "shop:main.db1 is running: started late".into();
-    assert_kept("resolved", &letter(&over));
-    assert_kept("hostile", &letter(&hostile()));
-    assert_kept("many_and_late", &letter(&many()));
-    assert_kept("older_alerts", &letter(&older()));
-    assert_kept("fatal_among_others", &letter(&fatal_among_others()));
-    assert_kept("power_cut", &letter(&power_cut()));
-    assert_kept("test", &letter(&test_message("alice@example.org", at(0))));
+    assert_matches_golden("resolved", &rendered(&over));
+    assert_matches_golden("hostile", &rendered(&hostile()));
+    assert_matches_golden("many_and_late", &rendered(&many_notices()));
+    assert_matches_golden("older_alerts", &rendered(&digest_message()));
+    assert_matches_golden("fatal_among_others", &rendered(&fatal_among_others()));
+    assert_matches_golden("power_cut", &rendered(&power_cut()));
+    assert_matches_golden("test", &rendered(&test_message("alice@example.org", at(0))));
 }
 
 #[test]
@@ -226,15 +226,15 @@ fn subjects_say_it_all_in_78_characters() {
         ),
         (of(vec![notice("a", "x", ""), notice("a", "y", "")]), "[grid] error: a: alert and 1 more"),
         (
-            subject::subject(&many(), "shop-7", &TimeZone::UTC),
+            subject::subject(&many_notices(), "shop-7", &TimeZone::UTC),
             "[shop-7] error: 5 of shop:main: boot timeouts: did not start... and 14 more",
         ),
         (
-            subject::subject(&older(), "grid", &TimeZone::UTC),
+            subject::subject(&digest_message(), "grid", &TimeZone::UTC),
             "[grid] late: 57 older alerts of 3 appliances, 13:28 to 13:45",
         ),
         (
-            subject::subject(&older(), "shop-7", &TimeZone::UTC),
+            subject::subject(&digest_message(), "shop-7", &TimeZone::UTC),
             "[shop-7] late: 57 older alerts of 3 appliances, 13:28 to 13:45",
         ),
         (
@@ -258,22 +258,22 @@ fn the_largest_mail_is_16_kb() {
         notice
     };
     let mut largest = message((0..NOTICES_MAX).map(of).collect());
-    largest.briefs = (0..256).map(|n| Brief::from(&of(n))).collect();
-    largest.more = 10_000;
-    let post = post();
-    for message in [&largest, &power_cut(), &many(), &older(), &fatal_among_others()] {
-        let (_, text, html) = fitting(message, JOURNAL, &post.look);
+    largest.briefs = (0..256).map(|n| BriefNotice::from(&of(n))).collect();
+    largest.omitted = 10_000;
+    let post = smtp_config();
+    for message in [&largest, &power_cut(), &many_notices(), &digest_message(), &fatal_among_others()] {
+        let (_, text, html) = fit_to_size(message, JOURNAL, &post.style);
         assert!(text.len() + html.len() <= BODY_BYTES_MAX, "{} and {}", text.len(), html.len());
     }
-    let (view, text, _) = fitting(&power_cut(), JOURNAL, &post.look);
+    let (view, text, _) = fit_to_size(&power_cut(), JOURNAL, &post.style);
     assert_eq!(view.subject, "[grid] warn: 120 appliances: lost contacts: no contact for 2 min");
     assert!((0..80).all(|n| text.contains(&format!("shop:main.web{n}"))), "{text}");
     assert!((80..120).all(|n| text.contains(&format!("lab:ci.runner{n}"))), "{text}");
 }
 
 #[test]
-fn what_is_gravest_comes_first_and_each_appliance_once() {
-    let (view, text, _) = fitting(&fatal_among_others(), JOURNAL, &post().look);
+fn the_most_severe_comes_first_and_each_appliance_once() {
+    let (view, text, _) = fit_to_size(&fatal_among_others(), JOURNAL, &smtp_config().style);
     assert_eq!(
         view.subject,
         "[grid] fatal: shop:main.db1: RAID has lost its last mirror and 10 more"
@@ -285,9 +285,9 @@ fn what_is_gravest_comes_first_and_each_appliance_once() {
 }
 
 #[test]
-fn one_matter_is_one_thread_and_a_mail_is_known_again() {
-    let of = |message: &Message, name: &str| {
-        let bytes = letter(message);
+fn one_alert_kind_of_an_appliance_is_one_thread_and_message_ids_are_stable() {
+    let of = |message: &MailMessage, name: &str| {
+        let bytes = rendered(message);
         let line = bytes.lines().find(|line| line.starts_with(&format!("{name}: ")));
         line.map(|line| line[name.len() + 2..].to_owned())
     };
@@ -299,26 +299,26 @@ fn one_matter_is_one_thread_and_a_mail_is_known_again() {
     assert_eq!(of(&other, "References"), of(&other, "In-Reply-To"));
     let own = of(&other, "Message-ID").expect("an id");
     assert_eq!(own, "<mail-8.0123456789ab4def8123456789abcdef@grid-broker>");
-    other.notices[0].about = "shop:main.db2".into();
+    other.notices[0].subject = "shop:main.db2".into();
     assert_ne!(of(&failed_start(), "References"), of(&other, "References"));
-    assert_eq!(of(&many(), "References"), None, "several alert kinds are not one thread");
-    assert_eq!(letter(&failed_start()), letter(&failed_start()), "a duplicate is identical");
+    assert_eq!(of(&many_notices(), "References"), None, "several alert kinds are not one thread");
+    assert_eq!(rendered(&failed_start()), rendered(&failed_start()), "a duplicate is identical");
 }
 
 #[test]
-fn a_name_that_is_none_is_in_no_command() {
+fn an_invalid_name_is_in_no_command() {
     assert_eq!(advice::commands("x", "$(reboot)"), advice::commands("x", ""));
     assert_eq!(advice::commands("x", "-a")[0], "gridctl appliance show -- -a");
 }
 
 #[test]
-fn an_address_that_is_none_is_refused_by_name() {
-    let post = post();
+fn an_invalid_address_is_rejected_by_name() {
+    let post = smtp_config();
     for invalid in ["", "alice", "a@b\r\nRCPT TO:<x@y>", "ä@example.org", "a b@c", "a@b>"] {
         let mut message = failed_start();
         message.recipient = invalid.into();
-        let result = render(&message, JOURNAL, &post.from, &post.look);
-        assert!(matches!(result, Err(NoLetter::Address(_))), "{invalid}");
+        let result = render(&message, JOURNAL, &post.from, &post.style);
+        assert!(matches!(result, Err(RenderError::Address(_))), "{invalid}");
     }
 }
 
@@ -337,7 +337,7 @@ const HEADERS: [&str; 11] = [
     "Content-Type",
 ];
 
-fn any_text() -> impl Strategy<Value = String> {
+fn hostile_text() -> impl Strategy<Value = String> {
     let odd = "[\\r\\n\\t \\x00-\\x1f.:=_<>&\"'\\-\\u{7f}-\\u{a0}\\u{2000}-\\u{206f}א-ת]{0,60}";
     let long = "[a-zä=.]{900,2000}";
     let break_out =
@@ -350,10 +350,10 @@ proptest! {
 
     #[test]
     fn whatever_is_said_the_mail_has_our_headers_and_two_parts(
-        about in any_text(),
-        matter in any_text(),
-        text in any_text(),
-        reply in any_text(),
+        about in hostile_text(),
+        matter in hostile_text(),
+        text in hostile_text(),
+        reply in hostile_text(),
         micros in any::<i64>(),
         attempt in 1..3_u32,
         count in 1..4_usize,
@@ -361,9 +361,9 @@ proptest! {
         let mut message = message(vec![notice(&about, &matter, &text); count]);
         message.last_reply = reply.into();
         message.attempts = attempt;
-        message.owed_since = Timestamp::from_micros(micros);
+        message.queued_at = Timestamp::from_micros(micros);
         message.notices[0].at = Timestamp::from_micros(micros);
-        let bytes = letter(&message);
+        let bytes = rendered(&message);
         prop_assert!(bytes.is_ascii());
         prop_assert!(bytes.split("\r\n").all(|line| line.len() <= 998 && !line.contains(['\r', '\n'])));
 

@@ -8,8 +8,8 @@ use super::*;
 fn a_full_disk_is_told_and_leaves_what_is_there() {
     let test = "spool::tests::at_the_limits::a_full_disk_is_told_and_leaves_what_is_there";
     crate::small_disk::on_small_disk(test, 1, |disk| {
-        let teller = Teller { appliance: "db1".to_owned(), boot: Some(BOOT) };
-        let limits = Limits { events: 1_000, bytes: 64 << 10 };
+        let teller = SenderId { appliance: "db1".to_owned(), boot: Some(BOOT) };
+        let limits = SpoolLimits { events: 1_000, bytes: 64 << 10 };
         let spool = Spool::open(&disk.join("vme"), limits, teller).unwrap();
         append(&spool, log("a"));
         let filler = crate::small_disk::fill(disk, 0);
@@ -20,7 +20,7 @@ fn a_full_disk_is_told_and_leaves_what_is_there() {
         let mut failed = None;
         for number in 0..3_000 {
             let event = log(&format!("{number} {}", "x".repeat(500)));
-            if let Err(error) = spool.append(vec![event], State::Waiting) {
+            if let Err(error) = spool.append(vec![event], EntryState::Waiting) {
                 failed = Some(error.to_string());
                 break;
             }
@@ -35,9 +35,9 @@ fn a_full_disk_is_told_and_leaves_what_is_there() {
 }
 
 #[test]
-fn the_file_stays_within_its_bounds() {
+fn the_file_stays_within_its_limits() {
     let folder = folder();
-    let limits = Limits { events: 50, bytes: 20_000 };
+    let limits = SpoolLimits { events: 50, bytes: 20_000 };
     let spool = open(&folder, limits);
     let path = folder.path().join("vme/spool");
     for number in 0..2_000 {
@@ -49,24 +49,24 @@ fn the_file_stays_within_its_bounds() {
     assert!(waiting.len() <= 50 && waiting.len() > 10);
     let told: u64 = events(&spool).iter().flat_map(|it| &it.lost_before).map(|it| it.count).sum();
     assert_eq!(told + waiting.len() as u64, 2_000, "each is waiting or reported");
-    let keys: Vec<Key> = waiting.iter().map(|it| it.key).collect();
-    answered(&spool, &keys);
+    let keys: Vec<EventKey> = waiting.iter().map(|it| it.key).collect();
+    acknowledge(&spool, &keys);
     assert!(spool.waiting().unwrap().is_empty());
 }
 
 #[test]
-fn a_lock_that_is_held_too_long_is_told_and_a_folder_of_all_is_not_used() {
+fn a_lock_held_too_long_and_a_world_writable_folder_are_errors() {
     let folder = folder();
-    let spool = open(&folder, Limits::default());
-    let _held = Held::if_free(&spool.path("lock")).unwrap().unwrap();
-    let teller = Teller { appliance: "db1".to_owned(), boot: None };
+    let spool = open(&folder, SpoolLimits::default());
+    let _held = LockGuard::try_acquire(&spool.path("lock")).unwrap().unwrap();
+    let teller = SenderId { appliance: "db1".to_owned(), boot: None };
     let patience = Duration::from_millis(20);
     let path = spool.folder().to_owned();
-    let busy = Spool::open_within(patience, &path, Limits::default(), teller.clone()).unwrap_err();
+    let busy = Spool::open_with_timeout(patience, &path, SpoolLimits::default(), teller.clone()).unwrap_err();
     assert!(busy.to_string().contains("lock is held by another process"), "{busy}");
     let all = folder.path().join("all");
     std::fs::create_dir(&all).unwrap();
     std::fs::set_permissions(&all, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
-    let refused = Spool::open(&all, Limits::default(), teller).unwrap_err();
+    let refused = Spool::open(&all, SpoolLimits::default(), teller).unwrap_err();
     assert!(refused.to_string().contains("can be written by all users"), "{refused}");
 }

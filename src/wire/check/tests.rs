@@ -17,16 +17,16 @@ fn bytes(event: &proto::Event) -> Bytes {
     event.encode_to_vec().into()
 }
 
-fn wrong_fields(bytes: &Bytes) -> Vec<String> {
+fn invalid_fields(bytes: &Bytes) -> Vec<String> {
     match event(bytes) {
         Ok(checked) => panic!("is valid: {checked:?}"),
-        Err(Unfit::Unsupported) => panic!("is unsupported"),
-        Err(Unfit::Invalid(violations)) => violations.into_iter().map(|it| it.field).collect(),
+        Err(InvalidEvent::Unsupported) => panic!("is unsupported"),
+        Err(InvalidEvent::Invalid(violations)) => violations.into_iter().map(|it| it.field).collect(),
     }
 }
 
 #[test]
-fn a_whole_event_is_taken_over_field_by_field() {
+fn a_valid_event_is_decoded_field_by_field() {
     let sent = proto::Event {
         boot_id: BOOT.into(),
         sequence: 7,
@@ -36,7 +36,7 @@ fn a_whole_event_is_taken_over_field_by_field() {
         ..log()
     };
     let checked = event(&bytes(&sent)).expect("is an event");
-    assert_eq!(checked.boot.map(|boot| boot.to_string()).as_deref(), Some(BOOT));
+    assert_eq!(checked.boot_id.map(|boot| boot.to_string()).as_deref(), Some(BOOT));
     assert_eq!(checked.sequence.map(NonZeroU64::get), Some(7));
     assert_eq!(checked.event.severity, Severity::Warn);
     assert_eq!(checked.event.uptime, Some(Duration::from_millis(1_500)));
@@ -45,7 +45,7 @@ fn a_whole_event_is_taken_over_field_by_field() {
 }
 
 #[test]
-fn each_wrong_field_is_named_and_all_at_once() {
+fn every_invalid_field_is_named_at_once() {
     let sent = proto::Event {
         kind: Some(Kind::Maintenance(proto::Maintenance { progress: Some(101) })),
         severity: 6,
@@ -56,7 +56,7 @@ fn each_wrong_field_is_named_and_all_at_once() {
         lost_before: vec![proto::LostEvents::default()],
         ..proto::Event::default()
     };
-    let mut fields = wrong_fields(&bytes(&sent));
+    let mut fields = invalid_fields(&bytes(&sent));
     fields.sort();
     let expected = [
         "boot_id",
@@ -71,44 +71,44 @@ fn each_wrong_field_is_named_and_all_at_once() {
 }
 
 #[test]
-fn what_was_lost_is_told_with_its_reason_and_numbers_to_come_are_not_said() {
+fn lost_events_have_their_reason_and_unknown_numbers_are_unspecified() {
     let lost = |kind, reason| proto::LostEvents { kind, count: 17, reason, ..Default::default() };
     let numbers = [1, 2, 3, 4, 5, -1];
     let lost_before = numbers.into_iter().map(|reason| lost(4, reason)).chain([lost(77, 0)]);
     let sent = proto::Event { lost_before: lost_before.collect(), ..log() };
-    let lost = event(&bytes(&sent)).expect("is an event").event.lost_before;
+    let lost = event(&bytes(&sent)).expect("is an event").event.dropped_before;
     let reasons: Vec<_> = lost.iter().map(|it| it.reason).collect();
-    let known = LostReason::ALL.map(Some);
+    let known = DropReason::ALL.map(Some);
     assert_eq!(reasons, [&known[..], &[None, None, None]].concat());
-    assert_eq!((lost[0].kind, lost[6].kind), (Some(PlainKind::Log), None));
+    assert_eq!((lost[0].kind, lost[6].kind), (Some(EventKind::Log), None));
 }
 
 #[test]
-fn progress_zero_is_wrong_and_no_progress_is_not() {
+fn progress_zero_is_invalid_and_no_progress_is_valid() {
     let with = |progress| proto::Event {
         kind: Some(Kind::Maintenance(proto::Maintenance { progress })),
         ..proto::Event::default()
     };
-    assert_eq!(wrong_fields(&bytes(&with(Some(0)))), ["maintenance.progress"]);
+    assert_eq!(invalid_fields(&bytes(&with(Some(0)))), ["maintenance.progress"]);
     assert!(event(&bytes(&with(None))).is_ok());
 }
 
 #[test]
-fn a_log_or_alert_without_text_is_wrong_unless_it_counts() {
+fn a_log_or_alert_without_text_is_invalid_unless_it_has_a_counter() {
     let bare = |kind| proto::Event { kind: Some(kind), ..proto::Event::default() };
     let counting = |name: &str, value| proto::Alert {
         counter: Some(proto::Counter { name: name.into(), value }),
     };
-    assert_eq!(wrong_fields(&bytes(&bare(Kind::Log(proto::Log {})))), ["text"]);
-    assert_eq!(wrong_fields(&bytes(&bare(Kind::Alert(proto::Alert::default())))), ["text"]);
+    assert_eq!(invalid_fields(&bytes(&bare(Kind::Log(proto::Log {})))), ["text"]);
+    assert_eq!(invalid_fields(&bytes(&bare(Kind::Alert(proto::Alert::default())))), ["text"]);
     assert!(event(&bytes(&bare(Kind::Alert(counting("n_db_xact_per_min", 46.0))))).is_ok());
     assert_eq!(
-        wrong_fields(&bytes(&bare(Kind::Alert(counting("", 1.0))))),
+        invalid_fields(&bytes(&bare(Kind::Alert(counting("", 1.0))))),
         ["alert.counter.name"],
         "an invalid counter does not make the text missing"
     );
     assert_eq!(
-        wrong_fields(&bytes(&proto::Event {
+        invalid_fields(&bytes(&proto::Event {
             text: "t".into(),
             ..bare(Kind::Alert(counting("n", f64::NAN)))
         })),
@@ -118,27 +118,27 @@ fn a_log_or_alert_without_text_is_wrong_unless_it_counts() {
 
 #[test]
 fn text_that_is_not_utf8_is_named_with_its_byte() {
-    let sent = EventAsSent {
-        kind: Some(KindAsSent::Log(proto::Log {})),
+    let sent = RawEvent {
+        kind: Some(RawKind::Log(proto::Log {})),
         text: Bytes::from_static(b"caf\xe9"),
-        ..EventAsSent::default()
+        ..RawEvent::default()
     };
-    let Err(Unfit::Invalid(violations)) = event(&sent.encode_to_vec().into()) else {
+    let Err(InvalidEvent::Invalid(violations)) = event(&sent.encode_to_vec().into()) else {
         panic!("is valid");
     };
     assert_eq!(violations, [violation("text", "is not UTF-8: byte 3 is invalid")]);
 }
 
 #[test]
-fn a_kind_to_come_is_unsupported_and_none_is_missing() {
-    assert_eq!(event(&Bytes::from_static(&[6 << 3 | 2, 0])), Err(Unfit::Unsupported));
-    assert_eq!(wrong_fields(&Bytes::new()), ["kind"]);
+fn a_reserved_kind_is_unsupported_and_no_kind_is_missing() {
+    assert_eq!(event(&Bytes::from_static(&[6 << 3 | 2, 0])), Err(InvalidEvent::Unsupported));
+    assert_eq!(invalid_fields(&Bytes::new()), ["kind"]);
 }
 
 #[test]
-fn an_event_over_64_kib_is_wrong_as_a_whole() {
+fn an_event_over_64_kib_is_invalid_as_a_whole() {
     let sent = proto::Event { text: "x".repeat(EVENT_BYTES_MAX), ..log() };
-    assert_eq!(wrong_fields(&bytes(&sent)), ["event"]);
+    assert_eq!(invalid_fields(&bytes(&sent)), ["event"]);
 }
 
 proptest! {

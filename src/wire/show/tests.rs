@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::*;
-use crate::grid::event::{Event, EventKind, LostEvents, LostReason, Text};
-use crate::grid::marks::Marks;
-use crate::grid::record::Heard;
+use crate::grid::event::{Event, EventBody, DroppedEvents, DropReason, BoundedText};
+use crate::grid::marks::RecordFlags;
+use crate::grid::record::ReceivedEvent;
 use crate::grid::record_kind::RecordKind;
 
 /// 2026-11-20 14:30:00 UTC.
@@ -15,56 +15,56 @@ fn ago(seconds: u64) -> Timestamp {
     Timestamp::EPOCH.after(Duration::from_secs(NOW_S - seconds))
 }
 
-fn log() -> Record {
+fn log_record() -> Record {
     let event = Event {
-        kind: EventKind::Log,
-        text: Text::new("disk is slow"),
+        body: EventBody::Log,
+        text: BoundedText::new("disk is slow"),
         severity: Severity::Info,
         event_time: None,
         uptime: None,
         spooled_at: None,
-        repeated: false,
-        lost_before: Vec::new(),
-        alert_key: None,
+        is_repeated: false,
+        dropped_before: Vec::new(),
+        group_key: None,
     };
-    let (appliance, session) = (ApplianceNumber(1), None);
-    let heard = Heard { appliance, boot: None, spool: None, sequence: None, session, event };
+    let (appliance, session) = (ApplianceIndex(1), None);
+    let heard = ReceivedEvent { appliance, boot: None, spool: None, sequence: None, session, event };
     Record {
         number: 7,
         at: ago(0),
         input: Input::Event(heard),
-        outcome: Outcome::Kept,
-        marks: Marks::NONE,
+        outcome: Outcome::Stored,
+        flags: RecordFlags::NONE,
         effects: Vec::new(),
     }
 }
 
-fn of(record: &Record) -> proto::Record {
+fn encoded(record: &Record) -> proto::Record {
     super::record(record, |_| "db1".to_owned())
 }
 
-fn said(record: &mut Record) -> &mut Event {
+fn event_of(record: &mut Record) -> &mut Event {
     let Input::Event(heard) = &mut record.input else { panic!("an event") };
     &mut heard.event
 }
 
 #[test]
-fn what_was_lost_is_told_in_words_and_is_at_least_a_warning() {
-    let mut record = log();
-    assert_eq!((of(&record).severity(), &*of(&record).explanation), (proto::Severity::Info, ""));
-    let lost = |kind, count, first_at, last_at, reason| LostEvents {
+fn lost_events_are_explained_and_are_at_least_a_warning() {
+    let mut record = log_record();
+    assert_eq!((encoded(&record).severity(), &*encoded(&record).explanation), (proto::Severity::Info, ""));
+    let lost = |kind, count, first_at, last_at, reason| DroppedEvents {
         kind,
         count,
         first_at,
         last_at,
         reason,
     };
-    said(&mut record).lost_before = vec![
-        lost(Some(PlainKind::Log), 17, Some(ago(600)), Some(ago(60)), Some(LostReason::SpoolFull)),
+    event_of(&mut record).dropped_before = vec![
+        lost(Some(EventKind::Log), 17, Some(ago(600)), Some(ago(60)), Some(DropReason::SpoolFull)),
         lost(None, 1, None, None, None),
-        lost(Some(PlainKind::Alert), 2, Some(ago(60)), None, Some(LostReason::SetAside)),
+        lost(Some(EventKind::Alert), 2, Some(ago(60)), None, Some(DropReason::Quarantined)),
     ];
-    let encoded = of(&record);
+    let encoded = encoded(&record);
     assert_eq!(encoded.severity(), proto::Severity::Warn);
     assert_eq!(encoded.event.as_ref().map(|it| it.severity()), Some(proto::Severity::Info));
     let (first, last) = ("2026-11-20T14:20:00Z", "2026-11-20T14:29:00Z");
@@ -73,25 +73,25 @@ fn what_was_lost_is_told_in_words_and_is_at_least_a_warning() {
          lost 2 alert events of db1, since {last}, set aside since they ended two sessions"
     );
     assert_eq!(encoded.explanation, text);
-    said(&mut record).severity = Severity::Fatal;
-    assert_eq!(of(&record).severity(), proto::Severity::Fatal);
+    event_of(&mut record).severity = Severity::Fatal;
+    assert_eq!(encoded(&record).severity(), proto::Severity::Fatal);
 }
 
 #[test]
-fn what_was_not_said_just_now_is_shown_with_both_times() {
-    let mut record = log();
-    said(&mut record).event_time = Some(ago(60));
-    assert_eq!(of(&record).explanation, "");
-    record.marks = Marks::REPLAYED;
-    assert_eq!(of(&record).explanation, "said at 2026-11-20T14:29:00Z");
+fn an_old_event_is_shown_with_both_times() {
+    let mut record = log_record();
+    event_of(&mut record).event_time = Some(ago(60));
+    assert_eq!(encoded(&record).explanation, "");
+    record.flags = RecordFlags::REPLAYED;
+    assert_eq!(encoded(&record).explanation, "said at 2026-11-20T14:29:00Z");
     for years in [-20_i64, 20] {
         let wrong = ago(0).as_micros() + years * 365 * 86_400_000_000;
         let wrong = Timestamp::from_micros(wrong);
-        said(&mut record).event_time = Some(wrong);
-        record.marks |= Marks::TIME_OFF;
-        let encoded = of(&record);
-        assert_eq!(encoded.received_at, Some(timestamp(ago(0))));
-        assert_eq!(encoded.event.as_ref().and_then(|it| it.event_time), Some(timestamp(wrong)));
+        event_of(&mut record).event_time = Some(wrong);
+        record.flags |= RecordFlags::TIME_OFF;
+        let encoded = encoded(&record);
+        assert_eq!(encoded.received_at, Some(encode_timestamp(ago(0))));
+        assert_eq!(encoded.event.as_ref().and_then(|it| it.event_time), Some(encode_timestamp(wrong)));
         assert_eq!(encoded.marks, ["time_off", "replayed"]);
         let year = if years < 0 { "2006" } else { "2046" };
         assert!(encoded.explanation.starts_with(&format!("its own clock says {year}-")), "{encoded:?}");
@@ -99,13 +99,13 @@ fn what_was_not_said_just_now_is_shown_with_both_times() {
 }
 
 #[test]
-fn times_in_sentences_are_told_by_place_and_never_by_what_an_appliance_says() {
-    let mut record = log();
-    record.marks = Marks::REPLAYED;
+fn times_in_texts_are_located_by_position_and_never_taken_from_appliances() {
+    let mut record = log_record();
+    record.flags = RecordFlags::REPLAYED;
     let forged =
-        LostEvents { kind: None, count: 1, first_at: Some(ago(600)), last_at: None, reason: None };
-    said(&mut record).event_time = Some(ago(60));
-    said(&mut record).lost_before = vec![forged];
+        DroppedEvents { kind: None, count: 1, first_at: Some(ago(600)), last_at: None, reason: None };
+    event_of(&mut record).event_time = Some(ago(60));
+    event_of(&mut record).dropped_before = vec![forged];
     let name = "db-2026-11-20T14:29:00Z";
     let encoded = super::record(&record, |_| name.to_owned());
     let times = encoded.explanation_times.iter().map(|it| {
@@ -113,8 +113,8 @@ fn times_in_sentences_are_told_by_place_and_never_by_what_an_appliance_says() {
         (&encoded.explanation[first..first + length], it.time)
     });
     let expected = [
-        ("2026-11-20T14:29:00Z", Some(timestamp(ago(60)))),
-        ("2026-11-20T14:20:00Z", Some(timestamp(ago(600)))),
+        ("2026-11-20T14:29:00Z", Some(encode_timestamp(ago(60)))),
+        ("2026-11-20T14:20:00Z", Some(encode_timestamp(ago(600)))),
     ];
     assert_eq!(times.collect::<Vec<_>>(), expected);
     assert!(encoded.explanation.contains(name), "{}", encoded.explanation);
@@ -122,7 +122,7 @@ fn times_in_sentences_are_told_by_place_and_never_by_what_an_appliance_says() {
 }
 
 #[test]
-fn the_contracts_first_and_last_moments_are_written() {
+fn the_contracts_first_and_last_times_are_formatted() {
     assert_eq!(rfc3339(Timestamp::MIN), "0001-01-01T00:00:00Z");
     assert_eq!(rfc3339(Timestamp::MAX), "9999-12-31T23:59:59Z");
 }
@@ -147,6 +147,6 @@ fn kinds_and_severities_have_the_numbers_of_the_contract() {
         assert_eq!(i32::from(own as u8), contract as i32, "{own:?}");
     }
     for severity in Severity::ALL {
-        assert_eq!(i32::from(severity.number()), proto_severity(severity) as i32);
+        assert_eq!(i32::from(severity.number()), encode_severity(severity) as i32);
     }
 }

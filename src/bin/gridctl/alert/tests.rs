@@ -9,7 +9,7 @@ use grid_broker::wire::proto::*;
 use grid_broker::wire::servers::alert_service_server::{AlertService, AlertServiceServer};
 
 use super::*;
-use crate::args::{self, Command};
+use crate::args::{self, GridctlCommand};
 
 /// Has a matter a page, one of the broker and one of `db1`, and keeps how it was asked.
 #[derive(Clone, Default)]
@@ -51,19 +51,19 @@ impl AlertService for Script {
 }
 
 /// What a command line writes, and how it ends.
-async fn typed(script: &Script, line: &str) -> (String, Result<(), Failure>) {
+async fn typed(script: &Script, line: &str) -> (String, Result<(), CliError>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let server = tonic::transport::Server::builder()
         .add_service(AlertServiceServer::new(script.clone()))
         .serve_with_incoming(TcpListenerStream::new(listener));
     drop(grid_broker::tasks::spawn("script", server));
-    let broker = Broker::connect(&address, None).await.unwrap();
+    let broker = Connection::connect(&address, None).await.unwrap();
 
     let args = args::read(line.split(' ').map(Into::into).collect()).unwrap();
-    let Command::Alert(command) = &args.command else { panic!("not of alerts") };
+    let GridctlCommand::Alert(command) = &args.command else { panic!("not of alerts") };
     let format = args.global.format();
-    let look = Look { format, ..Look::plain() };
+    let look = OutputOptions { format, ..OutputOptions::plain() };
     let mut out = Vec::new();
     let ended = run(&broker, command, &look, &mut out).await;
     (String::from_utf8(out).unwrap(), ended)

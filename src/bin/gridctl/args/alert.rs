@@ -4,7 +4,7 @@ use clap::Subcommand;
 
 use grid_broker::wire::proto::{AlertMatter, Severity};
 
-use super::choice::{matters, severities};
+use super::choice::{alert_kinds, severities};
 use super::list::{AlertSort, ListFlags};
 
 /// What can be asked of open matters.
@@ -28,7 +28,7 @@ pub(crate) enum AlertCommand {
         #[arg(value_name = "APPLIANCE")]
         name: String,
         /// Only this matter
-        #[arg(value_parser = matters(), hide_possible_values = true, ignore_case = true)]
+        #[arg(value_parser = alert_kinds(), hide_possible_values = true, ignore_case = true)]
         matter: Option<AlertMatter>,
     },
 }

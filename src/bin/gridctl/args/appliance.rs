@@ -27,7 +27,7 @@ pub(crate) enum ApplianceCommand {
     #[command(aliases = ["describe", "view", "inspect", "status", "info"],
               after_help = "The end of a name is enough if only one appliance has it.\n\n\
         Example:\n  gridctl appliance show db1")]
-    Show(Names),
+    Show(NameArgs),
     /// Add an appliance before it first speaks
     #[command(
         alias = "create",
@@ -40,7 +40,7 @@ pub(crate) enum ApplianceCommand {
         name: String,
         /// With what.
         #[command(flatten)]
-        own: Own,
+        own: OverrideArgs,
     },
     /// Change appliances' class, management or time limits
     #[command(after_help = "Example: half an hour to start, and silence as its class has it\n  \
@@ -48,10 +48,10 @@ pub(crate) enum ApplianceCommand {
     Set {
         /// Which.
         #[command(flatten)]
-        names: Names,
+        names: NameArgs,
         /// To what.
         #[command(flatten)]
-        own: Own,
+        own: OverrideArgs,
         /// Give back to the class what was set for this appliance alone
         #[arg(long, value_name = "FIELD", value_parser = resets(), value_delimiter = ',')]
         reset: Vec<String>,
@@ -59,19 +59,19 @@ pub(crate) enum ApplianceCommand {
     /// Remove appliances; their records stay in the grid log
     #[command(aliases = ["rm", "delete"],
               after_help = "Takes no patterns.\n\nExample:\n  gridctl appliance remove shop:main.db1")]
-    Remove(Names),
+    Remove(NameArgs),
     /// Say that a start of appliances begins now: their boot deadlines run from here
     #[command(after_help = "Example: in the script that powers them on\n  \
         gridctl appliance boot shop:main.db1 shop:main.db2")]
-    Boot(Names),
+    Boot(NameArgs),
     /// Say that appliances were stopped on purpose: nothing is expected of them any more
     #[command(after_help = "Example: in the script that shuts all of the shop down\n  \
         gridctl appliance stop 'shop:*'")]
-    Stop(Names),
+    Stop(NameArgs),
     /// Hold back nothing more of what appliances say, and fill their budgets
     #[command(after_help = "A pattern lifts it from those of which something is held back.\n\n\
         Example:\n  gridctl appliance unsuppress shop:main.db1")]
-    Unsuppress(Names),
+    Unsuppress(NameArgs),
 }
 
 /// `appliance list`.
@@ -97,7 +97,7 @@ pub(crate) struct ApplianceList {
 
 /// Which appliances.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Names {
+pub(crate) struct NameArgs {
     /// Their names, or the ends of them (db1 for shop:main.db1), or patterns with `*`, `?` and
     /// `[...]`
     #[arg(value_name = "APPLIANCE", required = true)]
@@ -106,7 +106,7 @@ pub(crate) struct Names {
 
 /// What an appliance may have of its own, in place of its class's.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Own {
+pub(crate) struct OverrideArgs {
     /// Its class: the defaults for everything else
     #[arg(long)]
     pub(crate) class: Option<String>,

@@ -24,33 +24,33 @@ const SEVERITIES: &[(&str, &str)] = &[
     ("panic", "fatal"),
 ];
 
-const STANDINGS: &[(&str, &str)] = &[("pending", "waiting"), ("sending", "under_way")];
+const MAIL_STATES: &[(&str, &str)] = &[("pending", "waiting"), ("sending", "under_way")];
 
 /// Severities.
 pub(super) fn severities() -> impl TypedValueParser<Value = Severity> {
-    one_of(words::severities(), SEVERITIES, words::severity_of)
+    one_of(words::severities(), SEVERITIES, words::parse_severity)
 }
 
 /// Kinds of record.
 pub(super) fn kinds() -> impl TypedValueParser<Value = RecordKind> {
-    one_of(words::record_kinds(), &[], words::record_kind_of)
+    one_of(words::record_kinds(), &[], words::parse_record_kind)
 }
 
 /// States of appliances.
 pub(super) fn states() -> impl TypedValueParser<Value = ApplianceState> {
-    one_of(words::states(), &[], words::state_of)
+    one_of(words::states(), &[], words::parse_state)
 }
 
 /// What can be open.
-pub(super) fn matters() -> impl TypedValueParser<Value = AlertMatter> {
-    one_of(words::matters(), &[], words::matter_of)
+pub(super) fn alert_kinds() -> impl TypedValueParser<Value = AlertMatter> {
+    one_of(words::alert_kinds(), &[], words::parse_alert_kind)
 }
 
 /// How mails stand.
-pub(super) fn standings() -> impl TypedValueParser<Value = MailStanding> {
+pub(super) fn mail_states() -> impl TypedValueParser<Value = MailStanding> {
     // What is owed no more is in no list.
-    let owed = words::standings().into_iter().take(3).collect();
-    one_of(owed, STANDINGS, words::standing_of)
+    let owed = words::mail_states().into_iter().take(3).collect();
+    one_of(owed, MAIL_STATES, words::parse_mail_state)
 }
 
 /// One of `words`, or what means one of them. The argument must ignore case, too.

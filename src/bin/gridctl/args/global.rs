@@ -26,7 +26,7 @@ pub(crate) struct Global {
         hide_possible_values = true,
         value_name = "table|wide|json|jsonl|csv|name"
     )]
-    output: Option<Format>,
+    output: Option<OutputFormat>,
     /// Print for scripts in UDL: entity "name" { attribute = value }
     #[arg(long, global = true)]
     batch: bool,
@@ -52,28 +52,28 @@ pub(crate) struct Global {
     pub(crate) utc: bool,
     /// Where the broker is to be found, by all of these.
     #[arg(skip)]
-    pub(crate) place: Place,
+    pub(crate) endpoint: EndpointChoice,
 }
 
 /// Where the broker is to be found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum EndpointChoice {
     /// There.
     Address(String),
     /// Where that context says.
     Context(String),
     /// Nobody said: where the context in use says, if there is one.
     #[default]
-    Unsaid,
+    Default,
 }
 
 impl Global {
     /// The format asked for.
-    pub(crate) fn format(&self) -> Format {
+    pub(crate) fn format(&self) -> OutputFormat {
         match self.output {
-            _ if self.batch => Format::Udl,
-            None if self.quiet => Format::Name,
-            output => output.unwrap_or(Format::Table),
+            _ if self.batch => OutputFormat::Udl,
+            None if self.quiet => OutputFormat::Name,
+            output => output.unwrap_or(OutputFormat::Table),
         }
     }
 
@@ -88,7 +88,7 @@ impl Global {
     /// # Errors
     ///
     /// Says which flags contradict each other or have no value.
-    pub(super) fn find_place(&mut self, matches: &ArgMatches) -> Result<(), &'static str> {
+    pub(super) fn find_endpoint(&mut self, matches: &ArgMatches) -> Result<(), &'static str> {
         let is_flag = |id| matches.value_source(id) == Some(ValueSource::CommandLine);
         let (broker, context) = (self.broker.take(), self.context.take());
         let is_empty = |value: &Option<String>| value.as_deref() == Some("");
@@ -102,17 +102,17 @@ impl Global {
             return Err("--broker and --context both say where the broker is: give one of them");
         }
         let context_first = is_flag("context");
-        let broker = broker.filter(|it| !it.is_empty()).map(Place::Address);
-        let context = context.filter(|it| !it.is_empty()).map(Place::Context);
+        let broker = broker.filter(|it| !it.is_empty()).map(EndpointChoice::Address);
+        let context = context.filter(|it| !it.is_empty()).map(EndpointChoice::Context);
         let place = if context_first { context.or(broker) } else { broker.or(context) };
-        self.place = place.unwrap_or_default();
+        self.endpoint = place.unwrap_or_default();
         Ok(())
     }
 }
 
 /// A format of output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
+pub(crate) enum OutputFormat {
     /// For people.
     #[value(alias = "text")]
     Table,
@@ -133,7 +133,7 @@ pub(crate) enum Format {
     Udl,
 }
 
-impl Format {
+impl OutputFormat {
     /// Whether people read it, with colour and sentences.
     pub(crate) fn is_for_people(self) -> bool {
         match self {

@@ -9,19 +9,19 @@ use std::ffi::OsString;
 
 use clap::Command as Clap;
 
-use grid_broker::show::nearest::nearest;
+use grid_broker::show::nearest::suggest;
 
 use super::{
-    AlertCommand, AlertList, ApplianceCommand, ApplianceList, Command, LogCommand, LogList,
-    MailCommand, MailList, Names,
+    AlertCommand, AlertList, ApplianceCommand, ApplianceList, GridctlCommand, LogCommand, LogList,
+    MailSubcommand, MailList, NameArgs,
 };
 use crate::order::{noun_first, places_of_words};
 
 /// Verbs that show one thing whatever it is; without a noun, an appliance.
-const SHOWING: [&str; 4] = ["show", "describe", "inspect", "get"];
+const SHOW_VERBS: [&str; 4] = ["show", "describe", "inspect", "get"];
 
 /// The arguments as they are meant, and whether their verb was `get`.
-pub(crate) fn as_meant(command: &Clap, arguments: Vec<OsString>) -> (Vec<OsString>, bool) {
+pub(crate) fn normalize(command: &Clap, arguments: Vec<OsString>) -> (Vec<OsString>, bool) {
     let mut arguments = with_noun(command, noun_first(command, arguments));
     let words = places_of_words(command, &arguments);
     let text = |place: Option<&usize>| place.and_then(|at| arguments[*at].to_str());
@@ -45,7 +45,7 @@ fn lists(group: &Clap, verb: Option<&str>) -> bool {
     group.get_name() == "log"
         && verb != "help"
         && group.find_subcommand(verb).is_none()
-        && nearest(verb, &verbs).is_none()
+        && suggest(verb, &verbs).is_none()
 }
 
 fn asks_for_help(arguments: &[OsString]) -> bool {
@@ -61,60 +61,60 @@ fn with_noun(command: &Clap, mut arguments: Vec<OsString>) -> Vec<OsString> {
     };
     let nouns: Vec<&str> = command.get_subcommands().map(Clap::get_name).collect();
     let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '*');
-    let is_slip = nearest(name, &nouns).is_some() || command.find_subcommand(name).is_some();
-    if SHOWING.contains(&first) && is_name && !is_slip {
+    let is_slip = suggest(name, &nouns).is_some() || command.find_subcommand(name).is_some();
+    if SHOW_VERBS.contains(&first) && is_name && !is_slip {
         arguments.insert(verb, "appliance".into());
     }
     arguments
 }
 
 /// What `get` means: the list, unless it names one thing and nothing else.
-pub(super) fn got(command: Command) -> Command {
+pub(super) fn got(command: GridctlCommand) -> GridctlCommand {
     match command {
-        Command::Appliance(ApplianceCommand::List(list)) if is_one(&list.names) => {
+        GridctlCommand::Appliance(ApplianceCommand::List(list)) if is_one(&list.names) => {
             let ApplianceList { names, state, class, suppressed, flags } = list;
             if state.is_empty() && class.is_empty() && !suppressed && flags == Default::default() {
-                return Command::Appliance(ApplianceCommand::Show(Names { names }));
+                return GridctlCommand::Appliance(ApplianceCommand::Show(NameArgs { names }));
             }
             let list = ApplianceList { names, state, class, suppressed, flags };
-            Command::Appliance(ApplianceCommand::List(list))
+            GridctlCommand::Appliance(ApplianceCommand::List(list))
         }
-        Command::Alert(AlertCommand::List(mut list))
+        GridctlCommand::Alert(AlertCommand::List(mut list))
             if is_one(&list.names)
                 && list == AlertList { names: list.names.clone(), ..AlertList::default() } =>
         {
             let name = list.names.remove(0);
-            Command::Alert(AlertCommand::Show { name, matter: None })
+            GridctlCommand::Alert(AlertCommand::Show { name, matter: None })
         }
-        Command::Mail(MailCommand::List(list)) => match numbers(&list.recipients)[..] {
+        GridctlCommand::Mail(MailSubcommand::List(list)) => match numbers(&list.recipients)[..] {
             [number]
                 if list
                     == MailList { recipients: list.recipients.clone(), ..MailList::default() } =>
             {
-                Command::Mail(MailCommand::Show { number })
+                GridctlCommand::Mail(MailSubcommand::Show { number })
             }
-            _ => Command::Mail(MailCommand::List(list)),
+            _ => GridctlCommand::Mail(MailSubcommand::List(list)),
         },
-        Command::Log(LogCommand::List(list)) => got_records(list),
-        other @ (Command::Appliance(_)
-        | Command::Alert(_)
-        | Command::Mail(_)
-        | Command::Log(_)
-        | Command::Journal(_)
-        | Command::Report { .. }
-        | Command::Status(_)
-        | Command::Version
-        | Command::Context(_)
-        | Command::Generate { .. }) => other,
+        GridctlCommand::Log(LogCommand::List(list)) => got_records(list),
+        other @ (GridctlCommand::Appliance(_)
+        | GridctlCommand::Alert(_)
+        | GridctlCommand::Mail(_)
+        | GridctlCommand::Log(_)
+        | GridctlCommand::Journal(_)
+        | GridctlCommand::Report { .. }
+        | GridctlCommand::Status(_)
+        | GridctlCommand::Version
+        | GridctlCommand::Context(_)
+        | GridctlCommand::Generate { .. }) => other,
     }
 }
 
-fn got_records(list: Box<LogList>) -> Command {
+fn got_records(list: Box<LogList>) -> GridctlCommand {
     let numbers = numbers(&list.names);
     if numbers.is_empty() {
-        return Command::Log(LogCommand::List(list));
+        return GridctlCommand::Log(LogCommand::List(list));
     }
-    Command::Log(LogCommand::Show { numbers })
+    GridctlCommand::Log(LogCommand::Show { numbers })
 }
 
 /// The numbers, if all are.

@@ -5,7 +5,7 @@ use clap::Subcommand;
 use grid_broker::wire::proto::{RecordKind, Severity};
 
 use super::choice::{kinds, number, severities};
-use crate::when::{self, When};
+use crate::when::{self, TimeArg};
 
 /// What can be done with the grid log.
 #[derive(Debug, Subcommand)]
@@ -56,11 +56,11 @@ pub(crate) struct LogList {
     /// Only received at this time or later
     #[arg(long, value_name = "TIME", value_parser = when::parse, allow_hyphen_values = true,
           short_alias = 'S')]
-    pub(crate) since: Option<When>,
+    pub(crate) since: Option<TimeArg>,
     /// Only received before this time
     #[arg(long, value_name = "TIME", value_parser = when::parse, allow_hyphen_values = true,
           short_alias = 'U')]
-    pub(crate) until: Option<When>,
+    pub(crate) until: Option<TimeArg>,
     /// Only with exactly this somewhere in their text, upper and lower case alike
     #[arg(long, value_name = "TEXT", short_alias = 'g', alias = "grep")]
     pub(crate) text: Option<String>,

@@ -4,12 +4,12 @@ use clap::Subcommand;
 
 use grid_broker::wire::proto::MailStanding;
 
-use super::choice::{number, standings};
+use super::choice::{number, mail_states};
 use super::list::{ListFlags, MailSort};
 
 /// What can be done with mails that are owed.
 #[derive(Debug, Subcommand)]
-pub(crate) enum MailCommand {
+pub(crate) enum MailSubcommand {
     /// List the mails that are owed, oldest first
     #[command(aliases = ["ls", "get"], after_help = "A mail that was sent is owed no more: `gridctl log list --kind mail` \
         tells of it.\n\n\
@@ -62,9 +62,9 @@ pub(crate) struct MailList {
     #[arg(value_name = "RECIPIENT")]
     pub(crate) recipients: Vec<String>,
     /// Only those that stand so
-    #[arg(long, value_name = "STANDING", value_parser = standings(), ignore_case = true,
+    #[arg(long, value_name = "STANDING", value_parser = mail_states(), ignore_case = true,
           value_delimiter = ',')]
-    pub(crate) standing: Vec<MailStanding>,
+    pub(crate) state: Vec<MailStanding>,
     /// How.
     #[command(flatten)]
     pub(crate) flags: ListFlags<MailSort>,

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn typed(line: &str) -> Result<Args, String> {
+fn typed(line: &str) -> Result<GridctlArgs, String> {
     read(line.split(' ').map(OsString::from).collect()).map_err(|error| error.to_string())
 }
 
@@ -17,8 +17,8 @@ fn the_commands_are_sound_and_each_helps_with_an_example() {
         assert!(command.get_about().is_some(), "{command}");
         command.get_subcommands().for_each(check);
     }
-    Args::command().debug_assert();
-    check(&Args::command());
+    GridctlArgs::command().debug_assert();
+    check(&GridctlArgs::command());
 }
 
 #[test]
@@ -30,7 +30,7 @@ fn every_example_of_the_help_can_be_typed() {
         command.get_subcommands().for_each(|it| examples(it, found));
     }
     let mut found = Vec::new();
-    examples(&Args::command(), &mut found);
+    examples(&GridctlArgs::command(), &mut found);
     assert!(found.len() >= 10);
     for example in found {
         // What stands behind a pipe is another program's.
@@ -48,12 +48,12 @@ fn global_flags_stand_before_or_after() {
         "gridctl list --broker h:1 --utc log --output jsonl --color never",
     ] {
         let global = typed(line).unwrap().global;
-        assert_eq!(global.place, Place::Address("h:1".to_owned()), "{line}");
-        assert_eq!(global.format(), Format::Jsonl, "{line}");
+        assert_eq!(global.endpoint, EndpointChoice::Address("h:1".to_owned()), "{line}");
+        assert_eq!(global.format(), OutputFormat::Jsonl, "{line}");
         assert_eq!(global.color, Colour::Never, "{line}");
         assert!(global.utc, "{line}");
     }
-    assert_eq!(typed("gridctl list log --batch").unwrap().global.format(), Format::Udl);
+    assert_eq!(typed("gridctl list log --batch").unwrap().global.format(), OutputFormat::Udl);
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn what_cannot_be_meant_is_refused_in_words() {
 fn an_appliances_own_limits_reach_the_broker_in_its_units() {
     let line =
         "gridctl set appliance db1 --managed false --boot-timeout 1h30m --reset boot-timeout";
-    let Command::Appliance(ApplianceCommand::Set { names, own, reset }) =
+    let GridctlCommand::Appliance(ApplianceCommand::Set { names, own, reset }) =
         typed(line).unwrap().command
     else {
         panic!("not set")

@@ -3,14 +3,14 @@
 //! Guarantees that what is said is true: holes are only counted where nothing but the list's own
 //! custom leaves records out. Reads nothing itself.
 
-use grid_broker::show::size::count;
+use grid_broker::show::size::format_count;
 use grid_broker::wire::proto::RecordFilter;
 
-use super::Entry;
+use super::LogItem;
 
 /// Counts while a list is shown.
 #[derive(Debug)]
-pub(super) struct LeftOut {
+pub(super) struct OmittedRecords {
     /// Every record is wanted that the broker lists by itself: a hole is a tally.
     is_plain: bool,
     /// There may be more before the first that is shown.
@@ -18,10 +18,10 @@ pub(super) struct LeftOut {
     lowest: u64,
     highest: u64,
     /// Numbers that are shown or told.
-    told: u64,
+    reported: u64,
 }
 
-impl LeftOut {
+impl OmittedRecords {
     /// Nothing yet, of a list by that filter.
     pub(super) fn new(filter: &RecordFilter, is_whole: bool) -> Self {
         let RecordFilter {
@@ -38,34 +38,34 @@ impl LeftOut {
             && *severity_at_least == 0
             && text.is_empty()
             && boot_id.is_empty();
-        Self { is_plain, has_limit: !is_whole, lowest: u64::MAX, highest: 0, told: 0 }
+        Self { is_plain, has_limit: !is_whole, lowest: u64::MAX, highest: 0, reported: 0 }
     }
 
     /// Takes note of entries that are shown.
-    pub(super) fn see(&mut self, entries: &[Entry]) {
+    pub(super) fn count(&mut self, entries: &[LogItem]) {
         for entry in entries {
             let (first, last) = match entry {
-                Entry::Record(record) => (record.number, record.number),
-                Entry::Missing(missing) => (missing.first, missing.last),
+                LogItem::Record(record) => (record.number, record.number),
+                LogItem::Missing(missing) => (missing.first, missing.last),
             };
             self.lowest = self.lowest.min(first);
             self.highest = self.highest.max(last);
-            self.told += (last + 1).saturating_sub(first);
+            self.reported += (last + 1).saturating_sub(first);
         }
     }
 
     /// What is to be said at the end; `is_cut`: the broker has another page.
     pub(super) fn notes(&self, is_cut: bool) -> Vec<String> {
         let mut notes = Vec::new();
-        let hidden = (self.highest + 1).saturating_sub(self.lowest).saturating_sub(self.told);
-        if self.is_plain && self.told > 0 && hidden > 0 {
-            let records = count(hidden, "record");
+        let hidden = (self.highest + 1).saturating_sub(self.lowest).saturating_sub(self.reported);
+        if self.is_plain && self.reported > 0 && hidden > 0 {
+            let records = format_count(hidden, "record");
             notes.push(format!(
                 "{records} in between only count events (kind tally) and are left out; --all \
                  shows every record"
             ));
         }
-        if self.has_limit && is_cut && self.told > 0 {
+        if self.has_limit && is_cut && self.reported > 0 {
             let older = if self.is_plain { "older records are" } else { "older records may be" };
             notes.push(format!("{older} left out; a larger --limit or --all shows more"));
         }
@@ -80,11 +80,11 @@ mod tests {
     use super::*;
 
     fn notes(filter: &RecordFilter, is_whole: bool, numbers: &[u64], is_cut: bool) -> String {
-        let mut left_out = LeftOut::new(filter, is_whole);
+        let mut left_out = OmittedRecords::new(filter, is_whole);
         let record =
-            |number: &u64| Entry::Record(Box::new(Record { number: *number, ..Record::default() }));
-        left_out.see(&numbers.iter().map(record).collect::<Vec<_>>());
-        left_out.see(&[Entry::Missing(Missing { first: 4, last: 5, trimmed: false })]);
+            |number: &u64| LogItem::Record(Box::new(Record { number: *number, ..Record::default() }));
+        left_out.count(&numbers.iter().map(record).collect::<Vec<_>>());
+        left_out.count(&[LogItem::Missing(Missing { first: 4, last: 5, trimmed: false })]);
         left_out.notes(is_cut).join("; ")
     }
 

@@ -17,7 +17,7 @@ use grid_broker::wire::servers::broker_service_server::{BrokerService, BrokerSer
 use grid_broker::wire::servers::grid_log_service_server::{GridLogService, GridLogServiceServer};
 
 use super::*;
-use crate::args::{Args, Command, Format, LogCommand};
+use crate::args::{GridctlArgs, GridctlCommand, OutputFormat, LogCommand};
 
 /// Answers one question after the other, and keeps the questions.
 #[derive(Clone, Default)]
@@ -89,7 +89,7 @@ impl BrokerService for Script {
 }
 
 impl Script {
-    async fn serve(&self) -> Broker {
+    async fn serve(&self) -> Connection {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let server = tonic::transport::Server::builder()
@@ -97,7 +97,7 @@ impl Script {
             .add_service(BrokerServiceServer::new(self.clone()))
             .serve_with_incoming(TcpListenerStream::new(listener));
         drop(grid_broker::tasks::spawn("script", server));
-        Broker::connect(&address, Some("ann")).await.unwrap()
+        Connection::connect(&address, Some("ann")).await.unwrap()
     }
 }
 
@@ -124,10 +124,10 @@ fn told(number: u64) -> Result<TailRecordsResponse, Status> {
 }
 
 /// What `gridctl log list` with these flags writes, and how it ends.
-async fn listed(broker: &Broker, flags: &[&str], format: Format) -> (String, Result<(), Failure>) {
-    let args = Args::parse_from(["gridctl", "log", "list"].iter().chain(flags));
-    let Command::Log(LogCommand::List(wanted)) = args.command else { panic!("not log list") };
-    let look = Look { format, ..Look::plain() };
+async fn listed(broker: &Connection, flags: &[&str], format: OutputFormat) -> (String, Result<(), CliError>) {
+    let args = GridctlArgs::parse_from(["gridctl", "log", "list"].iter().chain(flags));
+    let GridctlCommand::Log(LogCommand::List(wanted)) = args.command else { panic!("not log list") };
+    let look = OutputOptions { format, ..OutputOptions::plain() };
     let mut out = Vec::new();
     let ended = list(broker, &wanted, &look, &mut out).await;
     (String::from_utf8(out).unwrap(), ended)
@@ -147,7 +147,7 @@ async fn the_newest_are_shown_oldest_first_with_gaps_in_their_place() {
         page(&[18, 11, 10], &[(12, 17)], "p4"),
     ]);
     let broker = script.serve().await;
-    let (table, ended) = listed(&broker, &["--limit", "4", "--text", "line"], Format::Table).await;
+    let (table, ended) = listed(&broker, &["--limit", "4", "--text", "line"], OutputFormat::Table).await;
     ended.unwrap();
     assert_eq!(
         table,
@@ -174,7 +174,7 @@ async fn json_is_one_array_over_all_pages() {
     let script = Script::default();
     script.0.lock().unwrap().pages = VecDeque::from([page(&[1], &[], "p2"), page(&[2], &[], "")]);
     let broker = script.serve().await;
-    let (json, ended) = listed(&broker, &["--all"], Format::Json).await;
+    let (json, ended) = listed(&broker, &["--all"], OutputFormat::Json).await;
     ended.unwrap();
     let array: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();
     assert_eq!(array.len(), 2);
@@ -185,15 +185,15 @@ async fn json_is_one_array_over_all_pages() {
 #[tokio::test]
 async fn an_empty_list_is_whole_in_each_format() {
     for (format, whole) in [
-        (Format::Table, ""),
-        (Format::Json, "[]\n"),
-        (Format::Jsonl, ""),
+        (OutputFormat::Table, ""),
+        (OutputFormat::Json, "[]\n"),
+        (OutputFormat::Jsonl, ""),
         (
-            Format::Csv,
+            OutputFormat::Csv,
             "number,received_at,kind,severity,appliance,boot_id,text,state,outcome,reason,\
              explanation,administrator,event,marks,settings\n",
         ),
-        (Format::Udl, ""),
+        (OutputFormat::Udl, ""),
     ] {
         let script = Script::default();
         script.0.lock().unwrap().pages = VecDeque::from([page(&[], &[], "")]);
@@ -207,10 +207,10 @@ async fn an_empty_list_is_whole_in_each_format() {
 /// Follows with 1 ms between attempts until the script is over.
 async fn followed(script: &Script, history: u32) -> Vec<u64> {
     let broker = script.serve().await;
-    let look = Look { format: Format::Jsonl, ..Look::plain() };
+    let look = OutputOptions { format: OutputFormat::Jsonl, ..OutputOptions::plain() };
     let mut out = Vec::new();
-    let mut listing = Listing::new(&mut out, &look, record::shape());
-    let mut tail = Tail::begin(&broker, RecordFilter::default(), history).await.unwrap();
+    let mut listing = ListWriter::new(&mut out, &look, record::shape());
+    let mut tail = FollowedLog::begin(&broker, RecordFilter::default(), history).await.unwrap();
     let ended = tail.follow(&mut listing, std::time::Duration::from_millis(1)).await;
     assert_eq!(ended.unwrap_err().to_string(), "over");
     numbers(&String::from_utf8(out).unwrap())
@@ -269,7 +269,7 @@ async fn a_first_attempt_that_fails_is_told_at_once() {
     script.0.lock().unwrap().tails = VecDeque::from([vec![]]);
     let (_, ended) = {
         let broker = script.serve().await;
-        listed(&broker, &["-f"], Format::Jsonl).await
+        listed(&broker, &["-f"], OutputFormat::Jsonl).await
     };
     let failure = ended.unwrap_err();
     assert_eq!(failure.to_string(), "starting");
@@ -278,7 +278,7 @@ async fn a_first_attempt_that_fails_is_told_at_once() {
 
 #[test]
 fn what_was_trimmed_is_not_called_missing() {
-    let words = |first, last, trimmed| gone(Missing { first, last, trimmed });
+    let words = |first, last, trimmed| missing_line(Missing { first, last, trimmed });
     assert_eq!(words(1, 20, true), "records 1 to 20 were trimmed");
     assert_eq!(words(1, 1, true), "record 1 was trimmed");
     assert_eq!(words(4, 5, false), "records 4 to 5 are missing");

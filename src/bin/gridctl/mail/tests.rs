@@ -10,7 +10,7 @@ use grid_broker::wire::proto::*;
 use grid_broker::wire::servers::mail_service_server::{MailService, MailServiceServer};
 
 use super::*;
-use crate::args::{self, Command};
+use crate::args::{self, GridctlCommand};
 
 /// Owes mails 7 and 8, a page each, and keeps how it was asked.
 #[derive(Clone, Default)]
@@ -95,19 +95,19 @@ impl MailService for Script {
 }
 
 /// What a command line writes, and how it ends.
-async fn typed(script: &Script, line: &str) -> (String, Result<(), Failure>) {
+async fn typed(script: &Script, line: &str) -> (String, Result<(), CliError>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let server = tonic::transport::Server::builder()
         .add_service(MailServiceServer::new(script.clone()))
         .serve_with_incoming(TcpListenerStream::new(listener));
     drop(grid_broker::tasks::spawn("script", server));
-    let broker = Broker::connect(&address, None).await.unwrap();
+    let broker = Connection::connect(&address, None).await.unwrap();
 
     let args = args::read(line.split(' ').map(Into::into).collect()).unwrap();
-    let Command::Mail(command) = &args.command else { panic!("not of mails") };
+    let GridctlCommand::Mail(command) = &args.command else { panic!("not of mails") };
     let format = args.global.format();
-    let look = Look { format, ..Look::plain() };
+    let look = OutputOptions { format, ..OutputOptions::plain() };
     let mut out = Vec::new();
     let ended = run(&broker, command, &look, &mut out).await;
     (String::from_utf8(out).unwrap(), ended)
@@ -197,7 +197,7 @@ fn a_summary_is_shown_as_one() {
         severities: vec![error, fatal],
     };
     let mail = Mail { last_reply: String::new(), summary: Some(summary), ..owed(7) };
-    let look = Look::plain();
+    let look = OutputOptions::plain();
     let lines = crate::owed::lines(&mail, &look);
     for line in [
         "summary:      60 older alerts of 2 appliances",
@@ -209,7 +209,7 @@ fn a_summary_is_shown_as_one() {
         assert!(lines.iter().any(|it| it == line), "{line} is not in {lines:#?}");
     }
     let shape = crate::owed::shape();
-    let json = crate::json::object(&(shape.form)(&mail)).unwrap();
+    let json = crate::json::object(&(shape.object)(&mail)).unwrap();
     let summary = concat!(
         r#""summary":{"alerts":60,"first_at":"2026-11-20T14:02:10Z","#,
         r#""last_at":"2026-11-20T14:03:10Z","#,

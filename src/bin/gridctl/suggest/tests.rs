@@ -3,7 +3,7 @@
 use clap::CommandFactory;
 
 use super::*;
-use crate::args::{Args, read};
+use crate::args::{GridctlArgs, read};
 
 /// All commands that can be given, as paths.
 fn paths() -> Vec<Vec<String>> {
@@ -15,7 +15,7 @@ fn paths() -> Vec<Vec<String>> {
         }
     }
     let mut found = Vec::new();
-    add(&Args::command(), &[], &mut found);
+    add(&GridctlArgs::command(), &[], &mut found);
     found
 }
 

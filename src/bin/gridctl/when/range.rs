@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use jiff::civil::Time;
 use jiff::tz::TimeZone;
 
-use super::{What, When, on, on_the_wall};
+use super::{TimeForm, TimeArg, on, format_local};
 
 /// From when to when records are wanted; nothing: no end there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,14 +48,14 @@ pub(crate) enum EmptyRange {
 
 /// What is meant at `now` in `zone`.
 pub(crate) fn range(
-    since: Option<&When>,
-    until: Option<&When>,
+    since: Option<&TimeArg>,
+    until: Option<&TimeArg>,
     zone: &TimeZone,
     now: Timestamp,
 ) -> Result<Range, EmptyRange> {
-    let from = since.map(|since| since.moment(zone, now));
+    let from = since.map(|since| since.resolve(zone, now));
     let to = until.map(|until| end(until, since, from, zone, now));
-    let shown = |moment| on_the_wall(moment, zone);
+    let shown = |moment| format_local(moment, zone);
     if let Some(from) = from.filter(|from| *from > now) {
         return Err(EmptyRange::Future { since: shown(from), now: shown(now) });
     }
@@ -75,17 +75,17 @@ pub(crate) fn range(
 }
 
 fn end(
-    until: &When,
-    since: Option<&When>,
+    until: &TimeArg,
+    since: Option<&TimeArg>,
     from: Option<Timestamp>,
     zone: &TimeZone,
     now: Timestamp,
 ) -> Timestamp {
-    let What::LocalTime(time) = until.what else { return until.moment(zone, now) };
+    let TimeForm::LocalTime(time) = until.what else { return until.resolve(zone, now) };
     let zone = until.zone.as_ref().unwrap_or(zone);
     match (since.map(|since| since.what), from) {
         // Behind a time of yesterday it is the next one. Never tomorrow's: that is a slip.
-        (Some(What::LocalTime(_)), Some(from)) => {
+        (Some(TimeForm::LocalTime(_)), Some(from)) => {
             next(zone, time, from).min(of_today(zone, time, now))
         }
         _ => of_today(zone, time, now),

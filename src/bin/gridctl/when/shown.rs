@@ -8,12 +8,12 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 /// A time of the contract. `None` if it is out of any calendar.
-pub(crate) fn received(time: &prost_types::Timestamp) -> Option<Timestamp> {
+pub(crate) fn from_proto(time: &prost_types::Timestamp) -> Option<Timestamp> {
     Timestamp::new(time.seconds, time.nanos).ok()
 }
 
 /// A time for the contract.
-pub(crate) fn sent(moment: Timestamp) -> prost_types::Timestamp {
+pub(crate) fn to_proto(moment: Timestamp) -> prost_types::Timestamp {
     prost_types::Timestamp { seconds: moment.as_second(), nanos: moment.subsec_nanosecond() }
 }
 
@@ -27,14 +27,14 @@ pub(crate) fn rfc3339(time: &prost_types::Timestamp) -> Option<String> {
 }
 
 /// A time for people, to the second: on the wall of `zone`, with a `Z` if that is UTC by wish.
-pub(crate) fn on_the_wall(moment: Timestamp, zone: &TimeZone) -> String {
+pub(crate) fn format_local(moment: Timestamp, zone: &TimeZone) -> String {
     let utc = if *zone == TimeZone::UTC { "Z" } else { "" };
     format!("{}{utc}", zone.to_datetime(moment).strftime("%Y-%m-%d %H:%M:%S"))
 }
 
 /// The same with the zone, where nothing else names it: `2026-11-20 15:02:10 CET`.
 pub(crate) fn with_zone(moment: Timestamp, zone: &TimeZone) -> String {
-    let shown = on_the_wall(moment, zone);
+    let shown = format_local(moment, zone);
     if *zone == TimeZone::UTC { shown } else { format!("{shown} {}", zone_name(zone, moment)) }
 }
 
@@ -45,18 +45,18 @@ pub(crate) fn zone_name(zone: &TimeZone, moment: Timestamp) -> String {
 
 /// A text of the broker with its times as the reader reads them: the time of day alone if that is
 /// today, else with the date. What does not lie in the text as it is told stays as it came.
-pub(crate) fn worded(text: &str, times: &[TimeInText], zone: &TimeZone, now: Timestamp) -> String {
+pub(crate) fn format_sentence(text: &str, times: &[TimeInText], zone: &TimeZone, now: Timestamp) -> String {
     let mut out = String::with_capacity(text.len());
     let mut from = 0;
     for place in times {
-        let Some(moment) = place.time.as_ref().and_then(received) else { continue };
+        let Some(moment) = place.time.as_ref().and_then(from_proto) else { continue };
         let first = place.first as usize;
         let end = first.saturating_add(place.length as usize);
         let (Some(before), Some(_)) = (text.get(from..first), text.get(first..end)) else {
             continue;
         };
         out.push_str(before);
-        out.push_str(&briefly(moment, zone, now));
+        out.push_str(&format_brief(moment, zone, now));
         from = end;
     }
     out.push_str(&text[from..]);
@@ -64,8 +64,8 @@ pub(crate) fn worded(text: &str, times: &[TimeInText], zone: &TimeZone, now: Tim
 }
 
 /// `14:02:10` if that is today, else `2026-11-19 14:02:10`; with a `Z` if it is UTC by wish.
-fn briefly(moment: Timestamp, zone: &TimeZone, now: Timestamp) -> String {
-    let whole = on_the_wall(moment, zone);
+fn format_brief(moment: Timestamp, zone: &TimeZone, now: Timestamp) -> String {
+    let whole = format_local(moment, zone);
     if zone.to_datetime(moment).date() != zone.to_datetime(now).date() {
         return whole;
     }
@@ -83,7 +83,7 @@ mod tests {
     fn place(text: &str, written: &str) -> TimeInText {
         let first = u32::try_from(text.rfind(written).unwrap()).unwrap();
         let length = u32::try_from(written.len()).unwrap();
-        TimeInText { first, length, time: Some(sent(written.parse().unwrap())) }
+        TimeInText { first, length, time: Some(to_proto(written.parse().unwrap())) }
     }
 
     #[test]
@@ -92,9 +92,9 @@ mod tests {
         assert_eq!(rfc3339(&time).unwrap(), "2026-11-20T14:02:10.123456Z");
         let time = prost_types::Timestamp { seconds: 1_795_183_330, nanos: 999 };
         assert_eq!(rfc3339(&time).unwrap(), "2026-11-20T14:02:10Z");
-        assert_eq!(on_the_wall(received(&time).unwrap(), &TimeZone::UTC), "2026-11-20 14:02:10Z");
-        assert_eq!(sent(received(&time).unwrap()), time);
-        assert_eq!(received(&prost_types::Timestamp { seconds: i64::MAX, nanos: 0 }), None);
+        assert_eq!(format_local(from_proto(&time).unwrap(), &TimeZone::UTC), "2026-11-20 14:02:10Z");
+        assert_eq!(to_proto(from_proto(&time).unwrap()), time);
+        assert_eq!(from_proto(&prost_types::Timestamp { seconds: i64::MAX, nanos: 0 }), None);
     }
 
     #[test]
@@ -104,11 +104,11 @@ mod tests {
                     2026-11-19T14:02:10Z; over";
         let times = [place(text, "2026-11-20T14:02:10Z"), place(text, "2026-11-19T14:02:10Z")];
         assert_eq!(
-            worded(text, &times, &zone, now),
+            format_sentence(text, &times, &zone, now),
             "said \"2026-11-20T14:02:10Z ü\" at 15:02:10, before that at 2026-11-19 15:02:10; over"
         );
         assert_eq!(
-            worded(text, &times[..1], &TimeZone::UTC, now),
+            format_sentence(text, &times[..1], &TimeZone::UTC, now),
             "said \"2026-11-20T14:02:10Z ü\" at 14:02:10Z, before that at 2026-11-19T14:02:10Z; over"
         );
     }
@@ -125,9 +125,9 @@ mod tests {
     #[test]
     fn places_that_do_not_fit_their_text_leave_it_as_it_is() {
         let at =
-            |first, length| TimeInText { first, length, time: Some(sent(NOW.parse().unwrap())) };
+            |first, length| TimeInText { first, length, time: Some(to_proto(NOW.parse().unwrap())) };
         let times = [at(1, 1), at(u32::MAX, u32::MAX), at(0, 9)];
-        assert_eq!(worded("ü", &times, &TimeZone::UTC, NOW.parse().unwrap()), "ü");
+        assert_eq!(format_sentence("ü", &times, &TimeZone::UTC, NOW.parse().unwrap()), "ü");
     }
 
     #[test]

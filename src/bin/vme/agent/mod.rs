@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use grid_broker::exit_code::ExitCode;
-use grid_broker::spool::{Held, Spool, SpoolError};
+use grid_broker::spool::{LockGuard, Spool, SpoolError};
 use grid_broker::system_error::Explained;
 use grid_broker::tasks;
 use grid_broker::wire::proto::Event;
@@ -24,62 +24,62 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
 
-use crate::sender::{Desk, Order, Pauses, Sender, Told, Until};
-use crate::speaker::Speaker;
-use crate::tell;
-use wire::{AgentTold, Ask, Word};
+use crate::sender::{SendQueue, SendRequest, Backoff, SpoolSender, SendUpdate, StopWhen};
+use crate::speaker::ClientConfig;
+use crate::print_line;
+use wire::{AgentResponse, AgentRequest, AgentUpdate};
 
 /// Concurrent calls of the agent's own user; further calls find no agent.
-const CALLS_MAX: usize = 256;
+const CALLS_OF_OWNER_MAX: usize = 256;
 
 /// Concurrent calls of all other users.
 const CALLS_OF_OTHERS_MAX: usize = 64;
 
 /// Events that wait to be appended to the spool.
-const ORDERS_WAITING: usize = 256;
+const REQUESTS_QUEUED_MAX: usize = 256;
 
 /// A call must send its request within this.
-const ASK_WITHIN: Duration = Duration::from_secs(5);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The first and the longest delay between attempts to reach the broker (Sensu).
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(120);
+const INITIAL_BACKOFF: Duration = Duration::from_secs(1);
+const MAX_BACKOFF: Duration = Duration::from_secs(120);
 
 /// The delay before an unreadable spool is read again.
-const SPOOL_AGAIN_AFTER: Duration = Duration::from_secs(5);
+const SPOOL_RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long the current sender may take to hand over to the agent.
-const OTHERS_END_WITHIN: Duration = Duration::from_secs(30);
+const HANDOVER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How often the locks are polled.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The backoff of long-running processes.
-pub(crate) fn patient_pauses() -> Pauses {
-    Pauses::new(FIRST_PAUSE, LONGEST_PAUSE)
+pub(crate) fn long_backoff() -> Backoff {
+    Backoff::new(INITIAL_BACKOFF, MAX_BACKOFF)
 }
 
 /// Runs the agent until a signal stops it.
-pub(crate) async fn run(speaker: Speaker) -> ExitCode {
+pub(crate) async fn run(speaker: ClientConfig) -> ExitCode {
     if speaker.boot.any_id().is_none() {
-        tell("this boot has no id; set VME_BOOT_ID to name it");
+        print_line("this boot has no id; set VME_BOOT_ID to name it");
         return ExitCode::Failed;
     }
     let spool = match speaker.spool() {
         Ok(spool) => spool,
         Err(error) => {
-            tell(&error.to_string());
+            print_line(&error.to_string());
             return ExitCode::Failed;
         }
     };
-    match take_over(&spool).await {
+    match acquire_ownership(&spool).await {
         Ok(Ok((_drainer, sender))) => serve(speaker, spool, sender).await,
         Ok(Err(other)) => {
-            tell(&format!("{other} already serves {}", spool.folder().display()));
+            print_line(&format!("{other} already serves {}", spool.folder().display()));
             ExitCode::Refused
         }
         Err(error) => {
-            tell(&error.to_string());
+            print_line(&error.to_string());
             ExitCode::Failed
         }
     }
@@ -87,14 +87,14 @@ pub(crate) async fn run(speaker: Speaker) -> ExitCode {
 
 /// Acquires the drainer lock and the sender lock; a drainer releases them for the agent. The inner
 /// error names the process that does not.
-async fn take_over(spool: &Spool) -> Result<Result<(Held, Held), String>, SpoolError> {
+async fn acquire_ownership(spool: &Spool) -> Result<Result<(LockGuard, LockGuard), String>, SpoolError> {
     let (mut has_asked, mut seen) = (false, None);
-    let until = tokio::time::Instant::now() + OTHERS_END_WITHIN;
+    let until = tokio::time::Instant::now() + HANDOVER_TIMEOUT;
     let mut drainer = loop {
-        if let Some(held) = spool.try_drainer()? {
+        if let Some(held) = spool.try_lock_drainer()? {
             break held;
         }
-        let word = spool.drainer().unwrap_or_default();
+        let word = spool.drainer_note().unwrap_or_default();
         // A process that just acquired the lock has set no note yet: the note is of an earlier
         // owner. So it counts only if it is read twice.
         let is_sure = seen.replace(word.clone()).is_some_and(|before| before == word);
@@ -108,43 +108,43 @@ async fn take_over(spool: &Spool) -> Result<Result<(Held, Held), String>, SpoolE
         {
             has_asked = kill_process(pid, Signal::TERM).is_ok();
         }
-        sleep(LOOK_EVERY).await;
+        sleep(POLL_INTERVAL).await;
     };
     // Others read the note when they find the lock held; without it they cannot name the owner.
-    let _ = drainer.leave_word(&format!("agent {}", getpid()));
+    let _ = drainer.set_note(&format!("agent {}", getpid()));
     let sender = loop {
-        if let Some(held) = spool.try_sender()? {
+        if let Some(held) = spool.try_lock_sender()? {
             break held;
         }
         if tokio::time::Instant::now() > until {
             return Ok(Err("a call of vme".to_owned()));
         }
-        sleep(LOOK_EVERY).await;
+        sleep(POLL_INTERVAL).await;
     };
     Ok(Ok((drainer, sender)))
 }
 
-async fn serve(speaker: Speaker, spool: Spool, role: Held) -> ExitCode {
+async fn serve(speaker: ClientConfig, spool: Spool, role: LockGuard) -> ExitCode {
     let speaker = Arc::new(speaker);
-    let (orders, taken) = mpsc::channel(ORDERS_WAITING);
-    let path = client::socket(&speaker.state);
-    let listener = match listen(&path) {
+    let (orders, taken) = mpsc::channel(REQUESTS_QUEUED_MAX);
+    let path = client::socket_path(&speaker.state_folder);
+    let listener = match bind_socket(&path) {
         Ok(listener) => listener,
         Err(error) => {
-            tell(&format!("cannot listen at {}: {}", path.display(), Explained(&error)));
+            print_line(&format!("cannot listen at {}: {}", path.display(), Explained(&error)));
             return ExitCode::Failed;
         }
     };
-    let (appliance, broker) = (&speaker.way.appliance, &speaker.way.broker);
-    tell(&format!("agent of {appliance} for the broker at {broker}, at {}", path.display()));
-    drop(tasks::spawn("accept calls", accept(listener, orders, Arc::clone(&speaker))));
+    let (appliance, broker) = (&speaker.target.appliance, &speaker.target.broker);
+    print_line(&format!("agent of {appliance} for the broker at {broker}, at {}", path.display()));
+    drop(tasks::spawn("accept calls", accept_calls(listener, orders, Arc::clone(&speaker))));
     let is_lost = tokio::select! {
-        () = send(&speaker, spool.clone(), taken) => false,
-        () = told_to_stop() => false,
-        () = lost(&spool, &role) => true,
+        () = send_from_spool(&speaker, spool.clone(), taken) => false,
+        () = stop_signal() => false,
+        () = ownership_lost(&spool, &role) => true,
     };
     if is_lost {
-        tell(&format!(
+        print_line(&format!(
             "{} was replaced by another folder; restart the agent",
             spool.folder().display()
         ));
@@ -152,31 +152,31 @@ async fn serve(speaker: Speaker, spool: Spool, role: Held) -> ExitCode {
     }
     // Later calls find no agent, and send by themselves.
     let _ = std::fs::remove_file(&path);
-    tell("agent stopped; waiting events stay in the spool");
+    print_line("agent stopped; waiting events stay in the spool");
     ExitCode::Done
 }
 
-async fn send(speaker: &Speaker, spool: Spool, orders: mpsc::Receiver<Order>) {
-    let desk = Desk::new(spool, Some(orders));
-    let mut sender = Sender::new(speaker, desk, Until::Stopped, patient_pauses());
+async fn send_from_spool(speaker: &ClientConfig, spool: Spool, orders: mpsc::Receiver<SendRequest>) {
+    let desk = SendQueue::new(spool, Some(orders));
+    let mut sender = SpoolSender::new(speaker, desk, StopWhen::Never, long_backoff());
     loop {
         if let Err(error) = sender.run().await {
-            tell(&format!("{error}; next attempt in {} s", SPOOL_AGAIN_AFTER.as_secs()));
+            print_line(&format!("{error}; next attempt in {} s", SPOOL_RETRY_INTERVAL.as_secs()));
         }
-        sleep(SPOOL_AGAIN_AFTER).await;
+        sleep(SPOOL_RETRY_INTERVAL).await;
     }
 }
 
 /// Returns when this agent no longer holds the sender lock of the folder at this path.
-async fn lost(spool: &Spool, role: &Held) {
-    while spool.still_has(role) {
-        sleep(SPOOL_AGAIN_AFTER).await;
+async fn ownership_lost(spool: &Spool, role: &LockGuard) {
+    while spool.still_owns(role) {
+        sleep(SPOOL_RETRY_INTERVAL).await;
     }
 }
 
 /// Binds the socket. The locks guarantee that no other agent runs, so a leftover socket is of a
 /// killed agent and is removed.
-fn listen(path: &Path) -> io::Result<UnixListener> {
+fn bind_socket(path: &Path) -> io::Result<UnixListener> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
@@ -184,7 +184,7 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
     UnixListener::bind(path)
 }
 
-async fn told_to_stop() {
+async fn stop_signal() {
     let (term, int) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
     let (Ok(mut term), Ok(mut int)) = (term, int) else {
         // Without handlers the signals end the process anyway.
@@ -196,10 +196,10 @@ async fn told_to_stop() {
     }
 }
 
-async fn accept(listener: UnixListener, orders: mpsc::Sender<Order>, speaker: Arc<Speaker>) {
+async fn accept_calls(listener: UnixListener, orders: mpsc::Sender<SendRequest>, speaker: Arc<ClientConfig>) {
     // Other users cannot exhaust the permits of the agent's own user, nor keep all of theirs for
     // long.
-    let (own, others) = (Semaphore::new(CALLS_MAX), Semaphore::new(CALLS_OF_OTHERS_MAX));
+    let (own, others) = (Semaphore::new(CALLS_OF_OWNER_MAX), Semaphore::new(CALLS_OF_OTHERS_MAX));
     let (own, others) = (Arc::new(own), Arc::new(others));
     let uid = rustix::process::geteuid().as_raw();
     loop {
@@ -212,41 +212,41 @@ async fn accept(listener: UnixListener, orders: mpsc::Sender<Order>, speaker: Ar
                 let (orders, speaker) = (orders.clone(), Arc::clone(&speaker));
                 drop(tasks::spawn("call", async move {
                     // A caller that disconnects loses nothing but the reply.
-                    let _ = answer(stream, orders, &speaker).await;
+                    let _ = serve_call(stream, orders, &speaker).await;
                     drop(place);
                 }));
             }
             // No descriptors, for instance: it may succeed in a moment.
-            Err(_) => sleep(LOOK_EVERY).await,
+            Err(_) => sleep(POLL_INTERVAL).await,
         }
     }
 }
 
 /// Serves one call.
-async fn answer(
+async fn serve_call(
     mut stream: UnixStream,
-    orders: mpsc::Sender<Order>,
-    speaker: &Speaker,
+    orders: mpsc::Sender<SendRequest>,
+    speaker: &ClientConfig,
 ) -> io::Result<()> {
-    let asked = timeout(ASK_WITHIN, wire::read::<Ask>(&mut stream)).await;
-    let Ask { event, broker, appliance, call } = match asked {
+    let asked = timeout(REQUEST_TIMEOUT, wire::read_message::<AgentRequest>(&mut stream)).await;
+    let AgentRequest { event, broker, appliance, call } = match asked {
         Ok(Ok(Some(ask))) => ask,
         Ok(Ok(None)) | Err(_) => return Ok(()),
-        Ok(Err(error)) => return say(&mut stream, Word::NotSpooled(error.to_string())).await,
+        Ok(Err(error)) => return write_update(&mut stream, AgentUpdate::NotSpooled(error.to_string())).await,
     };
-    let way = &speaker.way;
+    let way = &speaker.target;
     let is_other = |asked: &str, own: &str| !asked.is_empty() && asked != own;
     if is_other(&broker, &way.broker) || is_other(&appliance, &way.appliance) {
         let serves = format!("the agent serves {} at broker {}", way.appliance, way.broker);
-        return say(&mut stream, Word::NotMine(serves)).await;
+        return write_update(&mut stream, AgentUpdate::WrongTarget(serves)).await;
     }
     let event = match Event::decode(event) {
         Ok(event) if event.kind.is_some() => event,
-        Ok(_) => return say(&mut stream, Word::NotSpooled("it is not an event".to_owned())).await,
-        Err(error) => return say(&mut stream, Word::NotSpooled(error.to_string())).await,
+        Ok(_) => return write_update(&mut stream, AgentUpdate::NotSpooled("it is not an event".to_owned())).await,
+        Err(error) => return write_update(&mut stream, AgentUpdate::NotSpooled(error.to_string())).await,
     };
     let (told, mut hears) = mpsc::channel(2);
-    if orders.send(Order { event, call, told }).await.is_err() {
+    if orders.send(SendRequest { event, call, updates: told }).await.is_err() {
         return Ok(());
     }
     let (mut from, mut to) = stream.split();
@@ -258,17 +258,17 @@ async fn answer(
         };
         let word = match told {
             None => return Ok(()),
-            Some(Told::Spooled(why)) => Word::Spooled(why.unwrap_or_default()),
-            Some(Told::Refused(why)) => Word::NotSpooled(why),
-            Some(Told::SetAside(why)) => Word::SetAside(why),
-            Some(Told::Answered(exception)) => {
-                Word::Answered(exception.map(|it| it.encode_to_vec().into()).unwrap_or_default())
+            Some(SendUpdate::Spooled(why)) => AgentUpdate::Spooled(why.unwrap_or_default()),
+            Some(SendUpdate::NotSpooled(why)) => AgentUpdate::NotSpooled(why),
+            Some(SendUpdate::Quarantined(why)) => AgentUpdate::Quarantined(why),
+            Some(SendUpdate::Acknowledged(exception)) => {
+                AgentUpdate::Acknowledged(exception.map(|it| it.encode_to_vec().into()).unwrap_or_default())
             }
         };
-        wire::write(&mut to, &AgentTold { word: Some(word) }).await?;
+        wire::write_message(&mut to, &AgentResponse { update: Some(word) }).await?;
     }
 }
 
-async fn say(stream: &mut UnixStream, word: Word) -> io::Result<()> {
-    wire::write(stream, &AgentTold { word: Some(word) }).await
+async fn write_update(stream: &mut UnixStream, word: AgentUpdate) -> io::Result<()> {
+    wire::write_message(stream, &AgentResponse { update: Some(word) }).await
 }

@@ -20,7 +20,7 @@ pub(crate) const MESSAGE_BYTES_MAX: usize = 72 << 10;
 
 /// The request of a call.
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct Ask {
+pub(crate) struct AgentRequest {
     /// The event, an `Event` of the contract without a number.
     #[prost(bytes = "bytes", tag = "1")]
     pub(crate) event: Bytes,
@@ -38,33 +38,33 @@ pub(crate) struct Ask {
 
 /// A message of the agent.
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct AgentTold {
+pub(crate) struct AgentResponse {
     #[prost(oneof = "Word", tags = "1, 2, 3, 4, 5")]
-    pub(crate) word: Option<Word>,
+    pub(crate) update: Option<AgentUpdate>,
 }
 
 /// The content of a message of the agent.
 #[derive(Clone, PartialEq, prost::Oneof)]
-pub(crate) enum Word {
+pub(crate) enum AgentUpdate {
     /// The event is in the spool; the reason why it is not sent at once, if the broker is away.
     #[prost(string, tag = "1")]
     Spooled(String),
     /// The broker's reply, an `AckException` of the contract; empty: stored.
     #[prost(bytes = "bytes", tag = "2")]
-    Answered(Bytes),
+    Acknowledged(Bytes),
     /// It cannot be spooled; the reason.
     #[prost(string, tag = "3")]
     NotSpooled(String),
     /// The agent serves another broker or appliance; which ones.
     #[prost(string, tag = "4")]
-    NotMine(String),
+    WrongTarget(String),
     /// It cannot be sent; the reason.
     #[prost(string, tag = "5")]
-    SetAside(String),
+    Quarantined(String),
 }
 
 /// Reads a message; `None`: the other side closed the connection.
-pub(crate) async fn read<M: Message + Default>(
+pub(crate) async fn read_message<M: Message + Default>(
     from: &mut (impl AsyncReadExt + Unpin),
 ) -> io::Result<Option<M>> {
     let length = match from.read_u32_le().await {
@@ -81,7 +81,7 @@ pub(crate) async fn read<M: Message + Default>(
 }
 
 /// Writes a message.
-pub(crate) async fn write(
+pub(crate) async fn write_message(
     to: &mut (impl AsyncWriteExt + Unpin),
     message: &impl Message,
 ) -> io::Result<()> {

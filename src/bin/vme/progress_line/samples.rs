@@ -6,24 +6,24 @@
 //! captured.
 
 use super::*;
-use crate::lines::Lines;
+use crate::lines::LineSplitter;
 
 /// Every parsed line, as it comes from a pipe: the last one need not have ended.
-fn states(output: &[u8]) -> Vec<(Option<u8>, String)> {
-    let (mut lines, mut reader, mut told) = (Lines::default(), Reader::default(), Vec::new());
-    lines.take(output, |line| told.extend(reader.read(line)));
-    told.extend(reader.read(lines.rest()));
+fn parsed_lines(output: &[u8]) -> Vec<(Option<u8>, String)> {
+    let (mut lines, mut reader, mut told) = (LineSplitter::default(), ProgressParser::default(), Vec::new());
+    lines.push(output, |line| told.extend(reader.parse(line)));
+    told.extend(reader.parse(lines.partial_line()));
     told.into_iter().map(|told| (told.progress, told.text.unwrap_or_default())).collect()
 }
 
 /// The percentages in their order; lines without one are omitted.
 fn percents(output: &[u8]) -> Vec<u8> {
-    states(output).into_iter().filter_map(|(percent, _)| percent).collect()
+    parsed_lines(output).into_iter().filter_map(|(percent, _)| percent).collect()
 }
 
 #[test]
-fn a_file_system_check_goes_through_its_passes_and_never_back() {
-    let told = states(
+fn fsck_passes_increase_monotonically() {
+    let told = parsed_lines(
         b"Pass 1: Checking inodes, blocks, and sizes\n1 0 5 d.img\n1 1 5 d.img\n1 5 5 d.img\n\
           Pass 2: Checking directory structure\n2 0 85 d.img\n2 42 85 d.img\n2 85 85 d.img\n\
           3 0 85 d.img\n3 85 85 d.img\n4 5 5 d.img\n5 0 5 d.img\n5 5 5 d.img\n\
@@ -45,7 +45,7 @@ fn a_file_system_check_goes_through_its_passes_and_never_back() {
                 Pass 2: Checking directory structure\n\
                 \x01d.img: |========================================================| 100.0%   \r";
     assert_eq!(
-        states(bar),
+        parsed_lines(bar),
         [
             (Some(14), "d.img".to_owned()),
             (None, "Pass 2: Checking directory structure".to_owned()),
@@ -55,12 +55,12 @@ fn a_file_system_check_goes_through_its_passes_and_never_back() {
 }
 
 #[test]
-fn copies_and_downloads_tell_their_percentage_within_the_line() {
+fn copies_and_downloads_have_a_percentage_within_the_line() {
     let rsync = b"\r         32,768   0%    0.00kB/s    0:00:00  \
                   \r    104,857,600  33%  100.12MB/s    0:00:02  \
                   \r    314,572,800 100%  740.66MB/s    0:00:00 (xfr#1, to-chk=0/1)";
     assert_eq!(
-        states(rsync),
+        parsed_lines(rsync),
         [
             (None, "32,768 0% 0.00kB/s 0:00:00".to_owned()),
             (Some(33), "104,857,600 33% 100.12MB/s 0:00:02".to_owned()),
@@ -70,7 +70,7 @@ fn copies_and_downloads_tell_their_percentage_within_the_line() {
     let pv = b"92.0MiB 0:00:01 [92.1MiB/s] [=========>                      ] 30% ETA 0:00:02\r \
                300MiB 0:00:03 [99.1MiB/s] [================================>] 100%            \r";
     assert_eq!(
-        states(pv),
+        parsed_lines(pv),
         [
             (Some(30), "92.0MiB 0:00:01 [92.1MiB/s] 30% ETA 0:00:02".to_owned()),
             (Some(100), "300MiB 0:00:03 [99.1MiB/s]".to_owned()),
@@ -89,15 +89,15 @@ fn copies_and_downloads_tell_their_percentage_within_the_line() {
                  \x20                                Dload  Upload   Total   Spent    Left  Speed\n\
                  \r  0     0    0     0    0     0      0      0 --:--:-- --:--:-- --:--:--     0\
                  \r 34  300M   34  102M    0     0  15.4M      0  0:00:19  0:00:06  0:00:13 16.1M";
-    assert_eq!(states(curl).last().unwrap(), &(Some(34), "102M of 300M received".to_owned()));
+    assert_eq!(parsed_lines(curl).last().unwrap(), &(Some(34), "102M of 300M received".to_owned()));
     let hashes =
         b"\r##                                                                         3.7%\
                    \r###############################################                      66.4%";
-    assert_eq!(states(hashes), [(Some(3), String::new()), (Some(66), String::new())]);
+    assert_eq!(parsed_lines(hashes), [(Some(3), String::new()), (Some(66), String::new())]);
 }
 
 #[test]
-fn packing_and_copying_of_disks_is_read_and_a_ratio_is_none() {
+fn compression_and_disk_copies_are_parsed_and_a_ratio_is_none() {
     let zstd = b"\r                                        \rRead:     0   B /   300 MiB ==>  0%\
                  \r                                        \rRead:  92.0 MiB /   300 MiB ==> 31%\
                  \rbig                  : 31.40%   (   300 MiB =>   94.2 MiB, big.zst) \n";
@@ -111,14 +111,14 @@ fn packing_and_copying_of_disks_is_read_and_a_ratio_is_none() {
                      \rCopying non-tried blocks... Pass 1 (forwards)\r\x1b[A\x1b[A";
     assert_eq!(percents(ddrescue), [94]);
     let dd = b"\r104857600 bytes (105 MB, 100 MiB) copied, 1 s, 105 MB/s";
-    assert_eq!(states(dd)[0].0, None);
+    assert_eq!(parsed_lines(dd)[0].0, None);
     assert_eq!(percents(b"    (12.34/100%)\r    (99.00/100%)\r"), [12, 99], "qemu-img -p");
     let partclone = b"\rElapsed: 00:00:01, Remaining: 00:00:10, Completed:  12.34%,   1.20GB/min,";
     assert_eq!(percents(partclone), [12]);
 }
 
 #[test]
-fn arrays_pools_and_databases_are_read() {
+fn arrays_pools_and_databases_are_parsed() {
     for (line, percent) in [
         (
             "      [==>..................]  recovery = 12.6% (37043392/292945152) finish=127.5min speed=33440K/sec",
@@ -147,17 +147,17 @@ fn arrays_pools_and_databases_are_read() {
     ] {
         assert_eq!(percents(other.as_bytes()), [] as [u8; 0], "{other}");
     }
-    let mdstat = read(b"      [==>..................]  recovery = 12.6% (370/292) finish=127.5min");
+    let mdstat = parse(b"      [==>..................]  recovery = 12.6% (370/292) finish=127.5min");
     assert_eq!(mdstat.unwrap().text.unwrap(), "recovery = 12.6% (370/292) finish=127.5min");
 }
 
 #[test]
-fn a_package_manager_is_read() {
+fn a_package_manager_is_parsed() {
     let apt = b"dlstatus:1:0.0000:Retrieving file 1 of 1\ndlstatus:1:100.0000:Retrieving file 1 of 1\n\
                 pmstatus:dpkg-exec:0.0000:Running dpkg\nPreparing to unpack .../hello_2.10-3_amd64.deb ...\r\n\
                 pmstatus:hello:20.0000:Unpacking hello (amd64)\n\
                 pmstatus:libc6:amd64:60.5000:Configuring libc6:amd64\n";
-    let told = states(apt);
+    let told = parsed_lines(apt);
     assert_eq!(percents(apt), [100, 20, 60]);
     assert_eq!(told[4], (Some(20), "Unpacking hello (amd64)".to_owned()));
     assert_eq!(told[5], (Some(60), "Configuring libc6:amd64".to_owned()));

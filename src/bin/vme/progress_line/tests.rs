@@ -69,12 +69,12 @@ fn the_grammar_is_as_documented() {
         ("34% of memory tested", Some(34), "of memory tested"),
     ] {
         let text = (!text.is_empty()).then(|| text.to_owned());
-        assert_eq!(read(line.as_bytes()), Some(Told { progress, text }), "{line:?}");
+        assert_eq!(parse(line.as_bytes()), Some(ParsedProgress { progress, text }), "{line:?}");
     }
     for nothing in ["", "  \t", "\x1b[K", "\x08\x08", "\x1b[0m", "\x1b]0;34%\x07"] {
-        assert_eq!(read(nothing.as_bytes()), None, "{nothing:?}");
+        assert_eq!(parse(nothing.as_bytes()), None, "{nothing:?}");
     }
-    assert_eq!(read(b"\xff 3%").unwrap().text.unwrap(), "\u{fffd}");
+    assert_eq!(parse(b"\xff 3%").unwrap().text.unwrap(), "\u{fffd}");
 }
 
 proptest! {
@@ -84,7 +84,7 @@ proptest! {
         odd in "[\\[(|]?[ ]?[-=#.]{0,4}[0-9]{0,4}[.,]?[0-9/]{0,2}[ ]?%?[\\])|]?[-: a\u{e9}%\u{2588}]{0,4}",
     ) {
         for line in [bytes, odd.into_bytes()] {
-            let told = read(&line).unwrap_or_default();
+            let told = parse(&line).unwrap_or_default();
             let is_percent = told.progress.is_none_or(|it| (1..=100).contains(&it));
             prop_assert!(is_percent);
             let is_plain = told.text.is_none_or(|text| !text.contains('\x1b'));

@@ -2,7 +2,7 @@
 //!
 //! Guarantees that a line of another format gives `None`. Does not know which program runs.
 
-use super::Told;
+use super::ParsedProgress;
 
 /// Passes of a check by e2fsck.
 pub(super) const PASSES: u8 = 5;
@@ -12,14 +12,14 @@ const PASS_ENDS: [u128; 6] = [0, 70, 90, 92, 95, 100];
 
 /// The progress of a check.
 #[derive(Debug, PartialEq)]
-pub(super) struct Pass<'a> {
+pub(super) struct FsckPass<'a> {
     pub(super) device: &'a str,
     pub(super) number: u8,
     pub(super) percent: u8,
 }
 
 /// `fsck -C 1`: pass, position, maximum, device.
-pub(super) fn fsck(line: &str) -> Option<Pass<'_>> {
+pub(super) fn fsck(line: &str) -> Option<FsckPass<'_>> {
     let mut words = line.split_ascii_whitespace();
     let number: u8 = words.next()?.parse().ok()?;
     let position: u128 = words.next()?.parse().ok()?;
@@ -31,18 +31,18 @@ pub(super) fn fsck(line: &str) -> Option<Pass<'_>> {
     }
     let (begin, end) = (PASS_ENDS[usize::from(number) - 1], PASS_ENDS[usize::from(number)]);
     let done = position.checked_mul(end - begin)?.checked_div(maximum).unwrap_or(end - begin);
-    Some(Pass { device, number, percent: u8::try_from(begin + done).ok()? })
+    Some(FsckPass { device, number, percent: u8::try_from(begin + done).ok()? })
 }
 
 /// `APT::Status-Fd`: `pmstatus:PACKAGE:20.0000:Unpacking hello (amd64)`, `dlstatus:1:...`. A
 /// package name may include its architecture, after a colon.
-pub(super) fn apt(line: &str) -> Option<Told> {
+pub(super) fn apt(line: &str) -> Option<ParsedProgress> {
     let rest = line.strip_prefix("pmstatus:").or_else(|| line.strip_prefix("dlstatus:"))?;
     let (_, mut rest) = rest.split_once(':')?;
     loop {
         let (word, behind) = rest.split_once(':')?;
-        match word.contains('.').then(|| super::number(word)).flatten() {
-            Some(percent) => return Some(Told::new(percent, behind.trim())),
+        match word.contains('.').then(|| super::parse_percent(word)).flatten() {
+            Some(percent) => return Some(ParsedProgress::new(percent, behind.trim())),
             None => rest = behind,
         }
     }
@@ -53,25 +53,25 @@ const CURL_COLUMNS: usize = 12;
 const CURL_TIMES: std::ops::Range<usize> = 8..11;
 
 /// `curl`: `34  300M   34  102M    0     0  15.4M      0  0:00:19  0:00:06  0:00:13 16.1M`.
-pub(super) fn curl(line: &str) -> Option<Told> {
+pub(super) fn curl(line: &str) -> Option<ParsedProgress> {
     let columns: Vec<&str> = line.split_ascii_whitespace().take(CURL_COLUMNS + 1).collect();
     let is_time =
         |word: &&str| word.contains(':') && word.chars().all(|c| "0123456789:-dh".contains(c));
     if columns.len() != CURL_COLUMNS || !columns[CURL_TIMES].iter().all(is_time) {
         return None;
     }
-    let percent = super::number(columns[0])?;
-    Some(Told::new(percent, &format!("{} of {} received", columns[3], columns[1])))
+    let percent = super::parse_percent(columns[0])?;
+    Some(ParsedProgress::new(percent, &format!("{} of {} received", columns[3], columns[1])))
 }
 
 /// The last line of zstd, a compression ratio: `31.40%   (300 MiB => 94 MiB, x.zst)`.
-pub(super) fn is_ratio(tail: &str) -> bool {
+pub(super) fn is_compression_ratio(tail: &str) -> bool {
     let tail = tail.trim_start();
     tail.starts_with('(') && tail.contains("=>")
 }
 
 /// A line of `df`: sizes before the percentage, the mount point after it.
-pub(super) fn is_file_system(head: &str, tail: &str) -> bool {
+pub(super) fn is_df_line(head: &str, tail: &str) -> bool {
     let is_size = |word: &str| {
         let digits = word.trim_end_matches(|c: char| c.is_ascii_alphabetic());
         !digits.is_empty() && digits.bytes().all(|it| it.is_ascii_digit() || it == b'.')

@@ -19,20 +19,20 @@ use tonic_types::ErrorDetails;
 use super::*;
 
 /// Replies as configured, and records the requests.
-struct Broker {
-    answers: Mutex<VecDeque<Result<u64, Status>>>,
-    heard: mpsc::Sender<(String, received::ReportRequest)>,
+struct FakeBroker {
+    replies: Mutex<VecDeque<Result<u64, Status>>>,
+    requests: mpsc::Sender<(String, received::RawReportRequest)>,
 }
 
 #[tonic::async_trait]
-impl EventService for Broker {
+impl EventService for FakeBroker {
     async fn report(
         &self,
-        request: Request<received::ReportRequest>,
+        request: Request<received::RawReportRequest>,
     ) -> Result<Response<ReportResponse>, Status> {
         let name = request.metadata().get(APPLIANCE_METADATA).unwrap().to_str().unwrap().to_owned();
-        self.heard.send((name, request.into_inner())).await.unwrap();
-        let answer = self.answers.lock().unwrap().pop_front();
+        self.requests.send((name, request.into_inner())).await.unwrap();
+        let answer = self.replies.lock().unwrap().pop_front();
         match answer {
             Some(answer) => answer.map(|record_number| {
                 let outcome = Outcome::Kept.into();
@@ -46,24 +46,24 @@ impl EventService for Broker {
 
     async fn session(
         &self,
-        _: Request<Streaming<received::SessionRequest>>,
+        _: Request<Streaming<received::RawSessionRequest>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
         Err(Status::unimplemented("not used here"))
     }
 }
 
-type Heard = mpsc::Receiver<(String, received::ReportRequest)>;
+type ReceivedRequests = mpsc::Receiver<(String, received::RawReportRequest)>;
 
-async fn broker(answers: impl IntoIterator<Item = Result<u64, Status>>) -> (SocketAddr, Heard) {
+async fn start_broker(answers: impl IntoIterator<Item = Result<u64, Status>>) -> (SocketAddr, ReceivedRequests) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     (address, serve(listener, answers))
 }
 
-fn serve(listener: TcpListener, answers: impl IntoIterator<Item = Result<u64, Status>>) -> Heard {
+fn serve(listener: TcpListener, answers: impl IntoIterator<Item = Result<u64, Status>>) -> ReceivedRequests {
     let (heard, asked) = mpsc::channel(16);
     let answers = Mutex::new(answers.into_iter().collect());
-    let service = EventServiceServer::new(Broker { answers, heard });
+    let service = EventServiceServer::new(FakeBroker { replies: answers, requests: heard });
     let serving = tonic::transport::Server::builder()
         .add_service(service)
         .serve_with_incoming(TcpListenerStream::new(listener));
@@ -71,14 +71,14 @@ fn serve(listener: TcpListener, answers: impl IntoIterator<Item = Result<u64, St
     asked
 }
 
-fn way(broker: SocketAddr, timeout_ms: u64) -> Way {
+fn target(broker: SocketAddr, timeout_ms: u64) -> BrokerTarget {
     let timeout = Duration::from_millis(timeout_ms);
-    Way { broker: broker.to_string(), appliance: "db1".to_owned(), timeout }
+    BrokerTarget { broker: broker.to_string(), appliance: "db1".to_owned(), timeout }
 }
 
 /// Sends with the target's timeout.
-async fn tried(way: &Way) -> Result<Answered, Unanswered> {
-    report(way, request(), Instant::now() + way.timeout, &Patience::default()).await
+async fn send(way: &BrokerTarget) -> Result<CallReply, CallError> {
+    send_unary(way, request(), Instant::now() + way.timeout, &StopDeadline::default()).await
 }
 
 fn request() -> ReportRequest {
@@ -87,10 +87,10 @@ fn request() -> ReportRequest {
 }
 
 #[tokio::test]
-async fn a_broker_that_takes_nothing_now_is_asked_again_with_the_same_number() {
+async fn an_unavailable_broker_is_retried_with_the_same_sequence() {
     let away = || Err(Status::unavailable("the journal is full"));
-    let (address, mut heard) = broker([away(), away(), Ok(17)]).await;
-    let answered = tried(&way(address, 120_000)).await.unwrap();
+    let (address, mut heard) = start_broker([away(), away(), Ok(17)]).await;
+    let answered = send(&target(address, 120_000)).await.unwrap();
     assert_eq!((answered.response.record_number, answered.is_first_attempt), (17, false));
     let (name, first) = heard.recv().await.unwrap();
     assert_eq!((name.as_str(), first.spool_id), ("db1", 4711));
@@ -101,9 +101,9 @@ async fn a_broker_that_takes_nothing_now_is_asked_again_with_the_same_number() {
 }
 
 #[tokio::test]
-async fn an_answer_to_the_first_try_is_told_as_such() {
-    let (address, _heard) = broker([Ok(1)]).await;
-    assert!(tried(&way(address, 120_000)).await.unwrap().is_first_attempt);
+async fn a_reply_to_the_first_attempt_is_marked() {
+    let (address, _heard) = start_broker([Ok(1)]).await;
+    assert!(send(&target(address, 120_000)).await.unwrap().is_first_attempt);
 }
 
 #[tokio::test]
@@ -115,16 +115,16 @@ async fn a_broker_that_starts_late_still_gets_the_event() {
         tokio::time::sleep(Duration::from_millis(300)).await;
         serve(TcpListener::bind(address).await.unwrap(), [Ok(1)])
     };
-    let way = way(address, 120_000);
-    let (answered, _heard) = tokio::join!(tried(&way), start);
+    let way = target(address, 120_000);
+    let (answered, _heard) = tokio::join!(send(&way), start);
     let answered = answered.unwrap();
     assert_eq!((answered.response.record_number, answered.is_first_attempt), (1, true));
 }
 
 #[tokio::test]
-async fn a_broker_that_goes_away_in_the_middle_is_asked_again() {
+async fn a_lost_connection_is_retried() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let way = way(listener.local_addr().unwrap(), 120_000);
+    let way = target(listener.local_addr().unwrap(), 120_000);
     let go_away = async {
         for _ in 0..2 {
             let (mut connection, _) = listener.accept().await.unwrap();
@@ -133,34 +133,34 @@ async fn a_broker_that_goes_away_in_the_middle_is_asked_again() {
         }
         serve(listener, [Ok(2)])
     };
-    let (answered, _heard) = tokio::join!(tried(&way), go_away);
+    let (answered, _heard) = tokio::join!(send(&way), go_away);
     assert_eq!(answered.unwrap().response.record_number, 2);
 }
 
 #[tokio::test]
-async fn a_refusal_is_not_tried_again() {
-    let (address, mut heard) = broker([Err(Status::invalid_argument("malformed")), Ok(1)]).await;
-    let failure = tried(&way(address, 120_000)).await.unwrap_err();
+async fn a_rejection_is_not_retried() {
+    let (address, mut heard) = start_broker([Err(Status::invalid_argument("malformed")), Ok(1)]).await;
+    let failure = send(&target(address, 120_000)).await.unwrap_err();
     assert_eq!(failure.exit_code(), ExitCode::Usage);
     heard.recv().await.unwrap();
     assert!(heard.try_recv().is_err());
 }
 
 #[tokio::test]
-async fn a_pause_beyond_the_timeout_ends_the_tries_at_once() {
+async fn a_retry_delay_beyond_the_timeout_ends_the_attempts() {
     let details = ErrorDetails::with_retry_info(Some(Duration::from_secs(30)));
     let busy = tonic::Status::with_error_details(tonic::Code::Unavailable, "starting", details);
-    let (address, _heard) = broker([Err(busy), Ok(1)]).await;
+    let (address, _heard) = start_broker([Err(busy), Ok(1)]).await;
     // If vme waited for the timeout, it would report that there was no reply.
-    let failure = tried(&way(address, 20_000)).await.unwrap_err();
+    let failure = send(&target(address, 20_000)).await.unwrap_err();
     assert_eq!(failure.exit_code(), ExitCode::Unavailable);
     assert_eq!(failure.to_string(), "starting\n  try again in 30 s");
 }
 
 #[tokio::test]
-async fn a_broker_that_says_nothing_is_waited_for_until_the_timeout() {
-    let (address, _heard) = broker([]).await;
-    let failure = tried(&way(address, 300)).await.unwrap_err();
+async fn a_silent_broker_is_waited_for_until_the_timeout() {
+    let (address, _heard) = start_broker([]).await;
+    let failure = send(&target(address, 300)).await.unwrap_err();
     assert_eq!(failure.exit_code(), ExitCode::Unavailable);
     assert_eq!(
         failure.to_string(),
@@ -171,20 +171,20 @@ async fn a_broker_that_says_nothing_is_waited_for_until_the_timeout() {
 }
 
 #[tokio::test]
-async fn nobody_there_is_unavailable() {
+async fn no_listener_is_unavailable() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let failure = tried(&way(address, 300)).await.unwrap_err();
+    let failure = send(&target(address, 300)).await.unwrap_err();
     assert_eq!((failure.exit_code(), failure.was_sent), (ExitCode::Unavailable, false));
     assert!(failure.to_string().starts_with(&format!("no broker answers at {address}")));
 }
 
 #[tokio::test]
-async fn an_answer_of_another_version_or_of_a_stranger_is_tried_again_and_told_as_such() {
+async fn a_reply_of_another_version_or_program_is_retried_and_described() {
     let unknown = || Err(Status::unimplemented("Method not found!"));
-    let (address, mut heard) = broker([unknown(), Ok(1)]).await;
-    assert_eq!(tried(&way(address, 10_000)).await.unwrap().response.record_number, 1);
+    let (address, mut heard) = start_broker([unknown(), Ok(1)]).await;
+    assert_eq!(send(&target(address, 10_000)).await.unwrap().response.record_number, 1);
     heard.recv().await.unwrap();
 
     for (status, shown) in [
@@ -192,9 +192,9 @@ async fn an_answer_of_another_version_or_of_a_stranger_is_tried_again_and_told_a
         (Status::unauthenticated("token missing"), "it replies `token missing`"),
         (Status::permission_denied("RBAC: access denied"), "it replies `RBAC: access denied`"),
     ] {
-        let (address, _heard) = broker(std::iter::repeat_n(Err(status), 9)).await;
-        let failure = tried(&way(address, 300)).await.unwrap_err();
-        assert!(failure.may_pass());
+        let (address, _heard) = start_broker(std::iter::repeat_n(Err(status), 9)).await;
+        let failure = send(&target(address, 300)).await.unwrap_err();
+        assert!(failure.is_retryable());
         assert_eq!(failure.exit_code(), ExitCode::Unavailable);
         let told = failure.to_string();
         let begin =
@@ -204,14 +204,14 @@ async fn an_answer_of_another_version_or_of_a_stranger_is_tried_again_and_told_a
 }
 
 #[tokio::test]
-async fn a_program_that_speaks_something_else_is_named_and_the_event_may_go_later() {
+async fn another_protocol_is_named_and_the_event_is_retryable() {
     for (says, shown) in [
         (&b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"[..], "it speaks HTTP/1"),
         (b"\x15\x03\x01\0\x02\x02\x46", "it speaks TLS"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "it begins with `SSH-2.0-OpenSSH_9.2`"),
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let way = way(listener.local_addr().unwrap(), 300);
+        let way = target(listener.local_addr().unwrap(), 300);
         let speak = async {
             loop {
                 let (mut connection, _) = listener.accept().await.unwrap();
@@ -222,10 +222,10 @@ async fn a_program_that_speaks_something_else_is_named_and_the_event_may_go_late
             }
         };
         let failure = tokio::select! {
-            failure = tried(&way) => failure.unwrap_err(),
+            failure = send(&way) => failure.unwrap_err(),
             () = speak => unreachable!(),
         };
-        assert!(failure.may_pass(), "{failure}");
+        assert!(failure.is_retryable(), "{failure}");
         assert!(failure.to_string().contains(shown), "{failure}");
     }
 }

@@ -7,27 +7,27 @@
 use std::time::Duration;
 
 use grid_broker::grid::time::Timestamp;
-use grid_broker::spool::Waiting;
+use grid_broker::spool::WaitingEvent;
 use grid_broker::wire::proto::Event;
-use grid_broker::wire::timestamp;
+use grid_broker::wire::encode_timestamp;
 use prost::Message;
 
 /// Within this time the caller usually still waits for the reply.
-const LIVE_WITHIN: Duration = Duration::from_secs(10);
+const LIVE_AGE_MAX: Duration = Duration::from_secs(10);
 
 /// Boot and time at which an event is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Moment {
+pub(crate) struct SendContext {
     /// The boot id, as in events.
     pub(crate) boot: String,
     /// The uptime in milliseconds; 0: unknown.
     pub(crate) uptime_ms: u64,
     /// The wall clock.
-    pub(crate) wall: Timestamp,
+    pub(crate) wall_time: Timestamp,
 }
 
 /// The event as it is sent now; `None` if it cannot be decoded.
-pub(crate) fn as_sent(waiting: &Waiting, moment: &Moment) -> Option<Event> {
+pub(crate) fn stamp(waiting: &WaitingEvent, moment: &SendContext) -> Option<Event> {
     let event = Event::decode(waiting.event.clone()).ok()?;
     let spooled_at = Timestamp::from_micros(waiting.spooled_at_us);
     let is_of_this_boot = event.boot_id.is_empty() || event.boot_id == moment.boot;
@@ -36,28 +36,28 @@ pub(crate) fn as_sent(waiting: &Waiting, moment: &Moment) -> Option<Event> {
             Duration::from_millis(moment.uptime_ms.saturating_sub(event.uptime_ms))
         }
         // A wall clock that was set back gives no age: treat the event as a replay.
-        (_, _) if moment.wall < spooled_at => Duration::MAX,
-        (_, _) => moment.wall.since(spooled_at),
+        (_, _) if moment.wall_time < spooled_at => Duration::MAX,
+        (_, _) => moment.wall_time.since(spooled_at),
     };
-    let is_live = is_of_this_boot && waited < LIVE_WITHIN;
-    let spooled_at = (!is_live).then(|| timestamp(spooled_at));
+    let is_live = is_of_this_boot && waited < LIVE_AGE_MAX;
+    let spooled_at = (!is_live).then(|| encode_timestamp(spooled_at));
     Some(Event { spooled_at, ..event })
 }
 
 #[cfg(test)]
 mod tests {
-    use grid_broker::spool::{Key, State};
+    use grid_broker::spool::{EventKey, EntryState};
     use grid_broker::wire::proto::EventKind;
 
     use super::*;
 
     const SPOOLED: i64 = 1_700_000_000_000_000;
 
-    fn waiting(boot: &str, uptime_ms: u64) -> Waiting {
+    fn waiting(boot: &str, uptime_ms: u64) -> WaitingEvent {
         let event = Event { boot_id: boot.to_owned(), uptime_ms, ..Event::default() };
-        Waiting {
-            key: Key { spool_id: 1, sequence: 1 },
-            state: State::Waiting,
+        WaitingEvent {
+            key: EventKey { spool_id: 1, sequence: 1 },
+            state: EntryState::Waiting,
             kind: EventKind::Log,
             appliance: "db1".to_owned(),
             spooled_at_us: SPOOLED,
@@ -65,14 +65,14 @@ mod tests {
         }
     }
 
-    fn is_live(waiting: &Waiting, uptime_ms: u64, wall_s: i64) -> bool {
+    fn is_live(waiting: &WaitingEvent, uptime_ms: u64, wall_s: i64) -> bool {
         let wall = Timestamp::from_micros(SPOOLED + wall_s * 1_000_000);
-        let moment = Moment { boot: "b".to_owned(), uptime_ms, wall };
-        as_sent(waiting, &moment).unwrap().spooled_at.is_none()
+        let moment = SendContext { boot: "b".to_owned(), uptime_ms, wall_time: wall };
+        stamp(waiting, &moment).unwrap().spooled_at.is_none()
     }
 
     #[test]
-    fn what_waited_is_a_replay_by_the_boots_own_clock() {
+    fn age_is_measured_by_the_boots_own_clock() {
         let event = waiting("b", 5_000);
         assert!(is_live(&event, 14_999, 0));
         assert!(!is_live(&event, 15_000, 0));
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn without_it_the_wall_clock_judges_and_doubt_is_a_replay() {
+    fn without_an_uptime_the_wall_clock_decides_and_doubt_is_a_replay() {
         let event = waiting("b", 0);
         assert!(is_live(&event, 99_000, 9) && !is_live(&event, 99_000, 10));
         assert!(!is_live(&event, 99_000, -1));
@@ -92,8 +92,8 @@ mod tests {
     fn an_event_of_another_boot_is_always_a_replay() {
         assert!(!is_live(&waiting("a", 5_000), 6_000, 1));
         let moment =
-            Moment { boot: "b".to_owned(), uptime_ms: 1, wall: Timestamp::from_micros(SPOOLED) };
-        let sent = as_sent(&waiting("a", 1), &moment).unwrap();
+            SendContext { boot: "b".to_owned(), uptime_ms: 1, wall_time: Timestamp::from_micros(SPOOLED) };
+        let sent = stamp(&waiting("a", 1), &moment).unwrap();
         assert_eq!(sent.spooled_at.unwrap().seconds, 1_700_000_000);
     }
 }

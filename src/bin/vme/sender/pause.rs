@@ -8,13 +8,13 @@ use std::time::Duration;
 
 /// Delays between attempts: from the first, doubling, to the longest.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Pauses {
+pub(crate) struct Backoff {
     first: Duration,
     longest: Duration,
     next: Duration,
 }
 
-impl Pauses {
+impl Backoff {
     pub(crate) fn new(first: Duration, longest: Duration) -> Self {
         Self { first, longest, next: first }
     }
@@ -26,7 +26,7 @@ impl Pauses {
 
     /// The next delay: between half and all of its length, as `chance` (0 to 1) determines, but no
     /// shorter than the broker requested.
-    pub(crate) fn next(&mut self, asked: Duration, chance: f64) -> Duration {
+    pub(crate) fn next_delay(&mut self, asked: Duration, chance: f64) -> Duration {
         let pause = self.next;
         self.next = self.longest.min(2 * pause);
         let pause = pause.mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0);
@@ -35,7 +35,7 @@ impl Pauses {
 }
 
 /// A random number from 0 to 1, for jitter.
-pub(crate) fn chance() -> f64 {
+pub(crate) fn jitter() -> f64 {
     let drawn = uuid::Uuid::new_v4().as_fields().0;
     f64::from(drawn) / f64::from(u32::MAX)
 }
@@ -49,25 +49,25 @@ mod tests {
     }
 
     #[test]
-    fn pauses_double_to_the_longest_and_begin_anew() {
-        let mut pauses = Pauses::new(seconds(1), seconds(120));
-        let told: Vec<u64> = (0..9).map(|_| pauses.next(Duration::ZERO, 1.0).as_secs()).collect();
+    fn delays_double_to_the_maximum_and_reset() {
+        let mut pauses = Backoff::new(seconds(1), seconds(120));
+        let told: Vec<u64> = (0..9).map(|_| pauses.next_delay(Duration::ZERO, 1.0).as_secs()).collect();
         assert_eq!(told, [1, 2, 4, 8, 16, 32, 64, 120, 120]);
         pauses.reset();
-        assert_eq!(pauses.next(Duration::ZERO, 0.0), Duration::from_millis(500));
-        assert_eq!(pauses.next(Duration::ZERO, 0.5), Duration::from_millis(1_500));
+        assert_eq!(pauses.next_delay(Duration::ZERO, 0.0), Duration::from_millis(500));
+        assert_eq!(pauses.next_delay(Duration::ZERO, 0.5), Duration::from_millis(1_500));
     }
 
     #[test]
-    fn what_the_broker_asks_for_is_kept_but_not_for_ever() {
-        let mut pauses = Pauses::new(seconds(1), seconds(120));
-        assert_eq!(pauses.next(seconds(30), 1.0), seconds(30));
-        assert_eq!(pauses.next(seconds(9_999), 1.0), seconds(120));
+    fn the_requested_delay_is_kept_up_to_the_maximum() {
+        let mut pauses = Backoff::new(seconds(1), seconds(120));
+        assert_eq!(pauses.next_delay(seconds(30), 1.0), seconds(30));
+        assert_eq!(pauses.next_delay(seconds(9_999), 1.0), seconds(120));
     }
 
     #[test]
-    fn chance_differs() {
-        let drawn: Vec<f64> = (0..20).map(|_| chance()).collect();
+    fn jitter_differs() {
+        let drawn: Vec<f64> = (0..20).map(|_| jitter()).collect();
         assert!(drawn.iter().all(|it| (0.0..=1.0).contains(it)));
         assert!(drawn.iter().any(|it| (it - drawn[0]).abs() > 0.01));
     }

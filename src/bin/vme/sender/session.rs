@@ -15,24 +15,24 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::{Request, Status, Streaming};
 
-use super::flow::Window;
+use super::flow::SendWindow;
 
 /// Most events in flight, whatever the broker advises.
-const EVENTS_UNDER_WAY_MAX: usize = 1_024;
+const EVENTS_IN_FLIGHT_MAX: usize = 1_024;
 
 /// The same in bytes.
-const BYTES_UNDER_WAY_MAX: usize = 256 << 10;
+const BYTES_IN_FLIGHT_MAX: usize = 256 << 10;
 
 /// Room for other messages than events.
-const OTHER_MESSAGES: usize = 16;
+const OTHER_MESSAGES_MAX: usize = 16;
 
 /// Within this time the broker must accept the call and send its welcome.
-const WELCOME_WITHIN: Duration = Duration::from_secs(20);
+const WELCOME_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// An open session.
 pub(crate) struct Session {
-    says: mpsc::Sender<SessionRequest>,
-    hears: Streaming<SessionResponse>,
+    outbound: mpsc::Sender<SessionRequest>,
+    inbound: Streaming<SessionResponse>,
     /// The broker's first message.
     pub(crate) welcome: Welcome,
 }
@@ -45,17 +45,17 @@ pub(crate) async fn open(
 ) -> Result<Session, ClientError> {
     let late = || ClientError::Unreachable {
         address: broker.to_owned(),
-        reason: format!("no welcome within {} s", WELCOME_WITHIN.as_secs()),
+        reason: format!("no welcome within {} s", WELCOME_TIMEOUT.as_secs()),
     };
-    let opened = timeout(WELCOME_WITHIN, opened(broker, appliance, hello)).await;
+    let opened = timeout(WELCOME_TIMEOUT, connect_and_greet(broker, appliance, hello)).await;
     match opened.unwrap_or_else(|_| Err(late())) {
         Ok(session) => Ok(session),
-        Err(error) => Err(error.looked_into().await),
+        Err(error) => Err(error.diagnose().await),
     }
 }
 
-async fn opened(broker: &str, appliance: &str, hello: Hello) -> Result<Session, ClientError> {
-    let (says, said) = mpsc::channel(EVENTS_UNDER_WAY_MAX + OTHER_MESSAGES);
+async fn connect_and_greet(broker: &str, appliance: &str, hello: Hello) -> Result<Session, ClientError> {
+    let (says, said) = mpsc::channel(EVENTS_IN_FLIGHT_MAX + OTHER_MESSAGES_MAX);
     let hello = SessionRequest { message: Some(Outbound::Hello(hello)) };
     // A new channel has room for it.
     let _ = says.try_send(hello);
@@ -64,11 +64,11 @@ async fn opened(broker: &str, appliance: &str, hello: Hello) -> Result<Session, 
         .map_err(|_| Status::invalid_argument("the appliance's name is not printable ASCII"))?;
     request.metadata_mut().insert(APPLIANCE_METADATA, name);
     let mut client = EventServiceClient::new(client::connect(broker).await?);
-    let of_call = |status| ClientError::of_call(broker, status);
+    let of_call = |status| ClientError::from_status(broker, status);
     let mut hears = client.session(request).await.map_err(of_call)?.into_inner();
     match hears.message().await.map_err(of_call)? {
         Some(SessionResponse { message: Some(Inbound::Welcome(welcome)) }) => {
-            Ok(Session { says, hears, welcome })
+            Ok(Session { outbound: says, inbound: hears, welcome })
         }
         Some(_) => Err(Status::internal("the broker's first message is not a welcome").into()),
         None => Err(Status::unavailable("the broker closed the session at once").into()),
@@ -77,30 +77,30 @@ async fn opened(broker: &str, appliance: &str, hello: Hello) -> Result<Session, 
 
 impl Session {
     /// How much may be in flight.
-    pub(crate) fn window(&self) -> Window {
+    pub(crate) fn window(&self) -> SendWindow {
         let bound = |advised: u32, max: usize| match usize::try_from(advised).unwrap_or(max) {
             0 => max,
             advised => advised.min(max),
         };
-        Window {
-            events: bound(self.welcome.window_events, EVENTS_UNDER_WAY_MAX),
-            bytes: bound(self.welcome.window_bytes, BYTES_UNDER_WAY_MAX),
+        SendWindow {
+            events: bound(self.welcome.window_events, EVENTS_IN_FLIGHT_MAX),
+            bytes: bound(self.welcome.window_bytes, BYTES_IN_FLIGHT_MAX),
         }
     }
 
     /// Sends an event; within the window there is always room for it. `false`: there was none.
-    pub(crate) fn say(&self, event: Event) -> bool {
-        self.says.try_send(SessionRequest { message: Some(Outbound::Event(event)) }).is_ok()
+    pub(crate) fn send_event(&self, event: Event) -> bool {
+        self.outbound.try_send(SessionRequest { message: Some(Outbound::Event(event)) }).is_ok()
     }
 
     /// Sends another message. If the session has ended, the next receive shows it.
-    pub(crate) fn send(&self, message: Outbound) {
-        let _ = self.says.try_send(SessionRequest { message: Some(message) });
+    pub(crate) fn send_message(&self, message: Outbound) {
+        let _ = self.outbound.try_send(SessionRequest { message: Some(message) });
     }
 
     /// The broker's next message; `None`: it closed the session.
-    pub(crate) async fn hear(&mut self) -> Result<Option<Inbound>, Status> {
-        let heard = self.hears.message().await?;
+    pub(crate) async fn next_message(&mut self) -> Result<Option<Inbound>, Status> {
+        let heard = self.inbound.message().await?;
         // An unknown message is ignored, as an empty notice is.
         Ok(heard.map(|it| it.message.unwrap_or_else(|| Inbound::Notice(Default::default()))))
     }

@@ -7,52 +7,52 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use grid_broker::spool::{Key, Waiting, summed_up};
+use grid_broker::spool::{EventKey, WaitingEvent, sum_losses};
 use grid_broker::wire::proto::{Event, LostEvents};
 use prost::Message;
 
 /// Which event carries which losses.
 #[derive(Debug, Default)]
-pub(super) struct Telling {
+pub(super) struct LossReport {
     /// The event that carries the losses of others, and all losses that it carries.
-    carrier: Option<(Key, Vec<LostEvents>)>,
+    carrier: Option<(EventKey, Vec<LostEvents>)>,
     /// The other events.
-    told: BTreeSet<Key>,
+    covered: BTreeSet<EventKey>,
 }
 
-impl Telling {
+impl LossReport {
     /// The event as it is sent, ahead of those in `queue`.
-    pub(super) fn of(&mut self, key: Key, event: Event, queue: &VecDeque<Waiting>) -> Event {
+    pub(super) fn attach(&mut self, key: EventKey, event: Event, queue: &VecDeque<WaitingEvent>) -> Event {
         let lost_before = match &self.carrier {
             Some((carrier, losses)) if *carrier == key => losses.clone(),
-            Some(_) | None if self.told.contains(&key) => Vec::new(),
+            Some(_) | None if self.covered.contains(&key) => Vec::new(),
             Some(_) | None if event.lost_before.is_empty() => Vec::new(),
-            Some(_) | None => self.begin(key, event.lost_before, queue),
+            Some(_) | None => self.start(key, event.lost_before, queue),
         };
         Event { lost_before, ..event }
     }
 
-    fn begin(
+    fn start(
         &mut self,
-        key: Key,
+        key: EventKey,
         own: Vec<LostEvents>,
-        queue: &VecDeque<Waiting>,
+        queue: &VecDeque<WaitingEvent>,
     ) -> Vec<LostEvents> {
         let mut losses = own;
         for waiting in queue.iter().filter(|it| it.key.spool_id == key.spool_id) {
             let event = Event::decode(waiting.event.clone()).unwrap_or_default();
-            if !event.lost_before.is_empty() && self.told.insert(waiting.key) {
+            if !event.lost_before.is_empty() && self.covered.insert(waiting.key) {
                 losses.extend(event.lost_before);
             }
         }
-        let losses = summed_up(losses);
+        let losses = sum_losses(losses);
         self.carrier = Some((key, losses.clone()));
         losses
     }
 
     /// The event got its reply.
-    pub(super) fn answered(&mut self, key: Key) {
-        self.told.remove(&key);
+    pub(super) fn event_acked(&mut self, key: EventKey) {
+        self.covered.remove(&key);
         if self.carrier.as_ref().is_some_and(|(carrier, _)| *carrier == key) {
             self.carrier = None;
         }
@@ -61,7 +61,7 @@ impl Telling {
 
 #[cfg(test)]
 mod tests {
-    use grid_broker::spool::State;
+    use grid_broker::spool::EntryState;
     use grid_broker::wire::proto::{EventKind, LostReason};
 
     use super::*;
@@ -77,14 +77,14 @@ mod tests {
         Event { lost_before, ..Event::default() }
     }
 
-    fn key(sequence: u64) -> Key {
-        Key { spool_id: 9, sequence }
+    fn key(sequence: u64) -> EventKey {
+        EventKey { spool_id: 9, sequence }
     }
 
-    fn waiting(sequence: u64, count: u64) -> Waiting {
-        Waiting {
+    fn waiting(sequence: u64, count: u64) -> WaitingEvent {
+        WaitingEvent {
             key: key(sequence),
-            state: State::Waiting,
+            state: EntryState::Waiting,
             kind: EventKind::Log,
             appliance: "db1".to_owned(),
             spooled_at_us: 0,
@@ -97,20 +97,20 @@ mod tests {
     }
 
     #[test]
-    fn the_first_tells_for_all_that_wait_and_again_the_same_when_it_is_sent_again() {
-        let mut telling = Telling::default();
+    fn the_first_event_carries_all_losses_and_the_same_ones_when_resent() {
+        let mut telling = LossReport::default();
         let queue = VecDeque::from([waiting(3, 5), waiting(4, 0), waiting(5, 7)]);
-        assert_eq!(count(&telling.of(key(1), event(0), &queue)), 0);
+        assert_eq!(count(&telling.attach(key(1), event(0), &queue)), 0);
         for _ in 0..2 {
-            let first = telling.of(key(2), event(1), &queue);
+            let first = telling.attach(key(2), event(1), &queue);
             assert_eq!((first.lost_before.len(), count(&first)), (1, 13));
-            assert_eq!(count(&telling.of(key(3), event(5), &queue)), 0);
-            assert_eq!(count(&telling.of(key(5), event(7), &queue)), 0);
+            assert_eq!(count(&telling.attach(key(3), event(5), &queue)), 0);
+            assert_eq!(count(&telling.attach(key(5), event(7), &queue)), 0);
         }
-        telling.answered(key(2));
-        assert_eq!(count(&telling.of(key(5), event(7), &queue)), 0, "already reported");
-        telling.answered(key(3));
-        telling.answered(key(5));
-        assert_eq!(count(&telling.of(key(6), event(2), &VecDeque::new())), 2, "new losses");
+        telling.event_acked(key(2));
+        assert_eq!(count(&telling.attach(key(5), event(7), &queue)), 0, "already reported");
+        telling.event_acked(key(3));
+        telling.event_acked(key(5));
+        assert_eq!(count(&telling.attach(key(6), event(2), &VecDeque::new())), 2, "new losses");
     }
 }

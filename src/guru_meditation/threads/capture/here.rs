@@ -14,7 +14,7 @@ use crate::guru_meditation::time;
 const STACK_BYTES: usize = 512 << 10;
 
 /// How often an answer is looked for.
-const LOOK_EVERY: Duration = Duration::from_micros(50);
+const POLL_EVERY: Duration = Duration::from_micros(50);
 
 /// A handler that began to write gets so long to end.
 const WRITING_WITHIN: Duration = Duration::from_millis(200);
@@ -26,7 +26,7 @@ const DONE: u64 = 3;
 const PHASES: u64 = 4;
 
 /// Where one handler writes. `state` is the ticket times [`PHASES`], plus the phase.
-struct Slot {
+struct SampleSlot {
     state: AtomicU64,
     buffer: AtomicPtr<u8>,
     copied: AtomicUsize,
@@ -35,7 +35,7 @@ struct Slot {
     bp: AtomicU64,
 }
 
-impl Slot {
+impl SampleSlot {
     const fn new() -> Self {
         Self {
             state: AtomicU64::new(FREE),
@@ -48,7 +48,7 @@ impl Slot {
     }
 }
 
-static SLOTS: [Slot; BATCH] = [const { Slot::new() }; BATCH];
+static SLOTS: [SampleSlot; BATCH] = [const { SampleSlot::new() }; BATCH];
 
 /// Our signal; 0 until it is installed.
 static SIGNAL: AtomicI32 = AtomicI32::new(0);
@@ -187,26 +187,26 @@ pub(in crate::guru_meditation) fn sample(
     let mut asked = Vec::with_capacity(threads.len());
     for (at, (thread, wait)) in threads.iter().take(BATCH).enumerate() {
         let ticket = round * BATCH as u64 + at as u64;
-        asked.push((Asked::ask(signal, *thread, ticket, &SLOTS[at]), *wait));
+        asked.push((SampleRequest::request(signal, *thread, ticket, &SLOTS[at]), *wait));
     }
     let begun = time::monotonic();
     let answers = asked.into_iter().map(|(asked, wait)| {
         let left = wait.saturating_sub(begun.elapsed());
-        asked.and_then(|asked| asked.answer(left))
+        asked.and_then(|asked| asked.reply(left))
     });
     answers.collect()
 }
 
 /// A thread that was sent the signal.
-struct Asked {
+struct SampleRequest {
     thread: i32,
     ticket: u64,
-    slot: &'static Slot,
+    slot: &'static SampleSlot,
     buffer: Vec<u8>,
 }
 
-impl Asked {
-    fn ask(signal: i32, thread: i32, ticket: u64, slot: &'static Slot) -> Result<Self, NoSample> {
+impl SampleRequest {
+    fn request(signal: i32, thread: i32, ticket: u64, slot: &'static SampleSlot) -> Result<Self, NoSample> {
         if slot.state.load(Ordering::Acquire) % PHASES == WRITING {
             // A handler was stopped in its midst, by a debugger perhaps: its slot is lost.
             return Err(NoSample::Silent);
@@ -230,10 +230,10 @@ impl Asked {
         self.slot.state.load(Ordering::Acquire) == self.ticket * PHASES + DONE
     }
 
-    fn answer(self, within: Duration) -> Result<Sample, NoSample> {
+    fn reply(self, within: Duration) -> Result<Sample, NoSample> {
         let begun = time::monotonic();
         while !self.is_done() && begun.elapsed() < within && is_alive(self.thread) {
-            std::thread::sleep(LOOK_EVERY);
+            std::thread::sleep(POLL_EVERY);
         }
         if !self.is_done() {
             let why = if is_alive(self.thread) { NoSample::Silent } else { NoSample::Ended };
@@ -256,13 +256,13 @@ impl Asked {
                 std::mem::forget(self.buffer);
                 return None;
             }
-            std::thread::sleep(LOOK_EVERY);
+            std::thread::sleep(POLL_EVERY);
         }
         Some(self.take())
     }
 
     fn take(mut self) -> Sample {
-        let Slot { copied, ip, sp, bp, .. } = self.slot;
+        let SampleSlot { copied, ip, sp, bp, .. } = self.slot;
         let copied = copied.load(Ordering::Relaxed).min(STACK_BYTES);
         // SAFETY: the handler has written so many bytes and set DONE behind them; the buffer has
         // room for STACK_BYTES.
@@ -316,7 +316,7 @@ pub(in crate::guru_meditation) fn sample_from_outside(thread: i32) -> Result<Sam
         return Err(NoSample::Ended);
     }
     let told = std::fs::read_to_string(format!("/proc/self/task/{thread}/syscall"));
-    let Ok(told) = told else { return Err(NoSample::Untold) };
+    let Ok(told) = told else { return Err(NoSample::Unknown) };
     let Some((sp, ip)) = blocked_at(&told) else { return Err(NoSample::Running) };
     let mut stack = Vec::new();
     if stack.try_reserve_exact(STACK_BYTES).is_err() {
@@ -329,7 +329,7 @@ pub(in crate::guru_meditation) fn sample_from_outside(thread: i32) -> Result<Sam
     }
     stack.shrink_to_fit();
     if stack.is_empty() {
-        return Err(NoSample::Untold);
+        return Err(NoSample::Unknown);
     }
     Ok(Sample { ip, sp, bp: 0, stack })
 }

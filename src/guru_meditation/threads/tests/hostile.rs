@@ -83,7 +83,7 @@ fn look_at(modes: &[Mode]) {
             }
         }
         if round % 50 == 0 {
-            tell(&Page::default());
+            add_section(&SectionBuilder::default());
         }
     }
     for (rounds, _) in &acting {

@@ -5,23 +5,23 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Checking, Finding, open};
-use crate::journal::commit_log::commit_of;
+use super::{JournalCheck, Finding, open};
+use crate::journal::commit_log::commit_start;
 use crate::journal::disk;
 use crate::journal::error::JournalError;
-use crate::journal::frame::{Block, Content};
+use crate::journal::frame::{Block, BlockContent};
 use crate::journal::identity::Identity;
-use crate::journal::scan::{Found, Gap, Scan};
+use crate::journal::scan::{ScanItem, UnreadableRange, BlockScan};
 
 /// Behind a gap: blocks that count only if one of them proves that the gap was acknowledged.
 #[derive(Default)]
-struct Doubtful {
-    gaps: Vec<Gap>,
+struct UnprovenBlocks {
+    gaps: Vec<UnreadableRange>,
     blocks: Vec<Block>,
 }
 
-impl Checking {
-    pub(super) fn commits(
+impl JournalCheck {
+    pub(super) fn check_commits(
         &mut self,
         folder: &Path,
         identity: Identity,
@@ -38,40 +38,40 @@ impl Checking {
         let mut next = 0;
         for (at, (first, path)) in names.iter().enumerate() {
             look(path);
-            self.begun_with(*first);
+            self.note_first(*first);
             next = next.max(*first);
             // Every file begins with a number that follows what was durable before it.
             self.last = self.last.max(first - 1);
             let has_later = at + 1 < names.len();
-            next = self.commit_file(path, next, identity, has_later)?;
+            next = self.check_commit_file(path, next, identity, has_later)?;
         }
         Ok(())
     }
 
     /// Returns the number that comes after the file's last block.
-    fn commit_file(
+    fn check_commit_file(
         &mut self,
         path: &Path,
         mut next: u64,
         identity: Identity,
         has_later: bool,
     ) -> Result<u64, JournalError> {
-        let mut scan = Scan::new(open(path)?);
-        let mut doubtful = Doubtful::default();
+        let mut scan = BlockScan::new(open(path)?);
+        let mut doubtful = UnprovenBlocks::default();
         while let Some(found) = scan.next_block().map_err(JournalError::io("read", path))? {
             if scan.gap().bytes > 0 {
                 doubtful.gaps.push(scan.gap());
             }
             let (offset, block) = match found {
-                Found::Newer { offset } => {
-                    self.newer_block(path, offset);
+                ScanItem::Newer { offset } => {
+                    self.push_newer_block(path, offset);
                     continue;
                 }
-                Found::Block { offset, block, .. } => (offset, block),
+                ScanItem::Block { offset, block, .. } => (offset, block),
             };
-            let draft = block.header.draft;
+            let draft = block.header.info;
             let is_ours = draft.journal == identity.journal
-                && draft.content == Content::Commit
+                && draft.content == BlockContent::Commit
                 && draft.count > 0
                 && draft.first >= next;
             if !is_ours {
@@ -79,17 +79,17 @@ impl Checking {
                 self.report.findings.push(Finding::OutOfPlace { path, offset });
                 continue;
             }
-            let proves = has_later || commit_of(&block).is_ok_and(|commit| commit > next);
+            let proves = has_later || commit_start(&block).is_ok_and(|commit| commit > next);
             if doubtful.gaps.is_empty() && draft.first == next {
-                self.commit_block(path, &block, offset);
+                self.check_commit_block(path, &block, offset);
                 next = draft.last() + 1;
             } else if proves {
                 for gap in doubtful.gaps.drain(..) {
-                    self.damaged(path, gap);
+                    self.push_damaged(path, gap);
                 }
                 for block in doubtful.blocks.drain(..).chain([block]) {
-                    next = block.header.draft.last() + 1;
-                    self.commit_block(path, &block, offset);
+                    next = block.header.info.last() + 1;
+                    self.check_commit_block(path, &block, offset);
                 }
             } else {
                 doubtful.blocks.push(block);
@@ -104,11 +104,11 @@ impl Checking {
         Ok(next)
     }
 
-    fn commit_block(&mut self, path: &Path, block: &Block, offset: u64) {
-        let draft = block.header.draft;
-        if self.records(path, block) {
+    fn check_commit_block(&mut self, path: &Path, block: &Block, offset: u64) {
+        let draft = block.header.info;
+        if self.check_records(path, block) {
             self.report.commit_blocks += 1;
-            self.hold(draft.first..=draft.last());
+            self.add_present(draft.first..=draft.last());
         } else {
             self.last = self.last.max(draft.last());
             let path = path.to_owned();
@@ -116,8 +116,8 @@ impl Checking {
         }
     }
 
-    fn damaged(&mut self, path: &Path, gap: Gap) {
-        let Gap { offset, bytes, reason, .. } = gap;
+    fn push_damaged(&mut self, path: &Path, gap: UnreadableRange) {
+        let UnreadableRange { offset, bytes, reason, .. } = gap;
         let path = path.to_owned();
         self.report.findings.push(Finding::Damaged { path, offset, bytes, reason });
     }

@@ -6,18 +6,18 @@
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-use super::{Checking, Finding, open};
-use crate::journal::archive::{Seal, read_mark, verify};
+use super::{JournalCheck, Finding, open};
+use crate::journal::archive::{Seal, read_trim_mark, verify_segment};
 use crate::journal::disk;
 use crate::journal::error::JournalError;
-use crate::journal::frame::Content;
+use crate::journal::frame::BlockContent;
 use crate::journal::identity::Identity;
-use crate::journal::opening::holes;
+use crate::journal::opening::missing_ranges;
 use crate::journal::rescue::inventory::files_below;
-use crate::journal::scan::{Found, Scan};
+use crate::journal::scan::{ScanItem, BlockScan};
 
-impl Checking {
-    pub(super) fn spans(
+impl JournalCheck {
+    pub(super) fn check_segments(
         &mut self,
         folder: &Path,
         identity: Identity,
@@ -26,7 +26,7 @@ impl Checking {
         if !folder.is_dir() {
             return Ok(());
         }
-        let trimmed = read_mark(folder, identity.journal);
+        let trimmed = read_trim_mark(folder, identity.journal);
         if trimmed.is_none() {
             let words = "can't be read: what was trimmed on purpose and what is lost look alike";
             self.report.notes.push(format!("{} {words}", folder.join("trimmed").display()));
@@ -38,7 +38,7 @@ impl Checking {
                     continue;
                 }
                 look(&path);
-                self.span(&path, first, identity)?;
+                self.check_segment(&path, first, identity)?;
             } else if path.is_dir() {
                 let words = "is not used; `gridd journal salvage` reads it, too";
                 self.report.notes.push(format!("{} {words}", path.display()));
@@ -49,32 +49,32 @@ impl Checking {
         Ok(())
     }
 
-    fn span(&mut self, path: &Path, first: u64, identity: Identity) -> Result<(), JournalError> {
+    fn check_segment(&mut self, path: &Path, first: u64, identity: Identity) -> Result<(), JournalError> {
         let seal_path = path.with_added_extension("sealed");
         let seal = Seal::read(&seal_path, identity.journal, first);
-        let Some(seal) = seal else { return self.unsealed(path, &seal_path, first, identity) };
-        self.begun_with(first);
+        let Some(seal) = seal else { return self.check_unsealed(path, &seal_path, first, identity) };
+        self.note_first(first);
         self.last = self.last.max(seal.last);
-        let mut found = self.scan(path, identity)?;
+        let mut found = self.scan_segment(path, identity)?;
         // Gaps that the seal knows of are told as missing records, not of the span.
         let mut whole = [found.clone(), seal.missing.clone()].concat();
-        let lost = holes(Some(first), &mut whole, seal.last);
-        match reads(path, first, &seal, identity) {
+        let lost = missing_ranges(Some(first), &mut whole, seal.last);
+        match check_readable(path, first, &seal, identity) {
             Ok(()) => {
-                self.report.sealed_spans += 1;
-                seal.held(first).into_iter().for_each(|range| self.hold(range));
+                self.report.sealed_segments += 1;
+                seal.present_ranges(first).into_iter().for_each(|range| self.add_present(range));
             }
             Err(reason) => {
                 let (path, found_all) = (path.to_owned(), lost.is_empty());
-                self.report.findings.push(Finding::Span { path, reason, found: found_all });
-                found.drain(..).for_each(|range| self.hold(range));
+                self.report.findings.push(Finding::Segment { path, reason, found: found_all });
+                found.drain(..).for_each(|range| self.add_present(range));
             }
         }
         Ok(())
     }
 
     /// A span that was being filled: the next start builds it again from the commit log.
-    fn unsealed(
+    fn check_unsealed(
         &mut self,
         path: &Path,
         seal: &Path,
@@ -85,33 +85,33 @@ impl Checking {
             let words = "can't be read: the next start checks its span again";
             self.report.notes.push(format!("{} {words}", seal.display()));
         }
-        if !self.held.iter().any(|range| range.contains(&first)) {
-            for range in self.scan(path, identity)? {
-                self.begun_with(*range.start());
-                self.hold(range);
+        if !self.present.iter().any(|range| range.contains(&first)) {
+            for range in self.scan_segment(path, identity)? {
+                self.note_first(*range.start());
+                self.add_present(range);
             }
         }
         Ok(())
     }
 
     /// The numbers whose blocks lie whole in the span's files, ascending.
-    fn scan(
+    fn scan_segment(
         &mut self,
         span: &Path,
         identity: Identity,
     ) -> Result<Vec<RangeInclusive<u64>>, JournalError> {
         let mut found = Vec::new();
         for path in files_below(span)? {
-            let mut scan = Scan::new(open(&path)?);
+            let mut scan = BlockScan::new(open(&path)?);
             while let Some(next) = scan.next_block().map_err(JournalError::io("read", &path))? {
                 match next {
-                    Found::Newer { offset } => self.newer_block(&path, offset),
-                    Found::Block { block, .. } => {
-                        let draft = block.header.draft;
+                    ScanItem::Newer { offset } => self.push_newer_block(&path, offset),
+                    ScanItem::Block { block, .. } => {
+                        let draft = block.header.info;
                         let is_ours = draft.journal == identity.journal
-                            && draft.content == Content::Records
+                            && draft.content == BlockContent::Records
                             && draft.count > 0;
-                        if is_ours && self.records(&path, &block) {
+                        if is_ours && self.check_records(&path, &block) {
                             found.push(draft.first..=draft.last());
                         }
                     }
@@ -124,8 +124,8 @@ impl Checking {
 }
 
 /// Whether the broker would read all of the span, or its complaint.
-fn reads(span: &Path, first: u64, seal: &Seal, identity: Identity) -> Result<(), String> {
-    verify(span, identity.journal, first, seal).map_err(|error| {
+fn check_readable(span: &Path, first: u64, seal: &Seal, identity: Identity) -> Result<(), String> {
+    verify_segment(span, identity.journal, first, seal).map_err(|error| {
         if let JournalError::Archive { reason, .. } = error { reason } else { error.to_string() }
     })
 }

@@ -4,30 +4,30 @@ use super::*;
 
 fn findings(dir: &Path) -> Vec<String> {
     let report = check(dir, |_| {}).unwrap();
-    report.findings.kept().iter().map(ToString::to_string).collect()
+    report.findings.retained().iter().map(ToString::to_string).collect()
 }
 
 #[test]
-fn a_sound_folder_is_called_so_and_nothing_of_it_is_written() {
+fn a_sound_folder_is_reported_sound_and_is_not_written() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let opened = journal(&data);
-    assert!(matches!(check(&data, |_| {}), Err(JournalError::AtWork { .. })));
+    assert!(matches!(check(&data, |_| {}), Err(JournalError::BrokerRunning { .. })));
     opened.journal.close().unwrap();
     let before = content(&data);
     let report = check(&data, |_| {}).unwrap();
     assert!(content(&data) == before, "the folder was written");
     assert!(report.is_sound(), "{report:?}");
     assert_eq!((report.records, report.checkpoints), (Some(1..=1000), vec![600, 900]));
-    assert!(report.sealed_spans >= 3 && report.commit_blocks > 0 && report.notes.is_empty());
+    assert!(report.sealed_segments >= 3 && report.commit_blocks > 0 && report.notes.is_empty());
 }
 
 #[test]
-fn what_is_damaged_is_named_with_its_place() {
+fn damage_is_reported_with_its_location() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let opened = journal(&data);
-    let spans = opened.journal.release.archive.ranges();
+    let spans = opened.journal.log_truncation.archive.ranges();
     opened.journal.close().unwrap();
     let spoil = |path: &Path, at: usize| {
         let mut bytes = fs::read(path).unwrap();
@@ -58,7 +58,7 @@ fn what_is_damaged_is_named_with_its_place() {
 fn an_unfinished_commit_is_a_note_and_damage_before_a_finished_one_is_a_finding() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
-    let mut opened = Journal::open(&Settings::new(&data)).unwrap();
+    let mut opened = Journal::open(&JournalSettings::new(&data)).unwrap();
     for number in 1..=3 {
         opened.journal.append(&[record(number)]).unwrap();
     }
@@ -72,7 +72,7 @@ fn an_unfinished_commit_is_a_note_and_damage_before_a_finished_one_is_a_finding(
         bytes[blocks[block] + 80] ^= 1;
         fs::write(&log, bytes).unwrap();
         let report = check(&data, |_| {}).unwrap();
-        let found: Vec<_> = report.findings.kept().iter().map(ToString::to_string).collect();
+        let found: Vec<_> = report.findings.retained().iter().map(ToString::to_string).collect();
         (report.notes, found)
     };
     let (path, at, bytes) = (log.display(), blocks[1], blocks[2] - blocks[1]);
@@ -88,10 +88,10 @@ fn an_unfinished_commit_is_a_note_and_damage_before_a_finished_one_is_a_finding(
 }
 
 #[test]
-fn what_a_newer_gridd_wrote_is_refused_in_words_at_each_level() {
+fn what_a_newer_gridd_wrote_is_refused_with_a_message_at_each_level() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
-    let mut opened = Journal::open(&Settings::new(&data)).unwrap();
+    let mut opened = Journal::open(&JournalSettings::new(&data)).unwrap();
     let newer = encoding::proto::Record {
         number: 2,
         effects: vec![encoding::proto::Effect { change: None }],
@@ -101,7 +101,7 @@ fn what_a_newer_gridd_wrote_is_refused_in_words_at_each_level() {
     let newer = prost::Message::encode_to_vec(&newer);
     let bytes = newer.into();
     opened.journal.append(&[record(1)]).unwrap();
-    opened.journal.append(&[EncodedRecord { number: 2, mark: Mark::default(), bytes }]).unwrap();
+    opened.journal.append(&[EncodedRecord { number: 2, header: RecordHeader::default(), bytes }]).unwrap();
     opened.journal.close().unwrap();
     let log = data.join("commits/00000000000000000001.log");
     let word = "an effect is unknown: written by a newer gridd, which must be used to read it";
@@ -117,7 +117,7 @@ fn what_a_newer_gridd_wrote_is_refused_in_words_at_each_level() {
     let word = "the block at byte 0 was written by a newer gridd, this one knows format 1: start \
                 the newer one";
     assert_eq!(
-        Journal::open(&Settings::new(&data)).unwrap_err().to_string(),
+        Journal::open(&JournalSettings::new(&data)).unwrap_err().to_string(),
         format!("{}: {word}", log.display())
     );
     assert_eq!(
@@ -130,7 +130,7 @@ fn what_a_newer_gridd_wrote_is_refused_in_words_at_each_level() {
     let checkpoint = data.join("checkpoints/checkpoint-00000000000000000002");
     fs::copy(&log, &checkpoint).unwrap();
     assert_eq!(
-        Journal::open(&Settings::new(&data)).unwrap_err().to_string(),
+        Journal::open(&JournalSettings::new(&data)).unwrap_err().to_string(),
         format!("{}: {word}", checkpoint.display())
     );
 
@@ -141,6 +141,6 @@ fn what_a_newer_gridd_wrote_is_refused_in_words_at_each_level() {
         identity.display()
     );
     assert_eq!(check(&data, |_| {}).unwrap_err().to_string(), word);
-    assert_eq!(Journal::open(&Settings::new(&data)).unwrap_err().to_string(), word);
+    assert_eq!(Journal::open(&JournalSettings::new(&data)).unwrap_err().to_string(), word);
     assert_eq!(salvage(&data, &[], |_| {}, Vec::new()).unwrap_err().to_string(), word);
 }

@@ -13,11 +13,11 @@ fn verified(dir: &Path, stream: &[u8]) -> Verified {
 }
 
 fn defects(found: &Verified) -> Vec<String> {
-    found.defects.kept().iter().map(ToString::to_string).collect()
+    found.defects.retained().iter().map(ToString::to_string).collect()
 }
 
 #[test]
-fn a_whole_backup_is_called_whole_with_its_records_and_its_state() {
+fn a_whole_backup_is_reported_whole_with_its_records_and_its_state() {
     let dir = tempfile::tempdir().unwrap();
     let opened = journal(&dir.path().join("data"));
     let stream = backup(&opened);
@@ -50,7 +50,7 @@ fn one_flipped_bit_anywhere_is_found() {
 }
 
 #[test]
-fn what_is_cut_short_and_what_is_no_backup_is_said_to_be_so() {
+fn truncated_files_and_files_that_are_no_backup_are_reported_as_such() {
     let dir = tempfile::tempdir().unwrap();
     let opened = journal(&dir.path().join("data"));
     let whole = backup(&opened);
@@ -69,16 +69,16 @@ fn what_is_cut_short_and_what_is_no_backup_is_said_to_be_so() {
 
 /// Checksums alone would call this one whole.
 #[test]
-fn records_and_a_state_that_no_gridd_can_use_are_named() {
+fn records_and_a_state_that_no_gridd_can_decode_are_reported() {
     let dir = tempfile::tempdir().unwrap();
     let mut opened = open(&dir.path().join("data"));
     let bytes = b"\xff\xff no record".to_vec().into();
-    let nonsense = EncodedRecord { number: 3, mark: Mark::default(), bytes };
+    let nonsense = EncodedRecord { number: 3, header: RecordHeader::default(), bytes };
     opened.journal.append(&[record(1), record(2), nonsense, record(4)]).unwrap();
     wait("a checkpoint begins", || {
-        opened.journal.checkpoint(4, b"\xff\xff no state".to_vec()) == CheckpointStart::Begun
+        opened.journal.checkpoint(4, b"\xff\xff no state".to_vec()) == CheckpointStart::Started
     });
-    let path = checkpoint::path_of(&dir.path().join("data").join(opening::CHECKPOINTS), 4);
+    let path = checkpoint::checkpoint_path(&dir.path().join("data").join(opening::CHECKPOINTS), 4);
     wait("a checkpoint is written", || path.exists());
     let stream = backup(&opened);
     opened.journal.close().unwrap();
