@@ -2,7 +2,7 @@
 //!
 //! Two passes over the contract: messages, clients and the administrators' services as the
 //! generator makes them; and the server side of `EventService`, whose two requests are replaced by
-//! our own types that keep the event as bytes (`wire::received`), so that one malformed event
+//! our own types that keep the event as bytes (`contract::raw`), so that one malformed event
 //! cannot end a stream.
 //!
 //! Says of the build what reports tell under Package. The commit is told of release builds only, where
@@ -48,14 +48,14 @@ fn main() -> Result<(), Failure> {
     tonic_prost_build::configure()
         .build_client(false)
         .out_dir(&servers)
-        .extern_path(".grid.events.v1", "crate::wire::proto")
+        .extern_path(".grid.events.v1", "crate::contract::proto")
         .compile_fds(served_as_generated)?;
     tonic_prost_build::configure()
         .build_client(false)
         .out_dir(&received)
-        .extern_path(".grid.events.v1", "crate::wire::proto")
-        .extern_path(".grid.events.v1.ReportRequest", "crate::wire::received::ReportRequest")
-        .extern_path(".grid.events.v1.SessionRequest", "crate::wire::received::SessionRequest")
+        .extern_path(".grid.events.v1", "crate::contract::proto")
+        .extern_path(".grid.events.v1.ReportRequest", "crate::contract::raw::RawReportRequest")
+        .extern_path(".grid.events.v1.SessionRequest", "crate::contract::raw::RawSessionRequest")
         .compile_fds(only_event_service(contract))?;
     Ok(())
 }

@@ -13,21 +13,21 @@
 //! Does not know gRPC or how records are encoded.
 
 mod backlog;
-mod beginning;
 mod checkpoint;
-mod counting;
-mod look;
-mod lost_time;
-mod mailing;
+mod clock_adjustment;
+mod coalescing;
+mod disk_guard;
+mod mail_dispatch;
+mod metrics;
+mod query;
 mod queue;
-mod rows;
-mod settings;
-mod signs;
+mod reconfigure;
+mod sessions;
+mod shared_status;
 mod start;
-mod tallies;
 #[cfg(test)]
 mod tests;
-mod upkeep;
+mod start_time;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,30 +39,31 @@ use tokio::time::Instant;
 use crate::clock::{Clock, monotonic_now};
 use crate::grid::decide::{Reply, Decision, Release};
 use crate::grid::driver::Driver;
-use crate::grid::effect::Effect;
-use crate::grid::mail::MessageNumber;
-use crate::grid::marks::RecordFlags;
-use crate::grid::name::ApplianceIndex;
+use crate::grid::log::effect::Effect;
+use crate::grid::model::mail_message::MessageNumber;
+use crate::grid::values::record_flags::RecordFlags;
+use crate::grid::values::id::ApplianceIndex;
 use crate::grid::occurrence::Occurrence;
-use crate::grid::record::{ReceivedEvent, Input, Outcome, Record};
-use crate::grid::time::Timestamp;
-use crate::journal::{EncodedRecord, Journal, JournalError, RecordHeader, encoding};
+use crate::grid::log::record::{ReceivedEvent, Input, Outcome, Record};
+use crate::grid::values::time::Timestamp;
+use crate::journal::{EncodedRecord, Journal, JournalError, RecordHeader};
+use crate::codec;
 use crate::metrics::Metrics;
 
 pub use backlog::Backlog;
 use backlog::PendingDeadlines;
-pub use look::{CommitLatency, QueryError};
-use lost_time::WallClockFollower;
-pub use mailing::MailJob;
+pub use crate::broker::query::{CommitLatency, QueryError};
+use crate::broker::clock_adjustment::WallClockFollower;
+pub use crate::broker::mail_dispatch::MailJob;
 pub use queue::{
     BrokerHandle, BatchReply, ChangedAppliances, EventReply, IncomingEvent, NameIndex, CommandReceipt, SessionKey, Unavailable,
     SessionAccepted,
 };
 use queue::{QueuedRequest, PendingReply, BrokerRequest};
-pub use rows::UnresolvedHello;
-pub use settings::Reconfiguration;
+pub use crate::broker::sessions::UnresolvedHello;
+pub use crate::broker::reconfigure::Reconfiguration;
 pub use start::{BrokerStartError, Started, start};
-use upkeep::DiskGuard;
+use crate::broker::disk_guard::DiskGuard;
 
 /// Most items decided in one commit.
 const REQUESTS_PER_COMMIT: usize = 4_096;
@@ -155,7 +156,7 @@ impl EventLoop {
             self.follow_wall_clock();
             let now = self.clock.now();
             // After oversleeping, the whole wait may have been a pause.
-            let away = if overslept > lost_time::PAUSE_MIN { waited } else { Duration::ZERO };
+            let away = if overslept > clock_adjustment::PAUSE_MIN { waited } else { Duration::ZERO };
             self.compensate_pause(now, busy.max(away));
             self.run_maintenance(now);
             let stops = self.decide_queued(first, &mut queue, now.before(busy));
@@ -213,11 +214,11 @@ impl EventLoop {
         for appliance in self.pending_deadlines.take_ready(self.to_instant(until), DEADLINES_PER_COMMIT) {
             let decisions = self.driver.handle_timeout(appliance, until);
             if decisions.is_empty() {
-                counting::count_deadline(&self.metrics, None);
+                metrics::count_deadline(&self.metrics, None);
             }
             for decision in decisions {
                 self.stage(&decision);
-                counting::count_deadline(&self.metrics, decision.record.as_ref());
+                metrics::count_deadline(&self.metrics, decision.record.as_ref());
             }
         }
         // Judged in a later turn: what their sessions have received comes before them.
@@ -288,13 +289,13 @@ impl EventLoop {
     fn on_event(
         &mut self,
         appliance: ApplianceIndex,
-        spool: Option<crate::grid::name::SpoolId>,
-        session: Option<crate::grid::record::SessionId>,
+        spool: Option<crate::grid::values::id::SpoolId>,
+        session: Option<crate::grid::log::record::SessionId>,
         said: IncomingEvent,
         at: Timestamp,
     ) -> (Release, EventReply) {
         let IncomingEvent { boot, sequence, event } = said;
-        let kind = counting::kind_label(&event.body);
+        let kind = metrics::kind_label(&event.body);
         let heard = ReceivedEvent { appliance, boot, spool, sequence, session, event };
         let decision = self.decide(Input::Event(heard), at);
         let record = decision.record.as_ref().map(|record| record.number);
@@ -302,7 +303,7 @@ impl EventLoop {
             Reply::Event(outcome, marks) => (outcome, marks),
             Reply::Command(_) | Reply::Mail(_) | Reply::Nothing => (Outcome::Stored, RecordFlags::NONE),
         };
-        counting::count_event(&self.metrics, kind, outcome);
+        metrics::count_event(&self.metrics, kind, outcome);
         let suppressed_until = match outcome {
             Outcome::Suppressed => self.suppressed_until(appliance),
             Outcome::Stored
@@ -329,7 +330,7 @@ impl EventLoop {
     }
 
     fn stage_record(&mut self, record: &Record) {
-        self.stage_encoded(record, encoding::encode_record(record));
+        self.stage_encoded(record, codec::encode_record(record));
     }
 
     fn stage_encoded(&mut self, record: &Record, bytes: Vec<u8>) {

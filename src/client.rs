@@ -3,7 +3,8 @@
 //! Guarantees that every error names the address or the fields concerned and has an exit code.
 //! Does not know what is sent over the connection, nor the broker's side of it.
 
-mod stranger;
+
+mod diagnosis;
 
 use std::time::Duration;
 
@@ -81,12 +82,12 @@ impl ClientError {
         let address = address.to_owned();
         if let Some(cause) = std::error::Error::source(&status) {
             let reason = innermost_cause(cause);
-            return match stranger::from_broken_connection(&reason) {
+            return match diagnosis::from_broken_connection(&reason) {
                 Some(reason) => Self::NotGridd { address, reason },
                 None => Self::Unreachable { address, reason },
             };
         }
-        match stranger::from_status(&status) {
+        match diagnosis::from_status(&status) {
             Some(reason) => Self::NotGridd { address, reason },
             None => status.into(),
         }
@@ -96,21 +97,21 @@ impl ClientError {
     /// at most.
     pub async fn diagnose(self) -> Self {
         match self {
-            Self::NotGridd { address, reason } if reason == stranger::UNKNOWN_CALL => {
-                match stranger::gridd_version(&address).await {
+            Self::NotGridd { address, reason } if reason == diagnosis::UNKNOWN_CALL => {
+                match diagnosis::gridd_version(&address).await {
                     Some(version) => Self::OtherVersion { address, version },
                     None => Self::NotGridd { address, reason },
                 }
             }
             // Its HTTP already identifies it.
-            Self::NotGridd { address, reason } if !reason.contains(stranger::NOT_HTTP2) => {
+            Self::NotGridd { address, reason } if !reason.contains(diagnosis::NOT_HTTP2) => {
                 Self::NotGridd { address, reason }
             }
-            Self::NotGridd { address, reason } => match stranger::probe_protocol(&address).await {
+            Self::NotGridd { address, reason } => match diagnosis::probe_protocol(&address).await {
                 Some(reason) => Self::NotGridd { address, reason },
                 None => Self::NotGridd { address, reason },
             },
-            Self::Unreachable { address, reason } => match stranger::probe_protocol(&address).await {
+            Self::Unreachable { address, reason } => match diagnosis::probe_protocol(&address).await {
                 Some(reason) => Self::NotGridd { address, reason },
                 None => Self::Unreachable { address, reason },
             },

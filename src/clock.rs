@@ -5,7 +5,8 @@
 //! back, and never by itself. Lived time is what the broker could work in, and never falls. Knows
 //! nothing of what time is needed for, nor when the wall clock is to be followed: see [`watch`].
 
-pub mod watch;
+
+pub mod wall_clock;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -14,7 +15,7 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::time::Instant;
 
-use crate::grid::time::{Offset, Timestamp};
+use crate::grid::values::time::{Offset, Timestamp};
 
 /// Told time and lived time. Cheap to clone; all clones tell the same.
 #[derive(Clone, Debug)]

@@ -11,20 +11,18 @@
 //! them accepts the others accept. Opens nothing but the file and what it names: secrets,
 //! certificates.
 
-mod amount;
+mod audit;
 mod certificates;
 pub mod change;
 mod environment;
+pub mod error;
 mod file;
 mod filter;
 mod host_name;
 pub mod key;
 pub mod keys;
 pub mod mail;
-pub mod mistake;
-pub mod post;
-mod raw;
-mod record;
+mod raw_value;
 pub mod report;
 pub mod secret;
 
@@ -36,16 +34,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::grid;
-use crate::grid::settings::ClassSettings;
+use crate::grid::model::settings::ClassSettings;
 use crate::journal;
 use crate::tracing_lines::LogFormat;
 
 use self::key::SettingKey;
 use self::keys::CLASS_TABLE;
 use self::mail::MailSettings;
-use self::mistake::{ConfigError, ConfigErrors, Origin};
-use self::post::SmtpConfig;
-use self::raw::{RawValue, RawSetting, dotted_key};
+use crate::config::error::{ConfigError, ConfigErrors, Origin};
+use crate::config::smtp::SmtpConfig;
+use crate::config::raw_value::{RawValue, RawSetting, dotted_key};
 use self::report::ReportSettings;
 
 /// Default address of the gRPC listener, for appliances and administrators.
@@ -76,7 +74,7 @@ pub struct Settings {
     /// Format of tracing lines.
     pub tracing_format: LogFormat,
     /// The rules of the grid.
-    pub grid: grid::settings::GridSettings,
+    pub grid: grid::model::settings::GridSettings,
     /// Mail settings as configured.
     pub mail: MailSettings,
     /// The same, validated and ready to use; `None`: mail is not configured.
@@ -96,7 +94,7 @@ impl Default for Settings {
             hosts: String::new(),
             tracing: DEFAULT_TRACING.to_owned(),
             tracing_format: LogFormat::Human,
-            grid: grid::settings::GridSettings::default(),
+            grid: grid::model::settings::GridSettings::default(),
             mail: MailSettings::default(),
             smtp: None,
             report: ReportSettings::default(),
@@ -159,7 +157,7 @@ impl Settings {
                 Err(text) => errors.push(ConfigError { origin, key, text }),
             }
         }
-        settings.grid = grid::settings::GridSettings::new(classes).with_mail(settings.mail.notification_rules());
+        settings.grid = grid::model::settings::GridSettings::new(classes).with_mail(settings.mail.notification_rules());
         errors.extend(settings.configure_smtp(&errors, file.is_incomplete));
         errors.extend(settings.check_listeners());
         errors.sort_by(|a, b| a.origin.cmp(&b.origin));
@@ -216,7 +214,7 @@ impl Settings {
         };
         if self.mail.recipients().next().is_none() {
             let text = "is needed where mail.server is given";
-            errors.push(post::missing(&["mail.to", "mail.server"], text));
+            errors.push(smtp::missing(&["mail.to", "mail.server"], text));
         }
         let is_reported = |key: &str| reported.iter().any(|error| error.key == key);
         // An unknown key may be a typo of the missing one.
@@ -230,8 +228,8 @@ impl Settings {
         unreported.map(|error| self.mail_error(error)).collect()
     }
 
-    fn mail_error(&self, error: post::SmtpConfigError) -> ConfigError {
-        let post::SmtpConfigError { keys, text, .. } = error;
+    fn mail_error(&self, error: smtp::SmtpConfigError) -> ConfigError {
+        let smtp::SmtpConfigError { keys, text, .. } = error;
         let key = keys.first().copied().unwrap_or_default().to_owned();
         // A missing value has no source: report it at its cause. A variable's name names only its own
         // key.
@@ -345,3 +343,5 @@ fn addresses_conflict(one: SocketAddr, other: SocketAddr) -> bool {
 
 #[cfg(test)]
 mod tests;
+pub mod smtp;
+mod units;

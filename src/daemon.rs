@@ -5,7 +5,7 @@
 //! Contains no rules of the grid.
 
 mod listeners;
-mod mailing;
+mod mail;
 mod reload;
 
 use std::net::SocketAddr;
@@ -27,7 +27,7 @@ use crate::journal::{self, Journal, JournalError, JournalReader};
 use crate::ready_file::{ReadyFile, ReadyFileError};
 use crate::service_manager::ServiceManager;
 use crate::system_error::Explained;
-use crate::{dashboard, listener, report, tasks};
+use crate::{http, listener, diagnostic_sections, tasks};
 
 use self::listeners::Listeners;
 use self::reload::ReloadContext;
@@ -139,31 +139,31 @@ pub async fn run(
     let Diagnostics { reporter, warnings } = diagnostics;
     reporter.watch_runtime(Handle::current());
     let (settings_sender, effective) = watch::channel(settings.clone());
-    report::configure(&reporter, &settings, effective.clone());
+    diagnostic_sections::configure(&reporter, &settings, effective.clone());
     let hangups = signal(SignalKind::hangup()).map_err(DaemonError::Signals)?;
     settings.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     // Before anything is written, including a ready file in the data folder.
     Journal::refuse_foreign_files(&settings.journal).map_err(BrokerStartError::Journal)?;
     let manager = ServiceManager::from_environment();
     let ready_file = ready_file.map(ReadyFile::prepare).transpose()?;
-    let smtp_config = mailing::watch_config(effective);
+    let smtp_config = mail::watch_config(effective);
     let Listeners { grpc: (grpc, grpc_rules), http: (http, http_rules) } =
         listeners::bind(&settings).await?;
     let (grpc_at, http_at) = (http_rules.other, grpc_rules.other);
 
     let (stop, stopping) = watch::channel(false);
     let (page_state_sender, page_state) = watch::channel(None);
-    let pages = dashboard::router(page_state, http_rules.counted.clone(), stopping.clone());
+    let pages = http::router(page_state, http_rules.counted.clone(), stopping.clone());
     // Pages are served while the journal is still being read: alive, but not ready.
     let pages = listener::serve(http, pages, http_rules, stopping.clone());
     let pages = tasks::spawn("accept http", pages);
     let Some(started) = start_unless_stopped(&settings, &manager, &mut signals).await? else {
         return Ok(());
     };
-    page_state_sender.send_replace(Some(dashboard::ServedBroker::new(&started)));
-    report::register(&reporter, &started, &warnings);
+    page_state_sender.send_replace(Some(http::ServedBroker::new(&started)));
+    diagnostic_sections::register(&reporter, &started, &warnings);
     let journal = started.identity.journal;
-    let mail_test = mailing::mail_test(&smtp_config, journal, &started.broker);
+    let mail_test = mail::mail_test(&smtp_config, journal, &started.broker);
     let services = Services::new(&started, Some(reporter), stopping.clone()).with_mail_test(mail_test);
     let (routes, health) = grpc::routes(services).await?;
     let routes = grpc::count_calls(routes.into_axum_router(), started.metrics.clone());
@@ -191,7 +191,7 @@ pub async fn run(
 
     let Started { broker, mut ended, mail_jobs: mails, .. } = started;
     let [mut mail_sender, delivery_reports] =
-        mailing::start(journal, smtp_config, mails, broker.clone(), stopping);
+        mail::start(journal, smtp_config, mails, broker.clone(), stopping);
     tokio::select! {
         early = &mut ended => return Err(early_end(early)),
         _ = &mut mail_sender => return Err(mail_sender_ended(&mut ended).await),

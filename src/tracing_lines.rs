@@ -6,7 +6,6 @@
 //! are ours. The names of the other fields are listed in docs/operation.md. Spans are not written:
 //! every event has its fields itself. Does not decide what is logged.
 
-mod strangers;
 
 use std::error::Error;
 use std::fmt::{self, Debug, Write};
@@ -86,7 +85,7 @@ impl LogFilterHandle {
     ///
     /// When `filter` is invalid; the old one stays.
     pub fn set(&self, filter: &str) -> Result<(), ParseError> {
-        let is_set = (self.0)(strangers::quiet_filter(filter)?);
+        let is_set = (self.0)(network_crates::quiet_filter(filter)?);
         debug_assert!(is_set, "the subscriber lives as long as the process");
         Ok(())
     }
@@ -107,7 +106,7 @@ impl Debug for LogFilterHandle {
 ///
 /// When `filter` is invalid.
 pub fn init(filter: &str, format: LogFormat, warnings: Warnings) -> Result<LogFilterHandle, ParseError> {
-    let filter = strangers::quiet_filter(filter)?;
+    let filter = network_crates::quiet_filter(filter)?;
     let destination = if goes_to_journald(std::env::var("JOURNAL_STREAM").ok().as_deref()) {
         LogDestination::Journald
     } else if std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
@@ -123,7 +122,7 @@ pub fn init(filter: &str, format: LogFormat, warnings: Warnings) -> Result<LogFi
         .log_internal_errors(false)
         .with_writer(|| QueuedWriter)
         .with_filter(filter);
-    let warnings = warnings.with_filter(filter_fn(strangers::is_reportable));
+    let warnings = warnings.with_filter(filter_fn(network_crates::is_reportable));
     tracing_subscriber::registry().with(lines).with(warnings).init();
     Ok(LogFilterHandle(Arc::new(move |filter| handle.reload(filter).is_ok())))
 }
@@ -341,3 +340,4 @@ fn append(line: &mut String, piece: fmt::Arguments<'_>) {
 
 #[cfg(test)]
 mod tests;
+mod network_crates;

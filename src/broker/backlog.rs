@@ -13,9 +13,9 @@ use tokio::time::Instant;
 
 use super::EventLoop;
 use crate::clock::monotonic_now;
-use crate::grid::name::ApplianceIndex;
-use crate::grid::record::SessionId;
-use crate::grid::time::Timestamp;
+use crate::grid::values::id::ApplianceIndex;
+use crate::grid::log::record::SessionId;
+use crate::grid::values::time::Timestamp;
 
 /// How often to check a session that has something to submit.
 const RECHECK_INTERVAL: Duration = Duration::from_millis(10);

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::EventLoop;
 use crate::clock::monotonic_now;
-use crate::journal::{JournalError, encoding};
+use crate::journal::JournalError;
+use crate::codec;
 
 /// Longest time between checkpoints; the settings limit the records between them.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(600);
@@ -27,7 +28,7 @@ impl EventLoop {
 
     pub(super) fn write_checkpoint(&mut self) {
         let last = self.driver.grid().state().last();
-        let state = encoding::encode_state(self.driver.grid().state());
+        let state = codec::encode_state(self.driver.grid().state());
         tracing::debug!(record = last, bytes = state.len(), "writing a checkpoint");
         // One that is still being written makes this one wait for the next occasion.
         let _ = self.journal.checkpoint(last, state);

@@ -11,19 +11,19 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot};
 use uuid::Uuid;
 
 use super::backlog::Backlog;
-use super::mailing::{MailCommandReply, MailRequest};
-use super::rows::UnresolvedHello;
-use super::settings::Reconfiguration;
-use super::signs::SharedStatus;
+use crate::broker::mail_dispatch::{MailCommandReply, MailRequest};
+use crate::broker::sessions::UnresolvedHello;
+use crate::broker::reconfigure::Reconfiguration;
+use crate::broker::shared_status::SharedStatus;
 use crate::clock::{Clock, Stamp};
 use crate::grid::Grid;
 use crate::grid::decide::CommandRejection;
-use crate::grid::event::Event;
-use crate::grid::marks::RecordFlags;
-use crate::grid::name::{ApplianceName, ApplianceIndex, BootId, RecordNumber, Sequence, SpoolId};
-use crate::grid::outbox::MailRejection;
-use crate::grid::record::{AdminCommand, Outcome, SessionId};
-use crate::grid::time::Timestamp;
+use crate::grid::values::event::Event;
+use crate::grid::values::record_flags::RecordFlags;
+use crate::grid::values::id::{ApplianceName, ApplianceIndex, BootId, RecordNumber, Sequence, SpoolId};
+use crate::grid::decide::mail::MailRejection;
+use crate::grid::log::record::{AdminCommand, Outcome, SessionId};
+use crate::grid::values::time::Timestamp;
 
 /// Most requests that wait; a session has one at a time.
 pub(super) const QUEUED_REQUESTS_MAX: usize = 16_384;

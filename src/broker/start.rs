@@ -15,26 +15,25 @@ use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
 use uuid::Uuid;
 
 use super::backlog::PendingDeadlines;
-use super::beginning::{AliveNote, StartTime, ClockReadings, NotedClocks};
-use super::lost_time::WallClockFollower;
-use super::mailing::{MailJob, channel};
+use crate::broker::start_time::{AliveNote, StartTime, ClockReadings, NotedClocks};
+use crate::broker::clock_adjustment::WallClockFollower;
+use crate::broker::mail_dispatch::{MailJob, channel};
 use super::queue::{CHANGES_BUFFERED, QUEUED_REQUESTS_MAX, QueuedRequest, QUEUED_KIB_MAX};
-use super::signs::SharedStatus;
-use super::upkeep::{StartRecords, DiskGuard};
+use crate::broker::shared_status::SharedStatus;
+use crate::broker::disk_guard::{StartRecords, DiskGuard};
 use super::{BrokerHandle, PendingCommit, EventLoop, NameIndex};
 use crate::clock::{Clock, monotonic_now, machine_uptime, wall_now};
 use crate::grid::Grid;
 use crate::grid::driver::Driver;
-use crate::grid::in_force::AppliedSettings;
-use crate::grid::name::{ApplianceIndex, RecordNumber};
-use crate::grid::record::{BrokerStarted, Input, LastRun};
-use crate::grid::settings::GridSettings;
+use crate::grid::log::applied_settings::AppliedSettings;
+use crate::grid::values::id::{ApplianceIndex, RecordNumber};
+use crate::grid::log::record::{BrokerStarted, Input, LastRun};
+use crate::grid::model::settings::GridSettings;
 use crate::grid::state::State;
-use crate::grid::storage::JournalIncident;
-use crate::grid::time::Timestamp;
-use crate::journal::{
-    self, PageLimit, Identity, Journal, JournalError, OpenJournal, JournalReader, Recovered, HeaderFilter, encoding,
-};
+use crate::grid::log::journal_incident::JournalIncident;
+use crate::grid::values::time::Timestamp;
+use crate::{journal, codec};
+use crate::journal::{PageLimit, Identity, Journal, JournalError, OpenJournal, JournalReader, Recovered, HeaderFilter};
 use crate::metrics::Metrics;
 use crate::system_error::Explained;
 use crate::tasks;
@@ -59,7 +58,7 @@ pub enum BrokerStartError {
         /// The data folder.
         dir: PathBuf,
         /// The cause.
-        source: encoding::DecodeError,
+        source: codec::DecodeError,
     },
     /// The checkpoint cannot be decoded.
     #[error("the checkpoint in {} can't be used: {source}", dir.display())]
@@ -67,7 +66,7 @@ pub enum BrokerStartError {
         /// The data folder.
         dir: PathBuf,
         /// The cause.
-        source: encoding::DecodeError,
+        source: codec::DecodeError,
     },
     /// The system provides no thread.
     #[error("can't start the broker's thread: {}", Explained(.0))]
@@ -232,7 +231,7 @@ fn index_names(state: &State) -> NameIndex {
 fn replay(opened: &OpenJournal, dir: &Path) -> Result<(State, RecordNumber), BrokerStartError> {
     let mut state = match &opened.checkpoint {
         None => State::default(),
-        Some((_, bytes)) => encoding::decode_state(bytes)
+        Some((_, bytes)) => codec::decode_state(bytes)
             .map_err(|source| BrokerStartError::Checkpoint { dir: dir.to_owned(), source })?,
     };
     let mut trimmed = 0;
@@ -240,7 +239,7 @@ fn replay(opened: &OpenJournal, dir: &Path) -> Result<(State, RecordNumber), Bro
     while let Some(number) = from {
         let page = opened.reader.forward(number, &HeaderFilter::default(), REPLAY_PAGE)?;
         for encoded in &page.records {
-            let record = encoding::decode_record(&encoded.bytes).map_err(|source| {
+            let record = codec::decode_record(&encoded.bytes).map_err(|source| {
                 BrokerStartError::Record { number: encoded.number, dir: dir.to_owned(), source }
             })?;
             state.replay(&record);
@@ -295,7 +294,7 @@ fn how_last_run_ended(reader: &JournalReader, state: &State) -> Result<LastRun, 
     let one = PageLimit { records: 1, ..REPLAY_PAGE };
     let page = reader.forward(state.last(), &HeaderFilter::default(), one)?;
     // A missing or unreadable record is reported elsewhere.
-    let last = page.records.first().and_then(|it| encoding::decode_record(&it.bytes).ok());
+    let last = page.records.first().and_then(|it| codec::decode_record(&it.bytes).ok());
     Ok(match last.map(|record| record.input) {
         Some(Input::BrokerStopped) => LastRun::Stopped,
         Some(_) => LastRun::Interrupted,

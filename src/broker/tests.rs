@@ -2,7 +2,7 @@
 
 mod deadlines;
 mod old_names;
-mod reconfigured;
+mod reconfigure;
 
 use std::fs::File;
 use std::path::Path;
@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use super::*;
 use crate::grid::Grid;
-use crate::grid::effect::AlertKind;
-use crate::grid::event::{Event, EventBody, Severity, BoundedText};
+use crate::grid::log::effect::AlertKind;
+use crate::grid::values::event::{Event, EventBody, Severity, BoundedText};
 use crate::grid::explain;
-use crate::grid::in_force::AppliedSettings;
-use crate::grid::name::{ApplianceName, BootId, SpoolId};
-use crate::grid::record::SessionId;
-use crate::grid::settings;
+use crate::grid::log::applied_settings::AppliedSettings;
+use crate::grid::values::id::{ApplianceName, BootId, SpoolId};
+use crate::grid::log::record::SessionId;
+use crate::grid::model::settings;
 use crate::journal::{self, PageLimit, HeaderFilter};
 use crate::small_disk::{fill, on_small_disk};
 use crate::tasks;
@@ -126,7 +126,7 @@ fn below_the_low_water_mark_nothing_new_is_taken_and_reading_goes_on() {
             wait_until("the alert", async || is_low(broker).await).await;
             let refused = broker.submit_event(db1(), None, log_event("b"), 10).await;
             assert_eq!(refused.expect_err("the disk is low"), Unavailable::DiskLow);
-            let order = crate::grid::record::AdminCommand::Remove { name: db1() };
+            let order = crate::grid::log::record::AdminCommand::Remove { name: db1() };
             let refused = broker.command("me", order).await;
             assert_eq!(refused.expect_err("the disk is low"), Unavailable::DiskLow);
             std::fs::remove_file(filler).expect("removes");

@@ -8,8 +8,8 @@ use std::fmt;
 
 use super::key::ReloadPolicy;
 use super::keys::{self, CLASS_TABLE};
-use super::mistake::{ConfigErrors, Origin};
-use super::raw::dotted_key;
+use crate::config::error::{ConfigErrors, Origin};
+use crate::config::raw_value::dotted_key;
 use super::secret::REDACTED;
 use super::{EffectiveSetting, Settings};
 

@@ -7,10 +7,10 @@
 use std::ffi::OsString;
 
 use super::keys::{CLASS_TABLE, OTHER_VARIABLES, PREFIX, key_kind, variable_name, variable_names};
-use super::mistake::{ConfigError, Origin};
-use super::raw::{RawValue, RawSetting};
+use crate::config::error::{ConfigError, Origin};
+use crate::config::raw_value::{RawValue, RawSetting};
 use crate::show::escape::excerpt;
-use crate::show::nearest::suggest;
+use crate::show::suggest::suggest;
 
 /// Reads all our variables; of two that set the same budget the more specific one comes last.
 pub(super) fn read(environment: &[(String, OsString)]) -> (Vec<RawSetting>, Vec<ConfigError>) {

@@ -11,9 +11,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::keys::{CLASS_TABLE, suggestion, key_kind};
-use super::mistake::{ConfigError, Origin};
-use super::raw::{RawValue, RawSetting, dotted_key};
-use crate::grid::name::{InvalidName, is_valid_name};
+use crate::config::error::{ConfigError, Origin};
+use crate::config::raw_value::{RawValue, RawSetting, dotted_key};
+use crate::grid::values::id::{InvalidName, is_valid_name};
 use crate::show::escape::excerpt;
 use crate::system_error::Explained;
 

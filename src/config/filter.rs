@@ -6,7 +6,7 @@
 use tracing_subscriber::EnvFilter;
 
 use crate::show::escape::excerpt;
-use crate::show::nearest::suggest;
+use crate::show::suggest::suggest;
 
 /// What is allowed.
 pub(super) const ALLOWED: &str = "one of error, warn, info, debug, trace, off, or a filter such as \

@@ -3,7 +3,8 @@
 //! Guarantees that parsing, formatting and error messages of a value use the same description, and
 //! that the formatted value is the effective one. Knows neither files nor the names of our keys.
 
-mod told;
+
+mod describe;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -11,14 +12,14 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::amount;
+use crate::config::units;
 use super::filter;
 use super::mail::{MailSecurity, TextRule};
-use super::mistake::Origin;
-use super::raw::RawValue;
+use crate::config::error::Origin;
+use crate::config::raw_value::RawValue;
 use super::secret::{REDACTED, Secret};
-use crate::grid::event::Severity;
-use crate::grid::settings::{RateLimit, RateLimits, OnStuck};
+use crate::grid::values::event::Severity;
+use crate::grid::model::settings::{RateLimit, RateLimits, OnStuck};
 use crate::tracing_lines::LogFormat;
 
 /// The value for no limit on a time.
@@ -146,7 +147,7 @@ impl<T: Default + 'static> Accessor<T> {
                 *field(into) = raw.integer().filter(|it| range.contains(it)).ok_or_else(invalid)?;
             }
             Self::Size(range, field) => {
-                let bytes = raw.text().and_then(amount::parse_bytes);
+                let bytes = raw.text().and_then(units::parse_bytes);
                 *field(into) = bytes.filter(|it| range.contains(it)).ok_or_else(invalid)?;
             }
             Self::Duration(range, field) => *field(into) = parse_time(raw, range).ok_or_else(invalid)?,
@@ -210,15 +211,15 @@ impl<T: Default + 'static> Accessor<T> {
             Self::TracingFormat(field) => format_choice(*field(of), &TRACING_FORMATS),
             Self::Bool(field) => field(of).to_string(),
             Self::Count(_, field) => field(of).to_string(),
-            Self::Size(_, field) => amount::format_bytes(*field(of)),
-            Self::Duration(_, field) => amount::format_duration(*field(of)),
+            Self::Size(_, field) => units::format_bytes(*field(of)),
+            Self::Duration(_, field) => units::format_duration(*field(of)),
             Self::OptionalDuration(_, field) => {
-                field(of).map_or_else(|| INFINITE.to_owned(), amount::format_duration)
+                field(of).map_or_else(|| INFINITE.to_owned(), units::format_duration)
             }
             Self::OnStuck(field) => format_choice(*field(of), &ON_STUCK),
             Self::Severity(field) => format_choice(*field(of), &SEVERITIES),
             Self::Burst(field) => field(of).as_ref()?.burst.to_string(),
-            Self::Every(_, field) => amount::format_duration(field(of).as_ref()?.interval),
+            Self::Every(_, field) => units::format_duration(field(of).as_ref()?.interval),
             Self::Unlimited(field) if field(of).is_none() => UNLIMITED.to_owned(),
             Self::Unlimited(_) | Self::AllUnlimited(_) => return None,
             Self::MailSecurity(field) => format_choice(*field(of), &MAIL_SECURITIES),
@@ -294,7 +295,7 @@ fn parse_path(raw: &RawValue) -> Option<&Path> {
 }
 
 fn parse_time(raw: &RawValue, range: &RangeInclusive<Duration>) -> Option<Duration> {
-    raw.text().and_then(amount::parse_duration).filter(|it| range.contains(it))
+    raw.text().and_then(units::parse_duration).filter(|it| range.contains(it))
 }
 
 /// The rate limit of the field, set to its default first if there is none.

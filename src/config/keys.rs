@@ -9,10 +9,10 @@ use std::time::Duration;
 use super::Settings;
 use super::key::{ReloadPolicy, Field, SettingKey, Accessor};
 use super::mail::{self, TextRule};
-use super::raw::dotted_key;
-use crate::grid::settings::{RateLimit, ClassSettings, REPORT_DEADLINE_RANGE};
+use crate::config::raw_value::dotted_key;
+use crate::grid::model::settings::{RateLimit, ClassSettings, REPORT_DEADLINE_RANGE};
 use crate::listener::AllowedHosts;
-use crate::show::nearest::suggest;
+use crate::show::suggest::suggest;
 
 /// The table whose tables are classes.
 pub const CLASS_TABLE: &str = "class";

@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use super::post;
+use crate::config::smtp;
 use super::secret::Secret;
 use crate::grid;
-use crate::grid::settings::MAIL_TRIGGERS;
+use crate::grid::model::settings::MAIL_TRIGGERS;
 use crate::show::escape::excerpt;
 
 /// Most recipients.
@@ -81,7 +81,7 @@ impl Default for MailSettings {
             to: none(),
             zone: none(),
             on: "alert, start_failed, boot_timeout, hung, records_missing, disk_low".to_owned(),
-            gather: grid::settings::MailPolicy::default().group_wait,
+            gather: grid::model::settings::MailPolicy::default().group_wait,
         }
     }
 }
@@ -135,12 +135,12 @@ impl MailSettings {
     }
 
     /// The part of these settings that the core uses.
-    pub fn notification_rules(&self) -> Option<grid::settings::MailPolicy> {
+    pub fn notification_rules(&self) -> Option<grid::model::settings::MailPolicy> {
         let recipients = self.recipients().map(|(address, _)| address.into()).collect();
         let is_on = |kind: &&'static str| list_items(&self.on).any(|part| part == *kind);
         let on = MAIL_TRIGGERS.into_iter().filter(is_on).collect();
         let gather = self.gather;
-        self.is_configured().then_some(grid::settings::MailPolicy { recipients, triggers: on, group_wait: gather })
+        self.is_configured().then_some(grid::model::settings::MailPolicy { recipients, triggers: on, group_wait: gather })
     }
 }
 
@@ -190,25 +190,25 @@ pub static LINE: TextRule = TextRule {
 pub static FROM: TextRule = TextRule {
     allowed: "a mail address such as grid@example.org or \"Grid <grid@example.org>\", a domain of \
               other letters in its xn-- form",
-    error: |text| error_unless(text.is_empty() || post::parse_mailbox(text).is_some()),
+    error: |text| error_unless(text.is_empty() || smtp::parse_mailbox(text).is_some()),
 };
 
 /// A host's name.
 pub static EHLO_NAME: TextRule = TextRule {
     allowed: "a host name (letters, digits, `.` and `-`), nor an address such as [192.0.2.7]",
-    error: |text| error_unless(post::ehlo_name(text).is_ok()),
+    error: |text| error_unless(smtp::ehlo_name(text).is_ok()),
 };
 
 /// A grid's name.
 pub static GRID_NAME: TextRule = TextRule {
     allowed: "a name of 1 to 20 letters, digits and `-`, the first a letter or digit",
-    error: |text| error_unless(post::is_grid_name(text)),
+    error: |text| error_unless(smtp::is_grid_name(text)),
 };
 
 /// A time zone.
 pub static ZONE: TextRule = TextRule {
     allowed: "the name of a time zone such as Europe/Berlin",
-    error: |text| (!text.is_empty()).then(|| post::parse_zone(text).err()).flatten(),
+    error: |text| (!text.is_empty()).then(|| smtp::parse_zone(text).err()).flatten(),
 };
 
 /// A host with or without a port.
@@ -241,7 +241,7 @@ fn is_valid_server(text: &str) -> bool {
     let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:".contains(&byte);
     let has_bad_port =
         host.len() < text.trim_matches(['[', ']']).len() && port.is_none_or(|it| it == 0);
-    host.bytes().all(is_host) && !has_bad_port && post::server_name(host).is_some()
+    host.bytes().all(is_host) && !has_bad_port && smtp::server_name(host).is_some()
 }
 
 fn recipients_error(text: &str) -> Option<String> {
@@ -252,14 +252,14 @@ fn recipients_error(text: &str) -> Option<String> {
     }
     let all: Vec<_> = parse_recipients(text).collect();
     all.iter().find_map(|(address, zone)| {
-        let is_address = address.len() <= ADDRESS_BYTES_MAX && post::parse_address(address).is_some();
+        let is_address = address.len() <= ADDRESS_BYTES_MAX && smtp::parse_address(address).is_some();
         if !is_address {
             return Some(format!("`{}` is not a mail address", excerpt(address)));
         }
         if all.iter().any(|it| it.1 != *zone && is_same_mailbox(it.0, address)) {
             return Some(format!("`{}` has two time zones", excerpt(address)));
         }
-        zone.and_then(|zone| post::parse_zone(zone).err())
+        zone.and_then(|zone| smtp::parse_zone(zone).err())
     })
 }
 

@@ -1,6 +1,7 @@
 //! Tests of sources, precedence, reload and secrets; the shipped file equals the defaults.
 
-mod mistakes;
+
+mod errors;
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use proptest::prelude::*;
 use super::key::{ReloadPolicy, Field, Accessor};
 use super::secret::Secret;
 use super::*;
-use crate::grid::event::Severity;
+use crate::grid::values::event::Severity;
 
 /// A file of that text.
 fn file(text: &str) -> (tempfile::NamedTempFile, SettingsSources) {
@@ -146,7 +147,7 @@ fn budgets_are_set_by_halves_as_unlimited_and_for_a_whole_class() {
     let of = |class: &str| settings.grid.class(class).expect("is there").rate_limits.clone();
     let budget = |burst, every| {
         let burst = std::num::NonZeroU32::new(burst).expect("not zero");
-        Some(grid::settings::RateLimit { burst, interval: Duration::from_secs(every) })
+        Some(grid::model::settings::RateLimit { burst, interval: Duration::from_secs(every) })
     };
     let (load, web) = (of("load"), of("web"));
     assert_eq!((load.lifecycle, load.log), (None, budget(25, 1)), "the more specific one");

@@ -13,11 +13,11 @@ use tokio::sync::watch;
 
 use crate::broker::{BrokerHandle, Reconfiguration};
 use crate::config::key::ReloadPolicy;
-use crate::config::mistake::ConfigErrors;
+use crate::config::error::ConfigErrors;
 use crate::config::{SettingsSources, Settings};
 use crate::grid::Grid;
-use crate::grid::name::ApplianceIndex;
-use crate::grid::settings::DEFAULT_CLASS;
+use crate::grid::values::id::ApplianceIndex;
+use crate::grid::model::settings::DEFAULT_CLASS;
 use crate::service_manager::ServiceManager;
 use crate::tasks;
 use crate::tracing_lines::LogFilterHandle;

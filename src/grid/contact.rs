@@ -6,11 +6,11 @@
 use std::time::Duration;
 
 use super::Grid;
-use super::effect::AlertKind;
-use super::lifecycle::Lifecycle;
-use super::name::ApplianceIndex;
-use super::settings::GRACE_AFTER_DOWNTIME;
-use super::time::Timestamp;
+use crate::grid::log::effect::AlertKind;
+use crate::grid::model::lifecycle::Lifecycle;
+use crate::grid::values::id::ApplianceIndex;
+use crate::grid::model::settings::GRACE_AFTER_DOWNTIME;
+use crate::grid::values::time::Timestamp;
 
 impl Grid {
     /// When contact with an appliance is lost if it says nothing from `now` on; `None`: it has no

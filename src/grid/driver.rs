@@ -14,10 +14,10 @@ use std::time::Duration;
 
 use super::Grid;
 use super::decide::{Decision, Release};
-use super::name::ApplianceIndex;
+use crate::grid::values::id::ApplianceIndex;
 use super::occurrence::Occurrence;
-use super::record::{Record, SessionId};
-use super::time::{Offset, Timestamp};
+use crate::grid::log::record::{Record, SessionId};
+use crate::grid::values::time::{Offset, Timestamp};
 
 /// Tallies are made at most once in this time, unless somebody asks for them.
 pub const TALLY_EVERY: Duration = Duration::from_secs(1);

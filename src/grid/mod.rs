@@ -7,64 +7,31 @@
 //! Guarantees that [`Grid`] is a plain synchronous value without clock, task, disk or network, and
 //! that its state is the fold of its records. Knows neither wire nor journal.
 
-pub mod admission;
-pub mod alert_key;
-pub mod appliance;
-pub mod budget;
-mod change;
 mod contact;
 pub mod decide;
-mod door;
 pub mod driver;
-pub mod effect;
-pub mod event;
+mod due_mails;
 pub mod explain;
-mod hear;
-pub mod in_force;
-pub mod lifecycle;
-pub mod mail;
-mod mailing;
-pub mod marks;
-pub mod name;
+pub mod log;
+pub mod model;
 pub mod occurrence;
-mod order;
-pub mod outbox;
-pub mod presence;
-pub mod record;
-pub mod record_kind;
-pub mod repeating;
-pub mod sentence;
-pub mod settings;
-pub mod shift;
 pub mod state;
-pub mod storage;
-mod tally;
-pub mod time;
-mod timeouts;
-pub mod timer;
 mod timers;
-mod told;
-pub mod unmailed;
-pub mod wall_clock;
-pub mod wheel;
-pub mod window;
-pub mod word;
-pub mod words_of;
 
 use std::time::Duration;
 
 use decide::{Reply, Context, Decision, Release, SessionConflict, decide};
-use effect::Effect;
-use name::{ApplianceIndex, BootId};
+use crate::grid::log::effect::Effect;
+use crate::grid::values::id::{ApplianceIndex, BootId};
 use occurrence::Occurrence;
-use presence::Sessions;
-use record::{Input, Outcome, Record};
-use settings::{GRACE_AFTER_DOWNTIME, GridSettings};
+use crate::grid::model::sessions::Sessions;
+use crate::grid::log::record::{Input, Outcome, Record};
+use crate::grid::model::settings::{GRACE_AFTER_DOWNTIME, GridSettings};
 use state::State;
-use tally::PendingCounts;
-use time::{Offset, Timestamp};
-use timer::Timer;
-use wheel::Timers;
+use crate::grid::model::pending_counts::PendingCounts;
+use crate::grid::values::time::{Offset, Timestamp};
+use crate::grid::log::timer::Timer;
+use crate::grid::model::timers::Timers;
 
 /// How long sessions of two boots of one name may overlap: a dead one is found by pings within
 /// twice 20 s.
@@ -221,7 +188,7 @@ impl Grid {
         let Input::Event(heard) = &record.input else { return None };
         let appliance = self.state.appliance(heard.appliance)?;
         let is_in = !matches!(record.outcome, Outcome::Suppressed);
-        let key = door::finished_run(appliance, heard, now).filter(|_| is_in)?;
+        let key = crate::grid::decide::admission::finished_run(appliance, heard, now).filter(|_| is_in)?;
         let over = Input::RepeatsEnded { appliance: heard.appliance, group: key };
         let circumstances = Context::default();
         decide(&self.state, &self.settings, circumstances, over, now).record
@@ -372,3 +339,4 @@ impl Grid {
 
 #[cfg(test)]
 mod tests;
+pub mod values;

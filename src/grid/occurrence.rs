@@ -2,11 +2,11 @@
 //!
 //! Guarantees that each occurrence leads to one decision. Knows no queue and no wire format.
 
-use super::in_force::AppliedSettings;
-use super::name::{ApplianceIndex, BootId};
-use super::record::{SessionHello, Input, SessionId};
-use super::settings::GridSettings;
-use super::time::Offset;
+use crate::grid::log::applied_settings::AppliedSettings;
+use crate::grid::values::id::{ApplianceIndex, BootId};
+use crate::grid::log::record::{SessionHello, Input, SessionId};
+use crate::grid::model::settings::GridSettings;
+use crate::grid::values::time::Offset;
 
 /// What [`Grid::handle`](super::Grid::handle) takes. Timeouts are not among them: see
 /// [`Grid::handle_timeout`](super::Grid::handle_timeout).

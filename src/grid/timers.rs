@@ -4,15 +4,15 @@
 //! has ended leads to one decision, which names it. Part of [`Grid`]. Reads no clock.
 
 use super::Grid;
-use super::alert_key::AlertGroup;
+use crate::grid::model::alert_group::AlertGroup;
 use super::decide::Decision;
-use super::effect::AlertKind;
-use super::lifecycle::Lifecycle;
-use super::name::ApplianceIndex;
-use super::record::Input;
-use super::settings::FLAPPING_WINDOW;
-use super::time::Timestamp;
-use super::timer::Timer;
+use crate::grid::log::effect::AlertKind;
+use crate::grid::model::lifecycle::Lifecycle;
+use crate::grid::values::id::ApplianceIndex;
+use crate::grid::log::record::Input;
+use crate::grid::model::settings::FLAPPING_WINDOW;
+use crate::grid::values::time::Timestamp;
+use crate::grid::log::timer::Timer;
 
 impl Grid {
     /// When [`Self::due`] and [`Self::handle_mail_timeout`] are to be asked next.

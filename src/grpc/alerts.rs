@@ -11,17 +11,16 @@ use super::grid_log::check_page_size;
 use super::principal::{Role, require_role};
 use super::{Services, filter, page, status};
 use crate::grid::Grid;
-use crate::grid::effect::{Alert, AlertKind};
-use crate::grid::event::Severity;
-use crate::grid::name::{ApplianceName, ApplianceIndex};
-use crate::wire;
-use crate::wire::check::violation;
-use crate::wire::proto::{self, AlertFilter, AlertMatter};
-use crate::wire::proto::{
-    GetAlertRequest, GetAlertResponse, ListAlertsRequest, ListAlertsResponse, OpenAlert,
-};
-use crate::wire::servers::alert_service_server::AlertService;
-use crate::wire::show;
+use crate::grid::log::effect::{Alert, AlertKind};
+use crate::grid::values::event::Severity;
+use crate::grid::values::id::{ApplianceName, ApplianceIndex};
+use crate::contract;
+use crate::contract::decode::violation;
+use crate::contract::proto;
+use crate::contract::proto::{AlertFilter, AlertMatter};
+use crate::contract::proto::{GetAlertRequest, GetAlertResponse, ListAlertsRequest, ListAlertsResponse, OpenAlert};
+use crate::contract::servers::alert_service_server::AlertService;
+use crate::contract::encode;
 
 #[tonic::async_trait]
 impl AlertService for Services {
@@ -53,7 +52,7 @@ impl AlertService for Services {
                     .map_err(|error| status::invalid_field("appliance", error.to_string()))?,
             ),
         };
-        let matter = AlertMatter::try_from(matter).ok().and_then(wire::decode_alert_kind);
+        let matter = AlertMatter::try_from(matter).ok().and_then(contract::decode_alert_kind);
         let matter = matter.ok_or_else(|| status::invalid_field("matter", "is not an alert kind"))?;
         let found = self.broker.query(move |grid, _| find(grid, name.as_ref(), matter));
         let alert = found.await.map_err(status::unavailable)??;
@@ -66,7 +65,7 @@ type AlertPosition = (Option<ApplianceIndex>, AlertKind);
 
 /// `INDEX.KIND`, both as numbers; index 0 is the broker.
 fn encode_position((row, matter): AlertPosition) -> String {
-    format!("{}.{}", row.map_or(0, |row| row.0), i32::from(show::alert::alert_kind(matter)))
+    format!("{}.{}", row.map_or(0, |row| row.0), i32::from(encode::alert::alert_kind(matter)))
 }
 
 fn decode_position(token: &str) -> Result<AlertPosition, Status> {
@@ -77,7 +76,7 @@ fn decode_position(token: &str) -> Result<AlertPosition, Status> {
         let (row, matter) = token.split_once('.')?;
         let row = Some(row.parse().ok()?).filter(|row| *row > 0).map(ApplianceIndex);
         let matter = AlertMatter::try_from(matter.parse::<i32>().ok()?).ok()?;
-        Some((row, wire::decode_alert_kind(matter)?))
+        Some((row, contract::decode_alert_kind(matter)?))
     };
     read().ok_or_else(|| status::invalid_field("page_token", "is not the token of an earlier page"))
 }
@@ -101,7 +100,7 @@ impl AlertMatcher {
         if !violations.is_empty() {
             return Err(status::invalid(violations));
         }
-        let at_least = severity.ok().and_then(wire::decode_severity).unwrap_or(Severity::Debug);
+        let at_least = severity.ok().and_then(contract::decode_severity).unwrap_or(Severity::Debug);
         Ok(Self { names, severity_at_least: at_least, of_broker })
     }
 
@@ -131,7 +130,7 @@ fn list(grid: &Grid, wanted: &AlertMatcher, from: AlertPosition, size: usize) ->
         }
         let name = name_of(grid, row);
         if wanted.matches(name, alert) {
-            let shown = show::alert::alert(name.unwrap_or_default(), matter, alert);
+            let shown = encode::alert::alert(name.unwrap_or_default(), matter, alert);
             bytes += shown.encoded_len();
             found.push(shown);
         }
@@ -148,7 +147,7 @@ fn find(grid: &Grid, name: Option<&ApplianceName>, matter: AlertKind) -> Result<
         })?),
     };
     if let Some(alert) = grid.state().alert(row, matter) {
-        return Ok(show::alert::alert(name.map_or("", ApplianceName::as_str), matter, alert));
+        return Ok(encode::alert::alert(name.map_or("", ApplianceName::as_str), matter, alert));
     }
     let about = name.map_or("the broker itself", ApplianceName::as_str);
     let of_row = grid.state().alerts_from(row, AlertKind::FIRST);
@@ -178,7 +177,7 @@ mod tests {
     fn alerts_of_the_broker_match_no_appliance_name() {
         let alert = Alert {
             severity: Severity::Error,
-            since: crate::grid::time::Timestamp::EPOCH,
+            since: crate::grid::values::time::Timestamp::EPOCH,
             text: "x".into(),
         };
         let filter = |filter| AlertMatcher::new(Some(filter)).unwrap();

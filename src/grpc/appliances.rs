@@ -12,25 +12,22 @@ use uuid::Uuid;
 
 use super::grid_log::check_page_size;
 use super::principal::{Role, require_role};
-use super::{Services, filter, page, status, watching};
+use super::{Services, filter, page, status};
+use crate::grpc::appliance_watch;
 use crate::broker::CommandReceipt;
 use crate::grid::Grid;
-use crate::grid::appliance::Appliance;
-use crate::grid::name::{self, ApplianceName, ApplianceIndex};
-use crate::grid::record::{AdminCommand, OverrideReset};
-use crate::grid::settings::{REPORT_DEADLINE_RANGE, Overrides};
-use crate::grid::time::{Timestamp, describe_duration};
-use crate::wire::check::violation;
-use crate::wire::proto::{self, ApplianceFilter, ApplianceSettings, ApplianceState, Violation};
-use crate::wire::proto::{
-    AddApplianceRequest, AddApplianceResponse, GetApplianceRequest, GetApplianceResponse,
-    ListAppliancesRequest, ListAppliancesResponse, RemoveApplianceRequest, RemoveApplianceResponse,
-    SetApplianceRequest, SetApplianceResponse, StartBootRequest, StartBootResponse,
-    StopApplianceRequest, StopApplianceResponse, UnsuppressApplianceRequest,
-    UnsuppressApplianceResponse, WatchAppliancesRequest, WatchAppliancesResponse,
-};
-use crate::wire::servers::appliance_service_server::ApplianceService;
-use crate::wire::show;
+use crate::grid::state::appliance::Appliance;
+use crate::grid::values::id;
+use crate::grid::values::id::{ApplianceName, ApplianceIndex};
+use crate::grid::log::record::{AdminCommand, OverrideReset};
+use crate::grid::model::settings::{REPORT_DEADLINE_RANGE, Overrides};
+use crate::grid::values::time::{Timestamp, describe_duration};
+use crate::contract::decode::violation;
+use crate::contract::proto;
+use crate::contract::proto::{ApplianceFilter, ApplianceSettings, ApplianceState, Violation};
+use crate::contract::proto::{AddApplianceRequest, AddApplianceResponse, GetApplianceRequest, GetApplianceResponse, ListAppliancesRequest, ListAppliancesResponse, RemoveApplianceRequest, RemoveApplianceResponse, SetApplianceRequest, SetApplianceResponse, StartBootRequest, StartBootResponse, StopApplianceRequest, StopApplianceResponse, UnsuppressApplianceRequest, UnsuppressApplianceResponse, WatchAppliancesRequest, WatchAppliancesResponse};
+use crate::contract::servers::appliance_service_server::ApplianceService;
+use crate::contract::encode;
 
 /// Most appliances examined for one page, so that a query never blocks the loop for long.
 pub(super) const ROWS_PER_QUERY: usize = 4_096;
@@ -70,7 +67,7 @@ impl ApplianceService for Services {
         let found = self.broker.query(move |grid, now| {
             let number = grid.state().find(&queried)?;
             let appliance = grid.state().appliance(number)?;
-            Some(show::appliance(grid, appliance, now))
+            Some(encode::appliance(grid, appliance, now))
         });
         let appliance = found.await.map_err(status::unavailable)?;
         if appliance.is_none() {
@@ -89,7 +86,7 @@ impl ApplianceService for Services {
     ) -> Result<Response<Self::WatchAppliancesStream>, Status> {
         require_role(request.metadata(), Role::Viewer)?;
         let wanted = ApplianceMatcher::new(request.into_inner().filter)?;
-        Ok(Response::new(Box::pin(watching::open(self.clone(), wanted))))
+        Ok(Response::new(Box::pin(appliance_watch::open(self.clone(), wanted))))
     }
 
     async fn add_appliance(
@@ -180,7 +177,7 @@ impl Services {
     async fn appliance_view(&self, number: ApplianceIndex) -> Result<Option<proto::Appliance>, Status> {
         let view = self.broker.query(move |grid, now| {
             let appliance = grid.state().appliance(number)?;
-            Some(show::appliance(grid, appliance, now))
+            Some(encode::appliance(grid, appliance, now))
         });
         view.await.map_err(status::unavailable)
     }
@@ -223,7 +220,7 @@ impl ApplianceMatcher {
     }
 
     pub(super) fn matches(&self, appliance: &Appliance) -> bool {
-        let state = i32::from(show::state(&appliance.lifecycle));
+        let state = i32::from(encode::state(&appliance.lifecycle));
         let has_state = self.states.is_empty() || self.states.contains(&state);
         let is_suppressed = !self.only_suppressed || appliance.usage.suppression.is_some();
         let is_of_class = self.classes.as_ref().is_none_or(|it| it.is_match(&*appliance.class));
@@ -247,7 +244,7 @@ pub(super) fn list_page(
             return (found, Some(appliance.number));
         }
         if wanted.matches(appliance) {
-            let shown = show::appliance(grid, appliance, now);
+            let shown = encode::appliance(grid, appliance, now);
             bytes += shown.encoded_len();
             found.push(shown);
         }
@@ -279,8 +276,8 @@ fn check_settings(settings: Option<ApplianceSettings>) -> Result<CheckedSettings
             &mut violations,
         ),
     };
-    if settings.class.as_deref().is_some_and(|class| !name::is_valid_name(class)) {
-        violations.push(violation("settings.class", name::InvalidName.to_string()));
+    if settings.class.as_deref().is_some_and(|class| !id::is_valid_name(class)) {
+        violations.push(violation("settings.class", id::InvalidName.to_string()));
     }
     let mut reset = OverrideReset::default();
     for (field, at) in settings.reset.iter().zip(0..) {

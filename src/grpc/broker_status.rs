@@ -7,16 +7,13 @@ use tonic::{Request, Response, Status};
 use super::principal::{Role, require_role};
 use super::{Services, status};
 use crate::grid::Grid;
-use crate::grid::mail::OutboxStats;
+use crate::grid::model::mail_message::OutboxStats;
 use crate::guru_meditation::{Format, NoReport};
 use crate::journal::DiskUsage;
 use crate::tasks;
-use crate::wire::proto::{
-    GetReportRequest, GetReportResponse, GetStatusRequest, GetStatusResponse, ReportFormat,
-    StateCount,
-};
-use crate::wire::servers::broker_service_server::BrokerService;
-use crate::wire::{show, encode_timestamp, encode_uuid};
+use crate::contract::proto::{GetReportRequest, GetReportResponse, GetStatusRequest, GetStatusResponse, ReportFormat, StateCount};
+use crate::contract::servers::broker_service_server::BrokerService;
+use crate::contract::{encode, encode_timestamp, encode_uuid};
 
 /// Most open alerts in a status.
 const ALERTS_MAX: usize = 100;
@@ -110,7 +107,7 @@ struct BrokerSummary {
 fn summarize(grid: &Grid) -> BrokerSummary {
     let mut counts = BTreeMap::new();
     for appliance in grid.state().appliances() {
-        *counts.entry(i32::from(show::state(&appliance.lifecycle))).or_insert(0) += 1;
+        *counts.entry(i32::from(encode::state(&appliance.lifecycle))).or_insert(0) += 1;
     }
     let counts = counts.into_iter().map(|(state, count)| StateCount { state, count }).collect();
     let mut alerts: Vec<_> = grid.state().alerts().map(|(_, _, alert)| alert).collect();

@@ -6,16 +6,17 @@ use std::pin::Pin;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::chunk::UNSUPPORTED;
+use crate::grpc::batch::UNSUPPORTED;
 use super::{Services, principal, session, status};
 use crate::broker::IncomingEvent;
 use crate::grid::explain;
-use crate::grid::name::SpoolId;
-use crate::wire::check::{self, InvalidEvent};
-use crate::wire::event_server::event_service_server::EventService;
-use crate::wire::proto::{Outcome, ReportResponse, SessionResponse, Violation};
-use crate::wire::received::{RawReportRequest, RawSessionRequest};
-use crate::wire::{show, encode_timestamp};
+use crate::grid::values::id::SpoolId;
+use crate::contract::decode;
+use crate::contract::decode::InvalidEvent;
+use crate::contract::event_server::event_service_server::EventService;
+use crate::contract::proto::{Outcome, ReportResponse, SessionResponse, Violation};
+use crate::contract::raw::{RawReportRequest, RawSessionRequest};
+use crate::contract::{encode, encode_timestamp};
 
 #[tonic::async_trait]
 impl EventService for Services {
@@ -29,7 +30,7 @@ impl EventService for Services {
         let Some(bytes) = request.event else {
             return Err(status::invalid_field("event", "is missing"));
         };
-        let checked = match check::event(&bytes) {
+        let checked = match decode::event(&bytes) {
             Ok(checked) => checked,
             Err(InvalidEvent::Unsupported) => {
                 self.count_invalid(Outcome::Unsupported);
@@ -60,7 +61,7 @@ impl EventService for Services {
             .map_err(status::unavailable)?;
         let (reason, explanation) = explain::describe_outcome(answer.outcome);
         Ok(Response::new(ReportResponse {
-            outcome: show::outcome(answer.outcome).into(),
+            outcome: encode::outcome(answer.outcome).into(),
             record_number: answer.record.unwrap_or(0),
             reason: reason.to_owned(),
             explanation: explanation.to_owned(),

@@ -11,12 +11,12 @@ use tonic::Status;
 
 use super::status;
 use crate::broker::NameIndex;
-use crate::grid::name::ApplianceIndex;
-use crate::grid::time::Timestamp;
+use crate::grid::values::id::ApplianceIndex;
+use crate::grid::values::time::Timestamp;
 use crate::journal::HeaderFilter;
 use crate::show::escape::excerpt;
-use crate::wire::check::violation;
-use crate::wire::proto::{Record, RecordFilter, RecordKind, Severity, Violation};
+use crate::contract::decode::violation;
+use crate::contract::proto::{Record, RecordFilter, RecordKind, Severity, Violation};
 
 /// Most patterns in a filter.
 const PATTERNS_MAX: usize = 64;
@@ -64,7 +64,7 @@ impl RecordMatcher {
             }
         };
         let mut time = |field: &str, time: Option<prost_types::Timestamp>| {
-            let checked = time.as_ref().and_then(crate::wire::decode_timestamp);
+            let checked = time.as_ref().and_then(crate::contract::decode_timestamp);
             if time.is_some() && checked.is_none() {
                 violations.push(violation(field, "lies outside the years 1 to 9999"));
             }

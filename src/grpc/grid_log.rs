@@ -10,16 +10,13 @@ use super::filter::RecordMatcher;
 use super::page::{self, PageItem};
 use super::principal::{Role, require_role};
 use super::{Services, status, tail};
-use crate::grid::name::ApplianceIndex;
-use crate::journal::encoding;
+use crate::grid::values::id::ApplianceIndex;
+use crate::codec;
 use crate::journal::{PageLimit, EncodedRecord, RecordPage, HeaderFilter};
 use crate::tasks;
-use crate::wire::proto::{
-    GetRecordRequest, GetRecordResponse, ListRecordsRequest, ListRecordsResponse, Record,
-    TailRecordsRequest, TailRecordsResponse,
-};
-use crate::wire::servers::grid_log_service_server::GridLogService;
-use crate::wire::show;
+use crate::contract::proto::{GetRecordRequest, GetRecordResponse, ListRecordsRequest, ListRecordsResponse, Record, TailRecordsRequest, TailRecordsResponse};
+use crate::contract::servers::grid_log_service_server::GridLogService;
+use crate::contract::encode;
 
 /// Records on a page by default.
 const PAGE_SIZE: u32 = 100;
@@ -150,9 +147,9 @@ impl Services {
         let name = |number: ApplianceIndex| names.name(number);
         let mut shown = Vec::with_capacity(records.len());
         for encoded in records {
-            let record = encoding::decode_record(&encoded.bytes)
+            let record = codec::decode_record(&encoded.bytes)
                 .map_err(|error| Status::internal(format!("record {}: {error}", encoded.number)))?;
-            let record = show::record(&record, name);
+            let record = encode::record(&record, name);
             if filter.matches(&record) {
                 shown.push(record);
             }

@@ -16,8 +16,8 @@ use super::{Services, status};
 use crate::broker::Unavailable;
 use crate::journal::{JournalBackupError, BackupProgress};
 use crate::tasks;
-use crate::wire::proto::{BackUpRequest, BackUpResponse};
-use crate::wire::servers::journal_service_server::JournalService;
+use crate::contract::proto::{BackUpRequest, BackUpResponse};
+use crate::contract::servers::journal_service_server::JournalService;
 
 /// Most bytes in a chunk.
 const CHUNK_BYTES: usize = 64 << 10;

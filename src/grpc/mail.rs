@@ -16,18 +16,14 @@ use super::grid_log::check_page_size;
 use super::principal::{Role, require_role};
 use super::{Services, filter, page, status};
 use crate::grid::Grid;
-use crate::grid::mail::{OutboxCommand, MailMessage, MessageNumber};
-use crate::grid::name::RecordNumber;
-use crate::grid::outbox::MailRejection;
-use crate::journal::{self, encoding};
-use crate::wire::check::violation;
-use crate::wire::proto::{
-    DropMailRequest, DropMailResponse, GetMailRequest, GetMailResponse, ListMailsRequest,
-    ListMailsResponse, Mail, MailFilter, MailStanding, RetryMailRequest, RetryMailResponse,
-    TestMailRequest, TestMailResponse,
-};
-use crate::wire::servers::mail_service_server::MailService;
-use crate::wire::show;
+use crate::grid::model::mail_message::{OutboxCommand, MailMessage, MessageNumber};
+use crate::grid::values::id::RecordNumber;
+use crate::grid::decide::mail::MailRejection;
+use crate::{journal, codec};
+use crate::contract::decode::violation;
+use crate::contract::proto::{DropMailRequest, DropMailResponse, GetMailRequest, GetMailResponse, ListMailsRequest, ListMailsResponse, Mail, MailFilter, MailStanding, RetryMailRequest, RetryMailResponse, TestMailRequest, TestMailResponse};
+use crate::contract::servers::mail_service_server::MailService;
+use crate::contract::encode;
 
 /// A test of mail is over by then; gridctl waits for 60 s.
 const TEST_TIMEOUT: Duration = Duration::from_secs(50);
@@ -126,7 +122,7 @@ impl MailService for Services {
         let number = MessageNumber(request.into_inner().number);
         let asked = self.broker.query(move |grid, _| {
             let outbox = grid.state().outbox();
-            (outbox.message(number).map(show::mail::mail), outbox.finished.get(&number).copied())
+            (outbox.message(number).map(encode::mail::mail), outbox.finished.get(&number).copied())
         });
         let (owed, trace) = asked.await.map_err(status::unavailable)?;
         let mail = match (owed, trace) {
@@ -145,7 +141,7 @@ impl MailService for Services {
         let number = MessageNumber(request.into_inner().number);
         let record_number = self.command_mail(&by, number, OutboxCommand::Retry).await?;
         let asked = self.broker.query(move |grid, _| {
-            let mail = grid.state().outbox().message(number).map(show::mail::mail);
+            let mail = grid.state().outbox().message(number).map(encode::mail::mail);
             (mail, grid.settings().mail().is_some())
         });
         let (mail, configured) = asked.await.map_err(status::unavailable)?;
@@ -203,9 +199,9 @@ impl Services {
         let Some(encoded) = page.records.first().filter(|it| it.number == record) else {
             return Ok(None);
         };
-        let record = encoding::decode_record(&encoded.bytes)
+        let record = codec::decode_record(&encoded.bytes)
             .map_err(|error| Status::internal(format!("record {record}: {error}")))?;
-        Ok(show::mail::completed_mail(number, &record))
+        Ok(encode::mail::completed_mail(number, &record))
     }
 
     async fn command_mail(
@@ -254,7 +250,7 @@ impl MailMatcher {
     }
 
     fn matches(&self, message: &MailMessage) -> bool {
-        let standing = i32::from(show::mail::mail_state(message.state));
+        let standing = i32::from(encode::mail::mail_state(message.state));
         let is_to = |globs: &GlobSet| globs.is_match(&*message.recipient);
         (self.states.is_empty() || self.states.contains(&standing))
             && self.recipients.as_ref().is_none_or(is_to)
@@ -277,7 +273,7 @@ fn list_page(grid: &Grid, wanted: &MailMatcher, from: MessageNumber, size: usize
             break;
         }
         if wanted.matches(message) {
-            let mail = show::mail::mail(message);
+            let mail = encode::mail::mail(message);
             bytes += mail.encoded_len();
             listed.mails.push(mail);
         }

@@ -4,26 +4,26 @@
 //! with its field, its reason and what to do. Decides nothing: it validates, asks the broker and
 //! encodes the reply.
 
-mod ahead;
 mod alerts;
+mod appliance_watch;
 mod appliances;
+mod batch;
 mod broker_status;
-mod chunk;
-mod counted;
+mod call_metrics;
 mod events;
 mod filter;
 mod grid_log;
-mod guard;
 mod journal;
 mod mail;
 mod page;
+mod panic_guard;
 pub mod principal;
+mod read_ahead;
 mod session;
 mod status;
+mod stream_sender;
 mod tail;
-mod telling;
 mod unacknowledged;
-mod watching;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -36,20 +36,20 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::broker::{BrokerHandle, Started, Unavailable};
-use crate::grid::time::Timestamp;
+use crate::grid::values::time::Timestamp;
 use crate::guru_meditation::Reporter;
 use crate::journal::{Identity, JournalReader};
 use crate::metrics::{Metrics, Label};
-use crate::wire::event_server::event_service_server::EventServiceServer;
-use crate::wire::proto::Outcome;
-use crate::wire::servers::alert_service_server::AlertServiceServer;
-use crate::wire::servers::appliance_service_server::ApplianceServiceServer;
-use crate::wire::servers::broker_service_server::BrokerServiceServer;
-use crate::wire::servers::grid_log_service_server::GridLogServiceServer;
-use crate::wire::servers::journal_service_server::JournalServiceServer;
-use crate::wire::servers::mail_service_server::MailServiceServer;
+use crate::contract::event_server::event_service_server::EventServiceServer;
+use crate::contract::proto::Outcome;
+use crate::contract::servers::alert_service_server::AlertServiceServer;
+use crate::contract::servers::appliance_service_server::ApplianceServiceServer;
+use crate::contract::servers::broker_service_server::BrokerServiceServer;
+use crate::contract::servers::grid_log_service_server::GridLogServiceServer;
+use crate::contract::servers::journal_service_server::JournalServiceServer;
+use crate::contract::servers::mail_service_server::MailServiceServer;
 
-pub use counted::count_calls;
+pub use crate::grpc::call_metrics::count_calls;
 pub use mail::{TestTranscript, MailTest};
 
 /// Largest accepted message, in bytes: larger than an event may be, so that an event that is too large
@@ -156,7 +156,7 @@ pub async fn routes(
     }
     health.set_serving::<JournalServiceServer<Services>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(crate::wire::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(crate::contract::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
     let routes = Routes::new(health_service)

@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 use prost::Message;
 
 use crate::journal::RecordPage;
-use crate::wire::proto::{Missing, Record};
+use crate::contract::proto::{Missing, Record};
 
 /// Most encoded bytes of what a page lists: a gRPC client takes 4 MiB unless told otherwise.
 pub(super) const ENCODED_BYTES_MAX: usize = 3 << 20;

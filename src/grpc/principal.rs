@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::client::{ADMINISTRATOR_METADATA, APPLIANCE_METADATA};
-use crate::grid::name::ApplianceName;
+use crate::grid::values::id::ApplianceName;
 
 /// An administrator's name if the client gives none.
 const UNNAMED_ADMINISTRATOR: &str = "somebody on loopback";

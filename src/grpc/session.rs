@@ -19,22 +19,24 @@ use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
-use super::ahead::{ReadAhead, WINDOW_BYTES, WINDOW_EVENTS};
-use super::chunk::EventBatch;
+use crate::grpc::read_ahead::{ReadAhead, WINDOW_BYTES, WINDOW_EVENTS};
+use crate::grpc::batch::EventBatch;
 use super::unacknowledged::{self, Unacknowledged};
-use super::{Services, guard, status};
+use super::{Services, status};
+use crate::grpc::panic_guard;
 use crate::broker::{Backlog, BatchReply, UnresolvedHello, SessionKey, Unavailable, SessionAccepted};
-use crate::grid::event::TEXT_BYTES_MAX;
-use crate::grid::lifecycle::EventRejection;
-use crate::grid::name::{ApplianceName, SpoolId};
-use crate::grid::record::SessionId;
-use crate::grid::time::Timestamp;
+use crate::grid::values::event::TEXT_BYTES_MAX;
+use crate::grid::model::lifecycle::EventRejection;
+use crate::grid::values::id::{ApplianceName, SpoolId};
+use crate::grid::log::record::SessionId;
+use crate::grid::values::time::Timestamp;
 use crate::listener;
-use crate::wire::check::{self, EVENT_BYTES_MAX, violation};
-use crate::wire::proto::session_response::Message;
-use crate::wire::proto::{Ack, GoAway, Hello, Limits, Notice, SessionResponse, Welcome};
-use crate::wire::received::{ClientMessage, RawSessionRequest};
-use crate::wire::{encode_timestamp, encode_uuid};
+use crate::contract::decode;
+use crate::contract::decode::{EVENT_BYTES_MAX, violation};
+use crate::contract::proto::session_response::Message;
+use crate::contract::proto::{Ack, GoAway, Hello, Limits, Notice, SessionResponse, Welcome};
+use crate::contract::raw::{ClientMessage, RawSessionRequest};
+use crate::contract::{encode_timestamp, encode_uuid};
 
 /// The revision of the contract that is spoken here.
 const PROTOCOL_REVISION: u32 = 1;
@@ -67,7 +69,7 @@ pub(super) fn open(
 ) -> impl Stream<Item = Result<SessionResponse, Status>> + Send + use<> {
     let (answers, stream) = mpsc::channel(RESPONSES_BUFFERED);
     let metrics = desk.metrics.clone();
-    guard::spawn_stream("session", answers.clone(), async move {
+    panic_guard::spawn_stream("session", answers.clone(), async move {
         if let Err(status) = run_session(desk, name, said, &answers).await {
             metrics.refused(status::code_label(status.code()));
             // A client that has gone does not mind.
@@ -125,7 +127,7 @@ async fn receive_hello(said: &mut Streaming<RawSessionRequest>) -> Result<Hello,
     }
 }
 
-fn check_hello(hello: &Hello) -> Result<crate::grid::name::BootId, Status> {
+fn check_hello(hello: &Hello) -> Result<crate::grid::values::id::BootId, Status> {
     let mut wrong = Vec::new();
     if hello.protocol_revision != PROTOCOL_REVISION {
         let given = hello.protocol_revision;
@@ -140,7 +142,7 @@ fn check_hello(hello: &Hello) -> Result<crate::grid::name::BootId, Status> {
     if hello.tool_version.len() > 64 {
         wrong.push(violation("hello.tool_version", "at most 64 bytes are allowed"));
     }
-    let boot = match check::boot_id(hello.boot_id.as_bytes(), "hello.boot_id") {
+    let boot = match decode::boot_id(hello.boot_id.as_bytes(), "hello.boot_id") {
         Ok(Some(boot)) => Some(boot),
         Ok(None) => {
             wrong.push(violation("hello.boot_id", "is missing; a session belongs to a boot"));

@@ -12,8 +12,8 @@ use crate::broker::Unavailable;
 use crate::grid::decide::CommandRejection;
 use crate::journal::JournalError;
 use crate::metrics::Label;
-use crate::wire::check::violation;
-use crate::wire::proto::Violation;
+use crate::contract::decode::violation;
+use crate::contract::proto::Violation;
 
 /// Whose reasons these are, in `ErrorInfo`.
 pub(super) const DOMAIN: &str = "grid-broker";

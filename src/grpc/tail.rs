@@ -12,11 +12,12 @@ use tonic::Status;
 use super::filter::RecordMatcher;
 use super::grid_log::RecordCursor;
 use super::page::{self, PageItem};
-use super::telling::{StreamEnd, StreamSender};
-use super::{Services, guard};
+use crate::grpc::stream_sender::{StreamEnd, StreamSender};
+use super::Services;
+use crate::grpc::panic_guard;
 use crate::journal::HeaderFilter;
-use crate::wire::proto::TailRecordsResponse;
-use crate::wire::proto::tail_records_response::Message;
+use crate::contract::proto::TailRecordsResponse;
+use crate::contract::proto::tail_records_response::Message;
 
 /// Records read at once.
 const BATCH: usize = 256;
@@ -29,7 +30,7 @@ pub(super) fn open(
     behind: Option<u64>,
 ) -> impl Stream<Item = Result<TailRecordsResponse, Status>> + Send + use<> {
     let (teller, stream) = StreamSender::new(desk.stopping.clone());
-    guard::spawn_stream("tail", teller.error_sender(), async move {
+    panic_guard::spawn_stream("tail", teller.error_sender(), async move {
         let mut tail = RecordTail { desk, filter, sender: teller };
         let ended = tail.run(history, behind).await;
         tail.sender.finish(ended).await;

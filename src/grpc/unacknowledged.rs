@@ -9,12 +9,12 @@ use std::collections::VecDeque;
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::RecvError;
 
-use super::ahead::WINDOW_EVENTS;
+use crate::grpc::read_ahead::WINDOW_EVENTS;
 use crate::broker::EventReply;
 use crate::grid::explain;
-use crate::grid::record::Outcome;
-use crate::wire::proto::{Ack, AckException};
-use crate::wire::{show, encode_timestamp};
+use crate::grid::log::record::Outcome;
+use crate::contract::proto::{Ack, AckException};
+use crate::contract::{encode, encode_timestamp};
 
 /// Chunks of one session that wait for their answers.
 #[derive(Default)]
@@ -90,7 +90,7 @@ fn ack_exception(position: u64, answer: EventReply) -> Option<AckException> {
     let (reason, explanation) = explain::describe_outcome(answer.outcome);
     Some(AckException {
         position,
-        outcome: show::outcome(answer.outcome).into(),
+        outcome: encode::outcome(answer.outcome).into(),
         reason: reason.to_owned(),
         explanation: explanation.to_owned(),
         suppressed_until: answer.suppressed_until.map(encode_timestamp),

@@ -15,13 +15,13 @@
 
 mod output;
 mod package;
-mod page;
 mod processes;
 mod report;
 mod reporter;
 mod room;
 mod runner;
 mod secret;
+mod section_builder;
 mod stack;
 mod tasks;
 mod text;
@@ -32,7 +32,7 @@ mod warnings;
 
 pub use self::output::LogDir;
 pub use self::package::Package;
-pub use self::page::SectionBuilder;
+pub use crate::guru_meditation::section_builder::SectionBuilder;
 pub use self::reporter::{Format, InstallError, NoReport, Reporter, install};
 pub use self::tasks::{Traced, alive, detail, root, spawned};
 pub use self::warnings::Warnings;

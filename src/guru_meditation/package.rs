@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::page::SectionBuilder;
+use crate::guru_meditation::section_builder::SectionBuilder;
 use super::threads::Tables;
 
 /// What a program says of itself. What is empty is told as `None`.

@@ -9,7 +9,7 @@ use std::fs;
 use procfs::process::{Limit, LimitValue, Process};
 use serde_json::{Map, Value, json};
 
-use super::page::{SectionBuilder, ProcessLine};
+use crate::guru_meditation::section_builder::{SectionBuilder, ProcessLine};
 use super::secret;
 
 /// Most processes told, this one included.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::page::{SectionContent, SectionBuilder};
+use crate::guru_meditation::section_builder::{SectionContent, SectionBuilder};
 use super::runner::{Ended, Runner, Work};
 use super::text::PLAIN;
 use super::{room, text, time};

@@ -18,7 +18,7 @@ use tokio::runtime::Handle;
 
 use super::output::{self, LogDir};
 use super::package::{self, Package};
-use super::page::SectionBuilder;
+use crate::guru_meditation::section_builder::SectionBuilder;
 use super::report::{Report, SECTION_WITHIN, Section};
 use super::runner::{self, Runner, Whose, Work, in_words};
 use super::trigger::Trigger;

@@ -15,7 +15,7 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
-use super::page::SectionBuilder;
+use crate::guru_meditation::section_builder::SectionBuilder;
 use super::time;
 
 /// Most warnings kept.

@@ -144,7 +144,7 @@ impl JournalError {
     pub fn is_out_of_space(&self) -> bool {
         match self {
             Self::Io { action, source, .. } => {
-                !action.starts_with("sync") && super::upkeep::is_disk_full(source)
+                !action.starts_with("sync") && crate::journal::disk_state::is_disk_full(source)
             }
             Self::Archive { .. }
             | Self::InUse { .. }

@@ -15,27 +15,26 @@
 //! retention. The callers decide which failure ends the process.
 
 mod archive;
-mod background;
 mod backup;
 mod checkpoint;
 mod commit_log;
 mod disk;
-pub mod encoding;
+mod disk_state;
 mod error;
 pub mod frame;
 mod growth;
 mod identity;
-mod opening;
+mod log_truncation;
 mod query;
 mod reader;
 pub mod record;
-mod release;
+mod recovery;
 pub mod rescue;
 pub mod scan;
 pub mod stream;
 #[cfg(test)]
 mod tests;
-mod upkeep;
+mod threads;
 
 use std::fs::File;
 use std::ops::RangeInclusive;
@@ -46,20 +45,20 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use self::background::BackgroundThreads;
+use crate::journal::threads::BackgroundThreads;
 use self::commit_log::CommitLog;
-use self::release::LogTruncation;
-use self::upkeep::{ArchiveLimits, DiskState};
+use crate::journal::log_truncation::LogTruncation;
+use crate::journal::disk_state::{ArchiveLimits, DiskState};
 
 pub use self::archive::{Retention, TrimDue};
-pub use self::background::CheckpointStart;
+pub use crate::journal::threads::CheckpointStart;
 pub use self::backup::{JournalBackupError, BackupProgress};
 pub use self::checkpoint::{FailedCheckpoint, decode as decode_checkpoint};
 pub use self::commit_log::TruncatedTail;
 pub use self::error::JournalError;
 pub use self::growth::{GrowthRate, DiskUsage, SAMPLE_EVERY};
 pub use self::identity::Identity;
-pub use self::opening::{OpenJournal, Recovered};
+pub use crate::journal::recovery::{OpenJournal, Recovered};
 pub use self::query::{PageLimit, RecordPage, HeaderFilter};
 pub use self::reader::JournalReader;
 pub use self::record::{EncodedRecord, RecordHeader};
@@ -155,10 +154,10 @@ impl Journal {
     /// If another process has it open, a newer gridd wrote it, or the disk fails. Damage is no
     /// error: it is reported in [`OpenJournal::recovered`].
     pub fn open(settings: &JournalSettings) -> Result<OpenJournal, JournalError> {
-        match opening::open(settings) {
+        match recovery::open(settings) {
             Err(error) if error.is_out_of_space() => {
                 DiskState::new(&settings.dir, ArchiveLimits::from_settings(settings, u64::MAX)).release_ballast();
-                opening::open(settings)
+                recovery::open(settings)
             }
             opened => opened,
         }
@@ -170,7 +169,7 @@ impl Journal {
     ///
     /// [`JournalError::ForeignFiles`], or the folder cannot be read.
     pub fn refuse_foreign_files(settings: &JournalSettings) -> Result<(), JournalError> {
-        opening::refuse_foreign_files(&settings.dir)
+        recovery::refuse_foreign_files(&settings.dir)
     }
 
     /// Appends records as one commit and returns when they are durable.

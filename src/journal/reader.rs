@@ -12,15 +12,16 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::archive::Archive;
-use super::background::BackgroundFailures;
+use crate::journal::threads::BackgroundFailures;
 use super::commit_log::LogFiles;
 use super::error::JournalError;
 use super::frame::{Block, BlockContent};
 use super::growth::Growth;
 use super::query::{PageLimit, RecordPage, HeaderFilter};
 use super::record::{EncodedRecord, BlockSummary, records_in_block};
-use super::upkeep::DiskState;
-use super::{JournalStatus, checkpoint, disk, opening};
+use crate::journal::disk_state::DiskState;
+use super::{JournalStatus, checkpoint, disk};
+use crate::journal::recovery;
 
 /// A record removed from the commit log is in the archive, so a second lookup finds it.
 const LOOKUP_ATTEMPTS: usize = 3;
@@ -72,7 +73,7 @@ impl JournalReader {
         Ok(JournalStatus {
             commit_log_bytes: self.files.bytes(),
             archive_bytes: self.archive.bytes(),
-            checkpoint_bytes: disk::bytes_below(&self.dir.join(opening::CHECKPOINTS)),
+            checkpoint_bytes: disk::bytes_below(&self.dir.join(recovery::CHECKPOINTS)),
             checkpoint: self.newest_checkpoint_time(),
             free_bytes: disk::free_bytes(&self.dir)?,
             sealed_segments: self.archive.ranges().len(),
@@ -88,7 +89,7 @@ impl JournalReader {
 
     /// `None` also if it is removed while it is read: the next call finds the newer one.
     fn newest_checkpoint_time(&self) -> Option<(u64, Duration)> {
-        let found = checkpoint::list_checkpoints(&self.dir.join(opening::CHECKPOINTS)).ok()?;
+        let found = checkpoint::list_checkpoints(&self.dir.join(recovery::CHECKPOINTS)).ok()?;
         let (through, path) = found.into_iter().max_by_key(|(through, _)| *through)?;
         let written = std::fs::metadata(path).and_then(|it| it.modified()).ok()?;
         Some((through, written.duration_since(std::time::UNIX_EPOCH).ok()?))
@@ -199,7 +200,7 @@ impl JournalReader {
 
     /// The folder of the checkpoints.
     pub(super) fn checkpoints_folder(&self) -> PathBuf {
-        self.dir.join(opening::CHECKPOINTS)
+        self.dir.join(recovery::CHECKPOINTS)
     }
 
     fn lookup(&self, number: u64) -> Result<Lookup, JournalError> {

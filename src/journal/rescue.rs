@@ -4,7 +4,7 @@
 //! how it is asked nor how its findings are printed.
 
 mod check;
-mod faults;
+mod findings;
 mod inventory;
 mod lock;
 mod restore;
@@ -14,7 +14,7 @@ mod tests;
 mod verify;
 
 pub use self::check::{Finding, CheckReport, check};
-pub use self::faults::Findings;
+pub use crate::journal::rescue::findings::Findings;
 pub use self::restore::{RestoreError, Restored, restore};
 pub use self::salvage::{SalvageError, Salvaged, salvage};
 pub use self::verify::{Defect, Verified, VerifyError, verify};

@@ -24,7 +24,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::first_bytes::{self, Rewound, Protocol};
-use super::places::{Busy, ConnectionPermit};
+use crate::listener::connection_limits::{Busy, ConnectionPermit};
 use super::{Common, Port, guard, stopped};
 use crate::clock::monotonic_now;
 use crate::tasks::NamedExecutor;

@@ -20,7 +20,7 @@ use hyper_util::service::TowerToHyperService;
 
 use super::gate::RequestRejection;
 use crate::guru_meditation;
-use crate::sparing::LogLimiter;
+use crate::log_limiter::LogLimiter;
 
 /// What a call is told whose code failed.
 pub(crate) const PANIC_MESSAGE: &str =

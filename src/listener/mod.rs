@@ -9,11 +9,11 @@
 //! those under way are waited for, though not for ever. Knows nothing of what is served.
 
 mod connection;
+mod connection_limits;
 mod first_bytes;
 mod gate;
 pub(crate) mod guard;
 mod hosts;
-mod places;
 #[cfg(test)]
 mod tests;
 
@@ -28,10 +28,10 @@ use tokio::sync::{mpsc, watch};
 
 use self::gate::RequestGate;
 pub use self::hosts::{AllowedHosts, InvalidHost};
-use self::places::{LimitReached, ConnectionPermit, ConnectionPermits};
+use crate::listener::connection_limits::{LimitReached, ConnectionPermit, ConnectionPermits};
 use crate::metrics::Connections;
 use crate::resources;
-use crate::sparing::LogLimiter;
+use crate::log_limiter::LogLimiter;
 use crate::tasks;
 
 /// Pause after a failed accept: out of descriptors, most likely.

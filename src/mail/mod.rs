@@ -8,15 +8,15 @@
 //! no report contains a password. Does not decide what is mailed, when a mail is retried or when it
 //! fails permanently: the core does.
 
-mod conversation;
-mod courier;
-mod handshake;
-mod refusal;
+mod rejection;
 mod render;
 mod reply;
+mod sender;
+mod smtp_session;
 mod test_mail;
-mod wire;
+mod tls_failure;
+mod transport;
 
-pub use crate::config::post::SmtpConfig;
-pub use courier::{DeliveryReport, start};
+pub use crate::config::smtp::SmtpConfig;
+pub use crate::mail::sender::{DeliveryReport, start};
 pub use test_mail::{TestMailResult, send_test_mail};

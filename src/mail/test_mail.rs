@@ -5,11 +5,11 @@
 
 use uuid::Uuid;
 
-use super::conversation::{connect, truncated_reply};
+use crate::mail::smtp_session::{connect, truncated_reply};
 use super::render::{self, render};
-use crate::config::post::SmtpConfig;
-use crate::grid::mail::Delivery;
-use crate::grid::time::Timestamp;
+use crate::config::smtp::SmtpConfig;
+use crate::grid::model::mail_message::Delivery;
+use crate::grid::values::time::Timestamp;
 
 /// The result of a test mail.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 //! printed.
 
 pub mod escape;
-pub mod nearest;
+pub mod labels;
 pub mod size;
+pub mod suggest;
 pub mod terminal;
-pub mod words;

@@ -16,7 +16,7 @@ use super::SLACK;
 use super::error::SpoolError;
 use super::format::{self, SpoolEntry, HEAD, SpoolImage, EntryPayload, EntryState};
 use super::lock::NO_FOLLOW;
-use crate::wire::proto::EventKind;
+use crate::contract::proto::EventKind;
 
 /// The beginning of a spool of any version.
 const ANY_VERSION: &[u8] = b"GRIDSPL";

@@ -13,7 +13,7 @@
 use bytes::Bytes;
 use prost::Message;
 
-use crate::wire::proto::EventKind;
+use crate::contract::proto::EventKind;
 
 /// The beginning of a spool; the digit is the version of the format.
 pub(super) const HEAD: [u8; 8] = *b"GRIDSPL1";

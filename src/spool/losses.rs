@@ -5,7 +5,7 @@
 
 use prost_types::Timestamp;
 
-use crate::wire::proto::{EventKind, LostEvents, LostReason};
+use crate::contract::proto::{EventKind, LostEvents, LostReason};
 
 /// Most entries of an event, by the contract.
 const ENTRIES_MAX: usize = 16;

@@ -17,22 +17,22 @@
 //! never blocks the next event: unreadable entries are counted, and the file is saved. Does not
 //! know how events are sent.
 
-mod answers;
-mod arriving;
+mod append_numbered;
+mod enqueue;
 mod error;
+mod eviction;
 mod file;
 mod format;
-mod late;
 mod lock;
 mod losses;
-mod numbering;
-mod numbers;
-mod roles;
-mod room;
-mod trouble;
 
 #[cfg(test)]
 mod tests;
+mod ownership;
+mod quarantine;
+mod replies;
+mod sequence;
+mod sequence_file;
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder};
@@ -43,16 +43,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use uuid::Uuid;
 
-pub use answers::StoredReply;
+pub use crate::spool::replies::StoredReply;
 pub use error::SpoolError;
 pub use format::{SpoolEntry, SpoolImage, EntryPayload, EntryState, parse};
 pub use lock::LockGuard;
 pub use losses::sum_losses;
-pub use numbering::SequenceStatus;
-pub use room::{DEFAULT_BYTES_MAX, DEFAULT_EVENTS_MAX, SpoolLimits};
+pub use crate::spool::sequence::SequenceStatus;
+pub use crate::spool::eviction::{DEFAULT_BYTES_MAX, DEFAULT_EVENTS_MAX, SpoolLimits};
 
-use crate::wire::proto::event::Kind;
-use crate::wire::proto::{Event, EventKind, LostReason};
+use crate::contract::proto::event::Kind;
+use crate::contract::proto::{Event, EventKind, LostReason};
 use file::{NewEntry, SpoolFile};
 
 /// Longest wait for another process that reads or changes the files, which takes milliseconds.
@@ -261,7 +261,7 @@ impl Spool {
         // A full disk may refuse this and the numbers; that must not keep finished events in the
         // spool.
         if !exceptions.is_empty() {
-            let _ = answers::add(&self.path("answers"), exceptions);
+            let _ = replies::add(&self.path("answers"), exceptions);
         }
         let mut file = self.load()?;
         let mut numbers = self.load_counter(&file)?;
@@ -301,13 +301,13 @@ impl Spool {
     /// The broker's reply to the event, if it was not stored and the reply was recorded.
     pub fn stored_reply(&self, key: EventKey) -> Option<StoredReply> {
         let _lock = self.lock().ok()?;
-        answers::find(&self.path("answers"), key).filter(|it| !it.reply.is_empty())
+        replies::find(&self.path("answers"), key).filter(|it| !it.reply.is_empty())
     }
 
     /// The new number of the event, if it was renumbered.
     pub fn renumbered_to(&self, key: EventKey) -> Option<EventKey> {
         let _lock = self.lock().ok()?;
-        let moved = answers::find(&self.path("answers"), key)?;
+        let moved = replies::find(&self.path("answers"), key)?;
         let to = EventKey { spool_id: moved.new_spool_id, sequence: moved.new_sequence };
         moved.reply.is_empty().then_some(to)
     }

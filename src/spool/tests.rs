@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::tasks;
-use crate::wire::proto::{AckException, Alert, Log, Outcome, StartFailed, StartedOk};
+use crate::contract::proto::{AckException, Alert, Log, Outcome, StartFailed, StartedOk};
 
 const BOOT: Uuid = Uuid::from_u128(7);
 

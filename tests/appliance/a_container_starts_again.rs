@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use grid_broker::wire::proto::{ApplianceState, Outcome};
+use grid_broker::contract::proto::{ApplianceState, Outcome};
 
 use super::host::{Ground, Host, UNLIMITED};
 use super::oracle;

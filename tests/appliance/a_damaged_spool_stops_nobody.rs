@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use grid_broker::spool::{self, EntryState};
-use grid_broker::wire::proto::event::Kind;
-use grid_broker::wire::proto::{Event, Log, LostReason};
+use grid_broker::contract::proto::event::Kind;
+use grid_broker::contract::proto::{Event, Log, LostReason};
 use prost::Message;
 use tokio::time::sleep;
 

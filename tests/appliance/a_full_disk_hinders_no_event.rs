@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use grid_broker::wire::proto::{ApplianceState, LostReason};
+use grid_broker::contract::proto::{ApplianceState, LostReason};
 
 use super::host::{Ground, Host, UNLIMITED};
 use super::oracle;

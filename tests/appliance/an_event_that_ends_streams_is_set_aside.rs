@@ -4,8 +4,8 @@
 use std::sync::{Arc, Mutex};
 
 use grid_broker::spool::EntryState;
-use grid_broker::wire::proto::event::Kind;
-use grid_broker::wire::proto::{Event, EventKind, Log, LostReason};
+use grid_broker::contract::proto::event::Kind;
+use grid_broker::contract::proto::{Event, EventKind, Log, LostReason};
 use tokio::net::TcpListener;
 use tonic::Code;
 

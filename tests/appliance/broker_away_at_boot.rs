@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use grid_broker::client::connect;
 use grid_broker::clock::monotonic_now;
-use grid_broker::wire::decode_timestamp;
-use grid_broker::wire::proto::{Appliance, ApplianceState, ListAlertsRequest, Record, RecordKind};
+use grid_broker::contract::decode_timestamp;
+use grid_broker::contract::proto::{Appliance, ApplianceState, ListAlertsRequest, Record, RecordKind};
 use tokio::time::sleep;
 
 use super::host::{Ground, Host};

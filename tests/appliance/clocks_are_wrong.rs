@@ -7,9 +7,9 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use grid_broker::clock::wall_now;
-use grid_broker::grid::time::Timestamp;
-use grid_broker::wire::decode_timestamp;
-use grid_broker::wire::proto::{ApplianceState, Record};
+use grid_broker::grid::values::time::Timestamp;
+use grid_broker::contract::decode_timestamp;
+use grid_broker::contract::proto::{ApplianceState, Record};
 use tokio::time::sleep;
 
 use super::host::{Ground, Host, UNLIMITED};

@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use grid_broker::tasks;
-use grid_broker::wire::event_server::event_service_server::{EventService, EventServiceServer};
-use grid_broker::wire::proto::session_response::Message;
-use grid_broker::wire::proto::{Ack, Event, ReportResponse, SessionResponse, Welcome};
-use grid_broker::wire::received::{self, ClientMessage};
+use grid_broker::contract::event_server::event_service_server::{EventService, EventServiceServer};
+use grid_broker::contract::proto::session_response::Message;
+use grid_broker::contract::proto::{Ack, Event, ReportResponse, SessionResponse, Welcome};
+use grid_broker::contract::raw;
+use grid_broker::contract::raw::ClientMessage;
 use prost::Message as _;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -70,7 +71,7 @@ impl Fake {
 
     async fn converse(
         &self,
-        mut said: Streaming<received::RawSessionRequest>,
+        mut said: Streaming<raw::RawSessionRequest>,
         answers: &mpsc::Sender<Result<SessionResponse, Status>>,
     ) -> Result<(), Status> {
         let tell = async |message| {
@@ -86,7 +87,7 @@ impl Fake {
                 }
                 continue;
             };
-            let Some(received::RawSessionRequest { message }) = next? else { return Ok(()) };
+            let Some(raw::RawSessionRequest { message }) = next? else { return Ok(()) };
             match message {
                 Some(ClientMessage::Hello(hello)) => {
                     self.heard.lock().expect("the lock").sessions += 1;
@@ -121,7 +122,7 @@ struct Service(Arc<Fake>);
 impl EventService for Service {
     async fn report(
         &self,
-        _: Request<received::RawReportRequest>,
+        _: Request<raw::RawReportRequest>,
     ) -> Result<Response<ReportResponse>, Status> {
         Err(Status::unavailable("it takes sessions only"))
     }
@@ -130,7 +131,7 @@ impl EventService for Service {
 
     async fn session(
         &self,
-        request: Request<Streaming<received::RawSessionRequest>>,
+        request: Request<Streaming<raw::RawSessionRequest>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
         let (answers, stream) = mpsc::channel(16);
         let fake = Arc::clone(&self.0);

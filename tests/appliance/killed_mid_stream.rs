@@ -2,8 +2,8 @@
 
 use grid_broker::clock::monotonic_now;
 use grid_broker::spool::{Spool, EntryState};
-use grid_broker::wire::proto::event::Kind;
-use grid_broker::wire::proto::{Event, Log};
+use grid_broker::contract::proto::event::Kind;
+use grid_broker::contract::proto::{Event, Log};
 
 use super::host::{Ground, Host, UNLIMITED, kill};
 use super::oracle;

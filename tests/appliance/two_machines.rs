@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use grid_broker::spool::EntryState;
-use grid_broker::wire::proto::event::Kind;
-use grid_broker::wire::proto::{AlertMatter, Event, ListAlertsRequest, Log};
+use grid_broker::contract::proto::event::Kind;
+use grid_broker::contract::proto::{AlertMatter, Event, ListAlertsRequest, Log};
 use rustix::process::{Signal, kill_process};
 use tokio::time::sleep;
 

@@ -8,14 +8,13 @@
 use std::str::FromStr;
 
 use bytes::Bytes;
-use grid_broker::grid::event::{Event as Heard, EventBody, DroppedEvents as Lost};
-use grid_broker::grid::time::Timestamp;
-use grid_broker::wire::check::{self, DecodedEvent, InvalidEvent};
-use grid_broker::wire::proto::event::Kind;
-use grid_broker::wire::proto::{
-    Alert, Counter, Event, Log, LostEvents, Maintenance, StartFailed, StartedOk,
-};
-use grid_broker::wire::received::RawEvent;
+use grid_broker::grid::values::event::{Event as Heard, EventBody, DroppedEvents as Lost};
+use grid_broker::grid::values::time::Timestamp;
+use grid_broker::contract::decode;
+use grid_broker::contract::decode::{DecodedEvent, InvalidEvent};
+use grid_broker::contract::proto::event::Kind;
+use grid_broker::contract::proto::{Alert, Counter, Event, Log, LostEvents, Maintenance, StartFailed, StartedOk};
+use grid_broker::contract::raw::RawEvent;
 use prost::Message;
 use prost_types::Timestamp as Time;
 use uuid::Uuid;
@@ -267,7 +266,7 @@ fn plain(checked: &DecodedEvent) -> Plain {
 }
 
 fn checked(bytes: &[u8]) -> Verdict {
-    match check::event(&Bytes::copy_from_slice(bytes)) {
+    match decode::event(&Bytes::copy_from_slice(bytes)) {
         Ok(checked) => Verdict::Event(Box::new(plain(&checked))),
         Err(InvalidEvent::Unsupported) => Verdict::Unsupported,
         Err(InvalidEvent::Invalid(violations)) => {

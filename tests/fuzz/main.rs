@@ -30,7 +30,8 @@ use grid_broker::journal::frame::{Block, BlockContent, BlockHeader, find_next};
 use grid_broker::journal::record::{BlockSummary, records_in_block};
 use grid_broker::journal::scan::{ScanItem, BlockScan};
 use grid_broker::journal::stream::{StreamItem, StreamReader};
-use grid_broker::journal::{decode_checkpoint, encoding};
+use grid_broker::journal::decode_checkpoint;
+use grid_broker::codec;
 
 use crate::mutate::{Random, mend, mutate};
 
@@ -209,9 +210,9 @@ fn checkpoint() {
 #[test]
 fn record() {
     fuzz("record", &records(), |_, input| {
-        if let Ok(record) = encoding::decode_record(input) {
-            let again = encoding::encode_record(&record);
-            assert_eq!(encoding::encode_record(&encoding::decode_record(&again).unwrap()), again);
+        if let Ok(record) = codec::decode_record(input) {
+            let again = codec::encode_record(&record);
+            assert_eq!(codec::encode_record(&codec::decode_record(&again).unwrap()), again);
         }
     });
 }
@@ -219,8 +220,8 @@ fn record() {
 #[test]
 fn state() {
     fuzz("state", &states(), |_, input| {
-        if let Ok(state) = encoding::decode_state(input) {
-            let _ = encoding::encode_state(&state);
+        if let Ok(state) = codec::decode_state(input) {
+            let _ = codec::encode_state(&state);
         }
     });
 }

@@ -5,8 +5,8 @@ use std::fs;
 
 use bytes::Bytes;
 use grid_broker::spool::{EntryPayload, SpoolLimits, Spool, EntryState, SenderId, parse};
-use grid_broker::wire::proto::event::Kind;
-use grid_broker::wire::proto::{Alert, Event, Log, Maintenance, StartFailed, StartedOk};
+use grid_broker::contract::proto::event::Kind;
+use grid_broker::contract::proto::{Alert, Event, Log, Maintenance, StartFailed, StartedOk};
 use tempfile::TempDir;
 
 use crate::fuzz;

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use grid_broker::clock::monotonic_now;
 use grid_broker::tasks;
-use grid_broker::wire::proto::Log;
-use grid_broker::wire::proto::event::Kind;
-use grid_broker::wire::proto::session_response::Message;
+use grid_broker::contract::proto::Log;
+use grid_broker::contract::proto::event::Kind;
+use grid_broker::contract::proto::session_response::Message;
 use tokio::net::TcpStream;
 
 use crate::harness::{Gridd, Session, event, soon, stretched};

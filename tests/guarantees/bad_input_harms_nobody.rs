@@ -2,11 +2,9 @@
 //! is taken: by the programs and by unary calls. What comes over a session is in `bad_sessions`.
 
 use grid_broker::client::APPLIANCE_METADATA;
-use grid_broker::wire::proto::event::Kind;
-use grid_broker::wire::proto::event_service_client::EventServiceClient;
-use grid_broker::wire::proto::{
-    Alert, Counter, Event, Log, Maintenance, Outcome, ReportRequest, ReportResponse,
-};
+use grid_broker::contract::proto::event::Kind;
+use grid_broker::contract::proto::event_service_client::EventServiceClient;
+use grid_broker::contract::proto::{Alert, Counter, Event, Log, Maintenance, Outcome, ReportRequest, ReportResponse};
 use serde_json::Value;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;

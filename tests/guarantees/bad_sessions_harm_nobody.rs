@@ -1,11 +1,9 @@
 //! Whatever comes over a connection or a session gets its answer at its place, and neither its
 //! neighbours nor anybody else suffer.
 
-use grid_broker::wire::proto::event::Kind;
-use grid_broker::wire::proto::session_response::Message;
-use grid_broker::wire::proto::{
-    AckException, Alert, Counter, Event, Hello, Log, Maintenance, Outcome,
-};
+use grid_broker::contract::proto::event::Kind;
+use grid_broker::contract::proto::session_response::Message;
+use grid_broker::contract::proto::{AckException, Alert, Counter, Event, Hello, Log, Maintenance, Outcome};
 use prost::Message as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tonic::{Code, Status};

@@ -1,8 +1,8 @@
 //! No deadline is judged while events wait that were received before it: neither those that a session
 //! has read and not yet brought, nor those whose answers wait for a tally.
 
-use grid_broker::wire::proto::event::Kind;
-use grid_broker::wire::proto::{Log, Maintenance, StartedOk};
+use grid_broker::contract::proto::event::Kind;
+use grid_broker::contract::proto::{Log, Maintenance, StartedOk};
 
 use crate::harness::{Gridd, Session, event};
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use grid_broker::wire::proto::event::Kind;
-use grid_broker::wire::proto::{Log, Maintenance, StartedOk};
+use grid_broker::contract::proto::event::Kind;
+use grid_broker::contract::proto::{Log, Maintenance, StartedOk};
 
 use crate::harness::{DEADLINE_CLASSES, Gridd, Session, event, eventually, page, run};
 

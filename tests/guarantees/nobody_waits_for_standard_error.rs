@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{Read, pipe};
 use std::process::Stdio;
 
-use grid_broker::wire::proto::event::Kind;
-use grid_broker::wire::proto::{Log, StartedOk};
+use grid_broker::contract::proto::event::Kind;
+use grid_broker::contract::proto::{Log, StartedOk};
 
 use crate::harness::{Gridd, Session, clean, event, eventually, page, run_into};
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use grid_broker::wire::proto::AlertMatter;
+use grid_broker::contract::proto::AlertMatter;
 use serde_json::Value;
 use tempfile::TempDir;
 

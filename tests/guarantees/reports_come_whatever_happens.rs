@@ -8,9 +8,9 @@ use std::time::Duration;
 use grid_broker::config::{SettingsSources, Settings};
 use grid_broker::daemon::{self, Reload, Diagnostics};
 use grid_broker::guru_meditation::{self, Format, LogDir, Reporter, Warnings};
-use grid_broker::wire::proto::GetStatusRequest;
-use grid_broker::wire::proto::broker_service_client::BrokerServiceClient;
-use grid_broker::{client, report, tasks, tracing_lines};
+use grid_broker::contract::proto::GetStatusRequest;
+use grid_broker::contract::proto::broker_service_client::BrokerServiceClient;
+use grid_broker::{client, diagnostic_sections, tasks, tracing_lines};
 use rustix::process::{Signal, getpid, kill_process};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
@@ -21,7 +21,7 @@ use crate::harness::{Report, alone, assert_frame, wait_for, whole_reports};
 const WORKERS: usize = 2;
 
 fn install() -> Reporter {
-    guru_meditation::install(report::package("a test")).expect("reports are possible")
+    guru_meditation::install(diagnostic_sections::package("a test")).expect("reports are possible")
 }
 
 /// A report with the names of all functions: on a machine that is very busy the first one of a debug

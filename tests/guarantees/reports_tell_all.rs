@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use grid_broker::tasks;
-use grid_broker::wire::proto::Log;
-use grid_broker::wire::proto::event::Kind;
+use grid_broker::contract::proto::Log;
+use grid_broker::contract::proto::event::Kind;
 use rustix::process::Signal;
 use serde_json::Value;
 

@@ -2,7 +2,7 @@
 //! browsers make them, and frames of HTTP/2 made by hand, against the real broker.
 
 use grid_broker::tasks;
-use grid_broker::wire::proto::RemoveApplianceRequest;
+use grid_broker::contract::proto::RemoveApplianceRequest;
 use prost::Message as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

@@ -5,8 +5,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use grid_broker::wire::proto::event::Kind;
-use grid_broker::wire::proto::{Log, Maintenance};
+use grid_broker::contract::proto::event::Kind;
+use grid_broker::contract::proto::{Log, Maintenance};
 use serde_json::Value;
 
 use crate::harness::{Gridd, Session, event, eventually};

@@ -1,8 +1,6 @@
 //! Whoever watches appliances has what there is, and hears at once what does not match any more.
 
-use grid_broker::wire::proto::{
-    ApplianceFilter, ApplianceState, WatchAppliancesRequest, WatchAppliancesResponse,
-};
+use grid_broker::contract::proto::{ApplianceFilter, ApplianceState, WatchAppliancesRequest, WatchAppliancesResponse};
 use tonic::Streaming;
 
 use crate::harness::{Gridd, soon};
@@ -62,7 +60,7 @@ async fn an_appliance_that_leaves_the_states_asked_for_is_told_once_more() {
 
 #[tokio::test]
 async fn a_class_that_is_no_name_is_refused_by_its_field() {
-    use grid_broker::wire::proto::{AddApplianceRequest, ApplianceSettings};
+    use grid_broker::contract::proto::{AddApplianceRequest, ApplianceSettings};
     use tonic_types::StatusExt;
     let gridd = Gridd::start().await;
     let class = Some("x".repeat(100_000));

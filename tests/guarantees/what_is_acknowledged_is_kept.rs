@@ -5,9 +5,9 @@ use std::process::Command;
 use std::sync::Arc;
 
 use grid_broker::tasks;
-use grid_broker::wire::proto::event::Kind;
-use grid_broker::wire::proto::session_response::Message;
-use grid_broker::wire::proto::{Log, Maintenance, Outcome, StartedOk};
+use grid_broker::contract::proto::event::Kind;
+use grid_broker::contract::proto::session_response::Message;
+use grid_broker::contract::proto::{Log, Maintenance, Outcome, StartedOk};
 use serde_json::Value;
 use tokio::sync::Notify;
 
@@ -31,7 +31,7 @@ fn name(speaker: u64) -> String {
     format!("kept:main.app{speaker}")
 }
 
-fn log(sequence: u64) -> grid_broker::wire::proto::Event {
+fn log(sequence: u64) -> grid_broker::contract::proto::Event {
     event(Kind::Log(Log {}), sequence, &format!("event {sequence}"))
 }
 

@@ -1,7 +1,7 @@
 //! An appliance that talks too much is held back: told so, counted, shown, and let go.
 
-use grid_broker::wire::proto::event::Kind;
-use grid_broker::wire::proto::{Alert, Event, Log, Outcome, Severity, StartedOk};
+use grid_broker::contract::proto::event::Kind;
+use grid_broker::contract::proto::{Alert, Event, Log, Outcome, Severity, StartedOk};
 use serde_json::Value;
 
 use crate::harness::{Gridd, Session, ack_exceptions, event};

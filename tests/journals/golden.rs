@@ -4,17 +4,14 @@ use std::fs;
 use std::path::Path;
 
 use grid_broker::broker::{self, Backlog, BrokerHandle, UnresolvedHello, IncomingEvent, Started};
-use grid_broker::grid::event::{
-    Counter, Event, EventBody, DroppedEvents, DropReason, Progress, Severity, BoundedText,
-};
-use grid_broker::grid::in_force::AppliedSettings;
-use grid_broker::grid::name::{ApplianceName, BootId};
-use grid_broker::grid::record::{AdminCommand, SessionId};
-use grid_broker::grid::settings::{
-    RateLimits, ClassSettings, DEFAULT_CLASS, MailPolicy, Overrides, GridSettings as Rules,
-};
-use grid_broker::grid::time::Timestamp;
-use grid_broker::journal::{self, Journal, encoding};
+use grid_broker::grid::values::event::{Counter, Event, EventBody, DroppedEvents, DropReason, Progress, Severity, BoundedText};
+use grid_broker::grid::log::applied_settings::AppliedSettings;
+use grid_broker::grid::values::id::{ApplianceName, BootId};
+use grid_broker::grid::log::record::{AdminCommand, SessionId};
+use grid_broker::grid::model::settings::{RateLimits, ClassSettings, DEFAULT_CLASS, MailPolicy, Overrides, GridSettings as Rules};
+use grid_broker::grid::values::time::Timestamp;
+use grid_broker::{journal, codec};
+use grid_broker::journal::Journal;
 use tokio::runtime::{Handle, Runtime};
 use uuid::Uuid;
 
@@ -184,7 +181,7 @@ fn the_golden_journal_is_written_if_asked_for() {
     let term = opened.journal.term();
     let (stream, _) = opened.reader.back_up(identity, term, Vec::new(), |_, _| Ok(())).unwrap();
     opened.journal.close().unwrap();
-    assert_eq!(encoding::decode_state(&encoding::encode_state(&state)).unwrap(), state);
+    assert_eq!(codec::decode_state(&codec::encode_state(&state)).unwrap(), state);
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("records.txt"), text::records(&records)).unwrap();
     fs::write(folder.join("state.txt"), text::state(&state)).unwrap();

@@ -14,11 +14,10 @@ mod text;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use grid_broker::grid::effect::Effect;
+use grid_broker::grid::log::effect::Effect;
 use grid_broker::grid::state::State;
-use grid_broker::journal::{
-    PageLimit, EncodedRecord, Journal, OpenJournal, JournalSettings, HeaderFilter, encoding, rescue, stream,
-};
+use grid_broker::journal::{PageLimit, EncodedRecord, Journal, OpenJournal, JournalSettings, HeaderFilter, rescue, stream};
+use grid_broker::codec;
 
 const ALL: PageLimit = PageLimit { records: usize::MAX, bytes: u64::MAX };
 /// sled reads whole segments.
@@ -55,7 +54,7 @@ fn read_all(opened: &OpenJournal) -> Vec<EncodedRecord> {
 fn fold(state: &mut State, records: &[EncodedRecord]) {
     let after = state.last();
     for encoded in records.iter().filter(|it| it.number > after) {
-        let record = encoding::decode_record(&encoded.bytes).unwrap();
+        let record = codec::decode_record(&encoded.bytes).unwrap();
         state.replay(&record);
     }
 }
@@ -78,7 +77,7 @@ fn assert_golden(opened: &OpenJournal) {
     let mut from_records = State::default();
     fold(&mut from_records, &records);
     let (_, checkpoint) = opened.checkpoint.as_ref().unwrap();
-    let mut from_checkpoint = encoding::decode_state(checkpoint).unwrap();
+    let mut from_checkpoint = codec::decode_state(checkpoint).unwrap();
     fold(&mut from_checkpoint, &records);
     assert_eq!(without_lived_time(&from_checkpoint), without_lived_time(&from_records));
     let expected = fs::read_to_string(v1().join("state.txt")).unwrap();
@@ -121,7 +120,7 @@ fn a_broker_started_on_a_restored_journal_has_the_same_grid_log_and_state() {
     let mut from_records = State::default();
     fold(&mut from_records, &records);
     let (_, checkpoint) = opened.checkpoint.as_ref().unwrap();
-    let from_checkpoint = encoding::decode_state(checkpoint).unwrap();
+    let from_checkpoint = codec::decode_state(checkpoint).unwrap();
     assert_eq!(without_lived_time(&from_checkpoint), without_lived_time(&from_records));
 }
 
@@ -148,9 +147,9 @@ fn a_broker_refuses_to_start_on_a_record_of_a_newer_one() {
     let dir = tempfile::tempdir().unwrap();
     let settings = JournalSettings::new(dir.path());
     let mut opened = Journal::open(&settings).unwrap();
-    let newer = encoding::proto::Record {
+    let newer = codec::proto::Record {
         number: 1,
-        effects: vec![encoding::proto::Effect { change: None }],
+        effects: vec![codec::proto::Effect { change: None }],
         ..Default::default()
     };
     let bytes = prost::Message::encode_to_vec(&newer).into();

@@ -2,13 +2,13 @@
 
 use std::fmt::Write;
 
-use grid_broker::grid::admission::{Usage, RateLimitKind, OutcomeCounts, OutcomeKind, Suppression};
-use grid_broker::grid::alert_key::AlertGroup;
-use grid_broker::grid::event::EventKind;
-use grid_broker::grid::lifecycle::Lifecycle;
-use grid_broker::grid::mail::BacklogDigest;
+use grid_broker::grid::model::usage::{Usage, RateLimitKind, OutcomeCounts, OutcomeKind, Suppression};
+use grid_broker::grid::model::alert_group::AlertGroup;
+use grid_broker::grid::values::event::EventKind;
+use grid_broker::grid::model::lifecycle::Lifecycle;
+use grid_broker::grid::model::mail_message::BacklogDigest;
 use grid_broker::grid::state::State;
-use grid_broker::grid::time::Timestamp;
+use grid_broker::grid::values::time::Timestamp;
 use grid_broker::journal::EncodedRecord;
 
 /// One line per record: its index fields, its length and its checksum.

@@ -10,9 +10,9 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use grid_broker::client::APPLIANCE_METADATA;
-use grid_broker::wire::proto::event::Kind;
-use grid_broker::wire::proto::event_service_client::EventServiceClient;
-use grid_broker::wire::proto::{Alert, Event, ReportRequest};
+use grid_broker::contract::proto::event::Kind;
+use grid_broker::contract::proto::event_service_client::EventServiceClient;
+use grid_broker::contract::proto::{Alert, Event, ReportRequest};
 use tempfile::TempDir;
 use tonic::Request;
 

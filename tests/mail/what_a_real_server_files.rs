@@ -5,7 +5,7 @@ use std::time::Duration;
 use grid_broker::clock::wall_now;
 use grid_broker::config::mail::MailSettings;
 use grid_broker::config::secret::Secret;
-use grid_broker::grid::mail::Delivery;
+use grid_broker::grid::model::mail_message::Delivery;
 use grid_broker::mail::{SmtpConfig, send_test_mail};
 use mail_parser::MessageParser;
 

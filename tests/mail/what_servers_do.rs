@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use grid_broker::clock::wall_now;
 use grid_broker::config::mail::MailSecurity;
-use grid_broker::grid::mail::{Delivery, REPLY_BYTES_MAX};
+use grid_broker::grid::model::mail_message::{Delivery, REPLY_BYTES_MAX};
 use grid_broker::mail::{SmtpConfig, send_test_mail};
 use grid_broker::tasks;
 use mail_parser::MessageParser;

@@ -1,7 +1,7 @@
 //! What a server's refusal is about decides whether a mail waits or fails; the code of a reply counts,
 //! whatever its text is.
 
-use grid_broker::grid::mail::Delivery;
+use grid_broker::grid::model::mail_message::Delivery;
 
 use crate::script::{At, Begins, Does, Server};
 use crate::support::{Courier, settings};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use grid_broker::config::mail::{MailSettings, MailSecurity};
-use grid_broker::grid::mail::Delivery;
+use grid_broker::grid::model::mail_message::Delivery;
 use grid_broker::tasks;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

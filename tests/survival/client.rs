@@ -10,14 +10,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use grid_broker::client::{APPLIANCE_METADATA, connect};
-use grid_broker::wire::proto::event::Kind;
-use grid_broker::wire::proto::event_service_client::EventServiceClient;
-use grid_broker::wire::proto::session_request::Message as Says;
-use grid_broker::wire::proto::session_response::Message as Hears;
-use grid_broker::wire::proto::{
-    Ack, Alert, Counter, Event, Goodbye, Hello, Log, Maintenance, Outcome, SessionRequest,
-    StartFailed, StartedOk,
-};
+use grid_broker::contract::proto::event::Kind;
+use grid_broker::contract::proto::event_service_client::EventServiceClient;
+use grid_broker::contract::proto::session_request::Message as Says;
+use grid_broker::contract::proto::session_response::Message as Hears;
+use grid_broker::contract::proto::{Ack, Alert, Counter, Event, Goodbye, Hello, Log, Maintenance, Outcome, SessionRequest, StartFailed, StartedOk};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Streaming};
@@ -142,7 +139,7 @@ impl Client {
         orders: &Orders,
         says: &mpsc::Sender<SessionRequest>,
         said: mpsc::Receiver<SessionRequest>,
-    ) -> Option<Streaming<grid_broker::wire::proto::SessionResponse>> {
+    ) -> Option<Streaming<grid_broker::contract::proto::SessionResponse>> {
         let channel = connect(&orders.address).await.ok()?;
         let hello = Hello {
             protocol_revision: 1,

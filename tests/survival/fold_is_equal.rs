@@ -9,19 +9,18 @@ use std::time::Duration;
 
 use grid_broker::grid::Grid;
 use grid_broker::grid::decide::Decision;
-use grid_broker::grid::name::{ApplianceName, ApplianceIndex, BootId, SpoolId};
+use grid_broker::grid::values::id::{ApplianceName, ApplianceIndex, BootId, SpoolId};
 use grid_broker::grid::occurrence::Occurrence;
-use grid_broker::grid::record::{
-    BrokerStarted, ReceivedEvent, SessionHello, Input, LastRun, AdminCommand, OverrideReset, SessionId, BrokerPause,
-};
-use grid_broker::grid::settings::{ClassSettings, OnStuck, Overrides, GridSettings};
-use grid_broker::grid::shift::TimeShift;
+use grid_broker::grid::log::record::{BrokerStarted, ReceivedEvent, SessionHello, Input, LastRun, AdminCommand, OverrideReset, SessionId, BrokerPause};
+use grid_broker::grid::model::settings::{ClassSettings, OnStuck, Overrides, GridSettings};
+use grid_broker::grid::log::time_shift::TimeShift;
 use grid_broker::grid::state::State;
-use grid_broker::grid::time::{Offset, Timestamp};
-use grid_broker::journal::{CheckpointStart, EncodedRecord, RecordHeader, OpenJournal, encoding};
-use grid_broker::wire::check;
-use grid_broker::wire::proto::event::Kind;
-use grid_broker::wire::proto::{Alert, Counter, Event, Log, Maintenance, StartFailed, StartedOk};
+use grid_broker::grid::values::time::{Offset, Timestamp};
+use grid_broker::journal::{CheckpointStart, EncodedRecord, RecordHeader, OpenJournal};
+use grid_broker::codec;
+use grid_broker::contract::decode;
+use grid_broker::contract::proto::event::Kind;
+use grid_broker::contract::proto::{Alert, Counter, Event, Log, Maintenance, StartFailed, StartedOk};
 use prost::Message;
 use uuid::Uuid;
 
@@ -84,7 +83,7 @@ impl Life {
         // What is only counted is tallied at once, so that the state is always the fold.
         records.extend(std::iter::from_fn(|| self.grid.next_tally(self.now)));
         for record in records {
-            let bytes = encoding::encode_record(&record).into();
+            let bytes = codec::encode_record(&record).into();
             let mark = RecordHeader { at_us: record.at.as_micros(), ..RecordHeader::default() };
             self.records.push(EncodedRecord { number: record.number, header: mark, bytes });
         }
@@ -170,7 +169,7 @@ impl Life {
             _ => Kind::Log(Log {}),
         };
         let event = Event { kind: Some(kind), text: "text".to_owned(), ..Event::default() };
-        let checked = check::event(&event.encode_to_vec().into()).expect("an event");
+        let checked = decode::event(&event.encode_to_vec().into()).expect("an event");
         let spool = self.spool();
         let sequence = spool.and_then(|_| NonZeroU64::new(1 + self.chance.below(400)));
         let session = self.chance.once_in(2).then_some(SessionId(1));
@@ -235,7 +234,7 @@ fn lived(dir: &Path, seed: u64) -> Vec<State> {
             life.records.clear();
             let state = life.grid.state();
             if state.last() >= checkpointed + SAVED_EVERY {
-                let begun = journal.checkpoint(state.last(), encoding::encode_state(state));
+                let begun = journal.checkpoint(state.last(), codec::encode_state(state));
                 if begun == CheckpointStart::Started {
                     saved.push(state.clone());
                     checkpointed = state.last();
@@ -255,7 +254,7 @@ fn lived(dir: &Path, seed: u64) -> Vec<State> {
 fn folded(dir: &Path) -> (OpenJournal, Option<State>) {
     let opened = open(dir).expect("it opens");
     let saved = opened.checkpoint.as_ref();
-    let saved = saved.map(|(_, bytes)| encoding::decode_state(bytes).expect("a state"));
+    let saved = saved.map(|(_, bytes)| codec::decode_state(bytes).expect("a state"));
     (opened, saved)
 }
 
@@ -271,7 +270,7 @@ fn state_is_the_fold_from_every_checkpoint_with_spans_gone_and_other_settings() 
         let (opened, newest) = folded(dir.path());
         assert!(fold(&opened, State::default()) == last, "from nothing");
         for state in &saved {
-            let again = encoding::decode_state(&encoding::encode_state(state)).expect("a state");
+            let again = codec::decode_state(&codec::encode_state(state)).expect("a state");
             assert!(again == *state, "a state reads back equal");
             assert!(fold(&opened, again) == last, "from the checkpoint of {}", state.last());
         }

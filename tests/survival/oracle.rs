@@ -6,14 +6,13 @@ use std::fmt;
 use std::path::Path;
 
 use grid_broker::client::connect;
-use grid_broker::grid::name::ApplianceName;
+use grid_broker::grid::values::id::ApplianceName;
 use grid_broker::grid::state::State;
-use grid_broker::journal::{PageLimit, Journal, OpenJournal, JournalSettings, HeaderFilter, encoding};
-use grid_broker::wire::proto::appliance_service_client::ApplianceServiceClient;
-use grid_broker::wire::proto::grid_log_service_client::GridLogServiceClient;
-use grid_broker::wire::proto::{
-    Appliance, ListAppliancesRequest, ListRecordsRequest, Outcome, Record, RecordFilter, RecordKind,
-};
+use grid_broker::journal::{PageLimit, Journal, OpenJournal, JournalSettings, HeaderFilter};
+use grid_broker::codec;
+use grid_broker::contract::proto::appliance_service_client::ApplianceServiceClient;
+use grid_broker::contract::proto::grid_log_service_client::GridLogServiceClient;
+use grid_broker::contract::proto::{Appliance, ListAppliancesRequest, ListRecordsRequest, Outcome, Record, RecordFilter, RecordKind};
 
 use super::client::Client;
 
@@ -148,7 +147,7 @@ pub(crate) fn compare_counts(clients: &[Client], shown: &[Appliance]) {
 pub(crate) fn compare_state(data: &Path, shown: &[Appliance]) {
     let opened = Journal::open(&JournalSettings::new(data)).expect("the journal opens");
     let saved = opened.checkpoint.as_ref().map(|(_, bytes)| {
-        let saved = encoding::decode_state(bytes).expect("the checkpoint is a state");
+        let saved = codec::decode_state(bytes).expect("the checkpoint is a state");
         fold(&opened, saved)
     });
     let whole = match (opened.reader.first(), saved) {
@@ -169,7 +168,7 @@ pub(crate) fn compare_state(data: &Path, shown: &[Appliance]) {
         let boot = folded.boot_id().map(|it| it.0.to_string()).unwrap_or_default();
         assert_eq!(boot, appliance.boot_id);
         assert_eq!(folded.last_record, appliance.last_record);
-        let state = grid_broker::wire::show::state(&folded.lifecycle);
+        let state = grid_broker::contract::encode::state(&folded.lifecycle);
         assert_eq!(state, appliance.state(), "{}", appliance.name);
     }
     assert_eq!(whole.appliances().count(), shown.len());
@@ -181,7 +180,7 @@ pub(crate) fn fold(opened: &OpenJournal, mut state: State) -> State {
     let all = PageLimit { records: usize::MAX, bytes: u64::MAX };
     let page = opened.reader.forward(state.last() + 1, &HeaderFilter::default(), all);
     for record in page.expect("the records can be read").records {
-        state.replay(&encoding::decode_record(&record.bytes).expect("a record"));
+        state.replay(&codec::decode_record(&record.bytes).expect("a record"));
     }
     state
 }

@@ -5,20 +5,18 @@
 
 use std::io::Write;
 
-use grid_broker::show::words;
-use grid_broker::wire::proto::{
-    AlertFilter, AlertMatter, GetAlertRequest, ListAlertsRequest, OpenAlert,
-};
+use grid_broker::show::labels;
+use grid_broker::contract::proto::{AlertFilter, AlertMatter, GetAlertRequest, ListAlertsRequest, OpenAlert};
 
 use crate::args::{AlertCommand, AlertList};
-use crate::broker::Connection;
-use crate::failure::CliError;
-use crate::form::FieldObject;
-use crate::listing::{ListWriter, OutputOptions, View};
-use crate::standing::pair_lines;
+use crate::connection::Connection;
+use crate::error::CliError;
+use crate::fields::FieldObject;
+use crate::output::{ListWriter, OutputOptions, View};
+use crate::appliance_view::pair_lines;
 use crate::subject;
 use crate::table::{TableCell, Column, Style};
-use crate::{names, record, watch};
+use crate::{names, record_view, watch};
 
 /// Largest page the broker gives.
 const PAGE: u32 = 1000;
@@ -153,11 +151,11 @@ const COLUMNS: &[Column] = &[
 ];
 
 fn cells(alert: &OpenAlert, look: &OutputOptions) -> Vec<TableCell> {
-    let severity = words::severity(alert.severity).unwrap_or_default();
+    let severity = labels::severity(alert.severity).unwrap_or_default();
     vec![
         TableCell::new(named(alert)),
-        TableCell::new(&words::alert_kind(alert.matter).unwrap_or_default()),
-        TableCell::styled(&severity, record::light(alert.severity)),
+        TableCell::new(&labels::alert_kind(alert.matter).unwrap_or_default()),
+        TableCell::styled(&severity, record_view::light(alert.severity)),
         TableCell::new(&look.time_in_column(&alert.since)),
         TableCell::new(&alert.text),
     ]
@@ -171,11 +169,11 @@ fn lines(alert: &OpenAlert, look: &OutputOptions) -> Vec<String> {
     let pairs = [
         ("appliance", named(alert).to_owned()),
         ("what", alert.text.clone()),
-        ("matter", words::alert_kind(alert.matter).unwrap_or_default()),
-        ("severity", words::severity(alert.severity).unwrap_or_default()),
+        ("matter", labels::alert_kind(alert.matter).unwrap_or_default()),
+        ("severity", labels::severity(alert.severity).unwrap_or_default()),
         ("since", look.time(&alert.since)),
     ];
-    let light = record::light(alert.severity);
+    let light = record_view::light(alert.severity);
     pair_lines(&pairs, |key| if key == "what" { light } else { Style::None }, look)
 }
 
@@ -183,12 +181,12 @@ fn form(alert: &OpenAlert) -> FieldObject {
     let OpenAlert { appliance, matter, severity, since, text } = alert;
     let fields = vec![
         ("appliance", appliance.into()),
-        ("matter", words::alert_kind(*matter).into()),
-        ("severity", words::severity(*severity).into()),
+        ("matter", labels::alert_kind(*matter).into()),
+        ("severity", labels::severity(*severity).into()),
         ("since", since.into()),
         ("text", text.into()),
     ];
-    let name = format!("{} {}", named(alert), words::alert_kind(*matter).unwrap_or_default());
+    let name = format!("{} {}", named(alert), labels::alert_kind(*matter).unwrap_or_default());
     FieldObject { entity: "alert", name, fields }
 }
 

@@ -10,19 +10,15 @@ use std::io::Write;
 use tonic::Status;
 
 use grid_broker::exit_code::ExitCode;
-use grid_broker::wire::proto::{
-    AddApplianceRequest, Appliance, ApplianceFilter, ApplianceSettings, GetApplianceRequest,
-    RemoveApplianceRequest, SetApplianceRequest, StartBootRequest, StopApplianceRequest,
-    UnsuppressApplianceRequest,
-};
+use grid_broker::contract::proto::{AddApplianceRequest, Appliance, ApplianceFilter, ApplianceSettings, GetApplianceRequest, RemoveApplianceRequest, SetApplianceRequest, StartBootRequest, StopApplianceRequest, UnsuppressApplianceRequest};
 
 use crate::args::{ApplianceCommand, ApplianceList, NameArgs, OverrideArgs};
-use crate::broker::Connection;
-use crate::failure::CliError;
-use crate::form::FieldObject;
-use crate::listing::{ListWriter, OutputOptions, View};
+use crate::connection::Connection;
+use crate::error::CliError;
+use crate::fields::FieldObject;
+use crate::output::{ListWriter, OutputOptions, View};
 use crate::table::TableCell;
-use crate::{follow, names, standing, watch};
+use crate::{follow, names, appliance_view, watch};
 
 /// Does what is asked.
 pub(crate) async fn run(
@@ -87,7 +83,7 @@ async fn list(
         suppressed: *suppressed,
         classes: class.clone(),
     };
-    let mut listing = ListWriter::new(out, look, standing::shape());
+    let mut listing = ListWriter::new(out, look, appliance_view::shape());
     if flags.watch {
         tokio::select! {
             biased;
@@ -162,16 +158,16 @@ fn shown(
             if place > 0 {
                 writeln!(out)?;
             }
-            for line in standing::lines(appliance, look) {
+            for line in appliance_view::lines(appliance, look) {
                 writeln!(out, "{line}")?;
             }
         }
         return Ok(out.flush()?);
     }
     match appliances {
-        [one] if is_one => Ok(ListWriter::one(out, look, standing::shape(), one)?),
+        [one] if is_one => Ok(ListWriter::one(out, look, appliance_view::shape(), one)?),
         several => {
-            let mut listing = ListWriter::new(out, look, standing::shape());
+            let mut listing = ListWriter::new(out, look, appliance_view::shape());
             listing.add(several)?;
             Ok(listing.finish("")?)
         }
@@ -238,7 +234,7 @@ async fn each(
         if targets.is_one || !look.format.is_for_people() {
             shown(&done, targets.is_one, look, out)?;
         } else {
-            let mut listing = ListWriter::new(out, look, standing::shape());
+            let mut listing = ListWriter::new(out, look, appliance_view::shape());
             listing.add(&done)?;
             listing.finish("")?;
         }

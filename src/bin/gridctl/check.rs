@@ -8,14 +8,12 @@ use std::io::Write;
 use grid_broker::exit_code::ExitCode;
 use grid_broker::show::escape::escape;
 use grid_broker::show::size::format_count;
-use grid_broker::show::words;
-use grid_broker::wire::proto::{
-    AlertFilter, ApplianceState, GetStatusResponse, OpenAlert, Severity,
-};
+use grid_broker::show::labels;
+use grid_broker::contract::proto::{AlertFilter, ApplianceState, GetStatusResponse, OpenAlert, Severity};
 
 use crate::alert;
-use crate::broker::Connection;
-use crate::failure::CliError;
+use crate::connection::Connection;
+use crate::error::CliError;
 use crate::status;
 
 /// How a plugin ends.
@@ -101,7 +99,7 @@ fn verdict_of(status: &GetStatusResponse, alerts: &[OpenAlert]) -> (CheckVerdict
         open => format!("{} open", format_count(open as u64, "alert")),
     }];
     if let Some(worst) = alerts.iter().max_by_key(|it| it.severity) {
-        let severity = words::severity(worst.severity).unwrap_or_default();
+        let severity = labels::severity(worst.severity).unwrap_or_default();
         said.push(format!("{severity}: {} {}", worst.appliance, worst.text).replace(":  ", ": "));
     }
     if status.mails_failed > 0 {
@@ -132,7 +130,7 @@ fn one_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use grid_broker::wire::proto::StateCount;
+    use grid_broker::contract::proto::StateCount;
 
     use super::*;
 

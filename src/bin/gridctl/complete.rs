@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use clap::{Arg, ArgAction, Command, CommandFactory};
 
-use grid_broker::wire::proto::{ApplianceFilter, ListAppliancesRequest, ListMailsRequest};
+use grid_broker::contract::proto::{ApplianceFilter, ListAppliancesRequest, ListMailsRequest};
 
 use crate::args::{GridctlArgs, EndpointChoice, normalize};
-use crate::broker::Connection;
+use crate::connection::Connection;
 use crate::context;
-use crate::failure::CliError;
+use crate::error::CliError;
 use crate::names;
-use crate::order::places_of_words;
+use crate::word_order::places_of_words;
 
 /// What the shells ask by.
 pub(crate) const WORD: &str = "complete-names";

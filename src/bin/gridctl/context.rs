@@ -14,9 +14,9 @@ use grid_broker::client::DEFAULT_BROKER;
 use grid_broker::exit_code::ExitCode;
 
 use crate::args::{ContextCommand, EndpointChoice};
-use crate::failure::CliError;
-use crate::form::FieldObject;
-use crate::listing::{ListWriter, OutputOptions, View};
+use crate::error::CliError;
+use crate::fields::FieldObject;
+use crate::output::{ListWriter, OutputOptions, View};
 use crate::table::{TableCell, Column};
 
 /// Where the file lies below the folder of settings.

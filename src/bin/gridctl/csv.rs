@@ -6,7 +6,7 @@
 
 use grid_broker::show::escape::escape;
 
-use crate::form::{FieldObject, ObjectValue};
+use crate::fields::{FieldObject, ObjectValue};
 use crate::json;
 
 /// The keys.

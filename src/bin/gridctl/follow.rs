@@ -9,14 +9,12 @@ use std::time::Duration;
 use tonic::Code;
 
 use grid_broker::client::ClientError;
-use grid_broker::wire::proto::tail_records_response::Message;
-use grid_broker::wire::proto::{
-    GetStatusRequest, Record, RecordFilter, TailRecordsRequest, TailRecordsResponse,
-};
+use grid_broker::contract::proto::tail_records_response::Message;
+use grid_broker::contract::proto::{GetStatusRequest, Record, RecordFilter, TailRecordsRequest, TailRecordsResponse};
 
-use crate::broker::Connection;
-use crate::failure::CliError;
-use crate::listing::ListWriter;
+use crate::connection::Connection;
+use crate::error::CliError;
+use crate::output::ListWriter;
 use crate::log::missing_line;
 
 /// First wait for a broker that is away; each further one is twice as long.

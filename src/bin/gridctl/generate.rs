@@ -14,9 +14,9 @@ use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 
 use crate::args::GridctlArgs;
-use crate::failure::CliError;
-use crate::form::FieldObject;
-use crate::listing::{ListWriter, OutputOptions, View};
+use crate::error::CliError;
+use crate::fields::FieldObject;
+use crate::output::{ListWriter, OutputOptions, View};
 use crate::table::{TableCell, Column};
 
 /// What gridd takes.
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn the_words_that_a_shell_completes_are_those_of_events() {
-        use grid_broker::event_words::parse;
+        use grid_broker::event_args::parse;
         for word in EVENT_WORDS.iter().filter(|word| !word.ends_with('=')) {
             let words: &[&str] = match *word {
                 "id=log" | "id=start_failed" | "id=alert" | "id=maintenance" => &[word, "msg=x"],

@@ -10,14 +10,14 @@ use std::path::Path;
 use grid_broker::client::ClientError;
 use grid_broker::journal::stream::{StreamHead, StreamItem, AtomicFile, StreamReader, StreamSummary};
 use grid_broker::show::size;
-use grid_broker::wire::proto::{BackUpRequest, BackUpResponse};
-use grid_broker::wire::encode_uuid;
+use grid_broker::contract::proto::{BackUpRequest, BackUpResponse};
+use grid_broker::contract::encode_uuid;
 
 use crate::args::JournalCommand;
-use crate::broker::Connection;
-use crate::failure::CliError;
-use crate::form::{FieldObject, ObjectValue};
-use crate::listing::{ListWriter, OutputOptions, View};
+use crate::connection::Connection;
+use crate::error::CliError;
+use crate::fields::{FieldObject, ObjectValue};
+use crate::output::{ListWriter, OutputOptions, View};
 use crate::status;
 
 /// Does what can be done with the journal.

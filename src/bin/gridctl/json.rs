@@ -7,7 +7,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use grid_broker::show::escape::escape_json;
 
-use crate::form::{FieldObject, ObjectValue};
+use crate::fields::{FieldObject, ObjectValue};
 
 /// One form as a JSON object without line breaks.
 pub(crate) fn object(form: &FieldObject) -> Result<String, serde_json::Error> {

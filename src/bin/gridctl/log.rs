@@ -9,19 +9,16 @@ mod left_out;
 use std::io::Write;
 
 use grid_broker::exit_code::ExitCode;
-use grid_broker::show::words;
-use grid_broker::wire::proto::{
-    GetRecordRequest, GetStatusRequest, ListRecordsRequest, ListRecordsResponse, Missing, Record,
-    RecordFilter, Severity,
-};
+use grid_broker::show::labels;
+use grid_broker::contract::proto::{GetRecordRequest, GetStatusRequest, ListRecordsRequest, ListRecordsResponse, Missing, Record, RecordFilter, Severity};
 
 use self::left_out::OmittedRecords;
 use crate::args::{LogCommand, LogList};
-use crate::broker::Connection;
-use crate::failure::CliError;
+use crate::connection::Connection;
+use crate::error::CliError;
 use crate::follow::{self, FollowedLog};
-use crate::listing::{ListWriter, OutputOptions};
-use crate::{names, record, when};
+use crate::output::{ListWriter, OutputOptions};
+use crate::{names, record_view, time_arg};
 
 /// Largest page the broker gives.
 const PAGE: u32 = 1000;
@@ -48,7 +45,7 @@ async fn list(
 ) -> Result<(), CliError> {
     let mut unknown = None;
     let filter = filter(broker, wanted, look, &mut unknown).await?;
-    let mut listing = ListWriter::new(out, look, record::shape());
+    let mut listing = ListWriter::new(out, look, record_view::shape());
     if wanted.follow {
         let mut tail = FollowedLog::begin(broker, filter, wanted.limit).await?;
         tokio::select! {
@@ -96,13 +93,13 @@ async fn filter(
     unknown: &mut Option<CliError>,
 ) -> Result<RecordFilter, CliError> {
     let (since, until) = (wanted.since.as_ref(), wanted.until.as_ref());
-    let range = match when::range(since, until, &look.zone, when::now()) {
+    let range = match time_arg::range(since, until, &look.zone, time_arg::now()) {
         // The records have the broker's time, which may be ahead of this machine's.
-        Err(when::EmptyRange::Future { .. }) => {
+        Err(time_arg::EmptyRange::Future { .. }) => {
             let status = broker.broker_service().get_status(broker.unary(GetStatusRequest {})).await?;
-            let there = status.into_inner().server_time.as_ref().and_then(when::from_proto);
-            let now = there.map_or_else(when::now, |there| there.max(when::now()));
-            when::range(since, until, &look.zone, now)?
+            let there = status.into_inner().server_time.as_ref().and_then(time_arg::from_proto);
+            let now = there.map_or_else(time_arg::now, |there| there.max(time_arg::now()));
+            time_arg::range(since, until, &look.zone, now)?
         }
         range => range?,
     };
@@ -122,8 +119,8 @@ async fn filter(
         look.note(&unknown.to_string());
     }
     let kinds = if wanted.all && wanted.kind.is_empty() {
-        let all = words::record_kinds();
-        all.iter().filter_map(|kind| words::parse_record_kind(kind)).map(i32::from).collect()
+        let all = labels::record_kinds();
+        all.iter().filter_map(|kind| labels::parse_record_kind(kind)).map(i32::from).collect()
     } else {
         wanted.kind.iter().map(|kind| *kind as i32).collect()
     };
@@ -131,8 +128,8 @@ async fn filter(
         appliances,
         kinds,
         severity_at_least: wanted.severity.unwrap_or(Severity::Unspecified) as i32,
-        since: range.since.map(when::to_proto),
-        until: range.until.map(when::to_proto),
+        since: range.since.map(time_arg::to_proto),
+        until: range.until.map(time_arg::to_proto),
         text: wanted.text.clone().unwrap_or_default(),
         boot_id: wanted.boot.clone().unwrap_or_default(),
     })
@@ -156,16 +153,16 @@ async fn show(
             if place > 0 {
                 writeln!(out)?;
             }
-            for line in record::lines(record, look) {
+            for line in record_view::lines(record, look) {
                 writeln!(out, "{line}")?;
             }
         }
         return Ok(out.flush()?);
     }
     if let [record] = records.as_slice() {
-        return Ok(ListWriter::one(out, look, record::shape(), record)?);
+        return Ok(ListWriter::one(out, look, record_view::shape(), record)?);
     }
-    let mut listing = ListWriter::new(out, look, record::shape());
+    let mut listing = ListWriter::new(out, look, record_view::shape());
     listing.add(&records)?;
     Ok(listing.finish("")?)
 }

@@ -7,18 +7,15 @@ use std::io::Write;
 
 use grid_broker::exit_code::ExitCode;
 use grid_broker::show::size::format_count;
-use grid_broker::wire::proto::{
-    DropMailRequest, GetMailRequest, ListMailsRequest, ListMailsResponse, Mail, MailFilter,
-    MailStanding, RetryMailRequest, TestMailRequest, TestMailResponse,
-};
+use grid_broker::contract::proto::{DropMailRequest, GetMailRequest, ListMailsRequest, ListMailsResponse, Mail, MailFilter, MailStanding, RetryMailRequest, TestMailRequest, TestMailResponse};
 
 use crate::args::{MailSubcommand, MailList};
-use crate::broker::Connection;
-use crate::failure::CliError;
-use crate::form::FieldObject;
-use crate::listing::{ListWriter, OutputOptions, View};
+use crate::connection::Connection;
+use crate::error::CliError;
+use crate::fields::FieldObject;
+use crate::output::{ListWriter, OutputOptions, View};
 use crate::table::TableCell;
-use crate::{names, owed, watch};
+use crate::{names, mail_view, watch};
 
 /// Largest page the broker gives.
 const PAGE: u32 = 1000;
@@ -40,12 +37,12 @@ pub(crate) async fn run(
             let answer = broker.mails().get_mail(request).await?;
             let mail = answer.into_inner().mail.ok_or(CliError::Rejected { field: "mail" })?;
             if look.format.is_for_people() {
-                for line in owed::lines(&mail, look) {
+                for line in mail_view::lines(&mail, look) {
                     writeln!(out, "{line}")?;
                 }
                 return Ok(out.flush()?);
             }
-            Ok(ListWriter::one(out, look, owed::shape(), &mail)?)
+            Ok(ListWriter::one(out, look, mail_view::shape(), &mail)?)
         }
         MailSubcommand::Retry { numbers, all: false } => {
             apply(broker, numbers, MailAction::Retry, look, out).await
@@ -84,13 +81,13 @@ async fn list(
     let MailList { recipients, state: standing, flags } = wanted;
     let standings = standing.iter().map(|it| *it as i32).collect();
     let filter = MailFilter { recipients: names::at_commas(recipients), standings };
-    let mut listing = ListWriter::new(out, look, owed::shape());
+    let mut listing = ListWriter::new(out, look, mail_view::shape());
     if flags.watch {
         let asked = async || Ok(all(broker, &filter).await?.0);
         tokio::select! {
             biased;
             _ = tokio::signal::ctrl_c() => {}
-            ended = watch::polled(broker, &mut listing, owed::shape().object, asked) => ended?,
+            ended = watch::polled(broker, &mut listing, mail_view::shape().object, asked) => ended?,
         }
         return Ok(listing.finish("no mails match")?);
     }

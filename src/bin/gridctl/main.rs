@@ -5,37 +5,37 @@
 
 mod alert;
 mod appliance;
+mod appliance_view;
 mod args;
-mod broker;
 mod check;
 mod complete;
+mod connection;
 mod context;
 mod csv;
 mod duration;
-mod failure;
+mod error;
+mod fields;
 mod follow;
-mod form;
 mod generate;
 mod journal;
 mod json;
-mod listing;
 mod log;
 mod mail;
+mod mail_view;
 mod names;
-mod order;
-mod owed;
-mod record;
+mod output;
+mod record_view;
 mod report;
-mod standing;
 mod status;
 mod subject;
 mod suggest;
 mod table;
+mod time_arg;
 mod udl;
 mod verify;
 mod version;
 mod watch;
-mod when;
+mod word_order;
 
 use std::ffi::OsString;
 use std::io::{self, BufWriter, Write};
@@ -44,13 +44,13 @@ use grid_broker::exit_code::ExitCode;
 use grid_broker::guru_meditation;
 
 use crate::args::{ApplianceCommand, GridctlArgs, GridctlCommand, JournalCommand, NameArgs, StatusArgs};
-use crate::broker::Connection;
-use crate::failure::CliError;
-use crate::listing::OutputOptions;
+use crate::connection::Connection;
+use crate::error::CliError;
+use crate::output::OutputOptions;
 
 fn main() -> std::process::ExitCode {
     // First of all: until then SIGUSR2 ends a process. Without reports it works all the same.
-    if let Err(error) = guru_meditation::install(grid_broker::report::package("gridctl")) {
+    if let Err(error) = guru_meditation::install(grid_broker::diagnostic_sections::package("gridctl")) {
         print_error(&error.to_string());
     }
     let arguments: Vec<OsString> = std::env::args_os().collect();
@@ -101,7 +101,7 @@ fn run(args: &GridctlArgs) -> Result<u8, CliError> {
         .enable_all()
         .build()
         .map_err(CliError::Start)?;
-    let login = broker::login_name();
+    let login = connection::login_name();
     let broker = async || {
         let address = context::address(&args.global.endpoint)?;
         Ok::<_, CliError>(Connection::connect(&address, login.as_deref()).await?)

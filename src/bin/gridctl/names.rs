@@ -7,13 +7,11 @@
 use tonic::Code;
 
 use grid_broker::client::ClientError;
-use grid_broker::wire::proto::{
-    Appliance, ApplianceFilter, GetApplianceRequest, ListAppliancesRequest,
-};
+use grid_broker::contract::proto::{Appliance, ApplianceFilter, GetApplianceRequest, ListAppliancesRequest};
 
-use crate::broker::Connection;
-use crate::failure::CliError;
-use crate::listing::OutputOptions;
+use crate::connection::Connection;
+use crate::error::CliError;
+use crate::output::OutputOptions;
 
 /// Largest page the broker gives.
 const PAGE: u32 = 1000;

@@ -6,12 +6,12 @@
 use std::io::Write;
 
 use grid_broker::show::escape::escape_json;
-use grid_broker::wire::proto::{GetReportRequest, ReportFormat};
+use grid_broker::contract::proto::{GetReportRequest, ReportFormat};
 
 use crate::args::OutputFormat;
-use crate::broker::Connection;
-use crate::failure::CliError;
-use crate::listing::OutputOptions;
+use crate::connection::Connection;
+use crate::error::CliError;
+use crate::output::OutputOptions;
 
 /// Shows the report; as one JSON object if that is asked for in either way.
 pub(crate) async fn show(

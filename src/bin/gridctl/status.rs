@@ -6,14 +6,14 @@
 use std::io::Write;
 
 use grid_broker::show::size::format_bytes;
-use grid_broker::show::words;
-use grid_broker::wire::proto::{GetStatusRequest, GetStatusResponse, StateCount};
+use grid_broker::show::labels;
+use grid_broker::contract::proto::{GetStatusRequest, GetStatusResponse, StateCount};
 
-use crate::broker::Connection;
-use crate::failure::CliError;
-use crate::form::{FieldObject, ObjectValue};
-use crate::listing::{ListWriter, OutputOptions, View};
-use crate::standing::pair_lines;
+use crate::connection::Connection;
+use crate::error::CliError;
+use crate::fields::{FieldObject, ObjectValue};
+use crate::output::{ListWriter, OutputOptions, View};
+use crate::appliance_view::pair_lines;
 use crate::table::Style;
 
 /// Shows how the broker is.
@@ -91,7 +91,7 @@ fn records(status: &GetStatusResponse) -> String {
 
 fn lines(status: &GetStatusResponse, address: &str, look: &OutputOptions) -> Vec<String> {
     let counts = status.appliances.iter().filter(|it| it.count > 0).map(|it| {
-        format!("{} {}", it.count, words::state(it.state).unwrap_or_else(|| "unknown".to_owned()))
+        format!("{} {}", it.count, labels::state(it.state).unwrap_or_else(|| "unknown".to_owned()))
     });
     let appliances = counts.collect::<Vec<_>>().join(", ");
     let mut pairs = vec![
@@ -198,7 +198,7 @@ fn form(status: &GetStatusResponse) -> FieldObject {
     let count = |it: &StateCount| {
         let StateCount { state, count } = it;
         ObjectValue::Object(Some(vec![
-            ("state", words::state(*state).into()),
+            ("state", labels::state(*state).into()),
             ("count", (*count).into()),
         ]))
     };
@@ -233,7 +233,7 @@ fn form(status: &GetStatusResponse) -> FieldObject {
 
 #[cfg(test)]
 mod tests {
-    use grid_broker::wire::proto::ApplianceState;
+    use grid_broker::contract::proto::ApplianceState;
 
     use super::*;
     use crate::{json, udl};

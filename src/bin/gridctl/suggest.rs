@@ -10,9 +10,9 @@ use std::ffi::OsString;
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
 use grid_broker::show::escape::excerpt;
-use grid_broker::show::nearest::suggest;
+use grid_broker::show::suggest::suggest;
 
-use crate::order::places_of_words;
+use crate::word_order::places_of_words;
 
 /// Commands that change nothing, neither at the broker nor in a file; groups alone list.
 const READING: &[&[&str]] = &[

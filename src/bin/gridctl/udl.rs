@@ -8,7 +8,7 @@
 
 use grid_broker::show::escape::escape;
 
-use crate::form::{FieldObject, ObjectValue};
+use crate::fields::{FieldObject, ObjectValue};
 
 /// One form as an entity, with a line break at its end.
 pub(crate) fn entity(form: &FieldObject) -> String {

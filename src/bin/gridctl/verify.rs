@@ -8,11 +8,11 @@ use std::path::Path;
 
 use grid_broker::journal::rescue::{self, Verified};
 use grid_broker::show::size;
-use grid_broker::wire::encode_uuid;
+use grid_broker::contract::encode_uuid;
 
-use crate::failure::CliError;
-use crate::form::{FieldObject, ObjectValue};
-use crate::listing::{ListWriter, OutputOptions, View};
+use crate::error::CliError;
+use crate::fields::{FieldObject, ObjectValue};
+use crate::output::{ListWriter, OutputOptions, View};
 
 /// Missing ranges and defects that are named; the rest is counted.
 const NAMED_MAX: usize = 20;

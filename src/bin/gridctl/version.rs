@@ -4,10 +4,10 @@
 
 use std::io::Write;
 
-use crate::broker::Connection;
-use crate::failure::CliError;
-use crate::form::{FieldObject, ObjectValue};
-use crate::listing::{ListWriter, OutputOptions, View};
+use crate::connection::Connection;
+use crate::error::CliError;
+use crate::fields::{FieldObject, ObjectValue};
+use crate::output::{ListWriter, OutputOptions, View};
 use crate::status;
 use crate::table::TableCell;
 

@@ -7,14 +7,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use grid_broker::client::ClientError;
-use grid_broker::wire::proto::{Appliance, ApplianceFilter, WatchAppliancesRequest};
+use grid_broker::contract::proto::{Appliance, ApplianceFilter, WatchAppliancesRequest};
 
-use crate::broker::Connection;
-use crate::failure::CliError;
+use crate::connection::Connection;
+use crate::error::CliError;
 use crate::follow::{Outage, is_transient};
-use crate::form::FieldObject;
+use crate::fields::FieldObject;
 use crate::json;
-use crate::listing::ListWriter;
+use crate::output::ListWriter;
 use crate::table::TableCell;
 
 /// How often a list is asked for of which the broker does not tell by itself.

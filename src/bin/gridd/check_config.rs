@@ -5,7 +5,7 @@
 
 use std::process::ExitCode as ProcessExit;
 
-use grid_broker::config::mistake::ConfigError;
+use grid_broker::config::error::ConfigError;
 use grid_broker::config::{SettingsSources, EffectiveSetting, Settings};
 use grid_broker::exit_code::ExitCode;
 use grid_broker::show::escape;

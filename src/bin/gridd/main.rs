@@ -16,7 +16,7 @@ use grid_broker::daemon::{self, DaemonError, Endpoints, Reload, Diagnostics};
 use grid_broker::exit_code::ExitCode;
 use grid_broker::guru_meditation::{self, Warnings};
 use grid_broker::system_error::Explained;
-use grid_broker::{report, stderr, stdout, tasks, tracing_lines};
+use grid_broker::{diagnostic_sections, stderr, stdout, tasks, tracing_lines};
 
 use rustix::fs::Mode;
 
@@ -28,7 +28,7 @@ const BANNER_WITHIN: Duration = Duration::from_millis(200);
 fn main() -> ProcessExit {
     let _last_lines = stderr::init();
     // First of all: until then SIGUSR2 ends a process.
-    let reporter = match guru_meditation::install(report::package("gridd")) {
+    let reporter = match guru_meditation::install(diagnostic_sections::package("gridd")) {
         Ok(reporter) => reporter,
         Err(error) => return fail(&format!("no reports are possible: {error}"), ExitCode::Failed),
     };
@@ -44,7 +44,7 @@ fn main() -> ProcessExit {
         return check_config::run(&command, &given);
     }
     if arguments.command.is_none() {
-        reporter.announce(&report::SECTIONS);
+        reporter.announce(&diagnostic_sections::SECTIONS);
     }
     let settings = match Settings::new(&given) {
         Ok(settings) => settings,

@@ -172,7 +172,7 @@ mod tests {
                     _ => words.last_mut().unwrap().push(character),
                 }
             }
-            grid_broker::event_words::parse(&words).unwrap();
+            grid_broker::event_args::parse(&words).unwrap();
         }
     }
 }

@@ -13,7 +13,7 @@ use grid_broker::show::escape;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::signal::unix::{self, SignalKind};
 
-use crate::speaker::ClientConfig;
+use crate::config::ClientConfig;
 use crate::start_script;
 
 /// A command could not be started.

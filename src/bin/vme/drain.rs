@@ -13,7 +13,7 @@ use rustix::process::{getpid, setsid};
 
 use crate::agent::long_backoff;
 use crate::sender::{SendQueue, SpoolSender, StopWhen};
-use crate::speaker::ClientConfig;
+use crate::config::ClientConfig;
 
 /// How often the sender lock is polled.
 pub(crate) const OWNER_POLL_INTERVAL: Duration = Duration::from_millis(50);

@@ -4,50 +4,43 @@
 //! matching exit code. Does not know the broker's rules.
 
 mod agent;
-mod answer;
 mod arguments;
 mod boot;
+pub mod capture;
 mod child;
+mod config;
 mod drain;
-mod errno;
-mod error_line;
-mod fate;
-mod lines;
+mod event_sender;
 mod maintain;
-mod notification;
 mod notify;
-mod notify_socket;
-mod output;
+mod outcome;
+mod outcome_text;
 mod pacing;
-mod patience;
 mod progress_line;
-mod reason;
-mod report;
+mod report_task;
 mod run;
 mod sender;
-mod service_start;
-mod speaker;
-mod start_file;
+mod spool_command;
 mod start_script;
-mod status;
-mod telling;
-mod voice;
+mod stop_deadline;
+mod unary;
 
 use std::ffi::OsString;
 
 use clap::Parser;
-use grid_broker::event_words::{self, EventCommand};
+use grid_broker::event_args;
+use grid_broker::event_args::EventCommand;
 use grid_broker::exit_code::ExitCode;
 use grid_broker::{guru_meditation, stderr, stdout};
 
 use arguments::{Arguments, Command, SpoolArguments};
-use speaker::ClientConfig;
-use voice::EventSender;
+use crate::config::ClientConfig;
+use crate::event_sender::EventSender;
 
 fn main() -> std::process::ExitCode {
     let _last_lines = stderr::init();
     // First of all: until then SIGUSR2 ends the process. vme also works without reports.
-    if let Err(error) = guru_meditation::install(grid_broker::report::package("vme")) {
+    if let Err(error) = guru_meditation::install(grid_broker::diagnostic_sections::package("vme")) {
         print_line(&error.to_string());
     }
     let Arguments { options, words, command } = match Arguments::try_parse() {
@@ -74,7 +67,7 @@ fn to_line(error: &impl ToString) -> String {
 
 /// Sends one event. If the call has errors, reports all of them at once and sends nothing.
 fn send_one_event(config: Result<ClientConfig, Vec<String>>, arguments: &[OsString]) -> ExitCode {
-    match (config, event_words::parse(arguments)) {
+    match (config, event_args::parse(arguments)) {
         (Ok(config), Ok(command)) => in_runtime(send_event(&EventSender::new(config), &command)),
         (config, command) => {
             let mut errors = config.err().unwrap_or_default();
@@ -99,7 +92,7 @@ fn run_command(command: Command, sender: EventSender) -> std::process::ExitCode 
         Command::Maintain(arguments) => in_runtime(maintain::maintain(arguments, &sender)),
         Command::Notify(arguments) => in_runtime(notify::notify(arguments, &sender)),
         Command::Agent(_) => in_runtime::<ExitCode>(agent::run(sender.into_config())).into(),
-        Command::Spool(SpoolArguments { json }) => status::run(sender.config(), json).into(),
+        Command::Spool(SpoolArguments { json }) => spool_command::run(sender.config(), json).into(),
         Command::Drain => in_runtime::<ExitCode>(drain::run(sender.config())).into(),
     }
 }

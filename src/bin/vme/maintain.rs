@@ -9,20 +9,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use grid_broker::clock::monotonic_now;
-use grid_broker::event_words::EventCommand;
+use grid_broker::event_args::EventCommand;
 use rustix::process::Signal;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::arguments::MaintainArguments;
 use crate::child::{self, ChildStatus, ProcessGroup, RunningChild, SignalListener, SpawnError, is_stop_request};
-use crate::lines::{OutputSummarizer, OutputSummary, LineSplitter};
-use crate::output::{TeeStream, OutputStream};
+use crate::capture::line_splitter::{OutputSummarizer, OutputSummary, LineSplitter};
+use crate::capture::tee::{TeeStream, OutputStream};
 use crate::pacing::{DueReport, Pacing, JobProgress, RepeatPolicy};
 use crate::progress_line;
-use crate::reason;
-use crate::telling::{self, ReportTask, ErrorReporter, wait_until};
-use crate::voice::{SendResult, EventSender};
+use crate::capture::failure_reason;
+use crate::report_task;
+use crate::report_task::{ReportTask, ErrorReporter, wait_until};
+use crate::event_sender::{SendResult, EventSender};
 
 /// The report deadline of each report: three times the repeat interval, so that a report that is
 /// lost, or waits for the broker as long as vme tries by default, does not make the start hung.
@@ -39,10 +40,10 @@ pub(crate) async fn maintain(arguments: MaintainArguments, voice: &EventSender) 
     if arguments.then_report {
         let outcome = match ended {
             Ok(MaintainResult { status: end, stop_signal: None, .. }) if end.is_success() => Ok(()),
-            Ok(MaintainResult { status: end, stop_signal: asked, stderr: last }) => Err(reason::command_failure(&last, end, asked, None)),
-            Err(error) => Err(reason::spawn_failure(&error)),
+            Ok(MaintainResult { status: end, stop_signal: asked, stderr: last }) => Err(failure_reason::command_failure(&last, end, asked, None)),
+            Err(error) => Err(failure_reason::spawn_failure(&error)),
         };
-        return telling::send_outcome(voice, outcome, &mut signals).await.into();
+        return report_task::send_outcome(voice, outcome, &mut signals).await.into();
     }
     match ended {
         Ok(MaintainResult { status: end, .. }) => end.exit_code().into(),

@@ -4,6 +4,11 @@
 //! never delay the service. After the start it stays the parent: it forwards signals and
 //! notifications, and ends as the service does. Does not know which service it is.
 
+mod errno;
+mod notification;
+mod service_start;
+mod socket;
+
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,13 +21,13 @@ use tokio::time::Instant;
 
 use crate::arguments::NotifyArguments;
 use crate::child::{self, ChildStatus, RunningChild, SignalListener, is_stop_request, signal_name};
-use crate::lines::{OutputSummarizer, OutputSummary};
-use crate::notification;
-use crate::notify_socket::{NotifySocket, ParentNotifier, watchdog_usec};
-use crate::output::{TeeStream, OutputStream};
-use crate::service_start::{ServiceStart, Outgoing};
-use crate::telling::{ReportTask, ErrorReporter, wait_until};
-use crate::voice::{SendResult, EventSender};
+use crate::capture::line_splitter::{OutputSummarizer, OutputSummary};
+
+use crate::notify::socket::{NotifySocket, ParentNotifier, watchdog_usec};
+use crate::capture::tee::{TeeStream, OutputStream};
+use crate::notify::service_start::{ServiceStart, Outgoing};
+use crate::report_task::{ReportTask, ErrorReporter, wait_until};
+use crate::event_sender::{SendResult, EventSender};
 
 /// Datagrams that are read after the service has ended.
 const FINAL_DATAGRAMS_MAX: usize = 1_000;

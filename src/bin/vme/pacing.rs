@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use grid_broker::grid::words_of::is_same_wording;
+use grid_broker::grid::values::wording::is_same_wording;
 
 /// The broker stores one report per second; it coalesces faster ones into the newest.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);

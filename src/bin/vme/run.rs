@@ -15,13 +15,13 @@ use grid_broker::system_error::Explained;
 
 use crate::arguments::RunArguments;
 use crate::child::{self, RunningChild, SignalListener};
-use crate::lines::OutputSummarizer;
-use crate::output::{TeeStream, OutputStream};
-use crate::reason;
-use crate::start_file::StderrFile;
+use crate::capture::line_splitter::OutputSummarizer;
+use crate::capture::tee::{TeeStream, OutputStream};
+use crate::capture::failure_reason;
+use crate::capture::stderr_file::StderrFile;
 use crate::start_script;
-use crate::telling;
-use crate::voice::EventSender;
+use crate::report_task;
+use crate::event_sender::EventSender;
 
 /// The vendor's path of the start script.
 const DEFAULT_SCRIPT: &str = "/etc/sysconfig/applogic_appliance";
@@ -43,9 +43,9 @@ pub(crate) async fn run(arguments: RunArguments, voice: &EventSender) -> ExitCod
     let outcome = match choose_task(arguments, Path::new(DEFAULT_SCRIPT)) {
         StartTask::Nothing => Ok(()),
         StartTask::Command(words) => run_start(&words, voice, &mut signals).await,
-        StartTask::Unrunnable(why) => Err(reason::spawn_failure(&why)),
+        StartTask::Unrunnable(why) => Err(failure_reason::spawn_failure(&why)),
     };
-    telling::send_outcome(voice, outcome, &mut signals).await
+    report_task::send_outcome(voice, outcome, &mut signals).await
 }
 
 fn choose_task(arguments: RunArguments, usual_script: &Path) -> StartTask {
@@ -89,9 +89,9 @@ async fn run_start(words: &[OsString], voice: &EventSender, signals: &mut Signal
             crate::print_line(&format!("cannot write {}: {}", file.path().display(), Explained(&error)));
         }
     });
-    let stderr = stderr.map_err(|error| reason::spawn_failure(&error))?;
+    let stderr = stderr.map_err(|error| failure_reason::spawn_failure(&error))?;
     let (mut running, group) =
-        RunningChild::start(command).map_err(|error| reason::spawn_failure(&error))?;
+        RunningChild::start(command).map_err(|error| failure_reason::spawn_failure(&error))?;
     let (end, asked) = running.wait_forwarding_signals(group, signals).await;
     if asked.is_some() {
         voice.shorten_deadline();
@@ -103,7 +103,7 @@ async fn run_start(words: &[OsString], voice: &EventSender, signals: &mut Signal
     if end.is_success() && asked.is_none() {
         return Ok(());
     }
-    Err(reason::command_failure(&last.summary(), end, asked, file))
+    Err(failure_reason::command_failure(&last.summary(), end, asked, file))
 }
 
 #[cfg(test)]

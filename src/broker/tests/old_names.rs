@@ -1,7 +1,7 @@
 //! Tests appliances whose names older brokers accepted and this one does not.
 
 use super::*;
-use crate::grid::record::AdminCommand;
+use crate::grid::log::record::AdminCommand;
 use uuid::Uuid;
 
 #[test]

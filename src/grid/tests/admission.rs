@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::super::admission::OutcomeKind;
+use crate::grid::model::usage::OutcomeKind;
 use super::super::decide::CommandRejection;
-use super::super::effect::{Effect, AlertKind, SuppressionPhase};
-use super::super::event::{Counter, EventBody, DroppedEvents, DropReason, EventKind, Severity};
-use super::super::lifecycle::{Lifecycle, EventRejection};
-use super::super::marks::RecordFlags;
-use super::super::record::{Input, AdminCommand, Outcome};
+use crate::grid::log::effect::{Effect, AlertKind, SuppressionPhase};
+use crate::grid::values::event::{Counter, EventBody, DroppedEvents, DropReason, EventKind, Severity};
+use crate::grid::model::lifecycle::{Lifecycle, EventRejection};
+use crate::grid::values::record_flags::RecordFlags;
+use crate::grid::log::record::{Input, AdminCommand, Outcome};
 use super::driver::*;
 
 pub(super) fn alert(text: &str) -> EventBuilder {

@@ -1,11 +1,11 @@
 //! When does a boot begin, and which events are another boot's?
 
-use super::super::appliance::PAST_BOOTS_MAX;
-use super::super::effect::AlertKind;
-use super::super::lifecycle::EventRejection;
-use super::super::marks::RecordFlags;
-use super::super::record::Outcome;
-use super::super::settings::{RateLimits, ClassSettings};
+use crate::grid::state::appliance::PAST_BOOTS_MAX;
+use crate::grid::log::effect::AlertKind;
+use crate::grid::model::lifecycle::EventRejection;
+use crate::grid::values::record_flags::RecordFlags;
+use crate::grid::log::record::Outcome;
+use crate::grid::model::settings::{RateLimits, ClassSettings};
 use super::driver::*;
 
 #[test]

@@ -1,13 +1,13 @@
 //! Who is there, and is it one machine?
 
-use super::super::effect::AlertKind;
-use super::super::event::Severity;
-use super::super::record::Outcome;
-use super::super::settings::ClassSettings;
+use crate::grid::log::effect::AlertKind;
+use crate::grid::values::event::Severity;
+use crate::grid::log::record::Outcome;
+use crate::grid::model::settings::ClassSettings;
 use super::driver::*;
 
 /// A running appliance with a session open in boot 1.
-fn running() -> (Timeline, super::super::record::SessionId) {
+fn running() -> (Timeline, crate::grid::log::record::SessionId) {
     let mut story = Timeline::new();
     let session = story.hello(1);
     story.store(started_ok(1).via(session));
@@ -279,7 +279,7 @@ fn the_alert_of_two_machines_ends_if_only_one_comes_back_to_the_broker() {
 fn what_ends_for_the_removed_is_no_matter() {
     let (mut story, session) = running();
     story.hello(2);
-    let order = super::super::record::AdminCommand::Remove { name: name(DB1) };
+    let order = crate::grid::log::record::AdminCommand::Remove { name: name(DB1) };
     assert_eq!(story.command(order), Ok(DB1));
     story.at(200);
     story.close_session(1, session);

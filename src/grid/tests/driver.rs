@@ -9,26 +9,24 @@ use uuid::Uuid;
 
 use super::super::Grid;
 use super::super::MAILS_IN_FLIGHT_MAX;
-use super::super::appliance::Appliance;
+use crate::grid::state::appliance::Appliance;
 use super::super::decide::{Reply, Decision, CommandRejection};
 use super::super::driver::Driver;
-use super::super::effect::{Alert, Effect, AlertKind};
-use super::super::event::Severity;
+use crate::grid::log::effect::{Alert, Effect, AlertKind};
+use crate::grid::values::event::Severity;
 use super::super::explain;
-use super::super::lifecycle::Lifecycle;
-use super::super::marks::RecordFlags;
-use super::super::name::{ApplianceName, ApplianceIndex, BootId, Sequence, SpoolId};
+use crate::grid::model::lifecycle::Lifecycle;
+use crate::grid::values::record_flags::RecordFlags;
+use crate::grid::values::id::{ApplianceName, ApplianceIndex, BootId, Sequence, SpoolId};
 use super::super::occurrence::Occurrence;
-use super::super::record::{
-    BrokerStarted, SessionHello, Input, LastRun, AdminCommand, Outcome, Record, SessionId,
-};
-use super::super::settings::{ClassSettings, DEFAULT_CLASS, Overrides, GridSettings};
-use super::super::shift::TimeShift;
+use crate::grid::log::record::{BrokerStarted, SessionHello, Input, LastRun, AdminCommand, Outcome, Record, SessionId};
+use crate::grid::model::settings::{ClassSettings, DEFAULT_CLASS, Overrides, GridSettings};
+use crate::grid::log::time_shift::TimeShift;
 use super::super::state::State;
-use super::super::time::{Offset, Timestamp};
-use super::super::wall_clock::WallClockChange;
+use crate::grid::values::time::{Offset, Timestamp};
+use crate::grid::log::wall_clock_change::WallClockChange;
 
-pub(super) use super::saying::*;
+pub(super) use crate::grid::tests::event_builder::*;
 
 /// The appliance of most stories.
 pub(super) const DB1: ApplianceIndex = ApplianceIndex(1);

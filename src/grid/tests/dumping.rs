@@ -1,11 +1,11 @@
 //! What does a crash dump do to a start?
 
 use super::super::decide::CommandRejection;
-use super::super::effect::AlertKind;
-use super::super::lifecycle::EventRejection;
-use super::super::marks::RecordFlags;
-use super::super::record::{AdminCommand, Outcome};
-use super::super::settings::ClassSettings;
+use crate::grid::log::effect::AlertKind;
+use crate::grid::model::lifecycle::EventRejection;
+use crate::grid::values::record_flags::RecordFlags;
+use crate::grid::log::record::{AdminCommand, Outcome};
+use crate::grid::model::settings::ClassSettings;
 use super::driver::*;
 
 /// A running appliance of which a dump is taken at second 100.

@@ -1,12 +1,12 @@
 //! What becomes of an event, whatever the state?
 
-use super::super::effect::{Effect, AlertKind};
-use super::super::event::{EventBody, Severity};
-use super::super::lifecycle::EventRejection;
-use super::super::marks::RecordFlags;
-use super::super::name::{ApplianceIndex, SpoolId};
-use super::super::record::{SessionHello, Input, AdminCommand, Outcome, SessionId};
-use super::super::time::Timestamp;
+use crate::grid::log::effect::{Effect, AlertKind};
+use crate::grid::values::event::{EventBody, Severity};
+use crate::grid::model::lifecycle::EventRejection;
+use crate::grid::values::record_flags::RecordFlags;
+use crate::grid::values::id::{ApplianceIndex, SpoolId};
+use crate::grid::log::record::{SessionHello, Input, AdminCommand, Outcome, SessionId};
+use crate::grid::values::time::Timestamp;
 use super::driver::*;
 
 #[test]

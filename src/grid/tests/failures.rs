@@ -1,10 +1,10 @@
 //! How does a start fail, recover, and flap?
 
-use super::super::effect::AlertKind;
-use super::super::lifecycle::{Lifecycle, EventRejection};
-use super::super::marks::RecordFlags;
-use super::super::record::Outcome;
-use super::super::settings::ClassSettings;
+use crate::grid::log::effect::AlertKind;
+use crate::grid::model::lifecycle::{Lifecycle, EventRejection};
+use crate::grid::values::record_flags::RecordFlags;
+use crate::grid::log::record::Outcome;
+use crate::grid::model::settings::ClassSettings;
 use super::driver::*;
 
 #[test]

@@ -2,14 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::super::effect::{Effect, AlertKind};
-use super::super::event::{Counter, EventBody, Severity};
-use super::super::mail::{
-    Delivery, MailEffect, OutboxCommand, MailMessage, MessageNumber, NOTICES_MAX, DeliveryState,
-};
-use super::super::name::ApplianceIndex;
-use super::super::record::Input;
-use super::super::settings::{RateLimits, ClassSettings, DEFAULT_CLASS, MAIL_TRIGGERS, MailPolicy, GridSettings};
+use crate::grid::log::effect::{Effect, AlertKind};
+use crate::grid::values::event::{Counter, EventBody, Severity};
+use crate::grid::model::mail_message::{Delivery, MailEffect, OutboxCommand, MailMessage, MessageNumber, NOTICES_MAX, DeliveryState};
+use crate::grid::values::id::ApplianceIndex;
+use crate::grid::log::record::Input;
+use crate::grid::model::settings::{RateLimits, ClassSettings, DEFAULT_CLASS, MAIL_TRIGGERS, MailPolicy, GridSettings};
 use super::driver::*;
 
 const ANNA: &str = "anna@example.org";
@@ -139,7 +137,7 @@ fn ten_thousand_boot_timeouts_at_once_are_a_handful_of_mails() {
     for row in 1..=count {
         let (name, uuid) = (name(ApplianceIndex(row)), uuid::Uuid::from_u128(u128::from(row)));
         driver.handle(Input::Registered { name: name.clone(), uuid }, at(0));
-        let order = super::super::record::AdminCommand::StartBoot { name };
+        let order = crate::grid::log::record::AdminCommand::StartBoot { name };
         driver.handle(Input::Command { by: "x".into(), command: order }, at(0));
     }
     let mut bytes = 0;

@@ -1,11 +1,11 @@
 //! How long may a long start be silent, and what if it does not move?
 
-use super::super::effect::{Effect, AlertKind};
-use super::super::event::Severity;
-use super::super::lifecycle::{Lifecycle, EventRejection};
-use super::super::marks::RecordFlags;
-use super::super::record::Outcome;
-use super::super::settings::{ClassSettings, OnStuck};
+use crate::grid::log::effect::{Effect, AlertKind};
+use crate::grid::values::event::Severity;
+use crate::grid::model::lifecycle::{Lifecycle, EventRejection};
+use crate::grid::values::record_flags::RecordFlags;
+use crate::grid::log::record::Outcome;
+use crate::grid::model::settings::{ClassSettings, OnStuck};
 use super::driver::*;
 
 /// A boot that reported 34 % at second 10.

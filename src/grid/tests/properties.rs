@@ -8,21 +8,21 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::super::alert_key::ALERT_GROUPS_MAX;
-use super::super::appliance::{Appliance, PAST_BOOTS_MAX};
-use super::super::effect::{Effect, AlertKind};
-use super::super::lifecycle::Lifecycle;
-use super::super::name::{ApplianceIndex, BootId};
-use super::super::record::{Input, AdminCommand, Outcome, Record};
-use super::super::settings::FLAPPING_FAILURES;
-use super::super::shift::TimeShift;
+use crate::grid::model::alert_group::ALERT_GROUPS_MAX;
+use crate::grid::state::appliance::{Appliance, PAST_BOOTS_MAX};
+use crate::grid::log::effect::{Effect, AlertKind};
+use crate::grid::model::lifecycle::Lifecycle;
+use crate::grid::values::id::{ApplianceIndex, BootId};
+use crate::grid::log::record::{Input, AdminCommand, Outcome, Record};
+use crate::grid::model::settings::FLAPPING_FAILURES;
+use crate::grid::log::time_shift::TimeShift;
 use super::super::state::State;
-use super::super::time::{Offset, Timestamp};
-use super::super::wall_clock::WallClockChange;
-use super::super::window::WINDOWS_MAX;
+use crate::grid::values::time::{Offset, Timestamp};
+use crate::grid::log::wall_clock_change::WallClockChange;
+use crate::grid::model::sequence_window::WINDOWS_MAX;
 use super::driver::*;
-use super::play::Simulation;
-use super::stories::{SimulatedAction, actions, settings};
+use crate::grid::tests::simulation::Simulation;
+use crate::grid::tests::random_actions::{SimulatedAction, actions, settings};
 
 /// The edges of the diagram; the same state with other data is one too where it says so.
 fn is_edge(from: &Lifecycle, to: &Lifecycle, record: &Record, begins: bool) -> bool {

@@ -2,9 +2,9 @@
 
 use super::super::decide::Release;
 use super::super::driver::Driver;
-use super::super::event::EventBody;
-use super::super::name::ApplianceIndex;
-use super::super::record::{Input, SessionId};
+use crate::grid::values::event::EventBody;
+use crate::grid::values::id::ApplianceIndex;
+use crate::grid::log::record::{Input, SessionId};
 use super::driver::*;
 
 /// More appliances than one tally counts.

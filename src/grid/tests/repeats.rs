@@ -1,11 +1,11 @@
 //! The same alert again: when is it counted, when is it news, and when is that told? In told time.
 
-use super::super::admission::OutcomeKind;
-use super::super::alert_key::ALERT_GROUPS_MAX;
-use super::super::effect::Effect;
-use super::super::event::{EventKind, Severity};
-use super::super::record::{Input, Outcome};
-use super::super::settings::{RateLimits, ClassSettings};
+use crate::grid::model::usage::OutcomeKind;
+use crate::grid::model::alert_group::ALERT_GROUPS_MAX;
+use crate::grid::log::effect::Effect;
+use crate::grid::values::event::{EventKind, Severity};
+use crate::grid::log::record::{Input, Outcome};
+use crate::grid::model::settings::{RateLimits, ClassSettings};
 use super::admission::{alert, count, counter, stored, outcomes, running, reported};
 use super::driver::*;
 

@@ -1,11 +1,11 @@
 //! What does an appliance's spool change, which comes behind what was said live?
 
 use super::super::decide::Reply;
-use super::super::effect::AlertKind;
+use crate::grid::log::effect::AlertKind;
 use super::super::explain;
-use super::super::lifecycle::EventRejection;
-use super::super::marks::RecordFlags;
-use super::super::record::{Input, Outcome};
+use crate::grid::model::lifecycle::EventRejection;
+use crate::grid::values::record_flags::RecordFlags;
+use crate::grid::log::record::{Input, Outcome};
 use super::driver::*;
 
 /// Hears it out of the spool.

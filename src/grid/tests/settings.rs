@@ -1,9 +1,9 @@
 //! What new settings change, and what was decided by the old ones.
 
-use super::super::effect::{Effect, AlertKind};
-use super::super::in_force::AppliedSettings;
+use crate::grid::log::effect::{Effect, AlertKind};
+use crate::grid::log::applied_settings::AppliedSettings;
 use super::super::occurrence::Occurrence;
-use super::super::settings::ClassSettings;
+use crate::grid::model::settings::ClassSettings;
 use super::driver::*;
 
 fn apply_rules(story: &mut Timeline, rules: ClassSettings) {

@@ -3,17 +3,17 @@
 use std::time::Duration;
 
 use super::super::driver::Driver;
-use super::super::effect::{Effect, AlertKind};
-use super::super::event::EventBody;
-use super::super::lifecycle::Lifecycle;
-use super::super::mail::{Delivery, DeliveryState};
-use super::super::marks::RecordFlags;
+use crate::grid::log::effect::{Effect, AlertKind};
+use crate::grid::values::event::EventBody;
+use crate::grid::model::lifecycle::Lifecycle;
+use crate::grid::model::mail_message::{Delivery, DeliveryState};
+use crate::grid::values::record_flags::RecordFlags;
 use super::super::occurrence::Occurrence;
-use super::super::record::{BrokerStarted, Input, LastRun, Outcome};
-use super::super::settings::{ClassSettings, DEFAULT_CLASS, MAIL_TRIGGERS, MailPolicy, GridSettings};
-use super::super::shift::TimeShift;
-use super::super::time::{Offset, Timestamp};
-use super::super::wall_clock::WallClockChange;
+use crate::grid::log::record::{BrokerStarted, Input, LastRun, Outcome};
+use crate::grid::model::settings::{ClassSettings, DEFAULT_CLASS, MAIL_TRIGGERS, MailPolicy, GridSettings};
+use crate::grid::log::time_shift::TimeShift;
+use crate::grid::values::time::{Offset, Timestamp};
+use crate::grid::log::wall_clock_change::WallClockChange;
 use super::driver::*;
 
 const DAY: i64 = 86_400;

@@ -6,10 +6,10 @@ use uuid::Uuid;
 
 use super::*;
 use crate::broker::{self, IncomingEvent, Started};
-use crate::grid::event::{Event, EventBody, Severity, BoundedText};
-use crate::grid::in_force::AppliedSettings;
-use crate::grid::name::{ApplianceName, BootId};
-use crate::grid::settings::{MAIL_TRIGGERS, MailPolicy as MailSettings, GridSettings};
+use crate::grid::values::event::{Event, EventBody, Severity, BoundedText};
+use crate::grid::log::applied_settings::AppliedSettings;
+use crate::grid::values::id::{ApplianceName, BootId};
+use crate::grid::model::settings::{MAIL_TRIGGERS, MailPolicy as MailSettings, GridSettings};
 use crate::journal;
 use crate::tasks;
 

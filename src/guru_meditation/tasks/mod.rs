@@ -4,7 +4,7 @@
 //! report shows every wrapped future: where it waits, down to the innermost function, or the thread
 //! that polls it. Works with any runtime flags: it needs none. Knows nothing of who starts tasks.
 
-mod census;
+mod listing;
 mod probe;
 mod registry;
 #[cfg(test)]
@@ -17,7 +17,7 @@ use std::panic::Location;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
 
-pub(super) use self::census::add_section;
+pub(super) use crate::guru_meditation::tasks::listing::add_section;
 pub use self::traced::Traced;
 
 /// Longest detail of a task, in bytes.

@@ -24,7 +24,7 @@ use self::symbols::own_name;
 pub(super) use self::symbols::{Symbols, forget};
 use self::unwind::StackWalk;
 pub(super) use self::unwind::{FRAMES_MAX, Tables};
-use super::page::SectionBuilder;
+use crate::guru_meditation::section_builder::SectionBuilder;
 use super::stack::{Frame, Stack};
 use super::time;
 

@@ -15,15 +15,15 @@ use std::sync::mpsc::Receiver;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::span::VALUE_BYTES_MAX;
+use crate::journal::archive::segment::VALUE_BYTES_MAX;
 use super::{ActiveSegment, Archive};
 use crate::journal::commit_log::LogFiles;
 use crate::journal::error::JournalError;
 use crate::journal::frame::{Compression, BlockContent, BlockInfo, encode};
 use crate::journal::record::{EncodedRecord, BlockSummary, records_in_block};
-use crate::journal::release::LogTruncation;
-use crate::journal::upkeep::DiskState;
-use crate::sparing::LogLimiter;
+use crate::journal::log_truncation::LogTruncation;
+use crate::journal::disk_state::DiskState;
+use crate::log_limiter::LogLimiter;
 
 /// How large a block is made.
 #[derive(Clone, Copy)]

@@ -7,14 +7,14 @@
 //! builds it again. A sealed one is read without sled (`block_index`); a reader that finds one
 //! damaged salvages it (`repair`). Does not know the content of a record.
 
+mod active_segment;
 mod archiver;
-mod filling;
-mod opening;
-mod places;
+mod block_index;
+mod recovery;
 mod repair;
 mod retention;
 mod seal;
-mod span;
+mod segment;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -25,12 +25,12 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use uuid::Uuid;
 
 pub(super) use self::archiver::Archiver;
-pub(super) use self::opening::{open, verify_segment};
-use self::places::BlockIndex;
+pub(super) use crate::journal::archive::recovery::{open, verify_segment};
+use crate::journal::archive::block_index::BlockIndex;
 pub(super) use self::retention::read_trim_mark;
 pub use self::retention::{Retention, TrimDue};
 pub(super) use self::seal::Seal;
-use self::span::Segment;
+use crate::journal::archive::segment::Segment;
 use super::disk;
 use super::error::JournalError;
 use super::frame::Block;

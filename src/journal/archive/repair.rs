@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
 use super::archiver::encode_block;
-use super::places::BlockIndex;
+use crate::journal::archive::block_index::BlockIndex;
 use super::seal::{self, Seal};
-use super::span::Segment;
+use crate::journal::archive::segment::Segment;
 use super::{Archive, SealedSegment};
 use crate::journal::commit_log::LogFiles;
 use crate::journal::disk;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::{Buf, BufMut};
 use uuid::Uuid;
 
-use super::places::BlockIndex;
+use crate::journal::archive::block_index::BlockIndex;
 use crate::journal::disk;
 use crate::journal::error::JournalError;
 use crate::journal::frame::{Block, Compression, BlockContent, BlockInfo, encode};

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::recovery::RecoveredLog;
 use super::*;
-use crate::journal::opening::missing_ranges;
+use crate::journal::recovery::missing_ranges;
 use crate::journal::record::{RecordHeader, records_in_block};
 
 const JOURNAL: Uuid = Uuid::from_u128(9);

@@ -6,21 +6,23 @@
 //! mends by itself is a note; what is lost or unreadable is a finding.
 
 mod commits;
-mod spans;
+mod segments;
 
 use std::fs::File;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use super::faults::Findings;
+use crate::journal::rescue::findings::Findings;
 use super::inventory::files_below;
 use super::lock::lock;
 use crate::journal::checkpoint;
-use crate::journal::encoding::{self, DecodeError};
+use crate::codec;
+use crate::codec::DecodeError;
 use crate::journal::error::JournalError;
 use crate::journal::frame::{Block, FrameError};
 use crate::journal::identity::{self, Identity};
-use crate::journal::opening::{self, ARCHIVE, CHECKPOINTS, COMMITS, IDENTITY, RESTORING};
+use crate::journal::recovery;
+use crate::journal::recovery::{ARCHIVE, CHECKPOINTS, COMMITS, IDENTITY, RESTORING};
 use crate::journal::record::records_in_block;
 
 /// Something that is lost, or that no start mends.
@@ -193,7 +195,7 @@ impl JournalCheck {
     fn check_records(&mut self, path: &Path, block: &Block) -> bool {
         let Ok(records) = records_in_block(block) else { return false };
         for encoded in records {
-            let Err(reason) = encoding::decode_record(&encoded.bytes) else { continue };
+            let Err(reason) = codec::decode_record(&encoded.bytes) else { continue };
             let path = path.to_owned();
             match reason {
                 DecodeError::Newer { .. } if self.has_reported_newer => {}
@@ -232,7 +234,7 @@ impl JournalCheck {
             let decoded = checkpoint::decode(bytes.into(), identity.journal, *through)
                 .map_err(|error| error.to_string())
                 .and_then(|(_, state)| {
-                    encoding::decode_state(&state).map_err(|error| error.to_string())
+                    codec::decode_state(&state).map_err(|error| error.to_string())
                 });
             match decoded {
                 Ok(_) => {
@@ -254,7 +256,7 @@ impl JournalCheck {
     }
 
     fn finish(mut self) -> CheckReport {
-        let missing = opening::missing_ranges(self.oldest, &mut self.present, self.last);
+        let missing = recovery::missing_ranges(self.oldest, &mut self.present, self.last);
         for range in missing {
             self.report.findings.push(Finding::Missing(range));
         }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use crate::journal::error::JournalError;
-use crate::journal::opening::LOCK;
+use crate::journal::recovery::LOCK;
 
 /// Keeps brokers out of the folder while it lives; `None` if there is no lock file to hold.
 pub(super) fn lock(dir: &Path) -> Result<Option<File>, JournalError> {

@@ -15,12 +15,12 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::faults::Findings;
+use crate::journal::rescue::findings::Findings;
 use crate::journal::checkpoint::{self, CheckpointDecoder};
 use crate::journal::error::JournalError;
 use crate::journal::frame::{Block, FrameError};
 use crate::journal::identity::{self, Identity};
-use crate::journal::opening::{ARCHIVE, CHECKPOINTS, COMMITS, IDENTITY, RESTORING};
+use crate::journal::recovery::{ARCHIVE, CHECKPOINTS, COMMITS, IDENTITY, RESTORING};
 use crate::journal::record::EncodedRecord;
 use crate::journal::stream::{StreamDefect, StreamItem, StreamError, StreamReader, StreamSummary};
 use crate::journal::{Journal, OpenJournal, JournalSettings, disk};

@@ -18,7 +18,7 @@ use crate::journal::backup::copy_checkpoint;
 use crate::journal::checkpoint;
 use crate::journal::error::JournalError;
 use crate::journal::identity::{self, Identity};
-use crate::journal::opening::{CHECKPOINTS, IDENTITY};
+use crate::journal::recovery::{CHECKPOINTS, IDENTITY};
 use crate::journal::scan::{ScanItem, BlockScan};
 use crate::journal::stream::{StreamHead, StreamWriter, StreamTotals};
 use crate::system_error::Explained;
@@ -124,7 +124,7 @@ pub fn salvage<W: Write>(
 fn gaps(ranges: &[RangeInclusive<u64>], last: u64) -> Vec<RangeInclusive<u64>> {
     let mut held = ranges.to_vec();
     let oldest = ranges.first().map(|range| *range.start());
-    crate::journal::opening::missing_ranges(oldest, &mut held, last)
+    crate::journal::recovery::missing_ranges(oldest, &mut held, last)
 }
 
 /// The journal that most blocks are of, for a folder that does not say whose it is.

@@ -7,10 +7,10 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
-use crate::grid::marks::RecordFlags;
-use crate::grid::record::{BrokerStarted, Input, LastRun, Outcome, Record};
+use crate::grid::values::record_flags::RecordFlags;
+use crate::grid::log::record::{BrokerStarted, Input, LastRun, Outcome, Record};
 use crate::grid::state::State;
-use crate::grid::time::Timestamp;
+use crate::grid::values::time::Timestamp;
 use crate::journal::*;
 use crate::test_timeout::wait_for;
 

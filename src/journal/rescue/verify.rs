@@ -8,9 +8,10 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
-use super::faults::Findings;
+use crate::journal::rescue::findings::Findings;
 use crate::journal::checkpoint::CheckpointDecoder;
-use crate::journal::encoding::{self, DecodeError};
+use crate::codec;
+use crate::codec::DecodeError;
 use crate::journal::frame::{Block, FrameError};
 use crate::journal::record::EncodedRecord;
 use crate::journal::stream::{StreamDefect, StreamHead, StreamItem, StreamError, StreamReader, StreamSummary};
@@ -119,7 +120,7 @@ fn verify_stream(read: impl Read, mut tell: impl FnMut(u64)) -> Result<Verified,
 
 /// What is wrong with a record. Of those that a newer gridd wrote the first is enough.
 fn decode_defect(record: &EncodedRecord, has_newer: &mut bool) -> Option<Defect> {
-    let reason = encoding::decode_record(&record.bytes).err()?;
+    let reason = codec::decode_record(&record.bytes).err()?;
     if let DecodeError::Newer { .. } = reason
         && std::mem::replace(has_newer, true)
     {
@@ -157,7 +158,7 @@ impl StateParts {
             Self::None if promised.is_none() => Ok(None),
             Self::None | Self::Open { .. } => Err(Defect::Checkpoint(FrameError::TooShort)),
             Self::Damaged(reason) => Err(Defect::Checkpoint(reason)),
-            Self::Whole { through, state } => match encoding::decode_state(&state) {
+            Self::Whole { through, state } => match codec::decode_state(&state) {
                 Ok(_) => Ok(Some(through)),
                 Err(reason) => Err(Defect::State { through, reason }),
             },

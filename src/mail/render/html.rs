@@ -4,7 +4,7 @@
 //! direction around it, and that nothing is loaded or linked: it has no image, script, URL or style
 //! sheet.
 
-use super::view::{MailItem, MailView};
+use crate::mail::render::view_model::{MailItem, MailView};
 
 /// Words may have thousands of letters.
 const CELL: &str = "padding:2px 12px 2px 0;vertical-align:top;overflow-wrap:anywhere";

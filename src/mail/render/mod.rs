@@ -5,13 +5,12 @@
 //! displayed, never interpreted: not by a terminal, a browser, a shell or the structure of the mail.
 //! Reads no clock.
 
-mod advice;
-mod causes;
+mod digest;
+mod hints;
 mod html;
-mod late;
+mod shared_problem;
 mod subject;
 mod text;
-mod view;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -19,12 +18,12 @@ use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart, SinglePart};
 use uuid::Uuid;
 
-use self::view::{DetailLevel, MailView};
-use super::conversation::OutgoingMessage;
-use crate::config::post::{MessageStyle, parse_address};
-use crate::grid::event::Severity;
-use crate::grid::mail::{MailMessage, MessageNumber, Notice, DeliveryState};
-use crate::grid::time::Timestamp;
+use crate::mail::render::view_model::{DetailLevel, MailView};
+use crate::mail::smtp_session::OutgoingMessage;
+use crate::config::smtp::{MessageStyle, parse_address};
+use crate::grid::values::event::Severity;
+use crate::grid::model::mail_message::{MailMessage, MessageNumber, Notice, DeliveryState};
+use crate::grid::values::time::Timestamp;
 
 /// Most bytes of the text and the HTML of a mail together, where possible.
 const BODY_BYTES_MAX: usize = 16_000;
@@ -80,7 +79,7 @@ fn fit_to_size(message: &MailMessage, journal: Uuid, look: &MessageStyle) -> (Ma
     let mut details = DetailLevel::ALL.into_iter();
     loop {
         let detail = details.next();
-        let view = view::build_view(message, journal, look, detail.unwrap_or(DetailLevel::LEAST));
+        let view = view_model::build_view(message, journal, look, detail.unwrap_or(DetailLevel::LEAST));
         let (text, html) = (text::text(&view), html::html(&view));
         if detail.is_none() || text.len() + html.len() <= BODY_BYTES_MAX {
             return (view, text, html);
@@ -157,3 +156,4 @@ pub(super) fn test_message(address: &str, now: Timestamp) -> MailMessage {
 
 #[cfg(test)]
 mod tests;
+mod view_model;

@@ -7,12 +7,12 @@
 
 use jiff::tz::TimeZone;
 
-use super::advice::topic_of;
-use super::causes::{SharedProblems, sorted_by_severity};
-use super::late;
-use crate::grid::event::Severity;
-use crate::grid::mail::{MailMessage, Notice};
-use crate::grid::name::NAME_BYTES_MAX;
+use crate::mail::render::hints::topic_of;
+use crate::mail::render::shared_problem::{SharedProblems, sorted_by_severity};
+use crate::mail::render::digest;
+use crate::grid::values::event::Severity;
+use crate::grid::model::mail_message::{MailMessage, Notice};
+use crate::grid::values::id::NAME_BYTES_MAX;
 use crate::show::escape::escape;
 use crate::show::size::format_count;
 
@@ -25,8 +25,8 @@ const TEXT_CHARS_MIN: usize = 24;
 /// The subject of a message, its times in `zone`.
 pub(super) fn subject(message: &MailMessage, grid: &str, zone: &TimeZone) -> String {
     if let Some(late) = &message.digest {
-        let what = format!("[{grid}] late: {}", late::alert_count(late));
-        let within = late::time_span(late, zone);
+        let what = format!("[{grid}] late: {}", digest::alert_count(late));
+        let within = digest::time_span(late, zone);
         let whole = within.map(|within| format!("{what}, {within}")).unwrap_or_default();
         // Without the times rather than with half of them.
         let has_room = !whole.is_empty() && whole.chars().count() <= SUBJECT_CHARS_MAX;

@@ -12,8 +12,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::mail::{MailSettings, MailSecurity};
-use crate::config::post::SmtpConfig;
-use crate::grid::mail::{BriefNotice, BacklogDigest, NOTICES_MAX};
+use crate::config::smtp::SmtpConfig;
+use crate::grid::model::mail_message::{BriefNotice, BacklogDigest, NOTICES_MAX};
 use crate::show::escape::is_hidden;
 
 const JOURNAL: Uuid = Uuid::from_u128(0x0123_4567_89ab_4def_8123_4567_89ab_cdef);

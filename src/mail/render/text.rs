@@ -3,7 +3,7 @@
 //! Guarantees that no line begins with text of others, so that right-to-left text affects only the
 //! rest of its own line, and cannot be mistaken for our own text.
 
-use super::view::{MailItem, MailView};
+use crate::mail::render::view_model::{MailItem, MailView};
 
 /// The plain text.
 pub(super) fn text(view: &MailView) -> String {

@@ -7,10 +7,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use grid_broker::client::connect;
-use grid_broker::wire::proto::Appliance;
-use grid_broker::wire::proto::GetApplianceRequest;
-use grid_broker::wire::proto::alert_service_client::AlertServiceClient;
-use grid_broker::wire::proto::appliance_service_client::ApplianceServiceClient;
+use grid_broker::contract::proto::Appliance;
+use grid_broker::contract::proto::GetApplianceRequest;
+use grid_broker::contract::proto::alert_service_client::AlertServiceClient;
+use grid_broker::contract::proto::appliance_service_client::ApplianceServiceClient;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
 
-use grid_broker::wire::proto::*;
-use grid_broker::wire::servers::alert_service_server::{AlertService, AlertServiceServer};
+use grid_broker::contract::proto::*;
+use grid_broker::contract::servers::alert_service_server::{AlertService, AlertServiceServer};
 
 use super::*;
 use crate::args::{self, GridctlCommand};

@@ -7,10 +7,8 @@ use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use grid_broker::exit_code::ExitCode;
-use grid_broker::wire::proto::*;
-use grid_broker::wire::servers::appliance_service_server::{
-    ApplianceService, ApplianceServiceServer,
-};
+use grid_broker::contract::proto::*;
+use grid_broker::contract::servers::appliance_service_server::{ApplianceService, ApplianceServiceServer};
 
 use super::*;
 use crate::args::{self, GridctlCommand};

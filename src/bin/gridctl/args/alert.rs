@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use grid_broker::wire::proto::{AlertMatter, Severity};
+use grid_broker::contract::proto::{AlertMatter, Severity};
 
 use super::choice::{alert_kinds, severities};
 use super::list::{AlertSort, ListFlags};

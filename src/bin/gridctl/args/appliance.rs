@@ -5,7 +5,7 @@
 use clap::Subcommand;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
-use grid_broker::wire::proto::ApplianceState;
+use grid_broker::contract::proto::ApplianceState;
 
 use super::choice::states;
 use super::list::{ApplianceSort, ListFlags};

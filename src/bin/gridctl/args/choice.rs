@@ -5,8 +5,8 @@
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
-use grid_broker::show::words;
-use grid_broker::wire::proto::{AlertMatter, ApplianceState, MailStanding, RecordKind, Severity};
+use grid_broker::show::labels;
+use grid_broker::contract::proto::{AlertMatter, ApplianceState, MailStanding, RecordKind, Severity};
 
 /// What else people call a severity: as syslog, journalctl and Python do.
 const SEVERITIES: &[(&str, &str)] = &[
@@ -28,29 +28,29 @@ const MAIL_STATES: &[(&str, &str)] = &[("pending", "waiting"), ("sending", "unde
 
 /// Severities.
 pub(super) fn severities() -> impl TypedValueParser<Value = Severity> {
-    one_of(words::severities(), SEVERITIES, words::parse_severity)
+    one_of(labels::severities(), SEVERITIES, labels::parse_severity)
 }
 
 /// Kinds of record.
 pub(super) fn kinds() -> impl TypedValueParser<Value = RecordKind> {
-    one_of(words::record_kinds(), &[], words::parse_record_kind)
+    one_of(labels::record_kinds(), &[], labels::parse_record_kind)
 }
 
 /// States of appliances.
 pub(super) fn states() -> impl TypedValueParser<Value = ApplianceState> {
-    one_of(words::states(), &[], words::parse_state)
+    one_of(labels::states(), &[], labels::parse_state)
 }
 
 /// What can be open.
 pub(super) fn alert_kinds() -> impl TypedValueParser<Value = AlertMatter> {
-    one_of(words::alert_kinds(), &[], words::parse_alert_kind)
+    one_of(labels::alert_kinds(), &[], labels::parse_alert_kind)
 }
 
 /// How mails stand.
 pub(super) fn mail_states() -> impl TypedValueParser<Value = MailStanding> {
     // What is owed no more is in no list.
-    let owed = words::mail_states().into_iter().take(3).collect();
-    one_of(owed, MAIL_STATES, words::parse_mail_state)
+    let owed = labels::mail_states().into_iter().take(3).collect();
+    one_of(owed, MAIL_STATES, labels::parse_mail_state)
 }
 
 /// One of `words`, or what means one of them. The argument must ignore case, too.

@@ -9,13 +9,13 @@ use std::ffi::OsString;
 
 use clap::Command as Clap;
 
-use grid_broker::show::nearest::suggest;
+use grid_broker::show::suggest::suggest;
 
 use super::{
     AlertCommand, AlertList, ApplianceCommand, ApplianceList, GridctlCommand, LogCommand, LogList,
     MailSubcommand, MailList, NameArgs,
 };
-use crate::order::{noun_first, places_of_words};
+use crate::word_order::{noun_first, places_of_words};
 
 /// Verbs that show one thing whatever it is; without a noun, an appliance.
 const SHOW_VERBS: [&str; 4] = ["show", "describe", "inspect", "get"];

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use clap::ValueEnum;
 
-use grid_broker::wire::proto::{Appliance, Mail, OpenAlert};
+use grid_broker::contract::proto::{Appliance, Mail, OpenAlert};
 
 /// Flags of a list that is sorted by a `K`.
 #[derive(Debug, PartialEq, Eq, clap::Args)]

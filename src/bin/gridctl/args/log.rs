@@ -2,10 +2,11 @@
 
 use clap::Subcommand;
 
-use grid_broker::wire::proto::{RecordKind, Severity};
+use grid_broker::contract::proto::{RecordKind, Severity};
 
 use super::choice::{kinds, number, severities};
-use crate::when::{self, TimeArg};
+use crate::time_arg;
+use crate::time_arg::TimeArg;
 
 /// What can be done with the grid log.
 #[derive(Debug, Subcommand)]
@@ -54,11 +55,11 @@ pub(crate) struct LogList {
           short_alias = 'p', aliases = ["priority", "level"])]
     pub(crate) severity: Option<Severity>,
     /// Only received at this time or later
-    #[arg(long, value_name = "TIME", value_parser = when::parse, allow_hyphen_values = true,
+    #[arg(long, value_name = "TIME", value_parser = time_arg::parse, allow_hyphen_values = true,
           short_alias = 'S')]
     pub(crate) since: Option<TimeArg>,
     /// Only received before this time
-    #[arg(long, value_name = "TIME", value_parser = when::parse, allow_hyphen_values = true,
+    #[arg(long, value_name = "TIME", value_parser = time_arg::parse, allow_hyphen_values = true,
           short_alias = 'U')]
     pub(crate) until: Option<TimeArg>,
     /// Only with exactly this somewhere in their text, upper and lower case alike

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use grid_broker::wire::proto::MailStanding;
+use grid_broker::contract::proto::MailStanding;
 
 use super::choice::{number, mail_states};
 use super::list::{ListFlags, MailSort};

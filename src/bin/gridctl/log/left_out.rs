@@ -4,7 +4,7 @@
 //! custom leaves records out. Reads nothing itself.
 
 use grid_broker::show::size::format_count;
-use grid_broker::wire::proto::RecordFilter;
+use grid_broker::contract::proto::RecordFilter;
 
 use super::LogItem;
 
@@ -75,7 +75,7 @@ impl OmittedRecords {
 
 #[cfg(test)]
 mod tests {
-    use grid_broker::wire::proto::{Missing, Record};
+    use grid_broker::contract::proto::{Missing, Record};
 
     use super::*;
 

@@ -8,13 +8,10 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
 
 use grid_broker::client::ADMINISTRATOR_METADATA;
-use grid_broker::wire::proto::tail_records_response::Message;
-use grid_broker::wire::proto::{
-    GetRecordResponse, GetReportRequest, GetReportResponse, GetStatusRequest, GetStatusResponse,
-    RecordKind, TailRecordsRequest, TailRecordsResponse,
-};
-use grid_broker::wire::servers::broker_service_server::{BrokerService, BrokerServiceServer};
-use grid_broker::wire::servers::grid_log_service_server::{GridLogService, GridLogServiceServer};
+use grid_broker::contract::proto::tail_records_response::Message;
+use grid_broker::contract::proto::{GetRecordResponse, GetReportRequest, GetReportResponse, GetStatusRequest, GetStatusResponse, RecordKind, TailRecordsRequest, TailRecordsResponse};
+use grid_broker::contract::servers::broker_service_server::{BrokerService, BrokerServiceServer};
+use grid_broker::contract::servers::grid_log_service_server::{GridLogService, GridLogServiceServer};
 
 use super::*;
 use crate::args::{GridctlArgs, GridctlCommand, OutputFormat, LogCommand};

@@ -6,8 +6,8 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
 
 use grid_broker::exit_code::ExitCode;
-use grid_broker::wire::proto::*;
-use grid_broker::wire::servers::mail_service_server::{MailService, MailServiceServer};
+use grid_broker::contract::proto::*;
+use grid_broker::contract::servers::mail_service_server::{MailService, MailServiceServer};
 
 use super::*;
 use crate::args::{self, GridctlCommand};
@@ -198,7 +198,7 @@ fn a_summary_is_shown_as_one() {
     };
     let mail = Mail { last_reply: String::new(), summary: Some(summary), ..owed(7) };
     let look = OutputOptions::plain();
-    let lines = crate::owed::lines(&mail, &look);
+    let lines = crate::mail_view::lines(&mail, &look);
     for line in [
         "summary:      60 older alerts of 2 appliances",
         "first at:     2026-11-20 14:02:10Z",
@@ -208,7 +208,7 @@ fn a_summary_is_shown_as_one() {
     ] {
         assert!(lines.iter().any(|it| it == line), "{line} is not in {lines:#?}");
     }
-    let shape = crate::owed::shape();
+    let shape = crate::mail_view::shape();
     let json = crate::json::object(&(shape.object)(&mail)).unwrap();
     let summary = concat!(
         r#""summary":{"alerts":60,"first_at":"2026-11-20T14:02:10Z","#,

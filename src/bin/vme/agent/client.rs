@@ -6,13 +6,14 @@
 
 use std::path::{Path, PathBuf};
 
-use grid_broker::wire::proto::{AckException, Event};
+use grid_broker::contract::proto::{AckException, Event};
 use prost::Message;
 use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout_at};
 
-use super::wire::{self, AgentResponse, AgentRequest, AgentUpdate};
-use crate::speaker::ClientConfig;
+use crate::agent::protocol;
+use crate::agent::protocol::{AgentResponse, AgentRequest, AgentUpdate};
+use crate::config::ClientConfig;
 
 /// The result of a request to the agent.
 #[derive(Debug)]
@@ -57,14 +58,14 @@ pub(crate) async fn send_via_agent(speaker: &ClientConfig, event: &Event, call: 
         call,
     };
     let broken = |error: std::io::Error| AgentReply::NotAccepted(Some(AgentRejection::ConnectionFailed(error.to_string())));
-    match timeout_at(deadline, wire::write_message(&mut stream, &ask)).await {
+    match timeout_at(deadline, protocol::write_message(&mut stream, &ask)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => return broken(error),
         Err(_) => return broken(std::io::Error::other("it does not read")),
     }
     let mut spooled: Option<String> = None;
     loop {
-        let told = timeout_at(deadline, wire::read_message::<AgentResponse>(&mut stream)).await;
+        let told = timeout_at(deadline, protocol::read_message::<AgentResponse>(&mut stream)).await;
         let word = match (told, spooled.take()) {
             (Ok(Ok(Some(told))), _) => told.update,
             // An event that was reported as spooled is spooled, even if the agent ends.

@@ -5,7 +5,7 @@
 //! folder. Does not know the broker's rules.
 
 pub(crate) mod client;
-mod wire;
+mod protocol;
 
 use std::io;
 use std::path::Path;
@@ -16,7 +16,7 @@ use grid_broker::exit_code::ExitCode;
 use grid_broker::spool::{LockGuard, Spool, SpoolError};
 use grid_broker::system_error::Explained;
 use grid_broker::tasks;
-use grid_broker::wire::proto::Event;
+use grid_broker::contract::proto::Event;
 use prost::Message;
 use rustix::process::{Pid, Signal, getpid, kill_process};
 use tokio::net::{UnixListener, UnixStream};
@@ -25,9 +25,9 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
 
 use crate::sender::{SendQueue, SendRequest, Backoff, SpoolSender, SendUpdate, StopWhen};
-use crate::speaker::ClientConfig;
+use crate::config::ClientConfig;
 use crate::print_line;
-use wire::{AgentResponse, AgentRequest, AgentUpdate};
+use crate::agent::protocol::{AgentResponse, AgentRequest, AgentUpdate};
 
 /// Concurrent calls of the agent's own user; further calls find no agent.
 const CALLS_OF_OWNER_MAX: usize = 256;
@@ -228,7 +228,7 @@ async fn serve_call(
     orders: mpsc::Sender<SendRequest>,
     speaker: &ClientConfig,
 ) -> io::Result<()> {
-    let asked = timeout(REQUEST_TIMEOUT, wire::read_message::<AgentRequest>(&mut stream)).await;
+    let asked = timeout(REQUEST_TIMEOUT, protocol::read_message::<AgentRequest>(&mut stream)).await;
     let AgentRequest { event, broker, appliance, call } = match asked {
         Ok(Ok(Some(ask))) => ask,
         Ok(Ok(None)) | Err(_) => return Ok(()),
@@ -265,10 +265,10 @@ async fn serve_call(
                 AgentUpdate::Acknowledged(exception.map(|it| it.encode_to_vec().into()).unwrap_or_default())
             }
         };
-        wire::write_message(&mut to, &AgentResponse { update: Some(word) }).await?;
+        protocol::write_message(&mut to, &AgentResponse { update: Some(word) }).await?;
     }
 }
 
 async fn write_update(stream: &mut UnixStream, word: AgentUpdate) -> io::Result<()> {
-    wire::write_message(stream, &AgentResponse { update: Some(word) }).await
+    protocol::write_message(stream, &AgentResponse { update: Some(word) }).await
 }

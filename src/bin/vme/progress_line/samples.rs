@@ -6,7 +6,7 @@
 //! captured.
 
 use super::*;
-use crate::lines::LineSplitter;
+use crate::capture::line_splitter::LineSplitter;
 
 /// Every parsed line, as it comes from a pipe: the last one need not have ended.
 fn parsed_lines(output: &[u8]) -> Vec<(Option<u8>, String)> {

@@ -10,27 +10,27 @@
 //! ended two sessions is quarantined, and that it runs until its stop condition. A caller other
 //! than the drainer must hold the sender lock. Does not know which caller requested what.
 
-mod desk;
-mod flow;
-mod live;
-mod pause;
+mod backoff;
+mod in_flight;
+mod loss_report;
+mod send_queue;
 mod session;
-mod talk;
-mod telling;
+mod session_loop;
+mod stamp;
 
 use std::time::Duration;
 
 use grid_broker::client::ClientError;
 use grid_broker::spool::{LockGuard, EventKey, SpoolError, WaitingEvent};
-use grid_broker::wire::proto::{AckException, Hello};
+use grid_broker::contract::proto::{AckException, Hello};
 use tonic::{Code, Status};
 
-pub(crate) use desk::{SendQueue, SendRequest, SendUpdate};
-pub(crate) use pause::Backoff;
+pub(crate) use crate::sender::send_queue::{SendQueue, SendRequest, SendUpdate};
+pub(crate) use crate::sender::backoff::Backoff;
 
-use crate::speaker::ClientConfig;
+use crate::config::ClientConfig;
 use crate::print_line;
-use flow::{InFlightWindow, PoisonDetector};
+use crate::sender::in_flight::{InFlightWindow, PoisonDetector};
 
 /// The revision of the contract that vme implements.
 const PROTOCOL_REVISION: u32 = 1;
@@ -115,7 +115,7 @@ impl<'a> SpoolSender<'a> {
             self.queue.is_online = false;
             drop(role);
             let Some(error) = error else { continue };
-            let pause = self.backoff.next_delay(asked, pause::jitter());
+            let pause = self.backoff.next_delay(asked, backoff::jitter());
             self.report_error(&error, pause);
             let pause = tokio::time::sleep(pause);
             tokio::pin!(pause);
@@ -201,7 +201,7 @@ impl<'a> SpoolSender<'a> {
         let session = match opened {
             Ok(session) => session,
             Err(error) => {
-                let asked = crate::report::requested_delay(&error);
+                let asked = crate::unary::requested_delay(&error);
                 return Ok(SessionResult { error: Some(error), retry_after: asked });
             }
         };

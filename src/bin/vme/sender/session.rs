@@ -5,17 +5,17 @@
 use std::time::Duration;
 
 use grid_broker::client::{self, APPLIANCE_METADATA, ClientError};
-use grid_broker::wire::proto::event_service_client::EventServiceClient;
-use grid_broker::wire::proto::session_request::Message as Outbound;
-use grid_broker::wire::proto::session_response::Message as Inbound;
-use grid_broker::wire::proto::{Event, Hello, SessionRequest, SessionResponse, Welcome};
+use grid_broker::contract::proto::event_service_client::EventServiceClient;
+use grid_broker::contract::proto::session_request::Message as Outbound;
+use grid_broker::contract::proto::session_response::Message as Inbound;
+use grid_broker::contract::proto::{Event, Hello, SessionRequest, SessionResponse, Welcome};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::{Request, Status, Streaming};
 
-use super::flow::SendWindow;
+use crate::sender::in_flight::SendWindow;
 
 /// Most events in flight, whatever the broker advises.
 const EVENTS_IN_FLIGHT_MAX: usize = 1_024;

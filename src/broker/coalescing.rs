@@ -1,0 +1,67 @@
+//! Batches the counters of events without a record of their own into tallies, and answers sessions.
+//!
+//! Guarantees at most one round of tallies a second while the broker works, but for events about starts,
+//! which do not wait behind the earlier events of their own session. Decides nothing: which reply waits for a
+//! tally is part of the decision.
+
+use tokio::sync::oneshot;
+
+use super::queue::{BatchReply, EventReply, PendingReply};
+use super::{BYTES_PER_COMMIT, EventLoop};
+use crate::grid::decide::Release;
+use crate::grid::values::id::ApplianceIndex;
+use crate::grid::log::record::SessionId;
+use crate::grid::values::time::Timestamp;
+use crate::codec::encode_record;
+
+impl EventLoop {
+    pub(super) fn suppressed_until(&self, number: ApplianceIndex) -> Option<Timestamp> {
+        let appliance = self.driver.grid().state().appliance(number)?;
+        Some(appliance.usage.suppression.as_ref()?.ends_at())
+    }
+
+    /// Answers a chunk. A session whose answer waits for the tally learns that at once, so that it
+    /// brings what comes next.
+    pub(super) fn reply_or_defer_batch(
+        &mut self,
+        session: SessionId,
+        reply: oneshot::Sender<BatchReply>,
+        answers: Vec<EventReply>,
+        overtakes: bool,
+        release: Release,
+    ) {
+        let reply = match release {
+            Release::WithCommit => PendingReply::Batch(reply, answers),
+            Release::WithTally => {
+                let (to, answered) = oneshot::channel();
+                // A session that has gone does not mind.
+                drop(reply.send(BatchReply::Deferred(answered)));
+                PendingReply::DeferredBatch(to, answers)
+            }
+        };
+        self.driver.reply_to_session(session, overtakes, release, reply);
+    }
+
+    /// Makes tallies if they are due, as far as the commit has room for them.
+    pub(super) fn flush_if_due(&mut self) {
+        let (now, mut tallies) = (self.clock.now(), Vec::new());
+        let mut room = BYTES_PER_COMMIT.saturating_sub(self.commit.byte_count);
+        self.driver.flush_if_due(now, |record| {
+            let bytes = encode_record(&record);
+            room = room.saturating_sub(bytes.len());
+            tallies.push((record, bytes));
+            room > 0
+        });
+        tallies.into_iter().for_each(|(record, bytes)| self.stage_encoded(&record, bytes));
+    }
+
+    /// Makes all tallies, however many there are.
+    pub(super) fn flush_all(&mut self) {
+        let (now, mut tallies) = (self.clock.now(), Vec::new());
+        self.driver.flush(now, |record| {
+            tallies.push(record);
+            true
+        });
+        tallies.iter().for_each(|record| self.stage_record(record));
+    }
+}

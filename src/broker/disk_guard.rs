@@ -1,0 +1,305 @@
+//! Guards the journal's disk: checks free space, waits for room, and starts trims.
+//!
+//! Guarantees that a full disk loses nothing: an append is retried until there is room, nothing is
+//! acknowledged before, and meanwhile nothing new is accepted. Findings are recorded. Other disk
+//! failures are not handled: they end the loop.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+
+use super::queue::{QueuedRequest, BrokerRequest};
+use crate::broker::shared_status::SharedStatus;
+use super::{BYTES_PER_COMMIT, EventLoop};
+use crate::clock::monotonic_now;
+use crate::grid::log::effect::AlertKind;
+use crate::grid::values::id::RecordNumber;
+use crate::grid::log::record::{Input, BrokerPause};
+use crate::grid::log::journal_incident::{JournalIncident, TrimReason, Trimmed};
+use crate::grid::values::time::Timestamp;
+use crate::journal::{EncodedRecord, JournalError, Retention, TrimDue};
+use crate::resources;
+
+/// Room for what is already in the queue when the disk is found nearly full.
+const COMMITS_IN_RESERVE: u64 = 8;
+
+/// How often the disk is measured.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a commit without room waits before its next try.
+const RETRY_PAUSE: Duration = Duration::from_millis(250);
+
+/// Room for the records of a start; longer ones are rare, and wait like any commit.
+const START_ROOM_BYTES: u64 = 16 << 10;
+
+/// The first records of a start.
+#[derive(Debug)]
+pub(super) struct StartRecords(pub(super) [Input; 2]);
+
+/// What the loop knows about the journal's disk.
+#[derive(Debug)]
+pub(super) struct DiskGuard {
+    /// With fewer bytes free than this, nothing new is accepted.
+    reject_below: u64,
+    /// When the disk was last checked, in lived time.
+    checked_at: Option<Duration>,
+    /// Since when nothing new is accepted, in lived time.
+    low_since: Option<Duration>,
+    /// This run has reported that the disk is nearly full.
+    is_reported: bool,
+    /// Records up to this one are deleted once the record of the trim is durable.
+    trim_through: Option<RecordNumber>,
+    status: Arc<SharedStatus>,
+}
+
+impl DiskGuard {
+    pub(super) fn new(low_water: u64, signs: Arc<SharedStatus>) -> Self {
+        let mark = reject_threshold(low_water);
+        Self { reject_below: mark, checked_at: None, low_since: None, is_reported: false, trim_through: None, status: signs }
+    }
+
+    /// Sets another low-water mark, which is checked in the next iteration.
+    pub(super) fn set_low_water(&mut self, low_water: u64) {
+        (self.reject_below, self.checked_at) = (reject_threshold(low_water), None);
+    }
+}
+
+fn reject_threshold(low_water: u64) -> u64 {
+    low_water.saturating_add(COMMITS_IN_RESERVE * BYTES_PER_COMMIT as u64)
+}
+
+impl EventLoop {
+    /// Makes a start durable. If a full disk has no room, the records are returned and the state does
+    /// not change.
+    pub(super) fn try_record_start(
+        &mut self,
+        records: StartRecords,
+    ) -> Result<Option<StartRecords>, JournalError> {
+        if let Err(error) = self.reserve_start_room() {
+            if !error.is_out_of_space() {
+                return Err(error);
+            }
+            if !self.disk_guard.status.disk_is_low.swap(true, Ordering::AcqRel) {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(
+                    error,
+                    "the disk is full: nothing is accepted, and the start is not recorded, until \
+                     there is room; reading continues"
+                );
+            }
+            return Ok(Some(records));
+        }
+        let now = self.clock.now();
+        for input in records.0 {
+            self.decide(input, now);
+        }
+        self.commit_and_reply()?;
+        Ok(None)
+    }
+
+    fn reserve_start_room(&mut self) -> Result<(), JournalError> {
+        match self.journal.reserve(START_ROOM_BYTES) {
+            Err(error) if error.is_out_of_space() && self.journal.release_ballast() => {
+                tracing::error!("the disk is full: the ballast is released");
+                self.journal.reserve(START_ROOM_BYTES)
+            }
+            reserved => reserved,
+        }
+    }
+
+    /// Runs the loop as soon as there is room for the records of its start.
+    pub(super) fn run_after_start(
+        mut self,
+        mut waiting: Option<StartRecords>,
+        mut queue: mpsc::Receiver<QueuedRequest>,
+        runtime: &Handle,
+    ) -> Result<(), JournalError> {
+        while let Some(records) = waiting {
+            self.beat();
+            let until = monotonic_now() + RETRY_PAUSE;
+            while let Some(item) = runtime.block_on(super::recv_until(&mut queue, until)) {
+                match item.request {
+                    BrokerRequest::Query(question) => question(self.driver.grid(), self.clock.now()),
+                    // What was durable is.
+                    BrokerRequest::Stop => return self.journal.close(),
+                    // Without an answer: whoever asked finds that the disk is low.
+                    BrokerRequest::Report { .. }
+                    | BrokerRequest::Hello { .. }
+                    | BrokerRequest::Batch { .. }
+                    | BrokerRequest::SessionEnded { .. }
+                    | BrokerRequest::Command { .. }
+                    | BrokerRequest::Reconfigure { .. }
+                    | BrokerRequest::Mail(_) => {}
+                }
+                self.beat();
+            }
+            if queue.is_closed() {
+                return self.journal.close();
+            }
+            waiting = self.try_record_start(records)?;
+        }
+        self.run(queue, runtime)
+    }
+
+    /// Once a second: checks disk, resources, missing records and retention.
+    pub(super) fn run_maintenance(&mut self, now: Timestamp) {
+        let lived = self.clock.lived();
+        if self.disk_guard.checked_at.is_some_and(|before| lived.saturating_sub(before) < CHECK_INTERVAL) {
+            return;
+        }
+        self.disk_guard.checked_at = Some(lived);
+        self.journal.set_lived(lived);
+        self.check_disk(now);
+        self.check_resources(now);
+        let ranges = self.journal.take_newly_lost();
+        if !ranges.is_empty() {
+            self.decide(Input::Journal(JournalIncident::Missing { ranges }), now);
+        }
+        self.record_trim(now);
+    }
+
+    /// Records the next trim. Retention deletes whole segments, oldest first, and only after the record
+    /// of it is durable.
+    fn record_trim(&mut self, now: Timestamp) {
+        let Some(due) = self.journal.trim_due(self.clock.lived()) else { return };
+        let TrimDue { first, last, bytes, is_by_age: is_for_age } = due;
+        let Retention { age, bytes: limit } = self.journal.retention();
+        let reason = if is_for_age { TrimReason::Age(age) } else { TrimReason::Bytes(limit) };
+        tracing::info!(first_record = first, last_record = last, bytes, "records are trimmed");
+        self.decide(Input::Journal(JournalIncident::Trimmed(Trimmed { first, last, bytes, reason })), now);
+        self.disk_guard.trim_through = Some(last);
+    }
+
+    /// Counts a heartbeat.
+    pub(super) fn beat(&self) {
+        self.disk_guard.status.heartbeat.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether appliances are rejected, so that their silence means nothing.
+    pub(super) fn is_rejecting(&self) -> bool {
+        self.disk_guard.low_since.is_some()
+    }
+
+    /// Deletes what a trim covers, after its record is durable.
+    pub(super) fn trim_recorded(&mut self) {
+        if let Some(last) = self.disk_guard.trim_through.take() {
+            self.journal.trim(last);
+        }
+    }
+
+    fn check_disk(&mut self, now: Timestamp) {
+        let free = match self.journal.free_bytes() {
+            Ok(free) => free,
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the disk is not watched");
+                return;
+            }
+        };
+        let mark = self.disk_guard.reject_below;
+        let is_open = self.driver.grid().state().alert(None, AlertKind::DiskLow).is_some();
+        // A little more is wanted for the way back, so that the alert does not flutter.
+        let is_low = free < if is_open { mark + mark / 8 } else { mark };
+        self.disk_guard.status.disk_is_low.store(is_low, Ordering::Release);
+        if is_low {
+            self.disk_guard.low_since.get_or_insert(self.clock.lived());
+        } else if let Some(since) = self.disk_guard.low_since.take() {
+            // Whoever was turned away could not report.
+            let lasted = self.clock.lived().saturating_sub(since);
+            self.decide(Input::BrokerPaused { lasted, cause: BrokerPause::DiskLow }, now);
+        }
+        if is_low && !self.disk_guard.is_reported {
+            self.disk_guard.is_reported = true;
+            tracing::error!(
+                free_bytes = free,
+                needed_bytes = mark,
+                "the disk is nearly full: nothing new is accepted; see disk_low_water"
+            );
+            // An alert open since an earlier run shows what was free then.
+            self.decide(Input::Journal(JournalIncident::DiskLow { free, threshold: mark }), now);
+        } else if is_open && !is_low {
+            tracing::info!(free_bytes = free, "the disk has room again");
+            self.disk_guard.is_reported = false;
+            self.decide(Input::Journal(JournalIncident::DiskRecovered { free }), now);
+        }
+    }
+
+    /// What the system does not grant is an open alert until nothing failed for it for a while.
+    fn check_resources(&mut self, now: Timestamp) {
+        let open = self.driver.grid().state().alert(None, AlertKind::ResourcesShort).is_some();
+        match (resources::shortage(), open) {
+            (Some(what), false) => {
+                tracing::error!("resources are short: {what}");
+                self.decide(Input::Journal(JournalIncident::ResourcesShort { message: what }), now);
+            }
+            (None, true) => {
+                tracing::info!("the system grants what is needed again");
+                self.decide(Input::Journal(JournalIncident::ResourcesRecovered), now);
+            }
+            (Some(_), true) | (None, false) => {}
+        }
+    }
+
+    /// Makes records durable, and measures how long that takes.
+    pub(super) fn append(&mut self, records: &[EncodedRecord]) -> Result<(), JournalError> {
+        let began = monotonic_now();
+        let signs = Arc::clone(&self.disk_guard.status);
+        signs.commit_timer.measure(self.clock.elapsed(), || self.append_or_wait_for_room(records))?;
+        self.metrics.commit(records.len(), began.elapsed());
+        Ok(())
+    }
+
+    fn append_or_wait_for_room(&mut self, records: &[EncodedRecord]) -> Result<(), JournalError> {
+        let mut is_told = false;
+        loop {
+            let error = match self.journal.append(records) {
+                Err(error) if error.note_shortage() => {
+                    self.wait_for_resources(error, &mut is_told)?;
+                    continue;
+                }
+                Err(error) if error.is_out_of_space() => error,
+                done => {
+                    self.disk_guard.status.is_starved.store(false, Ordering::Release);
+                    return done;
+                }
+            };
+            self.disk_guard.status.disk_is_low.store(true, Ordering::Release);
+            self.disk_guard.checked_at = None;
+            if self.journal.release_ballast() {
+                tracing::error!("the disk is full: the ballast is released");
+                continue;
+            }
+            if self.disk_guard.status.is_stopping.load(Ordering::Acquire) {
+                return Err(error);
+            }
+            if !is_told {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, "the disk is full: accepted requests wait for room");
+                is_told = true;
+            }
+            std::thread::sleep(RETRY_PAUSE);
+            self.beat();
+        }
+    }
+
+    /// Waits until the system grants a descriptor or memory, or the broker is stopping.
+    fn wait_for_resources(
+        &self,
+        error: JournalError,
+        is_told: &mut bool,
+    ) -> Result<(), JournalError> {
+        self.disk_guard.status.is_starved.store(true, Ordering::Release);
+        if self.disk_guard.status.is_stopping.load(Ordering::Acquire) {
+            return Err(error);
+        }
+        if !std::mem::replace(is_told, true) {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, "the journal lacks resources: accepted requests wait");
+        }
+        std::thread::sleep(RETRY_PAUSE);
+        self.beat();
+        Ok(())
+    }
+}

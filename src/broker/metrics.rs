@@ -1,0 +1,54 @@
+//! Updates the metrics of the event loop: events and mails by outcome, deadlines by result.
+//!
+//! Guarantees labels from fixed lists. Does not know who reads the numbers.
+
+use crate::grid::log::effect::Effect;
+use crate::grid::values::event::EventBody;
+use crate::grid::model::lifecycle::Lifecycle;
+use crate::grid::model::mail_message::Delivery;
+use crate::grid::log::record::{Outcome, Record};
+use crate::metrics::{Metrics, Label};
+use crate::contract::encode;
+
+/// The label of an event's kind.
+pub(super) fn kind_label(kind: &EventBody) -> Label {
+    Label(match kind {
+        EventBody::StartedOk => "started_ok",
+        EventBody::StartFailed => "start_failed",
+        EventBody::Maintenance { .. } => "maintenance",
+        EventBody::Log => "log",
+        EventBody::Alert { .. } => "alert",
+    })
+}
+
+/// Counts an event that was decided.
+pub(super) fn count_event(metrics: &Metrics, kind: Label, outcome: Outcome) {
+    metrics.event(kind, Label::without_prefix("OUTCOME_", encode::outcome(outcome).as_str_name()));
+}
+
+/// Counts an attempt to deliver a mail.
+pub(super) fn count_mail_attempt(metrics: &Metrics, delivery: &Delivery) {
+    metrics.mail(Label(match delivery {
+        Delivery::Sent(_) => "sent",
+        Delivery::Deferred(_) => "deferred",
+        Delivery::Refused(_) => "refused",
+    }));
+}
+
+/// Counts a deadline that was decided.
+pub(super) fn count_deadline(metrics: &Metrics, record: Option<&Record>) {
+    let effects = record.map(|record| record.effects.as_slice()).unwrap_or_default();
+    let fails = |effect: &Effect| {
+        matches!(effect, Effect::Lifecycle { lifecycle: Lifecycle::Failed(_), .. })
+    };
+    let raises = |effect: &Effect| matches!(effect, Effect::AlertRaised { .. });
+    metrics.deadline(Label(if effects.iter().any(fails) {
+        "failed"
+    } else if effects.iter().any(raises) {
+        "alert"
+    } else if record.is_some() {
+        "other"
+    } else {
+        "nothing"
+    }));
+}

@@ -1,0 +1,172 @@
+//! Both halves for events: what an appliance said, with its envelope.
+
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use super::input::{decode_boot as read_boot, decode_progress, decode_severity};
+use super::to_proto::{encode_boot, micros, percent, severity_number};
+use super::{DecodeError, proto};
+use crate::grid::values::event::{Counter, Event, EventBody, DroppedEvents, DropReason, EventKind, BoundedText};
+use crate::grid::values::id::{ApplianceIndex, SpoolId};
+use crate::grid::log::record::{ReceivedEvent, SessionId};
+use crate::grid::values::time::Timestamp;
+use crate::grid::values::event_order::EventOrder;
+
+pub(super) fn encode_event(heard: &ReceivedEvent) -> proto::Heard {
+    use proto::heard::Kind as P;
+    let event = &heard.event;
+    let kind = match &event.body {
+        EventBody::StartedOk => P::StartedOk(proto::StartedOk {}),
+        EventBody::StartFailed => P::StartFailed(proto::StartFailed {}),
+        EventBody::Maintenance { progress, next_report_within } => {
+            P::Maintenance(proto::MaintenanceReport {
+                progress: percent(*progress),
+                next_report_within_us: next_report_within.map(micros),
+            })
+        }
+        EventBody::Log => P::Log(proto::Log {}),
+        EventBody::Alert { counter } => P::Alert(proto::AlertEvent {
+            counter: counter.as_ref().map_or_else(String::new, |it| it.name().to_owned()),
+            value: counter.as_ref().map_or(0.0, |it| it.value()),
+        }),
+    };
+    proto::Heard {
+        appliance: heard.appliance.0,
+        boot: heard.boot.map_or_else(Vec::new, boot),
+        spool: heard.spool.map_or(0, |spool| spool.0.get()),
+        sequence: heard.sequence.map_or(0, |sequence| sequence.get()),
+        by_session: heard.session.is_some(),
+        kind: Some(kind),
+        text: event.text.as_str().to_owned(),
+        is_text_cut: event.text.is_truncated(),
+        severity: severity_number(event.severity),
+        event_time_us: event.event_time.map(Timestamp::as_micros),
+        uptime_us: event.uptime.map(micros),
+        spooled_at_us: event.spooled_at.map(Timestamp::as_micros),
+        repeated: event.is_repeated,
+        lost_before: event.dropped_before.iter().map(encode_dropped).collect(),
+        alert_key: event.group_key.as_deref().unwrap_or_default().to_owned(),
+    }
+}
+
+fn encode_dropped(lost: &DroppedEvents) -> proto::Lost {
+    let kind = lost.kind.map_or(0, event_kind_number);
+    proto::Lost {
+        kind,
+        count: lost.count,
+        first_us: lost.first_at.map(Timestamp::as_micros),
+        last_us: lost.last_at.map(Timestamp::as_micros),
+        reason: lost.reason.map_or(0, |reason| match reason {
+            DropReason::SpoolFull => 1,
+            DropReason::SpoolDamaged => 2,
+            DropReason::Quarantined => 3,
+            DropReason::NotSpooled => 4,
+        }),
+    }
+}
+
+pub(super) fn event_kind_number(kind: EventKind) -> u32 {
+    match kind {
+        EventKind::StartedOk => 1,
+        EventKind::StartFailed => 2,
+        EventKind::Maintenance => 3,
+        EventKind::Log => 4,
+        EventKind::Alert => 5,
+    }
+}
+
+pub(super) fn decode_event(heard: proto::Heard) -> Result<ReceivedEvent, DecodeError> {
+    let kind = decode_body(heard.kind)?;
+    let boot = match heard.boot.as_slice() {
+        [] => None,
+        bytes => Some(read_boot(bytes)?),
+    };
+    Ok(ReceivedEvent {
+        appliance: ApplianceIndex(heard.appliance),
+        boot,
+        spool: NonZeroU64::new(heard.spool).map(SpoolId),
+        sequence: NonZeroU64::new(heard.sequence),
+        // The number of a session means nothing in another run.
+        session: heard.by_session.then_some(SessionId(0)),
+        event: Event {
+            body: kind,
+            text: BoundedText::with_truncated(&heard.text, heard.is_text_cut),
+            severity: decode_severity(heard.severity)?,
+            event_time: heard.event_time_us.map(Timestamp::from_micros),
+            uptime: heard.uptime_us.map(Duration::from_micros),
+            spooled_at: heard.spooled_at_us.map(Timestamp::from_micros),
+            is_repeated: heard.repeated,
+            dropped_before: heard.lost_before.iter().map(decode_dropped).collect::<Result<_, _>>()?,
+            group_key: Some(heard.alert_key).filter(|key| !key.is_empty()).map(Into::into),
+        },
+    })
+}
+
+fn decode_body(kind: Option<proto::heard::Kind>) -> Result<EventBody, DecodeError> {
+    use proto::heard::Kind as P;
+    Ok(match kind.ok_or(DecodeError::Newer { what: "an event's kind" })? {
+        P::StartedOk(proto::StartedOk {}) => EventBody::StartedOk,
+        P::StartFailed(proto::StartFailed {}) => EventBody::StartFailed,
+        P::Maintenance(report) => EventBody::Maintenance {
+            progress: decode_progress(report.progress)?,
+            next_report_within: report.next_report_within_us.map(Duration::from_micros),
+        },
+        P::Log(proto::Log {}) => EventBody::Log,
+        P::Alert(alert) if alert.counter.is_empty() => EventBody::Alert { counter: None },
+        P::Alert(alert) => {
+            let counter = Counter::new(&alert.counter, alert.value);
+            let counter = counter.ok_or(DecodeError::Impossible { what: "a counter" })?;
+            EventBody::Alert { counter: Some(counter) }
+        }
+    })
+}
+
+fn decode_dropped(lost: &proto::Lost) -> Result<DroppedEvents, DecodeError> {
+    Ok(DroppedEvents {
+        kind: match lost.kind {
+            0 => None,
+            kind => Some(decode_event_kind(kind)?),
+        },
+        count: lost.count,
+        first_at: lost.first_us.map(Timestamp::from_micros),
+        last_at: lost.last_us.map(Timestamp::from_micros),
+        reason: match lost.reason {
+            0 => None,
+            1 => Some(DropReason::SpoolFull),
+            2 => Some(DropReason::SpoolDamaged),
+            3 => Some(DropReason::Quarantined),
+            4 => Some(DropReason::NotSpooled),
+            _ => return Err(DecodeError::Newer { what: "why events were lost" }),
+        },
+    })
+}
+
+pub(super) fn decode_event_kind(kind: u32) -> Result<EventKind, DecodeError> {
+    Ok(match kind {
+        1 => EventKind::StartedOk,
+        2 => EventKind::StartFailed,
+        3 => EventKind::Maintenance,
+        4 => EventKind::Log,
+        5 => EventKind::Alert,
+        _ => return Err(DecodeError::Newer { what: "a kind of event" }),
+    })
+}
+
+pub(super) fn encode_event_order(it: &EventOrder) -> proto::Word {
+    let EventOrder { uptime, sequence: numbered, time } = *it;
+    proto::Word {
+        uptime_us: uptime.map(micros),
+        spool: numbered.map_or(0, |(spool, _)| spool.0.get()),
+        sequence: numbered.map_or(0, |(_, sequence)| sequence.get()),
+        time_us: time.as_micros(),
+    }
+}
+
+pub(super) fn decode_event_order(it: &proto::Word) -> EventOrder {
+    let spool = NonZeroU64::new(it.spool).map(SpoolId);
+    EventOrder {
+        uptime: it.uptime_us.map(Duration::from_micros),
+        sequence: spool.zip(NonZeroU64::new(it.sequence)),
+        time: Timestamp::from_micros(it.time_us),
+    }
+}

@@ -1,0 +1,359 @@
+//! The writing half: domain to `grid.journal.v1`. Never fails.
+
+use std::time::Duration;
+
+use crate::codec::{usage, applied_settings, journal_notice};
+use super::{clock, event, mail, proto, timer};
+use crate::grid::log::effect::{Alert, Boot, Effect, AlertKind, ApplianceHistory};
+use crate::grid::values::event::{Progress, Severity};
+use crate::grid::model::lifecycle::{FailedStart, FailureCause, Lifecycle, Maintenance, EventRejection};
+use crate::grid::values::id::{ApplianceIndex, BootId};
+use crate::grid::log::record::{Input, AdminCommand, Outcome, Record, OverrideReset, BrokerPause};
+use crate::grid::model::settings::Overrides;
+use crate::grid::values::time::Timestamp;
+use crate::grid::model::sequence_window::SequenceWindow;
+
+pub(super) fn encode_record(record: &Record) -> proto::Record {
+    let (outcome, refusal) = match record.outcome {
+        // Of the latter two nothing is ever written.
+        Outcome::Stored | Outcome::Duplicate | Outcome::Coalesced => {
+            (proto::Outcome::Kept, proto::Refusal::Unspecified)
+        }
+        Outcome::Repeated => (proto::Outcome::Repeated, proto::Refusal::Unspecified),
+        Outcome::BelowThreshold => (proto::Outcome::NotKept, proto::Refusal::Unspecified),
+        Outcome::Suppressed => (proto::Outcome::Suppressed, proto::Refusal::Unspecified),
+        Outcome::OlderBoot => (proto::Outcome::History, proto::Refusal::Unspecified),
+        Outcome::StaleEvent => (proto::Outcome::Stale, proto::Refusal::Unspecified),
+        Outcome::Rejected(refusal) => (
+            proto::Outcome::Refused,
+            match refusal {
+                EventRejection::Stopped => proto::Refusal::Stopped,
+                EventRejection::AlreadyRunning => proto::Refusal::AlreadyRunning,
+                EventRejection::FailedPermanently => proto::Refusal::FailedForGood,
+                EventRejection::Dumping => proto::Refusal::Dumping,
+                EventRejection::Removed => proto::Refusal::Removed,
+            },
+        ),
+    };
+    proto::Record {
+        number: record.number,
+        at_us: record.at.as_micros(),
+        input: Some(encode_input(&record.input)),
+        outcome: outcome.into(),
+        refusal: refusal.into(),
+        marks: record.flags.bits(),
+        effects: record.effects.iter().map(encode_effect).collect(),
+    }
+}
+
+fn encode_input(input: &Input) -> proto::record::Input {
+    use proto::record::Input as P;
+    match input {
+        Input::Event(it) => P::Event(event::encode_event(it)),
+        Input::Hello(hello) => P::Hello(proto::Hello {
+            appliance: hello.appliance.0,
+            boot: encode_boot(hello.boot),
+            uptime_us: hello.uptime.map(micros),
+            spool: hello.spool.map_or(0, |spool| spool.0.get()),
+            session: hello.session.0,
+            acked_through: hello.acked_through,
+            transient: hello.is_transient,
+        }),
+        Input::SessionEnded { appliance, boot: id } => {
+            P::SessionEnded(proto::SessionEnded { appliance: appliance.0, boot: encode_boot(*id) })
+        }
+        Input::Registered { name, uuid } => P::Appeared(proto::Appeared {
+            name: name.as_str().to_owned(),
+            uuid: uuid.as_bytes().to_vec(),
+        }),
+        Input::Command { by, command: order } => P::Ordered(encode_command(by, order)),
+        Input::Deadline { appliance, timer } => {
+            let timer = timer::write(*timer).into();
+            P::Deadline(proto::Deadline { appliance: appliance.0, timer })
+        }
+        Input::BrokerStarted(started) => P::BrokerStarted(proto::BrokerStarted {
+            term: started.term,
+            version: started.version.to_string(),
+            away_us: started.downtime.map(micros),
+            clock_back_us: started.clock_back.map(micros),
+            rebuilt_from: started.rebuilt_from.unwrap_or(0),
+            recovery: started.recovery.iter().map(ToString::to_string).collect(),
+            missing: journal_notice::encode_ranges(&started.missing_records),
+            shift: started.shift.map(clock::encode_shift),
+            last_run: clock::encode_last_run(started.last_run).into(),
+        }),
+        Input::BrokerStopped => P::BrokerStopped(proto::BrokerStopped {}),
+        Input::BrokerPaused { lasted, cause } => P::BrokerStalled(proto::BrokerStalled {
+            lasted_us: micros(*lasted),
+            clock_went_ahead: *cause == BrokerPause::ClockJumpedAhead,
+            disk_was_low: *cause == BrokerPause::DiskLow,
+        }),
+        Input::Journal(it) => journal_notice::encode(it),
+        Input::Settings(it) => P::Settings(applied_settings::encode(it)),
+        Input::Tally => P::Tally(proto::Tally {}),
+        Input::MailDue { message } => P::MailDue(proto::MailDue { message: message.0 }),
+        Input::MailDelivery { message, attempt, delivery } => {
+            P::MailAnswered(mail::encode_delivery(*message, *attempt, delivery))
+        }
+        Input::MailCommand { by, message, command: order } => {
+            P::MailOrdered(mail::encode_command(by, *message, *order))
+        }
+        Input::RepeatsEnded { appliance, group: key } => {
+            P::RunOver(proto::RunOver { appliance: appliance.0, key: key.as_bytes().to_vec() })
+        }
+        Input::WallClock(found) => P::WallClock(clock::encode_wall_clock(found)),
+        Input::ClockSetBack { by } => P::ClockSetBack(proto::ClockSetBack { by_us: micros(*by) }),
+    }
+}
+
+fn encode_command(by: &str, order: &AdminCommand) -> proto::Ordered {
+    use proto::OrderKind as K;
+    let kind = match order {
+        AdminCommand::Add { .. } => K::Add,
+        AdminCommand::Set { .. } => K::Set,
+        AdminCommand::Remove { .. } => K::Remove,
+        AdminCommand::StartBoot { .. } => K::StartBoot,
+        AdminCommand::Stop { .. } => K::Stop,
+        AdminCommand::CrashDump { .. } => K::CrashDump,
+        AdminCommand::Unsuppress { .. } => K::Unsuppress,
+    };
+    let mut written = proto::Ordered {
+        by: by.to_owned(),
+        kind: kind.into(),
+        name: order.appliance_name().as_str().to_owned(),
+        ..proto::Ordered::default()
+    };
+    match order {
+        AdminCommand::Add { uuid, class, overrides: own, .. } => {
+            written.uuid = uuid.as_bytes().to_vec();
+            written.class = class.as_ref().map(ToString::to_string);
+            written.overrides = Some(encode_overrides(own));
+        }
+        AdminCommand::Set { class, overrides: own, reset, .. } => {
+            written.class = class.as_ref().map(ToString::to_string);
+            written.overrides = Some(encode_overrides(own));
+            let OverrideReset { managed, boot_timeout, maintenance_silence } = *reset;
+            written.reset_managed = managed;
+            written.reset_boot_timeout = boot_timeout;
+            written.reset_maintenance_silence = maintenance_silence;
+        }
+        AdminCommand::Remove { .. }
+        | AdminCommand::StartBoot { .. }
+        | AdminCommand::Stop { .. }
+        | AdminCommand::CrashDump { .. }
+        | AdminCommand::Unsuppress { .. } => {}
+    }
+    written
+}
+
+fn encode_overrides(own: &Overrides) -> proto::Overrides {
+    proto::Overrides {
+        managed: own.managed,
+        boot_timeout_us: own.boot_timeout.map(micros),
+        maintenance_silence_us: own.report_deadline.map(micros),
+    }
+}
+
+pub(super) fn encode_effect(effect: &Effect) -> proto::Effect {
+    use proto::effect::Change as P;
+    let change = match effect {
+        Effect::Appliance { number, name, uuid, class, overrides: own } => {
+            P::Appliance(proto::ApplianceIs {
+                number: number.0,
+                name: name.as_str().to_owned(),
+                uuid: uuid.as_bytes().to_vec(),
+                class: class.to_string(),
+                overrides: Some(encode_overrides(own)),
+            })
+        }
+        Effect::Removed { number } => P::Removed(proto::Removed { number: number.0 }),
+        Effect::Boot { number, boot } => P::Boot(encode_boot_effect(*number, boot)),
+        Effect::Lifecycle { number, lifecycle: it, since } => P::Lifecycle(proto::LifecycleIs {
+            number: number.0,
+            since_us: since.as_micros(),
+            state: Some(encode_lifecycle(it)),
+        }),
+        Effect::FailedStarts { number, at } => P::FailedStarts(proto::FailedStarts {
+            number: number.0,
+            at_us: at.iter().map(|at| at.as_micros()).collect(),
+        }),
+        Effect::AlertRaised { number, kind: matter, alert } => {
+            P::AlertRaised(encode_alert_raised(*number, *matter, alert))
+        }
+        Effect::AlertCleared { number, kind: it } => P::AlertCleared(proto::AlertCleared {
+            number: number.map_or(0, |number| number.0),
+            matter: encode_alert_kind(*it).into(),
+        }),
+        Effect::DeadlinesMoved { by, not_before } => P::DeadlinesMoved(proto::DeadlinesMoved {
+            by_us: micros(*by),
+            not_before_us: not_before.as_micros(),
+        }),
+        Effect::TimeShifted(shift) => P::TimeShifted(clock::encode_shift(*shift)),
+        Effect::LivedTime { lived } => P::Lived(proto::Lived { lived_us: micros(*lived) }),
+        Effect::RateLimitState { number, limit: budget, refilled_at: full_at } => {
+            P::Spent(usage::encode_rate_limit_state(*number, *budget, *full_at))
+        }
+        Effect::RateLimitsReset { number } => {
+            P::BudgetsFilled(proto::BudgetsFilled { number: number.0 })
+        }
+        Effect::AlertGroup { number, group: key } => {
+            let key = Some(usage::encode_alert_group(key));
+            P::AlertKey(proto::AlertKeyIs { number: number.0, key })
+        }
+        Effect::AlertGroupForgotten { number, id } => {
+            let id = id.as_bytes().to_vec();
+            P::AlertKeyForgotten(proto::AlertKeyForgotten { number: number.0, id })
+        }
+        Effect::RepeatsReported { number, group: key } => {
+            let key = Some(usage::encode_alert_group(key));
+            P::RunTold(proto::RunTold { number: number.0, key })
+        }
+        Effect::Suppression { number, phase, suppression } => {
+            P::Suppression(usage::encode_suppression_effect(*number, *phase, suppression))
+        }
+        Effect::Counters { number, windows, last_event_at: last_heard_at, counts } => {
+            P::HeardOf(usage::encode_counters(*number, windows, *last_heard_at, counts))
+        }
+        Effect::SuppressedAlerts { number, unmailed } => {
+            P::Unmailed(usage::encode_unmailed_effect(*number, unmailed))
+        }
+        Effect::Mail(change) => P::Mail(mail::encode_effect(change)),
+        Effect::History { number, history: it } => P::Memory(encode_history(*number, it)),
+        Effect::Tombstone { number, name } => {
+            P::Tombstone(proto::Tombstone { number: number.0, name: name.as_str().to_owned() })
+        }
+    };
+    proto::Effect { change: Some(change) }
+}
+
+fn encode_boot_effect(number: ApplianceIndex, it: &Boot) -> proto::BootIs {
+    proto::BootIs {
+        number: number.0,
+        id: it.id.map_or_else(Vec::new, encode_boot),
+        began_at_us: it.began_at.as_micros(),
+        not_before_us: (it.earliest_began_at != it.began_at).then(|| it.earliest_began_at.as_micros()),
+        has_agent: it.has_agent,
+        is_assumed: it.is_assumed_running,
+        newest_word: it.newest_event.as_ref().map(event::encode_event_order),
+    }
+}
+
+fn encode_alert_raised(number: Option<ApplianceIndex>, it: AlertKind, alert: &Alert) -> proto::AlertRaised {
+    proto::AlertRaised {
+        number: number.map_or(0, |number| number.0),
+        matter: encode_alert_kind(it).into(),
+        severity: severity_number(alert.severity),
+        since_us: alert.since.as_micros(),
+        text: alert.text.to_string(),
+    }
+}
+
+fn encode_lifecycle(lifecycle: &Lifecycle) -> proto::lifecycle_is::State {
+    use proto::lifecycle_is::State as P;
+    match lifecycle {
+        Lifecycle::Idle => P::Idle(proto::Idle {}),
+        Lifecycle::Starting { deadline } => {
+            P::Starting(proto::Starting { deadline_us: deadline.map(Timestamp::as_micros) })
+        }
+        Lifecycle::Maintenance(known) => P::Maintenance(encode_maintenance(known)),
+        Lifecycle::Running => P::Running(proto::Running {}),
+        Lifecycle::Failed(it) => P::Failed(encode_failed(it)),
+        Lifecycle::Dumping { deadline } => {
+            P::Dumping(proto::Dumping { deadline_us: deadline.as_micros() })
+        }
+    }
+}
+
+fn encode_maintenance(known: &Maintenance) -> proto::Maintenance {
+    proto::Maintenance {
+        progress: percent(known.progress),
+        best: percent(known.best_progress),
+        text: known.text.to_string(),
+        reported_at_us: known.reported_at.as_micros(),
+        promise_us: known.report_deadline.as_micros(),
+        moved_at_us: known.progressed_at.as_micros(),
+        stuck_at_us: known.stuck_at.map(Timestamp::as_micros),
+        boot_deadline_us: known.boot_deadline.map(Timestamp::as_micros),
+    }
+}
+
+fn encode_failed(failed: &FailedStart) -> proto::Failed {
+    use proto::FailureKind as K;
+    let (kind, limit) = match failed.failure {
+        FailureCause::Reported => (K::Reported, Duration::ZERO),
+        FailureCause::BootTimeout { limit } => (K::BootTimeout, limit),
+        FailureCause::Hung { allowed_silence: promise } => (K::Hung, promise),
+        FailureCause::NoProgress { unchanged_for: still_for } => (K::NoProgress, still_for),
+        FailureCause::DumpTimeout => (K::DumpTimeout, Duration::ZERO),
+    };
+    proto::Failed {
+        kind: kind.into(),
+        limit_us: micros(limit),
+        reason: failed.reason.to_string(),
+        last_word: failed.last_report.as_ref().map(|word| proto::LastWord {
+            text: word.text.to_string(),
+            progress: percent(word.progress),
+            at_us: word.at.as_micros(),
+        }),
+    }
+}
+
+fn encode_history(number: ApplianceIndex, memory: &ApplianceHistory) -> proto::Memory {
+    let mut written = proto::Memory {
+        number: number.0,
+        past_boots: memory.past_boots.iter().map(|id| encode_boot(*id)).collect(),
+        windows: memory.windows.iter().map(encode_window).collect(),
+        last_heard_at_us: memory.last_event_at.map(Timestamp::as_micros),
+        last_record: memory.last_record,
+        ..proto::Memory::default()
+    };
+    usage::encode_usage(number, &memory.usage, &mut written);
+    written
+}
+
+pub(super) fn encode_window(window: &SequenceWindow) -> proto::Window {
+    proto::Window {
+        boot: encode_boot(window.boot),
+        spool: window.spool.0.get(),
+        highest: window.highest,
+        seen_low: u64::try_from(window.seen & u128::from(u64::MAX)).unwrap_or(0),
+        seen_high: u64::try_from(window.seen >> 64).unwrap_or(0),
+    }
+}
+
+fn encode_alert_kind(matter: AlertKind) -> proto::Matter {
+    match matter {
+        AlertKind::StartFailed => proto::Matter::StartFailed,
+        AlertKind::Stuck => proto::Matter::Stuck,
+        AlertKind::NoContact => proto::Matter::NoContact,
+        AlertKind::NameConflict => proto::Matter::TwoMachines,
+        AlertKind::Flapping => proto::Matter::Flapping,
+        AlertKind::RecordsMissing => proto::Matter::RecordsMissing,
+        AlertKind::DiskLow => proto::Matter::DiskLow,
+        AlertKind::MailFails => proto::Matter::MailFails,
+        AlertKind::ClockDiffers => proto::Matter::ClockDiffers,
+        AlertKind::ResourcesShort => proto::Matter::ResourcesShort,
+    }
+}
+
+pub(super) fn severity_number(severity: Severity) -> u32 {
+    match severity {
+        Severity::Debug => 1,
+        Severity::Info => 2,
+        Severity::Warn => 3,
+        Severity::Error => 4,
+        Severity::Fatal => 5,
+    }
+}
+
+pub(super) fn percent(progress: Option<Progress>) -> u32 {
+    progress.map_or(0, |progress| u32::from(progress.percent()))
+}
+
+pub(super) fn encode_boot(id: BootId) -> Vec<u8> {
+    id.0.as_bytes().to_vec()
+}
+
+pub(super) fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,327 @@
+//! Both halves for how much appliances say: budgets, alert keys, suppressions, counts.
+
+use std::time::Duration;
+
+use super::event::{event_kind_number, decode_event_kind};
+use super::input::{decode_severity, decode_uuid};
+use super::to_proto::{micros, severity_number, encode_window};
+use super::{DecodeError, effect, proto};
+use crate::grid::model::usage::{Usage, RateLimitKind, OutcomeCounts, SuppressedEvents, OutcomeKind, RateLimitState, Suppression};
+use crate::grid::model::alert_group::AlertGroup;
+use crate::grid::log::effect::{Effect, SuppressionPhase};
+use crate::grid::values::event::Severity;
+use crate::grid::values::id::ApplianceIndex;
+use crate::grid::model::notification_schedule::NotificationSchedule;
+use crate::grid::values::time::Timestamp;
+use crate::grid::model::unmailed_alerts::UnmailedAlerts;
+use crate::grid::model::sequence_window::SequenceWindow;
+
+pub(super) fn encode_rate_limit_state(number: ApplianceIndex, name: RateLimitKind, full_at: Timestamp) -> proto::Spent {
+    let (number, full_at_us) = (number.0, full_at.as_micros());
+    proto::Spent { number, budget: encode_rate_limit_name(name).into(), full_at_us }
+}
+
+pub(super) fn decode_rate_limit_state(it: &proto::Spent) -> Result<Effect, DecodeError> {
+    Ok(Effect::RateLimitState {
+        number: ApplianceIndex(it.number),
+        limit: decode_rate_limit_name(it.budget)?,
+        refilled_at: Timestamp::from_micros(it.full_at_us),
+    })
+}
+
+pub(super) fn encode_alert_group(key: &AlertGroup) -> proto::AlertKey {
+    proto::AlertKey {
+        id: key.id.as_bytes().to_vec(),
+        label: key.label.to_string(),
+        full_at_us: key.refilled_at.as_micros(),
+        said: key.content_hash.as_bytes().to_vec(),
+        record: key.record,
+        began_at_us: key.run_began_at.as_micros(),
+        said_at_us: key.last_seen_at.as_micros(),
+        repeats: key.repeats,
+        first_repeat_at_us: key.first_repeat_at.as_micros(),
+        mailed: key.notified.as_ref().map(encode_repeating),
+    }
+}
+
+fn encode_repeating(it: &NotificationSchedule) -> proto::Repeating {
+    proto::Repeating {
+        said: it.content_hash.as_bytes().to_vec(),
+        severity: severity_number(it.severity),
+        at_us: it.notified_at.as_micros(),
+        times: it.repeat_count,
+        has_told_change: it.has_sent_change,
+        since: it.occurrences,
+        is_changed: it.is_changed,
+        said_at_us: it.last_seen_at.as_micros(),
+        pause_us: micros(it.last_gap),
+        text: it.last_text.to_string(),
+    }
+}
+
+fn decode_repeating(it: proto::Repeating) -> Result<NotificationSchedule, DecodeError> {
+    Ok(NotificationSchedule {
+        content_hash: decode_uuid(&it.said)?,
+        severity: decode_severity(it.severity)?,
+        notified_at: Timestamp::from_micros(it.at_us),
+        repeat_count: it.times,
+        has_sent_change: it.has_told_change,
+        occurrences: it.since,
+        is_changed: it.is_changed,
+        last_seen_at: Timestamp::from_micros(it.said_at_us),
+        last_gap: Duration::from_micros(it.pause_us),
+        last_text: it.text.into(),
+    })
+}
+
+fn encode_unmailed(it: &UnmailedAlerts) -> proto::Unmailed {
+    let kind = |(label, severity, count): &(Box<str>, Severity, u64)| proto::UnmailedKind {
+        label: label.to_string(),
+        severity: severity_number(*severity),
+        count: *count,
+    };
+    proto::Unmailed {
+        kinds: it.groups.iter().map(kind).collect(),
+        others: it.others,
+        others_severity: it.others_severity.map_or(0, severity_number),
+        first_at_us: it.first_at.as_micros(),
+        last_at_us: it.last_at.as_micros(),
+        sample: it.sample.to_string(),
+        mailed_at_us: it.mailed_at.map(Timestamp::as_micros),
+        times: it.mail_count,
+    }
+}
+
+fn decode_unmailed(it: proto::Unmailed) -> Result<UnmailedAlerts, DecodeError> {
+    let kind = |it: proto::UnmailedKind| Ok((it.label.into(), decode_severity(it.severity)?, it.count));
+    Ok(UnmailedAlerts {
+        groups: it.kinds.into_iter().map(kind).collect::<Result<_, DecodeError>>()?,
+        others: it.others,
+        others_severity: match it.others_severity {
+            0 => None,
+            grave => Some(decode_severity(grave)?),
+        },
+        first_at: Timestamp::from_micros(it.first_at_us),
+        last_at: Timestamp::from_micros(it.last_at_us),
+        sample: it.sample.into(),
+        mailed_at: it.mailed_at_us.map(Timestamp::from_micros),
+        mail_count: it.times,
+    })
+}
+
+pub(super) fn encode_unmailed_effect(number: ApplianceIndex, it: &UnmailedAlerts) -> proto::UnmailedIs {
+    proto::UnmailedIs { number: number.0, unmailed: Some(encode_unmailed(it)) }
+}
+
+pub(super) fn decode_unmailed_effect(it: proto::UnmailedIs) -> Result<Effect, DecodeError> {
+    let unmailed = decode_unmailed(it.unmailed.unwrap_or_default())?;
+    Ok(Effect::SuppressedAlerts { number: ApplianceIndex(it.number), unmailed })
+}
+
+pub(super) fn decode_alert_group(key: Option<proto::AlertKey>) -> Result<AlertGroup, DecodeError> {
+    let key = key.ok_or(DecodeError::Impossible { what: "an alert key" })?;
+    Ok(AlertGroup {
+        id: decode_uuid(&key.id)?,
+        label: key.label.into(),
+        refilled_at: Timestamp::from_micros(key.full_at_us),
+        content_hash: decode_uuid(&key.said)?,
+        record: key.record,
+        run_began_at: Timestamp::from_micros(key.began_at_us),
+        last_seen_at: Timestamp::from_micros(key.said_at_us),
+        repeats: key.repeats,
+        first_repeat_at: Timestamp::from_micros(key.first_repeat_at_us),
+        notified: key.mailed.map(decode_repeating).transpose()?,
+    })
+}
+
+pub(super) fn encode_suppression_effect(
+    number: ApplianceIndex,
+    phase: SuppressionPhase,
+    it: &Suppression,
+) -> proto::SuppressionIs {
+    let phase = match phase {
+        SuppressionPhase::Begins => proto::SuppressionPhase::Begins,
+        SuppressionPhase::Counts => proto::SuppressionPhase::Counts,
+        SuppressionPhase::Summarised => proto::SuppressionPhase::SummedUp,
+        SuppressionPhase::Ends => proto::SuppressionPhase::Ends,
+    };
+    let suppression = Some(encode_suppression(it));
+    proto::SuppressionIs { number: number.0, phase: phase.into(), suppression }
+}
+
+pub(super) fn decode_suppression_effect(it: proto::SuppressionIs) -> Result<Effect, DecodeError> {
+    use proto::SuppressionPhase as P;
+    let phase = match P::try_from(it.phase) {
+        Ok(P::Begins) => SuppressionPhase::Begins,
+        Ok(P::Counts) => SuppressionPhase::Counts,
+        Ok(P::SummedUp) => SuppressionPhase::Summarised,
+        Ok(P::Ends) => SuppressionPhase::Ends,
+        Ok(P::Unspecified) | Err(_) => {
+            return Err(DecodeError::Newer { what: "what is told of a suppression" });
+        }
+    };
+    let suppression = it.suppression.ok_or(DecodeError::Impossible { what: "a suppression" })?;
+    let suppression = decode_suppression(suppression)?;
+    Ok(Effect::Suppression { number: ApplianceIndex(it.number), phase, suppression })
+}
+
+fn encode_suppression(it: &Suppression) -> proto::Suppression {
+    let written = proto::Suppression {
+        since_us: it.since.as_micros(),
+        budget: encode_rate_limit_name(it.limit).into(),
+        over_at_us: it.last_exceeded_at.as_micros(),
+        summed_up: it.summaries,
+        ..proto::Suppression::default()
+    };
+    let Some(held) = &it.events else { return written };
+    proto::Suppression {
+        counts: held.counts.to_vec(),
+        first_at_us: held.first_at.as_micros(),
+        last_at_us: held.last_at.as_micros(),
+        kind: event_kind_number(held.last_kind),
+        sample: held.sample.to_string(),
+        ..written
+    }
+}
+
+fn decode_suppression(it: proto::Suppression) -> Result<Suppression, DecodeError> {
+    let held = match it.counts.as_slice() {
+        [] => None,
+        counts => Some(SuppressedEvents {
+            counts: counts
+                .try_into()
+                .map_err(|_| DecodeError::Newer { what: "counts of kinds" })?,
+            first_at: Timestamp::from_micros(it.first_at_us),
+            last_at: Timestamp::from_micros(it.last_at_us),
+            last_kind: decode_event_kind(it.kind)?,
+            sample: it.sample.into(),
+        }),
+    };
+    Ok(Suppression {
+        since: Timestamp::from_micros(it.since_us),
+        limit: decode_rate_limit_name(it.budget)?,
+        last_exceeded_at: Timestamp::from_micros(it.over_at_us),
+        summaries: it.summed_up,
+        events: held,
+    })
+}
+
+pub(super) fn encode_counters(
+    number: ApplianceIndex,
+    windows: &[SequenceWindow],
+    last_heard_at: Timestamp,
+    heard: &OutcomeCounts,
+) -> proto::HeardOf {
+    proto::HeardOf {
+        number: number.0,
+        windows: windows.iter().map(encode_window).collect(),
+        last_heard_at_us: last_heard_at.as_micros(),
+        counts: encode_outcome_counts(heard),
+    }
+}
+
+pub(super) fn decode_counters(it: &proto::HeardOf) -> Result<Effect, DecodeError> {
+    Ok(Effect::Counters {
+        number: ApplianceIndex(it.number),
+        windows: it.windows.iter().map(effect::decode_window).collect::<Result<_, _>>()?,
+        last_event_at: Timestamp::from_micros(it.last_heard_at_us),
+        counts: decode_outcome_counts(&it.counts)?,
+    })
+}
+
+/// An appliance's admission into its memory.
+pub(super) fn encode_usage(number: ApplianceIndex, it: &Usage, memory: &mut proto::Memory) {
+    let touched = RateLimitKind::ALL.into_iter().map(|name| (name, it.rate_limits.refilled_at(name)));
+    let touched = touched.filter(|(_, full_at)| *full_at != Timestamp::EPOCH);
+    memory.spent = touched.map(|(name, full_at)| encode_rate_limit_state(number, name, full_at)).collect();
+    memory.alert_keys = it.alert_groups.iter().map(encode_alert_group).collect();
+    memory.suppression = it.suppression.as_deref().map(encode_suppression);
+    memory.counts = encode_outcome_counts(&it.counts);
+    memory.progress_at_us = it.progress_stored_at.as_micros();
+    memory.unmailed = it.unmailed.as_deref().map(encode_unmailed);
+}
+
+/// An appliance's admission out of its memory.
+pub(super) fn decode_usage(memory: &mut proto::Memory) -> Result<Usage, DecodeError> {
+    let mut spent = RateLimitState::default();
+    for it in &memory.spent {
+        spent.set(decode_rate_limit_name(it.budget)?, Timestamp::from_micros(it.full_at_us));
+    }
+    let keys = std::mem::take(&mut memory.alert_keys).into_iter();
+    Ok(Usage {
+        rate_limits: spent,
+        alert_groups: keys.map(|key| decode_alert_group(Some(key))).collect::<Result<_, _>>()?,
+        suppression: match memory.suppression.take() {
+            None => None,
+            Some(it) => Some(Box::new(decode_suppression(it)?)),
+        },
+        counts: decode_outcome_counts(&memory.counts)?,
+        progress_stored_at: Timestamp::from_micros(memory.progress_at_us),
+        unmailed: memory.unmailed.take().map(decode_unmailed).transpose()?.map(Box::new),
+    })
+}
+
+fn encode_outcome_counts(counts: &OutcomeCounts) -> Vec<proto::Count> {
+    let written = counts.iter().map(|(kind, outcome, count)| proto::Count {
+        kind: event_kind_number(kind),
+        outcome: match outcome {
+            OutcomeKind::Stored => 1,
+            OutcomeKind::Repeated => 2,
+            OutcomeKind::Coalesced => 3,
+            OutcomeKind::Suppressed => 4,
+            OutcomeKind::Refused => 5,
+            OutcomeKind::Backfilled => 6,
+            OutcomeKind::BelowThreshold => 7,
+        },
+        count,
+    });
+    written.collect()
+}
+
+fn decode_outcome_counts(written: &[proto::Count]) -> Result<OutcomeCounts, DecodeError> {
+    let mut counts = OutcomeCounts::default();
+    for it in written {
+        let outcome = match it.outcome {
+            1 => OutcomeKind::Stored,
+            2 => OutcomeKind::Repeated,
+            3 => OutcomeKind::Coalesced,
+            4 => OutcomeKind::Suppressed,
+            5 => OutcomeKind::Refused,
+            6 => OutcomeKind::Backfilled,
+            7 => OutcomeKind::BelowThreshold,
+            _ => return Err(DecodeError::Newer { what: "an outcome" }),
+        };
+        counts.set(decode_event_kind(it.kind)?, outcome, it.count);
+    }
+    Ok(counts)
+}
+
+fn encode_rate_limit_name(budget: RateLimitKind) -> proto::Budget {
+    match budget {
+        RateLimitKind::Lifecycle => proto::Budget::Lifecycle,
+        RateLimitKind::Boots => proto::Budget::Boots,
+        RateLimitKind::Log => proto::Budget::Log,
+        RateLimitKind::AlertGroup => proto::Budget::AlertKey,
+        RateLimitKind::Alert => proto::Budget::Alert,
+        RateLimitKind::Counter => proto::Budget::Counter,
+        RateLimitKind::Replay => proto::Budget::Replay,
+        RateLimitKind::Fatal => proto::Budget::Fatal,
+        RateLimitKind::Escalated => proto::Budget::Graver,
+    }
+}
+
+fn decode_rate_limit_name(budget: i32) -> Result<RateLimitKind, DecodeError> {
+    use proto::Budget as B;
+    Ok(match B::try_from(budget) {
+        Ok(B::Lifecycle) => RateLimitKind::Lifecycle,
+        Ok(B::Boots) => RateLimitKind::Boots,
+        Ok(B::Log) => RateLimitKind::Log,
+        Ok(B::AlertKey) => RateLimitKind::AlertGroup,
+        Ok(B::Alert) => RateLimitKind::Alert,
+        Ok(B::Counter) => RateLimitKind::Counter,
+        Ok(B::Replay) => RateLimitKind::Replay,
+        Ok(B::Fatal) => RateLimitKind::Fatal,
+        Ok(B::Graver) => RateLimitKind::Escalated,
+        Ok(B::Unspecified) | Err(_) => return Err(DecodeError::Newer { what: "a budget" }),
+    })
+}

@@ -1,0 +1,86 @@
+//! Encodes events as messages of the contract.
+//!
+//! Guarantees that an event is sent as received, except for truncated text. Escapes nothing.
+
+use super::{millis, proto, encode_severity, encode_timestamp, encode_uuid};
+use crate::grid::values::event::{Event, EventBody, DropReason, EventKind};
+use crate::grid::log::record::ReceivedEvent;
+
+/// The text of an event, else its counter.
+pub(super) fn text(event: &Event) -> String {
+    match &event.body {
+        EventBody::Alert { counter: Some(counter) } if event.text.is_empty() => {
+            format!("{} = {}", counter.name(), counter.value())
+        }
+        EventBody::StartedOk
+        | EventBody::StartFailed
+        | EventBody::Maintenance { .. }
+        | EventBody::Log
+        | EventBody::Alert { .. } => event.text.as_str().to_owned(),
+    }
+}
+
+/// Encodes an event, as received.
+pub(super) fn event(heard: &ReceivedEvent) -> proto::Event {
+    use proto::event::Kind;
+    let event = &heard.event;
+    let mut within = None;
+    let kind = match &event.body {
+        EventBody::StartedOk => Kind::StartedOk(proto::StartedOk {}),
+        EventBody::StartFailed => Kind::StartFailed(proto::StartFailed {}),
+        EventBody::Maintenance { progress, next_report_within } => {
+            within = *next_report_within;
+            let progress = progress.map(|progress| u32::from(progress.percent()));
+            Kind::Maintenance(proto::Maintenance { progress })
+        }
+        EventBody::Log => Kind::Log(proto::Log {}),
+        EventBody::Alert { counter } => Kind::Alert(proto::Alert {
+            counter: counter.as_ref().map(|counter| proto::Counter {
+                name: counter.name().to_owned(),
+                value: counter.value(),
+            }),
+        }),
+    };
+    let lost = event.dropped_before.iter().map(|lost| proto::LostEvents {
+        kind: event_kind(lost.kind).into(),
+        count: lost.count,
+        first_at: lost.first_at.map(encode_timestamp),
+        last_at: lost.last_at.map(encode_timestamp),
+        reason: lost.reason.map_or(proto::LostReason::Unspecified, drop_reason).into(),
+    });
+    proto::Event {
+        kind: Some(kind),
+        text: event.text.as_str().to_owned(),
+        severity: encode_severity(event.severity).into(),
+        boot_id: heard.boot.map_or_else(String::new, |boot| encode_uuid(boot.0)),
+        sequence: heard.sequence.map_or(0, |sequence| sequence.get()),
+        event_time: event.event_time.map(encode_timestamp),
+        uptime_ms: event.uptime.map_or(0, millis),
+        spooled_at: event.spooled_at.map(encode_timestamp),
+        repeated: event.is_repeated,
+        next_report_within_ms: within.map_or(0, |it| u32::try_from(millis(it)).unwrap_or(u32::MAX)),
+        lost_before: lost.collect(),
+        alert_key: event.group_key.as_deref().unwrap_or_default().to_owned(),
+    }
+}
+
+/// Encodes an event kind.
+pub(super) fn event_kind(kind: Option<EventKind>) -> proto::EventKind {
+    match kind {
+        None => proto::EventKind::Unspecified,
+        Some(EventKind::StartedOk) => proto::EventKind::StartedOk,
+        Some(EventKind::StartFailed) => proto::EventKind::StartFailed,
+        Some(EventKind::Maintenance) => proto::EventKind::Maintenance,
+        Some(EventKind::Log) => proto::EventKind::Log,
+        Some(EventKind::Alert) => proto::EventKind::Alert,
+    }
+}
+
+fn drop_reason(reason: DropReason) -> proto::LostReason {
+    match reason {
+        DropReason::SpoolFull => proto::LostReason::SpoolFull,
+        DropReason::SpoolDamaged => proto::LostReason::SpoolDamaged,
+        DropReason::Quarantined => proto::LostReason::SetAside,
+        DropReason::NotSpooled => proto::LostReason::NotSpooled,
+    }
+}

@@ -1,0 +1,120 @@
+//! Encodes queued and completed mails as messages of the contract.
+//!
+//! Guarantees that a mail is encoded completely. Escapes nothing.
+
+use super::{proto, encode_severity, encode_timestamp};
+use crate::grid::values::event::Severity;
+use crate::grid::model::mail_message::{BriefNotice, BacklogDigest, MailMessage, MessageNumber, Notice, DeliveryState, finished_message};
+use crate::grid::log::record::{Input, Record};
+
+/// Encodes a queued mail.
+pub fn mail(message: &MailMessage) -> proto::Mail {
+    let MailMessage {
+        number,
+        recipient,
+        queued_at: owed_since,
+        notices,
+        omitted: more,
+        briefs,
+        attempts,
+        state,
+        due_at: due,
+        retried_at: _,
+        last_reply,
+        digest: late,
+        downtime: _,
+    } = message;
+    proto::Mail {
+        number: number.0,
+        recipient: recipient.to_string(),
+        standing: mail_state(*state).into(),
+        owed_since: Some(encode_timestamp(*owed_since)),
+        due: (*state == DeliveryState::Waiting).then(|| encode_timestamp(*due)),
+        removed_at: (*state == DeliveryState::Failed).then(|| encode_timestamp(*due)),
+        attempts: *attempts,
+        last_reply: last_reply.to_string(),
+        notices: notices.iter().map(notice).collect(),
+        more_notices: *more,
+        summary: late.as_deref().map(summary),
+        briefs: briefs.iter().map(brief).collect(),
+        ended_at: None,
+        record_number: 0,
+        joined: 0,
+    }
+}
+
+/// Encodes a mail that has left the outbox, from the record of that; `None`: the record has none.
+pub fn completed_mail(number: MessageNumber, record: &Record) -> Option<proto::Mail> {
+    let (message, joined) = finished_message(number, record)?;
+    let (state, reply) = if let Input::MailDelivery { message: of, delivery, .. } = &record.input {
+        match *of == number {
+            true => (proto::MailStanding::Sent, delivery.reply()),
+            false => (proto::MailStanding::Joined, &*message.last_reply),
+        }
+    } else {
+        (proto::MailStanding::Removed, &*message.last_reply)
+    };
+    Some(proto::Mail {
+        standing: state.into(),
+        due: None,
+        last_reply: reply.to_owned(),
+        ended_at: Some(encode_timestamp(record.at)),
+        record_number: record.number,
+        joined: joined.filter(|_| state == proto::MailStanding::Joined).map_or(0, |it| it.0),
+        ..mail(&message)
+    })
+}
+
+fn brief(brief: &BriefNotice) -> proto::MailBrief {
+    let BriefNotice { subject: about, topic: matter, severity, is_resolved } = brief;
+    proto::MailBrief {
+        appliance: about.to_string(),
+        matter: matter.to_string(),
+        severity: encode_severity(*severity).into(),
+        resolved: *is_resolved,
+    }
+}
+
+fn summary(late: &BacklogDigest) -> proto::MailSummary {
+    let BacklogDigest { first_at, last_at, severity_counts: severities, appliances } = late;
+    let of_appliance = |(appliance, count): &(Box<str>, u64)| proto::AlertsOfAppliance {
+        appliance: appliance.to_string(),
+        count: *count,
+    };
+    let severities = Severity::ALL.into_iter().zip(*severities).filter(|it| it.1 > 0);
+    proto::MailSummary {
+        alerts: late.total(),
+        first_at: Some(encode_timestamp(*first_at)),
+        last_at: Some(encode_timestamp(*last_at)),
+        appliances: appliances.iter().map(of_appliance).collect(),
+        severities: severities
+            .map(|(severity, count)| proto::AlertsOfSeverity {
+                severity: encode_severity(severity).into(),
+                count,
+            })
+            .collect(),
+    }
+}
+
+/// Encodes the state of a mail.
+pub fn mail_state(standing: DeliveryState) -> proto::MailStanding {
+    match standing {
+        DeliveryState::Waiting => proto::MailStanding::Waiting,
+        DeliveryState::InFlight => proto::MailStanding::UnderWay,
+        DeliveryState::Failed => proto::MailStanding::Failed,
+    }
+}
+
+fn notice(notice: &Notice) -> proto::MailNotice {
+    let Notice { subject: about, topic: matter, severity, at, text, record, is_resolved, occurrences: again } = notice;
+    proto::MailNotice {
+        appliance: about.to_string(),
+        matter: matter.to_string(),
+        severity: encode_severity(*severity).into(),
+        at: Some(encode_timestamp(*at)),
+        text: text.to_string(),
+        record_number: *record,
+        resolved: *is_resolved,
+        again: *again,
+    }
+}

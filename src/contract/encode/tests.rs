@@ -1,0 +1,152 @@
+//! Tests the encoding of records.
+
+use std::time::Duration;
+
+use super::*;
+use crate::grid::values::event::{Event, EventBody, DroppedEvents, DropReason, BoundedText};
+use crate::grid::values::record_flags::RecordFlags;
+use crate::grid::log::record::ReceivedEvent;
+use crate::grid::log::record_kind::RecordKind;
+
+/// 2026-11-20 14:30:00 UTC.
+const NOW_S: u64 = 1_795_185_000;
+
+fn ago(seconds: u64) -> Timestamp {
+    Timestamp::EPOCH.after(Duration::from_secs(NOW_S - seconds))
+}
+
+fn log_record() -> Record {
+    let event = Event {
+        body: EventBody::Log,
+        text: BoundedText::new("disk is slow"),
+        severity: Severity::Info,
+        event_time: None,
+        uptime: None,
+        spooled_at: None,
+        is_repeated: false,
+        dropped_before: Vec::new(),
+        group_key: None,
+    };
+    let (appliance, session) = (ApplianceIndex(1), None);
+    let heard = ReceivedEvent { appliance, boot: None, spool: None, sequence: None, session, event };
+    Record {
+        number: 7,
+        at: ago(0),
+        input: Input::Event(heard),
+        outcome: Outcome::Stored,
+        flags: RecordFlags::NONE,
+        effects: Vec::new(),
+    }
+}
+
+fn encoded(record: &Record) -> proto::Record {
+    super::record(record, |_| "db1".to_owned())
+}
+
+fn event_of(record: &mut Record) -> &mut Event {
+    let Input::Event(heard) = &mut record.input else { panic!("an event") };
+    &mut heard.event
+}
+
+#[test]
+fn lost_events_are_explained_and_are_at_least_a_warning() {
+    let mut record = log_record();
+    assert_eq!((encoded(&record).severity(), &*encoded(&record).explanation), (proto::Severity::Info, ""));
+    let lost = |kind, count, first_at, last_at, reason| DroppedEvents {
+        kind,
+        count,
+        first_at,
+        last_at,
+        reason,
+    };
+    event_of(&mut record).dropped_before = vec![
+        lost(Some(EventKind::Log), 17, Some(ago(600)), Some(ago(60)), Some(DropReason::SpoolFull)),
+        lost(None, 1, None, None, None),
+        lost(Some(EventKind::Alert), 2, Some(ago(60)), None, Some(DropReason::Quarantined)),
+    ];
+    let encoded = encoded(&record);
+    assert_eq!(encoded.severity(), proto::Severity::Warn);
+    assert_eq!(encoded.event.as_ref().map(|it| it.severity()), Some(proto::Severity::Info));
+    let (first, last) = ("2026-11-20T14:20:00Z", "2026-11-20T14:29:00Z");
+    let text = format!(
+        "lost 17 log events of db1, {first} to {last}, spool full; lost 1 event of db1; \
+         lost 2 alert events of db1, since {last}, set aside since they ended two sessions"
+    );
+    assert_eq!(encoded.explanation, text);
+    event_of(&mut record).severity = Severity::Fatal;
+    assert_eq!(encoded(&record).severity(), proto::Severity::Fatal);
+}
+
+#[test]
+fn an_old_event_is_shown_with_both_times() {
+    let mut record = log_record();
+    event_of(&mut record).event_time = Some(ago(60));
+    assert_eq!(encoded(&record).explanation, "");
+    record.flags = RecordFlags::REPLAYED;
+    assert_eq!(encoded(&record).explanation, "said at 2026-11-20T14:29:00Z");
+    for years in [-20_i64, 20] {
+        let wrong = ago(0).as_micros() + years * 365 * 86_400_000_000;
+        let wrong = Timestamp::from_micros(wrong);
+        event_of(&mut record).event_time = Some(wrong);
+        record.flags |= RecordFlags::TIME_OFF;
+        let encoded = encoded(&record);
+        assert_eq!(encoded.received_at, Some(encode_timestamp(ago(0))));
+        assert_eq!(encoded.event.as_ref().and_then(|it| it.event_time), Some(encode_timestamp(wrong)));
+        assert_eq!(encoded.marks, ["time_off", "replayed"]);
+        let year = if years < 0 { "2006" } else { "2046" };
+        assert!(encoded.explanation.starts_with(&format!("its own clock says {year}-")), "{encoded:?}");
+    }
+}
+
+#[test]
+fn times_in_texts_are_located_by_position_and_never_taken_from_appliances() {
+    let mut record = log_record();
+    record.flags = RecordFlags::REPLAYED;
+    let forged =
+        DroppedEvents { kind: None, count: 1, first_at: Some(ago(600)), last_at: None, reason: None };
+    event_of(&mut record).event_time = Some(ago(60));
+    event_of(&mut record).dropped_before = vec![forged];
+    let name = "db-2026-11-20T14:29:00Z";
+    let encoded = super::record(&record, |_| name.to_owned());
+    let times = encoded.explanation_times.iter().map(|it| {
+        let (first, length) = (it.first as usize, it.length as usize);
+        (&encoded.explanation[first..first + length], it.time)
+    });
+    let expected = [
+        ("2026-11-20T14:29:00Z", Some(encode_timestamp(ago(60)))),
+        ("2026-11-20T14:20:00Z", Some(encode_timestamp(ago(600)))),
+    ];
+    assert_eq!(times.collect::<Vec<_>>(), expected);
+    assert!(encoded.explanation.contains(name), "{}", encoded.explanation);
+    assert_eq!(encoded.text_times, [], "an appliance's text has none");
+}
+
+#[test]
+fn the_contracts_first_and_last_times_are_formatted() {
+    assert_eq!(rfc3339(Timestamp::MIN), "0001-01-01T00:00:00Z");
+    assert_eq!(rfc3339(Timestamp::MAX), "9999-12-31T23:59:59Z");
+}
+
+#[test]
+fn kinds_and_severities_have_the_numbers_of_the_contract() {
+    let kinds = [
+        (RecordKind::StartedOk, proto::RecordKind::StartedOk),
+        (RecordKind::StartFailed, proto::RecordKind::StartFailed),
+        (RecordKind::Maintenance, proto::RecordKind::Maintenance),
+        (RecordKind::Log, proto::RecordKind::Log),
+        (RecordKind::Alert, proto::RecordKind::Alert),
+        (RecordKind::Session, proto::RecordKind::Session),
+        (RecordKind::Deadline, proto::RecordKind::Deadline),
+        (RecordKind::Administrator, proto::RecordKind::Administrator),
+        (RecordKind::Broker, proto::RecordKind::Broker),
+        (RecordKind::Admission, proto::RecordKind::Admission),
+        (RecordKind::Tally, proto::RecordKind::Tally),
+        (RecordKind::Mail, proto::RecordKind::Mail),
+    ];
+    for (own, contract) in kinds {
+        assert_eq!(i32::from(own as u8), contract as i32, "{own:?}");
+    }
+    for severity in Severity::ALL {
+        assert_eq!(i32::from(severity.number()), encode_severity(severity) as i32);
+    }
+}

@@ -1,0 +1,266 @@
+//! May this event come in? Severity, repeats and budgets, before its start is looked at.
+//!
+//! Guarantees that whatever is turned away here changes neither boot nor start, and that an event
+//! either spends all the budgets it needs or none. Collects effects; applies none.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::grid::model::usage::{RateLimitKind, Suppression};
+use crate::grid::model::alert_group;
+use crate::grid::model::alert_group::{AlertGroup, ALERT_GROUPS_MAX, REPEAT_WINDOW};
+use crate::grid::state::appliance::Appliance;
+use crate::grid::decide::transition::BootRelation;
+use crate::grid::log::effect::{Effect, SuppressionPhase};
+use crate::grid::values::event::{Counter, Event, EventBody, Severity};
+use crate::grid::model::lifecycle::Lifecycle;
+use crate::grid::values::id::RecordNumber;
+use crate::grid::log::record::ReceivedEvent;
+use crate::grid::model::settings::ClassSettings;
+use crate::grid::values::time::Timestamp;
+
+/// Reports in maintenance that come faster fold into the newest.
+const COALESCE_WITHIN: Duration = Duration::from_secs(1);
+
+/// What the door says.
+pub(in crate::grid) enum AdmissionVerdict {
+    /// It comes in, and costs so much.
+    Admit(Vec<Effect>),
+    /// It is the same alert again.
+    Repeat(AlertGroup),
+    /// A log below the severity that is kept.
+    BelowThreshold,
+    /// This budget has nothing left for it.
+    RateLimited(RateLimitKind),
+}
+
+/// Who wants in, when, and under which rules.
+pub(in crate::grid) struct Admission<'a> {
+    pub(in crate::grid) appliance: &'a Appliance,
+    pub(in crate::grid) rules: &'a ClassSettings,
+    pub(in crate::grid) now: Timestamp,
+    /// The number of the record it would have.
+    pub(in crate::grid) record: RecordNumber,
+}
+
+impl Admission<'_> {
+    /// Judges an event of a boot that stands so to the present one.
+    pub(in crate::grid) fn check(&self, heard: &ReceivedEvent, relation: BootRelation) -> AdmissionVerdict {
+        let event = &heard.event;
+        let is_mild =
+            matches!(event.body, EventBody::Log) && event.severity < self.rules.log_severity_min;
+        if is_mild && event.dropped_before.is_empty() {
+            return AdmissionVerdict::BelowThreshold;
+        }
+        let is_current = relation == BootRelation::Current;
+        let boots = matches!(relation, BootRelation::Begins(_)).then_some(RateLimitKind::Boots);
+        if event.spooled_at.is_some() {
+            let verdict = self.admit(boots, RateLimitKind::Replay);
+            // Words about the start still pass where a spool brings more than it may: without them
+            // the start would stand otherwise than its appliance says.
+            let is_over = matches!(verdict, AdmissionVerdict::RateLimited(_));
+            // And so does what is fatal.
+            let is_fatal =
+                matches!(event.body, EventBody::Alert { .. }) && event.severity == Severity::Fatal;
+            return match is_over {
+                true if event.body.is_lifecycle() => self.admit(boots, RateLimitKind::Lifecycle),
+                true if is_fatal => self.admit(boots, RateLimitKind::Fatal),
+                true | false => verdict,
+            };
+        }
+        let of_kind = match &event.body {
+            EventBody::Maintenance { .. } if self.coalesces(heard) && is_current => {
+                return AdmissionVerdict::Admit(Vec::new());
+            }
+            EventBody::StartedOk | EventBody::StartFailed | EventBody::Maintenance { .. } => {
+                RateLimitKind::Lifecycle
+            }
+            EventBody::Log => RateLimitKind::Log,
+            EventBody::Alert { .. } if event.text.is_empty() => RateLimitKind::Counter,
+            EventBody::Alert { counter } => {
+                return self.check_alert(event, counter.as_ref(), boots, is_current);
+            }
+        };
+        self.admit(boots, of_kind)
+    }
+
+    /// Whether this is a report right behind another one that was kept.
+    pub(in crate::grid) fn coalesces(&self, heard: &ReceivedEvent) -> bool {
+        let admission = &self.appliance.usage;
+        matches!(heard.event.body, EventBody::Maintenance { .. })
+            && heard.event.spooled_at.is_none()
+            && heard.event.dropped_before.is_empty()
+            && matches!(self.appliance.lifecycle, Lifecycle::Maintenance(_))
+            && self.now < admission.progress_stored_at.after(COALESCE_WITHIN)
+    }
+
+    fn admit(&self, boots: Option<RateLimitKind>, of_kind: RateLimitKind) -> AdmissionVerdict {
+        match self.acquire(boots.into_iter().chain([of_kind])) {
+            Ok(effects) => AdmissionVerdict::Admit(effects),
+            Err(budget) => AdmissionVerdict::RateLimited(budget),
+        }
+    }
+
+    /// Spends all these budgets; the error is the first that has nothing left.
+    pub(in crate::grid) fn acquire(
+        &self,
+        budgets: impl IntoIterator<Item = RateLimitKind>,
+    ) -> Result<Vec<Effect>, RateLimitKind> {
+        let mut effects = Vec::new();
+        for name in budgets {
+            let Some(budget) = name.limit_in(&self.rules.rate_limits) else { continue };
+            match budget.try_acquire(self.appliance.usage.rate_limits.refilled_at(name), self.now) {
+                Some(full_at) => {
+                    let number = self.appliance.number;
+                    effects.push(Effect::RateLimitState { number, limit: name, refilled_at: full_at });
+                }
+                None => return Err(name),
+            }
+        }
+        Ok(effects)
+    }
+
+    /// What follows from being over budget: the suppression as it stands then.
+    pub(in crate::grid) fn suppress(
+        &self,
+        heard: &ReceivedEvent,
+        budget: RateLimitKind,
+    ) -> (SuppressionPhase, Suppression) {
+        match &self.appliance.usage.suppression {
+            None => (SuppressionPhase::Begins, Suppression::new(budget, self.now)),
+            Some(suppression) => {
+                let (kind, text) = (heard.event.body.kind(), heard.event.text.as_str());
+                let mut held = (**suppression).clone().count_one(kind, text, self.now);
+                // What it lost before is not stored either.
+                for lost in &heard.event.dropped_before {
+                    held.count_dropped(lost.kind.unwrap_or(kind), lost.count);
+                }
+                (SuppressionPhase::Counts, held)
+            }
+        }
+    }
+
+    fn check_alert(
+        &self,
+        event: &Event,
+        counter: Option<&Counter>,
+        boots: Option<RateLimitKind>,
+        is_current: bool,
+    ) -> AdmissionVerdict {
+        let text = event.text.as_str();
+        let (id, label) = group_key_of(event, counter, event.severity);
+        let said = alert_group::hash_content(event.severity, text);
+        let known = self.appliance.usage.alert_group(id);
+        // In another boot it is news; what appliances lost before it has to be told, too.
+        let may_repeat = is_current && event.dropped_before.is_empty();
+        let repeated = known.filter(|key| may_repeat && key.is_repeat(said, self.now));
+        if let Some(key) = repeated {
+            return AdmissionVerdict::Repeat(key.clone().with_repeat(self.now));
+        }
+        let spent = known.map_or(Timestamp::EPOCH, |key| key.refilled_at);
+        let (full_at, mut effects) = match self.acquire_alert(spent, boots) {
+            Ok(paid) => paid,
+            Err(over) => {
+                let reserve = self.reserve_for(event, counter, known);
+                match reserve.map(|reserve| self.acquire(boots.into_iter().chain([reserve]))) {
+                    Some(Ok(effects)) => (spent, effects),
+                    Some(Err(_)) | None => return AdmissionVerdict::RateLimited(over),
+                }
+            }
+        };
+        let number = self.appliance.number;
+        if known.is_none() {
+            let gone = self.evicted_groups();
+            effects.extend(gone.map(|id| Effect::AlertGroupForgotten { number, id }));
+        }
+        let (now, record) = (self.now, self.record);
+        let mailed = known.and_then(|key| key.notified.clone());
+        let mailed = mailed.map(|mailed| mailed.with_occurrence(said, text, now));
+        let key = AlertGroup { refilled_at: full_at, notified: mailed, ..AlertGroup::new(id, label, said, record, now) };
+        effects.push(Effect::AlertGroup { number, group: key });
+        AdmissionVerdict::Admit(effects)
+    }
+
+    /// Pays for an alert out of the budgets of all days: when its key's is full again, and the rest.
+    fn acquire_alert(
+        &self,
+        spent: Timestamp,
+        boots: Option<RateLimitKind>,
+    ) -> Result<(Timestamp, Vec<Effect>), RateLimitKind> {
+        let full_at = match RateLimitKind::AlertGroup.limit_in(&self.rules.rate_limits) {
+            None => spent,
+            Some(budget) => budget.try_acquire(spent, self.now).ok_or(RateLimitKind::AlertGroup)?,
+        };
+        Ok((full_at, self.acquire(boots.into_iter().chain([RateLimitKind::Alert]))?))
+    }
+
+    /// The reserve out of which an alert is paid though there is too much noise: a fatal one that is
+    /// news, or one that is graver than all before under its key.
+    fn reserve_for(
+        &self,
+        event: &Event,
+        counter: Option<&Counter>,
+        known: Option<&AlertGroup>,
+    ) -> Option<RateLimitKind> {
+        if event.severity == Severity::Fatal {
+            let is_news = known.is_none_or(|key| key.last_seen_at.after(REPEAT_WINDOW) <= self.now);
+            return is_news.then_some(RateLimitKind::Fatal);
+        }
+        let is_known = |severity| {
+            let (id, _) = group_key_of(event, counter, severity);
+            self.appliance.usage.alert_group(id).is_some()
+        };
+        let (graver, milder): (Vec<_>, Vec<_>) =
+            Severity::ALL.into_iter().partition(|severity| *severity >= event.severity);
+        let is_graver = milder.into_iter().any(is_known) && !graver.into_iter().any(is_known);
+        is_graver.then_some(RateLimitKind::Escalated)
+    }
+
+    /// Which keys make room for another one: those that are idle, else the one said longest ago.
+    fn evicted_groups(&self) -> impl Iterator<Item = Uuid> {
+        let keys = &self.appliance.usage.alert_groups;
+        let idle: Vec<_> =
+            keys.iter().filter(|key| key.is_idle(self.now)).map(|key| key.id).collect();
+        let is_full = idle.is_empty() && keys.len() >= ALERT_GROUPS_MAX;
+        let oldest = is_full.then(|| least_recent(keys).map(|key| key.id)).flatten();
+        idle.into_iter().chain(oldest)
+    }
+}
+
+/// The run of repeats that this event ends: of its own key, or of the one that makes room for it.
+pub(in crate::grid) fn finished_run(
+    appliance: &Appliance,
+    heard: &ReceivedEvent,
+    now: Timestamp,
+) -> Option<Uuid> {
+    let event = &heard.event;
+    let EventBody::Alert { counter } = &event.body else { return None };
+    if event.text.is_empty() || event.spooled_at.is_some() {
+        return None;
+    }
+    let (id, _) = group_key_of(event, counter.as_ref(), event.severity);
+    let keys = &appliance.usage.alert_groups;
+    let over = match appliance.usage.alert_group(id) {
+        Some(key) => {
+            let said = alert_group::hash_content(event.severity, event.text.as_str());
+            (!key.is_repeat(said, now)).then_some(key)
+        }
+        None if keys.len() >= ALERT_GROUPS_MAX && !keys.iter().any(|key| key.is_idle(now)) => least_recent(keys),
+        None => None,
+    };
+    over.filter(|key| key.repeats > 0).map(|key| key.id)
+}
+
+/// The key of an alert, as if it were of that severity.
+pub(in crate::grid) fn group_key_of(
+    event: &Event,
+    counter: Option<&Counter>,
+    severity: Severity,
+) -> (Uuid, Box<str>) {
+    alert_group::group_key(event.group_key.as_deref(), counter, severity, event.text.as_str())
+}
+
+fn least_recent(keys: &[AlertGroup]) -> Option<&AlertGroup> {
+    keys.iter().min_by_key(|key| key.last_seen_at)
+}

@@ -1,0 +1,186 @@
+//! What may administrators and orchestrators do to appliances?
+//!
+//! Guarantees that a refused order changes nothing, and that a change of limits moves the deadline
+//! that is pending. Knows nothing of who asks.
+
+use std::time::Duration;
+
+use crate::grid::state::appliance::Appliance;
+use crate::grid::decide::transition::Transition;
+use crate::grid::decide::{DecisionDraft, CommandRejection};
+use crate::grid::log::effect::{Effect, AlertKind, SuppressionPhase};
+use crate::grid::model::lifecycle::{Lifecycle, Maintenance};
+use crate::grid::values::id::{ApplianceName, ApplianceIndex};
+use crate::grid::log::record::{AdminCommand, OverrideReset};
+use crate::grid::model::settings::{ClassSettings, DEFAULT_CLASS, Overrides, GridSettings};
+use crate::grid::state::State;
+use crate::grid::values::time::Timestamp;
+
+type CommandDecision = Result<(ApplianceIndex, DecisionDraft), CommandRejection>;
+
+pub(in crate::grid) fn decide(
+    state: &State,
+    settings: &GridSettings,
+    order: &AdminCommand,
+    now: Timestamp,
+) -> CommandDecision {
+    match order {
+        AdminCommand::Add { name, uuid, class, overrides } => {
+            if state.find(name).is_some() {
+                return Err(CommandRejection::AlreadyExists { name: name.clone() });
+            }
+            let number = state.next_number();
+            let class = class.clone().unwrap_or_else(|| DEFAULT_CLASS.into());
+            require_class(settings, &class)?;
+            let (name, uuid, overrides) = (name.clone(), *uuid, overrides.clone());
+            let added = Effect::Appliance { number, name, uuid, class, overrides };
+            Ok((number, DecisionDraft::recorded(vec![added])))
+        }
+        AdminCommand::Set { name, class, overrides, reset } => {
+            let appliance = find_appliance(state, name)?;
+            // A class that is no longer there may stay: only what is asked for must be known.
+            class.as_ref().map_or(Ok(()), |class| require_class(settings, class))?;
+            let class = class.clone().unwrap_or_else(|| appliance.class.clone());
+            let overrides = merged_overrides(&appliance.overrides, overrides, *reset);
+            Ok((appliance.number, set_appliance(state, settings, appliance, class, overrides, now)))
+        }
+        AdminCommand::Remove { name } => {
+            let number = find_appliance(state, name)?.number;
+            Ok((number, DecisionDraft::recorded(vec![Effect::Removed { number }])))
+        }
+        AdminCommand::StartBoot { name } => {
+            let appliance = find_appliance(state, name)?;
+            Ok((
+                appliance.number,
+                transition(state, settings, appliance, now, |it, _| it.begin_boot(None, None)),
+            ))
+        }
+        AdminCommand::Stop { name } => {
+            let appliance = find_appliance(state, name)?;
+            Ok((appliance.number, transition(state, settings, appliance, now, |it, _| stop_appliance(it))))
+        }
+        AdminCommand::CrashDump { name } => {
+            let appliance = find_appliance(state, name)?;
+            match &appliance.lifecycle {
+                Lifecycle::Running | Lifecycle::Failed(_) => {}
+                Lifecycle::Idle
+                | Lifecycle::Starting { .. }
+                | Lifecycle::Maintenance(_)
+                | Lifecycle::Dumping { .. } => {
+                    let (name, state) = (name.clone(), appliance.lifecycle.as_str());
+                    return Err(CommandRejection::CannotDump { name, state });
+                }
+            }
+            let draft = transition(state, settings, appliance, now, |it, rules| {
+                it.set_lifecycle(Lifecycle::Dumping { deadline: now.after(rules.dump_timeout) });
+            });
+            Ok((appliance.number, draft))
+        }
+        AdminCommand::Unsuppress { name } => {
+            let appliance = find_appliance(state, name)?;
+            let Some(suppression) = &appliance.usage.suppression else {
+                return Err(CommandRejection::NotSuppressed { name: name.clone() });
+            };
+            let (number, phase) = (appliance.number, SuppressionPhase::Ends);
+            let suppression = (**suppression).clone();
+            let ends = Effect::Suppression { number, phase, suppression };
+            Ok((number, DecisionDraft::recorded(vec![ends, Effect::RateLimitsReset { number }])))
+        }
+    }
+}
+
+fn find_appliance<'a>(state: &'a State, name: &ApplianceName) -> Result<&'a Appliance, CommandRejection> {
+    state
+        .find(name)
+        .and_then(|number| state.appliance(number))
+        .ok_or_else(|| CommandRejection::NotFound { name: name.clone() })
+}
+
+fn require_class(settings: &GridSettings, class: &str) -> Result<(), CommandRejection> {
+    if settings.class(class).is_some() {
+        return Ok(());
+    }
+    let known: Vec<_> = settings.class_names().collect();
+    Err(CommandRejection::UnknownClass { class: class.into(), known: known.join(", ").into() })
+}
+
+fn merged_overrides(before: &Overrides, set: &Overrides, reset: OverrideReset) -> Overrides {
+    let kept = |is_reset: bool| !is_reset;
+    Overrides {
+        managed: set.managed.or(before.managed.filter(|_| kept(reset.managed))),
+        boot_timeout: set.boot_timeout.or(before.boot_timeout.filter(|_| kept(reset.boot_timeout))),
+        report_deadline: set
+            .report_deadline
+            .or(before.report_deadline.filter(|_| kept(reset.maintenance_silence))),
+    }
+}
+
+fn set_appliance(
+    state: &State,
+    settings: &GridSettings,
+    appliance: &Appliance,
+    class: Box<str>,
+    overrides: Overrides,
+    now: Timestamp,
+) -> DecisionDraft {
+    let before = settings.rules(&appliance.class, &appliance.overrides);
+    let rules = settings.rules(&class, &overrides);
+    let mut changed = Transition::new(state, appliance, &rules, now);
+    match &appliance.lifecycle {
+        // Nothing that an unmanaged appliance says would end these.
+        Lifecycle::Starting { .. } | Lifecycle::Maintenance(_) | Lifecycle::Failed(_)
+            if !rules.managed =>
+        {
+            changed.set_lifecycle(Lifecycle::Running);
+        }
+        Lifecycle::Starting { deadline } if rules.boot_timeout != before.boot_timeout => {
+            let began_at = appliance.boot.map_or(appliance.since, |boot| boot.began_at);
+            let due = |timeout| began_at.after(timeout);
+            // The deadline may have been moved for the broker's absence: that credit stays.
+            let credit = match (*deadline, before.boot_timeout) {
+                (Some(deadline), Some(timeout)) => deadline.since(due(timeout)),
+                (None, _) | (_, None) => Duration::ZERO,
+            };
+            let deadline = rules.boot_timeout.map(|timeout| due(timeout).after(credit));
+            changed.set_lifecycle(Lifecycle::Starting { deadline });
+        }
+        // More time counts at once, less with the next report: what was promised was promised.
+        Lifecycle::Maintenance(known) if rules.report_deadline > before.report_deadline => {
+            let more = rules.report_deadline.saturating_sub(before.report_deadline);
+            let promise = known.report_deadline.after(more);
+            let known = Maintenance { report_deadline: promise, ..(**known).clone() };
+            changed.set_lifecycle(Lifecycle::Maintenance(Box::new(known)));
+        }
+        Lifecycle::Idle
+        | Lifecycle::Starting { .. }
+        | Lifecycle::Maintenance(_)
+        | Lifecycle::Running
+        | Lifecycle::Failed(_)
+        | Lifecycle::Dumping { .. } => {}
+    }
+    let (mut effects, _) = changed.into_effects();
+    let (number, name, uuid) = (appliance.number, appliance.name.clone(), appliance.uuid);
+    effects.insert(0, Effect::Appliance { number, name, uuid, class, overrides });
+    DecisionDraft::recorded(effects)
+}
+
+fn stop_appliance(change: &mut Transition<'_>) {
+    change.set_lifecycle(Lifecycle::Idle);
+    for matter in [AlertKind::NoContact, AlertKind::NameConflict, AlertKind::Flapping] {
+        change.clear(matter);
+    }
+}
+
+fn transition(
+    state: &State,
+    settings: &GridSettings,
+    appliance: &Appliance,
+    now: Timestamp,
+    what: impl FnOnce(&mut Transition<'_>, &ClassSettings),
+) -> DecisionDraft {
+    let rules = settings.rules(&appliance.class, &appliance.overrides);
+    let mut change = Transition::new(state, appliance, &rules, now);
+    what(&mut change, &rules);
+    let (effects, _) = change.into_effects();
+    DecisionDraft::recorded(effects)
+}

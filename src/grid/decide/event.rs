@@ -1,0 +1,223 @@
+//! What becomes of an event?
+//!
+//! Guarantees that what is known already, below what is kept, repeated or over budget changes
+//! neither boot nor start, and that an event of another boot is history. Applies nothing itself.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::grid::state::appliance::Appliance;
+use crate::grid::decide::transition::{Transition, BootRelation};
+use crate::grid::decide::{DecisionDraft, Decider, SessionConflict};
+use crate::grid::decide::admission::{Admission, AdmissionVerdict, group_key_of};
+use crate::grid::log::effect::{Effect, AlertKind, SuppressionPhase};
+use crate::grid::values::event::{Event, EventBody, Severity};
+use crate::grid::explain;
+use crate::grid::model::lifecycle::{FailureCause, Lifecycle, EventRejection, ProgressReport, LifecycleInput};
+use crate::grid::values::record_flags::RecordFlags;
+use crate::grid::values::id::ApplianceIndex;
+use crate::grid::log::record::{ReceivedEvent, Outcome};
+use crate::grid::values::time::Timestamp;
+use crate::grid::values::event_order::EventOrder;
+
+/// How far ahead of the broker an event's own time is believed.
+const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(5 * 60);
+
+/// How far behind the broker an event's own time is believed.
+const CLOCK_BEHIND_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
+
+impl Decider<'_> {
+    pub(in crate::grid) fn event(&self, heard: &ReceivedEvent) -> (Outcome, Option<DecisionDraft>) {
+        // Whose row is gone leaves nothing: it could say so for ever.
+        let Some(appliance) = self.state.appliance(heard.appliance) else {
+            return (Outcome::Rejected(EventRejection::Removed), None);
+        };
+        if is_duplicate(appliance, heard) {
+            return (Outcome::Duplicate, None);
+        }
+        let draft = self.decide_event(appliance, heard);
+        (draft.outcome, Some(draft))
+    }
+
+    fn decide_event(&self, appliance: &Appliance, heard: &ReceivedEvent) -> DecisionDraft {
+        let rules = self.settings.rules(&appliance.class, &appliance.overrides);
+        let mut change = Transition::new(self.state, appliance, &rules, self.now);
+        let marks = self.flags(heard);
+        change.flags = marks;
+        let is_live = heard.event.spooled_at.is_none();
+        // A session begins its own boot alone: what it brings of others is of before.
+        let may_begin = is_live && !self.context.is_outside_sessions;
+        let relation = change.boot_relation(heard.boot, may_begin, heard.event.uptime);
+        let record = self.state.last() + 1;
+        let door = Admission { appliance, rules: &rules, now: self.now, record };
+        let number = appliance.number;
+        // Whoever is found again has a record, whatever becomes of what it says.
+        let is_lost = self.state.alert(Some(number), AlertKind::NoContact).is_some();
+        let finds = is_live && is_lost && relation != BootRelation::Stale;
+        let absorbed = |outcome, effects: Vec<Effect>| {
+            if !finds {
+                return DecisionDraft::counted(outcome, marks, effects);
+            }
+            let matter = AlertKind::NoContact;
+            let found = Effect::AlertCleared { number: Some(number), kind: matter };
+            DecisionDraft::new(outcome, marks, [effects, vec![found]].concat())
+        };
+        match door.check(heard, relation) {
+            AdmissionVerdict::Admit(effects) => change.push_effects(effects),
+            AdmissionVerdict::BelowThreshold => return absorbed(Outcome::BelowThreshold, Vec::new()),
+            AdmissionVerdict::Repeat(key) => {
+                let effects = vec![Effect::AlertGroup { number, group }];
+                return absorbed(Outcome::Repeated, effects);
+            }
+            AdmissionVerdict::RateLimited(budget) => {
+                let (phase, suppression) = door.suppress(heard, budget);
+                let mut effects = vec![Effect::Suppression { number, phase, suppression }];
+                effects.extend(self.count_unmailed(appliance, &heard.event));
+                // The event with which it begins shows what it is about.
+                return match phase {
+                    SuppressionPhase::Begins => DecisionDraft::new(Outcome::Suppressed, marks, effects),
+                    SuppressionPhase::Counts | SuppressionPhase::Summarised | SuppressionPhase::Ends => {
+                        absorbed(Outcome::Suppressed, effects)
+                    }
+                };
+            }
+        }
+        match relation {
+            BootRelation::Current if rules.managed && self.is_stale(appliance, heard) => {
+                let (effects, marks) = change.into_effects();
+                return DecisionDraft::new(Outcome::StaleEvent, marks, effects);
+            }
+            BootRelation::Current => {}
+            BootRelation::Adopts(id) => change.adopt_boot(id),
+            BootRelation::Begins(id) => change.begin_boot(Some(id), heard.event.uptime),
+            BootRelation::Stale => return self.older_boot(change, heard, appliance),
+        }
+        if is_live {
+            change.contact_restored();
+        }
+        let outcome = match apply_to_lifecycle(&mut change, heard, rules.managed) {
+            Ok(()) => Outcome::Stored,
+            Err(refusal) => Outcome::Rejected(refusal),
+        };
+        let (effects, marks) = change.into_effects();
+        if relation == BootRelation::Current && is_progress_only(&effects) && door.coalesces(heard) {
+            return DecisionDraft::counted(Outcome::Coalesced, marks, effects);
+        }
+        DecisionDraft::new(outcome, marks, effects)
+    }
+
+    /// Whether something out of a spool tells less of the start than is known already. Whoever speaks
+    /// live is believed: a machine's own words come in order.
+    fn is_stale(&self, appliance: &Appliance, heard: &ReceivedEvent) -> bool {
+        let event = &heard.event;
+        if event.spooled_at.is_none() || !event.body.is_lifecycle() {
+            return false;
+        }
+        let Some(boot) = appliance.boot else { return false };
+        let word = EventOrder::at(heard, self.now);
+        if boot.newest_event.is_some_and(|newest| word.precedes(&newest)) {
+            return true;
+        }
+        // That a start is complete or failed is so whenever it was said, and makes a verdict good or
+        // better. A report tells of a moment: from before the verdict it is no sign of life behind it.
+        // And no word from before a crash dump is one of the boot after it.
+        let Lifecycle::Failed(failed) = &appliance.lifecycle else { return false };
+        let tells_of_a_moment = matches!(event.body, EventBody::Maintenance { .. })
+            || failed.failure == FailureCause::DumpTimeout;
+        let judged_at = appliance.verdict_at().filter(|_| tells_of_a_moment);
+        judged_at.is_some_and(|at| word.precedes_time(at, boot.began_at))
+    }
+
+    /// An event of another boot than the present one: kept, but the state is not its business.
+    fn older_boot(&self, mut change: Transition<'_>, heard: &ReceivedEvent, appliance: &Appliance) -> DecisionDraft {
+        // Out of its spool a machine speaks of its own boots before, perhaps while the session of
+        // one of them is not yet found dead.
+        let is_live = heard.session.is_some() && heard.event.spooled_at.is_none();
+        if is_live && self.context.conflict != SessionConflict::Absent {
+            let text = explain::duplicate_name(appliance.name.as_str());
+            change.raise(AlertKind::NameConflict, Severity::Error, text);
+        }
+        let (effects, marks) = change.into_effects();
+        DecisionDraft::new(Outcome::OlderBoot, marks, effects)
+    }
+
+    /// A suppressed alert is in no mail: it is counted until one tells of it.
+    fn count_unmailed(&self, appliance: &Appliance, event: &Event) -> Option<Effect> {
+        let EventBody::Alert { counter } = &event.body else { return None };
+        let is_mailed = self.settings.mail().is_some_and(|mail| mail.triggers.contains("alert"));
+        if !is_mailed || event.text.is_empty() {
+            return None;
+        }
+        let (_, label) = group_key_of(event, counter.as_ref(), event.severity);
+        let mut unmailed = appliance.usage.unmailed.as_deref().cloned().unwrap_or_default();
+        unmailed.add(&label, event.severity, event.text.as_str(), self.now);
+        Some(Effect::SuppressedAlerts { number: appliance.number, unmailed })
+    }
+
+    pub(in crate::grid) fn repeats_ended(&self, number: ApplianceIndex, key: Uuid) -> Option<DecisionDraft> {
+        let key = self.state.appliance(number)?.usage.alert_group(key)?.clone();
+        Some(DecisionDraft::recorded(vec![Effect::RepeatsReported { number, group }]))
+    }
+
+    fn flags(&self, heard: &ReceivedEvent) -> RecordFlags {
+        let event = &heard.event;
+        let mut marks = RecordFlags::NONE;
+        let is_off_by = |now: Timestamp, time: Timestamp| {
+            time > now.after(CLOCK_AHEAD_MAX) || time < now.before(CLOCK_BEHIND_MAX)
+        };
+        // While it is not sure which clock is right, nobody is told that it is not theirs.
+        let other = self.context.other_clock_offset.map(|by| self.now.shifted_by(by));
+        let is_off = |time: Timestamp| {
+            is_off_by(self.now, time) && other.is_none_or(|now| is_off_by(now, time))
+        };
+        if event.event_time.is_some_and(is_off) {
+            marks |= RecordFlags::TIME_OFF;
+        }
+        if event.text.is_truncated() {
+            marks |= RecordFlags::TEXT_CUT;
+        }
+        if event.spooled_at.is_some() {
+            marks |= RecordFlags::REPLAYED;
+        }
+        if event.is_repeated {
+            marks |= RecordFlags::REPEATED;
+        }
+        marks
+    }
+}
+
+/// Only a report that brings nothing but itself, and when it was said, folds.
+fn is_progress_only(effects: &[Effect]) -> bool {
+    matches!(effects, [Effect::Lifecycle { .. }] | [Effect::Lifecycle { .. }, Effect::Boot { .. }])
+}
+
+fn is_duplicate(appliance: &Appliance, heard: &ReceivedEvent) -> bool {
+    match (heard.boot.or(appliance.boot_id()), heard.spool, heard.sequence) {
+        (Some(boot), Some(spool), Some(sequence)) => {
+            appliance.windows.contains(boot, spool, sequence)
+        }
+        (_, _, _) => false,
+    }
+}
+
+fn apply_to_lifecycle(change: &mut Transition<'_>, heard: &ReceivedEvent, is_managed: bool) -> Result<(), EventRejection> {
+    let stimulus = match &heard.event.body {
+        EventBody::Log | EventBody::Alert { .. } => return Ok(()),
+        EventBody::StartedOk | EventBody::StartFailed | EventBody::Maintenance { .. }
+            if !is_managed =>
+        {
+            change.flags |= RecordFlags::UNMANAGED;
+            return Ok(());
+        }
+        EventBody::StartedOk => LifecycleInput::StartedOk,
+        EventBody::StartFailed => LifecycleInput::StartFailed { reason: heard.event.text.as_str() },
+        EventBody::Maintenance { progress, next_report_within } => LifecycleInput::Maintenance(ProgressReport {
+            progress: *progress,
+            text: heard.event.text.as_str(),
+            next_report_within: *next_report_within,
+            is_repeated: heard.event.is_repeated,
+        }),
+    };
+    change.apply_report(&stimulus, heard)
+}

@@ -1,0 +1,370 @@
+//! Which mails are owed, when are they tried, and what follows from the answer?
+//!
+//! Guarantees that a mail is owed by the very record that gives cause for it, that alerts within
+//! 30 s to one recipient are one mail, apart from those out of spools, and that a mail once owed goes only when it was sent, was
+//! dropped by hand, or stood failed for a month. Sends nothing.
+
+
+mod retry;
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use crate::grid::decide::DecisionDraft;
+use crate::grid::log::effect::{Alert, Effect, AlertKind};
+use crate::grid::values::event::Severity;
+use crate::grid::model::mail_message::{BRIEFS_MAX, BriefNotice, Delivery, BacklogDigest, MailEffect, OutboxCommand, MailMessage, MessageNumber, NOTICES_MAX, Notice, DeliveryState, Urgency};
+use crate::grid::values::record_flags::RecordFlags;
+use crate::grid::values::id::RecordNumber;
+use crate::grid::log::record::Record;
+use crate::grid::model::settings::{RateLimit, GridSettings};
+use crate::grid::state::State;
+use crate::grid::values::time::Timestamp;
+use crate::grid::decide::notify;
+
+/// The longest pause between two attempts; they begin with a minute and double.
+const BACKOFF_MAX: Duration = Duration::from_secs(3_600);
+
+/// After so long a mail is given up (SMTP practice).
+const RETRY_PERIOD: Duration = Duration::from_secs(3 * 86_400);
+
+/// A mail that failed is kept so long, to be looked at or tried by hand.
+const FAILED_RETENTION: Duration = Duration::from_secs(30 * 86_400);
+
+/// From the second failed attempt of a mail on it is a matter for the dashboard.
+const ATTEMPTS_BEFORE_ALERT: u32 = 2;
+
+/// A summary is tried so long after its first notice at the latest, however many more come.
+const DIGEST_WAIT_MAX: Duration = Duration::from_secs(10 * 60);
+
+/// What one recipient gets of grave news, of errors and of what is fatal each: 16 mails, then one each
+/// 5 min, so that no flood of them is a flood of mails.
+const URGENT_LIMIT: RateLimit =
+    RateLimit { burst: NonZeroU32::new(16).unwrap(), interval: Duration::from_secs(5 * 60) };
+
+/// The same for what is mild, of each severity, and for what goes on; the rest folds into the next.
+const ROUTINE_LIMIT: RateLimit =
+    RateLimit { burst: NonZeroU32::new(16).unwrap(), interval: Duration::from_secs(15 * 60) };
+
+/// Most bytes of a notice's text that are kept of a mail which is owed no more.
+const FINISHED_TEXT_BYTES_MAX: usize = 1_000;
+
+pub(in crate::grid) use crate::grid::explain::mail::describe_mail;
+use crate::grid::decide::mail::retry::retry_waiting;
+
+/// Why an order about a mail is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MailRejection {
+    /// No mail of that number is owed.
+    #[error("no mail {} is owed; `gridctl mail list` shows those that are", .number.0)]
+    NotQueued {
+        /// The number asked for.
+        number: MessageNumber,
+    },
+    /// It is on its way already.
+    #[error("mail {} is on its way at this moment; wait for what comes of it", .number.0)]
+    InFlight {
+        /// The number asked for.
+        number: MessageNumber,
+    },
+}
+
+/// Adds to a record the mails for which it gives cause. What comes out of a spool is history and
+/// alarms nobody: it goes to a summary.
+pub(in crate::grid) fn enqueue(state: &State, settings: &GridSettings, record: &mut Record) {
+    let Some(mail) = settings.mail() else { return };
+    let notices = notify::notifications(state, mail, record);
+    let is_late = record.flags.contains(RecordFlags::REPLAYED);
+    let mut last = state.outbox().last_number;
+    for recipient in &mail.recipients {
+        let mut new = None;
+        for notice in &notices {
+            let open = match (new.take(), state.outbox().open_batch(recipient, is_late)) {
+                (Some(open), _) => open,
+                (None, Some(open)) => open.clone(),
+                (None, None) => {
+                    last = MessageNumber(last.0 + 1);
+                    let begun = new_message(last, recipient, record.at, mail.group_wait);
+                    MailMessage { digest: is_late.then(|| Box::new(BacklogDigest::new(notice.at))), ..begun }
+                }
+            };
+            let until = record.at.after(mail.group_wait);
+            new = Some(if is_late {
+                add_to_digest(open, notice, until, &mut record.effects)
+            } else {
+                add_notice(open, notice, until, &mut record.effects)
+            });
+        }
+    }
+}
+
+fn new_message(number: MessageNumber, recipient: &str, now: Timestamp, gather: Duration) -> MailMessage {
+    MailMessage {
+        number,
+        recipient: recipient.into(),
+        queued_at: now,
+        notices: Vec::new(),
+        omitted: 0,
+        briefs: Vec::new(),
+        attempts: 0,
+        state: DeliveryState::Waiting,
+        due_at: now.after(gather),
+        retried_at: None,
+        last_reply: Box::default(),
+        digest: None,
+        downtime: Duration::ZERO,
+    }
+}
+
+/// One more notice for that message. More urgent than what waits there, it does not wait longer than
+/// for what comes with it.
+fn add_notice(
+    mut message: MailMessage,
+    notice: &Notice,
+    until: Timestamp,
+    effects: &mut Vec<Effect>,
+) -> MailMessage {
+    let is_new = message.notices.is_empty();
+    let is_more_urgent = notice.urgency() > message.urgency();
+    let has_room = message.notices.len() < NOTICES_MAX;
+    if is_more_urgent {
+        message.due_at = message.due_at.min(until);
+    }
+    message.omitted += u64::from(!has_room);
+    if is_new || is_more_urgent || !has_room {
+        effects.push(header(&message));
+    }
+    insert_notice(&mut message, notice, effects);
+    message
+}
+
+/// One more notice for that summary, which gathers anew until then: a spool is brought bit by bit.
+fn add_to_digest(
+    mut message: MailMessage,
+    notice: &Notice,
+    until: Timestamp,
+    effects: &mut Vec<Effect>,
+) -> MailMessage {
+    let latest = message.queued_at.after(DIGEST_WAIT_MAX);
+    // One that its recipient's budget has put off stays so.
+    message.due_at = until.min(latest).max(message.due_at);
+    let (number, about) = (message.number, notice.subject.clone());
+    let count = message.digest.as_mut().and_then(|late| late.add(notice));
+    message.omitted += u64::from(message.notices.len() >= NOTICES_MAX);
+    effects.push(header(&message));
+    effects.extend(count.map(|count| Effect::Mail(MailEffect::DigestCount { number, subject: about, count })));
+    insert_notice(&mut message, notice, effects);
+    message
+}
+
+/// Puts a notice in. If there is no room it takes the place of the mildest one, if it is graver; the
+/// other one is kept as a line.
+fn insert_notice(message: &mut MailMessage, notice: &Notice, effects: &mut Vec<Effect>) {
+    let number = message.number;
+    if message.notices.len() < NOTICES_MAX {
+        let at = message.notices.len();
+        message.notices.push(notice.clone());
+        effects.push(Effect::Mail(MailEffect::Notice { number, at, notice: notice.clone() }));
+        return;
+    }
+    // Of several that are as mild, the last one.
+    let listed = message.notices.iter_mut().enumerate();
+    let mildest = listed.min_by_key(|(at, it)| (it.priority(), std::cmp::Reverse(*at)));
+    let mut left = notice.clone();
+    if let Some((at, mildest)) = mildest.filter(|(_, mildest)| mildest.priority() < notice.priority()) {
+        left = std::mem::replace(mildest, left);
+        effects.push(Effect::Mail(MailEffect::Notice { number, at, notice: notice.clone() }));
+    }
+    let at = message.briefs.len();
+    if at < BRIEFS_MAX {
+        let brief = BriefNotice::from(&left);
+        message.briefs.push(brief.clone());
+        effects.push(Effect::Mail(MailEffect::Brief { number, at, brief }));
+    }
+}
+
+/// How it stands, without its notices.
+fn header(message: &MailMessage) -> Effect {
+    Effect::Mail(message.header())
+}
+
+/// It is owed no more. What it said stays in that record.
+fn removed(message: &MailMessage, record: RecordNumber) -> Vec<Effect> {
+    let (number, recipient) = (message.number, message.recipient.clone());
+    let notices = message.notices.iter().enumerate().map(|(at, notice)| {
+        let end = notice.text.floor_char_boundary(FINISHED_TEXT_BYTES_MAX);
+        let notice = Notice { text: notice.text[..end].into(), ..notice.clone() };
+        MailEffect::Notice { number, at, notice }
+    });
+    let gone = MailEffect::Removed { number, recipient, record: Some(record) };
+    // Under way it would be handed over.
+    let head = MailMessage { state: DeliveryState::Waiting, ..message.clone() }.header();
+    [head].into_iter().chain(notices).chain([gone]).map(Effect::Mail).collect()
+}
+
+fn failing_text(recipient: &str, reply: &str) -> String {
+    format!("mail to {recipient} is not delivered and waits: {reply}")
+}
+
+fn failed_text(number: MessageNumber, recipient: &str, reply: &str) -> String {
+    format!(
+        "mail {} to {recipient} is given up: {reply}; `gridctl mail retry` tries it again",
+        number.0
+    )
+}
+
+/// A mail is due.
+pub(in crate::grid) fn start_attempt(state: &State, number: MessageNumber, now: Timestamp) -> Option<DecisionDraft> {
+    let message = state.outbox().message(number).filter(|it| it.due_at <= now)?;
+    match message.state {
+        DeliveryState::InFlight => None,
+        DeliveryState::Failed => {
+            let effects = removed(message, state.last() + 1).into_iter();
+            Some(DecisionDraft::recorded(effects.chain(cleared_if_last(state, number)).collect()))
+        }
+        DeliveryState::Waiting => Some(DecisionDraft::recorded(dispatch(state, message, now))),
+    }
+}
+
+fn dispatch(state: &State, message: &MailMessage, now: Timestamp) -> Vec<Effect> {
+    let attempts = message.attempts.saturating_add(1);
+    let under_way = MailMessage { attempts, state: DeliveryState::InFlight, ..message.clone() };
+    if message.attempts > 0 {
+        return vec![header(&under_way)];
+    }
+    let recipient = message.recipient.clone();
+    let urgency = message.urgency();
+    let budget = match urgency {
+        Urgency::New(Severity::Fatal | Severity::Error) => URGENT_LIMIT,
+        Urgency::New(Severity::Warn | Severity::Info | Severity::Debug) | Urgency::Repeat => {
+            ROUTINE_LIMIT
+        }
+    };
+    let spent = &state.outbox().recipient_limits;
+    let full_at = spent.get(&(recipient.clone(), urgency)).copied().unwrap_or_default();
+    match budget.try_acquire(full_at, now) {
+        Some(full_at) => {
+            let spent = Effect::Mail(MailEffect::RecipientLimit { recipient, urgency, refilled_at: full_at });
+            vec![spent, header(&under_way)]
+        }
+        None => {
+            let due = budget.next_free_at(full_at);
+            vec![header(&MailMessage { due_at, ..message.clone() })]
+        }
+    }
+}
+
+/// The courier answered.
+pub(in crate::grid) fn delivery_result(
+    state: &State,
+    number: MessageNumber,
+    attempt: u32,
+    delivery: &Delivery,
+    now: Timestamp,
+) -> Option<DecisionDraft> {
+    let message = state.outbox().message(number)?;
+    // An answer to an attempt before the last stop or retry tells nothing of this one.
+    if message.state != DeliveryState::InFlight || message.attempts != attempt {
+        return None;
+    }
+    let last_reply: Box<str> = delivery.reply().into();
+    let mut effects = Vec::new();
+    let alert = |text: String| {
+        // Other words on it do not begin it anew.
+        let since = state.alert(None, AlertKind::MailFails).map_or(now, |open| open.since);
+        let alert = Alert { severity: Severity::Error, since, text: text.into() };
+        Effect::AlertRaised { number: None, kind: AlertKind::MailFails, alert }
+    };
+    let recipient = &message.recipient;
+    let waited = message.clone();
+    match delivery {
+        Delivery::Sent(_) => {
+            effects.extend(removed(message, state.last() + 1));
+            effects.extend(retry_waiting(state, message, now));
+            effects.extend(cleared_if_last(state, number));
+        }
+        Delivery::Deferred(_) => {
+            let due = now.after(backoff(attempt));
+            let tried_since = message.queued_at.max(message.retried_at.unwrap_or_default());
+            if due >= tried_since.after(RETRY_PERIOD).after(message.downtime) {
+                effects.push(failed_message(waited, last_reply.clone(), now));
+                effects.push(alert(failed_text(number, recipient, &last_reply)));
+            } else {
+                let standing = DeliveryState::Waiting;
+                effects.push(header(&MailMessage {
+                    due_at: due,
+                    state: standing,
+                    last_reply: last_reply.clone(),
+                    ..waited
+                }));
+                let is_open = state.alert(None, AlertKind::MailFails).is_some();
+                if attempt >= ATTEMPTS_BEFORE_ALERT && !is_open {
+                    effects.push(alert(failing_text(recipient, &last_reply)));
+                }
+            }
+        }
+        Delivery::Refused(_) => {
+            effects.push(failed_message(waited, last_reply.clone(), now));
+            effects.push(alert(failed_text(number, recipient, &last_reply)));
+        }
+    }
+    Some(DecisionDraft::recorded(effects))
+}
+
+/// Mail is no matter any more once none but `number` stands failed.
+fn cleared_if_last(state: &State, number: MessageNumber) -> Option<Effect> {
+    let mut others = state.outbox().messages.values().filter(|it| it.number != number);
+    let has_failed = others.any(|it| it.state == DeliveryState::Failed);
+    let is_open = state.alert(None, AlertKind::MailFails).is_some();
+    let matter = AlertKind::MailFails;
+    (is_open && !has_failed).then_some(Effect::AlertCleared { number: None, kind: matter })
+}
+
+fn failed_message(message: MailMessage, last_reply: Box<str>, now: Timestamp) -> Effect {
+    let (standing, due) = (DeliveryState::Failed, now.after(FAILED_RETENTION));
+    header(&MailMessage { state: standing, due_at: due, last_reply, ..message })
+}
+
+/// 1, 2, 4 ... 60 minutes.
+fn backoff(attempt: u32) -> Duration {
+    let minutes = 1_u32.checked_shl(attempt.saturating_sub(1)).filter(|it| *it > 0);
+    minutes.map_or(BACKOFF_MAX, |it| Duration::from_secs(60).saturating_mul(it)).min(BACKOFF_MAX)
+}
+
+/// An administrator says what is to become of a mail.
+pub(in crate::grid) fn command(
+    state: &State,
+    number: MessageNumber,
+    order: OutboxCommand,
+    now: Timestamp,
+) -> Result<DecisionDraft, MailRejection> {
+    let message = state.outbox().message(number).ok_or(MailRejection::NotQueued { number })?;
+    let mut effects = match order {
+        OutboxCommand::Drop => vec![Effect::Mail(MailEffect::Removed {
+            number,
+            recipient: message.recipient.clone(),
+            record: None,
+        })],
+        // The courier has it: another attempt now could double it.
+        OutboxCommand::Retry if message.state == DeliveryState::InFlight => {
+            return Err(MailRejection::InFlight { number });
+        }
+        OutboxCommand::Retry => {
+            // It is tried for three days more; what it says, and since when, stays.
+            let (standing, due, retried_at) = (DeliveryState::Waiting, now, Some(now));
+            let away = Duration::ZERO;
+            vec![header(&MailMessage { state, due_at, retried_at, downtime, ..message.clone() })]
+        }
+    };
+    let was_failed = message.state == DeliveryState::Failed;
+    effects.extend(cleared_if_last(state, number).filter(|_| was_failed && order == OutboxCommand::Drop));
+    Ok(DecisionDraft::recorded(effects))
+}
+
+/// What was under way when the broker ended is tried again: whether it arrived nobody knows.
+pub(in crate::grid) fn requeue_in_flight(state: &State, now: Timestamp) -> Vec<Effect> {
+    let messages = state.outbox().messages.values();
+    let under_way = messages.filter(|it| it.state == DeliveryState::InFlight);
+    let standing = DeliveryState::Waiting;
+    under_way.map(|it| header(&MailMessage { state: standing, due_at: now, ..it.clone() })).collect()
+}

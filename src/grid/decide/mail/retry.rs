@@ -1,0 +1,57 @@
+//! Decides what a mail that arrived means for those that wait.
+//!
+//! Guarantees that what was tried before goes at once, the gravest first, in one mail a recipient.
+//! Applies nothing.
+
+use super::{removed, header};
+use crate::grid::log::effect::Effect;
+use crate::grid::model::mail_message::{BRIEFS_MAX, BriefNotice, MailMessage, MessageNumber, NOTICES_MAX, DeliveryState};
+use crate::grid::state::State;
+use crate::grid::values::time::Timestamp;
+
+/// A mail arrived: what waits for the same server is tried at once, instead of by its own pause. Mails
+/// to the recipient that were tried become one, the gravest first.
+pub(super) fn retry_waiting(state: &State, arrived: &MailMessage, now: Timestamp) -> Vec<Effect> {
+    let waits = |it: &&MailMessage| {
+        it.number != arrived.number && it.state == DeliveryState::Waiting && it.attempts > 0
+    };
+    let waiting: Vec<_> = state.outbox().messages.values().filter(waits).collect();
+    let is_its = |it: &MailMessage| it.recipient == arrived.recipient;
+    let (own, others): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|it| is_its(it));
+    let (summaries, live): (Vec<_>, Vec<_>) = own.into_iter().partition(|it| it.digest.is_some());
+    // Who was told the same as this one was waits for the same.
+    let is_same =
+        |it: &&MailMessage| !arrived.last_reply.is_empty() && it.last_reply == arrived.last_reply;
+    let others = others.into_iter().filter(is_same);
+    let at_once = |it: &MailMessage| header(&MailMessage { due_at: now, ..it.clone() });
+    let mut effects: Vec<_> = summaries.into_iter().chain(others).map(at_once).collect();
+    match live[..] {
+        [] => {}
+        [one] => effects.push(at_once(one)),
+        [first, ..] => effects.extend(merged(state, first, &live, now)),
+    }
+    effects
+}
+
+/// These mails to one recipient become one new mail, which waited as long as the first of them.
+fn merged(state: &State, first: &MailMessage, all: &[&MailMessage], now: Timestamp) -> Vec<Effect> {
+    let mut effects: Vec<_> = all.iter().flat_map(|it| removed(it, state.last() + 1)).collect();
+    let mut notices: Vec<_> = all.iter().flat_map(|it| &it.notices).collect();
+    notices.sort_by_key(|it| std::cmp::Reverse(it.priority()));
+    let kept = notices.len().min(NOTICES_MAX);
+    let beyond = notices[kept..].iter().map(|it| BriefNotice::from(*it));
+    let briefs = beyond.chain(all.iter().flat_map(|it| it.briefs.iter().cloned()));
+    let more = all.iter().fold(0_u64, |sum, it| sum.saturating_add(it.omitted));
+    let message = MailMessage {
+        number: MessageNumber(state.outbox().last_number.0 + 1),
+        notices: notices[..kept].iter().map(|it| (*it).clone()).collect(),
+        omitted: more.saturating_add((notices.len() - kept) as u64),
+        briefs: briefs.take(BRIEFS_MAX).collect(),
+        attempts: all.iter().map(|it| it.attempts).max().unwrap_or_default(),
+        state: DeliveryState::Waiting,
+        due_at: now,
+        ..first.clone()
+    };
+    message.to_effects(&mut effects);
+    effects
+}

@@ -1,0 +1,361 @@
+//! What becomes of an input?
+//!
+//! Guarantees that a decision depends on state, settings, circumstances and told time alone, that
+//! whatever changes state comes with a record, and that what is refused changes nothing. Applies
+//! nothing itself.
+
+mod admission;
+mod command;
+mod event;
+pub mod mail;
+mod notify;
+mod timeout;
+mod transition;
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::grid::model::usage::{RateLimitKind, Suppression};
+use crate::grid::state::appliance::Appliance;
+use crate::grid::decide::transition::{Transition, BootRelation};
+use crate::grid::decide::admission::Admission;
+use crate::grid::log::effect::{Effect, AlertKind, SuppressionPhase};
+use crate::grid::values::record_flags::RecordFlags;
+use crate::grid::values::id::{ApplianceName, ApplianceIndex};
+
+use crate::grid::decide::mail::MailRejection;
+use crate::grid::log::record::{BrokerStarted, ReceivedEvent, SessionHello, Input, Outcome, Record, BrokerPause};
+use crate::grid::model::settings::{DEFAULT_CLASS, GRACE_AFTER_DOWNTIME, Overrides, GridSettings};
+use super::state::State;
+use crate::grid::log::journal_incident;
+use crate::grid::values::time::{Offset, Timestamp};
+use crate::grid::log::wall_clock_change;
+
+/// What is so at this moment without being state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Context {
+    /// The appliance's sessions ended too long ago.
+    pub is_contact_lost: bool,
+    /// Whether one machine speaks under its name, or two.
+    pub conflict: SessionConflict,
+    /// The event came by a session, and is of another boot than any session that is open.
+    pub is_outside_sessions: bool,
+    /// How far from told time another clock lies that may as well be right.
+    pub other_clock_offset: Option<Offset>,
+}
+
+/// How many machines speak under one name, by the boots of its open sessions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SessionConflict {
+    /// One at most.
+    #[default]
+    Absent,
+    /// Sessions of two boots, one of which may be dead and not yet found so.
+    Possible,
+    /// Sessions of two boots, for too long.
+    Confirmed,
+}
+
+/// What becomes of an input, and the record that says so.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// The answer to whoever asked.
+    pub reply: Reply,
+    /// The record; `None`: nothing changes, and nothing is worth keeping.
+    pub record: Option<Record>,
+    /// What changes without a record of its own: the next tally says so.
+    pub counted: Option<CountedEvent>,
+    /// Records that go before it: a tally, the end of a run of repeats.
+    pub preceding: Vec<Record>,
+    /// When the answer may leave.
+    pub release: Release,
+}
+
+impl Decision {
+    /// Nothing changes.
+    pub(super) fn nothing() -> Self {
+        let (record, absorbed, first) = (None, None, Vec::new());
+        Self { reply: Reply::Nothing, record, counted: absorbed, preceding: first, release: Release::default() }
+    }
+
+    /// Its records, in order.
+    pub fn records(&self) -> impl Iterator<Item = &Record> {
+        self.preceding.iter().chain(&self.record)
+    }
+}
+
+/// When the answer to an input may leave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Release {
+    /// When the commit with the decision's records is durable.
+    #[default]
+    WithCommit,
+    /// Only with the next tally, which records what the decision counted.
+    WithTally,
+}
+
+/// An event that is counted, and what it changes besides.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CountedEvent {
+    /// The event.
+    pub received: ReceivedEvent,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// What it changes.
+    pub effects: Vec<Effect>,
+}
+
+/// The answer to an input.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// To an event.
+    Event(Outcome, RecordFlags),
+    /// To an order: the appliance it was about.
+    Command(Result<ApplianceIndex, CommandRejection>),
+    /// To an order about a mail.
+    Mail(Result<(), MailRejection>),
+    /// Nobody asked.
+    Nothing,
+}
+
+/// Why an order is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommandRejection {
+    /// No such appliance.
+    #[error("there is no appliance {name}; `gridctl appliance list` shows those there are")]
+    NotFound {
+        /// The name asked for.
+        name: ApplianceName,
+    },
+    /// There is one of that name.
+    #[error("there is an appliance {name} already; `gridctl appliance set` changes it")]
+    AlreadyExists {
+        /// The name asked for.
+        name: ApplianceName,
+    },
+    /// No such class.
+    #[error("there is no class `{class}`; there are: {known}")]
+    UnknownClass {
+        /// The class asked for.
+        class: Box<str>,
+        /// Those there are.
+        known: Box<str>,
+    },
+    /// No dump in this state.
+    #[error("{name} is {state}; a crash dump is taken of a running or failed appliance")]
+    CannotDump {
+        /// The appliance.
+        name: ApplianceName,
+        /// Its state.
+        state: &'static str,
+    },
+    /// Nothing to lift.
+    #[error(
+        "nothing that {name} says is held back; `gridctl appliance list --suppressed` shows of whom something is"
+    )]
+    NotSuppressed {
+        /// The appliance.
+        name: ApplianceName,
+    },
+}
+
+/// What is to be recorded, or absorbed.
+pub(in crate::grid) struct DecisionDraft {
+    pub(in crate::grid) outcome: Outcome,
+    pub(in crate::grid) flags: RecordFlags,
+    pub(in crate::grid) effects: Vec<Effect>,
+    /// It needs no record of its own.
+    is_counted: bool,
+}
+
+impl DecisionDraft {
+    pub(in crate::grid) fn new(outcome: Outcome, marks: RecordFlags, effects: Vec<Effect>) -> Self {
+        Self { outcome, flags: marks, effects, is_counted: false }
+    }
+
+    pub(in crate::grid) fn recorded(effects: Vec<Effect>) -> Self {
+        Self::new(Outcome::Stored, RecordFlags::NONE, effects)
+    }
+
+    pub(in crate::grid) fn counted(outcome: Outcome, marks: RecordFlags, effects: Vec<Effect>) -> Self {
+        Self { outcome, flags: marks, effects, is_counted: true }
+    }
+}
+
+/// Decides on `input` at `now`, which must not lie before the last record.
+pub fn decide(
+    state: &State,
+    settings: &GridSettings,
+    circumstances: Context,
+    input: Input,
+    now: Timestamp,
+) -> Decision {
+    let view = Decider { state, settings, context: circumstances, now };
+    let (answer, draft) = match &input {
+        Input::Event(heard) => {
+            let (outcome, draft) = view.event(heard);
+            let marks = draft.as_ref().map_or(RecordFlags::NONE, |draft| draft.flags);
+            (Reply::Event(outcome, marks), draft)
+        }
+        Input::Hello(hello) => (Reply::Nothing, view.hello(hello)),
+        Input::SessionEnded { appliance, .. } => (Reply::Nothing, view.session_ended(*appliance)),
+        Input::Registered { name, uuid } => (Reply::Nothing, view.registered(name, *uuid)),
+        Input::Command { command: order, .. } => match command::decide(state, settings, order, now) {
+            Ok((number, draft)) => (Reply::Command(Ok(number)), Some(draft)),
+            Err(refusal) => (Reply::Command(Err(refusal)), None),
+        },
+        Input::Deadline { appliance, timer } => {
+            (Reply::Nothing, view.deadline(*appliance, *timer))
+        }
+        Input::BrokerStarted(started) => (Reply::Nothing, Some(view.broker_started(started))),
+        Input::BrokerStopped => (Reply::Nothing, Some(DecisionDraft::recorded(Vec::new()))),
+        Input::Journal(storage) => (Reply::Nothing, Some(storage.decide(state, now))),
+        Input::WallClock(found) => (Reply::Nothing, Some(found.decide(state, now))),
+        Input::ClockSetBack { .. } | Input::Settings(_) => {
+            (Reply::Nothing, Some(DecisionDraft::recorded(Vec::new())))
+        }
+        Input::RepeatsEnded { appliance, group: key } => (Reply::Nothing, view.repeats_ended(*appliance, *key)),
+        Input::MailDue { message } => (Reply::Nothing, mail::start_attempt(state, *message, now)),
+        Input::MailDelivery { message, attempt, delivery } => {
+            (Reply::Nothing, mail::delivery_result(state, *message, *attempt, delivery, now))
+        }
+        Input::MailCommand { message, command: order, .. } => {
+            match mail::command(state, *message, *order, now) {
+                Ok(draft) => (Reply::Mail(Ok(())), Some(draft)),
+                Err(none) => (Reply::Mail(Err(none)), None),
+            }
+        }
+        // Made by `tally`, of what is pending.
+        Input::Tally => (Reply::Nothing, None),
+        Input::BrokerPaused { lasted, cause } => (Reply::Nothing, {
+            let not_before = match cause {
+                BrokerPause::ProcessPaused | BrokerPause::ClockJumpedAhead => Timestamp::MIN,
+                // Whoever was turned away comes back by and by, as after an absence.
+                BrokerPause::DiskLow => now.after(GRACE_AFTER_DOWNTIME),
+            };
+            let moved = Effect::DeadlinesMoved { by: *lasted, not_before };
+            Some(DecisionDraft::recorded(vec![moved]))
+        }),
+    };
+    let (mut record, mut absorbed) = (None, None);
+    if let Some(DecisionDraft { outcome, flags: marks, effects, is_counted: is_absorbed }) = draft {
+        match (input, is_absorbed) {
+            (Input::Event(heard), true) => {
+                absorbed = Some(CountedEvent { received: heard, outcome, effects });
+            }
+            (input, _) => {
+                let number = state.last() + 1;
+                let mut made = Record { number, at: now, input, outcome, flags: marks, effects };
+                // Mails join others as they stand by the time that holds from here on.
+                let shift = made.effects.iter().find_map(|effect| {
+                    if let Effect::TimeShifted(shift) = effect { Some(*shift) } else { None }
+                });
+                match shift {
+                    Some(shift) => mail::enqueue(&state.shifted(shift), settings, &mut made),
+                    None => mail::enqueue(state, settings, &mut made),
+                }
+                record = Some(made);
+            }
+        }
+    }
+    let (first, release) = (Vec::new(), Release::default());
+    Decision { reply: answer, record, counted: absorbed, preceding: first, release }
+}
+
+/// What a decision looks at.
+pub(in crate::grid) struct Decider<'a> {
+    pub(in crate::grid) state: &'a State,
+    pub(in crate::grid) settings: &'a GridSettings,
+    pub(in crate::grid) context: Context,
+    pub(in crate::grid) now: Timestamp,
+}
+
+impl Decider<'_> {
+    /// `None` for a name that is known by then: of two sessions that bring one name, one is first.
+    fn registered(&self, name: &ApplianceName, uuid: Uuid) -> Option<DecisionDraft> {
+        if self.state.find(name).is_some() {
+            return None;
+        }
+        let (number, name) = (self.state.next_number(), name.clone());
+        let (class, overrides) = (DEFAULT_CLASS.into(), Overrides::default());
+        Some(DecisionDraft::recorded(vec![Effect::Appliance { number, name, uuid, class, overrides }]))
+    }
+
+    fn hello(&self, hello: &SessionHello) -> Option<DecisionDraft> {
+        let appliance = self.state.appliance(hello.appliance)?;
+        let rules = self.settings.rules(&appliance.class, &appliance.overrides);
+        let mut change = Transition::new(self.state, appliance, &rules, self.now);
+        match change.boot_relation(Some(hello.boot), true, hello.uptime) {
+            BootRelation::Stale => return None,
+            BootRelation::Current => {}
+            BootRelation::Adopts(id) => change.adopt_boot(id),
+            BootRelation::Begins(id) => {
+                let record = self.state.last() + 1;
+                let door = Admission { appliance, rules: &rules, now: self.now, record };
+                match door.acquire([RateLimitKind::Boots]) {
+                    Ok(effects) => change.push_effects(effects),
+                    // The boot begins with an event for which there is room again.
+                    Err(budget) => return self.suppress_boot(appliance, budget),
+                }
+                change.begin_boot(Some(id), hello.uptime);
+            }
+        }
+        if !hello.is_transient {
+            change.session_seen();
+        }
+        change.contact_restored();
+        let (mut effects, marks) = change.into_effects();
+        effects.extend(self.lost_events(appliance, hello));
+        (!effects.is_empty()).then_some(DecisionDraft::new(Outcome::Stored, marks, effects))
+    }
+
+    /// Too many boots began lately.
+    fn suppress_boot(&self, appliance: &Appliance, budget: RateLimitKind) -> Option<DecisionDraft> {
+        if appliance.usage.suppression.is_some() {
+            return None;
+        }
+        let suppression = Suppression::new(budget, self.now);
+        let (number, phase) = (appliance.number, SuppressionPhase::Begins);
+        Some(DecisionDraft::recorded(vec![Effect::Suppression { number, phase, suppression }]))
+    }
+
+    /// That the appliance has acknowledgements for events which are not known here.
+    fn lost_events(&self, appliance: &Appliance, hello: &SessionHello) -> Option<Effect> {
+        let known = appliance.windows.highest(hello.boot, hello.spool?)?;
+        (known < hello.acked_through).then_some(())?;
+        let lost = known + 1..=hello.acked_through;
+        journal_incident::client_ahead_of_journal(self.state, appliance.name.as_str(), &lost, self.now)
+    }
+
+    fn session_ended(&self, number: ApplianceIndex) -> Option<DecisionDraft> {
+        let appliance = self.state.appliance(number)?;
+        let rules = self.settings.rules(&appliance.class, &appliance.overrides);
+        let mut change = Transition::new(self.state, appliance, &rules, self.now);
+        if self.context.conflict == SessionConflict::Absent {
+            change.clear(AlertKind::NameConflict);
+        }
+        record_if_changed(change)
+    }
+
+    /// Nothing came to be due while nobody was there; and after that everybody has a minute.
+    fn broker_started(&self, started: &BrokerStarted) -> DecisionDraft {
+        let shift = started.shift.filter(|_| started.downtime.is_some());
+        let shifted = shift.map(|shift| self.state.shifted(shift));
+        let state = shifted.as_ref().unwrap_or(self.state);
+        let moved = started.downtime.map(|away| Effect::DeadlinesMoved {
+            by: if shift.is_some() { Duration::ZERO } else { away },
+            not_before: self.now.after(GRACE_AFTER_DOWNTIME),
+        });
+        let missing = journal_incident::gaps_at_start(state, &started.missing_records, self.now);
+        let mails = mail::requeue_in_flight(state, self.now);
+        let shift = shift.map(Effect::TimeShifted).into_iter();
+        let clock = wall_clock_change::cleared(state);
+        DecisionDraft::recorded(shift.chain(moved).chain(missing).chain(clock).chain(mails).collect())
+    }
+}
+
+pub(super) fn record_if_changed(change: Transition<'_>) -> Option<DecisionDraft> {
+    let (effects, marks) = change.into_effects();
+    (!effects.is_empty()).then_some(DecisionDraft::new(Outcome::Stored, marks, effects))
+}

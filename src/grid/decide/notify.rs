@@ -1,0 +1,280 @@
+//! What does a record give cause to tell by mail? Alerts of appliances, and what the broker finds.
+//!
+//! Guarantees that each notice has a word by which the settings name it, that what is new or graver is
+//! told at once, that what goes on is told by a schedule, and that alerts which were suppressed are
+//! told as counts. Knows no recipients.
+
+use crate::grid::model::alert_group;
+use crate::grid::model::alert_group::{AlertGroup, ALERT_GROUPS_MAX};
+use crate::grid::state::appliance::Appliance;
+use crate::grid::decide::admission::group_key_of;
+use crate::grid::log::effect::{Alert, Effect, AlertKind};
+use crate::grid::values::event::{EventBody, Severity};
+use crate::grid::model::lifecycle::{FailureCause, Lifecycle};
+use crate::grid::model::mail_message::{Notice, SUPPRESSED};
+use crate::grid::values::record_flags::RecordFlags;
+use crate::grid::values::id::{ApplianceIndex, RecordNumber};
+use crate::grid::log::record::{ReceivedEvent, Input, Outcome, Record};
+use crate::grid::model::notification_schedule::NotificationSchedule;
+use crate::grid::model::settings::MailPolicy;
+use crate::grid::state::State;
+use crate::grid::values::time::Timestamp;
+
+/// What a record gives cause to tell under these settings. Adds to its effects what was told.
+pub(in crate::grid) fn notifications(state: &State, mail: &MailPolicy, record: &mut Record) -> Vec<Notice> {
+    let mut telling = NoticeCollector { state, mail, now: record.at, notices: Vec::new() };
+    telling.alert(record);
+    telling.continuing_alerts(record);
+    telling.broker_alerts(record);
+    telling.suppressed_alerts(record);
+    telling.notices
+}
+
+struct NoticeCollector<'a> {
+    state: &'a State,
+    mail: &'a MailPolicy,
+    now: Timestamp,
+    notices: Vec<Notice>,
+}
+
+impl NoticeCollector<'_> {
+    /// The alert that the record is about.
+    fn alert(&mut self, record: &mut Record) {
+        let at = record.at;
+        if let Input::Event(heard) = &record.input
+            && let EventBody::Alert { counter } = &heard.event.body
+            && self.mail.triggers.contains("alert")
+            && !heard.event.text.is_empty()
+            && matches!(record.outcome, Outcome::Stored | Outcome::OlderBoot)
+            && let Some(appliance) = self.state.appliance(heard.appliance)
+        {
+            let severity = heard.event.severity;
+            let text = heard.event.text.as_str();
+            let (_, matter) = group_key_of(&heard.event, counter.as_ref(), severity);
+            let key = record.effects.iter_mut().find_map(|effect| {
+                if let Effect::AlertGroup { group: key, .. } = effect { Some(key) } else { None }
+            });
+            // What a spool brings has no key: it is summed up.
+            let again = match key {
+                Some(key) => {
+                    let before = appliance.usage.alert_group(key.id).and_then(|it| it.notified.as_ref());
+                    let graver = self.more_severe(appliance, heard, severity);
+                    schedule(key, before, graver, (severity, text), at)
+                }
+                None => Some(0),
+            };
+            let Some(again) = again else { return };
+            self.notices.push(Notice {
+                subject: appliance.name.as_str().into(),
+                topic: matter,
+                severity,
+                at: occurred_at(heard, record),
+                text: text.into(),
+                record: record.number,
+                is_resolved: false,
+                occurrences: again,
+            });
+        }
+    }
+
+    /// What was mailed of graver alerts with that key, if they go on.
+    fn more_severe(
+        &self,
+        appliance: &Appliance,
+        heard: &ReceivedEvent,
+        severity: Severity,
+    ) -> Option<NotificationSchedule> {
+        let EventBody::Alert { counter } = &heard.event.body else { return None };
+        let graver = Severity::ALL.into_iter().filter(|it| *it > severity);
+        let mut mailed = graver.filter_map(|severity| {
+            let (id, _) = group_key_of(&heard.event, counter.as_ref(), severity);
+            appliance.usage.alert_group(id)?.notified.clone()
+        });
+        mailed.find(|mailed| !mailed.is_over(self.now))
+    }
+
+    /// What the broker found.
+    fn broker_alerts(&mut self, record: &mut Record) {
+        let mut keys = Vec::new();
+        for effect in &record.effects {
+            let Effect::AlertRaised { number, kind: matter, alert } = effect else { continue };
+            let word = match matter {
+                AlertKind::StartFailed => failure_trigger(record),
+                // Told when it opened; a later start renews its words.
+                AlertKind::DiskLow if alert.since < record.at => continue,
+                AlertKind::Stuck
+                | AlertKind::NoContact
+                | AlertKind::NameConflict
+                | AlertKind::Flapping
+                | AlertKind::RecordsMissing
+                | AlertKind::DiskLow
+                | AlertKind::ClockDiffers => matter.as_str(),
+                // Nobody would get it.
+                AlertKind::MailFails => continue,
+                // Whoever can connect could cause it, a mail each time.
+                AlertKind::ResourcesShort => continue,
+            };
+            if !self.mail.triggers.contains(word) {
+                continue;
+            }
+            let again = match (matter, number) {
+                (AlertKind::StartFailed, Some(number)) => {
+                    let (key, again) = self.start_failed(*number, alert, record.number);
+                    let number = *number;
+                    keys.extend(key.map(|key| Effect::AlertGroup { number, group: key }));
+                    again
+                }
+                (_, _) => Some(0),
+            };
+            let Some(again) = again else { continue };
+            let name = number.and_then(|number| self.state.name(number));
+            self.notices.push(Notice {
+                subject: name.map_or("", |name| name.as_str()).into(),
+                topic: word.into(),
+                severity: alert.severity,
+                at: alert.since,
+                text: alert.text.clone(),
+                record: record.number,
+                is_resolved: false,
+                occurrences: again,
+            });
+        }
+        record.effects.extend(keys);
+    }
+
+    /// Start after start of an appliance that flaps is told by the schedule: that it flaps was news.
+    fn start_failed(
+        &self,
+        number: ApplianceIndex,
+        alert: &Alert,
+        record: RecordNumber,
+    ) -> (Option<AlertGroup>, Option<u64>) {
+        let Some(appliance) = self.state.appliance(number) else { return (None, Some(0)) };
+        let (id, label) = alert_group::failed_starts_key();
+        let known = appliance.usage.alert_group(id);
+        if known.is_none() && appliance.usage.alert_groups.len() >= ALERT_GROUPS_MAX {
+            return (None, Some(0));
+        }
+        let before = known.and_then(|key| key.notified.as_ref());
+        let said = alert_group::hash_content(alert.severity, &alert.text);
+        let again = before.map(|mailed| mailed.clone().with_occurrence(said, &alert.text, self.now));
+        let mut key =
+            AlertGroup { notified: again, ..AlertGroup::new(id, label, said, record, self.now) };
+        let flaps = self.state.alert(Some(number), AlertKind::Flapping).is_some();
+        let before = before.filter(|_| flaps);
+        let again = schedule(&mut key, before, None, (alert.severity, &alert.text), self.now);
+        (Some(key), again)
+    }
+
+    /// What goes on is told when its time has come.
+    fn continuing_alerts(&mut self, record: &Record) {
+        if !matches!(record.input, Input::Deadline { .. }) {
+            return;
+        }
+        let of_starts = alert_group::failed_starts_key().0;
+        for effect in &record.effects {
+            let Effect::AlertGroup { number, group: key } = effect else { continue };
+            let Some(appliance) = self.state.appliance(*number) else { continue };
+            let known = appliance.usage.alert_group(key.id).and_then(|it| it.notified.as_ref());
+            let word = if key.id == of_starts { &key.label } else { "alert" };
+            let Some(mailed) = known.filter(|_| self.mail.triggers.contains(word)) else { continue };
+            self.notices.push(Notice {
+                subject: appliance.name.as_str().into(),
+                topic: key.label.clone(),
+                severity: mailed.severity,
+                at: mailed.last_seen_at,
+                text: mailed.last_text.clone(),
+                record: key.record,
+                is_resolved: false,
+                occurrences: mailed.occurrences,
+            });
+        }
+    }
+
+    /// What was suppressed is told by the next mail on its appliance, or when its time has come.
+    fn suppressed_alerts(&mut self, record: &mut Record) {
+        let is_told = |effect: &Effect| matches!(effect, Effect::SuppressedAlerts { .. });
+        if !self.mail.triggers.contains("alert") || record.flags.contains(RecordFlags::REPLAYED) {
+            return;
+        }
+        let number = record.input.appliance();
+        let Some(appliance) = number.and_then(|number| self.state.appliance(number)) else {
+            return;
+        };
+        let Some(unmailed) = &appliance.usage.unmailed else { return };
+        let is_counted = record.effects.iter().any(is_told);
+        // An event that is suppressed itself only counts.
+        let is_due = is_counted && matches!(record.input, Input::Deadline { .. });
+        let rides_along = !is_counted && !self.notices.is_empty();
+        if unmailed.count() == 0 || !is_due && !rides_along {
+            return;
+        }
+        if rides_along {
+            let unmailed = unmailed.with_shared_mail(self.now);
+            record.effects.push(Effect::SuppressedAlerts { number: appliance.number, unmailed });
+        }
+        self.notices.push(Notice {
+            subject: appliance.name.as_str().into(),
+            topic: SUPPRESSED.into(),
+            severity: unmailed.severity().unwrap_or(Severity::Warn),
+            at: unmailed.last_at,
+            text: unmailed.describe().into(),
+            record: record.number,
+            is_resolved: false,
+            occurrences: 0,
+        });
+    }
+}
+
+/// Whether a mail tells of an alert under `key` that is said now, and how often it was said since the
+/// last one: news at once (0), what goes on when its time has come.
+fn schedule(
+    key: &mut AlertGroup,
+    before: Option<&NotificationSchedule>,
+    graver: Option<NotificationSchedule>,
+    (severity, text): (Severity, &str),
+    now: Timestamp,
+) -> Option<u64> {
+    let goes_on = match (before.filter(|before| !before.is_over(now)), graver) {
+        (Some(_), None) => key.notified.clone(),
+        // It was graver and is milder now: no news, and no change that is told soon.
+        (Some(_), Some(_)) => {
+            key.notified.clone().map(|mailed| NotificationSchedule { has_sent_change: true, ..mailed })
+        }
+        (None, Some(graver)) => {
+            let goes_on = graver.with_occurrence(key.content_hash, text, now);
+            Some(NotificationSchedule { severity, has_sent_change: true, ..goes_on })
+        }
+        (None, None) => None,
+    };
+    let Some(goes_on) = goes_on else {
+        key.notified = Some(NotificationSchedule::new(key.content_hash, severity, text, before, now));
+        return Some(0);
+    };
+    let is_due = goes_on.due_at().is_some_and(|due| due <= now);
+    let again = is_due.then_some(goes_on.occurrences);
+    key.notified = Some(if is_due { goes_on.with_notification(key.content_hash, now) } else { goes_on });
+    again
+}
+
+/// When it happened. A clock that is far off tells nothing: then it is the time of receipt.
+fn occurred_at(heard: &ReceivedEvent, record: &Record) -> Timestamp {
+    let is_off = record.flags.contains(RecordFlags::TIME_OFF);
+    heard.event.event_time.filter(|at| !is_off && *at <= record.at).unwrap_or(record.at)
+}
+
+/// How the start failed that a record tells of.
+fn failure_trigger(record: &Record) -> &'static str {
+    let failed = record.effects.iter().rev().find_map(|effect| {
+        if let Effect::Lifecycle { lifecycle: Lifecycle::Failed(failed), .. } = effect {
+            Some(failed.failure)
+        } else {
+            None
+        }
+    });
+    match failed {
+        Some(FailureCause::BootTimeout { .. }) => "boot_timeout",
+        Some(FailureCause::Hung { .. } | FailureCause::NoProgress { .. }) => "hung",
+        Some(FailureCause::Reported | FailureCause::DumpTimeout) | None => "start_failed",
+    }
+}

@@ -1,0 +1,100 @@
+//! Decides on timeouts: what follows when a timer of an appliance has ended.
+//!
+//! Guarantees one case for each timer, and nothing for a timer that has not ended. Applies nothing.
+
+use crate::grid::model::alert_group::AlertGroup;
+use crate::grid::state::appliance::Appliance;
+use crate::grid::decide::transition::Transition;
+use crate::grid::decide::{DecisionDraft, Decider, SessionConflict, record_if_changed};
+use crate::grid::log::effect::{Effect, AlertKind, SuppressionPhase};
+use crate::grid::values::event::Severity;
+use crate::grid::explain;
+use crate::grid::model::lifecycle::{Lifecycle, LifecycleInput};
+use crate::grid::values::id::ApplianceIndex;
+use crate::grid::values::time::Timestamp;
+use crate::grid::log::timer::Timer;
+
+impl Decider<'_> {
+    /// What follows when that timer of the appliance has ended.
+    pub(super) fn deadline(&self, number: ApplianceIndex, timer: Timer) -> Option<DecisionDraft> {
+        let appliance = self.state.appliance(number)?;
+        let rules = self.settings.rules(&appliance.class, &appliance.overrides);
+        let mut change = Transition::new(self.state, appliance, &rules, self.now);
+        match timer {
+            Timer::Start => {
+                // No state refuses that time passes.
+                let _ = change.apply(&LifecycleInput::Deadline);
+            }
+            Timer::Contact => {
+                let had_agent = appliance.boot.is_some_and(|boot| boot.has_agent);
+                let is_stopped = appliance.lifecycle == Lifecycle::Idle;
+                if self.context.is_contact_lost && had_agent && !is_stopped {
+                    let text = explain::no_contact(appliance.name.as_str(), rules.lost_contact);
+                    change.raise(AlertKind::NoContact, Severity::Warn, text);
+                }
+            }
+            Timer::NameConflict => match self.context.conflict {
+                SessionConflict::Absent => change.clear(AlertKind::NameConflict),
+                SessionConflict::Possible => {}
+                SessionConflict::Confirmed => {
+                    let text = explain::duplicate_name(appliance.name.as_str());
+                    change.raise(AlertKind::NameConflict, Severity::Error, text);
+                }
+            },
+            Timer::Suppression => change.push_effects(self.suppression_due(appliance)),
+            Timer::Repeats => change.push_effects(self.runs_due(appliance)),
+            Timer::Reminder => change.push_effects(self.reminders_due(appliance)),
+            // A change that settles sees that it is over.
+            Timer::Flapping => {}
+        }
+        record_if_changed(change)
+    }
+
+    fn is_due(&self, due: Option<Timestamp>) -> bool {
+        due.is_some_and(|due| due <= self.now)
+    }
+
+    /// The next summary of a suppression, or its end.
+    fn suppression_due(&self, appliance: &Appliance) -> Vec<Effect> {
+        let Some(suppression) = &appliance.usage.suppression else { return Vec::new() };
+        let mut suppression = (**suppression).clone();
+        let phase = if suppression.ends_at() <= self.now {
+            SuppressionPhase::Ends
+        } else if suppression.next_summary_at() <= self.now {
+            while suppression.next_summary_at() <= self.now {
+                suppression.summaries += 1;
+            }
+            SuppressionPhase::Summarised
+        } else {
+            return Vec::new();
+        };
+        vec![Effect::Suppression { number: appliance.number, phase, suppression }]
+    }
+
+    /// The runs of repeats that are over.
+    fn runs_due(&self, appliance: &Appliance) -> Vec<Effect> {
+        let number = appliance.number;
+        let over = appliance.usage.alert_groups.iter().filter(|key| self.is_due(key.run_deadline()));
+        over.map(|key| Effect::RepeatsReported { number, group: key.clone() }).collect()
+    }
+
+    /// The alerts that a mail is to mention again: those that go on, and those that were suppressed.
+    fn reminders_due(&self, appliance: &Appliance) -> Vec<Effect> {
+        let number = appliance.number;
+        let mut effects = Vec::new();
+        for key in &appliance.usage.alert_groups {
+            let Some(mailed) = key.notified.as_ref().filter(|mailed| self.is_due(mailed.due_at()))
+            else {
+                continue;
+            };
+            let mailed = Some(mailed.clone().with_notification(key.content_hash, self.now));
+            effects.push(Effect::AlertGroup { number, group: AlertGroup { notified: mailed, ..key.clone() } });
+        }
+        let unmailed = appliance.usage.unmailed.as_ref().filter(|it| self.is_due(it.due_at()));
+        effects.extend(unmailed.map(|unmailed| {
+            let unmailed = unmailed.with_own_mail(self.now);
+            Effect::SuppressedAlerts { number, unmailed }
+        }));
+        effects
+    }
+}

@@ -1,0 +1,348 @@
+//! What follows for one appliance when its boot or its start changes?
+//!
+//! Guarantees that a change of lifecycle brings its consequences along: failed starts are counted,
+//! matters opened and closed. Collects effects; applies none.
+
+use std::time::Duration;
+
+use crate::grid::state::appliance::Appliance;
+use crate::grid::log::effect::{Alert, Boot, Effect, AlertKind};
+use crate::grid::values::event::Severity;
+use crate::grid::explain;
+use crate::grid::model::lifecycle::{Lifecycle, EventRejection, StepResult, LifecycleInput, step};
+use crate::grid::values::record_flags::RecordFlags;
+use crate::grid::values::id::BootId;
+use crate::grid::log::record::ReceivedEvent;
+use crate::grid::model::settings::{ClassSettings, FLAPPING_FAILURES, FLAPPING_WINDOW, GRACE_AFTER_DOWNTIME};
+use crate::grid::state::State;
+use crate::grid::values::time::Timestamp;
+use crate::grid::values::event_order::EventOrder;
+
+/// How the boot an appliance speaks in stands to the one that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::grid) enum BootRelation {
+    /// The present boot.
+    Current,
+    /// The boot that an orchestrator announced.
+    Adopts(BootId),
+    /// A boot that begins by this.
+    Begins(BootId),
+    /// Another boot than the present one, and not a newer one.
+    Stale,
+}
+
+/// One appliance in change.
+pub(in crate::grid) struct Transition<'a> {
+    state: &'a State,
+    appliance: &'a Appliance,
+    rules: &'a ClassSettings,
+    now: Timestamp,
+    boot: Option<Boot>,
+    lifecycle: Lifecycle,
+    since: Timestamp,
+    failed_starts: Vec<Timestamp>,
+    /// Whether a start fails by this change.
+    has_failed: bool,
+    /// What was noted on the way.
+    pub(in crate::grid) flags: RecordFlags,
+    effects: Vec<Effect>,
+}
+
+impl<'a> Transition<'a> {
+    pub(in crate::grid) fn new(
+        state: &'a State,
+        appliance: &'a Appliance,
+        rules: &'a ClassSettings,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            state,
+            appliance,
+            rules,
+            now,
+            boot: appliance.boot,
+            lifecycle: appliance.lifecycle.clone(),
+            since: appliance.since,
+            failed_starts: appliance.failed_starts.clone(),
+            has_failed: false,
+            flags: RecordFlags::NONE,
+            effects: Vec::new(),
+        }
+    }
+
+    /// How `boot` stands to the present one. Only what is said live can begin a boot: a replay of a
+    /// boot that is not the present one is history.
+    pub(in crate::grid) fn boot_relation(
+        &self,
+        boot: Option<BootId>,
+        is_live: bool,
+        uptime: Option<Duration>,
+    ) -> BootRelation {
+        let Some(id) = boot else { return BootRelation::Current };
+        // A stopped boot is over, and so is one of which a dump is taken: nobody takes it over.
+        let is_over =
+            matches!(self.appliance.lifecycle, Lifecycle::Idle | Lifecycle::Dumping { .. });
+        match self.appliance.boot {
+            Some(present) if present.id == Some(id) => BootRelation::Current,
+            _ if !is_live || self.appliance.past_boots.contains(&id) => BootRelation::Stale,
+            Some(Boot { id: None, .. }) if !is_over => BootRelation::Adopts(id),
+            Some(Boot { id: Some(_), earliest_began_at: not_before, .. }) if self.is_older_by_uptime(uptime, not_before) => {
+                BootRelation::Stale
+            }
+            Some(_) | None => BootRelation::Begins(id),
+        }
+    }
+
+    fn is_older_by_uptime(&self, uptime: Option<Duration>, present: Timestamp) -> bool {
+        uptime.is_some_and(|uptime| self.now.before(uptime) < present)
+    }
+
+    /// The appliance speaks in the boot that an orchestrator announced.
+    pub(in crate::grid) fn adopt_boot(&mut self, id: BootId) {
+        let announced = self.boot.map_or(self.now, |boot| boot.began_at);
+        self.set_boot(new_boot(Some(id), announced));
+    }
+
+    /// A boot begins: by the appliance's word (`id`), or by an orchestrator's. An appliance first
+    /// seen long after power-on is assumed to run, until it says otherwise.
+    pub(in crate::grid) fn begin_boot(&mut self, id: Option<BootId>, uptime: Option<Duration>) {
+        let is_first_seen = self.appliance.boot.is_none() && self.appliance.past_boots.is_empty();
+        let began_at = self.now.before(uptime.unwrap_or_default());
+        self.set_boot(new_boot(id, began_at));
+        // That contact with the boot before was lost does not matter any more.
+        self.clear(AlertKind::NoContact);
+        if self.rules.ignore_reboots && self.lifecycle == Lifecycle::Running && id.is_some() {
+            self.flags |= RecordFlags::REBOOT_IGNORED;
+            return;
+        }
+        // Another start of the same state is a change all the same, and makes no failure good.
+        self.lifecycle = Lifecycle::Idle;
+        let timeout = self.rules.boot_timeout;
+        let is_long_past = is_first_seen
+            && timeout.is_some_and(|timeout| uptime.is_some_and(|uptime| uptime > timeout));
+        if !self.rules.managed {
+            return self.set_lifecycle(Lifecycle::Running);
+        }
+        if is_long_past {
+            self.flags |= RecordFlags::NOT_WITNESSED;
+            self.set_boot(Boot { is_assumed_running: true, ..new_boot(id, began_at) });
+            return self.set_lifecycle(Lifecycle::Running);
+        }
+        // A boot the broker did not see begin gets the same grace as after its own absence.
+        let deadline = timeout.map(|timeout| {
+            let due = began_at.after(timeout);
+            if due <= self.now { self.now.after(GRACE_AFTER_DOWNTIME) } else { due }
+        });
+        self.set_lifecycle(Lifecycle::Starting { deadline });
+    }
+
+    /// A session of the present boot is seen.
+    pub(in crate::grid) fn session_seen(&mut self) {
+        if let Some(boot) = self.boot
+            && !boot.has_agent
+        {
+            self.set_boot(Boot { has_agent: true, ..boot });
+        }
+    }
+
+    /// Contact: a loss that was told is over.
+    pub(in crate::grid) fn contact_restored(&mut self) {
+        self.clear(AlertKind::NoContact);
+    }
+
+    /// The appliance, or time, says something about the start.
+    ///
+    /// # Errors
+    ///
+    /// The refusal, if the rules say no.
+    pub(in crate::grid) fn apply(&mut self, stimulus: &LifecycleInput<'_>) -> Result<(), EventRejection> {
+        let began_at = self.boot.map_or(self.now, |boot| boot.began_at);
+        self.drop_assumption(stimulus);
+        match step(&self.lifecycle, stimulus, self.rules, began_at, self.now) {
+            StepResult::Becomes(next, marks) => {
+                self.flags |= marks;
+                self.set_lifecycle(next);
+                Ok(())
+            }
+            StepResult::Unchanged | StepResult::NotDue => Ok(()),
+            StepResult::Refused(refusal) => Err(refusal),
+        }
+    }
+
+    /// The same for what the appliance said at some moment.
+    ///
+    /// # Errors
+    ///
+    /// The refusal, if the rules say no.
+    pub(in crate::grid) fn apply_report(
+        &mut self,
+        stimulus: &LifecycleInput<'_>,
+        heard: &ReceivedEvent,
+    ) -> Result<(), EventRejection> {
+        let word = EventOrder::at(heard, self.now);
+        let began_at = self.boot.map_or(self.now, |boot| boot.began_at);
+        let judged_at = self.appliance.verdict_at();
+        self.apply(stimulus)?;
+        // It was not late: it was only heard late.
+        let was_in_time = judged_at.is_some_and(|at| word.precedes_time(at, began_at));
+        if self.flags.contains(RecordFlags::LATE) && was_in_time {
+            self.flags = self.flags.without(RecordFlags::LATE);
+            self.flags |= RecordFlags::RECOVERED;
+        }
+        // In a boot without a name there is nothing a replay could be compared with.
+        if let Some(boot) = self.boot.filter(|boot| boot.id.is_some())
+            && boot.newest_event.is_none_or(|newest| !word.precedes(&newest))
+        {
+            self.set_boot(Boot { newest_event: Some(word), ..boot });
+        }
+        Ok(())
+    }
+
+    /// What the appliance itself says of its start goes before what was assumed of it.
+    fn drop_assumption(&mut self, stimulus: &LifecycleInput<'_>) {
+        let Some(boot) = self.boot.filter(|boot| boot.is_assumed_running) else { return };
+        match stimulus {
+            LifecycleInput::Deadline => return,
+            LifecycleInput::StartedOk => {}
+            LifecycleInput::StartFailed { .. } | LifecycleInput::Maintenance(_) => {
+                if self.lifecycle == Lifecycle::Running {
+                    self.lifecycle = Lifecycle::Starting { deadline: None };
+                }
+            }
+        }
+        self.set_boot(Boot { is_assumed_running: false, ..boot });
+    }
+
+    /// The start stands so from now on.
+    pub(in crate::grid) fn set_lifecycle(&mut self, next: Lifecycle) {
+        self.count_failures(&next);
+        if self.lifecycle.as_str() != next.as_str() {
+            self.since = self.now;
+        }
+        self.effects.push(Effect::Lifecycle {
+            number: self.appliance.number,
+            lifecycle: next.clone(),
+            since: self.since,
+        });
+        self.lifecycle = next;
+    }
+
+    /// What follows besides.
+    pub(in crate::grid) fn push_effects(&mut self, effects: Vec<Effect>) {
+        self.effects.extend(effects);
+    }
+
+    /// A matter is open from now on, unless it is already.
+    pub(in crate::grid) fn raise(&mut self, matter: AlertKind, severity: Severity, text: String) {
+        if !self.is_open(matter) {
+            self.raise_new(matter, severity, text);
+        }
+    }
+
+    /// A matter is closed, if it was open.
+    pub(in crate::grid) fn clear(&mut self, matter: AlertKind) {
+        if self.is_open(matter) {
+            let number = Some(self.appliance.number);
+            self.effects.push(Effect::AlertCleared { number, kind: matter });
+        }
+    }
+
+    /// The effects, with the matters that the new state opens and closes.
+    pub(in crate::grid) fn into_effects(mut self) -> (Vec<Effect>, RecordFlags) {
+        if self.failed_starts != self.appliance.failed_starts {
+            let (number, at) = (self.appliance.number, self.failed_starts.clone());
+            self.effects.push(Effect::FailedStarts { number, at });
+        }
+        self.update_start_failed();
+        self.update_stuck();
+        self.update_flapping();
+        (self.effects, self.flags)
+    }
+
+    fn set_boot(&mut self, boot: Boot) {
+        self.boot = Some(boot);
+        self.effects.push(Effect::Boot { number: self.appliance.number, boot });
+    }
+
+    fn count_failures(&mut self, next: &Lifecycle) {
+        let was_failed = matches!(self.lifecycle, Lifecycle::Failed(_));
+        let fails = matches!(next, Lifecycle::Failed(_));
+        if fails && !was_failed {
+            self.has_failed = true;
+            self.failed_starts.push(self.now);
+            let surplus = self.failed_starts.len().saturating_sub(FLAPPING_FAILURES);
+            self.failed_starts.drain(..surplus);
+        }
+        // The same boot made good: that start did not fail after all.
+        if was_failed && matches!(next, Lifecycle::Running | Lifecycle::Maintenance(_)) {
+            self.failed_starts.pop();
+        }
+    }
+
+    fn update_start_failed(&mut self) {
+        let Lifecycle::Failed(failed) = &self.lifecycle else {
+            return self.clear(AlertKind::StartFailed);
+        };
+        let text = explain::describe_failure(self.appliance.name.as_str(), failed);
+        let open = self.state.alert(Some(self.appliance.number), AlertKind::StartFailed);
+        match open.filter(|_| !self.has_failed) {
+            Some(open) if *open.text == *text => {}
+            // Other words on the same failure: it is open since it began.
+            Some(open) => {
+                let since = open.since;
+                self.raise_since(AlertKind::StartFailed, Severity::Error, text, since);
+            }
+            None => self.raise_new(AlertKind::StartFailed, Severity::Error, text),
+        }
+    }
+
+    fn update_stuck(&mut self) {
+        let name = self.appliance.name.as_str();
+        match &self.lifecycle {
+            Lifecycle::Maintenance(known) if known.stuck_at.is_none() => {
+                let text = explain::no_progress(name, known, self.now);
+                self.raise(AlertKind::Stuck, Severity::Warn, text);
+            }
+            Lifecycle::Idle
+            | Lifecycle::Starting { .. }
+            | Lifecycle::Maintenance(_)
+            | Lifecycle::Running
+            | Lifecycle::Failed(_)
+            | Lifecycle::Dumping { .. } => self.clear(AlertKind::Stuck),
+        }
+    }
+
+    fn update_flapping(&mut self) {
+        let horizon = self.now.before(FLAPPING_WINDOW);
+        let recent = self.failed_starts.iter().filter(|at| **at > horizon).count();
+        // Only another failure opens it: after a stop the same three do not open it again.
+        if recent >= FLAPPING_FAILURES && self.has_failed {
+            let text = explain::flapping(self.appliance.name.as_str());
+            self.raise(AlertKind::Flapping, Severity::Error, text);
+        } else if recent < FLAPPING_FAILURES && self.lifecycle == Lifecycle::Running {
+            self.clear(AlertKind::Flapping);
+        }
+    }
+
+    /// Whether the matter was open before this change and is not closed by it.
+    fn is_open(&self, matter: AlertKind) -> bool {
+        let number = Some(self.appliance.number);
+        self.state.alert(number, matter).is_some()
+            && !self.effects.contains(&Effect::AlertCleared { number, kind: matter })
+    }
+
+    fn raise_new(&mut self, matter: AlertKind, severity: Severity, text: String) {
+        self.raise_since(matter, severity, text, self.now);
+    }
+
+    fn raise_since(&mut self, matter: AlertKind, severity: Severity, text: String, since: Timestamp) {
+        let alert = Alert { severity, since, text: text.into() };
+        let number = Some(self.appliance.number);
+        self.effects.push(Effect::AlertRaised { number, kind: matter, alert });
+    }
+}
+
+fn new_boot(id: Option<BootId>, began_at: Timestamp) -> Boot {
+    let (has_agent, is_assumed, newest_word) = (false, false, None);
+    Boot { id, began_at, earliest_began_at: began_at, has_agent, is_assumed_running: is_assumed, newest_event: newest_word }
+}

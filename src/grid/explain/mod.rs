@@ -1,0 +1,385 @@
+//! How does one say it? A start, a failure, an open matter as sentences for administrators.
+//!
+//! Guarantees the same words on the command line, on pages and in mails. Text of appliances goes in
+//! as it came: whoever shows a sentence escapes it, and words the moments in it.
+
+mod mail;
+
+use std::time::Duration;
+
+use crate::grid::model::usage::{RateLimitKind, SuppressedEvents, Suppression};
+use crate::grid::model::alert_group::AlertGroup;
+use crate::grid::state::appliance::Appliance;
+use crate::grid::log::effect::{Effect, AlertKind, SuppressionPhase};
+use crate::grid::values::event::{Event, DroppedEvents, EventKind};
+use crate::grid::model::lifecycle::{FailedStart, FailureCause, LastReport, Lifecycle, Maintenance, EventRejection};
+use crate::grid::values::record_flags::RecordFlags;
+use crate::grid::decide::mail;
+use crate::grid::log::record::{BrokerStarted, Input, LastRun, AdminCommand, Outcome, Record, BrokerPause};
+use crate::grid::values::sentence::Sentence;
+use crate::grid::values::time::{Timestamp, describe_duration};
+
+/// How the start of an appliance stands: `starting, 40 s of 300 s`.
+pub fn describe_state(appliance: &Appliance, now: Timestamp) -> Sentence {
+    let began_at = appliance.boot.map_or(appliance.since, |boot| boot.began_at);
+    match &appliance.lifecycle {
+        Lifecycle::Idle if appliance.boot.is_none() => "idle, never booted".into(),
+        Lifecycle::Idle => Sentence::from("idle, stopped at ").time(appliance.since),
+        Lifecycle::Starting { deadline: Some(deadline) } => {
+            let limit = describe_duration(deadline.since(began_at));
+            format!("starting, {} of {limit}", describe_duration(whole_seconds(now.since(began_at)))).into()
+        }
+        Lifecycle::Starting { deadline: None } => {
+            format!("starting, {}, no limit", describe_duration(whole_seconds(now.since(began_at)))).into()
+        }
+        Lifecycle::Maintenance(known) => describe_maintenance(known, now).into(),
+        Lifecycle::Running => Sentence::from("running since ").time(appliance.since),
+        Lifecycle::Failed(failed) => {
+            let text = format!("failed: {}", short_failure(failed));
+            let last = failed.last_report.as_ref();
+            let said = last.map_or(text.clone(), |it| format!("{text}, last word {}", describe_last_report(it)));
+            Sentence::from(said).text(" at ").time(last.map_or(appliance.since, |word| word.at))
+        }
+        Lifecycle::Dumping { deadline } => {
+            format!("dumping, given up in {}", describe_duration(deadline.since(now))).into()
+        }
+    }
+}
+
+/// What goes on is not told in milliseconds.
+fn whole_seconds(duration: Duration) -> Duration {
+    Duration::from_secs(duration.as_secs())
+}
+
+fn describe_maintenance(known: &Maintenance, now: Timestamp) -> String {
+    let mut text = "maintenance".to_owned();
+    if let Some(progress) = known.progress {
+        text.push_str(&format!(" {} %", progress.percent()));
+    }
+    if !known.text.is_empty() {
+        text.push_str(&format!(" \"{}\"", known.text));
+    }
+    if known.report_deadline < Timestamp::MAX {
+        text.push_str(&format!(", next report due in {}", describe_duration(known.report_deadline.since(now))));
+    }
+    if known.stuck_at.is_none() {
+        text.push_str(&format!(", no progress for {}", describe_duration(now.since(known.progressed_at))));
+    }
+    text
+}
+
+fn short_failure(failed: &FailedStart) -> String {
+    match failed.failure {
+        FailureCause::Reported if failed.reason.is_empty() => "no reason given".to_owned(),
+        FailureCause::Reported => failed.reason.to_string(),
+        FailureCause::BootTimeout { limit } => {
+            format!("boot timeout, nothing heard within {}", describe_duration(limit))
+        }
+        FailureCause::Hung { .. } => "hung".to_owned(),
+        FailureCause::NoProgress { unchanged_for: still_for } => {
+            format!("hung: no progress for {}", describe_duration(still_for))
+        }
+        FailureCause::DumpTimeout => "no new boot after the crash dump".to_owned(),
+    }
+}
+
+/// What a failed start is, with the appliance's name and last words.
+pub fn describe_failure(name: &str, failed: &FailedStart) -> String {
+    let mut text = match failed.failure {
+        FailureCause::Reported => format!("start of {name} failed: {}", short_failure(failed)),
+        FailureCause::BootTimeout { limit } => {
+            format!("{name} did not start within {}", describe_duration(limit))
+        }
+        FailureCause::Hung { allowed_silence: promise } => {
+            format!("{name} hung in maintenance: silent for {}", describe_duration(promise))
+        }
+        FailureCause::NoProgress { unchanged_for: still_for } => {
+            format!("{name} hung in maintenance: no progress for {}", describe_duration(still_for))
+        }
+        FailureCause::DumpTimeout => format!("{name} did not boot again after the crash dump"),
+    };
+    if let Some(word) = &failed.last_report {
+        text.push_str(&format!(", last word {}", describe_last_report(word)));
+    }
+    text
+}
+
+fn describe_last_report(word: &LastReport) -> String {
+    quoted(&word.text, word.progress.map(|progress| progress.percent()))
+}
+
+fn quoted(text: &str, percent: Option<u8>) -> String {
+    match percent {
+        Some(percent) => format!("\"{text}\" {percent} %"),
+        None => format!("\"{text}\""),
+    }
+}
+
+/// That progress does not move.
+pub fn no_progress(name: &str, known: &Maintenance, now: Timestamp) -> String {
+    let word = quoted(&known.text, known.progress.map(|progress| progress.percent()));
+    let still_for = describe_duration(now.since(known.progressed_at));
+    format!("{name} reports in maintenance, but nothing moves: {word} for {still_for}")
+}
+
+/// That starts fail again and again.
+pub fn flapping(name: &str) -> String {
+    format!("{name} is flapping: 3 starts failed within 24 h")
+}
+
+/// That contact is lost.
+pub fn no_contact(name: &str, lost_for: Duration) -> String {
+    format!(
+        "no contact with {name} for {}: its session ended and did not come back",
+        describe_duration(lost_for)
+    )
+}
+
+/// That one name is borne by two.
+pub fn duplicate_name(name: &str) -> String {
+    format!("two machines speak as {name}: sessions of different boots are open at once")
+}
+
+/// What a record of something else than an event says.
+pub fn describe_record(record: &Record) -> Sentence {
+    let raised = record.effects.iter().filter_map(|effect| match effect {
+        Effect::AlertRaised { alert, .. } => Some(Sentence::from(&*alert.text)),
+        Effect::RepeatsReported { group: key, .. } => Some(describe_repeats(key)),
+        Effect::Suppression { phase, suppression, .. } => describe_suppression(*phase, suppression),
+        Effect::Appliance { .. }
+        | Effect::Removed { .. }
+        | Effect::Boot { .. }
+        | Effect::Lifecycle { .. }
+        | Effect::FailedStarts { .. }
+        | Effect::AlertCleared { .. }
+        | Effect::DeadlinesMoved { .. }
+        | Effect::TimeShifted(_)
+        | Effect::LivedTime { .. }
+        | Effect::RateLimitState { .. }
+        | Effect::RateLimitsReset { .. }
+        | Effect::AlertGroup { .. }
+        | Effect::AlertGroupForgotten { .. }
+        | Effect::Counters { .. }
+        | Effect::SuppressedAlerts { .. }
+        | Effect::Mail(_)
+        | Effect::History { .. }
+        | Effect::Tombstone { .. } => None,
+    });
+    let own: Sentence = match &record.input {
+        Input::Event(_) | Input::RepeatsEnded { .. } => Sentence::default(),
+        Input::MailDue { .. } | Input::MailDelivery { .. } | Input::MailCommand { .. } => {
+            mail::describe_mail(record)
+        }
+        Input::Tally => {
+            let of = record.effects.iter().filter(|it| matches!(it, Effect::Counters { .. })).count();
+            let appliances = if of == 1 { "appliance" } else { "appliances" };
+            format!("counted what was heard of {of} {appliances} without records of their own")
+                .into()
+        }
+        Input::Hello(_) => describe_hello(record).into(),
+        Input::SessionEnded { .. } => "one machine speaks again".into(),
+        Input::Registered { .. } => "appliance appeared and is taken in".into(),
+        Input::Command { command: order, .. } => describe_command(order).into(),
+        Input::Deadline { .. } if record.flags.contains(RecordFlags::OUTCOME_UNKNOWN) => {
+            "no new boot after the crash dump; unmanaged, so it counts as running".into()
+        }
+        Input::Deadline { .. } => Sentence::default(),
+        Input::BrokerStarted(started) => describe_start(started).into(),
+        Input::BrokerStopped => "gridd stopped in good order".into(),
+        Input::BrokerPaused { lasted, cause: BrokerPause::ProcessPaused } => {
+            format!("gridd could not work for {}; deadlines moved by it", describe_duration(*lasted)).into()
+        }
+        Input::BrokerPaused { lasted, cause: BrokerPause::ClockJumpedAhead } => {
+            format!("clock went ahead {}; deadlines moved by it", describe_duration(*lasted)).into()
+        }
+        Input::BrokerPaused { lasted, cause: BrokerPause::DiskLow } => {
+            format!("gridd took nothing for {}; deadlines moved by it", describe_duration(*lasted)).into()
+        }
+        Input::Journal(storage) => storage.describe().into(),
+        Input::Settings(settings) => settings.describe().into(),
+        Input::WallClock(found) => found.describe().into(),
+        Input::ClockSetBack { by } => {
+            format!("clock set back {}; times of records go on as before", describe_duration(*by)).into()
+        }
+    };
+    Sentence::join([own].into_iter().chain(raised), "; ")
+}
+
+/// A run of repeats: `repeated 57 times, 14:02 to 14:19: disk # is full (record 812)`.
+fn describe_repeats(key: &AlertGroup) -> Sentence {
+    let (count, label, record) = (key.repeats, &key.label, key.record);
+    Sentence::from(format!("repeated {}, ", times(count)))
+        .sentence(&describe_period(key.first_repeat_at, key.last_seen_at))
+        .text(&format!(": {label} (record {record})"))
+}
+
+fn times(count: u64) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
+}
+
+/// What falls into one second is one moment to people.
+fn describe_period(first: Timestamp, last: Timestamp) -> Sentence {
+    let second = |at: Timestamp| at.as_micros().div_euclid(1_000_000);
+    if second(first) == second(last) {
+        Sentence::from("at ").time(first)
+    } else {
+        Sentence::default().time(first).text(" to ").time(last)
+    }
+}
+
+/// A suppression: `812 log events not stored, 14:02 to 14:19; the last: "disk 3"`.
+fn describe_suppression(phase: SuppressionPhase, suppression: &Suppression) -> Option<Sentence> {
+    let standing = match phase {
+        SuppressionPhase::Counts => return None,
+        SuppressionPhase::Begins => return Some(rate_limited(suppression.limit).into()),
+        SuppressionPhase::Summarised => Sentence::from("held back since ").time(suppression.since),
+        SuppressionPhase::Ends => "held back no more".into(),
+    };
+    let Some(held) = &suppression.events else { return Some(standing) };
+    Some(standing.text(": ").sentence(&not_stored(held)))
+}
+
+/// When something was said that was not said just before it was received, by the appliance's clock:
+/// `said at 14:02:10`. A clock that is far off is shown, not believed.
+pub fn occurred_at(event: &Event, marks: RecordFlags) -> Option<Sentence> {
+    let at = event.event_time?;
+    if marks.contains(RecordFlags::TIME_OFF) {
+        return Some(Sentence::from("its own clock says ").time(at));
+    }
+    marks.contains(RecordFlags::REPLAYED).then(|| Sentence::from("said at ").time(at))
+}
+
+/// What an appliance could not keep: `lost 17 log events of db1, 14:02 to 14:19, spool full`.
+pub fn dropped(name: &str, lost: &DroppedEvents) -> Sentence {
+    let DroppedEvents { kind, count, first_at, last_at, reason } = lost;
+    let kind = kind.map_or(String::new(), |kind| format!("{} ", kind.as_str()));
+    let events = if *count == 1 { "event" } else { "events" };
+    let within = match (*first_at, *last_at) {
+        (Some(first), Some(last)) => describe_period(first, last),
+        (Some(first), None) => Sentence::from("since ").time(first),
+        (None, Some(last)) => Sentence::from("until ").time(last),
+        (None, None) => Sentence::default(),
+    };
+    let what = Sentence::from(format!("lost {count} {kind}{events} of {name}"));
+    let reason = reason.map_or_else(Sentence::default, |reason| reason.label().into());
+    Sentence::join([what, within, reason], ", ")
+}
+
+/// What was not stored.
+pub fn not_stored(held: &SuppressedEvents) -> Sentence {
+    let kinds = EventKind::ALL.into_iter().zip(held.counts).filter(|(_, count)| *count > 0);
+    let counts: Vec<_> = kinds.map(|(kind, count)| format!("{count} {}", kind.as_str())).collect();
+    let events = if held.counts.iter().fold(0_u64, |sum, count| sum.saturating_add(*count)) == 1 {
+        "event"
+    } else {
+        "events"
+    };
+    let text = Sentence::from(format!("{} {events} not stored, ", counts.join(", ")))
+        .sentence(&describe_period(held.first_at, held.last_at));
+    if held.sample.is_empty() {
+        text
+    } else {
+        text.text(&format!("; the last: \"{}\"", held.sample))
+    }
+}
+
+/// That a budget is spent.
+pub fn rate_limited(budget: RateLimitKind) -> String {
+    format!("{} come faster than the budget `{}` allows", budget.description(), budget.as_str())
+}
+
+fn describe_hello(record: &Record) -> String {
+    let is_back = record
+        .effects
+        .iter()
+        .any(|effect| matches!(effect, Effect::AlertCleared { kind: AlertKind::NoContact, .. }));
+    let begins = record.effects.iter().any(|effect| matches!(effect, Effect::Lifecycle { .. }));
+    match (is_back, begins) {
+        (_, true) => "boot began, session opened".to_owned(),
+        (true, false) => "contact again, session opened".to_owned(),
+        (false, false) => "session opened".to_owned(),
+    }
+}
+
+fn describe_command(order: &AdminCommand) -> String {
+    match order {
+        AdminCommand::Add { .. } => "appliance added".to_owned(),
+        AdminCommand::Set { class, overrides, reset, .. } => {
+            let mut parts = Vec::new();
+            parts.extend(class.as_ref().map(|class| format!("class = {class}")));
+            parts.extend(overrides.managed.map(|managed| format!("managed = {managed}")));
+            let boot = overrides.boot_timeout.map(describe_duration);
+            parts.extend(boot.map(|limit| format!("boot timeout = {limit}")));
+            let silence = overrides.report_deadline.map(describe_duration);
+            parts.extend(silence.map(|limit| format!("maintenance silence = {limit}")));
+            for (is_reset, field) in [
+                (reset.managed, "managed"),
+                (reset.boot_timeout, "boot timeout"),
+                (reset.maintenance_silence, "maintenance silence"),
+            ] {
+                parts.extend(is_reset.then(|| format!("{field} as its class")));
+            }
+            format!("appliance set: {}", parts.join(", "))
+        }
+        AdminCommand::Remove { .. } => "appliance removed".to_owned(),
+        AdminCommand::StartBoot { .. } => "boot begins".to_owned(),
+        AdminCommand::Stop { .. } => "appliance stopped".to_owned(),
+        AdminCommand::CrashDump { .. } => "crash dump triggered".to_owned(),
+        AdminCommand::Unsuppress { .. } => "suppression lifted, budgets filled".to_owned(),
+    }
+}
+
+fn describe_start(started: &BrokerStarted) -> String {
+    let mut text = format!("gridd {} started, term {}", started.version, started.term);
+    match started.downtime {
+        Some(away) => text.push_str(&format!(
+            ", broker was away {}; deadlines moved by it, no verdict before 60 s",
+            describe_duration(away)
+        )),
+        None => text.push_str(", a new journal"),
+    }
+    match started.last_run {
+        LastRun::Unknown => {}
+        LastRun::Stopped => text.push_str("; the run before was stopped in good order"),
+        LastRun::Interrupted => {
+            text.push_str("; the run before was cut short: killed, or the power failed");
+        }
+    }
+    if let Some(back) = started.clock_back {
+        text.push_str(&format!("; clock set back {}", describe_duration(back)));
+        if started.shift.is_some() {
+            text.push_str(", and broker time with it");
+        }
+    }
+    if let Some(first) = started.rebuilt_from {
+        text.push_str(&format!("; records from {first} on go into the archive again"));
+    }
+    for found in &started.recovery {
+        text.push_str("; ");
+        text.push_str(found);
+    }
+    text
+}
+
+/// Why an event was not simply kept: a fixed word and a sentence; empty when it was.
+pub fn describe_outcome(outcome: Outcome) -> (&'static str, &'static str) {
+    match outcome {
+        Outcome::Stored => ("", ""),
+        Outcome::Repeated => ("REPEATED", "the same alert again: counted, no record of its own"),
+        Outcome::Coalesced => {
+            ("FOLDED", "within a second of the report before: its progress counts, no record")
+        }
+        Outcome::Suppressed => {
+            ("OVER_BUDGET", "more than its class allows: counted, held back for now")
+        }
+        Outcome::BelowThreshold => ("BELOW_SEVERITY", "below the severity that its class keeps: counted"),
+        Outcome::Duplicate => ("DUPLICATE", "known already by boot, spool and sequence"),
+        Outcome::OlderBoot => {
+            ("OLDER_BOOT", "of another boot than the present one: recorded, no change of state")
+        }
+        Outcome::StaleEvent => {
+            ("STALE", "said before what is known of this start: recorded, no change of state")
+        }
+        Outcome::Rejected(refusal) => (EventRejection::as_str(refusal), refusal.describe()),
+    }
+}

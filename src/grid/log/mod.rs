@@ -1,0 +1,11 @@
+//! TODO-DOC
+
+pub mod applied_settings;
+pub mod effect;
+pub mod journal_incident;
+pub mod record;
+pub mod record_kind;
+pub mod time_shift;
+pub mod timer;
+pub mod wall_clock_change;
+

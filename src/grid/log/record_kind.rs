@@ -1,0 +1,147 @@
+//! Classifies records: their kind, how severe they are, and which appliance they are about.
+//!
+//! Guarantees the same class for a record live and after it was read back. The numbers of kinds and
+//! severities are those of the contract and of the journal's index. Knows no wire format.
+
+use super::effect::Effect;
+use crate::grid::values::event::{EventBody, Severity};
+use crate::grid::values::id::ApplianceIndex;
+use super::record::{Input, LastRun, Record};
+use crate::grid::log::wall_clock_change::WallClockChange;
+
+/// What a record is about. The numbers are stored, in the masks of the journal's index too, and
+/// are those of the contract: they never change. At most 31.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum RecordKind {
+    /// Event: the start completed.
+    StartedOk = 1,
+    /// Event: the start failed.
+    StartFailed = 2,
+    /// Event: a long start reports.
+    Maintenance = 3,
+    /// Event: a line for the grid log.
+    Log = 4,
+    /// Event: something for an administrator, or a counter.
+    Alert = 5,
+    /// A session began a boot, or contact was found again.
+    Session = 6,
+    /// A timer of an appliance ended.
+    Deadline = 7,
+    /// An administrator or orchestrator did something.
+    Administrator = 8,
+    /// The broker started, stopped, or reports on itself.
+    Broker = 9,
+    /// A run of repeats or a suppression is summed up, or ended.
+    Admission = 10,
+    /// Events without a record of their own were counted.
+    Tally = 11,
+    /// A mail was handed over, sent, deferred, failed, retried or dropped.
+    Mail = 12,
+}
+
+impl Record {
+    /// What it is about.
+    pub fn kind(&self) -> RecordKind {
+        match &self.input {
+            Input::Event(heard) => match heard.event.body {
+                EventBody::StartedOk => RecordKind::StartedOk,
+                EventBody::StartFailed => RecordKind::StartFailed,
+                EventBody::Maintenance { .. } => RecordKind::Maintenance,
+                EventBody::Log => RecordKind::Log,
+                EventBody::Alert { .. } => RecordKind::Alert,
+            },
+            Input::Hello(_) | Input::SessionEnded { .. } | Input::Registered { .. } => {
+                RecordKind::Session
+            }
+            Input::Deadline { timer, .. } if timer.is_of_admission() => RecordKind::Admission,
+            Input::Deadline { .. } => RecordKind::Deadline,
+            Input::RepeatsEnded { .. } => RecordKind::Admission,
+            Input::Tally => RecordKind::Tally,
+            Input::MailDue { .. } | Input::MailDelivery { .. } | Input::MailCommand { .. } => {
+                RecordKind::Mail
+            }
+            Input::Command { .. } => RecordKind::Administrator,
+            Input::BrokerStarted(_)
+            | Input::BrokerStopped
+            | Input::BrokerPaused { .. }
+            | Input::ClockSetBack { .. }
+            | Input::WallClock(_)
+            | Input::Journal(_)
+            | Input::Settings(_) => RecordKind::Broker,
+        }
+    }
+
+    /// How severe it is: its own severity, or that of an alert which it raises.
+    pub fn severity(&self) -> Severity {
+        let raised = self.effects.iter().filter_map(|effect| {
+            if let Effect::AlertRaised { alert, .. } = effect {
+                Some(alert.severity)
+            } else {
+                matches!(effect, Effect::Suppression { .. }).then_some(Severity::Warn)
+            }
+        });
+        let own = match &self.input {
+            // Whoever looks for what went wrong finds what was lost, however mild what was said next.
+            Input::Event(heard) if heard.event.dropped_before.is_empty() => heard.event.severity,
+            Input::Event(heard) => heard.event.severity.max(Severity::Warn),
+            Input::BrokerStarted(started)
+                if !started.recovery.is_empty()
+                    || started.clock_back.is_some()
+                    || started.last_run == LastRun::Interrupted =>
+            {
+                Severity::Warn
+            }
+            Input::WallClock(WallClockChange::Agrees | WallClockChange::Trusted) => Severity::Info,
+            Input::BrokerPaused { .. } | Input::ClockSetBack { .. } | Input::WallClock(_) => {
+                Severity::Warn
+            }
+            Input::Settings(settings) if !settings.warnings.is_empty() => Severity::Warn,
+            Input::Tally => return Severity::Debug,
+            Input::MailDue { .. } => Severity::Debug,
+            Input::MailDelivery { .. } | Input::MailCommand { .. } => Severity::Info,
+            Input::Hello(_)
+            | Input::SessionEnded { .. }
+            | Input::Registered { .. }
+            | Input::Command { .. }
+            | Input::Deadline { .. }
+            | Input::BrokerStarted(_)
+            | Input::BrokerStopped
+            | Input::RepeatsEnded { .. }
+            | Input::Journal(_)
+            | Input::Settings(_) => Severity::Info,
+        };
+        raised.fold(own, Severity::max)
+    }
+
+    /// The appliance it is about; `None`: the broker itself.
+    pub fn subject(&self) -> Option<ApplianceIndex> {
+        self.input.appliance().or_else(|| {
+            self.effects.iter().find_map(|effect| {
+                if let Effect::Appliance { number, .. }
+                | Effect::Removed { number }
+                | Effect::Boot { number, .. }
+                | Effect::Lifecycle { number, .. }
+                | Effect::Suppression { number, .. } = effect
+                {
+                    Some(*number)
+                } else {
+                    None
+                }
+            })
+        })
+    }
+}
+
+impl Severity {
+    /// Its number in the journal's index and in the contract: 1 to 5.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Debug => 1,
+            Self::Info => 2,
+            Self::Warn => 3,
+            Self::Error => 4,
+            Self::Fatal => 5,
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! Moves all that is known along with told time.
+//!
+//! Told time follows the wall clock when that was set, and stands still while nobody was there.
+//! Then all that is pending (deadlines, mails, budgets, runs of repeats) moves by as much, so that
+//! nothing fires and nothing waits because of it; what has happened moves only where it was told by
+//! the clock that was wrong. Guarantees that no time of the state is forgotten: every effect is
+//! taken apart whole. Decides nothing.
+
+use crate::grid::model::usage::{Usage, RateLimitKind, SuppressedEvents, Suppression};
+use crate::grid::model::alert_group::AlertGroup;
+use super::effect::{Alert, Boot, Effect, ApplianceHistory};
+use crate::grid::model::lifecycle::{Lifecycle, Maintenance};
+use crate::grid::model::mail_message::{BacklogDigest, MailEffect, MailMessage, Notice};
+use crate::grid::model::notification_schedule::NotificationSchedule;
+use crate::grid::values::time::{Offset, Timestamp};
+use crate::grid::model::unmailed_alerts::UnmailedAlerts;
+
+/// A move of told time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeShift {
+    /// By so much.
+    pub by: Offset,
+    /// What happened from then on was told by the same clock, and moves too; what was before stays.
+    pub from: Timestamp,
+}
+
+impl TimeShift {
+    /// Told time stood still for a while: what has happened stays where it was.
+    pub fn pause(by: Offset) -> Self {
+        Self { by, from: Timestamp::MAX }
+    }
+
+    fn is_pause(self) -> bool {
+        self.from == Timestamp::MAX
+    }
+
+    /// Something still to come, or by which something to come is reckoned. What was never, and what
+    /// never comes, stays so.
+    fn shift_pending(self, at: Timestamp) -> Timestamp {
+        let is_moment = at != Timestamp::EPOCH && at < Timestamp::MAX && at > Timestamp::MIN;
+        if is_moment { at.shifted_by(self.by) } else { at }
+    }
+
+    /// Something that has happened.
+    fn shift_past(self, at: Timestamp) -> Timestamp {
+        if at >= self.from { self.shift_pending(at) } else { at }
+    }
+
+    /// What an effect says, told anew.
+    pub(in crate::grid) fn shift_effect(self, effect: Effect) -> Effect {
+        match effect {
+            Effect::Boot { number, boot } => Effect::Boot { number, boot: self.shift_boot(boot) },
+            Effect::Lifecycle { number, lifecycle, since } => {
+                let (lifecycle, since) = (self.shift_lifecycle(lifecycle), self.shift_past(since));
+                Effect::Lifecycle { number, lifecycle, since }
+            }
+            Effect::FailedStarts { number, at } => {
+                // Three within 24 h are flapping: that is an age, of which nothing may come.
+                let at = at.into_iter().map(|at| self.shift_pending(at)).collect();
+                Effect::FailedStarts { number, at }
+            }
+            Effect::AlertRaised { number, kind: matter, alert } => {
+                let Alert { severity, since, text } = alert;
+                let alert = Alert { severity, since: self.shift_past(since), text };
+                Effect::AlertRaised { number, kind: matter, alert }
+            }
+            Effect::RateLimitState { number, limit: budget, refilled_at: full_at } => {
+                Effect::RateLimitState { number, limit: budget, refilled_at: self.shift_pending(full_at) }
+            }
+            Effect::AlertGroup { number, group: key } => Effect::AlertGroup { number, group: self.shift_alert_group(key) },
+            Effect::RepeatsReported { number, group: key } => Effect::RepeatsReported { number, group: self.shift_alert_group(key) },
+            Effect::Suppression { number, phase, suppression } => {
+                let suppression = self.shift_suppression(suppression);
+                Effect::Suppression { number, phase, suppression }
+            }
+            Effect::Counters { number, windows, last_event_at: last_heard_at, counts } => {
+                let last_heard_at = self.shift_past(last_heard_at);
+                Effect::Counters { number, windows, last_event_at: last_heard_at, counts }
+            }
+            Effect::SuppressedAlerts { number, unmailed } => {
+                Effect::SuppressedAlerts { number, unmailed: self.shift_unmailed(unmailed) }
+            }
+            Effect::Mail(change) => Effect::Mail(self.shift_mail(change)),
+            Effect::History { number, history: memory } => {
+                let ApplianceHistory { past_boots, windows, last_event_at: last_heard_at, last_record, usage: admission } = memory;
+                let last_heard_at = last_heard_at.map(|at| self.shift_past(at));
+                let admission = self.shift_usage(admission);
+                let memory = ApplianceHistory { past_boots, windows, last_event_at: last_heard_at, last_record, usage: admission };
+                Effect::History { number, history: memory }
+            }
+            Effect::Appliance { .. }
+            | Effect::Removed { .. }
+            | Effect::AlertCleared { .. }
+            | Effect::DeadlinesMoved { .. }
+            | Effect::RateLimitsReset { .. }
+            | Effect::AlertGroupForgotten { .. }
+            | Effect::TimeShifted(_)
+            | Effect::LivedTime { .. }
+            | Effect::Tombstone { .. } => effect,
+        }
+    }
+
+    fn shift_boot(self, boot: Boot) -> Boot {
+        let Boot { id, began_at, earliest_began_at: not_before, has_agent, is_assumed_running: is_assumed, newest_event: newest_word } = boot;
+        let moved = self.shift_past(began_at);
+        // A pause of the machine looks like a clock that was set: then the boot is older than that.
+        let not_before = not_before.min(moved);
+        // When a word was said is told by the appliance's own clock.
+        Boot { id, began_at: moved, earliest_began_at: not_before, has_agent, is_assumed_running: is_assumed, newest_event: newest_word }
+    }
+
+    fn shift_lifecycle(self, lifecycle: Lifecycle) -> Lifecycle {
+        match lifecycle.map_deadlines(|at| self.shift_pending(at)) {
+            Lifecycle::Maintenance(mut known) => {
+                let Maintenance {
+                    reported_at,
+                    progressed_at: moved_at,
+                    progress: _,
+                    best_progress: _,
+                    text: _,
+                    report_deadline: _,
+                    stuck_at: _,
+                    boot_deadline: _,
+                } = &mut *known;
+                *reported_at = self.shift_past(*reported_at);
+                *moved_at = self.shift_past(*moved_at);
+                Lifecycle::Maintenance(known)
+            }
+            Lifecycle::Failed(mut failed) => {
+                if let Some(word) = &mut failed.last_report {
+                    word.at = self.shift_past(word.at);
+                }
+                Lifecycle::Failed(failed)
+            }
+            same @ (Lifecycle::Idle
+            | Lifecycle::Starting { .. }
+            | Lifecycle::Running
+            | Lifecycle::Dumping { .. }) => same,
+        }
+    }
+
+    fn shift_usage(self, admission: Usage) -> Usage {
+        let Usage { rate_limits: mut spent, alert_groups: keys, suppression, counts, progress_stored_at: progress_at, unmailed } = admission;
+        for budget in RateLimitKind::ALL {
+            spent.set(budget, self.shift_pending(spent.refilled_at(budget)));
+        }
+        Usage {
+            rate_limits: spent,
+            alert_groups: keys.into_iter().map(|key| self.shift_alert_group(key)).collect(),
+            suppression: suppression.map(|it| Box::new(self.shift_suppression(*it))),
+            counts,
+            // After a pause no report is right behind another.
+            progress_stored_at: if self.is_pause() { progress_at } else { self.shift_pending(progress_at) },
+            unmailed: unmailed.map(|it| Box::new(self.shift_unmailed(*it))),
+        }
+    }
+
+    fn shift_alert_group(self, key: AlertGroup) -> AlertGroup {
+        let AlertGroup {
+            id,
+            label,
+            refilled_at: full_at,
+            content_hash: said,
+            record,
+            run_began_at: began_at,
+            last_seen_at: said_at,
+            repeats,
+            first_repeat_at,
+            notified: mailed,
+        } = key;
+        AlertGroup {
+            id,
+            label,
+            refilled_at: self.shift_pending(full_at),
+            content_hash: said,
+            record,
+            run_began_at: self.shift_pending(began_at),
+            last_seen_at: self.shift_pending(said_at),
+            repeats,
+            first_repeat_at: self.shift_pending(first_repeat_at),
+            notified: mailed.map(|it| self.shift_notified(it)),
+        }
+    }
+
+    fn shift_notified(self, it: NotificationSchedule) -> NotificationSchedule {
+        NotificationSchedule { notified_at: self.shift_pending(it.notified_at), last_seen_at: self.shift_pending(it.last_seen_at), ..it }
+    }
+
+    fn shift_unmailed(self, it: UnmailedAlerts) -> UnmailedAlerts {
+        UnmailedAlerts {
+            first_at: self.shift_pending(it.first_at),
+            last_at: self.shift_pending(it.last_at),
+            mailed_at: it.mailed_at.map(|at| self.shift_pending(at)),
+            ..it
+        }
+    }
+
+    fn shift_suppression(self, suppression: Suppression) -> Suppression {
+        let Suppression { since, limit: budget, last_exceeded_at: over_at, summaries: summed_up, events: held } = suppression;
+        let held = held.map(|SuppressedEvents { counts, first_at, last_at, last_kind: kind, sample }| {
+            let (first_at, last_at) = (self.shift_past(first_at), self.shift_past(last_at));
+            SuppressedEvents { counts, first_at, last_at, last_kind: kind, sample }
+        });
+        let (since, over_at) = (self.shift_pending(since), self.shift_pending(over_at));
+        Suppression { since, limit: budget, last_exceeded_at: over_at, summaries: summed_up, events: held }
+    }
+
+    fn shift_mail(self, change: MailEffect) -> MailEffect {
+        match change {
+            MailEffect::Header { message } => {
+                MailEffect::Header { message: Box::new(self.shift_message(*message)) }
+            }
+            MailEffect::Notice { number, at, notice } => {
+                let notice = Notice { at: self.shift_past(notice.at), ..notice };
+                MailEffect::Notice { number, at, notice }
+            }
+            MailEffect::RecipientLimit { recipient, urgency, refilled_at: full_at } => {
+                MailEffect::RecipientLimit { recipient, urgency, refilled_at: self.shift_pending(full_at) }
+            }
+            MailEffect::DigestCount { .. }
+            | MailEffect::Brief { .. }
+            | MailEffect::Finished { .. }
+            | MailEffect::Removed { .. }
+            | MailEffect::LastNumber { .. } => change,
+        }
+    }
+
+    fn shift_message(self, message: MailMessage) -> MailMessage {
+        let MailMessage {
+            number,
+            recipient,
+            queued_at: owed_since,
+            notices,
+            omitted: more,
+            attempts,
+            state: standing,
+            due_at: due,
+            last_reply,
+            digest: late,
+            downtime: away,
+            briefs,
+            retried_at,
+        } = message;
+        let moved = self.shift_past(owed_since);
+        // Nobody could try it meanwhile, though it is owed since then.
+        let away = if moved == owed_since { away.saturating_add(self.by.ahead()) } else { away };
+        let late = late.map(|late| {
+            let BacklogDigest { first_at, last_at, severity_counts: severities, appliances } = *late;
+            let (first_at, last_at) = (self.shift_past(first_at), self.shift_past(last_at));
+            Box::new(BacklogDigest { first_at, last_at, severity_counts: severities, appliances })
+        });
+        MailMessage {
+            number,
+            recipient,
+            queued_at: moved,
+            notices,
+            omitted: more,
+            attempts,
+            state: standing,
+            due_at: self.shift_pending(due),
+            last_reply,
+            digest: late,
+            downtime: away,
+            briefs,
+            retried_at: retried_at.map(|at| self.shift_past(at)),
+        }
+    }
+}

@@ -1,0 +1,471 @@
+//! Where does an appliance's start stand, and what may come next?
+//!
+//! ```text
+//! state                    | stimulus     | becomes     | because
+//! idle                     | started_ok   | refused     | stopped
+//! idle                     | start_failed | refused     | stopped
+//! idle                     | maintenance  | refused     | stopped
+//! idle                     | deadline     | -           |
+//! starting                 | started_ok   | running     |
+//! starting                 | start_failed | failed      | reported
+//! starting                 | maintenance  | maintenance |
+//! starting                 | deadline     | failed      | boot_timeout
+//! maintenance              | started_ok   | running     |
+//! maintenance              | start_failed | failed      | reported
+//! maintenance              | maintenance  | maintenance |
+//! maintenance              | deadline     | failed      | hung
+//! maintenance, stuck: warn | deadline     | maintenance | stuck
+//! maintenance, stuck: fail | deadline     | failed      | no_progress
+//! running                  | started_ok   | running     | no change
+//! running                  | start_failed | refused     | already_running
+//! running                  | maintenance  | refused     | already_running
+//! running                  | deadline     | -           |
+//! failed                   | started_ok   | running     | recovered
+//! failed, boot_timeout     | started_ok   | running     | late
+//! failed                   | start_failed | failed      | reported
+//! failed, reported         | start_failed | failed      | no change
+//! failed                   | maintenance  | maintenance | recovered
+//! failed, reported         | maintenance  | refused     | failed_for_good
+//! failed, dump_timeout     | maintenance  | refused     | failed_for_good
+//! failed                   | deadline     | -           |
+//! dumping                  | started_ok   | refused     | dumping
+//! dumping                  | start_failed | refused     | dumping
+//! dumping                  | maintenance  | refused     | dumping
+//! dumping                  | deadline     | failed      | dump_timeout
+//! dumping, unmanaged       | deadline     | running     | outcome_unknown
+//! ```
+//!
+//! A row with a variant (`failed, reported`) goes before the row of the state. Besides, from any
+//! state: a new boot gives starting (unmanaged: running), a stop gives idle; from running or failed
+//! a crash dump gives dumping; and whoever becomes unmanaged in a start or after its failure is
+//! running. A test compares this table with what [`step`] does.
+//!
+//! Guarantees that no other transition exists and that each deadline in a state is absolute. Knows
+//! no clock, no boot ids, no records.
+
+use std::time::Duration;
+
+use crate::grid::values::event::Progress;
+use crate::grid::values::record_flags::RecordFlags;
+use super::settings::{ClassSettings, REPORT_DEADLINE_RANGE, OnStuck};
+use crate::grid::values::time::Timestamp;
+use crate::grid::values::wording::is_same_wording;
+
+/// Where an appliance's start stands.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Lifecycle {
+    /// No boot is under way: never seen, or stopped.
+    Idle,
+    /// Booting.
+    Starting {
+        /// When the start has taken too long; `None`: never.
+        deadline: Option<Timestamp>,
+    },
+    /// A long start, so long as it reports.
+    Maintenance(Box<Maintenance>),
+    /// Started.
+    Running,
+    /// The start failed.
+    Failed(Box<FailedStart>),
+    /// A crash dump is being taken.
+    Dumping {
+        /// When nothing more is expected of it.
+        deadline: Timestamp,
+    },
+}
+
+/// What is known of a long start.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Maintenance {
+    /// The newest progress.
+    pub progress: Option<Progress>,
+    /// The highest progress so far.
+    pub best_progress: Option<Progress>,
+    /// What it says it is doing.
+    pub text: Box<str>,
+    /// When it last reported.
+    pub reported_at: Timestamp,
+    /// Silence beyond this is a hang.
+    pub report_deadline: Timestamp,
+    /// When progress or text last moved.
+    pub progressed_at: Timestamp,
+    /// When not moving is stuck; `None`: it was found stuck and has not moved since.
+    pub stuck_at: Option<Timestamp>,
+    /// The boot deadline that maintenance suspends.
+    pub boot_deadline: Option<Timestamp>,
+}
+
+/// Why and with which last words a start failed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FailedStart {
+    /// Why.
+    pub failure: FailureCause,
+    /// The appliance's reason, if it gave one.
+    pub reason: Box<str>,
+    /// What it last said in maintenance.
+    pub last_report: Option<LastReport>,
+}
+
+/// The ways in which a start fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureCause {
+    /// The appliance said so.
+    Reported,
+    /// Nothing was heard in time.
+    BootTimeout {
+        /// The time it had.
+        limit: Duration,
+    },
+    /// Silent in maintenance beyond its promise.
+    Hung {
+        /// The time it had promised.
+        allowed_silence: Duration,
+    },
+    /// Reports, but neither progress nor text moved.
+    NoProgress {
+        /// For how long.
+        unchanged_for: Duration,
+    },
+    /// A crash dump did not end in a new boot.
+    DumpTimeout,
+}
+
+impl FailureCause {
+    /// The failure's word, as users read it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Reported => "reported",
+            Self::BootTimeout { .. } => "boot_timeout",
+            Self::Hung { .. } => "hung",
+            Self::NoProgress { .. } => "no_progress",
+            Self::DumpTimeout => "dump_timeout",
+        }
+    }
+}
+
+/// What an appliance last said of its progress.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LastReport {
+    /// Its text.
+    pub text: Box<str>,
+    /// Its progress.
+    pub progress: Option<Progress>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What happens to a start.
+#[derive(Clone, Debug)]
+pub enum LifecycleInput<'a> {
+    /// The appliance says it started.
+    StartedOk,
+    /// The appliance says it failed.
+    StartFailed {
+        /// Why.
+        reason: &'a str,
+    },
+    /// The appliance reports on its long start.
+    Maintenance(ProgressReport<'a>),
+    /// Time has come; which deadline passed is found here.
+    Deadline,
+}
+
+/// A report in maintenance.
+#[derive(Clone, Copy, Debug)]
+pub struct ProgressReport<'a> {
+    /// How ready.
+    pub progress: Option<Progress>,
+    /// Doing what.
+    pub text: &'a str,
+    /// The promise of the next report.
+    pub next_report_within: Option<Duration>,
+    /// Sent again by a tool: contact, not progress.
+    pub is_repeated: bool,
+}
+
+/// What follows from a stimulus.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StepResult {
+    /// It is now so (perhaps the same state with other data).
+    Becomes(Lifecycle, RecordFlags),
+    /// Worth a record, but nothing changes.
+    Unchanged,
+    /// The rules say no.
+    Refused(EventRejection),
+    /// Nothing is due.
+    NotDue,
+}
+
+/// Why an event is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventRejection {
+    /// The appliance was stopped; only a new boot can start it.
+    Stopped,
+    /// The start is over.
+    AlreadyRunning,
+    /// The appliance itself said that this start failed, or no boot followed its crash dump.
+    FailedPermanently,
+    /// A crash dump is being taken.
+    Dumping,
+    /// The appliance was removed.
+    Removed,
+}
+
+impl EventRejection {
+    /// The refusal's fixed word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stopped => "STOPPED",
+            Self::AlreadyRunning => "ALREADY_RUNNING",
+            Self::FailedPermanently => "FAILED_FOR_GOOD",
+            Self::Dumping => "DUMPING",
+            Self::Removed => "REMOVED",
+        }
+    }
+
+    /// The refusal as a sentence.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Stopped => "this boot was stopped; a new boot must begin first",
+            Self::AlreadyRunning => "the start is over, the appliance counts as running",
+            Self::FailedPermanently => {
+                "this start failed for good; only started_ok or a new boot changes that"
+            }
+            Self::Dumping => "a crash dump is being taken",
+            Self::Removed => "the appliance was removed",
+        }
+    }
+}
+
+impl Lifecycle {
+    /// The state's word, as users read it.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Starting { .. } => "starting",
+            Self::Maintenance(_) => "maintenance",
+            Self::Running => "running",
+            Self::Failed(_) => "failed",
+            Self::Dumping { .. } => "dumping",
+        }
+    }
+
+    /// When a verdict falls if nothing comes.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        match self {
+            Self::Idle | Self::Running | Self::Failed(_) => None,
+            Self::Starting { deadline } => *deadline,
+            Self::Maintenance(known) => Some(match known.stuck_at {
+                Some(stuck_at) => stuck_at.min(known.report_deadline),
+                None => known.report_deadline,
+            }),
+            Self::Dumping { deadline } => Some(*deadline),
+        }
+    }
+
+    /// Whether a start is under way.
+    pub fn is_start_pending(&self) -> bool {
+        matches!(self, Self::Starting { .. } | Self::Maintenance(_))
+    }
+
+    /// The state with each of its deadlines given to `moved`.
+    #[must_use]
+    pub fn map_deadlines(mut self, moved: impl Fn(Timestamp) -> Timestamp) -> Self {
+        match &mut self {
+            Self::Idle | Self::Running | Self::Failed(_) => {}
+            Self::Starting { deadline } => *deadline = deadline.map(&moved),
+            Self::Maintenance(known) => {
+                known.report_deadline = moved(known.report_deadline);
+                known.stuck_at = known.stuck_at.map(&moved);
+                known.boot_deadline = known.boot_deadline.map(&moved);
+            }
+            Self::Dumping { deadline } => *deadline = moved(*deadline),
+        }
+        self
+    }
+}
+
+/// What `stimulus` makes of `state` at `now`; `began_at` is when the boot began.
+pub fn step(
+    state: &Lifecycle,
+    stimulus: &LifecycleInput<'_>,
+    rules: &ClassSettings,
+    began_at: Timestamp,
+    now: Timestamp,
+) -> StepResult {
+    use Lifecycle as L;
+    use LifecycleInput as S;
+    match (state, stimulus) {
+        (L::Idle, S::StartedOk | S::StartFailed { .. } | S::Maintenance(_)) => {
+            StepResult::Refused(EventRejection::Stopped)
+        }
+        (L::Starting { .. } | L::Maintenance(_), S::StartedOk) => {
+            StepResult::Becomes(L::Running, RecordFlags::NONE)
+        }
+        (L::Starting { .. } | L::Maintenance(_), S::StartFailed { reason }) => {
+            fail(state, FailureCause::Reported, reason)
+        }
+        (L::Starting { deadline }, S::Maintenance(report)) => {
+            let boot_deadline = *deadline;
+            apply_report(None, boot_deadline, report, rules, now, RecordFlags::NONE)
+        }
+        (L::Maintenance(known), S::Maintenance(report)) => {
+            apply_report(Some(known), known.boot_deadline, report, rules, now, RecordFlags::NONE)
+        }
+        (L::Starting { deadline }, S::Deadline) => match deadline {
+            Some(deadline) if *deadline <= now => {
+                let limit = deadline.since(began_at);
+                fail(state, FailureCause::BootTimeout { limit }, "")
+            }
+            Some(_) | None => StepResult::NotDue,
+        },
+        (L::Maintenance(known), S::Deadline) => check_maintenance(state, known, rules, now),
+        (L::Running, S::StartedOk) => StepResult::Unchanged,
+        (L::Running, S::StartFailed { .. } | S::Maintenance(_)) => {
+            StepResult::Refused(EventRejection::AlreadyRunning)
+        }
+        (L::Failed(failed), S::StartedOk) => StepResult::Becomes(
+            L::Running,
+            match failed.failure {
+                FailureCause::BootTimeout { .. } => RecordFlags::LATE,
+                FailureCause::Reported
+                | FailureCause::Hung { .. }
+                | FailureCause::NoProgress { .. }
+                | FailureCause::DumpTimeout => RecordFlags::RECOVERED,
+            },
+        ),
+        (L::Failed(before), S::StartFailed { reason }) => match before.failure {
+            FailureCause::Reported => StepResult::Unchanged,
+            FailureCause::BootTimeout { .. }
+            | FailureCause::Hung { .. }
+            | FailureCause::NoProgress { .. }
+            | FailureCause::DumpTimeout => fail(state, FailureCause::Reported, reason),
+        },
+        (L::Failed(failed), S::Maintenance(report)) => match failed.failure {
+            FailureCause::Reported | FailureCause::DumpTimeout => StepResult::Refused(EventRejection::FailedPermanently),
+            FailureCause::BootTimeout { .. } | FailureCause::Hung { .. } | FailureCause::NoProgress { .. } => {
+                // The boot deadline has passed: `hung_waits_for_boot_deadline` waits no longer.
+                apply_report(None, Some(now), report, rules, now, RecordFlags::RECOVERED)
+            }
+        },
+        (L::Dumping { .. }, S::StartedOk | S::StartFailed { .. } | S::Maintenance(_)) => {
+            StepResult::Refused(EventRejection::Dumping)
+        }
+        (L::Dumping { deadline }, S::Deadline) => match (*deadline <= now, rules.managed) {
+            (false, _) => StepResult::NotDue,
+            (true, true) => fail(state, FailureCause::DumpTimeout, ""),
+            (true, false) => StepResult::Becomes(L::Running, RecordFlags::OUTCOME_UNKNOWN),
+        },
+        (L::Idle | L::Running | L::Failed(_), S::Deadline) => StepResult::NotDue,
+    }
+}
+
+fn fail(state: &Lifecycle, failure: FailureCause, reason: &str) -> StepResult {
+    let last_word = match state {
+        Lifecycle::Maintenance(known) => Some(LastReport {
+            text: known.text.clone(),
+            progress: known.progress,
+            at: known.reported_at,
+        }),
+        Lifecycle::Failed(failed) => failed.last_report.clone(),
+        Lifecycle::Idle
+        | Lifecycle::Starting { .. }
+        | Lifecycle::Running
+        | Lifecycle::Dumping { .. } => None,
+    };
+    let failed = FailedStart { failure, reason: reason.into(), last_report: last_word };
+    StepResult::Becomes(Lifecycle::Failed(Box::new(failed)), RecordFlags::NONE)
+}
+
+fn apply_report(
+    known: Option<&Maintenance>,
+    boot_deadline: Option<Timestamp>,
+    report: &ProgressReport<'_>,
+    rules: &ClassSettings,
+    now: Timestamp,
+    mut marks: RecordFlags,
+) -> StepResult {
+    let promised = match report.next_report_within {
+        Some(wished) if wished > rules.report_interval_max => {
+            marks |= RecordFlags::PROMISE_CUT;
+            rules.report_interval_max
+        }
+        Some(wished) => wished.max(*REPORT_DEADLINE_RANGE.start()),
+        None => rules.report_deadline,
+    };
+    let mut promise = now.after(promised);
+    if rules.hung_waits_for_boot_deadline {
+        promise = promise.max(boot_deadline.unwrap_or(Timestamp::MAX));
+    }
+
+    let text = match known {
+        Some(known) if report.text.is_empty() => known.text.clone(),
+        Some(_) | None => report.text.into(),
+    };
+    let progress = report.progress.or(known.and_then(|known| known.progress));
+    if known.is_some_and(|known| report.progress.is_some() && report.progress < known.progress) {
+        marks |= RecordFlags::PROGRESS_FELL;
+    }
+    let has_other_words = known.is_some_and(|known| !is_same_wording(&text, &known.text));
+    // A job in parts begins at a low percentage again, and says another thing then.
+    let begins_anew = has_other_words
+        && known.is_some_and(|known| report.progress.is_some() && progress < known.progress);
+    // Where a percentage is known only that counts: a text may hold a clock or a spinner.
+    let moved = match known {
+        None => true,
+        Some(_) if report.is_repeated => false,
+        Some(known) if progress.is_some() => progress > known.best_progress || begins_anew,
+        Some(_) => has_other_words,
+    };
+    let (moved_at, stuck_at) = match known {
+        Some(known) if !moved => (known.progressed_at, known.stuck_at),
+        Some(_) | None => (now, Some(now.after(rules.stuck_after))),
+    };
+    // What a tool repeats is not progress, so that the same said anew still is.
+    let best = match known {
+        Some(known) if report.is_repeated => known.best_progress,
+        Some(_) if begins_anew => progress,
+        Some(known) => progress.max(known.best_progress),
+        None => progress,
+    };
+    let reported_at = now;
+    let next = Maintenance {
+        progress,
+        best_progress: best,
+        text,
+        reported_at,
+        report_deadline: promise,
+        progressed_at: moved_at,
+        stuck_at,
+        boot_deadline,
+    };
+    StepResult::Becomes(Lifecycle::Maintenance(Box::new(next)), marks)
+}
+
+fn check_maintenance(
+    state: &Lifecycle,
+    known: &Maintenance,
+    rules: &ClassSettings,
+    now: Timestamp,
+) -> StepResult {
+    if known.report_deadline <= now {
+        let promise = known.report_deadline.since(known.reported_at);
+        return fail(state, FailureCause::Hung { allowed_silence: promise }, "");
+    }
+    if known.stuck_at.is_none_or(|stuck_at| stuck_at > now) {
+        return StepResult::NotDue;
+    }
+    match rules.on_stuck {
+        OnStuck::Fail => {
+            let still_for = now.since(known.progressed_at);
+            fail(state, FailureCause::NoProgress { unchanged_for: still_for }, "")
+        }
+        OnStuck::Warn => {
+            let stuck = Maintenance { stuck_at: None, ..known.clone() };
+            StepResult::Becomes(Lifecycle::Maintenance(Box::new(stuck)), RecordFlags::STUCK)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,175 @@
+//! The mails that are owed, and where it is kept what a mail said that is owed no more.
+//!
+//! Guarantees that it changes by effects alone, and that `Outbox::to_effects` gives it back by value.
+//! Decides nothing.
+
+use std::collections::BTreeMap;
+
+use crate::grid::model::mail_message::{BRIEFS_MAX, BriefNotice, MailEffect, MailMessage, MessageNumber, NOTICES_MAX, Notice, DeliveryState, FINISHED_MAX, Urgency};
+use crate::grid::log::effect::Effect;
+use crate::grid::values::id::RecordNumber;
+use crate::grid::log::record::Record;
+use crate::grid::values::time::Timestamp;
+
+/// The mails that are owed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outbox {
+    /// By number, which is by age.
+    pub messages: BTreeMap<MessageNumber, MailMessage>,
+    /// The last number given.
+    pub last_number: MessageNumber,
+    /// When the budgets of each recipient that got mail are full again.
+    pub recipient_limits: BTreeMap<(Box<str>, Urgency), Timestamp>,
+    /// Which record holds what a mail said that is owed no more; at most [`TRACES_MAX`].
+    pub finished: BTreeMap<MessageNumber, RecordNumber>,
+}
+
+/// What a mail said that is owed no more, by the record that says so, and the mail in which it goes on
+/// if it does. `None`: the record says nothing of it.
+pub fn finished_message(number: MessageNumber, record: &Record) -> Option<(MailMessage, Option<MessageNumber>)> {
+    let mut outbox = Outbox::default();
+    let mut gone = Vec::new();
+    for effect in &record.effects {
+        let Effect::Mail(change) = effect else { continue };
+        if let MailEffect::Removed { number, .. } = change {
+            gone.push(*number);
+        } else {
+            outbox.apply_effect(change);
+        }
+    }
+    let message = outbox.messages.remove(&number).filter(|_| gone.contains(&number))?;
+    // Of those that are not gone only it has notices.
+    let goes_on = outbox.messages.values().find(|it| {
+        it.recipient == message.recipient && !gone.contains(&it.number) && !it.notices.is_empty()
+    });
+    Some((message, goes_on.map(|it| it.number)))
+}
+
+/// How much is owed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OutboxStats {
+    /// Mails that wait or are under way.
+    pub queued: u64,
+    /// Since when the oldest of them is owed.
+    pub oldest_queued_at: Option<Timestamp>,
+    /// Mails that are given up.
+    pub failed: u64,
+}
+
+impl Outbox {
+    /// How much is owed.
+    pub fn stats(&self) -> OutboxStats {
+        let mut sum = OutboxStats::default();
+        for message in self.messages.values() {
+            match message.state {
+                DeliveryState::Waiting | DeliveryState::InFlight => {
+                    sum.queued += 1;
+                    let since = sum.oldest_queued_at.unwrap_or(message.queued_at);
+                    sum.oldest_queued_at = Some(since.min(message.queued_at));
+                }
+                DeliveryState::Failed => sum.failed += 1,
+            }
+        }
+        sum
+    }
+
+    /// A message that is owed.
+    pub fn message(&self, number: MessageNumber) -> Option<&MailMessage> {
+        self.messages.get(&number)
+    }
+
+    /// The message to that recipient, a summary or not, which was never tried: further notices join
+    /// it.
+    pub fn open_batch(&self, recipient: &str, is_late: bool) -> Option<&MailMessage> {
+        // It is the newest of that recipient.
+        let is_its = |it: &&MailMessage| *it.recipient == *recipient && it.digest.is_some() == is_late;
+        let newest = self.messages.values().rev().find(is_its);
+        newest.filter(|it| it.attempts == 0 && it.state == DeliveryState::Waiting)
+    }
+
+    /// The outbox as effects: applied to an empty one they give an equal one.
+    pub(in crate::grid) fn to_effects(&self, effects: &mut Vec<Effect>) {
+        for message in self.messages.values() {
+            message.to_effects(effects);
+        }
+        effects.extend(self.recipient_limits.iter().map(|((recipient, urgency), full_at)| {
+            let (recipient, urgency, full_at) = (recipient.clone(), *urgency, *full_at);
+            Effect::Mail(MailEffect::RecipientLimit { recipient, urgency, refilled_at: full_at })
+        }));
+        effects.extend(self.finished.iter().map(|(number, record)| {
+            let (number, record) = (*number, *record);
+            Effect::Mail(MailEffect::Finished { number, record })
+        }));
+        effects.push(Effect::Mail(MailEffect::LastNumber { number: self.last_number }));
+    }
+
+    /// Takes a change in.
+    pub(in crate::grid) fn apply_effect(&mut self, effect: &MailEffect) {
+        match effect {
+            MailEffect::Header { message } => self.put_header(message),
+            MailEffect::Notice { number, at, notice } => self.put_notice(*number, *at, notice),
+            MailEffect::DigestCount { number, subject: about, count } => {
+                let message = self.messages.get_mut(number);
+                if let Some(late) = message.and_then(|it| it.digest.as_mut()) {
+                    late.set_count(about, *count);
+                }
+            }
+            MailEffect::Removed { number, record, .. } => {
+                self.messages.remove(number);
+                if let Some(record) = record {
+                    self.put_finished(*number, *record);
+                }
+            }
+            MailEffect::Finished { number, record } => self.put_finished(*number, *record),
+            MailEffect::Brief { number, at, brief } => self.put_brief(*number, *at, brief),
+            MailEffect::RecipientLimit { recipient, urgency, refilled_at: full_at } => {
+                self.recipient_limits.insert((recipient.clone(), *urgency), *full_at);
+            }
+            MailEffect::LastNumber { number } => self.last_number = self.last_number.max(*number),
+        }
+    }
+
+    /// Takes in how a message stands; its notices stay, and so do the appliances of a summary.
+    fn put_header(&mut self, head: &MailMessage) {
+        self.last_number = self.last_number.max(head.number);
+        match self.messages.get_mut(&head.number) {
+            Some(known) => {
+                let notices = std::mem::take(&mut known.notices);
+                let briefs = std::mem::take(&mut known.briefs);
+                let appliances = known.digest.take().map(|it| it.appliances).unwrap_or_default();
+                *known = MailMessage { notices, briefs, ..head.clone() };
+                if let Some(late) = &mut known.digest {
+                    late.appliances = appliances;
+                }
+            }
+            None => drop(self.messages.insert(head.number, head.clone())),
+        }
+    }
+
+    fn put_finished(&mut self, number: MessageNumber, record: RecordNumber) {
+        self.finished.insert(number, record);
+        while self.finished.len() > FINISHED_MAX {
+            self.finished.pop_first();
+        }
+    }
+
+    /// Takes in one notice of a message as a line.
+    fn put_brief(&mut self, number: MessageNumber, at: usize, brief: &BriefNotice) {
+        let Some(message) = self.messages.get_mut(&number) else { return };
+        if let Some(known) = message.briefs.get_mut(at) {
+            known.clone_from(brief);
+        } else if message.briefs.len() < BRIEFS_MAX {
+            message.briefs.push(brief.clone());
+        }
+    }
+
+    /// Takes in one notice of a message.
+    fn put_notice(&mut self, number: MessageNumber, at: usize, notice: &Notice) {
+        let Some(message) = self.messages.get_mut(&number) else { return };
+        if let Some(known) = message.notices.get_mut(at) {
+            known.clone_from(notice);
+        } else if message.notices.len() < NOTICES_MAX {
+            message.notices.push(notice.clone());
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! What was heard without a record of its own, until a tally says so?
+//!
+//! Guarantees that a tally holds absolute values, so that it is whole without those before it, and
+//! that it holds all that was absorbed since. Until it is durable nobody may hear of these events.
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use crate::grid::decide::CountedEvent;
+use crate::grid::log::effect::{Effect, SuppressionPhase};
+use super::lifecycle::Lifecycle;
+use crate::grid::values::record_flags::RecordFlags;
+use crate::grid::values::id::{ApplianceIndex, BootId, SpoolId};
+use crate::grid::log::record::{ReceivedEvent, Input, Outcome, Record};
+use crate::grid::state::State;
+use crate::grid::values::time::Timestamp;
+use crate::grid::model::sequence_window::WINDOW_WIDTH;
+
+/// Most appliances in one tally; more of them get another one.
+const APPLIANCES_PER_TALLY: usize = 64;
+
+/// What changed of whom without a record.
+#[derive(Clone, Debug, Default)]
+pub(in crate::grid) struct PendingCounts(BTreeMap<ApplianceIndex, PendingChange>);
+
+#[derive(Clone, Debug, Default)]
+struct PendingChange {
+    /// The first that was numbered.
+    first_sequence: Option<(BootId, SpoolId, u64)>,
+    alert_groups: Vec<Uuid>,
+    has_suppression: bool,
+    has_unmailed: bool,
+    has_lifecycle: bool,
+}
+
+impl PendingCounts {
+    pub(in crate::grid) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(in crate::grid) fn contains(&self, number: ApplianceIndex) -> bool {
+        self.0.contains_key(&number)
+    }
+
+    pub(in crate::grid) fn add(&mut self, absorbed: &CountedEvent, boot: Option<BootId>) {
+        let touched = self.0.entry(absorbed.received.appliance).or_default();
+        touched.first_sequence = touched.first_sequence.or(sequence_key(&absorbed.received, boot));
+        for effect in &absorbed.effects {
+            if let Effect::AlertGroup { group: key, .. } = effect {
+                if !touched.alert_groups.contains(&key.id) {
+                    touched.alert_groups.push(key.id);
+                }
+            } else {
+                touched.has_suppression |= matches!(effect, Effect::Suppression { .. });
+                touched.has_unmailed |= matches!(effect, Effect::SuppressedAlerts { .. });
+                touched.has_lifecycle |= matches!(effect, Effect::Lifecycle { .. });
+            }
+        }
+    }
+
+    /// Whether a record of this event needs the tally of its appliance before it: otherwise what is
+    /// pending could fall out of the windows that the record moves on, and count as known though
+    /// a crash forgot it.
+    pub(in crate::grid) fn must_precede(&self, heard: &ReceivedEvent, boot: Option<BootId>) -> bool {
+        let first = self.0.get(&heard.appliance).and_then(|touched| touched.first_sequence);
+        match (first, sequence_key(heard, boot)) {
+            (Some((boot, spool, first)), Some((its_boot, its_spool, sequence))) => {
+                let is_near = sequence < first.saturating_add(WINDOW_WIDTH);
+                (boot, spool) != (its_boot, its_spool) || !is_near
+            }
+            (_, _) => false,
+        }
+    }
+
+    /// The tally of that appliance alone, if anything about it is pending.
+    pub(in crate::grid) fn tally_for(
+        &mut self,
+        number: ApplianceIndex,
+        state: &State,
+        now: Timestamp,
+    ) -> Option<Record> {
+        let mut effects = Vec::new();
+        self.0.remove(&number)?.push_effects(number, state, &mut effects);
+        tally_record(effects, state, now)
+    }
+
+    /// The next tally, if anything is pending.
+    pub(in crate::grid) fn next_tally(&mut self, state: &State, now: Timestamp) -> Option<Record> {
+        let mut effects = Vec::new();
+        for _ in 0..APPLIANCES_PER_TALLY {
+            let Some((number, touched)) = self.0.pop_first() else { break };
+            touched.push_effects(number, state, &mut effects);
+        }
+        tally_record(effects, state, now)
+    }
+}
+
+/// Whoever was removed meanwhile has nothing to be told of.
+fn tally_record(effects: Vec<Effect>, state: &State, now: Timestamp) -> Option<Record> {
+    (!effects.is_empty()).then(|| Record {
+        number: state.last() + 1,
+        at: now,
+        input: Input::Tally,
+        outcome: Outcome::Stored,
+        flags: RecordFlags::NONE,
+        effects,
+    })
+}
+
+fn sequence_key(heard: &ReceivedEvent, boot: Option<BootId>) -> Option<(BootId, SpoolId, u64)> {
+    Some((heard.boot.or(boot)?, heard.spool?, heard.sequence?.get()))
+}
+
+impl PendingChange {
+    fn push_effects(self, number: ApplianceIndex, state: &State, effects: &mut Vec<Effect>) {
+        let Some(appliance) = state.appliance(number) else { return };
+        let admission = &appliance.usage;
+        effects.push(Effect::Counters {
+            number,
+            windows: appliance.windows.values().to_vec(),
+            last_event_at: appliance.last_event_at.unwrap_or_default(),
+            counts: admission.counts.clone(),
+        });
+        let keys = self.alert_groups.into_iter().filter_map(|id| admission.alert_group(id)).cloned();
+        effects.extend(keys.map(|key| Effect::AlertGroup { number, group: key }));
+        if let Some(suppression) = admission.suppression.as_ref().filter(|_| self.has_suppression) {
+            let (phase, suppression) = (SuppressionPhase::Counts, (**suppression).clone());
+            effects.push(Effect::Suppression { number, phase, suppression });
+        }
+        if let Some(unmailed) = admission.unmailed.as_ref().filter(|_| self.has_unmailed) {
+            effects.push(Effect::SuppressedAlerts { number, unmailed: (**unmailed).clone() });
+        }
+        // The newest word is the boot's, whatever became of the start since.
+        let boot = appliance.boot.filter(|boot| self.has_lifecycle && boot.newest_event.is_some());
+        effects.extend(boot.map(|boot| Effect::Boot { number, boot }));
+        if self.has_lifecycle && matches!(appliance.lifecycle, Lifecycle::Maintenance(_)) {
+            let (lifecycle, since) = (appliance.lifecycle.clone(), appliance.since);
+            effects.push(Effect::Lifecycle { number, lifecycle, since });
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! Was this event heard before? Sequences seen, by boot and spool.
+//!
+//! Guarantees that a sequence marked once is known for as long as its window is kept, and that
+//! memory is bounded: per appliance [`WINDOWS_MAX`] windows of 128 sequences below the highest.
+//! A sequence further below counts as known: senders send in order, so all below was sent before.
+//!
+//! A sender that has no spool draws an id for each event, and gives it number 1. Such ids must not
+//! push out those of spools, which hold what may be sent again. So a window that heard number 1
+//! alone is a single one. When room is needed, and single ones are more than [`SINGLES_KEPT`] with
+//! the new window counted, a single one goes: of another boot than the current if there is one, and
+//! of those the one unused longest. Otherwise a window of a spool of another boot goes, or else a
+//! single one of another boot, or else one of a spool of the current. Of the current boot at least
+//! the seven windows of either kind that were used last are kept, whatever else is heard.
+
+use crate::grid::values::id::{BootId, Sequence, SpoolId};
+
+/// Windows kept for one appliance.
+pub const WINDOWS_MAX: usize = 16;
+
+/// How many single windows may keep others out; what is free beyond they use too.
+pub const SINGLES_RESERVED: usize = 8;
+
+/// How many sequences a window holds, from the highest downwards.
+pub const WINDOW_WIDTH: u64 = 128;
+
+/// The sequences seen of one spool in one boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SequenceWindow {
+    /// The boot.
+    pub boot: BootId,
+    /// The spool.
+    pub spool: SpoolId,
+    /// The highest sequence seen.
+    pub highest: u64,
+    /// Bit n: sequence `highest - n` was seen. Bit 0 is always set.
+    pub seen: u128,
+}
+
+impl SequenceWindow {
+    /// Number 1 alone was heard: an id for one event, or a spool that has just begun.
+    fn is_single(&self) -> bool {
+        self.highest == 1
+    }
+
+    fn contains(&self, sequence: u64) -> bool {
+        match self.highest.checked_sub(sequence) {
+            None => false,
+            Some(below) if below < WINDOW_WIDTH => self.seen >> below & 1 == 1,
+            Some(_) => true,
+        }
+    }
+
+    fn mark(&mut self, sequence: u64) {
+        if let Some(below) = self.highest.checked_sub(sequence) {
+            if below < WINDOW_WIDTH {
+                self.seen |= 1 << below;
+            }
+            return;
+        }
+        let ahead = sequence - self.highest;
+        self.seen = if ahead < WINDOW_WIDTH { self.seen << ahead | 1 } else { 1 };
+        self.highest = sequence;
+    }
+}
+
+/// The windows of one appliance, most recently used first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SequenceWindows(Vec<SequenceWindow>);
+
+impl SequenceWindows {
+    /// Whether that sequence was marked.
+    pub fn contains(&self, boot: BootId, spool: SpoolId, sequence: Sequence) -> bool {
+        self.find(boot, spool).is_some_and(|at| self.0[at].contains(sequence.get()))
+    }
+
+    /// Whether anything is known of that spool in that boot.
+    pub fn contains_spool(&self, boot: BootId, spool: SpoolId) -> bool {
+        self.find(boot, spool).is_some()
+    }
+
+    /// The highest sequence marked of that spool in that boot.
+    pub fn highest(&self, boot: BootId, spool: SpoolId) -> Option<u64> {
+        self.find(boot, spool).map(|at| self.0[at].highest)
+    }
+
+    /// Marks a sequence as seen; makes room by `current`, the boot to spare.
+    pub fn mark(&mut self, boot: BootId, spool: SpoolId, sequence: Sequence, current: BootId) {
+        let mut window = match self.find(boot, spool) {
+            Some(at) => self.0.remove(at),
+            None => {
+                let new = SequenceWindow { boot, spool, highest: sequence.get(), seen: 1 };
+                self.evict(&new, current);
+                new
+            }
+        };
+        window.mark(sequence.get());
+        self.0.insert(0, window);
+    }
+
+    /// The windows as values, most recently used first.
+    pub fn values(&self) -> &[SequenceWindow] {
+        &self.0
+    }
+
+    /// Puts a window back, behind those that are there.
+    pub fn push_back(&mut self, window: SequenceWindow) {
+        if self.0.len() < WINDOWS_MAX {
+            self.0.push(window);
+        }
+    }
+
+    fn find(&self, boot: BootId, spool: SpoolId) -> Option<usize> {
+        self.0.iter().position(|window| window.boot == boot && window.spool == spool)
+    }
+
+    fn evict(&mut self, new: &SequenceWindow, current: BootId) {
+        if self.0.len() < WINDOWS_MAX {
+            return;
+        }
+        let singles = self.0.iter().chain([new]).filter(|window| window.is_single()).count();
+        let longest_unused = |is_single: bool, is_current: bool| {
+            self.0.iter().rposition(|window| {
+                window.is_single() == is_single && (window.boot == current) == is_current
+            })
+        };
+        let goes = if singles > SINGLES_RESERVED {
+            longest_unused(true, false).or_else(|| longest_unused(true, true))
+        } else {
+            longest_unused(false, false)
+                .or_else(|| longest_unused(true, false))
+                .or_else(|| longest_unused(false, true))
+        };
+        // There is always one: of 17 windows, either kind is more than its half.
+        self.0.remove(goes.unwrap_or(self.0.len() - 1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::num::NonZeroU64;
+
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn boot(n: u128) -> BootId {
+        BootId(Uuid::from_u128(n))
+    }
+
+    fn number(n: u64) -> NonZeroU64 {
+        NonZeroU64::new(n).expect("tests number from 1")
+    }
+
+    #[test]
+    fn the_current_boots_windows_outlive_those_of_others() {
+        let mut windows = SequenceWindows::default();
+        for n in 1..=20 {
+            windows.mark(boot(7), SpoolId(number(n)), number(1), boot(1));
+        }
+        windows.mark(boot(1), SpoolId(number(99)), number(1), boot(1));
+        for n in 21..=60 {
+            windows.mark(boot(7), SpoolId(number(n)), number(1), boot(1));
+        }
+        assert!(windows.contains(boot(1), SpoolId(number(99)), number(1)));
+        assert_eq!(windows.values().len(), WINDOWS_MAX);
+    }
+
+    fn spool(n: u64) -> SpoolId {
+        SpoolId(number(n))
+    }
+
+    #[test]
+    fn ids_of_one_event_push_out_no_window_of_a_spool() {
+        let mut windows = SequenceWindows::default();
+        for n in 1..=8 {
+            windows.mark(boot(1), spool(n), number(1), boot(1));
+            windows.mark(boot(1), spool(n), number(2), boot(1));
+        }
+        for n in 1_001..=1_100 {
+            windows.mark(boot(1), spool(n), number(1), boot(1));
+            assert!(windows.values().len() <= WINDOWS_MAX);
+        }
+        assert!((1..=8).all(|n| windows.contains(boot(1), spool(n), number(2))));
+        assert!((1_093..=1_100).all(|n| windows.contains_spool(boot(1), spool(n))), "the newest as well");
+    }
+
+    #[test]
+    fn a_spool_that_has_just_begun_is_known_after_many_ids_of_one_event() {
+        let mut windows = SequenceWindows::default();
+        windows.mark(boot(1), spool(9), number(1), boot(1));
+        for n in 101..=115 {
+            windows.mark(boot(1), spool(n), number(1), boot(1));
+        }
+        assert!(windows.contains(boot(1), spool(9), number(1)), "there is room for 15 others");
+        windows.mark(boot(1), spool(9), number(2), boot(1));
+        for n in 201..=300 {
+            windows.mark(boot(1), spool(n), number(1), boot(1));
+        }
+        assert!(windows.contains(boot(1), spool(9), number(1)), "by its second it is a spool");
+    }
+
+    #[test]
+    fn spools_push_out_ids_of_one_event_and_at_last_each_other() {
+        let mut windows = SequenceWindows::default();
+        for n in 101..=116 {
+            windows.mark(boot(1), spool(n), number(1), boot(1));
+        }
+        for n in 1..=40 {
+            windows.mark(boot(1), spool(n), number(2), boot(1));
+        }
+        assert!((33..=40).all(|n| windows.contains_spool(boot(1), spool(n))));
+        assert!((109..=116).all(|n| windows.contains_spool(boot(1), spool(n))), "those keep their half");
+        for n in 1..=40 {
+            windows.mark(boot(2), spool(n), number(2), boot(2));
+        }
+        assert!(windows.values().iter().all(|window| window.boot == boot(2)), "of a boot before");
+    }
+
+    #[test]
+    fn stored_windows_are_restored_as_they_were() {
+        let mut windows = SequenceWindows::default();
+        for n in 1..=40 {
+            windows.mark(boot(n.into()), spool(n % 7 + 1), number(n % 3 + 1), boot(3));
+        }
+        let mut restored = SequenceWindows::default();
+        for window in windows.values() {
+            restored.push_back(*window);
+        }
+        assert_eq!(restored, windows);
+    }
+
+    type MarkedSequence = (u128, u64, u64, u128);
+
+    /// Boot, spool, number, and the boot that is current then.
+    fn marked_sequence() -> impl Strategy<Value = MarkedSequence> {
+        let ids = prop_oneof![1u64..20, 1u64..200];
+        let numbers = prop_oneof![3 => Just(1u64), 2 => 2u64..5];
+        (1u128..4, ids, numbers, prop_oneof![8 => Just(1u128), 1 => Just(2)])
+    }
+
+    proptest! {
+        #[test]
+        fn of_the_current_boot_a_window_goes_only_for_many_of_its_kind(
+            all in prop::collection::vec(marked_sequence(), 1..300),
+        ) {
+            let mut windows = SequenceWindows::default();
+            for (its_boot, its_spool, sequence, current) in all {
+                let (key, current) = ((boot(its_boot), spool(its_spool)), boot(current));
+                let before = windows.clone();
+                windows.mark(key.0, key.1, number(sequence), current);
+                prop_assert!(windows.values().len() <= WINDOWS_MAX);
+                let newest = windows.values()[0];
+                prop_assert_eq!((newest.boot, newest.spool), key);
+                prop_assert!(newest.contains(sequence));
+                let is_kept = |it: &&SequenceWindow| windows.contains_spool(it.boot, it.spool);
+                let (kept, gone): (Vec<&SequenceWindow>, Vec<&SequenceWindow>) =
+                    before.values().iter().partition(is_kept);
+                let unmoved = kept.into_iter().filter(|it: &&SequenceWindow| (it.boot, it.spool) != key);
+                prop_assert!(windows.values()[1..].iter().eq(unmoved), "last used first");
+                prop_assert!(gone.len() <= 1);
+                for gone in gone.into_iter().filter(|it| it.boot == current) {
+                    let is_single = gone.is_single();
+                    let is_like =
+                        |it: &&SequenceWindow| it.boot == current && it.is_single() == is_single;
+                    let like: Vec<_> = before.values().iter().filter(is_like).collect();
+                    prop_assert!(like.len() >= WINDOWS_MAX / 2, "{} of its kind", like.len());
+                    prop_assert_eq!(like.last(), Some(&gone), "the one unused longest");
+                }
+            }
+        }
+
+        #[test]
+        fn a_sequence_is_known_exactly_when_marked(marks in prop::collection::vec(1u64..300, 1..100)) {
+            let spool = SpoolId(number(5));
+            let mut windows = SequenceWindows::default();
+            let mut model = BTreeSet::new();
+            for mark in marks {
+                windows.mark(boot(1), spool, number(mark), boot(1));
+                model.insert(mark);
+                let highest = *model.last().expect("just inserted");
+                for sequence in highest.saturating_sub(127).max(1)..highest + 3 {
+                    prop_assert_eq!(
+                        windows.contains(boot(1), spool, number(sequence)),
+                        model.contains(&sequence)
+                    );
+                }
+            }
+        }
+    }
+}

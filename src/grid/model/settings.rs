@@ -1,0 +1,255 @@
+//! Which rules hold? Settings of the grid as meant, by class, with overrides per appliance.
+//!
+//! Guarantees that every limit is within its range. Knows neither files nor flags; only `decide`
+//! reads it, never `apply`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use crate::grid::values::event::Severity;
+
+/// The class of an appliance that was given none.
+pub const DEFAULT_CLASS: &str = "default";
+
+/// Shortest and longest time limits that can be set (Heat and AWS cap a start at 12 h).
+pub const REPORT_DEADLINE_RANGE: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(12 * 3_600);
+
+/// Grace after the broker's own absence before any verdict falls.
+pub const GRACE_AFTER_DOWNTIME: Duration = Duration::from_secs(60);
+
+/// How many failed starts within [`FLAPPING_WINDOW`] are flapping (CA AppLogic's rule).
+pub const FLAPPING_FAILURES: usize = 3;
+
+/// See [`FLAPPING_FAILURES`].
+pub const FLAPPING_WINDOW: Duration = Duration::from_secs(24 * 3_600);
+
+/// The rules of the whole grid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GridSettings {
+    /// Rules of each class by name; [`DEFAULT_CLASS`] is always there.
+    classes: BTreeMap<String, ClassSettings>,
+    mail: Option<MailPolicy>,
+}
+
+/// Who gets mail, and on what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MailPolicy {
+    /// Their addresses.
+    pub recipients: Vec<Box<str>>,
+    /// The words of what mails, of [`MAIL_WORDS`].
+    pub triggers: BTreeSet<&'static str>,
+    /// How long a mail gathers what comes. 30 s, as Alertmanager's group_wait.
+    pub group_wait: Duration,
+}
+
+impl Default for MailPolicy {
+    fn default() -> Self {
+        let gather = Duration::from_secs(30);
+        Self { recipients: Vec::new(), triggers: BTreeSet::new(), group_wait: gather }
+    }
+}
+
+/// What may mail: alerts of appliances, and the broker's own verdicts and matters.
+pub const MAIL_TRIGGERS: [&str; 11] = [
+    "alert",
+    "start_failed",
+    "boot_timeout",
+    "hung",
+    "stuck",
+    "no_contact",
+    "two_machines",
+    "flapping",
+    "records_missing",
+    "disk_low",
+    "clock_differs",
+];
+
+impl GridSettings {
+    /// The default class and `classes` besides; a class named [`DEFAULT_CLASS`] replaces it.
+    pub fn new(classes: impl IntoIterator<Item = (String, ClassSettings)>) -> Self {
+        let mut all = BTreeMap::from([(DEFAULT_CLASS.to_owned(), ClassSettings::default())]);
+        all.extend(classes);
+        Self { classes: all, mail: None }
+    }
+
+    /// The same with mail.
+    #[must_use]
+    pub fn with_mail(mut self, mail: Option<MailPolicy>) -> Self {
+        self.mail = mail.filter(|mail| !mail.recipients.is_empty());
+        self
+    }
+
+    /// Who gets mail; `None`: nobody.
+    pub fn mail(&self) -> Option<&MailPolicy> {
+        self.mail.as_ref()
+    }
+
+    /// The class of that name.
+    pub fn class(&self, name: &str) -> Option<&ClassSettings> {
+        self.classes.get(name)
+    }
+
+    /// Names of all classes, sorted.
+    pub fn class_names(&self) -> impl Iterator<Item = &str> {
+        self.classes.keys().map(String::as_str)
+    }
+
+    /// What holds for an appliance of `class` with `overrides`. A class that is no longer there
+    /// counts as [`DEFAULT_CLASS`].
+    pub fn rules(&self, class: &str, overrides: &Overrides) -> ClassSettings {
+        let mut rules = self
+            .classes
+            .get(class)
+            .or_else(|| self.classes.get(DEFAULT_CLASS))
+            .cloned()
+            .unwrap_or_default();
+        if let Some(managed) = overrides.managed {
+            rules.managed = managed;
+        }
+        if let Some(timeout) = overrides.boot_timeout {
+            rules.boot_timeout = Some(timeout);
+        }
+        if let Some(silence) = overrides.report_deadline {
+            rules.report_deadline = silence;
+            rules.report_interval_max = rules.report_interval_max.max(silence);
+        }
+        rules
+    }
+}
+
+impl Default for GridSettings {
+    fn default() -> Self {
+        Self::new([])
+    }
+}
+
+/// The rules of one class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClassSettings {
+    /// Whether its appliances are expected to say that they started.
+    pub managed: bool,
+    /// How long a start may take; `None`: for ever. 300 s, as Nomad's healthy deadline.
+    pub boot_timeout: Option<Duration>,
+    /// How long one may be silent in maintenance without a promise. 60 s: upper end of the
+    /// vendor's 2013 guide.
+    pub report_deadline: Duration,
+    /// Longest promise of a next report. 60 s, from the same guide.
+    pub report_interval_max: Duration,
+    /// Silence is judged only once the boot deadline has passed too (systemd's rule).
+    pub hung_waits_for_boot_deadline: bool,
+    /// After how long progress that does not move is stuck. 15 min (Cronping's rule).
+    pub stuck_after: Duration,
+    /// What follows from being stuck.
+    pub on_stuck: OnStuck,
+    /// A new boot after a good start only leaves a record (AppLogic's field code 64).
+    pub ignore_reboots: bool,
+    /// After how long without a session contact counts as lost. 120 s, as Sensu.
+    pub lost_contact: Duration,
+    /// How long a crash dump may take. 15 min: our own choice.
+    pub dump_timeout: Duration,
+    /// The least severity of a `log` that is kept. Info: the vendor's guide disagrees with itself.
+    pub log_severity_min: Severity,
+    /// How much its appliances may say.
+    pub rate_limits: RateLimits,
+}
+
+impl Default for ClassSettings {
+    fn default() -> Self {
+        Self {
+            managed: true,
+            boot_timeout: Some(Duration::from_secs(300)),
+            report_deadline: Duration::from_secs(60),
+            report_interval_max: Duration::from_secs(60),
+            hung_waits_for_boot_deadline: false,
+            stuck_after: Duration::from_secs(15 * 60),
+            on_stuck: OnStuck::Warn,
+            ignore_reboots: false,
+            lost_contact: Duration::from_secs(120),
+            dump_timeout: Duration::from_secs(15 * 60),
+            log_severity_min: Severity::Info,
+            rate_limits: RateLimits::default(),
+        }
+    }
+}
+
+/// What follows when progress does not move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnStuck {
+    /// An alert.
+    Warn,
+    /// The start has failed: hung, no progress.
+    Fail,
+}
+
+/// What is one appliance's own, in place of its class's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// See [`ClassSettings::managed`].
+    pub managed: Option<bool>,
+    /// See [`ClassSettings::boot_timeout`]; within [`LIMIT_RANGE`].
+    pub boot_timeout: Option<Duration>,
+    /// See [`ClassSettings::maintenance_silence`]; within [`LIMIT_RANGE`].
+    pub report_deadline: Option<Duration>,
+}
+
+/// How much an appliance may say before it is held back: a burst, then one each so long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// How many at once after a long silence.
+    pub burst: NonZeroU32,
+    /// After how long the next one is allowed, from 1 ms to a day.
+    pub interval: Duration,
+}
+
+/// What the appliances of a class may say; `None`: as much as they like. Defaults are our own
+/// choice: Kubernetes' 25, then one per 5 min, is too strict for a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RateLimits {
+    /// `started_ok`, `start_failed` and `maintenance` together.
+    pub lifecycle: Option<RateLimit>,
+    /// New boot ids.
+    pub boots: Option<RateLimit>,
+    /// `log`.
+    pub log: Option<RateLimit>,
+    /// `alert` with text, for each key.
+    pub alert_group: Option<RateLimit>,
+    /// `alert` with text, over all keys.
+    pub alert: Option<RateLimit>,
+    /// `alert` with a counter and no text.
+    pub counter: Option<RateLimit>,
+    /// Events of any kind out of a spool: what was said while nobody could hear it comes at once.
+    pub replay: Option<RateLimit>,
+}
+
+impl RateLimits {
+    /// No budget at all, for load tests.
+    pub const UNLIMITED: Self = Self {
+        lifecycle: None,
+        boots: None,
+        log: None,
+        alert_group: None,
+        alert: None,
+        counter: None,
+        replay: None,
+    };
+}
+
+impl Default for RateLimits {
+    fn default() -> Self {
+        let budget = |burst: u32, seconds: u64| {
+            NonZeroU32::new(burst)
+                .map(|burst| RateLimit { burst, interval: Duration::from_secs(seconds) })
+        };
+        Self {
+            lifecycle: budget(30, 1),
+            boots: budget(10, 360),
+            log: budget(25, 5),
+            alert_group: budget(5, 300),
+            alert: budget(20, 60),
+            counter: budget(10, 10),
+            replay: budget(10_000, 1),
+        }
+    }
+}

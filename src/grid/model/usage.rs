@@ -1,0 +1,340 @@
+//! What is known of how much an appliance says? What it spent, repeats, is held back for, and how
+//! often what became of what.
+//!
+//! Guarantees plain values of bounded size, one set an appliance. Decides nothing: see `door`.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::grid::model::alert_group::AlertGroup;
+use crate::grid::values::event::EventKind;
+use crate::grid::log::record::Outcome;
+use super::settings::{RateLimit, RateLimits};
+use crate::grid::values::time::Timestamp;
+use crate::grid::model::unmailed_alerts::UnmailedAlerts;
+
+/// A suppression ends after so long without an event over budget.
+pub const SUPPRESSION_QUIET_TIME: Duration = Duration::from_secs(60);
+
+/// When a suppression is summed up, counted from its beginning; then daily.
+const SUMMARY_AFTER: [Duration; 3] =
+    [Duration::from_secs(60), Duration::from_secs(5 * 60), Duration::from_secs(30 * 60)];
+
+/// See [`SUMMED_UP_AFTER`].
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+
+/// What is left for grave alerts behind the budgets of a class, whatever the class says: so much
+/// that noise hides none, and so little that nobody floods by it.
+const RESERVE_LIMIT: RateLimit =
+    RateLimit { burst: NonZeroU32::new(10).unwrap(), interval: Duration::from_secs(5 * 60) };
+
+/// Most bytes of the text that a suppression keeps as a sample.
+const SAMPLE_BYTES_MAX: usize = 200;
+
+/// How much one appliance says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// What it spent.
+    pub rate_limits: RateLimitState,
+    /// Its alerts, by key; at most [`crate::grid::model::alert_group::KEYS_MAX`].
+    pub alert_groups: Vec<AlertGroup>,
+    /// What is held back, if something is.
+    pub suppression: Option<Box<Suppression>>,
+    /// How many events had which outcome.
+    pub counts: OutcomeCounts,
+    /// When a report in maintenance was last kept.
+    pub progress_stored_at: Timestamp,
+    /// Alerts that were suppressed and are in no mail.
+    pub unmailed: Option<Box<UnmailedAlerts>>,
+}
+
+impl Usage {
+    /// The alert key with that fingerprint.
+    pub fn alert_group(&self, id: Uuid) -> Option<&AlertGroup> {
+        self.alert_groups.iter().find(|key| key.id == id)
+    }
+
+    /// That alert key stands so.
+    pub(in crate::grid) fn put_alert_group(&mut self, key: AlertGroup) {
+        match self.alert_groups.iter_mut().find(|known| known.id == key.id) {
+            Some(known) => *known = key,
+            None => self.alert_groups.push(key),
+        }
+    }
+
+    /// When the next mail is due about an alert that goes on, or about alerts that were suppressed.
+    pub fn reminder_due(&self) -> Option<Timestamp> {
+        let mailed = self.alert_groups.iter().filter_map(|key| key.notified.as_ref()?.due_at());
+        mailed.chain(self.unmailed.as_ref().and_then(|unmailed| unmailed.due_at())).min()
+    }
+}
+
+/// The budgets that an appliance has once; each of its alert keys has one more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RateLimitKind {
+    /// `started_ok`, `start_failed` and `maintenance`.
+    Lifecycle,
+    /// New boot ids.
+    Boots,
+    /// `log`.
+    Log,
+    /// `alert` with text, of one key.
+    AlertGroup,
+    /// `alert` with text, over all keys.
+    Alert,
+    /// `alert` with a counter and no text.
+    Counter,
+    /// Events out of a spool.
+    Replay,
+    /// `alert` that is fatal and news, where the budgets of alerts are spent.
+    Fatal,
+    /// `alert` that is graver than all before under its key, likewise.
+    Escalated,
+}
+
+impl RateLimitKind {
+    /// All there are.
+    pub const ALL: [Self; 9] = [
+        Self::Lifecycle,
+        Self::Boots,
+        Self::Log,
+        Self::AlertGroup,
+        Self::Alert,
+        Self::Counter,
+        Self::Replay,
+        Self::Fatal,
+        Self::Escalated,
+    ];
+
+    /// Its word, as in the settings.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Lifecycle => "lifecycle",
+            Self::Boots => "boots",
+            Self::Log => "log",
+            Self::AlertGroup => "alert_key",
+            Self::Alert => "alert",
+            Self::Counter => "counter",
+            Self::Replay => "replay",
+            Self::Fatal => "fatal",
+            Self::Escalated => "graver",
+        }
+    }
+
+    /// What it is spent for, in words.
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::Lifecycle => "events about its start",
+            Self::Boots => "new boots",
+            Self::Log => "log events",
+            Self::AlertGroup => "alerts of one kind",
+            Self::Alert => "alerts",
+            Self::Counter => "counters",
+            Self::Replay => "events out of its spool",
+            Self::Fatal => "fatal alerts",
+            Self::Escalated => "graver alerts",
+        }
+    }
+
+    /// The budget of that name.
+    pub fn limit_in(self, budgets: &RateLimits) -> Option<RateLimit> {
+        match self {
+            Self::Lifecycle => budgets.lifecycle,
+            Self::Boots => budgets.boots,
+            Self::Log => budgets.log,
+            Self::AlertGroup => budgets.alert_group,
+            Self::Alert => budgets.alert,
+            Self::Counter => budgets.counter,
+            Self::Replay => budgets.replay,
+            Self::Fatal | Self::Escalated => Some(RESERVE_LIMIT),
+        }
+    }
+}
+
+/// When each budget is full again; a budget that was never touched is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RateLimitState([Timestamp; RateLimitKind::ALL.len()]);
+
+impl RateLimitState {
+    /// When that budget is full again.
+    pub fn refilled_at(&self, budget: RateLimitKind) -> Timestamp {
+        self.0[budget as usize]
+    }
+
+    /// That budget is full again at that moment.
+    pub fn set(&mut self, budget: RateLimitKind, full_at: Timestamp) {
+        self.0[budget as usize] = full_at;
+    }
+}
+
+/// What became of an event, without why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum OutcomeKind {
+    /// A record.
+    Stored,
+    /// The same alert again.
+    Repeated,
+    /// A report right behind another.
+    Coalesced,
+    /// Held back.
+    Suppressed,
+    /// A record that says no.
+    Refused,
+    /// A record of another boot, or of what was said before what is known.
+    Backfilled,
+    /// Below the severity that is kept.
+    BelowThreshold,
+}
+
+impl OutcomeKind {
+    /// `None` for a duplicate: it was counted when it was first heard.
+    pub fn new(outcome: Outcome) -> Option<Self> {
+        Some(match outcome {
+            Outcome::Stored => Self::Stored,
+            Outcome::Repeated => Self::Repeated,
+            Outcome::Coalesced => Self::Coalesced,
+            Outcome::Suppressed => Self::Suppressed,
+            Outcome::Rejected(_) => Self::Refused,
+            Outcome::OlderBoot | Outcome::StaleEvent => Self::Backfilled,
+            Outcome::BelowThreshold => Self::BelowThreshold,
+            Outcome::Duplicate => return None,
+        })
+    }
+}
+
+/// How many events had which outcome, since the appliance is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OutcomeCounts(Vec<(EventKind, OutcomeKind, u64)>);
+
+impl OutcomeCounts {
+    /// One more.
+    pub fn increment(&mut self, kind: EventKind, outcome: OutcomeKind) {
+        self.set(kind, outcome, self.get(kind, outcome) + 1);
+    }
+
+    /// So many.
+    pub fn set(&mut self, kind: EventKind, outcome: OutcomeKind, count: u64) {
+        match self.0.binary_search_by_key(&(kind, outcome), |(kind, outcome, _)| (*kind, *outcome))
+        {
+            Ok(at) => self.0[at].2 = count,
+            Err(at) => self.0.insert(at, (kind, outcome, count)),
+        }
+    }
+
+    /// How many.
+    pub fn get(&self, kind: EventKind, outcome: OutcomeKind) -> u64 {
+        let found = self.iter().find(|it| (it.0, it.1) == (kind, outcome));
+        found.map_or(0, |(_, _, count)| count)
+    }
+
+    /// All that are not zero, by kind and outcome.
+    pub fn iter(&self) -> impl Iterator<Item = (EventKind, OutcomeKind, u64)> {
+        self.0.iter().copied()
+    }
+}
+
+/// An appliance is held back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suppression {
+    /// Since when.
+    pub since: Timestamp,
+    /// The budget that had nothing left.
+    pub limit: RateLimitKind,
+    /// When something was last over budget.
+    pub last_exceeded_at: Timestamp,
+    /// How often it was summed up.
+    pub summaries: u32,
+    /// What was not stored, behind the event that began it.
+    pub events: Option<SuppressedEvents>,
+}
+
+/// What was not stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SuppressedEvents {
+    /// How many, in the order of [`PlainKind::ALL`].
+    pub counts: [u64; EventKind::ALL.len()],
+    /// When the first was heard.
+    pub first_at: Timestamp,
+    /// When the last was heard.
+    pub last_at: Timestamp,
+    /// The kind of the last.
+    pub last_kind: EventKind,
+    /// The text of the last, cut to 200 bytes.
+    pub sample: Box<str>,
+}
+
+impl Suppression {
+    /// One that begins.
+    pub fn new(budget: RateLimitKind, now: Timestamp) -> Self {
+        Self { since: now, limit: budget, last_exceeded_at: now, summaries: 0, events: None }
+    }
+
+    /// When it ends, if nothing more is over budget.
+    pub fn ends_at(&self) -> Timestamp {
+        self.last_exceeded_at.after(SUPPRESSION_QUIET_TIME)
+    }
+
+    /// When something is to be told: its end, or the next summary.
+    pub fn next_deadline(&self) -> Timestamp {
+        self.ends_at().min(self.next_summary_at())
+    }
+
+    /// When it is summed up next.
+    pub fn next_summary_at(&self) -> Timestamp {
+        let told = usize::try_from(self.summaries).unwrap_or(usize::MAX);
+        match SUMMARY_AFTER.get(told) {
+            Some(after) => self.since.after(*after),
+            None => {
+                let days = told.saturating_sub(SUMMARY_AFTER.len()).saturating_add(1);
+                self.since.after(DAY.saturating_mul(u32::try_from(days).unwrap_or(u32::MAX)))
+            }
+        }
+    }
+
+    /// One more event is not stored.
+    #[must_use]
+    pub fn count_one(mut self, kind: EventKind, text: &str, now: Timestamp) -> Self {
+        self.last_exceeded_at = now;
+        let end = text.floor_char_boundary(SAMPLE_BYTES_MAX);
+        let mut held = self.events.take().unwrap_or_else(|| SuppressedEvents {
+            counts: [0; EventKind::ALL.len()],
+            first_at: now,
+            last_at: now,
+            last_kind: kind,
+            sample: Box::default(),
+        });
+        held.counts[kind as usize] = held.counts[kind as usize].saturating_add(1);
+        (held.last_at, held.last_kind, held.sample) = (now, kind, text[..end].into());
+        self.events = Some(held);
+        self
+    }
+}
+
+impl Suppression {
+    /// So many more are not stored, which were lost before they came here.
+    pub fn count_dropped(&mut self, kind: EventKind, count: u64) {
+        if let Some(held) = &mut self.events {
+            held.counts[kind as usize] = held.counts[kind as usize].saturating_add(count);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn summaries_come_at_1_5_and_30_minutes_then_daily() {
+        let mut suppression = Suppression::new(RateLimitKind::Log, Timestamp::EPOCH);
+        let mut minutes = Vec::new();
+        for _ in 0..6 {
+            minutes.push(suppression.next_summary_at().since(Timestamp::EPOCH).as_secs() / 60);
+            suppression.summaries += 1;
+        }
+        assert_eq!(minutes, [1, 5, 30, 1_440, 2_880, 4_320]);
+        suppression.summaries = u32::MAX;
+        assert_eq!(suppression.next_summary_at(), Timestamp::MAX);
+    }
+}

@@ -1,0 +1,203 @@
+//! What is known of one appliance? Its row of the state.
+//!
+//! Guarantees that it changes by effects and by what it said alone, and that `Appliance::to_effects`
+//! gives it back by value. Knows no other row.
+
+use uuid::Uuid;
+
+use crate::grid::model::usage::{Usage, OutcomeKind, RateLimitState};
+use crate::grid::log::effect::{Boot, Effect, ApplianceHistory, SuppressionPhase};
+use crate::grid::values::event::EventBody;
+use crate::grid::model::lifecycle::{FailureCause, Lifecycle};
+use crate::grid::values::id::{ApplianceName, ApplianceIndex, BootId, RecordNumber};
+use crate::grid::log::record::{ReceivedEvent, Outcome};
+use crate::grid::model::settings::{DEFAULT_CLASS, Overrides};
+use crate::grid::values::time::Timestamp;
+use crate::grid::model::sequence_window::SequenceWindows;
+
+/// Boot ids remembered of one appliance besides the present one.
+pub const PAST_BOOTS_MAX: usize = 16;
+
+/// One appliance.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Appliance {
+    /// Its row.
+    pub number: ApplianceIndex,
+    /// Its name.
+    pub name: ApplianceName,
+    /// Made by the broker at first sight.
+    pub uuid: Uuid,
+    /// Its class.
+    pub class: Box<str>,
+    /// What is its own.
+    pub overrides: Overrides,
+    /// The present boot; `None`: never booted.
+    pub boot: Option<Boot>,
+    /// Boots before, newest first.
+    pub past_boots: Vec<BootId>,
+    /// How its start stands.
+    pub lifecycle: Lifecycle,
+    /// Since when it is in that state.
+    pub since: Timestamp,
+    /// Starts that failed lately, oldest first.
+    pub failed_starts: Vec<Timestamp>,
+    /// Sequences heard.
+    pub windows: SequenceWindows,
+    /// When it last left a record.
+    pub last_event_at: Option<Timestamp>,
+    /// The last record about it.
+    pub last_record: RecordNumber,
+    /// How much it says.
+    pub usage: Usage,
+}
+
+impl Appliance {
+    pub(in crate::grid) fn new(number: ApplianceIndex, name: ApplianceName, uuid: Uuid) -> Self {
+        Self {
+            number,
+            name,
+            uuid,
+            class: DEFAULT_CLASS.into(),
+            overrides: Overrides::default(),
+            boot: None,
+            past_boots: Vec::new(),
+            lifecycle: Lifecycle::Idle,
+            since: Timestamp::EPOCH,
+            failed_starts: Vec::new(),
+            windows: SequenceWindows::default(),
+            last_event_at: None,
+            last_record: 0,
+            usage: Usage::default(),
+        }
+    }
+
+    /// The present boot's id, if the appliance spoke in it.
+    pub fn boot_id(&self) -> Option<BootId> {
+        self.boot.and_then(|boot| boot.id)
+    }
+
+    /// When the broker judged that the present start failed: nobody said so.
+    pub fn verdict_at(&self) -> Option<Timestamp> {
+        let Lifecycle::Failed(failed) = &self.lifecycle else { return None };
+        match failed.failure {
+            FailureCause::Reported => None,
+            FailureCause::BootTimeout { .. }
+            | FailureCause::Hung { .. }
+            | FailureCause::NoProgress { .. }
+            | FailureCause::DumpTimeout => Some(self.since),
+        }
+    }
+
+    pub(in crate::grid) fn record_event(&mut self, heard: &ReceivedEvent, outcome: Outcome, at: Timestamp) {
+        self.last_event_at = Some(at);
+        let boot = heard.boot.or(self.boot_id());
+        if let (Some(boot), Some(spool), Some(sequence)) = (boot, heard.spool, heard.sequence)
+            && outcome != Outcome::Duplicate
+        {
+            self.windows.mark(boot, spool, sequence, self.boot_id().unwrap_or(boot));
+        }
+        if let Some(outcome) = OutcomeKind::new(outcome) {
+            self.usage.counts.increment(heard.event.body.kind(), outcome);
+        }
+        if outcome == Outcome::Stored && matches!(heard.event.body, EventBody::Maintenance { .. }) {
+            self.usage.progress_stored_at = at;
+        }
+    }
+
+    pub(in crate::grid) fn apply_effect(&mut self, effect: &Effect) {
+        match effect {
+            Effect::Boot { boot, .. } => {
+                let before = self.boot_id().filter(|id| boot.id != Some(*id));
+                if let Some(id) = before {
+                    self.past_boots.retain(|past| *past != id);
+                    self.past_boots.insert(0, id);
+                    self.past_boots.truncate(PAST_BOOTS_MAX);
+                }
+                self.boot = Some(*boot);
+            }
+            Effect::Lifecycle { lifecycle, since, .. } => {
+                self.lifecycle = lifecycle.clone();
+                self.since = *since;
+            }
+            Effect::FailedStarts { at, .. } => self.failed_starts.clone_from(at),
+            Effect::History { history: memory, .. } => {
+                self.past_boots.clone_from(&memory.past_boots);
+                self.windows = SequenceWindows::default();
+                for window in &memory.windows {
+                    self.windows.push_back(*window);
+                }
+                self.last_event_at = memory.last_event_at;
+                self.last_record = memory.last_record;
+                self.usage = memory.usage.clone();
+            }
+            Effect::RateLimitState { limit: budget, refilled_at: full_at, .. } => self.usage.rate_limits.set(*budget, *full_at),
+            Effect::RateLimitsReset { .. } => {
+                self.usage.rate_limits = RateLimitState::default();
+                for key in &mut self.usage.alert_groups {
+                    key.refilled_at = Timestamp::EPOCH;
+                }
+            }
+            Effect::AlertGroup { group: key, .. } => self.usage.put_alert_group(key.clone()),
+            Effect::AlertGroupForgotten { id, .. } => {
+                self.usage.alert_groups.retain(|key| key.id != *id);
+            }
+            Effect::RepeatsReported { group: key, .. } => self.usage.put_alert_group(key.clone().mark_summarised()),
+            Effect::Suppression { phase, suppression, .. } => {
+                self.usage.suppression = match phase {
+                    SuppressionPhase::Begins | SuppressionPhase::Counts | SuppressionPhase::Summarised => {
+                        Some(Box::new(suppression.clone()))
+                    }
+                    SuppressionPhase::Ends => None,
+                };
+            }
+            Effect::SuppressedAlerts { unmailed, .. } => {
+                self.usage.unmailed = Some(Box::new(unmailed.clone()));
+            }
+            Effect::Counters { windows, last_event_at: last_heard_at, counts, .. } => {
+                self.windows = SequenceWindows::default();
+                for window in windows {
+                    self.windows.push_back(*window);
+                }
+                self.last_event_at = Some(*last_heard_at);
+                self.usage.counts = counts.clone();
+            }
+            Effect::Appliance { .. }
+            | Effect::Removed { .. }
+            | Effect::AlertRaised { .. }
+            | Effect::AlertCleared { .. }
+            | Effect::DeadlinesMoved { .. }
+            | Effect::TimeShifted(_)
+            | Effect::LivedTime { .. }
+            | Effect::Mail(_)
+            | Effect::Tombstone { .. } => {}
+        }
+    }
+
+    pub(in crate::grid) fn to_effects(&self, effects: &mut Vec<Effect>) {
+        let number = self.number;
+        effects.push(Effect::Appliance {
+            number,
+            name: self.name.clone(),
+            uuid: self.uuid,
+            class: self.class.clone(),
+            overrides: self.overrides.clone(),
+        });
+        effects.extend(self.boot.map(|boot| Effect::Boot { number, boot }));
+        effects.push(Effect::Lifecycle {
+            number,
+            lifecycle: self.lifecycle.clone(),
+            since: self.since,
+        });
+        if !self.failed_starts.is_empty() {
+            effects.push(Effect::FailedStarts { number, at: self.failed_starts.clone() });
+        }
+        let memory = ApplianceHistory {
+            past_boots: self.past_boots.clone(),
+            windows: self.windows.values().to_vec(),
+            last_event_at: self.last_event_at,
+            last_record: self.last_record,
+            usage: self.usage.clone(),
+        };
+        effects.push(Effect::History { number, history: memory });
+    }
+}

@@ -1,0 +1,211 @@
+//! Random stories: what may be said, ordered and befall a broker, in any order.
+//!
+//! Guarantees nothing about sense: uptimes lie, sessions of nobody speak, and time jumps.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use crate::grid::values::event::{Counter, EventBody, Progress, Severity};
+use crate::grid::values::id::ApplianceIndex;
+use crate::grid::log::record::{AdminCommand, OverrideReset, SessionId};
+use crate::grid::model::settings::{RateLimit, RateLimits, ClassSettings, DEFAULT_CLASS, OnStuck, Overrides, GridSettings};
+use crate::grid::values::time::Timestamp;
+use super::driver::*;
+
+/// Appliances of a story.
+pub(super) const APPLIANCES: u32 = 3;
+
+/// Something that happens in a story.
+#[derive(Clone, Debug)]
+pub(super) enum SimulatedAction {
+    Report(EventBuilder),
+    /// The same event once more.
+    Resend,
+    /// The last event, so often, each with a number of its own.
+    Flood(u64),
+    /// What was absorbed is tallied.
+    Tally,
+    Hello {
+        row: ApplianceIndex,
+        boot: u128,
+        uptime: Option<Duration>,
+    },
+    /// One of the open sessions ends.
+    CloseSession(usize),
+    Command(AdminCommand),
+    Wait(Duration),
+    /// The clock jumps while the broker works.
+    Pause(Duration),
+    Restart(Duration, usize),
+}
+
+fn limit(burst: u32, every: u64) -> Option<RateLimit> {
+    NonZeroU32::new(burst).map(|burst| RateLimit { burst, interval: seconds(every) })
+}
+
+/// The rules of one run of the broker: one class stays, the other one changes.
+pub(super) fn settings(number: usize) -> GridSettings {
+    let rules = ClassSettings::default();
+    let quick = ClassSettings {
+        boot_timeout: Some(seconds(5)),
+        stuck_after: seconds(20),
+        on_stuck: OnStuck::Fail,
+        ignore_reboots: true,
+        lost_contact: seconds(10),
+        dump_timeout: seconds(30),
+        ..rules.clone()
+    };
+    let patient = ClassSettings {
+        rate_limits: RateLimits {
+            lifecycle: limit(5, 20),
+            boots: limit(2, 60),
+            log: limit(2, 30),
+            alert_group: limit(2, 60),
+            alert: limit(3, 60),
+            counter: limit(1, 10),
+            replay: limit(4, 10),
+        },
+        boot_timeout: None,
+        report_interval_max: seconds(3_600),
+        hung_waits_for_boot_deadline: true,
+        ..rules.clone()
+    };
+    let waiting = ClassSettings {
+        hung_waits_for_boot_deadline: true,
+        stuck_after: seconds(30),
+        ..rules.clone()
+    };
+    let unmanaged = ClassSettings { managed: false, ..quick.clone() };
+    let other = match number % 4 {
+        0 => quick,
+        1 => patient,
+        2 => unmanaged,
+        _ => waiting,
+    };
+    GridSettings::new([(DEFAULT_CLASS.to_owned(), rules), ("other".to_owned(), other)])
+}
+
+fn appliances() -> impl Strategy<Value = ApplianceIndex> {
+    (1..=APPLIANCES).prop_map(ApplianceIndex)
+}
+
+fn durations() -> impl Strategy<Value = Duration> {
+    prop_oneof![
+        8 => (0u64..100).prop_map(Duration::from_secs),
+        4 => (0u64..2_000).prop_map(Duration::from_millis),
+        3 => (0u64..4_000).prop_map(Duration::from_secs),
+        1 => (0u64..200_000).prop_map(Duration::from_secs),
+    ]
+}
+
+/// Uptimes, and a few that cannot be.
+fn uptimes() -> impl Strategy<Value = Option<Duration>> {
+    prop_oneof![
+        3 => Just(None),
+        4 => durations().prop_map(Some),
+        1 => Just(Some(Duration::from_millis(u64::MAX))),
+    ]
+}
+
+fn times() -> impl Strategy<Value = Option<Timestamp>> {
+    prop_oneof![
+        3 => Just(None),
+        2 => (0u64..1_000).prop_map(|offset| Some(at(offset))),
+        1 => prop_oneof![Just(Timestamp::MIN), Just(Timestamp::MAX)].prop_map(Some),
+    ]
+}
+
+fn kinds() -> impl Strategy<Value = (EventBody, &'static str)> {
+    let texts = prop_oneof![Just(""), Just("a"), Just("b")];
+    let promises = prop_oneof![Just(None), durations().prop_map(Some), Just(Some(Duration::MAX))];
+    let progress = prop::option::of(1u32..=100);
+    let reports = (progress, promises, texts).prop_map(|(progress, within, text)| {
+        let progress = progress.and_then(Progress::new);
+        (EventBody::Maintenance { progress, next_report_within: within }, text)
+    });
+    prop_oneof![
+        2 => Just((EventBody::StartedOk, "")),
+        2 => Just((EventBody::StartFailed, "x")),
+        4 => reports,
+        1 => Just((EventBody::Log, "l")),
+        2 => prop_oneof![Just("a"), Just("a 1"), Just("a 2"), Just("b")]
+            .prop_map(|text| (EventBody::Alert { counter: None }, text)),
+        1 => prop_oneof![Just(""), Just("high")]
+            .prop_map(|text| (EventBody::Alert { counter: Counter::new("n", 1.0) }, text)),
+    ]
+}
+
+fn events() -> impl Strategy<Value = EventBuilder> {
+    let origin = (appliances(), 0u128..6, 0u64..3, 0u64..200, prop::option::weighted(0.3, 1u64..20));
+    let how = (any::<bool>(), any::<bool>(), uptimes(), times());
+    (origin, kinds(), how).prop_map(|(origin, (kind, text), how)| {
+        let (row, boot, spool, sequence, session) = origin;
+        let (is_spooled, is_repeated, uptime, time) = how;
+        let mut said = new_event(boot, kind, text).by(row).numbered(spool, sequence);
+        said.0.session = session.map(SessionId);
+        said.0.event.spooled_at = (is_spooled && sequence % 3 == 0).then(|| at(0));
+        (said.0.event.is_repeated, said.0.event.uptime) = (is_repeated, uptime);
+        said.0.event.event_time = time;
+        if sequence % 7 == 0 {
+            said.0.event.severity = Severity::Debug;
+        }
+        said
+    })
+}
+
+fn commands() -> impl Strategy<Value = AdminCommand> {
+    let overrides = (
+        prop::option::of(any::<bool>()),
+        prop::option::of((1u64..1_000).prop_map(Duration::from_secs)),
+        prop::option::of((1u64..100).prop_map(Duration::from_secs)),
+    )
+        .prop_map(|(managed, boot_timeout, maintenance_silence)| Overrides {
+            managed,
+            boot_timeout,
+            report_deadline: maintenance_silence,
+        });
+    let classes = prop_oneof![
+        Just(None),
+        Just(Some(DEFAULT_CLASS.into())),
+        Just(Some("other".into())),
+        Just(Some("unknown".into()))
+    ];
+    let resets =
+        (any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(managed, boot, silence)| OverrideReset {
+            managed,
+            boot_timeout: boot,
+            maintenance_silence: silence,
+        });
+    (appliances(), classes, overrides, resets, 0..14).prop_map(|(row, class, overrides, reset, which)| {
+        let name = name(row);
+        let uuid = uuid::Uuid::from_u128(u128::from(row.0));
+        match which {
+            0 => AdminCommand::Remove { name },
+            1..=3 => AdminCommand::Add { name, uuid, class, overrides },
+            4..=5 => AdminCommand::Set { name, class, overrides, reset },
+            6..=7 => AdminCommand::StartBoot { name },
+            8 => AdminCommand::Stop { name },
+            9..=10 => AdminCommand::Unsuppress { name },
+            _ => AdminCommand::CrashDump { name },
+        }
+    })
+}
+
+/// Anything at all.
+pub(super) fn actions() -> impl Strategy<Value = SimulatedAction> {
+    prop_oneof![
+        8 => events().prop_map(SimulatedAction::Report),
+        2 => Just(SimulatedAction::Resend),
+        2 => (1u64..40).prop_map(SimulatedAction::Flood),
+        3 => Just(SimulatedAction::Tally),
+        4 => (appliances(), 1u128..30, uptimes())
+            .prop_map(|(row, boot, uptime)| SimulatedAction::Hello { row, boot, uptime }),
+        2 => (0usize..8).prop_map(SimulatedAction::CloseSession),
+        4 => commands().prop_map(SimulatedAction::Command),
+        5 => durations().prop_map(SimulatedAction::Wait),
+        1 => durations().prop_map(SimulatedAction::Pause),
+        1 => (durations(), 0usize..8).prop_map(|(away, number)| SimulatedAction::Restart(away, number)),
+    ]
+}

@@ -1,0 +1,140 @@
+//! Plays random stories on three appliances, and counts what their senders count.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
+
+use crate::grid::model::usage::OutcomeKind;
+use crate::grid::values::event::EventKind;
+use crate::grid::values::id::ApplianceIndex;
+use crate::grid::log::record::{Input, AdminCommand, Outcome, OverrideReset, SessionId, BrokerPause};
+use crate::grid::model::settings::Overrides;
+use super::driver::*;
+use crate::grid::tests::random_actions::{SimulatedAction, APPLIANCES, settings};
+
+/// A story with the sessions that are open in it.
+pub(super) struct Simulation {
+    pub(super) timeline: Timeline,
+    pub(super) sessions: Vec<(ApplianceIndex, u128, SessionId)>,
+    last_event: Option<EventBuilder>,
+    flood_count: u64,
+    unacknowledged: Vec<(ApplianceIndex, EventKind, OutcomeKind)>,
+    acknowledged: BTreeMap<(ApplianceIndex, EventKind, OutcomeKind), u64>,
+}
+
+impl Simulation {
+    pub(super) fn new(tallies_late: bool) -> Self {
+        let mut story = Timeline::empty(settings(0));
+        story.are_tallies_deferred = tallies_late;
+        (1..=APPLIANCES).for_each(|row| story.add(ApplianceIndex(row)));
+        let overrides = Overrides::default();
+        let (class, reset) = (Some("other".into()), OverrideReset::default());
+        let other = AdminCommand::Set { name: name(ApplianceIndex(2)), class, overrides, reset };
+        assert!(story.command(other).is_ok());
+        let (sessions, said, flooded) = (Vec::new(), None, 0);
+        let (unacknowledged, acknowledged) = (Vec::new(), BTreeMap::new());
+        Self { timeline: story, sessions, last_event: said, flood_count: flooded, unacknowledged, acknowledged }
+    }
+
+    pub(super) fn run(&mut self, deed: SimulatedAction) {
+        self.run_action(deed);
+        self.timeline.asks();
+        self.acknowledge();
+    }
+
+    fn run_action(&mut self, deed: SimulatedAction) {
+        match deed {
+            SimulatedAction::Report(said) => {
+                self.last_event = Some(said.clone());
+                self.receive(said);
+            }
+            SimulatedAction::Flood(times) => {
+                let Some(mut said) = self.last_event.clone() else { return };
+                for ahead in 1..=times {
+                    self.flood_count += 1;
+                    said.0.sequence = NonZeroU64::new(1_000 + self.flood_count * 50 + ahead);
+                    self.receive(said.clone());
+                }
+            }
+            SimulatedAction::Tally => {
+                self.timeline.tally();
+            }
+            SimulatedAction::Resend => {
+                let Some(said) = self.last_event.clone() else { return };
+                self.resend(said);
+            }
+            SimulatedAction::Hello { row, boot, uptime } => {
+                let session = self.timeline.hello_of(row, boot, uptime);
+                self.sessions.push((row, boot, session));
+            }
+            SimulatedAction::CloseSession(which) if which < self.sessions.len() => {
+                let (row, boot, session) = self.sessions.remove(which);
+                self.timeline.close_session_of(row, boot, session);
+            }
+            SimulatedAction::CloseSession(_) => {}
+            SimulatedAction::Command(order) => drop(self.timeline.command(order)),
+            SimulatedAction::Wait(pause) => self.timeline.advance_to(self.timeline.now.after(pause)),
+            SimulatedAction::Pause(lasted) => {
+                self.timeline.now = self.timeline.now.after(lasted);
+                self.timeline.handle(Input::BrokerPaused { lasted, cause: BrokerPause::ProcessPaused });
+            }
+            SimulatedAction::Restart(away, number) => {
+                self.sessions.clear();
+                self.last_event = None;
+                // Nobody was told of what is in no tally: a crash forgets it.
+                self.unacknowledged.clear();
+                self.timeline.restart_with(away, settings(number));
+            }
+        }
+    }
+
+    /// An event with a number that comes twice in a row is a duplicate, unless nobody is there.
+    fn resend(&mut self, said: EventBuilder) {
+        let appliance = self.timeline.grid().state().appliance(said.0.appliance);
+        let boot = said.0.boot.or(appliance.and_then(|appliance| appliance.boot_id()));
+        let is_known = appliance.is_some_and(|appliance| {
+            boot.zip(said.0.spool).zip(said.0.sequence).is_some_and(|((boot, spool), sequence)| {
+                appliance.windows.contains(boot, spool, sequence)
+            })
+        });
+        let records = self.timeline.records.len();
+        let outcome = self.receive(said);
+        assert_eq!(outcome == Outcome::Duplicate, is_known);
+        let is_silent = self.timeline.records.len() == records;
+        assert!(is_silent || !is_known, "a duplicate makes no record");
+    }
+
+    /// Says it, and counts what became of it as its sender does: once it is acknowledged.
+    pub(super) fn receive(&mut self, said: EventBuilder) -> Outcome {
+        let (row, kind) = (said.0.appliance, said.0.event.body.kind());
+        let records = self.timeline.records.len();
+        let (outcome, _) = self.timeline.receive(said);
+        let is_there = self.timeline.grid().state().appliance(row).is_some();
+        if let Some(counted) = OutcomeKind::new(outcome).filter(|_| is_there) {
+            let since = &self.timeline.records[records..];
+            if since.iter().any(|record| matches!(record.input, Input::Event(_))) {
+                *self.acknowledged.entry((row, kind, counted)).or_default() += 1;
+            } else {
+                self.unacknowledged.push((row, kind, counted));
+            }
+        }
+        self.acknowledge();
+        outcome
+    }
+
+    /// Whatever is in a tally by now is durable.
+    pub(super) fn acknowledge(&mut self) {
+        let grid = self.timeline.grid();
+        for counted in self.unacknowledged.extract_if(.., |it| !grid.has_pending_of(it.0)) {
+            *self.acknowledged.entry(counted).or_default() += 1;
+        }
+    }
+
+    /// What the senders counted is what the grid counted.
+    pub(super) fn assert_counts(&self) {
+        for appliance in self.timeline.grid().state().appliances() {
+            let own = self.acknowledged.iter().filter(|((row, ..), _)| *row == appliance.number);
+            let own: Vec<_> = own.map(|((_, kind, outcome), n)| (*kind, *outcome, *n)).collect();
+            assert_eq!(own, appliance.usage.counts.iter().collect::<Vec<_>>());
+        }
+    }
+}

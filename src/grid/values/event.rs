@@ -1,0 +1,309 @@
+//! What does an appliance say? The event and its five kinds, checked.
+//!
+//! Guarantees that an [`Event`] holds only what the contract allows. Knows neither the wire it came
+//! by nor what becomes of it.
+
+use std::time::Duration;
+
+use crate::grid::values::id::has_name_characters;
+use super::time::Timestamp;
+
+/// Longest text that is kept, in bytes (ntfy's 4,096; syslog has 2,048).
+pub const TEXT_BYTES_MAX: usize = 4_096;
+
+/// Most entries of [`Event::lost_before`].
+pub const DROPPED_ENTRIES_MAX: usize = 16;
+
+/// One event, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// What happened.
+    pub body: EventBody,
+    /// Free and hostile text, at most [`TEXT_BYTES_MAX`] bytes.
+    pub text: BoundedText,
+    /// How grave.
+    pub severity: Severity,
+    /// When it happened, by the appliance's clock.
+    pub event_time: Option<Timestamp>,
+    /// How long the boot had been up.
+    pub uptime: Option<Duration>,
+    /// When it was put into the appliance's spool; such an event is a replay.
+    pub spooled_at: Option<Timestamp>,
+    /// A tool sent its last report again by itself.
+    pub is_repeated: bool,
+    /// What the appliance threw away before it.
+    pub dropped_before: Vec<DroppedEvents>,
+    /// Alerts only: the key that the appliance gives, so that none is guessed from the text.
+    pub group_key: Option<Box<str>>,
+}
+
+/// What happened: the five kinds, as CA AppLogic spells them.
+#[derive(Clone, Debug, PartialEq)]
+pub enum EventBody {
+    /// `started_ok`: the start is complete.
+    StartedOk,
+    /// `start_failed`: the start failed, the text says why.
+    StartFailed,
+    /// `maintenance`: a long start, and how far it is.
+    Maintenance {
+        /// How ready.
+        progress: Option<Progress>,
+        /// The promise of the next report.
+        next_report_within: Option<Duration>,
+    },
+    /// `log`: a line for the grid log.
+    Log,
+    /// `alert`: a matter for an administrator, a counter, or both.
+    Alert {
+        /// The counter that changed.
+        counter: Option<Counter>,
+    },
+}
+
+impl EventBody {
+    /// Whether the event is about the start itself.
+    pub fn is_lifecycle(&self) -> bool {
+        match self {
+            Self::StartedOk | Self::StartFailed | Self::Maintenance { .. } => true,
+            Self::Log | Self::Alert { .. } => false,
+        }
+    }
+
+    /// The kind without its content.
+    pub fn kind(&self) -> EventKind {
+        match self {
+            Self::StartedOk => EventKind::StartedOk,
+            Self::StartFailed => EventKind::StartFailed,
+            Self::Maintenance { .. } => EventKind::Maintenance,
+            Self::Log => EventKind::Log,
+            Self::Alert { .. } => EventKind::Alert,
+        }
+    }
+
+    /// The kind's word, as users type and read it.
+    pub fn as_str(&self) -> &'static str {
+        self.kind().as_str()
+    }
+
+    /// How grave an event of this kind is if it does not say.
+    pub fn default_severity(&self) -> Severity {
+        match self {
+            Self::StartedOk | Self::Maintenance { .. } | Self::Log => Severity::Info,
+            Self::StartFailed | Self::Alert { .. } => Severity::Error,
+        }
+    }
+}
+
+/// How grave, mildest first (vme's words).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// For those who look for a fault.
+    Debug,
+    /// Good to know.
+    Info,
+    /// Not as it should be, yet everything works.
+    Warn,
+    /// Something failed.
+    Error,
+    /// Something failed for good, or data is at risk.
+    Fatal,
+}
+
+impl Severity {
+    /// All there are, mildest first.
+    pub const ALL: [Self; 5] = [Self::Debug, Self::Info, Self::Warn, Self::Error, Self::Fatal];
+
+    /// Its word, as users type and read it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+            Self::Fatal => "fatal",
+        }
+    }
+}
+
+/// Readiness in percent, 1 to 100.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Progress(u8);
+
+impl Progress {
+    /// `None` outside 1 to 100.
+    pub fn new(percent: u32) -> Option<Self> {
+        u8::try_from(percent).ok().filter(|percent| (1..=100).contains(percent)).map(Self)
+    }
+
+    /// In percent.
+    pub fn percent(self) -> u8 {
+        self.0
+    }
+}
+
+/// A named value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Counter {
+    name: Box<str>,
+    value: f64,
+}
+
+impl Counter {
+    /// `None` unless the name is a name and the value finite.
+    pub fn new(name: &str, value: f64) -> Option<Self> {
+        (has_name_characters(name) && value.is_finite())
+            .then(|| Self { name: name.into(), value })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its value, finite.
+    pub fn value(&self) -> f64 {
+        self.value
+    }
+}
+
+/// Text of an appliance, cut to [`TEXT_BYTES_MAX`] bytes at a character. Hostile until escaped.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BoundedText {
+    text: Box<str>,
+    is_truncated: bool,
+}
+
+impl BoundedText {
+    /// Keeps what fits.
+    pub fn new(text: &str) -> Self {
+        Self::with_truncated(text, false)
+    }
+
+    /// The same for a text that may have been cut before.
+    pub fn with_truncated(text: &str, was_cut: bool) -> Self {
+        let end = text.floor_char_boundary(TEXT_BYTES_MAX);
+        Self { text: text[..end].into(), is_truncated: was_cut || end < text.len() }
+    }
+
+    /// What was kept.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether something was cut off.
+    pub fn is_truncated(&self) -> bool {
+        self.is_truncated
+    }
+
+    /// Whether there is nothing to read.
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+}
+
+/// Events that an appliance could not keep until the broker heard them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DroppedEvents {
+    /// Their kind's word; `None`: several kinds.
+    pub kind: Option<EventKind>,
+    /// How many, at least 1.
+    pub count: u64,
+    /// When the first happened.
+    pub first_at: Option<Timestamp>,
+    /// When the last happened.
+    pub last_at: Option<Timestamp>,
+    /// Why; `None`: it does not say.
+    pub reason: Option<DropReason>,
+}
+
+/// Why an appliance could not keep events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DropReason {
+    /// Its spool was full.
+    SpoolFull,
+    /// Its spool was damaged.
+    SpoolDamaged,
+    /// They ended two sessions and were taken out of the spool.
+    Quarantined,
+    /// Its disk had no room or could not be written.
+    NotSpooled,
+}
+
+impl DropReason {
+    /// All there are.
+    pub const ALL: [Self; 4] =
+        [Self::SpoolFull, Self::SpoolDamaged, Self::Quarantined, Self::NotSpooled];
+
+    /// The reason, as people read it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::SpoolFull => "spool full",
+            Self::SpoolDamaged => "spool damaged",
+            Self::Quarantined => "set aside since they ended two sessions",
+            Self::NotSpooled => "could not be spooled",
+        }
+    }
+}
+
+/// A kind of event without its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EventKind {
+    /// `started_ok`
+    StartedOk,
+    /// `start_failed`
+    StartFailed,
+    /// `maintenance`
+    Maintenance,
+    /// `log`
+    Log,
+    /// `alert`
+    Alert,
+}
+
+impl EventKind {
+    /// All there are.
+    pub const ALL: [Self; 5] =
+        [Self::StartedOk, Self::StartFailed, Self::Maintenance, Self::Log, Self::Alert];
+
+    /// The kind's word, as users type and read it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::StartedOk => "started_ok",
+            Self::StartFailed => "start_failed",
+            Self::Maintenance => "maintenance",
+            Self::Log => "log",
+            Self::Alert => "alert",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_1_to_100() {
+        assert!(Progress::new(0).is_none() && Progress::new(101).is_none());
+        assert_eq!(Progress::new(100).map(Progress::percent), Some(100));
+        assert!(Progress::new(256 + 34).is_none());
+    }
+
+    #[test]
+    fn text_is_truncated_at_a_character_and_flagged() {
+        let just = "x".repeat(TEXT_BYTES_MAX);
+        assert!(!BoundedText::new(&just).is_truncated());
+        let long = format!("{}ü", "x".repeat(TEXT_BYTES_MAX - 1));
+        let text = BoundedText::new(&long);
+        assert!(text.is_truncated());
+        assert_eq!(text.as_str().len(), TEXT_BYTES_MAX - 1);
+    }
+
+    #[test]
+    fn a_counter_has_a_name_and_a_finite_value() {
+        assert!(Counter::new("n_db_xact_per_min", 46.0).is_some());
+        assert!(Counter::new("n db", 46.0).is_none());
+        assert!(
+            Counter::new("n", f64::NAN).is_none() && Counter::new("n", f64::INFINITY).is_none()
+        );
+    }
+}

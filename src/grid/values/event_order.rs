@@ -1,0 +1,84 @@
+//! When was something said about a start, and which of two words was said first?
+//!
+//! Guarantees an order of the words of one boot that a wrong clock disturbs only where a word comes
+//! without uptime and out of another spool. Knows nothing of what was said.
+
+use std::time::Duration;
+
+use crate::grid::values::id::{Sequence, SpoolId};
+use crate::grid::log::record::ReceivedEvent;
+use super::time::Timestamp;
+
+/// When a word about a start was said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventOrder {
+    /// How long the boot had been up.
+    pub uptime: Option<Duration>,
+    /// Its number, and the spool that gave it.
+    pub sequence: Option<(SpoolId, Sequence)>,
+    /// By the appliance's clock; if it did not say, when it was spooled, else when it was heard.
+    pub time: Timestamp,
+}
+
+impl EventOrder {
+    /// The moment of what is heard at `now`.
+    pub fn at(heard: &ReceivedEvent, now: Timestamp) -> Self {
+        let event = &heard.event;
+        Self {
+            // Capped where the journal's microseconds end, so that it reads back equal.
+            uptime: event.uptime.map(|it| it.min(Duration::from_micros(u64::MAX))),
+            sequence: heard.spool.zip(heard.sequence),
+            time: event.event_time.or(event.spooled_at).unwrap_or(now),
+        }
+    }
+
+    /// Whether it was said before another word of its boot: by uptime, which no clock moves; else by
+    /// number, if one spool gave both; else by the appliance's clock.
+    pub fn precedes(&self, other: &Self) -> bool {
+        if let (Some(own), Some(others)) = (self.uptime, other.uptime)
+            && own != others
+        {
+            return own < others;
+        }
+        match (self.sequence, other.sequence) {
+            (Some((own, number)), Some((others, other))) if own == others => number < other,
+            (_, _) => self.time < other.time,
+        }
+    }
+
+    /// Whether it was said before a moment of the broker's, in a boot that began then. The uptime
+    /// and the appliance's clock must both say so: neither is sure.
+    pub fn precedes_time(&self, moment: Timestamp, began_at: Timestamp) -> bool {
+        let by_uptime = self.uptime.is_none_or(|uptime| began_at.after(uptime) < moment);
+        by_uptime && self.time < moment
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU64;
+
+    use super::*;
+
+    fn order(uptime: u64, numbered: Option<(u64, u64)>, time: u64) -> EventOrder {
+        let at = |seconds| Timestamp::EPOCH.after(Duration::from_secs(seconds));
+        let number = |it| NonZeroU64::new(it).expect("tests number from 1");
+        EventOrder {
+            uptime: (uptime > 0).then(|| Duration::from_secs(uptime)),
+            sequence: numbered.map(|(spool, sequence)| (SpoolId(number(spool)), number(sequence))),
+            time: at(time),
+        }
+    }
+
+    #[test]
+    fn uptime_decides_before_sequence_and_sequence_before_the_clock() {
+        assert!(order(1, Some((1, 9)), 9).precedes(&order(2, Some((1, 1)), 1)));
+        assert!(order(0, Some((1, 1)), 9).precedes(&order(2, Some((1, 2)), 1)));
+        assert!(order(2, Some((1, 1)), 9).precedes(&order(2, Some((1, 2)), 1)));
+        assert!(!order(0, Some((1, 9)), 9).precedes(&order(2, Some((2, 1)), 1)));
+        assert!(order(0, Some((1, 9)), 1).precedes(&order(2, Some((2, 1)), 9)));
+        assert!(order(0, None, 1).precedes(&order(0, None, 9)));
+        let same = order(2, Some((1, 2)), 3);
+        assert!(!same.precedes(&same));
+    }
+}

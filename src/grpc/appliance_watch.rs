@@ -1,0 +1,283 @@
+//! A watch: all appliances that match, then each that changes.
+//!
+//! Guarantees that a watcher who keeps by name what was told has, after each round, what there is:
+//! what goes or does not match any more is told once, however far the watcher lagged behind.
+
+use std::collections::BTreeSet;
+
+use tokio::sync::broadcast::error::RecvError;
+use tokio_stream::Stream;
+use tonic::Status;
+
+use super::appliances::{ApplianceMatcher, list_page};
+use crate::grpc::stream_sender::{StreamEnd, StreamSender};
+use super::Services;
+use crate::grpc::panic_guard;
+use crate::broker::ChangedAppliances;
+use crate::grid::Grid;
+use crate::grid::values::id::{ApplianceName, ApplianceIndex};
+use crate::grid::values::time::Timestamp;
+use crate::contract::proto;
+use crate::contract::proto::WatchAppliancesResponse;
+use crate::contract::encode;
+
+/// Appliances asked for at once.
+const APPLIANCES_PER_QUERY: usize = 256;
+
+/// Opens a watch.
+pub(super) fn open(
+    desk: Services,
+    wanted: ApplianceMatcher,
+) -> impl Stream<Item = Result<WatchAppliancesResponse, Status>> + Send + use<> {
+    let (teller, stream) = StreamSender::new(desk.stopping.clone());
+    panic_guard::spawn_stream("watch appliances", teller.error_sender(), async move {
+        let mut watch = ApplianceWatch { desk, matcher: wanted, sender: teller, sent_names: BTreeSet::new() };
+        let ended = watch.run().await;
+        watch.sender.finish(ended).await;
+    });
+    stream
+}
+
+struct ApplianceWatch {
+    desk: Services,
+    matcher: ApplianceMatcher,
+    sender: StreamSender<WatchAppliancesResponse>,
+    /// What this watcher has: names that were told last as matching. As many as match at most, and
+    /// those that went since the last round.
+    sent_names: BTreeSet<ApplianceName>,
+}
+
+/// What a name stands for at the moment.
+enum WatchedState {
+    Matching(proto::Appliance),
+    NotMatching(proto::Appliance),
+    Removed,
+}
+
+impl ApplianceWatch {
+    async fn run(&mut self) -> Result<(), StreamEnd> {
+        let mut changes = self.desk.broker.watch();
+        self.send_all().await?;
+        self.send(None, false, true).await?;
+        loop {
+            let changed = tokio::select! {
+                changed = changes.recv() => changed,
+                ended = self.sender.closed() => return Err(ended),
+            };
+            match changed {
+                Ok(ChangedAppliances::Listed(numbers)) => self.send_changed(numbers.to_vec()).await?,
+                Ok(ChangedAppliances::All) | Err(RecvError::Lagged(_)) => self.send_all().await?,
+                Err(RecvError::Closed) => return Ok(()),
+            }
+        }
+    }
+
+    /// A round of all there is, then of what the watcher has and the round did not meet.
+    async fn send_all(&mut self) -> Result<(), StreamEnd> {
+        let mut unmet = self.sent_names.clone();
+        let mut from = Some(ApplianceIndex(1));
+        while let Some(first) = from {
+            self.sender.ensure_open()?;
+            let wanted = self.matcher.clone();
+            let question = move |grid: &Grid, now| list_page(grid, &wanted, first, APPLIANCES_PER_QUERY, now);
+            let (appliances, next) = self.query(question).await?;
+            for appliance in appliances {
+                let name = ApplianceName::from_stored(&appliance.name).ok();
+                self.send(Some(appliance), false, false).await?;
+                if let Some(name) = name {
+                    unmet.remove(&name);
+                    self.sent_names.insert(name);
+                }
+            }
+            from = next;
+        }
+        while !unmet.is_empty() {
+            let names = take_names(&mut unmet, APPLIANCES_PER_QUERY);
+            self.send_names(names).await?;
+        }
+        Ok(())
+    }
+
+    async fn send_changed(&mut self, numbers: Vec<ApplianceIndex>) -> Result<(), StreamEnd> {
+        let wanted = self.matcher.clone();
+        let question = move |grid: &Grid, _| {
+            let names = numbers.into_iter().filter_map(|number| grid.state().name(number));
+            names.filter(|name| wanted.matches_name(name.as_str())).cloned().collect()
+        };
+        let mut names: BTreeSet<ApplianceName> = self.query(question).await?;
+        while !names.is_empty() {
+            let some = take_names(&mut names, APPLIANCES_PER_QUERY);
+            self.send_names(some).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells how these names stand, so far as it is news: an appliance that went may live again
+    /// under its name in another row.
+    async fn send_names(&mut self, names: Vec<ApplianceName>) -> Result<(), StreamEnd> {
+        self.sender.ensure_open()?;
+        let wanted = self.matcher.clone();
+        let question = move |grid: &Grid, now| {
+            let standing = |name: ApplianceName| (watched_state(grid, &wanted, &name, now), name);
+            names.into_iter().map(standing).collect::<Vec<_>>()
+        };
+        for (standing, name) in self.query(question).await? {
+            match standing {
+                WatchedState::Matching(appliance) => {
+                    self.send(Some(appliance), false, false).await?;
+                    self.sent_names.insert(name);
+                }
+                WatchedState::NotMatching(appliance) if self.sent_names.remove(&name) => {
+                    self.send(Some(appliance), false, false).await?;
+                }
+                WatchedState::Removed if self.sent_names.remove(&name) => {
+                    let name = name.to_string();
+                    let appliance = proto::Appliance { name, ..Default::default() };
+                    self.send(Some(appliance), true, false).await?;
+                }
+                WatchedState::NotMatching(_) | WatchedState::Removed => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn query<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Grid, Timestamp) -> T + Send + 'static,
+    ) -> Result<T, StreamEnd> {
+        let answer = self.desk.broker.query(question).await;
+        answer.map_err(|gone| StreamEnd::Failed(super::status::unavailable(gone)))
+    }
+
+    async fn send(
+        &mut self,
+        appliance: Option<proto::Appliance>,
+        removed: bool,
+        complete: bool,
+    ) -> Result<(), StreamEnd> {
+        self.sender.send(WatchAppliancesResponse { appliance, removed, complete }).await
+    }
+}
+
+fn watched_state(grid: &Grid, wanted: &ApplianceMatcher, name: &ApplianceName, now: Timestamp) -> WatchedState {
+    let number = grid.state().find(name);
+    let Some(appliance) = number.and_then(|number| grid.state().appliance(number)) else {
+        return WatchedState::Removed;
+    };
+    let shown = encode::appliance(grid, appliance, now);
+    if wanted.matches(appliance) { WatchedState::Matching(shown) } else { WatchedState::NotMatching(shown) }
+}
+
+fn take_names(names: &mut BTreeSet<ApplianceName>, most: usize) -> Vec<ApplianceName> {
+    std::iter::from_fn(|| names.pop_first()).take(most).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::runtime::Handle;
+    use tokio_stream::StreamExt;
+    use tokio_stream::wrappers::ReceiverStream;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::broker::{Started, start};
+    use crate::grid::log::applied_settings::AppliedSettings;
+    use crate::grid::log::record::AdminCommand;
+    use crate::grid::model::settings::{Overrides, GridSettings};
+    use crate::journal;
+    use crate::tasks;
+    use crate::contract::proto::{ApplianceFilter, ApplianceState};
+
+    type WatchResponses = ReceiverStream<Result<WatchAppliancesResponse, Status>>;
+
+    fn name(name: &str) -> ApplianceName {
+        ApplianceName::new(name).expect("a name")
+    }
+
+    async fn send_command(started: &Started, order: AdminCommand) {
+        started.broker.command("me", order).await.expect("it runs").expect("is taken");
+    }
+
+    async fn add(started: &Started, called: &str) {
+        let (class, overrides) = (None, Overrides::default());
+        let (name, uuid) = (name(called), Uuid::new_v4());
+        send_command(started, AdminCommand::Add { name, uuid, class, overrides }).await;
+    }
+
+    async fn remove(started: &Started, called: &str) {
+        send_command(started, AdminCommand::Remove { name: name(called) }).await;
+    }
+
+    /// A broker with db1 in row 1 and db2 in row 2, and a watch of those that are idle, which does
+    /// not follow by itself.
+    async fn watch_of_idle(dir: &tempfile::TempDir) -> (Started, ApplianceWatch, WatchResponses) {
+        let journal = journal::JournalSettings { low_water: 0, ..journal::JournalSettings::new(dir.path()) };
+        let runtime = Handle::current();
+        let starting = move || {
+            start(&journal, GridSettings::new([]), AppliedSettings::default(), runtime).expect("starts")
+        };
+        let started = tasks::spawn_blocking("start", starting).await.expect("no panic");
+        add(&started, "db1").await;
+        add(&started, "db2").await;
+        let (_, stopping) = tokio::sync::watch::channel(false);
+        let states = vec![ApplianceState::Idle.into()];
+        let wanted = ApplianceMatcher::new(Some(ApplianceFilter { states, ..ApplianceFilter::default() }));
+        let desk = Services::new(&started, None, stopping.clone());
+        let (teller, told) = StreamSender::new(stopping);
+        let wanted = wanted.expect("a filter");
+        (started, ApplianceWatch { desk, matcher: wanted, sender: teller, sent_names: BTreeSet::new() }, told)
+    }
+
+    /// What was told, as names with their states; `Unspecified` for what was removed.
+    async fn received(told: &mut WatchResponses, count: usize) -> Vec<(String, ApplianceState)> {
+        let mut heard = Vec::new();
+        for said in told.take(count).collect::<Vec<_>>().await {
+            let said = said.expect("no error");
+            let appliance = said.appliance.expect("an appliance");
+            let state = appliance.state();
+            assert_eq!(said.removed, state == ApplianceState::Unspecified);
+            heard.push((appliance.name, state));
+        }
+        heard
+    }
+
+    fn in_state(called: &str, state: ApplianceState) -> (String, ApplianceState) {
+        (called.to_owned(), state)
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_round_sends_once_what_was_removed_or_matches_no_more() {
+        use ApplianceState::{Idle, Starting, Unspecified};
+        let dir = tempfile::tempdir().expect("a folder");
+        let (started, mut watch, mut told) = watch_of_idle(&dir).await;
+        assert!(watch.send_all().await.is_ok());
+        assert_eq!(received(&mut told, 2).await, [in_state("db1", Idle), in_state("db2", Idle)]);
+        // The watcher lagged: nobody told it of these one by one.
+        remove(&started, "db1").await;
+        send_command(&started, AdminCommand::StartBoot { name: name("db2") }).await;
+        add(&started, "db3").await;
+        for _ in 0..2 {
+            assert!(watch.send_all().await.is_ok());
+        }
+        let round = [in_state("db3", Idle), in_state("db1", Unspecified), in_state("db2", Starting)];
+        assert_eq!(received(&mut told, 4).await, [&round[..], &[in_state("db3", Idle)]].concat());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_name_added_again_under_another_index_is_not_removed() {
+        use ApplianceState::{Idle, Unspecified};
+        let dir = tempfile::tempdir().expect("a folder");
+        let (started, mut watch, mut told) = watch_of_idle(&dir).await;
+        assert!(watch.send_all().await.is_ok());
+        received(&mut told, 2).await;
+        remove(&started, "db1").await;
+        add(&started, "db1").await;
+        remove(&started, "db2").await;
+        let rows = [1, 3, 2].map(ApplianceIndex).to_vec();
+        for _ in 0..2 {
+            assert!(watch.send_changed(rows.clone()).await.is_ok());
+        }
+        let once = [in_state("db1", Idle), in_state("db2", Unspecified)];
+        assert_eq!(received(&mut told, 3).await, [&once[..], &[in_state("db1", Idle)]].concat());
+    }
+}

@@ -1,0 +1,217 @@
+//! `/metrics`: what is counted, and what can be looked up when somebody asks, as OpenMetrics text.
+//!
+//! Guarantees names that begin with `gridd_` (`process_` for what every program has), a unit in the
+//! name, and labels from fixed lists of words: never a name of an appliance. What could not be
+//! looked up in time is left out, and `gridd_loop_answers` says so. docs/operation.md lists them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::process::ProcessStats;
+use super::{QUERY_TIMEOUT, ServedBroker};
+use crate::grid::Grid;
+use crate::grid::model::mail_message::OutboxStats;
+use crate::grid::values::time::Timestamp;
+use crate::journal::JournalStatus;
+use crate::metrics::{Connections, Label};
+use crate::stderr;
+use crate::tasks;
+use crate::contract::encode;
+
+/// What the text is, for who asks.
+pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// What the loop is asked for.
+#[derive(Debug)]
+struct GridMetrics {
+    sessions: u32,
+    appliances: BTreeMap<Label, u64>,
+    alerts: BTreeMap<(Label, Label), u64>,
+    next_deadline: Option<Timestamp>,
+    outbox: OutboxStats,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabels {
+    state: Label,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AlertLabels {
+    kind: Label,
+    severity: Label,
+}
+
+/// All of it; before the broker has started, only what is known of the process.
+pub(super) async fn render(
+    desk: Option<ServedBroker>,
+    connections: &Connections,
+) -> Result<String, fmt::Error> {
+    let mut all = Registry::default();
+    process(all.sub_registry_with_prefix("process"), &ProcessStats::read(), desk.as_ref());
+    let registry = all.sub_registry_with_prefix("gridd");
+    let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+    registry.register("build", "What runs", version);
+    gauge(registry, "tasks", "Tasks alive", tasks::alive_count() as f64);
+    let help = "Lines of tracing that standard error did not take in time";
+    registry.register("tracing_lines_dropped", help, ConstCounter::new(stderr::dropped()));
+    connections.register(registry);
+    if let Some(desk) = desk {
+        desk.metrics.register(registry);
+        queue(registry, &desk);
+        let asked = tokio::time::timeout(QUERY_TIMEOUT, desk.broker.query(|grid, _| collect(grid)));
+        let standing = asked.await.ok().and_then(Result::ok);
+        let answers = f64::from(u8::from(standing.is_some()));
+        gauge(registry, "loop_answers", "Whether the broker loop answered within 2 s", answers);
+        if let Some(standing) = standing {
+            grid(registry, &standing);
+        }
+        let reader = desk.reader.clone();
+        let status = tasks::spawn_blocking("journal status", move || reader.status()).await;
+        journal(registry, &desk, status.ok().and_then(Result::ok));
+    }
+    let mut text = String::new();
+    text::encode(&mut text, &all)?;
+    Ok(text)
+}
+
+fn gauge(registry: &mut Registry, name: &str, help: &str, value: f64) {
+    registry.register(name, help, ConstGauge::new(value));
+}
+
+fn gauge_with_unit(registry: &mut Registry, name: &str, unit: Unit, help: &str, value: f64) {
+    registry.register_with_unit(name, help, unit, ConstGauge::new(value));
+}
+
+fn process(registry: &mut Registry, process: &ProcessStats, desk: Option<&ServedBroker>) {
+    let ProcessStats { resident_bytes, fds, fds_max, cpu_seconds, threads } = *process;
+    if let Some(bytes) = resident_bytes {
+        gauge_with_unit(registry, "resident_memory", Unit::Bytes, "Memory in RAM", bytes as f64);
+    }
+    if let Some(fds) = fds {
+        gauge(registry, "open_fds", "Open descriptors", fds as f64);
+    }
+    if let Some(max) = fds_max {
+        gauge(registry, "max_fds", "Descriptors it may open", max as f64);
+    }
+    if let Some(threads) = threads {
+        gauge(registry, "threads", "Threads", threads as f64);
+    }
+    if let Some(seconds) = cpu_seconds {
+        let help = "CPU time spent, user and system";
+        registry.register_with_unit("cpu", help, Unit::Seconds, ConstCounter::new(seconds));
+    }
+    if let Some(desk) = desk {
+        let help = "When the broker started, since 1970";
+        gauge_with_unit(registry, "start_time", Unit::Seconds, help, seconds(desk.started_at));
+    }
+}
+
+fn queue(registry: &mut Registry, desk: &ServedBroker) {
+    let (items, room) = desk.broker.queue_usage();
+    gauge(registry, "queue_items", "Items that wait for the broker loop", items as f64);
+    let help = "Room for events in the queue";
+    gauge_with_unit(registry, "queue_room", Unit::Bytes, help, room as f64);
+    let low = f64::from(u8::from(desk.broker.disk_is_low()));
+    gauge(registry, "disk_low", "Whether nothing new is taken because the disk is full", low);
+}
+
+/// Runs in the loop.
+fn collect(grid: &Grid) -> GridMetrics {
+    let mut appliances: BTreeMap<Label, u64> = STATES.into_iter().map(|it| (Label(it), 0)).collect();
+    for appliance in grid.state().appliances() {
+        let name = encode::state(&appliance.lifecycle).as_str_name();
+        *appliances.entry(Label::without_prefix("APPLIANCE_STATE_", name)).or_default() += 1;
+    }
+    let mut alerts = BTreeMap::new();
+    for (_, matter, alert) in grid.state().alerts() {
+        let severity = encode::encode_severity(alert.severity).as_str_name();
+        let labels = (Label(matter.as_str()), Label::without_prefix("SEVERITY_", severity));
+        *alerts.entry(labels).or_default() += 1;
+    }
+    let sessions = grid.sessions().open_count();
+    let (next_deadline, mails) = (grid.poll_timeout(), grid.state().outbox().stats());
+    GridMetrics { sessions, appliances, alerts, next_deadline, outbox: mails }
+}
+
+/// Told even when there is none, so that a series does not begin with its first appliance.
+const STATES: [&str; 6] = ["IDLE", "STARTING", "MAINTENANCE", "RUNNING", "FAILED", "DUMPING"];
+
+fn grid(registry: &mut Registry, standing: &GridMetrics) {
+    gauge(registry, "sessions", "Sessions open", f64::from(standing.sessions));
+    let appliances = Family::<StateLabels, Gauge<f64, std::sync::atomic::AtomicU64>>::default();
+    for (state, count) in &standing.appliances {
+        appliances.get_or_create(&StateLabels { state: *state }).set(*count as f64);
+    }
+    registry.register("appliances", "Appliances by state", appliances);
+    let alerts = Family::<AlertLabels, Gauge<f64, std::sync::atomic::AtomicU64>>::default();
+    for ((matter, severity), count) in &standing.alerts {
+        let labels = AlertLabels { kind: *matter, severity: *severity };
+        alerts.get_or_create(&labels).set(*count as f64);
+    }
+    registry.register("alerts_open", "Open matters by what they are and how grave", alerts);
+    let OutboxStats { queued: owed, oldest_queued_at: since, failed } = standing.outbox;
+    gauge(registry, "mails_owed", "Mails that are owed and not given up", owed as f64);
+    gauge(registry, "mails_failed", "Mails that are given up", failed as f64);
+    if let Some(since) = since {
+        let help = "Since when the oldest mail is owed that is not given up, since 1970";
+        gauge_with_unit(registry, "mails_owed_since_timestamp", Unit::Seconds, help, seconds(since));
+    }
+    if let Some(at) = standing.next_deadline {
+        let help = "When the next deadline is looked at, since 1970";
+        gauge_with_unit(registry, "next_deadline_timestamp", Unit::Seconds, help, seconds(at));
+    }
+}
+
+fn journal(registry: &mut Registry, desk: &ServedBroker, status: Option<JournalStatus>) {
+    let journal = registry.sub_registry_with_prefix("journal");
+    gauge(journal, "term", "Starts on this journal", desk.term as f64);
+    gauge(journal, "first_record", "Oldest record kept", desk.reader.first() as f64);
+    gauge(journal, "last_record", "Newest durable record", desk.reader.durable() as f64);
+    let Some(status) = status else { return };
+    let JournalStatus {
+        commit_log_bytes,
+        archive_bytes,
+        checkpoint_bytes,
+        checkpoint,
+        free_bytes,
+        sealed_segments: sealed_spans,
+        sealed_through,
+        archived_through,
+        durable: _,
+        low_water: _,
+        retention_bytes: _,
+        growth: _,
+        background_failures: trouble,
+    } = status;
+    gauge(journal, "archived_record", "Newest record in the archive", archived_through as f64);
+    gauge(journal, "sealed_record", "Newest record in a sealed span", sealed_through as f64);
+    gauge(journal, "sealed_spans", "Sealed spans", sealed_spans as f64);
+    for (name, help, bytes) in [
+        ("commit_log", "What the commit log reserves", commit_log_bytes),
+        ("archive", "What the archive takes", archive_bytes),
+        ("checkpoints", "What the checkpoints take", checkpoint_bytes),
+        ("disk_free", "What the file system still has for us", free_bytes),
+    ] {
+        gauge_with_unit(journal, name, Unit::Bytes, help, bytes as f64);
+    }
+    let help = "Background threads of the journal that failed: the commit log grows";
+    gauge(journal, "threads_failed", help, trouble.len() as f64);
+    if let Some((through, written)) = checkpoint {
+        gauge(journal, "checkpoint_record", "Newest record in a checkpoint", through as f64);
+        let help = "When the newest checkpoint was written, since 1970";
+        let at = written.as_secs_f64();
+        gauge_with_unit(journal, "checkpoint_timestamp", Unit::Seconds, help, at);
+    }
+}
+
+fn seconds(at: Timestamp) -> f64 {
+    at.as_micros() as f64 / 1e6
+}

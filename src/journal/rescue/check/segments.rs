@@ -1,0 +1,131 @@
+//! Are the spans of the archive sound?
+//!
+//! Two looks at each: a raw scan of its files, which decodes every record, and the check that its
+//! sealing made. The first tells what can be saved when the second fails.
+
+use std::ops::RangeInclusive;
+use std::path::Path;
+
+use super::{JournalCheck, Finding, open};
+use crate::journal::archive::{Seal, read_trim_mark, verify_segment};
+use crate::journal::disk;
+use crate::journal::error::JournalError;
+use crate::journal::frame::BlockContent;
+use crate::journal::identity::Identity;
+use crate::journal::recovery::missing_ranges;
+use crate::journal::rescue::inventory::files_below;
+use crate::journal::scan::{ScanItem, BlockScan};
+
+impl JournalCheck {
+    pub(super) fn check_segments(
+        &mut self,
+        folder: &Path,
+        identity: Identity,
+        look: &mut impl FnMut(&Path),
+    ) -> Result<(), JournalError> {
+        if !folder.is_dir() {
+            return Ok(());
+        }
+        let trimmed = read_trim_mark(folder, identity.journal);
+        if trimmed.is_none() {
+            let words = "can't be read: what was trimmed on purpose and what is lost look alike";
+            self.report.notes.push(format!("{} {words}", folder.join("trimmed").display()));
+        }
+        for path in disk::paths_in(folder)? {
+            if let Some(first) = disk::number_in_name(&path, "span-", "") {
+                if trimmed.is_some_and(|trimmed| first <= trimmed) {
+                    self.report.notes.push(format!("{} was trimmed", path.display()));
+                    continue;
+                }
+                look(&path);
+                self.check_segment(&path, first, identity)?;
+            } else if path.is_dir() {
+                let words = "is not used; `gridd journal salvage` reads it, too";
+                self.report.notes.push(format!("{} {words}", path.display()));
+            }
+        }
+        // Without a word about trims the oldest that is there is where it began.
+        self.oldest = trimmed.map(|trimmed| trimmed + 1).or(self.oldest);
+        Ok(())
+    }
+
+    fn check_segment(&mut self, path: &Path, first: u64, identity: Identity) -> Result<(), JournalError> {
+        let seal_path = path.with_added_extension("sealed");
+        let seal = Seal::read(&seal_path, identity.journal, first);
+        let Some(seal) = seal else { return self.check_unsealed(path, &seal_path, first, identity) };
+        self.note_first(first);
+        self.last = self.last.max(seal.last);
+        let mut found = self.scan_segment(path, identity)?;
+        // Gaps that the seal knows of are told as missing records, not of the span.
+        let mut whole = [found.clone(), seal.missing.clone()].concat();
+        let lost = missing_ranges(Some(first), &mut whole, seal.last);
+        match check_readable(path, first, &seal, identity) {
+            Ok(()) => {
+                self.report.sealed_segments += 1;
+                seal.present_ranges(first).into_iter().for_each(|range| self.add_present(range));
+            }
+            Err(reason) => {
+                let (path, found_all) = (path.to_owned(), lost.is_empty());
+                self.report.findings.push(Finding::Segment { path, reason, found: found_all });
+                found.drain(..).for_each(|range| self.add_present(range));
+            }
+        }
+        Ok(())
+    }
+
+    /// A span that was being filled: the next start builds it again from the commit log.
+    fn check_unsealed(
+        &mut self,
+        path: &Path,
+        seal: &Path,
+        first: u64,
+        identity: Identity,
+    ) -> Result<(), JournalError> {
+        if seal.exists() {
+            let words = "can't be read: the next start checks its span again";
+            self.report.notes.push(format!("{} {words}", seal.display()));
+        }
+        if !self.present.iter().any(|range| range.contains(&first)) {
+            for range in self.scan_segment(path, identity)? {
+                self.note_first(*range.start());
+                self.add_present(range);
+            }
+        }
+        Ok(())
+    }
+
+    /// The numbers whose blocks lie whole in the span's files, ascending.
+    fn scan_segment(
+        &mut self,
+        span: &Path,
+        identity: Identity,
+    ) -> Result<Vec<RangeInclusive<u64>>, JournalError> {
+        let mut found = Vec::new();
+        for path in files_below(span)? {
+            let mut scan = BlockScan::new(open(&path)?);
+            while let Some(next) = scan.next_block().map_err(JournalError::io("read", &path))? {
+                match next {
+                    ScanItem::Newer { offset } => self.push_newer_block(&path, offset),
+                    ScanItem::Block { block, .. } => {
+                        let draft = block.header.info;
+                        let is_ours = draft.journal == identity.journal
+                            && draft.content == BlockContent::Records
+                            && draft.count > 0;
+                        if is_ours && self.check_records(&path, &block) {
+                            found.push(draft.first..=draft.last());
+                        }
+                    }
+                }
+            }
+        }
+        found.sort_unstable_by_key(|range| *range.start());
+        Ok(found)
+    }
+}
+
+/// Whether the broker would read all of the span, or its complaint.
+fn check_readable(span: &Path, first: u64, seal: &Seal, identity: Identity) -> Result<(), String> {
+    verify_segment(span, identity.journal, first, seal).map_err(|error| {
+        if let JournalError::Archive { reason, .. } = error { reason } else { error.to_string() }
+    })
+}

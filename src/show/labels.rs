@@ -1,0 +1,161 @@
+//! Labels of the contract's enums: kinds, severities, states and outcomes such as `started_ok`.
+//!
+//! Guarantees that a label is the contract's own name in lower case without its prefix, so that
+//! labels and contract cannot diverge. Does not know which of them are valid where.
+
+use crate::contract::proto::event::Kind;
+use crate::contract::proto::{AlertMatter, ApplianceState, EventKind, LostReason, MailStanding};
+use crate::contract::proto::{Outcome, RecordKind, Severity};
+
+/// The label of a [`RecordKind`]; `None` if it is unspecified.
+pub fn record_kind(number: i32) -> Option<String> {
+    label("RECORD_KIND_", RecordKind::try_from(number).map(|kind| kind.as_str_name()), number)
+}
+
+/// The label of an [`EventKind`]; `None` if it is unspecified.
+pub fn event_kind(number: i32) -> Option<String> {
+    label("EVENT_KIND_", EventKind::try_from(number).map(|kind| kind.as_str_name()), number)
+}
+
+/// The label of a [`Severity`]; `None` if it is unspecified.
+pub fn severity(number: i32) -> Option<String> {
+    label("SEVERITY_", Severity::try_from(number).map(|level| level.as_str_name()), number)
+}
+
+/// The label of an [`ApplianceState`]; `None` if it is unspecified.
+pub fn state(number: i32) -> Option<String> {
+    label("APPLIANCE_STATE_", ApplianceState::try_from(number).map(|it| it.as_str_name()), number)
+}
+
+/// The label of an [`Outcome`]; `None` if it is unspecified.
+pub fn outcome(number: i32) -> Option<String> {
+    label("OUTCOME_", Outcome::try_from(number).map(|outcome| outcome.as_str_name()), number)
+}
+
+/// The label of an [`AlertMatter`]; `None` if it is unspecified.
+pub fn alert_kind(number: i32) -> Option<String> {
+    label("ALERT_MATTER_", AlertMatter::try_from(number).map(|it| it.as_str_name()), number)
+}
+
+/// The label of a [`MailStanding`]; `None` if it is unspecified.
+pub fn mail_state(number: i32) -> Option<String> {
+    label("MAIL_STANDING_", MailStanding::try_from(number).map(|it| it.as_str_name()), number)
+}
+
+/// The label of a [`LostReason`]; `None` if it is unspecified.
+pub fn lost_reason(number: i32) -> Option<String> {
+    label("LOST_REASON_", LostReason::try_from(number).map(|it| it.as_str_name()), number)
+}
+
+/// The label of an event's kind.
+pub fn event_body_kind(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::StartedOk(_) => "started_ok",
+        Kind::StartFailed(_) => "start_failed",
+        Kind::Maintenance(_) => "maintenance",
+        Kind::Log(_) => "log",
+        Kind::Alert(_) => "alert",
+    }
+}
+
+/// The [`RecordKind`] of a label.
+pub fn parse_record_kind(label: &str) -> Option<RecordKind> {
+    specified(RecordKind::from_str_name(&contract_name("RECORD_KIND_", label))?)
+}
+
+/// The [`Severity`] of a label.
+pub fn parse_severity(label: &str) -> Option<Severity> {
+    specified(Severity::from_str_name(&contract_name("SEVERITY_", label))?)
+}
+
+/// The [`ApplianceState`] of a label.
+pub fn parse_state(label: &str) -> Option<ApplianceState> {
+    specified(ApplianceState::from_str_name(&contract_name("APPLIANCE_STATE_", label))?)
+}
+
+/// The [`AlertMatter`] of a label.
+pub fn parse_alert_kind(label: &str) -> Option<AlertMatter> {
+    specified(AlertMatter::from_str_name(&contract_name("ALERT_MATTER_", label))?)
+}
+
+/// The [`MailStanding`] of a label.
+pub fn parse_mail_state(label: &str) -> Option<MailStanding> {
+    specified(MailStanding::from_str_name(&contract_name("MAIL_STANDING_", label))?)
+}
+
+/// The labels of all kinds of record, in the contract's order.
+pub fn record_kinds() -> Vec<String> {
+    all_labels(record_kind)
+}
+
+/// The labels of all severities, mildest first.
+pub fn severities() -> Vec<String> {
+    all_labels(severity)
+}
+
+/// The labels of all states, in the contract's order.
+pub fn states() -> Vec<String> {
+    all_labels(state)
+}
+
+/// The labels of all alert kinds, in the contract's order.
+pub fn alert_kinds() -> Vec<String> {
+    all_labels(alert_kind)
+}
+
+/// The labels of all mail states, in the contract's order.
+pub fn mail_states() -> Vec<String> {
+    all_labels(mail_state)
+}
+
+fn label<E>(prefix: &str, name: Result<&str, E>, number: i32) -> Option<String> {
+    if number == 0 {
+        return None;
+    }
+    Some(match name {
+        Ok(name) => name.strip_prefix(prefix).unwrap_or(name).to_ascii_lowercase(),
+        Err(_) => format!("unknown_{number}"),
+    })
+}
+
+fn contract_name(prefix: &str, label: &str) -> String {
+    format!("{prefix}{}", label.to_ascii_uppercase())
+}
+
+fn specified<E: Default + PartialEq>(value: E) -> Option<E> {
+    (value != E::default()).then_some(value)
+}
+
+fn all_labels(label: fn(i32) -> Option<String>) -> Vec<String> {
+    (1..).map_while(label).take_while(|label| !label.starts_with("unknown_")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_the_contracts_names_without_prefix() {
+        assert_eq!(severities(), ["debug", "info", "warn", "error", "fatal"]);
+        assert_eq!(states(), ["idle", "starting", "maintenance", "running", "failed", "dumping"]);
+        assert_eq!(mail_states(), ["waiting", "under_way", "failed", "sent", "joined", "removed"]);
+        assert_eq!(alert_kinds()[..2], ["start_failed", "stuck"]);
+        assert_eq!(record_kinds()[..2], ["started_ok", "start_failed"]);
+        assert_eq!(outcome(Outcome::NotKept as i32).as_deref(), Some("not_kept"));
+        assert_eq!(severity(0), None);
+    }
+
+    #[test]
+    fn a_number_of_a_newer_broker_still_has_a_label() {
+        assert_eq!(record_kind(99).as_deref(), Some("unknown_99"));
+    }
+
+    #[test]
+    fn labels_parse_back_and_unspecified_is_none() {
+        assert_eq!(parse_record_kind("deadline"), Some(RecordKind::Deadline));
+        assert_eq!(parse_state("failed"), Some(ApplianceState::Failed));
+        assert_eq!(parse_severity("warn"), Some(Severity::Warn));
+        assert_eq!(parse_severity("unspecified"), None);
+        assert_eq!(parse_severity("loud"), None);
+    }
+}

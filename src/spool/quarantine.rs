@@ -1,0 +1,86 @@
+//! Handles events that cannot be sent as they are: renumbers or quarantines them.
+//!
+//! Guarantees that none of them is lost silently: it stays under another number, or is saved in
+//! `aside` and reported. Does not know when an event is poison.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use prost::Message;
+
+use crate::spool::enqueue::losses_with;
+use super::file::{NewEntry, SpoolFile};
+use super::format::EntryState;
+use crate::spool::sequence_file::SequenceCounter;
+use super::{StoredReply, EventKey, Spool, SpoolError, indices_of};
+use crate::spool::replies;
+use crate::contract::proto::{Event, LostReason};
+
+/// Most bytes of quarantined events that are saved for people.
+const QUARANTINE_BYTES_MAX: u64 = 1 << 20;
+
+impl Spool {
+    /// Gives these events numbers under another spool id: the broker knows their numbers although
+    /// they were never sent. Returns the old and new keys.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub fn renumber(&self, keys: &BTreeSet<EventKey>) -> Result<Vec<(EventKey, EventKey)>, SpoolError> {
+        let _lock = self.lock()?;
+        let mut file = self.load()?;
+        let mut numbers = self.load_counter(&file)?;
+        if keys.iter().any(|key| key.spool_id == numbers.spool_id) {
+            numbers = SequenceCounter::random();
+        }
+        let over = indices_of(&file, keys, |state| !state.is_finished());
+        let (mut new, mut renamed) = (Vec::new(), Vec::new());
+        for at in &over {
+            let entry = &file.image.entries[*at];
+            let key = numbers.next_key();
+            let mut kept = entry.payload.clone();
+            let before = EventKey { spool_id: kept.spool_id, sequence: kept.sequence };
+            renamed.push((before, key));
+            (kept.spool_id, kept.sequence) = (key.spool_id, key.sequence);
+            if let Ok(event) = Event::decode(kept.event.clone()) {
+                kept.event = Event { sequence: key.sequence, ..event }.encode_to_vec().into();
+            }
+            new.push(NewEntry { payload: kept, kind: entry.kind, state: EntryState::Waiting });
+        }
+        numbers.write(&self.path("numbers"))?;
+        file.write(new, &over)?;
+        let moved: Vec<_> = renamed.iter().map(|(key, to)| StoredReply::renumbered(*key, *to)).collect();
+        // If this fails, a waiting call learns only that its event was removed.
+        let _ = replies::add(&self.path("answers"), &moved);
+        Ok(renamed)
+    }
+
+    /// Moves an event that cannot be sent to `aside`, and reports it and `why` by a log event.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub fn quarantine(&self, key: EventKey, why: &str) -> Result<(), SpoolError> {
+        let _lock = self.lock()?;
+        let mut file = self.load()?;
+        let places = indices_of(&file, &BTreeSet::from([key]), |state| !state.is_finished());
+        let Some(at) = places.first().copied() else { return Ok(()) };
+        let entry = file.image.entries[at].clone();
+        let aside = self.path("aside");
+        let length = fs::metadata(&aside).map_or(0, |found| found.len());
+        let location = if length < QUARANTINE_BYTES_MAX {
+            let mut kept_aside = SpoolFile::open(&aside, 0)?;
+            let (kept, kind) = (entry.payload.clone(), entry.kind);
+            kept_aside.write(vec![NewEntry { payload, kind, state: EntryState::Attempted }], &[])?;
+            format!("it is in {}", aside.display())
+        } else {
+            format!("{} has no room for it", aside.display())
+        };
+        let text = format!("an event of this appliance was quarantined: {why}; {location}");
+        let lost = losses_with(&entry, LostReason::SetAside);
+        let mut numbers = self.load_counter(&file)?;
+        let new = self.notice_entry(&mut numbers, text, lost)?;
+        numbers.write(&self.path("numbers"))?;
+        file.write(vec![new], &[at])
+    }
+}
