@@ -18,12 +18,12 @@ use std::time::Duration;
 
 use grid_broker::client::{APPLIANCE_METADATA, connect};
 use grid_broker::clock::monotonic_now;
-use grid_broker::tasks;
 use grid_broker::contract::proto::event::Kind;
 use grid_broker::contract::proto::event_service_client::EventServiceClient;
+use grid_broker::contract::proto::session_request::Message;
 use grid_broker::contract::proto::session_response::Message as Heard;
 use grid_broker::contract::proto::{Event, Hello, Log, SessionRequest};
-use grid_broker::contract::proto::session_request::Message;
+use grid_broker::tasks;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 

@@ -25,9 +25,9 @@ mod reconfigure;
 mod sessions;
 mod shared_status;
 mod start;
+mod start_time;
 #[cfg(test)]
 mod tests;
-mod start_time;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,33 +37,33 @@ use tokio::sync::{Semaphore, broadcast, mpsc};
 use tokio::time::Instant;
 
 use crate::clock::{Clock, monotonic_now};
-use crate::grid::decide::{Reply, Decision, Release};
+use crate::codec;
+use crate::grid::decide::{Decision, Release, Reply};
 use crate::grid::driver::Driver;
 use crate::grid::log::effect::Effect;
+use crate::grid::log::record::{Input, Outcome, ReceivedEvent, Record};
 use crate::grid::model::mail_message::MessageNumber;
-use crate::grid::values::record_flags::RecordFlags;
-use crate::grid::values::id::ApplianceIndex;
 use crate::grid::occurrence::Occurrence;
-use crate::grid::log::record::{ReceivedEvent, Input, Outcome, Record};
+use crate::grid::values::id::ApplianceIndex;
+use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::values::time::Timestamp;
 use crate::journal::{EncodedRecord, Journal, JournalError, RecordHeader};
-use crate::codec;
 use crate::metrics::Metrics;
 
+use crate::broker::clock_adjustment::WallClockFollower;
+use crate::broker::disk_guard::DiskGuard;
+pub use crate::broker::mail_dispatch::MailJob;
+pub use crate::broker::query::{CommitLatency, QueryError};
+pub use crate::broker::reconfigure::Reconfiguration;
+pub use crate::broker::sessions::UnresolvedHello;
 pub use backlog::Backlog;
 use backlog::PendingDeadlines;
-pub use crate::broker::query::{CommitLatency, QueryError};
-use crate::broker::clock_adjustment::WallClockFollower;
-pub use crate::broker::mail_dispatch::MailJob;
 pub use queue::{
-    BrokerHandle, BatchReply, ChangedAppliances, EventReply, IncomingEvent, NameIndex, CommandReceipt, SessionKey, Unavailable,
-    SessionAccepted,
+    BatchReply, BrokerHandle, ChangedAppliances, CommandReceipt, EventReply, IncomingEvent,
+    NameIndex, SessionAccepted, SessionKey, Unavailable,
 };
-use queue::{QueuedRequest, PendingReply, BrokerRequest};
-pub use crate::broker::sessions::UnresolvedHello;
-pub use crate::broker::reconfigure::Reconfiguration;
+use queue::{BrokerRequest, PendingReply, QueuedRequest};
 pub use start::{BrokerStartError, Started, start};
-use crate::broker::disk_guard::DiskGuard;
 
 /// Most items decided in one commit.
 const REQUESTS_PER_COMMIT: usize = 4_096;
@@ -134,7 +134,10 @@ impl PendingCommit {
 }
 
 /// The next request, or `None` if none arrives until then.
-async fn recv_until(queue: &mut mpsc::Receiver<QueuedRequest>, until: Instant) -> Option<QueuedRequest> {
+async fn recv_until(
+    queue: &mut mpsc::Receiver<QueuedRequest>,
+    until: Instant,
+) -> Option<QueuedRequest> {
     tokio::time::timeout_at(until, queue.recv()).await.ok().flatten()
 }
 
@@ -156,7 +159,8 @@ impl EventLoop {
             self.follow_wall_clock();
             let now = self.clock.now();
             // After oversleeping, the whole wait may have been a pause.
-            let away = if overslept > clock_adjustment::PAUSE_MIN { waited } else { Duration::ZERO };
+            let away =
+                if overslept > clock_adjustment::PAUSE_MIN { waited } else { Duration::ZERO };
             self.compensate_pause(now, busy.max(away));
             self.run_maintenance(now);
             let stops = self.decide_queued(first, &mut queue, now.before(busy));
@@ -211,7 +215,9 @@ impl EventLoop {
         if self.is_rejecting() {
             return;
         }
-        for appliance in self.pending_deadlines.take_ready(self.to_instant(until), DEADLINES_PER_COMMIT) {
+        for appliance in
+            self.pending_deadlines.take_ready(self.to_instant(until), DEADLINES_PER_COMMIT)
+        {
             let decisions = self.driver.handle_timeout(appliance, until);
             if decisions.is_empty() {
                 metrics::count_deadline(&self.metrics, None);
@@ -255,7 +261,8 @@ impl EventLoop {
                     event.boot = event.boot.or(Some(session.boot));
                     let is_of_start = event.event.body.is_lifecycle();
                     let id = Some(session.id);
-                    let (its, answer) = self.on_event(session.appliance, session.spool, id, event, at);
+                    let (its, answer) =
+                        self.on_event(session.appliance, session.spool, id, event, at);
                     if its == Release::WithTally {
                         release = its;
                     }
@@ -301,7 +308,9 @@ impl EventLoop {
         let record = decision.record.as_ref().map(|record| record.number);
         let (outcome, marks) = match decision.reply {
             Reply::Event(outcome, marks) => (outcome, marks),
-            Reply::Command(_) | Reply::Mail(_) | Reply::Nothing => (Outcome::Stored, RecordFlags::NONE),
+            Reply::Command(_) | Reply::Mail(_) | Reply::Nothing => {
+                (Outcome::Stored, RecordFlags::NONE)
+            }
         };
         metrics::count_event(&self.metrics, kind, outcome);
         let suppressed_until = match outcome {

@@ -3,7 +3,6 @@
 //! Guarantees that every error names the address or the fields concerned and has an exit code.
 //! Does not know what is sent over the connection, nor the broker's side of it.
 
-
 mod diagnosis;
 
 use std::time::Duration;
@@ -111,10 +110,12 @@ impl ClientError {
                 Some(reason) => Self::NotGridd { address, reason },
                 None => Self::NotGridd { address, reason },
             },
-            Self::Unreachable { address, reason } => match diagnosis::probe_protocol(&address).await {
-                Some(reason) => Self::NotGridd { address, reason },
-                None => Self::Unreachable { address, reason },
-            },
+            Self::Unreachable { address, reason } => {
+                match diagnosis::probe_protocol(&address).await {
+                    Some(reason) => Self::NotGridd { address, reason },
+                    None => Self::Unreachable { address, reason },
+                }
+            }
             other @ (Self::Address { .. } | Self::OtherVersion { .. } | Self::Status(_)) => other,
         }
     }

@@ -5,7 +5,6 @@
 //! back, and never by itself. Lived time is what the broker could work in, and never falls. Knows
 //! nothing of what time is needed for, nor when the wall clock is to be followed: see [`watch`].
 
-
 pub mod wall_clock;
 
 use std::sync::Arc;
@@ -37,7 +36,13 @@ impl Clock {
     /// Told time is `began` now, and brokers were at work on this journal for `lived` before.
     pub fn start(began: Timestamp, lived: Duration) -> Self {
         let (up, awake, moved_us) = (machine_uptime(), awake_time(), Arc::default());
-        Self { started_at: began, uptime_at_start: up, awake_at_start: awake, lived_before: lived, shifted_us: moved_us }
+        Self {
+            started_at: began,
+            uptime_at_start: up,
+            awake_at_start: awake,
+            lived_before: lived,
+            shifted_us: moved_us,
+        }
     }
 
     /// The time now.

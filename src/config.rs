@@ -41,10 +41,10 @@ use crate::tracing_lines::LogFormat;
 use self::key::SettingKey;
 use self::keys::CLASS_TABLE;
 use self::mail::MailSettings;
-use crate::config::error::{ConfigError, ConfigErrors, Origin};
-use crate::config::smtp::SmtpConfig;
-use crate::config::raw_value::{RawValue, RawSetting, dotted_key};
 use self::report::ReportSettings;
+use crate::config::error::{ConfigError, ConfigErrors, Origin};
+use crate::config::raw_value::{RawSetting, RawValue, dotted_key};
+use crate::config::smtp::SmtpConfig;
 
 /// Default address of the gRPC listener, for appliances and administrators.
 pub const DEFAULT_GRPC_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7443);
@@ -157,7 +157,8 @@ impl Settings {
                 Err(text) => errors.push(ConfigError { origin, key, text }),
             }
         }
-        settings.grid = grid::model::settings::GridSettings::new(classes).with_mail(settings.mail.notification_rules());
+        settings.grid = grid::model::settings::GridSettings::new(classes)
+            .with_mail(settings.mail.notification_rules());
         errors.extend(settings.configure_smtp(&errors, file.is_incomplete));
         errors.extend(settings.check_listeners());
         errors.sort_by(|a, b| a.origin.cmp(&b.origin));
@@ -200,7 +201,11 @@ impl Settings {
     /// Validates the mail settings as a whole and builds the SMTP configuration from them. `reported`
     /// has the errors of single values, which are not reported twice. With `is_incomplete`, parts of the file
     /// could not be read, and may contain what is missing.
-    fn configure_smtp(&mut self, reported: &[ConfigError], is_incomplete: bool) -> Vec<ConfigError> {
+    fn configure_smtp(
+        &mut self,
+        reported: &[ConfigError],
+        is_incomplete: bool,
+    ) -> Vec<ConfigError> {
         self.smtp = None;
         if !self.mail.is_configured() {
             return Vec::new();
@@ -273,7 +278,8 @@ impl Settings {
         };
         all.extend(self.mail.warnings().into_iter().map(of_mail));
         for name in self.grid.class_names() {
-            let rules = self.grid.class(name).filter(|it| it.report_deadline > it.report_interval_max);
+            let rules =
+                self.grid.class(name).filter(|it| it.report_deadline > it.report_interval_max);
             if rules.is_some() {
                 let key = keys::class_path(name, "maintenance_silence");
                 let text = "is longer than promise_max: an appliance that sets no report \
@@ -341,7 +347,7 @@ fn addresses_conflict(one: SocketAddr, other: SocketAddr) -> bool {
     is_same && one.port() == other.port() && one.port() != 0
 }
 
+pub mod smtp;
 #[cfg(test)]
 mod tests;
-pub mod smtp;
 mod units;

@@ -27,7 +27,7 @@ use crate::journal::{self, Journal, JournalError, JournalReader};
 use crate::ready_file::{ReadyFile, ReadyFileError};
 use crate::service_manager::ServiceManager;
 use crate::system_error::Explained;
-use crate::{http, listener, diagnostic_sections, tasks};
+use crate::{diagnostic_sections, http, listener, tasks};
 
 use self::listeners::Listeners;
 use self::reload::ReloadContext;
@@ -164,7 +164,8 @@ pub async fn run(
     diagnostic_sections::register(&reporter, &started, &warnings);
     let journal = started.identity.journal;
     let mail_test = mail::mail_test(&smtp_config, journal, &started.broker);
-    let services = Services::new(&started, Some(reporter), stopping.clone()).with_mail_test(mail_test);
+    let services =
+        Services::new(&started, Some(reporter), stopping.clone()).with_mail_test(mail_test);
     let (routes, health) = grpc::routes(services).await?;
     let routes = grpc::count_calls(routes.into_axum_router(), started.metrics.clone());
     let events = listener::serve(grpc, routes, grpc_rules, stopping.clone());
@@ -184,8 +185,14 @@ pub async fn run(
     let status = format!("serves on {grpc_at} and http://{http_at}, start {}", endpoints.term);
     manager.ready(status.clone());
     manager.ping_watchdog(started.broker.clone());
-    let context = ReloadContext { sighup: hangups, stopping: stopping.clone(), manager: manager.clone(), status };
-    let reloading = reload::reload_on_sighup(context, reload, settings_sender, started.broker.clone());
+    let context = ReloadContext {
+        sighup: hangups,
+        stopping: stopping.clone(),
+        manager: manager.clone(),
+        status,
+    };
+    let reloading =
+        reload::reload_on_sighup(context, reload, settings_sender, started.broker.clone());
     drop(tasks::spawn("reload", reloading));
     drop(tasks::spawn("journal growth", sample_growth(started.reader.clone())));
 

@@ -19,7 +19,7 @@ use crate::config::{EffectiveSetting, Settings};
 use crate::grid::Grid;
 use crate::grid::model::mail_message::DeliveryState;
 use crate::grid::values::time::Timestamp;
-use crate::guru_meditation::{LogDir, Package, SectionBuilder, Reporter, Warnings};
+use crate::guru_meditation::{LogDir, Package, Reporter, SectionBuilder, Warnings};
 use crate::journal::JournalReader;
 
 /// The loop answers at once, or it is said that it does not.
@@ -159,7 +159,8 @@ impl GridQuery {
                 page.add(*state, *count);
             }
             let deadlines = overview.deadlines.iter();
-            let lines = deadlines.map(|(at, whose)| Value::from(format!("{} {whose}", format_time(*at))));
+            let lines =
+                deadlines.map(|(at, whose)| Value::from(format!("{} {whose}", format_time(*at))));
             page.add("next_deadlines", lines.collect::<Vec<_>>());
         });
     }

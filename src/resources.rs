@@ -108,7 +108,10 @@ fn set_shortage(sentence: String) {
 /// What is short at this moment, in one sentence.
 pub fn shortage() -> Option<Box<str>> {
     let shortage = SHORTAGE.lock().unwrap_or_else(PoisonError::into_inner);
-    shortage.as_ref().filter(|it| it.last_seen.elapsed() < SHORTAGE_ENDS_AFTER).map(|it| it.text.clone())
+    shortage
+        .as_ref()
+        .filter(|it| it.last_seen.elapsed() < SHORTAGE_ENDS_AFTER)
+        .map(|it| it.text.clone())
 }
 
 #[cfg(test)]
@@ -125,7 +128,11 @@ mod tests {
             (20_000, 19_680, 256, false),
             (u64::MAX, 32_768, 256, false),
         ] {
-            assert_eq!(connection_limits(descriptors), ConnectionLimits { grpc, http, is_scarce }, "{descriptors}");
+            assert_eq!(
+                connection_limits(descriptors),
+                ConnectionLimits { grpc, http, is_scarce },
+                "{descriptors}"
+            );
         }
     }
 

@@ -90,7 +90,9 @@ impl ServiceManager {
             while began.elapsed() < EXTEND_START_MAX {
                 ticks.tick().await;
                 let seconds = began.elapsed().as_secs();
-                manager.send(NotifyMessage::ExtendTimeout(format!("reading the journal since {seconds} s")));
+                manager.send(NotifyMessage::ExtendTimeout(format!(
+                    "reading the journal since {seconds} s"
+                )));
             }
         }))
     }

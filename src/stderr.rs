@@ -245,7 +245,8 @@ impl StderrState {
             return;
         }
         let plain = |count: u64| format!("lines missing here: {count}\n");
-        let text = DROP_NOTICE.get().map_or_else(|| plain(self.unreported), |note| note(self.unreported));
+        let text =
+            DROP_NOTICE.get().map_or_else(|| plain(self.unreported), |note| note(self.unreported));
         if self.bytes + text.len() <= QUEUE_BYTES_MAX {
             self.bytes += text.len();
             let tells = std::mem::take(&mut self.unreported);

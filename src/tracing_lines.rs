@@ -6,7 +6,6 @@
 //! are ours. The names of the other fields are listed in docs/operation.md. Spans are not written:
 //! every event has its fields itself. Does not decide what is logged.
 
-
 use std::error::Error;
 use std::fmt::{self, Debug, Write};
 use std::io::{self, IsTerminal};
@@ -105,7 +104,11 @@ impl Debug for LogFilterHandle {
 /// # Errors
 ///
 /// When `filter` is invalid.
-pub fn init(filter: &str, format: LogFormat, warnings: Warnings) -> Result<LogFilterHandle, ParseError> {
+pub fn init(
+    filter: &str,
+    format: LogFormat,
+    warnings: Warnings,
+) -> Result<LogFilterHandle, ParseError> {
     let filter = network_crates::quiet_filter(filter)?;
     let destination = if goes_to_journald(std::env::var("JOURNAL_STREAM").ok().as_deref()) {
         LogDestination::Journald
@@ -263,7 +266,12 @@ fn short_target(target: &str) -> &str {
     target.strip_prefix("grid_broker::").unwrap_or(target)
 }
 
-fn human_line(destination: LogDestination, level: Level, target: &str, event: &EventFields) -> String {
+fn human_line(
+    destination: LogDestination,
+    level: Level,
+    target: &str,
+    event: &EventFields,
+) -> String {
     let mut line = match destination {
         LogDestination::Plain => format!("{} {level:>5}", now()),
         LogDestination::Terminal => format!("{} \x1b[{}m{level:>5}\x1b[0m", now(), colour(level)),
@@ -294,7 +302,9 @@ fn json_line(level: Level, target: &str, event: &EventFields) -> String {
     for (name, value) in &event.fields {
         let prefix = if OWN_KEYS.contains(name) { "field." } else { "" };
         match value {
-            FieldValue::Bare(value) => append(&mut line, format_args!(",\"{prefix}{name}\":{value}")),
+            FieldValue::Bare(value) => {
+                append(&mut line, format_args!(",\"{prefix}{name}\":{value}"))
+            }
             FieldValue::Text(text) => {
                 append(&mut line, format_args!(",\"{prefix}{name}\":{}", json_string(text)));
             }
@@ -338,6 +348,6 @@ fn append(line: &mut String, piece: fmt::Arguments<'_>) {
     let _ = line.write_fmt(piece);
 }
 
+mod network_crates;
 #[cfg(test)]
 mod tests;
-mod network_crates;

@@ -13,8 +13,8 @@ use tokio::time::Instant;
 
 use super::EventLoop;
 use crate::clock::monotonic_now;
-use crate::grid::values::id::ApplianceIndex;
 use crate::grid::log::record::SessionId;
+use crate::grid::values::id::ApplianceIndex;
 use crate::grid::values::time::Timestamp;
 
 /// How often to check a session that has something to submit.
@@ -45,7 +45,9 @@ impl Default for Backlog {
 impl Backlog {
     /// Sets when the oldest waiting message was received; `None`: nothing waits.
     pub fn set_oldest(&self, oldest: Option<Instant>) {
-        self.0.received_us.store(oldest.map_or(NOTHING_WAITS, |at| self.0.micros_at(at)), Ordering::Release);
+        self.0
+            .received_us
+            .store(oldest.map_or(NOTHING_WAITS, |at| self.0.micros_at(at)), Ordering::Release);
     }
 
     /// Notes that a message was received now, and returns the time. Messages already waiting are older.
@@ -118,13 +120,18 @@ impl PendingDeadlines {
     pub(super) fn add_due(&mut self, rows: Vec<ApplianceIndex>, until: Instant) {
         for appliance in rows {
             if self.due_appliances.insert(appliance) {
-                self.due.push_back(DueDeadline { appliance, received_until: until, is_caught_up: false });
+                self.due.push_back(DueDeadline {
+                    appliance,
+                    received_until: until,
+                    is_caught_up: false,
+                });
             }
         }
         for due in self.due.iter_mut().filter(|due| !due.is_caught_up) {
             let sessions = self.sessions.get(&due.appliance).into_iter().flatten();
             let is_alive = |backlog: &Backlog| Arc::strong_count(&backlog.0) > 1;
-            let mut waiting = sessions.filter(|(_, it)| is_alive(it) && it.has_received_by(due.received_until));
+            let mut waiting =
+                sessions.filter(|(_, it)| is_alive(it) && it.has_received_by(due.received_until));
             due.is_caught_up = waiting.next().is_none();
         }
     }
@@ -195,7 +202,10 @@ mod tests {
         backlog.set_oldest(Some(time.at(6)));
         deadlines.add_due(Vec::new(), time.at(7));
         assert_eq!(deadlines.next_check_at(now()), Some(now()));
-        assert!(deadlines.take_ready(time.at(4), 9).is_empty(), "the queue still has older requests");
+        assert!(
+            deadlines.take_ready(time.at(4), 9).is_empty(),
+            "the queue still has older requests"
+        );
         assert_eq!(deadlines.take_ready(time.at(7), 9), [APPLIANCE]);
         assert_eq!(deadlines.next_check_at(now()), None);
     }

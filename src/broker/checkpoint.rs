@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::EventLoop;
 use crate::clock::monotonic_now;
-use crate::journal::JournalError;
 use crate::codec;
+use crate::journal::JournalError;
 
 /// Longest time between checkpoints; the settings limit the records between them.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(600);
@@ -16,7 +16,8 @@ impl EventLoop {
     pub(super) fn checkpoint_if_due(&mut self) -> Result<(), JournalError> {
         let last = self.driver.grid().state().last();
         let many = last >= self.checkpoint_number + self.checkpoint_records;
-        let long = last > self.checkpoint_number && self.checkpointed_at.elapsed() >= CHECKPOINT_INTERVAL;
+        let long =
+            last > self.checkpoint_number && self.checkpointed_at.elapsed() >= CHECKPOINT_INTERVAL;
         if many || long {
             // A checkpoint holds what records say, and nothing besides.
             self.flush_all();

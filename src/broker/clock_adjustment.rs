@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use super::EventLoop;
-use crate::clock::wall_now;
 use crate::clock::wall_clock::{WallClockFinding, WallClockTracker};
-use crate::grid::occurrence::Occurrence;
-use crate::grid::log::record::{Input, BrokerPause};
+use crate::clock::wall_now;
+use crate::grid::log::record::{BrokerPause, Input};
 use crate::grid::log::time_shift::TimeShift;
-use crate::grid::values::time::{Offset, Timestamp};
 use crate::grid::log::wall_clock_change::WallClockChange;
+use crate::grid::occurrence::Occurrence;
+use crate::grid::values::time::{Offset, Timestamp};
 
 /// A longer pause extends the deadlines: a paused machine, a stalled disk.
 pub(super) const PAUSE_MIN: Duration = Duration::from_secs(2);
@@ -39,7 +39,12 @@ impl WallClockFollower {
     /// The state at a start; times from `era` on are of its clock.
     pub(super) fn new(trusted: Timestamp, era: Timestamp) -> Self {
         let trusted_us = Arc::new(AtomicI64::new(trusted.as_micros()));
-        Self { tracker: WallClockTracker::new(trusted), era_start: era, recorded_sleep: Duration::ZERO, trusted_us }
+        Self {
+            tracker: WallClockTracker::new(trusted),
+            era_start: era,
+            recorded_sleep: Duration::ZERO,
+            trusted_us,
+        }
     }
 
     /// What broker time would have been at the start by the trusted clock, for the note beside the
@@ -86,7 +91,9 @@ impl EventLoop {
                 tracing::info!("the wall clock stayed stable since it was set, and is trusted");
                 self.record_clock_change(WallClockChange::Trusted);
             }
-            Some(WallClockFinding::Follow { by, is_confirmed: is_sure }) => self.shift_clock(by, is_sure),
+            Some(WallClockFinding::Follow { by, is_confirmed: is_sure }) => {
+                self.shift_clock(by, is_sure)
+            }
         }
         let other = self.wall_clock.tracker.alternative_offset(self.clock.now(), elapsed);
         self.decide(Occurrence::OtherClock(other), self.clock.now());

@@ -8,11 +8,11 @@ use tokio::sync::oneshot;
 
 use super::queue::{BatchReply, EventReply, PendingReply};
 use super::{BYTES_PER_COMMIT, EventLoop};
-use crate::grid::decide::Release;
-use crate::grid::values::id::ApplianceIndex;
-use crate::grid::log::record::SessionId;
-use crate::grid::values::time::Timestamp;
 use crate::codec::encode_record;
+use crate::grid::decide::Release;
+use crate::grid::log::record::SessionId;
+use crate::grid::values::id::ApplianceIndex;
+use crate::grid::values::time::Timestamp;
 
 impl EventLoop {
     pub(super) fn suppressed_until(&self, number: ApplianceIndex) -> Option<Timestamp> {

@@ -11,14 +11,14 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use super::queue::{QueuedRequest, BrokerRequest};
-use crate::broker::shared_status::SharedStatus;
+use super::queue::{BrokerRequest, QueuedRequest};
 use super::{BYTES_PER_COMMIT, EventLoop};
+use crate::broker::shared_status::SharedStatus;
 use crate::clock::monotonic_now;
 use crate::grid::log::effect::AlertKind;
-use crate::grid::values::id::RecordNumber;
-use crate::grid::log::record::{Input, BrokerPause};
 use crate::grid::log::journal_incident::{JournalIncident, TrimReason, Trimmed};
+use crate::grid::log::record::{BrokerPause, Input};
+use crate::grid::values::id::RecordNumber;
 use crate::grid::values::time::Timestamp;
 use crate::journal::{EncodedRecord, JournalError, Retention, TrimDue};
 use crate::resources;
@@ -58,7 +58,14 @@ pub(super) struct DiskGuard {
 impl DiskGuard {
     pub(super) fn new(low_water: u64, signs: Arc<SharedStatus>) -> Self {
         let mark = reject_threshold(low_water);
-        Self { reject_below: mark, checked_at: None, low_since: None, is_reported: false, trim_through: None, status: signs }
+        Self {
+            reject_below: mark,
+            checked_at: None,
+            low_since: None,
+            is_reported: false,
+            trim_through: None,
+            status: signs,
+        }
     }
 
     /// Sets another low-water mark, which is checked in the next iteration.
@@ -122,7 +129,9 @@ impl EventLoop {
             let until = monotonic_now() + RETRY_PAUSE;
             while let Some(item) = runtime.block_on(super::recv_until(&mut queue, until)) {
                 match item.request {
-                    BrokerRequest::Query(question) => question(self.driver.grid(), self.clock.now()),
+                    BrokerRequest::Query(question) => {
+                        question(self.driver.grid(), self.clock.now())
+                    }
                     // What was durable is.
                     BrokerRequest::Stop => return self.journal.close(),
                     // Without an answer: whoever asked finds that the disk is low.
@@ -147,7 +156,11 @@ impl EventLoop {
     /// Once a second: checks disk, resources, missing records and retention.
     pub(super) fn run_maintenance(&mut self, now: Timestamp) {
         let lived = self.clock.lived();
-        if self.disk_guard.checked_at.is_some_and(|before| lived.saturating_sub(before) < CHECK_INTERVAL) {
+        if self
+            .disk_guard
+            .checked_at
+            .is_some_and(|before| lived.saturating_sub(before) < CHECK_INTERVAL)
+        {
             return;
         }
         self.disk_guard.checked_at = Some(lived);
@@ -169,7 +182,10 @@ impl EventLoop {
         let Retention { age, bytes: limit } = self.journal.retention();
         let reason = if is_for_age { TrimReason::Age(age) } else { TrimReason::Bytes(limit) };
         tracing::info!(first_record = first, last_record = last, bytes, "records are trimmed");
-        self.decide(Input::Journal(JournalIncident::Trimmed(Trimmed { first, last, bytes, reason })), now);
+        self.decide(
+            Input::Journal(JournalIncident::Trimmed(Trimmed { first, last, bytes, reason })),
+            now,
+        );
         self.disk_guard.trim_through = Some(last);
     }
 
@@ -246,7 +262,9 @@ impl EventLoop {
     pub(super) fn append(&mut self, records: &[EncodedRecord]) -> Result<(), JournalError> {
         let began = monotonic_now();
         let signs = Arc::clone(&self.disk_guard.status);
-        signs.commit_timer.measure(self.clock.elapsed(), || self.append_or_wait_for_room(records))?;
+        signs
+            .commit_timer
+            .measure(self.clock.elapsed(), || self.append_or_wait_for_room(records))?;
         self.metrics.commit(records.len(), began.elapsed());
         Ok(())
     }

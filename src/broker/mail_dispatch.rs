@@ -5,16 +5,18 @@
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::queue::{PendingReply, BrokerRequest};
+use super::queue::{BrokerRequest, PendingReply};
 use super::{BrokerHandle, EventLoop, Unavailable};
 use crate::broker::metrics;
 use crate::grid::MAILS_IN_FLIGHT_MAX;
 use crate::grid::decide::Reply;
-use crate::grid::log::effect::Effect;
-use crate::grid::model::mail_message::{Delivery, MailEffect, OutboxCommand, MailMessage, MessageNumber, DeliveryState};
-use crate::grid::values::id::RecordNumber;
 use crate::grid::decide::mail::MailRejection;
+use crate::grid::log::effect::Effect;
 use crate::grid::log::record::{Input, Record};
+use crate::grid::model::mail_message::{
+    Delivery, DeliveryState, MailEffect, MailMessage, MessageNumber, OutboxCommand,
+};
+use crate::grid::values::id::RecordNumber;
 use crate::grid::values::time::Timestamp;
 
 /// A mail for the mail sender, by value.
@@ -51,7 +53,8 @@ impl BrokerHandle {
         attempt: u32,
         delivery: Delivery,
     ) -> Result<(), Unavailable> {
-        self.enqueue(BrokerRequest::Mail(MailRequest::Delivered { message, attempt, delivery }), 0).await
+        self.enqueue(BrokerRequest::Mail(MailRequest::Delivered { message, attempt, delivery }), 0)
+            .await
     }
 
     /// Retries or drops a mail for an administrator. Returns when durable.
@@ -67,7 +70,8 @@ impl BrokerHandle {
     ) -> Result<Result<RecordNumber, MailRejection>, Unavailable> {
         let (reply, answer) = oneshot::channel();
         let by = by.into();
-        self.enqueue(BrokerRequest::Mail(MailRequest::Command { by, message, order, reply }), 0).await?;
+        self.enqueue(BrokerRequest::Mail(MailRequest::Command { by, message, order, reply }), 0)
+            .await?;
         answer.await.map_err(|_| self.unavailable_reason())
     }
 }

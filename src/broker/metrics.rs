@@ -2,13 +2,13 @@
 //!
 //! Guarantees labels from fixed lists. Does not know who reads the numbers.
 
+use crate::contract::encode;
 use crate::grid::log::effect::Effect;
-use crate::grid::values::event::EventBody;
+use crate::grid::log::record::{Outcome, Record};
 use crate::grid::model::lifecycle::Lifecycle;
 use crate::grid::model::mail_message::Delivery;
-use crate::grid::log::record::{Outcome, Record};
-use crate::metrics::{Metrics, Label};
-use crate::contract::encode;
+use crate::grid::values::event::EventBody;
+use crate::metrics::{Label, Metrics};
 
 /// The label of an event's kind.
 pub(super) fn kind_label(kind: &EventBody) -> Label {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::BrokerHandle;
-use super::queue::{QueuedRequest, BrokerRequest};
+use super::queue::{BrokerRequest, QueuedRequest};
 use crate::clock::monotonic_now;
 use crate::grid::Grid;
 use crate::grid::values::time::Timestamp;
@@ -90,7 +90,11 @@ impl BrokerHandle {
             // A receiver that timed out is fine.
             let _ = reply.send(query(grid, now));
         });
-        let item = QueuedRequest { received_at: self.clock.stamp(), request: BrokerRequest::Query(query), permits: None };
+        let item = QueuedRequest {
+            received_at: self.clock.stamp(),
+            request: BrokerRequest::Query(query),
+            permits: None,
+        };
         self.queue.try_send(item).map_err(|error| match error {
             TrySendError::Full(_) => QueryError::QueueFull,
             TrySendError::Closed(_) => QueryError::Stopped,
@@ -108,7 +112,8 @@ impl BrokerHandle {
 
     /// How long commits take.
     pub fn commit_latency(&self) -> CommitLatency {
-        let CommitTimer { count, last_us, max_us: longest_us, total_us, started_us: began_us } = &self.status.commit_timer;
+        let CommitTimer { count, last_us, max_us: longest_us, total_us, started_us: began_us } =
+            &self.status.commit_timer;
         let now_us = u64::try_from(self.clock.elapsed().as_micros()).unwrap_or(0);
         let began_us = began_us.load(Ordering::Relaxed);
         CommitLatency {

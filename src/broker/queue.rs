@@ -12,17 +12,19 @@ use uuid::Uuid;
 
 use super::backlog::Backlog;
 use crate::broker::mail_dispatch::{MailCommandReply, MailRequest};
-use crate::broker::sessions::UnresolvedHello;
 use crate::broker::reconfigure::Reconfiguration;
+use crate::broker::sessions::UnresolvedHello;
 use crate::broker::shared_status::SharedStatus;
 use crate::clock::{Clock, Stamp};
 use crate::grid::Grid;
 use crate::grid::decide::CommandRejection;
-use crate::grid::values::event::Event;
-use crate::grid::values::record_flags::RecordFlags;
-use crate::grid::values::id::{ApplianceName, ApplianceIndex, BootId, RecordNumber, Sequence, SpoolId};
 use crate::grid::decide::mail::MailRejection;
 use crate::grid::log::record::{AdminCommand, Outcome, SessionId};
+use crate::grid::values::event::Event;
+use crate::grid::values::id::{
+    ApplianceIndex, ApplianceName, BootId, RecordNumber, Sequence, SpoolId,
+};
+use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::values::time::Timestamp;
 
 /// Most requests that wait; a session has one at a time.
@@ -238,7 +240,10 @@ pub(super) enum PendingReply {
     Batch(oneshot::Sender<BatchReply>, Vec<EventReply>),
     /// Of a batch that waited for a tally.
     DeferredBatch(oneshot::Sender<Vec<EventReply>>, Vec<EventReply>),
-    Command(oneshot::Sender<Result<CommandReceipt, CommandRejection>>, Result<CommandReceipt, CommandRejection>),
+    Command(
+        oneshot::Sender<Result<CommandReceipt, CommandRejection>>,
+        Result<CommandReceipt, CommandRejection>,
+    ),
     Reconfigure(oneshot::Sender<RecordNumber>, RecordNumber),
     Mail(MailCommandReply, Result<RecordNumber, MailRejection>),
     Query(GridQueryFn),
@@ -374,9 +379,14 @@ impl BrokerHandle {
         if self.disk_is_low() { Err(Unavailable::DiskLow) } else { Ok(()) }
     }
 
-    pub(super) async fn enqueue(&self, work: BrokerRequest, bytes: usize) -> Result<(), Unavailable> {
+    pub(super) async fn enqueue(
+        &self,
+        work: BrokerRequest,
+        bytes: usize,
+    ) -> Result<(), Unavailable> {
         let at = self.clock.stamp();
-        let kib = u32::try_from(bytes.div_ceil(1_024)).unwrap_or(QUEUED_KIB_MAX).min(QUEUED_KIB_MAX);
+        let kib =
+            u32::try_from(bytes.div_ceil(1_024)).unwrap_or(QUEUED_KIB_MAX).min(QUEUED_KIB_MAX);
         let room = match kib {
             0 => None,
             kib => {
@@ -384,6 +394,9 @@ impl BrokerHandle {
                 Some(room.map_err(|_| Unavailable::Stopping)?)
             }
         };
-        self.queue.send(QueuedRequest { received_at: at, request: work, permits: room }).await.map_err(|_| Unavailable::Stopping)
+        self.queue
+            .send(QueuedRequest { received_at: at, request: work, permits: room })
+            .await
+            .map_err(|_| Unavailable::Stopping)
     }
 }

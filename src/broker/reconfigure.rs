@@ -6,12 +6,12 @@
 
 use tokio::sync::oneshot;
 
-use super::queue::{PendingReply, BrokerRequest};
+use super::queue::{BrokerRequest, PendingReply};
 use super::{BrokerHandle, EventLoop, Unavailable};
 use crate::grid::log::applied_settings::AppliedSettings;
-use crate::grid::values::id::RecordNumber;
-use crate::grid::occurrence::Occurrence;
 use crate::grid::model::settings::GridSettings;
+use crate::grid::occurrence::Occurrence;
+use crate::grid::values::id::RecordNumber;
 use crate::grid::values::time::Timestamp;
 use crate::journal;
 

@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use super::backlog::Backlog;
 use super::queue::BrokerRequest;
-use super::{BrokerHandle, EventLoop, Unavailable, SessionAccepted};
-use crate::grid::values::id::{ApplianceName, ApplianceIndex, BootId, SpoolId};
-use crate::grid::log::record::{SessionHello, Input, SessionId};
+use super::{BrokerHandle, EventLoop, SessionAccepted, Unavailable};
+use crate::grid::log::record::{Input, SessionHello, SessionId};
+use crate::grid::values::id::{ApplianceIndex, ApplianceName, BootId, SpoolId};
 use crate::grid::values::time::Timestamp;
 
 /// A hello before its name is resolved; its fields are those of [`Hello`].
@@ -59,7 +59,11 @@ impl BrokerHandle {
 
 impl EventLoop {
     /// The row of that name; a name that is not known is taken in.
-    pub(super) fn find_or_register(&mut self, name: &ApplianceName, at: Timestamp) -> ApplianceIndex {
+    pub(super) fn find_or_register(
+        &mut self,
+        name: &ApplianceName,
+        at: Timestamp,
+    ) -> ApplianceIndex {
         if let Some(number) = self.driver.grid().state().find(name) {
             return number;
         }
@@ -76,10 +80,19 @@ impl EventLoop {
         }
     }
 
-    pub(super) fn session_accepted(&self, number: ApplianceIndex, knew_spool: bool) -> Option<SessionAccepted> {
+    pub(super) fn session_accepted(
+        &self,
+        number: ApplianceIndex,
+        knew_spool: bool,
+    ) -> Option<SessionAccepted> {
         let appliance = self.driver.grid().state().appliance(number)?;
         let rules = self.driver.grid().settings().rules(&appliance.class, &appliance.overrides);
         let promise_max = rules.report_interval_max;
-        Some(SessionAccepted { appliance: number, uuid: appliance.uuid, is_spool_known: knew_spool, report_deadline_max: promise_max })
+        Some(SessionAccepted {
+            appliance: number,
+            uuid: appliance.uuid,
+            is_spool_known: knew_spool,
+            report_deadline_max: promise_max,
+        })
     }
 }

@@ -40,6 +40,9 @@ impl BrokerHandle {
 
     /// How many requests wait, and how many bytes of events there is room for.
     pub fn queue_usage(&self) -> (usize, usize) {
-        (self.queue.max_capacity() - self.queue.capacity(), self.byte_permits.available_permits() << 10)
+        (
+            self.queue.max_capacity() - self.queue.capacity(),
+            self.byte_permits.available_permits() << 10,
+        )
     }
 }

@@ -15,28 +15,30 @@ use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
 use uuid::Uuid;
 
 use super::backlog::PendingDeadlines;
-use crate::broker::start_time::{AliveNote, StartTime, ClockReadings, NotedClocks};
+use super::queue::{CHANGES_BUFFERED, QUEUED_KIB_MAX, QUEUED_REQUESTS_MAX, QueuedRequest};
+use super::{BrokerHandle, EventLoop, NameIndex, PendingCommit};
 use crate::broker::clock_adjustment::WallClockFollower;
+use crate::broker::disk_guard::{DiskGuard, StartRecords};
 use crate::broker::mail_dispatch::{MailJob, channel};
-use super::queue::{CHANGES_BUFFERED, QUEUED_REQUESTS_MAX, QueuedRequest, QUEUED_KIB_MAX};
 use crate::broker::shared_status::SharedStatus;
-use crate::broker::disk_guard::{StartRecords, DiskGuard};
-use super::{BrokerHandle, PendingCommit, EventLoop, NameIndex};
-use crate::clock::{Clock, monotonic_now, machine_uptime, wall_now};
+use crate::broker::start_time::{AliveNote, ClockReadings, NotedClocks, StartTime};
+use crate::clock::{Clock, machine_uptime, monotonic_now, wall_now};
 use crate::grid::Grid;
 use crate::grid::driver::Driver;
 use crate::grid::log::applied_settings::AppliedSettings;
-use crate::grid::values::id::{ApplianceIndex, RecordNumber};
+use crate::grid::log::journal_incident::JournalIncident;
 use crate::grid::log::record::{BrokerStarted, Input, LastRun};
 use crate::grid::model::settings::GridSettings;
 use crate::grid::state::State;
-use crate::grid::log::journal_incident::JournalIncident;
+use crate::grid::values::id::{ApplianceIndex, RecordNumber};
 use crate::grid::values::time::Timestamp;
-use crate::{journal, codec};
-use crate::journal::{PageLimit, Identity, Journal, JournalError, OpenJournal, JournalReader, Recovered, HeaderFilter};
+use crate::journal::{
+    HeaderFilter, Identity, Journal, JournalError, JournalReader, OpenJournal, PageLimit, Recovered,
+};
 use crate::metrics::Metrics;
 use crate::system_error::Explained;
 use crate::tasks;
+use crate::{codec, journal};
 
 /// Records read at once during replay.
 const REPLAY_PAGE: PageLimit = PageLimit { records: 8_192, bytes: 8 << 20 };
@@ -117,8 +119,11 @@ pub fn start(
     // The previous run may have ended between the record of a trim and the trim itself.
     journal.trim(trimmed);
     let (start, clock, wall) = start_clock(&alive, &state);
-    let note =
-        AliveNoteSource { clock: clock.clone(), trusted_us: wall.trusted_us(), machine_boot: machine_boot_id() };
+    let note = AliveNoteSource {
+        clock: clock.clone(),
+        trusted_us: wall.trusted_us(),
+        machine_boot: machine_boot_id(),
+    };
     let StartTime { now, downtime: away, shift, clock_set_back_by: clock_back, .. } = start;
     let last_run = how_last_run_ended(&reader, &state)?;
     let names = index_names(&state);
@@ -175,7 +180,14 @@ pub fn start(
     signs.is_stopping.store(false, Ordering::Release);
 
     let ended = spawn_loop(owner, waiting, items, runtime, (alive, note))?;
-    let broker = BrokerHandle { queue, byte_permits: room, clock, name_index: names, changes, status: signs };
+    let broker = BrokerHandle {
+        queue,
+        byte_permits: room,
+        clock,
+        name_index: names,
+        changes,
+        status: signs,
+    };
     Ok(Started { mail_jobs: mails, broker, reader, identity, term, at: now, metrics, ended })
 }
 

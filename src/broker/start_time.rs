@@ -58,7 +58,12 @@ impl AliveNote {
             let lived = fields.next().and_then(duration)?;
             let trusted = fields.next().and_then(moment)?;
             let up = fields.next().and_then(duration)?;
-            Some(NotedClocks { lived, trusted_now: trusted, uptime: up, machine_boot: fields.next()?.to_owned() })
+            Some(NotedClocks {
+                lived,
+                trusted_now: trusted,
+                uptime: up,
+                machine_boot: fields.next()?.to_owned(),
+            })
         };
         Some(Self { at, clocks: known() })
     }
@@ -100,7 +105,14 @@ impl ClockReadings<'_> {
         let Some((last_at, lived)) = self.last_record else {
             let (now, trusted) = (self.wall_now, self.wall_now);
             let (away, shift, clock_back) = (None, None, None);
-            return StartTime { now, lived: Duration::ZERO, downtime: away, shift, clock_set_back_by: clock_back, trusted_now: trusted };
+            return StartTime {
+                now,
+                lived: Duration::ZERO,
+                downtime: away,
+                shift,
+                clock_set_back_by: clock_back,
+                trusted_now: trusted,
+            };
         };
         let known = self.note.and_then(|alive| alive.clocks.as_ref());
         // By lived time, since broker time may have been shifted in between.
@@ -179,10 +191,17 @@ mod tests {
     }
 
     /// A start `up` after the machine's boot, with the wall clock at `wall`.
-    fn start(alive: &AliveNote, noted_at: i64, wall: i64, up: u64, machine_boot: &str) -> StartTime {
+    fn start(
+        alive: &AliveNote,
+        noted_at: i64,
+        wall: i64,
+        up: u64,
+        machine_boot: &str,
+    ) -> StartTime {
         let last = Some((second(noted_at - 3), seconds(997)));
         let (alive, wall, up) = (Some(alive), second(wall), seconds(up));
-        ClockReadings { last_record: last, note: alive, wall_now: wall, uptime: up, machine_boot }.start_time()
+        ClockReadings { last_record: last, note: alive, wall_now: wall, uptime: up, machine_boot }
+            .start_time()
     }
 
     #[test]
@@ -239,7 +258,14 @@ mod tests {
         assert_eq!(AliveNote::parse("nonsense"), None);
         let last = Some((second(0), seconds(9)));
         let (alive, wall, up) = (old.as_ref(), second(65), seconds(20));
-        let found = ClockReadings { last_record: last, note: alive, wall_now: wall, uptime: up, machine_boot: "this" }.start_time();
+        let found = ClockReadings {
+            last_record: last,
+            note: alive,
+            wall_now: wall,
+            uptime: up,
+            machine_boot: "this",
+        }
+        .start_time();
         assert_eq!((found.downtime, found.lived), (Some(seconds(60)), seconds(14)));
     }
 }

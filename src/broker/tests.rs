@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use super::*;
 use crate::grid::Grid;
-use crate::grid::log::effect::AlertKind;
-use crate::grid::values::event::{Event, EventBody, Severity, BoundedText};
 use crate::grid::explain;
 use crate::grid::log::applied_settings::AppliedSettings;
-use crate::grid::values::id::{ApplianceName, BootId, SpoolId};
+use crate::grid::log::effect::AlertKind;
 use crate::grid::log::record::SessionId;
 use crate::grid::model::settings;
-use crate::journal::{self, PageLimit, HeaderFilter};
+use crate::grid::values::event::{BoundedText, Event, EventBody, Severity};
+use crate::grid::values::id::{ApplianceName, BootId, SpoolId};
+use crate::journal::{self, HeaderFilter, PageLimit};
 use crate::small_disk::{fill, on_small_disk};
 use crate::tasks;
 use crate::test_timeout::timeout;
@@ -76,7 +76,8 @@ fn block_on<T>(test: impl Future<Output = T>) -> T {
 /// Rules that accept any rate.
 fn unlimited() -> settings::GridSettings {
     let budgets = settings::RateLimits::UNLIMITED;
-    let rules = settings::ClassSettings { rate_limits: budgets, ..settings::ClassSettings::default() };
+    let rules =
+        settings::ClassSettings { rate_limits: budgets, ..settings::ClassSettings::default() };
     settings::GridSettings::new([(settings::DEFAULT_CLASS.to_owned(), rules)])
 }
 
@@ -107,10 +108,12 @@ async fn wait_until(what: &str, mut reached: impl AsyncFnMut() -> bool) {
 fn record_texts(started: &Started) -> Vec<String> {
     let all = PageLimit { records: usize::MAX, bytes: u64::MAX };
     let page = started.reader.forward(1, &HeaderFilter::default(), all).expect("reads");
-    let read = |it: &EncodedRecord| encoding::decode_record(&it.bytes).expect("decodes");
+    let read = |it: &EncodedRecord| crate::codec::decode_record(&it.bytes).expect("decodes");
     page.records
         .iter()
-        .map(|it| explain::describe_record(&read(it)).render(|moment| moment.as_micros().to_string()))
+        .map(|it| {
+            explain::describe_record(&read(it)).render(|moment| moment.as_micros().to_string())
+        })
         .collect()
 }
 
@@ -131,7 +134,10 @@ fn below_the_low_water_mark_nothing_new_is_taken_and_reading_goes_on() {
             assert_eq!(refused.expect_err("the disk is low"), Unavailable::DiskLow);
             std::fs::remove_file(filler).expect("removes");
             wait_until("room", async || !is_low(broker).await).await;
-            broker.submit_event(db1(), None, log_event("c"), 10).await.expect("there is room again");
+            broker
+                .submit_event(db1(), None, log_event("c"), 10)
+                .await
+                .expect("there is room again");
             let texts = record_texts(&started);
             let low = texts.iter().filter(|it| it.starts_with("the disk is nearly full: ")).count();
             let room = texts.iter().filter(|it| it.starts_with("the disk has room again")).count();
@@ -156,7 +162,8 @@ fn on_a_full_disk_acks_are_held_until_there_is_room() {
                 // The disk is checked once a second; usually these are quicker.
                 let ask = |_| {
                     let (broker, event) = (started.broker.clone(), log_event(&text));
-                    let report = async move { broker.submit_event(db1(), None, event, 4_000).await };
+                    let report =
+                        async move { broker.submit_event(db1(), None, event, 4_000).await };
                     tasks::spawn("report", report)
                 };
                 let asked: Vec<_> = (0..600).map(ask).collect();
@@ -216,7 +223,11 @@ fn records_are_trimmed_only_after_the_trim_is_durable() {
 #[test]
 fn records_found_missing_are_a_fatal_alert_also_after_a_restart() {
     let dir = tempfile::tempdir().expect("a folder");
-    let journal = journal::JournalSettings { segment_bytes: 2 << 10, low_water: 0, ..small_journal(dir.path()) };
+    let journal = journal::JournalSettings {
+        segment_bytes: 2 << 10,
+        low_water: 0,
+        ..small_journal(dir.path())
+    };
     block_on(async {
         let missing = async |started: &Started| {
             let alert = |grid: &Grid, _| {
@@ -230,11 +241,17 @@ fn records_found_missing_are_a_fatal_alert_also_after_a_restart() {
         for turn in 0..2 {
             for number in 0..150 {
                 let text = format!("{turn} {number} ").repeat(150);
-                first.broker.submit_event(db1(), None, log_event(&text), 10).await.expect("is stored");
+                first
+                    .broker
+                    .submit_event(db1(), None, log_event(&text), 10)
+                    .await
+                    .expect("is stored");
             }
         }
-        wait_until("a sealed segment", async || first.reader.status().expect("a status").sealed_segments > 0)
-            .await;
+        wait_until("a sealed segment", async || {
+            first.reader.status().expect("a status").sealed_segments > 0
+        })
+        .await;
         first.broker.stop().await.expect("stops");
         first.ended.await.expect("no panic").expect("stops cleanly");
         // The second checkpoint truncates the commit log.
@@ -263,9 +280,16 @@ fn records_found_missing_are_a_fatal_alert_also_after_a_restart() {
 async fn open_session(broker: &BrokerHandle, acked_through: u64) -> (SessionKey, bool) {
     let (id, boot) = (SessionId(acked_through), BootId(uuid::Uuid::from_u128(1)));
     let spool = std::num::NonZeroU64::new(5).map(SpoolId);
-    let greeting =
-        UnresolvedHello { boot, uptime: None, spool, acked_through, is_transient: true, session: id };
-    let welcomed = broker.open_session(db1(), greeting, Backlog::default()).await.expect("is accepted");
+    let greeting = UnresolvedHello {
+        boot,
+        uptime: None,
+        spool,
+        acked_through,
+        is_transient: true,
+        session: id,
+    };
+    let welcomed =
+        broker.open_session(db1(), greeting, Backlog::default()).await.expect("is accepted");
     (SessionKey { id, appliance: welcomed.appliance, boot, spool }, welcomed.is_spool_known)
 }
 
@@ -287,7 +311,8 @@ fn a_spool_is_known_until_the_journal_is_lost_then_its_events_are_new() {
             let (key, knew) = open_session(broker, 3).await;
             assert_eq!(knew, is_known, "turn {turn}");
             let answers = submit_batch(broker, key, vec![numbered(2), numbered(4)]).await;
-            let outcomes: Vec<_> = answers.expect("is stored").iter().map(|it| it.outcome).collect();
+            let outcomes: Vec<_> =
+                answers.expect("is stored").iter().map(|it| it.outcome).collect();
             let expected = if is_known { Outcome::Duplicate } else { Outcome::Stored };
             assert_eq!(outcomes, [expected; 2], "turn {turn}");
             assert!(open_session(broker, 4).await.1, "as soon as one of its events is");
@@ -322,7 +347,11 @@ fn on_a_disk_without_any_room_the_broker_starts_reads_refuses_and_begins_once_th
     on_small_disk(name, 128, |dir| {
         block_on(async {
             let first = started(small_journal(dir)).await;
-            first.broker.submit_event(db1(), None, log_event("a"), 10).await.expect("there is room");
+            first
+                .broker
+                .submit_event(db1(), None, log_event("a"), 10)
+                .await
+                .expect("there is room");
             let durable = first.reader.durable();
             first.broker.stop().await.expect("stops");
             first.ended.await.expect("no panic").expect("stops cleanly");
@@ -342,9 +371,19 @@ fn on_a_disk_without_any_room_the_broker_starts_reads_refuses_and_begins_once_th
             std::fs::remove_file(dir.join("filler")).expect("removes");
             wait_until("the start's records", async || third.reader.durable() > durable + 1).await;
             wait_until("room", async || !third.broker.disk_is_low()).await;
-            third.broker.submit_event(db1(), None, log_event("c"), 10).await.expect("there is room again");
-            let starts = record_texts(&third).iter().filter(|it| it.contains(" started, term ")).count();
-            assert_eq!(starts, 2, "the start without room left no record: {:?}", record_texts(&third));
+            third
+                .broker
+                .submit_event(db1(), None, log_event("c"), 10)
+                .await
+                .expect("there is room again");
+            let starts =
+                record_texts(&third).iter().filter(|it| it.contains(" started, term ")).count();
+            assert_eq!(
+                starts,
+                2,
+                "the start without room left no record: {:?}",
+                record_texts(&third)
+            );
         });
     });
 }

@@ -10,9 +10,9 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tonic::{Code, Status};
 
-use crate::show::escape::excerpt;
 use crate::contract::proto::GetStatusRequest;
 use crate::contract::proto::broker_service_client::BrokerServiceClient;
+use crate::show::escape::excerpt;
 
 /// Each step of probing takes no longer than this.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);

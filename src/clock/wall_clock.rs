@@ -58,7 +58,12 @@ struct UnconfirmedOffset {
 impl WallClockTracker {
     /// A watch that begins with told time; `trusted` is what it would be by what is known of before.
     pub fn new(trusted: Timestamp) -> Self {
-        Self { trusted_start: trusted, agreed_since: Duration::ZERO, unconfirmed: None, is_unconfirmed: false }
+        Self {
+            trusted_start: trusted,
+            agreed_since: Duration::ZERO,
+            unconfirmed: None,
+            is_unconfirmed: false,
+        }
     }
 
     /// What it is by what is known, `elapsed` after the beginning.
@@ -67,7 +72,12 @@ impl WallClockTracker {
     }
 
     /// Compares them, `elapsed` after the beginning.
-    pub fn compare(&mut self, told: Timestamp, wall: Timestamp, elapsed: Duration) -> Option<WallClockFinding> {
+    pub fn compare(
+        &mut self,
+        told: Timestamp,
+        wall: Timestamp,
+        elapsed: Duration,
+    ) -> Option<WallClockFinding> {
         let by = Offset::between(told, wall);
         if by.magnitude() < OFFSET_MIN {
             if elapsed.saturating_sub(self.agreed_since) >= TRUSTED_AFTER {
@@ -99,7 +109,8 @@ impl WallClockTracker {
         }
         self.unconfirmed = None;
         let far = Offset::between(self.trusted_time(elapsed), wall).magnitude();
-        self.is_unconfirmed = far > LARGE_OFFSET && !is_closer(self.trusted_time(elapsed), wall, told);
+        self.is_unconfirmed =
+            far > LARGE_OFFSET && !is_closer(self.trusted_time(elapsed), wall, told);
         Some(WallClockFinding::Follow { by, is_confirmed: !self.is_unconfirmed })
     }
 
@@ -136,7 +147,13 @@ mod tests {
     }
 
     /// Lets the wall clock lie `off` seconds ahead from `from` to `to`; gives what was found when.
-    fn runs(watch: &mut WallClockTracker, told: &mut i64, off: i64, from: u64, to: u64) -> Vec<(u64, WallClockFinding)> {
+    fn runs(
+        watch: &mut WallClockTracker,
+        told: &mut i64,
+        off: i64,
+        from: u64,
+        to: u64,
+    ) -> Vec<(u64, WallClockFinding)> {
         let mut found = Vec::new();
         for elapsed in from..to {
             let wall = second(elapsed.cast_signed() + off);
@@ -158,7 +175,10 @@ mod tests {
             assert_eq!(runs(&mut watch, &mut told, 0, 0, 100), []);
             let found = runs(&mut watch, &mut told, off, 100, 103);
             assert_eq!(found, [(100, WallClockFinding::Differs(offset(off)))]);
-            assert_eq!(watch.alternative_offset(second(103), Duration::from_secs(103)), Some(offset(off)));
+            assert_eq!(
+                watch.alternative_offset(second(103), Duration::from_secs(103)),
+                Some(offset(off))
+            );
             let found = runs(&mut watch, &mut told, 0, 103, 200);
             assert_eq!(found, [(103, WallClockFinding::Agrees)]);
             assert_eq!(told, 0);
@@ -181,8 +201,14 @@ mod tests {
     fn a_followed_clock_is_trusted_after_an_hour() {
         let (mut watch, mut told) = (WallClockTracker::new(second(0)), 0);
         assert_eq!(runs(&mut watch, &mut told, YEAR, 5, 100).len(), 2);
-        assert_eq!(runs(&mut watch, &mut told, YEAR, 100, 5_000), [(3_615, WallClockFinding::Trusted)]);
-        assert_eq!(watch.alternative_offset(second(5_000 + told), Duration::from_secs(5_000)), None);
+        assert_eq!(
+            runs(&mut watch, &mut told, YEAR, 100, 5_000),
+            [(3_615, WallClockFinding::Trusted)]
+        );
+        assert_eq!(
+            watch.alternative_offset(second(5_000 + told), Duration::from_secs(5_000)),
+            None
+        );
         let found = runs(&mut watch, &mut told, 0, 5_000, 5_005);
         assert_eq!(found, [(5_000, WallClockFinding::Differs(offset(-YEAR)))]);
     }
@@ -229,7 +255,10 @@ mod tests {
         let week = 7 * 86_400;
         let (mut watch, mut told) = (WallClockTracker::new(second(0)), week);
         assert_eq!(runs(&mut watch, &mut told, week, 0, 3_700), []);
-        assert_eq!(watch.alternative_offset(second(3_700 + week), Duration::from_secs(3_700)), None);
+        assert_eq!(
+            watch.alternative_offset(second(3_700 + week), Duration::from_secs(3_700)),
+            None
+        );
         let found = runs(&mut watch, &mut told, week - 86_400, 3_700, 3_705);
         assert_eq!(found, [(3_700, WallClockFinding::Differs(offset(-86_400)))]);
     }

@@ -4,12 +4,20 @@ use super::proto;
 use crate::grid::log::applied_settings::{AppliedSetting, AppliedSettings};
 
 pub(super) fn encode(it: &AppliedSettings) -> proto::SettingsInForce {
-    let AppliedSettings { is_startup: at_start, settings, pending_restart: waiting, warnings, omitted: left_out } = it;
-    let one = |AppliedSetting { key, value, origin, previous: before }: &AppliedSetting| proto::SettingIs {
-        key: key.to_string(),
-        value: value.as_ref().map(ToString::to_string),
-        origin: origin.to_string(),
-        before: before.as_ref().map(ToString::to_string),
+    let AppliedSettings {
+        is_startup: at_start,
+        settings,
+        pending_restart: waiting,
+        warnings,
+        omitted: left_out,
+    } = it;
+    let one = |AppliedSetting { key, value, origin, previous: before }: &AppliedSetting| {
+        proto::SettingIs {
+            key: key.to_string(),
+            value: value.as_ref().map(ToString::to_string),
+            origin: origin.to_string(),
+            before: before.as_ref().map(ToString::to_string),
+        }
     };
     proto::SettingsInForce {
         at_start: *at_start,

@@ -6,8 +6,8 @@ use super::to_proto::micros;
 use super::{DecodeError, proto};
 use crate::grid::log::record::LastRun;
 use crate::grid::log::time_shift::TimeShift;
-use crate::grid::values::time::{Offset, Timestamp};
 use crate::grid::log::wall_clock_change::WallClockChange;
+use crate::grid::values::time::{Offset, Timestamp};
 
 pub(super) fn encode_shift(shift: TimeShift) -> proto::TimeShifted {
     proto::TimeShifted { by_us: shift.by.as_micros(), from_us: shift.from.as_micros() }

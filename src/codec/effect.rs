@@ -4,14 +4,18 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use super::DecodeError;
-use super::input::{decode_boot, decode_name, decode_overrides, decode_progress, decode_severity, decode_uuid};
-use crate::codec::usage;
+use super::input::{
+    decode_boot, decode_name, decode_overrides, decode_progress, decode_severity, decode_uuid,
+};
 use super::{clock, event, mail, proto};
-use crate::grid::log::effect::{Alert, Boot, Effect, AlertKind, ApplianceHistory};
-use crate::grid::model::lifecycle::{FailedStart, FailureCause, LastReport, Lifecycle, Maintenance};
+use crate::codec::usage;
+use crate::grid::log::effect::{Alert, AlertKind, ApplianceHistory, Boot, Effect};
+use crate::grid::model::lifecycle::{
+    FailedStart, FailureCause, LastReport, Lifecycle, Maintenance,
+};
+use crate::grid::model::sequence_window::SequenceWindow;
 use crate::grid::values::id::{ApplianceIndex, SpoolId};
 use crate::grid::values::time::Timestamp;
-use crate::grid::model::sequence_window::SequenceWindow;
 
 pub(super) fn decode(effect: proto::Effect) -> Result<Effect, DecodeError> {
     use proto::effect::Change as P;
@@ -24,7 +28,9 @@ pub(super) fn decode(effect: proto::Effect) -> Result<Effect, DecodeError> {
             overrides: decode_overrides(it.overrides.as_ref()),
         },
         P::Removed(it) => Effect::Removed { number: ApplianceIndex(it.number) },
-        P::Boot(it) => Effect::Boot { number: ApplianceIndex(it.number), boot: decode_boot_effect(&it)? },
+        P::Boot(it) => {
+            Effect::Boot { number: ApplianceIndex(it.number), boot: decode_boot_effect(&it)? }
+        }
         P::Lifecycle(it) => Effect::Lifecycle {
             number: ApplianceIndex(it.number),
             lifecycle: decode_lifecycle(it.state)?,
@@ -59,9 +65,10 @@ pub(super) fn decode(effect: proto::Effect) -> Result<Effect, DecodeError> {
             number: ApplianceIndex(it.number),
             group: usage::decode_alert_group(it.key)?,
         },
-        P::AlertKeyForgotten(it) => {
-            Effect::AlertGroupForgotten { number: ApplianceIndex(it.number), id: decode_uuid(&it.id)? }
-        }
+        P::AlertKeyForgotten(it) => Effect::AlertGroupForgotten {
+            number: ApplianceIndex(it.number),
+            id: decode_uuid(&it.id)?,
+        },
         P::RunTold(it) => Effect::RepeatsReported {
             number: ApplianceIndex(it.number),
             group: usage::decode_alert_group(it.key)?,
@@ -70,7 +77,9 @@ pub(super) fn decode(effect: proto::Effect) -> Result<Effect, DecodeError> {
         P::HeardOf(it) => usage::decode_counters(&it)?,
         P::Unmailed(it) => usage::decode_unmailed_effect(it)?,
         P::Mail(it) => Effect::Mail(mail::decode_effect(it)?),
-        P::Memory(it) => Effect::History { number: ApplianceIndex(it.number), history: decode_history(it)? },
+        P::Memory(it) => {
+            Effect::History { number: ApplianceIndex(it.number), history: decode_history(it)? }
+        }
         P::Tombstone(it) => {
             Effect::Tombstone { number: ApplianceIndex(it.number), name: decode_name(&it.name)? }
         }
@@ -86,7 +95,14 @@ fn decode_boot_effect(it: &proto::BootIs) -> Result<Boot, DecodeError> {
     let not_before = it.not_before_us.map_or(began_at, Timestamp::from_micros);
     let (has_agent, is_assumed) = (it.has_agent, it.is_assumed);
     let newest_word = it.newest_word.as_ref().map(event::decode_event_order);
-    Ok(Boot { id, began_at, earliest_began_at: not_before, has_agent, is_assumed_running: is_assumed, newest_event: newest_word })
+    Ok(Boot {
+        id,
+        began_at,
+        earliest_began_at: not_before,
+        has_agent,
+        is_assumed_running: is_assumed,
+        newest_event: newest_word,
+    })
 }
 
 fn decode_lifecycle(state: Option<proto::lifecycle_is::State>) -> Result<Lifecycle, DecodeError> {

@@ -6,11 +6,13 @@ use std::time::Duration;
 use super::input::{decode_boot as read_boot, decode_progress, decode_severity};
 use super::to_proto::{encode_boot, micros, percent, severity_number};
 use super::{DecodeError, proto};
-use crate::grid::values::event::{Counter, Event, EventBody, DroppedEvents, DropReason, EventKind, BoundedText};
-use crate::grid::values::id::{ApplianceIndex, SpoolId};
 use crate::grid::log::record::{ReceivedEvent, SessionId};
-use crate::grid::values::time::Timestamp;
+use crate::grid::values::event::{
+    BoundedText, Counter, DropReason, DroppedEvents, Event, EventBody, EventKind,
+};
 use crate::grid::values::event_order::EventOrder;
+use crate::grid::values::id::{ApplianceIndex, SpoolId};
+use crate::grid::values::time::Timestamp;
 
 pub(super) fn encode_event(heard: &ReceivedEvent) -> proto::Heard {
     use proto::heard::Kind as P;
@@ -32,7 +34,7 @@ pub(super) fn encode_event(heard: &ReceivedEvent) -> proto::Heard {
     };
     proto::Heard {
         appliance: heard.appliance.0,
-        boot: heard.boot.map_or_else(Vec::new, boot),
+        boot: heard.boot.map_or_else(Vec::new, encode_boot),
         spool: heard.spool.map_or(0, |spool| spool.0.get()),
         sequence: heard.sequence.map_or(0, |sequence| sequence.get()),
         by_session: heard.session.is_some(),
@@ -96,7 +98,11 @@ pub(super) fn decode_event(heard: proto::Heard) -> Result<ReceivedEvent, DecodeE
             uptime: heard.uptime_us.map(Duration::from_micros),
             spooled_at: heard.spooled_at_us.map(Timestamp::from_micros),
             is_repeated: heard.repeated,
-            dropped_before: heard.lost_before.iter().map(decode_dropped).collect::<Result<_, _>>()?,
+            dropped_before: heard
+                .lost_before
+                .iter()
+                .map(decode_dropped)
+                .collect::<Result<_, _>>()?,
             group_key: Some(heard.alert_key).filter(|key| !key.is_empty()).map(Into::into),
         },
     })

@@ -10,13 +10,15 @@ use super::proto;
 use super::{clock, event, mail, timer};
 use crate::codec::{applied_settings, journal_notice};
 use crate::grid::log::effect::Effect;
-use crate::grid::values::event::{Progress, Severity};
+use crate::grid::log::journal_incident::JournalIncident;
+use crate::grid::log::record::{
+    AdminCommand, BrokerPause, BrokerStarted, Input, OverrideReset, SessionHello, SessionId,
+};
 use crate::grid::model::lifecycle::EventRejection;
 use crate::grid::model::mail_message::MessageNumber;
-use crate::grid::values::id::{ApplianceName, ApplianceIndex, BootId, SpoolId};
-use crate::grid::log::record::{BrokerStarted, SessionHello, Input, AdminCommand, OverrideReset, SessionId, BrokerPause};
 use crate::grid::model::settings::Overrides;
-use crate::grid::log::journal_incident::JournalIncident;
+use crate::grid::values::event::{Progress, Severity};
+use crate::grid::values::id::{ApplianceIndex, ApplianceName, BootId, SpoolId};
 
 /// The input of a record that has these effects.
 pub(super) fn decode(
@@ -39,9 +41,10 @@ pub(super) fn decode(
             appliance: ApplianceIndex(ended.appliance),
             boot: decode_boot(&ended.boot)?,
         },
-        P::Appeared(appeared) => {
-            Input::Registered { name: decode_name(&appeared.name)?, uuid: decode_uuid(&appeared.uuid)? }
-        }
+        P::Appeared(appeared) => Input::Registered {
+            name: decode_name(&appeared.name)?,
+            uuid: decode_uuid(&appeared.uuid)?,
+        },
         P::Ordered(ordered) => {
             Input::Command { by: ordered.by.as_str().into(), command: decode_command(ordered)? }
         }
@@ -69,10 +72,12 @@ pub(super) fn decode(
                 (false, true) => BrokerPause::DiskLow,
             },
         },
-        P::Trimmed(it) => Input::Journal(JournalIncident::Trimmed(journal_notice::decode_trimmed(it)?)),
-        P::RecordsMissing(it) => {
-            Input::Journal(JournalIncident::Missing { ranges: journal_notice::decode_ranges(&it.ranges) })
+        P::Trimmed(it) => {
+            Input::Journal(JournalIncident::Trimmed(journal_notice::decode_trimmed(it)?))
         }
+        P::RecordsMissing(it) => Input::Journal(JournalIncident::Missing {
+            ranges: journal_notice::decode_ranges(&it.ranges),
+        }),
         P::DiskSpace(it) => Input::Journal(journal_notice::decode_disk_space(it)),
         P::Resources(it) => Input::Journal(journal_notice::decode_resources(it)),
         P::Settings(it) => Input::Settings(applied_settings::decode(it)),
@@ -80,9 +85,10 @@ pub(super) fn decode(
         P::MailDue(due) => Input::MailDue { message: MessageNumber(due.message) },
         P::MailAnswered(it) => mail::decode_delivery(it)?,
         P::MailOrdered(it) => mail::decode_command(it)?,
-        P::RunOver(over) => {
-            Input::RepeatsEnded { appliance: ApplianceIndex(over.appliance), group: decode_uuid(&over.key)? }
-        }
+        P::RunOver(over) => Input::RepeatsEnded {
+            appliance: ApplianceIndex(over.appliance),
+            group: decode_uuid(&over.key)?,
+        },
         P::WallClock(it) => Input::WallClock(clock::decode_wall_clock(it)?),
         P::ClockSetBack(set) => Input::ClockSetBack { by: Duration::from_micros(set.by_us) },
     })
@@ -96,7 +102,9 @@ fn decode_command(ordered: proto::Ordered) -> Result<AdminCommand, DecodeError> 
     let own = decode_overrides(ordered.overrides.as_ref());
     Ok(match kind {
         K::Unspecified => return Err(DecodeError::Newer { what: "an order" }),
-        K::Add => AdminCommand::Add { name, uuid: decode_uuid(&ordered.uuid)?, class, overrides: own },
+        K::Add => {
+            AdminCommand::Add { name, uuid: decode_uuid(&ordered.uuid)?, class, overrides: own }
+        }
         K::Set => AdminCommand::Set {
             name,
             class,
@@ -159,7 +167,8 @@ pub(super) fn decode_progress(percent: u32) -> Result<Option<Progress>, DecodeEr
 }
 
 pub(super) fn decode_name(name: &str) -> Result<ApplianceName, DecodeError> {
-    ApplianceName::from_stored(name).map_err(|_| DecodeError::Impossible { what: "an appliance's name" })
+    ApplianceName::from_stored(name)
+        .map_err(|_| DecodeError::Impossible { what: "an appliance's name" })
 }
 
 pub(super) fn decode_uuid(bytes: &[u8]) -> Result<Uuid, DecodeError> {

@@ -9,26 +9,32 @@ use crate::grid::log::journal_incident::{JournalIncident, TrimReason, Trimmed};
 pub(super) fn encode(storage: &JournalIncident) -> proto::record::Input {
     use proto::record::Input as P;
     match storage {
-        JournalIncident::Trimmed(Trimmed { first, last, bytes, reason }) => P::Trimmed(proto::Trimmed {
-            first: *first,
-            last: *last,
-            bytes: *bytes,
-            reason: Some(match reason {
-                TrimReason::Age(age) => {
-                    let micros = u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
-                    proto::trimmed::Reason::AgeUs(micros)
-                }
-                TrimReason::Bytes(limit) => proto::trimmed::Reason::BytesLimit(*limit),
-            }),
-        }),
+        JournalIncident::Trimmed(Trimmed { first, last, bytes, reason }) => {
+            P::Trimmed(proto::Trimmed {
+                first: *first,
+                last: *last,
+                bytes: *bytes,
+                reason: Some(match reason {
+                    TrimReason::Age(age) => {
+                        let micros = u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
+                        proto::trimmed::Reason::AgeUs(micros)
+                    }
+                    TrimReason::Bytes(limit) => proto::trimmed::Reason::BytesLimit(*limit),
+                }),
+            })
+        }
         JournalIncident::Missing { ranges } => {
             P::RecordsMissing(proto::RecordsMissing { ranges: encode_ranges(ranges) })
         }
         JournalIncident::DiskLow { free, threshold: mark } => {
             P::DiskSpace(proto::DiskSpace { is_low: true, free: *free, mark: *mark })
         }
-        JournalIncident::ResourcesShort { message: what } => P::Resources(proto::Resources { short: what.to_string() }),
-        JournalIncident::ResourcesRecovered => P::Resources(proto::Resources { short: String::new() }),
+        JournalIncident::ResourcesShort { message: what } => {
+            P::Resources(proto::Resources { short: what.to_string() })
+        }
+        JournalIncident::ResourcesRecovered => {
+            P::Resources(proto::Resources { short: String::new() })
+        }
         JournalIncident::DiskRecovered { free } => {
             P::DiskSpace(proto::DiskSpace { is_low: false, free: *free, mark: 0 })
         }
@@ -46,12 +52,20 @@ pub(super) fn decode_trimmed(trimmed: proto::Trimmed) -> Result<Trimmed, DecodeE
 
 pub(super) fn decode_disk_space(space: proto::DiskSpace) -> JournalIncident {
     let proto::DiskSpace { is_low, free, mark } = space;
-    if is_low { JournalIncident::DiskLow { free, threshold: mark } } else { JournalIncident::DiskRecovered { free } }
+    if is_low {
+        JournalIncident::DiskLow { free, threshold: mark }
+    } else {
+        JournalIncident::DiskRecovered { free }
+    }
 }
 
 pub(super) fn decode_resources(resources: proto::Resources) -> JournalIncident {
     let proto::Resources { short } = resources;
-    if short.is_empty() { JournalIncident::ResourcesRecovered } else { JournalIncident::ResourcesShort { message: short.into() } }
+    if short.is_empty() {
+        JournalIncident::ResourcesRecovered
+    } else {
+        JournalIncident::ResourcesShort { message: short.into() }
+    }
 }
 
 pub(super) fn encode_ranges(ranges: &[RangeInclusive<u64>]) -> Vec<proto::Range> {

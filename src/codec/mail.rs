@@ -5,11 +5,18 @@ use std::time::Duration;
 use super::input::decode_severity;
 use super::to_proto::{micros, severity_number};
 use super::{DecodeError, proto};
-use crate::grid::model::mail_message::{BriefNotice, Delivery, BacklogDigest, MailEffect, OutboxCommand, MailMessage, MessageNumber, Notice, DeliveryState, Urgency};
 use crate::grid::log::record::Input;
+use crate::grid::model::mail_message::{
+    BacklogDigest, BriefNotice, Delivery, DeliveryState, MailEffect, MailMessage, MessageNumber,
+    Notice, OutboxCommand, Urgency,
+};
 use crate::grid::values::time::Timestamp;
 
-pub(super) fn encode_delivery(message: MessageNumber, attempt: u32, it: &Delivery) -> proto::MailAnswered {
+pub(super) fn encode_delivery(
+    message: MessageNumber,
+    attempt: u32,
+    it: &Delivery,
+) -> proto::MailAnswered {
     let kind = match it {
         Delivery::Sent(_) => proto::DeliveryKind::Sent,
         Delivery::Deferred(_) => proto::DeliveryKind::Deferred,
@@ -34,7 +41,11 @@ pub(super) fn decode_delivery(it: proto::MailAnswered) -> Result<Input, DecodeEr
     Ok(Input::MailDelivery { message, attempt, delivery })
 }
 
-pub(super) fn encode_command(by: &str, message: MessageNumber, order: OutboxCommand) -> proto::MailOrdered {
+pub(super) fn encode_command(
+    by: &str,
+    message: MessageNumber,
+    order: OutboxCommand,
+) -> proto::MailOrdered {
     let kind = match order {
         OutboxCommand::Retry => proto::MailOrderKind::Retry,
         OutboxCommand::Drop => proto::MailOrderKind::Drop,
@@ -100,7 +111,9 @@ pub(super) fn decode_effect(it: proto::MailChange) -> Result<MailEffect, DecodeE
             let record = Some(it.record).filter(|record| *record > 0);
             MailEffect::Removed { number, recipient, record }
         }
-        P::Trace(it) => MailEffect::Finished { number: MessageNumber(it.number), record: it.record },
+        P::Trace(it) => {
+            MailEffect::Finished { number: MessageNumber(it.number), record: it.record }
+        }
         P::Brief(it) => decode_brief(it)?,
         P::RecipientSpent(it) => MailEffect::RecipientLimit {
             recipient: it.recipient.into(),

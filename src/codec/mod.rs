@@ -15,9 +15,9 @@ mod to_proto;
 
 use prost::Message;
 
-use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::log::record::{Outcome, Record};
 use crate::grid::state::State;
+use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::values::time::Timestamp;
 
 /// `grid.journal.v1`, as generated.

@@ -6,22 +6,30 @@ use std::time::Duration;
 use prost::Message;
 use uuid::Uuid;
 
-use crate::codec::usage_tests::usage;
 use super::*;
-use crate::grid::log::effect::{Alert, Boot, Effect, AlertKind, ApplianceHistory};
-use crate::grid::values::event::{Counter, Event, EventBody, DroppedEvents, DropReason, EventKind, Progress, Severity, BoundedText};
+use crate::codec::usage_tests::usage;
 use crate::grid::log::applied_settings::{AppliedSetting, AppliedSettings};
-use crate::grid::model::lifecycle::{FailedStart, FailureCause, LastReport, Lifecycle, Maintenance, EventRejection};
-use crate::grid::values::id::{ApplianceName, ApplianceIndex, BootId, SpoolId};
-use crate::grid::log::record::{BrokerStarted, ReceivedEvent, SessionHello, Input, LastRun, AdminCommand, OverrideReset, SessionId, BrokerPause};
-use crate::grid::model::settings::Overrides;
-use crate::grid::log::time_shift::TimeShift;
+use crate::grid::log::effect::{Alert, AlertKind, ApplianceHistory, Boot, Effect};
 use crate::grid::log::journal_incident::{JournalIncident, TrimReason, Trimmed};
-use crate::grid::values::time::Offset;
+use crate::grid::log::record::{
+    AdminCommand, BrokerPause, BrokerStarted, Input, LastRun, OverrideReset, ReceivedEvent,
+    SessionHello, SessionId,
+};
+use crate::grid::log::time_shift::TimeShift;
 use crate::grid::log::timer::Timer;
 use crate::grid::log::wall_clock_change::WallClockChange;
+use crate::grid::model::lifecycle::{
+    EventRejection, FailedStart, FailureCause, LastReport, Lifecycle, Maintenance,
+};
 use crate::grid::model::sequence_window::SequenceWindow;
+use crate::grid::model::settings::Overrides;
+use crate::grid::values::event::{
+    BoundedText, Counter, DropReason, DroppedEvents, Event, EventBody, EventKind, Progress,
+    Severity,
+};
 use crate::grid::values::event_order::EventOrder;
+use crate::grid::values::id::{ApplianceIndex, ApplianceName, BootId, SpoolId};
+use crate::grid::values::time::Offset;
 
 pub(super) const INDEX: ApplianceIndex = ApplianceIndex(7);
 
@@ -52,7 +60,12 @@ pub(super) fn reads_back(record: &Record) {
 }
 
 fn trimmed(reason: TrimReason) -> Input {
-    Input::Journal(JournalIncident::Trimmed(Trimmed { first: 1, last: 20_000, bytes: 256 << 20, reason }))
+    Input::Journal(JournalIncident::Trimmed(Trimmed {
+        first: 1,
+        last: 20_000,
+        bytes: 256 << 20,
+        reason,
+    }))
 }
 
 fn received_event(kind: EventBody) -> ReceivedEvent {
@@ -85,7 +98,13 @@ fn dropped_events() -> Vec<DroppedEvents> {
         count += 1;
         lost.push(DroppedEvents { kind, count, first_at, last_at: None, reason });
     }
-    lost.push(DroppedEvents { kind: None, count, first_at: None, last_at: Some(at(2)), reason: None });
+    lost.push(DroppedEvents {
+        kind: None,
+        count,
+        first_at: None,
+        last_at: Some(at(2)),
+        reason: None,
+    });
     lost
 }
 
@@ -105,8 +124,13 @@ fn every_kind_of_event_reads_back() {
     ] {
         reads_back(&record(Input::Event(received_event(kind)), Vec::new()));
     }
-    let bare =
-        ReceivedEvent { boot: None, spool: None, sequence: None, session: None, ..received_event(EventBody::Log) };
+    let bare = ReceivedEvent {
+        boot: None,
+        spool: None,
+        sequence: None,
+        session: None,
+        ..received_event(EventBody::Log)
+    };
     reads_back(&record(Input::Event(bare), Vec::new()));
 }
 
@@ -208,8 +232,14 @@ fn every_other_input_reads_back() {
         Input::Deadline { appliance: INDEX, timer: Timer::Flapping },
         Input::BrokerStarted(started),
         Input::BrokerStopped,
-        Input::BrokerPaused { lasted: Duration::from_millis(2_500), cause: BrokerPause::ProcessPaused },
-        Input::BrokerPaused { lasted: Duration::from_secs(9), cause: BrokerPause::ClockJumpedAhead },
+        Input::BrokerPaused {
+            lasted: Duration::from_millis(2_500),
+            cause: BrokerPause::ProcessPaused,
+        },
+        Input::BrokerPaused {
+            lasted: Duration::from_secs(9),
+            cause: BrokerPause::ClockJumpedAhead,
+        },
         Input::BrokerPaused { lasted: Duration::from_secs(9), cause: BrokerPause::DiskLow },
         Input::ClockSetBack { by: Duration::from_secs(10_800) },
         Input::WallClock(WallClockChange::Differs { by: shift.by }),
@@ -303,7 +333,14 @@ fn boots() -> [Boot; 2] {
     let newest_word = Some(EventOrder { uptime, sequence: numbered, time: Timestamp::MIN });
     let (id, began_at, not_before) = (Some(boot()), at(4), at(3));
     let (has_agent, is_assumed) = (true, false);
-    let spoken = Boot { id, began_at, earliest_began_at: not_before, has_agent, is_assumed_running: is_assumed, newest_event: newest_word };
+    let spoken = Boot {
+        id,
+        began_at,
+        earliest_began_at: not_before,
+        has_agent,
+        is_assumed_running: is_assumed,
+        newest_event: newest_word,
+    };
     let announced = Boot {
         id: None,
         earliest_began_at: at(4),
@@ -344,7 +381,11 @@ fn lifecycles() -> Vec<Lifecycle> {
     ];
     for (failure, last_word) in failures.into_iter().zip([None, Some(word)].into_iter().cycle()) {
         let reason = "Missing DNS server address".into();
-        lifecycles.push(Lifecycle::Failed(Box::new(FailedStart { failure, reason, last_report: last_word })));
+        lifecycles.push(Lifecycle::Failed(Box::new(FailedStart {
+            failure,
+            reason,
+            last_report: last_word,
+        })));
     }
     lifecycles
 }

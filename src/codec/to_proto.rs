@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
-use crate::codec::{usage, applied_settings, journal_notice};
 use super::{clock, event, mail, proto, timer};
-use crate::grid::log::effect::{Alert, Boot, Effect, AlertKind, ApplianceHistory};
-use crate::grid::values::event::{Progress, Severity};
-use crate::grid::model::lifecycle::{FailedStart, FailureCause, Lifecycle, Maintenance, EventRejection};
-use crate::grid::values::id::{ApplianceIndex, BootId};
-use crate::grid::log::record::{Input, AdminCommand, Outcome, Record, OverrideReset, BrokerPause};
-use crate::grid::model::settings::Overrides;
-use crate::grid::values::time::Timestamp;
+use crate::codec::{applied_settings, journal_notice, usage};
+use crate::grid::log::effect::{Alert, AlertKind, ApplianceHistory, Boot, Effect};
+use crate::grid::log::record::{AdminCommand, BrokerPause, Input, Outcome, OverrideReset, Record};
+use crate::grid::model::lifecycle::{
+    EventRejection, FailedStart, FailureCause, Lifecycle, Maintenance,
+};
 use crate::grid::model::sequence_window::SequenceWindow;
+use crate::grid::model::settings::Overrides;
+use crate::grid::values::event::{Progress, Severity};
+use crate::grid::values::id::{ApplianceIndex, BootId};
+use crate::grid::values::time::Timestamp;
 
 pub(super) fn encode_record(record: &Record) -> proto::Record {
     let (outcome, refusal) = match record.outcome {
@@ -231,14 +233,19 @@ fn encode_boot_effect(number: ApplianceIndex, it: &Boot) -> proto::BootIs {
         number: number.0,
         id: it.id.map_or_else(Vec::new, encode_boot),
         began_at_us: it.began_at.as_micros(),
-        not_before_us: (it.earliest_began_at != it.began_at).then(|| it.earliest_began_at.as_micros()),
+        not_before_us: (it.earliest_began_at != it.began_at)
+            .then(|| it.earliest_began_at.as_micros()),
         has_agent: it.has_agent,
         is_assumed: it.is_assumed_running,
         newest_word: it.newest_event.as_ref().map(event::encode_event_order),
     }
 }
 
-fn encode_alert_raised(number: Option<ApplianceIndex>, it: AlertKind, alert: &Alert) -> proto::AlertRaised {
+fn encode_alert_raised(
+    number: Option<ApplianceIndex>,
+    it: AlertKind,
+    alert: &Alert,
+) -> proto::AlertRaised {
     proto::AlertRaised {
         number: number.map_or(0, |number| number.0),
         matter: encode_alert_kind(it).into(),

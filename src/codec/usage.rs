@@ -2,21 +2,27 @@
 
 use std::time::Duration;
 
-use super::event::{event_kind_number, decode_event_kind};
+use super::event::{decode_event_kind, event_kind_number};
 use super::input::{decode_severity, decode_uuid};
-use super::to_proto::{micros, severity_number, encode_window};
+use super::to_proto::{encode_window, micros, severity_number};
 use super::{DecodeError, effect, proto};
-use crate::grid::model::usage::{Usage, RateLimitKind, OutcomeCounts, SuppressedEvents, OutcomeKind, RateLimitState, Suppression};
-use crate::grid::model::alert_group::AlertGroup;
 use crate::grid::log::effect::{Effect, SuppressionPhase};
+use crate::grid::model::alert_group::AlertGroup;
+use crate::grid::model::notification_schedule::NotificationSchedule;
+use crate::grid::model::sequence_window::SequenceWindow;
+use crate::grid::model::unmailed_alerts::UnmailedAlerts;
+use crate::grid::model::usage::{
+    OutcomeCounts, OutcomeKind, RateLimitKind, RateLimitState, SuppressedEvents, Suppression, Usage,
+};
 use crate::grid::values::event::Severity;
 use crate::grid::values::id::ApplianceIndex;
-use crate::grid::model::notification_schedule::NotificationSchedule;
 use crate::grid::values::time::Timestamp;
-use crate::grid::model::unmailed_alerts::UnmailedAlerts;
-use crate::grid::model::sequence_window::SequenceWindow;
 
-pub(super) fn encode_rate_limit_state(number: ApplianceIndex, name: RateLimitKind, full_at: Timestamp) -> proto::Spent {
+pub(super) fn encode_rate_limit_state(
+    number: ApplianceIndex,
+    name: RateLimitKind,
+    full_at: Timestamp,
+) -> proto::Spent {
     let (number, full_at_us) = (number.0, full_at.as_micros());
     proto::Spent { number, budget: encode_rate_limit_name(name).into(), full_at_us }
 }
@@ -93,7 +99,8 @@ fn encode_unmailed(it: &UnmailedAlerts) -> proto::Unmailed {
 }
 
 fn decode_unmailed(it: proto::Unmailed) -> Result<UnmailedAlerts, DecodeError> {
-    let kind = |it: proto::UnmailedKind| Ok((it.label.into(), decode_severity(it.severity)?, it.count));
+    let kind =
+        |it: proto::UnmailedKind| Ok((it.label.into(), decode_severity(it.severity)?, it.count));
     Ok(UnmailedAlerts {
         groups: it.kinds.into_iter().map(kind).collect::<Result<_, DecodeError>>()?,
         others: it.others,
@@ -109,7 +116,10 @@ fn decode_unmailed(it: proto::Unmailed) -> Result<UnmailedAlerts, DecodeError> {
     })
 }
 
-pub(super) fn encode_unmailed_effect(number: ApplianceIndex, it: &UnmailedAlerts) -> proto::UnmailedIs {
+pub(super) fn encode_unmailed_effect(
+    number: ApplianceIndex,
+    it: &UnmailedAlerts,
+) -> proto::UnmailedIs {
     proto::UnmailedIs { number: number.0, unmailed: Some(encode_unmailed(it)) }
 }
 
@@ -231,9 +241,11 @@ pub(super) fn decode_counters(it: &proto::HeardOf) -> Result<Effect, DecodeError
 
 /// An appliance's admission into its memory.
 pub(super) fn encode_usage(number: ApplianceIndex, it: &Usage, memory: &mut proto::Memory) {
-    let touched = RateLimitKind::ALL.into_iter().map(|name| (name, it.rate_limits.refilled_at(name)));
+    let touched =
+        RateLimitKind::ALL.into_iter().map(|name| (name, it.rate_limits.refilled_at(name)));
     let touched = touched.filter(|(_, full_at)| *full_at != Timestamp::EPOCH);
-    memory.spent = touched.map(|(name, full_at)| encode_rate_limit_state(number, name, full_at)).collect();
+    memory.spent =
+        touched.map(|(name, full_at)| encode_rate_limit_state(number, name, full_at)).collect();
     memory.alert_keys = it.alert_groups.iter().map(encode_alert_group).collect();
     memory.suppression = it.suppression.as_deref().map(encode_suppression);
     memory.counts = encode_outcome_counts(&it.counts);

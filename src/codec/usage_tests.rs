@@ -5,15 +5,20 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::tests::{INDEX, at, boot, reads_back, record, spool};
-use crate::grid::model::usage::{Usage, RateLimitKind, OutcomeCounts, OutcomeKind, RateLimitState, Suppression};
-use crate::grid::model::alert_group::AlertGroup;
 use crate::grid::log::effect::{Effect, SuppressionPhase};
-use crate::grid::values::event::{EventKind, Severity};
-use crate::grid::model::mail_message::{BriefNotice, Delivery, BacklogDigest, MailEffect, OutboxCommand, MailMessage, MessageNumber, Notice, DeliveryState, Urgency};
 use crate::grid::log::record::Input;
+use crate::grid::model::alert_group::AlertGroup;
+use crate::grid::model::mail_message::{
+    BacklogDigest, BriefNotice, Delivery, DeliveryState, MailEffect, MailMessage, MessageNumber,
+    Notice, OutboxCommand, Urgency,
+};
 use crate::grid::model::notification_schedule::NotificationSchedule;
-use crate::grid::model::unmailed_alerts::UnmailedAlerts;
 use crate::grid::model::sequence_window::SequenceWindow;
+use crate::grid::model::unmailed_alerts::UnmailedAlerts;
+use crate::grid::model::usage::{
+    OutcomeCounts, OutcomeKind, RateLimitKind, RateLimitState, Suppression, Usage,
+};
+use crate::grid::values::event::{EventKind, Severity};
 
 /// Every value that can be kept, each another.
 pub(super) fn usage() -> Usage {
@@ -39,7 +44,14 @@ pub(super) fn usage() -> Usage {
     let suppression = Some(Box::new(suppression.count_one(EventKind::Alert, "an alert", at(3))));
     let (keys, progress_at) = (vec![alert_group()], at(4));
     let unmailed = Some(Box::new(unmailed()));
-    Usage { rate_limits: spent, alert_groups: keys, suppression, counts, progress_stored_at: progress_at, unmailed }
+    Usage {
+        rate_limits: spent,
+        alert_groups: keys,
+        suppression,
+        counts,
+        progress_stored_at: progress_at,
+        unmailed,
+    }
 }
 
 fn unmailed() -> UnmailedAlerts {
@@ -179,7 +191,12 @@ fn every_effect_of_admission_control_reads_back() {
     ];
     for budget in RateLimitKind::ALL {
         effects.push(Effect::RateLimitState { number, limit: budget, refilled_at: at(9) });
-        for phase in [SuppressionPhase::Begins, SuppressionPhase::Counts, SuppressionPhase::Summarised, SuppressionPhase::Ends] {
+        for phase in [
+            SuppressionPhase::Begins,
+            SuppressionPhase::Counts,
+            SuppressionPhase::Summarised,
+            SuppressionPhase::Ends,
+        ] {
             let suppression = Suppression::new(budget, at(10));
             effects.push(Effect::Suppression { number, phase, suppression });
         }

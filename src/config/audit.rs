@@ -5,8 +5,8 @@
 
 use super::change::SettingChange;
 use super::key::ReloadPolicy;
-use crate::config::error::{ConfigError, Origin};
 use super::{EffectiveSetting, Settings};
+use crate::config::error::{ConfigError, Origin};
 use crate::grid::log::applied_settings::{AppliedSetting, AppliedSettings};
 
 impl Settings {

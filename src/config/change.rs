@@ -8,10 +8,10 @@ use std::fmt;
 
 use super::key::ReloadPolicy;
 use super::keys::{self, CLASS_TABLE};
-use crate::config::error::{ConfigErrors, Origin};
-use crate::config::raw_value::dotted_key;
 use super::secret::REDACTED;
 use super::{EffectiveSetting, Settings};
+use crate::config::error::{ConfigErrors, Origin};
+use crate::config::raw_value::dotted_key;
 
 /// A setting whose value changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,7 +93,13 @@ impl Settings {
             if before.as_ref() != Some(value) && is_reported {
                 let (key, after) = (key.clone(), Some(value.clone()));
                 let holds = reload_policy(&key);
-                rows.push(SettingChange { key, before, after, origin: origin.clone(), policy: holds });
+                rows.push(SettingChange {
+                    key,
+                    before,
+                    after,
+                    origin: origin.clone(),
+                    policy: holds,
+                });
             }
         }
         let new_by_key = by_key(&new_list);
@@ -136,7 +142,8 @@ fn class_changes(old: &Settings, new: &Settings) -> Vec<SettingChange> {
 /// A changed secret is reported, although its redacted value is the same.
 fn secret_changes(old: &Settings, new: &Settings) -> Vec<SettingChange> {
     let (mut one, mut other) = (old.clone(), new.clone());
-    let changed = keys::SETTINGS.iter().filter(|key| key.accessor.is_secret_changed(&mut one, &mut other));
+    let changed =
+        keys::SETTINGS.iter().filter(|key| key.accessor.is_secret_changed(&mut one, &mut other));
     let keys: Vec<_> = changed.map(|key| key.path.to_owned()).collect();
     keys.into_iter()
         .map(|key| SettingChange {

@@ -8,7 +8,7 @@ use std::ffi::OsString;
 
 use super::keys::{CLASS_TABLE, OTHER_VARIABLES, PREFIX, key_kind, variable_name, variable_names};
 use crate::config::error::{ConfigError, Origin};
-use crate::config::raw_value::{RawValue, RawSetting};
+use crate::config::raw_value::{RawSetting, RawValue};
 use crate::show::escape::excerpt;
 use crate::show::suggest::suggest;
 
@@ -44,8 +44,10 @@ fn is_service_link(name: &str, value: Option<&str>) -> bool {
     let is_url = value.is_some_and(|value| value.contains("://"));
     name == "GRIDD_PORT"
         || suffixes_after(name, "_SERVICE_HOST").any(str::is_empty)
-        || suffixes_after(name, "_SERVICE_PORT").any(|rest| rest.is_empty() || rest.starts_with('_'))
-        || suffixes_after(name, "_PORT").any(|rest| rest.is_empty() && is_url || is_port_suffix(rest))
+        || suffixes_after(name, "_SERVICE_PORT")
+            .any(|rest| rest.is_empty() || rest.starts_with('_'))
+        || suffixes_after(name, "_PORT")
+            .any(|rest| rest.is_empty() && is_url || is_port_suffix(rest))
 }
 
 /// The text after each `marker`: the service's own name may contain it too.

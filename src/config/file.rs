@@ -10,9 +10,9 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{CLASS_TABLE, suggestion, key_kind};
+use super::keys::{CLASS_TABLE, key_kind, suggestion};
 use crate::config::error::{ConfigError, Origin};
-use crate::config::raw_value::{RawValue, RawSetting, dotted_key};
+use crate::config::raw_value::{RawSetting, RawValue, dotted_key};
 use crate::grid::values::id::{InvalidName, is_valid_name};
 use crate::show::escape::excerpt;
 use crate::system_error::Explained;
@@ -73,7 +73,11 @@ impl FileParser<'_> {
             let end = ends.get(line.saturating_sub(1)).copied().unwrap_or(text.len());
             let key = key_of_line(text.get(begin..end).unwrap_or_default());
             let message = message.replace('\n', ", ");
-            self.parsed.errors.push(ConfigError { origin: self.origin_at(*line), key, text: message });
+            self.parsed.errors.push(ConfigError {
+                origin: self.origin_at(*line),
+                key,
+                text: message,
+            });
         }
         self.parsed.settings.sort_by(|a, b| a.origin.cmp(&b.origin));
     }

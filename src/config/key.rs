@@ -3,7 +3,6 @@
 //! Guarantees that parsing, formatting and error messages of a value use the same description, and
 //! that the formatted value is the effective one. Knows neither files nor the names of our keys.
 
-
 mod describe;
 
 use std::net::SocketAddr;
@@ -12,14 +11,14 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::config::units;
 use super::filter;
 use super::mail::{MailSecurity, TextRule};
+use super::secret::{REDACTED, Secret};
 use crate::config::error::Origin;
 use crate::config::raw_value::RawValue;
-use super::secret::{REDACTED, Secret};
+use crate::config::units;
+use crate::grid::model::settings::{OnStuck, RateLimit, RateLimits};
 use crate::grid::values::event::Severity;
-use crate::grid::model::settings::{RateLimit, RateLimits, OnStuck};
 use crate::tracing_lines::LogFormat;
 
 /// The value for no limit on a time.
@@ -47,7 +46,8 @@ const MAIL_SECURITIES: [(&str, MailSecurity); 3] = [
     ("plain", MailSecurity::Plain),
 ];
 
-const TRACING_FORMATS: [(&str, LogFormat); 2] = [("human", LogFormat::Human), ("json", LogFormat::Json)];
+const TRACING_FORMATS: [(&str, LogFormat); 2] =
+    [("human", LogFormat::Human), ("json", LogFormat::Json)];
 
 /// One setting within `T`.
 #[derive(Debug)]
@@ -150,16 +150,25 @@ impl<T: Default + 'static> Accessor<T> {
                 let bytes = raw.text().and_then(units::parse_bytes);
                 *field(into) = bytes.filter(|it| range.contains(it)).ok_or_else(invalid)?;
             }
-            Self::Duration(range, field) => *field(into) = parse_time(raw, range).ok_or_else(invalid)?,
+            Self::Duration(range, field) => {
+                *field(into) = parse_time(raw, range).ok_or_else(invalid)?
+            }
             Self::OptionalDuration(_, field) if raw.text() == Some(INFINITE) => *field(into) = None,
             Self::OptionalDuration(range, field) => {
                 *field(into) = Some(parse_time(raw, range).ok_or_else(invalid)?);
             }
-            Self::OnStuck(field) => *field(into) = parse_choice(raw, &ON_STUCK).ok_or_else(invalid)?,
-            Self::Severity(field) => *field(into) = parse_choice(raw, &SEVERITIES).ok_or_else(invalid)?,
-            Self::Burst(field) => rate_limit_mut(into, *field).burst = parse_burst(raw).ok_or_else(invalid)?,
+            Self::OnStuck(field) => {
+                *field(into) = parse_choice(raw, &ON_STUCK).ok_or_else(invalid)?
+            }
+            Self::Severity(field) => {
+                *field(into) = parse_choice(raw, &SEVERITIES).ok_or_else(invalid)?
+            }
+            Self::Burst(field) => {
+                rate_limit_mut(into, *field).burst = parse_burst(raw).ok_or_else(invalid)?
+            }
             Self::Every(range, field) => {
-                rate_limit_mut(into, *field).interval = parse_time(raw, range).ok_or_else(invalid)?;
+                rate_limit_mut(into, *field).interval =
+                    parse_time(raw, range).ok_or_else(invalid)?;
             }
             Self::Unlimited(field) => {
                 parse_unlimited(raw).ok_or_else(invalid)?;

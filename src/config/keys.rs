@@ -7,10 +7,10 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::Settings;
-use super::key::{ReloadPolicy, Field, SettingKey, Accessor};
+use super::key::{Accessor, Field, ReloadPolicy, SettingKey};
 use super::mail::{self, TextRule};
 use crate::config::raw_value::dotted_key;
-use crate::grid::model::settings::{RateLimit, ClassSettings, REPORT_DEADLINE_RANGE};
+use crate::grid::model::settings::{ClassSettings, REPORT_DEADLINE_RANGE, RateLimit};
 use crate::listener::AllowedHosts;
 use crate::show::suggest::suggest;
 
@@ -64,7 +64,11 @@ const fn live<T>(path: &'static str, place: Accessor<T>) -> SettingKey<T> {
     SettingKey { path, accessor: place, reload: ReloadPolicy::Live, flag: None }
 }
 
-const fn needs_restart<T>(path: &'static str, place: Accessor<T>, flag: Option<&'static str>) -> SettingKey<T> {
+const fn needs_restart<T>(
+    path: &'static str,
+    place: Accessor<T>,
+    flag: Option<&'static str>,
+) -> SettingKey<T> {
     SettingKey { path, accessor: place, reload: ReloadPolicy::Restart, flag }
 }
 
@@ -87,14 +91,21 @@ pub static SETTINGS: [SettingKey<Settings>; 33] = [
     ),
     live("disk_low_water", Accessor::Size(DISK_SIZE_RANGE, |it| &mut it.journal.low_water)),
     live("ballast", Accessor::Size(DISK_SIZE_RANGE, |it| &mut it.journal.ballast_bytes)),
-    live("retention.age", Accessor::Duration(RETENTION_AGE_RANGE, |it| &mut it.journal.retention.age)),
+    live(
+        "retention.age",
+        Accessor::Duration(RETENTION_AGE_RANGE, |it| &mut it.journal.retention.age),
+    ),
     live("retention.bytes", Accessor::Size(DISK_SIZE_RANGE, |it| &mut it.journal.retention.bytes)),
     needs_restart(
         "journal.commit_file",
         Accessor::Size(FILE_SIZE_RANGE, |it| &mut it.journal.commit_file_bytes),
         None,
     ),
-    needs_restart("journal.span", Accessor::Size(FILE_SIZE_RANGE, |it| &mut it.journal.segment_bytes), None),
+    needs_restart(
+        "journal.span",
+        Accessor::Size(FILE_SIZE_RANGE, |it| &mut it.journal.segment_bytes),
+        None,
+    ),
     live(
         "journal.checkpoint_records",
         Accessor::Count(CHECKPOINT_RECORDS_RANGE, |it| &mut it.journal.checkpoint_records),
@@ -105,10 +116,22 @@ pub static SETTINGS: [SettingKey<Settings>; 33] = [
     needs_restart("mail.user", Accessor::Text(&mail::LINE, |it| &mut it.mail.user), None),
     needs_restart("mail.password_file", Accessor::SecretFile(|it| &mut it.mail.password), None),
     needs_restart("mail.password", Accessor::SecretText(|it| &mut it.mail.password), None),
-    needs_restart("mail.password_in_clear", Accessor::Bool(|it| &mut it.mail.password_in_clear), None),
+    needs_restart(
+        "mail.password_in_clear",
+        Accessor::Bool(|it| &mut it.mail.password_in_clear),
+        None,
+    ),
     needs_restart("mail.from", Accessor::Text(&mail::FROM, |it| &mut it.mail.from), None),
-    needs_restart("mail.hello", Accessor::Text(&mail::EHLO_NAME, |it| &mut it.mail.ehlo_name), None),
-    needs_restart("mail.timeout", Accessor::Duration(MAIL_TIMEOUT_RANGE, |it| &mut it.mail.timeout), None),
+    needs_restart(
+        "mail.hello",
+        Accessor::Text(&mail::EHLO_NAME, |it| &mut it.mail.ehlo_name),
+        None,
+    ),
+    needs_restart(
+        "mail.timeout",
+        Accessor::Duration(MAIL_TIMEOUT_RANGE, |it| &mut it.mail.timeout),
+        None,
+    ),
     needs_restart(
         "mail.connections",
         Accessor::Count(CONNECTIONS_RANGE, |it| &mut it.mail.connections),
@@ -121,7 +144,11 @@ pub static SETTINGS: [SettingKey<Settings>; 33] = [
     live("mail.gather", Accessor::Duration(MAIL_TIMEOUT_RANGE, |it| &mut it.mail.gather)),
     needs_restart("report.log_dir", Accessor::PathOrNone(|it| &mut it.report.log_dir), None),
     needs_restart("report.keep", Accessor::Count(REPORTS_RANGE, |it| &mut it.report.keep), None),
-    needs_restart("report.trigger_file", Accessor::PathOrNone(|it| &mut it.report.trigger_file), None),
+    needs_restart(
+        "report.trigger_file",
+        Accessor::PathOrNone(|it| &mut it.report.trigger_file),
+        None,
+    ),
     needs_restart(
         "report.trigger_interval",
         Accessor::Duration(TRIGGER_RANGE, |it| &mut it.report.trigger_interval),
@@ -129,7 +156,10 @@ pub static SETTINGS: [SettingKey<Settings>; 33] = [
     ),
 ];
 
-const fn duration_key(path: &'static str, field: Field<ClassSettings, Duration>) -> SettingKey<ClassSettings> {
+const fn duration_key(
+    path: &'static str,
+    field: Field<ClassSettings, Duration>,
+) -> SettingKey<ClassSettings> {
     live(path, Accessor::Duration(REPORT_DEADLINE_RANGE, field))
 }
 
@@ -161,7 +191,10 @@ macro_rules! budget {
 pub static CLASS_SETTINGS: [&[SettingKey<ClassSettings>]; 9] = [
     &[
         live("managed", Accessor::Bool(|it| &mut it.managed)),
-        live("boot_timeout", Accessor::OptionalDuration(REPORT_DEADLINE_RANGE, |it| &mut it.boot_timeout)),
+        live(
+            "boot_timeout",
+            Accessor::OptionalDuration(REPORT_DEADLINE_RANGE, |it| &mut it.boot_timeout),
+        ),
         duration_key("maintenance_silence", |it| &mut it.report_deadline),
         duration_key("promise_max", |it| &mut it.report_interval_max),
         live(

@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use crate::config::smtp;
 use super::secret::Secret;
+use crate::config::smtp;
 use crate::grid;
 use crate::grid::model::settings::MAIL_TRIGGERS;
 use crate::show::escape::excerpt;
@@ -140,7 +140,11 @@ impl MailSettings {
         let is_on = |kind: &&'static str| list_items(&self.on).any(|part| part == *kind);
         let on = MAIL_TRIGGERS.into_iter().filter(is_on).collect();
         let gather = self.gather;
-        self.is_configured().then_some(grid::model::settings::MailPolicy { recipients, triggers: on, group_wait: gather })
+        self.is_configured().then_some(grid::model::settings::MailPolicy {
+            recipients,
+            triggers: on,
+            group_wait: gather,
+        })
     }
 }
 
@@ -252,7 +256,8 @@ fn recipients_error(text: &str) -> Option<String> {
     }
     let all: Vec<_> = parse_recipients(text).collect();
     all.iter().find_map(|(address, zone)| {
-        let is_address = address.len() <= ADDRESS_BYTES_MAX && smtp::parse_address(address).is_some();
+        let is_address =
+            address.len() <= ADDRESS_BYTES_MAX && smtp::parse_address(address).is_some();
         if !is_address {
             return Some(format!("`{}` is not a mail address", excerpt(address)));
         }

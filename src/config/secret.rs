@@ -94,7 +94,11 @@ impl Secret {
         let text = text.strip_suffix('\n').unwrap_or(&text);
         let text = text.strip_suffix('\r').unwrap_or(text);
         let is_open = mode & READ_BY_OTHERS != 0;
-        Self::validated(text, place).map(|it| Self { file: Some(path.to_owned()), is_world_readable: is_open, ..it })
+        Self::validated(text, place).map(|it| Self {
+            file: Some(path.to_owned()),
+            is_world_readable: is_open,
+            ..it
+        })
     }
 
     /// The secret from the environment variable `name`.

@@ -19,7 +19,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::certificates;
 use super::host_name::local_host_name;
-use super::mail::{MailSettings, MailSecurity};
+use super::mail::{MailSecurity, MailSettings};
 use super::secret::Secret;
 use crate::show::escape::excerpt;
 
@@ -151,7 +151,10 @@ fn non_empty(text: &str) -> Option<&str> {
 }
 
 /// The value, or `None` and one more error in the list.
-fn collect_error<T>(value: Result<T, SmtpConfigError>, errors: &mut Vec<SmtpConfigError>) -> Option<T> {
+fn collect_error<T>(
+    value: Result<T, SmtpConfigError>,
+    errors: &mut Vec<SmtpConfigError>,
+) -> Option<T> {
     value.map_err(|error| errors.push(error)).ok()
 }
 

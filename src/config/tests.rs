@@ -1,6 +1,5 @@
 //! Tests of sources, precedence, reload and secrets; the shipped file equals the defaults.
 
-
 mod errors;
 
 use std::path::Path;
@@ -8,7 +7,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::key::{ReloadPolicy, Field, Accessor};
+use super::key::{Accessor, Field, ReloadPolicy};
 use super::secret::Secret;
 use super::*;
 use crate::grid::values::event::Severity;
@@ -17,13 +16,17 @@ use crate::grid::values::event::Severity;
 fn file(text: &str) -> (tempfile::NamedTempFile, SettingsSources) {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), text).expect("writes");
-    let given = SettingsSources { config: Some(file.path().to_owned()), ..SettingsSources::default() };
+    let given =
+        SettingsSources { config: Some(file.path().to_owned()), ..SettingsSources::default() };
     (file, given)
 }
 
 fn environment(variables: &[(&str, &str)]) -> SettingsSources {
     let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).into());
-    SettingsSources { environment: variables.iter().map(owned).collect(), ..SettingsSources::default() }
+    SettingsSources {
+        environment: variables.iter().map(owned).collect(),
+        ..SettingsSources::default()
+    }
 }
 
 fn valid_settings(given: &SettingsSources) -> Settings {
@@ -45,7 +48,8 @@ fn overridden(settings: &Settings) -> Vec<String> {
 #[test]
 fn the_shipped_file_is_the_defaults_and_names_every_key() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/gridd.toml");
-    let shipped = valid_settings(&SettingsSources { config: Some(path), ..SettingsSources::default() });
+    let shipped =
+        valid_settings(&SettingsSources { config: Some(path), ..SettingsSources::default() });
     let defaults = Settings::default();
     let values = |settings: &Settings| -> Vec<_> {
         settings.effective().into_iter().map(|it| (it.key, it.value)).collect()
@@ -250,7 +254,9 @@ fn a_secret_comes_by_file_or_environment_and_is_shown_nowhere() {
     assert_eq!(format!("{settings:?}"), "WithSecret { password: Some(***) }");
     assert_eq!(of_file.accessor.warning(&mut settings), None);
 
-    for raw in [RawValue::Text("hunter2".to_owned()), RawValue::Integer("1234".to_owned(), Some(1_234))] {
+    for raw in
+        [RawValue::Text("hunter2".to_owned()), RawValue::Integer("1234".to_owned(), Some(1_234))]
+    {
         let error = of_file.accessor.set(&raw, &line, &mut settings).expect_err("is rejected");
         assert_eq!(
             error,

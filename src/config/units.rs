@@ -90,7 +90,10 @@ mod tests {
             (129_600_000, "1d12h"),
         ] {
             let amount = Duration::from_millis(millis);
-            assert_eq!((format_duration(amount).as_str(), parse_duration(text)), (text, Some(amount)));
+            assert_eq!(
+                (format_duration(amount).as_str(), parse_duration(text)),
+                (text, Some(amount))
+            );
         }
     }
 

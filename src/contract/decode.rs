@@ -14,9 +14,12 @@ use uuid::Uuid;
 use super::proto::{self, Violation};
 use crate::contract::raw::{RawAlert, RawEvent, RawKind};
 use crate::grid::model::alert_group::is_valid_group_key;
-use crate::grid::values::event::{Counter, Event, EventBody, DROPPED_ENTRIES_MAX, DroppedEvents, DropReason, EventKind, Progress, Severity, BoundedText};
-use crate::grid::values::id::{BootId, Sequence};
 use crate::grid::model::settings::REPORT_DEADLINE_RANGE;
+use crate::grid::values::event::{
+    BoundedText, Counter, DROPPED_ENTRIES_MAX, DropReason, DroppedEvents, Event, EventBody,
+    EventKind, Progress, Severity,
+};
+use crate::grid::values::id::{BootId, Sequence};
 use crate::grid::values::time::Timestamp;
 
 /// Largest event, in bytes on the wire.
@@ -150,7 +153,11 @@ fn check_kind(kind: &RawKind, sent: &RawEvent, violations: &mut Violations) -> E
     }
 }
 
-fn check_report_deadline(millis: u32, kind: &RawKind, violations: &mut Violations) -> Option<Duration> {
+fn check_report_deadline(
+    millis: u32,
+    kind: &RawKind,
+    violations: &mut Violations,
+) -> Option<Duration> {
     const FIELD: &str = "next_report_within_ms";
     if millis == 0 {
         return None;
@@ -159,12 +166,10 @@ fn check_report_deadline(millis: u32, kind: &RawKind, violations: &mut Violation
     match kind {
         RawKind::Maintenance(_) if REPORT_DEADLINE_RANGE.contains(&within) => return Some(within),
         RawKind::Maintenance(_) => {
-            violations.add(FIELD, format!("is {millis}; 1000 (1 s) to 43200000 (12 h) are allowed"));
+            violations
+                .add(FIELD, format!("is {millis}; 1000 (1 s) to 43200000 (12 h) are allowed"));
         }
-        RawKind::StartedOk(_)
-        | RawKind::StartFailed(_)
-        | RawKind::Log(_)
-        | RawKind::Alert(_) => {
+        RawKind::StartedOk(_) | RawKind::StartFailed(_) | RawKind::Log(_) | RawKind::Alert(_) => {
             violations.add(FIELD, "is allowed with maintenance only");
         }
     }
@@ -251,10 +256,14 @@ fn check_time(
     checked
 }
 
-fn check_lost_before(lost: &[proto::LostEvents], violations: &mut Violations) -> Vec<DroppedEvents> {
+fn check_lost_before(
+    lost: &[proto::LostEvents],
+    violations: &mut Violations,
+) -> Vec<DroppedEvents> {
     if lost.len() > DROPPED_ENTRIES_MAX {
         let count = lost.len();
-        violations.add("lost_before", format!("has {count} entries; {DROPPED_ENTRIES_MAX} are allowed"));
+        violations
+            .add("lost_before", format!("has {count} entries; {DROPPED_ENTRIES_MAX} are allowed"));
         return Vec::new();
     }
     let mut checked = Vec::with_capacity(lost.len());

@@ -15,15 +15,15 @@ use jiff::civil::DateTime;
 use super::proto;
 use super::{encode_timestamp, encode_uuid};
 use crate::grid::Grid;
-use crate::grid::model::usage::{OutcomeKind, Suppression};
-use crate::grid::state::appliance::Appliance;
-use crate::grid::log::effect::{Effect, SuppressionPhase};
-use crate::grid::values::event::{EventKind, Severity};
 use crate::grid::explain;
 use crate::grid::log::applied_settings::{AppliedSetting, AppliedSettings};
-use crate::grid::model::lifecycle::Lifecycle;
-use crate::grid::values::id::{ApplianceIndex, BootId};
+use crate::grid::log::effect::{Effect, SuppressionPhase};
 use crate::grid::log::record::{Input, Outcome, Record};
+use crate::grid::model::lifecycle::Lifecycle;
+use crate::grid::model::usage::{OutcomeKind, Suppression};
+use crate::grid::state::appliance::Appliance;
+use crate::grid::values::event::{EventKind, Severity};
+use crate::grid::values::id::{ApplianceIndex, BootId};
 use crate::grid::values::sentence::Sentence;
 use crate::grid::values::time::Timestamp;
 
@@ -62,7 +62,11 @@ pub fn record(record: &Record, name: impl Fn(ApplianceIndex) -> String) -> proto
             String::new()
         },
         marks: record.flags.labels().map(str::to_owned).collect(),
-        settings: if let Input::Settings(it) = &record.input { Some(applied_settings(it)) } else { None },
+        settings: if let Input::Settings(it) = &record.input {
+            Some(applied_settings(it))
+        } else {
+            None
+        },
         text_times,
         explanation_times,
     }
@@ -100,7 +104,8 @@ pub fn appliance(grid: &Grid, appliance: &Appliance, now: Timestamp) -> proto::A
         | Lifecycle::Dumping { .. } => (0, String::new(), ""),
     };
     let sessions = grid.sessions().session_count(appliance.number);
-    let (explanation, explanation_times) = self::encode_sentence(&explain::describe_state(appliance, now));
+    let (explanation, explanation_times) =
+        self::encode_sentence(&explain::describe_state(appliance, now));
     proto::Appliance {
         name: appliance.name.to_string(),
         uuid: encode_uuid(appliance.uuid),
@@ -110,7 +115,8 @@ pub fn appliance(grid: &Grid, appliance: &Appliance, now: Timestamp) -> proto::A
         maintenance_silence_ms: millis(rules.report_deadline),
         overrides: overrides.iter().filter(|it| it.0).map(|it| it.1.to_owned()).collect(),
         state: state(&appliance.lifecycle).into(),
-        state_since: (appliance.since > Timestamp::EPOCH).then(|| encode_timestamp(appliance.since)),
+        state_since: (appliance.since > Timestamp::EPOCH)
+            .then(|| encode_timestamp(appliance.since)),
         explanation,
         boot_id: appliance.boot_id().map_or_else(String::new, |boot| encode_uuid(boot.0)),
         boot_began_at: appliance.boot.map(|boot| encode_timestamp(boot.began_at)),
@@ -219,7 +225,11 @@ fn rfc3339(moment: Timestamp) -> String {
 }
 
 fn command_target(input: &Input) -> String {
-    if let Input::Command { command: order, .. } = input { order.appliance_name().to_string() } else { String::new() }
+    if let Input::Command { command: order, .. } = input {
+        order.appliance_name().to_string()
+    } else {
+        String::new()
+    }
 }
 
 fn boot_of(record: &Record) -> Option<BootId> {
@@ -242,12 +252,20 @@ fn new_state(record: &Record) -> Option<&Lifecycle> {
 }
 
 fn applied_settings(it: &AppliedSettings) -> proto::SettingsInForce {
-    let AppliedSettings { is_startup: at_start, settings, pending_restart: waiting, warnings, omitted: left_out } = it;
-    let one = |AppliedSetting { key, value, origin, previous: before }: &AppliedSetting| proto::SettingIs {
-        key: key.to_string(),
-        value: value.as_ref().map(ToString::to_string),
-        origin: origin.to_string(),
-        before: before.as_ref().map(ToString::to_string),
+    let AppliedSettings {
+        is_startup: at_start,
+        settings,
+        pending_restart: waiting,
+        warnings,
+        omitted: left_out,
+    } = it;
+    let one = |AppliedSetting { key, value, origin, previous: before }: &AppliedSetting| {
+        proto::SettingIs {
+            key: key.to_string(),
+            value: value.as_ref().map(ToString::to_string),
+            origin: origin.to_string(),
+            before: before.as_ref().map(ToString::to_string),
+        }
     };
     proto::SettingsInForce {
         at_start: *at_start,

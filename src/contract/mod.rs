@@ -2,7 +2,6 @@
 //!
 //! Guarantees that the core and the journal never see a message of the contract. Opens no connection.
 
-
 pub mod decode;
 pub mod encode;
 pub mod raw;

@@ -24,7 +24,7 @@ pub struct RawReportRequest {
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct RawSessionRequest {
     /// The message.
-    #[prost(oneof = "Said", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "ClientMessage", tags = "1, 2, 3, 4")]
     pub message: Option<ClientMessage>,
 }
 
@@ -49,7 +49,7 @@ pub enum ClientMessage {
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct RawEvent {
     /// What happened.
-    #[prost(oneof = "KindAsSent", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "RawKind", tags = "1, 2, 3, 4, 5")]
     pub kind: Option<RawKind>,
     /// See the contract.
     #[prost(bytes = "bytes", tag = "16")]

@@ -35,7 +35,11 @@ pub(super) fn watch_config(mut settings: watch::Receiver<Settings>) -> SmtpConfi
 }
 
 /// The function behind `gridctl mail test`; `None`: mail is not configured.
-pub(super) fn mail_test(config: &SmtpConfigWatch, journal: Uuid, broker: &BrokerHandle) -> Option<MailTest> {
+pub(super) fn mail_test(
+    config: &SmtpConfigWatch,
+    journal: Uuid,
+    broker: &BrokerHandle,
+) -> Option<MailTest> {
     config.borrow().as_ref()?;
     let (config, broker) = (config.clone(), broker.clone());
     Some(MailTest::new(move |address| {

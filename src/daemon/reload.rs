@@ -12,12 +12,12 @@ use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 
 use crate::broker::{BrokerHandle, Reconfiguration};
-use crate::config::key::ReloadPolicy;
 use crate::config::error::ConfigErrors;
-use crate::config::{SettingsSources, Settings};
+use crate::config::key::ReloadPolicy;
+use crate::config::{Settings, SettingsSources};
 use crate::grid::Grid;
-use crate::grid::values::id::ApplianceIndex;
 use crate::grid::model::settings::DEFAULT_CLASS;
+use crate::grid::values::id::ApplianceIndex;
 use crate::service_manager::ServiceManager;
 use crate::tasks;
 use crate::tracing_lines::LogFilterHandle;

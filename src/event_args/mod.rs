@@ -5,21 +5,20 @@
 //! text never costs an event: text that is not UTF-8 or too long is corrected and reported as a
 //! [`Correction`]. Does not know the appliance, the boot or the time; nor the broker's rules.
 
-
-#[cfg(test)]
-mod tests;
 mod error;
 mod start_events;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::time::Duration;
 
-use crate::grid::model::alert_group::is_valid_group_key;
-use crate::grid::values::id::has_name_characters;
 use crate::contract::proto::event::Kind;
 use crate::contract::proto::{Alert, Counter, Event, Log, Maintenance, Severity};
 use crate::contract::proto::{StartFailed, StartedOk};
+use crate::grid::model::alert_group::is_valid_group_key;
+use crate::grid::values::id::has_name_characters;
 
 pub use crate::event_args::error::{ArgError, ArgErrors};
 
@@ -95,7 +94,9 @@ pub enum Correction {
 /// # Errors
 ///
 /// All errors, if there is at least one.
-pub fn parse<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Result<EventCommand, ArgErrors> {
+pub fn parse<A: AsRef<OsStr>>(
+    arguments: impl IntoIterator<Item = A>,
+) -> Result<EventCommand, ArgErrors> {
     let mut parser = ArgParser::default();
     for argument in arguments {
         parser.push(argument.as_ref());
@@ -236,7 +237,8 @@ impl ArgParser {
     /// `None` if it is not given or invalid.
     fn progress(&mut self, event: Option<&'static str>) -> Option<u32> {
         let given = self.progress.take()?;
-        let progress = parse_whole_number(&given.value).filter(|progress| (1..=100).contains(progress));
+        let progress =
+            parse_whole_number(&given.value).filter(|progress| (1..=100).contains(progress));
         if progress.is_none() {
             self.errors.push(ArgError::Progress { value: given.value.clone() });
         }
@@ -271,8 +273,10 @@ impl ArgParser {
         {
             self.errors.push(ArgError::CounterName { value: name.value.clone() });
         }
-        let number =
-            self.counter_value.as_ref().map(|given| (given.value.clone(), parse_finite(&given.value)));
+        let number = self
+            .counter_value
+            .as_ref()
+            .map(|given| (given.value.clone(), parse_finite(&given.value)));
         if let Some((value, None)) = &number {
             self.errors.push(ArgError::CounterValue { value: value.clone() });
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::contract::proto::event::Kind;
 use crate::contract::proto::{Event, Maintenance, StartFailed, StartedOk};
 
-use super::{SENT_TEXT_BYTES_MAX, EventCommand};
+use super::{EventCommand, SENT_TEXT_BYTES_MAX};
 
 impl EventCommand {
     /// The start is complete; `text` may be empty.
@@ -47,13 +47,19 @@ mod tests {
     fn it_equals_the_parsed_arguments() {
         let arguments = ["id=maintenance", "msg=fsck", "progress=30", "next_report_within=20s"];
         let second = Duration::from_secs(20);
-        assert_eq!(parse(arguments).unwrap(), EventCommand::maintenance(Some(30), "fsck", second, false));
+        assert_eq!(
+            parse(arguments).unwrap(),
+            EventCommand::maintenance(Some(30), "fsck", second, false)
+        );
         assert_eq!(parse(["id=started_ok"]).unwrap(), EventCommand::started_ok(""));
         assert_eq!(
             parse(["id=start_failed", "msg=no DNS"]).unwrap(),
             EventCommand::start_failed("no DNS")
         );
         assert!(EventCommand::maintenance(None, "", second, true).event.repeated);
-        assert_eq!(EventCommand::started_ok(&"é".repeat(40_000)).event.text.len(), SENT_TEXT_BYTES_MAX);
+        assert_eq!(
+            EventCommand::started_ok(&"é".repeat(40_000)).event.text.len(),
+            SENT_TEXT_BYTES_MAX
+        );
     }
 }

@@ -6,9 +6,9 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use crate::grid::model::mail_message::{MailMessage, MessageNumber, DeliveryState};
-use crate::grid::values::time::Timestamp;
 use super::{Grid, MAILS_IN_FLIGHT_MAX};
+use crate::grid::model::mail_message::{DeliveryState, MailMessage, MessageNumber};
+use crate::grid::values::time::Timestamp;
 
 impl Grid {
     /// The mail that comes next at `now`: the most urgent first, then the oldest. Nobody delivers
@@ -43,7 +43,8 @@ impl Grid {
 
     pub(in crate::grid) fn schedule_mail(&mut self) {
         let waiting = self.sendable_mails().map(|it| it.due_at);
-        let has_room = self.settings.mail().is_some() && self.mails_in_flight() < MAILS_IN_FLIGHT_MAX;
+        let has_room =
+            self.settings.mail().is_some() && self.mails_in_flight() < MAILS_IN_FLIGHT_MAX;
         let next = waiting.min().filter(|_| has_room);
         self.mail_due_at = next;
     }

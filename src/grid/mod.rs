@@ -20,18 +20,18 @@ mod timers;
 
 use std::time::Duration;
 
-use decide::{Reply, Context, Decision, Release, SessionConflict, decide};
 use crate::grid::log::effect::Effect;
-use crate::grid::values::id::{ApplianceIndex, BootId};
-use occurrence::Occurrence;
-use crate::grid::model::sessions::Sessions;
 use crate::grid::log::record::{Input, Outcome, Record};
-use crate::grid::model::settings::{GRACE_AFTER_DOWNTIME, GridSettings};
-use state::State;
-use crate::grid::model::pending_counts::PendingCounts;
-use crate::grid::values::time::{Offset, Timestamp};
 use crate::grid::log::timer::Timer;
+use crate::grid::model::pending_counts::PendingCounts;
+use crate::grid::model::sessions::Sessions;
+use crate::grid::model::settings::{GRACE_AFTER_DOWNTIME, GridSettings};
 use crate::grid::model::timers::Timers;
+use crate::grid::values::id::{ApplianceIndex, BootId};
+use crate::grid::values::time::{Offset, Timestamp};
+use decide::{Context, Decision, Release, Reply, SessionConflict, decide};
+use occurrence::Occurrence;
+use state::State;
 
 /// How long sessions of two boots of one name may overlap: a dead one is found by pings within
 /// twice 20 s.
@@ -58,10 +58,19 @@ pub const MAILS_IN_FLIGHT_MAX: usize = 64;
 impl Grid {
     /// A grid in `state` at `now`, with nobody in a session.
     pub fn new(state: State, settings: GridSettings, now: Timestamp) -> Self {
-        let (presence, wheel, pending) = (Sessions::default(), Timers::new(now), PendingCounts::default());
+        let (presence, wheel, pending) =
+            (Sessions::default(), Timers::new(now), PendingCounts::default());
         let mail_due = None;
         let other_clock = None;
-        let mut grid = Self { state, settings, sessions: presence, timers: wheel, pending_counts: pending, mail_due_at: mail_due, other_clock_offset: other_clock };
+        let mut grid = Self {
+            state,
+            settings,
+            sessions: presence,
+            timers: wheel,
+            pending_counts: pending,
+            mail_due_at: mail_due,
+            other_clock_offset: other_clock,
+        };
         grid.set_all_timers();
         grid.schedule_mail();
         grid
@@ -166,7 +175,9 @@ impl Grid {
         let mut input = input;
         loop {
             let decision = decide(&self.state, &self.settings, circumstances, input, now);
-            let Some(record) = &decision.record else { return Decision { preceding: first, ..decision } };
+            let Some(record) = &decision.record else {
+                return Decision { preceding: first, ..decision };
+            };
             let Some(before) = self.preceding_record(record, now) else {
                 return Decision { preceding: first, ..decision };
             };
@@ -188,7 +199,8 @@ impl Grid {
         let Input::Event(heard) = &record.input else { return None };
         let appliance = self.state.appliance(heard.appliance)?;
         let is_in = !matches!(record.outcome, Outcome::Suppressed);
-        let key = crate::grid::decide::admission::finished_run(appliance, heard, now).filter(|_| is_in)?;
+        let key = crate::grid::decide::admission::finished_run(appliance, heard, now)
+            .filter(|_| is_in)?;
         let over = Input::RepeatsEnded { appliance: heard.appliance, group: key };
         let circumstances = Context::default();
         decide(&self.state, &self.settings, circumstances, over, now).record
@@ -212,7 +224,10 @@ impl Grid {
             let Effect::AlertGroup { number, .. } = effect else { return None };
             Some(*number).filter(|_| is_of_time)
         };
-        record.effects.iter().find_map(|it| of(it).filter(|number| self.pending_counts.contains(*number)))
+        record
+            .effects
+            .iter()
+            .find_map(|it| of(it).filter(|number| self.pending_counts.contains(*number)))
     }
 
     fn boot_of(&self, number: ApplianceIndex) -> Option<BootId> {
@@ -256,8 +271,9 @@ impl Grid {
             };
             let (old, new) = (limit(&before), limit(&self.settings));
             if old != new {
-                self.sessions
-                    .map_contact_deadline(number, |until| until.before(old).after(new).max(until.min(earliest)));
+                self.sessions.map_contact_deadline(number, |until| {
+                    until.before(old).after(new).max(until.min(earliest))
+                });
                 self.arm(number);
             }
         }
@@ -298,7 +314,8 @@ impl Grid {
             },
             Input::Event(heard) => {
                 let number = heard.appliance;
-                let speaks = heard.boot.is_none_or(|boot| self.sessions.may_have_boot(number, boot));
+                let speaks =
+                    heard.boot.is_none_or(|boot| self.sessions.may_have_boot(number, boot));
                 Context {
                     is_contact_lost: false,
                     conflict: self.sessions.conflict(number, now),
@@ -324,7 +341,8 @@ impl Grid {
             | Input::Journal(_)
             | Input::Settings(_) => {
                 let number = input.appliance();
-                let voices = number.map_or(SessionConflict::Absent, |it| self.sessions.conflict(it, now));
+                let voices =
+                    number.map_or(SessionConflict::Absent, |it| self.sessions.conflict(it, now));
                 Context { conflict: voices, ..Context::default() }
             }
         }

@@ -4,15 +4,15 @@
 //! has ended leads to one decision, which names it. Part of [`Grid`]. Reads no clock.
 
 use super::Grid;
-use crate::grid::model::alert_group::AlertGroup;
 use super::decide::Decision;
 use crate::grid::log::effect::AlertKind;
-use crate::grid::model::lifecycle::Lifecycle;
-use crate::grid::values::id::ApplianceIndex;
 use crate::grid::log::record::Input;
-use crate::grid::model::settings::FLAPPING_WINDOW;
-use crate::grid::values::time::Timestamp;
 use crate::grid::log::timer::Timer;
+use crate::grid::model::alert_group::AlertGroup;
+use crate::grid::model::lifecycle::Lifecycle;
+use crate::grid::model::settings::FLAPPING_WINDOW;
+use crate::grid::values::id::ApplianceIndex;
+use crate::grid::values::time::Timestamp;
 
 impl Grid {
     /// When [`Self::due`] and [`Self::handle_mail_timeout`] are to be asked next.
@@ -63,7 +63,9 @@ impl Grid {
             Timer::Contact => self.sessions.contact_until(number),
             Timer::NameConflict => self.sessions.conflict_at(number),
             Timer::Suppression => Some(admission()?.suppression.as_ref()?.next_deadline()),
-            Timer::Repeats => admission()?.alert_groups.iter().filter_map(AlertGroup::run_deadline).min(),
+            Timer::Repeats => {
+                admission()?.alert_groups.iter().filter_map(AlertGroup::run_deadline).min()
+            }
             Timer::Reminder => admission()?.reminder_due(),
             Timer::Flapping => self.flapping_until(number),
         }

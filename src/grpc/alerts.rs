@@ -10,17 +10,19 @@ use super::appliances::ROWS_PER_QUERY;
 use super::grid_log::check_page_size;
 use super::principal::{Role, require_role};
 use super::{Services, filter, page, status};
+use crate::contract;
+use crate::contract::decode::violation;
+use crate::contract::encode;
+use crate::contract::proto;
+use crate::contract::proto::{AlertFilter, AlertMatter};
+use crate::contract::proto::{
+    GetAlertRequest, GetAlertResponse, ListAlertsRequest, ListAlertsResponse, OpenAlert,
+};
+use crate::contract::servers::alert_service_server::AlertService;
 use crate::grid::Grid;
 use crate::grid::log::effect::{Alert, AlertKind};
 use crate::grid::values::event::Severity;
-use crate::grid::values::id::{ApplianceName, ApplianceIndex};
-use crate::contract;
-use crate::contract::decode::violation;
-use crate::contract::proto;
-use crate::contract::proto::{AlertFilter, AlertMatter};
-use crate::contract::proto::{GetAlertRequest, GetAlertResponse, ListAlertsRequest, ListAlertsResponse, OpenAlert};
-use crate::contract::servers::alert_service_server::AlertService;
-use crate::contract::encode;
+use crate::grid::values::id::{ApplianceIndex, ApplianceName};
 
 #[tonic::async_trait]
 impl AlertService for Services {
@@ -53,7 +55,8 @@ impl AlertService for Services {
             ),
         };
         let matter = AlertMatter::try_from(matter).ok().and_then(contract::decode_alert_kind);
-        let matter = matter.ok_or_else(|| status::invalid_field("matter", "is not an alert kind"))?;
+        let matter =
+            matter.ok_or_else(|| status::invalid_field("matter", "is not an alert kind"))?;
         let found = self.broker.query(move |grid, _| find(grid, name.as_ref(), matter));
         let alert = found.await.map_err(status::unavailable)??;
         Ok(Response::new(GetAlertResponse { alert: Some(alert) }))
@@ -120,7 +123,12 @@ fn name_of(grid: &Grid, row: Option<ApplianceIndex>) -> Option<&str> {
 }
 
 /// One page, and where the next one starts.
-fn list(grid: &Grid, wanted: &AlertMatcher, from: AlertPosition, size: usize) -> (Vec<OpenAlert>, Option<AlertPosition>) {
+fn list(
+    grid: &Grid,
+    wanted: &AlertMatcher,
+    from: AlertPosition,
+    size: usize,
+) -> (Vec<OpenAlert>, Option<AlertPosition>) {
     let (mut found, mut bytes) = (Vec::new(), 0);
     let (row, matter) = from;
     for ((row, matter, alert), examined) in grid.state().alerts_from(row, matter).zip(0..) {
@@ -154,7 +162,8 @@ fn find(grid: &Grid, name: Option<&ApplianceName>, matter: AlertKind) -> Result<
     let open: BTreeSet<&str> =
         of_row.take_while(|(of, _, _)| *of == row).map(|(_, matter, _)| matter.as_str()).collect();
     let open = if open.is_empty() { vec!["none"] } else { open.into_iter().collect() };
-    let text = format!("{} of {about} is not open; open alerts: {}", matter.as_str(), open.join(", "));
+    let text =
+        format!("{} of {about} is not open; open alerts: {}", matter.as_str(), open.join(", "));
     Err(status::not_found("NOT_OPEN", text))
 }
 
@@ -169,7 +178,11 @@ mod tests {
         }
         for odd in ["1", "x.1", "1.x", "1.0", "1.99", "-1.1", "1.1.1"] {
             let status = decode_position(odd).unwrap_err();
-            assert_eq!(status.message(), "page_token: is not the token of an earlier page", "{odd}");
+            assert_eq!(
+                status.message(),
+                "page_token: is not the token of an earlier page",
+                "{odd}"
+            );
         }
     }
 

@@ -9,17 +9,17 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_stream::Stream;
 use tonic::Status;
 
-use super::appliances::{ApplianceMatcher, list_page};
-use crate::grpc::stream_sender::{StreamEnd, StreamSender};
 use super::Services;
-use crate::grpc::panic_guard;
+use super::appliances::{ApplianceMatcher, list_page};
 use crate::broker::ChangedAppliances;
-use crate::grid::Grid;
-use crate::grid::values::id::{ApplianceName, ApplianceIndex};
-use crate::grid::values::time::Timestamp;
+use crate::contract::encode;
 use crate::contract::proto;
 use crate::contract::proto::WatchAppliancesResponse;
-use crate::contract::encode;
+use crate::grid::Grid;
+use crate::grid::values::id::{ApplianceIndex, ApplianceName};
+use crate::grid::values::time::Timestamp;
+use crate::grpc::panic_guard;
+use crate::grpc::stream_sender::{StreamEnd, StreamSender};
 
 /// Appliances asked for at once.
 const APPLIANCES_PER_QUERY: usize = 256;
@@ -31,7 +31,8 @@ pub(super) fn open(
 ) -> impl Stream<Item = Result<WatchAppliancesResponse, Status>> + Send + use<> {
     let (teller, stream) = StreamSender::new(desk.stopping.clone());
     panic_guard::spawn_stream("watch appliances", teller.error_sender(), async move {
-        let mut watch = ApplianceWatch { desk, matcher: wanted, sender: teller, sent_names: BTreeSet::new() };
+        let mut watch =
+            ApplianceWatch { desk, matcher: wanted, sender: teller, sent_names: BTreeSet::new() };
         let ended = watch.run().await;
         watch.sender.finish(ended).await;
     });
@@ -65,7 +66,9 @@ impl ApplianceWatch {
                 ended = self.sender.closed() => return Err(ended),
             };
             match changed {
-                Ok(ChangedAppliances::Listed(numbers)) => self.send_changed(numbers.to_vec()).await?,
+                Ok(ChangedAppliances::Listed(numbers)) => {
+                    self.send_changed(numbers.to_vec()).await?
+                }
                 Ok(ChangedAppliances::All) | Err(RecvError::Lagged(_)) => self.send_all().await?,
                 Err(RecvError::Closed) => return Ok(()),
             }
@@ -79,7 +82,8 @@ impl ApplianceWatch {
         while let Some(first) = from {
             self.sender.ensure_open()?;
             let wanted = self.matcher.clone();
-            let question = move |grid: &Grid, now| list_page(grid, &wanted, first, APPLIANCES_PER_QUERY, now);
+            let question =
+                move |grid: &Grid, now| list_page(grid, &wanted, first, APPLIANCES_PER_QUERY, now);
             let (appliances, next) = self.query(question).await?;
             for appliance in appliances {
                 let name = ApplianceName::from_stored(&appliance.name).ok();
@@ -159,13 +163,22 @@ impl ApplianceWatch {
     }
 }
 
-fn watched_state(grid: &Grid, wanted: &ApplianceMatcher, name: &ApplianceName, now: Timestamp) -> WatchedState {
+fn watched_state(
+    grid: &Grid,
+    wanted: &ApplianceMatcher,
+    name: &ApplianceName,
+    now: Timestamp,
+) -> WatchedState {
     let number = grid.state().find(name);
     let Some(appliance) = number.and_then(|number| grid.state().appliance(number)) else {
         return WatchedState::Removed;
     };
     let shown = encode::appliance(grid, appliance, now);
-    if wanted.matches(appliance) { WatchedState::Matching(shown) } else { WatchedState::NotMatching(shown) }
+    if wanted.matches(appliance) {
+        WatchedState::Matching(shown)
+    } else {
+        WatchedState::NotMatching(shown)
+    }
 }
 
 fn take_names(names: &mut BTreeSet<ApplianceName>, most: usize) -> Vec<ApplianceName> {
@@ -181,12 +194,12 @@ mod tests {
 
     use super::*;
     use crate::broker::{Started, start};
+    use crate::contract::proto::{ApplianceFilter, ApplianceState};
     use crate::grid::log::applied_settings::AppliedSettings;
     use crate::grid::log::record::AdminCommand;
-    use crate::grid::model::settings::{Overrides, GridSettings};
+    use crate::grid::model::settings::{GridSettings, Overrides};
     use crate::journal;
     use crate::tasks;
-    use crate::contract::proto::{ApplianceFilter, ApplianceState};
 
     type WatchResponses = ReceiverStream<Result<WatchAppliancesResponse, Status>>;
 
@@ -211,21 +224,28 @@ mod tests {
     /// A broker with db1 in row 1 and db2 in row 2, and a watch of those that are idle, which does
     /// not follow by itself.
     async fn watch_of_idle(dir: &tempfile::TempDir) -> (Started, ApplianceWatch, WatchResponses) {
-        let journal = journal::JournalSettings { low_water: 0, ..journal::JournalSettings::new(dir.path()) };
+        let journal =
+            journal::JournalSettings { low_water: 0, ..journal::JournalSettings::new(dir.path()) };
         let runtime = Handle::current();
         let starting = move || {
-            start(&journal, GridSettings::new([]), AppliedSettings::default(), runtime).expect("starts")
+            start(&journal, GridSettings::new([]), AppliedSettings::default(), runtime)
+                .expect("starts")
         };
         let started = tasks::spawn_blocking("start", starting).await.expect("no panic");
         add(&started, "db1").await;
         add(&started, "db2").await;
         let (_, stopping) = tokio::sync::watch::channel(false);
         let states = vec![ApplianceState::Idle.into()];
-        let wanted = ApplianceMatcher::new(Some(ApplianceFilter { states, ..ApplianceFilter::default() }));
+        let wanted =
+            ApplianceMatcher::new(Some(ApplianceFilter { states, ..ApplianceFilter::default() }));
         let desk = Services::new(&started, None, stopping.clone());
         let (teller, told) = StreamSender::new(stopping);
         let wanted = wanted.expect("a filter");
-        (started, ApplianceWatch { desk, matcher: wanted, sender: teller, sent_names: BTreeSet::new() }, told)
+        (
+            started,
+            ApplianceWatch { desk, matcher: wanted, sender: teller, sent_names: BTreeSet::new() },
+            told,
+        )
     }
 
     /// What was told, as names with their states; `Unspecified` for what was removed.
@@ -259,7 +279,8 @@ mod tests {
         for _ in 0..2 {
             assert!(watch.send_all().await.is_ok());
         }
-        let round = [in_state("db3", Idle), in_state("db1", Unspecified), in_state("db2", Starting)];
+        let round =
+            [in_state("db3", Idle), in_state("db1", Unspecified), in_state("db2", Starting)];
         assert_eq!(received(&mut told, 4).await, [&round[..], &[in_state("db3", Idle)]].concat());
     }
 

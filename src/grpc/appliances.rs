@@ -13,21 +13,27 @@ use uuid::Uuid;
 use super::grid_log::check_page_size;
 use super::principal::{Role, require_role};
 use super::{Services, filter, page, status};
-use crate::grpc::appliance_watch;
 use crate::broker::CommandReceipt;
+use crate::contract::decode::violation;
+use crate::contract::encode;
+use crate::contract::proto;
+use crate::contract::proto::{
+    AddApplianceRequest, AddApplianceResponse, GetApplianceRequest, GetApplianceResponse,
+    ListAppliancesRequest, ListAppliancesResponse, RemoveApplianceRequest, RemoveApplianceResponse,
+    SetApplianceRequest, SetApplianceResponse, StartBootRequest, StartBootResponse,
+    StopApplianceRequest, StopApplianceResponse, UnsuppressApplianceRequest,
+    UnsuppressApplianceResponse, WatchAppliancesRequest, WatchAppliancesResponse,
+};
+use crate::contract::proto::{ApplianceFilter, ApplianceSettings, ApplianceState, Violation};
+use crate::contract::servers::appliance_service_server::ApplianceService;
 use crate::grid::Grid;
+use crate::grid::log::record::{AdminCommand, OverrideReset};
+use crate::grid::model::settings::{Overrides, REPORT_DEADLINE_RANGE};
 use crate::grid::state::appliance::Appliance;
 use crate::grid::values::id;
-use crate::grid::values::id::{ApplianceName, ApplianceIndex};
-use crate::grid::log::record::{AdminCommand, OverrideReset};
-use crate::grid::model::settings::{REPORT_DEADLINE_RANGE, Overrides};
+use crate::grid::values::id::{ApplianceIndex, ApplianceName};
 use crate::grid::values::time::{Timestamp, describe_duration};
-use crate::contract::decode::violation;
-use crate::contract::proto;
-use crate::contract::proto::{ApplianceFilter, ApplianceSettings, ApplianceState, Violation};
-use crate::contract::proto::{AddApplianceRequest, AddApplianceResponse, GetApplianceRequest, GetApplianceResponse, ListAppliancesRequest, ListAppliancesResponse, RemoveApplianceRequest, RemoveApplianceResponse, SetApplianceRequest, SetApplianceResponse, StartBootRequest, StartBootResponse, StopApplianceRequest, StopApplianceResponse, UnsuppressApplianceRequest, UnsuppressApplianceResponse, WatchAppliancesRequest, WatchAppliancesResponse};
-use crate::contract::servers::appliance_service_server::ApplianceService;
-use crate::contract::encode;
+use crate::grpc::appliance_watch;
 
 /// Most appliances examined for one page, so that a query never blocks the loop for long.
 pub(super) const ROWS_PER_QUERY: usize = 4_096;
@@ -44,9 +50,9 @@ impl ApplianceService for Services {
         let size = check_page_size(request.page_size)?;
         let from = match request.page_token.as_str() {
             "" => 1,
-            token => token
-                .parse()
-                .map_err(|_| status::invalid_field("page_token", "is not the token of an earlier page"))?,
+            token => token.parse().map_err(|_| {
+                status::invalid_field("page_token", "is not the token of an earlier page")
+            })?,
         };
         let (appliances, next) = self
             .broker
@@ -101,7 +107,8 @@ impl ApplianceService for Services {
             return Err(status::invalid_field("settings.reset", text));
         }
         let (name, uuid) = (parse_new_name(&request.name)?, Uuid::new_v4());
-        let ordered = self.send_command(&by, AdminCommand::Add { name, uuid, class, overrides }).await?;
+        let ordered =
+            self.send_command(&by, AdminCommand::Add { name, uuid, class, overrides }).await?;
         let appliance = self.appliance_view(ordered.appliance).await?;
         Ok(Response::new(AddApplianceResponse { appliance }))
     }
@@ -113,13 +120,15 @@ impl ApplianceService for Services {
         let by = require_role(request.metadata(), Role::Operator)?;
         let request = request.into_inner();
         let (class, overrides, reset) = check_settings(request.settings)?;
-        if class.is_none() && overrides == Overrides::default() && reset == OverrideReset::default() {
+        if class.is_none() && overrides == Overrides::default() && reset == OverrideReset::default()
+        {
             let text = "is empty; class, managed, boot_timeout_ms, maintenance_silence_ms or \
                         reset is needed";
             return Err(status::invalid_field("settings", text));
         }
         let name = parse_name(&request.name)?;
-        let ordered = self.send_command(&by, AdminCommand::Set { name, class, overrides, reset }).await?;
+        let ordered =
+            self.send_command(&by, AdminCommand::Set { name, class, overrides, reset }).await?;
         let appliance = self.appliance_view(ordered.appliance).await?;
         Ok(Response::new(SetApplianceResponse { appliance }))
     }
@@ -174,7 +183,10 @@ impl Services {
         answer.map_err(|refusal| status::command_rejected(&refusal))
     }
 
-    async fn appliance_view(&self, number: ApplianceIndex) -> Result<Option<proto::Appliance>, Status> {
+    async fn appliance_view(
+        &self,
+        number: ApplianceIndex,
+    ) -> Result<Option<proto::Appliance>, Status> {
         let view = self.broker.query(move |grid, now| {
             let appliance = grid.state().appliance(number)?;
             Some(encode::appliance(grid, appliance, now))
@@ -254,7 +266,8 @@ pub(super) fn list_page(
 
 /// The name of an existing appliance; names of older releases are valid.
 fn parse_name(name: &str) -> Result<ApplianceName, Status> {
-    ApplianceName::from_stored(name).map_err(|error| status::invalid_field("name", error.to_string()))
+    ApplianceName::from_stored(name)
+        .map_err(|error| status::invalid_field("name", error.to_string()))
 }
 
 /// The name of a new appliance.
@@ -298,7 +311,11 @@ fn check_settings(settings: Option<ApplianceSettings>) -> Result<CheckedSettings
     }
 }
 
-fn check_limit(field: &str, millis: Option<u64>, violations: &mut Vec<Violation>) -> Option<Duration> {
+fn check_limit(
+    field: &str,
+    millis: Option<u64>,
+    violations: &mut Vec<Violation>,
+) -> Option<Duration> {
     let limit = Duration::from_millis(millis?);
     if REPORT_DEADLINE_RANGE.contains(&limit) {
         return Some(limit);

@@ -6,14 +6,17 @@ use tonic::{Request, Response, Status};
 
 use super::principal::{Role, require_role};
 use super::{Services, status};
+use crate::contract::proto::{
+    GetReportRequest, GetReportResponse, GetStatusRequest, GetStatusResponse, ReportFormat,
+    StateCount,
+};
+use crate::contract::servers::broker_service_server::BrokerService;
+use crate::contract::{encode, encode_timestamp, encode_uuid};
 use crate::grid::Grid;
 use crate::grid::model::mail_message::OutboxStats;
 use crate::guru_meditation::{Format, NoReport};
 use crate::journal::DiskUsage;
 use crate::tasks;
-use crate::contract::proto::{GetReportRequest, GetReportResponse, GetStatusRequest, GetStatusResponse, ReportFormat, StateCount};
-use crate::contract::servers::broker_service_server::BrokerService;
-use crate::contract::{encode, encode_timestamp, encode_uuid};
 
 /// Most open alerts in a status.
 const ALERTS_MAX: usize = 100;
@@ -58,9 +61,9 @@ impl BrokerService for Services {
             open_alerts,
             trust: "everyone on loopback".to_owned(),
             mail_recipients,
-            mails_owed: owed.queued,
-            mails_owed_since: owed.oldest_queued_at.map(encode_timestamp),
-            mails_failed: owed.failed,
+            mails_owed: outbox.queued,
+            mails_owed_since: outbox.oldest_queued_at.map(encode_timestamp),
+            mails_failed: outbox.failed,
             growth_bytes_per_day: journal.growth.map(|rate| rate.bytes_per_day),
             growth_measured_s: journal.growth.map_or(0, |rate| rate.measured.as_secs()),
             retention_bytes: room.retention_bytes,
@@ -85,7 +88,8 @@ impl BrokerService for Services {
         let reporter = reporter
             .ok_or_else(|| status::precondition("NO_REPORTS", "this gridd has no reporter"))?;
         let written = tasks::spawn_blocking("report", move || reporter.report(format)).await;
-        let written = written.map_err(|_| Status::internal("writing the report was interrupted"))?;
+        let written =
+            written.map_err(|_| Status::internal("writing the report was interrupted"))?;
         let report = written.map_err(|error| match error {
             NoReport::TooMany => Status::resource_exhausted(error.to_string()),
             NoReport::TookTooLong => Status::deadline_exceeded(error.to_string()),

@@ -6,17 +6,17 @@ use std::pin::Pin;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::grpc::batch::UNSUPPORTED;
 use super::{Services, principal, session, status};
 use crate::broker::IncomingEvent;
-use crate::grid::explain;
-use crate::grid::values::id::SpoolId;
 use crate::contract::decode;
 use crate::contract::decode::InvalidEvent;
 use crate::contract::event_server::event_service_server::EventService;
 use crate::contract::proto::{Outcome, ReportResponse, SessionResponse, Violation};
 use crate::contract::raw::{RawReportRequest, RawSessionRequest};
 use crate::contract::{encode, encode_timestamp};
+use crate::grid::explain;
+use crate::grid::values::id::SpoolId;
+use crate::grpc::batch::UNSUPPORTED;
 
 #[tonic::async_trait]
 impl EventService for Services {
@@ -52,8 +52,11 @@ impl EventService for Services {
             let text = "is missing; event.sequence is a number of a spool";
             return Err(status::invalid_field("spool_id", text));
         }
-        let event =
-            IncomingEvent { boot: checked.boot_id, sequence: checked.sequence, event: checked.event };
+        let event = IncomingEvent {
+            boot: checked.boot_id,
+            sequence: checked.sequence,
+            event: checked.event,
+        };
         let answer = self
             .broker
             .submit_event(name, spool, event, bytes.len())

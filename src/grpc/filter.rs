@@ -11,12 +11,12 @@ use tonic::Status;
 
 use super::status;
 use crate::broker::NameIndex;
+use crate::contract::decode::violation;
+use crate::contract::proto::{Record, RecordFilter, RecordKind, Severity, Violation};
 use crate::grid::values::id::ApplianceIndex;
 use crate::grid::values::time::Timestamp;
 use crate::journal::HeaderFilter;
 use crate::show::escape::excerpt;
-use crate::contract::decode::violation;
-use crate::contract::proto::{Record, RecordFilter, RecordKind, Severity, Violation};
 
 /// Most patterns in a filter.
 const PATTERNS_MAX: usize = 64;
@@ -51,7 +51,8 @@ impl RecordMatcher {
         for (kind, at) in filter.kinds.iter().zip(0..) {
             match RecordKind::try_from(*kind) {
                 Ok(RecordKind::Unspecified) | Err(_) => {
-                    violations.push(violation(&format!("filter.kinds[{at}]"), "is not a record kind"));
+                    violations
+                        .push(violation(&format!("filter.kinds[{at}]"), "is not a record kind"));
                 }
                 Ok(kind) => kind_mask |= 1 << (kind as u32),
             }
@@ -126,7 +127,12 @@ impl RecordMatcher {
     }
 
     /// Checks the names added since `names_seen`: names are never removed.
-    pub(super) fn add_new_names(&self, filter: &mut HeaderFilter, names_seen: &mut u32, names: &NameIndex) {
+    pub(super) fn add_new_names(
+        &self,
+        filter: &mut HeaderFilter,
+        names_seen: &mut u32,
+        names: &NameIndex,
+    ) {
         let (Some(globs), Some(rows)) = (&self.appliances, &mut filter.appliances) else { return };
         loop {
             let number = *names_seen + 1;

@@ -10,13 +10,16 @@ use super::filter::RecordMatcher;
 use super::page::{self, PageItem};
 use super::principal::{Role, require_role};
 use super::{Services, status, tail};
-use crate::grid::values::id::ApplianceIndex;
 use crate::codec;
-use crate::journal::{PageLimit, EncodedRecord, RecordPage, HeaderFilter};
-use crate::tasks;
-use crate::contract::proto::{GetRecordRequest, GetRecordResponse, ListRecordsRequest, ListRecordsResponse, Record, TailRecordsRequest, TailRecordsResponse};
-use crate::contract::servers::grid_log_service_server::GridLogService;
 use crate::contract::encode;
+use crate::contract::proto::{
+    GetRecordRequest, GetRecordResponse, ListRecordsRequest, ListRecordsResponse, Record,
+    TailRecordsRequest, TailRecordsResponse,
+};
+use crate::contract::servers::grid_log_service_server::GridLogService;
+use crate::grid::values::id::ApplianceIndex;
+use crate::journal::{EncodedRecord, HeaderFilter, PageLimit, RecordPage};
+use crate::tasks;
 
 /// Records on a page by default.
 const PAGE_SIZE: u32 = 100;
@@ -48,7 +51,9 @@ impl GridLogService for Services {
         let (has_token, includes_oldest) = (token.is_some(), filter.includes_oldest());
         missing.extend(match is_newest_first {
             true if includes_oldest => page::trimmed_before_descending(&page, from, first_kept),
-            false if includes_oldest || has_token => page::trimmed_before_ascending(&page, from, first_kept),
+            false if includes_oldest || has_token => {
+                page::trimmed_before_ascending(&page, from, first_kept)
+            }
             true | false => None,
         });
         let records = self.encode_records(&filter, &page.records)?;
@@ -81,7 +86,8 @@ impl GridLogService for Services {
         let filter = RecordMatcher::any();
         let (wanted, _) = filter.journal_filter(self.broker.name_index());
         let page = self.read_page(Arc::new(wanted), number, 1, false).await?;
-        let found = self.encode_records(&filter, &page.records)?.into_iter().find(|it| it.number == number);
+        let found =
+            self.encode_records(&filter, &page.records)?.into_iter().find(|it| it.number == number);
         // Asked after the read, so that what existed until then is not called missing.
         let first = self.reader.first();
         match found {

@@ -14,10 +14,10 @@ use tonic::{Request, Response, Status};
 use super::principal::{Role, require_role};
 use super::{Services, status};
 use crate::broker::Unavailable;
-use crate::journal::{JournalBackupError, BackupProgress};
-use crate::tasks;
 use crate::contract::proto::{BackUpRequest, BackUpResponse};
 use crate::contract::servers::journal_service_server::JournalService;
+use crate::journal::{BackupProgress, JournalBackupError};
+use crate::tasks;
 
 /// Most bytes in a chunk.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -46,7 +46,12 @@ impl JournalService for Services {
 
 fn back_up(desk: &Services, told: ChunkSender) {
     let stopping = desk.stopping.clone();
-    let chunks = ChunkWriter { sender: told.clone(), stopping, buffer: Vec::new(), message: empty_message() };
+    let chunks = ChunkWriter {
+        sender: told.clone(),
+        stopping,
+        buffer: Vec::new(),
+        message: empty_message(),
+    };
     let result = desk
         .reader
         .back_up(desk.identity, desk.term, chunks, |chunks, progress| chunks.progress(progress));

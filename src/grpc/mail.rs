@@ -15,15 +15,19 @@ use super::appliances::ROWS_PER_QUERY;
 use super::grid_log::check_page_size;
 use super::principal::{Role, require_role};
 use super::{Services, filter, page, status};
-use crate::grid::Grid;
-use crate::grid::model::mail_message::{OutboxCommand, MailMessage, MessageNumber};
-use crate::grid::values::id::RecordNumber;
-use crate::grid::decide::mail::MailRejection;
-use crate::{journal, codec};
 use crate::contract::decode::violation;
-use crate::contract::proto::{DropMailRequest, DropMailResponse, GetMailRequest, GetMailResponse, ListMailsRequest, ListMailsResponse, Mail, MailFilter, MailStanding, RetryMailRequest, RetryMailResponse, TestMailRequest, TestMailResponse};
-use crate::contract::servers::mail_service_server::MailService;
 use crate::contract::encode;
+use crate::contract::proto::{
+    DropMailRequest, DropMailResponse, GetMailRequest, GetMailResponse, ListMailsRequest,
+    ListMailsResponse, Mail, MailFilter, MailStanding, RetryMailRequest, RetryMailResponse,
+    TestMailRequest, TestMailResponse,
+};
+use crate::contract::servers::mail_service_server::MailService;
+use crate::grid::Grid;
+use crate::grid::decide::mail::MailRejection;
+use crate::grid::model::mail_message::{MailMessage, MessageNumber, OutboxCommand};
+use crate::grid::values::id::RecordNumber;
+use crate::{codec, journal};
 
 /// A test of mail is over by then; gridctl waits for 60 s.
 const TEST_TIMEOUT: Duration = Duration::from_secs(50);
@@ -110,7 +114,8 @@ impl MailService for Services {
                 .parse()
                 .map_err(|_| status::invalid_field("page_token", "is not of an earlier page"))?,
         };
-        let listed = self.broker.query(move |grid, _| list_page(grid, &wanted, MessageNumber(from), size));
+        let listed =
+            self.broker.query(move |grid, _| list_page(grid, &wanted, MessageNumber(from), size));
         Ok(Response::new(listed.await.map_err(status::unavailable)?))
     }
 
@@ -195,7 +200,8 @@ impl Services {
         number: MessageNumber,
         record: RecordNumber,
     ) -> Result<Option<Mail>, Status> {
-        let page = self.read_page(Arc::new(journal::HeaderFilter::default()), record, 1, false).await?;
+        let page =
+            self.read_page(Arc::new(journal::HeaderFilter::default()), record, 1, false).await?;
         let Some(encoded) = page.records.first().filter(|it| it.number == record) else {
             return Ok(None);
         };
@@ -257,7 +263,12 @@ impl MailMatcher {
     }
 }
 
-fn list_page(grid: &Grid, wanted: &MailMatcher, from: MessageNumber, size: usize) -> ListMailsResponse {
+fn list_page(
+    grid: &Grid,
+    wanted: &MailMatcher,
+    from: MessageNumber,
+    size: usize,
+) -> ListMailsResponse {
     let recipients = grid.settings().mail().map_or(0, |mail| mail.recipients.len());
     let mut listed = ListMailsResponse {
         mails: Vec::new(),

@@ -36,10 +36,6 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::broker::{BrokerHandle, Started, Unavailable};
-use crate::grid::values::time::Timestamp;
-use crate::guru_meditation::Reporter;
-use crate::journal::{Identity, JournalReader};
-use crate::metrics::{Metrics, Label};
 use crate::contract::event_server::event_service_server::EventServiceServer;
 use crate::contract::proto::Outcome;
 use crate::contract::servers::alert_service_server::AlertServiceServer;
@@ -48,9 +44,13 @@ use crate::contract::servers::broker_service_server::BrokerServiceServer;
 use crate::contract::servers::grid_log_service_server::GridLogServiceServer;
 use crate::contract::servers::journal_service_server::JournalServiceServer;
 use crate::contract::servers::mail_service_server::MailServiceServer;
+use crate::grid::values::time::Timestamp;
+use crate::guru_meditation::Reporter;
+use crate::journal::{Identity, JournalReader};
+use crate::metrics::{Label, Metrics};
 
 pub use crate::grpc::call_metrics::count_calls;
-pub use mail::{TestTranscript, MailTest};
+pub use mail::{MailTest, TestTranscript};
 
 /// Largest accepted message, in bytes: larger than an event may be, so that an event that is too large
 /// is rejected by name and the stream continues.

@@ -8,8 +8,8 @@ use std::ops::RangeInclusive;
 
 use prost::Message;
 
-use crate::journal::RecordPage;
 use crate::contract::proto::{Missing, Record};
+use crate::journal::RecordPage;
 
 /// Most encoded bytes of what a page lists: a gRPC client takes 4 MiB unless told otherwise.
 pub(super) const ENCODED_BYTES_MAX: usize = 3 << 20;
@@ -49,7 +49,11 @@ pub(super) fn skipped_gaps(page: &RecordPage) -> Vec<Missing> {
 /// What a page read upwards from `from` does not tell, since the grid log begins behind it.
 ///
 /// `first_kept` is asked for after the page was read: what was read before a trim is not trimmed.
-pub(super) fn trimmed_before_ascending(page: &RecordPage, from: u64, first_kept: u64) -> Option<Missing> {
+pub(super) fn trimmed_before_ascending(
+    page: &RecordPage,
+    from: u64,
+    first_kept: u64,
+) -> Option<Missing> {
     let told = first_number(page).unwrap_or(u64::MAX).min(page.reached.saturating_add(1));
     let from = from.max(1);
     let behind = first_kept.min(told);
@@ -57,7 +61,11 @@ pub(super) fn trimmed_before_ascending(page: &RecordPage, from: u64, first_kept:
 }
 
 /// The same for a page read downwards from `from` to the end.
-pub(super) fn trimmed_before_descending(page: &RecordPage, from: u64, first_kept: u64) -> Option<Missing> {
+pub(super) fn trimmed_before_descending(
+    page: &RecordPage,
+    from: u64,
+    first_kept: u64,
+) -> Option<Missing> {
     let told = first_number(page).unwrap_or(u64::MAX).min(from.saturating_add(1));
     let behind = first_kept.min(told);
     (page.next.is_none() && behind > 1).then(|| missing(&(1..=behind - 1), true))

@@ -19,24 +19,26 @@ use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
-use crate::grpc::read_ahead::{ReadAhead, WINDOW_BYTES, WINDOW_EVENTS};
-use crate::grpc::batch::EventBatch;
 use super::unacknowledged::{self, Unacknowledged};
 use super::{Services, status};
-use crate::grpc::panic_guard;
-use crate::broker::{Backlog, BatchReply, UnresolvedHello, SessionKey, Unavailable, SessionAccepted};
-use crate::grid::values::event::TEXT_BYTES_MAX;
-use crate::grid::model::lifecycle::EventRejection;
-use crate::grid::values::id::{ApplianceName, SpoolId};
-use crate::grid::log::record::SessionId;
-use crate::grid::values::time::Timestamp;
-use crate::listener;
+use crate::broker::{
+    Backlog, BatchReply, SessionAccepted, SessionKey, Unavailable, UnresolvedHello,
+};
 use crate::contract::decode;
 use crate::contract::decode::{EVENT_BYTES_MAX, violation};
 use crate::contract::proto::session_response::Message;
 use crate::contract::proto::{Ack, GoAway, Hello, Limits, Notice, SessionResponse, Welcome};
 use crate::contract::raw::{ClientMessage, RawSessionRequest};
 use crate::contract::{encode_timestamp, encode_uuid};
+use crate::grid::log::record::SessionId;
+use crate::grid::model::lifecycle::EventRejection;
+use crate::grid::values::event::TEXT_BYTES_MAX;
+use crate::grid::values::id::{ApplianceName, SpoolId};
+use crate::grid::values::time::Timestamp;
+use crate::grpc::batch::EventBatch;
+use crate::grpc::panic_guard;
+use crate::grpc::read_ahead::{ReadAhead, WINDOW_BYTES, WINDOW_EVENTS};
+use crate::listener;
 
 /// The revision of the contract that is spoken here.
 const PROTOCOL_REVISION: u32 = 1;
@@ -186,7 +188,15 @@ async fn run_open_session(
     answers: &ResponseSender,
 ) -> Result<(), Status> {
     let (unacknowledged, notices) = (Unacknowledged::default(), SuppressionNotice::default());
-    let mut open = OpenSession { desk, key, inbound: said, outbound: answers, unacknowledged, suppression_notice: notices, position: 0 };
+    let mut open = OpenSession {
+        desk,
+        key,
+        inbound: said,
+        outbound: answers,
+        unacknowledged,
+        suppression_notice: notices,
+        position: 0,
+    };
     match open.run().await {
         Ok(()) | Err(SessionEnd::ClientGone) => Ok(()),
         Err(SessionEnd::Failed(status)) => Err(status),
@@ -312,16 +322,18 @@ impl OpenSession<'_> {
         Ok(())
     }
 
-    async fn acknowledge(
-        &mut self,
-        ack: Result<Option<Ack>, RecvError>,
-    ) -> Result<(), SessionEnd> {
-        let Some(ack) = ack.map_err(|_| self.desk.broker.unavailable_reason())? else { return Ok(()) };
+    async fn acknowledge(&mut self, ack: Result<Option<Ack>, RecvError>) -> Result<(), SessionEnd> {
+        let Some(ack) = ack.map_err(|_| self.desk.broker.unavailable_reason())? else {
+            return Ok(());
+        };
         let held_back = ack.exceptions.iter().filter_map(|it| it.suppressed_until).next_back();
         // The row this session speaks for is gone for good; a new Hello may find another one.
-        let is_removed = ack.exceptions.iter().any(|it| it.reason == EventRejection::Removed.as_str());
+        let is_removed =
+            ack.exceptions.iter().any(|it| it.reason == EventRejection::Removed.as_str());
         self.send(Message::Ack(ack)).await?;
-        if let Some(until) = held_back.filter(|_| self.suppression_notice.is_due(self.desk.broker.now())) {
+        if let Some(until) =
+            held_back.filter(|_| self.suppression_notice.is_due(self.desk.broker.now()))
+        {
             self.send(Message::Notice(suppression_message(until))).await?;
         }
         if is_removed {

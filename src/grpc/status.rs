@@ -9,11 +9,11 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use crate::broker::Unavailable;
+use crate::contract::decode::violation;
+use crate::contract::proto::Violation;
 use crate::grid::decide::CommandRejection;
 use crate::journal::JournalError;
 use crate::metrics::Label;
-use crate::contract::decode::violation;
-use crate::contract::proto::Violation;
 
 /// Whose reasons these are, in `ErrorInfo`.
 pub(super) const DOMAIN: &str = "grid-broker";
@@ -50,7 +50,12 @@ const CODE_LABELS: [&str; 17] = [
 
 /// A code as a label.
 pub(super) fn code_label(code: Code) -> Label {
-    Label(usize::try_from(i32::from(code)).ok().and_then(|at| CODE_LABELS.get(at)).unwrap_or(&"unknown"))
+    Label(
+        usize::try_from(i32::from(code))
+            .ok()
+            .and_then(|at| CODE_LABELS.get(at))
+            .unwrap_or(&"unknown"),
+    )
 }
 
 /// Names what is wrong, but not more than fits into a header.

@@ -9,15 +9,15 @@ use std::sync::Arc;
 use tokio_stream::Stream;
 use tonic::Status;
 
+use super::Services;
 use super::filter::RecordMatcher;
 use super::grid_log::RecordCursor;
 use super::page::{self, PageItem};
-use crate::grpc::stream_sender::{StreamEnd, StreamSender};
-use super::Services;
-use crate::grpc::panic_guard;
-use crate::journal::HeaderFilter;
 use crate::contract::proto::TailRecordsResponse;
 use crate::contract::proto::tail_records_response::Message;
+use crate::grpc::panic_guard;
+use crate::grpc::stream_sender::{StreamEnd, StreamSender};
+use crate::journal::HeaderFilter;
 
 /// Records read at once.
 const BATCH: usize = 256;
@@ -103,7 +103,8 @@ impl RecordTail {
         let mut from = (count > 0 && end > 0).then_some(end);
         while let Some(number) = from {
             self.sender.ensure_open()?;
-            let page = self.desk.read_page(wanted.clone(), number, count - found.len(), true).await?;
+            let page =
+                self.desk.read_page(wanted.clone(), number, count - found.len(), true).await?;
             missing.extend(page::skipped_gaps(&page));
             found.extend(self.desk.encode_records(&self.filter, &page.records)?);
             from = page.next.filter(|_| found.len() < count);

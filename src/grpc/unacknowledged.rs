@@ -9,12 +9,12 @@ use std::collections::VecDeque;
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::RecvError;
 
-use crate::grpc::read_ahead::WINDOW_EVENTS;
 use crate::broker::EventReply;
-use crate::grid::explain;
-use crate::grid::log::record::Outcome;
 use crate::contract::proto::{Ack, AckException};
 use crate::contract::{encode, encode_timestamp};
+use crate::grid::explain;
+use crate::grid::log::record::Outcome;
+use crate::grpc::read_ahead::WINDOW_EVENTS;
 
 /// Chunks of one session that wait for their answers.
 #[derive(Default)]
@@ -61,7 +61,12 @@ impl Unacknowledged {
         answers: BatchReplies,
     ) {
         self.event_count += positions.len();
-        self.batches.push_back(UnacknowledgedBatch { through, positions, exceptions, replies: answers });
+        self.batches.push_back(UnacknowledgedBatch {
+            through,
+            positions,
+            exceptions,
+            replies: answers,
+        });
     }
 
     /// The ack of the first chunk, once its answers are there. May be dropped and asked again.

@@ -32,7 +32,7 @@ mod warnings;
 
 pub use self::output::LogDir;
 pub use self::package::Package;
-pub use crate::guru_meditation::section_builder::SectionBuilder;
 pub use self::reporter::{Format, InstallError, NoReport, Reporter, install};
 pub use self::tasks::{Traced, alive, detail, root, spawned};
 pub use self::warnings::Warnings;
+pub use crate::guru_meditation::section_builder::SectionBuilder;

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::guru_meditation::section_builder::SectionBuilder;
 use super::threads::Tables;
+use crate::guru_meditation::section_builder::SectionBuilder;
 
 /// What a program says of itself. What is empty is told as `None`.
 #[derive(Clone, Copy, Debug, Default)]

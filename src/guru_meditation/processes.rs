@@ -9,8 +9,8 @@ use std::fs;
 use procfs::process::{Limit, LimitValue, Process};
 use serde_json::{Map, Value, json};
 
-use crate::guru_meditation::section_builder::{SectionBuilder, ProcessLine};
 use super::secret;
+use crate::guru_meditation::section_builder::{ProcessLine, SectionBuilder};
 
 /// Most processes told, this one included.
 const PROCESSES_MAX: usize = 100;

@@ -11,10 +11,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use crate::guru_meditation::section_builder::{SectionContent, SectionBuilder};
 use super::runner::{Ended, Runner, Work};
 use super::text::PLAIN;
 use super::{room, text, time};
+use crate::guru_meditation::section_builder::{SectionBuilder, SectionContent};
 
 /// All sections together get so long: the report is to come within 2 s.
 const WITHIN: Duration = Duration::from_millis(1_700);

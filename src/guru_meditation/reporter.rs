@@ -18,11 +18,11 @@ use tokio::runtime::Handle;
 
 use super::output::{self, LogDir};
 use super::package::{self, Package};
-use crate::guru_meditation::section_builder::SectionBuilder;
 use super::report::{Report, SECTION_WITHIN, Section};
 use super::runner::{self, Runner, Whose, Work, in_words};
 use super::trigger::Trigger;
 use super::{processes, tasks, threads, time};
+use crate::guru_meditation::section_builder::SectionBuilder;
 
 /// Stacks of many threads, and the names of their functions, which the first time come from disk.
 const THREADS_WITHIN: Duration = Duration::from_millis(1_000);
@@ -341,7 +341,9 @@ impl Reporter {
                 package::add_section(page, &package);
             }),
             Section::new("Threads", THREADS_WITHIN, threads::add_section),
-            Section::new("Green Threads", TASKS_WITHIN, move |page| tasks::add_section(page, &runtimes)),
+            Section::new("Green Threads", TASKS_WITHIN, move |page| {
+                tasks::add_section(page, &runtimes)
+            }),
             Section::new("Processes", SECTION_WITHIN, processes::add_section),
         ];
         sections.extend(set.configuration.clone());

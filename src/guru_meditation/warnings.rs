@@ -15,8 +15,8 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
-use crate::guru_meditation::section_builder::SectionBuilder;
 use super::time;
+use crate::guru_meditation::section_builder::SectionBuilder;
 
 /// Most warnings kept.
 const WARNINGS_MAX: usize = 200;

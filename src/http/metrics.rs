@@ -16,6 +16,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::process::ProcessStats;
 use super::{QUERY_TIMEOUT, ServedBroker};
+use crate::contract::encode;
 use crate::grid::Grid;
 use crate::grid::model::mail_message::OutboxStats;
 use crate::grid::values::time::Timestamp;
@@ -23,7 +24,6 @@ use crate::journal::JournalStatus;
 use crate::metrics::{Connections, Label};
 use crate::stderr;
 use crate::tasks;
-use crate::contract::encode;
 
 /// What the text is, for who asks.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -125,7 +125,8 @@ fn queue(registry: &mut Registry, desk: &ServedBroker) {
 
 /// Runs in the loop.
 fn collect(grid: &Grid) -> GridMetrics {
-    let mut appliances: BTreeMap<Label, u64> = STATES.into_iter().map(|it| (Label(it), 0)).collect();
+    let mut appliances: BTreeMap<Label, u64> =
+        STATES.into_iter().map(|it| (Label(it), 0)).collect();
     for appliance in grid.state().appliances() {
         let name = encode::state(&appliance.lifecycle).as_str_name();
         *appliances.entry(Label::without_prefix("APPLIANCE_STATE_", name)).or_default() += 1;
@@ -162,7 +163,13 @@ fn grid(registry: &mut Registry, standing: &GridMetrics) {
     gauge(registry, "mails_failed", "Mails that are given up", failed as f64);
     if let Some(since) = since {
         let help = "Since when the oldest mail is owed that is not given up, since 1970";
-        gauge_with_unit(registry, "mails_owed_since_timestamp", Unit::Seconds, help, seconds(since));
+        gauge_with_unit(
+            registry,
+            "mails_owed_since_timestamp",
+            Unit::Seconds,
+            help,
+            seconds(since),
+        );
     }
     if let Some(at) = standing.next_deadline {
         let help = "When the next deadline is looked at, since 1970";

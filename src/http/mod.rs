@@ -134,7 +134,7 @@ mod tests {
     async fn a_starting_or_stopping_broker_is_not_ready_and_gives_the_reason() {
         let (_show, desk) = watch::channel(None);
         let (stop, stopping) = watch::channel(false);
-        let front = HttpState { served, stopping, connections: Connections::default() };
+        let front = HttpState { served: desk, stopping, connections: Connections::default() };
         assert_eq!(unready_reason(&front).await, Some("starting: the journal is being read\n"));
         let (status, _) = readiness(State(front.clone())).await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);

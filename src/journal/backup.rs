@@ -11,10 +11,10 @@ use std::io::{self, Read, Write};
 use super::checkpoint;
 use super::error::JournalError;
 use super::identity::Identity;
-use super::query::{PageLimit, HeaderFilter};
+use super::query::{HeaderFilter, PageLimit};
 use super::reader::JournalReader;
-use super::scan::{ScanItem, BlockScan};
-use super::stream::{StreamHead, StreamWriter, StreamTotals};
+use super::scan::{BlockScan, ScanItem};
+use super::stream::{StreamHead, StreamTotals, StreamWriter};
 use crate::system_error::Explained;
 
 /// Limit of one read.
@@ -67,7 +67,11 @@ impl JournalReader {
             first,
             last,
             checkpoint: checkpoint.as_ref().map(|found| found.through),
-            estimated_bytes: self.estimate(first, last, checkpoint.as_ref().map_or(0, |it| it.bytes)),
+            estimated_bytes: self.estimate(
+                first,
+                last,
+                checkpoint.as_ref().map_or(0, |it| it.bytes),
+            ),
         };
         let mut stream = StreamWriter::new(out, head)?;
         if let Some(checkpoint) = &mut checkpoint {
@@ -87,7 +91,10 @@ impl JournalReader {
         Ok(stream.finish()?)
     }
 
-    fn newest_checkpoint(&self, identity: Identity) -> Result<Option<CheckpointSource>, JournalError> {
+    fn newest_checkpoint(
+        &self,
+        identity: Identity,
+    ) -> Result<Option<CheckpointSource>, JournalError> {
         let folder = self.checkpoints_folder();
         for _ in 0..CHECKPOINT_ATTEMPTS {
             let mut has_vanished = false;

@@ -14,8 +14,8 @@ use uuid::Uuid;
 
 use super::disk;
 use super::error::JournalError;
-use super::frame::{Block, Compression, BlockContent, BlockInfo, FrameError, encode};
-use super::scan::{ScanItem, BlockScan};
+use super::frame::{Block, BlockContent, BlockInfo, Compression, FrameError, encode};
+use super::scan::{BlockScan, ScanItem};
 
 /// Length of a part of the state before compression, in bytes.
 const PART_BYTES: usize = 1 << 20;
@@ -89,7 +89,10 @@ impl Checkpoints {
         term: u64,
         state: &[u8],
     ) -> Result<(), JournalError> {
-        disk::replace_file(&self.path(through), &encode_checkpoint(self.journal, term, through, state))?;
+        disk::replace_file(
+            &self.path(through),
+            &encode_checkpoint(self.journal, term, through, state),
+        )?;
         self.numbers.retain(|number| *number != through);
         self.numbers.push(through);
         while self.numbers.len() > CHECKPOINTS_RETAINED {
@@ -116,7 +119,8 @@ pub(super) fn checkpoint_path(folder: &Path, through: u64) -> PathBuf {
 
 fn encode_checkpoint(journal: Uuid, term: u64, through: u64, state: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    let mut info = BlockInfo { content: BlockContent::Checkpoint, journal, term, first: through, count: 0 };
+    let mut info =
+        BlockInfo { content: BlockContent::Checkpoint, journal, term, first: through, count: 0 };
     for part in state.chunks(PART_BYTES) {
         encode(&mut out, &info, Compression::Zstd, &[], part).expect("a part fits a block");
         info.count += 1;

@@ -20,12 +20,12 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 pub(super) use self::files::LogFiles;
-use self::files::{LogFile, BlockRun};
+use self::files::{BlockRun, LogFile};
 pub use self::recovery::TruncatedTail;
 pub(super) use self::recovery::open;
 use super::disk;
 use super::error::JournalError;
-use super::frame::{BlockContent, BlockInfo, FrameError, BlockBuilder};
+use super::frame::{BlockBuilder, BlockContent, BlockInfo, FrameError};
 use super::record::{EncodedRecord, RECORD_BYTES_MAX};
 
 /// A block of a commit ends at this many bytes or records, whichever comes first.
@@ -89,7 +89,9 @@ impl CommitLog {
         match self.tail {
             TailState::Clean => {}
             TailState::Torn => self.clear_tail()?,
-            TailState::Unknown => return Err(JournalError::SyncFailed { path: self.folder.clone() }),
+            TailState::Unknown => {
+                return Err(JournalError::SyncFailed { path: self.folder.clone() });
+            }
         }
         self.buffer.clear();
         self.buffer.shrink_to(BUFFER_BYTES_MAX);

@@ -60,7 +60,8 @@ pub(super) struct DiskState {
 
 impl DiskState {
     pub(super) fn new(dir: &Path, limits: ArchiveLimits) -> Self {
-        let ArchiveLimits { ballast_bytes, low_water, segment_age: span_age, retention_bytes } = limits;
+        let ArchiveLimits { ballast_bytes, low_water, segment_age: span_age, retention_bytes } =
+            limits;
         Self {
             dir: dir.to_owned(),
             ballast_path: dir.join("ballast"),
@@ -75,7 +76,8 @@ impl DiskState {
 
     /// Sets other limits, which apply from the next use.
     pub(super) fn set_limits(&self, limits: ArchiveLimits) {
-        let ArchiveLimits { ballast_bytes, low_water, segment_age: span_age, retention_bytes } = limits;
+        let ArchiveLimits { ballast_bytes, low_water, segment_age: span_age, retention_bytes } =
+            limits;
         self.retention_bytes.store(retention_bytes, Ordering::Release);
         self.ballast_bytes.store(ballast_bytes, Ordering::Release);
         self.low_water.store(low_water, Ordering::Release);

@@ -180,7 +180,7 @@ impl BlockHeader {
                 first: u64_at(header, 32),
                 count: u32_at(header, 40),
             },
-            codec: compression,
+            compression,
             summary_bytes: u32_at(header, 44) as usize,
             stored_bytes: u32_at(header, 48) as usize,
             raw_bytes: u32_at(header, 52) as usize,
@@ -193,7 +193,7 @@ impl BlockHeader {
         self.summary_bytes <= SUMMARY_BYTES_MAX
             && self.raw_bytes <= RAW_PAYLOAD_BYTES_MAX
             && self.stored_bytes <= self.raw_bytes
-            && (self.codec == Compression::Zstd || self.stored_bytes == self.raw_bytes)
+            && (self.compression == Compression::Zstd || self.stored_bytes == self.raw_bytes)
             && self.info.first.checked_add(u64::from(self.info.count)).is_some()
     }
 
@@ -245,7 +245,7 @@ impl Block {
     ///
     /// If it does not decompress to the length in the header.
     pub fn payload(&self) -> Result<Bytes, FrameError> {
-        match self.header.codec {
+        match self.header.compression {
             Compression::None => Ok(self.stored.clone()),
             Compression::Zstd => {
                 let raw = zstd::bulk::decompress(&self.stored, self.header.raw_bytes)
@@ -330,7 +330,7 @@ impl BlockBuilder {
     ) -> Result<(), FrameError> {
         let header = BlockHeader {
             info: *info,
-            codec: compression,
+            compression,
             summary_bytes: self.body_start - self.start - HEADER_BYTES,
             stored_bytes: out.len() - self.body_start,
             raw_bytes,
@@ -347,7 +347,7 @@ impl BlockBuilder {
 
 fn header_bytes(header: &BlockHeader) -> [u8; HEADER_BYTES] {
     let length = |bytes: usize| u32::try_from(bytes).expect("lengths of a block fit 32 bits");
-    let compression = match header.codec {
+    let compression = match header.compression {
         Compression::None => 0,
         Compression::Zstd => 1,
     };

@@ -129,7 +129,10 @@ mod tests {
         assert_eq!(rate.time_until_full(usage), Some(4 * DAY));
         // Up to 6 GiB are allowed, and there is space for 4 more.
         assert_eq!(rate.time_until_full(DiskUsage { retention_bytes: 6 * GIB, ..usage }), None);
-        assert_eq!(rate.time_until_full(DiskUsage { free_bytes: GIB / 2, ..usage }), Some(Duration::ZERO));
+        assert_eq!(
+            rate.time_until_full(DiskUsage { free_bytes: GIB / 2, ..usage }),
+            Some(Duration::ZERO)
+        );
         let quiet = GrowthRate { bytes_per_day: 0, ..rate };
         assert_eq!(quiet.time_until_full(usage), None);
     }

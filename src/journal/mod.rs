@@ -45,23 +45,23 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::journal::threads::BackgroundThreads;
 use self::commit_log::CommitLog;
-use crate::journal::log_truncation::LogTruncation;
 use crate::journal::disk_state::{ArchiveLimits, DiskState};
+use crate::journal::log_truncation::LogTruncation;
+use crate::journal::threads::BackgroundThreads;
 
 pub use self::archive::{Retention, TrimDue};
-pub use crate::journal::threads::CheckpointStart;
-pub use self::backup::{JournalBackupError, BackupProgress};
+pub use self::backup::{BackupProgress, JournalBackupError};
 pub use self::checkpoint::{FailedCheckpoint, decode as decode_checkpoint};
 pub use self::commit_log::TruncatedTail;
 pub use self::error::JournalError;
-pub use self::growth::{GrowthRate, DiskUsage, SAMPLE_EVERY};
+pub use self::growth::{DiskUsage, GrowthRate, SAMPLE_EVERY};
 pub use self::identity::Identity;
-pub use crate::journal::recovery::{OpenJournal, Recovered};
-pub use self::query::{PageLimit, RecordPage, HeaderFilter};
+pub use self::query::{HeaderFilter, PageLimit, RecordPage};
 pub use self::reader::JournalReader;
 pub use self::record::{EncodedRecord, RecordHeader};
+pub use crate::journal::recovery::{OpenJournal, Recovered};
+pub use crate::journal::threads::CheckpointStart;
 
 /// Folder, file sizes and limits of the journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,7 +156,8 @@ impl Journal {
     pub fn open(settings: &JournalSettings) -> Result<OpenJournal, JournalError> {
         match recovery::open(settings) {
             Err(error) if error.is_out_of_space() => {
-                DiskState::new(&settings.dir, ArchiveLimits::from_settings(settings, u64::MAX)).release_ballast();
+                DiskState::new(&settings.dir, ArchiveLimits::from_settings(settings, u64::MAX))
+                    .release_ballast();
                 recovery::open(settings)
             }
             opened => opened,

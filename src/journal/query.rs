@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
-use super::record::{EncodedRecord, RecordHeader, BlockSummary};
+use super::record::{BlockSummary, EncodedRecord, RecordHeader};
 
 /// A filter of records; the default matches all.
 #[derive(Clone, Debug, PartialEq, Eq)]

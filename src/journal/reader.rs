@@ -12,16 +12,16 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::archive::Archive;
-use crate::journal::threads::BackgroundFailures;
 use super::commit_log::LogFiles;
 use super::error::JournalError;
 use super::frame::{Block, BlockContent};
 use super::growth::Growth;
-use super::query::{PageLimit, RecordPage, HeaderFilter};
-use super::record::{EncodedRecord, BlockSummary, records_in_block};
-use crate::journal::disk_state::DiskState;
+use super::query::{HeaderFilter, PageLimit, RecordPage};
+use super::record::{BlockSummary, EncodedRecord, records_in_block};
 use super::{JournalStatus, checkpoint, disk};
+use crate::journal::disk_state::DiskState;
 use crate::journal::recovery;
+use crate::journal::threads::BackgroundFailures;
 
 /// A record removed from the commit log is in the archive, so a second lookup finds it.
 const LOOKUP_ATTEMPTS: usize = 3;
@@ -54,7 +54,15 @@ impl JournalReader {
         trouble: BackgroundFailures,
     ) -> Self {
         let growth = Arc::default();
-        Self { archive, files, durable, dir: dir.into(), disk_state: upkeep, growth, background_failures: trouble }
+        Self {
+            archive,
+            files,
+            durable,
+            dir: dir.into(),
+            disk_state: upkeep,
+            growth,
+            background_failures: trouble,
+        }
     }
 
     /// Samples the size of the archive; to be called every [`SAMPLE_EVERY`](super::SAMPLE_EVERY).
@@ -69,7 +77,8 @@ impl JournalReader {
     ///
     /// If the file system does not report its free space.
     pub fn status(&self) -> Result<JournalStatus, JournalError> {
-        let trouble = self.background_failures.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let trouble =
+            self.background_failures.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Ok(JournalStatus {
             commit_log_bytes: self.files.bytes(),
             archive_bytes: self.archive.bytes(),
@@ -120,7 +129,12 @@ impl JournalReader {
     /// # Errors
     ///
     /// If a part of the journal that should be there can't be read.
-    pub fn forward(&self, from: u64, filter: &HeaderFilter, limit: PageLimit) -> Result<RecordPage, JournalError> {
+    pub fn forward(
+        &self,
+        from: u64,
+        filter: &HeaderFilter,
+        limit: PageLimit,
+    ) -> Result<RecordPage, JournalError> {
         let end = self.durable();
         let mut number = from.max(self.first().min(end + 1));
         let mut page_builder = PageBuilder::new(filter, limit, number.saturating_sub(1));
@@ -253,8 +267,13 @@ struct PageBuilder<'a> {
 
 impl<'a> PageBuilder<'a> {
     fn new(filter: &'a HeaderFilter, limit: PageLimit, reached: u64) -> Self {
-        let page =
-            RecordPage { records: Vec::new(), next: None, reached, missing: Vec::new(), trimmed: None };
+        let page = RecordPage {
+            records: Vec::new(),
+            next: None,
+            reached,
+            missing: Vec::new(),
+            trimmed: None,
+        };
         Self { filter, limit, bytes: 0, page }
     }
 
@@ -329,9 +348,8 @@ impl<'a> PageBuilder<'a> {
         self.bytes += block.header.block_bytes() as u64;
         match block.header.info.content {
             // A summary that can't be decoded only costs decoding the block.
-            BlockContent::Records => {
-                BlockSummary::decode(&block.summary).is_none_or(|summary| self.filter.may_match(&summary))
-            }
+            BlockContent::Records => BlockSummary::decode(&block.summary)
+                .is_none_or(|summary| self.filter.may_match(&summary)),
             BlockContent::Commit
             | BlockContent::Checkpoint
             | BlockContent::Seal

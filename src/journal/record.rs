@@ -160,7 +160,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::journal::frame::{Compression, BlockContent, BlockInfo, encode};
+    use crate::journal::frame::{BlockContent, BlockInfo, Compression, encode};
 
     fn headers() -> impl Strategy<Value = RecordHeader> {
         (any::<i64>(), 0..6_u8, 0..32_u8, any::<u32>()).prop_map(
@@ -169,8 +169,13 @@ mod tests {
     }
 
     fn block(count: u32, payload: &[u8]) -> Block {
-        let draft =
-            BlockInfo { content: BlockContent::Records, journal: Uuid::nil(), term: 1, first: 10, count };
+        let draft = BlockInfo {
+            content: BlockContent::Records,
+            journal: Uuid::nil(),
+            term: 1,
+            first: 10,
+            count,
+        };
         let mut out = Vec::new();
         encode(&mut out, &draft, Compression::Zstd, b"", payload).unwrap();
         Block::parse(&out.into()).unwrap()

@@ -16,15 +16,15 @@ use rustix::io::Errno;
 use tokio::sync::watch;
 
 use super::archive::Archiver;
-use crate::journal::threads::BackgroundThreads;
 use super::checkpoint::FailedCheckpoint;
 use super::commit_log::TruncatedTail;
 use super::error::JournalError;
 use super::identity::Identity;
 use super::reader::JournalReader;
-use crate::journal::log_truncation::LogTruncation;
-use crate::journal::disk_state::{ArchiveLimits, SEGMENTS_RETAINED, DiskState};
 use super::{Journal, JournalSettings, archive, checkpoint, commit_log, disk, identity};
+use crate::journal::disk_state::{ArchiveLimits, DiskState, SEGMENTS_RETAINED};
+use crate::journal::log_truncation::LogTruncation;
+use crate::journal::threads::BackgroundThreads;
 
 pub(super) const COMMITS: &str = "commits";
 pub(super) const ARCHIVE: &str = "archive";
@@ -84,7 +84,8 @@ pub(super) fn open(settings: &JournalSettings) -> Result<OpenJournal, JournalErr
     let (saved_through, saved_term) =
         saved.newest.as_ref().map_or((0, 0), |(through, term, _)| (*through, *term));
     let previous_term = recovered_log.term.max(segments.term).max(saved_term);
-    let last_number = (log.next_number() - 1).max(segments.archive.sealed_through()).max(saved_through);
+    let last_number =
+        (log.next_number() - 1).max(segments.archive.sealed_through()).max(saved_through);
     log.skip_to(last_number + 1);
     log.set_term(previous_term + 1);
     let oldest = segments.archive.trimmed_through() + 1;
@@ -108,9 +109,11 @@ pub(super) fn open(settings: &JournalSettings) -> Result<OpenJournal, JournalErr
     });
     let half_of_disk = disk::disk_bytes(dir)? / 2;
     let retention = settings.retention.capped_at(half_of_disk);
-    let span_bytes =
-        settings.segment_bytes.min((retention.bytes / u64::from(SEGMENTS_RETAINED)).max(SEGMENT_BYTES_MIN));
-    let upkeep = Arc::new(DiskState::new(dir, ArchiveLimits::from_settings(settings, half_of_disk)));
+    let span_bytes = settings
+        .segment_bytes
+        .min((retention.bytes / u64::from(SEGMENTS_RETAINED)).max(SEGMENT_BYTES_MIN));
+    let upkeep =
+        Arc::new(DiskState::new(dir, ArchiveLimits::from_settings(settings, half_of_disk)));
     let stop = Arc::new(AtomicBool::new(false));
     let archiver = Archiver::new(
         Arc::clone(&release),
@@ -120,8 +123,9 @@ pub(super) fn open(settings: &JournalSettings) -> Result<OpenJournal, JournalErr
         segments.trash,
         Arc::clone(&stop),
     );
-    let background = BackgroundThreads::start(archiver, stop, saved.checkpoints, Arc::clone(&release))
-        .map_err(JournalError::io("start a thread for", dir))?;
+    let background =
+        BackgroundThreads::start(archiver, stop, saved.checkpoints, Arc::clone(&release))
+            .map_err(JournalError::io("start a thread for", dir))?;
     let bounds = Arc::clone(&upkeep);
     let trouble = background.failures();
     let reader = JournalReader::new(for_reader.0, for_reader.1, reader_watch, dir, bounds, trouble);
@@ -246,7 +250,10 @@ pub(super) fn missing_ranges(
 #[cfg(test)]
 #[test]
 fn missing_ranges_lie_between_and_after_present_ones() {
-    assert_eq!(missing_ranges(Some(2), &mut [5..=9, 3..=6, 12..=12], 14), [2..=2, 10..=11, 13..=14]);
+    assert_eq!(
+        missing_ranges(Some(2), &mut [5..=9, 3..=6, 12..=12], 14),
+        [2..=2, 10..=11, 13..=14]
+    );
     assert_eq!(missing_ranges(None, &mut [], 2), [1..=2]);
     assert_eq!(missing_ranges(None, &mut [], 0), []);
 }

@@ -13,8 +13,8 @@ mod salvage;
 mod tests;
 mod verify;
 
-pub use self::check::{Finding, CheckReport, check};
-pub use crate::journal::rescue::findings::Findings;
+pub use self::check::{CheckReport, Finding, check};
 pub use self::restore::{RestoreError, Restored, restore};
 pub use self::salvage::{SalvageError, Salvaged, salvage};
 pub use self::verify::{Defect, Verified, VerifyError, verify};
+pub use crate::journal::rescue::findings::Findings;

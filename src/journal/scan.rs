@@ -9,7 +9,7 @@ use std::io::{self, Read};
 
 use bytes::Bytes;
 
-use super::frame::{Block, FrameError, HEADER_BYTES, BlockHeader, MAGIC};
+use super::frame::{Block, BlockHeader, FrameError, HEADER_BYTES, MAGIC};
 
 /// Bytes that are read at once.
 const READ_BYTES: usize = 256 << 10;
@@ -171,7 +171,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::journal::frame::{Compression, BlockContent, BlockInfo, encode};
+    use crate::journal::frame::{BlockContent, BlockInfo, Compression, encode};
 
     fn block(first: u64, payload: &[u8]) -> Vec<u8> {
         let (content, journal) = (BlockContent::Records, Uuid::from_u128(1));

@@ -22,9 +22,9 @@ use uuid::Uuid;
 use super::frame::HEADER_BYTES;
 use super::identity::Identity;
 
-pub use self::file::{FileError, AtomicFile};
-pub use self::reader::{StreamDefect, StreamItem, StreamError, StreamReader, StreamSummary};
-pub use self::writer::{StreamWriter, StreamTotals};
+pub use self::file::{AtomicFile, FileError};
+pub use self::reader::{StreamDefect, StreamError, StreamItem, StreamReader, StreamSummary};
+pub use self::writer::{StreamTotals, StreamWriter};
 
 /// The newest format of a stream that this program writes and reads.
 pub const STREAM_FORMAT: u32 = 1;

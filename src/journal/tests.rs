@@ -66,7 +66,8 @@ fn wait_checkpoint(dir: &Path, journal: &Journal, through: u64, state: &[u8]) {
     wait("a checkpoint begins", || {
         journal.checkpoint(through, state.to_vec()) == CheckpointStart::Started
     });
-    let path = dir.join(format!("{}/checkpoint-{through:020}", opening::CHECKPOINTS));
+    let path =
+        dir.join(format!("{}/checkpoint-{through:020}", crate::journal::recovery::CHECKPOINTS));
     wait("a checkpoint is written", || path.exists());
 }
 
@@ -150,7 +151,11 @@ fn reading_equals_a_plain_list_under_every_filter_and_limit() {
     });
 }
 
-fn read_pages(from: u64, budget: PageLimit, read: impl Fn(u64) -> RecordPage) -> Vec<EncodedRecord> {
+fn read_pages(
+    from: u64,
+    budget: PageLimit,
+    read: impl Fn(u64) -> RecordPage,
+) -> Vec<EncodedRecord> {
     let (mut out, mut next) = (Vec::new(), Some(from));
     while let Some(at) = next {
         let page = read(at);

@@ -23,10 +23,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::first_bytes::{self, Rewound, Protocol};
-use crate::listener::connection_limits::{Busy, ConnectionPermit};
+use super::first_bytes::{self, Protocol, Rewound};
 use super::{Common, Port, guard, stopped};
 use crate::clock::monotonic_now;
+use crate::listener::connection_limits::{Busy, ConnectionPermit};
 use crate::tasks::NamedExecutor;
 
 /// From the accept until the other side has said something whole.

@@ -130,7 +130,8 @@ impl ConnectionPermits {
         let (idle_since, leave) = (book.next(), Arc::new(Notify::new()));
         book.idle.insert(idle_since, id);
         let idle_since = Some(idle_since);
-        book.taken.insert(id, OpenConnection { address, busy: 0, idle_since, leave: Arc::clone(&leave) });
+        book.taken
+            .insert(id, OpenConnection { address, busy: 0, idle_since, leave: Arc::clone(&leave) });
         *book.of_address.entry(address).or_default() += 1;
         self.0.open.set(book.taken.len());
         Ok(ConnectionPermit { id, leave, shared: Arc::clone(&self.0) })
@@ -262,7 +263,10 @@ mod tests {
             let place = Arc::new(places.acquire(address(1)).await.expect("a place"));
             busy.push(place.busy());
         }
-        assert_eq!(places.acquire(address(1)).await.expect_err("it has six of eight"), LimitReached::Address);
+        assert_eq!(
+            places.acquire(address(1)).await.expect_err("it has six of eight"),
+            LimitReached::Address
+        );
         let other = Arc::new(places.acquire(address(2)).await.expect("another has a place"));
         busy.push(other.busy());
         let last = Arc::new(places.acquire(address(3)).await.expect("the last"));

@@ -28,7 +28,9 @@ pub(super) enum Protocol {
 /// # Errors
 ///
 /// When it ends before that, or breaks.
-pub(super) async fn read<S: AsyncRead + Unpin>(mut stream: S) -> io::Result<(Protocol, Rewound<S>)> {
+pub(super) async fn read<S: AsyncRead + Unpin>(
+    mut stream: S,
+) -> io::Result<(Protocol, Rewound<S>)> {
     let mut bytes = [0; PREFACE.len()];
     let mut count = 0;
     while count < bytes.len() && PREFACE.starts_with(&bytes[..count]) {

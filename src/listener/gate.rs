@@ -51,8 +51,10 @@ impl RequestGate {
             Port::Grpc => {
                 no_browser(request)?;
                 is_grpc(request)?;
-                self.has_allowed_host(request)
-                    .map_err(|refused| RequestRejection { code: Some(PERMISSION_DENIED), ..refused })
+                self.has_allowed_host(request).map_err(|refused| RequestRejection {
+                    code: Some(PERMISSION_DENIED),
+                    ..refused
+                })
             }
             Port::Http => {
                 self.has_allowed_host(request)?;
@@ -90,7 +92,11 @@ impl RequestGate {
     }
 }
 
-fn refused(word: &'static str, status: StatusCode, sentence: impl Into<String>) -> RequestRejection {
+fn refused(
+    word: &'static str,
+    status: StatusCode,
+    sentence: impl Into<String>,
+) -> RequestRejection {
     RequestRejection { reason: word, status, code: None, message: sentence.into() }
 }
 
@@ -158,7 +164,8 @@ mod tests {
 
     /// What becomes of a request with these headers: 0 if it passes, else the status.
     fn status(port: Port, request: http::request::Builder) -> u16 {
-        let gate = RequestGate::new(port, Arc::new(AllowedHosts::new("broker.example").expect("a name")));
+        let gate =
+            RequestGate::new(port, Arc::new(AllowedHosts::new("broker.example").expect("a name")));
         let (parts, ()) = request.body(()).expect("a request").into_parts();
         gate.check(&parts).map_or_else(|refused| refused.status.as_u16(), |()| 0)
     }

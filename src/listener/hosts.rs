@@ -47,7 +47,11 @@ impl AllowedHosts {
             }
             names.insert(plain);
         }
-        if names.len() > NAMES_MAX { Err(InvalidHost::TooMany(names.len())) } else { Ok(Self(names)) }
+        if names.len() > NAMES_MAX {
+            Err(InvalidHost::TooMany(names.len()))
+        } else {
+            Ok(Self(names))
+        }
     }
 
     /// Whether `authority`, with or without a port, is a right name of ours.

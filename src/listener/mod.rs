@@ -28,10 +28,10 @@ use tokio::sync::{mpsc, watch};
 
 use self::gate::RequestGate;
 pub use self::hosts::{AllowedHosts, InvalidHost};
-use crate::listener::connection_limits::{LimitReached, ConnectionPermit, ConnectionPermits};
+use crate::listener::connection_limits::{ConnectionPermit, ConnectionPermits, LimitReached};
+use crate::log_limiter::LogLimiter;
 use crate::metrics::Connections;
 use crate::resources;
-use crate::log_limiter::LogLimiter;
 use crate::tasks;
 
 /// Pause after a failed accept: out of descriptors, most likely.

@@ -120,7 +120,11 @@ pub(super) fn classify(phase: SmtpPhase, code: &str, text: &str) -> RejectionSco
         // Of the codes for the mail system, only the one for the size is about the mail.
         Some((3, 4)) => true,
         // Policy: after the content it may be about the content.
-        Some((7, _)) => phase == SmtpPhase::Content && contains_any(&text, &CONTENT_PHRASES) && !mentions_client(&text),
+        Some((7, _)) => {
+            phase == SmtpPhase::Content
+                && contains_any(&text, &CONTENT_PHRASES)
+                && !mentions_client(&text)
+        }
         Some((0 | 3 | 5, 0)) => is_message_by_text(phase, code, &text),
         Some(_) => false,
         None => is_message_by_text(phase, code, &text),
@@ -152,7 +156,10 @@ fn contains_any(text: &str, phrases: &[&str]) -> bool {
 }
 
 fn mentions_client(text: &str) -> bool {
-    contains_any(text, &["client host", "sender", "helo", "relay", "blocked using", "reputation", "policy"])
+    contains_any(
+        text,
+        &["client host", "sender", "helo", "relay", "blocked using", "reputation", "policy"],
+    )
 }
 
 /// Subject and detail of the enhanced code `5.x.y`, at the beginning or as qmail has it: `(#5.7.1)`.
@@ -172,7 +179,8 @@ fn enhanced_code(code: &str, text: &str) -> Option<(u16, u16)> {
 
 /// Classifies by basic code and text, without a specific enhanced code.
 fn is_message_by_text(phase: SmtpPhase, code: &str, text: &str) -> bool {
-    let (of_us, of_recipient) = (contains_any(text, &CLIENT_PHRASES), contains_any(text, &RECIPIENT_PHRASES));
+    let (of_us, of_recipient) =
+        (contains_any(text, &CLIENT_PHRASES), contains_any(text, &RECIPIENT_PHRASES));
     match (code, phase) {
         // The size exceeds the storage allocation, at whatever step the server finds out.
         ("552", _) => true,
@@ -269,8 +277,16 @@ mod tests {
             "550 This message scored 12 spam points",
         ];
         assert_scope(RejectionScope::Message, SmtpPhase::Content, &of_content);
-        assert_scope(RejectionScope::Message, SmtpPhase::Sender, &["552 5.3.4 Message size exceeds fixed limit"]);
+        assert_scope(
+            RejectionScope::Message,
+            SmtpPhase::Sender,
+            &["552 5.3.4 Message size exceeds fixed limit"],
+        );
         assert_scope(RejectionScope::Client, SmtpPhase::Sender, &["550 5.1.1 no such user here"]);
-        assert_scope(RejectionScope::Client, SmtpPhase::Connection, &["552 5.3.4 too large", "550 5.1.1 no"]);
+        assert_scope(
+            RejectionScope::Client,
+            SmtpPhase::Connection,
+            &["552 5.3.4 too large", "550 5.1.1 no"],
+        );
     }
 }

@@ -12,11 +12,11 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
-use crate::mail::smtp_session::{SmtpConnection, OutgoingMessage, connect, truncated_reply};
 use super::render::render;
 use crate::broker::MailJob;
 use crate::config::smtp::SmtpConfig;
 use crate::grid::model::mail_message::{Delivery, MessageNumber};
+use crate::mail::smtp_session::{OutgoingMessage, SmtpConnection, connect, truncated_reply};
 use crate::tasks;
 
 /// How long an idle connection is kept for the next mail; servers close them after minutes.
@@ -149,14 +149,18 @@ async fn stopped(stopping: &mut watch::Receiver<bool>) {
 }
 
 /// Closes connections in the background.
-fn close_connections(pool: Option<&Arc<ConnectionPool>>, matches: impl Fn(&SmtpConnection) -> bool) {
+fn close_connections(
+    pool: Option<&Arc<ConnectionPool>>,
+    matches: impl Fn(&SmtpConnection) -> bool,
+) {
     for connection in pool.map(|pool| pool.take_matching(matches)).unwrap_or_default() {
         tasks::spawn("mail quit", connection.quit());
     }
 }
 
 async fn report(reports: &mpsc::Sender<DeliveryReport>, job: &MailJob, delivery: Delivery) {
-    let report = DeliveryReport { number: job.message.number, attempt: job.message.attempts, delivery };
+    let report =
+        DeliveryReport { number: job.message.number, attempt: job.message.attempts, delivery };
     // The channel is closed only when the broker ends; the mail stays queued then.
     let _ = reports.send(report).await;
 }
@@ -186,7 +190,11 @@ async fn process_job(
 }
 
 /// Delivers one job, and returns a connection that can be reused.
-async fn deliver(pool: Arc<ConnectionPool>, journal: Uuid, job: MailJob) -> (Delivery, Option<SmtpConnection>) {
+async fn deliver(
+    pool: Arc<ConnectionPool>,
+    journal: Uuid,
+    job: MailJob,
+) -> (Delivery, Option<SmtpConnection>) {
     let config = &pool.config;
     let message = match render(&job.message, journal, &config.from, &config.style) {
         Ok(message) => message,
@@ -207,7 +215,11 @@ async fn deliver(pool: Arc<ConnectionPool>, journal: Uuid, job: MailJob) -> (Del
 
 type DeliverResult = Result<(String, SmtpConnection), crate::mail::smtp_session::SmtpFailure>;
 
-async fn deliver_over(config: &SmtpConfig, mut connection: SmtpConnection, message: &OutgoingMessage) -> DeliverResult {
+async fn deliver_over(
+    config: &SmtpConfig,
+    mut connection: SmtpConnection,
+    message: &OutgoingMessage,
+) -> DeliverResult {
     match connection.deliver(config, message).await {
         Ok(reply) => Ok((reply, connection)),
         Err(failure) => {

@@ -21,16 +21,16 @@ use lettre::transport::smtp::response::{Response, Severity};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout};
 
-use crate::mail::rejection;
-use crate::mail::rejection::{RejectionScope, SmtpPhase};
-use crate::mail::transport::{Socket, WatchedStream};
-use crate::mail::tls_failure;
 use super::reply;
 use crate::clock::monotonic_now;
 use crate::config::mail::MailSecurity;
-use crate::config::smtp::{SmtpLogin, SmtpConfig};
+use crate::config::smtp::{SmtpConfig, SmtpLogin};
 use crate::grid::model::mail_message::{Delivery, REPLY_BYTES_MAX};
 use crate::grid::values::time::describe_duration;
+use crate::mail::rejection;
+use crate::mail::rejection::{RejectionScope, SmtpPhase};
+use crate::mail::tls_failure;
+use crate::mail::transport::{Socket, WatchedStream};
 use crate::show::escape::escape;
 
 /// Most addresses of the server's name that are tried; they share the timeout.
@@ -143,7 +143,9 @@ impl SmtpFailure {
             return Self::new(step, reply);
         }
         match (rejection::classify(step.phase(), code, text), rejection::hint(text)) {
-            (RejectionScope::Message, _) => Self { step, reason: reply.to_owned(), is_permanent: true },
+            (RejectionScope::Message, _) => {
+                Self { step, reason: reply.to_owned(), is_permanent: true }
+            }
             (RejectionScope::Client, Some(hint)) => {
                 let end = reply.floor_char_boundary(REPLY_BEFORE_HINT_BYTES_MAX);
                 Self::new(step, format!("{}; {hint}", &reply[..end]))
@@ -239,7 +241,10 @@ async fn connect_tcp(post: &SmtpConfig) -> Result<(TcpStream, SocketAddr), SmtpF
     Err(failed(why))
 }
 
-async fn start_session(post: &SmtpConfig, wire: &WatchedStream) -> Result<AsyncSmtpConnection, SmtpFailure> {
+async fn start_session(
+    post: &SmtpConfig,
+    wire: &WatchedStream,
+) -> Result<AsyncSmtpConnection, SmtpFailure> {
     if post.security == MailSecurity::Tls {
         start_tls(post, wire, true).await?;
     }
@@ -261,7 +266,10 @@ async fn start_session(post: &SmtpConfig, wire: &WatchedStream) -> Result<AsyncS
     Ok(smtp)
 }
 
-async fn send_ehlo(post: &SmtpConfig, wire: &WatchedStream) -> Result<AsyncSmtpConnection, SmtpFailure> {
+async fn send_ehlo(
+    post: &SmtpConfig,
+    wire: &WatchedStream,
+) -> Result<AsyncSmtpConnection, SmtpFailure> {
     let name = match &post.ehlo_name {
         Some(name) => name.clone(),
         None => wire.own_address().map(address_literal).unwrap_or_default(),
@@ -269,7 +277,9 @@ async fn send_ehlo(post: &SmtpConfig, wire: &WatchedStream) -> Result<AsyncSmtpC
     let stream = Box::new(wire.clone());
     let connecting = AsyncSmtpConnection::connect_with_transport(stream, &name);
     match await_reply(SmtpStep::Ehlo, post.timeout, wire, connecting).await {
-        Err(failure) if !wire.has_sent() => Err(SmtpFailure { step: SmtpStep::Greeting, ..failure }),
+        Err(failure) if !wire.has_sent() => {
+            Err(SmtpFailure { step: SmtpStep::Greeting, ..failure })
+        }
         greeted => greeted,
     }
 }
@@ -282,7 +292,11 @@ fn address_literal(own: SocketAddr) -> ClientId {
     }
 }
 
-async fn start_tls(post: &SmtpConfig, wire: &WatchedStream, greeting_follows: bool) -> Result<(), SmtpFailure> {
+async fn start_tls(
+    post: &SmtpConfig,
+    wire: &WatchedStream,
+    greeting_follows: bool,
+) -> Result<(), SmtpFailure> {
     let failed = |why: String| SmtpFailure::new(SmtpStep::Handshake, why);
     let (Some((tls, name)), Some(Socket::Plain(socket))) = (&post.tls, wire.take_socket()) else {
         return Err(failed("there is no connection to encrypt".to_owned()));
@@ -316,7 +330,11 @@ async fn authenticate(
 
 impl SmtpConnection {
     /// Sends one mail: one transaction, one recipient.
-    pub(super) async fn deliver(&mut self, post: &SmtpConfig, message: &OutgoingMessage) -> Result<String, SmtpFailure> {
+    pub(super) async fn deliver(
+        &mut self,
+        post: &SmtpConfig,
+        message: &OutgoingMessage,
+    ) -> Result<String, SmtpFailure> {
         self.message_count += 1;
         let (smtp, wire, within) = (&mut self.smtp, &self.stream, post.timeout);
         let mail = Mail::new(Some(message.from.clone()), Vec::new());
@@ -330,7 +348,9 @@ impl SmtpConnection {
         check_severity(SmtpStep::Data, Severity::PositiveIntermediate, &reply)?;
         wire.begin_message();
         let sending = smtp.message(&message.bytes);
-        let reply = await_reply(SmtpStep::End, within.saturating_mul(END_TIMEOUT_FACTOR), wire, sending).await?;
+        let reply =
+            await_reply(SmtpStep::End, within.saturating_mul(END_TIMEOUT_FACTOR), wire, sending)
+                .await?;
         check_severity(SmtpStep::End, Severity::PositiveCompletion, &reply)?;
         self.used_at = monotonic_now();
         Ok(format!("{} {}", reply.code(), reply.message().collect::<Vec<_>>().join(" ")))

@@ -5,11 +5,11 @@
 
 use uuid::Uuid;
 
-use crate::mail::smtp_session::{connect, truncated_reply};
 use super::render::{self, render};
 use crate::config::smtp::SmtpConfig;
 use crate::grid::model::mail_message::Delivery;
 use crate::grid::values::time::Timestamp;
+use crate::mail::smtp_session::{connect, truncated_reply};
 
 /// The result of a test mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +21,12 @@ pub struct TestMailResult {
 }
 
 /// Sends a test mail to `address` at once, as the broker of journal `journal` at `now`.
-pub async fn send_test_mail(post: &SmtpConfig, journal: Uuid, address: &str, now: Timestamp) -> TestMailResult {
+pub async fn send_test_mail(
+    post: &SmtpConfig,
+    journal: Uuid,
+    address: &str,
+    now: Timestamp,
+) -> TestMailResult {
     let message = render::test_message(address, now);
     let outgoing = match render(&message, journal, &post.from, &post.style) {
         Ok(outgoing) => outgoing,

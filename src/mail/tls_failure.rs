@@ -81,7 +81,9 @@ fn describe_certificate(error: &CertificateError, server: &ServerName<'_>) -> St
             "the certificate is not valid for name {host}; write the name that is in it as \
              mail.server"
         ),
-        CertificateError::NotValidForNameContext { presented, .. } => describe_name_mismatch(&host, presented),
+        CertificateError::NotValidForNameContext { presented, .. } => {
+            describe_name_mismatch(&host, presented)
+        }
         CertificateError::BadSignature => format!(
             "the certificate of {host} is not signed by the CA that it names; give the \
              server its whole chain, and name the right CA in mail.ca_file"

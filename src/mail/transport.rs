@@ -18,8 +18,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use super::reply::ReplyReader;
-use crate::config::smtp::SmtpLogin;
 use crate::config::secret::REDACTED;
+use crate::config::smtp::SmtpLogin;
 use crate::show::escape::escape;
 
 /// Most bytes of a reply. lettre limits lines only once they end, and parses a multiline reply anew
@@ -97,7 +97,9 @@ impl WatchedStream {
     /// Puts the socket back with TLS; `greets`: the server sent its greeting in clear.
     pub(super) fn put_tls(&self, stream: TlsStream<TcpStream>, greets: bool) {
         let mut watched = self.lock_state();
-        watched.transcript.note("the connection is encrypted from here on, the certificate is trusted");
+        watched
+            .transcript
+            .note("the connection is encrypted from here on, the certificate is trusted");
         watched.socket = Some(Socket::Tls(Box::new(stream)));
         // Drop everything received in clear.
         watched.replies = ReplyReader::default();

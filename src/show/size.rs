@@ -18,6 +18,9 @@ pub fn format_count(count: u64, one: &str) -> String {
 #[cfg(test)]
 #[test]
 fn sizes_are_cut_not_rounded() {
-    assert_eq!([format_bytes(1023), format_bytes(1535), format_bytes(5 << 30)], ["1023 bytes", "1.4 KiB", "5.0 GiB"]);
+    assert_eq!(
+        [format_bytes(1023), format_bytes(1535), format_bytes(5 << 30)],
+        ["1023 bytes", "1.4 KiB", "5.0 GiB"]
+    );
     assert_eq!([format_count(1, "record"), format_count(0, "record")], ["1 record", "0 records"]);
 }

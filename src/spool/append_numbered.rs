@@ -16,7 +16,12 @@ impl Spool {
     /// # Errors
     ///
     /// As [`Spool::append`].
-    pub fn append_numbered(&self, event: Event, key: EventKey, state: EntryState) -> Result<(), SpoolError> {
+    pub fn append_numbered(
+        &self,
+        event: Event,
+        key: EventKey,
+        state: EntryState,
+    ) -> Result<(), SpoolError> {
         let _lock = self.lock()?;
         let mut file = self.load()?;
         let mut over = BTreeSet::new();

@@ -8,15 +8,15 @@ use std::collections::BTreeSet;
 use prost::Message;
 
 use super::file::{NewEntry, SpoolFile};
-use super::format::{SpoolEntry, EntryPayload, PAYLOAD_BYTES_MAX, EntryState};
-use crate::spool::sequence_file::SequenceCounter;
-use crate::spool::eviction;
-use crate::spool::eviction::{SpoolLimits, Candidate};
+use super::format::{EntryPayload, EntryState, PAYLOAD_BYTES_MAX, SpoolEntry};
 use super::{EventKey, Spool, SpoolError, kind_of_event, losses};
 use crate::clock::wall_now;
+use crate::contract::encode_timestamp;
 use crate::contract::proto::event::Kind;
 use crate::contract::proto::{Event, Log, LostEvents, LostReason, Severity};
-use crate::contract::encode_timestamp;
+use crate::spool::eviction;
+use crate::spool::eviction::{Candidate, SpoolLimits};
+use crate::spool::sequence_file::SequenceCounter;
 
 /// Bytes that reports of losses may add to an event.
 const LOSSES_BYTES_MAX: usize = 1 << 10;
@@ -65,7 +65,8 @@ impl Spool {
         // Entries of the same batch are not evicted for it.
         let together: usize = new.iter().map(|it| it.frame().len()).sum();
         let wanted = together + arriving.frame().len();
-        let limits = SpoolLimits { events: self.limits.events.saturating_sub(new.len()), ..self.limits };
+        let limits =
+            SpoolLimits { events: self.limits.events.saturating_sub(new.len()), ..self.limits };
         let mut going = eviction::evict(&places, wanted, limits);
         if going.as_ref().is_some_and(|going| !going.is_empty()) {
             // It has to report them.

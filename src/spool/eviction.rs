@@ -58,7 +58,9 @@ pub(super) fn evict(there: &[Candidate], wanted: usize, limits: SpoolLimits) -> 
     let mut order: Vec<(bool, u8, usize)> = there
         .iter()
         .enumerate()
-        .filter_map(|(at, place)| Some((place.state == EntryState::Attempted, eviction_rank(place.kind)?, at)))
+        .filter_map(|(at, place)| {
+            Some((place.state == EntryState::Attempted, eviction_rank(place.kind)?, at))
+        })
         .collect();
     order.sort_unstable();
     for (_, _, at) in order {

@@ -14,7 +14,7 @@ use rustix::fs::{FallocateFlags, fallocate};
 
 use super::SLACK;
 use super::error::SpoolError;
-use super::format::{self, SpoolEntry, HEAD, SpoolImage, EntryPayload, EntryState};
+use super::format::{self, EntryPayload, EntryState, HEAD, SpoolEntry, SpoolImage};
 use super::lock::NO_FOLLOW;
 use crate::contract::proto::EventKind;
 
@@ -104,7 +104,8 @@ impl SpoolFile {
             let _ = self.truncate_tail();
             return Err(SpoolError::io("write", &self.path)(error));
         }
-        let states: Vec<(usize, EntryState)> = over.iter().map(|at| (*at, EntryState::Removed)).collect();
+        let states: Vec<(usize, EntryState)> =
+            over.iter().map(|at| (*at, EntryState::Removed)).collect();
         self.set_states(&states)?;
         for (NewEntry { payload: kept, kind, state }, frame) in new.into_iter().zip(frames) {
             let (offset, frame_bytes) = (self.image.end, frame.len());

@@ -192,7 +192,8 @@ fn entry_at(bytes: &Bytes, at: usize) -> Option<SpoolEntry> {
     }
     let kind = kind_from_byte(head[CHECKSUM_FROM])?;
     let kept = EntryPayload::decode(bytes.slice(from..from + payload_bytes)).ok()?;
-    let (state, frame_bytes) = (EntryState::from_byte(head[STATE_AT]), FRAME_HEAD_BYTES + payload_bytes);
+    let (state, frame_bytes) =
+        (EntryState::from_byte(head[STATE_AT]), FRAME_HEAD_BYTES + payload_bytes);
     Some(SpoolEntry { offset: at, frame_bytes, state, kind, payload: kept })
 }
 
@@ -244,11 +245,19 @@ mod tests {
 
     fn payload(sequence: u64) -> EntryPayload {
         let event = Bytes::from(format!("event {sequence}"));
-        EntryPayload { spool_id: 9, sequence, appliance: "db1".into(), spooled_at_us: -1, event, call: 0 }
+        EntryPayload {
+            spool_id: 9,
+            sequence,
+            appliance: "db1".into(),
+            spooled_at_us: -1,
+            event,
+            call: 0,
+        }
     }
 
     fn spool(count: u64) -> Vec<u8> {
-        let frames = (1..=count).flat_map(|n| frame(&payload(n), EventKind::Log, EntryState::Waiting));
+        let frames =
+            (1..=count).flat_map(|n| frame(&payload(n), EventKind::Log, EntryState::Waiting));
         HEAD.into_iter().chain(frames).collect()
     }
 

@@ -11,7 +11,11 @@ use crate::contract::proto::{EventKind, LostEvents, LostReason};
 const ENTRIES_MAX: usize = 16;
 
 /// The loss of one event.
-pub(super) fn single_loss(kind: EventKind, at: Option<Timestamp>, reason: LostReason) -> LostEvents {
+pub(super) fn single_loss(
+    kind: EventKind,
+    at: Option<Timestamp>,
+    reason: LostReason,
+) -> LostEvents {
     counted_loss(kind, 1, at, reason)
 }
 

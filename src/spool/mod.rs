@@ -26,13 +26,13 @@ mod format;
 mod lock;
 mod losses;
 
-#[cfg(test)]
-mod tests;
 mod ownership;
 mod quarantine;
 mod replies;
 mod sequence;
 mod sequence_file;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder};
@@ -43,13 +43,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use uuid::Uuid;
 
+pub use crate::spool::eviction::{DEFAULT_BYTES_MAX, DEFAULT_EVENTS_MAX, SpoolLimits};
 pub use crate::spool::replies::StoredReply;
+pub use crate::spool::sequence::SequenceStatus;
 pub use error::SpoolError;
-pub use format::{SpoolEntry, SpoolImage, EntryPayload, EntryState, parse};
+pub use format::{EntryPayload, EntryState, SpoolEntry, SpoolImage, parse};
 pub use lock::LockGuard;
 pub use losses::sum_losses;
-pub use crate::spool::sequence::SequenceStatus;
-pub use crate::spool::eviction::{DEFAULT_BYTES_MAX, DEFAULT_EVENTS_MAX, SpoolLimits};
 
 use crate::contract::proto::event::Kind;
 use crate::contract::proto::{Event, EventKind, LostReason};
@@ -148,7 +148,8 @@ impl Spool {
         made.map_err(SpoolError::io("create the folder", folder))?;
         check_folder(folder)?;
         let patience = patience.min(LOCK_TIMEOUT);
-        let spool = Self { folder: folder.to_owned(), limits, sender: teller, lock_timeout: patience };
+        let spool =
+            Self { folder: folder.to_owned(), limits, sender: teller, lock_timeout: patience };
         // Errors of locking and reading are found at once.
         let _lock = spool.lock()?;
         spool.load()?;
@@ -189,7 +190,11 @@ impl Spool {
     ///
     /// When there is no room and none can be made, or the disk fails; then none of them is
     /// appended.
-    pub fn append(&self, events: Vec<Event>, state: EntryState) -> Result<Vec<EventKey>, SpoolError> {
+    pub fn append(
+        &self,
+        events: Vec<Event>,
+        state: EntryState,
+    ) -> Result<Vec<EventKey>, SpoolError> {
         let events = events.into_iter().map(|event| (event, 0)).collect();
         let placed = self.append_once(events, state)?;
         Ok(placed.into_iter().map(|it| it.key).collect())
@@ -338,7 +343,8 @@ impl Spool {
                 Err(error) => format!("{what}; the damaged file cannot be saved: {error}"),
             };
             let reason = LostReason::SpoolDamaged;
-            let lost = losses::counted_loss(EventKind::Unspecified, file.image.damaged, None, reason);
+            let lost =
+                losses::counted_loss(EventKind::Unspecified, file.image.damaged, None, reason);
             let mut numbers = self.load_counter(&file)?;
             let new = self.notice_entry(&mut numbers, text, vec![lost])?;
             numbers.write(&self.path("numbers"))?;
@@ -370,7 +376,11 @@ fn waiting_event(entry: &SpoolEntry) -> WaitingEvent {
     WaitingEvent { key, state: entry.state, kind: entry.kind, appliance, spooled_at_us, event }
 }
 
-fn indices_of(file: &SpoolFile, keys: &BTreeSet<EventKey>, has: impl Fn(EntryState) -> bool) -> Vec<usize> {
+fn indices_of(
+    file: &SpoolFile,
+    keys: &BTreeSet<EventKey>,
+    has: impl Fn(EntryState) -> bool,
+) -> Vec<usize> {
     let entries = file.image.entries.iter().enumerate();
     let found =
         entries.filter(|(_, entry)| has(entry.state) && keys.contains(&key_of(&entry.payload)));

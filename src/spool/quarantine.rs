@@ -8,13 +8,13 @@ use std::fs;
 
 use prost::Message;
 
-use crate::spool::enqueue::losses_with;
 use super::file::{NewEntry, SpoolFile};
 use super::format::EntryState;
-use crate::spool::sequence_file::SequenceCounter;
-use super::{StoredReply, EventKey, Spool, SpoolError, indices_of};
-use crate::spool::replies;
+use super::{EventKey, Spool, SpoolError, StoredReply, indices_of};
 use crate::contract::proto::{Event, LostReason};
+use crate::spool::enqueue::losses_with;
+use crate::spool::replies;
+use crate::spool::sequence_file::SequenceCounter;
 
 /// Most bytes of quarantined events that are saved for people.
 const QUARANTINE_BYTES_MAX: u64 = 1 << 20;
@@ -26,7 +26,10 @@ impl Spool {
     /// # Errors
     ///
     /// When it cannot be written.
-    pub fn renumber(&self, keys: &BTreeSet<EventKey>) -> Result<Vec<(EventKey, EventKey)>, SpoolError> {
+    pub fn renumber(
+        &self,
+        keys: &BTreeSet<EventKey>,
+    ) -> Result<Vec<(EventKey, EventKey)>, SpoolError> {
         let _lock = self.lock()?;
         let mut file = self.load()?;
         let mut numbers = self.load_counter(&file)?;
@@ -49,7 +52,8 @@ impl Spool {
         }
         numbers.write(&self.path("numbers"))?;
         file.write(new, &over)?;
-        let moved: Vec<_> = renamed.iter().map(|(key, to)| StoredReply::renumbered(*key, *to)).collect();
+        let moved: Vec<_> =
+            renamed.iter().map(|(key, to)| StoredReply::renumbered(*key, *to)).collect();
         // If this fails, a waiting call learns only that its event was removed.
         let _ = replies::add(&self.path("answers"), &moved);
         Ok(renamed)
@@ -70,8 +74,9 @@ impl Spool {
         let length = fs::metadata(&aside).map_or(0, |found| found.len());
         let location = if length < QUARANTINE_BYTES_MAX {
             let mut kept_aside = SpoolFile::open(&aside, 0)?;
-            let (kept, kind) = (entry.payload.clone(), entry.kind);
-            kept_aside.write(vec![NewEntry { payload, kind, state: EntryState::Attempted }], &[])?;
+            let (payload, kind) = (entry.payload.clone(), entry.kind);
+            kept_aside
+                .write(vec![NewEntry { payload, kind, state: EntryState::Attempted }], &[])?;
             format!("it is in {}", aside.display())
         } else {
             format!("{} has no room for it", aside.display())

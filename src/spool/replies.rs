@@ -56,7 +56,13 @@ impl StoredReply {
     pub(super) fn renumbered(key: EventKey, to: EventKey) -> Self {
         let EventKey { spool_id, sequence } = key;
         let (moved_spool_id, moved_sequence) = (to.spool_id, to.sequence);
-        Self { spool_id, sequence, reply: Bytes::new(), new_spool_id: moved_spool_id, new_sequence: moved_sequence }
+        Self {
+            spool_id,
+            sequence,
+            reply: Bytes::new(),
+            new_spool_id: moved_spool_id,
+            new_sequence: moved_sequence,
+        }
     }
 }
 

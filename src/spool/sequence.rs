@@ -6,8 +6,8 @@
 use uuid::Uuid;
 
 use super::file::SpoolFile;
-use crate::spool::sequence_file::SequenceCounter;
 use super::{EventKey, Spool, SpoolError};
+use crate::spool::sequence_file::SequenceCounter;
 
 /// The sequence numbers, for the hello of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

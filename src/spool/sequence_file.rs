@@ -104,7 +104,8 @@ mod tests {
     fn a_counter_round_trips() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("numbers");
-        let numbers = SequenceCounter { spool_id: 7, next: 9, owner: Uuid::from_u128(3), acked_through: 8 };
+        let numbers =
+            SequenceCounter { spool_id: 7, next: 9, owner: Uuid::from_u128(3), acked_through: 8 };
         numbers.write(&path).unwrap();
         assert_eq!(SequenceCounter::read(&path).unwrap(), numbers);
         SequenceCounter { next: 10, ..numbers }.write(&path).unwrap();

@@ -8,8 +8,8 @@ use prost::Message;
 use tempfile::TempDir;
 
 use super::*;
-use crate::tasks;
 use crate::contract::proto::{AckException, Alert, Log, Outcome, StartFailed, StartedOk};
+use crate::tasks;
 
 const BOOT: Uuid = Uuid::from_u128(7);
 
@@ -102,7 +102,8 @@ fn an_event_of_one_call_is_appended_once() {
     let first = spool.append_once(vec![(log("a"), 77)], EntryState::Waiting).unwrap()[0];
     assert!(first.is_new);
     let again = AppendedEvent { is_new: false, ..first };
-    let both = spool.append_once(vec![(log("a"), 77), (log("b"), 78)], EntryState::Waiting).unwrap();
+    let both =
+        spool.append_once(vec![(log("a"), 77), (log("b"), 78)], EntryState::Waiting).unwrap();
     assert_eq!((both[0], texts(&spool)), (again, vec!["a".to_owned(), "b".to_owned()]));
     acknowledge(&spool, &[first.key]);
     let late = spool.append_once(vec![(log("a"), 77)], EntryState::Waiting).unwrap();

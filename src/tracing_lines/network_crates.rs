@@ -9,7 +9,8 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::{LevelFilter, ParseError};
 
 /// Prefixes of the targets of crates that read from the network.
-const NETWORK_CRATES: [&str; 7] = ["h2", "hyper", "rustls", "tokio_rustls", "tonic", "tower", "axum"];
+const NETWORK_CRATES: [&str; 7] =
+    ["h2", "hyper", "rustls", "tokio_rustls", "tonic", "tower", "axum"];
 
 /// Parses a filter and limits those crates to errors.
 ///

@@ -135,6 +135,7 @@ fn dropped_lines_are_reported_by_a_line_of_the_same_format() {
     let line = lines(LogFormat::Human).dropped_line(3);
     let text = "tracing_lines: 3 lines are missing here: standard error took no more\n";
     assert_eq!(line, format!("<4> WARN {text}"));
-    let line: serde_json::Value = serde_json::from_str(&lines(LogFormat::Json).dropped_line(1)).unwrap();
+    let line: serde_json::Value =
+        serde_json::from_str(&lines(LogFormat::Json).dropped_line(1)).unwrap();
     assert_eq!(line["message"], "1 line is missing here: standard error took no more");
 }

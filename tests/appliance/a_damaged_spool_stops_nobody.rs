@@ -6,9 +6,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use grid_broker::spool::{self, EntryState};
 use grid_broker::contract::proto::event::Kind;
 use grid_broker::contract::proto::{Event, Log, LostReason};
+use grid_broker::spool::{self, EntryState};
 use prost::Message;
 use tokio::time::sleep;
 

@@ -3,9 +3,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use grid_broker::spool::EntryState;
 use grid_broker::contract::proto::event::Kind;
 use grid_broker::contract::proto::{Event, EventKind, Log, LostReason};
+use grid_broker::spool::EntryState;
 use tokio::net::TcpListener;
 use tonic::Code;
 

@@ -6,13 +6,15 @@ use std::time::Duration;
 use grid_broker::client::connect;
 use grid_broker::clock::monotonic_now;
 use grid_broker::contract::decode_timestamp;
-use grid_broker::contract::proto::{Appliance, ApplianceState, ListAlertsRequest, Record, RecordKind};
+use grid_broker::contract::proto::{
+    Appliance, ApplianceState, ListAlertsRequest, Record, RecordKind,
+};
 use tokio::time::sleep;
 
 use super::host::{Ground, Host};
 use super::oracle;
 use super::support::say;
-use crate::harness::{Gridd, eventually, stretched};
+use crate::harness::{Gridd, eventually, scaled};
 
 /// An appliance whose silence is noticed after a second.
 const TALKER: &str = "[class.default]\nboot_timeout = \"12h\"\nlost_contact = \"1s\"\n";
@@ -44,12 +46,14 @@ fn assert_marks(records: &[Record]) -> (usize, usize) {
         let Some(event) = &record.event else { continue };
         let is_replay = record.marks.iter().any(|mark| mark == "replayed");
         assert_eq!(is_replay, event.spooled_at.is_some(), "{record:?}");
-        let at = |it: Option<&prost_types::Timestamp>| decode_timestamp(it.expect("a time")).expect("a time");
+        let at = |it: Option<&prost_types::Timestamp>| {
+            decode_timestamp(it.expect("a time")).expect("a time")
+        };
         let waited = at(record.received_at.as_ref()).since(at(event.event_time.as_ref()));
         let second = Duration::from_secs(1);
         assert!(!is_replay || waited + second > LIVE_WITHIN, "waited {waited:?}: {record:?}");
         // The way from the spool to the broker's record takes its time on a busy machine.
-        let way = stretched(second);
+        let way = scaled(second);
         assert!(is_replay || waited < LIVE_WITHIN + way, "waited {waited:?}: {record:?}");
         *(if is_replay { &mut replays } else { &mut live }) += 1;
     }

@@ -7,9 +7,9 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use grid_broker::clock::wall_now;
-use grid_broker::grid::values::time::Timestamp;
 use grid_broker::contract::decode_timestamp;
 use grid_broker::contract::proto::{ApplianceState, Record};
+use grid_broker::grid::values::time::Timestamp;
 use tokio::time::sleep;
 
 use super::host::{Ground, Host, UNLIMITED};
@@ -46,7 +46,9 @@ fn off_by(host: &Host, seconds: i64) -> Host {
 
 /// How far the event's own time lies from when it was received, in seconds.
 fn off(record: &Record) -> i64 {
-    let at = |it: Option<&prost_types::Timestamp>| decode_timestamp(it.expect("a time")).expect("a time");
+    let at = |it: Option<&prost_types::Timestamp>| {
+        decode_timestamp(it.expect("a time")).expect("a time")
+    };
     let happened = at(record.event.as_ref().expect("an event").event_time.as_ref());
     (happened.as_micros() - at(record.received_at.as_ref()).as_micros()) / 1_000_000
 }

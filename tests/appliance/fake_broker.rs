@@ -6,12 +6,12 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use grid_broker::tasks;
 use grid_broker::contract::event_server::event_service_server::{EventService, EventServiceServer};
 use grid_broker::contract::proto::session_response::Message;
 use grid_broker::contract::proto::{Ack, Event, ReportResponse, SessionResponse, Welcome};
 use grid_broker::contract::raw;
 use grid_broker::contract::raw::ClientMessage;
+use grid_broker::tasks;
 use prost::Message as _;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};

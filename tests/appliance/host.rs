@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use grid_broker::spool::{SpoolLimits, Spool, SenderId};
+use grid_broker::spool::{SenderId, Spool, SpoolLimits};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::time::sleep;

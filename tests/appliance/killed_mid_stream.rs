@@ -1,9 +1,9 @@
 //! A broker or an agent that is killed in the midst of 9,000 spooled events loses and doubles none.
 
 use grid_broker::clock::monotonic_now;
-use grid_broker::spool::{Spool, EntryState};
 use grid_broker::contract::proto::event::Kind;
 use grid_broker::contract::proto::{Event, Log};
+use grid_broker::spool::{EntryState, Spool};
 
 use super::host::{Ground, Host, UNLIMITED, kill};
 use super::oracle;

@@ -17,7 +17,7 @@ use super::host::{Ground, Host, UNLIMITED};
 use super::oracle;
 use super::relay::Relay;
 use super::support::say;
-use crate::harness::{Follower, Gridd, Run, run, stretched};
+use crate::harness::{Follower, Gridd, Run, run, scaled};
 
 /// The keep-alive's question after 20 s, its answer within 20 s more.
 const NOTICED_WITHIN: Duration = Duration::from_secs(40);
@@ -121,7 +121,7 @@ async fn over_a_network_that_is_cut_all_arrives_once() {
     namespace.cut();
     let began = monotonic_now();
     while !says(5, "--timeout=1s").await.contains("when the broker can be reached: no broker") {
-        assert!(began.elapsed() < stretched(NOTICED_WITHIN), "the agent does not notice");
+        assert!(began.elapsed() < scaled(NOTICED_WITHIN), "the agent does not notice");
         sleep(Duration::from_millis(300)).await;
     }
     let noticed = began.elapsed();

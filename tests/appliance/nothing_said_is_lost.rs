@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use grid_broker::clock::monotonic_now;
-use grid_broker::spool::EntryState;
-use grid_broker::tasks;
 use grid_broker::contract::proto::event::Kind;
 use grid_broker::contract::proto::{Event, ListAlertsRequest, Log, LostReason, Outcome, Record};
+use grid_broker::spool::EntryState;
+use grid_broker::tasks;
 use prost::Message;
 use rustix::process::{Signal, kill_process};
 use tokio::io::AsyncReadExt;

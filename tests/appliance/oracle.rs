@@ -5,7 +5,9 @@ use std::fmt;
 
 use grid_broker::client::connect;
 use grid_broker::contract::proto::grid_log_service_client::GridLogServiceClient;
-use grid_broker::contract::proto::{ListRecordsRequest, LostReason, Record, RecordFilter, RecordKind};
+use grid_broker::contract::proto::{
+    ListRecordsRequest, LostReason, Record, RecordFilter, RecordKind,
+};
 
 use super::worker::Call;
 

@@ -4,9 +4,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use grid_broker::spool::EntryState;
 use grid_broker::contract::proto::event::Kind;
 use grid_broker::contract::proto::{AlertMatter, Event, ListAlertsRequest, Log};
+use grid_broker::spool::EntryState;
 use rustix::process::{Signal, kill_process};
 use tokio::time::sleep;
 

@@ -8,13 +8,15 @@
 use std::str::FromStr;
 
 use bytes::Bytes;
-use grid_broker::grid::values::event::{Event as Heard, EventBody, DroppedEvents as Lost};
-use grid_broker::grid::values::time::Timestamp;
 use grid_broker::contract::decode;
 use grid_broker::contract::decode::{DecodedEvent, InvalidEvent};
 use grid_broker::contract::proto::event::Kind;
-use grid_broker::contract::proto::{Alert, Counter, Event, Log, LostEvents, Maintenance, StartFailed, StartedOk};
+use grid_broker::contract::proto::{
+    Alert, Counter, Event, Log, LostEvents, Maintenance, StartFailed, StartedOk,
+};
 use grid_broker::contract::raw::RawEvent;
+use grid_broker::grid::values::event::{DroppedEvents as Lost, Event as Heard, EventBody};
+use grid_broker::grid::values::time::Timestamp;
 use prost::Message;
 use prost_types::Timestamp as Time;
 use uuid::Uuid;

@@ -26,12 +26,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use grid_broker::clock::{monotonic_now, wall_now};
+use grid_broker::codec;
+use grid_broker::journal::decode_checkpoint;
 use grid_broker::journal::frame::{Block, BlockContent, BlockHeader, find_next};
 use grid_broker::journal::record::{BlockSummary, records_in_block};
-use grid_broker::journal::scan::{ScanItem, BlockScan};
+use grid_broker::journal::scan::{BlockScan, ScanItem};
 use grid_broker::journal::stream::{StreamItem, StreamReader};
-use grid_broker::journal::decode_checkpoint;
-use grid_broker::codec;
 
 use crate::mutate::{Random, mend, mutate};
 
@@ -61,7 +61,8 @@ fn block_bytes() -> Vec<Vec<u8>> {
 }
 
 fn checkpoints() -> Vec<Vec<u8>> {
-    let is_part = |content| matches!(content, BlockContent::Checkpoint | BlockContent::CheckpointEnd);
+    let is_part =
+        |content| matches!(content, BlockContent::Checkpoint | BlockContent::CheckpointEnd);
     let parts = blocks().into_iter().filter(|(block, _)| is_part(block.header.info.content));
     vec![parts.flat_map(|(_, bytes)| bytes.to_vec()).collect()]
 }
@@ -197,7 +198,9 @@ fn stream() {
 fn checkpoint() {
     let seeds = checkpoints();
     let mut scan = BlockScan::new(&seeds[0][..]);
-    let Some(ScanItem::Block { block, .. }) = scan.next_block().unwrap() else { panic!("no block") };
+    let Some(ScanItem::Block { block, .. }) = scan.next_block().unwrap() else {
+        panic!("no block")
+    };
     let draft = block.header.info;
     fuzz("checkpoint", &seeds, |whole, input| {
         let bytes = Bytes::copy_from_slice(input);

@@ -4,9 +4,9 @@
 use std::fs;
 
 use bytes::Bytes;
-use grid_broker::spool::{EntryPayload, SpoolLimits, Spool, EntryState, SenderId, parse};
 use grid_broker::contract::proto::event::Kind;
 use grid_broker::contract::proto::{Alert, Event, Log, Maintenance, StartFailed, StartedOk};
+use grid_broker::spool::{EntryPayload, EntryState, SenderId, Spool, SpoolLimits, parse};
 use tempfile::TempDir;
 
 use crate::fuzz;

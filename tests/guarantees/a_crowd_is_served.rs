@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use grid_broker::client::{APPLIANCE_METADATA, connect};
 use grid_broker::clock::monotonic_now;
-use grid_broker::tasks;
 use grid_broker::contract::proto::event::Kind;
 use grid_broker::contract::proto::event_service_client::EventServiceClient;
 use grid_broker::contract::proto::session_request::Message as Says;
 use grid_broker::contract::proto::session_response::Message as Hears;
 use grid_broker::contract::proto::{Event, Hello, Log, SessionRequest, SessionResponse, StartedOk};
+use grid_broker::tasks;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;

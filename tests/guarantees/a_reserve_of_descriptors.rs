@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use grid_broker::client::connect;
-use grid_broker::tasks;
 use grid_broker::contract::proto::event::Kind;
 use grid_broker::contract::proto::grid_log_service_client::GridLogServiceClient;
 use grid_broker::contract::proto::{Log, TailRecordsRequest};
+use grid_broker::tasks;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 

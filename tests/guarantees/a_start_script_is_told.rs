@@ -9,7 +9,7 @@ use grid_broker::clock::monotonic_now;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::harness::{Follower, Gridd, Run, eventually, lines, run, stretched};
+use crate::harness::{Follower, Gridd, Run, eventually, lines, run, scaled};
 
 const BOOT: u128 = 7;
 
@@ -263,7 +263,7 @@ async fn a_stop_while_the_broker_is_silent_leaves_the_outcome_in_the_spool() {
         assert_eq!(said.code, Some(code), "{appliance}: {said:?}");
         assert!(said.stderr.contains(" spooled, and sent when "), "{appliance}: {said:?}");
     }
-    let bound = stretched(Duration::from_secs(9));
+    let bound = scaled(Duration::from_secs(9));
     assert!(signalled.elapsed() < bound, "a container's stop kills after 10 s");
     gridd.signal(Signal::CONT);
     for (appliance, _, _, code) in calls {

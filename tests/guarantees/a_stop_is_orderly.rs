@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use grid_broker::clock::monotonic_now;
-use grid_broker::tasks;
 use grid_broker::contract::proto::Log;
 use grid_broker::contract::proto::event::Kind;
 use grid_broker::contract::proto::session_response::Message;
+use grid_broker::tasks;
 use tokio::net::TcpStream;
 
-use crate::harness::{Gridd, Session, event, soon, stretched};
+use crate::harness::{Gridd, Session, event, scaled, soon};
 
 /// The bound that is promised.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
@@ -73,7 +73,7 @@ async fn a_busy_broker_stops_in_time_and_every_ack_it_gave_was_durable() {
     let began = monotonic_now();
     assert_eq!(gridd.terminate().await, Some(0), "in good order");
     let lasted = began.elapsed();
-    assert!(lasted < stretched(STOP_WITHIN), "{lasted:?}");
+    assert!(lasted < scaled(STOP_WITHIN), "{lasted:?}");
     say(&format!("a stop with {BUSY} busy sessions and a deaf one took {lasted:?}"));
     let mut acked = Vec::new();
     for session in busy {

@@ -4,7 +4,9 @@
 use grid_broker::client::APPLIANCE_METADATA;
 use grid_broker::contract::proto::event::Kind;
 use grid_broker::contract::proto::event_service_client::EventServiceClient;
-use grid_broker::contract::proto::{Alert, Counter, Event, Log, Maintenance, Outcome, ReportRequest, ReportResponse};
+use grid_broker::contract::proto::{
+    Alert, Counter, Event, Log, Maintenance, Outcome, ReportRequest, ReportResponse,
+};
 use serde_json::Value;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;

@@ -3,7 +3,9 @@
 
 use grid_broker::contract::proto::event::Kind;
 use grid_broker::contract::proto::session_response::Message;
-use grid_broker::contract::proto::{AckException, Alert, Counter, Event, Hello, Log, Maintenance, Outcome};
+use grid_broker::contract::proto::{
+    AckException, Alert, Counter, Event, Hello, Log, Maintenance, Outcome,
+};
 use prost::Message as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tonic::{Code, Status};

@@ -5,11 +5,11 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use grid_broker::config::{SettingsSources, Settings};
-use grid_broker::daemon::{self, Reload, Diagnostics};
-use grid_broker::guru_meditation::{self, Format, LogDir, Reporter, Warnings};
+use grid_broker::config::{Settings, SettingsSources};
 use grid_broker::contract::proto::GetStatusRequest;
 use grid_broker::contract::proto::broker_service_client::BrokerServiceClient;
+use grid_broker::daemon::{self, Diagnostics, Reload};
+use grid_broker::guru_meditation::{self, Format, LogDir, Reporter, Warnings};
 use grid_broker::{client, diagnostic_sections, tasks, tracing_lines};
 use rustix::process::{Signal, getpid, kill_process};
 use tokio::runtime::Runtime;
@@ -52,7 +52,8 @@ fn broker(reporter: &Reporter) -> (Runtime, tempfile::TempDir, String, JoinHandl
     let reload = Reload { sources: given, log_filter: told.expect("a filter") };
     let telling = Diagnostics { reporter: reporter.clone(), warnings };
     let whole = async move {
-        let tell = |place: &daemon::Endpoints| say.send(place.grpc.to_string()).expect("it listens");
+        let tell =
+            |place: &daemon::Endpoints| say.send(place.grpc.to_string()).expect("it listens");
         daemon::run(settings, telling, reload, None, tell).await
     };
     let handle = runtime.handle().clone();

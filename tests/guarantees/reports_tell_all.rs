@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use grid_broker::tasks;
 use grid_broker::contract::proto::Log;
 use grid_broker::contract::proto::event::Kind;
+use grid_broker::tasks;
 use rustix::process::Signal;
 use serde_json::Value;
 

@@ -6,7 +6,10 @@ use std::time::Duration;
 use grid_broker::clock::{monotonic_now, wall_now};
 use grid_broker::contract::decode_timestamp;
 use grid_broker::contract::proto::event::Kind;
-use grid_broker::contract::proto::{Appliance, ApplianceFilter, ApplianceState, Maintenance, StartedOk, WatchAppliancesRequest, WatchAppliancesResponse};
+use grid_broker::contract::proto::{
+    Appliance, ApplianceFilter, ApplianceState, Maintenance, StartedOk, WatchAppliancesRequest,
+    WatchAppliancesResponse,
+};
 use rustix::process::Signal;
 use tonic::Streaming;
 

@@ -1,8 +1,8 @@
 //! Whoever can connect, and is nobody, changes nothing, holds nothing and fills nothing: requests as
 //! browsers make them, and frames of HTTP/2 made by hand, against the real broker.
 
-use grid_broker::tasks;
 use grid_broker::contract::proto::RemoveApplianceRequest;
+use grid_broker::tasks;
 use prost::Message as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

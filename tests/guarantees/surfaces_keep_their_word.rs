@@ -208,7 +208,8 @@ async fn exit_codes_say_the_same_for_all_programs() {
 
 /// The fields of a message of the contract; those of a oneof count as the oneof.
 fn contract_keys(message: &str) -> Vec<String> {
-    let contract = FileDescriptorSet::decode(grid_broker::contract::DESCRIPTORS).expect("it decodes");
+    let contract =
+        FileDescriptorSet::decode(grid_broker::contract::DESCRIPTORS).expect("it decodes");
     let messages = contract.file.iter().flat_map(|file| &file.message_type);
     let found = messages.clone().find(|it| it.name() == message).expect("a message");
     let mut keys: Vec<String> = Vec::new();

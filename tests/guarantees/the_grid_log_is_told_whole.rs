@@ -5,7 +5,10 @@ use std::process::Command;
 use grid_broker::contract::proto::event::Kind;
 use grid_broker::contract::proto::grid_log_service_client::GridLogServiceClient;
 use grid_broker::contract::proto::tail_records_response::Message;
-use grid_broker::contract::proto::{ListRecordsRequest, ListRecordsResponse, Log, RecordFilter, TailRecordsRequest, TailRecordsResponse};
+use grid_broker::contract::proto::{
+    ListRecordsRequest, ListRecordsResponse, Log, RecordFilter, TailRecordsRequest,
+    TailRecordsResponse,
+};
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 use tonic_types::StatusExt;

@@ -1,6 +1,8 @@
 //! Whoever watches appliances has what there is, and hears at once what does not match any more.
 
-use grid_broker::contract::proto::{ApplianceFilter, ApplianceState, WatchAppliancesRequest, WatchAppliancesResponse};
+use grid_broker::contract::proto::{
+    ApplianceFilter, ApplianceState, WatchAppliancesRequest, WatchAppliancesResponse,
+};
 use tonic::Streaming;
 
 use crate::harness::{Gridd, soon};

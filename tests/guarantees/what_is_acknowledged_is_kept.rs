@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::Arc;
 
-use grid_broker::tasks;
 use grid_broker::contract::proto::event::Kind;
 use grid_broker::contract::proto::session_response::Message;
 use grid_broker::contract::proto::{Log, Maintenance, Outcome, StartedOk};
+use grid_broker::tasks;
 use serde_json::Value;
 use tokio::sync::Notify;
 

@@ -76,8 +76,11 @@ async fn many_open_matters_are_listed_once_each_over_all_pages() {
     let mut client = gridd.alerts().await;
     let (mut names, mut page_token) = (Vec::new(), String::new());
     for _ in 0..4 {
-        let request =
-            grid_broker::contract::proto::ListAlertsRequest { filter: None, page_size: 1, page_token };
+        let request = grid_broker::contract::proto::ListAlertsRequest {
+            filter: None,
+            page_size: 1,
+            page_token,
+        };
         let page = client.list_alerts(request).await.expect("a page").into_inner();
         names.extend(page.alerts.into_iter().map(|it| it.appliance));
         page_token = page.next_page_token;

@@ -3,15 +3,19 @@
 use std::fs;
 use std::path::Path;
 
-use grid_broker::broker::{self, Backlog, BrokerHandle, UnresolvedHello, IncomingEvent, Started};
-use grid_broker::grid::values::event::{Counter, Event, EventBody, DroppedEvents, DropReason, Progress, Severity, BoundedText};
+use grid_broker::broker::{self, Backlog, BrokerHandle, IncomingEvent, Started, UnresolvedHello};
 use grid_broker::grid::log::applied_settings::AppliedSettings;
-use grid_broker::grid::values::id::{ApplianceName, BootId};
 use grid_broker::grid::log::record::{AdminCommand, SessionId};
-use grid_broker::grid::model::settings::{RateLimits, ClassSettings, DEFAULT_CLASS, MailPolicy, Overrides, GridSettings as Rules};
+use grid_broker::grid::model::settings::{
+    ClassSettings, DEFAULT_CLASS, GridSettings as Rules, MailPolicy, Overrides, RateLimits,
+};
+use grid_broker::grid::values::event::{
+    BoundedText, Counter, DropReason, DroppedEvents, Event, EventBody, Progress, Severity,
+};
+use grid_broker::grid::values::id::{ApplianceName, BootId};
 use grid_broker::grid::values::time::Timestamp;
-use grid_broker::{journal, codec};
 use grid_broker::journal::Journal;
+use grid_broker::{codec, journal};
 use tokio::runtime::{Handle, Runtime};
 use uuid::Uuid;
 
@@ -68,7 +72,8 @@ async fn drain(broker: &BrokerHandle) {
         let mut event = event(EventBody::Alert { counter: None }, text);
         (event.event_time, event.spooled_at) = (Some(moment), Some(moment));
         event.uptime = Some(std::time::Duration::from_millis(1_500));
-        event.dropped_before = vec![DroppedEvents { kind: None, count: 17, first_at, last_at, reason }];
+        event.dropped_before =
+            vec![DroppedEvents { kind: None, count: 17, first_at, last_at, reason }];
         IncomingEvent { boot: boot(8), sequence: None, event }
     };
     let greeting = UnresolvedHello {

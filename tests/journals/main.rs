@@ -14,10 +14,12 @@ mod text;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use grid_broker::codec;
 use grid_broker::grid::log::effect::Effect;
 use grid_broker::grid::state::State;
-use grid_broker::journal::{PageLimit, EncodedRecord, Journal, OpenJournal, JournalSettings, HeaderFilter, rescue, stream};
-use grid_broker::codec;
+use grid_broker::journal::{
+    EncodedRecord, HeaderFilter, Journal, JournalSettings, OpenJournal, PageLimit, rescue, stream,
+};
 
 const ALL: PageLimit = PageLimit { records: usize::MAX, bytes: u64::MAX };
 /// sled reads whole segments.

@@ -2,12 +2,14 @@
 
 use std::fmt::Write;
 
-use grid_broker::grid::model::usage::{Usage, RateLimitKind, OutcomeCounts, OutcomeKind, Suppression};
 use grid_broker::grid::model::alert_group::AlertGroup;
-use grid_broker::grid::values::event::EventKind;
 use grid_broker::grid::model::lifecycle::Lifecycle;
 use grid_broker::grid::model::mail_message::BacklogDigest;
+use grid_broker::grid::model::usage::{
+    OutcomeCounts, OutcomeKind, RateLimitKind, Suppression, Usage,
+};
 use grid_broker::grid::state::State;
+use grid_broker::grid::values::event::EventKind;
 use grid_broker::grid::values::time::Timestamp;
 use grid_broker::journal::EncodedRecord;
 

@@ -8,8 +8,10 @@ use std::time::Duration;
 use grid_broker::broker::MailJob;
 use grid_broker::config::mail::MailSettings;
 use grid_broker::config::secret::Secret;
+use grid_broker::grid::model::mail_message::{
+    Delivery, DeliveryState, MailMessage, MessageNumber, Notice,
+};
 use grid_broker::grid::values::event::Severity;
-use grid_broker::grid::model::mail_message::{Delivery, MailMessage, MessageNumber, Notice, DeliveryState};
 use grid_broker::grid::values::time::Timestamp;
 use grid_broker::mail::{self, DeliveryReport, SmtpConfig};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
@@ -62,7 +64,8 @@ pub(crate) struct Courier {
 impl Courier {
     /// Starts one; without settings mail is not set up.
     pub(crate) fn start(settings: Option<&MailSettings>) -> Self {
-        let post = settings.map(|it| Arc::new(SmtpConfig::new(it).expect("the settings are right")));
+        let post =
+            settings.map(|it| Arc::new(SmtpConfig::new(it).expect("the settings are right")));
         let (post, posts) = watch::channel(post);
         let (orders, waiting) = mpsc::channel(64);
         let (tell, answers) = mpsc::channel(64);

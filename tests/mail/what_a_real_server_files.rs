@@ -66,7 +66,11 @@ async fn a_test_mail_tells_the_dialogue_with_postfix() {
     for line in
         ["> STARTTLS", "> AUTH PLAIN ***", "< 235 2.7.0 Authentication successful", "> DATA"]
     {
-        assert!(test.transcript.iter().any(|it| it == line), "{line} is missing: {:#?}", test.transcript);
+        assert!(
+            test.transcript.iter().any(|it| it == line),
+            "{line} is missing: {:#?}",
+            test.transcript
+        );
     }
     assert_eq!(filed(&postfix, 1).len(), 1);
 

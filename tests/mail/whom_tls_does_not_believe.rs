@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use grid_broker::config::mail::{MailSettings, MailSecurity};
+use grid_broker::config::mail::{MailSecurity, MailSettings};
 use grid_broker::grid::model::mail_message::Delivery;
 use grid_broker::tasks;
 use tempfile::TempDir;
@@ -97,7 +97,8 @@ async fn a_self_signed_certificate_as_openssl_makes_it_is_told_with_how_to_make_
     let advice = [advice[0], advice[1], advice[0], advice[2]];
     let good = by_openssl(&advice);
     let settings = settings(serve(good.path()).await, good.path(), STEP);
-    let mut courier = Courier::start(Some(&MailSettings { security: MailSecurity::Tls, ..settings }));
+    let mut courier =
+        Courier::start(Some(&MailSettings { security: MailSecurity::Tls, ..settings }));
     let delivery = courier.bring(1, "alice@example.org").await;
     let Delivery::Deferred(why) = &delivery else { panic!("{delivery:?}") };
     assert!(why.contains(" at greeting: the server closed the connection"), "{why}");

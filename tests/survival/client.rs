@@ -14,7 +14,10 @@ use grid_broker::contract::proto::event::Kind;
 use grid_broker::contract::proto::event_service_client::EventServiceClient;
 use grid_broker::contract::proto::session_request::Message as Says;
 use grid_broker::contract::proto::session_response::Message as Hears;
-use grid_broker::contract::proto::{Ack, Alert, Counter, Event, Goodbye, Hello, Log, Maintenance, Outcome, SessionRequest, StartFailed, StartedOk};
+use grid_broker::contract::proto::{
+    Ack, Alert, Counter, Event, Goodbye, Hello, Log, Maintenance, Outcome, SessionRequest,
+    StartFailed, StartedOk,
+};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Streaming};

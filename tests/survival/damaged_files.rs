@@ -12,7 +12,7 @@ use std::thread;
 
 use bytes::{Buf, Bytes};
 use grid_broker::journal::frame::Block;
-use grid_broker::journal::{PageLimit, JournalError, OpenJournal, JournalReader, HeaderFilter};
+use grid_broker::journal::{HeaderFilter, JournalError, JournalReader, OpenJournal, PageLimit};
 use tempfile::TempDir;
 
 use super::shim::Shim;
@@ -236,7 +236,8 @@ impl Model {
             assert!(held.contains(&rebuilt), "{}", damaged.what);
         } else if let Some(from) = (1..=last).find(|number| !held.contains(number)) {
             // The open span was all that was left of these, so it was checked and kept.
-            let page = opened.reader.forward(from, &HeaderFilter::default(), ALL).expect("readable");
+            let page =
+                opened.reader.forward(from, &HeaderFilter::default(), ALL).expect("readable");
             let before = held.len();
             held.extend(page.records.iter().map(|it| it.number).take_while(|it| *it <= last));
             assert!(held.len() > before, "{}: the open span is gone", damaged.what);

@@ -15,7 +15,7 @@ use super::broker::Broker;
 use super::client::{Client, Orders};
 use super::oracle;
 use super::support::{count, say, scratch, seed};
-use super::test_timeout::stretched;
+use super::test_timeout::scaled;
 
 /// A broker that goes on in spite of the failure is killed after this.
 const LONG_ENOUGH: Duration = Duration::from_millis(1_200);
@@ -56,7 +56,7 @@ impl Run {
         let timer = async {
             tokio::time::sleep(LONG_ENOUGH).await;
             // A busy machine may not have come to the call by then; some never do.
-            let until = monotonic_now() + stretched(LONG_ENOUGH);
+            let until = monotonic_now() + scaled(LONG_ENOUGH);
             while gives_up && !broker.has_failed() && monotonic_now() < until {
                 tokio::time::sleep(LOOK_EVERY).await;
             }

@@ -7,20 +7,25 @@ use std::num::NonZeroU64;
 use std::path::Path;
 use std::time::Duration;
 
-use grid_broker::grid::Grid;
-use grid_broker::grid::decide::Decision;
-use grid_broker::grid::values::id::{ApplianceName, ApplianceIndex, BootId, SpoolId};
-use grid_broker::grid::occurrence::Occurrence;
-use grid_broker::grid::log::record::{BrokerStarted, ReceivedEvent, SessionHello, Input, LastRun, AdminCommand, OverrideReset, SessionId, BrokerPause};
-use grid_broker::grid::model::settings::{ClassSettings, OnStuck, Overrides, GridSettings};
-use grid_broker::grid::log::time_shift::TimeShift;
-use grid_broker::grid::state::State;
-use grid_broker::grid::values::time::{Offset, Timestamp};
-use grid_broker::journal::{CheckpointStart, EncodedRecord, RecordHeader, OpenJournal};
 use grid_broker::codec;
 use grid_broker::contract::decode;
 use grid_broker::contract::proto::event::Kind;
-use grid_broker::contract::proto::{Alert, Counter, Event, Log, Maintenance, StartFailed, StartedOk};
+use grid_broker::contract::proto::{
+    Alert, Counter, Event, Log, Maintenance, StartFailed, StartedOk,
+};
+use grid_broker::grid::Grid;
+use grid_broker::grid::decide::Decision;
+use grid_broker::grid::log::record::{
+    AdminCommand, BrokerPause, BrokerStarted, Input, LastRun, OverrideReset, ReceivedEvent,
+    SessionHello, SessionId,
+};
+use grid_broker::grid::log::time_shift::TimeShift;
+use grid_broker::grid::model::settings::{ClassSettings, GridSettings, OnStuck, Overrides};
+use grid_broker::grid::occurrence::Occurrence;
+use grid_broker::grid::state::State;
+use grid_broker::grid::values::id::{ApplianceIndex, ApplianceName, BootId, SpoolId};
+use grid_broker::grid::values::time::{Offset, Timestamp};
+use grid_broker::journal::{CheckpointStart, EncodedRecord, OpenJournal, RecordHeader};
 use prost::Message;
 use uuid::Uuid;
 

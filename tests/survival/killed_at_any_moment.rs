@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use grid_broker::tasks;
 use grid_broker::contract::proto::{Outcome, Record};
+use grid_broker::tasks;
 
 use super::broker::{Broker, UNLIMITED};
 use super::client::{Client, Orders};

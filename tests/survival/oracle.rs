@@ -6,13 +6,15 @@ use std::fmt;
 use std::path::Path;
 
 use grid_broker::client::connect;
-use grid_broker::grid::values::id::ApplianceName;
-use grid_broker::grid::state::State;
-use grid_broker::journal::{PageLimit, Journal, OpenJournal, JournalSettings, HeaderFilter};
 use grid_broker::codec;
 use grid_broker::contract::proto::appliance_service_client::ApplianceServiceClient;
 use grid_broker::contract::proto::grid_log_service_client::GridLogServiceClient;
-use grid_broker::contract::proto::{Appliance, ListAppliancesRequest, ListRecordsRequest, Outcome, Record, RecordFilter, RecordKind};
+use grid_broker::contract::proto::{
+    Appliance, ListAppliancesRequest, ListRecordsRequest, Outcome, Record, RecordFilter, RecordKind,
+};
+use grid_broker::grid::state::State;
+use grid_broker::grid::values::id::ApplianceName;
+use grid_broker::journal::{HeaderFilter, Journal, JournalSettings, OpenJournal, PageLimit};
 
 use super::client::Client;
 

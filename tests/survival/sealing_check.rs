@@ -8,7 +8,7 @@
 use std::fs;
 use std::path::Path;
 
-use grid_broker::journal::frame::{Block, Compression, BlockContent, BlockInfo, encode};
+use grid_broker::journal::frame::{Block, BlockContent, BlockInfo, Compression, encode};
 
 use super::shim::Shim;
 use super::support::{files_below, say, scratch};

@@ -13,7 +13,7 @@ use super::broker::Broker;
 use super::client::{Client, Orders};
 use super::oracle;
 use super::support::seed;
-use super::test_timeout::{stretched, timeout};
+use super::test_timeout::{scaled, timeout};
 
 /// The bound that is promised, which holds on an idle machine.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
@@ -98,7 +98,7 @@ async fn a_stop_on_a_slow_disk_keeps_its_bound_and_loses_nothing_acknowledged() 
         let began = monotonic_now();
         let status = broker.terminate();
         let lasted = began.elapsed();
-        assert!(lasted < stretched(STOP_WITHIN), "{wait}: {lasted:?}");
+        assert!(lasted < scaled(STOP_WITHIN), "{wait}: {lasted:?}");
         if wait != FOR_EVER {
             assert!(status.success(), "{status}: {}", broker.said());
         } else {
@@ -126,7 +126,7 @@ async fn a_stop_on_a_full_disk_keeps_its_bound_and_says_what_it_could_not_keep()
     eventually("the disk is full", || broker.said().contains(full)).await;
     let began = monotonic_now();
     let status = broker.terminate();
-    assert!(began.elapsed() < stretched(STOP_WITHIN), "{:?}", began.elapsed());
+    assert!(began.elapsed() < scaled(STOP_WITHIN), "{:?}", began.elapsed());
     assert_eq!(status.code(), Some(1), "{}", broker.said());
     assert!(broker.said().contains("No space left on device"), "{}", broker.said());
     let client = talking.await.expect("no panic");

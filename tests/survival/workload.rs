@@ -12,8 +12,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use grid_broker::journal::{
-    PageLimit, CheckpointStart, EncodedRecord, Journal, JournalError, RecordHeader, OpenJournal, JournalReader, JournalSettings,
-    HeaderFilter,
+    CheckpointStart, EncodedRecord, HeaderFilter, Journal, JournalError, JournalReader,
+    JournalSettings, OpenJournal, PageLimit, RecordHeader,
 };
 
 use super::shim::Shim;
@@ -31,7 +31,11 @@ const WORKER: &str = "workload::a_worker_reads_back_all_that_it_was_told_is_dura
 
 /// Small files, so that everything that may happen to a journal happens soon.
 pub(crate) fn settings(dir: &Path) -> JournalSettings {
-    JournalSettings { commit_file_bytes: 64 << 10, segment_bytes: 64 << 10, ..JournalSettings::new(dir) }
+    JournalSettings {
+        commit_file_bytes: 64 << 10,
+        segment_bytes: 64 << 10,
+        ..JournalSettings::new(dir)
+    }
 }
 
 /// What was said about a journal so far.

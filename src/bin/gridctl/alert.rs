@@ -5,17 +5,19 @@
 
 use std::io::Write;
 
+use grid_broker::contract::proto::{
+    AlertFilter, AlertMatter, GetAlertRequest, ListAlertsRequest, OpenAlert,
+};
 use grid_broker::show::labels;
-use grid_broker::contract::proto::{AlertFilter, AlertMatter, GetAlertRequest, ListAlertsRequest, OpenAlert};
 
+use crate::appliance_view::pair_lines;
 use crate::args::{AlertCommand, AlertList};
 use crate::connection::Connection;
 use crate::error::CliError;
 use crate::fields::FieldObject;
 use crate::output::{ListWriter, OutputOptions, View};
-use crate::appliance_view::pair_lines;
 use crate::subject;
-use crate::table::{TableCell, Column, Style};
+use crate::table::{Column, Style, TableCell};
 use crate::{names, record_view, watch};
 
 /// Largest page the broker gives.
@@ -71,7 +73,10 @@ async fn show_of(
 }
 
 /// All that is open and wanted.
-pub(crate) async fn all(broker: &Connection, filter: &AlertFilter) -> Result<Vec<OpenAlert>, CliError> {
+pub(crate) async fn all(
+    broker: &Connection,
+    filter: &AlertFilter,
+) -> Result<Vec<OpenAlert>, CliError> {
     let mut alerts = Vec::new();
     let mut page_token = String::new();
     loop {

@@ -9,8 +9,12 @@ use std::io::Write;
 
 use tonic::Status;
 
+use grid_broker::contract::proto::{
+    AddApplianceRequest, Appliance, ApplianceFilter, ApplianceSettings, GetApplianceRequest,
+    RemoveApplianceRequest, SetApplianceRequest, StartBootRequest, StopApplianceRequest,
+    UnsuppressApplianceRequest,
+};
 use grid_broker::exit_code::ExitCode;
-use grid_broker::contract::proto::{AddApplianceRequest, Appliance, ApplianceFilter, ApplianceSettings, GetApplianceRequest, RemoveApplianceRequest, SetApplianceRequest, StartBootRequest, StopApplianceRequest, UnsuppressApplianceRequest};
 
 use crate::args::{ApplianceCommand, ApplianceList, NameArgs, OverrideArgs};
 use crate::connection::Connection;
@@ -18,7 +22,7 @@ use crate::error::CliError;
 use crate::fields::FieldObject;
 use crate::output::{ListWriter, OutputOptions, View};
 use crate::table::TableCell;
-use crate::{follow, names, appliance_view, watch};
+use crate::{appliance_view, follow, names, watch};
 
 /// Does what is asked.
 pub(crate) async fn run(
@@ -42,8 +46,12 @@ pub(crate) async fn run(
             each(broker, names, &act, look, out).await
         }
         ApplianceCommand::Remove(named) => remove(broker, named, look, out).await,
-        ApplianceCommand::Boot(named) => each(broker, named, &ApplianceAction::Boot, look, out).await,
-        ApplianceCommand::Stop(named) => each(broker, named, &ApplianceAction::Stop, look, out).await,
+        ApplianceCommand::Boot(named) => {
+            each(broker, named, &ApplianceAction::Boot, look, out).await
+        }
+        ApplianceCommand::Stop(named) => {
+            each(broker, named, &ApplianceAction::Stop, look, out).await
+        }
         ApplianceCommand::Unsuppress(named) => {
             each(broker, named, &ApplianceAction::Unsuppress, look, out).await
         }

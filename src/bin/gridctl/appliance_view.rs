@@ -4,13 +4,13 @@
 //! The form has the contract's keys, always all of them. The explanation is the broker's, word for
 //! word; nothing is judged here.
 
-use grid_broker::show::labels;
 use grid_broker::contract::proto::{Appliance, ApplianceState, EventCount, Suppression};
+use grid_broker::show::labels;
 
 use crate::duration::show_ms;
-use crate::fields::{Fields, FieldObject, ObjectValue};
+use crate::fields::{FieldObject, Fields, ObjectValue};
 use crate::output::{OutputOptions, View};
-use crate::table::{TableCell, Column, Style};
+use crate::table::{Column, Style, TableCell};
 
 /// How appliances are listed.
 pub(crate) fn shape() -> View<Appliance> {
@@ -119,7 +119,8 @@ pub(crate) fn pair_lines(
     let room = look.screen.map_or(usize::MAX, |screen| screen.saturating_sub(width + 1).max(20));
     let mut lines = Vec::new();
     for (key, value) in pairs {
-        for (at, value) in TableCell::styled(value, light(key)).lines(room, look.colour).enumerate() {
+        for (at, value) in TableCell::styled(value, light(key)).lines(room, look.colour).enumerate()
+        {
             let key = if at == 0 { format!("{key}:") } else { String::new() };
             lines.push(format!("{key:width$} {value}"));
         }

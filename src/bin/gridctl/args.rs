@@ -24,10 +24,10 @@ use crate::suggest;
 pub(crate) use self::alert::{AlertCommand, AlertList};
 pub(crate) use self::appliance::{ApplianceCommand, ApplianceList, NameArgs, OverrideArgs};
 pub(crate) use self::context::ContextCommand;
-pub(crate) use self::global::{Colour, OutputFormat, Global, EndpointChoice};
+pub(crate) use self::global::{Colour, EndpointChoice, Global, OutputFormat};
 pub(crate) use self::habits::normalize;
 pub(crate) use self::log::{LogCommand, LogList};
-pub(crate) use self::mail::{MailSubcommand, MailList};
+pub(crate) use self::mail::{MailList, MailSubcommand};
 
 /// Reads the grid log and steers the appliances and mails of a grid.
 #[derive(Debug, Parser)]
@@ -198,7 +198,8 @@ pub(crate) fn read(arguments: Vec<OsString>) -> Result<GridctlArgs, clap::Error>
         Ok(matches) => matches,
         Err(error) => return Err(suggest::better(&mut command, &arguments, error)),
     };
-    let mut args = GridctlArgs::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+    let mut args =
+        GridctlArgs::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
     let found = args.global.find_endpoint(&matches);
     if is_got {
         args.command = habits::got(args.command);
@@ -217,13 +218,17 @@ fn contradiction(args: &GridctlArgs) -> Option<&'static str> {
     let format = args.global.format();
     match &args.command {
         GridctlCommand::Log(LogCommand::List(list)) => contradiction_of_list(list, format),
-        GridctlCommand::Appliance(ApplianceCommand::List(ApplianceList { flags, .. })) if flags.watch => {
+        GridctlCommand::Appliance(ApplianceCommand::List(ApplianceList { flags, .. }))
+            if flags.watch =>
+        {
             of_watch(format)
         }
         GridctlCommand::Alert(AlertCommand::List(AlertList { flags, .. })) if flags.watch => {
             of_watch(format)
         }
-        GridctlCommand::Mail(MailSubcommand::List(MailList { flags, .. })) if flags.watch => of_watch(format),
+        GridctlCommand::Mail(MailSubcommand::List(MailList { flags, .. })) if flags.watch => {
+            of_watch(format)
+        }
         GridctlCommand::Appliance(ApplianceCommand::Set { own, reset, .. }) => {
             let OverrideArgs { class, managed, boot_timeout, maintenance_silence } = own;
             let is_empty = class.is_none()
@@ -236,7 +241,9 @@ fn contradiction(args: &GridctlArgs) -> Option<&'static str> {
                  --maintenance-silence or --reset",
             )
         }
-        GridctlCommand::Report { .. } if matches!(format, OutputFormat::Csv | OutputFormat::Udl | OutputFormat::Name) => {
+        GridctlCommand::Report { .. }
+            if matches!(format, OutputFormat::Csv | OutputFormat::Udl | OutputFormat::Name) =>
+        {
             Some("a report is text, or with --output json one object: no other form is made")
         }
         GridctlCommand::Log(_)

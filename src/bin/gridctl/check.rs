@@ -5,11 +5,13 @@
 
 use std::io::Write;
 
+use grid_broker::contract::proto::{
+    AlertFilter, ApplianceState, GetStatusResponse, OpenAlert, Severity,
+};
 use grid_broker::exit_code::ExitCode;
 use grid_broker::show::escape::escape;
-use grid_broker::show::size::format_count;
 use grid_broker::show::labels;
-use grid_broker::contract::proto::{AlertFilter, ApplianceState, GetStatusResponse, OpenAlert, Severity};
+use grid_broker::show::size::format_count;
 
 use crate::alert;
 use crate::connection::Connection;
@@ -105,7 +107,11 @@ fn verdict_of(status: &GetStatusResponse, alerts: &[OpenAlert]) -> (CheckVerdict
     if status.mails_failed > 0 {
         said.push(format!("{} given up", format_count(status.mails_failed, "mail")));
     }
-    said.push(format!("{} of {} running", of(ApplianceState::Running), format_count(all, "appliance")));
+    said.push(format!(
+        "{} of {} running",
+        of(ApplianceState::Running),
+        format_count(all, "appliance")
+    ));
     let data = [
         ("appliances", all),
         ("running", of(ApplianceState::Running)),

@@ -12,7 +12,7 @@ use clap::{Arg, ArgAction, Command, CommandFactory};
 
 use grid_broker::contract::proto::{ApplianceFilter, ListAppliancesRequest, ListMailsRequest};
 
-use crate::args::{GridctlArgs, EndpointChoice, normalize};
+use crate::args::{EndpointChoice, GridctlArgs, normalize};
 use crate::connection::Connection;
 use crate::context;
 use crate::error::CliError;
@@ -148,7 +148,11 @@ fn kind_of(arg: &Arg, path: &[&str]) -> Option<CompletionKind> {
     }
 }
 
-async fn candidates(wanted: CompletionKind, typed: &CommandLine, prefix: &str) -> Result<Vec<String>, CliError> {
+async fn candidates(
+    wanted: CompletionKind,
+    typed: &CommandLine,
+    prefix: &str,
+) -> Result<Vec<String>, CliError> {
     if wanted == CompletionKind::Context {
         return Ok(beginning(context::names(), prefix));
     }
@@ -180,10 +184,11 @@ async fn candidates(wanted: CompletionKind, typed: &CommandLine, prefix: &str) -
         CompletionKind::MailNumber | CompletionKind::Recipient => {
             let request = ListMailsRequest { page_size: NAMES_MAX, ..Default::default() };
             let page = broker.mails().list_mails(broker.unary(request)).await?.into_inner();
-            let mails = page.mails.into_iter().map(|mail| match wanted == CompletionKind::Recipient {
-                true => mail.recipient,
-                false => mail.number.to_string(),
-            });
+            let mails =
+                page.mails.into_iter().map(|mail| match wanted == CompletionKind::Recipient {
+                    true => mail.recipient,
+                    false => mail.number.to_string(),
+                });
             mails.collect()
         }
         CompletionKind::Context => Vec::new(),

@@ -17,7 +17,7 @@ use crate::args::{ContextCommand, EndpointChoice};
 use crate::error::CliError;
 use crate::fields::FieldObject;
 use crate::output::{ListWriter, OutputOptions, View};
-use crate::table::{TableCell, Column};
+use crate::table::{Column, TableCell};
 
 /// Where the file lies below the folder of settings.
 const FILE: &str = "gridctl/contexts.toml";
@@ -130,7 +130,8 @@ pub(crate) fn run(
         ContextCommand::List => {
             let mut listing = ListWriter::new(out, look, shape());
             let current = contexts.current.as_deref();
-            let rows: Vec<ContextRow> = contexts.context.iter().map(|it| ContextRow::new(it, current)).collect();
+            let rows: Vec<ContextRow> =
+                contexts.context.iter().map(|it| ContextRow::new(it, current)).collect();
             listing.add(&rows)?;
             let how = "`gridctl context --help` shows how one is written";
             Ok(listing.finish(&format!("no contexts are in {}; {how}", path.display()))?)

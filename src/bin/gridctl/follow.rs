@@ -10,12 +10,14 @@ use tonic::Code;
 
 use grid_broker::client::ClientError;
 use grid_broker::contract::proto::tail_records_response::Message;
-use grid_broker::contract::proto::{GetStatusRequest, Record, RecordFilter, TailRecordsRequest, TailRecordsResponse};
+use grid_broker::contract::proto::{
+    GetStatusRequest, Record, RecordFilter, TailRecordsRequest, TailRecordsResponse,
+};
 
 use crate::connection::Connection;
 use crate::error::CliError;
-use crate::output::ListWriter;
 use crate::log::missing_line;
+use crate::output::ListWriter;
 
 /// First wait for a broker that is away; each further one is twice as long.
 pub(crate) const FIRST_DELAY: Duration = Duration::from_secs(1);
@@ -45,7 +47,8 @@ impl<'a> FollowedLog<'a> {
     ) -> Result<Self, CliError> {
         let mut shown_through = 0;
         if history == 0 {
-            let status = broker.broker_service().get_status(broker.unary(GetStatusRequest {})).await?;
+            let status =
+                broker.broker_service().get_status(broker.unary(GetStatusRequest {})).await?;
             shown_through = status.into_inner().last_record;
         }
         let cursor = String::new();
@@ -87,7 +90,9 @@ impl<'a> FollowedLog<'a> {
                 tokio::time::sleep(delay).await;
                 match self.open().await {
                     Ok(stream) => break stream,
-                    Err(status) => self.report_disconnected(&is_transient(&self.broker.address, status)?),
+                    Err(status) => {
+                        self.report_disconnected(&is_transient(&self.broker.address, status)?)
+                    }
                 }
                 delay = (delay * 2).min(LONGEST_DELAY);
             };

@@ -17,7 +17,7 @@ use crate::args::GridctlArgs;
 use crate::error::CliError;
 use crate::fields::FieldObject;
 use crate::output::{ListWriter, OutputOptions, View};
-use crate::table::{TableCell, Column};
+use crate::table::{Column, TableCell};
 
 /// What gridd takes.
 #[path = "../gridd/arguments.rs"]
@@ -61,10 +61,17 @@ fn programs() -> [(Command, &'static str); 3] {
 }
 
 /// Writes all of them below `folder`, as they belong below `/usr/share`, and tells which.
-pub(crate) fn run(folder: &Path, look: &OutputOptions, out: &mut dyn Write) -> Result<(), CliError> {
+pub(crate) fn run(
+    folder: &Path,
+    look: &OutputOptions,
+    out: &mut dyn Write,
+) -> Result<(), CliError> {
     // Paths alone, for people too.
-    let look =
-        OutputOptions { titles: look.titles && !look.format.is_for_people(), screen: None, ..look.clone() };
+    let look = OutputOptions {
+        titles: look.titles && !look.format.is_for_people(),
+        screen: None,
+        ..look.clone()
+    };
     let mut listing = ListWriter::new(out, &look, shape());
     for (program, section) in programs() {
         for (name, text) in man_pages(&program, section) {
@@ -92,7 +99,8 @@ fn shape() -> View<PathBuf> {
         let name = path.display().to_string();
         FieldObject { entity: "file", fields: vec![("file", (&name).into())], name }
     };
-    let cells = |path: &PathBuf, _: &OutputOptions| vec![TableCell::new(&path.display().to_string())];
+    let cells =
+        |path: &PathBuf, _: &OutputOptions| vec![TableCell::new(&path.display().to_string())];
     View { columns: FILES, cells, object: form }
 }
 

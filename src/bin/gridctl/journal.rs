@@ -8,10 +8,12 @@ use std::io::{self, BufReader, IsTerminal, Write};
 use std::path::Path;
 
 use grid_broker::client::ClientError;
-use grid_broker::journal::stream::{StreamHead, StreamItem, AtomicFile, StreamReader, StreamSummary};
-use grid_broker::show::size;
-use grid_broker::contract::proto::{BackUpRequest, BackUpResponse};
 use grid_broker::contract::encode_uuid;
+use grid_broker::contract::proto::{BackUpRequest, BackUpResponse};
+use grid_broker::journal::stream::{
+    AtomicFile, StreamHead, StreamItem, StreamReader, StreamSummary,
+};
+use grid_broker::show::size;
 
 use crate::args::JournalCommand;
 use crate::connection::Connection;
@@ -123,7 +125,10 @@ impl BackupResult {
         });
         let fields = vec![
             ("file", (&self.file).into()),
-            ("journal_id", head.map_or(ObjectValue::Null, |it| (&encode_uuid(it.identity.journal)).into())),
+            (
+                "journal_id",
+                head.map_or(ObjectValue::Null, |it| (&encode_uuid(it.identity.journal)).into()),
+            ),
             ("records", self.summary.records.into()),
             ("first_record", ends(|range| *range.start())),
             ("last_record", ends(|range| *range.end())),

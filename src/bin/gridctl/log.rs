@@ -8,9 +8,12 @@ mod left_out;
 
 use std::io::Write;
 
+use grid_broker::contract::proto::{
+    GetRecordRequest, GetStatusRequest, ListRecordsRequest, ListRecordsResponse, Missing, Record,
+    RecordFilter, Severity,
+};
 use grid_broker::exit_code::ExitCode;
 use grid_broker::show::labels;
-use grid_broker::contract::proto::{GetRecordRequest, GetStatusRequest, ListRecordsRequest, ListRecordsResponse, Missing, Record, RecordFilter, Severity};
 
 use self::left_out::OmittedRecords;
 use crate::args::{LogCommand, LogList};
@@ -96,7 +99,8 @@ async fn filter(
     let range = match time_arg::range(since, until, &look.zone, time_arg::now()) {
         // The records have the broker's time, which may be ahead of this machine's.
         Err(time_arg::EmptyRange::Future { .. }) => {
-            let status = broker.broker_service().get_status(broker.unary(GetStatusRequest {})).await?;
+            let status =
+                broker.broker_service().get_status(broker.unary(GetStatusRequest {})).await?;
             let there = status.into_inner().server_time.as_ref().and_then(time_arg::from_proto);
             let now = there.map_or_else(time_arg::now, |there| there.max(time_arg::now()));
             time_arg::range(since, until, &look.zone, now)?

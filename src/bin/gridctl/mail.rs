@@ -5,17 +5,20 @@
 
 use std::io::Write;
 
+use grid_broker::contract::proto::{
+    DropMailRequest, GetMailRequest, ListMailsRequest, ListMailsResponse, Mail, MailFilter,
+    MailStanding, RetryMailRequest, TestMailRequest, TestMailResponse,
+};
 use grid_broker::exit_code::ExitCode;
 use grid_broker::show::size::format_count;
-use grid_broker::contract::proto::{DropMailRequest, GetMailRequest, ListMailsRequest, ListMailsResponse, Mail, MailFilter, MailStanding, RetryMailRequest, TestMailRequest, TestMailResponse};
 
-use crate::args::{MailSubcommand, MailList};
+use crate::args::{MailList, MailSubcommand};
 use crate::connection::Connection;
 use crate::error::CliError;
 use crate::fields::FieldObject;
 use crate::output::{ListWriter, OutputOptions, View};
 use crate::table::TableCell;
-use crate::{names, mail_view, watch};
+use crate::{mail_view, names, watch};
 
 /// Largest page the broker gives.
 const PAGE: u32 = 1000;
@@ -48,7 +51,9 @@ pub(crate) async fn run(
             apply(broker, numbers, MailAction::Retry, look, out).await
         }
         MailSubcommand::Retry { all: true, .. } => retry_all(broker, look, out).await,
-        MailSubcommand::Drop { numbers } => apply(broker, numbers, MailAction::Drop, look, out).await,
+        MailSubcommand::Drop { numbers } => {
+            apply(broker, numbers, MailAction::Drop, look, out).await
+        }
         MailSubcommand::Test { address } => test(broker, address, look, out).await,
     }
 }
@@ -110,7 +115,11 @@ async fn list(
 }
 
 /// Has all mails tried that wait or were given up.
-async fn retry_all(broker: &Connection, look: &OutputOptions, out: &mut dyn Write) -> Result<(), CliError> {
+async fn retry_all(
+    broker: &Connection,
+    look: &OutputOptions,
+    out: &mut dyn Write,
+) -> Result<(), CliError> {
     let standings = vec![MailStanding::Waiting.into(), MailStanding::Failed.into()];
     let filter = MailFilter { standings, ..MailFilter::default() };
     let (mails, _) = all(broker, &filter).await?;
@@ -191,7 +200,11 @@ fn is_of_all(wish: MailAction) -> bool {
     matches!(wish, MailAction::RetryAll)
 }
 
-async fn apply_one(broker: &Connection, number: u64, wish: MailAction) -> Result<ActionResult, CliError> {
+async fn apply_one(
+    broker: &Connection,
+    number: u64,
+    wish: MailAction,
+) -> Result<ActionResult, CliError> {
     match wish {
         MailAction::Retry | MailAction::RetryAll => {
             let request = broker.unary(RetryMailRequest { number });

@@ -2,16 +2,18 @@
 //!
 //! The form has the contract's keys, always all of them. Does not know how mails are asked for.
 
+use grid_broker::contract::proto::{
+    AlertsOfAppliance, AlertsOfSeverity, Mail, MailBrief, MailNotice, MailStanding, MailSummary,
+};
 use grid_broker::show::escape::escape;
-use grid_broker::show::size::format_count;
 use grid_broker::show::labels;
-use grid_broker::contract::proto::{AlertsOfAppliance, AlertsOfSeverity, Mail, MailBrief, MailNotice, MailStanding, MailSummary};
+use grid_broker::show::size::format_count;
 
-use crate::fields::{Fields, FieldObject, ObjectValue};
-use crate::output::{OutputOptions, View};
 use crate::appliance_view::pair_lines;
+use crate::fields::{FieldObject, Fields, ObjectValue};
+use crate::output::{OutputOptions, View};
 use crate::subject;
-use crate::table::{TableCell, Column, Style};
+use crate::table::{Column, Style, TableCell};
 
 /// As much of a reply or a notice stands in a list, in characters.
 const TEXT_CHARS_MAX: usize = 120;
@@ -234,7 +236,10 @@ fn summary_fields(summary: &MailSummary) -> Fields {
     let MailSummary { alerts, first_at, last_at, appliances: _, severities: _ } = summary;
     let list = |key: &'static str, counts: Vec<(String, u64)>| {
         let fields = |(name, count): (String, u64)| {
-            ObjectValue::Object(Some(vec![(key, ObjectValue::from(&name)), ("count", count.into())]))
+            ObjectValue::Object(Some(vec![
+                (key, ObjectValue::from(&name)),
+                ("count", count.into()),
+            ]))
         };
         ObjectValue::List(counts.into_iter().map(fields).collect())
     };

@@ -43,14 +43,18 @@ use std::io::{self, BufWriter, Write};
 use grid_broker::exit_code::ExitCode;
 use grid_broker::guru_meditation;
 
-use crate::args::{ApplianceCommand, GridctlArgs, GridctlCommand, JournalCommand, NameArgs, StatusArgs};
+use crate::args::{
+    ApplianceCommand, GridctlArgs, GridctlCommand, JournalCommand, NameArgs, StatusArgs,
+};
 use crate::connection::Connection;
 use crate::error::CliError;
 use crate::output::OutputOptions;
 
 fn main() -> std::process::ExitCode {
     // First of all: until then SIGUSR2 ends a process. Without reports it works all the same.
-    if let Err(error) = guru_meditation::install(grid_broker::diagnostic_sections::package("gridctl")) {
+    if let Err(error) =
+        guru_meditation::install(grid_broker::diagnostic_sections::package("gridctl"))
+    {
         print_error(&error.to_string());
     }
     let arguments: Vec<OsString> = std::env::args_os().collect();
@@ -71,7 +75,8 @@ fn main() -> std::process::ExitCode {
             }
             // A plugin of Nagios that can't tell is not critical.
             let code = failure.exit_code() as u8;
-            let code = if is_check && code != 0 { check::CheckVerdict::Unknown as u8 } else { code };
+            let code =
+                if is_check && code != 0 { check::CheckVerdict::Unknown as u8 } else { code };
             code.into()
         }
     }
@@ -113,13 +118,21 @@ fn run(args: &GridctlArgs) -> Result<u8, CliError> {
             GridctlCommand::Appliance(command) => {
                 appliance::run(&broker().await?, command, &look, out).await?;
             }
-            GridctlCommand::Alert(command) => alert::run(&broker().await?, command, &look, out).await?,
-            GridctlCommand::Mail(command) => mail::run(&broker().await?, command, &look, out).await?,
-            GridctlCommand::Journal(JournalCommand::Verify { file }) => verify::run(file, &look, out)?,
+            GridctlCommand::Alert(command) => {
+                alert::run(&broker().await?, command, &look, out).await?
+            }
+            GridctlCommand::Mail(command) => {
+                mail::run(&broker().await?, command, &look, out).await?
+            }
+            GridctlCommand::Journal(JournalCommand::Verify { file }) => {
+                verify::run(file, &look, out)?
+            }
             GridctlCommand::Journal(command) => {
                 journal::run(&broker().await?, command, &look, out).await?;
             }
-            GridctlCommand::Report { json } => report::show(&broker().await?, *json, &look, out).await?,
+            GridctlCommand::Report { json } => {
+                report::show(&broker().await?, *json, &look, out).await?
+            }
             GridctlCommand::Status(StatusArgs { check: true, .. }) => {
                 let address = context::address(&args.global.endpoint).unwrap_or_default();
                 return Ok(check::run(broker().await, &address, out).await? as u8);
@@ -130,7 +143,9 @@ fn run(args: &GridctlArgs) -> Result<u8, CliError> {
             }
             GridctlCommand::Status(_) => status::show(&broker().await?, &look, out).await?,
             GridctlCommand::Version => version::show(broker().await, &look, out).await?,
-            GridctlCommand::Context(command) => context::run(command, &args.global.endpoint, &look, out)?,
+            GridctlCommand::Context(command) => {
+                context::run(command, &args.global.endpoint, &look, out)?
+            }
             GridctlCommand::Generate { folder } => generate::run(folder, &look, out)?,
         }
         Ok(ExitCode::Done as u8)

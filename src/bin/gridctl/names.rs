@@ -7,7 +7,9 @@
 use tonic::Code;
 
 use grid_broker::client::ClientError;
-use grid_broker::contract::proto::{Appliance, ApplianceFilter, GetApplianceRequest, ListAppliancesRequest};
+use grid_broker::contract::proto::{
+    Appliance, ApplianceFilter, GetApplianceRequest, ListAppliancesRequest,
+};
 
 use crate::connection::Connection;
 use crate::error::CliError;
@@ -123,7 +125,10 @@ pub(crate) async fn by_its_end(
 }
 
 /// The same for lists: patterns stay as they are.
-pub(crate) async fn patterns(broker: &Connection, names: &[String]) -> Result<Vec<String>, CliError> {
+pub(crate) async fn patterns(
+    broker: &Connection,
+    names: &[String],
+) -> Result<Vec<String>, CliError> {
     let mut patterns = Vec::new();
     for name in at_commas(names) {
         let meant = if is_pattern(&name) { name } else { whole(broker, &name).await? };

@@ -6,14 +6,14 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use grid_broker::show::escape::escape;
 use grid_broker::contract::proto::TimeInText;
+use grid_broker::show::escape::escape;
 use jiff::tz::TimeZone;
 
-use crate::args::{Colour, OutputFormat, Global};
+use crate::args::{Colour, Global, OutputFormat};
 use crate::fields::FieldObject;
-use crate::table::{TableCell, Column, Table};
-use crate::{csv, json, udl, time_arg};
+use crate::table::{Column, Table, TableCell};
+use crate::{csv, json, time_arg, udl};
 
 /// How output is to look.
 #[derive(Clone, Debug)]
@@ -202,7 +202,9 @@ impl<'a, T: Default> ListWriter<'a, T> {
             (OutputFormat::Json, 0) => writeln!(self.out, "[]")?,
             (OutputFormat::Json, _) => writeln!(self.out, "\n]")?,
             (OutputFormat::Csv, 0) => self.csv_header()?,
-            (OutputFormat::Table | OutputFormat::Wide, 0) if !nothing.is_empty() => self.look.note(nothing),
+            (OutputFormat::Table | OutputFormat::Wide, 0) if !nothing.is_empty() => {
+                self.look.note(nothing)
+            }
             (
                 OutputFormat::Table
                 | OutputFormat::Wide

@@ -5,15 +5,17 @@
 //! is an alert, then the event's other keys. `settings` is null or an object too. Does not know how
 //! records are asked for.
 
-use grid_broker::show::labels;
 use grid_broker::contract::proto::event::Kind;
-use grid_broker::contract::proto::{Event, LostEvents, Outcome, Record, SettingIs, SettingsInForce, Severity};
+use grid_broker::contract::proto::{
+    Event, LostEvents, Outcome, Record, SettingIs, SettingsInForce, Severity,
+};
+use grid_broker::show::labels;
 
-use crate::fields::{Fields, FieldObject, ObjectValue};
-use crate::output::{OutputOptions, View};
 use crate::appliance_view::pair_lines;
+use crate::fields::{FieldObject, Fields, ObjectValue};
+use crate::output::{OutputOptions, View};
 use crate::subject;
-use crate::table::{TableCell, Column, Style};
+use crate::table::{Column, Style, TableCell};
 
 /// How records are shown.
 pub(crate) fn shape() -> View<Record> {
@@ -250,12 +252,15 @@ fn event_fields(event: &Event) -> Fields {
         vec![("kind", kind.as_ref().map(|kind| labels::event_body_kind(kind).to_owned()).into())];
     match kind {
         Some(Kind::Maintenance(maintenance)) => {
-            fields.push(("progress", maintenance.progress.map_or(ObjectValue::Null, ObjectValue::from)));
+            fields.push((
+                "progress",
+                maintenance.progress.map_or(ObjectValue::Null, ObjectValue::from),
+            ));
         }
         Some(Kind::Alert(alert)) => {
             let counter = alert.counter.as_ref();
-            let counter =
-                counter.map(|it| vec![("name", ObjectValue::from(&it.name)), ("value", it.value.into())]);
+            let counter = counter
+                .map(|it| vec![("name", ObjectValue::from(&it.name)), ("value", it.value.into())]);
             fields.push(("counter", ObjectValue::Object(counter)));
         }
         Some(Kind::StartedOk(_) | Kind::StartFailed(_) | Kind::Log(_)) | None => {}

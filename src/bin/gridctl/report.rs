@@ -5,8 +5,8 @@
 
 use std::io::Write;
 
-use grid_broker::show::escape::escape_json;
 use grid_broker::contract::proto::{GetReportRequest, ReportFormat};
+use grid_broker::show::escape::escape_json;
 
 use crate::args::OutputFormat;
 use crate::connection::Connection;

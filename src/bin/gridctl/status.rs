@@ -5,19 +5,23 @@
 
 use std::io::Write;
 
-use grid_broker::show::size::format_bytes;
-use grid_broker::show::labels;
 use grid_broker::contract::proto::{GetStatusRequest, GetStatusResponse, StateCount};
+use grid_broker::show::labels;
+use grid_broker::show::size::format_bytes;
 
+use crate::appliance_view::pair_lines;
 use crate::connection::Connection;
 use crate::error::CliError;
 use crate::fields::{FieldObject, ObjectValue};
 use crate::output::{ListWriter, OutputOptions, View};
-use crate::appliance_view::pair_lines;
 use crate::table::Style;
 
 /// Shows how the broker is.
-pub(crate) async fn show(broker: &Connection, look: &OutputOptions, out: &mut dyn Write) -> Result<(), CliError> {
+pub(crate) async fn show(
+    broker: &Connection,
+    look: &OutputOptions,
+    out: &mut dyn Write,
+) -> Result<(), CliError> {
     let status = asked(broker).await?;
     if look.format.is_for_people() {
         for line in lines(&status, &broker.address, look) {
@@ -135,7 +139,10 @@ fn disk_lasts(status: &GetStatusResponse) -> String {
         (None, _) => "not known yet".to_owned(),
         (Some(0), None) => "for good: nothing grows".to_owned(),
         (Some(_), None) => {
-            format!("for good: retention keeps the journal below {}", format_bytes(status.retention_bytes))
+            format!(
+                "for good: retention keeps the journal below {}",
+                format_bytes(status.retention_bytes)
+            )
         }
         (Some(_), Some(seconds)) => {
             let lasts = roughly(seconds);

@@ -14,7 +14,9 @@ use jiff::{SignedDuration, Span, Timestamp};
 use crate::duration;
 
 pub(crate) use range::{EmptyRange, range};
-pub(crate) use shown::{format_local, from_proto, rfc3339, to_proto, with_zone, format_sentence, zone_name};
+pub(crate) use shown::{
+    format_local, format_sentence, from_proto, rfc3339, to_proto, with_zone, zone_name,
+};
 
 /// A point in time as typed, before it is known what time it is.
 #[derive(Clone, Debug)]

@@ -6,9 +6,9 @@
 use std::io::Write;
 use std::path::Path;
 
+use grid_broker::contract::encode_uuid;
 use grid_broker::journal::rescue::{self, Verified};
 use grid_broker::show::size;
-use grid_broker::contract::encode_uuid;
 
 use crate::error::CliError;
 use crate::fields::{FieldObject, ObjectValue};
@@ -103,7 +103,10 @@ impl VerifiedBackup {
         let fields = vec![
             ("file", (&self.file).into()),
             ("is_whole", self.is_whole().into()),
-            ("journal_id", head.map_or(ObjectValue::Null, |it| (&encode_uuid(it.identity.journal)).into())),
+            (
+                "journal_id",
+                head.map_or(ObjectValue::Null, |it| (&encode_uuid(it.identity.journal)).into()),
+            ),
             ("records", summary.records.into()),
             ("first_record", ends(|range| *range.start())),
             ("last_record", ends(|range| *range.end())),

@@ -11,8 +11,8 @@ use grid_broker::contract::proto::{Appliance, ApplianceFilter, WatchAppliancesRe
 
 use crate::connection::Connection;
 use crate::error::CliError;
-use crate::follow::{Outage, is_transient};
 use crate::fields::FieldObject;
+use crate::follow::{Outage, is_transient};
 use crate::json;
 use crate::output::ListWriter;
 use crate::table::TableCell;

@@ -6,13 +6,13 @@
 use std::process::ExitCode as ProcessExit;
 
 use grid_broker::config::error::ConfigError;
-use grid_broker::config::{SettingsSources, EffectiveSetting, Settings};
+use grid_broker::config::{EffectiveSetting, Settings, SettingsSources};
 use grid_broker::exit_code::ExitCode;
 use grid_broker::show::escape;
 use grid_broker::{stderr, stdout};
 use serde_json::{Value, json};
 
-use crate::arguments::{CheckConfig, Output};
+use crate::arguments::{CheckConfig, ReportOutput};
 
 /// Does it.
 pub(crate) fn run(arguments: &CheckConfig, given: &SettingsSources) -> ProcessExit {
@@ -21,11 +21,11 @@ pub(crate) fn run(arguments: &CheckConfig, given: &SettingsSources) -> ProcessEx
         Err(mistakes) => (mistakes.0, Vec::new(), Vec::new()),
     };
     let text = match arguments.output {
-        Output::Table => {
+        ReportOutput::Table => {
             print_errors(&mistakes, &warnings);
             table(&settings)
         }
-        Output::Json => as_json(&mistakes, &warnings, &settings),
+        ReportOutput::Json => as_json(&mistakes, &warnings, &settings),
     };
     let code = if mistakes.is_empty() { ExitCode::Done } else { ExitCode::Usage };
     stdout::finish("gridd", stdout::write(&text), code).into()
@@ -37,12 +37,14 @@ fn print_errors(mistakes: &[ConfigError], warnings: &[ConfigError]) {
     match mistakes.len() {
         0 => {}
         1 => stderr::write_line("gridd: 1 mistake, with which gridd does not start"),
-        many => stderr::write_line(&format!("gridd: {many} mistakes, with which gridd does not start")),
+        many => {
+            stderr::write_line(&format!("gridd: {many} mistakes, with which gridd does not start"))
+        }
     }
 }
 
 fn table(settings: &[EffectiveSetting]) -> String {
-    let shown: Vec<[String; 3]> = settings.iter().map(shown).collect();
+    let shown: Vec<[String; 3]> = settings.iter().map(setting_row).collect();
     let width = |column: usize| {
         shown.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()
     };
@@ -58,11 +60,13 @@ fn setting_row(setting: &EffectiveSetting) -> [String; 3] {
     [key, value, &origin.to_string()].map(|text| escape::escape(text).into_owned())
 }
 
-fn as_json(mistakes: &[ConfigError], warnings: &[ConfigError], settings: &[EffectiveSetting]) -> String {
-    let place =
-        |it: &ConfigError| json!({ "origin": it.origin.to_string(), "key": it.key, "text": it.text });
-    let setting =
-        |it: &EffectiveSetting| json!({ "key": it.key, "value": it.value, "origin": it.origin.to_string() });
+fn as_json(
+    mistakes: &[ConfigError],
+    warnings: &[ConfigError],
+    settings: &[EffectiveSetting],
+) -> String {
+    let place = |it: &ConfigError| json!({ "origin": it.origin.to_string(), "key": it.key, "text": it.text });
+    let setting = |it: &EffectiveSetting| json!({ "key": it.key, "value": it.value, "origin": it.origin.to_string() });
     let whole = json!({
         "mistakes": mistakes.iter().map(place).collect::<Vec<Value>>(),
         "warnings": warnings.iter().map(place).collect::<Vec<Value>>(),

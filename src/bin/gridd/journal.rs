@@ -12,22 +12,24 @@ use std::process::ExitCode as ProcessExit;
 
 use grid_broker::exit_code::ExitCode;
 use grid_broker::journal::JournalError;
-use grid_broker::journal::rescue::{self, CheckReport, RestoreError, Restored, SalvageError, Salvaged};
-use grid_broker::journal::stream::{FileError, AtomicFile};
+use grid_broker::journal::rescue::{
+    self, CheckReport, RestoreError, Restored, SalvageError, Salvaged,
+};
+use grid_broker::journal::stream::{AtomicFile, FileError};
 use grid_broker::show::size;
 use grid_broker::stdout;
 
-use crate::arguments::JournalCommand;
+use crate::arguments::OfflineJournalCommand;
 
 /// Ranges of missing records that are named; the rest is counted.
 const RANGES_SHOWN: usize = 20;
 
 /// Does it.
-pub(crate) fn run(command: &JournalCommand, data: &Path) -> ProcessExit {
+pub(crate) fn run(command: &OfflineJournalCommand, data: &Path) -> ProcessExit {
     let done = match command {
-        JournalCommand::Check => check(data),
-        JournalCommand::Salvage { file, force } => salvage(data, file, *force),
-        JournalCommand::Restore { file } => restore(file, data),
+        OfflineJournalCommand::Check => check(data),
+        OfflineJournalCommand::Salvage { file, force } => salvage(data, file, *force),
+        OfflineJournalCommand::Restore { file } => restore(file, data),
     };
     match done {
         Ok((words, is_whole)) => {
@@ -120,7 +122,9 @@ fn code_of(error: &JournalError) -> ExitCode {
     match error {
         JournalError::NoJournal { .. } => ExitCode::NotFound,
         JournalError::BrokerRunning { .. } | JournalError::InUse { .. } => ExitCode::Unavailable,
-        JournalError::UnfinishedRestore { .. } | JournalError::ForeignFiles { .. } => ExitCode::Usage,
+        JournalError::UnfinishedRestore { .. } | JournalError::ForeignFiles { .. } => {
+            ExitCode::Usage
+        }
         JournalError::Io { .. }
         | JournalError::NewerFormat { .. }
         | JournalError::NewerBlock { .. }
@@ -148,7 +152,8 @@ fn describe_saved(path: &Path, salvaged: &Salvaged) -> String {
         lines.push("the folder does not say whose it is: the broker gets a new id".to_owned());
     }
     if *unreadable > 0 {
-        lines.push(format!("{} of records make no sense", size::format_count(*unreadable, "block")));
+        lines
+            .push(format!("{} of records make no sense", size::format_count(*unreadable, "block")));
     }
     if *foreign > 0 {
         lines.push(format!("{} of other journals left out", size::format_count(*foreign, "block")));
@@ -194,8 +199,14 @@ fn restore(path: &Path, data: &Path) -> CommandOutcome {
 }
 
 fn describe_restored(path: &Path, data: &Path, restored: &Restored) -> String {
-    let Restored { identity, has_new_broker_id: is_broker_new, summary, defects: faults, checkpoint, checkpoint_lost } =
-        restored;
+    let Restored {
+        identity,
+        has_new_broker_id: is_broker_new,
+        summary,
+        defects: faults,
+        checkpoint,
+        checkpoint_lost,
+    } = restored;
     let mut lines = vec![format!(
         "{}: {} of journal {}",
         data.display(),

@@ -11,8 +11,8 @@ use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use clap::Parser;
-use grid_broker::config::{self, SettingsSources, Settings};
-use grid_broker::daemon::{self, DaemonError, Endpoints, Reload, Diagnostics};
+use grid_broker::config::{self, Settings, SettingsSources};
+use grid_broker::daemon::{self, DaemonError, Diagnostics, Endpoints, Reload};
 use grid_broker::exit_code::ExitCode;
 use grid_broker::guru_meditation::{self, Warnings};
 use grid_broker::system_error::Explained;
@@ -20,7 +20,7 @@ use grid_broker::{diagnostic_sections, stderr, stdout, tasks, tracing_lines};
 
 use rustix::fs::Mode;
 
-use arguments::{Arguments, Command};
+use arguments::{GriddArguments, GriddCommand};
 
 /// The greeting is waited for so long: what follows is seen behind it.
 const BANNER_WITHIN: Duration = Duration::from_millis(200);
@@ -34,12 +34,12 @@ fn main() -> ProcessExit {
     };
     // What it makes is its own: the data folder, and all in it.
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
-    let arguments = match Arguments::try_parse() {
+    let arguments = match GriddArguments::try_parse() {
         Ok(arguments) => arguments,
         Err(shown) => return stdout::finish_with("gridd", &shown).into(),
     };
     let mut given = given(&arguments);
-    if let Some(Command::CheckConfig(command)) = arguments.command {
+    if let Some(GriddCommand::CheckConfig(command)) = arguments.command {
         given.config = command.file.clone().or(given.config);
         return check_config::run(&command, &given);
     }
@@ -50,7 +50,7 @@ fn main() -> ProcessExit {
         Ok(settings) => settings,
         Err(mistakes) => return fail(&mistakes.to_string(), ExitCode::Usage),
     };
-    if let Some(Command::Journal(command)) = &arguments.command {
+    if let Some(GriddCommand::Journal(command)) = &arguments.command {
         return journal::run(command, &settings.journal.dir);
     }
     let warnings = Warnings::default();
@@ -95,8 +95,8 @@ fn main() -> ProcessExit {
 }
 
 /// What flags and environment say; each flag is a key of the same name.
-fn given(arguments: &Arguments) -> SettingsSources {
-    let Arguments { config, data, grpc, http, tracing, tracing_format, .. } = arguments;
+fn given(arguments: &GriddArguments) -> SettingsSources {
+    let GriddArguments { config, data, grpc, http, tracing, tracing_format, .. } = arguments;
     let flags = [
         ("data", data),
         ("grpc", grpc),
@@ -129,8 +129,11 @@ fn fail(text: &str, code: ExitCode) -> ProcessExit {
 fn print_banner(place: &Endpoints) {
     let Endpoints { grpc, http, data_dir: data, term, last_record } = place;
     let version = env!("CARGO_PKG_VERSION");
-    let broker =
-        if *grpc == config::DEFAULT_GRPC_ADDRESS { String::new() } else { format!(" --broker {grpc}") };
+    let broker = if *grpc == config::DEFAULT_GRPC_ADDRESS {
+        String::new()
+    } else {
+        format!(" --broker {grpc}")
+    };
     let lines = format!(
         "gridd {version}: events on {grpc} (gRPC), pages on http://{http}\n\
          data in {}, start {term}, {last_record} records; trusts everyone on loopback\n\

@@ -208,7 +208,8 @@ impl ProcessGroup {
 }
 
 /// The forwarded signals. SIGUSR2 is not one: it asks vme itself for a report.
-const FORWARDED_SIGNALS: [Signal; 5] = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM, Signal::USR1];
+const FORWARDED_SIGNALS: [Signal; 5] =
+    [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM, Signal::USR1];
 
 /// The signals that vme receives. A signal that was ignored at the start stays ignored, for
 /// `nohup`.
@@ -217,7 +218,8 @@ pub(crate) struct SignalListener([Option<unix::Signal>; FORWARDED_SIGNALS.len()]
 
 impl SignalListener {
     pub(crate) fn listen() -> Self {
-        let ignored = ignored_signals(&std::fs::read_to_string("/proc/self/status").unwrap_or_default());
+        let ignored =
+            ignored_signals(&std::fs::read_to_string("/proc/self/status").unwrap_or_default());
         Self(FORWARDED_SIGNALS.map(|signal| {
             let raw = signal.as_raw();
             let listens = ignored & (1 << (raw - 1)) == 0;
@@ -250,7 +252,8 @@ const LIMIT_SIGNALS: [i32; 6] =
 /// ordinary error. Must be called in the runtime. Handlers are not inherited through exec, so
 /// commands get the signals as vme got them; an ignored signal stays ignored.
 pub(crate) fn survive_limit_signals() {
-    let ignored = ignored_signals(&std::fs::read_to_string("/proc/self/status").unwrap_or_default());
+    let ignored =
+        ignored_signals(&std::fs::read_to_string("/proc/self/status").unwrap_or_default());
     for raw in LIMIT_SIGNALS.into_iter().filter(|raw| ignored & (1 << (raw - 1)) == 0) {
         // Stays set for the life of the process. Without it all works unless a limit is exceeded.
         drop(unix::signal(SignalKind::from_raw(raw)));

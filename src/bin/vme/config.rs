@@ -13,7 +13,7 @@ use grid_broker::client::{self, ClientError};
 use grid_broker::event_args;
 use grid_broker::grid::values::id::is_valid_name;
 use grid_broker::show::escape;
-use grid_broker::spool::{SpoolLimits, Spool, SpoolError, SenderId};
+use grid_broker::spool::{SenderId, Spool, SpoolError, SpoolLimits};
 use uuid::Uuid;
 
 use crate::arguments::Options;
@@ -96,7 +96,10 @@ impl ClientConfig {
     /// # Errors
     ///
     /// All errors in the options and the environment.
-    pub(crate) fn new(options: &Options, environment: Environment) -> Result<Self, Vec<ClientConfigError>> {
+    pub(crate) fn new(
+        options: &Options,
+        environment: Environment,
+    ) -> Result<Self, Vec<ClientConfigError>> {
         let mut errors = Vec::new();
         let mut collect = |error| errors.push(error);
         let appliance = parse_appliance(options, environment).map_err(&mut collect).ok();
@@ -157,7 +160,10 @@ fn non_empty_variable(variable: &str, environment: Environment) -> Option<OsStri
 }
 
 /// The host name is used with its domain: without it two hosts could be one appliance.
-fn parse_appliance(options: &Options, environment: Environment) -> Result<String, ClientConfigError> {
+fn parse_appliance(
+    options: &Options,
+    environment: Environment,
+) -> Result<String, ClientConfigError> {
     let option = ("--appliance", options.appliance.as_ref());
     let (source_name, value) = option_or_variable(option, "VME_APPLIANCE", environment)
         .map(|(source_name, value)| (source_name, lossy(&value)))
@@ -165,7 +171,11 @@ fn parse_appliance(options: &Options, environment: Environment) -> Result<String
             let host = rustix::system::uname();
             (HOST_NAME, host.nodename().to_string_lossy().into_owned())
         });
-    if is_valid_name(&value) { Ok(value) } else { Err(ClientConfigError::Appliance { source_name, value }) }
+    if is_valid_name(&value) {
+        Ok(value)
+    } else {
+        Err(ClientConfigError::Appliance { source_name, value })
+    }
 }
 
 fn parse_broker(options: &Options, environment: Environment) -> Result<String, ClientConfigError> {
@@ -194,9 +204,14 @@ fn parse_timeout(options: &Options) -> Result<Duration, ClientConfigError> {
         .ok_or(ClientConfigError::Timeout { value })
 }
 
-fn parse_state_folder(options: &Options, environment: Environment) -> Result<PathBuf, ClientConfigError> {
+fn parse_state_folder(
+    options: &Options,
+    environment: Environment,
+) -> Result<PathBuf, ClientConfigError> {
     match option_or_variable(("--state", options.state.as_ref()), "VME_STATE", environment) {
-        Some((source_name, value)) if value.is_empty() => Err(ClientConfigError::State { source_name }),
+        Some((source_name, value)) if value.is_empty() => {
+            Err(ClientConfigError::State { source_name })
+        }
         // Absolute, since a drainer or a script may have another working directory.
         Some((source_name, value)) => {
             std::path::absolute(value).map_err(|_| ClientConfigError::State { source_name })
@@ -247,10 +262,10 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::arguments::Arguments;
+    use crate::arguments::VmeArguments;
 
     fn config(words: &[&str], variables: &[(&str, &str)]) -> Result<ClientConfig, Vec<String>> {
-        let arguments = Arguments::parse_from(std::iter::once(&"vme").chain(words));
+        let arguments = VmeArguments::parse_from(std::iter::once(&"vme").chain(words));
         let environment = |name: &str| {
             variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
         };
@@ -273,7 +288,10 @@ mod tests {
         assert_eq!(by_option.target.timeout, Duration::from_secs(60));
 
         let empty = [("GRID_BROKER", ""), ("VME_APPLIANCE", "db3")];
-        assert_eq!(config(&["id=started_ok"], &empty).unwrap().target.broker, client::DEFAULT_BROKER);
+        assert_eq!(
+            config(&["id=started_ok"], &empty).unwrap().target.broker,
+            client::DEFAULT_BROKER
+        );
     }
 
     #[test]

@@ -12,8 +12,8 @@ use grid_broker::tasks;
 use rustix::process::{getpid, setsid};
 
 use crate::agent::long_backoff;
-use crate::sender::{SendQueue, SpoolSender, StopWhen};
 use crate::config::ClientConfig;
+use crate::sender::{SendQueue, SpoolSender, StopWhen};
 
 /// How often the sender lock is polled.
 pub(crate) const OWNER_POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -59,6 +59,7 @@ async fn drain(speaker: &ClientConfig) -> Result<(), SpoolError> {
     // A starting agent reads the note to ask for the lock.
     let _ = drainer.set_note(&format!("drainer {}", getpid()));
     let desk = SendQueue::new(spool, None);
-    let mut sender = SpoolSender::new(speaker, desk, StopWhen::Empty(Some(drainer)), long_backoff());
+    let mut sender =
+        SpoolSender::new(speaker, desk, StopWhen::Empty(Some(drainer)), long_backoff());
     sender.run().await
 }

@@ -8,23 +8,23 @@
 use std::time::Duration;
 
 use grid_broker::clock::{monotonic_now, wall_now};
+use grid_broker::contract::encode_timestamp;
+use grid_broker::contract::proto::{Event, Outcome, ReportRequest};
 use grid_broker::event_args::EventCommand;
 use grid_broker::exit_code::ExitCode;
-use grid_broker::spool::{EventKey, Spool, SpoolError, EntryState};
-use grid_broker::contract::proto::{Event, Outcome, ReportRequest};
-use grid_broker::contract::encode_timestamp;
+use grid_broker::spool::{EntryState, EventKey, Spool, SpoolError};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use crate::agent::client::{self, AgentReply, AgentRejection};
-use crate::outcome_text::OutcomeText;
-use crate::boot::{WeakBootId, NoBootId};
+use crate::agent::client::{self, AgentRejection, AgentReply};
+use crate::boot::{NoBootId, WeakBootId};
+use crate::config::ClientConfig;
 use crate::drain;
-use crate::outcome::{SendOutcome, text_of_ack, outcome_of};
+use crate::outcome::{SendOutcome, outcome_of, text_of_ack};
+use crate::outcome_text::OutcomeText;
+use crate::sender::{Backoff, SendQueue, SpoolSender, StopWhen};
 use crate::stop_deadline::StopDeadline;
 use crate::unary;
-use crate::sender::{SendQueue, Backoff, SpoolSender, StopWhen};
-use crate::config::ClientConfig;
 
 /// The first and the longest delay between attempts of a call that waits.
 const INITIAL_BACKOFF: Duration = Duration::from_millis(200);
@@ -71,7 +71,9 @@ impl EventSender {
         let subject = format!("{} of {}", spoken.name, self.config.target.appliance);
         let (event, doubt) = match self.build_event(spoken) {
             Ok(event) => event,
-            Err(error) => return SendResult { line: error.to_string(), exit_code: ExitCode::Failed },
+            Err(error) => {
+                return SendResult { line: error.to_string(), exit_code: ExitCode::Failed };
+            }
         };
         if let Some(doubt) = doubt {
             crate::print_line(&doubt.to_string());
@@ -105,15 +107,17 @@ impl EventSender {
         });
         match asked {
             AgentReply::Acknowledged(exception) => SendOutcome::Replied(text_of_ack(exception)),
-            AgentReply::Quarantined(why) => SendOutcome::Failed { why, exit_code: ExitCode::Failed },
+            AgentReply::Quarantined(why) => {
+                SendOutcome::Failed { why, exit_code: ExitCode::Failed }
+            }
             // If the agent has ended since, another process has to send it.
             AgentReply::Spooled(why) => match self.config.spool() {
                 Ok(spool) => self.ensure_drainer(&spool, SendOutcome::Spooled(why)),
                 Err(_) => SendOutcome::Spooled(why),
             },
-            AgentReply::NotAccepted(Some(AgentRejection::NotSpooled(why) | AgentRejection::WrongTarget(why))) => {
-                self.send_unspooled(event, &why, deadline).await
-            }
+            AgentReply::NotAccepted(Some(
+                AgentRejection::NotSpooled(why) | AgentRejection::WrongTarget(why),
+            )) => self.send_unspooled(event, &why, deadline).await,
             // Without a boot id no session could send the spool.
             AgentReply::NotAccepted(None) if self.config.boot.any_id().is_none() => {
                 self.send_unspooled(event, "this boot has no id", deadline).await
@@ -140,7 +144,13 @@ impl EventSender {
     }
 
     /// Sends the event without an agent.
-    async fn send_without_agent(&self, spool: &Spool, event: Event, call: u64, deadline: Instant) -> SendOutcome {
+    async fn send_without_agent(
+        &self,
+        spool: &Spool,
+        event: Event,
+        call: u64,
+        deadline: Instant,
+    ) -> SendOutcome {
         let tried = self.send_in_order(spool, &event, call, deadline).await;
         match tried {
             Ok(fate) => self.ensure_drainer(spool, fate),
@@ -196,7 +206,8 @@ impl EventSender {
         loop {
             let event = Event { sequence: key.sequence, ..event.clone() };
             let request = ReportRequest { event: Some(event.clone()), spool_id: key.spool_id };
-            let answer = unary::send_unary(&self.config.target, request, deadline, &self.stop_deadline);
+            let answer =
+                unary::send_unary(&self.config.target, request, deadline, &self.stop_deadline);
             let failure = match answer.await {
                 Ok(answered) => {
                     // The broker knows the number of an event that was never sent: the number file
@@ -204,7 +215,9 @@ impl EventSender {
                     let is_taken = answered.is_first_attempt
                         && answered.response.outcome() == Outcome::Duplicate;
                     if !is_taken {
-                        return Ok(Some(SendOutcome::Replied(OutcomeText::from_response(&answered.response))));
+                        return Ok(Some(SendOutcome::Replied(OutcomeText::from_response(
+                            &answered.response,
+                        ))));
                     }
                     spool.rotate_spool_id()?;
                     match spool.reserve_if_empty()?.filter(|_| may_renew) {

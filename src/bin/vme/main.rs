@@ -33,9 +33,9 @@ use grid_broker::event_args::EventCommand;
 use grid_broker::exit_code::ExitCode;
 use grid_broker::{guru_meditation, stderr, stdout};
 
-use arguments::{Arguments, Command, SpoolArguments};
 use crate::config::ClientConfig;
 use crate::event_sender::EventSender;
+use arguments::{SpoolArguments, VmeArguments, VmeCommand};
 
 fn main() -> std::process::ExitCode {
     let _last_lines = stderr::init();
@@ -43,20 +43,23 @@ fn main() -> std::process::ExitCode {
     if let Err(error) = guru_meditation::install(grid_broker::diagnostic_sections::package("vme")) {
         print_line(&error.to_string());
     }
-    let Arguments { options, words, command } = match Arguments::try_parse() {
+    let VmeArguments { options, words, command } = match VmeArguments::try_parse() {
         Ok(arguments) => arguments,
         Err(shown) => return stdout::finish_with("vme", &shown).into(),
     };
     let speaker = ClientConfig::new(&options, &|name| std::env::var_os(name));
     match command {
         None => {
-            send_one_event(speaker.map_err(|errors| errors.iter().map(to_line).collect()), &words).into()
+            send_one_event(speaker.map_err(|errors| errors.iter().map(to_line).collect()), &words)
+                .into()
         }
         Some(command) => match speaker {
             Ok(speaker) => run_command(command, EventSender::new(speaker)),
-            Err(errors) => {
-                report_usage_errors(&errors.iter().map(to_line).collect::<Vec<_>>(), "nothing was done").into()
-            }
+            Err(errors) => report_usage_errors(
+                &errors.iter().map(to_line).collect::<Vec<_>>(),
+                "nothing was done",
+            )
+            .into(),
         },
     }
 }
@@ -86,14 +89,16 @@ fn report_usage_errors(errors: &[String], outcome: &str) -> ExitCode {
 }
 
 /// Runs a subcommand. Some end with the exit code of the command that they ran.
-fn run_command(command: Command, sender: EventSender) -> std::process::ExitCode {
+fn run_command(command: VmeCommand, sender: EventSender) -> std::process::ExitCode {
     match command {
-        Command::Run(arguments) => in_runtime(run::run(arguments, &sender)).into(),
-        Command::Maintain(arguments) => in_runtime(maintain::maintain(arguments, &sender)),
-        Command::Notify(arguments) => in_runtime(notify::notify(arguments, &sender)),
-        Command::Agent(_) => in_runtime::<ExitCode>(agent::run(sender.into_config())).into(),
-        Command::Spool(SpoolArguments { json }) => spool_command::run(sender.config(), json).into(),
-        Command::Drain => in_runtime::<ExitCode>(drain::run(sender.config())).into(),
+        VmeCommand::Run(arguments) => in_runtime(run::run(arguments, &sender)).into(),
+        VmeCommand::Maintain(arguments) => in_runtime(maintain::maintain(arguments, &sender)),
+        VmeCommand::Notify(arguments) => in_runtime(notify::notify(arguments, &sender)),
+        VmeCommand::Agent(_) => in_runtime::<ExitCode>(agent::run(sender.into_config())).into(),
+        VmeCommand::Spool(SpoolArguments { json }) => {
+            spool_command::run(sender.config(), json).into()
+        }
+        VmeCommand::Drain => in_runtime::<ExitCode>(drain::run(sender.config())).into(),
     }
 }
 

@@ -15,15 +15,17 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::arguments::MaintainArguments;
-use crate::child::{self, ChildStatus, ProcessGroup, RunningChild, SignalListener, SpawnError, is_stop_request};
-use crate::capture::line_splitter::{OutputSummarizer, OutputSummary, LineSplitter};
-use crate::capture::tee::{TeeStream, OutputStream};
-use crate::pacing::{DueReport, Pacing, JobProgress, RepeatPolicy};
-use crate::progress_line;
 use crate::capture::failure_reason;
+use crate::capture::line_splitter::{LineSplitter, OutputSummarizer, OutputSummary};
+use crate::capture::tee::{OutputStream, TeeStream};
+use crate::child::{
+    self, ChildStatus, ProcessGroup, RunningChild, SignalListener, SpawnError, is_stop_request,
+};
+use crate::event_sender::{EventSender, SendResult};
+use crate::pacing::{DueReport, JobProgress, Pacing, RepeatPolicy};
+use crate::progress_line;
 use crate::report_task;
-use crate::report_task::{ReportTask, ErrorReporter, wait_until};
-use crate::event_sender::{SendResult, EventSender};
+use crate::report_task::{ErrorReporter, ReportTask, wait_until};
 
 /// The report deadline of each report: three times the repeat interval, so that a report that is
 /// lost, or waits for the broker as long as vme tries by default, does not make the start hung.
@@ -34,13 +36,17 @@ pub(crate) async fn maintain(arguments: MaintainArguments, voice: &EventSender) 
     let mut signals = SignalListener::listen();
     let at_work = MonitoredCommand::start(&arguments, voice);
     let ended = match at_work {
-        Ok(at_work) => Ok(at_work.report_until_exit(voice, &mut signals, arguments.then_report).await),
+        Ok(at_work) => {
+            Ok(at_work.report_until_exit(voice, &mut signals, arguments.then_report).await)
+        }
         Err(error) => Err(error),
     };
     if arguments.then_report {
         let outcome = match ended {
             Ok(MaintainResult { status: end, stop_signal: None, .. }) if end.is_success() => Ok(()),
-            Ok(MaintainResult { status: end, stop_signal: asked, stderr: last }) => Err(failure_reason::command_failure(&last, end, asked, None)),
+            Ok(MaintainResult { status: end, stop_signal: asked, stderr: last }) => {
+                Err(failure_reason::command_failure(&last, end, asked, None))
+            }
             Err(error) => Err(failure_reason::spawn_failure(&error)),
         };
         return report_task::send_outcome(voice, outcome, &mut signals).await.into();
@@ -90,7 +96,8 @@ impl MonitoredCommand {
         let last = Arc::new(Mutex::new(OutputSummarizer::default()));
 
         let system = |error| SpawnError::System("the command's output".to_owned(), error);
-        let stdout = TeeStream::attach(&mut command, OutputStream::Stdout, progress_callback(hear.clone()));
+        let stdout =
+            TeeStream::attach(&mut command, OutputStream::Stdout, progress_callback(hear.clone()));
         let (mut read, remember) = (progress_callback(hear), Arc::clone(&last));
         let stderr = TeeStream::attach(&mut command, OutputStream::Stderr, move |piece| {
             if let Some(piece) = piece {
@@ -119,7 +126,9 @@ impl MonitoredCommand {
             match self.next_event(&mut reports, signals, started).await {
                 MaintainEvent::Exited(end) => break end,
                 MaintainEvent::ProgressChanged => {
-                    reports.pacing.set_progress_from_line(self.progress.borrow_and_update().clone());
+                    reports
+                        .pacing
+                        .set_progress_from_line(self.progress.borrow_and_update().clone());
                 }
                 MaintainEvent::Sent(said) => reports.on_sent(&said, started),
                 MaintainEvent::Signal(signal) => {
@@ -171,7 +180,8 @@ impl MonitoredCommand {
 /// Parses the lines of one output and publishes only the newest progress of a chunk. An unfinished
 /// line counts after a short silence: many programs begin a state with a carriage return.
 fn progress_callback(hear: watch::Sender<JobProgress>) -> impl FnMut(Option<&[u8]>) + Send {
-    let (mut lines, mut reader) = (LineSplitter::default(), progress_line::ProgressParser::default());
+    let (mut lines, mut reader) =
+        (LineSplitter::default(), progress_line::ProgressParser::default());
     move |piece| {
         let (mut percent, mut text) = (None, None);
         let mut read = |line: &[u8]| {
@@ -204,7 +214,11 @@ struct ProgressReporter<'v> {
 
 impl<'v> ProgressReporter<'v> {
     fn new(telling: ReportTask<'v>) -> Self {
-        Self { task: telling, pacing: Pacing::new(RepeatPolicy::Always), errors: ErrorReporter::default() }
+        Self {
+            task: telling,
+            pacing: Pacing::new(RepeatPolicy::Always),
+            errors: ErrorReporter::default(),
+        }
     }
 
     /// Starts the due report, unless one is in progress. Returns when to call it again.
@@ -216,7 +230,12 @@ impl<'v> ProgressReporter<'v> {
         }
         if let Some(DueReport { progress, repeated }) = self.pacing.poll(started.elapsed()) {
             let JobProgress { percent, text } = progress;
-            self.task.start(EventCommand::maintenance(percent, &text, NEXT_REPORT_WITHIN, repeated));
+            self.task.start(EventCommand::maintenance(
+                percent,
+                &text,
+                NEXT_REPORT_WITHIN,
+                repeated,
+            ));
             return None;
         }
         self.pacing.due_at().map(|due| started + due)

@@ -20,14 +20,14 @@ use rustix::process::Signal;
 use tokio::time::Instant;
 
 use crate::arguments::NotifyArguments;
-use crate::child::{self, ChildStatus, RunningChild, SignalListener, is_stop_request, signal_name};
 use crate::capture::line_splitter::{OutputSummarizer, OutputSummary};
+use crate::child::{self, ChildStatus, RunningChild, SignalListener, is_stop_request, signal_name};
 
+use crate::capture::tee::{OutputStream, TeeStream};
+use crate::event_sender::{EventSender, SendResult};
+use crate::notify::service_start::{Outgoing, ServiceStart};
 use crate::notify::socket::{NotifySocket, ParentNotifier, watchdog_usec};
-use crate::capture::tee::{TeeStream, OutputStream};
-use crate::notify::service_start::{ServiceStart, Outgoing};
-use crate::report_task::{ReportTask, ErrorReporter, wait_until};
-use crate::event_sender::{SendResult, EventSender};
+use crate::report_task::{ErrorReporter, ReportTask, wait_until};
 
 /// Datagrams that are read after the service has ended.
 const FINAL_DATAGRAMS_MAX: usize = 1_000;
@@ -142,8 +142,9 @@ impl<'v> MonitoredService<'v> {
         });
         let stderr = stderr.map_err(ServiceNotStarted::new)?;
         let last_line = || last.lock().unwrap_or_else(PoisonError::into_inner).summary();
-        let (mut running, group) = RunningChild::start(command)
-            .map_err(|error| ServiceNotStarted { exit_code: error.exit_code(), ..ServiceNotStarted::new(&error) })?;
+        let (mut running, group) = RunningChild::start(command).map_err(|error| {
+            ServiceNotStarted { exit_code: error.exit_code(), ..ServiceNotStarted::new(&error) }
+        })?;
 
         let mut asked = None;
         let end = loop {

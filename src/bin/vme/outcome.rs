@@ -3,9 +3,9 @@
 //! Guarantees that "stored" is reported on proof only: an outcome that is no longer visible is
 //! reported as unknown. Does not know how events are sent.
 
-use grid_broker::exit_code::ExitCode;
-use grid_broker::spool::{EventKey, Spool, SpoolError, EntryState};
 use grid_broker::contract::proto::AckException;
+use grid_broker::exit_code::ExitCode;
+use grid_broker::spool::{EntryState, EventKey, Spool, SpoolError};
 use prost::Message;
 
 use crate::outcome_text::OutcomeText;
@@ -24,7 +24,10 @@ pub(crate) enum SendOutcome {
 
 /// The outcome of a spooled event, as the spool shows it; `None` while it waits. Follows it to
 /// another number.
-pub(crate) fn outcome_of(spool: &Spool, key: &mut EventKey) -> Result<Option<SendOutcome>, SpoolError> {
+pub(crate) fn outcome_of(
+    spool: &Spool,
+    key: &mut EventKey,
+) -> Result<Option<SendOutcome>, SpoolError> {
     const UNKNOWN: &str = "its outcome is unknown here; `gridctl log list` shows it";
     let failed = |why: &str, exit_code| SendOutcome::Failed { why: why.to_owned(), exit_code };
     while let Some(renumbered) = spool.renumbered_to(*key) {

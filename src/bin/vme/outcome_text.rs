@@ -3,9 +3,9 @@
 //! Guarantees exactly one line without control characters, whatever the broker sends. Does not know
 //! why the broker decided so: it repeats the broker's own explanation.
 
+use grid_broker::contract::proto::{AckException, Outcome, ReportResponse};
 use grid_broker::exit_code::ExitCode;
 use grid_broker::show::escape;
-use grid_broker::contract::proto::{AckException, Outcome, ReportResponse};
 
 /// The outcome of an event.
 #[derive(Debug, PartialEq)]
@@ -19,7 +19,10 @@ pub(crate) struct OutcomeText {
 impl OutcomeText {
     /// It was stored; a session does not give the number of the record.
     pub(crate) fn stored() -> Self {
-        Self::from_response(&ReportResponse { outcome: Outcome::Kept.into(), ..ReportResponse::default() })
+        Self::from_response(&ReportResponse {
+            outcome: Outcome::Kept.into(),
+            ..ReportResponse::default()
+        })
     }
 
     /// The reply of a session to an event with another outcome than stored.
@@ -56,9 +59,10 @@ impl OutcomeText {
             Ok(Outcome::Duplicate) => (format!("is already known{record}"), ExitCode::Done),
             Ok(Outcome::History) => (format!("{is_stored}, history only{because}"), ExitCode::Done),
             Ok(Outcome::NotKept) => (format!("is not stored{because}"), ExitCode::Done),
-            Ok(Outcome::Suppressed) => {
-                (format!("suppressed{}{because}{record}", suppression_end(response)), ExitCode::Suppressed)
-            }
+            Ok(Outcome::Suppressed) => (
+                format!("suppressed{}{because}{record}", suppression_end(response)),
+                ExitCode::Suppressed,
+            ),
             Ok(Outcome::Refused) => (format!("refused{because}{record}"), ExitCode::Refused),
             Ok(Outcome::Unsupported) => {
                 (format!("is not supported by this broker{because}"), ExitCode::Refused)
@@ -116,7 +120,8 @@ mod tests {
     use super::*;
 
     fn text_of(outcome: Outcome, response: ReportResponse) -> (String, ExitCode) {
-        let answer = OutcomeText::from_response(&ReportResponse { outcome: outcome.into(), ..response });
+        let answer =
+            OutcomeText::from_response(&ReportResponse { outcome: outcome.into(), ..response });
         (answer.text, answer.exit_code)
     }
 

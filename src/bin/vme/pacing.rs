@@ -216,7 +216,8 @@ mod tests {
         assert_eq!((due.repeated, due.progress.text.as_str()), (true, "/ checking, 00:00:09"));
         pacing.set_progress_from_line(JobProgress { percent: Some(35), ..spins('|', 11) });
         assert!(!pacing.poll(at(11_000)).unwrap().repeated);
-        pacing.set_progress_from_line(JobProgress { percent: Some(35), text: "linking".to_owned() });
+        pacing
+            .set_progress_from_line(JobProgress { percent: Some(35), text: "linking".to_owned() });
         assert!(!pacing.poll(at(12_000)).unwrap().repeated);
     }
 

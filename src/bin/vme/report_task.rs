@@ -10,7 +10,7 @@ use grid_broker::exit_code::ExitCode;
 use tokio::time::{Instant, sleep_until};
 
 use crate::child::{SignalListener, is_stop_request};
-use crate::event_sender::{SendResult, EventSender};
+use crate::event_sender::{EventSender, SendResult};
 
 /// An event in progress, or none.
 pub(crate) struct ReportTask<'v> {
@@ -103,7 +103,10 @@ pub(crate) async fn send_outcome(
         }
     };
     if let Err(reason) = &outcome {
-        crate::print_line(&format!("the start failed: {}", grid_broker::show::escape::escape(reason)));
+        crate::print_line(&format!(
+            "the start failed: {}",
+            grid_broker::show::escape::escape(reason)
+        ));
     }
     if is_good { code } else { ExitCode::Failed }
 }

@@ -14,14 +14,14 @@ use grid_broker::exit_code::ExitCode;
 use grid_broker::system_error::Explained;
 
 use crate::arguments::RunArguments;
-use crate::child::{self, RunningChild, SignalListener};
-use crate::capture::line_splitter::OutputSummarizer;
-use crate::capture::tee::{TeeStream, OutputStream};
 use crate::capture::failure_reason;
+use crate::capture::line_splitter::OutputSummarizer;
 use crate::capture::stderr_file::StderrFile;
-use crate::start_script;
-use crate::report_task;
+use crate::capture::tee::{OutputStream, TeeStream};
+use crate::child::{self, RunningChild, SignalListener};
 use crate::event_sender::EventSender;
+use crate::report_task;
+use crate::start_script;
 
 /// The vendor's path of the start script.
 const DEFAULT_SCRIPT: &str = "/etc/sysconfig/applogic_appliance";
@@ -72,7 +72,11 @@ struct StderrTail {
 }
 
 /// Runs the command line to its end; the error is the reason.
-async fn run_start(words: &[OsString], voice: &EventSender, signals: &mut SignalListener) -> Result<(), String> {
+async fn run_start(
+    words: &[OsString],
+    voice: &EventSender,
+    signals: &mut SignalListener,
+) -> Result<(), String> {
     let speaker = voice.config();
     let boot = speaker.boot.id(true).ok().and_then(|(boot, _)| boot);
     let file = StderrFile::new(&speaker.state_folder, boot);
@@ -83,10 +87,15 @@ async fn run_start(words: &[OsString], voice: &EventSender, signals: &mut Signal
     let hearing = Arc::clone(&heard);
     let stderr = TeeStream::attach(&mut command, OutputStream::Stderr, move |piece| {
         let Some(piece) = piece else { return };
-        let StderrTail { summarizer: last, file } = &mut *hearing.lock().unwrap_or_else(PoisonError::into_inner);
+        let StderrTail { summarizer: last, file } =
+            &mut *hearing.lock().unwrap_or_else(PoisonError::into_inner);
         last.push(piece);
         if let Err(error) = file.append(piece) {
-            crate::print_line(&format!("cannot write {}: {}", file.path().display(), Explained(&error)));
+            crate::print_line(&format!(
+                "cannot write {}: {}",
+                file.path().display(),
+                Explained(&error)
+            ));
         }
     });
     let stderr = stderr.map_err(|error| failure_reason::spawn_failure(&error))?;
@@ -98,7 +107,8 @@ async fn run_start(words: &[OsString], voice: &EventSender, signals: &mut Signal
     }
     stderr.finish().await;
 
-    let StderrTail { summarizer: last, file } = &mut *heard.lock().unwrap_or_else(PoisonError::into_inner);
+    let StderrTail { summarizer: last, file } =
+        &mut *heard.lock().unwrap_or_else(PoisonError::into_inner);
     let file = file.sync();
     if end.is_success() && asked.is_none() {
         return Ok(());
@@ -121,7 +131,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (there, missing) = (folder.path().join("script"), folder.path().join("missing"));
         std::fs::write(&there, "exit 0").unwrap();
-        let sourced = |path: &Path| StartTask::Command(start_script::command_line(path.to_owned()).unwrap());
+        let sourced =
+            |path: &Path| StartTask::Command(start_script::command_line(path.to_owned()).unwrap());
         assert_eq!(task_for(None, &[], &missing), StartTask::Nothing);
         assert_eq!(task_for(None, &[], &there), sourced(&there));
         assert_eq!(task_for(Some(&there), &[], &missing), sourced(&there));

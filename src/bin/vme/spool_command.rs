@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use grid_broker::contract::proto::Event;
 use grid_broker::exit_code::ExitCode;
 use grid_broker::show::labels;
 use grid_broker::spool::{Spool, SpoolError, WaitingEvent};
 use grid_broker::stdout;
-use grid_broker::contract::proto::Event;
 use prost::Message;
 use serde_json::json;
 
@@ -125,9 +125,9 @@ impl SpoolStatus {
 
 #[cfg(test)]
 mod tests {
-    use grid_broker::spool::{SpoolLimits, EntryState, SenderId};
     use grid_broker::contract::proto::event::Kind;
     use grid_broker::contract::proto::{Log, StartedOk};
+    use grid_broker::spool::{EntryState, SenderId, SpoolLimits};
 
     use super::*;
 

@@ -257,7 +257,11 @@ mod tests {
             ("#!/bin/sed -nf\n", &["/bin/sed", "-nf", "PATH"]),
             ("#!awk -f\n", &["awk", "-f", "PATH"]),
         ] {
-            assert_eq!(command_line_of(content.as_bytes(), 0o644).unwrap(), expected, "{content:?}");
+            assert_eq!(
+                command_line_of(content.as_bytes(), 0o644).unwrap(),
+                expected,
+                "{content:?}"
+            );
         }
         assert_eq!(command_line_of(b"\x7fELF...", 0o755).unwrap(), ["PATH"]);
     }

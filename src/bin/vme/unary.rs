@@ -7,15 +7,15 @@
 use std::time::Duration;
 
 use grid_broker::client::{self, APPLIANCE_METADATA, ClientError};
-use grid_broker::exit_code::ExitCode;
 use grid_broker::contract::proto::event_service_client::EventServiceClient;
 use grid_broker::contract::proto::{ReportRequest, ReportResponse};
+use grid_broker::exit_code::ExitCode;
 use tokio::time::{Instant, sleep_until};
 use tonic::metadata::AsciiMetadataValue;
 use tonic_types::StatusExt;
 
-use crate::stop_deadline::StopDeadline;
 use crate::config::BrokerTarget;
+use crate::stop_deadline::StopDeadline;
 
 /// The delay after the first failure. It doubles with each, up to the longest. The longest leaves a
 /// few attempts for a broker that takes most of the ten seconds to come back.

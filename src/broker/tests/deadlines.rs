@@ -30,7 +30,8 @@ fn a_deadline_waits_for_events_its_session_received_before_it() {
             session: id,
         };
         backlog.note_received();
-        let welcomed = broker.open_session(db1(), greeting, backlog.clone()).await.expect("is accepted");
+        let welcomed =
+            broker.open_session(db1(), greeting, backlog.clone()).await.expect("is accepted");
         let key = SessionKey { id, appliance: welcomed.appliance, boot, spool: None };
         let deadline = broker.now().after(Duration::from_secs(2));
         wait_until("long after the deadline", async || broker.now() > deadline).await;
@@ -53,11 +54,14 @@ fn a_deferred_batch_says_so_and_is_answered_in_session_order() {
         let (key, _) = open_session(broker, 0).await;
         let flood = (0..2_000).map(|at| log_event(&at.to_string())).collect();
         let held = broker.submit_batch(key, flood, 10).await.expect("there is room").await;
-        let BatchReply::Deferred(answers) = held.expect("a reply") else { panic!("it is not deferred") };
+        let BatchReply::Deferred(answers) = held.expect("a reply") else {
+            panic!("it is not deferred")
+        };
         let event = Event { body: EventBody::StartedOk, ..log_event("up").event };
         let started_ok = IncomingEvent { boot: None, sequence: None, event };
         // It does not wait for the next tally, and flushes the deferred events before it.
-        let answer = broker.submit_batch(key, vec![started_ok], 10).await.expect("there is room").await;
+        let answer =
+            broker.submit_batch(key, vec![started_ok], 10).await.expect("there is room").await;
         assert!(matches!(answer, Ok(BatchReply::Complete(_))), "{answer:?}");
         let before = answers.await.expect("answered with the same commit");
         assert_eq!(before.len(), 2_000);

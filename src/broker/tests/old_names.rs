@@ -8,7 +8,8 @@ use uuid::Uuid;
 fn a_name_valid_only_in_old_releases_is_read_and_can_be_removed() {
     let dir = tempfile::tempdir().expect("a folder");
     let journal = journal::JournalSettings { low_water: 0, ..small_journal(dir.path()) };
-    let odd = ["-", ".", "::::", "--help"].map(|name| ApplianceName::from_stored(name).expect("was valid"));
+    let odd = ["-", ".", "::::", "--help"]
+        .map(|name| ApplianceName::from_stored(name).expect("was valid"));
     block_on(async {
         let started = started(journal.clone()).await;
         for (name, number) in odd.iter().zip(1..) {

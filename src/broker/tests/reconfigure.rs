@@ -33,10 +33,17 @@ fn new_settings_are_durable_when_confirmed_and_apply_to_later_events() {
         broker.command("me", add("a")).await.expect("answers").expect_err("no such class");
         let mut changes = broker.watch();
         let grid = settings::GridSettings::new([web]);
-        let new = Reconfiguration { settings: grid, journal: journal.clone(), applied: applied_change("a class") };
+        let new = Reconfiguration {
+            settings: grid,
+            journal: journal.clone(),
+            applied: applied_change("a class"),
+        };
         let number = broker.reconfigure(new).await.expect("answers");
         assert_eq!((number, started.reader.durable()), (3, 3));
-        assert!(matches!(changes.recv().await, Ok(ChangedAppliances::All)), "limits are shown again");
+        assert!(
+            matches!(changes.recv().await, Ok(ChangedAppliances::All)),
+            "limits are shown again"
+        );
         broker.command("me", add("a")).await.expect("answers").expect("there is the class");
         let texts = record_texts(&started);
         assert_eq!(texts[2], "settings changed: class.web = a class (gridd.toml:1)");
@@ -63,6 +70,10 @@ fn a_new_low_water_mark_applies_at_once() {
         // Settings are accepted on a full disk, since they may make room.
         started.broker.reconfigure(with(0)).await.expect("answers");
         wait_until("room", async || !is_low(&started.broker).await).await;
-        started.broker.submit_event(db1(), None, log_event("c"), 10).await.expect("there is room again");
+        started
+            .broker
+            .submit_event(db1(), None, log_event("c"), 10)
+            .await
+            .expect("there is room again");
     });
 }

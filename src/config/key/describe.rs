@@ -7,10 +7,10 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::{
-    INFINITE, MAIL_SECURITIES, NONE, ON_STUCK, Accessor, SEVERITIES, TRACING_FORMATS, UNLIMITED,
+    Accessor, INFINITE, MAIL_SECURITIES, NONE, ON_STUCK, SEVERITIES, TRACING_FORMATS, UNLIMITED,
 };
 use crate::config::raw_value::RawValue;
-use crate::config::{units, filter};
+use crate::config::{filter, units};
 
 impl<T: Default + 'static> Accessor<T> {
     /// The warning about a valid but risky value.
@@ -107,8 +107,10 @@ impl<T: Default + 'static> Accessor<T> {
             return format!("its value is not {allowed}");
         }
         let is_bare = matches!(self, Self::Bool(_) | Self::Count(..) | Self::Burst(_));
-        let is_amount =
-            matches!(self, Self::Size(..) | Self::Duration(..) | Self::OptionalDuration(..) | Self::Every(..));
+        let is_amount = matches!(
+            self,
+            Self::Size(..) | Self::Duration(..) | Self::OptionalDuration(..) | Self::Every(..)
+        );
         let hint = if is_bare && raw.is_quoted() {
             ", without quotes"
         } else if is_amount && raw.is_number() {

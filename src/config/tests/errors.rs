@@ -152,7 +152,11 @@ fn all_cases() -> String {
     for (key, value) in [("grpc", "here"), ("http", "0.0.0.0:1"), ("data", ""), ("tracing", "loud")]
     {
         let flags = vec![(key, value.to_owned())];
-        write_case(&mut out, &format!("--{key} '{value}'"), &SettingsSources { flags, ..SettingsSources::default() });
+        write_case(
+            &mut out,
+            &format!("--{key} '{value}'"),
+            &SettingsSources { flags, ..SettingsSources::default() },
+        );
     }
     let (large, given) = file(&"#".repeat((1 << 20) + 1));
     write_case(&mut out, "a file of 1 MiB and one byte", &given);

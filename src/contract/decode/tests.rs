@@ -21,7 +21,9 @@ fn invalid_fields(bytes: &Bytes) -> Vec<String> {
     match event(bytes) {
         Ok(checked) => panic!("is valid: {checked:?}"),
         Err(InvalidEvent::Unsupported) => panic!("is unsupported"),
-        Err(InvalidEvent::Invalid(violations)) => violations.into_iter().map(|it| it.field).collect(),
+        Err(InvalidEvent::Invalid(violations)) => {
+            violations.into_iter().map(|it| it.field).collect()
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Guarantees that every alert kind has a number of the contract. Escapes nothing.
 
-use super::{proto, encode_severity, encode_timestamp};
+use super::{encode_severity, encode_timestamp, proto};
 use crate::grid::log::effect::{Alert, AlertKind};
 
 /// Encodes an open alert about `appliance`; the name is empty for the broker itself.

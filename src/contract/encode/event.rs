@@ -2,9 +2,9 @@
 //!
 //! Guarantees that an event is sent as received, except for truncated text. Escapes nothing.
 
-use super::{millis, proto, encode_severity, encode_timestamp, encode_uuid};
-use crate::grid::values::event::{Event, EventBody, DropReason, EventKind};
+use super::{encode_severity, encode_timestamp, encode_uuid, millis, proto};
 use crate::grid::log::record::ReceivedEvent;
+use crate::grid::values::event::{DropReason, Event, EventBody, EventKind};
 
 /// The text of an event, else its counter.
 pub(super) fn text(event: &Event) -> String {

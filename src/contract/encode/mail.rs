@@ -2,10 +2,12 @@
 //!
 //! Guarantees that a mail is encoded completely. Escapes nothing.
 
-use super::{proto, encode_severity, encode_timestamp};
-use crate::grid::values::event::Severity;
-use crate::grid::model::mail_message::{BriefNotice, BacklogDigest, MailMessage, MessageNumber, Notice, DeliveryState, finished_message};
+use super::{encode_severity, encode_timestamp, proto};
 use crate::grid::log::record::{Input, Record};
+use crate::grid::model::mail_message::{
+    BacklogDigest, BriefNotice, DeliveryState, MailMessage, MessageNumber, Notice, finished_message,
+};
+use crate::grid::values::event::Severity;
 
 /// Encodes a queued mail.
 pub fn mail(message: &MailMessage) -> proto::Mail {
@@ -106,7 +108,16 @@ pub fn mail_state(standing: DeliveryState) -> proto::MailStanding {
 }
 
 fn notice(notice: &Notice) -> proto::MailNotice {
-    let Notice { subject: about, topic: matter, severity, at, text, record, is_resolved, occurrences: again } = notice;
+    let Notice {
+        subject: about,
+        topic: matter,
+        severity,
+        at,
+        text,
+        record,
+        is_resolved,
+        occurrences: again,
+    } = notice;
     proto::MailNotice {
         appliance: about.to_string(),
         matter: matter.to_string(),

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::*;
-use crate::grid::values::event::{Event, EventBody, DroppedEvents, DropReason, BoundedText};
-use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::log::record::ReceivedEvent;
 use crate::grid::log::record_kind::RecordKind;
+use crate::grid::values::event::{BoundedText, DropReason, DroppedEvents, Event, EventBody};
+use crate::grid::values::record_flags::RecordFlags;
 
 /// 2026-11-20 14:30:00 UTC.
 const NOW_S: u64 = 1_795_185_000;
@@ -28,7 +28,8 @@ fn log_record() -> Record {
         group_key: None,
     };
     let (appliance, session) = (ApplianceIndex(1), None);
-    let heard = ReceivedEvent { appliance, boot: None, spool: None, sequence: None, session, event };
+    let heard =
+        ReceivedEvent { appliance, boot: None, spool: None, sequence: None, session, event };
     Record {
         number: 7,
         at: ago(0),
@@ -51,7 +52,10 @@ fn event_of(record: &mut Record) -> &mut Event {
 #[test]
 fn lost_events_are_explained_and_are_at_least_a_warning() {
     let mut record = log_record();
-    assert_eq!((encoded(&record).severity(), &*encoded(&record).explanation), (proto::Severity::Info, ""));
+    assert_eq!(
+        (super::record(&record, |_| String::new()).severity(), &*encoded(&record).explanation),
+        (proto::Severity::Info, "")
+    );
     let lost = |kind, count, first_at, last_at, reason| DroppedEvents {
         kind,
         count,
@@ -74,7 +78,7 @@ fn lost_events_are_explained_and_are_at_least_a_warning() {
     );
     assert_eq!(encoded.explanation, text);
     event_of(&mut record).severity = Severity::Fatal;
-    assert_eq!(encoded(&record).severity(), proto::Severity::Fatal);
+    assert_eq!(super::record(&record, |_| String::new()).severity(), proto::Severity::Fatal);
 }
 
 #[test]
@@ -91,10 +95,16 @@ fn an_old_event_is_shown_with_both_times() {
         record.flags |= RecordFlags::TIME_OFF;
         let encoded = encoded(&record);
         assert_eq!(encoded.received_at, Some(encode_timestamp(ago(0))));
-        assert_eq!(encoded.event.as_ref().and_then(|it| it.event_time), Some(encode_timestamp(wrong)));
+        assert_eq!(
+            encoded.event.as_ref().and_then(|it| it.event_time),
+            Some(encode_timestamp(wrong))
+        );
         assert_eq!(encoded.marks, ["time_off", "replayed"]);
         let year = if years < 0 { "2006" } else { "2046" };
-        assert!(encoded.explanation.starts_with(&format!("its own clock says {year}-")), "{encoded:?}");
+        assert!(
+            encoded.explanation.starts_with(&format!("its own clock says {year}-")),
+            "{encoded:?}"
+        );
     }
 }
 
@@ -102,8 +112,13 @@ fn an_old_event_is_shown_with_both_times() {
 fn times_in_texts_are_located_by_position_and_never_taken_from_appliances() {
     let mut record = log_record();
     record.flags = RecordFlags::REPLAYED;
-    let forged =
-        DroppedEvents { kind: None, count: 1, first_at: Some(ago(600)), last_at: None, reason: None };
+    let forged = DroppedEvents {
+        kind: None,
+        count: 1,
+        first_at: Some(ago(600)),
+        last_at: None,
+        reason: None,
+    };
     event_of(&mut record).event_time = Some(ago(60));
     event_of(&mut record).dropped_before = vec![forged];
     let name = "db-2026-11-20T14:29:00Z";

@@ -7,17 +7,17 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::grid::model::usage::{RateLimitKind, Suppression};
-use crate::grid::model::alert_group;
-use crate::grid::model::alert_group::{AlertGroup, ALERT_GROUPS_MAX, REPEAT_WINDOW};
-use crate::grid::state::appliance::Appliance;
 use crate::grid::decide::transition::BootRelation;
 use crate::grid::log::effect::{Effect, SuppressionPhase};
-use crate::grid::values::event::{Counter, Event, EventBody, Severity};
-use crate::grid::model::lifecycle::Lifecycle;
-use crate::grid::values::id::RecordNumber;
 use crate::grid::log::record::ReceivedEvent;
+use crate::grid::model::alert_group;
+use crate::grid::model::alert_group::{ALERT_GROUPS_MAX, AlertGroup, REPEAT_WINDOW};
+use crate::grid::model::lifecycle::Lifecycle;
 use crate::grid::model::settings::ClassSettings;
+use crate::grid::model::usage::{RateLimitKind, Suppression};
+use crate::grid::state::appliance::Appliance;
+use crate::grid::values::event::{Counter, Event, EventBody, Severity};
+use crate::grid::values::id::RecordNumber;
 use crate::grid::values::time::Timestamp;
 
 /// Reports in maintenance that come faster fold into the newest.
@@ -46,7 +46,11 @@ pub(in crate::grid) struct Admission<'a> {
 
 impl Admission<'_> {
     /// Judges an event of a boot that stands so to the present one.
-    pub(in crate::grid) fn check(&self, heard: &ReceivedEvent, relation: BootRelation) -> AdmissionVerdict {
+    pub(in crate::grid) fn check(
+        &self,
+        heard: &ReceivedEvent,
+        relation: BootRelation,
+    ) -> AdmissionVerdict {
         let event = &heard.event;
         let is_mild =
             matches!(event.body, EventBody::Log) && event.severity < self.rules.log_severity_min;
@@ -113,7 +117,11 @@ impl Admission<'_> {
             match budget.try_acquire(self.appliance.usage.rate_limits.refilled_at(name), self.now) {
                 Some(full_at) => {
                     let number = self.appliance.number;
-                    effects.push(Effect::RateLimitState { number, limit: name, refilled_at: full_at });
+                    effects.push(Effect::RateLimitState {
+                        number,
+                        limit: name,
+                        refilled_at: full_at,
+                    });
                 }
                 None => return Err(name),
             }
@@ -177,7 +185,11 @@ impl Admission<'_> {
         let (now, record) = (self.now, self.record);
         let mailed = known.and_then(|key| key.notified.clone());
         let mailed = mailed.map(|mailed| mailed.with_occurrence(said, text, now));
-        let key = AlertGroup { refilled_at: full_at, notified: mailed, ..AlertGroup::new(id, label, said, record, now) };
+        let key = AlertGroup {
+            refilled_at: full_at,
+            notified: mailed,
+            ..AlertGroup::new(id, label, said, record, now)
+        };
         effects.push(Effect::AlertGroup { number, group: key });
         AdmissionVerdict::Admit(effects)
     }
@@ -246,7 +258,9 @@ pub(in crate::grid) fn finished_run(
             let said = alert_group::hash_content(event.severity, event.text.as_str());
             (!key.is_repeat(said, now)).then_some(key)
         }
-        None if keys.len() >= ALERT_GROUPS_MAX && !keys.iter().any(|key| key.is_idle(now)) => least_recent(keys),
+        None if keys.len() >= ALERT_GROUPS_MAX && !keys.iter().any(|key| key.is_idle(now)) => {
+            least_recent(keys)
+        }
         None => None,
     };
     over.filter(|key| key.repeats > 0).map(|key| key.id)

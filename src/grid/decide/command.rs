@@ -5,15 +5,15 @@
 
 use std::time::Duration;
 
-use crate::grid::state::appliance::Appliance;
 use crate::grid::decide::transition::Transition;
-use crate::grid::decide::{DecisionDraft, CommandRejection};
-use crate::grid::log::effect::{Effect, AlertKind, SuppressionPhase};
-use crate::grid::model::lifecycle::{Lifecycle, Maintenance};
-use crate::grid::values::id::{ApplianceName, ApplianceIndex};
+use crate::grid::decide::{CommandRejection, DecisionDraft};
+use crate::grid::log::effect::{AlertKind, Effect, SuppressionPhase};
 use crate::grid::log::record::{AdminCommand, OverrideReset};
-use crate::grid::model::settings::{ClassSettings, DEFAULT_CLASS, Overrides, GridSettings};
+use crate::grid::model::lifecycle::{Lifecycle, Maintenance};
+use crate::grid::model::settings::{ClassSettings, DEFAULT_CLASS, GridSettings, Overrides};
 use crate::grid::state::State;
+use crate::grid::state::appliance::Appliance;
+use crate::grid::values::id::{ApplianceIndex, ApplianceName};
 use crate::grid::values::time::Timestamp;
 
 type CommandDecision = Result<(ApplianceIndex, DecisionDraft), CommandRejection>;
@@ -57,7 +57,10 @@ pub(in crate::grid) fn decide(
         }
         AdminCommand::Stop { name } => {
             let appliance = find_appliance(state, name)?;
-            Ok((appliance.number, transition(state, settings, appliance, now, |it, _| stop_appliance(it))))
+            Ok((
+                appliance.number,
+                transition(state, settings, appliance, now, |it, _| stop_appliance(it)),
+            ))
         }
         AdminCommand::CrashDump { name } => {
             let appliance = find_appliance(state, name)?;
@@ -89,7 +92,10 @@ pub(in crate::grid) fn decide(
     }
 }
 
-fn find_appliance<'a>(state: &'a State, name: &ApplianceName) -> Result<&'a Appliance, CommandRejection> {
+fn find_appliance<'a>(
+    state: &'a State,
+    name: &ApplianceName,
+) -> Result<&'a Appliance, CommandRejection> {
     state
         .find(name)
         .and_then(|number| state.appliance(number))

@@ -7,19 +7,21 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::grid::state::appliance::Appliance;
-use crate::grid::decide::transition::{Transition, BootRelation};
-use crate::grid::decide::{DecisionDraft, Decider, SessionConflict};
 use crate::grid::decide::admission::{Admission, AdmissionVerdict, group_key_of};
-use crate::grid::log::effect::{Effect, AlertKind, SuppressionPhase};
-use crate::grid::values::event::{Event, EventBody, Severity};
+use crate::grid::decide::transition::{BootRelation, Transition};
+use crate::grid::decide::{Decider, DecisionDraft, SessionConflict};
 use crate::grid::explain;
-use crate::grid::model::lifecycle::{FailureCause, Lifecycle, EventRejection, ProgressReport, LifecycleInput};
-use crate::grid::values::record_flags::RecordFlags;
-use crate::grid::values::id::ApplianceIndex;
-use crate::grid::log::record::{ReceivedEvent, Outcome};
-use crate::grid::values::time::Timestamp;
+use crate::grid::log::effect::{AlertKind, Effect, SuppressionPhase};
+use crate::grid::log::record::{Outcome, ReceivedEvent};
+use crate::grid::model::lifecycle::{
+    EventRejection, FailureCause, Lifecycle, LifecycleInput, ProgressReport,
+};
+use crate::grid::state::appliance::Appliance;
+use crate::grid::values::event::{Event, EventBody, Severity};
 use crate::grid::values::event_order::EventOrder;
+use crate::grid::values::id::ApplianceIndex;
+use crate::grid::values::record_flags::RecordFlags;
+use crate::grid::values::time::Timestamp;
 
 /// How far ahead of the broker an event's own time is believed.
 const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(5 * 60);
@@ -65,8 +67,10 @@ impl Decider<'_> {
         };
         match door.check(heard, relation) {
             AdmissionVerdict::Admit(effects) => change.push_effects(effects),
-            AdmissionVerdict::BelowThreshold => return absorbed(Outcome::BelowThreshold, Vec::new()),
-            AdmissionVerdict::Repeat(key) => {
+            AdmissionVerdict::BelowThreshold => {
+                return absorbed(Outcome::BelowThreshold, Vec::new());
+            }
+            AdmissionVerdict::Repeat(group) => {
                 let effects = vec![Effect::AlertGroup { number, group }];
                 return absorbed(Outcome::Repeated, effects);
             }
@@ -76,10 +80,12 @@ impl Decider<'_> {
                 effects.extend(self.count_unmailed(appliance, &heard.event));
                 // The event with which it begins shows what it is about.
                 return match phase {
-                    SuppressionPhase::Begins => DecisionDraft::new(Outcome::Suppressed, marks, effects),
-                    SuppressionPhase::Counts | SuppressionPhase::Summarised | SuppressionPhase::Ends => {
-                        absorbed(Outcome::Suppressed, effects)
+                    SuppressionPhase::Begins => {
+                        DecisionDraft::new(Outcome::Suppressed, marks, effects)
                     }
+                    SuppressionPhase::Counts
+                    | SuppressionPhase::Summarised
+                    | SuppressionPhase::Ends => absorbed(Outcome::Suppressed, effects),
                 };
             }
         }
@@ -101,7 +107,8 @@ impl Decider<'_> {
             Err(refusal) => Outcome::Rejected(refusal),
         };
         let (effects, marks) = change.into_effects();
-        if relation == BootRelation::Current && is_progress_only(&effects) && door.coalesces(heard) {
+        if relation == BootRelation::Current && is_progress_only(&effects) && door.coalesces(heard)
+        {
             return DecisionDraft::counted(Outcome::Coalesced, marks, effects);
         }
         DecisionDraft::new(outcome, marks, effects)
@@ -130,7 +137,12 @@ impl Decider<'_> {
     }
 
     /// An event of another boot than the present one: kept, but the state is not its business.
-    fn older_boot(&self, mut change: Transition<'_>, heard: &ReceivedEvent, appliance: &Appliance) -> DecisionDraft {
+    fn older_boot(
+        &self,
+        mut change: Transition<'_>,
+        heard: &ReceivedEvent,
+        appliance: &Appliance,
+    ) -> DecisionDraft {
         // Out of its spool a machine speaks of its own boots before, perhaps while the session of
         // one of them is not yet found dead.
         let is_live = heard.session.is_some() && heard.event.spooled_at.is_none();
@@ -155,8 +167,12 @@ impl Decider<'_> {
         Some(Effect::SuppressedAlerts { number: appliance.number, unmailed })
     }
 
-    pub(in crate::grid) fn repeats_ended(&self, number: ApplianceIndex, key: Uuid) -> Option<DecisionDraft> {
-        let key = self.state.appliance(number)?.usage.alert_group(key)?.clone();
+    pub(in crate::grid) fn repeats_ended(
+        &self,
+        number: ApplianceIndex,
+        key: Uuid,
+    ) -> Option<DecisionDraft> {
+        let group = self.state.appliance(number)?.usage.alert_group(key)?.clone();
         Some(DecisionDraft::recorded(vec![Effect::RepeatsReported { number, group }]))
     }
 
@@ -201,7 +217,11 @@ fn is_duplicate(appliance: &Appliance, heard: &ReceivedEvent) -> bool {
     }
 }
 
-fn apply_to_lifecycle(change: &mut Transition<'_>, heard: &ReceivedEvent, is_managed: bool) -> Result<(), EventRejection> {
+fn apply_to_lifecycle(
+    change: &mut Transition<'_>,
+    heard: &ReceivedEvent,
+    is_managed: bool,
+) -> Result<(), EventRejection> {
     let stimulus = match &heard.event.body {
         EventBody::Log | EventBody::Alert { .. } => return Ok(()),
         EventBody::StartedOk | EventBody::StartFailed | EventBody::Maintenance { .. }
@@ -212,12 +232,14 @@ fn apply_to_lifecycle(change: &mut Transition<'_>, heard: &ReceivedEvent, is_man
         }
         EventBody::StartedOk => LifecycleInput::StartedOk,
         EventBody::StartFailed => LifecycleInput::StartFailed { reason: heard.event.text.as_str() },
-        EventBody::Maintenance { progress, next_report_within } => LifecycleInput::Maintenance(ProgressReport {
-            progress: *progress,
-            text: heard.event.text.as_str(),
-            next_report_within: *next_report_within,
-            is_repeated: heard.event.is_repeated,
-        }),
+        EventBody::Maintenance { progress, next_report_within } => {
+            LifecycleInput::Maintenance(ProgressReport {
+                progress: *progress,
+                text: heard.event.text.as_str(),
+                next_report_within: *next_report_within,
+                is_repeated: heard.event.is_repeated,
+            })
+        }
     };
     change.apply_report(&stimulus, heard)
 }

@@ -4,23 +4,25 @@
 //! 30 s to one recipient are one mail, apart from those out of spools, and that a mail once owed goes only when it was sent, was
 //! dropped by hand, or stood failed for a month. Sends nothing.
 
-
 mod retry;
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::grid::decide::DecisionDraft;
-use crate::grid::log::effect::{Alert, Effect, AlertKind};
-use crate::grid::values::event::Severity;
-use crate::grid::model::mail_message::{BRIEFS_MAX, BriefNotice, Delivery, BacklogDigest, MailEffect, OutboxCommand, MailMessage, MessageNumber, NOTICES_MAX, Notice, DeliveryState, Urgency};
-use crate::grid::values::record_flags::RecordFlags;
-use crate::grid::values::id::RecordNumber;
-use crate::grid::log::record::Record;
-use crate::grid::model::settings::{RateLimit, GridSettings};
-use crate::grid::state::State;
-use crate::grid::values::time::Timestamp;
 use crate::grid::decide::notify;
+use crate::grid::log::effect::{Alert, AlertKind, Effect};
+use crate::grid::log::record::Record;
+use crate::grid::model::mail_message::{
+    BRIEFS_MAX, BacklogDigest, BriefNotice, Delivery, DeliveryState, MailEffect, MailMessage,
+    MessageNumber, NOTICES_MAX, Notice, OutboxCommand, Urgency,
+};
+use crate::grid::model::settings::{GridSettings, RateLimit};
+use crate::grid::state::State;
+use crate::grid::values::event::Severity;
+use crate::grid::values::id::RecordNumber;
+use crate::grid::values::record_flags::RecordFlags;
+use crate::grid::values::time::Timestamp;
 
 /// The longest pause between two attempts; they begin with a minute and double.
 const BACKOFF_MAX: Duration = Duration::from_secs(3_600);
@@ -49,8 +51,8 @@ const ROUTINE_LIMIT: RateLimit =
 /// Most bytes of a notice's text that are kept of a mail which is owed no more.
 const FINISHED_TEXT_BYTES_MAX: usize = 1_000;
 
-pub(in crate::grid) use crate::grid::explain::mail::describe_mail;
 use crate::grid::decide::mail::retry::retry_waiting;
+pub(in crate::grid) use crate::grid::explain::mail::describe_mail;
 
 /// Why an order about a mail is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -85,7 +87,10 @@ pub(in crate::grid) fn enqueue(state: &State, settings: &GridSettings, record: &
                 (None, None) => {
                     last = MessageNumber(last.0 + 1);
                     let begun = new_message(last, recipient, record.at, mail.group_wait);
-                    MailMessage { digest: is_late.then(|| Box::new(BacklogDigest::new(notice.at))), ..begun }
+                    MailMessage {
+                        digest: is_late.then(|| Box::new(BacklogDigest::new(notice.at))),
+                        ..begun
+                    }
                 }
             };
             let until = record.at.after(mail.group_wait);
@@ -98,7 +103,12 @@ pub(in crate::grid) fn enqueue(state: &State, settings: &GridSettings, record: &
     }
 }
 
-fn new_message(number: MessageNumber, recipient: &str, now: Timestamp, gather: Duration) -> MailMessage {
+fn new_message(
+    number: MessageNumber,
+    recipient: &str,
+    now: Timestamp,
+    gather: Duration,
+) -> MailMessage {
     MailMessage {
         number,
         recipient: recipient.into(),
@@ -152,7 +162,9 @@ fn add_to_digest(
     let count = message.digest.as_mut().and_then(|late| late.add(notice));
     message.omitted += u64::from(message.notices.len() >= NOTICES_MAX);
     effects.push(header(&message));
-    effects.extend(count.map(|count| Effect::Mail(MailEffect::DigestCount { number, subject: about, count })));
+    effects.extend(
+        count.map(|count| Effect::Mail(MailEffect::DigestCount { number, subject: about, count })),
+    );
     insert_notice(&mut message, notice, effects);
     message
 }
@@ -171,7 +183,9 @@ fn insert_notice(message: &mut MailMessage, notice: &Notice, effects: &mut Vec<E
     let listed = message.notices.iter_mut().enumerate();
     let mildest = listed.min_by_key(|(at, it)| (it.priority(), std::cmp::Reverse(*at)));
     let mut left = notice.clone();
-    if let Some((at, mildest)) = mildest.filter(|(_, mildest)| mildest.priority() < notice.priority()) {
+    if let Some((at, mildest)) =
+        mildest.filter(|(_, mildest)| mildest.priority() < notice.priority())
+    {
         left = std::mem::replace(mildest, left);
         effects.push(Effect::Mail(MailEffect::Notice { number, at, notice: notice.clone() }));
     }
@@ -214,7 +228,11 @@ fn failed_text(number: MessageNumber, recipient: &str, reply: &str) -> String {
 }
 
 /// A mail is due.
-pub(in crate::grid) fn start_attempt(state: &State, number: MessageNumber, now: Timestamp) -> Option<DecisionDraft> {
+pub(in crate::grid) fn start_attempt(
+    state: &State,
+    number: MessageNumber,
+    now: Timestamp,
+) -> Option<DecisionDraft> {
     let message = state.outbox().message(number).filter(|it| it.due_at <= now)?;
     match message.state {
         DeliveryState::InFlight => None,
@@ -244,11 +262,15 @@ fn dispatch(state: &State, message: &MailMessage, now: Timestamp) -> Vec<Effect>
     let full_at = spent.get(&(recipient.clone(), urgency)).copied().unwrap_or_default();
     match budget.try_acquire(full_at, now) {
         Some(full_at) => {
-            let spent = Effect::Mail(MailEffect::RecipientLimit { recipient, urgency, refilled_at: full_at });
+            let spent = Effect::Mail(MailEffect::RecipientLimit {
+                recipient,
+                urgency,
+                refilled_at: full_at,
+            });
             vec![spent, header(&under_way)]
         }
         None => {
-            let due = budget.next_free_at(full_at);
+            let due_at = budget.next_free_at(full_at);
             vec![header(&MailMessage { due_at, ..message.clone() })]
         }
     }
@@ -351,13 +373,15 @@ pub(in crate::grid) fn command(
         }
         OutboxCommand::Retry => {
             // It is tried for three days more; what it says, and since when, stays.
-            let (standing, due, retried_at) = (DeliveryState::Waiting, now, Some(now));
-            let away = Duration::ZERO;
+            let (state, due_at, retried_at) = (DeliveryState::Waiting, now, Some(now));
+            let downtime = Duration::ZERO;
             vec![header(&MailMessage { state, due_at, retried_at, downtime, ..message.clone() })]
         }
     };
     let was_failed = message.state == DeliveryState::Failed;
-    effects.extend(cleared_if_last(state, number).filter(|_| was_failed && order == OutboxCommand::Drop));
+    effects.extend(
+        cleared_if_last(state, number).filter(|_| was_failed && order == OutboxCommand::Drop),
+    );
     Ok(DecisionDraft::recorded(effects))
 }
 
@@ -366,5 +390,7 @@ pub(in crate::grid) fn requeue_in_flight(state: &State, now: Timestamp) -> Vec<E
     let messages = state.outbox().messages.values();
     let under_way = messages.filter(|it| it.state == DeliveryState::InFlight);
     let standing = DeliveryState::Waiting;
-    under_way.map(|it| header(&MailMessage { state: standing, due_at: now, ..it.clone() })).collect()
+    under_way
+        .map(|it| header(&MailMessage { state: standing, due_at: now, ..it.clone() }))
+        .collect()
 }

@@ -4,33 +4,35 @@
 //! whatever changes state comes with a record, and that what is refused changes nothing. Applies
 //! nothing itself.
 
-mod admission;
-mod command;
-mod event;
+pub(in crate::grid) mod admission;
+pub(in crate::grid) mod command;
+pub(in crate::grid) mod event;
 pub mod mail;
-mod notify;
-mod timeout;
-mod transition;
+pub(in crate::grid) mod notify;
+pub(in crate::grid) mod timeout;
+pub(in crate::grid) mod transition;
 
 use std::time::Duration;
 
 use uuid::Uuid;
 
+use crate::grid::decide::admission::Admission;
+use crate::grid::decide::transition::{BootRelation, Transition};
+use crate::grid::log::effect::{AlertKind, Effect, SuppressionPhase};
 use crate::grid::model::usage::{RateLimitKind, Suppression};
 use crate::grid::state::appliance::Appliance;
-use crate::grid::decide::transition::{Transition, BootRelation};
-use crate::grid::decide::admission::Admission;
-use crate::grid::log::effect::{Effect, AlertKind, SuppressionPhase};
+use crate::grid::values::id::{ApplianceIndex, ApplianceName};
 use crate::grid::values::record_flags::RecordFlags;
-use crate::grid::values::id::{ApplianceName, ApplianceIndex};
 
-use crate::grid::decide::mail::MailRejection;
-use crate::grid::log::record::{BrokerStarted, ReceivedEvent, SessionHello, Input, Outcome, Record, BrokerPause};
-use crate::grid::model::settings::{DEFAULT_CLASS, GRACE_AFTER_DOWNTIME, Overrides, GridSettings};
 use super::state::State;
+use crate::grid::decide::mail::MailRejection;
 use crate::grid::log::journal_incident;
-use crate::grid::values::time::{Offset, Timestamp};
+use crate::grid::log::record::{
+    BrokerPause, BrokerStarted, Input, Outcome, ReceivedEvent, Record, SessionHello,
+};
 use crate::grid::log::wall_clock_change;
+use crate::grid::model::settings::{DEFAULT_CLASS, GRACE_AFTER_DOWNTIME, GridSettings, Overrides};
+use crate::grid::values::time::{Offset, Timestamp};
 
 /// What is so at this moment without being state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,9 +76,15 @@ pub struct Decision {
 
 impl Decision {
     /// Nothing changes.
-    pub(super) fn nothing() -> Self {
+    pub(in crate::grid) fn nothing() -> Self {
         let (record, absorbed, first) = (None, None, Vec::new());
-        Self { reply: Reply::Nothing, record, counted: absorbed, preceding: first, release: Release::default() }
+        Self {
+            reply: Reply::Nothing,
+            record,
+            counted: absorbed,
+            preceding: first,
+            release: Release::default(),
+        }
     }
 
     /// Its records, in order.
@@ -178,7 +186,11 @@ impl DecisionDraft {
         Self::new(Outcome::Stored, RecordFlags::NONE, effects)
     }
 
-    pub(in crate::grid) fn counted(outcome: Outcome, marks: RecordFlags, effects: Vec<Effect>) -> Self {
+    pub(in crate::grid) fn counted(
+        outcome: Outcome,
+        marks: RecordFlags,
+        effects: Vec<Effect>,
+    ) -> Self {
         Self { outcome, flags: marks, effects, is_counted: true }
     }
 }
@@ -201,13 +213,12 @@ pub fn decide(
         Input::Hello(hello) => (Reply::Nothing, view.hello(hello)),
         Input::SessionEnded { appliance, .. } => (Reply::Nothing, view.session_ended(*appliance)),
         Input::Registered { name, uuid } => (Reply::Nothing, view.registered(name, *uuid)),
-        Input::Command { command: order, .. } => match command::decide(state, settings, order, now) {
+        Input::Command { command: order, .. } => match command::decide(state, settings, order, now)
+        {
             Ok((number, draft)) => (Reply::Command(Ok(number)), Some(draft)),
             Err(refusal) => (Reply::Command(Err(refusal)), None),
         },
-        Input::Deadline { appliance, timer } => {
-            (Reply::Nothing, view.deadline(*appliance, *timer))
-        }
+        Input::Deadline { appliance, timer } => (Reply::Nothing, view.deadline(*appliance, *timer)),
         Input::BrokerStarted(started) => (Reply::Nothing, Some(view.broker_started(started))),
         Input::BrokerStopped => (Reply::Nothing, Some(DecisionDraft::recorded(Vec::new()))),
         Input::Journal(storage) => (Reply::Nothing, Some(storage.decide(state, now))),
@@ -215,7 +226,9 @@ pub fn decide(
         Input::ClockSetBack { .. } | Input::Settings(_) => {
             (Reply::Nothing, Some(DecisionDraft::recorded(Vec::new())))
         }
-        Input::RepeatsEnded { appliance, group: key } => (Reply::Nothing, view.repeats_ended(*appliance, *key)),
+        Input::RepeatsEnded { appliance, group: key } => {
+            (Reply::Nothing, view.repeats_ended(*appliance, *key))
+        }
         Input::MailDue { message } => (Reply::Nothing, mail::start_attempt(state, *message, now)),
         Input::MailDelivery { message, attempt, delivery } => {
             (Reply::Nothing, mail::delivery_result(state, *message, *attempt, delivery, now))
@@ -279,7 +292,13 @@ impl Decider<'_> {
         }
         let (number, name) = (self.state.next_number(), name.clone());
         let (class, overrides) = (DEFAULT_CLASS.into(), Overrides::default());
-        Some(DecisionDraft::recorded(vec![Effect::Appliance { number, name, uuid, class, overrides }]))
+        Some(DecisionDraft::recorded(vec![Effect::Appliance {
+            number,
+            name,
+            uuid,
+            class,
+            overrides,
+        }]))
     }
 
     fn hello(&self, hello: &SessionHello) -> Option<DecisionDraft> {
@@ -325,7 +344,12 @@ impl Decider<'_> {
         let known = appliance.windows.highest(hello.boot, hello.spool?)?;
         (known < hello.acked_through).then_some(())?;
         let lost = known + 1..=hello.acked_through;
-        journal_incident::client_ahead_of_journal(self.state, appliance.name.as_str(), &lost, self.now)
+        journal_incident::client_ahead_of_journal(
+            self.state,
+            appliance.name.as_str(),
+            &lost,
+            self.now,
+        )
     }
 
     fn session_ended(&self, number: ApplianceIndex) -> Option<DecisionDraft> {
@@ -351,11 +375,13 @@ impl Decider<'_> {
         let mails = mail::requeue_in_flight(state, self.now);
         let shift = shift.map(Effect::TimeShifted).into_iter();
         let clock = wall_clock_change::cleared(state);
-        DecisionDraft::recorded(shift.chain(moved).chain(missing).chain(clock).chain(mails).collect())
+        DecisionDraft::recorded(
+            shift.chain(moved).chain(missing).chain(clock).chain(mails).collect(),
+        )
     }
 }
 
-pub(super) fn record_if_changed(change: Transition<'_>) -> Option<DecisionDraft> {
+pub(in crate::grid) fn record_if_changed(change: Transition<'_>) -> Option<DecisionDraft> {
     let (effects, marks) = change.into_effects();
     (!effects.is_empty()).then_some(DecisionDraft::new(Outcome::Stored, marks, effects))
 }

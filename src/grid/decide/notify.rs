@@ -4,24 +4,28 @@
 //! told at once, that what goes on is told by a schedule, and that alerts which were suppressed are
 //! told as counts. Knows no recipients.
 
-use crate::grid::model::alert_group;
-use crate::grid::model::alert_group::{AlertGroup, ALERT_GROUPS_MAX};
-use crate::grid::state::appliance::Appliance;
 use crate::grid::decide::admission::group_key_of;
-use crate::grid::log::effect::{Alert, Effect, AlertKind};
-use crate::grid::values::event::{EventBody, Severity};
+use crate::grid::log::effect::{Alert, AlertKind, Effect};
+use crate::grid::log::record::{Input, Outcome, ReceivedEvent, Record};
+use crate::grid::model::alert_group;
+use crate::grid::model::alert_group::{ALERT_GROUPS_MAX, AlertGroup};
 use crate::grid::model::lifecycle::{FailureCause, Lifecycle};
 use crate::grid::model::mail_message::{Notice, SUPPRESSED};
-use crate::grid::values::record_flags::RecordFlags;
-use crate::grid::values::id::{ApplianceIndex, RecordNumber};
-use crate::grid::log::record::{ReceivedEvent, Input, Outcome, Record};
 use crate::grid::model::notification_schedule::NotificationSchedule;
 use crate::grid::model::settings::MailPolicy;
 use crate::grid::state::State;
+use crate::grid::state::appliance::Appliance;
+use crate::grid::values::event::{EventBody, Severity};
+use crate::grid::values::id::{ApplianceIndex, RecordNumber};
+use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::values::time::Timestamp;
 
 /// What a record gives cause to tell under these settings. Adds to its effects what was told.
-pub(in crate::grid) fn notifications(state: &State, mail: &MailPolicy, record: &mut Record) -> Vec<Notice> {
+pub(in crate::grid) fn notifications(
+    state: &State,
+    mail: &MailPolicy,
+    record: &mut Record,
+) -> Vec<Notice> {
     let mut telling = NoticeCollector { state, mail, now: record.at, notices: Vec::new() };
     telling.alert(record);
     telling.continuing_alerts(record);
@@ -57,7 +61,8 @@ impl NoticeCollector<'_> {
             // What a spool brings has no key: it is summed up.
             let again = match key {
                 Some(key) => {
-                    let before = appliance.usage.alert_group(key.id).and_then(|it| it.notified.as_ref());
+                    let before =
+                        appliance.usage.alert_group(key.id).and_then(|it| it.notified.as_ref());
                     let graver = self.more_severe(appliance, heard, severity);
                     schedule(key, before, graver, (severity, text), at)
                 }
@@ -157,7 +162,8 @@ impl NoticeCollector<'_> {
         }
         let before = known.and_then(|key| key.notified.as_ref());
         let said = alert_group::hash_content(alert.severity, &alert.text);
-        let again = before.map(|mailed| mailed.clone().with_occurrence(said, &alert.text, self.now));
+        let again =
+            before.map(|mailed| mailed.clone().with_occurrence(said, &alert.text, self.now));
         let mut key =
             AlertGroup { notified: again, ..AlertGroup::new(id, label, said, record, self.now) };
         let flaps = self.state.alert(Some(number), AlertKind::Flapping).is_some();
@@ -177,7 +183,9 @@ impl NoticeCollector<'_> {
             let Some(appliance) = self.state.appliance(*number) else { continue };
             let known = appliance.usage.alert_group(key.id).and_then(|it| it.notified.as_ref());
             let word = if key.id == of_starts { &key.label } else { "alert" };
-            let Some(mailed) = known.filter(|_| self.mail.triggers.contains(word)) else { continue };
+            let Some(mailed) = known.filter(|_| self.mail.triggers.contains(word)) else {
+                continue;
+            };
             self.notices.push(Notice {
                 subject: appliance.name.as_str().into(),
                 topic: key.label.clone(),
@@ -238,9 +246,10 @@ fn schedule(
     let goes_on = match (before.filter(|before| !before.is_over(now)), graver) {
         (Some(_), None) => key.notified.clone(),
         // It was graver and is milder now: no news, and no change that is told soon.
-        (Some(_), Some(_)) => {
-            key.notified.clone().map(|mailed| NotificationSchedule { has_sent_change: true, ..mailed })
-        }
+        (Some(_), Some(_)) => key
+            .notified
+            .clone()
+            .map(|mailed| NotificationSchedule { has_sent_change: true, ..mailed }),
         (None, Some(graver)) => {
             let goes_on = graver.with_occurrence(key.content_hash, text, now);
             Some(NotificationSchedule { severity, has_sent_change: true, ..goes_on })
@@ -248,12 +257,14 @@ fn schedule(
         (None, None) => None,
     };
     let Some(goes_on) = goes_on else {
-        key.notified = Some(NotificationSchedule::new(key.content_hash, severity, text, before, now));
+        key.notified =
+            Some(NotificationSchedule::new(key.content_hash, severity, text, before, now));
         return Some(0);
     };
     let is_due = goes_on.due_at().is_some_and(|due| due <= now);
     let again = is_due.then_some(goes_on.occurrences);
-    key.notified = Some(if is_due { goes_on.with_notification(key.content_hash, now) } else { goes_on });
+    key.notified =
+        Some(if is_due { goes_on.with_notification(key.content_hash, now) } else { goes_on });
     again
 }
 

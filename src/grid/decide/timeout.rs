@@ -2,21 +2,25 @@
 //!
 //! Guarantees one case for each timer, and nothing for a timer that has not ended. Applies nothing.
 
-use crate::grid::model::alert_group::AlertGroup;
-use crate::grid::state::appliance::Appliance;
 use crate::grid::decide::transition::Transition;
-use crate::grid::decide::{DecisionDraft, Decider, SessionConflict, record_if_changed};
-use crate::grid::log::effect::{Effect, AlertKind, SuppressionPhase};
-use crate::grid::values::event::Severity;
+use crate::grid::decide::{Decider, DecisionDraft, SessionConflict, record_if_changed};
 use crate::grid::explain;
+use crate::grid::log::effect::{AlertKind, Effect, SuppressionPhase};
+use crate::grid::log::timer::Timer;
+use crate::grid::model::alert_group::AlertGroup;
 use crate::grid::model::lifecycle::{Lifecycle, LifecycleInput};
+use crate::grid::state::appliance::Appliance;
+use crate::grid::values::event::Severity;
 use crate::grid::values::id::ApplianceIndex;
 use crate::grid::values::time::Timestamp;
-use crate::grid::log::timer::Timer;
 
 impl Decider<'_> {
     /// What follows when that timer of the appliance has ended.
-    pub(super) fn deadline(&self, number: ApplianceIndex, timer: Timer) -> Option<DecisionDraft> {
+    pub(in crate::grid) fn deadline(
+        &self,
+        number: ApplianceIndex,
+        timer: Timer,
+    ) -> Option<DecisionDraft> {
         let appliance = self.state.appliance(number)?;
         let rules = self.settings.rules(&appliance.class, &appliance.overrides);
         let mut change = Transition::new(self.state, appliance, &rules, self.now);
@@ -74,7 +78,8 @@ impl Decider<'_> {
     /// The runs of repeats that are over.
     fn runs_due(&self, appliance: &Appliance) -> Vec<Effect> {
         let number = appliance.number;
-        let over = appliance.usage.alert_groups.iter().filter(|key| self.is_due(key.run_deadline()));
+        let over =
+            appliance.usage.alert_groups.iter().filter(|key| self.is_due(key.run_deadline()));
         over.map(|key| Effect::RepeatsReported { number, group: key.clone() }).collect()
     }
 
@@ -88,7 +93,10 @@ impl Decider<'_> {
                 continue;
             };
             let mailed = Some(mailed.clone().with_notification(key.content_hash, self.now));
-            effects.push(Effect::AlertGroup { number, group: AlertGroup { notified: mailed, ..key.clone() } });
+            effects.push(Effect::AlertGroup {
+                number,
+                group: AlertGroup { notified: mailed, ..key.clone() },
+            });
         }
         let unmailed = appliance.usage.unmailed.as_ref().filter(|it| self.is_due(it.due_at()));
         effects.extend(unmailed.map(|unmailed| {

@@ -5,18 +5,20 @@
 
 use std::time::Duration;
 
-use crate::grid::state::appliance::Appliance;
-use crate::grid::log::effect::{Alert, Boot, Effect, AlertKind};
-use crate::grid::values::event::Severity;
 use crate::grid::explain;
-use crate::grid::model::lifecycle::{Lifecycle, EventRejection, StepResult, LifecycleInput, step};
-use crate::grid::values::record_flags::RecordFlags;
-use crate::grid::values::id::BootId;
+use crate::grid::log::effect::{Alert, AlertKind, Boot, Effect};
 use crate::grid::log::record::ReceivedEvent;
-use crate::grid::model::settings::{ClassSettings, FLAPPING_FAILURES, FLAPPING_WINDOW, GRACE_AFTER_DOWNTIME};
+use crate::grid::model::lifecycle::{EventRejection, Lifecycle, LifecycleInput, StepResult, step};
+use crate::grid::model::settings::{
+    ClassSettings, FLAPPING_FAILURES, FLAPPING_WINDOW, GRACE_AFTER_DOWNTIME,
+};
 use crate::grid::state::State;
-use crate::grid::values::time::Timestamp;
+use crate::grid::state::appliance::Appliance;
+use crate::grid::values::event::Severity;
 use crate::grid::values::event_order::EventOrder;
+use crate::grid::values::id::BootId;
+use crate::grid::values::record_flags::RecordFlags;
+use crate::grid::values::time::Timestamp;
 
 /// How the boot an appliance speaks in stands to the one that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +88,9 @@ impl<'a> Transition<'a> {
             Some(present) if present.id == Some(id) => BootRelation::Current,
             _ if !is_live || self.appliance.past_boots.contains(&id) => BootRelation::Stale,
             Some(Boot { id: None, .. }) if !is_over => BootRelation::Adopts(id),
-            Some(Boot { id: Some(_), earliest_began_at: not_before, .. }) if self.is_older_by_uptime(uptime, not_before) => {
+            Some(Boot { id: Some(_), earliest_began_at: not_before, .. })
+                if self.is_older_by_uptime(uptime, not_before) =>
+            {
                 BootRelation::Stale
             }
             Some(_) | None => BootRelation::Begins(id),
@@ -155,7 +159,10 @@ impl<'a> Transition<'a> {
     /// # Errors
     ///
     /// The refusal, if the rules say no.
-    pub(in crate::grid) fn apply(&mut self, stimulus: &LifecycleInput<'_>) -> Result<(), EventRejection> {
+    pub(in crate::grid) fn apply(
+        &mut self,
+        stimulus: &LifecycleInput<'_>,
+    ) -> Result<(), EventRejection> {
         let began_at = self.boot.map_or(self.now, |boot| boot.began_at);
         self.drop_assumption(stimulus);
         match step(&self.lifecycle, stimulus, self.rules, began_at, self.now) {
@@ -335,7 +342,13 @@ impl<'a> Transition<'a> {
         self.raise_since(matter, severity, text, self.now);
     }
 
-    fn raise_since(&mut self, matter: AlertKind, severity: Severity, text: String, since: Timestamp) {
+    fn raise_since(
+        &mut self,
+        matter: AlertKind,
+        severity: Severity,
+        text: String,
+        since: Timestamp,
+    ) {
         let alert = Alert { severity, since, text: text.into() };
         let number = Some(self.appliance.number);
         self.effects.push(Effect::AlertRaised { number, kind: matter, alert });
@@ -344,5 +357,12 @@ impl<'a> Transition<'a> {
 
 fn new_boot(id: Option<BootId>, began_at: Timestamp) -> Boot {
     let (has_agent, is_assumed, newest_word) = (false, false, None);
-    Boot { id, began_at, earliest_began_at: began_at, has_agent, is_assumed_running: is_assumed, newest_event: newest_word }
+    Boot {
+        id,
+        began_at,
+        earliest_began_at: began_at,
+        has_agent,
+        is_assumed_running: is_assumed,
+        newest_event: newest_word,
+    }
 }

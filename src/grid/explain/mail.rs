@@ -3,8 +3,8 @@
 //! Guarantees a sentence for each. Decides nothing.
 
 use crate::grid::log::effect::Effect;
-use crate::grid::model::mail_message::{Delivery, MailEffect, OutboxCommand, DeliveryState};
 use crate::grid::log::record::{Input, Record};
+use crate::grid::model::mail_message::{Delivery, DeliveryState, MailEffect, OutboxCommand};
 use crate::grid::values::sentence::Sentence;
 
 /// What a record about a mail says.
@@ -35,14 +35,18 @@ pub(in crate::grid) fn describe_mail(record: &Record) -> Sentence {
         (Input::MailDelivery { delivery, attempt, .. }, Some(head)) => {
             let reply = delivery.reply();
             match head.state {
-                DeliveryState::Failed => format!("{mail} failed, attempt {attempt}: {reply}").into(),
+                DeliveryState::Failed => {
+                    format!("{mail} failed, attempt {attempt}: {reply}").into()
+                }
                 DeliveryState::Waiting | DeliveryState::InFlight => {
                     let put_off = format!("{mail} put off, attempt {attempt}: {reply}");
                     Sentence::from(put_off).text("; tried again at ").time(head.due_at)
                 }
             }
         }
-        (Input::MailCommand { command: OutboxCommand::Drop, .. }, _) => format!("{mail} dropped").into(),
+        (Input::MailCommand { command: OutboxCommand::Drop, .. }, _) => {
+            format!("{mail} dropped").into()
+        }
         (Input::MailCommand { command: OutboxCommand::Retry, .. }, _) => {
             format!("{mail} to be tried now").into()
         }

@@ -3,19 +3,22 @@
 //! Guarantees the same words on the command line, on pages and in mails. Text of appliances goes in
 //! as it came: whoever shows a sentence escapes it, and words the moments in it.
 
-mod mail;
+pub(in crate::grid) mod mail;
 
 use std::time::Duration;
 
-use crate::grid::model::usage::{RateLimitKind, SuppressedEvents, Suppression};
+use crate::grid::log::effect::{AlertKind, Effect, SuppressionPhase};
+use crate::grid::log::record::{
+    AdminCommand, BrokerPause, BrokerStarted, Input, LastRun, Outcome, Record,
+};
 use crate::grid::model::alert_group::AlertGroup;
+use crate::grid::model::lifecycle::{
+    EventRejection, FailedStart, FailureCause, LastReport, Lifecycle, Maintenance,
+};
+use crate::grid::model::usage::{RateLimitKind, SuppressedEvents, Suppression};
 use crate::grid::state::appliance::Appliance;
-use crate::grid::log::effect::{Effect, AlertKind, SuppressionPhase};
-use crate::grid::values::event::{Event, DroppedEvents, EventKind};
-use crate::grid::model::lifecycle::{FailedStart, FailureCause, LastReport, Lifecycle, Maintenance, EventRejection};
+use crate::grid::values::event::{DroppedEvents, Event, EventKind};
 use crate::grid::values::record_flags::RecordFlags;
-use crate::grid::decide::mail;
-use crate::grid::log::record::{BrokerStarted, Input, LastRun, AdminCommand, Outcome, Record, BrokerPause};
 use crate::grid::values::sentence::Sentence;
 use crate::grid::values::time::{Timestamp, describe_duration};
 
@@ -27,17 +30,24 @@ pub fn describe_state(appliance: &Appliance, now: Timestamp) -> Sentence {
         Lifecycle::Idle => Sentence::from("idle, stopped at ").time(appliance.since),
         Lifecycle::Starting { deadline: Some(deadline) } => {
             let limit = describe_duration(deadline.since(began_at));
-            format!("starting, {} of {limit}", describe_duration(whole_seconds(now.since(began_at)))).into()
+            format!(
+                "starting, {} of {limit}",
+                describe_duration(whole_seconds(now.since(began_at)))
+            )
+            .into()
         }
         Lifecycle::Starting { deadline: None } => {
-            format!("starting, {}, no limit", describe_duration(whole_seconds(now.since(began_at)))).into()
+            format!("starting, {}, no limit", describe_duration(whole_seconds(now.since(began_at))))
+                .into()
         }
         Lifecycle::Maintenance(known) => describe_maintenance(known, now).into(),
         Lifecycle::Running => Sentence::from("running since ").time(appliance.since),
         Lifecycle::Failed(failed) => {
             let text = format!("failed: {}", short_failure(failed));
             let last = failed.last_report.as_ref();
-            let said = last.map_or(text.clone(), |it| format!("{text}, last word {}", describe_last_report(it)));
+            let said = last.map_or(text.clone(), |it| {
+                format!("{text}, last word {}", describe_last_report(it))
+            });
             Sentence::from(said).text(" at ").time(last.map_or(appliance.since, |word| word.at))
         }
         Lifecycle::Dumping { deadline } => {
@@ -60,10 +70,16 @@ fn describe_maintenance(known: &Maintenance, now: Timestamp) -> String {
         text.push_str(&format!(" \"{}\"", known.text));
     }
     if known.report_deadline < Timestamp::MAX {
-        text.push_str(&format!(", next report due in {}", describe_duration(known.report_deadline.since(now))));
+        text.push_str(&format!(
+            ", next report due in {}",
+            describe_duration(known.report_deadline.since(now))
+        ));
     }
     if known.stuck_at.is_none() {
-        text.push_str(&format!(", no progress for {}", describe_duration(now.since(known.progressed_at))));
+        text.push_str(&format!(
+            ", no progress for {}",
+            describe_duration(now.since(known.progressed_at))
+        ));
     }
     text
 }
@@ -171,7 +187,8 @@ pub fn describe_record(record: &Record) -> Sentence {
             mail::describe_mail(record)
         }
         Input::Tally => {
-            let of = record.effects.iter().filter(|it| matches!(it, Effect::Counters { .. })).count();
+            let of =
+                record.effects.iter().filter(|it| matches!(it, Effect::Counters { .. })).count();
             let appliances = if of == 1 { "appliance" } else { "appliances" };
             format!("counted what was heard of {of} {appliances} without records of their own")
                 .into()
@@ -186,20 +203,24 @@ pub fn describe_record(record: &Record) -> Sentence {
         Input::Deadline { .. } => Sentence::default(),
         Input::BrokerStarted(started) => describe_start(started).into(),
         Input::BrokerStopped => "gridd stopped in good order".into(),
-        Input::BrokerPaused { lasted, cause: BrokerPause::ProcessPaused } => {
-            format!("gridd could not work for {}; deadlines moved by it", describe_duration(*lasted)).into()
-        }
+        Input::BrokerPaused { lasted, cause: BrokerPause::ProcessPaused } => format!(
+            "gridd could not work for {}; deadlines moved by it",
+            describe_duration(*lasted)
+        )
+        .into(),
         Input::BrokerPaused { lasted, cause: BrokerPause::ClockJumpedAhead } => {
             format!("clock went ahead {}; deadlines moved by it", describe_duration(*lasted)).into()
         }
         Input::BrokerPaused { lasted, cause: BrokerPause::DiskLow } => {
-            format!("gridd took nothing for {}; deadlines moved by it", describe_duration(*lasted)).into()
+            format!("gridd took nothing for {}; deadlines moved by it", describe_duration(*lasted))
+                .into()
         }
         Input::Journal(storage) => storage.describe().into(),
         Input::Settings(settings) => settings.describe().into(),
         Input::WallClock(found) => found.describe().into(),
         Input::ClockSetBack { by } => {
-            format!("clock set back {}; times of records go on as before", describe_duration(*by)).into()
+            format!("clock set back {}; times of records go on as before", describe_duration(*by))
+                .into()
         }
     };
     Sentence::join([own].into_iter().chain(raised), "; ")
@@ -372,7 +393,9 @@ pub fn describe_outcome(outcome: Outcome) -> (&'static str, &'static str) {
         Outcome::Suppressed => {
             ("OVER_BUDGET", "more than its class allows: counted, held back for now")
         }
-        Outcome::BelowThreshold => ("BELOW_SEVERITY", "below the severity that its class keeps: counted"),
+        Outcome::BelowThreshold => {
+            ("BELOW_SEVERITY", "below the severity that its class keeps: counted")
+        }
         Outcome::Duplicate => ("DUPLICATE", "known already by boot, spool and sequence"),
         Outcome::OlderBoot => {
             ("OLDER_BOOT", "of another boot than the present one: recorded, no change of state")

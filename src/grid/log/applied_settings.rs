@@ -74,7 +74,13 @@ impl AppliedSettings {
 
     /// The sentence of its record.
     pub(in crate::grid) fn describe(&self) -> String {
-        let Self { is_startup: at_start, settings, pending_restart: waiting, warnings, omitted: left_out } = self;
+        let Self {
+            is_startup: at_start,
+            settings,
+            pending_restart: waiting,
+            warnings,
+            omitted: left_out,
+        } = self;
         let mut parts = Vec::new();
         match (at_start, settings.is_empty()) {
             (true, true) => parts.push("settings are all as by default".to_owned()),
@@ -98,7 +104,8 @@ impl AppliedSettings {
 }
 
 fn list_settings(settings: &[AppliedSetting]) -> String {
-    let mut named: Vec<_> = settings.iter().take(LISTED_MAX).map(AppliedSetting::describe).collect();
+    let mut named: Vec<_> =
+        settings.iter().take(LISTED_MAX).map(AppliedSetting::describe).collect();
     if let Some(more @ 1..) = settings.len().checked_sub(LISTED_MAX) {
         named.push(format!("and {more} more"));
     }

@@ -7,18 +7,18 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::grid::model::usage::{Usage, RateLimitKind, OutcomeCounts, Suppression};
+use crate::grid::log::time_shift::TimeShift;
 use crate::grid::model::alert_group::AlertGroup;
-use crate::grid::values::event::Severity;
 use crate::grid::model::lifecycle::Lifecycle;
 use crate::grid::model::mail_message::MailEffect;
-use crate::grid::values::id::{ApplianceName, ApplianceIndex, BootId, RecordNumber};
-use crate::grid::model::settings::Overrides;
-use crate::grid::log::time_shift::TimeShift;
-use crate::grid::values::time::Timestamp;
-use crate::grid::model::unmailed_alerts::UnmailedAlerts;
 use crate::grid::model::sequence_window::SequenceWindow;
+use crate::grid::model::settings::Overrides;
+use crate::grid::model::unmailed_alerts::UnmailedAlerts;
+use crate::grid::model::usage::{OutcomeCounts, RateLimitKind, Suppression, Usage};
+use crate::grid::values::event::Severity;
 use crate::grid::values::event_order::EventOrder;
+use crate::grid::values::id::{ApplianceIndex, ApplianceName, BootId, RecordNumber};
+use crate::grid::values::time::Timestamp;
 
 /// A change of one entity, as an absolute value.
 #[derive(Clone, Debug, PartialEq)]

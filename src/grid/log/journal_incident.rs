@@ -8,11 +8,11 @@ use std::fmt::Write;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::effect::{Alert, AlertKind, Effect};
 use crate::grid::decide::DecisionDraft;
-use super::effect::{Alert, Effect, AlertKind};
+use crate::grid::state::State;
 use crate::grid::values::event::Severity;
 use crate::grid::values::id::RecordNumber;
-use crate::grid::state::State;
 use crate::grid::values::time::{Timestamp, describe_duration};
 
 /// Most ranges named in one sentence.
@@ -86,7 +86,9 @@ impl JournalIncident {
             Self::ResourcesShort { message: what } => {
                 vec![raised(AlertKind::ResourcesShort, now, what.clone().into_string())]
             }
-            Self::ResourcesRecovered => cleared(state, AlertKind::ResourcesShort).into_iter().collect(),
+            Self::ResourcesRecovered => {
+                cleared(state, AlertKind::ResourcesShort).into_iter().collect()
+            }
         })
     }
 
@@ -99,9 +101,15 @@ impl JournalIncident {
                     TrimReason::Bytes(limit) => format!("more than {}", describe_bytes(*limit)),
                 };
                 let bytes = describe_bytes(*bytes);
-                format!("records {} to {} trimmed: {why}, {bytes}", format_thousands(*first), format_thousands(*last))
+                format!(
+                    "records {} to {} trimmed: {why}, {bytes}",
+                    format_thousands(*first),
+                    format_thousands(*last)
+                )
             }
-            Self::Missing { .. } | Self::DiskLow { .. } | Self::ResourcesShort { .. } => String::new(),
+            Self::Missing { .. } | Self::DiskLow { .. } | Self::ResourcesShort { .. } => {
+                String::new()
+            }
             Self::ResourcesRecovered => "the system grants what is needed again".to_owned(),
             Self::DiskRecovered { free } => {
                 format!("the disk has room again: {} free", describe_bytes(*free))
@@ -254,13 +262,17 @@ mod tests {
         ] {
             assert_eq!(describe_bytes(bytes), words);
         }
-        assert_eq!([format_thousands(1), format_thousands(999), format_thousands(1_234_567)], ["1", "999", "1,234,567"]);
+        assert_eq!(
+            [format_thousands(1), format_thousands(999), format_thousands(1_234_567)],
+            ["1", "999", "1,234,567"]
+        );
     }
 
     #[test]
     fn a_trim_contains_range_and_reason() {
         let trimmed = |reason| {
-            JournalIncident::Trimmed(Trimmed { first: 1, last: 20_000, bytes: 256 << 20, reason }).describe()
+            JournalIncident::Trimmed(Trimmed { first: 1, last: 20_000, bytes: 256 << 20, reason })
+                .describe()
         };
         assert_eq!(
             trimmed(TrimReason::Age(Duration::from_secs(90 * 86_400))),

@@ -1,4 +1,6 @@
-//! TODO-DOC
+//! Holds what the grid log consists of: records, their inputs and their effects.
+//!
+//! Guarantees absolute values in every effect. Knows no encoding.
 
 pub mod applied_settings;
 pub mod effect;
@@ -8,4 +10,3 @@ pub mod record_kind;
 pub mod time_shift;
 pub mod timer;
 pub mod wall_clock_change;
-

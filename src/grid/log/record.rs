@@ -9,18 +9,20 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::effect::Effect;
-use crate::grid::values::event::Event;
-use crate::grid::log::applied_settings::AppliedSettings;
-use crate::grid::model::lifecycle::EventRejection;
-use crate::grid::model::mail_message::{Delivery, OutboxCommand, MessageNumber};
-use crate::grid::values::record_flags::RecordFlags;
-use crate::grid::values::id::{ApplianceName, ApplianceIndex, BootId, RecordNumber, Sequence, SpoolId};
-use crate::grid::model::settings::Overrides;
-use crate::grid::log::time_shift::TimeShift;
-use crate::grid::log::journal_incident::JournalIncident;
-use crate::grid::values::time::Timestamp;
 use super::timer::Timer;
+use crate::grid::log::applied_settings::AppliedSettings;
+use crate::grid::log::journal_incident::JournalIncident;
+use crate::grid::log::time_shift::TimeShift;
 use crate::grid::log::wall_clock_change::WallClockChange;
+use crate::grid::model::lifecycle::EventRejection;
+use crate::grid::model::mail_message::{Delivery, MessageNumber, OutboxCommand};
+use crate::grid::model::settings::Overrides;
+use crate::grid::values::event::Event;
+use crate::grid::values::id::{
+    ApplianceIndex, ApplianceName, BootId, RecordNumber, Sequence, SpoolId,
+};
+use crate::grid::values::record_flags::RecordFlags;
+use crate::grid::values::time::Timestamp;
 
 /// One entry of the grid log.
 #[derive(Clone, Debug, PartialEq)]

@@ -4,10 +4,10 @@
 //! severities are those of the contract and of the journal's index. Knows no wire format.
 
 use super::effect::Effect;
-use crate::grid::values::event::{EventBody, Severity};
-use crate::grid::values::id::ApplianceIndex;
 use super::record::{Input, LastRun, Record};
 use crate::grid::log::wall_clock_change::WallClockChange;
+use crate::grid::values::event::{EventBody, Severity};
+use crate::grid::values::id::ApplianceIndex;
 
 /// What a record is about. The numbers are stored, in the masks of the journal's index too, and
 /// are those of the contract: they never change. At most 31.

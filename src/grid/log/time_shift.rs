@@ -6,14 +6,14 @@
 //! the clock that was wrong. Guarantees that no time of the state is forgotten: every effect is
 //! taken apart whole. Decides nothing.
 
-use crate::grid::model::usage::{Usage, RateLimitKind, SuppressedEvents, Suppression};
+use super::effect::{Alert, ApplianceHistory, Boot, Effect};
 use crate::grid::model::alert_group::AlertGroup;
-use super::effect::{Alert, Boot, Effect, ApplianceHistory};
 use crate::grid::model::lifecycle::{Lifecycle, Maintenance};
 use crate::grid::model::mail_message::{BacklogDigest, MailEffect, MailMessage, Notice};
 use crate::grid::model::notification_schedule::NotificationSchedule;
-use crate::grid::values::time::{Offset, Timestamp};
 use crate::grid::model::unmailed_alerts::UnmailedAlerts;
+use crate::grid::model::usage::{RateLimitKind, SuppressedEvents, Suppression, Usage};
+use crate::grid::values::time::{Offset, Timestamp};
 
 /// A move of told time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,10 +65,18 @@ impl TimeShift {
                 Effect::AlertRaised { number, kind: matter, alert }
             }
             Effect::RateLimitState { number, limit: budget, refilled_at: full_at } => {
-                Effect::RateLimitState { number, limit: budget, refilled_at: self.shift_pending(full_at) }
+                Effect::RateLimitState {
+                    number,
+                    limit: budget,
+                    refilled_at: self.shift_pending(full_at),
+                }
             }
-            Effect::AlertGroup { number, group: key } => Effect::AlertGroup { number, group: self.shift_alert_group(key) },
-            Effect::RepeatsReported { number, group: key } => Effect::RepeatsReported { number, group: self.shift_alert_group(key) },
+            Effect::AlertGroup { number, group: key } => {
+                Effect::AlertGroup { number, group: self.shift_alert_group(key) }
+            }
+            Effect::RepeatsReported { number, group: key } => {
+                Effect::RepeatsReported { number, group: self.shift_alert_group(key) }
+            }
             Effect::Suppression { number, phase, suppression } => {
                 let suppression = self.shift_suppression(suppression);
                 Effect::Suppression { number, phase, suppression }
@@ -82,10 +90,22 @@ impl TimeShift {
             }
             Effect::Mail(change) => Effect::Mail(self.shift_mail(change)),
             Effect::History { number, history: memory } => {
-                let ApplianceHistory { past_boots, windows, last_event_at: last_heard_at, last_record, usage: admission } = memory;
+                let ApplianceHistory {
+                    past_boots,
+                    windows,
+                    last_event_at: last_heard_at,
+                    last_record,
+                    usage: admission,
+                } = memory;
                 let last_heard_at = last_heard_at.map(|at| self.shift_past(at));
                 let admission = self.shift_usage(admission);
-                let memory = ApplianceHistory { past_boots, windows, last_event_at: last_heard_at, last_record, usage: admission };
+                let memory = ApplianceHistory {
+                    past_boots,
+                    windows,
+                    last_event_at: last_heard_at,
+                    last_record,
+                    usage: admission,
+                };
                 Effect::History { number, history: memory }
             }
             Effect::Appliance { .. }
@@ -101,12 +121,26 @@ impl TimeShift {
     }
 
     fn shift_boot(self, boot: Boot) -> Boot {
-        let Boot { id, began_at, earliest_began_at: not_before, has_agent, is_assumed_running: is_assumed, newest_event: newest_word } = boot;
+        let Boot {
+            id,
+            began_at,
+            earliest_began_at: not_before,
+            has_agent,
+            is_assumed_running: is_assumed,
+            newest_event: newest_word,
+        } = boot;
         let moved = self.shift_past(began_at);
         // A pause of the machine looks like a clock that was set: then the boot is older than that.
         let not_before = not_before.min(moved);
         // When a word was said is told by the appliance's own clock.
-        Boot { id, began_at: moved, earliest_began_at: not_before, has_agent, is_assumed_running: is_assumed, newest_event: newest_word }
+        Boot {
+            id,
+            began_at: moved,
+            earliest_began_at: not_before,
+            has_agent,
+            is_assumed_running: is_assumed,
+            newest_event: newest_word,
+        }
     }
 
     fn shift_lifecycle(self, lifecycle: Lifecycle) -> Lifecycle {
@@ -140,7 +174,14 @@ impl TimeShift {
     }
 
     fn shift_usage(self, admission: Usage) -> Usage {
-        let Usage { rate_limits: mut spent, alert_groups: keys, suppression, counts, progress_stored_at: progress_at, unmailed } = admission;
+        let Usage {
+            rate_limits: mut spent,
+            alert_groups: keys,
+            suppression,
+            counts,
+            progress_stored_at: progress_at,
+            unmailed,
+        } = admission;
         for budget in RateLimitKind::ALL {
             spent.set(budget, self.shift_pending(spent.refilled_at(budget)));
         }
@@ -150,7 +191,11 @@ impl TimeShift {
             suppression: suppression.map(|it| Box::new(self.shift_suppression(*it))),
             counts,
             // After a pause no report is right behind another.
-            progress_stored_at: if self.is_pause() { progress_at } else { self.shift_pending(progress_at) },
+            progress_stored_at: if self.is_pause() {
+                progress_at
+            } else {
+                self.shift_pending(progress_at)
+            },
             unmailed: unmailed.map(|it| Box::new(self.shift_unmailed(*it))),
         }
     }
@@ -183,7 +228,11 @@ impl TimeShift {
     }
 
     fn shift_notified(self, it: NotificationSchedule) -> NotificationSchedule {
-        NotificationSchedule { notified_at: self.shift_pending(it.notified_at), last_seen_at: self.shift_pending(it.last_seen_at), ..it }
+        NotificationSchedule {
+            notified_at: self.shift_pending(it.notified_at),
+            last_seen_at: self.shift_pending(it.last_seen_at),
+            ..it
+        }
     }
 
     fn shift_unmailed(self, it: UnmailedAlerts) -> UnmailedAlerts {
@@ -196,13 +245,26 @@ impl TimeShift {
     }
 
     fn shift_suppression(self, suppression: Suppression) -> Suppression {
-        let Suppression { since, limit: budget, last_exceeded_at: over_at, summaries: summed_up, events: held } = suppression;
-        let held = held.map(|SuppressedEvents { counts, first_at, last_at, last_kind: kind, sample }| {
-            let (first_at, last_at) = (self.shift_past(first_at), self.shift_past(last_at));
-            SuppressedEvents { counts, first_at, last_at, last_kind: kind, sample }
-        });
+        let Suppression {
+            since,
+            limit: budget,
+            last_exceeded_at: over_at,
+            summaries: summed_up,
+            events: held,
+        } = suppression;
+        let held =
+            held.map(|SuppressedEvents { counts, first_at, last_at, last_kind: kind, sample }| {
+                let (first_at, last_at) = (self.shift_past(first_at), self.shift_past(last_at));
+                SuppressedEvents { counts, first_at, last_at, last_kind: kind, sample }
+            });
         let (since, over_at) = (self.shift_pending(since), self.shift_pending(over_at));
-        Suppression { since, limit: budget, last_exceeded_at: over_at, summaries: summed_up, events: held }
+        Suppression {
+            since,
+            limit: budget,
+            last_exceeded_at: over_at,
+            summaries: summed_up,
+            events: held,
+        }
     }
 
     fn shift_mail(self, change: MailEffect) -> MailEffect {
@@ -215,7 +277,11 @@ impl TimeShift {
                 MailEffect::Notice { number, at, notice }
             }
             MailEffect::RecipientLimit { recipient, urgency, refilled_at: full_at } => {
-                MailEffect::RecipientLimit { recipient, urgency, refilled_at: self.shift_pending(full_at) }
+                MailEffect::RecipientLimit {
+                    recipient,
+                    urgency,
+                    refilled_at: self.shift_pending(full_at),
+                }
             }
             MailEffect::DigestCount { .. }
             | MailEffect::Brief { .. }
@@ -245,7 +311,8 @@ impl TimeShift {
         // Nobody could try it meanwhile, though it is owed since then.
         let away = if moved == owed_since { away.saturating_add(self.by.ahead()) } else { away };
         let late = late.map(|late| {
-            let BacklogDigest { first_at, last_at, severity_counts: severities, appliances } = *late;
+            let BacklogDigest { first_at, last_at, severity_counts: severities, appliances } =
+                *late;
             let (first_at, last_at) = (self.shift_past(first_at), self.shift_past(last_at));
             Box::new(BacklogDigest { first_at, last_at, severity_counts: severities, appliances })
         });

@@ -2,7 +2,7 @@
 //!
 //! Guarantees that the record of a timeout names its timer. Knows no clock and sets nothing.
 
-use super::effect::{Effect, AlertKind};
+use super::effect::{AlertKind, Effect};
 
 /// What a deadline of an appliance was set for. Each may end once in one call of
 /// [`Grid::handle_timeout`](crate::grid::Grid::handle_timeout), in this order.
@@ -57,10 +57,12 @@ impl Timer {
     /// The timer of a record that was written before records named it, by what followed.
     pub fn guess(effects: &[Effect]) -> Self {
         let is_suppression = |it: &Effect| matches!(it, Effect::Suppression { .. });
-        let is_told = |it: &Effect| is_suppression(it) || matches!(it, Effect::RepeatsReported { .. });
+        let is_told =
+            |it: &Effect| is_suppression(it) || matches!(it, Effect::RepeatsReported { .. });
         let concerns = |which: AlertKind| {
             effects.iter().any(|it| {
-                let (Effect::AlertRaised { kind: matter, .. } | Effect::AlertCleared { kind: matter, .. }) = it
+                let (Effect::AlertRaised { kind: matter, .. }
+                | Effect::AlertCleared { kind: matter, .. }) = it
                 else {
                     return false;
                 };

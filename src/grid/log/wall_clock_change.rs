@@ -5,11 +5,11 @@
 
 use std::time::Duration;
 
+use super::effect::{Alert, AlertKind, Effect};
 use crate::grid::decide::DecisionDraft;
-use super::effect::{Alert, Effect, AlertKind};
-use crate::grid::values::event::Severity;
 use crate::grid::log::time_shift::TimeShift;
 use crate::grid::state::State;
+use crate::grid::values::event::Severity;
 use crate::grid::values::time::{Offset, Timestamp, describe_duration};
 
 /// What is found when told time is compared with the wall clock.
@@ -71,7 +71,10 @@ impl WallClockChange {
                              itself; nothing was moved"
                 .to_owned(),
             Self::Slept { lasted } => {
-                format!("the machine slept for {}; deadlines moved by it", describe_duration(*lasted))
+                format!(
+                    "the machine slept for {}; deadlines moved by it",
+                    describe_duration(*lasted)
+                )
             }
         }
     }

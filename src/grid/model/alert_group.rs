@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use crate::grid::model::notification_schedule::NotificationSchedule;
 use crate::grid::values::event::{Counter, Severity};
 use crate::grid::values::id::RecordNumber;
-use crate::grid::model::notification_schedule::NotificationSchedule;
 use crate::grid::values::time::Timestamp;
 
 /// Most keys remembered of one appliance.
@@ -125,7 +125,10 @@ impl AlertGroup {
     /// Whether nothing is lost by forgetting it at `now`.
     pub fn is_idle(&self, now: Timestamp) -> bool {
         let is_over = self.notified.as_ref().is_none_or(|mailed| mailed.is_idle(now));
-        self.repeats == 0 && self.refilled_at <= now && self.last_seen_at.after(REPEAT_WINDOW) <= now && is_over
+        self.repeats == 0
+            && self.refilled_at <= now
+            && self.last_seen_at.after(REPEAT_WINDOW) <= now
+            && is_over
     }
 }
 

@@ -45,9 +45,9 @@
 
 use std::time::Duration;
 
+use super::settings::{ClassSettings, OnStuck, REPORT_DEADLINE_RANGE};
 use crate::grid::values::event::Progress;
 use crate::grid::values::record_flags::RecordFlags;
-use super::settings::{ClassSettings, REPORT_DEADLINE_RANGE, OnStuck};
 use crate::grid::values::time::Timestamp;
 use crate::grid::values::wording::is_same_wording;
 
@@ -342,8 +342,12 @@ pub fn step(
             | FailureCause::DumpTimeout => fail(state, FailureCause::Reported, reason),
         },
         (L::Failed(failed), S::Maintenance(report)) => match failed.failure {
-            FailureCause::Reported | FailureCause::DumpTimeout => StepResult::Refused(EventRejection::FailedPermanently),
-            FailureCause::BootTimeout { .. } | FailureCause::Hung { .. } | FailureCause::NoProgress { .. } => {
+            FailureCause::Reported | FailureCause::DumpTimeout => {
+                StepResult::Refused(EventRejection::FailedPermanently)
+            }
+            FailureCause::BootTimeout { .. }
+            | FailureCause::Hung { .. }
+            | FailureCause::NoProgress { .. } => {
                 // The boot deadline has passed: `hung_waits_for_boot_deadline` waits no longer.
                 apply_report(None, Some(now), report, rules, now, RecordFlags::RECOVERED)
             }

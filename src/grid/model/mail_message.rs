@@ -30,7 +30,6 @@ pub const REPLY_BYTES_MAX: usize = 500;
 
 pub use crate::grid::model::outbox::{Outbox, OutboxStats, finished_message};
 
-
 /// Numbers messages, from 1 upwards; never given twice on one journal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageNumber(pub u64);

@@ -1,11 +1,14 @@
-//! TODO-DOC
+//! Holds the rules and the data of what the core decides about: settings, lifecycle, rate limits,
+//! alerts, sessions and mails.
+//!
+//! Guarantees plain values without clock or disk. Decides nothing about inputs.
 
 pub mod alert_group;
 pub mod lifecycle;
 pub mod mail_message;
 pub mod notification_schedule;
-mod outbox;
-mod pending_counts;
+pub(in crate::grid) mod outbox;
+pub(in crate::grid) mod pending_counts;
 pub mod rate_limit;
 pub mod sequence_window;
 pub mod sessions;
@@ -13,4 +16,3 @@ pub mod settings;
 pub mod timers;
 pub mod unmailed_alerts;
 pub mod usage;
-

@@ -5,10 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::grid::model::mail_message::{BRIEFS_MAX, BriefNotice, MailEffect, MailMessage, MessageNumber, NOTICES_MAX, Notice, DeliveryState, FINISHED_MAX, Urgency};
 use crate::grid::log::effect::Effect;
-use crate::grid::values::id::RecordNumber;
 use crate::grid::log::record::Record;
+use crate::grid::model::mail_message::{
+    BRIEFS_MAX, BriefNotice, DeliveryState, FINISHED_MAX, MailEffect, MailMessage, MessageNumber,
+    NOTICES_MAX, Notice, Urgency,
+};
+use crate::grid::values::id::RecordNumber;
 use crate::grid::values::time::Timestamp;
 
 /// The mails that are owed.
@@ -26,7 +29,10 @@ pub struct Outbox {
 
 /// What a mail said that is owed no more, by the record that says so, and the mail in which it goes on
 /// if it does. `None`: the record says nothing of it.
-pub fn finished_message(number: MessageNumber, record: &Record) -> Option<(MailMessage, Option<MessageNumber>)> {
+pub fn finished_message(
+    number: MessageNumber,
+    record: &Record,
+) -> Option<(MailMessage, Option<MessageNumber>)> {
     let mut outbox = Outbox::default();
     let mut gone = Vec::new();
     for effect in &record.effects {
@@ -82,7 +88,8 @@ impl Outbox {
     /// it.
     pub fn open_batch(&self, recipient: &str, is_late: bool) -> Option<&MailMessage> {
         // It is the newest of that recipient.
-        let is_its = |it: &&MailMessage| *it.recipient == *recipient && it.digest.is_some() == is_late;
+        let is_its =
+            |it: &&MailMessage| *it.recipient == *recipient && it.digest.is_some() == is_late;
         let newest = self.messages.values().rev().find(is_its);
         newest.filter(|it| it.attempts == 0 && it.state == DeliveryState::Waiting)
     }

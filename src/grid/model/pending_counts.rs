@@ -7,15 +7,15 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
+use super::lifecycle::Lifecycle;
 use crate::grid::decide::CountedEvent;
 use crate::grid::log::effect::{Effect, SuppressionPhase};
-use super::lifecycle::Lifecycle;
-use crate::grid::values::record_flags::RecordFlags;
-use crate::grid::values::id::{ApplianceIndex, BootId, SpoolId};
-use crate::grid::log::record::{ReceivedEvent, Input, Outcome, Record};
-use crate::grid::state::State;
-use crate::grid::values::time::Timestamp;
+use crate::grid::log::record::{Input, Outcome, ReceivedEvent, Record};
 use crate::grid::model::sequence_window::WINDOW_WIDTH;
+use crate::grid::state::State;
+use crate::grid::values::id::{ApplianceIndex, BootId, SpoolId};
+use crate::grid::values::record_flags::RecordFlags;
+use crate::grid::values::time::Timestamp;
 
 /// Most appliances in one tally; more of them get another one.
 const APPLIANCES_PER_TALLY: usize = 64;
@@ -62,7 +62,11 @@ impl PendingCounts {
     /// Whether a record of this event needs the tally of its appliance before it: otherwise what is
     /// pending could fall out of the windows that the record moves on, and count as known though
     /// a crash forgot it.
-    pub(in crate::grid) fn must_precede(&self, heard: &ReceivedEvent, boot: Option<BootId>) -> bool {
+    pub(in crate::grid) fn must_precede(
+        &self,
+        heard: &ReceivedEvent,
+        boot: Option<BootId>,
+    ) -> bool {
         let first = self.0.get(&heard.appliance).and_then(|touched| touched.first_sequence);
         match (first, sequence_key(heard, boot)) {
             (Some((boot, spool, first)), Some((its_boot, its_spool, sequence))) => {
@@ -122,7 +126,8 @@ impl PendingChange {
             last_event_at: appliance.last_event_at.unwrap_or_default(),
             counts: admission.counts.clone(),
         });
-        let keys = self.alert_groups.into_iter().filter_map(|id| admission.alert_group(id)).cloned();
+        let keys =
+            self.alert_groups.into_iter().filter_map(|id| admission.alert_group(id)).cloned();
         effects.extend(keys.map(|key| Effect::AlertGroup { number, group: key }));
         if let Some(suppression) = admission.suppression.as_ref().filter(|_| self.has_suppression) {
             let (phase, suppression) = (SuppressionPhase::Counts, (**suppression).clone());

@@ -183,7 +183,10 @@ mod tests {
             assert!(windows.values().len() <= WINDOWS_MAX);
         }
         assert!((1..=8).all(|n| windows.contains(boot(1), spool(n), number(2))));
-        assert!((1_093..=1_100).all(|n| windows.contains_spool(boot(1), spool(n))), "the newest as well");
+        assert!(
+            (1_093..=1_100).all(|n| windows.contains_spool(boot(1), spool(n))),
+            "the newest as well"
+        );
     }
 
     #[test]
@@ -211,7 +214,10 @@ mod tests {
             windows.mark(boot(1), spool(n), number(2), boot(1));
         }
         assert!((33..=40).all(|n| windows.contains_spool(boot(1), spool(n))));
-        assert!((109..=116).all(|n| windows.contains_spool(boot(1), spool(n))), "those keep their half");
+        assert!(
+            (109..=116).all(|n| windows.contains_spool(boot(1), spool(n))),
+            "those keep their half"
+        );
         for n in 1..=40 {
             windows.mark(boot(2), spool(n), number(2), boot(2));
         }

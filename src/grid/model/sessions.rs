@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::grid::decide::SessionConflict;
-use crate::grid::values::id::{ApplianceIndex, BootId};
 use crate::grid::log::record::SessionId;
+use crate::grid::values::id::{ApplianceIndex, BootId};
 use crate::grid::values::time::{Offset, Timestamp};
 
 /// Sessions of one name that are told apart; more are open but not looked at.
@@ -72,7 +72,9 @@ impl Sessions {
     pub fn conflict(&self, number: ApplianceIndex, now: Timestamp) -> SessionConflict {
         match self.appliances.get(&number).filter(|seats| seats.has_conflict()) {
             None => SessionConflict::Absent,
-            Some(seats) if seats.conflict_deadline.is_some_and(|at| at > now) => SessionConflict::Possible,
+            Some(seats) if seats.conflict_deadline.is_some_and(|at| at > now) => {
+                SessionConflict::Possible
+            }
             Some(_) => SessionConflict::Confirmed,
         }
     }
@@ -123,7 +125,11 @@ impl Sessions {
     }
 
     /// Contact without a session (a report, or a start of the broker) holds until then.
-    pub fn set_contact_deadline(&mut self, number: ApplianceIndex, contact_until: Option<Timestamp>) {
+    pub fn set_contact_deadline(
+        &mut self,
+        number: ApplianceIndex,
+        contact_until: Option<Timestamp>,
+    ) {
         let seats = self.appliances.entry(number).or_default();
         if seats.is_empty() {
             seats.contact_deadline = contact_until;
@@ -132,7 +138,11 @@ impl Sessions {
     }
 
     /// Moves the end of an appliance's contact, if one is awaited.
-    pub fn map_contact_deadline(&mut self, number: ApplianceIndex, to: impl Fn(Timestamp) -> Timestamp) {
+    pub fn map_contact_deadline(
+        &mut self,
+        number: ApplianceIndex,
+        to: impl Fn(Timestamp) -> Timestamp,
+    ) {
         if let Some(seats) = self.appliances.get_mut(&number) {
             seats.contact_deadline = seats.contact_deadline.map(to);
         }
@@ -194,7 +204,9 @@ impl Sessions {
 
     fn remove_if_idle(&mut self, number: ApplianceIndex) {
         let is_empty = self.appliances.get(&number).is_some_and(|seats| {
-            seats.is_empty() && seats.contact_deadline.is_none() && seats.conflict_deadline.is_none()
+            seats.is_empty()
+                && seats.contact_deadline.is_none()
+                && seats.conflict_deadline.is_none()
         });
         if is_empty {
             self.appliances.remove(&number);

@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use crate::grid::values::event::Severity;
 use crate::grid::model::notification_schedule::{QUIET_MAX, repeat_interval};
+use crate::grid::values::event::Severity;
 use crate::grid::values::time::Timestamp;
 
 /// Most kinds that are counted by their keys; the rest is counted together.

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::grid::model::alert_group::AlertGroup;
-use crate::grid::values::event::EventKind;
-use crate::grid::log::record::Outcome;
 use super::settings::{RateLimit, RateLimits};
-use crate::grid::values::time::Timestamp;
+use crate::grid::log::record::Outcome;
+use crate::grid::model::alert_group::AlertGroup;
 use crate::grid::model::unmailed_alerts::UnmailedAlerts;
+use crate::grid::values::event::EventKind;
+use crate::grid::values::time::Timestamp;
 
 /// A suppression ends after so long without an event over budget.
 pub const SUPPRESSION_QUIET_TIME: Duration = Duration::from_secs(60);

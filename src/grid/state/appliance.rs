@@ -5,15 +5,15 @@
 
 use uuid::Uuid;
 
-use crate::grid::model::usage::{Usage, OutcomeKind, RateLimitState};
-use crate::grid::log::effect::{Boot, Effect, ApplianceHistory, SuppressionPhase};
-use crate::grid::values::event::EventBody;
+use crate::grid::log::effect::{ApplianceHistory, Boot, Effect, SuppressionPhase};
+use crate::grid::log::record::{Outcome, ReceivedEvent};
 use crate::grid::model::lifecycle::{FailureCause, Lifecycle};
-use crate::grid::values::id::{ApplianceName, ApplianceIndex, BootId, RecordNumber};
-use crate::grid::log::record::{ReceivedEvent, Outcome};
-use crate::grid::model::settings::{DEFAULT_CLASS, Overrides};
-use crate::grid::values::time::Timestamp;
 use crate::grid::model::sequence_window::SequenceWindows;
+use crate::grid::model::settings::{DEFAULT_CLASS, Overrides};
+use crate::grid::model::usage::{OutcomeKind, RateLimitState, Usage};
+use crate::grid::values::event::EventBody;
+use crate::grid::values::id::{ApplianceIndex, ApplianceName, BootId, RecordNumber};
+use crate::grid::values::time::Timestamp;
 
 /// Boot ids remembered of one appliance besides the present one.
 pub const PAST_BOOTS_MAX: usize = 16;
@@ -88,7 +88,12 @@ impl Appliance {
         }
     }
 
-    pub(in crate::grid) fn record_event(&mut self, heard: &ReceivedEvent, outcome: Outcome, at: Timestamp) {
+    pub(in crate::grid) fn record_event(
+        &mut self,
+        heard: &ReceivedEvent,
+        outcome: Outcome,
+        at: Timestamp,
+    ) {
         self.last_event_at = Some(at);
         let boot = heard.boot.or(self.boot_id());
         if let (Some(boot), Some(spool), Some(sequence)) = (boot, heard.spool, heard.sequence)
@@ -130,7 +135,9 @@ impl Appliance {
                 self.last_record = memory.last_record;
                 self.usage = memory.usage.clone();
             }
-            Effect::RateLimitState { limit: budget, refilled_at: full_at, .. } => self.usage.rate_limits.set(*budget, *full_at),
+            Effect::RateLimitState { limit: budget, refilled_at: full_at, .. } => {
+                self.usage.rate_limits.set(*budget, *full_at)
+            }
             Effect::RateLimitsReset { .. } => {
                 self.usage.rate_limits = RateLimitState::default();
                 for key in &mut self.usage.alert_groups {
@@ -141,12 +148,14 @@ impl Appliance {
             Effect::AlertGroupForgotten { id, .. } => {
                 self.usage.alert_groups.retain(|key| key.id != *id);
             }
-            Effect::RepeatsReported { group: key, .. } => self.usage.put_alert_group(key.clone().mark_summarised()),
+            Effect::RepeatsReported { group: key, .. } => {
+                self.usage.put_alert_group(key.clone().mark_summarised())
+            }
             Effect::Suppression { phase, suppression, .. } => {
                 self.usage.suppression = match phase {
-                    SuppressionPhase::Begins | SuppressionPhase::Counts | SuppressionPhase::Summarised => {
-                        Some(Box::new(suppression.clone()))
-                    }
+                    SuppressionPhase::Begins
+                    | SuppressionPhase::Counts
+                    | SuppressionPhase::Summarised => Some(Box::new(suppression.clone())),
                     SuppressionPhase::Ends => None,
                 };
             }

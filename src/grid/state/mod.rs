@@ -9,14 +9,14 @@ pub mod appliance;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use crate::grid::state::appliance::Appliance;
 use super::decide::CountedEvent;
-use crate::grid::log::effect::{Alert, Effect, AlertKind};
+use crate::grid::log::effect::{Alert, AlertKind, Effect};
+use crate::grid::log::record::{BrokerPause, Input, Record};
+use crate::grid::log::time_shift::TimeShift;
 use crate::grid::model::lifecycle::Lifecycle;
 use crate::grid::model::mail_message::Outbox;
-use crate::grid::values::id::{ApplianceName, ApplianceIndex, RecordNumber};
-use crate::grid::log::record::{Input, Record, BrokerPause};
-use crate::grid::log::time_shift::TimeShift;
+use crate::grid::state::appliance::Appliance;
+use crate::grid::values::id::{ApplianceIndex, ApplianceName, RecordNumber};
 use crate::grid::values::time::Timestamp;
 
 /// Most rows that missing records can have held in one go: a number beyond is damage, not a row.
@@ -310,7 +310,8 @@ impl State {
 
     /// Puts a row in its place. Rows before it that nobody told of lay in records that are missing.
     fn put_row(&mut self, number: ApplianceIndex, row: Row) {
-        let Some(at) = row_index(number).filter(|at| *at <= self.rows.len() + MISSING_ROWS_MAX) else {
+        let Some(at) = row_index(number).filter(|at| *at <= self.rows.len() + MISSING_ROWS_MAX)
+        else {
             return;
         };
         if at >= self.rows.len() {

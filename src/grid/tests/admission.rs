@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use crate::grid::model::usage::OutcomeKind;
 use super::super::decide::CommandRejection;
-use crate::grid::log::effect::{Effect, AlertKind, SuppressionPhase};
-use crate::grid::values::event::{Counter, EventBody, DroppedEvents, DropReason, EventKind, Severity};
-use crate::grid::model::lifecycle::{Lifecycle, EventRejection};
-use crate::grid::values::record_flags::RecordFlags;
-use crate::grid::log::record::{Input, AdminCommand, Outcome};
 use super::driver::*;
+use crate::grid::log::effect::{AlertKind, Effect, SuppressionPhase};
+use crate::grid::log::record::{AdminCommand, Input, Outcome};
+use crate::grid::model::lifecycle::{EventRejection, Lifecycle};
+use crate::grid::model::usage::OutcomeKind;
+use crate::grid::values::event::{
+    Counter, DropReason, DroppedEvents, EventBody, EventKind, Severity,
+};
+use crate::grid::values::record_flags::RecordFlags;
 
 pub(super) fn alert(text: &str) -> EventBuilder {
     new_event(1, EventBody::Alert { counter: None }, text)
@@ -145,7 +147,9 @@ fn what_is_over_budget_changes_neither_boot_nor_start() {
     story.hello(1);
     story.store(started_ok(1));
     let refused = outcomes(story.at(5), &start_failed(1, "x"), 40);
-    assert!(refused[..30].iter().all(|it| *it == Outcome::Rejected(EventRejection::AlreadyRunning)));
+    assert!(
+        refused[..30].iter().all(|it| *it == Outcome::Rejected(EventRejection::AlreadyRunning))
+    );
     assert!(refused[30..].iter().all(|it| *it == Outcome::Suppressed));
     // A new boot within budget, but its word is not.
     let before = story.db1().boot;
@@ -226,7 +230,10 @@ fn reports_within_a_second_fold_into_the_newest() {
     let Lifecycle::Maintenance(known) = &story.db1().lifecycle else { panic!("in maintenance") };
     assert_eq!(known.progress.map(|it| it.percent()), Some(60));
     assert_eq!(known.report_deadline, story.now.after(seconds(60)));
-    assert_eq!(story.receive(maintenance(1, 50, "checking")), (Outcome::Coalesced, RecordFlags::PROGRESS_FELL));
+    assert_eq!(
+        story.receive(maintenance(1, 50, "checking")),
+        (Outcome::Coalesced, RecordFlags::PROGRESS_FELL)
+    );
     story.at(1).store(maintenance(1, 61, "checking"));
     // Their promise holds: silence is judged from the newest.
     story.at(62);
@@ -384,6 +391,7 @@ fn a_report_that_tells_of_losses_does_not_fold() {
     assert_eq!(story.receive(maintenance(2, 6, "a")).0, Outcome::Coalesced);
     let (kind, first_at, last_at, reason) = (None, None, None, Some(DropReason::SpoolFull));
     let mut telling = maintenance(2, 7, "a");
-    telling.0.event.dropped_before = vec![DroppedEvents { kind, count: 3, first_at, last_at, reason }];
+    telling.0.event.dropped_before =
+        vec![DroppedEvents { kind, count: 3, first_at, last_at, reason }];
     story.store(telling);
 }

@@ -1,12 +1,14 @@
 //! What came of what appliances had spooled? One summary, apart from what is live.
 
-use crate::grid::values::event::{EventBody, Severity};
-use crate::grid::model::mail_message::{DIGEST_APPLIANCES_MAX, MailMessage, NOTICES_MAX, DeliveryState};
-use crate::grid::values::record_flags::RecordFlags;
-use crate::grid::values::id::ApplianceIndex;
-use crate::grid::log::record::{Input, Outcome};
-use crate::grid::model::settings::{MAIL_TRIGGERS, MailPolicy, GridSettings};
 use super::driver::*;
+use crate::grid::log::record::{Input, Outcome};
+use crate::grid::model::mail_message::{
+    DIGEST_APPLIANCES_MAX, DeliveryState, MailMessage, NOTICES_MAX,
+};
+use crate::grid::model::settings::{GridSettings, MAIL_TRIGGERS, MailPolicy};
+use crate::grid::values::event::{EventBody, Severity};
+use crate::grid::values::id::ApplianceIndex;
+use crate::grid::values::record_flags::RecordFlags;
 
 const ANNA: &str = "anna@example.org";
 

@@ -1,12 +1,12 @@
 //! When does a boot begin, and which events are another boot's?
 
-use crate::grid::state::appliance::PAST_BOOTS_MAX;
-use crate::grid::log::effect::AlertKind;
-use crate::grid::model::lifecycle::EventRejection;
-use crate::grid::values::record_flags::RecordFlags;
-use crate::grid::log::record::Outcome;
-use crate::grid::model::settings::{RateLimits, ClassSettings};
 use super::driver::*;
+use crate::grid::log::effect::AlertKind;
+use crate::grid::log::record::Outcome;
+use crate::grid::model::lifecycle::EventRejection;
+use crate::grid::model::settings::{ClassSettings, RateLimits};
+use crate::grid::state::appliance::PAST_BOOTS_MAX;
+use crate::grid::values::record_flags::RecordFlags;
 
 #[test]
 fn the_hello_alone_begins_the_boot_and_arms_the_deadline() {
@@ -218,7 +218,8 @@ fn an_uptime_orders_boots_that_the_broker_never_saw() {
 #[test]
 fn only_sixteen_past_boots_are_remembered() {
     let budgets = RateLimits::UNLIMITED;
-    let mut story = Timeline::with(ClassSettings { rate_limits: budgets, ..ClassSettings::default() });
+    let mut story =
+        Timeline::with(ClassSettings { rate_limits: budgets, ..ClassSettings::default() });
     for number in 1..=20 {
         story.hello(number);
     }

@@ -1,12 +1,12 @@
 //! What may administrators and orchestrators do?
 
 use super::super::decide::CommandRejection;
-use crate::grid::log::effect::AlertKind;
-use crate::grid::model::lifecycle::EventRejection;
-use crate::grid::values::id::ApplianceIndex;
-use crate::grid::log::record::{AdminCommand, Outcome, OverrideReset};
-use crate::grid::model::settings::{ClassSettings, DEFAULT_CLASS, Overrides, GridSettings};
 use super::driver::*;
+use crate::grid::log::effect::AlertKind;
+use crate::grid::log::record::{AdminCommand, Outcome, OverrideReset};
+use crate::grid::model::lifecycle::EventRejection;
+use crate::grid::model::settings::{ClassSettings, DEFAULT_CLASS, GridSettings, Overrides};
+use crate::grid::values::id::ApplianceIndex;
 
 fn set(overrides: Overrides) -> AdminCommand {
     AdminCommand::Set { name: name(DB1), class: None, overrides, reset: OverrideReset::default() }
@@ -78,7 +78,8 @@ fn a_name_is_added_once_and_only_to_a_known_class() {
     };
     let exists = CommandRejection::AlreadyExists { name: name(DB1) };
     assert_eq!(story.command(add(1, None)), Err(exists));
-    let unknown = CommandRejection::UnknownClass { class: "big".into(), known: DEFAULT_CLASS.into() };
+    let unknown =
+        CommandRejection::UnknownClass { class: "big".into(), known: DEFAULT_CLASS.into() };
     assert_eq!(story.command(add(2, Some("big"))), Err(unknown));
     assert_eq!(story.command(add(2, Some(DEFAULT_CLASS))), Ok(ApplianceIndex(2)));
 }

@@ -1,10 +1,10 @@
 //! Who is there, and is it one machine?
 
+use super::driver::*;
 use crate::grid::log::effect::AlertKind;
-use crate::grid::values::event::Severity;
 use crate::grid::log::record::Outcome;
 use crate::grid::model::settings::ClassSettings;
-use super::driver::*;
+use crate::grid::values::event::Severity;
 
 /// A running appliance with a session open in boot 1.
 fn running() -> (Timeline, crate::grid::log::record::SessionId) {

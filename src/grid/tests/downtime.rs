@@ -1,13 +1,13 @@
 //! What if the broker was away, or could not work?
 
-use crate::grid::log::effect::{Effect, AlertKind};
-use crate::grid::values::id::ApplianceIndex;
-use crate::grid::log::record::{Input, Record, BrokerPause};
-use crate::grid::model::settings::ClassSettings;
-use crate::grid::log::time_shift::TimeShift;
 use super::super::state::State;
-use crate::grid::values::time::Offset;
 use super::driver::*;
+use crate::grid::log::effect::{AlertKind, Effect};
+use crate::grid::log::record::{BrokerPause, Input, Record};
+use crate::grid::log::time_shift::TimeShift;
+use crate::grid::model::settings::ClassSettings;
+use crate::grid::values::id::ApplianceIndex;
+use crate::grid::values::time::Offset;
 
 #[test]
 fn the_brokers_absence_moves_each_deadline() {

@@ -9,22 +9,24 @@ use uuid::Uuid;
 
 use super::super::Grid;
 use super::super::MAILS_IN_FLIGHT_MAX;
-use crate::grid::state::appliance::Appliance;
-use super::super::decide::{Reply, Decision, CommandRejection};
+use super::super::decide::{CommandRejection, Decision, Reply};
 use super::super::driver::Driver;
-use crate::grid::log::effect::{Alert, Effect, AlertKind};
-use crate::grid::values::event::Severity;
 use super::super::explain;
-use crate::grid::model::lifecycle::Lifecycle;
-use crate::grid::values::record_flags::RecordFlags;
-use crate::grid::values::id::{ApplianceName, ApplianceIndex, BootId, Sequence, SpoolId};
 use super::super::occurrence::Occurrence;
-use crate::grid::log::record::{BrokerStarted, SessionHello, Input, LastRun, AdminCommand, Outcome, Record, SessionId};
-use crate::grid::model::settings::{ClassSettings, DEFAULT_CLASS, Overrides, GridSettings};
-use crate::grid::log::time_shift::TimeShift;
 use super::super::state::State;
-use crate::grid::values::time::{Offset, Timestamp};
+use crate::grid::log::effect::{Alert, AlertKind, Effect};
+use crate::grid::log::record::{
+    AdminCommand, BrokerStarted, Input, LastRun, Outcome, Record, SessionHello, SessionId,
+};
+use crate::grid::log::time_shift::TimeShift;
 use crate::grid::log::wall_clock_change::WallClockChange;
+use crate::grid::model::lifecycle::Lifecycle;
+use crate::grid::model::settings::{ClassSettings, DEFAULT_CLASS, GridSettings, Overrides};
+use crate::grid::state::appliance::Appliance;
+use crate::grid::values::event::Severity;
+use crate::grid::values::id::{ApplianceIndex, ApplianceName, BootId, Sequence, SpoolId};
+use crate::grid::values::record_flags::RecordFlags;
+use crate::grid::values::time::{Offset, Timestamp};
 
 pub(super) use crate::grid::tests::event_builder::*;
 
@@ -101,7 +103,16 @@ impl Timeline {
         let (folded, restored) = (State::default(), State::default());
         let (now, records) = (at(0), Vec::new());
         let (sessions, terms, tallies_late) = (0, 1, false);
-        Self { driver, now, records, folded, restored, sessions, terms, are_tallies_deferred: tallies_late }
+        Self {
+            driver,
+            now,
+            records,
+            folded,
+            restored,
+            sessions,
+            terms,
+            are_tallies_deferred: tallies_late,
+        }
     }
 
     /// A grid with one class, in which DB1 was added.
@@ -312,7 +323,8 @@ impl Timeline {
         let session = SessionId(self.sessions);
         let boot = boot(number);
         let (spool, acked_through) = (None, 0);
-        let hello = SessionHello { appliance, boot, uptime, spool, acked_through, is_transient, session };
+        let hello =
+            SessionHello { appliance, boot, uptime, spool, acked_through, is_transient, session };
         self.handle(Occurrence::SessionOpened(hello));
         session
     }
@@ -322,12 +334,20 @@ impl Timeline {
         self.close_session_of(DB1, number, session);
     }
 
-    pub(super) fn close_session_of(&mut self, appliance: ApplianceIndex, number: u128, session: SessionId) {
+    pub(super) fn close_session_of(
+        &mut self,
+        appliance: ApplianceIndex,
+        number: u128,
+        session: SessionId,
+    ) {
         let boot = boot(number);
         self.handle(Occurrence::SessionClosed { appliance, boot, session });
     }
 
-    pub(super) fn command(&mut self, order: AdminCommand) -> Result<ApplianceIndex, CommandRejection> {
+    pub(super) fn command(
+        &mut self,
+        order: AdminCommand,
+    ) -> Result<ApplianceIndex, CommandRejection> {
         let input = Input::Command { by: "admin".into(), command: order };
         let Reply::Command(done) = self.handle(input).reply else {
             panic!("an order is answered");

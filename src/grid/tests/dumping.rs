@@ -1,12 +1,12 @@
 //! What does a crash dump do to a start?
 
 use super::super::decide::CommandRejection;
-use crate::grid::log::effect::AlertKind;
-use crate::grid::model::lifecycle::EventRejection;
-use crate::grid::values::record_flags::RecordFlags;
-use crate::grid::log::record::{AdminCommand, Outcome};
-use crate::grid::model::settings::ClassSettings;
 use super::driver::*;
+use crate::grid::log::effect::AlertKind;
+use crate::grid::log::record::{AdminCommand, Outcome};
+use crate::grid::model::lifecycle::EventRejection;
+use crate::grid::model::settings::ClassSettings;
+use crate::grid::values::record_flags::RecordFlags;
 
 /// A running appliance of which a dump is taken at second 100.
 fn dumping(managed: bool) -> Timeline {

@@ -3,11 +3,11 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use crate::grid::values::event::{Event, EventBody, Progress, BoundedText};
-use crate::grid::values::id::{ApplianceIndex, SpoolId};
-use crate::grid::log::record::{ReceivedEvent, SessionId};
-use crate::grid::values::time::Timestamp;
 use super::driver::{DB1, boot};
+use crate::grid::log::record::{ReceivedEvent, SessionId};
+use crate::grid::values::event::{BoundedText, Event, EventBody, Progress};
+use crate::grid::values::id::{ApplianceIndex, SpoolId};
+use crate::grid::values::time::Timestamp;
 
 /// An event in the making.
 #[derive(Clone, Debug)]
@@ -27,7 +27,14 @@ pub(super) fn new_event(boot_number: u128, kind: EventBody, text: &str) -> Event
         group_key: None,
     };
     let boot = (boot_number != 0).then(|| boot(boot_number));
-    EventBuilder(ReceivedEvent { appliance: DB1, boot, spool: None, sequence: None, session: None, event })
+    EventBuilder(ReceivedEvent {
+        appliance: DB1,
+        boot,
+        spool: None,
+        sequence: None,
+        session: None,
+        event,
+    })
 }
 
 pub(super) fn started_ok(boot: u128) -> EventBuilder {

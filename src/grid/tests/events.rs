@@ -1,13 +1,13 @@
 //! What becomes of an event, whatever the state?
 
-use crate::grid::log::effect::{Effect, AlertKind};
-use crate::grid::values::event::{EventBody, Severity};
-use crate::grid::model::lifecycle::EventRejection;
-use crate::grid::values::record_flags::RecordFlags;
-use crate::grid::values::id::{ApplianceIndex, SpoolId};
-use crate::grid::log::record::{SessionHello, Input, AdminCommand, Outcome, SessionId};
-use crate::grid::values::time::Timestamp;
 use super::driver::*;
+use crate::grid::log::effect::{AlertKind, Effect};
+use crate::grid::log::record::{AdminCommand, Input, Outcome, SessionHello, SessionId};
+use crate::grid::model::lifecycle::EventRejection;
+use crate::grid::values::event::{EventBody, Severity};
+use crate::grid::values::id::{ApplianceIndex, SpoolId};
+use crate::grid::values::record_flags::RecordFlags;
+use crate::grid::values::time::Timestamp;
 
 #[test]
 fn log_and_alert_are_taken_in_every_state() {
@@ -63,7 +63,11 @@ fn what_a_spool_said_is_known_though_many_calls_without_a_spool_come_between() {
     let spool = std::num::NonZeroU64::new(7).map(SpoolId).expect("a spool");
     assert!(story.db1().windows.contains_spool(boot(1), spool), "no hello of its agent resets it");
     assert_eq!(story.receive(started_ok(1).numbered(7, 2)).0, Outcome::Duplicate);
-    assert_eq!(story.receive(log(1).numbered(1_100, 1)).0, Outcome::Duplicate, "the newest as well");
+    assert_eq!(
+        story.receive(log(1).numbered(1_100, 1)).0,
+        Outcome::Duplicate,
+        "the newest as well"
+    );
     story.restart_after(seconds(60));
     assert_eq!(story.receive(started_ok(1).numbered(7, 2)).0, Outcome::Duplicate);
     assert_eq!(story.receive(log(1).numbered(7, 1)).0, Outcome::Duplicate);
@@ -212,7 +216,8 @@ fn a_spool_that_is_forgotten_is_no_loss() {
     let spool = std::num::NonZeroU64::new(9).map(SpoolId);
     assert!(!story.db1().windows.contains_spool(boot, spool.expect("a spool")));
     let (acked_through, is_transient, session) = (57, false, SessionId(90));
-    let hello = SessionHello { appliance, boot, uptime, spool, acked_through, is_transient, session };
+    let hello =
+        SessionHello { appliance, boot, uptime, spool, acked_through, is_transient, session };
     assert_eq!(story.handle(Input::Hello(hello)).record, None);
     assert!(story.grid().state().alert(None, AlertKind::RecordsMissing).is_none());
 }

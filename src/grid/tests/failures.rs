@@ -1,11 +1,11 @@
 //! How does a start fail, recover, and flap?
 
-use crate::grid::log::effect::AlertKind;
-use crate::grid::model::lifecycle::{Lifecycle, EventRejection};
-use crate::grid::values::record_flags::RecordFlags;
-use crate::grid::log::record::Outcome;
-use crate::grid::model::settings::ClassSettings;
 use super::driver::*;
+use crate::grid::log::effect::AlertKind;
+use crate::grid::log::record::Outcome;
+use crate::grid::model::lifecycle::{EventRejection, Lifecycle};
+use crate::grid::model::settings::ClassSettings;
+use crate::grid::values::record_flags::RecordFlags;
 
 #[test]
 fn an_appliance_says_why_its_start_failed() {
@@ -25,7 +25,11 @@ fn a_reported_failure_stands_against_maintenance() {
     assert_eq!(story.receive(maintenance(1, 3, "y")).0, refused);
     assert_eq!(story.state(), "failed");
     story.store(start_failed(1, "another reason"));
-    assert_eq!(story.text(AlertKind::StartFailed), "start of db1 failed: no disk", "the first stays");
+    assert_eq!(
+        story.text(AlertKind::StartFailed),
+        "start of db1 failed: no disk",
+        "the first stays"
+    );
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! What happens to the journal is recorded, and open until it is over.
 
-use crate::grid::log::effect::{Effect, AlertKind};
-use crate::grid::log::record::{BrokerStarted, Input, LastRun};
-use crate::grid::log::journal_incident::JournalIncident;
 use super::driver::*;
+use crate::grid::log::effect::{AlertKind, Effect};
+use crate::grid::log::journal_incident::JournalIncident;
+use crate::grid::log::record::{BrokerStarted, Input, LastRun};
 use crate::grid::values::event::Severity;
 
 fn started(missing: Vec<std::ops::RangeInclusive<u64>>) -> Input {
@@ -58,7 +58,8 @@ fn records_found_missing_while_running_come_to_those_that_are_known() {
 #[test]
 fn a_full_disk_is_an_alert_from_one_record_to_another() {
     let mut story = Timeline::new();
-    story.handle(Input::Journal(JournalIncident::DiskLow { free: 200 << 20, threshold: 288 << 20 }));
+    story
+        .handle(Input::Journal(JournalIncident::DiskLow { free: 200 << 20, threshold: 288 << 20 }));
     let text = "the disk is nearly full: 200 MiB free, 288 MiB needed (disk_low_water and a \
                 reserve); events and orders are refused until there is room";
     assert_eq!(open(&story, AlertKind::DiskLow), Some((Severity::Error, text.to_owned())));

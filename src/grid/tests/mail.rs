@@ -2,13 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use crate::grid::log::effect::{Effect, AlertKind};
-use crate::grid::values::event::{Counter, EventBody, Severity};
-use crate::grid::model::mail_message::{Delivery, MailEffect, OutboxCommand, MailMessage, MessageNumber, NOTICES_MAX, DeliveryState};
-use crate::grid::values::id::ApplianceIndex;
-use crate::grid::log::record::Input;
-use crate::grid::model::settings::{RateLimits, ClassSettings, DEFAULT_CLASS, MAIL_TRIGGERS, MailPolicy, GridSettings};
 use super::driver::*;
+use crate::grid::log::effect::{AlertKind, Effect};
+use crate::grid::log::record::Input;
+use crate::grid::model::mail_message::{
+    Delivery, DeliveryState, MailEffect, MailMessage, MessageNumber, NOTICES_MAX, OutboxCommand,
+};
+use crate::grid::model::settings::{
+    ClassSettings, DEFAULT_CLASS, GridSettings, MAIL_TRIGGERS, MailPolicy, RateLimits,
+};
+use crate::grid::values::event::{Counter, EventBody, Severity};
+use crate::grid::values::id::ApplianceIndex;
 
 const ANNA: &str = "anna@example.org";
 const OPS: &str = "ops@example.org";
@@ -211,7 +215,11 @@ fn a_dead_server_is_tried_for_three_days_and_then_it_is_said_loudly() {
     assert!(open.text.starts_with("mail 1 to anna@example.org is given up: 451"), "{}", open.text);
     // By hand it goes again, and a mail that arrives closes the matter.
     let order = OutboxCommand::Retry;
-    story.handle(Input::MailCommand { by: "anna".into(), message: MessageNumber(1), command: order });
+    story.handle(Input::MailCommand {
+        by: "anna".into(),
+        message: MessageNumber(1),
+        command: order,
+    });
     story.at(81 * 3_600);
     let (_, mail, attempt) = *dispatched(&story).last().expect("tried");
     complete_delivery(&mut story, mail.0, attempt, Delivery::Sent("250".into()));
@@ -243,7 +251,8 @@ fn a_mail_that_failed_is_a_matter_until_it_is_gone_though_others_arrive() {
     story.at(31);
     complete_delivery(&mut story, 1, 1, Delivery::Refused("550 no such user".into()));
     complete_delivery(&mut story, 2, 1, Delivery::Sent("250".into()));
-    let is_open = |story: &Timeline| story.grid().state().alert(None, AlertKind::MailFails).is_some();
+    let is_open =
+        |story: &Timeline| story.grid().state().alert(None, AlertKind::MailFails).is_some();
     assert!(is_open(&story));
     let (message, order) = (MessageNumber(1), OutboxCommand::Drop);
     story.handle(Input::MailCommand { by: "anna".into(), message, command: order });
@@ -295,7 +304,11 @@ fn a_recipient_gone_from_the_settings_is_owed_still() {
     // A new number is never one that was given before.
     story.restart_with(seconds(5), settings(&MAIL_TRIGGERS, &[OPS]));
     let order = OutboxCommand::Drop;
-    story.handle(Input::MailCommand { by: "anna".into(), message: MessageNumber(1), command: order });
+    story.handle(Input::MailCommand {
+        by: "anna".into(),
+        message: MessageNumber(1),
+        command: order,
+    });
     story.store(alert("fan"));
     assert_eq!(first(&story).number, MessageNumber(2));
 }

@@ -1,12 +1,12 @@
 //! How long may a long start be silent, and what if it does not move?
 
-use crate::grid::log::effect::{Effect, AlertKind};
-use crate::grid::values::event::Severity;
-use crate::grid::model::lifecycle::{Lifecycle, EventRejection};
-use crate::grid::values::record_flags::RecordFlags;
-use crate::grid::log::record::Outcome;
-use crate::grid::model::settings::{ClassSettings, OnStuck};
 use super::driver::*;
+use crate::grid::log::effect::{AlertKind, Effect};
+use crate::grid::log::record::Outcome;
+use crate::grid::model::lifecycle::{EventRejection, Lifecycle};
+use crate::grid::model::settings::{ClassSettings, OnStuck};
+use crate::grid::values::event::Severity;
+use crate::grid::values::record_flags::RecordFlags;
 
 /// A boot that reported 34 % at second 10.
 fn story(rules: ClassSettings) -> Timeline {
@@ -88,7 +88,8 @@ fn progress_that_does_not_move_for_15_min_raises_an_alert_that_progress_closes()
         "{:?}",
         story.text(AlertKind::Stuck)
     );
-    let stuck = story.records.iter().filter(|record| record.flags.contains(RecordFlags::STUCK)).count();
+    let stuck =
+        story.records.iter().filter(|record| record.flags.contains(RecordFlags::STUCK)).count();
     assert_eq!(stuck, 1, "said once");
     story.at(930).store(maintenance(1, 35, "checking database"));
     assert!(!story.is_open(AlertKind::Stuck));

@@ -8,26 +8,27 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use crate::grid::model::alert_group::ALERT_GROUPS_MAX;
-use crate::grid::state::appliance::{Appliance, PAST_BOOTS_MAX};
-use crate::grid::log::effect::{Effect, AlertKind};
-use crate::grid::model::lifecycle::Lifecycle;
-use crate::grid::values::id::{ApplianceIndex, BootId};
-use crate::grid::log::record::{Input, AdminCommand, Outcome, Record};
-use crate::grid::model::settings::FLAPPING_FAILURES;
-use crate::grid::log::time_shift::TimeShift;
 use super::super::state::State;
-use crate::grid::values::time::{Offset, Timestamp};
-use crate::grid::log::wall_clock_change::WallClockChange;
-use crate::grid::model::sequence_window::WINDOWS_MAX;
 use super::driver::*;
-use crate::grid::tests::simulation::Simulation;
+use crate::grid::log::effect::{AlertKind, Effect};
+use crate::grid::log::record::{AdminCommand, Input, Outcome, Record};
+use crate::grid::log::time_shift::TimeShift;
+use crate::grid::log::wall_clock_change::WallClockChange;
+use crate::grid::model::alert_group::ALERT_GROUPS_MAX;
+use crate::grid::model::lifecycle::Lifecycle;
+use crate::grid::model::sequence_window::WINDOWS_MAX;
+use crate::grid::model::settings::FLAPPING_FAILURES;
+use crate::grid::state::appliance::{Appliance, PAST_BOOTS_MAX};
 use crate::grid::tests::random_actions::{SimulatedAction, actions, settings};
+use crate::grid::tests::simulation::Simulation;
+use crate::grid::values::id::{ApplianceIndex, BootId};
+use crate::grid::values::time::{Offset, Timestamp};
 
 /// The edges of the diagram; the same state with other data is one too where it says so.
 fn is_edge(from: &Lifecycle, to: &Lifecycle, record: &Record, begins: bool) -> bool {
     use Lifecycle as L;
-    let order = if let Input::Command { command: order, .. } = &record.input { Some(order) } else { None };
+    let order =
+        if let Input::Command { command: order, .. } = &record.input { Some(order) } else { None };
     if begins && matches!(to, L::Starting { .. } | L::Running) {
         return true;
     }
@@ -118,8 +119,10 @@ fn assert_change_is_allowed(before: &State, after: &State, record: &Record) {
         let is_other_boot = heard.boot.is_some_and(|boot| new.boot_id() != Some(boot));
         if is_other_boot {
             // What is not kept has a record if it ends a loss of contact.
-            let is_quiet =
-                matches!(record.outcome, Outcome::OlderBoot | Outcome::Suppressed | Outcome::BelowThreshold);
+            let is_quiet = matches!(
+                record.outcome,
+                Outcome::OlderBoot | Outcome::Suppressed | Outcome::BelowThreshold
+            );
             assert!(is_quiet, "{record:?}");
             assert_eq!((old.boot, &old.lifecycle), (new.boot, &new.lifecycle));
             assert_eq!((old.since, &old.past_boots), (new.since, &new.past_boots));
@@ -294,7 +297,9 @@ fn without_event_times(deed: SimulatedAction) -> Option<SimulatedAction> {
             let tells = event.event_time.is_some() || event.spooled_at.is_some();
             (!tells && event.dropped_before.is_empty()).then_some(SimulatedAction::Report(said))
         }
-        SimulatedAction::Hello { row, boot, .. } => Some(SimulatedAction::Hello { row, boot, uptime: None }),
+        SimulatedAction::Hello { row, boot, .. } => {
+            Some(SimulatedAction::Hello { row, boot, uptime: None })
+        }
         other @ (SimulatedAction::Resend
         | SimulatedAction::Flood(_)
         | SimulatedAction::Tally

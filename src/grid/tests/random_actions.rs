@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::driver::*;
+use crate::grid::log::record::{AdminCommand, OverrideReset, SessionId};
+use crate::grid::model::settings::{
+    ClassSettings, DEFAULT_CLASS, GridSettings, OnStuck, Overrides, RateLimit, RateLimits,
+};
 use crate::grid::values::event::{Counter, EventBody, Progress, Severity};
 use crate::grid::values::id::ApplianceIndex;
-use crate::grid::log::record::{AdminCommand, OverrideReset, SessionId};
-use crate::grid::model::settings::{RateLimit, RateLimits, ClassSettings, DEFAULT_CLASS, OnStuck, Overrides, GridSettings};
 use crate::grid::values::time::Timestamp;
-use super::driver::*;
 
 /// Appliances of a story.
 pub(super) const APPLIANCES: u32 = 3;
@@ -138,7 +140,8 @@ fn kinds() -> impl Strategy<Value = (EventBody, &'static str)> {
 }
 
 fn events() -> impl Strategy<Value = EventBuilder> {
-    let origin = (appliances(), 0u128..6, 0u64..3, 0u64..200, prop::option::weighted(0.3, 1u64..20));
+    let origin =
+        (appliances(), 0u128..6, 0u64..3, 0u64..200, prop::option::weighted(0.3, 1u64..20));
     let how = (any::<bool>(), any::<bool>(), uptimes(), times());
     (origin, kinds(), how).prop_map(|(origin, (kind, text), how)| {
         let (row, boot, spool, sequence, session) = origin;
@@ -173,24 +176,24 @@ fn commands() -> impl Strategy<Value = AdminCommand> {
         Just(Some("unknown".into()))
     ];
     let resets =
-        (any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(managed, boot, silence)| OverrideReset {
-            managed,
-            boot_timeout: boot,
-            maintenance_silence: silence,
+        (any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(managed, boot, silence)| {
+            OverrideReset { managed, boot_timeout: boot, maintenance_silence: silence }
         });
-    (appliances(), classes, overrides, resets, 0..14).prop_map(|(row, class, overrides, reset, which)| {
-        let name = name(row);
-        let uuid = uuid::Uuid::from_u128(u128::from(row.0));
-        match which {
-            0 => AdminCommand::Remove { name },
-            1..=3 => AdminCommand::Add { name, uuid, class, overrides },
-            4..=5 => AdminCommand::Set { name, class, overrides, reset },
-            6..=7 => AdminCommand::StartBoot { name },
-            8 => AdminCommand::Stop { name },
-            9..=10 => AdminCommand::Unsuppress { name },
-            _ => AdminCommand::CrashDump { name },
-        }
-    })
+    (appliances(), classes, overrides, resets, 0..14).prop_map(
+        |(row, class, overrides, reset, which)| {
+            let name = name(row);
+            let uuid = uuid::Uuid::from_u128(u128::from(row.0));
+            match which {
+                0 => AdminCommand::Remove { name },
+                1..=3 => AdminCommand::Add { name, uuid, class, overrides },
+                4..=5 => AdminCommand::Set { name, class, overrides, reset },
+                6..=7 => AdminCommand::StartBoot { name },
+                8 => AdminCommand::Stop { name },
+                9..=10 => AdminCommand::Unsuppress { name },
+                _ => AdminCommand::CrashDump { name },
+            }
+        },
+    )
 }
 
 /// Anything at all.

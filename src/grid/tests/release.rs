@@ -2,10 +2,10 @@
 
 use super::super::decide::Release;
 use super::super::driver::Driver;
+use super::driver::*;
+use crate::grid::log::record::{Input, SessionId};
 use crate::grid::values::event::EventBody;
 use crate::grid::values::id::ApplianceIndex;
-use crate::grid::log::record::{Input, SessionId};
-use super::driver::*;
 
 /// More appliances than one tally counts.
 const APPLIANCES: u32 = 70;

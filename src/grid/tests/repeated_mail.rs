@@ -1,11 +1,15 @@
 //! When is what goes on mailed again, and what becomes of mails when a dead server is back? In told time.
 
-use crate::grid::log::effect::AlertKind;
-use crate::grid::values::event::Severity;
-use crate::grid::model::mail_message::{Delivery, OutboxCommand, MessageNumber, DeliveryState, finished_message};
-use crate::grid::log::record::{Input, Outcome};
 use super::driver::*;
-use crate::grid::tests::urgent_mail::{SentMail, alert, complete_deliveries, deliver_until, grid, first_mailed_at};
+use crate::grid::log::effect::AlertKind;
+use crate::grid::log::record::{Input, Outcome};
+use crate::grid::model::mail_message::{
+    Delivery, DeliveryState, MessageNumber, OutboxCommand, finished_message,
+};
+use crate::grid::tests::urgent_mail::{
+    SentMail, alert, complete_deliveries, deliver_until, first_mailed_at, grid,
+};
+use crate::grid::values::event::Severity;
 
 const DAY: u64 = 86_400;
 
@@ -102,7 +106,9 @@ fn outage(hours: u64) -> (Timeline, Vec<SentMail>, u64) {
         for minute in 0..60 {
             let second = 100 + hour * 3_600 + minute * 60;
             story.at(second);
-            complete_deliveries(&mut story, &mut sent, |_| Delivery::Deferred("at connecting: refused".into()));
+            complete_deliveries(&mut story, &mut sent, |_| {
+                Delivery::Deferred("at connecting: refused".into())
+            });
             if minute == 7 {
                 let row = u32::try_from(hour % 8).expect("small") + 1;
                 let severity = if hour == 3 { Severity::Fatal } else { Severity::Error };
@@ -162,7 +168,11 @@ fn a_mail_that_is_retried_keeps_its_history_and_has_three_days_more() {
     assert!((2 * DAY..=3 * DAY).contains(&failed_at));
     let before = story.grid().state().outbox().message(MessageNumber(1)).expect("owed").clone();
     let order = OutboxCommand::Retry;
-    story.handle(Input::MailCommand { by: "anna".into(), message: MessageNumber(1), command: order });
+    story.handle(Input::MailCommand {
+        by: "anna".into(),
+        message: MessageNumber(1),
+        command: order,
+    });
     let after = story.grid().state().outbox().message(MessageNumber(1)).expect("owed").clone();
     assert_eq!((after.queued_at, &after.notices), (before.queued_at, &before.notices));
     assert_eq!((after.attempts, after.state), (before.attempts, DeliveryState::Waiting));

@@ -1,13 +1,13 @@
 //! The same alert again: when is it counted, when is it news, and when is that told? In told time.
 
-use crate::grid::model::usage::OutcomeKind;
-use crate::grid::model::alert_group::ALERT_GROUPS_MAX;
-use crate::grid::log::effect::Effect;
-use crate::grid::values::event::{EventKind, Severity};
-use crate::grid::log::record::{Input, Outcome};
-use crate::grid::model::settings::{RateLimits, ClassSettings};
-use super::admission::{alert, count, counter, stored, outcomes, running, reported};
+use super::admission::{alert, count, counter, outcomes, reported, running, stored};
 use super::driver::*;
+use crate::grid::log::effect::Effect;
+use crate::grid::log::record::{Input, Outcome};
+use crate::grid::model::alert_group::ALERT_GROUPS_MAX;
+use crate::grid::model::settings::{ClassSettings, RateLimits};
+use crate::grid::model::usage::OutcomeKind;
+use crate::grid::values::event::{EventKind, Severity};
 
 #[test]
 fn the_same_alert_again_is_counted_and_told_of_after_5_minutes_without_it() {
@@ -15,7 +15,10 @@ fn the_same_alert_again_is_counted_and_told_of_after_5_minutes_without_it() {
     story.at(10).store(alert("disk 3 is slow"));
     let record = story.last().number;
     for second in 0..=57 {
-        assert_eq!(story.at(20 + second * 10).receive(alert("disk 3 is slow")).0, Outcome::Repeated);
+        assert_eq!(
+            story.at(20 + second * 10).receive(alert("disk 3 is slow")).0,
+            Outcome::Repeated
+        );
     }
     let before = reported(&story);
     story.at(590 + 299);
@@ -41,7 +44,9 @@ fn another_text_of_the_key_ends_the_run_first() {
     let of_run = &story.records[story.records.len() - 2];
     assert_eq!(reported(&story), before + 2);
     assert!(matches!(of_run.input, Input::RepeatsEnded { .. }));
-    assert!(matches!(of_run.effects.as_slice(), [Effect::RepeatsReported { group, .. }] if key.repeats == 7));
+    assert!(
+        matches!(of_run.effects.as_slice(), [Effect::RepeatsReported { group, .. }] if group.repeats == 7)
+    );
     // A graver one is news too, and a duplicate ends nothing.
     let fatal = |mut it: EventBuilder| {
         it.0.event.severity = Severity::Fatal;
@@ -87,7 +92,8 @@ fn alerts_have_a_budget_by_key_and_one_over_all() {
 #[test]
 fn keys_are_bounded_and_the_run_of_a_forgotten_one_is_told() {
     let budgets = RateLimits::UNLIMITED;
-    let mut story = Timeline::with(ClassSettings { rate_limits: budgets, ..ClassSettings::default() });
+    let mut story =
+        Timeline::with(ClassSettings { rate_limits: budgets, ..ClassSettings::default() });
     story.hello(1);
     let text = |number: usize| format!("alert {}", "x".repeat(number));
     for number in 1..=ALERT_GROUPS_MAX {

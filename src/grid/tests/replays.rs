@@ -1,12 +1,12 @@
 //! What does an appliance's spool change, which comes behind what was said live?
 
 use super::super::decide::Reply;
-use crate::grid::log::effect::AlertKind;
 use super::super::explain;
+use super::driver::*;
+use crate::grid::log::effect::AlertKind;
+use crate::grid::log::record::{Input, Outcome};
 use crate::grid::model::lifecycle::EventRejection;
 use crate::grid::values::record_flags::RecordFlags;
-use crate::grid::log::record::{Input, Outcome};
-use super::driver::*;
 
 /// Hears it out of the spool.
 fn replay(story: &mut Timeline, said: EventBuilder) -> Outcome {
@@ -35,7 +35,10 @@ fn what_was_said_before_the_newest_word_changes_nothing() {
     assert_eq!(story.changes(), []);
     assert_eq!(replay(&mut story, started_ok(1).with_uptime(seconds(251))), Outcome::Stored);
     assert_eq!(story.state(), "running");
-    assert_eq!(replay(&mut story, start_failed(1, "x").with_uptime(seconds(9))), Outcome::StaleEvent);
+    assert_eq!(
+        replay(&mut story, start_failed(1, "x").with_uptime(seconds(9))),
+        Outcome::StaleEvent
+    );
     assert!(!story.is_open(AlertKind::StartFailed));
 }
 
@@ -43,12 +46,24 @@ fn what_was_said_before_the_newest_word_changes_nothing() {
 fn without_uptime_the_number_counts_and_without_that_the_clock() {
     let mut story = booted();
     story.at(250).store(start_failed(1, "x").numbered(5, 9).with_event_time(at(100)));
-    assert_eq!(replay(&mut story, started_ok(1).numbered(5, 8).with_event_time(at(240))), Outcome::StaleEvent);
-    assert_eq!(replay(&mut story, started_ok(1).numbered(6, 3).with_event_time(at(90))), Outcome::StaleEvent);
-    assert_eq!(replay(&mut story, started_ok(1).numbered(5, 10).with_event_time(at(90))), Outcome::Stored);
+    assert_eq!(
+        replay(&mut story, started_ok(1).numbered(5, 8).with_event_time(at(240))),
+        Outcome::StaleEvent
+    );
+    assert_eq!(
+        replay(&mut story, started_ok(1).numbered(6, 3).with_event_time(at(90))),
+        Outcome::StaleEvent
+    );
+    assert_eq!(
+        replay(&mut story, started_ok(1).numbered(5, 10).with_event_time(at(90))),
+        Outcome::Stored
+    );
     let mut story = booted();
     story.at(250).store(start_failed(1, "x").with_event_time(at(100)));
-    assert_eq!(replay(&mut story, started_ok(1).numbered(6, 3).with_event_time(at(101))), Outcome::Stored);
+    assert_eq!(
+        replay(&mut story, started_ok(1).numbered(6, 3).with_event_time(at(101))),
+        Outcome::Stored
+    );
 }
 
 #[test]
@@ -91,12 +106,20 @@ fn a_report_from_before_the_verdict_is_no_sign_of_life_behind_it() {
 fn a_start_that_was_complete_before_the_verdict_was_not_late() {
     let mut story = booted();
     story.at(600);
-    let marks = story.store(started_ok(1).with_uptime(seconds(200)).with_event_time(at(200)).spooled(at(200)));
-    assert!(marks.contains(RecordFlags::RECOVERED) && !marks.contains(RecordFlags::LATE), "{marks:?}");
+    let marks = story
+        .store(started_ok(1).with_uptime(seconds(200)).with_event_time(at(200)).spooled(at(200)));
+    assert!(
+        marks.contains(RecordFlags::RECOVERED) && !marks.contains(RecordFlags::LATE),
+        "{marks:?}"
+    );
     assert_eq!(story.state(), "running");
     let mut story = booted();
     story.at(600);
-    assert!(story.store(started_ok(1).with_uptime(seconds(400)).spooled(at(400))).contains(RecordFlags::LATE));
+    assert!(
+        story
+            .store(started_ok(1).with_uptime(seconds(400)).spooled(at(400)))
+            .contains(RecordFlags::LATE)
+    );
 }
 
 #[test]
@@ -125,11 +148,17 @@ fn no_word_from_before_a_crash_dump_makes_its_outcome_good() {
 fn the_newest_word_is_known_though_it_folded_and_the_broker_came_back() {
     let mut story = booted();
     story.at(100).store(maintenance(1, 5, "a").with_uptime(seconds(100)));
-    assert_eq!(story.receive(maintenance(1, 9, "a").with_uptime(seconds(101))).0, Outcome::Coalesced);
+    assert_eq!(
+        story.receive(maintenance(1, 9, "a").with_uptime(seconds(101))).0,
+        Outcome::Coalesced
+    );
     story.restart_after(seconds(5));
     let between = maintenance(1, 7, "a").with_uptime(seconds(100) + seconds(1) / 2);
     assert_eq!(replay(&mut story, between), Outcome::StaleEvent);
-    assert_eq!(replay(&mut story, maintenance(1, 11, "a").with_uptime(seconds(102))), Outcome::Stored);
+    assert_eq!(
+        replay(&mut story, maintenance(1, 11, "a").with_uptime(seconds(102))),
+        Outcome::Stored
+    );
 }
 
 #[test]
@@ -138,7 +167,8 @@ fn the_first_heard_of_an_appliance_is_a_session_and_then_its_spool() {
         let mut story = Timeline::new();
         let session = story.at(1_000).hello_of(DB1, 7, Some(seconds(uptime)));
         let of_now = |story: &mut Timeline, said: EventBuilder, up: u64| {
-            let said = said.with_uptime(seconds(up)).with_event_time(at(1_000 - uptime + up)).via(session);
+            let said =
+                said.with_uptime(seconds(up)).with_event_time(at(1_000 - uptime + up)).via(session);
             replay(story, said)
         };
         assert_eq!(of_now(&mut story, maintenance(7, 50, "fsck"), 50), Outcome::Stored);
@@ -146,7 +176,10 @@ fn the_first_heard_of_an_appliance_is_a_session_and_then_its_spool() {
         assert_eq!(replay(&mut story, of_before), Outcome::OlderBoot);
         assert_eq!(of_now(&mut story, started_ok(7), 90), Outcome::Stored);
         assert_eq!(of_now(&mut story, log(7), 95), Outcome::Stored);
-        assert_eq!(replay(&mut story, log(6).with_event_time(at(2)).via(session)), Outcome::OlderBoot);
+        assert_eq!(
+            replay(&mut story, log(6).with_event_time(at(2)).via(session)),
+            Outcome::OlderBoot
+        );
         assert_eq!((story.state(), story.db1().boot_id()), ("running", Some(boot(7))));
         assert!(!story.is_open(AlertKind::StartFailed) && !story.is_open(AlertKind::NameConflict));
         story.at(10_000);
@@ -159,7 +192,10 @@ fn who_is_assumed_to_run_may_say_out_of_its_spool_that_it_failed() {
     let mut story = Timeline::new();
     story.at(1_000).hello_of(DB1, 7, Some(seconds(900)));
     assert_eq!(story.state(), "running");
-    assert_eq!(replay(&mut story, start_failed(7, "no disk").with_uptime(seconds(90))), Outcome::Stored);
+    assert_eq!(
+        replay(&mut story, start_failed(7, "no disk").with_uptime(seconds(90))),
+        Outcome::Stored
+    );
     assert_eq!((story.state(), story.failure()), ("failed", "reported"));
 }
 
@@ -196,9 +232,14 @@ fn a_whole_spool_is_kept_and_beyond_it_all_is_counted_and_the_start_still_heard(
     for sequence in 1..=10_000 {
         let said = log(1).numbered(5, sequence).spooled(at(0));
         let decision = story.driver.handle(Input::Event(said.0), at(0));
-        assert_eq!(decision.reply, Reply::Event(Outcome::Stored, RecordFlags::REPLAYED), "{sequence}");
+        assert_eq!(
+            decision.reply,
+            Reply::Event(Outcome::Stored, RecordFlags::REPLAYED),
+            "{sequence}"
+        );
     }
-    let mut take = |said: EventBuilder, offset| story.driver.handle(Input::Event(said.0), at(offset));
+    let mut take =
+        |said: EventBuilder, offset| story.driver.handle(Input::Event(said.0), at(offset));
     let answer = |outcome| Reply::Event(outcome, RecordFlags::REPLAYED);
     let beyond = take(log(1).numbered(5, 10_001).spooled(at(0)), 0);
     assert_eq!(beyond.reply, answer(Outcome::Suppressed));

@@ -1,10 +1,10 @@
 //! What new settings change, and what was decided by the old ones.
 
-use crate::grid::log::effect::{Effect, AlertKind};
-use crate::grid::log::applied_settings::AppliedSettings;
 use super::super::occurrence::Occurrence;
-use crate::grid::model::settings::ClassSettings;
 use super::driver::*;
+use crate::grid::log::applied_settings::AppliedSettings;
+use crate::grid::log::effect::{AlertKind, Effect};
+use crate::grid::model::settings::ClassSettings;
 
 fn apply_rules(story: &mut Timeline, rules: ClassSettings) {
     let (rules, applied) = (Box::new(one_class(rules)), AppliedSettings::default());

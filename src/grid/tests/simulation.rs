@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 
+use super::driver::*;
+use crate::grid::log::record::{
+    AdminCommand, BrokerPause, Input, Outcome, OverrideReset, SessionId,
+};
+use crate::grid::model::settings::Overrides;
 use crate::grid::model::usage::OutcomeKind;
+use crate::grid::tests::random_actions::{APPLIANCES, SimulatedAction, settings};
 use crate::grid::values::event::EventKind;
 use crate::grid::values::id::ApplianceIndex;
-use crate::grid::log::record::{Input, AdminCommand, Outcome, OverrideReset, SessionId, BrokerPause};
-use crate::grid::model::settings::Overrides;
-use super::driver::*;
-use crate::grid::tests::random_actions::{SimulatedAction, APPLIANCES, settings};
 
 /// A story with the sessions that are open in it.
 pub(super) struct Simulation {
@@ -32,7 +34,14 @@ impl Simulation {
         assert!(story.command(other).is_ok());
         let (sessions, said, flooded) = (Vec::new(), None, 0);
         let (unacknowledged, acknowledged) = (Vec::new(), BTreeMap::new());
-        Self { timeline: story, sessions, last_event: said, flood_count: flooded, unacknowledged, acknowledged }
+        Self {
+            timeline: story,
+            sessions,
+            last_event: said,
+            flood_count: flooded,
+            unacknowledged,
+            acknowledged,
+        }
     }
 
     pub(super) fn run(&mut self, deed: SimulatedAction) {
@@ -72,10 +81,13 @@ impl Simulation {
             }
             SimulatedAction::CloseSession(_) => {}
             SimulatedAction::Command(order) => drop(self.timeline.command(order)),
-            SimulatedAction::Wait(pause) => self.timeline.advance_to(self.timeline.now.after(pause)),
+            SimulatedAction::Wait(pause) => {
+                self.timeline.advance_to(self.timeline.now.after(pause))
+            }
             SimulatedAction::Pause(lasted) => {
                 self.timeline.now = self.timeline.now.after(lasted);
-                self.timeline.handle(Input::BrokerPaused { lasted, cause: BrokerPause::ProcessPaused });
+                self.timeline
+                    .handle(Input::BrokerPaused { lasted, cause: BrokerPause::ProcessPaused });
             }
             SimulatedAction::Restart(away, number) => {
                 self.sessions.clear();

@@ -1,8 +1,8 @@
 //! How does a start read to an administrator?
 
 use super::super::explain;
-use crate::grid::model::settings::ClassSettings;
 use super::driver::*;
+use crate::grid::model::settings::ClassSettings;
 
 /// DB1 as `gridctl appliance show` puts it; moments are seconds after the beginning.
 fn state_text(story: &Timeline) -> String {

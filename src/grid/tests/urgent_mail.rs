@@ -1,13 +1,15 @@
 //! What is grave is neither late nor lost, however much noise there is. In told time.
 
-use crate::grid::log::effect::Effect;
-use crate::grid::values::event::{EventBody, Severity};
-use crate::grid::model::mail_message::{BRIEFS_MAX, Delivery, MailEffect, MailMessage, MessageNumber, NOTICES_MAX, DeliveryState};
-use crate::grid::values::id::ApplianceIndex;
-use crate::grid::log::record::{Input, Outcome};
-use crate::grid::model::settings::{MAIL_TRIGGERS, MailPolicy, GridSettings};
-use crate::grid::tests::alert_groups::JSON;
 use super::driver::*;
+use crate::grid::log::effect::Effect;
+use crate::grid::log::record::{Input, Outcome};
+use crate::grid::model::mail_message::{
+    BRIEFS_MAX, Delivery, DeliveryState, MailEffect, MailMessage, MessageNumber, NOTICES_MAX,
+};
+use crate::grid::model::settings::{GridSettings, MAIL_TRIGGERS, MailPolicy};
+use crate::grid::tests::alert_groups::JSON;
+use crate::grid::values::event::{EventBody, Severity};
+use crate::grid::values::id::ApplianceIndex;
 
 const ANNA: &str = "anna@example.org";
 
@@ -41,7 +43,9 @@ pub(super) struct SentMail {
 pub(super) fn deliver_until(story: &mut Timeline, until: u64, sent: &mut Vec<SentMail>) {
     while story.now < at(until) {
         let next = story.grid().poll_timeout().map_or(at(until), |wake| wake.min(at(until)));
-        story.advance_to(next.max(story.now.after(std::time::Duration::from_micros(1))).min(at(until)));
+        story.advance_to(
+            next.max(story.now.after(std::time::Duration::from_micros(1))).min(at(until)),
+        );
         complete_deliveries(story, sent, |_| Delivery::Sent("250".into()));
     }
 }
@@ -100,7 +104,10 @@ fn the_first_of_an_error_passes_the_budget_and_what_is_mild_waits_for_minutes() 
     assert_eq!(first_mailed_at(&sent, "disk fails"), Some(61));
     story.store(alert(31, Severity::Warn, "door is open"));
     deliver_until(&mut story, 1_000, &mut sent);
-    assert!(first_mailed_at(&sent, "door is open").is_some_and(|at| at <= 62 + 15 * 60), "{sent:#?}");
+    assert!(
+        first_mailed_at(&sent, "door is open").is_some_and(|at| at <= 62 + 15 * 60),
+        "{sent:#?}"
+    );
 }
 
 #[test]
@@ -292,7 +299,8 @@ fn what_was_sent_says_what_it_said_in_its_record() {
     let number = MessageNumber(1);
     let trace = story.grid().state().outbox().finished.get(&number).copied();
     let record = story.records.iter().find(|it| Some(it.number) == trace).expect("a record");
-    let (said, joined) = crate::grid::model::mail_message::finished_message(number, record).expect("it tells of it");
+    let (said, joined) =
+        crate::grid::model::mail_message::finished_message(number, record).expect("it tells of it");
     assert_eq!((said.notices.len(), joined), (1, None));
     assert!(said.notices[0].text.starts_with("disk fails"));
     assert!(said.notices[0].text.len() <= 1_000, "cut, so that the journal does not grow twice");

@@ -3,18 +3,20 @@
 use std::time::Duration;
 
 use super::super::driver::Driver;
-use crate::grid::log::effect::{Effect, AlertKind};
-use crate::grid::values::event::EventBody;
+use super::super::occurrence::Occurrence;
+use super::driver::*;
+use crate::grid::log::effect::{AlertKind, Effect};
+use crate::grid::log::record::{BrokerStarted, Input, LastRun, Outcome};
+use crate::grid::log::time_shift::TimeShift;
+use crate::grid::log::wall_clock_change::WallClockChange;
 use crate::grid::model::lifecycle::Lifecycle;
 use crate::grid::model::mail_message::{Delivery, DeliveryState};
+use crate::grid::model::settings::{
+    ClassSettings, DEFAULT_CLASS, GridSettings, MAIL_TRIGGERS, MailPolicy,
+};
+use crate::grid::values::event::EventBody;
 use crate::grid::values::record_flags::RecordFlags;
-use super::super::occurrence::Occurrence;
-use crate::grid::log::record::{BrokerStarted, Input, LastRun, Outcome};
-use crate::grid::model::settings::{ClassSettings, DEFAULT_CLASS, MAIL_TRIGGERS, MailPolicy, GridSettings};
-use crate::grid::log::time_shift::TimeShift;
 use crate::grid::values::time::{Offset, Timestamp};
-use crate::grid::log::wall_clock_change::WallClockChange;
-use super::driver::*;
 
 const DAY: i64 = 86_400;
 const YEAR: i64 = 365 * DAY;

@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use crate::grid::values::id::has_name_characters;
 use super::time::Timestamp;
+use crate::grid::values::id::has_name_characters;
 
 /// Longest text that is kept, in bytes (ntfy's 4,096; syslog has 2,048).
 pub const TEXT_BYTES_MAX: usize = 4_096;
@@ -151,8 +151,7 @@ pub struct Counter {
 impl Counter {
     /// `None` unless the name is a name and the value finite.
     pub fn new(name: &str, value: f64) -> Option<Self> {
-        (has_name_characters(name) && value.is_finite())
-            .then(|| Self { name: name.into(), value })
+        (has_name_characters(name) && value.is_finite()).then(|| Self { name: name.into(), value })
     }
 
     /// Its name.

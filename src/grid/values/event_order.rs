@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use crate::grid::values::id::{Sequence, SpoolId};
-use crate::grid::log::record::ReceivedEvent;
 use super::time::Timestamp;
+use crate::grid::log::record::ReceivedEvent;
+use crate::grid::values::id::{Sequence, SpoolId};
 
 /// When a word about a start was said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

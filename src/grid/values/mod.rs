@@ -1,4 +1,6 @@
-//! TODO-DOC
+//! Holds the leaf types of the core: times, ids, events, flags, sentences.
+//!
+//! Imports nothing of the core outside this folder.
 
 pub mod event;
 pub mod event_order;
@@ -7,4 +9,3 @@ pub mod record_flags;
 pub mod sentence;
 pub mod time;
 pub mod wording;
-

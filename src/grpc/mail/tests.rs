@@ -6,10 +6,10 @@ use uuid::Uuid;
 
 use super::*;
 use crate::broker::{self, IncomingEvent, Started};
-use crate::grid::values::event::{Event, EventBody, Severity, BoundedText};
 use crate::grid::log::applied_settings::AppliedSettings;
+use crate::grid::model::settings::{GridSettings, MAIL_TRIGGERS, MailPolicy as MailSettings};
+use crate::grid::values::event::{BoundedText, Event, EventBody, Severity};
 use crate::grid::values::id::{ApplianceName, BootId};
-use crate::grid::model::settings::{MAIL_TRIGGERS, MailPolicy as MailSettings, GridSettings};
 use crate::journal;
 use crate::tasks;
 
@@ -17,9 +17,13 @@ const RECIPIENTS: [&str; 3] = ["ann@example.org", "bob@example.org", "eve@exampl
 
 /// A broker that owes each recipient a mail, since `db1` failed to start.
 async fn started(folder: &std::path::Path) -> (Started, Services) {
-    let journal = journal::JournalSettings { low_water: 0, ..journal::JournalSettings::new(folder.join("data")) };
+    let journal = journal::JournalSettings {
+        low_water: 0,
+        ..journal::JournalSettings::new(folder.join("data"))
+    };
     let recipients = RECIPIENTS.map(Into::into).to_vec();
-    let mail = MailSettings { recipients, triggers: MAIL_TRIGGERS.into(), ..MailSettings::default() };
+    let mail =
+        MailSettings { recipients, triggers: MAIL_TRIGGERS.into(), ..MailSettings::default() };
     let grid = GridSettings::default().with_mail(Some(mail));
     let runtime = Handle::current();
     let starting = move || {

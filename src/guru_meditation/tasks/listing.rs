@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use tokio::runtime::Handle;
 
 use super::probe::Trace;
-use super::traced::{TraceReply, TaskHandle};
+use super::traced::{TaskHandle, TraceReply};
 use super::{EPOCH, registry};
 use crate::guru_meditation::section_builder::SectionBuilder;
 use crate::guru_meditation::stack::{Frame, Stack};

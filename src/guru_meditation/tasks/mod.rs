@@ -17,8 +17,8 @@ use std::panic::Location;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
 
-pub(super) use crate::guru_meditation::tasks::listing::add_section;
 pub use self::traced::Traced;
+pub(super) use crate::guru_meditation::tasks::listing::add_section;
 
 /// Longest detail of a task, in bytes.
 const DETAIL_BYTES_MAX: usize = 200;

@@ -24,9 +24,9 @@ use self::symbols::own_name;
 pub(super) use self::symbols::{Symbols, forget};
 use self::unwind::StackWalk;
 pub(super) use self::unwind::{FRAMES_MAX, Tables};
-use crate::guru_meditation::section_builder::SectionBuilder;
 use super::stack::{Frame, Stack};
 use super::time;
+use crate::guru_meditation::section_builder::SectionBuilder;
 
 /// Most threads told.
 const THREADS_MAX: usize = 2_000;

@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use crate::journal::archive::block_index::BlockIndex;
 use super::seal::{self, Seal};
-use crate::journal::archive::segment::Segment;
 use super::{ActiveSegment, Archive, SealedSegment};
+use crate::journal::archive::block_index::BlockIndex;
+use crate::journal::archive::segment::Segment;
 use crate::journal::disk;
 use crate::journal::error::JournalError;
 
@@ -22,8 +22,7 @@ impl Archive {
         let path = self.segment_path(first);
         disk::create_folder(&path)?;
         let segment = Segment::open(path)?;
-        let active =
-            Arc::new(ActiveSegment { first, through: AtomicU64::new(first - 1), segment });
+        let active = Arc::new(ActiveSegment { first, through: AtomicU64::new(first - 1), segment });
         *self.active.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&active));
         Ok(active)
     }
@@ -66,7 +65,8 @@ impl Archive {
         let path = self.segment_path(active.first);
         disk::sync_tree(&path)?;
         // From the files, not from sled's memory; sled never opens them again.
-        let index = BlockIndex::scan(&path, self.journal, &(active.first..=last), &self.is_closing)?;
+        let index =
+            BlockIndex::scan(&path, self.journal, &(active.first..=last), &self.is_closing)?;
         let mut seal = Seal { last, term, newest_us: None, lived, missing: Vec::new() };
         seal.newest_us = Some(seal::check_blocks(&index, active.first, &seal)?);
         seal.write(&self.seal_path(active.first), self.journal, active.first)?;

@@ -15,14 +15,14 @@ use std::sync::mpsc::Receiver;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::journal::archive::segment::VALUE_BYTES_MAX;
 use super::{ActiveSegment, Archive};
+use crate::journal::archive::segment::VALUE_BYTES_MAX;
 use crate::journal::commit_log::LogFiles;
-use crate::journal::error::JournalError;
-use crate::journal::frame::{Compression, BlockContent, BlockInfo, encode};
-use crate::journal::record::{EncodedRecord, BlockSummary, records_in_block};
-use crate::journal::log_truncation::LogTruncation;
 use crate::journal::disk_state::DiskState;
+use crate::journal::error::JournalError;
+use crate::journal::frame::{BlockContent, BlockInfo, Compression, encode};
+use crate::journal::log_truncation::LogTruncation;
+use crate::journal::record::{BlockSummary, EncodedRecord, records_in_block};
 use crate::log_limiter::LogLimiter;
 
 /// How large a block is made.
@@ -236,8 +236,8 @@ impl Archiver {
         for block in self.files.blocks_at(number)?.into_iter().flatten() {
             let term = block.header.info.term;
             let number = block.header.info.first;
-            let records =
-                records_in_block(&block).map_err(|source| JournalError::Unreadable { number, source })?;
+            let records = records_in_block(&block)
+                .map_err(|source| JournalError::Unreadable { number, source })?;
             let new = records.into_iter().filter(|record| record.number >= self.next);
             self.pending.extend(new.map(|record| (term, record)));
             self.next = self.next.max(block.header.info.last() + 1);
@@ -305,7 +305,10 @@ fn warn_of_retry(error: &JournalError) {
 }
 
 /// A block of the archive, of at least one record with its term.
-pub(super) fn encode_block(journal: Uuid, records: &[(u64, EncodedRecord)]) -> (BlockInfo, Vec<u8>) {
+pub(super) fn encode_block(
+    journal: Uuid,
+    records: &[(u64, EncodedRecord)],
+) -> (BlockInfo, Vec<u8>) {
     let (terms, records): (Vec<u64>, Vec<EncodedRecord>) = records.iter().cloned().unzip();
     let draft = BlockInfo {
         content: BlockContent::Records,
@@ -318,7 +321,13 @@ pub(super) fn encode_block(journal: Uuid, records: &[(u64, EncodedRecord)]) -> (
     let mut payload = Vec::new();
     records.iter().for_each(|record| record.encode_into(&mut payload));
     let mut block = Vec::new();
-    encode(&mut block, &draft, Compression::Zstd, &BlockSummary::from_records(&records).encode(), &payload)
-        .expect("records that fitted a commit's block fit a block of the archive");
+    encode(
+        &mut block,
+        &draft,
+        Compression::Zstd,
+        &BlockSummary::from_records(&records).encode(),
+        &payload,
+    )
+    .expect("records that fitted a commit's block fit a block of the archive");
     (draft, block)
 }

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::journal::disk;
 use crate::journal::error::JournalError;
 use crate::journal::frame::{Block, BlockContent};
-use crate::journal::scan::{ScanItem, BlockScan};
+use crate::journal::scan::{BlockScan, ScanItem};
 
 /// The location of an intact block, and the number of its last record.
 #[derive(Clone, Copy, Debug)]

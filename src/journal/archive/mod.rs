@@ -25,15 +25,15 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use uuid::Uuid;
 
 pub(super) use self::archiver::Archiver;
-pub(super) use crate::journal::archive::recovery::{open, verify_segment};
-use crate::journal::archive::block_index::BlockIndex;
 pub(super) use self::retention::read_trim_mark;
 pub use self::retention::{Retention, TrimDue};
 pub(super) use self::seal::Seal;
-use crate::journal::archive::segment::Segment;
 use super::disk;
 use super::error::JournalError;
 use super::frame::Block;
+use crate::journal::archive::block_index::BlockIndex;
+pub(super) use crate::journal::archive::recovery::{open, verify_segment};
+use crate::journal::archive::segment::Segment;
 
 /// Sealed segments open at one time; each has the locations of its blocks in memory.
 const OPEN_SEGMENTS_MAX: usize = 4;
@@ -153,8 +153,11 @@ impl Archive {
     }
 
     fn sealed_block(&self, first: u64, number: u64) -> Result<Block, JournalError> {
-        let unusable =
-            |reason| JournalError::Archive { action: "read", path: self.segment_path(first), reason };
+        let unusable = |reason| JournalError::Archive {
+            action: "read",
+            path: self.segment_path(first),
+            reason,
+        };
         let block = self.block_index(first)?.block_at(number)?;
         block.ok_or_else(|| unusable(format!("record {number} is not in it")))
     }
@@ -176,7 +179,9 @@ impl Archive {
             |reason| JournalError::Archive { action: "open", path: path.clone(), reason };
         let present = {
             let sealed = self.sealed.read().unwrap_or_else(PoisonError::into_inner);
-            sealed.get(&first).map(|segment| (segment.seal.present_ranges(first), segment.seal.last))
+            sealed
+                .get(&first)
+                .map(|segment| (segment.seal.present_ranges(first), segment.seal.last))
         };
         let (present, last) = present.ok_or_else(|| unusable("it is not sealed".to_owned()))?;
         let index = BlockIndex::scan(&path, self.journal, &(first..=last), &self.is_closing)?;

@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::journal::archive::block_index::BlockIndex;
 use super::seal::{self, Seal};
 use super::{Archive, SealedSegment, repair, retention};
+use crate::journal::archive::block_index::BlockIndex;
 use crate::journal::disk;
 use crate::journal::error::JournalError;
 

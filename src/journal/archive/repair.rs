@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
 use super::archiver::encode_block;
-use crate::journal::archive::block_index::BlockIndex;
 use super::seal::{self, Seal};
-use crate::journal::archive::segment::Segment;
 use super::{Archive, SealedSegment};
+use crate::journal::archive::block_index::BlockIndex;
+use crate::journal::archive::segment::Segment;
 use crate::journal::commit_log::LogFiles;
 use crate::journal::disk;
 use crate::journal::error::JournalError;
@@ -64,7 +64,8 @@ impl Archive {
         let numbers = first..=old_seal.last;
         let index = BlockIndex::scan(&damaged, self.journal, &numbers, &self.is_closing)?;
         let rebuilt = self.rebuild(&index, first, &old_seal, log)?;
-        let present = rebuilt.as_ref().map_or_else(Vec::new, |segment| segment.seal.present_ranges(first));
+        let present =
+            rebuilt.as_ref().map_or_else(Vec::new, |segment| segment.seal.present_ranges(first));
         let lost = difference(&old_seal.present_ranges(first), &present);
         {
             let mut segments = self.sealed.write().unwrap_or_else(PoisonError::into_inner);
@@ -97,7 +98,8 @@ impl Archive {
         let _ = fs::remove_dir_all(&new_path);
         disk::create_folder(&new_path)?;
         let segment = Segment::open(new_path.clone())?;
-        let mut builder = SegmentBuilder { archive: self, segment: &segment, next: first, gaps: Vec::new() };
+        let mut builder =
+            SegmentBuilder { archive: self, segment: &segment, next: first, gaps: Vec::new() };
         for numbers in index.blocks() {
             let number = *numbers.start();
             // A block that overlaps with the previous one is from an older build of the segment.

@@ -17,7 +17,7 @@ use super::Archive;
 use super::seal::Seal;
 use crate::journal::disk;
 use crate::journal::error::JournalError;
-use crate::journal::frame::{Block, Compression, BlockContent, BlockInfo, encode};
+use crate::journal::frame::{Block, BlockContent, BlockInfo, Compression, encode};
 
 /// The mark that says through which number records were trimmed.
 const TRIM_MARK: &str = "trimmed";
@@ -75,7 +75,12 @@ impl Archive {
                 break;
             }
             let bytes = due.map_or(0, |due| due.bytes) + span.bytes;
-            due = Some(TrimDue { first: before + 1, last: span.seal.last, bytes, is_by_age: is_for_age });
+            due = Some(TrimDue {
+                first: before + 1,
+                last: span.seal.last,
+                bytes,
+                is_by_age: is_for_age,
+            });
             taken -= span.bytes;
         }
         due
@@ -145,7 +150,8 @@ pub(super) fn move_to_trash(
 }
 
 fn write_trim_mark(folder: &Path, journal: Uuid, through: u64) -> Result<(), JournalError> {
-    let draft = BlockInfo { content: BlockContent::Seal, journal, term: 0, first: through, count: 0 };
+    let draft =
+        BlockInfo { content: BlockContent::Seal, journal, term: 0, first: through, count: 0 };
     let mut out = Vec::new();
     encode(&mut out, &draft, Compression::None, &[], b"trimmed").expect("7 bytes fit a block");
     disk::replace_file(&folder.join(TRIM_MARK), &out)

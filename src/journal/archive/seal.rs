@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::journal::archive::block_index::BlockIndex;
 use crate::journal::disk;
 use crate::journal::error::JournalError;
-use crate::journal::frame::{Block, Compression, BlockContent, BlockInfo, encode};
+use crate::journal::frame::{Block, BlockContent, BlockInfo, Compression, encode};
 use crate::journal::record::{BlockSummary, records_in_block};
 
 /// What is known of a sealed span besides its first number.
@@ -36,7 +36,8 @@ pub(in crate::journal) struct Seal {
 impl Seal {
     /// Writes the seal durably.
     pub(super) fn write(&self, path: &Path, journal: Uuid, first: u64) -> Result<(), JournalError> {
-        let draft = BlockInfo { content: BlockContent::Seal, journal, term: self.term, first, count: 0 };
+        let draft =
+            BlockInfo { content: BlockContent::Seal, journal, term: self.term, first, count: 0 };
         let mut payload = Vec::new();
         payload.put_u64_le(self.last);
         payload.put_i64_le(self.newest_us.unwrap_or(i64::MAX));
@@ -103,7 +104,11 @@ impl Seal {
 
 /// Reads the whole span, from `first` to the seal's last: dense but for the gaps, every checksum,
 /// record and summary good. Gives the newest time of its records.
-pub(super) fn check_blocks(span: &BlockIndex, first: u64, seal: &Seal) -> Result<i64, JournalError> {
+pub(super) fn check_blocks(
+    span: &BlockIndex,
+    first: u64,
+    seal: &Seal,
+) -> Result<i64, JournalError> {
     let failed = |reason: String| JournalError::Archive {
         action: "seal",
         path: span.path().to_owned(),
@@ -119,7 +124,8 @@ pub(super) fn check_blocks(span: &BlockIndex, first: u64, seal: &Seal) -> Result
                 .ok_or_else(|| failed(format!("record {next} is not in it")))?;
             let records = records_in_block(&block).map_err(|error| failed(error.to_string()))?;
             let summary = BlockSummary::from_records(&records);
-            if records.is_empty() || BlockSummary::decode(&block.summary).as_ref() != Some(&summary) {
+            if records.is_empty() || BlockSummary::decode(&block.summary).as_ref() != Some(&summary)
+            {
                 return Err(failed(format!("the summary of record {next} does not fit")));
             }
             newest_us = newest_us.max(summary.at_us_max);

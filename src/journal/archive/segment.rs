@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::journal::disk_state::is_disk_full;
 use crate::journal::error::JournalError;
 use crate::journal::frame::Block;
-use crate::journal::disk_state::is_disk_full;
 use crate::resources::is_temporary;
 
 /// The most bytes a value has, unless a single record alone is larger.

@@ -13,11 +13,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::files::{LogFiles, LogFile, BlockRun};
+use super::files::{BlockRun, LogFile, LogFiles};
 use super::{ActiveFile, CommitLog, TailState, commit_start, zero_from};
 use crate::journal::disk;
 use crate::journal::error::JournalError;
-use crate::journal::frame::{Block, FrameError, BlockHeader, find_next};
+use crate::journal::frame::{Block, BlockHeader, FrameError, find_next};
 
 /// Bytes at the end of a commit-log file that were not part of any finished commit.
 #[derive(Clone, Debug, PartialEq, Eq)]

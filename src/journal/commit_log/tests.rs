@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use super::recovery::RecoveredLog;
 use super::*;
-use crate::journal::recovery::missing_ranges;
 use crate::journal::record::{RecordHeader, records_in_block};
+use crate::journal::recovery::missing_ranges;
 
 const JOURNAL: Uuid = Uuid::from_u128(9);
 
@@ -129,7 +129,10 @@ fn blocks_after_a_torn_one_of_the_same_commit_are_zeroed_with_it() {
     drop(found);
     flip(&log_files(dir.path())[0], torn + 200);
     let mut found = open_term(dir.path(), 1 << 20, 2);
-    assert_eq!((found.log.next_number(), missing(&found).len(), found.truncated_tails.len()), (3, 0, 1));
+    assert_eq!(
+        (found.log.next_number(), missing(&found).len(), found.truncated_tails.len()),
+        (3, 0, 1)
+    );
     assert_eq!(found.truncated_tails[0].offset, torn);
     // The stale second block must not follow a new commit that ends where the block begins.
     let whole: Vec<_> = (3..=3 + u64::from(BLOCK_RECORDS) - 1).map(|n| record(n, 20)).collect();

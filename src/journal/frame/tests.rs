@@ -6,7 +6,13 @@ use proptest::prelude::*;
 use super::*;
 
 fn info() -> BlockInfo {
-    BlockInfo { content: BlockContent::Records, journal: Uuid::from_u128(7), term: 3, first: 42, count: 5 }
+    BlockInfo {
+        content: BlockContent::Records,
+        journal: Uuid::from_u128(7),
+        term: 3,
+        first: 42,
+        count: 5,
+    }
 }
 
 fn block(compression: Compression, payload: &[u8]) -> Vec<u8> {

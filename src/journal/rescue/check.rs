@@ -12,18 +12,18 @@ use std::fs::File;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use crate::journal::rescue::findings::Findings;
 use super::inventory::files_below;
 use super::lock::lock;
-use crate::journal::checkpoint;
 use crate::codec;
 use crate::codec::DecodeError;
+use crate::journal::checkpoint;
 use crate::journal::error::JournalError;
 use crate::journal::frame::{Block, FrameError};
 use crate::journal::identity::{self, Identity};
+use crate::journal::record::records_in_block;
 use crate::journal::recovery;
 use crate::journal::recovery::{ARCHIVE, CHECKPOINTS, COMMITS, IDENTITY, RESTORING};
-use crate::journal::record::records_in_block;
+use crate::journal::rescue::findings::Findings;
 
 /// Something that is lost, or that no start mends.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -19,7 +19,7 @@ use crate::journal::disk;
 use crate::journal::error::JournalError;
 use crate::journal::frame::{Block, BlockContent, FrameError};
 use crate::journal::record::{EncodedRecord, records_in_block};
-use crate::journal::scan::{ScanItem, BlockScan};
+use crate::journal::scan::{BlockScan, ScanItem};
 
 /// Where a block of records lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +110,14 @@ impl Inventory {
         } else {
             self.term = self.term.max(draft.term);
             let (first, last, term) = (draft.first, draft.last(), draft.term);
-            self.entries.push(BlockEntry { first, last, term, file: self.files.len(), offset, bytes });
+            self.entries.push(BlockEntry {
+                first,
+                last,
+                term,
+                file: self.files.len(),
+                offset,
+                bytes,
+            });
         }
     }
 

@@ -15,15 +15,15 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::journal::rescue::findings::Findings;
 use crate::journal::checkpoint::{self, CheckpointDecoder};
 use crate::journal::error::JournalError;
 use crate::journal::frame::{Block, FrameError};
 use crate::journal::identity::{self, Identity};
-use crate::journal::recovery::{ARCHIVE, CHECKPOINTS, COMMITS, IDENTITY, RESTORING};
 use crate::journal::record::EncodedRecord;
-use crate::journal::stream::{StreamDefect, StreamItem, StreamError, StreamReader, StreamSummary};
-use crate::journal::{Journal, OpenJournal, JournalSettings, disk};
+use crate::journal::recovery::{ARCHIVE, CHECKPOINTS, COMMITS, IDENTITY, RESTORING};
+use crate::journal::rescue::findings::Findings;
+use crate::journal::stream::{StreamDefect, StreamError, StreamItem, StreamReader, StreamSummary};
+use crate::journal::{Journal, JournalSettings, OpenJournal, disk};
 
 /// A commit of the restored journal has at least so many bytes, if there are as many.
 const COMMIT_BYTES: usize = 4 << 20;
@@ -134,7 +134,9 @@ fn build<R: Read>(
         let done = match stream.next_item() {
             Ok(None) => break Ok(()),
             Ok(Some(StreamItem::Records(records))) => building.push_records(records, tell),
-            Ok(Some(StreamItem::Checkpoint { block, bytes })) => building.checkpoint.push_block(&block, &bytes),
+            Ok(Some(StreamItem::Checkpoint { block, bytes })) => {
+                building.checkpoint.push_block(&block, &bytes)
+            }
             Ok(Some(StreamItem::Defect(fault))) => {
                 faults.push(fault);
                 Ok(())
@@ -156,7 +158,14 @@ fn build<R: Read>(
         Err(reason) => (None, Some(reason)),
     };
     let (summary, is_broker_new) = (stream.summary().clone(), known.is_none());
-    Ok(Restored { identity, has_new_broker_id: is_broker_new, summary, defects: faults, checkpoint, checkpoint_lost })
+    Ok(Restored {
+        identity,
+        has_new_broker_id: is_broker_new,
+        summary,
+        defects: faults,
+        checkpoint,
+        checkpoint_lost,
+    })
 }
 
 /// Sees to it that `dir` is empty, and makes the folder to build in.
@@ -199,7 +208,8 @@ impl RestoreBuilder {
     fn new<R: Read>(work: &Path, stream: &StreamReader<R>) -> Result<Self, JournalError> {
         let journal = stream.journal();
         identity::write(&work.join(IDENTITY), Identity { journal, broker: Uuid::nil() })?;
-        let settings = JournalSettings { commit_file_bytes: FILE_BYTES, ..JournalSettings::new(work) };
+        let settings =
+            JournalSettings { commit_file_bytes: FILE_BYTES, ..JournalSettings::new(work) };
         let mut opened = Journal::open(&settings)?;
         // What lies before the stream's first record was trimmed where it came from.
         if let Some(head) = stream.head() {
@@ -283,7 +293,8 @@ impl CheckpointFile {
     fn push_block(&mut self, block: &Block, bytes: &[u8]) -> Result<(), JournalError> {
         if let CheckpointState::None = self.state {
             let through = block.header.info.first;
-            let path = checkpoint::checkpoint_path(&self.folder, through).with_added_extension("new");
+            let path =
+                checkpoint::checkpoint_path(&self.folder, through).with_added_extension("new");
             let file = File::create(&path).map_err(JournalError::io("create", &path))?;
             let parts = CheckpointDecoder::new(self.journal, through);
             self.state = CheckpointState::Open { parts, through, path, file };

@@ -19,8 +19,8 @@ use crate::journal::checkpoint;
 use crate::journal::error::JournalError;
 use crate::journal::identity::{self, Identity};
 use crate::journal::recovery::{CHECKPOINTS, IDENTITY};
-use crate::journal::scan::{ScanItem, BlockScan};
-use crate::journal::stream::{StreamHead, StreamWriter, StreamTotals};
+use crate::journal::scan::{BlockScan, ScanItem};
+use crate::journal::stream::{StreamHead, StreamTotals, StreamWriter};
 use crate::system_error::Explained;
 
 /// Why nothing was salvaged.

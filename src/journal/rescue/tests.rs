@@ -7,9 +7,9 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
-use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::log::record::{BrokerStarted, Input, LastRun, Outcome, Record};
 use crate::grid::state::State;
+use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::values::time::Timestamp;
 use crate::journal::*;
 use crate::test_timeout::wait_for;
@@ -50,14 +50,14 @@ fn record(number: u64) -> EncodedRecord {
         flags: RecordFlags::NONE,
         effects: Vec::new(),
     };
-    let bytes = encoding::encode_record(&record).into();
+    let bytes = crate::codec::encode_record(&record).into();
     EncodedRecord { number, header: RecordHeader::default(), bytes }
 }
 
 fn state(through: u64) -> Vec<u8> {
     let mut state = State::default();
     state.skip_to(through);
-    encoding::encode_state(&state)
+    crate::codec::encode_state(&state)
 }
 
 fn records(numbers: std::ops::RangeInclusive<u64>) -> Vec<EncodedRecord> {
@@ -80,7 +80,8 @@ fn journal(dir: &Path) -> OpenJournal {
         wait("a checkpoint begins", || {
             opened.journal.checkpoint(through, state(through)) == CheckpointStart::Started
         });
-        let path = checkpoint::checkpoint_path(&dir.join(opening::CHECKPOINTS), through);
+        let path =
+            checkpoint::checkpoint_path(&dir.join(crate::journal::recovery::CHECKPOINTS), through);
         wait("a checkpoint is written", || path.exists());
     }
     opened
@@ -153,8 +154,14 @@ fn a_journal_without_records_or_with_its_beginning_trimmed_is_restored_too() {
     assert_eq!(open(&data).last_number, 0);
 
     let identity = empty.journal.identity();
-    let head =
-        stream::StreamHead { identity, term: 4, first: 500, last: 620, checkpoint: None, estimated_bytes: 0 };
+    let head = stream::StreamHead {
+        identity,
+        term: 4,
+        first: 500,
+        last: 620,
+        checkpoint: None,
+        estimated_bytes: 0,
+    };
     let mut writer = stream::StreamWriter::new(Vec::new(), head).unwrap();
     for number in (500..=550).chain(600..=620) {
         writer.write_record(record(number)).unwrap();

@@ -8,13 +8,15 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
-use crate::journal::rescue::findings::Findings;
-use crate::journal::checkpoint::CheckpointDecoder;
 use crate::codec;
 use crate::codec::DecodeError;
+use crate::journal::checkpoint::CheckpointDecoder;
 use crate::journal::frame::{Block, FrameError};
 use crate::journal::record::EncodedRecord;
-use crate::journal::stream::{StreamDefect, StreamHead, StreamItem, StreamError, StreamReader, StreamSummary};
+use crate::journal::rescue::findings::Findings;
+use crate::journal::stream::{
+    StreamDefect, StreamError, StreamHead, StreamItem, StreamReader, StreamSummary,
+};
 
 /// Why a file could not be verified.
 #[derive(Debug, thiserror::Error)]

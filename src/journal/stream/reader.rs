@@ -10,10 +10,10 @@ use std::ops::RangeInclusive;
 use bytes::{Buf, Bytes};
 use uuid::Uuid;
 
-use super::{StreamHead, STREAM_FORMAT, update_checksum};
+use super::{STREAM_FORMAT, StreamHead, update_checksum};
 use crate::journal::frame::{Block, BlockContent, FORMAT};
 use crate::journal::record::{EncodedRecord, records_in_block};
-use crate::journal::scan::{ScanItem, UnreadableRange, BlockScan};
+use crate::journal::scan::{BlockScan, ScanItem, UnreadableRange};
 use crate::system_error::Explained;
 
 /// The reason why a stream can't be read at all.
@@ -241,7 +241,12 @@ impl<R: Read> StreamReader<R> {
         self.pending.push(StreamItem::Defect(defect));
     }
 
-    fn handle_block(&mut self, offset: u64, block: &Block, bytes: Bytes) -> Result<(), StreamError> {
+    fn handle_block(
+        &mut self,
+        offset: u64,
+        block: &Block,
+        bytes: Bytes,
+    ) -> Result<(), StreamError> {
         let info = block.header.info;
         if info.journal != self.journal {
             let (found, expected) = (info.journal, self.journal);
@@ -256,8 +261,11 @@ impl<R: Read> StreamReader<R> {
         match info.content {
             BlockContent::StreamHead if offset == 0 => self.handle_head(block)?,
             BlockContent::StreamEnd => self.handle_end(offset, block),
-            BlockContent::Checkpoint | BlockContent::CheckpointEnd if self.summary.range.is_none() => {
-                self.pending.push(StreamItem::Checkpoint { block: block.clone(), bytes: bytes.clone() });
+            BlockContent::Checkpoint | BlockContent::CheckpointEnd
+                if self.summary.range.is_none() =>
+            {
+                self.pending
+                    .push(StreamItem::Checkpoint { block: block.clone(), bytes: bytes.clone() });
             }
             BlockContent::Records => self.handle_records(offset, block),
             BlockContent::StreamHead

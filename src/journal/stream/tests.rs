@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::journal::frame::{self, Compression, BlockContent, BlockInfo};
+use crate::journal::frame::{self, BlockContent, BlockInfo, Compression};
 use crate::journal::record::{EncodedRecord, RecordHeader};
 
 const JOURNAL: Uuid = Uuid::from_u128(7);
@@ -19,8 +19,13 @@ fn record(number: u64) -> EncodedRecord {
 }
 
 fn checkpoint() -> Vec<u8> {
-    let info =
-        BlockInfo { content: BlockContent::CheckpointEnd, journal: JOURNAL, term: 3, first: 9, count: 0 };
+    let info = BlockInfo {
+        content: BlockContent::CheckpointEnd,
+        journal: JOURNAL,
+        term: 3,
+        first: 9,
+        count: 0,
+    };
     let mut out = Vec::new();
     frame::encode(&mut out, &info, Compression::None, &[], b"state").unwrap();
     out
@@ -139,8 +144,13 @@ fn truncated_damaged_and_foreign_streams_are_distinguished() {
 
 #[test]
 fn a_newer_stream_and_a_newer_block_are_refused_with_a_message() {
-    let info =
-        BlockInfo { content: BlockContent::StreamHead, journal: JOURNAL, term: 1, first: 1, count: 0 };
+    let info = BlockInfo {
+        content: BlockContent::StreamHead,
+        journal: JOURNAL,
+        term: 1,
+        first: 1,
+        count: 0,
+    };
     let mut newer = Vec::new();
     frame::encode(&mut newer, &info, Compression::None, &[], &2_u32.to_le_bytes()).unwrap();
     assert_eq!(

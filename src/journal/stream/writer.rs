@@ -9,8 +9,8 @@ use std::io::{self, Write};
 use bytes::BufMut;
 
 use super::{StreamHead, update_checksum};
-use crate::journal::frame::{Compression, BlockContent, BlockInfo, encode};
-use crate::journal::record::{EncodedRecord, BlockSummary};
+use crate::journal::frame::{BlockContent, BlockInfo, Compression, encode};
+use crate::journal::record::{BlockSummary, EncodedRecord};
 
 /// A block of records ends at this many bytes before compression, or at this many records:
 const BLOCK_BYTES: usize = 256 << 10;

@@ -6,10 +6,10 @@
 use jiff::Zoned;
 use jiff::tz::TimeZone;
 
-use crate::mail::render::view_model::{severity_label, format_time};
-use crate::grid::values::event::Severity;
 use crate::grid::model::mail_message::{BacklogDigest, MailMessage};
+use crate::grid::values::event::Severity;
 use crate::grid::values::time::Timestamp;
+use crate::mail::render::view_model::{format_time, severity_label};
 use crate::show::escape::escape;
 use crate::show::size::format_count;
 
@@ -65,14 +65,15 @@ pub(super) fn intro(late: &BacklogDigest, message: &MailMessage, zone: &TimeZone
 
 fn counts_by_severity(late: &BacklogDigest) -> String {
     let counts = Severity::ALL.into_iter().zip(late.severity_counts).rev().filter(|it| it.1 > 0);
-    let counts: Vec<_> = counts.map(|(it, count)| format!("{count} {}", severity_label(it))).collect();
+    let counts: Vec<_> =
+        counts.map(|(it, count)| format!("{count} {}", severity_label(it))).collect();
     counts.join(", ")
 }
 
 fn counts_by_appliance(late: &BacklogDigest) -> String {
     let mut named: Vec<_> = late.appliances.iter().collect();
     // Those with the most alerts first; of two with as many, the earlier one.
-    named.sort_by_key(|(_, count)| std::cmp::Reverse(*format_count));
+    named.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let rest = named.split_off(named.len().min(NAMED_MAX));
     let mut parts: Vec<_> =
         named.iter().map(|(name, count)| format!("{count} of {}", escape(name))).collect();

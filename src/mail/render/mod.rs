@@ -18,12 +18,12 @@ use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart, SinglePart};
 use uuid::Uuid;
 
+use crate::config::smtp::{MessageStyle, parse_address};
+use crate::grid::model::mail_message::{DeliveryState, MailMessage, MessageNumber, Notice};
+use crate::grid::values::event::Severity;
+use crate::grid::values::time::Timestamp;
 use crate::mail::render::view_model::{DetailLevel, MailView};
 use crate::mail::smtp_session::OutgoingMessage;
-use crate::config::smtp::{MessageStyle, parse_address};
-use crate::grid::values::event::Severity;
-use crate::grid::model::mail_message::{MailMessage, MessageNumber, Notice, DeliveryState};
-use crate::grid::values::time::Timestamp;
 
 /// Most bytes of the text and the HTML of a mail together, where possible.
 const BODY_BYTES_MAX: usize = 16_000;
@@ -67,7 +67,10 @@ pub(super) fn render(
     // `=_` occurs neither in quoted-printable nor in base64, and no line of a part begins with text
     // of others: no text can end a part.
     let parts = MultiPart::alternative()
-        .boundary(format!("=_{}", Uuid::new_v5(&journal, message_id(message, journal).as_bytes()).simple()))
+        .boundary(format!(
+            "=_{}",
+            Uuid::new_v5(&journal, message_id(message, journal).as_bytes()).simple()
+        ))
         .singlepart(mime_part(ContentType::TEXT_PLAIN, text))
         .singlepart(mime_part(ContentType::TEXT_HTML, html));
     let mail = builder.multipart(parts)?;
@@ -75,11 +78,16 @@ pub(super) fn render(
 }
 
 /// The view as text and HTML, with as much detail as fits.
-fn fit_to_size(message: &MailMessage, journal: Uuid, look: &MessageStyle) -> (MailView, String, String) {
+fn fit_to_size(
+    message: &MailMessage,
+    journal: Uuid,
+    look: &MessageStyle,
+) -> (MailView, String, String) {
     let mut details = DetailLevel::ALL.into_iter();
     loop {
         let detail = details.next();
-        let view = view_model::build_view(message, journal, look, detail.unwrap_or(DetailLevel::LEAST));
+        let view =
+            view_model::build_view(message, journal, look, detail.unwrap_or(DetailLevel::LEAST));
         let (text, html) = (text::text(&view), html::html(&view));
         if detail.is_none() || text.len() + html.len() <= BODY_BYTES_MAX {
             return (view, text, html);

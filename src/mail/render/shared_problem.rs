@@ -4,9 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::mail::render::hints::topic_of;
-use crate::grid::values::event::Severity;
 use crate::grid::model::mail_message::{MailMessage, Notice};
+use crate::grid::values::event::Severity;
+use crate::mail::render::hints::topic_of;
 use crate::show::escape::escape;
 use crate::show::size::format_count;
 
@@ -80,7 +80,7 @@ impl SharedProblem<'_> {
             *counts.entry(name.rsplit_once('.').map_or("", |it| it.0)).or_default() += 1;
         }
         let mut counts: Vec<_> =
-            counts.into_iter().map(|(name, count)| (escape(name).into_owned(), format_count)).collect();
+            counts.into_iter().map(|(name, count)| (escape(name).into_owned(), count)).collect();
         counts.sort_by_key(|it| std::cmp::Reverse(it.1));
         counts
     }

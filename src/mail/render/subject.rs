@@ -7,12 +7,12 @@
 
 use jiff::tz::TimeZone;
 
+use crate::grid::model::mail_message::{MailMessage, Notice};
+use crate::grid::values::event::Severity;
+use crate::grid::values::id::NAME_BYTES_MAX;
+use crate::mail::render::digest;
 use crate::mail::render::hints::topic_of;
 use crate::mail::render::shared_problem::{SharedProblems, sorted_by_severity};
-use crate::mail::render::digest;
-use crate::grid::values::event::Severity;
-use crate::grid::model::mail_message::{MailMessage, Notice};
-use crate::grid::values::id::NAME_BYTES_MAX;
 use crate::show::escape::escape;
 use crate::show::size::format_count;
 
@@ -60,7 +60,11 @@ pub(super) fn subject(message: &MailMessage, grid: &str, zone: &TimeZone) -> Str
 }
 
 fn location_of(notice: &Notice) -> String {
-    if notice.subject.is_empty() { "broker".to_owned() } else { subject_name(&escape(&notice.subject)) }
+    if notice.subject.is_empty() {
+        "broker".to_owned()
+    } else {
+        subject_name(&escape(&notice.subject))
+    }
 }
 
 /// Not truncated unless it is invalid, and so of any length.

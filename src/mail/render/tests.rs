@@ -11,9 +11,9 @@ use mail_parser::{HeaderValue, MessageParser, MimeHeaders, PartType};
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::mail::{MailSettings, MailSecurity};
+use crate::config::mail::{MailSecurity, MailSettings};
 use crate::config::smtp::SmtpConfig;
-use crate::grid::model::mail_message::{BriefNotice, BacklogDigest, NOTICES_MAX};
+use crate::grid::model::mail_message::{BacklogDigest, BriefNotice, NOTICES_MAX};
 use crate::show::escape::is_hidden;
 
 const JOURNAL: Uuid = Uuid::from_u128(0x0123_4567_89ab_4def_8123_4567_89ab_cdef);
@@ -40,7 +40,16 @@ fn smtp_config() -> SmtpConfig {
 fn notice(about: &str, matter: &str, text: &str) -> Notice {
     let (about, matter, text) = (about.into(), matter.into(), text.into());
     let severity = Severity::Error;
-    Notice { subject: about, topic: matter, severity, at: at(0), text, record: 12, is_resolved: false, occurrences: 0 }
+    Notice {
+        subject: about,
+        topic: matter,
+        severity,
+        at: at(0),
+        text,
+        record: 12,
+        is_resolved: false,
+        occurrences: 0,
+    }
 }
 
 fn message(notices: Vec<Notice>) -> MailMessage {
@@ -94,7 +103,8 @@ fn many_notices() -> MailMessage {
     let mut message = message(notices);
     message.recipient = "ops@example.org".into();
     message.attempts = 3;
-    (message.omitted, message.last_reply) = (12, "mail.example.org:587 at connecting: refused".into());
+    (message.omitted, message.last_reply) =
+        (12, "mail.example.org:587 at connecting: refused".into());
     message
 }
 
@@ -261,7 +271,9 @@ fn the_largest_mail_is_16_kb() {
     largest.briefs = (0..256).map(|n| BriefNotice::from(&of(n))).collect();
     largest.omitted = 10_000;
     let post = smtp_config();
-    for message in [&largest, &power_cut(), &many_notices(), &digest_message(), &fatal_among_others()] {
+    for message in
+        [&largest, &power_cut(), &many_notices(), &digest_message(), &fatal_among_others()]
+    {
         let (_, text, html) = fit_to_size(message, JOURNAL, &post.style);
         assert!(text.len() + html.len() <= BODY_BYTES_MAX, "{} and {}", text.len(), html.len());
     }
@@ -307,8 +319,8 @@ fn one_alert_kind_of_an_appliance_is_one_thread_and_message_ids_are_stable() {
 
 #[test]
 fn an_invalid_name_is_in_no_command() {
-    assert_eq!(advice::commands("x", "$(reboot)"), advice::commands("x", ""));
-    assert_eq!(advice::commands("x", "-a")[0], "gridctl appliance show -- -a");
+    assert_eq!(hints::commands("x", "$(reboot)"), hints::commands("x", ""));
+    assert_eq!(hints::commands("x", "-a")[0], "gridctl appliance show -- -a");
 }
 
 #[test]

@@ -6,14 +6,14 @@
 use jiff::tz::TimeZone;
 use uuid::Uuid;
 
-use crate::mail::render::hints::{commands, topic_of};
-use crate::mail::render::shared_problem::{SharedProblems, SharedProblem, sorted_by_severity};
-use crate::mail::render::digest;
-use super::subject::{truncate_at_word, subject};
+use super::subject::{subject, truncate_at_word};
 use crate::config::smtp::MessageStyle;
-use crate::grid::values::event::Severity;
 use crate::grid::model::mail_message::{BriefNotice, MailMessage, MessageNumber, Notice};
+use crate::grid::values::event::Severity;
 use crate::grid::values::time::Timestamp;
+use crate::mail::render::digest;
+use crate::mail::render::hints::{commands, topic_of};
+use crate::mail::render::shared_problem::{SharedProblem, SharedProblems, sorted_by_severity};
 use crate::show::escape::escape;
 use crate::show::size::format_count;
 
@@ -76,7 +76,12 @@ pub(super) struct MailItem {
 }
 
 /// Builds the view of a message with the given detail.
-pub(super) fn build_view(message: &MailMessage, journal: Uuid, look: &MessageStyle, detail: DetailLevel) -> MailView {
+pub(super) fn build_view(
+    message: &MailMessage,
+    journal: Uuid,
+    look: &MessageStyle,
+    detail: DetailLevel,
+) -> MailView {
     let zone = look.zone_of(&message.recipient);
     let (mut items, left_out) = if message.digest.is_some() {
         (digest_items(message, zone, detail), 0)
@@ -113,7 +118,11 @@ fn digest_items(message: &MailMessage, zone: &TimeZone, detail: DetailLevel) -> 
 
 /// One item per appliance, and one per shared problem, the most severe first; and the number of
 /// notices that do not fit.
-fn appliance_items(message: &MailMessage, zone: &TimeZone, detail: DetailLevel) -> (Vec<MailItem>, u64) {
+fn appliance_items(
+    message: &MailMessage,
+    zone: &TimeZone,
+    detail: DetailLevel,
+) -> (Vec<MailItem>, u64) {
     let causes = SharedProblems::from_message(message);
     let mut items = Vec::new();
     let mut done: Vec<&Notice> = Vec::new();
@@ -144,7 +153,8 @@ fn appliance_items(message: &MailMessage, zone: &TimeZone, detail: DetailLevel) 
     }
     let lines = message.briefs.iter();
     let lines = lines.filter(|it| !causes.contains(&it.topic, it.severity, it.is_resolved));
-    let lines: Vec<_> = lines.map(|it| format!("{} {}", it.severity.as_str(), brief_line(it))).collect();
+    let lines: Vec<_> =
+        lines.map(|it| format!("{} {}", it.severity.as_str(), brief_line(it))).collect();
     if !lines.is_empty() {
         items.push(MailItem {
             title: format!("{} more", lines.len()),
@@ -159,7 +169,12 @@ fn appliance_items(message: &MailMessage, zone: &TimeZone, detail: DetailLevel) 
 }
 
 /// An appliance, or the broker, with all its notices.
-fn appliance_item(notice: &Notice, all: &[&Notice], zone: &TimeZone, detail: DetailLevel) -> MailItem {
+fn appliance_item(
+    notice: &Notice,
+    all: &[&Notice],
+    zone: &TimeZone,
+    detail: DetailLevel,
+) -> MailItem {
     let mut item = mail_item(notice, zone, detail);
     let others = all.len() - 1;
     if others > 0 {

@@ -62,7 +62,8 @@ fn a_lock_held_too_long_and_a_world_writable_folder_are_errors() {
     let teller = SenderId { appliance: "db1".to_owned(), boot: None };
     let patience = Duration::from_millis(20);
     let path = spool.folder().to_owned();
-    let busy = Spool::open_with_timeout(patience, &path, SpoolLimits::default(), teller.clone()).unwrap_err();
+    let busy = Spool::open_with_timeout(patience, &path, SpoolLimits::default(), teller.clone())
+        .unwrap_err();
     assert!(busy.to_string().contains("lock is held by another process"), "{busy}");
     let all = folder.path().join("all");
     std::fs::create_dir(&all).unwrap();

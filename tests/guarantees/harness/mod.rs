@@ -25,7 +25,7 @@ pub(crate) use page::page;
 pub(crate) use programs::{Follower, Run, clean, lines, run, run_into};
 pub(crate) use report::{Report, assert_frame, frames, whole_reports};
 pub(crate) use session::{Hellos, Raw, Session, ack_exceptions, event};
-pub(crate) use test_timeout::{stretched, timeout, wait_for};
+pub(crate) use test_timeout::{scaled, timeout, wait_for};
 
 /// The records of a start: that it started, and with which settings.
 pub(crate) const START_RECORDS: usize = 2;

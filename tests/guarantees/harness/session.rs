@@ -5,9 +5,12 @@
 
 use bytes::{Buf, BufMut, Bytes};
 use grid_broker::client::APPLIANCE_METADATA;
-use grid_broker::contract::proto::session_response::Message;
-use grid_broker::contract::proto::{Ack, AckException, Event, Goodbye, Hello, Notice, SessionRequest, SessionResponse, Welcome, session_request};
 use grid_broker::contract::proto::event::Kind;
+use grid_broker::contract::proto::session_response::Message;
+use grid_broker::contract::proto::{
+    Ack, AckException, Event, Goodbye, Hello, Notice, SessionRequest, SessionResponse, Welcome,
+    session_request,
+};
 use http::uri::PathAndQuery;
 use prost::Message as _;
 use tokio::sync::mpsc;

@@ -6,9 +6,11 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use grid_broker::exit_code::ExitCode;
 use grid_broker::contract::proto::*;
-use grid_broker::contract::servers::appliance_service_server::{ApplianceService, ApplianceServiceServer};
+use grid_broker::contract::servers::appliance_service_server::{
+    ApplianceService, ApplianceServiceServer,
+};
+use grid_broker::exit_code::ExitCode;
 
 use super::*;
 use crate::args::{self, GridctlCommand};

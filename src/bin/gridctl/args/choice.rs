@@ -5,8 +5,10 @@
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
+use grid_broker::contract::proto::{
+    AlertMatter, ApplianceState, MailStanding, RecordKind, Severity,
+};
 use grid_broker::show::labels;
-use grid_broker::contract::proto::{AlertMatter, ApplianceState, MailStanding, RecordKind, Severity};
 
 /// What else people call a severity: as syslog, journalctl and Python do.
 const SEVERITIES: &[(&str, &str)] = &[

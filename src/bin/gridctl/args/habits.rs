@@ -13,7 +13,7 @@ use grid_broker::show::suggest::suggest;
 
 use super::{
     AlertCommand, AlertList, ApplianceCommand, ApplianceList, GridctlCommand, LogCommand, LogList,
-    MailSubcommand, MailList, NameArgs,
+    MailList, MailSubcommand, NameArgs,
 };
 use crate::word_order::{noun_first, places_of_words};
 

@@ -4,7 +4,7 @@ use clap::Subcommand;
 
 use grid_broker::contract::proto::MailStanding;
 
-use super::choice::{number, mail_states};
+use super::choice::{mail_states, number};
 use super::list::{ListFlags, MailSort};
 
 /// What can be done with mails that are owed.

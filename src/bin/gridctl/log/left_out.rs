@@ -3,8 +3,8 @@
 //! Guarantees that what is said is true: holes are only counted where nothing but the list's own
 //! custom leaves records out. Reads nothing itself.
 
-use grid_broker::show::size::format_count;
 use grid_broker::contract::proto::RecordFilter;
+use grid_broker::show::size::format_count;
 
 use super::LogItem;
 
@@ -81,8 +81,9 @@ mod tests {
 
     fn notes(filter: &RecordFilter, is_whole: bool, numbers: &[u64], is_cut: bool) -> String {
         let mut left_out = OmittedRecords::new(filter, is_whole);
-        let record =
-            |number: &u64| LogItem::Record(Box::new(Record { number: *number, ..Record::default() }));
+        let record = |number: &u64| {
+            LogItem::Record(Box::new(Record { number: *number, ..Record::default() }))
+        };
         left_out.count(&numbers.iter().map(record).collect::<Vec<_>>());
         left_out.count(&[LogItem::Missing(Missing { first: 4, last: 5, trimmed: false })]);
         left_out.notes(is_cut).join("; ")

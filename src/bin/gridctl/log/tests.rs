@@ -9,12 +9,17 @@ use tonic::{Request, Response, Status};
 
 use grid_broker::client::ADMINISTRATOR_METADATA;
 use grid_broker::contract::proto::tail_records_response::Message;
-use grid_broker::contract::proto::{GetRecordResponse, GetReportRequest, GetReportResponse, GetStatusRequest, GetStatusResponse, RecordKind, TailRecordsRequest, TailRecordsResponse};
+use grid_broker::contract::proto::{
+    GetRecordResponse, GetReportRequest, GetReportResponse, GetStatusRequest, GetStatusResponse,
+    RecordKind, TailRecordsRequest, TailRecordsResponse,
+};
 use grid_broker::contract::servers::broker_service_server::{BrokerService, BrokerServiceServer};
-use grid_broker::contract::servers::grid_log_service_server::{GridLogService, GridLogServiceServer};
+use grid_broker::contract::servers::grid_log_service_server::{
+    GridLogService, GridLogServiceServer,
+};
 
 use super::*;
-use crate::args::{GridctlArgs, GridctlCommand, OutputFormat, LogCommand};
+use crate::args::{GridctlArgs, GridctlCommand, LogCommand, OutputFormat};
 
 /// Answers one question after the other, and keeps the questions.
 #[derive(Clone, Default)]
@@ -121,9 +126,15 @@ fn told(number: u64) -> Result<TailRecordsResponse, Status> {
 }
 
 /// What `gridctl log list` with these flags writes, and how it ends.
-async fn listed(broker: &Connection, flags: &[&str], format: OutputFormat) -> (String, Result<(), CliError>) {
+async fn listed(
+    broker: &Connection,
+    flags: &[&str],
+    format: OutputFormat,
+) -> (String, Result<(), CliError>) {
     let args = GridctlArgs::parse_from(["gridctl", "log", "list"].iter().chain(flags));
-    let GridctlCommand::Log(LogCommand::List(wanted)) = args.command else { panic!("not log list") };
+    let GridctlCommand::Log(LogCommand::List(wanted)) = args.command else {
+        panic!("not log list")
+    };
     let look = OutputOptions { format, ..OutputOptions::plain() };
     let mut out = Vec::new();
     let ended = list(broker, &wanted, &look, &mut out).await;
@@ -144,7 +155,8 @@ async fn the_newest_are_shown_oldest_first_with_gaps_in_their_place() {
         page(&[18, 11, 10], &[(12, 17)], "p4"),
     ]);
     let broker = script.serve().await;
-    let (table, ended) = listed(&broker, &["--limit", "4", "--text", "line"], OutputFormat::Table).await;
+    let (table, ended) =
+        listed(&broker, &["--limit", "4", "--text", "line"], OutputFormat::Table).await;
     ended.unwrap();
     assert_eq!(
         table,

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
 
-use grid_broker::exit_code::ExitCode;
 use grid_broker::contract::proto::*;
 use grid_broker::contract::servers::mail_service_server::{MailService, MailServiceServer};
+use grid_broker::exit_code::ExitCode;
 
 use super::*;
 use crate::args::{self, GridctlCommand};

@@ -19,7 +19,13 @@ fn shown(screen: Option<usize>, colour: bool, rows: &[[&str; 5]]) -> String {
         .iter()
         .map(|[number, name, since, class, what]| {
             let name = TableCell::styled(name, Style::Red);
-            vec![TableCell::new(number), name, TableCell::new(since), TableCell::new(class), TableCell::new(what)]
+            vec![
+                TableCell::new(number),
+                name,
+                TableCell::new(since),
+                TableCell::new(class),
+                TableCell::new(what),
+            ]
         })
         .collect();
     Table::new(COLUMNS, "UTC", screen, colour).rows(&mut out, &rows).unwrap();
@@ -70,7 +76,10 @@ fn a_name_wider_than_the_terminal_is_whole_and_the_sentence_stands_below() {
 fn columns_that_went_do_not_come_back_in_the_next_rows() {
     let mut table = Table::new(COLUMNS, "UTC", Some(60), false);
     let row = |name: &str| {
-        ["1", name, "2026-11-20", "database", SENTENCE].iter().map(|it| TableCell::new(it)).collect()
+        ["1", name, "2026-11-20", "database", SENTENCE]
+            .iter()
+            .map(|it| TableCell::new(it))
+            .collect()
     };
     let mut out = Vec::new();
     table.rows(&mut out, &[row(NAME)]).unwrap();
@@ -83,7 +92,8 @@ fn columns_that_went_do_not_come_back_in_the_next_rows() {
 #[test]
 fn titles_can_be_left_out() {
     let mut out = Vec::new();
-    let row: Vec<TableCell> = ["1", "db", "", "", "x"].iter().map(|it| TableCell::new(it)).collect();
+    let row: Vec<TableCell> =
+        ["1", "db", "", "", "x"].iter().map(|it| TableCell::new(it)).collect();
     Table::new(COLUMNS, "UTC", None, false).without_titles().rows(&mut out, &[row]).unwrap();
     assert!(String::from_utf8(out).unwrap().starts_with("     1  db"));
 }

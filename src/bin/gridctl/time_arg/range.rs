@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use jiff::civil::Time;
 use jiff::tz::TimeZone;
 
-use super::{TimeForm, TimeArg, on, format_local};
+use super::{TimeArg, TimeForm, format_local, on};
 
 /// From when to when records are wanted; nothing: no end there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

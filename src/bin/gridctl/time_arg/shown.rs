@@ -45,7 +45,12 @@ pub(crate) fn zone_name(zone: &TimeZone, moment: Timestamp) -> String {
 
 /// A text of the broker with its times as the reader reads them: the time of day alone if that is
 /// today, else with the date. What does not lie in the text as it is told stays as it came.
-pub(crate) fn format_sentence(text: &str, times: &[TimeInText], zone: &TimeZone, now: Timestamp) -> String {
+pub(crate) fn format_sentence(
+    text: &str,
+    times: &[TimeInText],
+    zone: &TimeZone,
+    now: Timestamp,
+) -> String {
     let mut out = String::with_capacity(text.len());
     let mut from = 0;
     for place in times {
@@ -92,7 +97,10 @@ mod tests {
         assert_eq!(rfc3339(&time).unwrap(), "2026-11-20T14:02:10.123456Z");
         let time = prost_types::Timestamp { seconds: 1_795_183_330, nanos: 999 };
         assert_eq!(rfc3339(&time).unwrap(), "2026-11-20T14:02:10Z");
-        assert_eq!(format_local(from_proto(&time).unwrap(), &TimeZone::UTC), "2026-11-20 14:02:10Z");
+        assert_eq!(
+            format_local(from_proto(&time).unwrap(), &TimeZone::UTC),
+            "2026-11-20 14:02:10Z"
+        );
         assert_eq!(to_proto(from_proto(&time).unwrap()), time);
         assert_eq!(from_proto(&prost_types::Timestamp { seconds: i64::MAX, nanos: 0 }), None);
     }
@@ -124,8 +132,11 @@ mod tests {
 
     #[test]
     fn places_that_do_not_fit_their_text_leave_it_as_it_is() {
-        let at =
-            |first, length| TimeInText { first, length, time: Some(to_proto(NOW.parse().unwrap())) };
+        let at = |first, length| TimeInText {
+            first,
+            length,
+            time: Some(to_proto(NOW.parse().unwrap())),
+        };
         let times = [at(1, 1), at(u32::MAX, u32::MAX), at(0, 9)];
         assert_eq!(format_sentence("ü", &times, &TimeZone::UTC, NOW.parse().unwrap()), "ü");
     }

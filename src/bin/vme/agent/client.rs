@@ -12,7 +12,7 @@ use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout_at};
 
 use crate::agent::protocol;
-use crate::agent::protocol::{AgentResponse, AgentRequest, AgentUpdate};
+use crate::agent::protocol::{AgentRequest, AgentResponse, AgentUpdate};
 use crate::config::ClientConfig;
 
 /// The result of a request to the agent.
@@ -45,7 +45,12 @@ pub(crate) fn socket_path(state: &Path) -> PathBuf {
 }
 
 /// Sends the event to the agent, if there is one, and waits for the reply until `deadline`.
-pub(crate) async fn send_via_agent(speaker: &ClientConfig, event: &Event, call: u64, deadline: Instant) -> AgentReply {
+pub(crate) async fn send_via_agent(
+    speaker: &ClientConfig,
+    event: &Event,
+    call: u64,
+    deadline: Instant,
+) -> AgentReply {
     let Ok(mut stream) = UnixStream::connect(socket_path(&speaker.state_folder)).await else {
         return AgentReply::NotAccepted(None);
     };
@@ -57,7 +62,9 @@ pub(crate) async fn send_via_agent(speaker: &ClientConfig, event: &Event, call: 
         appliance: given(speaker.is_appliance_given, &speaker.target.appliance),
         call,
     };
-    let broken = |error: std::io::Error| AgentReply::NotAccepted(Some(AgentRejection::ConnectionFailed(error.to_string())));
+    let broken = |error: std::io::Error| {
+        AgentReply::NotAccepted(Some(AgentRejection::ConnectionFailed(error.to_string())))
+    };
     match timeout_at(deadline, protocol::write_message(&mut stream, &ask)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => return broken(error),
@@ -69,7 +76,9 @@ pub(crate) async fn send_via_agent(speaker: &ClientConfig, event: &Event, call: 
         let word = match (told, spooled.take()) {
             (Ok(Ok(Some(told))), _) => told.update,
             // An event that was reported as spooled is spooled, even if the agent ends.
-            (Err(_), Some(why)) => return AgentReply::Spooled(non_empty_or(why, "no reply in time")),
+            (Err(_), Some(why)) => {
+                return AgentReply::Spooled(non_empty_or(why, "no reply in time"));
+            }
             (_, Some(why)) => return AgentReply::Spooled(non_empty_or(why, "the agent stopped")),
             (Ok(Err(error)), None) => return broken(error),
             (Ok(Ok(None)), None) => {
@@ -81,14 +90,20 @@ pub(crate) async fn send_via_agent(speaker: &ClientConfig, event: &Event, call: 
             Some(AgentUpdate::Spooled(why)) if why.is_empty() => spooled = Some(why),
             // Do not wait for a broker that is known to be away.
             Some(AgentUpdate::Spooled(why)) => return AgentReply::Spooled(why),
-            Some(AgentUpdate::Acknowledged(answer)) if answer.is_empty() => return AgentReply::Acknowledged(None),
+            Some(AgentUpdate::Acknowledged(answer)) if answer.is_empty() => {
+                return AgentReply::Acknowledged(None);
+            }
             Some(AgentUpdate::Acknowledged(answer)) => {
                 let answer = AckException::decode(answer).unwrap_or_default();
                 return AgentReply::Acknowledged(Some(answer));
             }
             Some(AgentUpdate::Quarantined(why)) => return AgentReply::Quarantined(why),
-            Some(AgentUpdate::NotSpooled(why)) => return AgentReply::NotAccepted(Some(AgentRejection::NotSpooled(why))),
-            Some(AgentUpdate::WrongTarget(why)) => return AgentReply::NotAccepted(Some(AgentRejection::WrongTarget(why))),
+            Some(AgentUpdate::NotSpooled(why)) => {
+                return AgentReply::NotAccepted(Some(AgentRejection::NotSpooled(why)));
+            }
+            Some(AgentUpdate::WrongTarget(why)) => {
+                return AgentReply::NotAccepted(Some(AgentRejection::WrongTarget(why)));
+            }
             None => return broken(std::io::Error::other("it sent an unknown message")),
         }
     }

@@ -12,11 +12,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use grid_broker::contract::proto::Event;
 use grid_broker::exit_code::ExitCode;
 use grid_broker::spool::{LockGuard, Spool, SpoolError};
 use grid_broker::system_error::Explained;
 use grid_broker::tasks;
-use grid_broker::contract::proto::Event;
 use prost::Message;
 use rustix::process::{Pid, Signal, getpid, kill_process};
 use tokio::net::{UnixListener, UnixStream};
@@ -24,10 +24,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
 
-use crate::sender::{SendQueue, SendRequest, Backoff, SpoolSender, SendUpdate, StopWhen};
+use crate::agent::protocol::{AgentRequest, AgentResponse, AgentUpdate};
 use crate::config::ClientConfig;
 use crate::print_line;
-use crate::agent::protocol::{AgentResponse, AgentRequest, AgentUpdate};
+use crate::sender::{Backoff, SendQueue, SendRequest, SendUpdate, SpoolSender, StopWhen};
 
 /// Concurrent calls of the agent's own user; further calls find no agent.
 const CALLS_OF_OWNER_MAX: usize = 256;
@@ -87,7 +87,9 @@ pub(crate) async fn run(speaker: ClientConfig) -> ExitCode {
 
 /// Acquires the drainer lock and the sender lock; a drainer releases them for the agent. The inner
 /// error names the process that does not.
-async fn acquire_ownership(spool: &Spool) -> Result<Result<(LockGuard, LockGuard), String>, SpoolError> {
+async fn acquire_ownership(
+    spool: &Spool,
+) -> Result<Result<(LockGuard, LockGuard), String>, SpoolError> {
     let (mut has_asked, mut seen) = (false, None);
     let until = tokio::time::Instant::now() + HANDOVER_TIMEOUT;
     let mut drainer = loop {
@@ -156,7 +158,11 @@ async fn serve(speaker: ClientConfig, spool: Spool, role: LockGuard) -> ExitCode
     ExitCode::Done
 }
 
-async fn send_from_spool(speaker: &ClientConfig, spool: Spool, orders: mpsc::Receiver<SendRequest>) {
+async fn send_from_spool(
+    speaker: &ClientConfig,
+    spool: Spool,
+    orders: mpsc::Receiver<SendRequest>,
+) {
     let desk = SendQueue::new(spool, Some(orders));
     let mut sender = SpoolSender::new(speaker, desk, StopWhen::Never, long_backoff());
     loop {
@@ -196,7 +202,11 @@ async fn stop_signal() {
     }
 }
 
-async fn accept_calls(listener: UnixListener, orders: mpsc::Sender<SendRequest>, speaker: Arc<ClientConfig>) {
+async fn accept_calls(
+    listener: UnixListener,
+    orders: mpsc::Sender<SendRequest>,
+    speaker: Arc<ClientConfig>,
+) {
     // Other users cannot exhaust the permits of the agent's own user, nor keep all of theirs for
     // long.
     let (own, others) = (Semaphore::new(CALLS_OF_OWNER_MAX), Semaphore::new(CALLS_OF_OTHERS_MAX));
@@ -232,7 +242,9 @@ async fn serve_call(
     let AgentRequest { event, broker, appliance, call } = match asked {
         Ok(Ok(Some(ask))) => ask,
         Ok(Ok(None)) | Err(_) => return Ok(()),
-        Ok(Err(error)) => return write_update(&mut stream, AgentUpdate::NotSpooled(error.to_string())).await,
+        Ok(Err(error)) => {
+            return write_update(&mut stream, AgentUpdate::NotSpooled(error.to_string())).await;
+        }
     };
     let way = &speaker.target;
     let is_other = |asked: &str, own: &str| !asked.is_empty() && asked != own;
@@ -242,8 +254,16 @@ async fn serve_call(
     }
     let event = match Event::decode(event) {
         Ok(event) if event.kind.is_some() => event,
-        Ok(_) => return write_update(&mut stream, AgentUpdate::NotSpooled("it is not an event".to_owned())).await,
-        Err(error) => return write_update(&mut stream, AgentUpdate::NotSpooled(error.to_string())).await,
+        Ok(_) => {
+            return write_update(
+                &mut stream,
+                AgentUpdate::NotSpooled("it is not an event".to_owned()),
+            )
+            .await;
+        }
+        Err(error) => {
+            return write_update(&mut stream, AgentUpdate::NotSpooled(error.to_string())).await;
+        }
     };
     let (told, mut hears) = mpsc::channel(2);
     if orders.send(SendRequest { event, call, updates: told }).await.is_err() {
@@ -261,9 +281,9 @@ async fn serve_call(
             Some(SendUpdate::Spooled(why)) => AgentUpdate::Spooled(why.unwrap_or_default()),
             Some(SendUpdate::NotSpooled(why)) => AgentUpdate::NotSpooled(why),
             Some(SendUpdate::Quarantined(why)) => AgentUpdate::Quarantined(why),
-            Some(SendUpdate::Acknowledged(exception)) => {
-                AgentUpdate::Acknowledged(exception.map(|it| it.encode_to_vec().into()).unwrap_or_default())
-            }
+            Some(SendUpdate::Acknowledged(exception)) => AgentUpdate::Acknowledged(
+                exception.map(|it| it.encode_to_vec().into()).unwrap_or_default(),
+            ),
         };
         protocol::write_message(&mut to, &AgentResponse { update: Some(word) }).await?;
     }

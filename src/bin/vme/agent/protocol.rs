@@ -39,7 +39,7 @@ pub(crate) struct AgentRequest {
 /// A message of the agent.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct AgentResponse {
-    #[prost(oneof = "Word", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "AgentUpdate", tags = "1, 2, 3, 4, 5")]
     pub(crate) update: Option<AgentUpdate>,
 }
 

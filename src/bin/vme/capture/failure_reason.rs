@@ -8,8 +8,8 @@ use std::path::Path;
 use grid_broker::grid::values::event::TEXT_BYTES_MAX;
 use rustix::process::Signal;
 
-use crate::child::{ChildStatus, signal_name};
 use crate::capture::line_splitter::OutputSummary;
+use crate::child::{ChildStatus, signal_name};
 
 /// The vendor's text for a failed start without output.
 pub(crate) const NO_OUTPUT_REASON: &str = "Failed to Start";
@@ -91,7 +91,13 @@ mod tests {
                 Some(file),
                 "fsck (killed by SIGKILL; all of it: /var/lib/vme/start-1.stderr)",
             ),
-            ("", ChildStatus::Exited(0), Some(Signal::TERM), None, "Failed to Start (stopped by SIGTERM)"),
+            (
+                "",
+                ChildStatus::Exited(0),
+                Some(Signal::TERM),
+                None,
+                "Failed to Start (stopped by SIGTERM)",
+            ),
             ("x", ChildStatus::Killed(15), Some(Signal::TERM), None, "x (stopped by SIGTERM)"),
             (
                 "",
@@ -100,7 +106,13 @@ mod tests {
                 None,
                 "Failed to Start (exit status 127, a command is not found)",
             ),
-            ("sh: 1: fsk: not found", ChildStatus::Exited(127), None, None, "sh: 1: fsk: not found"),
+            (
+                "sh: 1: fsk: not found",
+                ChildStatus::Exited(127),
+                None,
+                None,
+                "sh: 1: fsk: not found",
+            ),
         ] {
             assert_eq!(command_failure(&last.into(), end, asked, file), reason);
         }

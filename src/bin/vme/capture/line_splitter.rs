@@ -69,7 +69,12 @@ pub(crate) struct OutputSummarizer {
 
 impl OutputSummarizer {
     pub(crate) fn push(&mut self, piece: &[u8]) {
-        let Self { splitter: lines, last_line: last, first_error: error, is_error_unfinished: is_open } = self;
+        let Self {
+            splitter: lines,
+            last_line: last,
+            first_error: error,
+            is_error_unfinished: is_open,
+        } = self;
         lines.push(piece, |line| {
             let line = printable(line);
             if line.is_empty() {
@@ -94,7 +99,8 @@ impl OutputSummarizer {
     pub(crate) fn summary(&self) -> OutputSummary {
         let rest = printable(self.splitter.partial_line());
         let line = if rest.is_empty() { self.last_line.clone() } else { rest };
-        let error = self.first_error.clone().filter(|error| !line.is_empty() && !error.ends_with(&line));
+        let error =
+            self.first_error.clone().filter(|error| !line.is_empty() && !error.ends_with(&line));
         let error = error.filter(|_| !looks_like_an_error(&line));
         OutputSummary { last_line: line, first_error: error }
     }
@@ -180,7 +186,11 @@ mod tests {
             let mut last = OutputSummarizer::default();
             last.push(output.as_bytes());
             let error = error.map(ToOwned::to_owned);
-            assert_eq!(last.summary(), OutputSummary { last_line: line.to_owned(), first_error }, "{output}");
+            assert_eq!(
+                last.summary(),
+                OutputSummary { last_line: line.to_owned(), first_error: error },
+                "{output}"
+            );
         }
     }
 

@@ -65,7 +65,8 @@ impl StderrFile {
     fn append_bounded(&mut self, piece: &[u8]) -> io::Result<()> {
         if matches!(self.content, StderrFileState::NotCreated) {
             let file = self.create()?;
-            self.content = StderrFileState::Open { file, room: STDERR_BYTES_MAX - TRUNCATION_MARK.len() };
+            self.content =
+                StderrFileState::Open { file, room: STDERR_BYTES_MAX - TRUNCATION_MARK.len() };
         }
         match &mut self.content {
             StderrFileState::Open { file, room } if piece.len() <= *room => {
@@ -78,7 +79,9 @@ impl StderrFile {
                 self.content = StderrFileState::Full(file.try_clone()?);
                 Ok(())
             }
-            StderrFileState::NotCreated | StderrFileState::Full(_) | StderrFileState::Failed => Ok(()),
+            StderrFileState::NotCreated | StderrFileState::Full(_) | StderrFileState::Failed => {
+                Ok(())
+            }
         }
     }
 

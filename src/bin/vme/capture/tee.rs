@@ -107,7 +107,9 @@ impl TeeStream {
             cat.stdin(pipe).stdout(own).stderr(Stdio::null()).process_group(0);
             if let Err(error) = cat.spawn() {
                 let name = self.stream.name();
-                crate::print_line(&format!("processes left running have lost their {name}: {error}"));
+                crate::print_line(&format!(
+                    "processes left running have lost their {name}: {error}"
+                ));
             }
         }
     }

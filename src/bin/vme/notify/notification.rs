@@ -51,7 +51,8 @@ pub(crate) fn parse(datagram: &[u8]) -> Notification {
         }
         let Some(at) = line.iter().position(|byte| *byte == b'=') else { continue };
         let value = String::from_utf8_lossy(&line[at + 1..]);
-        let text = || Some(terminal::strip_controls(&value).trim().to_owned()).filter(|it| !it.is_empty());
+        let text =
+            || Some(terminal::strip_controls(&value).trim().to_owned()).filter(|it| !it.is_empty());
         match &line[..at] {
             b"READY" => read.is_ready |= value == "1",
             b"STOPPING" => read.is_stopping |= value == "1",

@@ -16,12 +16,12 @@ use std::time::Duration;
 
 use grid_broker::event_args::EventCommand;
 
-use crate::notify::errno;
-use crate::capture::line_splitter::OutputSummary;
-use crate::notify::notification::Notification;
-use crate::pacing::{DueReport, Pacing, JobProgress, RepeatPolicy};
-use crate::progress_line;
 use crate::capture::failure_reason;
+use crate::capture::line_splitter::OutputSummary;
+use crate::notify::errno;
+use crate::notify::notification::Notification;
+use crate::pacing::{DueReport, JobProgress, Pacing, RepeatPolicy};
+use crate::progress_line;
 
 /// The contract's limits of a report deadline.
 const REPORT_WITHIN_MIN: Duration = Duration::from_secs(1);
@@ -64,7 +64,12 @@ impl ServiceStart {
     }
 
     /// Handles a notification; `last` summarizes the service's standard error.
-    pub(crate) fn on_notification(&mut self, notification: &Notification, last: &OutputSummary, now: Duration) {
+    pub(crate) fn on_notification(
+        &mut self,
+        notification: &Notification,
+        last: &OutputSummary,
+        now: Duration,
+    ) {
         match self.stage {
             ServiceStage::Started => return,
             ServiceStage::Starting => {}
@@ -137,7 +142,8 @@ impl ServiceStart {
         if self.stage != ServiceStage::Starting {
             return None;
         }
-        let DueReport { progress: JobProgress { percent, text }, repeated } = self.pacing.poll(now)?;
+        let DueReport { progress: JobProgress { percent, text }, repeated } =
+            self.pacing.poll(now)?;
         let rest = self.extended_until.and_then(|until| until.checked_sub(now));
         let promise = rest.unwrap_or(REPORT_WITHIN_MAX).clamp(REPORT_WITHIN_MIN, REPORT_WITHIN_MAX);
         Some(Outgoing::Report(EventCommand::maintenance(percent, &text, promise, repeated)))
@@ -186,7 +192,10 @@ mod tests {
     fn a_service_that_is_ready_at_once_sends_one_event() {
         let mut start = ServiceStart::new();
         assert_eq!((start.due_at(), start.poll(at(0))), (None, None));
-        assert_eq!(notify(&mut start, "READY=1", 1), Some(Outgoing::Outcome(EventCommand::started_ok(""))));
+        assert_eq!(
+            notify(&mut start, "READY=1", 1),
+            Some(Outgoing::Outcome(EventCommand::started_ok("")))
+        );
         for later in
             ["READY=1", "STATUS=5 %", "EXTEND_TIMEOUT_USEC=9000000", "ERRNO=5", "STOPPING=1"]
         {
@@ -231,7 +240,11 @@ mod tests {
             report(Some(34), "Reading the index", 60, false)
         );
         assert_eq!(start.due_at(), None, "without an extension nothing is repeated");
-        assert_eq!(notify(&mut start, "STATUS=66% of file system check", 2), None, "within a second");
+        assert_eq!(
+            notify(&mut start, "STATUS=66% of file system check", 2),
+            None,
+            "within a second"
+        );
         assert_eq!(start.poll(at(3)), report(Some(66), "of file system check", 60, false));
         let tiny = "EXTEND_TIMEOUT_USEC=1";
         assert_eq!(notify(&mut start, tiny, 4), report(Some(66), "of file system check", 1, false));
@@ -276,7 +289,11 @@ mod tests {
     fn a_failed_service_may_become_ready() {
         let mut start = ServiceStart::new();
         start.on_notification(&parse(b"ERRNO=5"), &"".into(), at(0));
-        start.on_notification(&parse(b"STATUS=5 %\nEXTEND_TIMEOUT_USEC=9000000"), &"".into(), at(0));
+        start.on_notification(
+            &parse(b"STATUS=5 %\nEXTEND_TIMEOUT_USEC=9000000"),
+            &"".into(),
+            at(0),
+        );
         start.on_notification(&parse(b"READY=1"), &"".into(), at(1));
         assert_eq!(start.poll(at(1)), failed("EIO, Input/output error"));
         assert_eq!(start.poll(at(1)), Some(Outgoing::Outcome(EventCommand::started_ok(""))));

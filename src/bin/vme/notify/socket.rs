@@ -175,7 +175,9 @@ impl ParentNotifier {
             Err(error) => error,
         };
         if !std::mem::replace(&mut self.is_unresponsive, true) {
-            crate::print_line(&format!("the service manager at NOTIFY_SOCKET does not read: {error}"));
+            crate::print_line(&format!(
+                "the service manager at NOTIFY_SOCKET does not read: {error}"
+            ));
         }
         let waits = error.kind() == io::ErrorKind::WouldBlock;
         if !waits {
@@ -315,7 +317,8 @@ mod tests {
         let socket = std::os::unix::net::UnixDatagram::unbound().unwrap();
         socket.set_nonblocking(true).unwrap();
         let waiting = UnixDatagram::from_std(socket.try_clone().unwrap()).unwrap();
-        let manager = ParentNotifier { socket: Some((waiting, socket)), ..ParentNotifier::default() };
+        let manager =
+            ParentNotifier { socket: Some((waiting, socket)), ..ParentNotifier::default() };
         let own = std::process::id().to_string();
         assert_eq!(watchdog_usec(time(), Some(OsStr::new(&own)), &manager), time());
         assert_eq!(watchdog_usec(time(), None, &manager), time());

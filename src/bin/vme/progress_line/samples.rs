@@ -10,7 +10,8 @@ use crate::capture::line_splitter::LineSplitter;
 
 /// Every parsed line, as it comes from a pipe: the last one need not have ended.
 fn parsed_lines(output: &[u8]) -> Vec<(Option<u8>, String)> {
-    let (mut lines, mut reader, mut told) = (LineSplitter::default(), ProgressParser::default(), Vec::new());
+    let (mut lines, mut reader, mut told) =
+        (LineSplitter::default(), ProgressParser::default(), Vec::new());
     lines.push(output, |line| told.extend(reader.parse(line)));
     told.extend(reader.parse(lines.partial_line()));
     told.into_iter().map(|told| (told.progress, told.text.unwrap_or_default())).collect()
@@ -147,7 +148,8 @@ fn arrays_pools_and_databases_are_parsed() {
     ] {
         assert_eq!(percents(other.as_bytes()), [] as [u8; 0], "{other}");
     }
-    let mdstat = parse(b"      [==>..................]  recovery = 12.6% (370/292) finish=127.5min");
+    let mdstat =
+        parse(b"      [==>..................]  recovery = 12.6% (370/292) finish=127.5min");
     assert_eq!(mdstat.unwrap().text.unwrap(), "recovery = 12.6% (370/292) finish=127.5min");
 }
 

@@ -51,7 +51,8 @@ mod tests {
     #[test]
     fn delays_double_to_the_maximum_and_reset() {
         let mut pauses = Backoff::new(seconds(1), seconds(120));
-        let told: Vec<u64> = (0..9).map(|_| pauses.next_delay(Duration::ZERO, 1.0).as_secs()).collect();
+        let told: Vec<u64> =
+            (0..9).map(|_| pauses.next_delay(Duration::ZERO, 1.0).as_secs()).collect();
         assert_eq!(told, [1, 2, 4, 8, 16, 32, 64, 120, 120]);
         pauses.reset();
         assert_eq!(pauses.next_delay(Duration::ZERO, 0.0), Duration::from_millis(500));

@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use grid_broker::spool::EventKey;
 use grid_broker::contract::proto::{Ack, AckException, Outcome};
+use grid_broker::spool::EventKey;
 
 /// How much may be in flight, as the broker advises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +101,13 @@ impl InFlightWindow {
     }
 
     /// Adds an event that is sent.
-    pub(crate) fn push(&mut self, key: EventKey, bytes: usize, is_first: bool, is_of_this_boot: bool) {
+    pub(crate) fn push(
+        &mut self,
+        key: EventKey,
+        bytes: usize,
+        is_first: bool,
+        is_of_this_boot: bool,
+    ) {
         self.sent_count += 1;
         self.bytes += bytes;
         self.keys.insert(key);
@@ -126,7 +132,12 @@ impl InFlightWindow {
                 exception.as_ref().is_some_and(|it| it.outcome() == Outcome::Duplicate);
             let is_taken = is_duplicate && flight.is_first;
             let is_of_this_boot = flight.is_of_this_boot;
-            answered.push(AckedEvent { key: flight.key, exception, is_number_taken: is_taken, is_of_this_boot });
+            answered.push(AckedEvent {
+                key: flight.key,
+                exception,
+                is_number_taken: is_taken,
+                is_of_this_boot,
+            });
         }
         Ok(answered)
     }
@@ -221,7 +232,12 @@ mod tests {
         let first = flow.apply_ack(&Ack { through: 1, exceptions: Vec::new() }).unwrap();
         assert_eq!(
             first,
-            [AckedEvent { key: key(1), exception: None, is_number_taken: false, is_of_this_boot: true }]
+            [AckedEvent {
+                key: key(1),
+                exception: None,
+                is_number_taken: false,
+                is_of_this_boot: true
+            }]
         );
         let exceptions = vec![exception(3, Outcome::Refused)];
         let more = flow.apply_ack(&Ack { through: 3, exceptions }).unwrap();

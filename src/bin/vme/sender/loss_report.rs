@@ -7,8 +7,8 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use grid_broker::spool::{EventKey, WaitingEvent, sum_losses};
 use grid_broker::contract::proto::{Event, LostEvents};
+use grid_broker::spool::{EventKey, WaitingEvent, sum_losses};
 use prost::Message;
 
 /// Which event carries which losses.
@@ -22,7 +22,12 @@ pub(super) struct LossReport {
 
 impl LossReport {
     /// The event as it is sent, ahead of those in `queue`.
-    pub(super) fn attach(&mut self, key: EventKey, event: Event, queue: &VecDeque<WaitingEvent>) -> Event {
+    pub(super) fn attach(
+        &mut self,
+        key: EventKey,
+        event: Event,
+        queue: &VecDeque<WaitingEvent>,
+    ) -> Event {
         let lost_before = match &self.carrier {
             Some((carrier, losses)) if *carrier == key => losses.clone(),
             Some(_) | None if self.covered.contains(&key) => Vec::new(),
@@ -61,8 +66,8 @@ impl LossReport {
 
 #[cfg(test)]
 mod tests {
-    use grid_broker::spool::EntryState;
     use grid_broker::contract::proto::{EventKind, LostReason};
+    use grid_broker::spool::EntryState;
 
     use super::*;
 

@@ -21,12 +21,12 @@ mod stamp;
 use std::time::Duration;
 
 use grid_broker::client::ClientError;
-use grid_broker::spool::{LockGuard, EventKey, SpoolError, WaitingEvent};
 use grid_broker::contract::proto::{AckException, Hello};
+use grid_broker::spool::{EventKey, LockGuard, SpoolError, WaitingEvent};
 use tonic::{Code, Status};
 
-pub(crate) use crate::sender::send_queue::{SendQueue, SendRequest, SendUpdate};
 pub(crate) use crate::sender::backoff::Backoff;
+pub(crate) use crate::sender::send_queue::{SendQueue, SendRequest, SendUpdate};
 
 use crate::config::ClientConfig;
 use crate::print_line;
@@ -83,7 +83,12 @@ struct SessionResult {
 }
 
 impl<'a> SpoolSender<'a> {
-    pub(crate) fn new(speaker: &'a ClientConfig, desk: SendQueue, until: StopWhen, pauses: Backoff) -> Self {
+    pub(crate) fn new(
+        speaker: &'a ClientConfig,
+        desk: SendQueue,
+        until: StopWhen,
+        pauses: Backoff,
+    ) -> Self {
         Self {
             config: speaker,
             queue: desk,
@@ -212,7 +217,10 @@ impl<'a> SpoolSender<'a> {
                 self.queue.spool.rotate_spool_id()?;
                 // As an error, so with backoff: a broker may reply so for every id.
                 let error = Status::unavailable("the broker already knows a new spool id");
-                return Ok(SessionResult { error: Some(error.into()), retry_after: Duration::ZERO });
+                return Ok(SessionResult {
+                    error: Some(error.into()),
+                    retry_after: Duration::ZERO,
+                });
             }
             (true, _, 1..) => print_line(&format!(
                 "the broker at {broker} does not know the events that it acknowledged, up to event {acked}"
@@ -266,7 +274,8 @@ impl<'a> SpoolSender<'a> {
     fn report_error(&mut self, error: &ClientError, pause: Duration) {
         let text: Vec<String> = error.to_string().lines().map(|it| it.trim().to_owned()).collect();
         let text = text.join("; ");
-        if matches!(self.stop_when, StopWhen::Never) && self.reported_error.as_ref() != Some(&text) {
+        if matches!(self.stop_when, StopWhen::Never) && self.reported_error.as_ref() != Some(&text)
+        {
             let waiting = self.queue.spool.waiting().map_or(0, |waiting| waiting.len());
             let pause = pause.as_secs_f32();
             print_line(&format!(

@@ -6,8 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use grid_broker::spool::{StoredReply, EventKey, AppendedEvent, FileFingerprint, Spool, SpoolError, EntryState, WaitingEvent};
 use grid_broker::contract::proto::{AckException, Event, Outcome};
+use grid_broker::spool::{
+    AppendedEvent, EntryState, EventKey, FileFingerprint, Spool, SpoolError, StoredReply,
+    WaitingEvent,
+};
 use prost::Message;
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -164,7 +167,8 @@ impl SendQueue {
 
     /// Whether that event was never sent.
     pub(crate) fn is_first_attempt(&mut self, waiting: &WaitingEvent) -> bool {
-        let was_waiting = waiting.state == EntryState::Waiting && !self.unrecorded.contains(&waiting.key);
+        let was_waiting =
+            waiting.state == EntryState::Waiting && !self.unrecorded.contains(&waiting.key);
         self.unsent.remove(&waiting.key) || was_waiting
     }
 
@@ -189,7 +193,9 @@ impl SendQueue {
             self.unrecorded.remove(&answer.key);
             self.loss_report.event_acked(answer.key);
             match (self.waiters.remove(&answer.key), &answer.exception) {
-                (Some(told), exception) => drop(told.try_send(SendUpdate::Acknowledged(exception.clone()))),
+                (Some(told), exception) => {
+                    drop(told.try_send(SendUpdate::Acknowledged(exception.clone())))
+                }
                 (None, Some(exception)) if is_invalid(exception) => {
                     unfit.push((answer.key, exception))
                 }
@@ -205,7 +211,8 @@ impl SendQueue {
         if !done.is_empty() {
             let keys = done.iter().map(|answer| answer.key).collect();
             let acked = done.iter().filter(|answer| answer.advances_ack()).map(|it| it.key).max();
-            let exceptions: Vec<StoredReply> = done.iter().filter_map(|it| stored_reply(it)).collect();
+            let exceptions: Vec<StoredReply> =
+                done.iter().filter_map(|it| stored_reply(it)).collect();
             self.spool.acknowledge(&keys, acked, &exceptions)?;
         }
         if taken.is_empty() {

@@ -54,7 +54,11 @@ pub(crate) async fn open(
     }
 }
 
-async fn connect_and_greet(broker: &str, appliance: &str, hello: Hello) -> Result<Session, ClientError> {
+async fn connect_and_greet(
+    broker: &str,
+    appliance: &str,
+    hello: Hello,
+) -> Result<Session, ClientError> {
     let (says, said) = mpsc::channel(EVENTS_IN_FLIGHT_MAX + OTHER_MESSAGES_MAX);
     let hello = SessionRequest { message: Some(Outbound::Hello(hello)) };
     // A new channel has room for it.

@@ -8,17 +8,17 @@ use std::time::Duration;
 
 use grid_broker::client::ClientError;
 use grid_broker::clock::wall_now;
-use grid_broker::spool::{SpoolError, EntryState};
 use grid_broker::contract::proto::session_request::Message as Outbound;
 use grid_broker::contract::proto::session_response::Message as Inbound;
 use grid_broker::contract::proto::{Ack, CommandResult, Goodbye};
+use grid_broker::spool::{EntryState, SpoolError};
 use tonic::Status;
 
+use super::session::Session;
+use super::{BatchKey, SessionResult, SpoolSender, StopWhen};
 use crate::sender::in_flight::{AckedEvent, InFlightWindow};
 use crate::sender::stamp;
 use crate::sender::stamp::SendContext;
-use super::session::Session;
-use super::{BatchKey, SessionResult, SpoolSender, StopWhen};
 
 /// Events that one write records as attempted.
 const BATCH_EVENTS_MAX: usize = 256;
@@ -39,7 +39,8 @@ impl SpoolSender<'_> {
                     Status::unavailable("the session accepts no more events").into(),
                 ));
             }
-            let is_others_turn = self.queue.pending.front().is_some_and(|next| !group.matches(next));
+            let is_others_turn =
+                self.queue.pending.front().is_some_and(|next| !group.matches(next));
             if flow.is_empty() && (is_others_turn || self.is_done()?) {
                 session.send_message(Outbound::Goodbye(Goodbye { reason: "done".to_owned() }));
                 return over(None);
@@ -54,7 +55,7 @@ impl SpoolSender<'_> {
                     Ok(Some(Inbound::GoAway(away))) => {
                         let address = Some(away.address).filter(|it| !it.is_empty());
                         self.redirect = address;
-                        let asked = Duration::from_millis(u64::from(away.retry_after_ms));
+                        let retry_after = Duration::from_millis(u64::from(away.retry_after_ms));
                         let error = Some(Status::unavailable(away.explanation).into());
                         return Ok(SessionResult { error, retry_after });
                     }
@@ -78,7 +79,12 @@ impl SpoolSender<'_> {
 
     /// Sends what the window allows; while an event is suspected, one at a time. `false`: the
     /// session accepts no more.
-    fn send_pending(&mut self, group: &BatchKey, session: &Session, flow: &mut InFlightWindow) -> bool {
+    fn send_pending(
+        &mut self,
+        group: &BatchKey,
+        session: &Session,
+        flow: &mut InFlightWindow,
+    ) -> bool {
         let moment = self.send_context();
         let is_careful = self.poison.is_probing();
         // A call that has its reply leaves the other events to others.
@@ -121,7 +127,11 @@ impl SpoolSender<'_> {
         }
     }
 
-    fn on_ack(&mut self, flow: &mut InFlightWindow, ack: &Ack) -> Result<Result<(), ClientError>, SpoolError> {
+    fn on_ack(
+        &mut self,
+        flow: &mut InFlightWindow,
+        ack: &Ack,
+    ) -> Result<Result<(), ClientError>, SpoolError> {
         let answered: Vec<AckedEvent> = match flow.apply_ack(ack) {
             Ok(answered) => answered,
             // An error of the broker, not of an event.
@@ -129,7 +139,9 @@ impl SpoolSender<'_> {
         };
         for answer in &answered {
             self.poison.event_acked(answer.key);
-            if matches!(self.stop_when, StopWhen::Acked(key) if key == answer.key) && !answer.is_number_taken {
+            if matches!(self.stop_when, StopWhen::Acked(key) if key == answer.key)
+                && !answer.is_number_taken
+            {
                 self.awaited_reply = Some(answer.exception.clone());
             }
         }

@@ -6,10 +6,10 @@
 
 use std::time::Duration;
 
+use grid_broker::contract::encode_timestamp;
+use grid_broker::contract::proto::Event;
 use grid_broker::grid::values::time::Timestamp;
 use grid_broker::spool::WaitingEvent;
-use grid_broker::contract::proto::Event;
-use grid_broker::contract::encode_timestamp;
 use prost::Message;
 
 /// Within this time the caller usually still waits for the reply.
@@ -46,8 +46,8 @@ pub(crate) fn stamp(waiting: &WaitingEvent, moment: &SendContext) -> Option<Even
 
 #[cfg(test)]
 mod tests {
-    use grid_broker::spool::{EventKey, EntryState};
     use grid_broker::contract::proto::EventKind;
+    use grid_broker::spool::{EntryState, EventKey};
 
     use super::*;
 
@@ -91,8 +91,11 @@ mod tests {
     #[test]
     fn an_event_of_another_boot_is_always_a_replay() {
         assert!(!is_live(&waiting("a", 5_000), 6_000, 1));
-        let moment =
-            SendContext { boot: "b".to_owned(), uptime_ms: 1, wall_time: Timestamp::from_micros(SPOOLED) };
+        let moment = SendContext {
+            boot: "b".to_owned(),
+            uptime_ms: 1,
+            wall_time: Timestamp::from_micros(SPOOLED),
+        };
         let sent = stamp(&waiting("a", 1), &moment).unwrap();
         assert_eq!(sent.spooled_at.unwrap().seconds, 1_700_000_000);
     }

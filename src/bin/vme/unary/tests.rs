@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Mutex;
 
-use grid_broker::tasks;
 use grid_broker::contract::event_server::event_service_server::{EventService, EventServiceServer};
 use grid_broker::contract::proto::{Event, Outcome, SessionResponse};
 use grid_broker::contract::raw;
+use grid_broker::tasks;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
@@ -54,13 +54,18 @@ impl EventService for FakeBroker {
 
 type ReceivedRequests = mpsc::Receiver<(String, raw::RawReportRequest)>;
 
-async fn start_broker(answers: impl IntoIterator<Item = Result<u64, Status>>) -> (SocketAddr, ReceivedRequests) {
+async fn start_broker(
+    answers: impl IntoIterator<Item = Result<u64, Status>>,
+) -> (SocketAddr, ReceivedRequests) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     (address, serve(listener, answers))
 }
 
-fn serve(listener: TcpListener, answers: impl IntoIterator<Item = Result<u64, Status>>) -> ReceivedRequests {
+fn serve(
+    listener: TcpListener,
+    answers: impl IntoIterator<Item = Result<u64, Status>>,
+) -> ReceivedRequests {
     let (heard, asked) = mpsc::channel(16);
     let answers = Mutex::new(answers.into_iter().collect());
     let service = EventServiceServer::new(FakeBroker { replies: answers, requests: heard });
@@ -139,7 +144,8 @@ async fn a_lost_connection_is_retried() {
 
 #[tokio::test]
 async fn a_rejection_is_not_retried() {
-    let (address, mut heard) = start_broker([Err(Status::invalid_argument("malformed")), Ok(1)]).await;
+    let (address, mut heard) =
+        start_broker([Err(Status::invalid_argument("malformed")), Ok(1)]).await;
     let failure = send(&target(address, 120_000)).await.unwrap_err();
     assert_eq!(failure.exit_code(), ExitCode::Usage);
     heard.recv().await.unwrap();

@@ -3,15 +3,21 @@
 //! Guarantees that what was tried before goes at once, the gravest first, in one mail a recipient.
 //! Applies nothing.
 
-use super::{removed, header};
+use super::{header, removed};
 use crate::grid::log::effect::Effect;
-use crate::grid::model::mail_message::{BRIEFS_MAX, BriefNotice, MailMessage, MessageNumber, NOTICES_MAX, DeliveryState};
+use crate::grid::model::mail_message::{
+    BRIEFS_MAX, BriefNotice, DeliveryState, MailMessage, MessageNumber, NOTICES_MAX,
+};
 use crate::grid::state::State;
 use crate::grid::values::time::Timestamp;
 
 /// A mail arrived: what waits for the same server is tried at once, instead of by its own pause. Mails
 /// to the recipient that were tried become one, the gravest first.
-pub(super) fn retry_waiting(state: &State, arrived: &MailMessage, now: Timestamp) -> Vec<Effect> {
+pub(in crate::grid) fn retry_waiting(
+    state: &State,
+    arrived: &MailMessage,
+    now: Timestamp,
+) -> Vec<Effect> {
     let waits = |it: &&MailMessage| {
         it.number != arrived.number && it.state == DeliveryState::Waiting && it.attempts > 0
     };

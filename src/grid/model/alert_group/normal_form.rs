@@ -60,7 +60,8 @@ static DATES: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(&format!("(?x){}", date())).ok());
 
 /// Several placeholders in a list are one.
-static PLACEHOLDER_LISTS: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"#(?: ?, ?#)+").ok());
+static PLACEHOLDER_LISTS: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r"#(?: ?, ?#)+").ok());
 
 /// Strings of JSON, and whether one is a field's name.
 static JSON_STRINGS: LazyLock<Option<Regex>> = LazyLock::new(|| {
@@ -87,7 +88,7 @@ fn date() -> String {
 }
 
 /// The text without its particulars.
-pub(super) fn normal_form(text: &str) -> String {
+pub(in crate::grid) fn normal_form(text: &str) -> String {
     let trimmed = text.trim();
     let is_json = trimmed.starts_with(['{', '[']) && trimmed.contains('"');
     let form = if is_json { normalize_json(trimmed) } else { normalize_prose(trimmed) };

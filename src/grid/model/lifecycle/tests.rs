@@ -16,7 +16,12 @@ fn progress(percent: u32) -> Option<Progress> {
 }
 
 fn report(percent: u32, text: &str) -> ProgressReport<'_> {
-    ProgressReport { progress: progress(percent), text, next_report_within: None, is_repeated: false }
+    ProgressReport {
+        progress: progress(percent),
+        text,
+        next_report_within: None,
+        is_repeated: false,
+    }
 }
 
 fn rules() -> ClassSettings {
@@ -24,7 +29,12 @@ fn rules() -> ClassSettings {
 }
 
 /// What `state` becomes by a report at `seconds`.
-fn step_report(state: &Lifecycle, report: ProgressReport<'_>, rules: &ClassSettings, seconds: u64) -> StepResult {
+fn step_report(
+    state: &Lifecycle,
+    report: ProgressReport<'_>,
+    rules: &ClassSettings,
+    seconds: u64,
+) -> StepResult {
     step(state, &LifecycleInput::Maintenance(report), rules, at(0), at(seconds))
 }
 
@@ -78,7 +88,11 @@ fn variants() -> Vec<Variant> {
         stuck_at: Some(at(BOOT_DEADLINE + 1)),
         boot_deadline: Some(at(200)),
     };
-    let stuck = Maintenance { report_deadline: at(BOOT_DEADLINE + 1), stuck_at: Some(at(BOOT_DEADLINE)), ..silent.clone() };
+    let stuck = Maintenance {
+        report_deadline: at(BOOT_DEADLINE + 1),
+        stuck_at: Some(at(BOOT_DEADLINE)),
+        ..silent.clone()
+    };
     let stuck = Lifecycle::Maintenance(Box::new(stuck));
     let limit = Duration::from_secs(60);
     let failed = |failure| {
@@ -173,7 +187,8 @@ fn nothing_happens_before_a_deadline_is_due() {
 #[test]
 fn step_decides_at_the_deadline_of_the_state() {
     for variant in variants() {
-        let verdict = step_deadline(&variant.state, &variant.rules, BOOT_DEADLINE) != StepResult::NotDue;
+        let verdict =
+            step_deadline(&variant.state, &variant.rules, BOOT_DEADLINE) != StepResult::NotDue;
         let expected = verdict.then(|| at(BOOT_DEADLINE));
         assert_eq!(variant.state.deadline(), expected, "{}", variant.name);
     }
@@ -240,7 +255,8 @@ fn a_new_text_is_progress_where_no_percentage_is_known() {
 #[test]
 fn a_report_without_text_or_progress_keeps_the_values_before() {
     let silent = ProgressReport { progress: None, ..report(1, "") };
-    let (kept, marks) = maintenance_of(step_report(&in_maintenance(&rules()), silent, &rules(), 50));
+    let (kept, marks) =
+        maintenance_of(step_report(&in_maintenance(&rules()), silent, &rules(), 50));
     assert_eq!((kept.progress, &*kept.text), (progress(34), "checking"));
     assert_eq!((kept.progressed_at, kept.reported_at, marks), (at(10), at(50), RecordFlags::NONE));
 }
@@ -286,7 +302,10 @@ fn progress_that_does_not_move_for_15_min_is_stuck() {
 fn stuck_progress_fails_a_class_that_asks_for_it() {
     let rules = ClassSettings { on_stuck: OnStuck::Fail, ..rules() };
     let failed = failure_of(step_without_progress(&rules, 930).1);
-    assert_eq!(failed.failure, FailureCause::NoProgress { unchanged_for: Duration::from_secs(920) });
+    assert_eq!(
+        failed.failure,
+        FailureCause::NoProgress { unchanged_for: Duration::from_secs(920) }
+    );
     assert_eq!(failed.last_report.map(|word| word.at), Some(at(930)));
 }
 
@@ -309,7 +328,11 @@ fn a_report_interval_is_limited_by_the_class() {
 fn without_a_report_interval_the_silence_of_the_class_applies() {
     let rules = ClassSettings { report_deadline: Duration::from_secs(90), ..rules() };
     let (known, marks) = maintenance_of(step_report(&starting(), report(1, "a"), &rules, 100));
-    assert_eq!((known.report_deadline, marks), (at(190), RecordFlags::NONE), "nothing promised, nothing cut");
+    assert_eq!(
+        (known.report_deadline, marks),
+        (at(190), RecordFlags::NONE),
+        "nothing promised, nothing cut"
+    );
 }
 
 #[test]
@@ -343,7 +366,8 @@ fn a_hang_has_its_allowed_silence_and_last_report() {
 
 #[test]
 fn the_last_report_outlives_a_later_reason() {
-    let StepResult::Becomes(hung, _) = step_deadline(&in_maintenance(&rules()), &rules(), 71) else {
+    let StepResult::Becomes(hung, _) = step_deadline(&in_maintenance(&rules()), &rules(), 71)
+    else {
         panic!("silence is a hang");
     };
     let told = LifecycleInput::StartFailed { reason: "no disk" };

@@ -206,7 +206,12 @@ struct SampleRequest {
 }
 
 impl SampleRequest {
-    fn request(signal: i32, thread: i32, ticket: u64, slot: &'static SampleSlot) -> Result<Self, NoSample> {
+    fn request(
+        signal: i32,
+        thread: i32,
+        ticket: u64,
+        slot: &'static SampleSlot,
+    ) -> Result<Self, NoSample> {
         if slot.state.load(Ordering::Acquire) % PHASES == WRITING {
             // A handler was stopped in its midst, by a debugger perhaps: its slot is lost.
             return Err(NoSample::Silent);

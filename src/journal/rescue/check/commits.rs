@@ -5,13 +5,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{JournalCheck, Finding, open};
+use super::{Finding, JournalCheck, open};
 use crate::journal::commit_log::commit_start;
 use crate::journal::disk;
 use crate::journal::error::JournalError;
 use crate::journal::frame::{Block, BlockContent};
 use crate::journal::identity::Identity;
-use crate::journal::scan::{ScanItem, UnreadableRange, BlockScan};
+use crate::journal::scan::{BlockScan, ScanItem, UnreadableRange};
 
 /// Behind a gap: blocks that count only if one of them proves that the gap was acknowledged.
 #[derive(Default)]

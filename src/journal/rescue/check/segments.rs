@@ -6,7 +6,7 @@
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-use super::{JournalCheck, Finding, open};
+use super::{Finding, JournalCheck, open};
 use crate::journal::archive::{Seal, read_trim_mark, verify_segment};
 use crate::journal::disk;
 use crate::journal::error::JournalError;
@@ -14,7 +14,7 @@ use crate::journal::frame::BlockContent;
 use crate::journal::identity::Identity;
 use crate::journal::recovery::missing_ranges;
 use crate::journal::rescue::inventory::files_below;
-use crate::journal::scan::{ScanItem, BlockScan};
+use crate::journal::scan::{BlockScan, ScanItem};
 
 impl JournalCheck {
     pub(super) fn check_segments(
@@ -49,10 +49,17 @@ impl JournalCheck {
         Ok(())
     }
 
-    fn check_segment(&mut self, path: &Path, first: u64, identity: Identity) -> Result<(), JournalError> {
+    fn check_segment(
+        &mut self,
+        path: &Path,
+        first: u64,
+        identity: Identity,
+    ) -> Result<(), JournalError> {
         let seal_path = path.with_added_extension("sealed");
         let seal = Seal::read(&seal_path, identity.journal, first);
-        let Some(seal) = seal else { return self.check_unsealed(path, &seal_path, first, identity) };
+        let Some(seal) = seal else {
+            return self.check_unsealed(path, &seal_path, first, identity);
+        };
         self.note_first(first);
         self.last = self.last.max(seal.last);
         let mut found = self.scan_segment(path, identity)?;

@@ -92,16 +92,19 @@ fn what_a_newer_gridd_wrote_is_refused_with_a_message_at_each_level() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let mut opened = Journal::open(&JournalSettings::new(&data)).unwrap();
-    let newer = encoding::proto::Record {
+    let newer = crate::codec::proto::Record {
         number: 2,
-        effects: vec![encoding::proto::Effect { change: None }],
-        input: Some(encoding::proto::record::Input::BrokerStalled(Default::default())),
+        effects: vec![crate::codec::proto::Effect { change: None }],
+        input: Some(crate::codec::proto::record::Input::BrokerStalled(Default::default())),
         ..Default::default()
     };
     let newer = prost::Message::encode_to_vec(&newer);
     let bytes = newer.into();
     opened.journal.append(&[record(1)]).unwrap();
-    opened.journal.append(&[EncodedRecord { number: 2, header: RecordHeader::default(), bytes }]).unwrap();
+    opened
+        .journal
+        .append(&[EncodedRecord { number: 2, header: RecordHeader::default(), bytes }])
+        .unwrap();
     opened.journal.close().unwrap();
     let log = data.join("commits/00000000000000000001.log");
     let word = "an effect is unknown: written by a newer gridd, which must be used to read it";

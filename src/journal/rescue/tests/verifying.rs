@@ -78,7 +78,10 @@ fn records_and_a_state_that_no_gridd_can_decode_are_reported() {
     wait("a checkpoint begins", || {
         opened.journal.checkpoint(4, b"\xff\xff no state".to_vec()) == CheckpointStart::Started
     });
-    let path = checkpoint::checkpoint_path(&dir.path().join("data").join(opening::CHECKPOINTS), 4);
+    let path = checkpoint::checkpoint_path(
+        &dir.path().join("data").join(crate::journal::recovery::CHECKPOINTS),
+        4,
+    );
     wait("a checkpoint is written", || path.exists());
     let stream = backup(&opened);
     opened.journal.close().unwrap();
