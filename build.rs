@@ -27,6 +27,7 @@ const JOURNAL: [&str; 1] = ["grid/journal/v1/journal.proto"];
 
 fn main() -> Result<(), Failure> {
     say_how_it_is_built()?;
+    compress_debug_information();
     println!("cargo::rerun-if-changed=proto");
     let out = std::env::var("OUT_DIR")?;
     let out = Path::new(&out);
@@ -80,6 +81,14 @@ fn say_how_it_is_built() -> Result<(), Failure> {
         println!("cargo::rustc-env=GRID_BUILT_{name}={}", value.unwrap_or_default());
     }
     Ok(())
+}
+
+/// Release programs have debug information for reports; compressed, it takes a third of the disk.
+fn compress_debug_information() {
+    let is = |name: &str, value: &str| std::env::var(name).is_ok_and(|it| it == value);
+    if is("PROFILE", "release") && is("CARGO_CFG_TARGET_OS", "linux") {
+        println!("cargo::rustc-link-arg-bins=-Wl,--compress-debug-sections=zlib");
+    }
 }
 
 /// The commit, marked if the sources differ from it.

@@ -170,14 +170,7 @@ pub async fn run(
     let routes = grpc::count_calls(routes.into_axum_router(), started.metrics.clone());
     let events = listener::serve(grpc, routes, grpc_rules, stopping.clone());
     let events = tasks::spawn("accept grpc", events);
-    let endpoints = Endpoints {
-        grpc: grpc_at,
-        http: http_at,
-        data_dir: std::path::absolute(&settings.journal.dir)
-            .unwrap_or_else(|_| settings.journal.dir.clone()),
-        term: started.term,
-        last_record: started.reader.durable(),
-    };
+    let endpoints = endpoints_of(&settings, (grpc_at, http_at), &started);
     if let Some(file) = &ready_file {
         file.write(&endpoints.to_json())?;
     }
@@ -191,9 +184,7 @@ pub async fn run(
         manager: manager.clone(),
         status,
     };
-    let reloading =
-        reload::reload_on_sighup(context, reload, settings_sender, started.broker.clone());
-    drop(tasks::spawn("reload", reloading));
+    spawn_reload(context, reload, settings_sender, &started.broker);
     drop(tasks::spawn("journal growth", sample_growth(started.reader.clone())));
 
     let Started { broker, mut ended, mail_jobs: mails, .. } = started;
@@ -215,6 +206,31 @@ pub async fn run(
         }
         _ = signals.next() => Err(DaemonError::UncleanShutdown("was asked to stop a second time")),
     }
+}
+
+fn endpoints_of(
+    settings: &Settings,
+    (grpc, http): (SocketAddr, SocketAddr),
+    started: &Started,
+) -> Endpoints {
+    let dir = &settings.journal.dir;
+    Endpoints {
+        grpc,
+        http,
+        data_dir: std::path::absolute(dir).unwrap_or_else(|_| dir.clone()),
+        term: started.term,
+        last_record: started.reader.durable(),
+    }
+}
+
+fn spawn_reload(
+    context: ReloadContext,
+    reload: Reload,
+    settings: watch::Sender<Settings>,
+    broker: &BrokerHandle,
+) {
+    let reloading = reload::reload_on_sighup(context, reload, settings, broker.clone());
+    drop(tasks::spawn("reload", reloading));
 }
 
 /// Samples how fast the journal grows, as long as the runtime lives.

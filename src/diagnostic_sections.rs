@@ -1,4 +1,4 @@
-//! What do our programs say in their Guru Meditation Reports?
+//! Adds the sections of our programs to their Guru Meditation Reports.
 //!
 //! The package, the settings in force, and the broker's sections. Guarantees that a section that asks
 //! the broker loop gives up in time, since a loop that is stuck is when reports matter, and that all

@@ -124,7 +124,7 @@ pub fn start(
         trusted_us: wall.trusted_us(),
         machine_boot: machine_boot_id(),
     };
-    let StartTime { now, downtime: away, shift, clock_set_back_by: clock_back, .. } = start;
+    let now = start.now;
     let last_run = how_last_run_ended(&reader, &state)?;
     let names = index_names(&state);
     let (queue, items) = mpsc::channel(QUEUED_REQUESTS_MAX);
@@ -154,25 +154,9 @@ pub fn start(
         byte_permits: Arc::clone(&room),
         metrics: metrics.clone(),
     };
-    let version = env!("CARGO_PKG_VERSION").into();
-    let recovery = describe_recovery(&recovered);
-    let mut missing = recovered.missing;
     // The replay may have found a damaged segment.
-    missing.extend(owner.journal.take_newly_lost());
-    missing.sort_by_key(|range| *range.start());
-    log_recovery(&recovery, &missing);
-    let rebuilt_from = recovered.rebuilt_segments.iter().min().copied();
-    let started = BrokerStarted {
-        term,
-        version,
-        downtime: away,
-        shift,
-        clock_back,
-        last_run,
-        recovery,
-        missing_records: missing,
-        rebuilt_from,
-    };
+    let lost = owner.journal.take_newly_lost();
+    let started = broker_started(term, &start, last_run, recovered, lost);
     let records =
         StartRecords([Input::BrokerStarted(started), Input::Settings(in_force.bounded())]);
     let waiting = owner.try_record_start(records)?;
@@ -207,6 +191,32 @@ fn start_clock(alive: &Path, state: &State) -> (StartTime, Clock, WallClockFollo
     let is_back = start.shift.is_some_and(|shift| shift.from == Timestamp::MIN);
     let era = if is_back { Timestamp::MIN } else { start.now };
     (start, clock, WallClockFollower::new(start.trusted_now, era))
+}
+
+/// The input that records what this start found.
+fn broker_started(
+    term: u64,
+    start: &StartTime,
+    last_run: LastRun,
+    recovered: Recovered,
+    lost: Vec<RangeInclusive<RecordNumber>>,
+) -> BrokerStarted {
+    let recovery = describe_recovery(&recovered);
+    let mut missing_records = recovered.missing;
+    missing_records.extend(lost);
+    missing_records.sort_by_key(|range| *range.start());
+    log_recovery(&recovery, &missing_records);
+    BrokerStarted {
+        term,
+        version: env!("CARGO_PKG_VERSION").into(),
+        downtime: start.downtime,
+        shift: start.shift,
+        clock_back: start.clock_set_back_by,
+        last_run,
+        recovery,
+        missing_records,
+        rebuilt_from: recovered.rebuilt_segments.iter().min().copied(),
+    }
 }
 
 /// Starts the loop in its own thread, and the task that keeps the note beside the journal.

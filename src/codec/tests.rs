@@ -175,6 +175,13 @@ fn settings_read_back() {
 }
 
 #[test]
+fn the_timer_of_a_timeout_reads_back() {
+    for timer in Timer::ALL {
+        reads_back(&record(Input::Deadline { appliance: INDEX, timer }, Vec::new()));
+    }
+}
+
+#[test]
 fn every_other_input_reads_back() {
     let own = Overrides {
         managed: Some(false),
@@ -223,13 +230,6 @@ fn every_other_input_reads_back() {
         Input::Hello(hello),
         Input::SessionEnded { appliance: INDEX, boot: boot() },
         Input::Registered { name: name(), uuid: Uuid::max() },
-        Input::Deadline { appliance: INDEX, timer: Timer::Start },
-        Input::Deadline { appliance: INDEX, timer: Timer::Contact },
-        Input::Deadline { appliance: INDEX, timer: Timer::NameConflict },
-        Input::Deadline { appliance: INDEX, timer: Timer::Suppression },
-        Input::Deadline { appliance: INDEX, timer: Timer::Repeats },
-        Input::Deadline { appliance: INDEX, timer: Timer::Reminder },
-        Input::Deadline { appliance: INDEX, timer: Timer::Flapping },
         Input::BrokerStarted(started),
         Input::BrokerStopped,
         Input::BrokerPaused {

@@ -181,21 +181,8 @@ impl<T: Default + 'static> Accessor<T> {
             Self::MailSecurity(field) => {
                 *field(into) = parse_choice(raw, &MAIL_SECURITIES).ok_or_else(invalid)?;
             }
-            Self::Text(rule, field) => {
-                let text = raw.text().ok_or_else(invalid)?;
-                match (rule.error)(text) {
-                    None => text.clone_into(field(into)),
-                    Some(why) if why.is_empty() => return Err(invalid()),
-                    Some(why) => return Err(format!("{}; {why}", invalid())),
-                }
-            }
-            Self::SecretFile(field) => {
-                // A value that is not a path may be the secret itself, which must not be repeated.
-                let path =
-                    parse_path(raw).filter(|path| path.to_str().is_some_and(|it| it.contains('/')));
-                let secret = Secret::read(path.ok_or_else(invalid)?);
-                *field(into) = Some(secret.map_err(|error| error.to_string())?);
-            }
+            Self::Text(rule, field) => self.parse_text(rule, raw)?.clone_into(field(into)),
+            Self::SecretFile(field) => *field(into) = Some(self.read_secret(raw)?),
             Self::SecretText(field) => {
                 let (Origin::Environment(name), Some(text)) = (origin, raw.text()) else {
                     return Err(invalid());
@@ -205,6 +192,22 @@ impl<T: Default + 'static> Accessor<T> {
             }
         }
         Ok(())
+    }
+
+    fn parse_text<'a>(&self, rule: &TextRule, raw: &'a RawValue) -> Result<&'a str, String> {
+        let text = raw.text().ok_or_else(|| self.describe_invalid(raw))?;
+        match (rule.error)(text) {
+            None => Ok(text),
+            Some(why) if why.is_empty() => Err(self.describe_invalid(raw)),
+            Some(why) => Err(format!("{}; {why}", self.describe_invalid(raw))),
+        }
+    }
+
+    fn read_secret(&self, raw: &RawValue) -> Result<Secret, String> {
+        // A value that is not a path may be the secret itself, which must not be repeated.
+        let path = parse_path(raw).filter(|path| path.to_str().is_some_and(|it| it.contains('/')));
+        let secret = Secret::read(path.ok_or_else(|| self.describe_invalid(raw))?);
+        secret.map_err(|error| error.to_string())
     }
 
     /// The effective value, as the file would write it; `None`: another key of the same value has it.

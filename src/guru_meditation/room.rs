@@ -25,8 +25,8 @@ pub(super) fn for_section() -> Result<(), String> {
     address_space(SECTION_BYTES)
 }
 
-/// Whether debug information in a file of so many bytes can be read: it is mapped, and its index takes
-/// about as much again.
+/// Whether debug information can be read of a file that has so many bytes when it is decompressed: it is
+/// mapped or copied, and its index takes about as much again.
 pub(super) fn for_names(file_bytes: u64) -> Result<(), String> {
     address_space(file_bytes.saturating_mul(2).saturating_add(REST_BYTES))?;
     memory(file_bytes.saturating_add(REST_BYTES / 2))

@@ -188,7 +188,7 @@ mod tests {
         ) {
             let records: Vec<EncodedRecord> = (10..)
                 .zip(contents)
-                .map(|(number, (header, bytes))| EncodedRecord { number, header: header, bytes: bytes.into() })
+                .map(|(number, (header, bytes))| EncodedRecord { number, header, bytes: bytes.into() })
                 .collect();
             let mut payload = Vec::new();
             records.iter().for_each(|record| record.encode_into(&mut payload));

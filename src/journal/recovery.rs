@@ -109,9 +109,8 @@ pub(super) fn open(settings: &JournalSettings) -> Result<OpenJournal, JournalErr
     });
     let half_of_disk = disk::disk_bytes(dir)? / 2;
     let retention = settings.retention.capped_at(half_of_disk);
-    let span_bytes = settings
-        .segment_bytes
-        .min((retention.bytes / u64::from(SEGMENTS_RETAINED)).max(SEGMENT_BYTES_MIN));
+    let retained_bytes = retention.bytes / u64::from(SEGMENTS_RETAINED);
+    let span_bytes = settings.segment_bytes.min(retained_bytes.max(SEGMENT_BYTES_MIN));
     let upkeep =
         Arc::new(DiskState::new(dir, ArchiveLimits::from_settings(settings, half_of_disk)));
     let stop = Arc::new(AtomicBool::new(false));

@@ -1,4 +1,4 @@
-//! By which names may we be called?
+//! Holds the host names by which requests may address the broker.
 //!
 //! Whoever controls a name in public DNS can point it at us, and a browser then takes their page for
 //! ours (DNS rebinding). Guarantees that a name counts only if nobody can do that: an IP address,

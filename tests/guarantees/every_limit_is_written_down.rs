@@ -11,19 +11,19 @@ const BOUNDING: [&str; 6] = ["_MAX", "WAITING", "WITHIN", "LONGEST", "PER_COMMIT
 /// Constants that are named so and bound nothing that waits, grows or is tried.
 const NO_BOUNDS: [(&str, &str); 8] = [
     // vme's own check, below EVENT_BYTES_MAX.
-    ("src/event_words/mod.rs", "LONGEST_TEXT"),
+    ("src/event_args/mod.rs", "SENT_TEXT_BYTES_MAX"),
     // Arithmetic.
-    ("src/grid/budget.rs", "LONGEST_REFILL"),
+    ("src/grid/model/rate_limit.rs", "REFILL_MAX"),
     // Rules: which clocks are believed, which reports are one.
-    ("src/grid/hear.rs", "AHEAD_MAX"),
-    ("src/grid/hear.rs", "BEHIND_MAX"),
-    ("src/grid/door.rs", "REPORTS_FOLD_WITHIN"),
+    ("src/grid/decide/event.rs", "CLOCK_AHEAD_MAX"),
+    ("src/grid/decide/event.rs", "CLOCK_BEHIND_MAX"),
+    ("src/grid/decide/admission.rs", "COALESCE_WITHIN"),
     // Follows from RAW_PAYLOAD_BYTES_MAX.
     ("src/journal/record.rs", "RECORD_BYTES_MAX"),
     // The last moment a date can tell.
     ("src/mail/render/mod.rs", "DATE_SECONDS_MAX"),
     // Nothing is suggested beyond it.
-    ("src/show/nearest.rs", "LONGEST"),
+    ("src/show/suggest.rs", "LENGTH_MAX"),
 ];
 
 /// A row of the first table.

@@ -17,6 +17,7 @@ mod every_limit_is_written_down;
 mod habits_are_understood;
 mod harness;
 mod metrics_are_exact;
+mod names_are_unique;
 mod nobody_waits_for_standard_error;
 mod prometheus_and_grafana;
 mod reports_come_whatever_happens;

@@ -12,7 +12,7 @@ const LINES_MAX: usize = 400;
 /// Files that may be longer, each for a reason.
 const LONG: [&str; 1] = [
     // The whole diagram, with its table, in one place.
-    "src/grid/lifecycle.rs",
+    "src/grid/model/lifecycle.rs",
 ];
 
 /// What the pure core cannot do, since it does not name it.
@@ -30,20 +30,20 @@ const PLACES: [(&[&str], &[&str]); 10] = [
         &[
             "src/grpc",
             "src/client.rs",
-            "src/client/stranger.rs",
-            "src/wire",
-            "src/journal/encoding/mod.rs",
+            "src/client/diagnosis.rs",
+            "src/contract",
+            "src/codec/mod.rs",
         ],
     ),
     // The daemon tells health, and has the error of services that do not fit.
     (&["tonic_health", "tonic_reflection"], &["src/grpc", "src/daemon.rs"]),
-    (&["axum"], &["src/dashboard", "src/grpc/counted.rs", "src/listener"]),
-    (&["prometheus_client"], &["src/metrics.rs", "src/dashboard/metrics_page.rs"]),
+    (&["axum"], &["src/http", "src/grpc/call_metrics.rs", "src/listener"]),
+    (&["prometheus_client"], &["src/metrics.rs", "src/http/metrics.rs"]),
     // Settings of mail are checked by becoming what is used: addresses, and whom TLS believes.
-    (&["lettre"], &["src/mail", "src/config/post.rs"]),
+    (&["lettre"], &["src/mail", "src/config/smtp.rs"]),
     (
         &["tokio_rustls", "rustls_native_certs"],
-        &["src/mail", "src/config/certificates.rs", "src/config/post.rs"],
+        &["src/mail", "src/config/certificates.rs", "src/config/smtp.rs"],
     ),
     (&["sd_notify"], &["src/service_manager.rs"]),
     (
@@ -69,22 +69,22 @@ const MODULES: &[(&str, &[&str])] = &[
     ("ready_file", &["system_error"]),
     ("grid", &[]),
     ("clock", &["grid"]),
-    ("wire", &["grid"]),
-    ("show", &["wire"]),
+    ("contract", &["grid"]),
+    ("show", &["contract"]),
     ("tracing_lines", &["clock", "guru_meditation", "show", "stderr"]),
-    ("spool", &["clock", "system_error", "wire"]),
-    ("event_words", &["grid", "show", "wire"]),
-    ("client", &["exit_code", "show", "tasks", "wire"]),
-    ("sparing", &["clock"]),
+    ("spool", &["clock", "system_error", "contract"]),
+    ("event_args", &["grid", "show", "contract"]),
+    ("client", &["exit_code", "show", "tasks", "contract"]),
+    ("log_limiter", &["clock"]),
     ("resources", &["clock"]),
-    ("listener", &["clock", "guru_meditation", "metrics", "resources", "sparing", "tasks"]),
-    ("journal", &["grid", "resources", "sparing", "system_error", "tasks"]),
+    ("listener", &["clock", "guru_meditation", "metrics", "resources", "log_limiter", "tasks"]),
+    ("journal", &["grid", "resources", "log_limiter", "system_error", "tasks"]),
     ("config", &["grid", "journal", "listener", "show", "system_error", "tracing_lines"]),
     (
         "broker",
-        &["grid", "journal", "metrics", "resources", "system_error", "wire", "clock", "tasks"],
+        &["grid", "journal", "metrics", "resources", "system_error", "contract", "clock", "tasks"],
     ),
-    ("report", &["broker", "clock", "config", "grid", "guru_meditation", "journal"]),
+    ("diagnostic_sections", &["broker", "clock", "config", "grid", "guru_meditation", "journal"]),
     (
         "grpc",
         &[
@@ -96,15 +96,12 @@ const MODULES: &[(&str, &[&str])] = &[
             "listener",
             "metrics",
             "show",
-            "sparing",
+            "log_limiter",
             "tasks",
-            "wire",
+            "contract",
         ],
     ),
-    (
-        "dashboard",
-        &["broker", "grid", "journal", "metrics", "resources", "stderr", "tasks", "wire"],
-    ),
+    ("http", &["broker", "grid", "journal", "metrics", "resources", "stderr", "tasks", "contract"]),
     ("mail", &["broker", "clock", "config", "grid", "show", "tasks"]),
     ("service_manager", &["broker", "clock", "tasks"]),
     (
@@ -112,7 +109,7 @@ const MODULES: &[(&str, &[&str])] = &[
         &[
             "broker",
             "config",
-            "dashboard",
+            "http",
             "grid",
             "grpc",
             "guru_meditation",
@@ -121,7 +118,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "mail",
             "metrics",
             "ready_file",
-            "report",
+            "diagnostic_sections",
             "resources",
             "service_manager",
             "system_error",
@@ -135,21 +132,21 @@ const MODULES: &[(&str, &[&str])] = &[
 ];
 
 /// A source file: its path within the repository, and its text.
-struct Source {
-    path: String,
-    text: String,
+pub(super) struct Source {
+    pub(super) path: String,
+    pub(super) text: String,
 }
 
 impl Source {
     /// What is compiled into the programs: no comments, no tests.
-    fn code(&self) -> String {
+    pub(super) fn code(&self) -> String {
         let tests = self.text.find("#[cfg(test)]\nmod tests {").unwrap_or(self.text.len());
         let lines = self.text[..tests].lines().map(str::trim_start);
         lines.filter(|line| !line.starts_with("//")).collect::<Vec<_>>().join("\n")
     }
 
     /// Whether it is part of a program or the library, not of their tests.
-    fn is_product(&self) -> bool {
+    pub(super) fn is_product(&self) -> bool {
         let is_test = self.path.ends_with("/tests.rs") || self.path.contains("/tests/");
         self.path.starts_with("src/") && !is_test
     }
@@ -281,7 +278,7 @@ fn sources(folder: &Path, found: &mut Vec<Source>) {
 }
 
 /// Every source file of the repository.
-fn repository() -> Vec<Source> {
+pub(super) fn repository() -> Vec<Source> {
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
     for folder in ["src", "tests", "benches"].map(|it| top.join(it)).iter().filter(|it| it.is_dir())
@@ -359,14 +356,18 @@ fn imports_go_down_only() {
         let lower = |name: &str| MODULES[..at].iter().any(|(lower, _)| *lower == name);
         assert!(allowed.iter().all(|name| lower(name)), "{module} is above all it imports");
     }
-    assert!(finds(check, "src/grid/a.rs", "//! A\nuse crate::wire::proto;\n"));
+    assert!(finds(check, "src/grid/a.rs", "//! A\nuse crate::contract::proto;\n"));
     assert!(finds(check, "src/journal/a.rs", "//! A\nuse crate::{grid::{a, b}, broker};\n"));
     assert!(!finds(check, "src/journal/a.rs", "//! A\nuse crate::{grid::{a, broker}, tasks};\n"));
     assert!(finds(check, "src/broker/a.rs", "//! A\nfn a() { crate::grpc::a(); }\n"));
-    assert!(finds(check, "src/dashboard/mod.rs", "//! A\nuse crate::grpc;\n"));
+    assert!(finds(check, "src/http/mod.rs", "//! A\nuse crate::grpc;\n"));
     assert!(finds(check, "src/unheard_of.rs", "//! A\n"), "a new module takes its place here");
     let own_tests = "//! A\n#[cfg(test)]\nmod tests {\n    use crate::daemon;\n}\n";
     assert!(!finds(check, "src/grid/a.rs", own_tests), "tests may look further");
-    assert!(finds(check, "src/grid/a.rs", "//! A\n#[cfg(test)]\nmod tests;\nuse crate::wire;\n"));
+    assert!(finds(
+        check,
+        "src/grid/a.rs",
+        "//! A\n#[cfg(test)]\nmod tests;\nuse crate::contract;\n"
+    ));
     assert_eq!(imports("use crate::{\n    a::{b, c},\n    d,\n};\ncrate::e::f()"), ["a", "d", "e"]);
 }

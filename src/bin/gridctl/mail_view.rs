@@ -145,7 +145,7 @@ pub(crate) fn lines(mail: &Mail, look: &OutputOptions) -> Vec<String> {
 fn by_severity(summary: &MailSummary) -> Vec<(String, u64)> {
     let severities = summary.severities.iter();
     let counts = severities.map(|AlertsOfSeverity { severity, count }| {
-        (labels::severity(*severity).unwrap_or_default(), *format_count)
+        (labels::severity(*severity).unwrap_or_default(), *count)
     });
     counts.collect()
 }
@@ -153,7 +153,7 @@ fn by_severity(summary: &MailSummary) -> Vec<(String, u64)> {
 fn by_appliance(summary: &MailSummary) -> Vec<(String, u64)> {
     let appliances = summary.appliances.iter();
     let counts =
-        appliances.map(|AlertsOfAppliance { appliance, count }| (appliance.clone(), *format_count));
+        appliances.map(|AlertsOfAppliance { appliance, count }| (appliance.clone(), *count));
     counts.collect()
 }
 

@@ -1,4 +1,4 @@
-//! What may stand on the command line of `gridd`, and what does `--help` say?
+//! Defines the command line of `gridd` and its help texts.
 //!
 //! Commands, flags and their help, every one with an example. Knows nothing of what is done: so
 //! `gridctl generate` can read it too, for man pages and completions.

@@ -1,4 +1,4 @@
-//! `gridd check-config`: is the configuration right, and which settings would hold?
+//! Runs `gridd check-config`: checks the configuration and shows the settings that would apply.
 //!
 //! Guarantees that it goes by flags, environment and file as a start would, that all mistakes are
 //! told, and that nothing but the file and the files of secrets is opened. Knows no key.

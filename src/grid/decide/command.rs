@@ -1,4 +1,4 @@
-//! What may administrators and orchestrators do to appliances?
+//! Decides on the commands of administrators and orchestrators.
 //!
 //! Guarantees that a refused order changes nothing, and that a change of limits moves the deadline
 //! that is pending. Knows nothing of who asks.

@@ -1,4 +1,4 @@
-//! What becomes of an event?
+//! Decides on an event.
 //!
 //! Guarantees that what is known already, below what is kept, repeated or over budget changes
 //! neither boot nor start, and that an event of another boot is history. Applies nothing itself.

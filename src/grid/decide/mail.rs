@@ -1,4 +1,4 @@
-//! Which mails are owed, when are they tried, and what follows from the answer?
+//! Decides which mails are queued, when they are tried, and what follows a delivery result.
 //!
 //! Guarantees that a mail is owed by the very record that gives cause for it, that alerts within
 //! 30 s to one recipient are one mail, apart from those out of spools, and that a mail once owed goes only when it was sent, was
@@ -52,7 +52,6 @@ const ROUTINE_LIMIT: RateLimit =
 const FINISHED_TEXT_BYTES_MAX: usize = 1_000;
 
 use crate::grid::decide::mail::retry::retry_waiting;
-pub(in crate::grid) use crate::grid::explain::mail::describe_mail;
 
 /// Why an order about a mail is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,4 +1,4 @@
-//! What becomes of an input?
+//! Decides on an input: the entry point of all decisions.
 //!
 //! Guarantees that a decision depends on state, settings, circumstances and told time alone, that
 //! whatever changes state comes with a record, and that what is refused changes nothing. Applies

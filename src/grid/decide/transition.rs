@@ -1,4 +1,4 @@
-//! What follows for one appliance when its boot or its start changes?
+//! Collects what follows for one appliance when its boot or its start changes.
 //!
 //! Guarantees that a change of lifecycle brings its consequences along: failed starts are counted,
 //! matters opened and closed. Collects effects; applies none.

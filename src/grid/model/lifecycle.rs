@@ -1,4 +1,4 @@
-//! Where does an appliance's start stand, and what may come next?
+//! Holds the state of an appliance's start, and decides what may follow it.
 //!
 //! ```text
 //! state                    | stimulus     | becomes     | because

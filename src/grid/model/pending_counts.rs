@@ -1,4 +1,4 @@
-//! What was heard without a record of its own, until a tally says so?
+//! Holds what was counted of events without a record of their own, until a tally records it.
 //!
 //! Guarantees that a tally holds absolute values, so that it is whole without those before it, and
 //! that it holds all that was absorbed since. Until it is durable nobody may hear of these events.

@@ -1,4 +1,4 @@
-//! When does a boot begin, and which events are another boot's?
+//! Tests when a boot begins, and which events belong to another boot.
 
 use super::driver::*;
 use crate::grid::log::effect::AlertKind;

@@ -1,4 +1,4 @@
-//! What may administrators and orchestrators do?
+//! Tests the commands of administrators and orchestrators.
 
 use super::super::decide::CommandRejection;
 use super::driver::*;

@@ -1,4 +1,4 @@
-//! Who is there, and is it one machine?
+//! Tests contact with appliances, and two machines under one name.
 
 use super::driver::*;
 use crate::grid::log::effect::AlertKind;

@@ -1,4 +1,4 @@
-//! What if the broker was away, or could not work?
+//! Tests what follows when the broker was away, or could not work.
 
 use super::super::state::State;
 use super::driver::*;

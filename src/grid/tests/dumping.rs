@@ -1,4 +1,4 @@
-//! What does a crash dump do to a start?
+//! Tests what a crash dump does to a start.
 
 use super::super::decide::CommandRejection;
 use super::driver::*;

@@ -81,7 +81,7 @@ impl EventBuilder {
         self
     }
 
-    pub(super) fn as_repeat(mut self) -> Self {
+    pub(super) fn marked_as_repeat(mut self) -> Self {
         self.0.event.is_repeated = true;
         self
     }

@@ -1,4 +1,4 @@
-//! What becomes of an event, whatever the state?
+//! Tests the outcome of events in every state.
 
 use super::driver::*;
 use crate::grid::log::effect::{AlertKind, Effect};
@@ -150,7 +150,7 @@ fn a_text_that_was_cut_is_marked() {
 #[test]
 fn a_record_holds_the_input_as_received() {
     let mut story = Timeline::new();
-    let said = log(1).numbered(7, 3).with_event_time(at(0)).spooled(at(0)).as_repeat();
+    let said = log(1).numbered(7, 3).with_event_time(at(0)).spooled(at(0)).marked_as_repeat();
     story.receive(said.clone());
     assert_eq!(story.last().input, Input::Event(said.0));
 }

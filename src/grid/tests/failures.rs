@@ -1,4 +1,4 @@
-//! How does a start fail, recover, and flap?
+//! Tests how a start fails, recovers and flaps.
 
 use super::driver::*;
 use crate::grid::log::effect::AlertKind;

@@ -1,4 +1,4 @@
-//! How long may a long start be silent, and what if it does not move?
+//! Tests how long a long start may be silent, and what follows without progress.
 
 use super::driver::*;
 use crate::grid::log::effect::{AlertKind, Effect};
@@ -78,7 +78,7 @@ fn a_class_may_judge_silence_only_once_the_boot_deadline_has_passed() {
 fn progress_that_does_not_move_for_15_min_raises_an_alert_that_progress_closes() {
     let mut story = default_story();
     for tick in 1..=91 {
-        let again = maintenance(1, 34, "checking database").as_repeat();
+        let again = maintenance(1, 34, "checking database").marked_as_repeat();
         assert!(story.at(10 + tick * 10).store(again).contains(RecordFlags::REPEATED));
     }
     assert_eq!(story.state(), "maintenance");
@@ -146,7 +146,7 @@ fn a_class_may_fail_a_start_that_does_not_move() {
     for tick in 1..=91 {
         story.at(10 + tick * 10);
         if story.state() == "maintenance" {
-            story.store(maintenance(1, 34, "checking database").as_repeat());
+            story.store(maintenance(1, 34, "checking database").marked_as_repeat());
         }
     }
     assert_eq!(story.failure(), "no_progress");

@@ -1,4 +1,4 @@
-//! What holds whatever happens?
+//! Tests the properties that hold whatever happens.
 //!
 //! Random stories on three appliances: events of several boots and spools, sessions, orders, time,
 //! a broker that comes and goes with other settings. The driver itself checks after each record

@@ -1,4 +1,4 @@
-//! What does an appliance's spool change, which comes behind what was said live?
+//! Tests what the events of an appliance's spool change, which come after live ones.
 
 use super::super::decide::Reply;
 use super::super::explain;

@@ -1,4 +1,4 @@
-//! How does a start read to an administrator?
+//! Tests how a start reads to an administrator.
 
 use super::super::explain;
 use super::driver::*;

@@ -1,4 +1,4 @@
-//! When was something said about a start, and which of two words was said first?
+//! Orders the events of a boot: by uptime, by sequence, or by their clock.
 //!
 //! Guarantees an order of the words of one boot that a wrong clock disturbs only where a word comes
 //! without uptime and out of another spool. Knows nothing of what was said.

@@ -1,4 +1,4 @@
-//! What is noted about a record, besides what became of it?
+//! Holds the flags of a record.
 //!
 //! Guarantees a fixed word for each mark, and that bits of a later release survive. Knows nothing of
 //! how they come about.

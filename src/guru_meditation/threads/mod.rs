@@ -7,6 +7,7 @@
 //! says that it knows of no thread.
 
 mod capture;
+mod debug_size;
 mod symbols;
 #[cfg(test)]
 mod tests;

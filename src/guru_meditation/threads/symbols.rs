@@ -1,4 +1,4 @@
-//! Which function is this address, and where is its source?
+//! Names the function and the source line of an address.
 //!
 //! Guarantees an answer for every address: without debug information, or without the memory to read
 //! it, the object and the place in it, from which tools can tell the rest. Names are whole paths without hash. A line of the source is
@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
+use super::debug_size;
 use super::unwind::{Tables, trim_heap};
 use crate::guru_meditation::room;
 use crate::guru_meditation::stack::Frame;
@@ -42,14 +43,15 @@ pub(in crate::guru_meditation) struct Symbols {
 
 impl Symbols {
     pub(in crate::guru_meditation) fn new() -> Self {
-        let own = std::env::current_exe().and_then(fs::metadata);
+        let own = std::env::current_exe()
+            .and_then(|path| Ok((fs::metadata(&path)?, debug_size::decompressed(&path))));
         let lack = match &own {
             // What is read once is kept for the next.
             Ok(_) if IS_READ.load(Ordering::Acquire) => None,
-            Ok(own) => room::for_names(own.len()).err(),
+            Ok((own, more)) => room::for_names(own.len().saturating_add(*more)).err(),
             Err(error) => Some(format!("/proc/self/exe can't be read: {error}")),
         };
-        let built = own.and_then(|own| own.modified()).ok();
+        let built = own.and_then(|(own, _)| own.modified()).ok();
         Self { known: HashMap::new(), sources: HashMap::new(), built, lack }
     }
 

@@ -1,4 +1,4 @@
-//! Which spans may be forgotten, and how do they go?
+//! Decides which segments are old enough to be deleted, and deletes them.
 //!
 //! Finds the oldest sealed spans that are beyond a limit; whoever asked makes that a durable record
 //! and orders the trim. Guarantees that what is trimmed is known as trimmed before it goes, so that

@@ -1,4 +1,4 @@
-//! Is this span whole, and who says so?
+//! Writes and reads seals, which say that a segment is whole.
 //!
 //! `check` reads every block of a span; the seal, a framed file beside the folder, says that it
 //! was done, and up to which number. It does not know how a span came to be.

@@ -1,4 +1,4 @@
-//! Is this data folder sound?
+//! Checks a data folder, and lists what is wrong with it.
 //!
 //! Reads every block of the commit log, of the sealed spans and of the checkpoints, decodes what
 //! they hold, and looks whether the numbers are dense. Guarantees that nothing of the folder is

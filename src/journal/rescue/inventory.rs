@@ -1,4 +1,4 @@
-//! Which whole blocks of records lie anywhere in this data folder?
+//! Lists the whole blocks of records that lie anywhere in a data folder.
 //!
 //! Scans every file below it from front to back: commit log, sled's files and blobs, what was set
 //! aside as `.damaged` or put away as `.trash`. Writes nothing and lets sled touch nothing. Keeps a

@@ -1,4 +1,4 @@
-//! How does a stream become a data folder again?
+//! Makes a data folder of a stream.
 //!
 //! Built in the subfolder `restoring` and moved out when all of it is on the disk, so that a
 //! broker never starts on a half. Journal and broker keep their ids; the term is above the

@@ -1,4 +1,4 @@
-//! What can be saved of a data folder that no broker opens any more?
+//! Saves what can be read of a data folder that no broker opens any more.
 //!
 //! Every record that lies whole anywhere in it, and the newest whole checkpoint, as a stream that
 //! `restore` takes. Guarantees that the folder is not written. It does not know what the records

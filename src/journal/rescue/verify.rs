@@ -1,4 +1,4 @@
-//! Checks a backup without restoring it: is every block whole, and does everything in it make sense?
+//! Checks a backup without restoring it: every block, and everything in it.
 //!
 //! Reads the stream once, from front to back, decodes every record and the state of the checkpoint, and
 //! writes nothing. Guarantees that a backup it calls whole is restored with all its records and its

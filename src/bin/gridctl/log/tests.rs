@@ -218,7 +218,7 @@ async fn followed(script: &Script, history: u32) -> Vec<u64> {
     let broker = script.serve().await;
     let look = OutputOptions { format: OutputFormat::Jsonl, ..OutputOptions::plain() };
     let mut out = Vec::new();
-    let mut listing = ListWriter::new(&mut out, &look, record::shape());
+    let mut listing = ListWriter::new(&mut out, &look, record_view::shape());
     let mut tail = FollowedLog::begin(&broker, RecordFilter::default(), history).await.unwrap();
     let ended = tail.follow(&mut listing, std::time::Duration::from_millis(1)).await;
     assert_eq!(ended.unwrap_err().to_string(), "over");

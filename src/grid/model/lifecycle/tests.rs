@@ -141,7 +141,11 @@ fn documented_rows() -> Vec<[&'static str; 4]> {
 }
 
 /// The two right columns that `step` yields.
-fn row_of(variant: &Variant, stimulus: &LifecycleInput<'_>, now: Timestamp) -> (String, String) {
+fn actual_row(
+    variant: &Variant,
+    stimulus: &LifecycleInput<'_>,
+    now: Timestamp,
+) -> (String, String) {
     match step(&variant.state, stimulus, &variant.rules, at(0), now) {
         StepResult::Becomes(Lifecycle::Failed(failed), marks) => {
             assert_eq!(marks, RecordFlags::NONE);
@@ -166,7 +170,7 @@ fn the_documented_table_is_what_step_does() {
             let row = row_of(variant.name)
                 .or_else(|| row_of(variant.state.as_str()))
                 .unwrap_or_else(|| panic!("{} and {word} are not in the table", variant.name));
-            let (becomes, because) = row_of(&variant, &stimulus, at(BOOT_DEADLINE));
+            let (becomes, because) = actual_row(&variant, &stimulus, at(BOOT_DEADLINE));
             assert_eq!((row[2], row[3]), (&*becomes, &*because), "{} and {word}", variant.name);
             unused.retain(|other| other != row);
         }

@@ -1,4 +1,4 @@
-//! Are the spans of the archive sound?
+//! Checks the segments of the archive.
 //!
 //! Two looks at each: a raw scan of its files, which decodes every record, and the check that its
 //! sealing made. The first tells what can be saved when the second fails.
