@@ -16,9 +16,11 @@ mod backlog;
 mod checkpoint;
 mod clock_adjustment;
 mod coalescing;
+mod commit;
 mod disk_guard;
 mod mail_dispatch;
 mod metrics;
+mod name_index;
 mod query;
 mod queue;
 mod reconfigure;
@@ -37,17 +39,14 @@ use tokio::sync::{Semaphore, broadcast, mpsc};
 use tokio::time::Instant;
 
 use crate::clock::{Clock, monotonic_now};
-use crate::codec;
 use crate::grid::decide::{Decision, Release, Reply};
 use crate::grid::driver::Driver;
-use crate::grid::log::effect::Effect;
-use crate::grid::log::record::{Input, Outcome, ReceivedEvent, Record};
-use crate::grid::model::mail_message::MessageNumber;
+use crate::grid::log::record::{Input, Outcome, ReceivedEvent};
 use crate::grid::occurrence::Occurrence;
 use crate::grid::values::id::ApplianceIndex;
 use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::values::time::Timestamp;
-use crate::journal::{EncodedRecord, Journal, JournalError, RecordHeader};
+use crate::journal::{Journal, JournalError};
 use crate::metrics::Metrics;
 
 use crate::broker::clock_adjustment::WallClockFollower;
@@ -58,9 +57,11 @@ pub use crate::broker::reconfigure::Reconfiguration;
 pub use crate::broker::sessions::UnresolvedHello;
 pub use backlog::Backlog;
 use backlog::PendingDeadlines;
+use commit::PendingCommit;
+pub use name_index::NameIndex;
 pub use queue::{
     BatchReply, BrokerHandle, ChangedAppliances, CommandReceipt, EventReply, IncomingEvent,
-    NameIndex, SessionAccepted, SessionKey, Unavailable,
+    SessionAccepted, SessionKey, Unavailable,
 };
 use queue::{BrokerRequest, PendingReply, QueuedRequest};
 pub use start::{BrokerStartError, Started, start};
@@ -110,27 +111,6 @@ struct EventLoop {
     /// What the queue has left, in KiB.
     byte_permits: Arc<Semaphore>,
     metrics: Metrics,
-}
-
-/// What one turn decided and nobody has heard of yet.
-#[derive(Default)]
-struct PendingCommit {
-    request_count: usize,
-    event_count: usize,
-    records: Vec<EncodedRecord>,
-    byte_count: usize,
-    changed: Vec<ApplianceIndex>,
-    /// Mails that the courier is to have.
-    due_mails: Vec<MessageNumber>,
-    has_all_changed: bool,
-}
-
-impl PendingCommit {
-    fn is_full(&self) -> bool {
-        self.request_count >= REQUESTS_PER_COMMIT
-            || self.event_count >= EVENTS_PER_COMMIT
-            || self.byte_count >= BYTES_PER_COMMIT
-    }
 }
 
 /// The next request, or `None` if none arrives until then.
@@ -332,74 +312,6 @@ impl EventLoop {
         let decision = self.driver.handle(occurrence, at);
         self.stage(&decision);
         decision
-    }
-
-    fn stage(&mut self, decision: &Decision) {
-        decision.records().for_each(|record| self.stage_record(record));
-    }
-
-    fn stage_record(&mut self, record: &Record) {
-        self.stage_encoded(record, codec::encode_record(record));
-    }
-
-    fn stage_encoded(&mut self, record: &Record, bytes: Vec<u8>) {
-        self.commit.byte_count += bytes.len();
-        let mark = RecordHeader {
-            at_us: record.at.as_micros(),
-            severity: record.severity().number(),
-            kind: record.kind() as u8,
-            appliance: record.subject().map_or(0, |number| number.0),
-        };
-        let bytes = bytes.into();
-        self.commit.records.push(EncodedRecord { number: record.number, header: mark, bytes });
-        self.commit.changed.extend(record.subject());
-        self.collect_mails(record);
-        for effect in &record.effects {
-            match effect {
-                Effect::Appliance { number, name, .. } => self.name_index.set(*number, name),
-                Effect::DeadlinesMoved { .. } => self.commit.has_all_changed = true,
-                Effect::Counters { number, .. } => self.commit.changed.push(*number),
-                Effect::TimeShifted(_) => self.commit.has_all_changed = true,
-                Effect::Removed { .. }
-                | Effect::LivedTime { .. }
-                | Effect::Boot { .. }
-                | Effect::Lifecycle { .. }
-                | Effect::FailedStarts { .. }
-                | Effect::AlertRaised { .. }
-                | Effect::AlertCleared { .. }
-                | Effect::RateLimitState { .. }
-                | Effect::RateLimitsReset { .. }
-                | Effect::AlertGroup { .. }
-                | Effect::AlertGroupForgotten { .. }
-                | Effect::RepeatsReported { .. }
-                | Effect::Suppression { .. }
-                | Effect::SuppressedAlerts { .. }
-                | Effect::Mail(_)
-                | Effect::History { .. }
-                | Effect::Tombstone { .. } => {}
-            }
-        }
-    }
-
-    /// Makes the commit durable, and only then replies.
-    fn commit_and_reply(&mut self) -> Result<(), JournalError> {
-        let mut commit = std::mem::take(&mut self.commit);
-        if !commit.records.is_empty() {
-            self.append(&commit.records)?;
-            self.trim_recorded();
-        }
-        self.dispatch(std::mem::take(&mut commit.due_mails));
-        let now = self.clock.now();
-        for reply in self.driver.released() {
-            reply.send(self.driver.grid(), now);
-        }
-        if commit.has_all_changed {
-            // Nobody watching is no failure.
-            let _ = self.changes.send(ChangedAppliances::All);
-        } else if !commit.changed.is_empty() {
-            let _ = self.changes.send(ChangedAppliances::Listed(commit.changed.into()));
-        }
-        Ok(())
     }
 
     /// Appends what was decided, and rejects the rest.

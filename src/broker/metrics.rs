@@ -2,7 +2,6 @@
 //!
 //! Guarantees labels from fixed lists. Does not know who reads the numbers.
 
-use crate::contract::encode;
 use crate::grid::log::effect::Effect;
 use crate::grid::log::record::{Outcome, Record};
 use crate::grid::model::lifecycle::Lifecycle;
@@ -23,7 +22,21 @@ pub(super) fn kind_label(kind: &EventBody) -> Label {
 
 /// Counts an event that was decided.
 pub(super) fn count_event(metrics: &Metrics, kind: Label, outcome: Outcome) {
-    metrics.event(kind, Label::without_prefix("OUTCOME_", encode::outcome(outcome).as_str_name()));
+    metrics.event(kind, outcome_label(outcome));
+}
+
+/// The contract's name of an outcome, without its prefix.
+fn outcome_label(outcome: Outcome) -> Label {
+    Label(match outcome {
+        Outcome::Stored => "kept",
+        Outcome::Repeated => "repeated",
+        Outcome::Coalesced => "folded",
+        Outcome::Suppressed => "suppressed",
+        Outcome::BelowThreshold => "not_kept",
+        Outcome::Duplicate => "duplicate",
+        Outcome::OlderBoot | Outcome::StaleEvent => "history",
+        Outcome::Rejected(_) => "refused",
+    })
 }
 
 /// Counts an attempt to deliver a mail.

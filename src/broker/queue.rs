@@ -3,8 +3,8 @@
 //! Guarantees a bound in requests and bytes: beyond it a caller waits, and so stops reading its
 //! session. Each request is stamped when it is received. Decides nothing.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot};
@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::backlog::Backlog;
 use crate::broker::mail_dispatch::{MailCommandReply, MailRequest};
+use crate::broker::name_index::NameIndex;
 use crate::broker::reconfigure::Reconfiguration;
 use crate::broker::sessions::UnresolvedHello;
 use crate::broker::shared_status::SharedStatus;
@@ -136,39 +137,6 @@ pub enum ChangedAppliances {
     Listed(Arc<[ApplianceIndex]>),
     /// Possibly all.
     All,
-}
-
-/// Names by appliance index, removed ones included. Cheap to clone; all clones share it.
-#[derive(Clone, Debug, Default)]
-pub struct NameIndex(Arc<RwLock<Vec<Option<ApplianceName>>>>);
-
-impl NameIndex {
-    /// The name of an index; empty if there is none.
-    pub fn name(&self, number: ApplianceIndex) -> String {
-        let names = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let at = number.0.checked_sub(1).map(|at| at as usize);
-        let name = at.and_then(|at| names.get(at)).and_then(Option::as_ref);
-        name.map(ToString::to_string).unwrap_or_default()
-    }
-
-    /// The indexes whose name matches.
-    pub fn matching(&self, is_match: impl Fn(&str) -> bool) -> Vec<ApplianceIndex> {
-        let names = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let rows = names.iter().zip(1..);
-        rows.filter(|(name, _)| name.as_ref().is_some_and(|name| is_match(name.as_str())))
-            .map(|(_, number)| ApplianceIndex(number))
-            .collect()
-    }
-
-    /// An index has one name for ever; those lost with missing records have none.
-    pub(super) fn set(&self, number: ApplianceIndex, name: &ApplianceName) {
-        let mut names = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let Some(at) = number.0.checked_sub(1).map(|at| at as usize) else { return };
-        if at >= names.len() {
-            names.resize(at + 1, None);
-        }
-        names[at] = Some(name.clone());
-    }
 }
 
 /// A request in the queue.

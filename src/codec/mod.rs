@@ -107,6 +107,8 @@ fn malformed(error: prost::DecodeError) -> DecodeError {
 }
 
 #[cfg(test)]
+mod refusal_tests;
+#[cfg(test)]
 mod tests;
 mod usage;
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod read_ahead;
 mod session;
 mod status;
 mod stream_sender;
+mod suppression_notice;
 mod tail;
 mod unacknowledged;
 

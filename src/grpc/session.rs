@@ -27,17 +27,17 @@ use crate::broker::{
 use crate::contract::decode;
 use crate::contract::decode::{EVENT_BYTES_MAX, violation};
 use crate::contract::proto::session_response::Message;
-use crate::contract::proto::{Ack, GoAway, Hello, Limits, Notice, SessionResponse, Welcome};
+use crate::contract::proto::{Ack, GoAway, Hello, Limits, SessionResponse, Welcome};
 use crate::contract::raw::{ClientMessage, RawSessionRequest};
 use crate::contract::{encode_timestamp, encode_uuid};
 use crate::grid::log::record::SessionId;
 use crate::grid::model::lifecycle::EventRejection;
 use crate::grid::values::event::TEXT_BYTES_MAX;
 use crate::grid::values::id::{ApplianceName, SpoolId};
-use crate::grid::values::time::Timestamp;
 use crate::grpc::batch::EventBatch;
 use crate::grpc::panic_guard;
 use crate::grpc::read_ahead::{ReadAhead, WINDOW_BYTES, WINDOW_EVENTS};
+use crate::grpc::suppression_notice::{SuppressionNotice, suppression_message};
 use crate::listener;
 
 /// The revision of the contract that is spoken here.
@@ -57,9 +57,6 @@ const REPORTING_INTERVAL_MS: u32 = 10_000;
 
 /// When to come back to a broker that stops.
 const RETRY_AFTER_MS: u32 = 1_000;
-
-/// How often an appliance is told that it is held back.
-const NOTICE_INTERVAL: Duration = Duration::from_secs(60);
 
 type ResponseSender = mpsc::Sender<Result<SessionResponse, Status>>;
 
@@ -357,36 +354,6 @@ impl OpenSession<'_> {
         };
         self.inbound.update_backlog();
         told.map_err(|ClientGone| SessionEnd::ClientGone)
-    }
-}
-
-/// When the appliance was last told that it is held back.
-#[derive(Default)]
-struct SuppressionNotice {
-    sent_at: Option<Timestamp>,
-}
-
-impl SuppressionNotice {
-    /// Whether it is time to say so, again.
-    fn is_due(&mut self, now: Timestamp) -> bool {
-        let is_news = self.sent_at.is_none_or(|told| {
-            // Told time may have been moved back.
-            now >= told.after(NOTICE_INTERVAL) || now < told
-        });
-        if is_news {
-            self.sent_at = Some(now);
-        }
-        is_news
-    }
-}
-
-fn suppression_message(until: prost_types::Timestamp) -> Notice {
-    Notice {
-        reason: "SUPPRESSED".to_owned(),
-        explanation: "more comes than is allowed: what is over budget is counted, not stored, \
-                      until there was none of it for a minute"
-            .to_owned(),
-        until: Some(until),
     }
 }
 

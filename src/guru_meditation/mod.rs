@@ -13,6 +13,7 @@
 //!
 //! [`install`] comes first in `main`: before it, SIGUSR2 ends a process.
 
+mod error;
 mod output;
 mod package;
 mod processes;
@@ -30,9 +31,10 @@ mod time;
 mod trigger;
 mod warnings;
 
+pub use self::error::{InstallError, NoReport};
 pub use self::output::LogDir;
 pub use self::package::Package;
-pub use self::reporter::{Format, InstallError, NoReport, Reporter, install};
+pub use self::reporter::{Format, Reporter, install};
 pub use self::tasks::{Traced, alive, detail, root, spawned};
 pub use self::warnings::Warnings;
 pub use crate::guru_meditation::section_builder::SectionBuilder;

@@ -5,7 +5,7 @@
 //! report's own asks for none. A report that can't be written to its folder goes to standard error.
 
 use std::collections::VecDeque;
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::path::PathBuf;
@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio::runtime::Handle;
 
+use super::error::{InstallError, NoReport};
 use super::output::{self, LogDir};
 use super::package::{self, Package};
 use super::report::{Report, SECTION_WITHIN, Section};
@@ -47,35 +48,10 @@ const CALL_WAITS: Duration = Duration::from_secs(15);
 const NAMES_KEPT: Duration = Duration::from_secs(5);
 
 /// Most calls that wait for a report.
-const CALLS_MAX: usize = 16;
+pub(super) const CALLS_MAX: usize = 16;
 
 /// Most sections a program may register.
 const SECTIONS_MAX: usize = 64;
-
-/// Why there are to be no reports.
-#[derive(Debug, thiserror::Error)]
-pub enum InstallError {
-    /// The signal can't be heard.
-    #[error("SIGUSR2 can't be heard: {0}")]
-    Signal(#[source] io::Error),
-    /// There is no thread to be had.
-    #[error("there is no thread for reports: {0}")]
-    Thread(#[source] io::Error),
-}
-
-/// Why a call got no report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoReport {
-    /// Too many wait for one.
-    #[error("{CALLS_MAX} others wait for a report already; try again")]
-    TooMany,
-    /// It took too long.
-    #[error("no report within 15 s; SIGUSR2 may do better")]
-    TookTooLong,
-    /// The report's own code failed.
-    #[error("the report itself failed; standard error says why")]
-    Failed,
-}
 
 /// How a report is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

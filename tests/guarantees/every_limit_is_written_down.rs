@@ -9,11 +9,18 @@ use std::path::Path;
 const BOUNDING: [&str; 6] = ["_MAX", "WAITING", "WITHIN", "LONGEST", "PER_COMMIT", "KEPT"];
 
 /// Constants that are named so and bound nothing that waits, grows or is tried.
-const NO_BOUNDS: [(&str, &str); 8] = [
+const NO_BOUNDS: [(&str, &str); 13] = [
     // vme's own check, below EVENT_BYTES_MAX.
     ("src/event_args/mod.rs", "SENT_TEXT_BYTES_MAX"),
+    // The contract's range for the time to the next report, and the values in it that vme takes.
+    ("src/event_args/mod.rs", "REPORT_WITHIN"),
+    ("src/bin/vme/maintain.rs", "NEXT_REPORT_WITHIN"),
+    ("src/bin/vme/notify/service_start.rs", "REPORT_WITHIN_MIN"),
     // Arithmetic.
     ("src/grid/model/rate_limit.rs", "REFILL_MAX"),
+    ("src/grid/model/rate_limit.rs", "NANOS_MAX"),
+    // A rule: what still counts as a unit, not as a word.
+    ("src/grid/values/wording.rs", "UNIT_LETTERS_MAX"),
     // Rules: which clocks are believed, which reports are one.
     ("src/grid/decide/event.rs", "CLOCK_AHEAD_MAX"),
     ("src/grid/decide/event.rs", "CLOCK_BEHIND_MAX"),
@@ -101,7 +108,7 @@ fn forms(value: &str) -> Vec<String> {
         }
         return forms;
     }
-    if let Some(inner) = value.strip_prefix("Budget {") {
+    if let Some(inner) = value.strip_prefix("PageLimit {") {
         let fields = inner.trim_end_matches('}').split(',');
         let amounts = fields.filter_map(|field| field.split(':').nth(1));
         let amounts: Vec<_> = amounts.map(|it| forms(it.trim())).collect();
@@ -182,5 +189,5 @@ fn values_are_read_as_the_code_has_them() {
     assert_eq!(found.len(), 2);
     assert!(forms("1_048_576").contains(&"1,048,576".to_owned()));
     assert!(forms("Duration::from_millis(9_500)").contains(&"9.5 s".to_owned()));
-    assert_eq!(forms("Budget { records: 8_192, bytes: 8 << 20 }"), ["8,192, or 8 MiB"]);
+    assert_eq!(forms("PageLimit { records: 8_192, bytes: 8 << 20 }"), ["8,192, or 8 MiB"]);
 }

@@ -68,6 +68,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("metrics", &[]),
     ("ready_file", &["system_error"]),
     ("grid", &[]),
+    ("codec", &["grid"]),
     ("clock", &["grid"]),
     ("contract", &["grid"]),
     ("show", &["contract"]),
@@ -78,11 +79,11 @@ const MODULES: &[(&str, &[&str])] = &[
     ("log_limiter", &["clock"]),
     ("resources", &["clock"]),
     ("listener", &["clock", "guru_meditation", "metrics", "resources", "log_limiter", "tasks"]),
-    ("journal", &["grid", "resources", "log_limiter", "system_error", "tasks"]),
+    ("journal", &["codec", "grid", "resources", "log_limiter", "system_error", "tasks"]),
     ("config", &["grid", "journal", "listener", "show", "system_error", "tracing_lines"]),
     (
         "broker",
-        &["grid", "journal", "metrics", "resources", "system_error", "contract", "clock", "tasks"],
+        &["codec", "grid", "journal", "metrics", "resources", "system_error", "clock", "tasks"],
     ),
     ("diagnostic_sections", &["broker", "clock", "config", "grid", "guru_meditation", "journal"]),
     (
@@ -90,6 +91,7 @@ const MODULES: &[(&str, &[&str])] = &[
         &[
             "broker",
             "client",
+            "codec",
             "grid",
             "guru_meditation",
             "journal",

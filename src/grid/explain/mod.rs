@@ -3,14 +3,15 @@
 //! Guarantees the same words on the command line, on pages and in mails. Text of appliances goes in
 //! as it came: whoever shows a sentence escapes it, and words the moments in it.
 
+mod inputs;
 pub(in crate::grid) mod mail;
+
+use inputs::{describe_command, describe_hello, describe_start};
 
 use std::time::Duration;
 
-use crate::grid::log::effect::{AlertKind, Effect, SuppressionPhase};
-use crate::grid::log::record::{
-    AdminCommand, BrokerPause, BrokerStarted, Input, LastRun, Outcome, Record,
-};
+use crate::grid::log::effect::{Effect, SuppressionPhase};
+use crate::grid::log::record::{BrokerPause, Input, Outcome, Record};
 use crate::grid::model::alert_group::AlertGroup;
 use crate::grid::model::lifecycle::{
     EventRejection, FailedStart, FailureCause, LastReport, Lifecycle, Maintenance,
@@ -307,79 +308,6 @@ pub fn not_stored(held: &SuppressedEvents) -> Sentence {
 /// That a budget is spent.
 pub fn rate_limited(budget: RateLimitKind) -> String {
     format!("{} come faster than the budget `{}` allows", budget.description(), budget.as_str())
-}
-
-fn describe_hello(record: &Record) -> String {
-    let is_back = record
-        .effects
-        .iter()
-        .any(|effect| matches!(effect, Effect::AlertCleared { kind: AlertKind::NoContact, .. }));
-    let begins = record.effects.iter().any(|effect| matches!(effect, Effect::Lifecycle { .. }));
-    match (is_back, begins) {
-        (_, true) => "boot began, session opened".to_owned(),
-        (true, false) => "contact again, session opened".to_owned(),
-        (false, false) => "session opened".to_owned(),
-    }
-}
-
-fn describe_command(order: &AdminCommand) -> String {
-    match order {
-        AdminCommand::Add { .. } => "appliance added".to_owned(),
-        AdminCommand::Set { class, overrides, reset, .. } => {
-            let mut parts = Vec::new();
-            parts.extend(class.as_ref().map(|class| format!("class = {class}")));
-            parts.extend(overrides.managed.map(|managed| format!("managed = {managed}")));
-            let boot = overrides.boot_timeout.map(describe_duration);
-            parts.extend(boot.map(|limit| format!("boot timeout = {limit}")));
-            let silence = overrides.report_deadline.map(describe_duration);
-            parts.extend(silence.map(|limit| format!("maintenance silence = {limit}")));
-            for (is_reset, field) in [
-                (reset.managed, "managed"),
-                (reset.boot_timeout, "boot timeout"),
-                (reset.maintenance_silence, "maintenance silence"),
-            ] {
-                parts.extend(is_reset.then(|| format!("{field} as its class")));
-            }
-            format!("appliance set: {}", parts.join(", "))
-        }
-        AdminCommand::Remove { .. } => "appliance removed".to_owned(),
-        AdminCommand::StartBoot { .. } => "boot begins".to_owned(),
-        AdminCommand::Stop { .. } => "appliance stopped".to_owned(),
-        AdminCommand::CrashDump { .. } => "crash dump triggered".to_owned(),
-        AdminCommand::Unsuppress { .. } => "suppression lifted, budgets filled".to_owned(),
-    }
-}
-
-fn describe_start(started: &BrokerStarted) -> String {
-    let mut text = format!("gridd {} started, term {}", started.version, started.term);
-    match started.downtime {
-        Some(away) => text.push_str(&format!(
-            ", broker was away {}; deadlines moved by it, no verdict before 60 s",
-            describe_duration(away)
-        )),
-        None => text.push_str(", a new journal"),
-    }
-    match started.last_run {
-        LastRun::Unknown => {}
-        LastRun::Stopped => text.push_str("; the run before was stopped in good order"),
-        LastRun::Interrupted => {
-            text.push_str("; the run before was cut short: killed, or the power failed");
-        }
-    }
-    if let Some(back) = started.clock_back {
-        text.push_str(&format!("; clock set back {}", describe_duration(back)));
-        if started.shift.is_some() {
-            text.push_str(", and broker time with it");
-        }
-    }
-    if let Some(first) = started.rebuilt_from {
-        text.push_str(&format!("; records from {first} on go into the archive again"));
-    }
-    for found in &started.recovery {
-        text.push_str("; ");
-        text.push_str(found);
-    }
-    text
 }
 
 /// Why an event was not simply kept: a fixed word and a sentence; empty when it was.

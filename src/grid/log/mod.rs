@@ -4,6 +4,7 @@
 
 pub mod applied_settings;
 pub mod effect;
+pub(in crate::grid) mod input;
 pub mod journal_incident;
 pub mod record;
 pub mod record_kind;

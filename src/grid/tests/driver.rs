@@ -3,6 +3,7 @@
 //! Guarantees that time is told only by the wheel, that every record is kept, and that after each
 //! one the state is the fold of all of them, and the same as by way of a checkpoint.
 
+use super::promises::Promise;
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -11,20 +12,15 @@ use super::super::Grid;
 use super::super::MAILS_IN_FLIGHT_MAX;
 use super::super::decide::{CommandRejection, Decision, Reply};
 use super::super::driver::Driver;
-use super::super::explain;
 use super::super::occurrence::Occurrence;
 use super::super::state::State;
-use crate::grid::log::effect::{Alert, AlertKind, Effect};
 use crate::grid::log::record::{
     AdminCommand, BrokerStarted, Input, LastRun, Outcome, Record, SessionHello, SessionId,
 };
 use crate::grid::log::time_shift::TimeShift;
 use crate::grid::log::wall_clock_change::WallClockChange;
-use crate::grid::model::lifecycle::Lifecycle;
 use crate::grid::model::settings::{ClassSettings, DEFAULT_CLASS, GridSettings, Overrides};
-use crate::grid::state::appliance::Appliance;
-use crate::grid::values::event::Severity;
-use crate::grid::values::id::{ApplianceIndex, ApplianceName, BootId, Sequence, SpoolId};
+use crate::grid::values::id::{ApplianceIndex, ApplianceName, BootId};
 use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::values::time::{Offset, Timestamp};
 
@@ -56,26 +52,6 @@ pub(super) fn name(row: ApplianceIndex) -> ApplianceName {
 /// A grid with one class.
 pub(super) fn one_class(rules: ClassSettings) -> GridSettings {
     GridSettings::new([(DEFAULT_CLASS.to_owned(), rules)])
-}
-
-/// What a reply stands on.
-#[derive(Clone, Debug)]
-pub(super) enum Promise {
-    /// The event of that number is recorded, or counted by a record.
-    Known { appliance: ApplianceIndex, boot: BootId, spool: SpoolId, sequence: Sequence },
-    /// The whole state is the fold of the records.
-    Question,
-}
-
-impl Promise {
-    /// What the acknowledgement of a numbered event stands on.
-    fn of(occurrence: &Occurrence, grid: &Grid) -> Option<Self> {
-        let Occurrence::Input(Input::Event(heard)) = occurrence else { return None };
-        let appliance = heard.appliance;
-        let present = grid.state().appliance(appliance)?.boot_id();
-        let (boot, spool, sequence) = (heard.boot.or(present)?, heard.spool?, heard.sequence?);
-        Some(Self::Known { appliance, boot, spool, sequence })
-    }
 }
 
 /// What brings a story on.
@@ -404,72 +380,5 @@ impl Timeline {
     pub(super) fn restart_after(&mut self, away: Duration) {
         let settings = self.grid().settings().clone();
         self.restart_with(away, settings);
-    }
-
-    pub(super) fn db1(&self) -> &Appliance {
-        self.grid().state().appliance(DB1).expect("db1 is there")
-    }
-
-    /// The word of DB1's state.
-    pub(super) fn state(&self) -> &'static str {
-        self.db1().lifecycle.as_str()
-    }
-
-    /// The word of DB1's failure; empty: it did not fail.
-    pub(super) fn failure(&self) -> &'static str {
-        match &self.db1().lifecycle {
-            Lifecycle::Failed(failed) => failed.failure.as_str(),
-            Lifecycle::Idle
-            | Lifecycle::Starting { .. }
-            | Lifecycle::Maintenance(_)
-            | Lifecycle::Running
-            | Lifecycle::Dumping { .. } => "",
-        }
-    }
-
-    /// DB1's deadline, in seconds after the beginning.
-    pub(super) fn deadline(&self) -> Option<u64> {
-        self.db1().lifecycle.deadline().map(|deadline| deadline.since(at(0)).as_secs())
-    }
-
-    /// Since when DB1 is in its state, in seconds after the beginning.
-    pub(super) fn since(&self) -> u64 {
-        self.db1().since.since(at(0)).as_secs()
-    }
-
-    pub(super) fn alert(&self, matter: AlertKind) -> Option<&Alert> {
-        self.grid().state().alert(Some(DB1), matter)
-    }
-
-    /// The severity of an open matter of DB1.
-    pub(super) fn severity(&self, matter: AlertKind) -> Option<Severity> {
-        self.alert(matter).map(|alert| alert.severity)
-    }
-
-    /// The text of an open matter of DB1; empty: it is not open.
-    pub(super) fn text(&self, matter: AlertKind) -> &str {
-        self.alert(matter).map_or("", |alert| &alert.text)
-    }
-
-    pub(super) fn is_open(&self, matter: AlertKind) -> bool {
-        self.alert(matter).is_some()
-    }
-
-    /// What the last record changed, besides what it cost.
-    pub(super) fn changes(&self) -> Vec<Effect> {
-        let effects = self.last().effects.iter();
-        effects.filter(|effect| !matches!(effect, Effect::RateLimitState { .. })).cloned().collect()
-    }
-
-    /// What the last record that is no tally says; moments as seconds after the beginning.
-    pub(super) fn description(&self) -> String {
-        let clock = |moment: Timestamp| format!("+{} s", moment.since(at(0)).as_secs());
-        let last = self.records.iter().rfind(|record| record.input != Input::Tally);
-        last.map_or_else(String::new, |last| explain::describe_record(last).render(clock))
-    }
-
-    /// The last record.
-    pub(super) fn last(&self) -> &Record {
-        self.records.last().expect("something was recorded")
     }
 }

@@ -1,0 +1,105 @@
+//! Gathers the records of one commit, makes them durable, and only then replies.
+//!
+//! Guarantees that records are staged in the order of their numbers, and that no reply leaves before the
+//! append has succeeded. Decides nothing.
+
+use crate::broker::queue::ChangedAppliances;
+use crate::broker::{BYTES_PER_COMMIT, EVENTS_PER_COMMIT, EventLoop, REQUESTS_PER_COMMIT};
+use crate::codec;
+use crate::grid::decide::Decision;
+use crate::grid::log::effect::Effect;
+use crate::grid::log::record::Record;
+use crate::grid::model::mail_message::MessageNumber;
+use crate::grid::values::id::ApplianceIndex;
+use crate::journal::{EncodedRecord, JournalError, RecordHeader};
+
+/// What one turn decided and nobody has heard of yet.
+#[derive(Default)]
+pub(super) struct PendingCommit {
+    pub(super) request_count: usize,
+    pub(super) event_count: usize,
+    pub(super) records: Vec<EncodedRecord>,
+    pub(super) byte_count: usize,
+    pub(super) changed: Vec<ApplianceIndex>,
+    /// Mails that the courier is to have.
+    pub(super) due_mails: Vec<MessageNumber>,
+    pub(super) has_all_changed: bool,
+}
+
+impl PendingCommit {
+    pub(super) fn is_full(&self) -> bool {
+        self.request_count >= REQUESTS_PER_COMMIT
+            || self.event_count >= EVENTS_PER_COMMIT
+            || self.byte_count >= BYTES_PER_COMMIT
+    }
+}
+
+impl EventLoop {
+    pub(super) fn stage(&mut self, decision: &Decision) {
+        decision.records().for_each(|record| self.stage_record(record));
+    }
+
+    pub(super) fn stage_record(&mut self, record: &Record) {
+        self.stage_encoded(record, codec::encode_record(record));
+    }
+
+    pub(super) fn stage_encoded(&mut self, record: &Record, bytes: Vec<u8>) {
+        self.commit.byte_count += bytes.len();
+        let mark = RecordHeader {
+            at_us: record.at.as_micros(),
+            severity: record.severity().number(),
+            kind: record.kind() as u8,
+            appliance: record.subject().map_or(0, |number| number.0),
+        };
+        let bytes = bytes.into();
+        self.commit.records.push(EncodedRecord { number: record.number, header: mark, bytes });
+        self.commit.changed.extend(record.subject());
+        self.collect_mails(record);
+        for effect in &record.effects {
+            match effect {
+                Effect::Appliance { number, name, .. } => self.name_index.set(*number, name),
+                Effect::DeadlinesMoved { .. } => self.commit.has_all_changed = true,
+                Effect::Counters { number, .. } => self.commit.changed.push(*number),
+                Effect::TimeShifted(_) => self.commit.has_all_changed = true,
+                Effect::Removed { .. }
+                | Effect::LivedTime { .. }
+                | Effect::Boot { .. }
+                | Effect::Lifecycle { .. }
+                | Effect::FailedStarts { .. }
+                | Effect::AlertRaised { .. }
+                | Effect::AlertCleared { .. }
+                | Effect::RateLimitState { .. }
+                | Effect::RateLimitsReset { .. }
+                | Effect::AlertGroup { .. }
+                | Effect::AlertGroupForgotten { .. }
+                | Effect::RepeatsReported { .. }
+                | Effect::Suppression { .. }
+                | Effect::SuppressedAlerts { .. }
+                | Effect::Mail(_)
+                | Effect::History { .. }
+                | Effect::Tombstone { .. } => {}
+            }
+        }
+    }
+
+    /// Makes the commit durable, and only then replies.
+    pub(super) fn commit_and_reply(&mut self) -> Result<(), JournalError> {
+        let mut commit = std::mem::take(&mut self.commit);
+        if !commit.records.is_empty() {
+            self.append(&commit.records)?;
+            self.trim_recorded();
+        }
+        self.dispatch(std::mem::take(&mut commit.due_mails));
+        let now = self.clock.now();
+        for reply in self.driver.released() {
+            reply.send(self.driver.grid(), now);
+        }
+        if commit.has_all_changed {
+            // Nobody watching is no failure.
+            let _ = self.changes.send(ChangedAppliances::All);
+        } else if !commit.changed.is_empty() {
+            let _ = self.changes.send(ChangedAppliances::Listed(commit.changed.into()));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,89 @@
+//! Answers questions about an input: its appliance, its boot, and whether it moves time.
+//!
+//! Guarantees an answer for every input. Decides nothing.
+
+use crate::grid::log::record::Input;
+use crate::grid::log::wall_clock_change::WallClockChange;
+use crate::grid::values::id::{ApplianceIndex, BootId};
+
+impl Input {
+    /// The row of the appliance it is about, where it is given by number.
+    pub fn appliance(&self) -> Option<ApplianceIndex> {
+        match self {
+            Self::Event(heard) => Some(heard.appliance),
+            Self::Hello(hello) => Some(hello.appliance),
+            Self::SessionEnded { appliance, .. }
+            | Self::Deadline { appliance, .. }
+            | Self::RepeatsEnded { appliance, .. } => Some(*appliance),
+            Self::Registered { .. }
+            | Self::Command { .. }
+            | Self::BrokerStarted(_)
+            | Self::BrokerStopped
+            | Self::BrokerPaused { .. }
+            | Self::ClockSetBack { .. }
+            | Self::WallClock(_)
+            | Self::Journal(_)
+            | Self::Tally
+            | Self::MailDue { .. }
+            | Self::MailDelivery { .. }
+            | Self::MailCommand { .. }
+            | Self::Settings(_) => None,
+        }
+    }
+
+    /// The boot it names.
+    pub fn boot(&self) -> Option<BootId> {
+        match self {
+            Self::Event(heard) => heard.boot,
+            Self::Hello(hello) => Some(hello.boot),
+            Self::SessionEnded { boot, .. } => Some(*boot),
+            Self::Registered { .. }
+            | Self::Command { .. }
+            | Self::Deadline { .. }
+            | Self::BrokerStarted(_)
+            | Self::BrokerStopped
+            | Self::BrokerPaused { .. }
+            | Self::ClockSetBack { .. }
+            | Self::WallClock(_)
+            | Self::Journal(_)
+            | Self::RepeatsEnded { .. }
+            | Self::Tally
+            | Self::MailDue { .. }
+            | Self::MailDelivery { .. }
+            | Self::MailCommand { .. }
+            | Self::Settings(_) => None,
+        }
+    }
+
+    /// Whether told time is moved by it, perhaps back.
+    pub fn moves_time(&self) -> bool {
+        matches!(self, Self::BrokerStarted(_) | Self::WallClock(WallClockChange::Followed { .. }))
+    }
+
+    /// Who speaks, if this is an event said live and outside a session.
+    pub fn live_reporter(&self) -> Option<ApplianceIndex> {
+        match self {
+            Self::Event(heard) if heard.session.is_none() => {
+                heard.event.spooled_at.is_none().then_some(heard.appliance)
+            }
+            Self::Event(_)
+            | Self::Hello(_)
+            | Self::SessionEnded { .. }
+            | Self::Registered { .. }
+            | Self::Command { .. }
+            | Self::Deadline { .. }
+            | Self::BrokerStarted(_)
+            | Self::BrokerStopped
+            | Self::BrokerPaused { .. }
+            | Self::ClockSetBack { .. }
+            | Self::WallClock(_)
+            | Self::Journal(_)
+            | Self::RepeatsEnded { .. }
+            | Self::Tally
+            | Self::MailDue { .. }
+            | Self::MailDelivery { .. }
+            | Self::MailCommand { .. }
+            | Self::Settings(_) => None,
+        }
+    }
+}
