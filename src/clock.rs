@@ -3,7 +3,7 @@
 //! Told time is a moment at the start and what went by since, by a clock that nobody sets and that
 //! goes on while the machine sleeps. It is moved when the broker follows the wall clock, ahead or
 //! back, and never by itself. Lived time is what the broker could work in, and never falls. Knows
-//! nothing of what time is needed for, nor when the wall clock is to be followed: see [`watch`].
+//! nothing of what time is needed for, nor when the wall clock is to be followed: see [`wall_clock`].
 
 pub mod wall_clock;
 

@@ -1,7 +1,7 @@
 //! Dispatches due mails to the mail sender and feeds delivery results back to the loop.
 //!
 //! Guarantees that the mail sender gets a mail only once the record of that is durable, and that it has
-//! at most [`MAILS_UNDER_WAY`] at a time. Does not know mail servers.
+//! at most [`MAILS_IN_FLIGHT_MAX`] at a time. Does not know mail servers.
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -22,7 +22,7 @@ use crate::grid::values::time::Timestamp;
 /// A mail for the mail sender, by value.
 #[derive(Clone, Debug)]
 pub struct MailJob {
-    /// The mail; [`Message::attempts`] says which attempt this is.
+    /// The mail; [`MailMessage::attempts`] says which attempt this is.
     pub message: MailMessage,
 }
 

@@ -14,7 +14,7 @@ use crate::grid::log::record::{Input, SessionHello, SessionId};
 use crate::grid::values::id::{ApplianceIndex, ApplianceName, BootId, SpoolId};
 use crate::grid::values::time::Timestamp;
 
-/// A hello before its name is resolved; its fields are those of [`Hello`].
+/// A hello before its name is resolved; its fields are those of [`SessionHello`].
 #[derive(Clone, Copy, Debug)]
 pub struct UnresolvedHello {
     /// The boot.

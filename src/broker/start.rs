@@ -103,7 +103,7 @@ pub struct Started {
 ///
 /// # Errors
 ///
-/// [`StartError`] tells what prevents the start.
+/// [`BrokerStartError`] tells what prevents the start.
 pub fn start(
     journal: &journal::JournalSettings,
     settings: GridSettings,

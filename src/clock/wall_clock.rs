@@ -1,7 +1,7 @@
 //! Says when told time follows the wall clock.
 //!
 //! At once where they differ by little, and where the wall clock comes back to what is known from
-//! before; otherwise only if it stays so for [`HOLD`]. Guarantees that a clock that is wrong for
+//! before; otherwise only if it stays so for [`FOLLOW_AFTER`]. Guarantees that a clock that is wrong for
 //! less moves nothing. Told both times; reads none.
 
 use std::time::Duration;

@@ -52,7 +52,7 @@ pub enum InvalidEvent {
 ///
 /// # Errors
 ///
-/// [`Unfit`] with every field that is invalid.
+/// [`InvalidEvent`] with every field that is invalid.
 pub fn event(bytes: &Bytes) -> Result<DecodedEvent, InvalidEvent> {
     if bytes.len() > EVENT_BYTES_MAX {
         let size = bytes.len();

@@ -24,7 +24,7 @@ pub mod servers {
     include!(concat!(env!("OUT_DIR"), "/servers/grid.events.v1.rs"));
 }
 
-/// The server of `EventService` over the types of [`received`], as generated.
+/// The server of `EventService` over the types of [`raw`], as generated.
 #[allow(missing_docs, clippy::all, clippy::too_many_lines)]
 pub mod event_server {
     include!(concat!(env!("OUT_DIR"), "/received/grid.events.v1.rs"));

@@ -86,7 +86,7 @@ pub struct RawEvent {
     pub alert_key: Bytes,
 }
 
-/// The kinds of [`EventAsSent`].
+/// The kinds of [`RawEvent`].
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub enum RawKind {
     /// See the contract.

@@ -94,7 +94,7 @@ impl SectionBuilder {
         }
     }
 
-    /// Puts a stack; gives its place, for [`Page::set_stack`].
+    /// Puts a stack; gives its place, for [`SectionBuilder::set_stack`].
     pub(super) fn add_stack(&self, mut stack: Stack) -> Option<usize> {
         stack.mask();
         let mut content = self.content();

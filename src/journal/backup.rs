@@ -49,7 +49,7 @@ impl JournalReader {
     ///
     /// # Errors
     ///
-    /// [`BackupError`]; the written stream is incomplete then.
+    /// [`JournalBackupError`]; the written stream is incomplete then.
     pub fn back_up<W: Write>(
         &self,
         identity: Identity,

@@ -2,7 +2,7 @@
 //!
 //! Guarantees that what was written is whole (one JSON array, one header) once `finish` ran, and
 //! that each thing is flushed with its batch. Machine formats are never mixed with words for
-//! people: those go to stderr there. Does not know what the things are: a [`Shape`] says.
+//! people: those go to stderr there. Does not know what the things are: a [`View`] says.
 
 use std::io::{self, IsTerminal, Write};
 

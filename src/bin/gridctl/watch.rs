@@ -24,7 +24,7 @@ const POLL_EVERY: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 ///
-/// As [`crate::follow::Tail::follow`].
+/// As [`crate::follow::FollowedLog::follow`].
 pub(crate) async fn appliances(
     broker: &Connection,
     filter: ApplianceFilter,

@@ -246,7 +246,7 @@ pub struct OverrideReset {
     pub managed: bool,
     /// See [`Overrides::boot_timeout`].
     pub boot_timeout: bool,
-    /// See [`Overrides::maintenance_silence`].
+    /// See [`Overrides::report_deadline`].
     pub maintenance_silence: bool,
 }
 

@@ -75,7 +75,7 @@ pub struct BacklogDigest {
     /// How many are how grave, in the order of [`Severity::ALL`].
     pub severity_counts: [u64; Severity::ALL.len()],
     /// How many are of which appliance, by name, in the order in which they came; at most
-    /// [`LATE_APPLIANCES_MAX`].
+    /// [`DIGEST_APPLIANCES_MAX`].
     pub appliances: Vec<(Box<str>, u64)>,
 }
 
@@ -223,7 +223,7 @@ impl Notice {
 pub struct BriefNotice {
     /// What it is about: an appliance's name; empty: the broker itself.
     pub subject: Box<str>,
-    /// The matter, as in [`Notice::matter`].
+    /// The matter, as in [`Notice::topic`].
     pub topic: Box<str>,
     /// How grave.
     pub severity: Severity,

@@ -23,7 +23,7 @@ pub struct Outbox {
     pub last_number: MessageNumber,
     /// When the budgets of each recipient that got mail are full again.
     pub recipient_limits: BTreeMap<(Box<str>, Urgency), Timestamp>,
-    /// Which record holds what a mail said that is owed no more; at most [`TRACES_MAX`].
+    /// Which record holds what a mail said that is owed no more; at most [`FINISHED_MAX`].
     pub finished: BTreeMap<MessageNumber, RecordNumber>,
 }
 

@@ -45,7 +45,7 @@ impl RateLimit {
         Some(Timestamp::EPOCH.after(full_at))
     }
 
-    /// When there is room for one again; `full_at` as in [`Budget::spend`].
+    /// When there is room for one again; `full_at` as in [`RateLimit::try_acquire`].
     pub fn next_free_at(&self, full_at: Timestamp) -> Timestamp {
         full_at.before(self.interval.saturating_mul(self.burst.get() - 1))
     }

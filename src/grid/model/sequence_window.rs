@@ -6,7 +6,7 @@
 //!
 //! A sender that has no spool draws an id for each event, and gives it number 1. Such ids must not
 //! push out those of spools, which hold what may be sent again. So a window that heard number 1
-//! alone is a single one. When room is needed, and single ones are more than [`SINGLES_KEPT`] with
+//! alone is a single one. When room is needed, and single ones are more than [`SINGLES_RESERVED`] with
 //! the new window counted, a single one goes: of another boot than the current if there is one, and
 //! of those the one unused longest. Otherwise a window of a spool of another boot goes, or else a
 //! single one of another boot, or else one of a spool of the current. Of the current boot at least

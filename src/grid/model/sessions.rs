@@ -24,7 +24,7 @@ pub struct Sessions {
 #[derive(Clone, Debug, Default)]
 struct ApplianceSessions {
     tracked: Vec<(SessionId, BootId)>,
-    /// Sessions open beyond [`SEATS_MAX`].
+    /// Sessions open beyond [`TRACKED_MAX`].
     untracked: u32,
     /// When silence without a session is a loss of contact.
     contact_deadline: Option<Timestamp>,

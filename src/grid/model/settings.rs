@@ -38,7 +38,7 @@ pub struct GridSettings {
 pub struct MailPolicy {
     /// Their addresses.
     pub recipients: Vec<Box<str>>,
-    /// The words of what mails, of [`MAIL_WORDS`].
+    /// The words of what mails, of [`MAIL_TRIGGERS`].
     pub triggers: BTreeSet<&'static str>,
     /// How long a mail gathers what comes. 30 s, as Alertmanager's group_wait.
     pub group_wait: Duration,
@@ -188,9 +188,9 @@ pub enum OnStuck {
 pub struct Overrides {
     /// See [`ClassSettings::managed`].
     pub managed: Option<bool>,
-    /// See [`ClassSettings::boot_timeout`]; within [`LIMIT_RANGE`].
+    /// See [`ClassSettings::boot_timeout`]; within [`REPORT_DEADLINE_RANGE`].
     pub boot_timeout: Option<Duration>,
-    /// See [`ClassSettings::maintenance_silence`]; within [`LIMIT_RANGE`].
+    /// See [`ClassSettings::report_deadline`]; within [`REPORT_DEADLINE_RANGE`].
     pub report_deadline: Option<Duration>,
 }
 

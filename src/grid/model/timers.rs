@@ -62,7 +62,7 @@ impl Timers {
         }
     }
 
-    /// When [`Wheel::due`] should be asked next; it may then find nothing.
+    /// When [`Timers::pop_due`] should be asked next; it may then find nothing.
     pub fn next_wake(&self) -> Option<Timestamp> {
         if self.active == 0 {
             return None;

@@ -22,7 +22,7 @@ pub const SUPPRESSION_QUIET_TIME: Duration = Duration::from_secs(60);
 const SUMMARY_AFTER: [Duration; 3] =
     [Duration::from_secs(60), Duration::from_secs(5 * 60), Duration::from_secs(30 * 60)];
 
-/// See [`SUMMED_UP_AFTER`].
+/// See [`SUMMARY_AFTER`].
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
 /// What is left for grave alerts behind the budgets of a class, whatever the class says: so much
@@ -38,7 +38,7 @@ const SAMPLE_BYTES_MAX: usize = 200;
 pub struct Usage {
     /// What it spent.
     pub rate_limits: RateLimitState,
-    /// Its alerts, by key; at most [`crate::grid::model::alert_group::KEYS_MAX`].
+    /// Its alerts, by key; at most [`crate::grid::model::alert_group::ALERT_GROUPS_MAX`].
     pub alert_groups: Vec<AlertGroup>,
     /// What is held back, if something is.
     pub suppression: Option<Box<Suppression>>,
@@ -253,7 +253,7 @@ pub struct Suppression {
 /// What was not stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SuppressedEvents {
-    /// How many, in the order of [`PlainKind::ALL`].
+    /// How many, in the order of [`EventKind::ALL`].
     pub counts: [u64; EventKind::ALL.len()],
     /// When the first was heard.
     pub first_at: Timestamp,

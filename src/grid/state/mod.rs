@@ -1,8 +1,9 @@
-//! What does the grid know? Appliances, their starts, and what is open about them.
+//! Holds what the grid knows: appliances, their starts, open alerts and queued mails.
 //!
-//! Guarantees that [`State::apply`] is the only thing that changes it, that applying the same
-//! records gives the same state, and that [`State::to_effects`] gives it back by value. Reads no
-//! settings and no clock.
+//! Guarantees that state changes in two ways only: [`State::replay`] applies a record, and
+//! [`State::apply_uncommitted`] counts what the next tally records before anybody is told of it; that
+//! applying the same records gives the same state, and that [`State::to_effects`] gives it back by value.
+//! Reads no settings and no clock.
 
 pub mod appliance;
 

@@ -11,7 +11,7 @@ use crate::grid::values::id::has_name_characters;
 /// Longest text that is kept, in bytes (ntfy's 4,096; syslog has 2,048).
 pub const TEXT_BYTES_MAX: usize = 4_096;
 
-/// Most entries of [`Event::lost_before`].
+/// Most entries of [`Event::dropped_before`].
 pub const DROPPED_ENTRIES_MAX: usize = 16;
 
 /// One event, checked.

@@ -32,7 +32,7 @@ impl ApplianceName {
     ///
     /// # Errors
     ///
-    /// [`NotAName`] says what is allowed.
+    /// [`InvalidName`] says what is allowed.
     pub fn new(word: &str) -> Result<Self, InvalidName> {
         is_valid_name(word).then(|| Self(word.into())).ok_or(InvalidName)
     }
@@ -42,7 +42,7 @@ impl ApplianceName {
     ///
     /// # Errors
     ///
-    /// [`NotAName`] for what was never a name.
+    /// [`InvalidName`] for what was never a name.
     pub fn from_stored(word: &str) -> Result<Self, InvalidName> {
         has_name_characters(word).then(|| Self(word.into())).ok_or(InvalidName)
     }

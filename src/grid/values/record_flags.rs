@@ -55,7 +55,7 @@ impl RecordFlags {
         "reboot_ignored",
     ];
 
-    /// From the bits of [`Marks::bits`]; bits that mean nothing are kept.
+    /// From the bits of [`RecordFlags::bits`]; bits that mean nothing are kept.
     pub fn from_bits(bits: u32) -> Self {
         Self(bits)
     }

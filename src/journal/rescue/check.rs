@@ -135,7 +135,7 @@ impl CheckReport {
 /// # Errors
 ///
 /// When a broker has it open, it is no data folder, it is a newer one, or the disk fails. Damage
-/// is no error: it is told in the [`Report`].
+/// is no error: it is told in the [`CheckReport`].
 pub fn check(dir: &Path, mut look: impl FnMut(&Path)) -> Result<CheckReport, JournalError> {
     let _lock = lock(dir)?;
     if dir.join(RESTORING).exists() {

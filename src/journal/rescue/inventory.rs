@@ -3,7 +3,7 @@
 //! Scans every file below it from front to back: commit log, sled's files and blobs, what was set
 //! aside as `.damaged` or put away as `.trash`. Writes nothing and lets sled touch nothing. Keeps a
 //! row of 48 bytes for each block, so 10 GB of archive take about 100 MB. Guarantees that
-//! [`Inventory::read`] gives every record found once, in order. It does not know which should be
+//! [`Inventory::read_records`] gives every record found once, in order. It does not know which should be
 //! there.
 
 use std::cmp::Ordering;
