@@ -45,7 +45,7 @@ struct StateLabels {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct AlertLabels {
-    kind: Label,
+    matter: Label,
     severity: Label,
 }
 
@@ -154,7 +154,7 @@ fn grid(registry: &mut Registry, standing: &GridMetrics) {
     registry.register("appliances", "Appliances by state", appliances);
     let alerts = Family::<AlertLabels, Gauge<f64, std::sync::atomic::AtomicU64>>::default();
     for ((matter, severity), count) in &standing.alerts {
-        let labels = AlertLabels { kind: *matter, severity: *severity };
+        let labels = AlertLabels { matter: *matter, severity: *severity };
         alerts.get_or_create(&labels).set(*count as f64);
     }
     registry.register("alerts_open", "Open matters by what they are and how grave", alerts);

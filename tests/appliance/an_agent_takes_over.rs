@@ -18,7 +18,7 @@ async fn an_agent_takes_over_from_a_drainer_and_is_alone() {
     let agent = host.agent().await;
     eventually("the drainer's end", async || host.drainers().is_empty().then_some(())).await;
     let line = host.says(&["agent"], 3).await;
-    assert!(line.starts_with("vme: agent ") && line.contains(" speaks for "), "{line}");
+    assert!(line.starts_with("vme: agent ") && line.contains(" already serves "), "{line}");
     agent.complains("no session").await;
     host.says(&["id=log", "msg=event 1"], 5).await;
     // Killed, it leaves its word and its socket behind, which are in nobody's way.

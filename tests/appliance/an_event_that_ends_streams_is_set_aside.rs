@@ -58,7 +58,7 @@ async fn an_event_that_ended_two_sessions_is_set_aside_and_told() {
     assert!(others.eq(texts[..EVENTS - 1].iter().copied()), "all others, in order: {texts:?}");
     let told = heard.kept.values().last().unwrap();
     let lost = &told.lost_before[0];
-    assert!(told.text.contains("was set aside") && lies_aside, "{told:?}");
+    assert!(told.text.contains("was quarantined") && lies_aside, "{told:?}");
     let what = (lost.kind(), lost.count, lost.reason());
     assert_eq!(what, (EventKind::Log, 1, LostReason::SetAside));
     // Of those before it that were unanswered it could not be known that they are innocent.

@@ -111,7 +111,7 @@ async fn over_a_network_that_is_cut_all_arrives_once() {
     // A short cut, which TCP survives.
     namespace.cut();
     let line = says(5, "--timeout=1s").await;
-    assert!(line.contains("no answer in time"), "{line}");
+    assert!(line.contains("no reply in time"), "{line}");
     sleep(Duration::from_secs(3)).await;
     namespace.mend();
     says(0, "--timeout=2m").await;

@@ -122,14 +122,14 @@ fn bounds(call: &Call, has_budgets: bool) -> (usize, usize) {
     let line = call.line.as_str();
     let has = |part: &str| line.contains(part);
     match code {
-        0 if has("is kept") || has("is record") => (1, 1),
-        0 if has("is not kept") || has("is counted") => (0, 0),
+        0 if has("is stored") || has("is record") => (1, 1),
+        0 if has("is not stored") || has("is counted") => (0, 0),
         // By an earlier try of the same call.
-        0 if has("is known already") => (usize::from(!may_be_counted), 1),
+        0 if has("is already known") => (usize::from(!may_be_counted), 1),
         3 if has("refused") => (1, 1),
         4 if has_budgets => (0, 1),
         5 if has("spooled, and sent when") => (usize::from(!may_be_counted), 1),
-        6 if has("the broker may have kept") && !has("not spooled") => (0, 1),
+        6 if has("the broker may have stored") && !has("not spooled") => (0, 1),
         // Nothing else is to be told.
         _ => (usize::MAX, 0),
     }

@@ -97,7 +97,7 @@ async fn any_command_is_run_the_same_and_one_that_cannot_be_says_why() {
     let nobodys = gridd.path("gridd.toml").display().to_string();
     let not_executable =
         format!("Failed to Start: {nobodys} is not executable: Permission denied (os error 13)");
-    let script_missing = "Failed to Start: the start script /nowhere/script is not there";
+    let script_missing = "Failed to Start: the start script /nowhere/script does not exist";
     for (appliance, words, outcome) in [
         ("true", &["run", "--", "/bin/true"][..], started()),
         ("false", &["run", "--", "/bin/false"], failed("Failed to Start")),
@@ -143,7 +143,7 @@ async fn hostile_and_endless_output_harms_nobody() {
     assert_eq!(told(&gridd, "db1").await, failed(&reason));
     let kept = std::fs::read(&file).expect("all of it");
     assert_eq!(kept.len(), 1 << 20);
-    assert!(kept.ends_with(b"\n[vme: 1 MiB is kept; the rest was cut]\n"));
+    assert!(kept.ends_with(b"\n[vme: truncated to 1 MiB]\n"));
     let listed = gridd.gridctl(&["log", "list"]).await.done();
     assert!(listed.contains("evil (all of it") && !listed.contains('\x1b'), "{listed}");
 
@@ -215,7 +215,7 @@ async fn a_file_that_cannot_be_written_is_told_and_fails_no_start() {
     std::fs::write(gridd.path("vme-db1"), "in the way of the folder").expect("a file");
     let said = script(&gridd, "db1", "echo hello >&2").await;
     assert_eq!(said.code, Some(0), "{said:?}");
-    assert!(said.stderr.contains("can't be written: "), "{}", said.stderr);
+    assert!(said.stderr.contains("vme: cannot write "), "{}", said.stderr);
     // The reason names no file that is not there.
     let said = script(&gridd, "db1", "echo hello >&2; exit 1").await;
     assert!(said.stderr.contains("vme: the start failed: hello\n"), "{}", said.stderr);
@@ -333,7 +333,7 @@ async fn a_check_that_did_not_run_is_no_good_start() {
         .expect("x");
     gridd.vme("command", BOOT, &["run", "--", path.to_str().expect("a path in UTF-8")]).await;
     let (_, told) = told(&gridd, "command").await;
-    assert!(told.ends_with("names the interpreter /opt/none/perl, which is not there"), "{told}");
+    assert!(told.ends_with("names the interpreter /opt/none/perl, which does not exist"), "{told}");
 }
 
 #[tokio::test]

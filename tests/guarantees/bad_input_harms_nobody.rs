@@ -15,7 +15,7 @@ use crate::harness::{Gridd, START_RECORDS, clean, event, run, soon};
 
 const DB1: &str = "shop:main.db1";
 
-const NOTHING_SENT: &str = "vme: nothing was sent; `vme --help` shows how it is said\n";
+const NOTHING_SENT: &str = "vme: nothing was sent; see `vme --help`\n";
 
 async fn report(gridd: &Gridd, name: &str, event: Event) -> Result<ReportResponse, Status> {
     let mut client = EventServiceClient::new(gridd.channel().await);
@@ -55,17 +55,17 @@ async fn wrong_words_of_vme_are_named_with_what_is_allowed_and_send_nothing() {
     for (words, error) in [
         (
             &["id=started"][..],
-            "id=`started` is no event, did you mean `started_ok`; it is one of started_ok, \
+            "id=`started` is not an event, did you mean `started_ok`; it is one of started_ok, \
              start_failed, maintenance, log, alert",
         ),
         (
             &["id=\x1b[31mred"],
-            "id=`\\x1b[31mred` is no event; it is one of started_ok, start_failed, maintenance, \
+            "id=`\\x1b[31mred` is not an event; it is one of started_ok, start_failed, maintenance, \
              log, alert",
         ),
         (
             &["id=log", "msg=x", "severity=loud"],
-            "severity=`loud` is no severity; it is one of debug, info, warn, error, fatal",
+            "severity=`loud` is not a severity; it is one of debug, info, warn, error, fatal",
         ),
         (
             &["id=maintenance", "msg=x", "progress=0"],
@@ -201,7 +201,7 @@ async fn a_malformed_report_names_its_field_and_the_next_is_taken() {
         (
             Event { next_report_within_ms: 5_000, ..log() },
             "event.next_report_within_ms",
-            "goes with maintenance only",
+            "is allowed with maintenance only",
         ),
         (
             alert("a b", 1.0),
@@ -212,7 +212,7 @@ async fn a_malformed_report_names_its_field_and_the_next_is_taken() {
         (
             event(Kind::Log(Log {}), 1, ""),
             "event.text",
-            "is missing; a log needs one, and an alert without a counter too",
+            "is missing; required for log, and for alert without a counter",
         ),
     ];
     for (sent, field, description) in cases {
@@ -289,7 +289,7 @@ async fn a_long_text_is_cut_at_a_character_and_marked() {
     // 4096 lies within the last ä that still begins before it.
     let text = format!("x{}", "ä".repeat(3_000));
     let said = gridd.vme(DB1, 1, &["id=log", &format!("msg={text}")]).await.done();
-    assert_eq!(said, "vme: log of shop:main.db1 is record 4 (text cut at 4096 bytes)\n");
+    assert_eq!(said, "vme: log of shop:main.db1 is record 4 (text truncated to 4096 bytes)\n");
     let record = &gridd.records(&["--kind", "log"]).await[0];
     assert_eq!(record["text"], format!("x{}", "ä".repeat(2_047)));
     assert_eq!(record["marks"], serde_json::json!(["text_cut"]));

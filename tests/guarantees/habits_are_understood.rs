@@ -216,7 +216,7 @@ async fn what_acts_says_on_which_and_never_on_what_was_not_meant() {
             ("appliance shop db7", 2, &[], &["there is no command `appliance shop`"]),
             ("log --kind failed", 2, &[], &["a similar value exists: 'start_failed'"]),
             // Words of the command line, not of the contract.
-            ("appliance list '[a'", 2, &[], &["the appliance: `[a` is no pattern"]),
+            ("appliance list '[a'", 2, &[], &["the appliance: `[a` is not a pattern"]),
             ("mail show seven", 2, &[], &["a whole number is needed"]),
         ],
     )

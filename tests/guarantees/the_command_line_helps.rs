@@ -38,9 +38,9 @@ async fn unknown_commands_flags_and_values_suggest_the_nearest() {
         (GRIDCTL, "log list --severity eror", "a similar value exists: 'error'"),
         (VME, "--brokr localhost:7443 id=log", "a similar argument exists: '--broker'"),
         (VME, "statred_ok", "`statred_ok` is not name=value, did you mean `id=started_ok`;"),
-        (VME, "id=statred_ok", "id=`statred_ok` is no event, did you mean `started_ok`;"),
+        (VME, "id=statred_ok", "id=`statred_ok` is not an event, did you mean `started_ok`;"),
         (VME, "id=log mgs=x", "parameter `mgs` is unknown, did you mean `msg`;"),
-        (VME, "id=log msg=x severity=eror", "is no severity, did you mean `error`;"),
+        (VME, "id=log msg=x severity=eror", "is not a severity, did you mean `error`;"),
     ] {
         let said = typed(program, line).await;
         assert_eq!((said.code, said.stdout.as_str()), (Some(2), ""), "{line}");

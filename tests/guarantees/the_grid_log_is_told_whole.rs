@@ -105,7 +105,7 @@ async fn a_cursor_of_records_that_a_restore_took_away_is_refused() {
         (Code::FailedPrecondition, "CURSOR_AHEAD")
     );
     assert!(refused.message().starts_with("cursor: is at record "), "{refused:?}");
-    assert!(refused.message().ends_with("; begin anew without it"), "{refused:?}");
+    assert!(refused.message().ends_with("; start again without it"), "{refused:?}");
     let ask = ListRecordsRequest { page_token: cursor, ..Default::default() };
     let refused = listed(&gridd, ask).await.expect_err("a refusal");
     assert_eq!(reason(&refused), "CURSOR_AHEAD");

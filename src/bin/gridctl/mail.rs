@@ -83,7 +83,7 @@ async fn list(
     look: &OutputOptions,
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
-    let MailList { recipients, state: standing, flags } = wanted;
+    let MailList { recipients, standing, flags } = wanted;
     let standings = standing.iter().map(|it| *it as i32).collect();
     let filter = MailFilter { recipients: names::at_commas(recipients), standings };
     let mut listing = ListWriter::new(out, look, mail_view::shape());

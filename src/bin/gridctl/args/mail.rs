@@ -64,7 +64,7 @@ pub(crate) struct MailList {
     /// Only those that stand so
     #[arg(long, value_name = "STANDING", value_parser = mail_states(), ignore_case = true,
           value_delimiter = ',')]
-    pub(crate) state: Vec<MailStanding>,
+    pub(crate) standing: Vec<MailStanding>,
     /// How.
     #[command(flatten)]
     pub(crate) flags: ListFlags<MailSort>,
