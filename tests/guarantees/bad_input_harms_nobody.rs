@@ -191,7 +191,7 @@ async fn a_malformed_report_names_its_field_and_the_next_is_taken() {
         (
             Event { boot_id: String::new(), ..maintenance(5) },
             "event.boot_id",
-            "is missing; an event about the start must name its boot",
+            "is missing; a lifecycle event must name its boot",
         ),
         (
             Event { boot_id: "not-a-boot".to_owned(), ..log() },

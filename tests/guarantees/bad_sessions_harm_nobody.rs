@@ -86,7 +86,7 @@ async fn what_is_no_event_is_invalid_at_its_position_and_its_neighbours_are_kept
         assert_eq!(&found, fields, "{exception:?}");
         assert!(exception.violations.iter().all(|it| !it.description.is_empty()));
     }
-    assert_eq!(exceptions[0].violations[0].description, "is not UTF-8: byte 7 does not fit");
+    assert_eq!(exceptions[0].violations[0].description, "is not UTF-8: byte 7 is invalid");
     session.goodbye().await;
     let kept: Vec<_> = gridd.records(&["--kind", "log"]).await;
     let kept: Vec<_> = kept.iter().map(|it| it["text"].as_str().expect("a text")).collect();

@@ -93,7 +93,7 @@ async fn every_thread_has_its_stack_and_every_task_the_place_where_it_waits() {
         assert!(stack["name"].is_string() && stack["state"].is_string(), "{stack:#}");
     }
     let broker = report.stack("Threads", "name", "broker");
-    assert_frame(broker, &["src/broker.rs", "grid_broker::broker::Loop::run"]);
+    assert_frame(broker, &["src/broker.rs", "grid_broker::broker::EventLoop::run"]);
     assert_frame(report.stack("Threads", "name", "archiver"), &["src/journal/archive/"]);
     tells_tasks(&report);
     tells_the_grid(&report);
@@ -115,7 +115,7 @@ fn tells_tasks(report: &Report) {
     if !cfg!(debug_assertions) {
         // Debug builds have lines, but not all names of async functions.
         let session = report.stack("Green Threads", "name", "session");
-        assert_frame(session, &["grid_broker::grpc::session::converse"]);
+        assert_frame(session, &["grid_broker::grpc::session::run_session"]);
         assert_frame(call, &["grid_broker::grpc::broker_status"]);
     }
 }

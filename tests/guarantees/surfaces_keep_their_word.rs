@@ -180,7 +180,7 @@ async fn exit_codes_say_the_same_for_all_programs() {
     let away = format!("no broker answers at {free} (Connection refused (os error 111)); ");
     assert!(said.stderr.contains(&away), "{said:?}");
     assert!(
-        said.stderr.contains("; not spooled: can't create the folder /dev/null/vme"),
+        said.stderr.contains("; not spooled: cannot create the folder /dev/null/vme"),
         "{said:?}"
     );
     let mut command = clean(env!("CARGO_BIN_EXE_vme"));

@@ -45,13 +45,13 @@ async fn a_failed_start_is_open_until_the_next_one() {
         (
             &["show", NAME, "stuck"][..],
             7,
-            "stuck of shop:main.db1 is not open; open is start_failed",
+            "stuck of shop:main.db1 is not open; open alerts: start_failed",
         ),
-        (&["show", "shop:web", "stuck"], 7, "stuck of shop:web is not open; open is nothing"),
+        (&["show", "shop:web", "stuck"], 7, "stuck of shop:web is not open; open alerts: none"),
         (
             &["show", "-", "disk_low"],
             7,
-            "disk_low of the broker itself is not open; open is nothing",
+            "disk_low of the broker itself is not open; open alerts: none",
         ),
         (&["show", "nobody"], 7, "there is no appliance nobody; `gridctl appliance list`"),
         (&["show", "shop:*"], 2, "name: 1 to 128 bytes of letters"),
