@@ -157,8 +157,8 @@ async fn check_config_names_every_mistake_or_every_setting_and_touches_no_data()
     assert_eq!(said.code, Some(0));
     assert_eq!(
         said.stderr,
-        "warning: c.toml:2: class.web.boot_timeout: infinite: a start that never ends is never told \
-         as failed\n"
+        "warning: c.toml:2: class.web.boot_timeout: infinite: a start that never ends is never \
+         reported as failed\n"
     );
     let row = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     let rows: Vec<_> = lines(&said.stdout).into_iter().map(row).collect();
