@@ -310,11 +310,7 @@ async fn a_script_is_run_by_the_interpreter_that_it_names() {
 async fn a_check_that_did_not_run_is_no_good_start() {
     let gridd = Gridd::start().await;
     for (appliance, text, why) in [
-        (
-            "gone",
-            "#!/opt/none/bash -e\nexit 0\n",
-            "names the interpreter /opt/none/bash, which does not exist",
-        ),
+        ("gone", "#!/opt/none/bash -e\nexit 0\n", "/opt/none/bash, which does not exist"),
         ("crlf", "#!/bin/bash\r\nexit 0\r\n", "end with a carriage return, as on Windows"),
         ("unnamed", "#!\nexit 0\n", "is `#!` and names no interpreter"),
         ("no-env", "#!/usr/bin/env nothing-of-that-name\nexit 0\n", "nothing-of-that-name"),
