@@ -13,7 +13,7 @@ use crate::grid::model::mail_message::MessageNumber;
 use crate::grid::values::id::ApplianceIndex;
 use crate::journal::{EncodedRecord, JournalError, RecordHeader};
 
-/// What one turn decided and nobody has heard of yet.
+/// What one iteration decided and nobody was told of yet.
 #[derive(Default)]
 pub(super) struct PendingCommit {
     pub(super) request_count: usize,
@@ -21,7 +21,7 @@ pub(super) struct PendingCommit {
     pub(super) records: Vec<EncodedRecord>,
     pub(super) byte_count: usize,
     pub(super) changed: Vec<ApplianceIndex>,
-    /// Mails that the courier is to have.
+    /// Mails that the mail sender is to have.
     pub(super) due_mails: Vec<MessageNumber>,
     pub(super) has_all_changed: bool,
 }
@@ -45,14 +45,14 @@ impl EventLoop {
 
     pub(super) fn stage_encoded(&mut self, record: &Record, bytes: Vec<u8>) {
         self.commit.byte_count += bytes.len();
-        let mark = RecordHeader {
+        let header = RecordHeader {
             at_us: record.at.as_micros(),
             severity: record.severity().number(),
             kind: record.kind() as u8,
             appliance: record.subject().map_or(0, |number| number.0),
         };
         let bytes = bytes.into();
-        self.commit.records.push(EncodedRecord { number: record.number, header: mark, bytes });
+        self.commit.records.push(EncodedRecord { number: record.number, header, bytes });
         self.commit.changed.extend(record.subject());
         self.collect_mails(record);
         for effect in &record.effects {

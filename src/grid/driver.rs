@@ -94,14 +94,11 @@ impl<R> Driver<R> {
         self.is_flush_requested |= overtakes && self.sessions.contains(&session);
     }
 
-    /// A reply that is made of the state, when all of the state is recorded.
+    /// A reply that is made of the state when it is sent. It waits for the flush even where nothing is
+    /// pending: what the same commit counts after it would be part of the state.
     pub fn query(&mut self, reply: R) {
         self.is_flush_requested = true;
-        if self.grid.has_pending() {
-            self.deferred.push(reply);
-        } else {
-            self.ready.push(reply);
-        }
+        self.deferred.push(reply);
     }
 
     /// When tallies are due; `None`: nothing waits for one.

@@ -1,11 +1,12 @@
-//! The pure core: decides what becomes of whatever is heard, told the time.
+//! Decides on everything that happens to a grid: the pure core, a sans-IO state machine.
 //!
 //! ```text
-//! hear -> decide(state, settings, circumstances, input, now) -> Record -> apply(state, record)
+//! handle(occurrence, now) -> decide(state, settings, context, input, now) -> Record -> apply(state, record)
 //! ```
 //!
-//! Guarantees that [`Grid`] is a plain synchronous value without clock, task, disk or network, and
-//! that its state is the fold of its records. Knows neither wire nor journal.
+//! Guarantees that [`Grid`] is a plain synchronous value without clock, task, disk or network; that
+//! time is an argument; and that its state is the fold of its records, and of what the next tally
+//! records. Knows neither the contract nor the journal.
 
 mod contact;
 pub mod decide;
@@ -17,6 +18,7 @@ pub mod model;
 pub mod occurrence;
 pub mod state;
 mod timers;
+pub mod values;
 
 use std::time::Duration;
 
@@ -37,39 +39,35 @@ use state::State;
 /// twice 20 s.
 const CONFLICT_AFTER: Duration = Duration::from_secs(60);
 
-/// The grid: its state, who is present, and whose time comes next.
+/// The grid: its state, its open sessions, and its timers.
 #[derive(Clone, Debug)]
 pub struct Grid {
     state: State,
     settings: GridSettings,
     sessions: Sessions,
     timers: Timers,
-    /// What was absorbed and is in no tally yet.
+    /// What was counted and is in no tally yet.
     pending_counts: PendingCounts,
     /// When the next mail is due.
     mail_due_at: Option<Timestamp>,
-    /// How far from told time another clock lies that may as well be right.
+    /// How far from broker time another clock lies that may as well be right.
     other_clock_offset: Option<Offset>,
 }
 
-/// Most mails that the courier has at once.
+/// Most mails that the mail sender has at once.
 pub const MAILS_IN_FLIGHT_MAX: usize = 64;
 
 impl Grid {
     /// A grid in `state` at `now`, with nobody in a session.
     pub fn new(state: State, settings: GridSettings, now: Timestamp) -> Self {
-        let (presence, wheel, pending) =
-            (Sessions::default(), Timers::new(now), PendingCounts::default());
-        let mail_due = None;
-        let other_clock = None;
         let mut grid = Self {
             state,
             settings,
-            sessions: presence,
-            timers: wheel,
-            pending_counts: pending,
-            mail_due_at: mail_due,
-            other_clock_offset: other_clock,
+            sessions: Sessions::default(),
+            timers: Timers::new(now),
+            pending_counts: PendingCounts::default(),
+            mail_due_at: None,
+            other_clock_offset: None,
         };
         grid.set_all_timers();
         grid.schedule_mail();
@@ -199,8 +197,7 @@ impl Grid {
         let Input::Event(heard) = &record.input else { return None };
         let appliance = self.state.appliance(heard.appliance)?;
         let is_in = !matches!(record.outcome, Outcome::Suppressed);
-        let key = crate::grid::decide::admission::finished_run(appliance, heard, now)
-            .filter(|_| is_in)?;
+        let key = decide::admission::finished_run(appliance, heard, now).filter(|_| is_in)?;
         let over = Input::RepeatsEnded { appliance: heard.appliance, group: key };
         let circumstances = Context::default();
         decide(&self.state, &self.settings, circumstances, over, now).record
@@ -357,4 +354,3 @@ impl Grid {
 
 #[cfg(test)]
 mod tests;
-pub mod values;

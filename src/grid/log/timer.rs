@@ -36,19 +36,6 @@ impl Timer {
         Self::Flapping,
     ];
 
-    /// Its name in metrics and reports.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Start => "start",
-            Self::Contact => "contact",
-            Self::NameConflict => "name_conflict",
-            Self::Suppression => "suppression",
-            Self::Repeats => "repeats",
-            Self::Reminder => "reminder",
-            Self::Flapping => "flapping",
-        }
-    }
-
     /// Whether its records sum up a suppression or a run of repeats.
     pub fn is_of_admission(self) -> bool {
         matches!(self, Self::Suppression | Self::Repeats)
@@ -57,31 +44,28 @@ impl Timer {
     /// The timer of a record that was written before records named it, by what followed.
     pub fn guess(effects: &[Effect]) -> Self {
         let is_suppression = |it: &Effect| matches!(it, Effect::Suppression { .. });
-        let is_told =
+        let is_summary =
             |it: &Effect| is_suppression(it) || matches!(it, Effect::RepeatsReported { .. });
-        let concerns = |which: AlertKind| {
+        if !effects.is_empty() && effects.iter().all(is_summary) {
+            return match effects.iter().any(is_suppression) {
+                true => Self::Suppression,
+                false => Self::Repeats,
+            };
+        }
+        if effects.iter().any(|it| matches!(it, Effect::Lifecycle { .. })) {
+            return Self::Start;
+        }
+        let concerns = |alert: AlertKind| {
             effects.iter().any(|it| {
-                let (Effect::AlertRaised { kind: matter, .. }
-                | Effect::AlertCleared { kind: matter, .. }) = it
+                let (Effect::AlertRaised { kind, .. } | Effect::AlertCleared { kind, .. }) = it
                 else {
                     return false;
                 };
-                *matter == which
+                *kind == alert
             })
         };
-        if !effects.is_empty() && effects.iter().all(is_told) {
-            return if effects.iter().any(is_suppression) {
-                Self::Suppression
-            } else {
-                Self::Repeats
-            };
-        }
-        let by_matter =
+        let timers =
             [(AlertKind::NoContact, Self::Contact), (AlertKind::NameConflict, Self::NameConflict)];
-        let is_of_start = effects.iter().any(|it| matches!(it, Effect::Lifecycle { .. }));
-        if is_of_start {
-            return Self::Start;
-        }
-        by_matter.into_iter().find(|(matter, _)| concerns(*matter)).map_or(Self::Start, |it| it.1)
+        timers.into_iter().find(|(alert, _)| concerns(*alert)).map_or(Self::Start, |it| it.1)
     }
 }

@@ -155,7 +155,9 @@ impl Timeline {
     /// Asks for the whole state, as an administrator does.
     pub(super) fn asks(&mut self) {
         self.driver.query(Promise::Question);
-        self.keep_promises();
+        if !self.are_tallies_deferred {
+            self.tally();
+        }
     }
 
     /// Checks that nobody is told what the records do not contain.

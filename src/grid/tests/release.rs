@@ -61,11 +61,33 @@ fn a_question_waits_until_all_that_is_counted_is_recorded() {
 }
 
 #[test]
-fn a_question_does_not_wait_where_nothing_is_pending() {
+fn a_question_leaves_with_its_commit_where_nothing_is_pending() {
     let story = Timeline::new();
     let mut driver = Driver::new(story.grid().clone());
     driver.query(1);
+    driver.flush_if_due(at(1), |_| unreachable!("nothing is to be recorded"));
     assert_eq!(driver.released(), [1]);
+}
+
+#[test]
+fn a_question_sees_nothing_that_its_own_commit_counts_after_it() {
+    const QUESTION: u32 = 0;
+    let mut driver = with_pending_counts();
+    driver.flush(at(1), |_| true);
+    drop(driver.released());
+    assert!(!driver.grid().has_pending());
+    driver.query(QUESTION);
+    for row in 1..=APPLIANCES {
+        let event = alert().by(ApplianceIndex(row)).numbered(5, 3);
+        let decision = driver.handle(Input::Event(event.0), at(2));
+        assert_eq!(decision.release, Release::WithTally);
+    }
+    // The commit has room for one tally of the two.
+    driver.flush_if_due(at(2), |_| false);
+    assert!(driver.grid().has_pending());
+    assert!(driver.released().is_empty(), "the second tally is part of what it would see");
+    driver.flush_if_due(at(2), |_| true);
+    assert_eq!(driver.released(), [QUESTION]);
 }
 
 #[test]
