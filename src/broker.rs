@@ -41,9 +41,9 @@ use tokio::time::Instant;
 use crate::clock::{Clock, monotonic_now};
 use crate::grid::decide::{Decision, Release, Reply};
 use crate::grid::driver::Driver;
-use crate::grid::log::record::{Input, Outcome, ReceivedEvent};
+use crate::grid::log::record::{Input, Outcome, ReceivedEvent, SessionId};
 use crate::grid::occurrence::Occurrence;
-use crate::grid::values::id::ApplianceIndex;
+use crate::grid::values::id::{ApplianceIndex, SpoolId};
 use crate::grid::values::record_flags::RecordFlags;
 use crate::grid::values::time::Timestamp;
 use crate::journal::{Journal, JournalError};
@@ -276,8 +276,8 @@ impl EventLoop {
     fn on_event(
         &mut self,
         appliance: ApplianceIndex,
-        spool: Option<crate::grid::values::id::SpoolId>,
-        session: Option<crate::grid::log::record::SessionId>,
+        spool: Option<SpoolId>,
+        session: Option<SessionId>,
         said: IncomingEvent,
         at: Timestamp,
     ) -> (Release, EventReply) {

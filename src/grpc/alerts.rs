@@ -20,6 +20,7 @@ use crate::contract::proto::{
 };
 use crate::contract::servers::alert_service_server::AlertService;
 use crate::grid::Grid;
+use crate::grid::decide::CommandRejection;
 use crate::grid::log::effect::{Alert, AlertKind};
 use crate::grid::values::event::Severity;
 use crate::grid::values::id::{ApplianceIndex, ApplianceName};
@@ -151,7 +152,7 @@ fn find(grid: &Grid, name: Option<&ApplianceName>, matter: AlertKind) -> Result<
         None => None,
         Some(name) => Some(grid.state().find(name).ok_or_else(|| {
             let name = name.clone();
-            status::command_rejected(&crate::grid::decide::CommandRejection::NotFound { name })
+            status::command_rejected(&CommandRejection::NotFound { name })
         })?),
     };
     if let Some(alert) = grid.state().alert(row, matter) {

@@ -27,6 +27,7 @@ use crate::contract::proto::{
 use crate::contract::proto::{ApplianceFilter, ApplianceSettings, ApplianceState, Violation};
 use crate::contract::servers::appliance_service_server::ApplianceService;
 use crate::grid::Grid;
+use crate::grid::decide::CommandRejection;
 use crate::grid::log::record::{AdminCommand, OverrideReset};
 use crate::grid::model::settings::{Overrides, REPORT_DEADLINE_RANGE};
 use crate::grid::state::appliance::Appliance;
@@ -77,7 +78,7 @@ impl ApplianceService for Services {
         });
         let appliance = found.await.map_err(status::unavailable)?;
         if appliance.is_none() {
-            let refusal = crate::grid::decide::CommandRejection::NotFound { name };
+            let refusal = CommandRejection::NotFound { name };
             return Err(status::command_rejected(&refusal));
         }
         Ok(Response::new(GetApplianceResponse { appliance }))

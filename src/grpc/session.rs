@@ -33,7 +33,7 @@ use crate::contract::{encode_timestamp, encode_uuid};
 use crate::grid::log::record::SessionId;
 use crate::grid::model::lifecycle::EventRejection;
 use crate::grid::values::event::TEXT_BYTES_MAX;
-use crate::grid::values::id::{ApplianceName, SpoolId};
+use crate::grid::values::id::{ApplianceName, BootId, SpoolId};
 use crate::grpc::batch::EventBatch;
 use crate::grpc::panic_guard;
 use crate::grpc::read_ahead::{ReadAhead, WINDOW_BYTES, WINDOW_EVENTS};
@@ -126,7 +126,7 @@ async fn receive_hello(said: &mut Streaming<RawSessionRequest>) -> Result<Hello,
     }
 }
 
-fn check_hello(hello: &Hello) -> Result<crate::grid::values::id::BootId, Status> {
+fn check_hello(hello: &Hello) -> Result<BootId, Status> {
     let mut wrong = Vec::new();
     if hello.protocol_revision != PROTOCOL_REVISION {
         let given = hello.protocol_revision;

@@ -16,7 +16,9 @@ use super::render::render;
 use crate::broker::MailJob;
 use crate::config::smtp::SmtpConfig;
 use crate::grid::model::mail_message::{Delivery, MessageNumber};
-use crate::mail::smtp_session::{OutgoingMessage, SmtpConnection, connect, truncated_reply};
+use crate::mail::smtp_session::{
+    OutgoingMessage, SmtpConnection, SmtpFailure, connect, truncated_reply,
+};
 use crate::tasks;
 
 /// How long an idle connection is kept for the next mail; servers close them after minutes.
@@ -213,7 +215,7 @@ async fn deliver(
     to_delivery(config, result)
 }
 
-type DeliverResult = Result<(String, SmtpConnection), crate::mail::smtp_session::SmtpFailure>;
+type DeliverResult = Result<(String, SmtpConnection), SmtpFailure>;
 
 async fn deliver_over(
     config: &SmtpConfig,
