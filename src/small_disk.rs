@@ -17,7 +17,12 @@ pub(crate) fn on_small_disk(test: &str, mib: u32, body: impl FnOnce(&Path)) {
     }
     let dir = tempfile::tempdir().expect("a temporary folder");
     let script = "mount -t tmpfs -o size=$1m grid-test \"$2\" || exit 99; shift 2; exec \"$@\"";
-    let ended = Command::new("unshare")
+    let mut unshare = Command::new("unshare");
+    // Who is not root may mount in a user namespace.
+    if !rustix::process::geteuid().is_root() {
+        unshare.arg("--map-root-user");
+    }
+    let ended = unshare
         .args(["--mount", "sh", "-c", script, "sh", &mib.to_string()])
         .arg(dir.path())
         .arg(std::env::current_exe().expect("this program"))
