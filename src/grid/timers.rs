@@ -11,6 +11,7 @@ use crate::grid::log::timer::Timer;
 use crate::grid::model::alert_group::AlertGroup;
 use crate::grid::model::lifecycle::Lifecycle;
 use crate::grid::model::settings::FLAPPING_WINDOW;
+use crate::grid::state::appliance::Appliance;
 use crate::grid::values::id::ApplianceIndex;
 use crate::grid::values::time::Timestamp;
 
@@ -31,8 +32,9 @@ impl Grid {
     pub fn handle_timeout(&mut self, appliance: ApplianceIndex, now: Timestamp) -> Vec<Decision> {
         let now = now.max(self.state.last_at());
         let mut decisions = Vec::new();
-        for timer in Timer::ALL {
-            if self.timer(appliance, timer).is_some_and(|at| at <= now) {
+        for (at, timer) in Timer::ALL.into_iter().enumerate() {
+            // Each decision may set or clear the timers behind it.
+            if self.timers_of(appliance)[at].is_some_and(|ends_at| ends_at <= now) {
                 decisions.push(self.decide_and_apply(Input::Deadline { appliance, timer }, now));
             }
         }
@@ -48,34 +50,33 @@ impl Grid {
 
     /// Sets the timer that ends first.
     pub(super) fn arm(&mut self, number: ApplianceIndex) {
-        let timers = Timer::ALL.into_iter().filter_map(|timer| self.timer(number, timer));
         // What lies at the end of time never comes.
-        let next = timers.min().filter(|next| *next < Timestamp::MAX);
-        self.timers.set(number, next);
+        let next = self.timers_of(number).into_iter().flatten().min();
+        self.timers.set(number, next.filter(|next| *next < Timestamp::MAX));
     }
 
-    /// When that timer of the appliance ends.
-    fn timer(&self, number: ApplianceIndex, timer: Timer) -> Option<Timestamp> {
-        let appliance = self.state.appliance(number);
-        let admission = || appliance.map(|appliance| &appliance.usage);
-        match timer {
-            Timer::Start => appliance?.lifecycle.deadline(),
-            Timer::Contact => self.sessions.contact_until(number),
-            Timer::NameConflict => self.sessions.conflict_at(number),
-            Timer::Suppression => Some(admission()?.suppression.as_ref()?.next_deadline()),
-            Timer::Repeats => {
-                admission()?.alert_groups.iter().filter_map(AlertGroup::run_deadline).min()
-            }
-            Timer::Reminder => admission()?.reminder_due(),
-            Timer::Flapping => self.flapping_until(number),
-        }
+    /// When the timers of the appliance end, in the order of [`Timer::ALL`].
+    fn timers_of(&self, number: ApplianceIndex) -> [Option<Timestamp>; Timer::ALL.len()] {
+        let (contact, name_conflict) = self.sessions.deadlines(number);
+        let Some(appliance) = self.state.appliance(number) else {
+            return [None, contact, name_conflict, None, None, None, None];
+        };
+        let usage = &appliance.usage;
+        [
+            appliance.lifecycle.deadline(),
+            contact,
+            name_conflict,
+            usage.suppression.as_ref().map(|suppression| suppression.next_deadline()),
+            usage.alert_groups.iter().filter_map(AlertGroup::run_deadline).min(),
+            usage.reminder_due(),
+            self.flapping_until(appliance),
+        ]
     }
 
     /// When an appliance that runs no longer counts as flapping.
-    fn flapping_until(&self, number: ApplianceIndex) -> Option<Timestamp> {
-        self.state.alert(Some(number), AlertKind::Flapping)?;
-        let appliance = self.state.appliance(number)?;
+    fn flapping_until(&self, appliance: &Appliance) -> Option<Timestamp> {
         let first = appliance.failed_starts.first()?;
+        self.state.alert(Some(appliance.number), AlertKind::Flapping)?;
         (appliance.lifecycle == Lifecycle::Running).then(|| first.after(FLAPPING_WINDOW))
     }
 }

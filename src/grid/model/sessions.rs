@@ -169,14 +169,11 @@ impl Sessions {
         }
     }
 
-    /// Until when that appliance, which is in no session, may be silent.
-    pub fn contact_until(&self, number: ApplianceIndex) -> Option<Timestamp> {
-        self.appliances.get(&number)?.contact_deadline
-    }
-
-    /// When it is judged whether two machines speak under that name.
-    pub fn conflict_at(&self, number: ApplianceIndex) -> Option<Timestamp> {
-        self.appliances.get(&number)?.conflict_deadline
+    /// When contact with that appliance is lost, if it is in no session, and when its two sessions
+    /// count as two machines.
+    pub fn deadlines(&self, number: ApplianceIndex) -> (Option<Timestamp>, Option<Timestamp>) {
+        let sessions = self.appliances.get(&number);
+        sessions.map_or((None, None), |it| (it.contact_deadline, it.conflict_deadline))
     }
 
     /// Whether contact is lost at `now`; said once.
