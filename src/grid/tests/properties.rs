@@ -248,6 +248,12 @@ proptest! {
         let set = set.index(deeds.len() + 1);
         for (at, deed) in deeds.into_iter().map(Some).chain([None]).enumerate() {
             if at == set {
+                // What is overdue fires first. Timers are sorted by tenths of a second, anew after a
+                // clock was set: there it would fire a tenth later.
+                for play in [&mut right, &mut wrong] {
+                    let soon = play.timeline.now.after(std::time::Duration::from_millis(200));
+                    play.timeline.advance_to(soon);
+                }
                 right.timeline.handle(Input::WallClock(WallClockChange::Agrees));
                 wrong.timeline.set_clock(by.as_micros() / 1_000_000);
             }
